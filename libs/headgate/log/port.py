@@ -1,0 +1,162 @@
+"""The event log as the rest of Headgate sees it: topics, partitions, records, positions and groups.
+
+Two adapters implement it, Kafka and SQLite; tests/contract/ holds the one suite that both must pass.
+Values are bytes in and bytes out: what they mean is decided above this port.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+PARTITIONS = 12
+"""Partitions of every topic, fixed for life: changing it would move streams between partitions."""
+
+MAX_RECORD_BYTES = 1_000_000
+"""Largest key + value + headers of one record."""
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic and how long its records are kept; `retention_ms` -1 keeps them for ever."""
+
+    name: str
+    retention_ms: int
+    partitions: int = PARTITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a writer hands over: the key decides the partition, headers keep their order and bytes."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored message at its position. Offsets in a partition grow, but may leave gaps."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where one record stands; `offset + 1` is where to read on."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class LogError(Exception):
+    """The log could not do what was asked."""
+
+
+class LogUnavailable(LogError):
+    """The log cannot be reached; the same call may work later."""
+
+
+class OutcomeUnknown(LogError):
+    """The append may or may not have happened: look for the record before trying again."""
+
+
+class RecordTooLarge(LogError):
+    """The message is larger than MAX_RECORD_BYTES; it was not written."""
+
+
+class UnknownTopic(LogError):
+    """The topic does not exist; topics are never created by use."""
+
+
+class TopicMismatch(LogError):
+    """A topic exists with other settings than the declared ones."""
+
+
+class StaleMember(LogError):
+    """The group gave this member's partitions to others; its commit was refused."""
+
+
+class Tail(Protocol):
+    """Reads named partitions onwards from given offsets, without a group. Not thread-safe."""
+
+    def poll(self, timeout_seconds: float) -> Sequence[Record]:
+        """Records in order per partition; empty when none came within the timeout."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Consumer(Protocol):
+    """A member of a consumer group: gets a share of the partitions, commits what it has done. Not thread-safe."""
+
+    def poll(self, timeout_seconds: float) -> Sequence[Record]:
+        """The next records of the partitions this member holds; uncommitted ones come again after a crash."""
+        ...
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Marks these records and all before them in their partitions as done. Raises StaleMember."""
+        ...
+
+    def close(self) -> None:
+        """Leaves the group; its partitions go to the other members."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class EventLog(Protocol):
+    """Durable, ordered, replayable topics. Thread-safe; tails and consumers belong to one thread each."""
+
+    def create_topics(self, topics: Iterable[Topic]) -> None:
+        """Creates the missing ones; raises TopicMismatch for one that differs. Idempotent."""
+        ...
+
+    def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
+        """Returns once the record is durable. Raises RecordTooLarge, UnknownTopic, LogUnavailable, OutcomeUnknown."""
+        ...
+
+    def append_all(self, messages: Sequence[Message], timeout_seconds: float = 10.0) -> list[Position]:
+        """Appends in order with one wait for all; on an error some may have been written."""
+        ...
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
+        """Up to `limit` records at or after `offset` that are there now; never waits for new ones."""
+        ...
+
+    def end(self, topic: str) -> Mapping[int, int]:
+        """Per partition, the offset after the last record."""
+        ...
+
+    def offsets_at(self, topic: str, timestamp_ms: int) -> Mapping[int, int]:
+        """Per partition, the first offset at or after the time; the end when there is none."""
+        ...
+
+    def tail(self, topic: str, start: Mapping[int, int]) -> Tail:
+        """Reads on from the given offset of each named partition."""
+        ...
+
+    def consumer(self, topic: str, group: str, member: str) -> Consumer:
+        """Joins `group` as the static member `member`; a new group starts at the earliest record."""
+        ...
+
+    def committed(self, topic: str, group: str) -> Mapping[int, int]:
+        """Per partition, the offset the group reads from next; partitions without a commit are absent."""
+        ...
+
+    def close(self) -> None: ...

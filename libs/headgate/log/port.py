@@ -58,6 +58,14 @@ class Position:
     offset: int
 
 
+def record_bytes(message: Message) -> int:
+    """What counts towards MAX_RECORD_BYTES."""
+    size = len(message.key) + len(message.value or b"")
+    for name, value in message.headers:
+        size += len(name.encode()) + len(value)
+    return size
+
+
 class LogError(Exception):
     """The log could not do what was asked."""
 
@@ -104,7 +112,10 @@ class Consumer(Protocol):
     """A member of a consumer group: gets a share of the partitions, commits what it has done. Not thread-safe."""
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
-        """The next records of the partitions this member holds; uncommitted ones come again after a crash."""
+        """The next records of the partitions this member holds; uncommitted ones come again after a crash.
+
+        Raises StaleMember once another process has joined under the same member name.
+        """
         ...
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -136,7 +147,10 @@ class EventLog(Protocol):
         ...
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
-        """Up to `limit` records at or after `offset` that are there now; never waits for new ones."""
+        """Up to `limit` records at or after `offset` that are there now; never waits for new ones.
+
+        Empty means that there are none; fewer than `limit` may also mean that the page was large enough.
+        """
         ...
 
     def end(self, topic: str) -> Mapping[int, int]:

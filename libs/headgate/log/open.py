@@ -1,0 +1,37 @@
+"""From an address to a log: `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+from headgate.log.port import EventLog, LogError
+from headgate.log.sqlite import SqliteLog
+
+PASSWORD_OPTIONS = ("sasl_plain_password", "ssl_password")
+
+
+def open_log(url: str) -> EventLog:
+    """Opens the log at the address. Raises LogError for an address that is none, LogUnavailable when nothing answers."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
+        return SqliteLog(_path(url, rest))
+    if scheme == "kafka":
+        return _open_kafka(url)
+    raise LogError(f"{url!r} is not the address of a log: expected sqlite:///path, sqlite:path or kafka://host:port")
+
+
+def _path(url: str, rest: str) -> str:
+    path = rest.removeprefix("//")
+    if not path or (rest.startswith("//") and not path.startswith("/")):
+        raise LogError(f"{url!r} names no file: expected sqlite:///absolute/path or sqlite:relative/path")
+    return path
+
+
+def _open_kafka(url: str) -> EventLog:
+    from headgate.log.kafka import KafkaLog  # the embedded default does not pay for loading the client
+
+    parts = urlsplit(url)
+    servers = [server for server in parts.netloc.split(",") if server]
+    if not servers or parts.path not in ("", "/") or "@" in parts.netloc:
+        raise LogError(
+            f"{parts.scheme}://{parts.hostname} names no brokers: expected kafka://host:port[,host:port]?option=value"
+        )
+    return KafkaLog(servers, dict(parse_qsl(parts.query, keep_blank_values=True)))

@@ -1,0 +1,162 @@
+"""The SQLite file of the log: its tables, how it is opened, and a pool of connections for readers."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headgate.log.port import LogError, LogUnavailable
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x48474C47  # "HGLG": another program's database is refused instead of being written to
+BUSY_SECONDS = 5.0
+BUSY_PAUSE_SECONDS = 0.0005
+MAX_IDLE_READERS = 32
+
+_SCHEMA = """
+CREATE TABLE topics (
+    topic_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    retention_ms INTEGER NOT NULL, partitions INTEGER NOT NULL
+);
+CREATE TABLE log (
+    topic_id INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, timestamp_ms INTEGER NOT NULL,
+    key BLOB NOT NULL, headers BLOB, value BLOB, PRIMARY KEY (topic_id, partition, offset)
+) WITHOUT ROWID;
+CREATE TABLE groups (
+    topic_id INTEGER NOT NULL, name TEXT NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (topic_id, name)
+) WITHOUT ROWID;
+CREATE TABLE members (
+    topic_id INTEGER NOT NULL, group_name TEXT NOT NULL, member TEXT NOT NULL,
+    incarnation TEXT NOT NULL, heartbeat_ms INTEGER NOT NULL, PRIMARY KEY (topic_id, group_name, member)
+) WITHOUT ROWID;
+CREATE TABLE shares (
+    topic_id INTEGER NOT NULL, group_name TEXT NOT NULL, partition INTEGER NOT NULL,
+    member TEXT, since INTEGER NOT NULL, next_offset INTEGER, PRIMARY KEY (topic_id, group_name, partition)
+) WITHOUT ROWID;
+"""
+
+
+def prepare(path: Path) -> sqlite3.Connection:
+    """Creates or checks the file and returns the connection that writes. Raises LogError, LogUnavailable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise LogUnavailable(f"cannot open the log {path}: {error}") from error
+    try:
+        when_free(connection, "PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # an acknowledged record survives a power cut
+        _check_schema(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _translated(error, path) from error
+    except LogError:
+        connection.close()
+        raise
+    return connection
+
+
+def when_free(connection: sqlite3.Connection, statement: str) -> None:
+    """Executes a statement that needs the write lock, trying often while another process holds it.
+
+    SQLite's own busy handler sleeps up to 100 ms between tries and starves beside a busy writer, so it is off there.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(BUSY_PAUSE_SECONDS)
+
+
+class Readers:
+    """Connections that only read; each is lent to one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @contextmanager
+    def borrow(self) -> Iterator[sqlite3.Connection]:
+        """Lends a connection; errors of SQLite come out as LogUnavailable or LogError."""
+        connection = self._take()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise _translated(error, self._path) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._closed:
+                raise LogUnavailable(f"the log {self._path} is closed")
+            if self._idle:
+                return self._idle.pop()
+        try:
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA query_only = 1")
+        except sqlite3.Error as error:
+            raise _translated(error, self._path) from error
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < MAX_IDLE_READERS:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    when_free(connection, "BEGIN IMMEDIATE")  # two processes may create the file at the same moment
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        empty = not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        if version == 0 and application == 0 and empty:
+            _create(connection)
+        elif application != APPLICATION_ID:
+            raise LogError(f"{path} is a database of another program")
+        elif version != SCHEMA_VERSION:
+            raise LogError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.split(";"):  # executescript would commit on its own
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _translated(error: sqlite3.Error, path: Path) -> LogError:
+    if isinstance(error, sqlite3.OperationalError):
+        return LogUnavailable(f"the log {path} cannot be used now: {error}")
+    return LogError(f"the log {path} is damaged or not a log: {error}")

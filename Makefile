@@ -1,0 +1,89 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/python scripts/uv.py
+READY := $(VENV)/.ready
+TRITONCLIENT := .venv-tritonclient/.ready
+PEERS := .venv-peers/.ready
+
+# command:package pairs that the tests need beside Python; one more pair is all it takes to add one.
+TEST_TOOLS := java:default-jre-headless mvn:maven
+# Seconds one test may take, its fixtures included.
+TEST_TIMEOUT := 120
+# Passed on to pytest, e.g. make test ARGS="tests/log -x".
+ARGS :=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(READY) ## Make .venv from the hash-locked requirements; does nothing when it is up to date
+
+$(READY): requirements/uv.txt requirements/dev.txt pyproject.toml scripts/setup.sh scripts/uv.py
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+.PHONY: demo
+demo: setup ## From a commit to live traffic and back, on this machine, with nothing else installed
+	@$(BIN)/python examples/demo.py
+
+.PHONY: up
+up: setup ## Start every service on this machine on the embedded log
+	@$(BIN)/headgate up
+
+.PHONY: kafka
+kafka: setup test-setup ## Start a Kafka broker on this machine, as the tests do
+	@$(BIN)/python -m tests.kafka_broker
+
+.PHONY: test
+test: setup test-setup ## Run every test (ARGS="tests/log -x" for some of them)
+	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) $(ARGS)
+
+.PHONY: test-setup
+test-setup: setup $(TRITONCLIENT) ## Install what the tests need beside Python: Java, Maven, a tritonclient environment
+	@scripts/test_tools.sh $(TEST_TOOLS)
+
+.PHONY: check
+check: setup ## Lint, types, import contracts, protos, generated code, house rules
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@scripts/protos.sh check
+	@$(BIN)/python -m pytest -q tests/house
+
+.PHONY: protos
+protos: setup ## Generate libs/headgate/{v1,inference} from protos/; refuses a breaking change
+	@scripts/protos.sh generate
+
+.PHONY: baseline
+baseline: setup ## Accept a breaking change of the protos, on purpose (see CONTRIBUTING.md)
+	@scripts/protos.sh baseline
+
+.PHONY: bench
+bench: setup $(PEERS) ## Measure Headgate and its peers; results as JSON
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+$(TRITONCLIENT) $(PEERS): .venv-%/.ready: requirements/%.txt | $(READY)
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
+.PHONY: lock
+lock: $(READY) ## Resolve the lock files again (ARGS=--upgrade for newer versions)
+	@scripts/lock.sh $(ARGS)
+
+.PHONY: clean
+clean: ## Remove caches, builds and the demo's data; keeps the environments and .headgate
+	@rm -rf .cache .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find libs services tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## As clean, and the Python environments too
+	@rm -rf .venv .venv-tritonclient .venv-peers

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Writes the lock files. Versions stay unless a requirement asks for others; --upgrade takes newer ones.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+services=(registry trainer evaluator deployer gateway)
+
+compile() {
+    local target=$1
+    shift
+    .venv/bin/python scripts/uv.py pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-annotate --no-header --output-file "requirements/$target.txt" "$@" >/dev/null
+    echo "lock: requirements/$target.txt"
+}
+
+compile uv requirements/uv.in "$@"
+compile dev pyproject.toml "${services[@]/#/--extra=}" --extra=dev "$@"
+for service in "${services[@]}"; do
+    # What is deployed is what was tested: the versions of dev.txt.
+    compile "$service" pyproject.toml --extra="$service" --constraint requirements/dev.txt
+done
+compile tritonclient requirements/tritonclient.in "$@"
+compile peers requirements/peers.in "$@"

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# The contract in protos/ and what follows from it.
+#   generate   write the Python code and take compatible additions into the baseline
+#   check      lint, compare with the baseline, and compare the committed code with a fresh generation
+#   baseline   make the protos as they stand the baseline, breaking changes included
+# The baseline is the image of everything ever promised: facts are kept for ever, so what is in it stays readable.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin="$PWD/.venv/bin"
+baseline=protos/baseline.binpb
+packages=(v1 inference)
+scratch="$(mktemp -d)"
+trap 'rm -rf "$scratch"' EXIT
+
+fail() { echo "protos: $*" >&2; exit 1; }
+
+generate_into() {
+    local sources site
+    mapfile -t sources < <(find protos -name '*.proto' | LC_ALL=C sort)
+    site="$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+    # google/rpc/*.proto come with googleapis-common-protos, google/protobuf/*.proto with grpcio-tools.
+    PATH="$bin:$PATH" "$bin/python" -m grpc_tools.protoc -Iprotos "-I$site" --python_out="$1" --grpc_python_out="$1" \
+        --mypy_out=quiet:"$1" --mypy_grpc_out=quiet:"$1" "${sources[@]}"
+}
+
+build_image() { "$bin/buf" build --exclude-source-info --output "$1"; }
+
+breaking() {
+    [[ ! -f $baseline ]] || "$bin/buf" breaking --against "$baseline" ||
+        fail "this breaks the promise of $baseline. Add fields, never change or remove them. On purpose: make baseline"
+}
+
+check_generated() {
+    local package
+    mkdir "$scratch/python"
+    generate_into "$scratch/python"
+    for package in "${packages[@]}"; do
+        [[ -d $scratch/python/headgate/$package ]] || continue
+        diff -r -x __init__.py -x __pycache__ "$scratch/python/headgate/$package" "libs/headgate/$package" ||
+            fail "libs/headgate/$package is not what protos/ say; run: make protos"
+    done
+}
+
+check_baseline() {
+    [[ -f $baseline ]] || fail "$baseline is missing; run: make protos"
+    breaking
+    build_image "$scratch/now.binpb"
+    cmp --quiet "$scratch/now.binpb" "$baseline" || fail "$baseline does not hold the newest additions; run: make protos"
+}
+
+case "${1:-}" in
+    generate)
+        breaking
+        generate_into libs
+        build_image "$baseline"
+        ;;
+    check)
+        "$bin/buf" lint
+        check_baseline
+        check_generated
+        ;;
+    baseline) build_image "$baseline" ;;
+    *) fail "usage: scripts/protos.sh generate|check|baseline" ;;
+esac

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sees to it that commands exist: each argument is command:debian-package. As root on Debian it installs what is missing.
+set -euo pipefail
+
+missing=()
+for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+done
+[[ ${#missing[@]} == 0 ]] && exit 0
+
+if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    echo "test-setup: install first: apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 1
+fi
+
+# The tests start what they need themselves: no package may leave a daemon running.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+fi
+echo "test-setup: installing ${missing[*]}"
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

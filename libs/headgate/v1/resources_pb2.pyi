@@ -292,6 +292,8 @@ class Version(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     APPROVALS_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_MS_FIELD_NUMBER: _builtins.int
+    BASELINE_VERSION_FIELD_NUMBER: _builtins.int
+    BASELINE_REPORT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/versions/{version}"""
     version: _builtins.int
@@ -313,6 +315,8 @@ class Version(_message.Message):
     etag: _builtins.str
     approvals: _builtins.int
     update_time_ms: _builtins.int
+    baseline_version: _builtins.int
+    """The live version on the same rows, as the evaluator measured it; 0 when nothing was live."""
     @_builtins.property
     def lease(self) -> Global___Lease: ...
     @_builtins.property
@@ -325,6 +329,8 @@ class Version(_message.Message):
     def gate(self) -> _facts_pb2.GateDecided: ...
     @_builtins.property
     def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def baseline_report(self) -> _facts_pb2.EvaluationReport: ...
     def __init__(
         self,
         *,
@@ -352,10 +358,12 @@ class Version(_message.Message):
         etag: _builtins.str = ...,
         approvals: _builtins.int = ...,
         update_time_ms: _builtins.int = ...,
+        baseline_version: _builtins.int = ...,
+        baseline_report: _facts_pb2.EvaluationReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "configuration", b"configuration", "gate", b"gate", "lease", b"lease", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "baseline_report", b"baseline_report", "configuration", b"configuration", "gate", b"gate", "lease", b"lease", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "artifact", b"artifact", "attempt", b"attempt", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "tags", b"tags", "update_time_ms", b"update_time_ms", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "artifact", b"artifact", "attempt", b"attempt", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "tags", b"tags", "update_time_ms", b"update_time_ms", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,6 +398,7 @@ class Release(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     UNDO_OF_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    CANDIDATE_READY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/releases/{release}"""
     release: _builtins.int
@@ -418,6 +427,8 @@ class Release(_message.Message):
     reason: _builtins.str
     undo_of: _builtins.int
     etag: _builtins.str
+    candidate_ready: _builtins.bool
+    """Every live gateway has loaded the candidate."""
     @_builtins.property
     def policy(self) -> _configuration_pb2.ReleasePolicy: ...
     @_builtins.property
@@ -452,10 +463,11 @@ class Release(_message.Message):
         reason: _builtins.str = ...,
         undo_of: _builtins.int = ...,
         etag: _builtins.str = ...,
+        candidate_ready: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_at_ms", b"applied_at_ms", "candidate", b"candidate", "ended_at_ms", b"ended_at_ms", "environment", b"environment", "epoch", b"epoch", "etag", b"etag", "judgement", b"judgement", "name", b"name", "paused", b"paused", "paused_reason", b"paused_reason", "phase", b"phase", "phase_since_ms", b"phase_since_ms", "policy", b"policy", "policy_sha256", b"policy_sha256", "reason", b"reason", "release", b"release", "requested_at_ms", b"requested_at_ms", "rollback_cause", b"rollback_cause", "salt", b"salt", "stable", b"stable", "started_at_ms", b"started_at_ms", "step", b"step", "strategy", b"strategy", "undo_of", b"undo_of", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_at_ms", b"applied_at_ms", "candidate", b"candidate", "candidate_ready", b"candidate_ready", "ended_at_ms", b"ended_at_ms", "environment", b"environment", "epoch", b"epoch", "etag", b"etag", "judgement", b"judgement", "name", b"name", "paused", b"paused", "paused_reason", b"paused_reason", "phase", b"phase", "phase_since_ms", b"phase_since_ms", "policy", b"policy", "policy_sha256", b"policy_sha256", "reason", b"reason", "release", b"release", "requested_at_ms", b"requested_at_ms", "rollback_cause", b"rollback_cause", "salt", b"salt", "stable", b"stable", "started_at_ms", b"started_at_ms", "step", b"step", "strategy", b"strategy", "undo_of", b"undo_of", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,268 @@
+"""The build axis of a version: created, testing, training, trained, evaluating, evaluated, or a failed attempt."""
+
+from typing import assert_never
+
+from headgate.domain.names import version_name
+from headgate.domain.refusal import Refused, illegal, invalid, not_found
+from headgate.domain.state import IllegalFact, ModelState, Stamp
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+
+MAX_ATTEMPTS = 3
+"""Claims of one version's build or evaluation before a lost worker ends it for good."""
+MAX_LEASE_MS = 10 * 60_000
+MAX_LOG_TAIL = 16_384
+MAX_MESSAGE = 4_096
+
+BuildCommand = (
+    k.CreateVersion
+    | k.StartTesting
+    | k.ReportCodeTested
+    | k.ReportTrainingStarted
+    | k.ReportTrainingFinished
+    | k.ReportTrainingFailed
+    | k.StartEvaluation
+    | k.ReportEvaluationFinished
+    | k.ReportEvaluationFailed
+)
+BuildFact = (
+    f.VersionCreated
+    | f.TestingStarted
+    | f.CodeTested
+    | f.TrainingStarted
+    | f.TrainingFinished
+    | f.TrainingFailed
+    | f.EvaluationStarted
+    | f.EvaluationFinished
+    | f.EvaluationFailed
+)
+Report = (
+    f.CodeTested
+    | f.TrainingStarted
+    | f.TrainingFinished
+    | f.TrainingFailed
+    | f.EvaluationFinished
+    | f.EvaluationFailed
+)
+
+_ATTEMPT_RULE = "a report belongs to the attempt that is in hand"
+_AT_WORK = (r.BUILD_STATE_TESTING, r.BUILD_STATE_TRAINING)
+
+
+def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | Refused | None:
+    """The fact a build command leads to, a refusal, or None when the fact already holds."""
+    match command:
+        case k.CreateVersion():
+            return _create(state, command)
+        case k.StartTesting():
+            return _start_testing(state, command, at_ms)
+        case k.StartEvaluation():
+            return _start_evaluation(state, command, at_ms)
+        case (
+            k.ReportCodeTested()
+            | k.ReportTrainingStarted()
+            | k.ReportTrainingFinished()
+            | k.ReportTrainingFailed()
+            | k.ReportEvaluationFinished()
+            | k.ReportEvaluationFailed()
+        ):
+            return _report(state, command.fact)
+        case _:
+            assert_never(command)
+
+
+def evolve(state: ModelState, fact: BuildFact, stamp: Stamp) -> None:
+    """Folds a build fact into its version. Raises IllegalFact when the state does not allow it."""
+    if isinstance(fact, f.VersionCreated):
+        _created(state, fact, stamp)
+        return
+    version = state.versions.get(fact.version)
+    if version is None or version.build not in _ALLOWED_FROM[type(fact)]:
+        raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
+    version.update_time_ms = stamp.at_ms
+    _fold(version, fact, stamp)
+
+
+def _create(state: ModelState, command: k.CreateVersion) -> f.VersionCreated | Refused:
+    commit = command.commit.lower()
+    if len(commit) not in (40, 64) or not all(char in "0123456789abcdef" for char in commit):
+        return invalid("commit", command.commit, "a commit is a full hash of 40 or 64 hex digits")
+    if not command.repository:
+        return invalid("repository", command.repository, "a version names the repository of its commit")
+    if len(command.repository) > MAX_MESSAGE:
+        return invalid("repository", "too long", f"a repository has at most {MAX_MESSAGE} characters")
+    for version in state.versions.values():
+        if version.commit == commit and version.repository == command.repository:
+            rule = "a commit becomes one version"
+            return Refused("already-exists", rule, f"commit {commit} is version {version.version}", "commit")
+    return f.VersionCreated(
+        version=len(state.versions) + 1,
+        origin=f.ORIGIN_COMMIT,
+        repository=command.repository,
+        commit=commit,
+        commit_message=command.commit_message[:MAX_MESSAGE],
+    )
+
+
+def _start_testing(state: ModelState, command: k.StartTesting, at_ms: int) -> f.TestingStarted | Refused | None:
+    version = state.versions.get(command.version)
+    if version is None:
+        return not_found(version_name(state.name, command.version), "version")
+    refused = _claim(version, command, at_ms, r.BUILD_STATE_CREATED, _AT_WORK)
+    if refused is not None:
+        return None if refused == _MINE else refused
+    return f.TestingStarted(
+        version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
+    )
+
+
+def _start_evaluation(
+    state: ModelState, command: k.StartEvaluation, at_ms: int
+) -> f.EvaluationStarted | Refused | None:
+    version = state.versions.get(command.version)
+    if version is None:
+        return not_found(version_name(state.name, command.version), "version")
+    refused = _claim(version, command, at_ms, r.BUILD_STATE_TRAINED, (r.BUILD_STATE_EVALUATING,))
+    if refused is not None:
+        return None if refused == _MINE else refused
+    return f.EvaluationStarted(
+        version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
+    )
+
+
+_MINE = Refused("held", "", "")
+
+
+def _claim(
+    version: r.Version,
+    command: k.StartTesting | k.StartEvaluation,
+    at_ms: int,
+    free: r.BuildState.ValueType,
+    held: tuple[r.BuildState.ValueType, ...],
+) -> Refused | None:
+    if not 0 < command.lease_ms <= MAX_LEASE_MS:
+        return invalid("lease_ms", command.lease_ms, f"a lease lasts 1 to {MAX_LEASE_MS} ms")
+    if not command.worker:
+        return invalid("worker", command.worker, "a claim names its worker")
+    if version.build == free:
+        expected = 1
+    elif version.build in held:
+        if version.lease.worker == command.worker and version.attempt == command.attempt:
+            return _MINE
+        alive_until = max(version.lease.claimed_at_ms, command.predecessor_seen_at_ms) + version.lease.lease_ms
+        if at_ms < alive_until and version.lease.worker != command.worker:
+            return illegal(f"{version.lease.worker} holds {version.name}", "a lease is taken over when it has run out")
+        expected = version.attempt + 1
+    else:
+        return illegal(f"{version.name} is {version.label}", "only work that is due is claimed")
+    if command.attempt != expected:
+        return invalid("attempt", command.attempt, f"the next attempt is {expected}")
+    return None
+
+
+def _report(state: ModelState, fact: Report) -> Report | Refused | None:
+    version = state.versions.get(fact.version)
+    if version is None:
+        return not_found(version_name(state.name, fact.version), "version")
+    if version.build not in _ALLOWED_FROM[type(fact)] or version.attempt != fact.attempt:
+        return illegal(
+            f"{type(fact).__name__} of attempt {fact.attempt} while {version.name} is {version.label}, "
+            f"attempt {version.attempt}",
+            _ATTEMPT_RULE,
+        )
+    if isinstance(fact, f.CodeTested) and fact.passed and fact.configuration.model != state.name:
+        return invalid("configuration.model", fact.configuration.model, f"headgate.toml names the model {state.name}")
+    if isinstance(fact, f.TrainingStarted) and not version.HasField("configuration"):
+        return illegal(f"{version.name} has not passed its tests", "tests pass before training starts")
+    if isinstance(fact, f.TrainingFinished) and not fact.artifact.manifest_sha256:
+        return invalid("artifact.manifest_sha256", "", "a trained version names its artifact")
+    return fact
+
+
+_ALLOWED_FROM: dict[type, tuple[r.BuildState.ValueType, ...]] = {
+    f.TestingStarted: (r.BUILD_STATE_CREATED, *_AT_WORK),
+    f.CodeTested: (r.BUILD_STATE_TESTING,),
+    f.TrainingStarted: (r.BUILD_STATE_TESTING,),
+    f.TrainingFinished: (r.BUILD_STATE_TRAINING,),
+    f.TrainingFailed: _AT_WORK,
+    f.EvaluationStarted: (r.BUILD_STATE_TRAINED, r.BUILD_STATE_EVALUATING),
+    f.EvaluationFinished: (r.BUILD_STATE_EVALUATING,),
+    f.EvaluationFailed: (r.BUILD_STATE_EVALUATING,),
+}
+
+
+def _created(state: ModelState, fact: f.VersionCreated, stamp: Stamp) -> None:
+    if fact.version != len(state.versions) + 1:
+        raise IllegalFact(f"version {fact.version} after {len(state.versions)}")
+    if not state.exists:
+        state.model.name = f"models/{state.name}"
+        state.model.create_time_ms = stamp.at_ms
+    if not state.model.repository:
+        state.model.repository = fact.repository
+    state.model.latest_version = fact.version
+    state.versions[fact.version] = r.Version(
+        name=version_name(state.name, fact.version),
+        version=fact.version,
+        build=r.BUILD_STATE_CREATED,
+        verdict=r.VERDICT_STATE_UNDECIDED,
+        retention=r.RETENTION_STATE_KEPT,
+        origin=fact.origin,
+        repository=fact.repository,
+        commit=fact.commit,
+        commit_message=fact.commit_message,
+        create_time_ms=stamp.at_ms,
+        update_time_ms=stamp.at_ms,
+    )
+
+
+def _fold(version: r.Version, fact: Report | f.TestingStarted | f.EvaluationStarted, stamp: Stamp) -> None:
+    match fact:
+        case f.TestingStarted():
+            version.build = r.BUILD_STATE_TESTING
+            _lease(version, fact, stamp)
+            version.ClearField("configuration")
+        case f.CodeTested():
+            _tested(version, fact)
+        case f.TrainingStarted():
+            version.build = r.BUILD_STATE_TRAINING
+        case f.TrainingFinished():
+            version.build = r.BUILD_STATE_TRAINED
+            version.artifact.CopyFrom(fact.artifact)
+            version.ClearField("lease")
+        case f.TrainingFailed():
+            _failed(version, r.BUILD_STATE_TRAINING_FAILED, fact.reason, fact.log_tail)
+        case f.EvaluationStarted():
+            version.build = r.BUILD_STATE_EVALUATING
+            _lease(version, fact, stamp)
+        case f.EvaluationFinished():
+            version.build = r.BUILD_STATE_EVALUATED
+            version.report.CopyFrom(fact.report)
+            version.baseline_version = fact.baseline_version
+            version.baseline_report.CopyFrom(fact.baseline_report)
+            version.ClearField("lease")
+        case f.EvaluationFailed():
+            _failed(version, r.BUILD_STATE_EVALUATION_FAILED, fact.reason, fact.log_tail)
+        case _:
+            assert_never(fact)
+
+
+def _lease(version: r.Version, fact: f.TestingStarted | f.EvaluationStarted, stamp: Stamp) -> None:
+    version.attempt = fact.attempt
+    version.lease.worker = fact.worker
+    version.lease.claimed_at_ms = stamp.at_ms
+    version.lease.lease_ms = fact.lease_ms
+
+
+def _tested(version: r.Version, fact: f.CodeTested) -> None:
+    if fact.passed:
+        version.configuration.CopyFrom(fact.configuration)
+    else:
+        _failed(version, r.BUILD_STATE_TESTS_FAILED, f"tests ended with {fact.exit_code}", fact.log_tail)
+
+
+def _failed(version: r.Version, build: r.BuildState.ValueType, reason: str, log_tail: str) -> None:
+    version.build = build
+    version.failure = reason
+    version.failure_log_tail = log_tail[-MAX_LOG_TAIL:]
+    version.ClearField("lease")

@@ -1,0 +1,61 @@
+"""The default release policy and the completion of a partial one (reasons: research/rollouts.md section 6)."""
+
+import hashlib
+
+from headgate.domain.refusal import Refused, invalid
+from headgate.v1 import configuration_pb2 as c
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+WHOLE_BPS = 10_000
+
+DEFAULT = c.ReleasePolicy(
+    steps=[
+        c.Step(weight_bps=500, min_duration_ms=10 * MINUTE_MS, min_keys=300),
+        c.Step(weight_bps=2500, min_duration_ms=10 * MINUTE_MS, min_keys=500),
+        c.Step(weight_bps=5000, min_duration_ms=10 * MINUTE_MS, min_keys=1000),
+    ],
+    judge=c.JudgePolicy(alpha=0.01, beta=0.05, fail_ratio=1.1, pass_ratio=1.5, pass_ceiling=0.005),
+    bake_ms=HOUR_MS,
+    prepare_deadline_ms=10 * MINUTE_MS,
+    no_data_limit_ms=10 * MINUTE_MS,
+    hold_deadline_ms=8 * HOUR_MS,
+    candidate_lease_ms=MINUTE_MS,
+)
+
+
+def resolve(policy: c.ReleasePolicy | None) -> c.ReleasePolicy:
+    """The policy with every field that is 0 or empty taken from DEFAULT."""
+    resolved = c.ReleasePolicy()
+    resolved.CopyFrom(policy if policy is not None else DEFAULT)
+    if not resolved.steps:
+        resolved.steps.extend(DEFAULT.steps)
+    for message, defaults in ((resolved.judge, DEFAULT.judge), (resolved, DEFAULT)):
+        for field in defaults.DESCRIPTOR.fields:
+            if field.message_type is None and not getattr(message, field.name):
+                setattr(message, field.name, getattr(defaults, field.name))
+    return resolved
+
+
+def digest(policy: c.ReleasePolicy) -> str:
+    """SHA-256 of the policy's canonical bytes, in hex."""
+    return hashlib.sha256(policy.SerializeToString(deterministic=True)).hexdigest()
+
+
+def check(policy: c.ReleasePolicy) -> Refused | None:
+    """The first rule a resolved policy breaks; None when it is sound."""
+    weights = [step.weight_bps for step in policy.steps]
+    if weights != sorted(set(weights)) or not all(0 < weight < WHOLE_BPS for weight in weights):
+        return invalid("policy.steps", weights, "step weights rise and lie between 1 and 9999 basis points")
+    if any(step.min_duration_ms < 0 or step.min_keys < 0 for step in policy.steps):
+        return invalid("policy.steps", "negative", "a step's duration and keys are not negative")
+    judge = policy.judge
+    for name in ("alpha", "beta", "pass_ceiling"):
+        if not 0 < getattr(judge, name) < 1:
+            return invalid(f"policy.judge.{name}", getattr(judge, name), "a probability lies between 0 and 1")
+    if judge.fail_ratio < 1 or judge.pass_ratio <= judge.fail_ratio:
+        return invalid("policy.judge.pass_ratio", judge.pass_ratio, "1 <= fail_ratio < pass_ratio")
+    for field in policy.DESCRIPTOR.fields:
+        if field.name.endswith("_ms") and getattr(policy, field.name) < 0:
+            return invalid(f"policy.{field.name}", getattr(policy, field.name), "a duration is not negative")
+    return None

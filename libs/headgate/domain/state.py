@@ -1,0 +1,48 @@
+"""The folded state of one stream. The resource messages are the state: what is decided on is what a reader sees.
+
+A fold changes them in place, since a replay of a million facts would otherwise mostly copy.
+"""
+
+from dataclasses import dataclass, field
+
+from headgate.v1 import resources_pb2 as r
+
+
+@dataclass(slots=True)
+class ModelState:
+    """One model with its versions and releases by number."""
+
+    name: str
+    model: r.Model = field(default_factory=r.Model)
+    versions: dict[int, r.Version] = field(default_factory=dict)
+    releases: dict[int, r.Release] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the first fact has been folded."""
+        return bool(self.model.name)
+
+
+@dataclass(slots=True)
+class EnvironmentState:
+    """One environment."""
+
+    name: str
+    environment: r.Environment = field(default_factory=r.Environment)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the first fact has been folded."""
+        return bool(self.environment.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the record adds to its fact: where it stands and when it happened."""
+
+    sequence: int
+    at_ms: int
+
+
+class IllegalFact(Exception):
+    """An accepted fact that the state does not allow: only a bug or a forged log can cause it."""

@@ -1,0 +1,101 @@
+"""An artifact: a flat set of files under one signed manifest, which also says whose artifact it is.
+
+The manifest travels in a DSSE envelope; nothing of it is parsed before its signature has been checked.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+
+from headgate.artifacts.keys import SigningKey, TrustedKeys
+from headgate.artifacts.store import SHA256, ArtifactError, ArtifactStore
+from headgate.v1 import facts_pb2 as facts
+
+PAYLOAD_TYPE = "application/vnd.headgate.manifest.v1+json"
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MAX_FILES = 64
+MAX_SIGNATURES = 16
+
+
+class ArtifactUntrusted(ArtifactError):
+    """The manifest is not signed by a trusted key, or it is not about this artifact or subject."""
+
+
+def seal(store: ArtifactStore, files: Mapping[str, bytes], subject: str, key: SigningKey) -> facts.Artifact:
+    """Stores the files and the signed manifest; `subject` is the resource name, models/NAME/versions/NUMBER."""
+    check_names(files)
+    entries = [
+        facts.ArtifactFile(name=name, sha256=store.put(data), size_bytes=len(data))
+        for name, data in sorted(files.items())
+    ]
+    listed = {entry.name: {"sha256": entry.sha256, "size": entry.size_bytes} for entry in entries}
+    payload = json.dumps({"subject": subject, "files": listed}, sort_keys=True, separators=(",", ":")).encode()
+    envelope = {
+        "payloadType": PAYLOAD_TYPE,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": key.key_id, "sig": base64.b64encode(key.sign(encoded(payload))).decode()}],
+    }
+    manifest_sha256 = store.put(json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode())
+    return facts.Artifact(manifest_sha256=manifest_sha256, files=entries)
+
+
+def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted: TrustedKeys) -> dict[str, str]:
+    """The digest of each file by name; read them with `store.get`. Raises ArtifactUntrusted and the store's errors."""
+    payload = signed_payload(store.get(artifact.manifest_sha256), trusted)
+    try:
+        manifest = json.loads(payload)
+        signed_subject = manifest["subject"]
+        files = {name: (entry["sha256"], entry["size"]) for name, entry in manifest["files"].items()}
+        check_names(files)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactUntrusted(f"the manifest has the wrong shape: {error}") from error
+    if signed_subject != subject:
+        raise ArtifactUntrusted(f"the manifest was signed for {signed_subject!r}, not for {subject!r}")
+    if files != {file.name: (file.sha256, file.size_bytes) for file in artifact.files}:
+        raise ArtifactUntrusted("the files of the signed manifest are not those on record")
+    if not all(isinstance(sha256, str) and SHA256.fullmatch(sha256) for sha256, _ in files.values()):
+        raise ArtifactUntrusted("the manifest names a file by something else than a SHA-256")
+    return {name: sha256 for name, (sha256, _) in files.items()}
+
+
+def signed_payload(envelope: bytes, trusted: TrustedKeys) -> bytes:
+    """The payload once one trusted key has been found to have signed it."""
+    try:
+        parts: Any = json.loads(envelope)
+        payload = base64.b64decode(parts["payload"], validate=True)
+        signatures = [
+            (str(entry["keyid"]), base64.b64decode(entry["sig"], validate=True))
+            for entry in parts["signatures"][:MAX_SIGNATURES]
+        ]
+        payload_type = parts["payloadType"]
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise ArtifactUntrusted(f"the envelope has the wrong shape: {error}") from error
+    if payload_type != PAYLOAD_TYPE:
+        raise ArtifactUntrusted(f"the envelope holds {payload_type!r}, not a manifest")
+    for key_id, signature in signatures:
+        if key_id in trusted:
+            try:
+                trusted[key_id].verify(signature, encoded(payload))
+            except InvalidSignature:
+                continue
+            return payload
+    raise ArtifactUntrusted(f"no trusted key has signed it; it names {[key_id for key_id, _ in signatures]}")
+
+
+def encoded(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: what is signed."""
+    kind = PAYLOAD_TYPE.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def check_names(files: Mapping[str, object]) -> None:
+    if len(files) > MAX_FILES:
+        raise ValueError(f"{len(files)} files; the limit is {MAX_FILES}")
+    for name in files:
+        if not FILE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no file name of an artifact")

@@ -1,0 +1,141 @@
+"""Blobs are found by their digest and artifacts are trusted by their signature, or not at all."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from headgate.artifacts import store as stores
+from headgate.artifacts.keys import (
+    KeyUnusable,
+    SigningKey,
+    create_keys,
+    load_signing_key,
+    load_trusted,
+    new_signing_key,
+    trust,
+)
+from headgate.artifacts.manifest import ArtifactUntrusted, seal, unseal
+from headgate.artifacts.store import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    ArtifactStore,
+    ArtifactTooLarge,
+    digest,
+    open_store,
+    path,
+)
+from headgate.v1 import facts_pb2 as facts
+
+SUBJECT = "models/fraud/versions/3"
+
+
+@pytest.fixture(name="store", params=["file", "memory"])
+def _store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    return open_store(f"file://{tmp_path}/a b" if request.param == "file" else "memory:///")
+
+
+def test_a_blob_is_read_back_under_the_digest_it_was_given(store: ArtifactStore) -> None:
+    sha256 = store.put(b"weights")
+    assert sha256 == digest(b"weights")
+    assert store.put(b"weights") == sha256
+    assert store.get(sha256) == b"weights"
+
+
+@pytest.mark.parametrize("name", ["0" * 64, "nothing", "../../../etc/passwd", ""])
+def test_a_blob_that_was_never_put_is_missing(store: ArtifactStore, name: str) -> None:
+    with pytest.raises(ArtifactMissing):
+        store.get(name)
+
+
+def test_changed_bytes_are_never_returned_and_are_healed_by_the_next_put(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    sha256 = store.put(b"weights")
+    (tmp_path / path(sha256)).write_bytes(b"weightz")
+    with pytest.raises(ArtifactCorrupt):
+        store.get(sha256)
+    store.put(b"weights")
+    assert store.get(sha256) == b"weights"
+
+
+def test_a_blob_above_the_limit_is_neither_written_nor_read(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = store.put(b"weights")
+    monkeypatch.setattr(stores, "MAX_FILE_BYTES", 3)
+    with pytest.raises(ArtifactTooLarge):
+        store.put(b"weights again")
+    with pytest.raises(ArtifactTooLarge):
+        store.get(sha256)
+
+
+def sealed(store: ArtifactStore, key: SigningKey) -> facts.Artifact:
+    return seal(store, {"model.onnx": b"graph", "training.json": b"{}"}, SUBJECT, key)
+
+
+def test_a_sealed_artifact_is_unsealed_by_whoever_trusts_its_signer(store: ArtifactStore) -> None:
+    key = new_signing_key()
+    artifact = sealed(store, key)
+    files = unseal(store, artifact, SUBJECT, trust(new_signing_key(), key))
+    assert {name: store.get(sha256) for name, sha256 in files.items()} == {
+        "model.onnx": b"graph",
+        "training.json": b"{}",
+    }
+    assert sealed(store, key) == artifact
+
+
+def test_an_artifact_of_an_unknown_signer_is_not_trusted(store: ArtifactStore) -> None:
+    artifact = sealed(store, new_signing_key())
+    with pytest.raises(ArtifactUntrusted):
+        unseal(store, artifact, SUBJECT, trust(new_signing_key()))
+    with pytest.raises(ArtifactUntrusted):
+        unseal(store, artifact, SUBJECT, {})
+
+
+def test_a_signer_that_borrows_the_id_of_a_trusted_key_is_not_trusted(store: ArtifactStore) -> None:
+    honest, thief = new_signing_key(), new_signing_key()
+    artifact = sealed(store, SigningKey(honest.key_id, thief.private))
+    with pytest.raises(ArtifactUntrusted):
+        unseal(store, artifact, SUBJECT, trust(honest))
+
+
+def test_an_artifact_signed_for_another_version_is_not_trusted(store: ArtifactStore) -> None:
+    key = new_signing_key()
+    with pytest.raises(ArtifactUntrusted):
+        unseal(store, sealed(store, key), "models/fraud/versions/4", trust(key))
+
+
+def test_a_record_that_names_other_files_than_the_manifest_is_not_trusted(store: ArtifactStore) -> None:
+    key = new_signing_key()
+    artifact = sealed(store, key)
+    artifact.files[0].sha256 = store.put(b"another graph")
+    with pytest.raises(ArtifactUntrusted):
+        unseal(store, artifact, SUBJECT, trust(key))
+
+
+@pytest.mark.parametrize("envelope", [b"", b"[]", b"{}", b'{"payload":"!","signatures":[],"payloadType":""}'])
+def test_a_manifest_that_is_no_envelope_is_not_trusted(store: ArtifactStore, envelope: bytes) -> None:
+    with pytest.raises(ArtifactUntrusted):
+        unseal(store, facts.Artifact(manifest_sha256=store.put(envelope)), SUBJECT, trust(new_signing_key()))
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "a/b", "", ".hidden", "x" * 129])
+def test_a_file_whose_name_could_leave_the_artifact_is_refused(store: ArtifactStore, name: str) -> None:
+    with pytest.raises(ValueError, match="no file name"):
+        seal(store, {name: b""}, SUBJECT, new_signing_key())
+
+
+def test_keys_are_made_once_and_only_their_owner_reads_the_private_one(tmp_path: Path) -> None:
+    key = create_keys(tmp_path)
+    assert create_keys(tmp_path).key_id == key.key_id == load_signing_key(tmp_path).key_id
+    assert list(load_trusted(tmp_path)) == [key.key_id]
+    assert stat.S_IMODE((tmp_path / "signing.key").stat().st_mode) == 0o600
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["signing.key", "trusted"]
+
+
+def test_a_missing_or_foreign_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(KeyUnusable, match=r"signing\.key"):
+        load_signing_key(tmp_path)
+    (tmp_path / "trusted").mkdir()
+    (tmp_path / "trusted" / "x.pub").write_text("no key")
+    with pytest.raises(KeyUnusable, match=r"x\.pub"):
+        load_trusted(tmp_path)

@@ -54,7 +54,7 @@ check: setup ## Lint, types, import contracts, protos, generated code, house rul
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@scripts/protos.sh check
 	@$(BIN)/python -m pytest -q tests/house
 

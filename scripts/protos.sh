@@ -20,6 +20,7 @@ generate_into() {
     mapfile -t sources < <(find protos -name '*.proto' | LC_ALL=C sort)
     site="$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
     # google/rpc/*.proto come with googleapis-common-protos, google/protobuf/*.proto with grpcio-tools.
+    mkdir -p "$1"
     PATH="$bin:$PATH" "$bin/python" -m grpc_tools.protoc -Iprotos "-I$site" --python_out="$1" --grpc_python_out="$1" \
         --mypy_out=quiet:"$1" --mypy_grpc_out=quiet:"$1" "${sources[@]}"
 }
@@ -31,9 +32,21 @@ breaking() {
         fail "this breaks the promise of $baseline. Add fields, never change or remove them. On purpose: make baseline"
 }
 
+take_generated() {
+    local package old
+    generate_into "$scratch/python"
+    for package in "${packages[@]}"; do
+        [[ -d $scratch/python/headgate/$package ]] || continue
+        mkdir -p "libs/headgate/$package"
+        cp "$scratch/python/headgate/$package"/* "libs/headgate/$package/"
+        for old in "libs/headgate/$package"/*_pb2*; do
+            [[ -e $scratch/python/headgate/$package/${old##*/} ]] || rm "$old"
+        done
+    done
+}
+
 check_generated() {
     local package
-    mkdir "$scratch/python"
     generate_into "$scratch/python"
     for package in "${packages[@]}"; do
         [[ -d $scratch/python/headgate/$package ]] || continue
@@ -52,7 +65,7 @@ check_baseline() {
 case "${1:-}" in
     generate)
         breaking
-        generate_into libs
+        take_generated
         build_image "$baseline"
         ;;
     check)

@@ -1,0 +1,23 @@
+"""`make help` shows every target there is."""
+
+import re
+import subprocess
+
+from tests.house.tree import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_every_target_is_phony_and_has_a_help_line():
+    targets = set(re.findall(r"^([a-z][a-z-]*):(?!=)", MAKEFILE, re.MULTILINE))
+    phony = set(re.findall(r"^\.PHONY: (\S+)$", MAKEFILE, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z-]+):.*## \S", MAKEFILE, re.MULTILINE))
+    assert targets == phony == explained
+
+
+def test_help_is_what_make_does_first():
+    shown = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for target in re.findall(r"^\.PHONY: (\S+)$", MAKEFILE, re.MULTILINE):
+        assert f"  make {target} " in shown

@@ -1,0 +1,41 @@
+"""The contract check does catch what it is there for."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import ROOT
+
+BUF = Path(sys.executable).parent / "buf"
+FIELD = "  string correlation_id = 8;\n"
+
+
+@pytest.fixture
+def contract(tmp_path):
+    shutil.copytree(ROOT / "protos", tmp_path / "protos")
+    shutil.copy(ROOT / "buf.yaml", tmp_path)
+    return tmp_path
+
+
+def breaking(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [BUF, "breaking", "--against", "protos/baseline.binpb"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_a_new_field_keeps_the_promise(contract):
+    facts = contract / "protos/headgate/v1/facts.proto"
+    facts.write_text(facts.read_text().replace(FIELD, f"{FIELD}  string added_by_this_test = 999;\n"))
+    assert breaking(contract).returncode == 0
+
+
+@pytest.mark.parametrize("change", ["", "  bytes correlation_id = 8;\n", "  string correlation_id = 998;\n"])
+def test_a_removed_or_changed_field_breaks_it(contract, change):
+    facts = contract / "protos/headgate/v1/facts.proto"
+    assert FIELD in facts.read_text()
+    facts.write_text(facts.read_text().replace(FIELD, change, 1))
+    result = breaking(contract)
+    assert result.returncode != 0
+    assert "correlation_id" in result.stdout

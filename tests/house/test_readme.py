@@ -1,0 +1,40 @@
+"""Every command the README shows is run by something: a promise nobody tests is a promise nobody keeps."""
+
+import re
+
+import pytest
+
+from tests.house.tree import ROOT
+
+COVERED: dict[str, tuple[str, str]] = {
+    "make": ("tests/house/test_makefile.py", '"make"'),
+    "make help": ("tests/house/test_makefile.py", '"make"'),
+    "make check": (".ci/run", "make check"),
+    "make test": (".ci/run", "make test"),
+    "make setup": ("Makefile", "check: setup"),
+}
+"""Command -> the file that runs it, and the words there that do."""
+
+FENCE = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """The command lines of the README's shell blocks, without prompts, comments and what a command answers."""
+    found = []
+    for block in FENCE.findall((ROOT / "README.md").read_text()):
+        lines = [line.strip() for line in block.replace("\\\n", " ").splitlines()]
+        if any(line.startswith("$ ") for line in lines):
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        stripped = (re.sub(r"\s+", " ", re.sub(r"(^|\s)#.*", "", line)).strip() for line in lines)
+        found += [line for line in stripped if line]
+    return found
+
+
+def test_every_command_is_known():
+    assert [command for command in commands() if command not in COVERED] == []
+
+
+@pytest.mark.parametrize("command", COVERED)
+def test_a_known_command_is_run_where_the_table_says(command):
+    path, words = COVERED[command]
+    assert words in (ROOT / path).read_text()

@@ -1,0 +1,42 @@
+"""Each vendor's library is known in one place, so that another can take its place there."""
+
+import ast
+from pathlib import Path
+
+from tests.house.tree import short, sources
+
+PLACES = {
+    "kafka": ("libs/headgate/log/kafka",),
+    "sqlite3": ("libs/headgate/log/sqlite",),
+    "obstore": ("libs/headgate/artifacts/store",),
+    "cryptography": ("libs/headgate/artifacts/",),
+    "prometheus_client": ("libs/headgate/runtime/",),
+    "torch": ("services/trainer/",),
+    "onnxscript": ("services/trainer/",),
+    "onnxruntime": ("services/trainer/", "services/evaluator/", "services/gateway/"),
+    "rich": ("libs/headgate/cli/",),
+    "typer": ("libs/headgate/cli/",),
+    "uvloop": ("services/gateway/",),
+}
+"""Library -> how the paths of the files begin that may import it."""
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names a file imports from outside, at its head or inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_a_vendor_is_imported_only_in_its_place():
+    strays = [
+        f"{short(path)} imports {vendor}"
+        for path in sources()
+        for vendor in sorted(imported(path) & PLACES.keys())
+        if not short(path).startswith(PLACES[vendor])
+    ]
+    assert strays == []

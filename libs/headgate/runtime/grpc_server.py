@@ -1,0 +1,68 @@
+"""A service's gRPC door: servicers with health, reflection, limits and one place for errors."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from headgate.runtime.rpc_errors import ErrorInterceptor
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+DEFAULT_HOST = "127.0.0.1"
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours."""
+
+
+class GrpcServer:
+    """Serves what `add` registers; the names in `service_names` are reported by health and reflection."""
+
+    def __init__(
+        self,
+        port: int,
+        add: Sequence[Callable[[grpc.Server], None]],
+        service_names: Sequence[str],
+        interceptors: Sequence[grpc.ServerInterceptor] = (),
+        threads: int = 16,
+        host: str | None = None,
+    ) -> None:
+        self._host = host or os.environ.get("HEADGATE_HOST", DEFAULT_HOST)
+        self._wanted_port = port
+        self.port = 0
+        self._names = tuple(service_names)
+        self._server = grpc.server(
+            ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+            interceptors=[ErrorInterceptor(), *interceptors],
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        for register in add:
+            register(self._server)
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    def start(self) -> int:
+        """Listens and says so in health; returns the bound port. Raises CannotListen."""
+        address = f"{self._host}:{self._wanted_port}"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {address}: is it taken?") from error
+        self._server.start()
+        for name in ("", *self._names):
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return self.port
+
+    def stop(self, grace_seconds: float) -> None:
+        """Turns new calls away and gives those under way the grace to end."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_seconds).wait(grace_seconds + 1)

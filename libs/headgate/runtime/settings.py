@@ -1,0 +1,74 @@
+"""Settings from the environment: a frozen dataclass says what there is, one error says everything that is wrong."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+Settings = TypeVar("Settings")
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off"})
+
+
+class SettingsError(Exception):
+    """Every problem of the environment, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEADGATE_") -> Settings:
+    """Reads PREFIX + FIELD for each field of the dataclass; a field without a default must be set."""
+    kinds = get_type_hints(cls)
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for field in fields(cls):  # type: ignore[arg-type]  # a dataclass by contract, which no TypeVar bound can say
+        variable = prefix + field.name.upper()
+        text = environ.get(variable, "")
+        try:
+            if text:
+                values[field.name] = _PARSERS[kinds[field.name]](text)
+            elif _is_required(field):
+                problems.append(f"{variable} is not set")
+        except ValueError as error:
+            problems.append(f"{variable}={text!r}: {error}")
+    if problems:
+        raise SettingsError(problems)
+    return cls(**values)
+
+
+def _is_required(field: "Field[Any]") -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("expected a number") from None
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise ValueError("expected true or false")
+
+
+_PARSERS: Mapping[type, Callable[[str], object]] = {
+    str: str,
+    int: _integer,
+    float: _number,
+    bool: _truth,
+    Path: Path,
+}

@@ -81,9 +81,9 @@ lock: $(READY) ## Resolve the lock files again (ARGS=--upgrade for newer version
 
 .PHONY: clean
 clean: ## Remove caches, builds and the demo's data; keeps the environments and .headgate
-	@rm -rf .cache .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .cache/mypy .cache/pytest .cache/import_linter .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find libs services tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean
-distclean: clean ## As clean, and the Python environments too
-	@rm -rf .venv .venv-tritonclient .venv-peers
+distclean: clean ## As clean, and the Python environments and the downloaded broker too
+	@rm -rf .cache .venv .venv-tritonclient .venv-peers

@@ -13,10 +13,8 @@ def script():
 
 
 def test_the_environment_wins_over_the_files(script):
-    listing = (
-        "global.index-url='https://files.example/'\n:env:.index-url='https://variable.example/'\nfreeze.timeout='10'\n"
-    )
-    assert script["pip_settings"](listing) == {"index-url": "https://variable.example/"}
+    listing = "global.cert='file.pem'\n:env:.cert='variable.pem'\nfreeze.timeout='10'\n"
+    assert script["pip_settings"](listing) == {"cert": "variable.pem"}
 
 
 def test_pips_settings_become_uvs(script):

@@ -1,0 +1,61 @@
+"""A merged commit as the CloudEvent that starts a version: CDEvents change.merged in Kafka's binary mode."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from headgate.log.port import Message
+from headgate.log.topics import INBOX
+
+CHANGE_MERGED = "dev.cdevents.change.merged.0.3.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One commit of a model's repository; `repository` is a path or URL the trainer can clone."""
+
+    model: str
+    repository: str
+    commit: str
+    message: str
+
+
+def change_merged(change: Change, event_id: str, source: str, at_ms: int) -> Message:
+    """The event as a record for the inbox. The same (source, id) again does nothing."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    data = {
+        "context": {
+            "specversion": "0.5.0",
+            "id": event_id,
+            "source": source,
+            "type": CHANGE_MERGED,
+            "timestamp": at,
+        },
+        "subject": {
+            "id": change.commit,
+            "type": "change",
+            "content": {"repository": {"id": change.model, "source": change.repository}},
+        },
+        "customData": {
+            "model": change.model,
+            "commit": change.commit,
+            "repository": change.repository,
+            "message": change.message,
+        },
+    }
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_source": source,
+        "ce_type": CHANGE_MERGED,
+        "ce_time": at,
+        "ce_subject": change.commit,
+        "ce_partitionkey": change.model,
+        "content-type": "application/json",
+    }
+    return Message(
+        topic=INBOX,
+        key=change.model.encode(),
+        value=json.dumps(data, separators=(",", ":")).encode(),
+        headers=tuple((name, value.encode()) for name, value in attributes.items()),
+    )

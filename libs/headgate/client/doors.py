@@ -1,0 +1,65 @@
+"""Stubs of the doors a caller needs, over channels that open on first use."""
+
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
+from headgate.v1 import registry_service_pb2_grpc as registry_grpc
+from headgate.v1 import release_service_pb2_grpc as release_grpc
+
+TIMEOUT_SECONDS = 15.0
+"""How long one call waits for its answer."""
+
+
+class Doors:
+    """The registry and the gateway behind two addresses (host:port)."""
+
+    def __init__(self, registry: str, gateway: str) -> None:
+        self.registry_address = registry
+        self.gateway_address = gateway
+        self._channels: dict[str, grpc.Channel] = {}
+
+    @cached_property
+    def registry(self) -> registry_grpc.RegistryServiceStub:
+        return registry_grpc.RegistryServiceStub(self._channel(self.registry_address))
+
+    @cached_property
+    def releases(self) -> release_grpc.ReleaseServiceStub:
+        return release_grpc.ReleaseServiceStub(self._channel(self.registry_address))
+
+    @cached_property
+    def inference(self) -> inference_grpc.GRPCInferenceServiceStub:
+        return inference_grpc.GRPCInferenceServiceStub(self._channel(self.gateway_address))
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _channel(self, address: str) -> grpc.Channel:
+        if address not in self._channels:
+            self._channels[address] = grpc.insecure_channel(address)
+        return self._channels[address]
+
+
+def serves(address: str, timeout_seconds: float = 1.0) -> bool:
+    """Whether a gRPC server answers at the address and calls itself healthy."""
+    with grpc.insecure_channel(address) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=timeout_seconds, wait_for_ready=True
+            )
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -1,0 +1,53 @@
+"""Rows in, answers out: the Open Inference Protocol for a model with one input of numbers."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+
+ROUTING_KEY = "x-routing-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Which version answered, and the values of each output, flat."""
+
+    version: int
+    outputs: dict[str, list[float]]
+
+
+def infer_request(
+    model: str, rows: Sequence[Sequence[float]], input_name: str, version: str = ""
+) -> inference.ModelInferRequest:
+    """One FP32 tensor [rows, columns], little-endian as the protocol has it."""
+    columns = len(rows[0])
+    if any(len(row) != columns for row in rows):
+        raise ValueError("every row needs the same number of values")
+    tensor = inference.ModelInferRequest.InferInputTensor(name=input_name, datatype="FP32", shape=[len(rows), columns])
+    raw = b"".join(struct.pack(f"<{columns}f", *row) for row in rows)
+    return inference.ModelInferRequest(
+        model_name=model, model_version=version, inputs=[tensor], raw_input_contents=[raw]
+    )
+
+
+def answer(response: inference.ModelInferResponse) -> Answer:
+    """Reads FP32 and FP64 outputs, raw or typed."""
+    outputs: dict[str, list[float]] = {}
+    for index, output in enumerate(response.outputs):
+        if index < len(response.raw_output_contents):
+            outputs[output.name] = _numbers(output.datatype, response.raw_output_contents[index])
+        else:
+            contents = output.contents
+            outputs[output.name] = [*contents.fp32_contents, *contents.fp64_contents, *contents.int64_contents]
+    return Answer(int(response.model_version), outputs)
+
+
+_CODES = {"FP32": "f", "FP64": "d", "INT32": "i", "INT64": "q"}
+
+
+def _numbers(datatype: str, raw: bytes) -> list[float]:
+    code = _CODES.get(datatype)
+    if code is None:
+        raise ValueError(f"cannot read outputs of type {datatype}")
+    return list(struct.unpack(f"<{len(raw) // struct.calcsize(code)}{code}", raw))

@@ -1,0 +1,116 @@
+"""One short line per fact, for people who watch a model's life go by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1.configuration_pb2 import Strategy
+from headgate.v1.facts_pb2 import RollbackCause, Stage
+
+
+def describe(record: facts.LifecycleRecord) -> str:
+    """The fact of a record in a few words, without its stream."""
+    kind = record.WhichOneof("fact")
+    if kind is None:
+        return "a fact of a kind this program does not know"
+    fact = getattr(record, kind)
+    if kind in _WORDS:
+        return _WORDS[kind](fact)
+    return _plain(kind, fact)
+
+
+def metrics_line(metrics: Sequence[facts.Metric]) -> str:
+    return "  ".join(f"{metric.name} {metric.value:.4f}" for metric in metrics)
+
+
+def weights_line(weights: Sequence[facts.Weight]) -> str:
+    return ", ".join(f"v{weight.version} {weight.weight_bps / 100:g} %" for weight in weights)
+
+
+def subject(record: facts.LifecycleRecord) -> str:
+    """The stream's own name: `fraud` of `models/fraud`."""
+    return record.stream.partition("/")[2]
+
+
+def _plain(kind: str, fact: Any) -> str:
+    words = kind.replace("_", " ")
+    version = getattr(fact, "version", 0)
+    release = getattr(fact, "release", 0)
+    reason = getattr(fact, "reason", "")
+    who = f"v{version} " if version else f"release {release} " if release else ""
+    return f"{who}{words}" + (f": {reason}" if reason else "")
+
+
+def _code_tested(fact: facts.CodeTested) -> str:
+    verdict = "its tests pass" if fact.passed else f"its tests fail (exit {fact.exit_code})"
+    return f"v{fact.version} {verdict}, {fact.duration_ms / 1000:.1f} s"
+
+
+def _training_finished(fact: facts.TrainingFinished) -> str:
+    return (
+        f"v{fact.version} trained: {fact.epochs} epochs, {fact.duration_ms / 1000:.1f} s, "
+        f"validation loss {fact.validation_loss:.4f}, artifact {fact.artifact.manifest_sha256[:12]}"
+    )
+
+
+def _training_failed(fact: facts.TrainingFailed) -> str:
+    stage = Stage.Name(fact.stage).removeprefix("STAGE_").lower()
+    return f"v{fact.version} failed at {stage}: {fact.reason}"
+
+
+def _gate_decided(fact: facts.GateDecided) -> str:
+    if fact.passed:
+        return f"v{fact.version} passes the gate: {metrics_line(fact.metrics)}"
+    missed = "; ".join(result.explanation for result in fact.results if not result.passed)
+    return f"v{fact.version} REFUSED by the gate: {missed}"
+
+
+def _requested(fact: facts.ReleaseRequested) -> str:
+    strategy = Strategy.Name(fact.strategy).removeprefix("STRATEGY_").lower().replace("_", "-")
+    return f"release {fact.release} requested: v{fact.candidate} into {fact.environment}, {strategy}"
+
+
+def _started(fact: facts.ReleaseStarted) -> str:
+    return f"release {fact.release} started" + (f", stable is v{fact.stable}" if fact.stable else ", nothing live yet")
+
+
+def _weights_set(fact: facts.WeightsSet) -> str:
+    return f"release {fact.release} step {fact.step + 1}: {weights_line(fact.weights)}"
+
+
+def _promotion(fact: facts.PromotionStarted) -> str:
+    because = fact.reason or fact.judgement.explanation
+    return f"release {fact.release} promotes: {weights_line(fact.weights)}" + (f" ({because})" if because else "")
+
+
+def _rollback(fact: facts.RollbackStarted) -> str:
+    cause = RollbackCause.Name(fact.cause).removeprefix("ROLLBACK_CAUSE_").lower().replace("_", " ")
+    because = fact.judgement.explanation or fact.reason
+    return f"release {fact.release} ROLLS BACK ({cause}): {because}"
+
+
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "version_created": lambda fact: f"v{fact.version} created from {fact.commit[:10]}: {_first_line(fact)}",
+    "testing_started": lambda fact: f"v{fact.version} taken in hand by {fact.worker}",
+    "code_tested": _code_tested,
+    "training_finished": _training_finished,
+    "training_failed": _training_failed,
+    "evaluation_started": lambda fact: f"v{fact.version} being evaluated by {fact.worker}",
+    "evaluation_finished": lambda fact: f"v{fact.version} measured: {metrics_line(fact.report.metrics)}",
+    "gate_decided": _gate_decided,
+    "release_requested": _requested,
+    "release_started": _started,
+    "candidate_ready": lambda fact: f"release {fact.release}: candidate loaded by {', '.join(fact.gateways)}",
+    "weights_set": _weights_set,
+    "weights_applied": lambda fact: f"release {fact.release}: weights in force at {', '.join(fact.gateways)}",
+    "promotion_started": _promotion,
+    "release_completed": lambda fact: f"release {fact.release} COMPLETED",
+    "rollback_started": _rollback,
+    "release_rolled_back": lambda fact: f"release {fact.release} ROLLED BACK",
+    "policy_set": lambda fact: f"release policy set ({fact.policy_sha256[:12]})",
+}
+"""Facts that say more than their name; the others are told by name, number and reason."""
+
+
+def _first_line(fact: facts.VersionCreated) -> str:
+    return fact.commit_message.partition("\n")[0]

@@ -9,7 +9,7 @@ PASSWORD_OPTIONS = ("sasl_plain_password", "ssl_password")
 
 
 def open_log(url: str) -> EventLog:
-    """Opens the log at the address. Raises LogError for an address that is none, LogUnavailable when nothing answers."""
+    """Opens the log. Raises LogError for an address that is none and LogUnavailable when nothing answers there."""
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite":
         return SqliteLog(_path(url, rest))

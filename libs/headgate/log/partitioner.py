@@ -1,4 +1,4 @@
-"""Key to partition, as every Kafka client does it: murmur2, so that any adapter and any writer put a stream in one place."""
+"""Key to partition, as every Kafka client does it: murmur2, so that all writers put a stream in one place."""
 
 import struct
 from functools import lru_cache

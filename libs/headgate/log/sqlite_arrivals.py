@@ -1,4 +1,4 @@
-"""Wakes those who wait for new records: at once for this process's commits, within milliseconds for other processes'."""
+"""Wakes those who wait for records: at once for this process's commits, within milliseconds for other processes'."""
 
 import sqlite3
 import threading

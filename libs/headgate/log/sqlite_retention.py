@@ -45,7 +45,8 @@ def _bounds(db: sqlite3.Connection, topic_id: int, partition: int) -> tuple[int,
 
 def _at_or_after(db: sqlite3.Connection, topic_id: int, partition: int, offset: int) -> tuple[int, int]:
     found: tuple[int, int] = db.execute(
-        "SELECT offset, timestamp_ms FROM log WHERE topic_id = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT 1",
+        "SELECT offset, timestamp_ms FROM log"
+        " WHERE topic_id = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT 1",
         (topic_id, partition, offset),
     ).fetchone()
     return found

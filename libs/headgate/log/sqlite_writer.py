@@ -213,7 +213,8 @@ class _Appender:
         if end is not None:
             return end
         last = self._connection.execute(
-            "SELECT offset + 1, timestamp_ms FROM log WHERE topic_id = ? AND partition = ? ORDER BY offset DESC LIMIT 1",
+            "SELECT offset + 1, timestamp_ms FROM log"
+            " WHERE topic_id = ? AND partition = ? ORDER BY offset DESC LIMIT 1",
             (topic_id, partition),
         ).fetchone()
         return last or (0, 0)

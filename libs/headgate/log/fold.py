@@ -1,0 +1,184 @@
+"""The fold of headgate.lifecycle that every service keeps: log in, state out, the same for everyone."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from headgate.domain.fact import fact_of
+from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
+from headgate.log import topics
+from headgate.log.port import EventLog, LogError, Record
+from headgate.log.stream import Stream, new_stream, parse
+from headgate.v1 import facts_pb2 as f
+
+POLL_SECONDS = 0.5
+RECONNECT_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+Listener = Callable[[Record, f.LifecycleRecord], None]
+
+
+class Fold:
+    """Folds lifecycle records in log order. Not thread-safe: LifecycleFold guards it."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, Stream] = {}
+        self.models: dict[str, ModelState] = {}
+        self.environments: dict[str, EnvironmentState] = {}
+        self.positions: dict[int, int] = {}
+        self.void_records = 0
+        self.revision = 0
+
+    def apply(self, record: Record) -> f.LifecycleRecord | None:
+        """Folds one log record; answers the lifecycle record when it was accepted, None when it is void."""
+        self.positions[record.partition] = record.offset + 1
+        lifecycle = parse(record)
+        if lifecycle is None:
+            self.void_records += 1
+            return None
+        stream = self.streams.get(lifecycle.stream) or new_stream(lifecycle.stream)
+        if stream is None or stream.broken or not stream.follows(lifecycle):
+            self.void_records += 1
+            return None
+        stream.accept(lifecycle, record.value or b"", record.offset)
+        self._evolve(stream, lifecycle)
+        self.streams[lifecycle.stream] = stream
+        self.revision += 1
+        return lifecycle
+
+    def _evolve(self, stream: Stream, lifecycle: f.LifecycleRecord) -> None:
+        fact = fact_of(lifecycle)
+        if fact is None:
+            return
+        try:
+            stream.evolve(fact, lifecycle)
+        except (IllegalFact, KeyError) as error:
+            stream.broken = f"sequence {lifecycle.sequence}: {error}"
+            logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
+            return
+        if isinstance(stream.state, ModelState):
+            self.models[stream.state.name] = stream.state
+        else:
+            self.environments[stream.state.name] = stream.state
+
+
+def fold_all(log: EventLog) -> Fold:
+    """A fresh fold of the whole log as it stands now."""
+    fold = Fold()
+    for partition, end in log.end(topics.LIFECYCLE).items():
+        offset = 0
+        while offset < end:
+            records = log.read(topics.LIFECYCLE, partition, offset)
+            if not records:
+                break
+            for record in records:
+                fold.apply(record)
+            offset = records[-1].offset + 1
+    return fold
+
+
+class LifecycleFold:
+    """A Fold kept current by a thread that tails the log. Hold `lock` while reading the state."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.lock = threading.RLock()
+        self.last_poll_monotonic = time.monotonic()
+        self._log = log
+        self._fold = Fold()
+        self._changed = threading.Condition(self.lock)
+        self._listeners: list[Listener] = []
+        self._targets: dict[int, int] | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lifecycle-fold", daemon=True)
+
+    @property
+    def models(self) -> dict[str, ModelState]:
+        return self._fold.models
+
+    @property
+    def environments(self) -> dict[str, EnvironmentState]:
+        return self._fold.environments
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        return self._fold.streams
+
+    @property
+    def revision(self) -> int:
+        return self._fold.revision
+
+    @property
+    def void_records(self) -> int:
+        return self._fold.void_records
+
+    def start(self) -> None:
+        """Begins to tail from the first record."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops the thread within a poll."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5 * POLL_SECONDS)
+
+    def on_accepted(self, listener: Listener) -> None:
+        """Calls the listener, under the lock, for every record accepted from now on."""
+        with self.lock:
+            self._listeners.append(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        with self.lock:
+            self._listeners.remove(listener)
+
+    def wait_caught_up(self, timeout_seconds: float) -> bool:
+        """Waits until everything that was in the log at the start is folded."""
+        return self._wait(self._is_caught_up, timeout_seconds)
+
+    def wait_position(self, partition: int, offset: int, timeout_seconds: float) -> bool:
+        """Waits until the record at this position has been folded."""
+        return self._wait(lambda: self._fold.positions.get(partition, 0) > offset, timeout_seconds)
+
+    def wait_change(self, revision: int, timeout_seconds: float) -> int:
+        """Waits until the revision differs from the given one; answers the present revision."""
+        self._wait(lambda: self._fold.revision != revision, timeout_seconds)
+        return self._fold.revision
+
+    def _wait(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopping.is_set() or condition(), timeout_seconds)
+
+    def _is_caught_up(self) -> bool:
+        if self._targets is None:
+            return False
+        return all(self._fold.positions.get(partition, 0) >= end for partition, end in self._targets.items())
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._tail()
+            except LogError as error:
+                logger.warning("the log cannot be read; trying again", extra={"error": str(error)})
+                self._stopping.wait(RECONNECT_SECONDS)
+
+    def _tail(self) -> None:
+        ends = dict(self._log.end(topics.LIFECYCLE))
+        start = {partition: self._fold.positions.get(partition, 0) for partition in ends}
+        with self._changed:
+            self._targets = self._targets or ends
+            self._changed.notify_all()
+        with self._log.tail(topics.LIFECYCLE, start) as tail:
+            while not self._stopping.is_set():
+                self._apply(tail.poll(POLL_SECONDS))
+
+    def _apply(self, records: Iterable[Record]) -> None:
+        self.last_poll_monotonic = time.monotonic()
+        with self._changed:
+            for record in records:
+                accepted = self._fold.apply(record)
+                if accepted is not None:
+                    for listener in self._listeners:
+                        listener(record, accepted)
+            self._changed.notify_all()

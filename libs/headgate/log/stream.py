@@ -1,0 +1,128 @@
+"""The acceptance rule: the chain is the lock.
+
+A record counts if and only if it follows the head of its stream by sequence and digest. The first such record in
+log order wins; any other is void, and every fold of the same log agrees on which.
+"""
+
+import uuid
+from array import array
+from dataclasses import dataclass, field
+
+from headgate.domain import environment as environments
+from headgate.domain import model as models
+from headgate.domain.fact import EnvironmentFact, Fact, put_fact
+from headgate.domain.names import split_stream
+from headgate.domain.state import EnvironmentState, ModelState, Stamp
+from headgate.log import topics
+from headgate.log.envelope import PROTOBUF, CloudEvent, digest, encode
+from headgate.log.port import Message, Record
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+
+EVENT_NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
+GENESIS = b""
+
+
+@dataclass(slots=True)
+class Stream:
+    """Head, state and index of one stream."""
+
+    name: str
+    state: ModelState | EnvironmentState
+    sequence: int = 0
+    digest: bytes = GENESIS
+    # Where each accepted record stands, by sequence - 1; a stream never leaves its partition.
+    offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    # Sequence of each accepted record, by event id.
+    accepted: dict[bytes, int] = field(default_factory=dict)
+    # Why the fold of this stream stopped; empty while it runs.
+    broken: str = ""
+
+    def follows(self, record: f.LifecycleRecord) -> bool:
+        """Whether the record is the next link."""
+        return record.sequence == self.sequence + 1 and record.previous_digest == self.digest
+
+    def accept(self, record: f.LifecycleRecord, value: bytes, offset: int) -> None:
+        """Moves the head onto a record that follows it."""
+        self.sequence += 1
+        self.digest = digest(value)
+        self.offsets.append(offset)
+        self.accepted[record.event_id] = self.sequence
+
+    def evolve(self, fact: Fact, record: f.LifecycleRecord) -> None:
+        """Folds an accepted fact into the state. Raises IllegalFact."""
+        stamp = Stamp(record.sequence, record.occurred_at_ms)
+        if isinstance(self.state, ModelState):
+            models.evolve(self.state, fact, stamp)  # type: ignore[arg-type]  # a wrong kind raises IllegalFact below
+        elif isinstance(fact, EnvironmentFact):
+            environments.evolve(self.state, fact, stamp)
+
+
+def new_stream(name: str) -> Stream | None:
+    """An empty stream; None when the name is not a stream's."""
+    kind, short = split_stream(name)
+    if kind == "models":
+        return Stream(name, ModelState(short))
+    if kind == "environments":
+        return Stream(name, EnvironmentState(short))
+    return None
+
+
+def event_id(stream: str, command_id: str) -> bytes:
+    """UUIDv5 of stream and command id: a repeated command finds its own fact."""
+    return uuid.uuid5(EVENT_NAMESPACE, f"{stream}|{command_id}").bytes
+
+
+def record_of(command: k.Command, fact: Fact, stream: Stream, at_ms: int) -> f.LifecycleRecord:
+    """The record that would follow the stream's head with this fact."""
+    record = f.LifecycleRecord(
+        stream=command.stream,
+        sequence=stream.sequence + 1,
+        previous_digest=stream.digest,
+        event_id=event_id(command.stream, command.command_id),
+        command_id=command.command_id,
+        command_digest=command_digest(command),
+        causation_id=command.causation_id or command.command_id,
+        correlation_id=command.correlation_id or command.command_id,
+        occurred_at_ms=at_ms,
+        actor=command.actor,
+    )
+    put_fact(record, fact)
+    return record
+
+
+def command_digest(command: k.Command) -> bytes:
+    """SHA-256 of what the command asks for, without who asks or when."""
+    name = command.WhichOneof("command") or ""
+    body = getattr(command, name).SerializeToString(deterministic=True) if name else b""
+    return digest(name.encode() + b"\x00" + body)
+
+
+def message_of(record: f.LifecycleRecord) -> Message:
+    """The record as a CloudEvent in binary mode, keyed by its stream."""
+    event = CloudEvent(
+        id=str(uuid.UUID(bytes=record.event_id)),
+        source="/headgate/registry",
+        type=f"headgate.{record.WhichOneof('fact')}.v1",
+        data=record.SerializeToString(deterministic=True),
+        content_type=PROTOBUF,
+        attributes={
+            "subject": record.stream,
+            "sequence": f"{record.sequence:012d}",
+            "correlationid": record.correlation_id,
+            "causationid": record.causation_id,
+        },
+    )
+    headers, value = encode(event)
+    return Message(topics.LIFECYCLE, record.stream.encode(), value, headers)
+
+
+def parse(record: Record) -> f.LifecycleRecord | None:
+    """The lifecycle record in a log record; None when the bytes are not one."""
+    try:
+        return f.LifecycleRecord.FromString(record.value or b"")
+    except ValueError:
+        return None
+
+
+__all__ = ["Stream", "command_digest", "event_id", "message_of", "new_stream", "parse", "record_of"]

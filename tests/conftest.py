@@ -1,0 +1,27 @@
+"""Fixtures of the whole suite."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kafka_broker import ADDRESS_VARIABLE, BrokerUnavailable, KafkaBroker
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[str]:
+    """The address of a real Kafka broker, host:port: the one named by the environment, or one of our own."""
+    named = os.environ.get(ADDRESS_VARIABLE)
+    if named:
+        yield named
+        return
+    try:
+        broker = KafkaBroker().start()
+    except BrokerUnavailable as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"Kafka adapter: {missing}")
+        pytest.skip(f"Kafka adapter not tested: {missing}")
+    try:
+        yield broker.address
+    finally:
+        broker.close()

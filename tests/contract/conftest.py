@@ -1,0 +1,58 @@
+"""The log under test: each adapter in turn, with topics of its own per test."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from headgate.log.port import EventLog, Topic
+from tests.contract.logs import open_for_test
+
+
+@dataclass
+class Bench:
+    """One adapter under test: opens as many logs on the same data as a test wants, and closes them all."""
+
+    url: str
+    opened: list[EventLog] = field(default_factory=list)
+
+    def open(self) -> EventLog:
+        log = open_for_test(self.url)
+        self.opened.append(log)
+        return log
+
+    def close(self) -> None:
+        for log in self.opened:
+            log.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    if request.param == "sqlite":
+        bench = Bench(f"sqlite://{tmp_path}/log.db")
+    else:
+        bench = Bench(f"kafka://{request.getfixturevalue('kafka_broker')}")
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def log(bench: Bench) -> EventLog:
+    return bench.open()
+
+
+@pytest.fixture
+def new_topic(log: EventLog) -> Callable[..., str]:
+    def create(partitions: int = 12) -> str:
+        topic = Topic(f"test.{uuid.uuid4().hex}", -1, partitions)
+        log.create_topics([topic])
+        return topic.name
+
+    return create
+
+
+@pytest.fixture
+def topic(new_topic: Callable[..., str]) -> str:
+    return new_topic()

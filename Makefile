@@ -72,7 +72,7 @@ bench: setup $(PEERS) ## Measure Headgate and its peers; results as JSON
 
 $(TRITONCLIENT) $(PEERS): .venv-%/.ready: requirements/%.txt | $(READY)
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
-	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 .PHONY: lock

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the Python environment $1: a pinned uv by pip, the locked requirements by uv, then this project, editable.
-# Every byte is checked against a hash in requirements/; nothing here names an index.
+# Every byte is checked against a hash in requirements/, nothing is built but this project, and no index is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
@@ -39,7 +39,7 @@ fi
 echo "setup: installing requirements/dev.txt (the first time this downloads torch: minutes)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
 uv=("$venv/bin/python" scripts/uv.py pip install --quiet --python "$venv/bin/python")
-"${uv[@]}" --require-hashes -r requirements/dev.txt
+"${uv[@]}" --require-hashes --only-binary :all: -r requirements/dev.txt
 # Without isolation the build uses the hatchling of the lock instead of fetching one of its own.
 "${uv[@]}" --no-deps --no-build-isolation --editable .
 echo "setup: done"

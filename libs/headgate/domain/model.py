@@ -1,0 +1,127 @@
+"""A model's stream: composes the axes into one decide and one evolve."""
+
+from typing import assert_never
+
+from headgate.domain import build, release, retention, verdict
+from headgate.domain.fact import ModelFact, VersionFact
+from headgate.domain.label import label
+from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
+from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found
+from headgate.domain.state import EnvironmentState, IllegalFact, ModelState, Stamp
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+
+__all__ = ["ModelCommand", "ModelState", "decide", "evolve"]
+
+MAX_DESCRIPTION = 4_096
+
+ModelCommand = (
+    k.CreateModel
+    | k.DescribeModel
+    | k.MoveAlias
+    | k.RemoveAlias
+    | build.BuildCommand
+    | verdict.VerdictCommand
+    | retention.RetentionCommand
+    | release.ReleaseCommand
+)
+
+
+def decide(
+    state: ModelState, command: ModelCommand, at_ms: int, environments: dict[str, EnvironmentState]
+) -> ModelFact | Refused | None:
+    """The fact a command leads to, a refusal, or None when the fact already holds. Pure: time comes in as `at_ms`."""
+    if not is_name(state.name):
+        return invalid("model", state.name, NAME_RULE)
+    if not state.exists and not isinstance(command, k.CreateModel | k.CreateVersion):
+        return not_found(model_stream(state.name), "model")
+    if isinstance(command, build.BuildCommand):
+        return build.decide(state, command, at_ms)
+    if isinstance(command, verdict.VerdictCommand):
+        return verdict.decide(state, command)
+    if isinstance(command, retention.RetentionCommand):
+        return retention.decide(state, command)
+    if isinstance(command, release.ReleaseCommand):
+        return release.decide(state, command, at_ms, environments)
+    return _decide_model(state, command)
+
+
+def evolve(state: ModelState, fact: ModelFact, stamp: Stamp) -> None:
+    """Folds a fact in place. Raises IllegalFact when the state does not allow it."""
+    if isinstance(fact, build.BuildFact):
+        build.evolve(state, fact, stamp)
+    elif isinstance(fact, verdict.VerdictFact):
+        verdict.evolve(state, fact, stamp)
+    elif isinstance(fact, retention.RetentionFact):
+        retention.evolve(state, fact, stamp)
+    elif isinstance(fact, f.ModelCreated | f.ModelDescribed | f.AliasMoved | f.AliasRemoved):
+        _evolve_model(state, fact, stamp)
+    else:
+        release.evolve(state, fact, stamp)
+    if isinstance(fact, VersionFact):
+        version = state.versions[fact.version]
+        version.label = label(version)
+    state.model.etag = str(stamp.sequence)
+
+
+def _decide_model(
+    state: ModelState, command: k.CreateModel | k.DescribeModel | k.MoveAlias | k.RemoveAlias
+) -> ModelFact | Refused | None:
+    match command:
+        case k.CreateModel():
+            if state.exists:
+                return Refused(ALREADY_EXISTS, "a name is given once", f"{state.model.name} exists", "model")
+            return _described(command) or f.ModelCreated(description=command.description, repository=command.repository)
+        case k.DescribeModel():
+            return _described(command) or f.ModelDescribed(
+                description=command.description, repository=command.repository
+            )
+        case k.MoveAlias():
+            return _move_alias(state, command)
+        case k.RemoveAlias():
+            if command.alias not in state.model.aliases:
+                return not_found(f"alias {command.alias}", "alias")
+            return f.AliasRemoved(alias=command.alias)
+        case _:
+            assert_never(command)
+
+
+def _described(command: k.CreateModel | k.DescribeModel) -> Refused | None:
+    if len(command.description) > MAX_DESCRIPTION:
+        return invalid("description", "too long", f"a description has at most {MAX_DESCRIPTION} characters")
+    return None
+
+
+def _move_alias(state: ModelState, command: k.MoveAlias) -> f.AliasMoved | Refused | None:
+    if not is_name(command.alias):
+        return invalid("alias", command.alias, NAME_RULE)
+    version = state.versions.get(command.version)
+    if version is None:
+        return not_found(version_name(state.name, command.version), "version")
+    if version.retention == r.RETENTION_STATE_PURGED:
+        return invalid("version", command.version, "an alias points at a version that is not purged")
+    if state.model.aliases.get(command.alias, 0) == command.version:
+        return None
+    return f.AliasMoved(alias=command.alias, version=command.version)
+
+
+def _evolve_model(
+    state: ModelState, fact: f.ModelCreated | f.ModelDescribed | f.AliasMoved | f.AliasRemoved, stamp: Stamp
+) -> None:
+    model = state.model
+    match fact:
+        case f.ModelCreated():
+            if state.exists:
+                raise IllegalFact(f"{model.name} is created twice")
+            model.name = model_stream(state.name)
+            model.create_time_ms = stamp.at_ms
+            model.description, model.repository = fact.description, fact.repository
+        case f.ModelDescribed():
+            model.description, model.repository = fact.description, fact.repository
+        case f.AliasMoved():
+            model.aliases[fact.alias] = fact.version
+        case f.AliasRemoved():
+            model.aliases.pop(fact.alias, None)
+        case _:
+            assert_never(fact)

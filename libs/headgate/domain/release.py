@@ -1,0 +1,339 @@
+"""The release axis: the way of one version into one environment, forward on evidence and back at once."""
+
+from typing import assert_never
+
+from headgate.domain import policy as policies
+from headgate.domain.fact import ReleaseFact
+from headgate.domain.names import NAME_RULE, is_name, release_name, version_name
+from headgate.domain.refusal import ALREADY_EXISTS, FROZEN, GATE_NOT_MET, Refused, illegal, invalid, not_found
+from headgate.domain.release_fold import ACTIVE, RUNNING, TERMINAL, evolve, is_active
+from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.verdict import RELEASABLE
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import configuration_pb2 as c
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+
+__all__ = ["ACTIVE", "RUNNING", "TERMINAL", "ReleaseCommand", "decide", "evolve", "is_active"]
+
+ReleaseCommand = (
+    k.StartRelease
+    | k.BeginRelease
+    | k.ReportCandidateReady
+    | k.SetWeights
+    | k.ReportWeightsApplied
+    | k.PromoteRelease
+    | k.CompleteRelease
+    | k.PauseRelease
+    | k.ResumeRelease
+    | k.RollBackRelease
+    | k.FinishRollback
+    | k.SupersedeRelease
+    | k.UndoRelease
+)
+_RunningCommand = (
+    k.BeginRelease
+    | k.ReportCandidateReady
+    | k.SetWeights
+    | k.ReportWeightsApplied
+    | k.PromoteRelease
+    | k.CompleteRelease
+    | k.PauseRelease
+    | k.ResumeRelease
+    | k.RollBackRelease
+    | k.FinishRollback
+    | k.SupersedeRelease
+    | k.UndoRelease
+)
+Decision = ReleaseFact | Refused | None
+
+_MOVING_UP = (r.PHASE_PREPARING, r.PHASE_STEPPING)
+
+
+def decide(
+    state: ModelState, command: ReleaseCommand, at_ms: int, environments: dict[str, EnvironmentState]
+) -> Decision:
+    """The fact a release command leads to, a refusal, or None when the fact already holds.
+
+    `environments` gives the policies and freezes in force; rollbacks never look at them.
+    """
+    if isinstance(command, k.StartRelease):
+        return _start(state, command, environments)
+    release = state.releases.get(command.release)
+    if release is None:
+        return not_found(release_name(state.name, command.release), "release")
+    if _moves_forward(command):
+        frozen = freeze_at(environments.get(release.environment), at_ms)
+        if frozen is not None:
+            rule = "forward moves wait while a freeze is on"
+            return Refused(FROZEN, rule, f"{release.environment} is frozen: {frozen.reason or frozen.freeze}")
+    return _decide_running(state, release, command)
+
+
+def freeze_at(environment: EnvironmentState | None, at_ms: int) -> r.Freeze | None:
+    """The freeze that holds the environment at this time; None when there is none."""
+    if environment is None:
+        return None
+    return next((z for z in environment.environment.freezes if z.from_ms <= at_ms < z.until_ms), None)
+
+
+def _moves_forward(command: _RunningCommand) -> bool:
+    return isinstance(command, k.BeginRelease | k.SetWeights | k.PromoteRelease)
+
+
+def _decide_running(state: ModelState, release: r.Release, command: _RunningCommand) -> Decision:  # noqa: C901 - a closed match reads as a table
+    match command:
+        case k.BeginRelease():
+            return _begin(state, release)
+        case k.ReportCandidateReady():
+            return _candidate_ready(release, command)
+        case k.SetWeights():
+            return _set_weights(release, command)
+        case k.ReportWeightsApplied():
+            return _weights_applied(release, command)
+        case k.PromoteRelease():
+            return _promote(release, command)
+        case k.CompleteRelease():
+            return _complete(release, command)
+        case k.PauseRelease():
+            return _pause(release, command)
+        case k.ResumeRelease():
+            if not release.paused:
+                return None if is_active(release) else _ended(release)
+            return f.ReleaseResumed(release=release.release, reason=command.reason)
+        case k.RollBackRelease():
+            return _roll_back(release, command)
+        case k.FinishRollback():
+            return _finish_rollback(release)
+        case k.SupersedeRelease():
+            return _supersede(state, release, command)
+        case k.UndoRelease():
+            return _undo(state, release, command)
+        case _:
+            assert_never(command)
+
+
+def _start(state: ModelState, command: k.StartRelease, environments: dict[str, EnvironmentState]) -> Decision:
+    if not is_name(command.environment):
+        return invalid("environment", command.environment, NAME_RULE)
+    version = state.versions.get(command.candidate)
+    if version is None:
+        return not_found(version_name(state.name, command.candidate), "candidate")
+    for release in state.releases.values():
+        same = release.candidate == command.candidate and release.environment == command.environment
+        if same and is_active(release):
+            rule = "a version has one release at a time in an environment"
+            return Refused(ALREADY_EXISTS, rule, f"{version.name} is already in {release.name}", "candidate")
+    refused = _candidate_refused(version, command.override_quarantine)
+    if refused is not None:
+        return refused
+    live = state.model.live.get(command.environment, 0)
+    if live == command.candidate:
+        return illegal(f"{version.name} is live in {command.environment}", "a live version needs no release")
+    return _request(state, command, live, environments)
+
+
+def _request(
+    state: ModelState, command: k.StartRelease, live: int, environments: dict[str, EnvironmentState]
+) -> Decision:
+    strategy = command.strategy or c.STRATEGY_CANARY
+    if strategy == c.STRATEGY_SHADOW:
+        return invalid("strategy", "shadow", "this Headgate releases by canary, blue-green or direct")
+    environment = environments.get(command.environment)
+    own = command.policy if command.HasField("policy") else None
+    policy = policies.resolve(own or (environment.environment.policy if environment else None))
+    refused = policies.check(policy)
+    if refused is not None:
+        return refused
+    number = len(state.releases) + 1
+    return f.ReleaseRequested(
+        release=number,
+        environment=command.environment,
+        candidate=command.candidate,
+        strategy=strategy if live else c.STRATEGY_DIRECT,
+        policy=policy,
+        policy_sha256=policies.digest(policy),
+        salt=f"{state.name}/{number}",
+        reason=command.reason,
+    )
+
+
+def _candidate_refused(version: r.Version, override_quarantine: bool) -> Refused | None:
+    if version.verdict not in RELEASABLE:
+        rule = "only a version that passed its gate, was approved or waived is released"
+        return Refused(GATE_NOT_MET, rule, f"{version.name} is {version.label}", "candidate")
+    if version.retention != r.RETENTION_STATE_KEPT:
+        return illegal(f"{version.name} is {version.label}", "only kept versions are released")
+    if version.quarantined and not override_quarantine:
+        return illegal(f"{version.name} is quarantined", "a quarantined version is released by override only")
+    return None
+
+
+def _begin(state: ModelState, release: r.Release) -> Decision:
+    if release.phase == r.PHASE_PREPARING:
+        return None
+    if release.phase != r.PHASE_REQUESTED:
+        return illegal(f"{release.name} is {phase_name(release)}", "only a requested release begins")
+    for other in state.releases.values():
+        if other.environment == release.environment and other.phase in RUNNING:
+            return illegal(f"{other.name} is running", "one release at a time in an environment")
+    return f.ReleaseStarted(release=release.release, stable=state.model.live.get(release.environment, 0))
+
+
+def _candidate_ready(release: r.Release, command: k.ReportCandidateReady) -> Decision:
+    if release.candidate_ready:
+        return None
+    if release.phase != r.PHASE_PREPARING:
+        return illegal(f"{release.name} is {phase_name(release)}", "readiness is reported while preparing")
+    if not command.gateways:
+        return invalid("gateways", [], "a candidate is ready on at least one gateway")
+    return f.CandidateReady(release=release.release, gateways=command.gateways)
+
+
+def _set_weights(release: r.Release, command: k.SetWeights) -> Decision:
+    if release.phase == r.PHASE_STEPPING and release.step == command.step:
+        return None
+    refused = _forward_refused(release)
+    if refused is not None:
+        return refused
+    if release.strategy != c.STRATEGY_CANARY or not release.stable:
+        return illegal(f"{release.name} has no steps", "only a canary beside a stable version steps")
+    if command.step != release.step + 1 or command.step >= len(release.policy.steps):
+        return invalid("step", command.step, f"the next step is {release.step + 1}")
+    if command.step > 0 and not release.applied_at_ms:
+        return illegal(f"{release.name} step {release.step} is not applied", "a step is observed before the next")
+    if command.step > 0 and command.judgement.verdict not in (f.VERDICT_PASS, f.VERDICT_INCONCLUSIVE):
+        return illegal(f"{release.name} has no judgement", "a step is taken on evidence")
+    weight = release.policy.steps[command.step].weight_bps
+    return f.WeightsSet(
+        release=release.release,
+        step=command.step,
+        weights=[
+            f.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS - weight),
+            f.Weight(version=release.candidate, weight_bps=weight),
+        ],
+        judgement=command.judgement,
+    )
+
+
+def _forward_refused(release: r.Release) -> Refused | None:
+    if release.phase not in _MOVING_UP:
+        return illegal(f"{release.name} is {phase_name(release)}", "weights rise while preparing or stepping")
+    if release.paused:
+        return illegal(f"{release.name} is paused: {release.paused_reason}", "a paused release does not move forward")
+    if not release.candidate_ready:
+        return illegal(f"{release.name} is not ready", "traffic goes to loaded candidates only")
+    return None
+
+
+def _weights_applied(release: r.Release, command: k.ReportWeightsApplied) -> Decision:
+    if release.epoch == command.epoch and release.applied_at_ms:
+        return None
+    if not is_active(release) or command.epoch != release.epoch:
+        return illegal(f"epoch {command.epoch} is not in force", "only the weights in force are applied")
+    return f.WeightsApplied(release=release.release, epoch=command.epoch, gateways=command.gateways)
+
+
+def _promote(release: r.Release, command: k.PromoteRelease) -> Decision:
+    if release.phase in (r.PHASE_PROMOTING, r.PHASE_BAKING, r.PHASE_COMPLETED):
+        return None
+    refused = _forward_refused(release)
+    if refused is not None:
+        return refused
+    if release.strategy == c.STRATEGY_CANARY and command.judgement.verdict != f.VERDICT_PASS and not command.reason:
+        return illegal(f"{release.name} has no PASS", "a canary is promoted on a PASS, or by a person with a reason")
+    return f.PromotionStarted(
+        release=release.release,
+        weights=[f.Weight(version=release.candidate, weight_bps=policies.WHOLE_BPS)],
+        judgement=command.judgement,
+        reason=command.reason,
+    )
+
+
+def _complete(release: r.Release, command: k.CompleteRelease) -> Decision:
+    if release.phase == r.PHASE_COMPLETED:
+        return None
+    if release.phase != r.PHASE_BAKING:
+        return illegal(f"{release.name} is {phase_name(release)}", "a release completes after its bake")
+    return f.ReleaseCompleted(release=release.release, judgement=command.judgement)
+
+
+def _pause(release: r.Release, command: k.PauseRelease) -> Decision:
+    if release.phase in TERMINAL or release.phase == r.PHASE_ROLLING_BACK:
+        return _ended(release)
+    if release.paused:
+        return None
+    return f.ReleasePaused(release=release.release, reason=command.reason or "paused by hand")
+
+
+def _roll_back(release: r.Release, command: k.RollBackRelease) -> Decision:
+    if release.phase in (r.PHASE_ROLLING_BACK, r.PHASE_ROLLED_BACK):
+        return None
+    if release.phase in TERMINAL:
+        return _ended(release)
+    if release.phase == r.PHASE_REQUESTED:
+        return f.ReleaseRejected(release=release.release, reason=command.reason or "aborted before it began")
+    weights = [f.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS)] if release.stable else []
+    return f.RollbackStarted(
+        release=release.release,
+        cause=command.cause or f.ROLLBACK_CAUSE_ABORTED,
+        reason=command.reason,
+        weights=weights,
+        judgement=command.judgement,
+    )
+
+
+def _finish_rollback(release: r.Release) -> Decision:
+    if release.phase == r.PHASE_ROLLED_BACK:
+        return None
+    if release.phase != r.PHASE_ROLLING_BACK or not release.applied_at_ms:
+        return illegal(f"{release.name} is {phase_name(release)}", "a rollback ends when its weights are applied")
+    return f.ReleaseRolledBack(release=release.release)
+
+
+def _supersede(state: ModelState, release: r.Release, command: k.SupersedeRelease) -> Decision:
+    if release.phase == r.PHASE_SUPERSEDED:
+        return None
+    newer = state.releases.get(command.by)
+    if newer is None or newer.release <= release.release or newer.environment != release.environment:
+        return invalid("by", command.by, "a release is superseded by a newer one in its environment")
+    if release.phase != r.PHASE_REQUESTED:
+        return illegal(f"{release.name} is {phase_name(release)}", "only a release that has not begun is superseded")
+    return f.ReleaseSuperseded(release=release.release, by=command.by)
+
+
+def _undo(state: ModelState, release: r.Release, command: k.UndoRelease) -> Decision:
+    live = state.model.live.get(release.environment, 0)
+    if release.phase != r.PHASE_COMPLETED or live != release.candidate:
+        return illegal(
+            f"{release.name} is {phase_name(release)}", "the release that put the live version there is undone"
+        )
+    if not release.stable:
+        return illegal(f"{release.name} had no stable version", "an undo needs a version to go back to")
+    for other in state.releases.values():
+        if other.environment == release.environment and is_active(other):
+            return illegal(f"{other.name} is under way", "abort the running release before an undo")
+    refused = _candidate_refused(state.versions[release.stable], override_quarantine=True)
+    if refused is not None:
+        return refused
+    number = len(state.releases) + 1
+    return f.ReleaseRequested(
+        release=number,
+        environment=release.environment,
+        candidate=release.stable,
+        strategy=c.STRATEGY_DIRECT,
+        policy=release.policy,
+        policy_sha256=release.policy_sha256,
+        salt=f"{state.name}/{number}",
+        reason=command.reason or f"undo of {release.name}",
+        undo_of=release.release,
+    )
+
+
+def _ended(release: r.Release) -> Refused:
+    return illegal(f"{release.name} is {phase_name(release)}", "a release that has ended stays as it is")
+
+
+def phase_name(release: r.Release) -> str:
+    """The phase as people write it, for example "rolling back"."""
+    return r.Phase.Name(release.phase).removeprefix("PHASE_").replace("_", " ").lower()

@@ -1,0 +1,104 @@
+"""The verdict axis of a version: undecided, passed or failed by the gate, approved or denied by people, or waived."""
+
+from typing import assert_never
+
+from headgate.domain.gate import decide_gate
+from headgate.domain.names import version_name
+from headgate.domain.refusal import Refused, illegal, invalid, not_found
+from headgate.domain.state import IllegalFact, ModelState, Stamp
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+
+VerdictCommand = k.DecideGate | k.GrantApproval | k.DenyApproval | k.WaiveGate
+VerdictFact = f.GateDecided | f.ApprovalGranted | f.ApprovalDenied | f.GateWaived
+
+RELEASABLE = (r.VERDICT_STATE_PASSED, r.VERDICT_STATE_APPROVED, r.VERDICT_STATE_WAIVED)
+"""Verdicts with which a version may take traffic."""
+
+
+def decide(state: ModelState, command: VerdictCommand) -> VerdictFact | Refused | None:
+    """The fact a verdict command leads to, a refusal, or None when the fact already holds."""
+    version = state.versions.get(command.version)
+    if version is None:
+        return not_found(version_name(state.name, command.version), "version")
+    match command:
+        case k.DecideGate():
+            return _decide_gate(version)
+        case k.GrantApproval():
+            return _approve(version, command)
+        case k.DenyApproval():
+            if version.verdict == r.VERDICT_STATE_DENIED:
+                return None
+            return _awaiting(version) or f.ApprovalDenied(version=command.version, reason=command.reason)
+        case k.WaiveGate():
+            return _waive(version, command)
+        case _:
+            assert_never(command)
+
+
+def evolve(state: ModelState, fact: VerdictFact, stamp: Stamp) -> None:
+    """Folds a verdict fact. Raises IllegalFact when the state does not allow it."""
+    version = state.versions.get(fact.version)
+    if version is None or version.verdict not in _ALLOWED_FROM[type(fact)]:
+        raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
+    version.update_time_ms = stamp.at_ms
+    match fact:
+        case f.GateDecided():
+            version.gate.CopyFrom(fact)
+            version.verdict = _after_gate(fact)
+        case f.ApprovalGranted():
+            version.approvals += 1
+            if version.approvals >= version.gate.policy.approvals:
+                version.verdict = r.VERDICT_STATE_APPROVED
+        case f.ApprovalDenied():
+            version.verdict = r.VERDICT_STATE_DENIED
+        case f.GateWaived():
+            version.verdict = r.VERDICT_STATE_WAIVED
+        case _:
+            assert_never(fact)
+
+
+_ALLOWED_FROM: dict[type, tuple[r.VerdictState.ValueType, ...]] = {
+    f.GateDecided: (r.VERDICT_STATE_UNDECIDED,),
+    f.ApprovalGranted: (r.VERDICT_STATE_AWAITING_APPROVAL,),
+    f.ApprovalDenied: (r.VERDICT_STATE_AWAITING_APPROVAL,),
+    f.GateWaived: (r.VERDICT_STATE_FAILED,),
+}
+
+
+def _decide_gate(version: r.Version) -> f.GateDecided | Refused | None:
+    if version.verdict != r.VERDICT_STATE_UNDECIDED:
+        return None
+    if version.build != r.BUILD_STATE_EVALUATED:
+        return illegal(f"{version.name} is {version.label}", "the gate judges evaluated versions")
+    baseline = version.baseline_report if version.baseline_version else None
+    return decide_gate(version.version, version.configuration.gate, version.report, version.baseline_version, baseline)
+
+
+def _after_gate(fact: f.GateDecided) -> r.VerdictState.ValueType:
+    if not fact.passed:
+        return r.VERDICT_STATE_FAILED
+    return r.VERDICT_STATE_AWAITING_APPROVAL if fact.policy.approvals else r.VERDICT_STATE_PASSED
+
+
+def _awaiting(version: r.Version) -> Refused | None:
+    if version.verdict == r.VERDICT_STATE_AWAITING_APPROVAL:
+        return None
+    return illegal(f"{version.name} is {version.label}", "only a version that awaits approval is approved or denied")
+
+
+def _approve(version: r.Version, command: k.GrantApproval) -> f.ApprovalGranted | Refused | None:
+    if version.verdict == r.VERDICT_STATE_APPROVED:
+        return None
+    return _awaiting(version) or f.ApprovalGranted(version=command.version, reason=command.reason)
+
+
+def _waive(version: r.Version, command: k.WaiveGate) -> f.GateWaived | Refused | None:
+    if version.verdict == r.VERDICT_STATE_WAIVED:
+        return None
+    if not command.reason:
+        return invalid("reason", "", "a waiver says why")
+    if version.verdict != r.VERDICT_STATE_FAILED:
+        return illegal(f"{version.name} is {version.label}", "only a failed gate is waived")
+    return f.GateWaived(version=command.version, reason=command.reason)

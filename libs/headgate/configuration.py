@@ -1,0 +1,262 @@
+"""headgate.toml: what a model repository declares at a commit. Reads text and names every problem in it."""
+
+import hashlib
+import json
+import math
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Collection
+from typing import Any
+
+from headgate.domain.names import is_name
+from headgate.v1 import configuration_pb2 as configuration
+
+FILE_NAME = "headgate.toml"
+MAX_BYTES = 64 * 1024
+MAX_DATA_FILES = 64
+MAX_EPOCHS = 100_000
+MAX_BATCH_SIZE = 1_000_000
+MAX_SEED = 2**63 - 1
+MAX_APPROVALS = 10
+MAX_TEXT = 4096
+
+METRICS = {
+    "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss"),
+    "multiclass": ("accuracy", "recall", "precision", "f1", "log_loss"),
+    "regression": ("mae", "mse", "r2"),
+}
+"""The metrics of each task."""
+LOSSES = ("mse", "cross_entropy", "bce")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+STRATEGIES = {
+    "canary": configuration.STRATEGY_CANARY,
+    "blue-green": configuration.STRATEGY_BLUE_GREEN,
+    "shadow": configuration.STRATEGY_SHADOW,
+    "direct": configuration.STRATEGY_DIRECT,
+}
+TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "release")
+
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+SHA256 = re.compile(r"[0-9a-f]{64}")
+A_NAME = "1 to 63 of a-z, 0-9, - and _, first a letter or digit"
+
+REQUIRED: Any = object()
+
+
+class ConfigurationError(Exception):
+    """Every problem of the file, each as "key: expected what, got what"."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def parse(text: bytes) -> configuration.ModelConfiguration:
+    """The checked content. Raises ConfigurationError."""
+    if len(text) > MAX_BYTES:
+        raise ConfigurationError([f"{FILE_NAME}: expected at most {MAX_BYTES} bytes, got {len(text)}"])
+    try:
+        document = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"{FILE_NAME}: expected TOML, got {error}"]) from error
+    problems: list[str] = []
+    root = Table("", document, problems)
+    parsed = configuration.ModelConfiguration(digest=hashlib.sha256(text).digest())
+    model(root.table("model"), parsed)
+    code(root.table("code"), parsed.code)
+    data(root.table("data", optional=True), parsed)
+    train(root.table("train"), parsed.train)
+    evaluate(root.table("evaluate"), parsed)
+    gate(root.table("gate", optional=True), parsed)
+    release(root.table("release", optional=True), parsed)
+    parsed.parameters_json = parameters(root.table("parameters", optional=True))
+    root.no_more(TABLES)
+    if problems:
+        raise ConfigurationError(problems)
+    return parsed
+
+
+class Table:
+    """One TOML table: hands out checked values and notes what is wrong with the others."""
+
+    def __init__(self, name: str, values: dict[str, Any], problems: list[str]) -> None:
+        self.name = name
+        self.values = values
+        self.present = True
+        self._problems = problems
+
+    def key(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key
+
+    def wrong(self, key: str, expected: str, got: object) -> None:
+        shown = got if isinstance(got, str) and got == "nothing" else repr(got)
+        self._problems.append(f"{self.key(key)}: expected {expected}, got {shown[:200]}")
+
+    def table(self, key: str, optional: bool = False) -> "Table":
+        value = self.values.get(key)
+        if not isinstance(value, dict):
+            if value is not None:
+                self.wrong(key, "a table", value)
+            elif not optional:
+                self.wrong(key, "a table", "nothing")
+        inner = Table(self.key(key), value if isinstance(value, dict) else {}, self._problems)
+        # A table that is not there has been complained about as a whole.
+        inner.present = isinstance(value, dict)
+        return inner
+
+    def value(self, key: str, expected: str, fits: Callable[[Any], bool], default: Any = REQUIRED) -> Any:
+        """The value when it fits; None, with the problem noted, when it does not."""
+        if key not in self.values:
+            if default is REQUIRED and self.present:
+                self.wrong(key, expected, "nothing")
+            return None if default is REQUIRED else default
+        found = self.values[key]
+        if fits(found):
+            return found
+        self.wrong(key, expected, found)
+        return None
+
+    def text(self, key: str) -> str | None:
+        found: str | None = self.value(key, "text", lambda value: is_text(value) and value.strip() != "")
+        return found
+
+    def choice(self, key: str, choices: Collection[str]) -> str | None:
+        expected = f"one of {', '.join(choices)}"
+        found: str | None = self.value(key, expected, lambda value: is_text(value) and value in choices)
+        return found
+
+    def whole(self, key: str, low: int, high: int, default: Any = REQUIRED) -> int | None:
+        expected = f"a whole number from {low} to {high}"
+        found: int | None = self.value(key, expected, lambda value: is_whole(value) and low <= value <= high, default)
+        return found
+
+    def no_more(self, known: Collection[str]) -> None:
+        for key in self.values:
+            if key not in known:
+                self.wrong(key, f"one of the keys {', '.join(known)}", key)
+
+
+def model(table: Table, into: configuration.ModelConfiguration) -> None:
+    into.model = table.value("name", A_NAME, lambda value: is_text(value) and is_name(value)) or ""
+    into.task = table.choice("task", METRICS) or ""
+    table.no_more(("name", "task"))
+
+
+def code(table: Table, into: configuration.CodeConfiguration) -> None:
+    module = table.value(
+        "module", "the name of a Python module", lambda value: is_text(value) and bool(MODULE.fullmatch(value))
+    )
+    into.module = module or ""
+    into.tests = table.value("tests", "a command", is_command) or ""
+    table.no_more(("module", "tests"))
+
+
+def data(table: Table, into: configuration.ModelConfiguration) -> None:
+    if len(table.values) > MAX_DATA_FILES:
+        table.wrong("*", f"at most {MAX_DATA_FILES} files", len(table.values))
+        return
+    for name in sorted(table.values):
+        if not MODULE.fullmatch(name):
+            table.wrong(name, "a name of letters, digits and _", name)
+        entry = table.table(name)
+        uri = entry.text("uri")
+        sha256 = entry.value("sha256", "64 hex digits", lambda value: is_text(value) and bool(SHA256.fullmatch(value)))
+        entry.no_more(("uri", "sha256"))
+        into.data.add(name=name, uri=uri or "", sha256=sha256 or "")
+
+
+def train(table: Table, into: configuration.TrainConfiguration) -> None:
+    into.loss = table.choice("loss", LOSSES) or ""
+    into.optimizer = table.choice("optimizer", OPTIMIZERS) or ""
+    into.learning_rate = table.value("learning_rate", "a number above 0", lambda v: is_number(v) and v > 0) or 0.0
+    into.epochs = table.whole("epochs", 1, MAX_EPOCHS) or 0
+    into.batch_size = table.whole("batch_size", 1, MAX_BATCH_SIZE) or 0
+    into.seed = table.whole("seed", 0, MAX_SEED) or 0
+    into.momentum = (
+        table.value("momentum", "a number from 0 to below 1", lambda v: is_number(v) and 0 <= v < 1, 0) or 0.0
+    )
+    into.weight_decay = (
+        table.value("weight_decay", "a number of at least 0", lambda v: is_number(v) and v >= 0, 0) or 0.0
+    )
+    if into.momentum and into.optimizer in ("adam", "adamw"):
+        table.wrong("momentum", "none with this optimizer", into.momentum)
+    known = ("loss", "optimizer", "learning_rate", "epochs", "batch_size", "seed", "momentum", "weight_decay")
+    table.no_more(known)
+
+
+def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
+    known = METRICS.get(into.task, ())
+    expected = f"a list of {', '.join(known)}" if known else "a list of metrics"
+    metrics = table.value("metrics", expected, lambda value: are_metrics(value, known))
+    into.evaluate.metrics.extend(metrics or [])
+    threshold = table.value("threshold", "a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1, 0.5)
+    into.evaluate.threshold = 0.5 if threshold is None else threshold
+    table.no_more(("metrics", "threshold"))
+
+
+def gate(table: Table, into: configuration.ModelConfiguration) -> None:
+    into.gate.approvals = table.whole("approvals", 0, MAX_APPROVALS, 0) or 0
+    for metric in table.values:
+        if metric == "approvals":
+            continue
+        if metric not in into.evaluate.metrics:
+            table.wrong(metric, "a metric that evaluate.metrics lists", metric)
+        bounds = table.table(metric)
+        rule = into.gate.rules.add(metric=metric)
+        for bound in ("min", "max"):
+            if (limit := bounds.value(bound, "a number", is_number, None)) is not None:
+                setattr(rule, bound, limit)
+        drop = bounds.value("max_drop", "a number of at least 0", lambda v: is_number(v) and v >= 0, None)
+        if drop is not None:
+            rule.max_drop = drop
+        if bounds.present and not bounds.values:
+            table.wrong(metric, "min, max or max_drop", {})
+        bounds.no_more(("min", "max", "max_drop"))
+
+
+def release(table: Table, into: configuration.ModelConfiguration) -> None:
+    if not table.present:
+        return
+    into.release.environment = table.value("environment", A_NAME, lambda v: is_text(v) and is_name(v)) or ""
+    into.release.strategy = STRATEGIES.get(
+        table.choice("strategy", STRATEGIES) or "", configuration.STRATEGY_UNSPECIFIED
+    )
+    table.no_more(("environment", "strategy"))
+
+
+def parameters(table: Table) -> str:
+    """The free table as canonical JSON; dates, and numbers that JSON lacks, are not allowed."""
+    try:
+        return json.dumps(table.values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        table.wrong("*", "values that JSON knows", str(error))
+        return "{}"
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_command(value: object) -> bool:
+    try:
+        return isinstance(value, str) and is_text(value) and len(shlex.split(value)) > 0
+    except ValueError:
+        return False
+
+
+def are_metrics(value: object, known: Collection[str]) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(metric, str) and metric in known for metric in value)
+        and len(set(value)) == len(value)
+    )

@@ -1,0 +1,125 @@
+"""headgate.toml is read whole or refused with every problem named."""
+
+import hashlib
+import json
+
+import pytest
+
+from headgate.configuration import MAX_BYTES, ConfigurationError, parse
+from headgate.v1 import configuration_pb2 as configuration
+
+SHA = "a" * 64
+WHOLE = f"""
+[model]
+name = "fraud"
+task = "binary"
+[code]
+module = "model"
+tests = "python -m pytest -q"
+[data]
+transactions = {{ uri = "data/transactions.csv", sha256 = "{SHA}" }}
+[parameters]
+hidden = 16
+[train]
+loss = "mse"
+optimizer = "sgd"
+learning_rate = 0.05
+epochs = 100
+batch_size = 32
+seed = 7
+momentum = 0.9
+[evaluate]
+metrics = ["accuracy", "recall"]
+[gate]
+accuracy = {{ min = 0.98 }}
+recall = {{ min = 0.92, max_drop = 0.01 }}
+approvals = 1
+[release]
+environment = "production"
+strategy = "blue-green"
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text.encode())
+    return caught.value.problems
+
+
+def test_a_whole_file_becomes_the_configuration_on_record() -> None:
+    parsed = parse(WHOLE.encode())
+    assert (parsed.model, parsed.task, parsed.code.module) == ("fraud", "binary", "model")
+    assert parsed.data[0] == configuration.DataFile(name="transactions", uri="data/transactions.csv", sha256=SHA)
+    assert (parsed.train.epochs, parsed.train.momentum, parsed.train.weight_decay) == (100, 0.9, 0.0)
+    assert parsed.evaluate.threshold == 0.5
+    assert json.loads(parsed.parameters_json) == {"hidden": 16}
+    assert parsed.digest == hashlib.sha256(WHOLE.encode()).digest()
+
+
+def test_a_bound_that_is_not_given_is_absent_and_not_zero() -> None:
+    accuracy, recall = parse(WHOLE.encode()).gate.rules
+    assert (accuracy.metric, accuracy.min, accuracy.HasField("max_drop")) == ("accuracy", 0.98, False)
+    assert (recall.min, recall.max_drop, recall.HasField("max")) == (0.92, 0.01, False)
+
+
+def test_a_file_without_release_wishes_for_none() -> None:
+    parsed = parse(WHOLE.partition("[release]")[0].encode())
+    assert not parsed.HasField("release")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ('name = "fraud"', 'name = "Fraud!"', "model.name: expected 1 to 63 of"),
+        (
+            'task = "binary"',
+            'task = "poetry"',
+            "model.task: expected one of binary, multiclass, regression, got 'poetry'",
+        ),
+        ('module = "model"', 'module = "../model"', "code.module: expected the name of a Python module"),
+        ('tests = "python -m pytest -q"', 'tests = "echo \'"', "code.tests: expected a command"),
+        ('loss = "mse"', 'loss = "vibes"', "train.loss: expected one of mse, cross_entropy, bce, got 'vibes'"),
+        ('optimizer = "sgd"', 'optimizer = "adam"', "train.momentum: expected none with this optimizer, got 0.9"),
+        ("epochs = 100", "epochs = 0", "train.epochs: expected a whole number from 1 to 100000, got 0"),
+        ("epochs = 100", "epochs = true", "train.epochs: expected a whole number from 1 to 100000, got True"),
+        ("learning_rate = 0.05", "learning_rate = nan", "train.learning_rate: expected a number above 0, got nan"),
+        ("seed = 7", "", "train.seed: expected a whole number from 0 to 9223372036854775807, got nothing"),
+        ("seed = 7", "seed = 7\nsead = 8", "train.sead: expected one of the keys loss"),
+        (SHA, "abc", "data.transactions.sha256: expected 64 hex digits, got 'abc'"),
+        ('["accuracy", "recall"]', '["accuracy", "mae"]', "evaluate.metrics: expected a list of accuracy"),
+        ("accuracy = { min = 0.98 }", "f1 = { min = 0.98 }", "gate.f1: expected a metric that evaluate.metrics lists"),
+        ("accuracy = { min = 0.98 }", "accuracy = { least = 1 }", "gate.accuracy.least: expected one of the keys min"),
+        ("accuracy = { min = 0.98 }", "accuracy = 0.98", "gate.accuracy: expected a table, got 0.98"),
+        ("max_drop = 0.01", "max_drop = -1", "gate.recall.max_drop: expected a number of at least 0, got -1"),
+        ("approvals = 1", "approvals = -1", "gate.approvals: expected a whole number from 0 to 10, got -1"),
+        ('"blue-green"', '"yolo"', "release.strategy: expected one of canary, blue-green, shadow, direct, got 'yolo'"),
+        ("hidden = 16", "hidden = 2020-01-01", "parameters.*: expected values that JSON knows"),
+        ("[gate]", "[gates]", "gates: expected one of the keys model"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(before: str, after: str, problem: str) -> None:
+    assert before in WHOLE
+    found = problems(WHOLE.replace(before, after, 1))
+    assert [line for line in found if line.startswith(problem)], found
+
+
+def test_every_problem_is_told_at_once() -> None:
+    found = problems(WHOLE.replace("seed = 7", "").replace('"mse"', "1").replace('"production"', '"?"'))
+    assert [line.partition(":")[0] for line in found] == ["train.loss", "train.seed", "release.environment"]
+
+
+def test_an_empty_file_names_the_missing_tables() -> None:
+    assert problems("") == [
+        f"{table}: expected a table, got nothing" for table in ("model", "code", "train", "evaluate")
+    ]
+
+
+@pytest.mark.parametrize("text", ["[model", "\0", "x" * (MAX_BYTES + 1)])
+def test_what_is_no_toml_is_refused_in_one_sentence(text: str) -> None:
+    (problem,) = problems(text)
+    assert problem.startswith("headgate.toml: expected")
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        parse(b"\xff\xfe")

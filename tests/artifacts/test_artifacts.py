@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from headgate.artifacts import store as stores
 from headgate.artifacts.keys import (
     KeyUnusable,

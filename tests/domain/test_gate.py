@@ -4,11 +4,12 @@ import hashlib
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from headgate.domain.gate import decide_gate
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f
-from hypothesis import given
-from hypothesis import strategies as st
 
 finite = st.floats(min_value=-1e6, max_value=1e6)
 

@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
+
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.grpc_server import MAX_MESSAGE_BYTES, CannotListen, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry

@@ -42,6 +42,10 @@ class Stream:
         """Whether the record is the next link."""
         return record.sequence == self.sequence + 1 and record.previous_digest == self.digest
 
+    def knows(self, command_id: str) -> bool:
+        """Whether a command with this id already led to an accepted fact."""
+        return event_id(self.name, command_id) in self.accepted
+
     def accept(self, record: f.LifecycleRecord, value: bytes, offset: int) -> None:
         """Moves the head onto a record that follows it."""
         self.sequence += 1

@@ -1,0 +1,147 @@
+"""The loop of trainer, evaluator and deployer: fold -> due -> do -> report.
+
+Level-triggered: `due` says what should be happening, from the folded state alone. After a crash it says the same.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import EventLog, LogError, Message
+from headgate.runtime.clock import now_ms
+from headgate.v1 import commands_pb2 as k
+from headgate.worker.dead_letters import bury_command
+
+RESEND_MS = 5_000
+"""A command that is still due after this long is sent again: same id, so at most one fact."""
+MAX_TRIES = 3
+"""Tries of one piece of work by one process before it is given up and recorded as a dead letter."""
+MAX_REMEMBERED = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """A command that should be sent; its id is the same whenever it is due for the same reason."""
+
+    command: k.Command
+
+
+@dataclass(frozen=True, slots=True)
+class Undertake:
+    """Work that should be under way; `run` does it outside the loop and answers the command that reports it."""
+
+    key: str
+    run: Callable[[], k.Command | None]
+
+
+Due = Callable[[int], Iterable[Issue | Undertake]]
+
+
+class Worker:
+    """Drives one `due`. Work runs in up to `threads` threads, never in the loop itself."""
+
+    def __init__(
+        self, log: EventLog, fold: LifecycleFold, due: Due, name: str, threads: int = 1, tick_seconds: float = 0.25
+    ) -> None:
+        self.name = name
+        self._log = log
+        self._fold = fold
+        self._due = due
+        self._tick_seconds = tick_seconds
+        self._sent_at_ms: dict[str, int] = {}
+        self._in_hand: set[str] = set()
+        self._tries: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look for due work."""
+        self._thread.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Starts nothing new and gives what is in hand the grace to end."""
+        self._stopping.set()
+        self._thread.join(timeout=grace_seconds)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def issue(self, command: k.Command) -> None:
+        """Appends the command to headgate.commands, keyed by its stream. Raises LogError."""
+        message = Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString())
+        self._log.append(message)
+
+    def _run(self) -> None:
+        revision = -1
+        while not self._stopping.is_set():
+            try:
+                self._once(now_ms())
+            except LogError as error:
+                logger.warning("the log is away; trying again", extra={"error": str(error)})
+                self._stopping.wait(self._tick_seconds)
+            except Exception:
+                logger.exception("due failed; trying again")
+                self._stopping.wait(self._tick_seconds)
+            revision = self._fold.wait_change(revision, self._tick_seconds)
+
+    def _once(self, at_ms: int) -> None:
+        with self._fold.lock:
+            due = list(self._due(at_ms))
+        for work in due:
+            if isinstance(work, Issue):
+                self._issue_once(work.command, at_ms)
+            else:
+                self._undertake(work)
+
+    def _issue_once(self, command: k.Command, at_ms: int) -> None:
+        sent_at_ms = self._sent_at_ms.get(command.command_id)
+        if sent_at_ms is not None and at_ms - sent_at_ms < RESEND_MS:
+            return
+        self.issue(command)
+        if len(self._sent_at_ms) >= MAX_REMEMBERED:
+            self._sent_at_ms.clear()
+        self._sent_at_ms[command.command_id] = at_ms
+
+    def _undertake(self, work: Undertake) -> None:
+        with self._lock:
+            if work.key in self._in_hand or self._tries[work.key] >= MAX_TRIES:
+                return
+            self._in_hand.add(work.key)
+        self._pool.submit(self._do, work)
+
+    def _do(self, work: Undertake) -> None:
+        try:
+            command = work.run()
+            if command is not None:
+                self.issue(command)
+                self._await_fact(command)
+        except Exception as error:  # noqa: BLE001 - whatever the work raised is counted, recorded and never lost
+            self._failed(work, error)
+        finally:
+            with self._lock:
+                self._in_hand.discard(work.key)
+
+    def _await_fact(self, command: k.Command) -> None:
+        """Keeps the work in hand until its report is folded, or `due` would start it once more."""
+        revision, deadline_ms = self._fold.revision, now_ms() + RESEND_MS
+        while not self._stopping.is_set() and now_ms() < deadline_ms:
+            with self._fold.lock:
+                stream = self._fold.streams.get(command.stream)
+                if stream is not None and stream.knows(command.command_id):
+                    return
+            revision = self._fold.wait_change(revision, self._tick_seconds)
+
+    def _failed(self, work: Undertake, error: Exception) -> None:
+        with self._lock:
+            self._tries[work.key] += 1
+            tries = self._tries[work.key]
+        logger.error("work failed", exc_info=error, extra={"work": work.key, "tries": tries})
+        if tries >= MAX_TRIES:
+            bury_command(self._log, work.key, f"{type(error).__name__}: {error}", self.name)

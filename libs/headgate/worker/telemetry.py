@@ -1,0 +1,84 @@
+"""Writing and reading headgate.telemetry: heartbeats, epochs, gateway status and evidence."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from headgate.log import topics
+from headgate.log.port import EventLog, LogError, Message
+from headgate.runtime.clock import now_ms
+from headgate.v1 import telemetry_pb2 as t
+
+POLL_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+Handle = Callable[[t.TelemetryRecord, int], None]
+
+
+class TelemetryWriter:
+    """One process's voice on telemetry: numbered within a boot, so that a reader can drop what came twice."""
+
+    def __init__(self, log: EventLog, source: str) -> None:
+        self.boot_id = uuid.uuid4().hex
+        self._log = log
+        self._source = source
+        self._sequence = 0
+        self._lock = threading.Lock()
+
+    def send(self, key: str, **measurement: Any) -> None:
+        """Appends one measurement, for example `epoch_measured=...`, keyed by its stream. Raises LogError."""
+        with self._lock:
+            self._sequence += 1
+            sequence = self._sequence
+        record = t.TelemetryRecord(
+            source=self._source, boot_id=self.boot_id, sequence=sequence, at_ms=now_ms(), **measurement
+        )
+        self._log.append(Message(topics.TELEMETRY, key.encode(), record.SerializeToString()))
+
+
+class TelemetryReader:
+    """Hands every telemetry record since a time to `handle`, from a thread of its own."""
+
+    def __init__(self, log: EventLog, handle: Handle, start_ms: int) -> None:
+        self._log = log
+        self._handle = handle
+        self._start_ms = start_ms
+        self._positions: dict[int, int] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+
+    def start(self) -> None:
+        """Begins to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops within a poll."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5 * POLL_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._tail()
+            except LogError as error:
+                logger.warning("telemetry cannot be read; trying again", extra={"error": str(error)})
+                self._stopping.wait(POLL_SECONDS)
+
+    def _tail(self) -> None:
+        start = {**self._log.offsets_at(topics.TELEMETRY, self._start_ms), **self._positions}
+        with self._log.tail(topics.TELEMETRY, start) as tail:
+            while not self._stopping.is_set():
+                for record in tail.poll(POLL_SECONDS):
+                    self._read(record.value or b"", record.timestamp_ms)
+                    self._positions[record.partition] = record.offset + 1
+
+    def _read(self, value: bytes, timestamp_ms: int) -> None:
+        try:
+            telemetry = t.TelemetryRecord.FromString(value)
+        except ValueError:
+            logger.warning("a telemetry record is not one; skipped")
+            return
+        self._handle(telemetry, timestamp_ms)

@@ -13,6 +13,21 @@ RUNNING = (r.PHASE_PREPARING, r.PHASE_STEPPING, r.PHASE_PROMOTING, r.PHASE_BAKIN
 ACTIVE = (r.PHASE_REQUESTED, *RUNNING)
 TERMINAL = (r.PHASE_COMPLETED, r.PHASE_ROLLED_BACK, r.PHASE_SUPERSEDED, r.PHASE_REJECTED)
 
+_LaterFact = (
+    f.ReleaseStarted
+    | f.CandidateReady
+    | f.WeightsSet
+    | f.WeightsApplied
+    | f.PromotionStarted
+    | f.ReleaseCompleted
+    | f.ReleasePaused
+    | f.ReleaseResumed
+    | f.RollbackStarted
+    | f.ReleaseRolledBack
+    | f.ReleaseRejected
+    | f.ReleaseSuperseded
+)
+
 _ALLOWED_FROM: dict[type, tuple[r.Phase.ValueType, ...]] = {
     f.ReleaseStarted: (r.PHASE_REQUESTED,),
     f.CandidateReady: (r.PHASE_PREPARING,),
@@ -69,18 +84,7 @@ def _requested(state: ModelState, fact: f.ReleaseRequested, stamp: Stamp) -> Non
 def _fold(  # noqa: C901 - a closed match reads as a table
     state: ModelState,
     release: r.Release,
-    fact: f.ReleaseStarted
-    | f.CandidateReady
-    | f.WeightsSet
-    | f.WeightsApplied
-    | f.PromotionStarted
-    | f.ReleaseCompleted
-    | f.ReleasePaused
-    | f.ReleaseResumed
-    | f.RollbackStarted
-    | f.ReleaseRolledBack
-    | f.ReleaseRejected
-    | f.ReleaseSuperseded,
+    fact: _LaterFact,
     stamp: Stamp,
 ) -> None:
     match fact:

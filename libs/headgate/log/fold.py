@@ -41,7 +41,7 @@ class Fold:
         if stream is None or stream.broken or not stream.follows(lifecycle):
             self.void_records += 1
             return None
-        stream.accept(lifecycle, record.value or b"", record.offset)
+        stream.accept(lifecycle, record)
         self._evolve(stream, lifecycle)
         self.streams[lifecycle.stream] = stream
         self.revision += 1

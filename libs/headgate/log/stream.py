@@ -31,6 +31,7 @@ class Stream:
     state: ModelState | EnvironmentState
     sequence: int = 0
     digest: bytes = GENESIS
+    partition: int = 0
     # Where each accepted record stands, by sequence - 1; a stream never leaves its partition.
     offsets: "array[int]" = field(default_factory=lambda: array("q"))
     # Sequence of each accepted record, by event id.
@@ -46,11 +47,12 @@ class Stream:
         """Whether a command with this id already led to an accepted fact."""
         return event_id(self.name, command_id) in self.accepted
 
-    def accept(self, record: f.LifecycleRecord, value: bytes, offset: int) -> None:
+    def accept(self, record: f.LifecycleRecord, stored: Record) -> None:
         """Moves the head onto a record that follows it."""
         self.sequence += 1
-        self.digest = digest(value)
-        self.offsets.append(offset)
+        self.digest = digest(stored.value or b"")
+        self.partition = stored.partition
+        self.offsets.append(stored.offset)
         self.accepted[record.event_id] = self.sequence
 
     def evolve(self, fact: Fact, record: f.LifecycleRecord) -> None:

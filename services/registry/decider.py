@@ -1,0 +1,152 @@
+"""Carrying out a command: decide on the folded head, append, and believe only what the fold has read back."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headgate.domain import environment as environments
+from headgate.domain import model as models
+from headgate.domain.fact import Fact
+from headgate.domain.names import NAME_RULE, split_stream
+from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
+from headgate.domain.state import EnvironmentState, ModelState
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import EventLog, LogUnavailable, Message, OutcomeUnknown, RecordTooLarge
+from headgate.log.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+
+MAX_DECISIONS = 8
+"""How often a command is decided again when another writer's record won."""
+READ_BACK_SECONDS = 10.0
+STREAM_RULE = "a stream is models/{name} or environments/{name}"
+
+
+class Contended(Exception):
+    """Other writers won MAX_DECISIONS times in a row: the caller may try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of a command: the accepted record, or None when the fact already held."""
+
+    record: f.LifecycleRecord | None
+
+
+class Decider:
+    """Decides commands and appends their facts. The only writer of headgate.lifecycle. Thread-safe."""
+
+    def __init__(self, log: EventLog, fold: LifecycleFold, now_ms: Callable[[], int]) -> None:
+        self._log = log
+        self._fold = fold
+        self._now_ms = now_ms
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def execute(self, command: k.Command) -> Decided | Refused:
+        """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable."""
+        if split_stream(command.stream) == ("", ""):
+            return Refused(INVALID, STREAM_RULE, f"stream is {command.stream!r}: {STREAM_RULE}; {NAME_RULE}", "stream")
+        # One decision at a time per stream: two of ours would only race each other for the same head.
+        with self._turns[command.stream]:
+            for _ in range(MAX_DECISIONS):
+                outcome = self._decide(command)
+                if not isinstance(outcome, f.LifecycleRecord):
+                    return outcome if isinstance(outcome, Refused) else Decided(None)
+                if (won := self._append(outcome)) is not None:
+                    return Decided(won)
+        raise Contended(f"{command.stream} is written by others; try again")
+
+    def refuse(self, command: k.Command, refused: Refused) -> None:
+        """Records a refusal on headgate.refusals. Raises LogUnavailable."""
+        record = k.Refusal(
+            command_id=command.command_id,
+            stream=command.stream,
+            actor=command.actor,
+            code=refused.code,
+            rule=refused.rule,
+            message=refused.message,
+            field=refused.field,
+            refused_at_ms=self._now_ms(),
+            command=command,
+        )
+        try:
+            self._log.append(Message(topics.REFUSALS, command.stream.encode(), record.SerializeToString()))
+        except RecordTooLarge:
+            record.ClearField("command")
+            self._log.append(Message(topics.REFUSALS, command.stream.encode(), record.SerializeToString()))
+
+    def _decide(self, command: k.Command) -> f.LifecycleRecord | Refused | None:
+        at_ms = self._now_ms()
+        with self._fold.lock:
+            stream = self._fold.streams.get(command.stream) or new_stream(command.stream)
+            if stream is None:
+                return Refused(INVALID, STREAM_RULE, f"stream is {command.stream!r}: {STREAM_RULE}", "stream")
+            if stream.broken:
+                return Refused(INVALID, "a stream with an illegal fact takes no more", stream.broken, "stream")
+            known = self._known(stream, command)
+            if known is not None:
+                return known
+            if command.HasField("expected_sequence") and command.expected_sequence != stream.sequence:
+                rule = "a change is made on the state its author saw"
+                return Refused(STALE, rule, f"{command.stream} stands at {stream.sequence}", "etag")
+            fact = self._fact(stream, command, at_ms)
+            if fact is None or isinstance(fact, Refused):
+                return fact
+            return record_of(command, fact, stream, at_ms)
+
+    def _known(self, stream: Stream, command: k.Command) -> f.LifecycleRecord | Refused | None:
+        """The fact an earlier copy of this command led to."""
+        sequence = stream.accepted.get(event_id(command.stream, command.command_id))
+        if sequence is None:
+            return None
+        record = self.read(stream, sequence)
+        if record.command_digest != command_digest(command):
+            rule = "a request id stands for one request"
+            return Refused(REUSED, rule, f"{command.command_id} was another command", "request_id")
+        return record
+
+    def read(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
+        """The accepted record of the stream at this sequence, from the log."""
+        found = self._log.read(topics.LIFECYCLE, stream.partition, stream.offsets[sequence - 1], 1)
+        record = parse(found[0]) if found else None
+        if record is None:
+            raise LogUnavailable(f"{stream.name} sequence {sequence} cannot be read")
+        return record
+
+    def _fact(self, stream: Stream, command: k.Command, at_ms: int) -> Fact | Refused | None:
+        name = command.WhichOneof("command")
+        if name is None:
+            return Refused(INVALID, "a command says what it wants", "the command is empty or unknown", "command")
+        wish = getattr(command, name)
+        state = stream.state
+        if isinstance(state, ModelState) and isinstance(wish, models.ModelCommand):
+            return models.decide(state, wish, at_ms, self._fold.environments)
+        if isinstance(state, EnvironmentState) and isinstance(wish, environments.EnvironmentCommand):
+            return environments.decide(state, wish)
+        return Refused(INVALID, "a command goes to its own kind of stream", f"{name} on {stream.name}", "stream")
+
+    def _append(self, record: f.LifecycleRecord) -> f.LifecycleRecord | None:
+        """Appends unless it is there already; None when another writer's record won."""
+        with self._fold.lock:
+            if self._accepted(record):
+                return record
+        try:
+            position = self._log.append(message_of(record))
+        except OutcomeUnknown:
+            self._catch_up()
+        else:
+            if not self._fold.wait_position(position.partition, position.offset, READ_BACK_SECONDS):
+                raise LogUnavailable("the record was appended but not read back in time; the same request is safe")
+        with self._fold.lock:
+            return record if self._accepted(record) else None
+
+    def _accepted(self, record: f.LifecycleRecord) -> bool:
+        stream = self._fold.streams.get(record.stream)
+        return stream is not None and record.event_id in stream.accepted
+
+    def _catch_up(self) -> None:
+        for partition, end in self._log.end(topics.LIFECYCLE).items():
+            if not self._fold.wait_position(partition, end - 1, READ_BACK_SECONDS):
+                raise LogUnavailable("the log cannot be read; the same request is safe")

@@ -1,0 +1,166 @@
+"""What both servicers share: requests become commands, refusals become statuses, names become state."""
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from headgate.domain import refusal
+from headgate.domain.refusal import Refused
+from headgate.domain.state import ModelState
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import LogError
+from headgate.log.stream import Stream
+from headgate.runtime.errors import RpcRefused
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from services.registry.decider import Contended, Decider
+
+MAX_REQUEST_ID = 256
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
+ANONYMOUS = "anonymous"
+
+STATUS_OF: Mapping[str, grpc.StatusCode] = {
+    refusal.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    refusal.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    refusal.ALREADY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    refusal.ILLEGAL: grpc.StatusCode.FAILED_PRECONDITION,
+    refusal.GATE_NOT_MET: grpc.StatusCode.FAILED_PRECONDITION,
+    refusal.IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
+    refusal.FROZEN: grpc.StatusCode.FAILED_PRECONDITION,
+    refusal.STALE: grpc.StatusCode.ABORTED,
+    refusal.REUSED: grpc.StatusCode.INVALID_ARGUMENT,
+}
+"""The one table from refusals to statuses."""
+
+_MODEL = re.compile(r"models/([^/]+)")
+_NUMBERED = re.compile(r"models/([^/]+)/(versions|releases|aliases)/([^/]+)")
+Resource = TypeVar("Resource", bound=Message)
+
+
+def rpc_refused(refused: Refused) -> RpcRefused:
+    """The refusal as a caller of the door sees it."""
+    return RpcRefused(STATUS_OF[refused.code], refused.code, refused.message, refused.field)
+
+
+def bad_name(field: str, value: str, form: str) -> RpcRefused:
+    """The field is not a resource name of the expected form."""
+    return RpcRefused(
+        grpc.StatusCode.INVALID_ARGUMENT, refusal.INVALID, f"{field} is {value!r}: expected {form}", field
+    )
+
+
+def missing(what: str, field: str) -> RpcRefused:
+    """The named resource does not exist."""
+    return RpcRefused(grpc.StatusCode.NOT_FOUND, refusal.NOT_FOUND, f"{what} does not exist", field)
+
+
+def model_of(name: str, field: str = "name") -> str:
+    """The model in models/{model}. Raises RpcRefused."""
+    match = _MODEL.fullmatch(name)
+    if match is None:
+        raise bad_name(field, name, "models/{model}")
+    return match[1]
+
+
+def numbered(name: str, kind: str) -> tuple[str, int]:
+    """Model and number in models/{model}/{kind}/{number}. Raises RpcRefused."""
+    match = _NUMBERED.fullmatch(name)
+    if match is None or match[2] != kind or not match[3].isdecimal() or len(match[3]) > 9:
+        raise bad_name("name", name, f"models/{{model}}/{kind}/{{number}}")
+    return match[1], int(match[3])
+
+
+def alias_of(name: str) -> tuple[str, str] | None:
+    """Model and alias in models/{model}/aliases/{alias}; None for another form."""
+    match = _NUMBERED.fullmatch(name)
+    return (match[1], match[3]) if match and match[2] == "aliases" else None
+
+
+class Door:
+    """Executes requests against the decider and reads the folded state."""
+
+    def __init__(self, decider: Decider, fold: LifecycleFold) -> None:
+        self.decider = decider
+        self.fold = fold
+
+    def carry_out(
+        self, stream: str, request: Any, context: grpc.ServicerContext, **wish: Message
+    ) -> f.LifecycleRecord | None:
+        """Executes one wish, for example `tag_version=...`; answers the accepted record, None when it already held.
+
+        Raises RpcRefused; the refusal is recorded on headgate.refusals first.
+        """
+        command = _command(stream, request, context, wish)
+        try:
+            outcome = self.decider.execute(command)
+            if isinstance(outcome, Refused):
+                self.decider.refuse(command, outcome)
+                raise rpc_refused(outcome)
+        except Contended as error:
+            raise RpcRefused(grpc.StatusCode.ABORTED, "contended", str(error)) from None
+        except LogError as error:
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
+        return outcome.record
+
+    def read_record(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
+        """One accepted record. Raises RpcRefused when the log is away."""
+        try:
+            return self.decider.read(stream, sequence)
+        except LogError as error:
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
+
+    def model(self, name: str, field: str = "name") -> ModelState:
+        """The model's state; hold the fold's lock. Raises RpcRefused."""
+        state = self.fold.models.get(name)
+        if state is None:
+            raise missing(f"models/{name}", field)
+        return state
+
+
+def _command(stream: str, request: Any, context: grpc.ServicerContext, wish: Mapping[str, Any]) -> k.Command:
+    request_id = request.request_id
+    if len(request_id) > MAX_REQUEST_ID:
+        raise bad_name("request_id", request_id[:32] + "...", f"at most {MAX_REQUEST_ID} characters")
+    command = k.Command(
+        command_id=request_id or str(uuid.uuid4()),
+        stream=stream,
+        actor=_actor(context),
+        **wish,
+    )
+    etag = getattr(request, "etag", "")
+    if etag:
+        if not etag.isdecimal() or len(etag) > 18:
+            raise bad_name("etag", etag, "the etag of the resource as it was read")
+        command.expected_sequence = int(etag)
+    return command
+
+
+def _actor(context: grpc.ServicerContext) -> str:
+    metadata = dict(context.invocation_metadata() or ())
+    actor = metadata.get("x-actor", ANONYMOUS)
+    return actor if isinstance(actor, str) else ANONYMOUS
+
+
+def copy_of(resource: Resource) -> Resource:
+    """A copy that may leave the lock."""
+    copied = type(resource)()
+    copied.CopyFrom(resource)
+    return copied
+
+
+def page(items: list[Any], size: int, token: str, key: Callable[[Any], str]) -> tuple[list[Any], str]:
+    """One page of items after the one whose key is the token, and the next token; "" at the end."""
+    if size < 0:
+        raise bad_name("page_size", str(size), "0 or more")
+    start = 0
+    if token:
+        start = next((index + 1 for index, item in enumerate(items) if key(item) == token), -1)
+        if start < 0:
+            raise bad_name("page_token", token, "a token of the page before")
+    end = start + min(size or DEFAULT_PAGE, MAX_PAGE)
+    return items[start:end], key(items[end - 1]) if end < len(items) else ""

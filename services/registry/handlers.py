@@ -1,0 +1,131 @@
+"""The registry's two topics: commands from the workers, events from upstream. Commit follows the effect."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from headgate.domain.refusal import Refused
+from headgate.log import topics
+from headgate.log.envelope import MalformedEvent, decode
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import EventLog, LogError, Record, StaleMember
+from headgate.v1 import commands_pb2 as k
+from headgate.worker.dead_letters import bury
+from services.registry.decider import Contended, Decider
+from services.registry.inbox import UnusableEvent, command_of
+
+POLL_SECONDS = 0.5
+RECONNECT_SECONDS = 0.5
+GROUP = "registry"
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Consumes one topic as a member of the registry's group, one record at a time."""
+
+    def __init__(self, log: EventLog, topic: str, member: str, handle: Callable[[Record], None]) -> None:
+        self._log = log
+        self._topic = topic
+        self._member = member
+        self._handle = handle
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"intake-{topic}", daemon=True)
+
+    def start(self) -> None:
+        """Joins the group."""
+        self._thread.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Finishes the record in hand, commits it and leaves the group."""
+        self._stopping.set()
+        self._thread.join(timeout=grace_seconds)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._consume()
+            except (LogError, Contended) as error:
+                # Nothing was committed for the record in hand, so it comes again.
+                logger.warning("intake interrupted; joining again", extra={"topic": self._topic, "error": str(error)})
+                self._stopping.wait(RECONNECT_SECONDS)
+
+    def _consume(self) -> None:
+        with self._log.consumer(self._topic, GROUP, self._member) as consumer:
+            while not self._stopping.is_set():
+                for record in consumer.poll(POLL_SECONDS):
+                    if self._stopping.is_set():
+                        return
+                    self._handle(record)
+                    try:
+                        consumer.commit([record])
+                    except StaleMember:
+                        return
+
+
+class CommandHandler:
+    """Decides the commands topic: a refusal is recorded, what is not a command is buried."""
+
+    def __init__(self, log: EventLog, decider: Decider, name: str) -> None:
+        self._log = log
+        self._decider = decider
+        self._name = name
+
+    def __call__(self, record: Record) -> None:
+        try:
+            command = k.Command.FromString(record.value or b"")
+        except ValueError:
+            bury(self._log, record, "malformed-command", "the value is not a headgate.v1.Command", self._name)
+            return
+        if not command.command_id or not command.stream:
+            bury(self._log, record, "malformed-command", "command_id and stream are not empty", self._name)
+            return
+        carry_out(self._decider, command)
+
+
+class InboxHandler:
+    """Turns upstream events into commands; an event that cannot be used is buried with the reason."""
+
+    def __init__(self, log: EventLog, fold: LifecycleFold, decider: Decider, name: str) -> None:
+        self._log = log
+        self._fold = fold
+        self._decider = decider
+        self._name = name
+
+    def __call__(self, record: Record) -> None:
+        try:
+            command = command_of(decode(record), self._model_of_repository())
+        except MalformedEvent as error:
+            bury(self._log, record, "malformed-event", str(error), self._name)
+        except UnusableEvent as error:
+            bury(self._log, record, error.code, str(error), self._name)
+        else:
+            carry_out(self._decider, command)
+
+    def _model_of_repository(self) -> dict[str, str]:
+        with self._fold.lock:
+            return {state.model.repository: name for name, state in self._fold.models.items() if state.model.repository}
+
+
+def carry_out(decider: Decider, command: k.Command) -> None:
+    """Executes a command from the log and records its refusal. Raises LogError, Contended."""
+    outcome = decider.execute(command)
+    if isinstance(outcome, Refused):
+        decider.refuse(command, outcome)
+        logger.warning(
+            "command refused",
+            extra={
+                "stream": command.stream,
+                "command": command.command_id,
+                "code": outcome.code,
+                "why": outcome.message,
+            },
+        )
+
+
+def intakes(log: EventLog, fold: LifecycleFold, decider: Decider, name: str) -> list[Intake]:
+    """The registry's consumers."""
+    return [
+        Intake(log, topics.COMMANDS, name, CommandHandler(log, decider, name)),
+        Intake(log, topics.INBOX, name, InboxHandler(log, fold, decider, name)),
+    ]

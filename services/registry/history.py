@@ -1,0 +1,124 @@
+"""A stream's past, page by page or as it happens, and the digest of the whole fold."""
+
+import queue
+from collections.abc import Iterator, Mapping
+
+import grpc
+
+from headgate.domain.refusal import INVALID
+from headgate.log import topics
+from headgate.log.digest import state_digest
+from headgate.log.envelope import digest
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import EventLog, LogError, Record
+from headgate.log.stream import Stream, parse
+from headgate.runtime.errors import RpcRefused
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import registry_service_pb2 as rpc
+from services.registry.door import DEFAULT_PAGE, MAX_PAGE, missing
+
+MAX_BACKLOG = 10_000
+"""Records a slow watcher may fall behind before its watch is ended; it resumes from its last position."""
+WATCH_SECONDS = 1.0
+
+
+class History:
+    """Reads accepted records; void ones are never shown."""
+
+    def __init__(self, log: EventLog, fold: LifecycleFold) -> None:
+        self._log = log
+        self._fold = fold
+
+    def page(self, request: rpc.ListHistoryRequest) -> rpc.ListHistoryResponse:
+        """Records of one stream after a sequence. Raises RpcRefused."""
+        with self._fold.lock:
+            stream = self._fold.streams.get(request.stream)
+            if stream is None:
+                raise missing(request.stream, "stream")
+            start = max(request.after_sequence, 0)
+            size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+            places = [(stream.partition, offset) for offset in stream.offsets[start : start + size]]
+            more = start + size < stream.sequence
+        records = [self._record(*place) for place in places]
+        return rpc.ListHistoryResponse(records=records, next_after_sequence=start + size if more else 0)
+
+    def watch(
+        self, request: rpc.WatchHistoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.WatchHistoryResponse]:
+        """Accepted records behind the asked positions, then each new one. Ends when the watcher is too slow."""
+        backlog: queue.Queue[rpc.HistoryRecord] = queue.Queue(MAX_BACKLOG)
+        overrun: list[bool] = []
+
+        def listen(record: Record, lifecycle: f.LifecycleRecord) -> None:
+            if not request.stream or lifecycle.stream == request.stream:
+                try:
+                    backlog.put_nowait(_history_record(record, lifecycle))
+                except queue.Full:
+                    overrun.append(True)
+
+        with self._fold.lock:
+            past = [] if request.from_now and not request.after else self._past(request)
+            self._fold.on_accepted(listen)
+        try:
+            for place in past:
+                yield rpc.WatchHistoryResponse(record=self._record(*place))
+            while context.is_active() and not overrun:
+                try:
+                    yield rpc.WatchHistoryResponse(record=backlog.get(timeout=WATCH_SECONDS))
+                except queue.Empty:
+                    continue
+            if overrun:
+                raise RpcRefused(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "watch-overrun",
+                    f"the watcher fell {MAX_BACKLOG} records behind",
+                )
+        finally:
+            self._fold.remove_listener(listen)
+
+    def _past(self, request: rpc.WatchHistoryRequest) -> list[tuple[int, int]]:
+        after = {position.partition: position.offset for position in request.after}
+        if any(partition < 0 for partition in after):
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, "a partition is 0 or more", "after")
+        streams = self._fold.streams.values()
+        return sorted(
+            (stream.partition, offset)
+            for stream in streams
+            if not request.stream or stream.name == request.stream
+            for offset in stream.offsets
+            if offset > after.get(stream.partition, -1) and (stream.partition in after or not request.from_now)
+        )
+
+    def _record(self, partition: int, offset: int) -> rpc.HistoryRecord:
+        try:
+            found = self._log.read(topics.LIFECYCLE, partition, offset, 1)
+        except LogError as error:
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
+        lifecycle = parse(found[0]) if found else None
+        if lifecycle is None:
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", f"offset {offset} cannot be read")
+        return _history_record(found[0], lifecycle)
+
+
+def _history_record(record: Record, lifecycle: f.LifecycleRecord) -> rpc.HistoryRecord:
+    return rpc.HistoryRecord(
+        position=rpc.HistoryPosition(partition=record.partition, offset=record.offset),
+        digest=digest(record.value or b""),
+        record=lifecycle,
+    )
+
+
+def fold_digest(streams: Mapping[str, Stream], void_records: int) -> rpc.FoldDigest:
+    """Heads and state digests of the streams, by name."""
+    return rpc.FoldDigest(
+        streams=[
+            rpc.StreamDigest(
+                stream=name,
+                sequence=streams[name].sequence,
+                head_digest=streams[name].digest,
+                state_digest=state_digest(streams[name]),
+            )
+            for name in sorted(streams)
+        ],
+        void_records=void_records,
+    )

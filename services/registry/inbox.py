@@ -1,0 +1,83 @@
+"""Upstream events become commands: which CloudEvent types are known and what each asks for."""
+
+import json
+import re
+from typing import Any
+
+from headgate.domain.names import NAME_RULE, is_name, model_stream
+from headgate.log.envelope import CloudEvent
+from headgate.v1 import commands_pb2 as k
+
+CHANGE_MERGED = re.compile(r"dev\.cdevents\.change\.merged(\.\d+\.\d+\.\d+(-\w+)?)?")
+MAX_DATA_BYTES = 256 * 1024
+MAX_DEPTH = 32
+
+
+class UnusableEvent(ValueError):
+    """The event is well formed but cannot be used; `code` says why in a word."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> k.Command:
+    """The command an upstream event asks for. Raises UnusableEvent.
+
+    `model_of_repository` names the model of a repository for events that do not name it themselves.
+    """
+    if not CHANGE_MERGED.fullmatch(event.type):
+        raise UnusableEvent("unknown-type", f"type {event.type!r} is not one Headgate knows")
+    data = _json(event)
+    subject = _table(data, "subject")
+    custom = _table(data, "customData")
+    repository = _text(custom, "repository") or _repository(subject)
+    commit = _text(custom, "commit") or _text(subject, "id")
+    model = (
+        _text(custom, "model") or event.attributes.get("partitionkey", "") or model_of_repository.get(repository, "")
+    )
+    if not model:
+        raise UnusableEvent("no-model", "customData.model: the event names no model and its repository is not known")
+    if not is_name(model):
+        raise UnusableEvent("invalid-model", f"customData.model is {model!r}: {NAME_RULE}")
+    return k.Command(
+        command_id=f"{event.source}|{event.id}",
+        stream=model_stream(model),
+        actor=event.source,
+        causation_id=event.id,
+        correlation_id=commit,
+        create_version=k.CreateVersion(
+            repository=repository, commit=commit, commit_message=_text(custom, "message").strip()
+        ),
+    )
+
+
+def _json(event: CloudEvent) -> dict[str, Any]:
+    if event.data is None or len(event.data) > MAX_DATA_BYTES:
+        raise UnusableEvent("bad-data", f"data: a JSON object of at most {MAX_DATA_BYTES} bytes")
+    try:
+        data = json.loads(event.data)
+    except (ValueError, RecursionError) as error:
+        raise UnusableEvent("bad-data", f"data is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise UnusableEvent("bad-data", "data is not a JSON object")
+    return data
+
+
+def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key, {})
+    if not isinstance(value, dict):
+        raise UnusableEvent("bad-data", f"{key}: expected an object, got {type(value).__name__}")
+    return value
+
+
+def _text(table: dict[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise UnusableEvent("bad-data", f"{key}: expected text, got {type(value).__name__}")
+    return value
+
+
+def _repository(subject: dict[str, Any]) -> str:
+    repository = _table(_table(subject, "content"), "repository")
+    return _text(repository, "source") or _text(repository, "url") or _text(repository, "id")

@@ -1,0 +1,156 @@
+"""ReleaseService: releases, environments, policies and freezes."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from headgate.domain.names import environment_stream, model_stream
+from headgate.domain.release import is_active
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import release_service_pb2 as rpc
+from headgate.v1 import release_service_pb2_grpc as rpc_grpc
+from headgate.v1 import resources_pb2 as r
+from services.registry.door import Door, bad_name, copy_of, missing, model_of, numbered, page
+
+WATCH_SECONDS = 1.0
+_ENVIRONMENT = re.compile(r"environments/([^/]+)")
+
+
+class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
+    """Every change here is a command like any other; nothing is piloted from this side."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def StartRelease(self, request: rpc.StartReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+        model = model_of(request.parent, "parent")
+        wish = k.StartRelease(
+            environment=request.environment,
+            candidate=request.version,
+            strategy=request.strategy,
+            reason=request.reason,
+            policy=request.policy if request.HasField("policy") else None,
+            override_quarantine=request.override_quarantine,
+        )
+        record = self._door.carry_out(model_stream(model), request, context, start_release=wish)
+        return self._release(model, record.release_requested.release if record is not None else 0)
+
+    def GetRelease(self, request: rpc.GetReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+        return self._release(*numbered(request.name, "releases"))
+
+    def ListReleases(self, request: rpc.ListReleasesRequest, context: grpc.ServicerContext) -> rpc.ListReleasesResponse:
+        model = model_of(request.parent, "parent")
+        with self._door.fold.lock:
+            releases = list(reversed(self._door.model(model, "parent").releases.values()))
+            shown, token = page(releases, request.page_size, request.page_token, lambda release: str(release.release))
+            return rpc.ListReleasesResponse(releases=shown, next_page_token=token)
+
+    def WatchRelease(
+        self, request: rpc.WatchReleaseRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.WatchReleaseResponse]:
+        model, number = numbered(request.name, "releases")
+        release, last = self._release(model, number), r.Release()
+        revision = self._door.fold.revision
+        while context.is_active():
+            if _without_etag(release) != _without_etag(last):
+                yield rpc.WatchReleaseResponse(release=release)
+            if not is_active(release):
+                return
+            revision = self._door.fold.wait_change(revision, WATCH_SECONDS)
+            last, release = release, self._release(model, number)
+
+    def PauseRelease(self, request: rpc.PauseReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+        return self._on_release(request, context, "pause_release", k.PauseRelease)
+
+    def ResumeRelease(self, request: rpc.ResumeReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+        return self._on_release(request, context, "resume_release", k.ResumeRelease)
+
+    def PromoteRelease(self, request: rpc.PromoteReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+        if not request.reason:
+            raise bad_name("reason", "", "why a person promotes ahead of the judge")
+        return self._on_release(request, context, "promote_release", k.PromoteRelease)
+
+    def AbortRelease(self, request: rpc.AbortReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+        return self._on_release(
+            request, context, "roll_back_release", k.RollBackRelease, cause=f.ROLLBACK_CAUSE_ABORTED
+        )
+
+    def UndoRelease(self, request: rpc.UndoReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+        model, number = numbered(request.name, "releases")
+        wish = k.UndoRelease(release=number, reason=request.reason)
+        record = self._door.carry_out(model_stream(model), request, context, undo_release=wish)
+        return self._release(model, record.release_requested.release if record is not None else number)
+
+    def CreateEnvironment(self, request: rpc.CreateEnvironmentRequest, context: grpc.ServicerContext) -> r.Environment:
+        wish = k.CreateEnvironment(description=request.description)
+        self._door.carry_out(environment_stream(request.environment), request, context, create_environment=wish)
+        return self._environment(request.environment)
+
+    def GetEnvironment(self, request: rpc.GetEnvironmentRequest, context: grpc.ServicerContext) -> r.Environment:
+        return self._environment(_environment_of(request.name))
+
+    def ListEnvironments(
+        self, request: rpc.ListEnvironmentsRequest, context: grpc.ServicerContext
+    ) -> rpc.ListEnvironmentsResponse:
+        with self._door.fold.lock:
+            states = self._door.fold.environments
+            return rpc.ListEnvironmentsResponse(environments=[states[name].environment for name in sorted(states)])
+
+    def SetPolicy(self, request: rpc.SetPolicyRequest, context: grpc.ServicerContext) -> r.Environment:
+        return self._on_environment(request, context, set_policy=k.SetPolicy(policy=request.policy))
+
+    def DeclareFreeze(self, request: rpc.DeclareFreezeRequest, context: grpc.ServicerContext) -> r.Environment:
+        wish = k.DeclareFreeze(
+            freeze=request.freeze, reason=request.reason, from_ms=request.from_ms, until_ms=request.until_ms
+        )
+        return self._on_environment(request, context, declare_freeze=wish)
+
+    def LiftFreeze(self, request: rpc.LiftFreezeRequest, context: grpc.ServicerContext) -> r.Environment:
+        wish = k.LiftFreeze(freeze=request.freeze, reason=request.reason)
+        return self._on_environment(request, context, lift_freeze=wish)
+
+    def _on_release(
+        self, request: Any, context: grpc.ServicerContext, field: str, wish: Any, **more: object
+    ) -> r.Release:
+        model, number = numbered(request.name, "releases")
+        command = wish(release=number, reason=request.reason, **more)
+        self._door.carry_out(model_stream(model), request, context, **{field: command})
+        return self._release(model, number)
+
+    def _on_environment(self, request: Any, context: grpc.ServicerContext, **wish: Any) -> r.Environment:
+        environment = _environment_of(request.name)
+        self._door.carry_out(environment_stream(environment), request, context, **wish)
+        return self._environment(environment)
+
+    def _release(self, model: str, number: int) -> r.Release:
+        with self._door.fold.lock:
+            state = self._door.model(model)
+            release = state.releases.get(number)
+            if release is None:
+                raise missing(f"models/{model}/releases/{number}", "name")
+            copied = copy_of(release)
+            copied.etag = state.model.etag
+            return copied
+
+    def _environment(self, name: str) -> r.Environment:
+        with self._door.fold.lock:
+            state = self._door.fold.environments.get(name)
+            if state is None:
+                raise missing(environment_stream(name), "name")
+            return copy_of(state.environment)
+
+
+def _environment_of(name: str) -> str:
+    match = _ENVIRONMENT.fullmatch(name)
+    if match is None:
+        raise bad_name("name", name, "environments/{environment}")
+    return match[1]
+
+
+def _without_etag(release: r.Release) -> bytes:
+    bare = copy_of(release)
+    bare.ClearField("etag")
+    return bare.SerializeToString(deterministic=True)

@@ -1,0 +1,139 @@
+"""What the evaluator should be doing, from the folded state alone: claim, evaluate, ask for the verdict, bury the lost.
+
+Nothing here is remembered between calls, so a restarted evaluator finds the same work.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from headgate.domain.build import MAX_ATTEMPTS
+from headgate.domain.names import model_stream
+from headgate.domain.state import ModelState
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+
+ACTOR = "evaluator"
+LEASE_MS = 15_000
+DEFAULT_ENVIRONMENT = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An evaluation this worker holds: the version as it was claimed, and the live one to compare it with."""
+
+    model: str
+    version: resources.Version
+    baseline: resources.Version | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.version.name}/evaluations/{self.version.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Last sign of life of each attempt, by stream, version and attempt; and since when we have been listening."""
+
+    signs: Mapping[tuple[str, int, int], int]
+    since_ms: int
+
+
+def due(
+    models: Mapping[str, ModelState], life: Life, worker: str, now_ms: int
+) -> Iterator[commands.Command | Assignment]:
+    """The commands and evaluations that are due. `worker` is new at each start: a crash ends its claims.
+
+    One evaluation is held at a time, since a claim that waits in a queue shows no sign of life.
+    """
+    found = [
+        _of_version(state, version, life, worker, now_ms)
+        for state in models.values()
+        for version in state.versions.values()
+    ]
+    may_claim = not any(isinstance(work, Assignment) for work in found)
+    for work in found:
+        if isinstance(work, commands.Command) and work.HasField("start_evaluation"):
+            if may_claim:
+                yield work
+            may_claim = False
+        elif work is not None:
+            yield work
+
+
+def _of_version(
+    state: ModelState, version: resources.Version, life: Life, worker: str, now_ms: int
+) -> commands.Command | Assignment | None:
+    if version.build == resources.BUILD_STATE_TRAINED:
+        return _claim(state, version, attempt=1, worker=worker, seen_at_ms=0)
+    if version.build == resources.BUILD_STATE_EVALUATING:
+        if _is_lost(state, version, life, now_ms):
+            return _after_loss(state, version, life, worker)
+        return assignment(state, version) if version.lease.worker == worker else None
+    if version.build == resources.BUILD_STATE_EVALUATED and version.verdict == resources.VERDICT_STATE_UNDECIDED:
+        decide = commands.DecideGate(version=version.version)
+        return command(state.name, version, f"{version.name}/gate", decide_gate=decide)
+    return None
+
+
+def assignment(state: ModelState, version: resources.Version) -> Assignment:
+    """The evaluation of a version, with the version that is live where it wants to go."""
+    environment = version.configuration.release.environment or DEFAULT_ENVIRONMENT
+    live = state.model.live.get(environment, 0)
+    baseline = state.versions.get(live) if live != version.version else None
+    return Assignment(state.name, _copy(version), _copy(baseline) if baseline is not None else None)
+
+
+def command(model: str, version: resources.Version, command_id: str, **wish: object) -> commands.Command:
+    """A command of the evaluator about one version."""
+    return commands.Command(
+        command_id=command_id,
+        stream=model_stream(model),
+        actor=ACTOR,
+        correlation_id=version.commit,
+        **wish,  # type: ignore[arg-type]  # one field of the oneof, which the stub cannot say
+    )
+
+
+def _seen_at_ms(state: ModelState, version: resources.Version, life: Life) -> int:
+    return life.signs.get((model_stream(state.name), version.version, version.attempt), 0)
+
+
+def _is_lost(state: ModelState, version: resources.Version, life: Life, now_ms: int) -> bool:
+    # What was said before we listened may not have been heard: a lease lasts from our start at the earliest.
+    last_ms = max(version.lease.claimed_at_ms, _seen_at_ms(state, version, life), life.since_ms)
+    return last_ms + version.lease.lease_ms < now_ms
+
+
+def _after_loss(state: ModelState, version: resources.Version, life: Life, worker: str) -> commands.Command:
+    if version.attempt < MAX_ATTEMPTS:
+        return _claim(state, version, version.attempt + 1, worker, _seen_at_ms(state, version, life))
+    failed = facts.EvaluationFailed(
+        version=version.version,
+        attempt=version.attempt,
+        reason=f"each of {version.attempt} attempts lost its evaluator, the last one {version.lease.worker}",
+    )
+    command_id = f"{version.name}/evaluations/{version.attempt}/lost"
+    report = commands.ReportEvaluationFailed(fact=failed)
+    return command(state.name, version, command_id, report_evaluation_failed=report)
+
+
+def _claim(
+    state: ModelState, version: resources.Version, attempt: int, worker: str, seen_at_ms: int
+) -> commands.Command:
+    start = commands.StartEvaluation(
+        version=version.version,
+        attempt=attempt,
+        worker=worker,
+        lease_ms=LEASE_MS,
+        predecessor_seen_at_ms=seen_at_ms,
+    )
+    command_id = f"{version.name}/evaluations/{attempt}/claims/{worker}"
+    return command(state.name, version, command_id, start_evaluation=start)
+
+
+def _copy(version: resources.Version) -> resources.Version:
+    # The fold goes on changing its messages in place while the evaluation runs.
+    copy = resources.Version()
+    copy.CopyFrom(version)
+    return copy

@@ -1,0 +1,166 @@
+"""What a model's predictions are worth against the true answers: pure arithmetic on arrays.
+
+A metric that is not defined on the rows at hand is absent, never a stand-in value: the gate then fails its rule.
+A row whose prediction is not finite counts as wrong: in the confusion it was predicted INVALID. The metrics that need
+every prediction (auc, log_loss, mse, mae, r2) are absent as soon as one row is invalid.
+
+- binary: `predictions` are probabilities of the class 1. precision is absent when nothing was predicted positive,
+  recall without a positive row, f1 without either, auc with one class only, log_loss beyond [0, 1].
+- multiclass: `predictions` are logits, one column per class; recall, precision and f1 are means over the classes that
+  occur among the answers, and a class that was never predicted has precision 0. The first of equal logits wins.
+- regression: r2 is absent when every answer is the same.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Cells = Mapping[tuple[str, str], int]
+
+BINARY = "binary"
+MULTICLASS = "multiclass"
+REGRESSION = "regression"
+INVALID = "invalid"
+RESOLUTION = 2.0**-23
+"""Probabilities are float32: one this close to 0 or 1 is taken as this far from it in log_loss."""
+NO_COUNTS = {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0}
+MAX_CELLS = 2_000
+"""Cells of a confusion; a larger one is left out, since the report has to fit one record."""
+
+
+class Unmeasurable(Exception):
+    """The rows or the predictions do not fit the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Defined metrics by name, and counts by (actual, predicted)."""
+
+    metrics: Mapping[str, float]
+    confusion: Cells = field(default_factory=dict)
+
+
+def measure(
+    task: str, predictions: npt.NDArray[np.generic], answers: npt.NDArray[np.generic], threshold: float
+) -> Measured:
+    """Measures one model on its rows; `threshold` is binary's. Raises Unmeasurable."""
+    if len(answers) == 0:
+        raise Unmeasurable("there are no test rows")
+    if len(predictions) != len(answers):
+        raise Unmeasurable(f"{len(predictions)} predictions for {len(answers)} rows")
+    with np.errstate(all="ignore"):
+        if task == BINARY:
+            return binary(_column(predictions), _labels(answers, 2), threshold)
+        if task == MULTICLASS:
+            logits = _logits(predictions)
+            return multiclass(logits, _labels(answers, logits.shape[1]))
+        if task == REGRESSION:
+            return regression(_column(predictions), _column(answers))
+    raise Unmeasurable(f"the task {task!r} is not one of {BINARY}, {MULTICLASS}, {REGRESSION}")
+
+
+def binary(probabilities: Floats, answers: Integers, threshold: float) -> Measured:
+    """A probability at or above the threshold predicts 1."""
+    valid = np.isfinite(probabilities)
+    positive = valid & (probabilities >= threshold)
+    actual = answers == 1
+    hits = int(np.sum(positive & actual))
+    false_alarms = int(np.sum(positive & ~actual))
+    positives = int(np.sum(actual))
+    correct = hits + int(np.sum(valid & ~positive & ~actual))
+    metrics = {"accuracy": correct / len(answers)}
+    if positives:
+        metrics["recall"] = hits / positives
+    if hits + false_alarms:
+        metrics["precision"] = hits / (hits + false_alarms)
+    if positives + hits + false_alarms:
+        metrics["f1"] = 2 * hits / (positives + hits + false_alarms)
+    if valid.all():
+        if 0 < positives < len(answers):
+            metrics["auc"] = auc(probabilities, actual)
+        if probabilities.min() >= 0 and probabilities.max() <= 1:
+            metrics["log_loss"] = _log_loss(np.where(actual, probabilities, 1 - probabilities))
+    predicted = np.where(valid, positive.astype(np.int64), -1)
+    return Measured(
+        metrics, {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0} | confusion(answers, predicted)
+    )
+
+
+def auc(scores: Floats, actual: npt.NDArray[np.bool_]) -> float:
+    """Chance that a positive row scores above a negative one, ties counting half (Mann-Whitney)."""
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks = ((ends - counts + 1 + ends) / 2)[place]
+    positives = int(np.sum(actual))
+    negatives = len(actual) - positives
+    above = float(np.sum(ranks[actual])) - positives * (positives + 1) / 2
+    return above / (positives * negatives)
+
+
+def multiclass(logits: Floats, answers: Integers) -> Measured:
+    """The largest logit of a row is its prediction."""
+    valid = np.isfinite(logits).all(axis=1)
+    predicted = np.where(valid, np.argmax(logits, axis=1), -1)
+    classes = np.unique(answers)
+    hits = np.array([np.sum((answers == each) & (predicted == each)) for each in classes])
+    actual = np.array([np.sum(answers == each) for each in classes])
+    claimed = np.array([np.sum(predicted == each) for each in classes])
+    metrics = {
+        "accuracy": float(np.mean(predicted == answers)),
+        "recall": float(np.mean(hits / actual)),
+        "precision": float(np.mean(np.where(claimed > 0, hits / np.maximum(claimed, 1), 0.0))),
+        "f1": float(np.mean(2 * hits / (actual + claimed))),
+    }
+    if valid.all():
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_probabilities = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+        metrics["log_loss"] = float(-np.mean(log_probabilities[np.arange(len(answers)), answers]))
+    return Measured(metrics, confusion(answers, predicted))
+
+
+def regression(predictions: Floats, answers: Floats) -> Measured:
+    """Errors of real-valued predictions; a figure that overflows is absent."""
+    errors = predictions - answers
+    metrics = {"mse": float(np.mean(errors**2)), "mae": float(np.mean(np.abs(errors)))}
+    spread = float(np.mean((answers - np.mean(answers)) ** 2))
+    if answers.min() < answers.max() and spread > 0:
+        metrics["r2"] = 1 - metrics["mse"] / spread
+    return Measured({name: value for name, value in metrics.items() if np.isfinite(value)})
+
+
+def confusion(answers: Integers, predicted: Integers) -> dict[tuple[str, str], int]:
+    """Counts by label; a negative prediction is INVALID. Only cells that occur."""
+    counts = Counter(zip(answers.tolist(), predicted.tolist(), strict=True))
+    if len(counts) > MAX_CELLS:
+        return {}
+    return {
+        (str(actual), str(guess) if guess >= 0 else INVALID): count for (actual, guess), count in sorted(counts.items())
+    }
+
+
+def _log_loss(probability_of_truth: Floats) -> float:
+    return float(-np.mean(np.log(np.clip(probability_of_truth, RESOLUTION, 1 - RESOLUTION))))
+
+
+def _column(values: npt.NDArray[np.generic]) -> Floats:
+    if values.size != len(values):
+        raise Unmeasurable(f"expected one value per row, found the shape {values.shape}")
+    return values.reshape(-1).astype(np.float64)
+
+
+def _logits(values: npt.NDArray[np.generic]) -> Floats:
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise Unmeasurable(f"expected a row of logits per row, one for each class, found the shape {values.shape}")
+    return values.astype(np.float64)
+
+
+def _labels(answers: npt.NDArray[np.generic], classes: int) -> Integers:
+    values = _column(answers)
+    if not np.all((values >= 0) & (values < classes) & (values == np.floor(values))):
+        raise Unmeasurable(f"an answer is not one of the classes 0 to {classes - 1}")
+    return values.astype(np.int64)

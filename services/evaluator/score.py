@@ -1,0 +1,115 @@
+"""Runs a trained artifact on its held-out rows and reports what it is worth.
+
+Only bytes that the signed manifest names are run, and the baseline always runs on the candidate's rows.
+"""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from headgate.artifacts.keys import load_trusted
+from headgate.artifacts.manifest import unseal
+from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from services.evaluator.inference import Unrunnable, predict
+from services.evaluator.metrics import Measured, Unmeasurable, measure
+
+MODEL = "model.onnx"
+TEST_ROWS = "test.safetensors"
+DEFAULT_THRESHOLD = 0.5
+
+CANNOT_BE_SCORED = (ArtifactError, Unmeasurable, Unrunnable)
+"""What an artifact can be at fault for; anything else is the machine's fault and worth another try."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Held-out rows with their answers, and the digest of both."""
+
+    features: npt.NDArray[np.float32]
+    answers: npt.NDArray[np.generic]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Where artifacts lie, and the directory of the trusted keys, which is read each time since keys come and go."""
+
+    store: ArtifactStore
+    keys: Path
+
+    def read(self, version: resources.Version, file: str) -> bytes:
+        """Raises ArtifactError when the file is missing, changed or not signed for this version."""
+        files = unseal(self.store, version.artifact, version.name, load_trusted(self.keys))
+        if file not in files:
+            raise Unmeasurable(f"the artifact of {version.name} has no {file}")
+        return self.store.get(files[file])
+
+
+def score(artifacts: Artifacts, version: resources.Version) -> tuple[facts.EvaluationReport, Rows]:
+    """The version's report on its own rows. Raises one of CANNOT_BE_SCORED."""
+    rows = read_rows(artifacts.read(version, TEST_ROWS))
+    return score_on(artifacts, version, version.configuration.task, rows), rows
+
+
+def score_baseline(
+    artifacts: Artifacts, baseline: resources.Version, task: str, rows: Rows
+) -> facts.EvaluationReport | None:
+    """The live version's report on the candidate's rows; None when it cannot take them, for example other features.
+
+    That is no fault of the candidate, so it never fails the evaluation.
+    """
+    try:
+        return score_on(artifacts, baseline, task, rows)
+    except CANNOT_BE_SCORED as error:
+        logger.warning("no baseline", extra={"version": baseline.name, "reason": str(error)})
+        return None
+
+
+def score_on(artifacts: Artifacts, version: resources.Version, task: str, rows: Rows) -> facts.EvaluationReport:
+    """The version's report on any rows, binary with the threshold it serves with."""
+    started = time.monotonic()
+    threshold = version.configuration.evaluate.threshold or DEFAULT_THRESHOLD
+    predictions = predict(artifacts.read(version, MODEL), rows.features)
+    measured = measure(task, predictions, rows.answers, threshold)
+    return report_of(measured, rows, int((time.monotonic() - started) * 1000))
+
+
+def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.EvaluationReport:
+    """The measurements as they are recorded: metrics and cells in order of their names."""
+    return facts.EvaluationReport(
+        rows=len(rows.answers),
+        rows_sha256=rows.sha256,
+        metrics=[facts.Metric(name=name, value=value) for name, value in sorted(measured.metrics.items())],
+        confusion=[
+            facts.ConfusionCell(actual=actual, predicted=predicted, count=count)
+            for (actual, predicted), count in measured.confusion.items()
+        ],
+        duration_ms=duration_ms,
+    )
+
+
+def read_rows(data: bytes) -> Rows:
+    """Tensors X (float32, one row per row) and y of a safetensors file. Raises Unmeasurable."""
+    try:
+        tensors = load(data)
+        features, answers = tensors["X"], tensors["y"]
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise Unmeasurable(f"{TEST_ROWS} holds no tensors X and y: {error!r}") from error
+    if features.dtype != np.float32 or features.ndim < 2:
+        raise Unmeasurable(f"X is {features.dtype} of shape {features.shape}, expected float32 rows of features")
+    if answers.ndim < 1 or len(answers) != len(features):
+        raise Unmeasurable(f"X has the shape {features.shape} and y {answers.shape}: one answer per row is needed")
+    digest = hashlib.sha256(np.ascontiguousarray(features).tobytes())
+    digest.update(np.ascontiguousarray(answers).tobytes())
+    return Rows(features, answers, digest.hexdigest())

@@ -1,0 +1,59 @@
+"""EvaluatorService: a request in, the core's report out. Nothing is recorded."""
+
+import re
+
+import grpc
+
+from headgate.log.fold import LifecycleFold
+from headgate.runtime.errors import RpcRefused
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from services.evaluator.score import CANNOT_BE_SCORED, Artifacts, score
+
+VERSION = re.compile(r"models/([a-z0-9][a-z0-9_-]{0,62})/versions/([1-9][0-9]{0,8})")
+
+
+class EvaluatorServicer(worker_services_grpc.EvaluatorServiceServicer):
+    """Measures on demand what the fold knows."""
+
+    def __init__(self, fold: LifecycleFold, artifacts: Artifacts) -> None:
+        self._fold = fold
+        self._artifacts = artifacts
+
+    def Evaluate(
+        self, request: worker_services.EvaluateRequest, context: grpc.ServicerContext
+    ) -> facts.EvaluationReport:
+        return measured(self._artifacts, trained(self._fold, request.name))
+
+
+def trained(fold: LifecycleFold, name: str) -> resources.Version:
+    """The named version, which has an artifact. Raises RpcRefused."""
+    parts = VERSION.fullmatch(name)
+    if parts is None:
+        rule = f"{name!r} is not the name of a version: models/MODEL/versions/NUMBER"
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument", rule, "name")
+    with fold.lock:
+        state = fold.models.get(parts[1])
+        found = state.versions.get(int(parts[2])) if state is not None else None
+        if found is None:
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", f"{name} does not exist", "name")
+        version = resources.Version()
+        version.CopyFrom(found)
+    if not version.artifact.manifest_sha256:
+        rule = f"{name} is not trained yet: it is {version.label or 'new'}"
+        raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-trained", rule)
+    if version.retention == resources.RETENTION_STATE_PURGED:
+        rule = f"{name} is purged: its artifact is gone"
+        raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "purged", rule)
+    return version
+
+
+def measured(artifacts: Artifacts, version: resources.Version) -> facts.EvaluationReport:
+    """The version's report on its own rows. Raises RpcRefused when the artifact cannot be scored."""
+    try:
+        return score(artifacts, version)[0]
+    except CANNOT_BE_SCORED as error:
+        rule = f"{version.name} cannot be evaluated: {error}"
+        raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-scorable", rule) from error

@@ -1,0 +1,13 @@
+"""What the evaluator takes from the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    log: str
+    artifacts: str
+    keys: Path
+    port: int = 0
+    name: str = "evaluator-0"

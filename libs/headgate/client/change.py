@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from headgate.log.envelope import CloudEvent, encode
 from headgate.log.port import Message
 from headgate.log.topics import INBOX
 
@@ -43,19 +44,13 @@ def change_merged(change: Change, event_id: str, source: str, at_ms: int) -> Mes
             "message": change.message,
         },
     }
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": event_id,
-        "ce_source": source,
-        "ce_type": CHANGE_MERGED,
-        "ce_time": at,
-        "ce_subject": change.commit,
-        "ce_partitionkey": change.model,
-        "content-type": "application/json",
-    }
-    return Message(
-        topic=INBOX,
-        key=change.model.encode(),
-        value=json.dumps(data, separators=(",", ":")).encode(),
-        headers=tuple((name, value.encode()) for name, value in attributes.items()),
+    event = CloudEvent(
+        id=event_id,
+        source=source,
+        type=CHANGE_MERGED,
+        data=json.dumps(data, separators=(",", ":")).encode(),
+        content_type="application/json",
+        attributes={"time": at, "subject": change.commit, "partitionkey": change.model},
     )
+    headers, value = encode(event)
+    return Message(INBOX, change.model.encode(), value, headers)

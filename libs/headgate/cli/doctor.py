@@ -1,0 +1,89 @@
+"""`headgate doctor`: what is there, what answers, what is missing."""
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+
+from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
+from headgate.cli.render import Format, Output, show_data
+from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_ports, session
+from headgate.client.doors import serves
+from headgate.log.port import LogError
+from headgate.log.topics import TOPICS
+
+PACKAGES = ("headgate", "grpcio", "protobuf", "kafka-python", "torch", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    well: bool
+    detail: str
+
+
+def doctor(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """Check the services, the log, the artifacts and the keys; exit 1 when something is wrong."""
+    here = session(context)
+    home = Path(HOME)
+    findings = [*_services(here, home), _log(here), _artifacts(home), _keys(home)]
+    if output is Format.TABLE:
+        for finding in findings:
+            print(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what}: {finding.detail}")
+        print(f"versions: {', '.join(f'{name} {number}' for name, number in versions().items())}")
+    else:
+        show_data({"findings": [asdict(finding) for finding in findings], "versions": versions()}, output)
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _services(here: Session, home: Path) -> list[Finding]:
+    addresses = {name: f"127.0.0.1:{port}" for name, port in running_ports(home).items()}
+    addresses |= {"registry": here.doors.registry_address, "gateway": here.doors.gateway_address}
+    findings = []
+    for name, address in addresses.items():
+        well = serves(address)
+        findings.append(Finding(name, well, f"{address} {'is healthy' if well else 'does not answer'}"))
+    return findings
+
+
+def _log(here: Session) -> Finding:
+    try:
+        log = here.open_log()
+        try:
+            facts = [sum(log.end(topic.name).values()) for topic in TOPICS]
+        finally:
+            log.close()
+    except (LogError, CommandFailed) as error:
+        return Finding("log", False, str(error))
+    return Finding("log", True, f"{here.log_url}, {len(facts)} topics, {sum(facts)} records")
+
+
+def _artifacts(home: Path) -> Finding:
+    folder = home / "artifacts"
+    if not folder.is_dir():
+        return Finding("artifacts", False, f"{folder} is not there")
+    return Finding("artifacts", True, str(folder))
+
+
+def _keys(home: Path) -> Finding:
+    try:
+        own = load_signing_key(home / "keys")
+        trusted = load_trusted(home / "keys")
+    except KeyUnusable as error:
+        return Finding("keys", False, str(error))
+    if own.key_id not in trusted:
+        return Finding("keys", False, f"the signing key {own.key_id} is not among the trusted ones")
+    return Finding("keys", True, f"signing with {own.key_id}, {len(trusted)} trusted")
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

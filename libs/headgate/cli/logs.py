@@ -1,0 +1,210 @@
+"""`headgate log` and `headgate replay`: the log itself, read without any service."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from google.protobuf.message import DecodeError, Message
+
+from headgate.cli.render import Format, Output, as_dict, show_data, time_text
+from headgate.cli.session import Exit, progress, session
+from headgate.client.doors import TIMEOUT_SECONDS
+from headgate.client.timeline import describe
+from headgate.log import topics
+from headgate.log.digest import state_digest
+from headgate.log.fold import Fold, fold_all
+from headgate.log.port import EventLog, Record
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import telemetry_pb2 as telemetry
+
+POLL_SECONDS = 0.5
+MAX_LINES = 100_000
+REPLAY_TRIES = 5
+"""A live log moves on between the fold and the question: so often is the comparison made again."""
+
+log = typer.Typer(help="The log itself, read without any service.", no_args_is_help=True)
+
+
+class TopicName(StrEnum):
+    LIFECYCLE = "lifecycle"
+    COMMANDS = "commands"
+    INBOX = "inbox"
+    TELEMETRY = "telemetry"
+    REFUSALS = "refusals"
+    DEAD_LETTERS = "dead-letters"
+
+
+KINDS: Mapping[str, type[Message]] = {
+    topics.LIFECYCLE: facts.LifecycleRecord,
+    topics.COMMANDS: commands.Command,
+    topics.REFUSALS: commands.Refusal,
+    topics.DEAD_LETTERS: commands.DeadLetter,
+    topics.TELEMETRY: telemetry.TelemetryRecord,
+}
+
+
+@log.command("tail")
+def tail(
+    context: typer.Context,
+    topic: Annotated[TopicName, typer.Option(help="Which topic.")] = TopicName.LIFECYCLE,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as records come, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", min=0, max=MAX_LINES, help="Begin with the last N records.")] = 20,
+    key: Annotated[str, typer.Option("--key", help="Only this stream or model, for example models/fraud.")] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Print the newest records of a topic; JSON is one object per line."""
+    events = session(context).open_log()
+    name = f"headgate.{topic.value}"
+    try:
+        ends = dict(events.end(name))
+        for record in newest(events, name, ends, lines, key):
+            _print(record, output)
+        if follow:
+            _follow(events, name, ends, key, output)
+    finally:
+        events.close()
+
+
+def newest(events: EventLog, topic: str, ends: Mapping[int, int], lines: int, key: str) -> list[Record]:
+    """The last records before the ends, in the order of their times."""
+    found: list[Record] = []
+    for partition, end in ends.items():
+        kept: list[Record] = []
+        for record in _scan(events, topic, partition, end):
+            if not key or record.key == key.encode():
+                kept.append(record)
+                del kept[: max(0, len(kept) - lines)]
+        found.extend(kept)
+    found.sort(key=lambda record: (record.timestamp_ms, record.partition, record.offset))
+    return found[max(0, len(found) - lines) :]
+
+
+def _scan(events: EventLog, topic: str, partition: int, end: int) -> Iterator[Record]:
+    offset = 0
+    while offset < end:
+        records = events.read(topic, partition, offset)
+        if not records:
+            return
+        yield from (record for record in records if record.offset < end)
+        offset = records[-1].offset + 1
+
+
+def _follow(events: EventLog, topic: str, start: Mapping[int, int], key: str, output: Format) -> None:
+    with events.tail(topic, start) as records:
+        while True:  # until Ctrl-C
+            for record in records.poll(POLL_SECONDS):
+                if not key or record.key == key.encode():
+                    _print(record, output)
+            sys.stdout.flush()
+
+
+def _print(record: Record, output: Format) -> None:
+    decoded = _decoded(record)
+    if output is Format.JSON:
+        print(json.dumps(_as_data(record, decoded), ensure_ascii=False))
+    elif output is Format.YAML:
+        print("---")
+        show_data(_as_data(record, decoded), output)
+    else:
+        print(f"{time_text(record.timestamp_ms)}  {record.key.decode(errors='replace')}  {_line(record, decoded)}")
+
+
+def _decoded(record: Record) -> Message | None:
+    kind = KINDS.get(record.topic)
+    if kind is None or record.value is None:
+        return None
+    message = kind()
+    try:
+        message.ParseFromString(record.value)
+    except DecodeError:
+        return None
+    return message
+
+
+def _line(record: Record, message: Message | None) -> str:
+    match message:
+        case facts.LifecycleRecord():
+            return describe(message)
+        case commands.Command():
+            return f"{message.WhichOneof('command')} ({message.actor})"
+        case commands.Refusal():
+            return f"{message.code}: {message.message or message.rule}"
+        case commands.DeadLetter():
+            return f"{message.service}: {message.code}: {message.reason}"
+        case telemetry.TelemetryRecord():
+            return " ".join(str(message).split())
+        case _:
+            return (record.value or b"").decode(errors="replace")
+
+
+def _as_data(record: Record, message: Message | None) -> dict[str, object]:
+    data: dict[str, object] = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp_ms": record.timestamp_ms,
+        "key": record.key.decode(errors="replace"),
+        "headers": {name: value.decode(errors="replace") for name, value in record.headers},
+    }
+    data["value"] = (record.value or b"").decode(errors="replace") if message is None else as_dict(message)
+    return data
+
+
+def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """Fold the log afresh and compare with the registry's live state; exit 1 names each stream that differs."""
+    here = session(context)
+    events = here.open_log()
+    try:
+        for _ in range(REPLAY_TRIES):
+            before = here.doors.registry.GetFoldDigest(registry.GetFoldDigestRequest(), timeout=TIMEOUT_SECONDS)
+            fresh = fold_digest(fold_all(events))
+            differing = differences(before, fresh)
+            if not differing:
+                break
+    finally:
+        events.close()
+    facts_folded = sum(stream.sequence for stream in fresh.streams)
+    if output is Format.TABLE:
+        for line in differing:
+            print(line)
+        print(f"{len(fresh.streams)} streams, {facts_folded} facts, {fresh.void_records} void records replayed")
+    else:
+        report = {"streams": len(fresh.streams), "facts": facts_folded, "void_records": fresh.void_records}
+        show_data({**report, "differences": differing}, output)
+    if differing:
+        progress.print("the replayed log does not give the live state")
+        raise typer.Exit(Exit.FAILED)
+    progress.print("the replayed log gives the live state")
+
+
+def fold_digest(fold: Fold) -> registry.FoldDigest:
+    """Heads and states of a fold in the form of the registry's answer."""
+    streams = [
+        registry.StreamDigest(
+            stream=name, sequence=stream.sequence, head_digest=stream.digest, state_digest=state_digest(stream)
+        )
+        for name, stream in sorted(fold.streams.items())
+    ]
+    return registry.FoldDigest(streams=streams, void_records=fold.void_records)
+
+
+def differences(live: registry.FoldDigest, fresh: registry.FoldDigest) -> list[str]:
+    """One line per stream that is not the same in both."""
+    ours = {stream.stream: stream for stream in fresh.streams}
+    theirs = {stream.stream: stream for stream in live.streams}
+    lines = []
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in theirs:
+            lines.append(f"{name}: in the log, but not in the registry")
+        elif name not in ours:
+            lines.append(f"{name}: in the registry, but not in the log")
+        elif ours[name].head_digest != theirs[name].head_digest:
+            lines.append(f"{name}: the log ends at {ours[name].sequence}, the registry at {theirs[name].sequence}")
+        elif ours[name].state_digest != theirs[name].state_digest:
+            lines.append(f"{name}: the same facts at {ours[name].sequence}, another state")
+    return lines

@@ -1,0 +1,82 @@
+"""The command line: data on stdout, progress on stderr, exit codes that scripts can use."""
+
+import sys
+from typing import Annotated
+
+import grpc
+import typer
+
+from headgate.cli import doctor, logs, models, predict, publish, releases, up
+from headgate.cli.session import CommandFailed, Exit, new_session, progress
+from headgate.client.errors import failure
+from headgate.log.port import LogError
+
+HELP = """From a commit to live traffic, and back when the evidence says so.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 a service or the log cannot be reached.
+
+Addresses that are not given are those of the `headgate up` that runs in this folder."""
+
+CODES = {
+    grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
+    grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
+}
+
+app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    registry: Annotated[str, typer.Option(envvar="HEADGATE_REGISTRY", help="host:port of the registry.")] = "",
+    gateway: Annotated[str, typer.Option(envvar="HEADGATE_GATEWAY", help="host:port of the gateway.")] = "",
+    log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
+) -> None:
+    context.obj = new_session(registry, gateway, log)
+
+
+@app.command("up")
+def start_all(
+    context: typer.Context,
+    base_port: Annotated[
+        int, typer.Option(min=0, max=65_000, help="Registry here, the others above it; 0 takes free ports.")
+    ] = 7400,
+    log: Annotated[
+        str, typer.Option(envvar="HEADGATE_LOG", help="Run over this log instead of the embedded one.")
+    ] = "",
+) -> None:
+    """Start every service on this machine under .headgate/ and keep them running until Ctrl-C."""
+    given = context.parent.params["log"] if context.parent else ""
+    up.run_up(log or given, base_port)
+
+
+app.command("publish")(publish.publish)
+app.command("predict")(predict.predict)
+app.command("replay")(logs.replay)
+app.command("doctor")(doctor.doctor)
+app.add_typer(models.model, name="model")
+app.add_typer(models.version, name="version")
+app.add_typer(releases.release, name="release")
+app.add_typer(releases.environment, name="environment")
+app.add_typer(logs.log, name="log")
+
+
+def main() -> None:
+    """Runs the command line; every failure becomes one sentence and an exit code."""
+    try:
+        app()
+    except CommandFailed as error:
+        _fail(str(error), error.code)
+    except LogError as error:
+        _fail(f"the log: {error}", Exit.UNAVAILABLE)
+    except grpc.RpcError as error:
+        said = failure(error)
+        _fail(str(said), CODES.get(said.code, Exit.FAILED))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str, code: Exit) -> None:
+    progress.print(f"headgate: {message}", markup=False)
+    sys.exit(code)

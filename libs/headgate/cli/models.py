@@ -1,0 +1,116 @@
+"""`headgate model` and `headgate version`."""
+
+from typing import Annotated
+
+import typer
+
+from headgate.cli import render
+from headgate.cli.render import Format, Output, show_list, show_one
+from headgate.cli.session import full_name, progress, session, version_name
+from headgate.client.doors import TIMEOUT_SECONDS
+from headgate.client.timeline import describe
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import resources_pb2 as resources
+
+PAGE_SIZE = 100
+MAX_PAGES = 1_000
+
+model = typer.Typer(help="Models: named lines of versions.", no_args_is_help=True)
+version = typer.Typer(help="Versions of a model.", no_args_is_help=True)
+
+VersionName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3, fraud@alias or the full name.")]
+
+
+@model.command("list")
+def list_models(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """List all models."""
+    stub = session(context).doors.registry
+    found: list[resources.Model] = []
+    token = ""
+    for _ in range(MAX_PAGES):
+        request = registry.ListModelsRequest(page_size=PAGE_SIZE, page_token=token)
+        page = stub.ListModels(request, timeout=TIMEOUT_SECONDS)
+        found.extend(page.models)
+        token = page.next_page_token
+        if not token:
+            break
+    show_list(found, render.MODEL, output)
+
+
+@model.command("get")
+def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
+    """Show one model."""
+    request = registry.GetModelRequest(name=full_name("models", name))
+    found = session(context).doors.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.MODEL, output)
+
+
+@version.command("list")
+def list_versions(
+    context: typer.Context,
+    model: str,
+    limit: Annotated[int, typer.Option("-n", min=1, max=10_000, help="At most this many, newest first.")] = 50,
+    output: Output = Format.TABLE,
+) -> None:
+    """List a model's versions, newest first."""
+    stub = session(context).doors.registry
+    found: list[resources.Version] = []
+    token = ""
+    while len(found) < limit:
+        request = registry.ListVersionsRequest(
+            parent=full_name("models", model), page_size=min(PAGE_SIZE, limit - len(found)), page_token=token
+        )
+        page = stub.ListVersions(request, timeout=TIMEOUT_SECONDS)
+        found.extend(page.versions)
+        token = page.next_page_token
+        if not token:
+            break
+    show_list(found[:limit], render.VERSIONS, output)
+
+
+@version.command("get")
+def get_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
+    """Show one version."""
+    request = registry.GetVersionRequest(name=version_name(name))
+    found = session(context).doors.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.VERSION, output)
+
+
+@version.command("watch")
+def watch_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
+    """Follow a version from its commit to the gate's verdict; exit 1 when it fails."""
+    stub = session(context).doors.registry
+    request = registry.GetVersionRequest(name=version_name(name))
+    wanted = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
+    stream = wanted.name.partition("/versions/")[0]
+    for response in stub.WatchHistory(registry.WatchHistoryRequest(stream=stream)):
+        record = response.record.record
+        if version_of(record) != wanted.version:
+            continue
+        progress.print(f"{render.time_text(record.occurred_at_ms)}  {describe(record)}")
+        ended = verdict_of(record)
+        if ended is not None:
+            break
+    found = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.VERSION, output)
+    raise typer.Exit(0 if ended else 1)
+
+
+def version_of(record: facts.LifecycleRecord) -> int:
+    """The version a record is about; 0 when none."""
+    kind = record.WhichOneof("fact")
+    return int(getattr(getattr(record, kind), "version", 0)) if kind else 0
+
+
+def verdict_of(record: facts.LifecycleRecord) -> bool | None:
+    """Whether the version has passed the gate; None while that is open."""
+    match record.WhichOneof("fact"):
+        case "gate_decided":
+            return record.gate_decided.passed
+        case "code_tested":
+            return None if record.code_tested.passed else False
+        case "training_failed" | "evaluation_failed":
+            return False
+        case _:
+            return None

@@ -1,0 +1,69 @@
+"""`headgate publish`: says on the inbox that a commit of a model's repository was merged."""
+
+import subprocess
+import tomllib
+import uuid
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headgate.cli.render import Format, Output, show_data
+from headgate.cli.session import CommandFailed, Exit, progress, session
+from headgate.client.change import Change, change_merged
+from headgate.domain.names import NAME_RULE, is_name
+from headgate.runtime.clock import now_ms
+
+GIT_SECONDS = 30
+
+
+def publish(
+    context: typer.Context,
+    repository: Annotated[Path, typer.Argument(help="A Git repository with headgate.toml at its root.")],
+    commit: Annotated[str, typer.Option(help="Which commit.")] = "HEAD",
+    again: Annotated[bool, typer.Option("--again", help="A new event even for a commit published before.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Tell Headgate of a merged commit; it becomes the model's next version."""
+    change = read_change(repository, commit)
+    source = repository.resolve().as_uri()
+    seed = str(uuid.uuid4()) if again else change.commit
+    event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))
+    log = session(context).open_log()
+    try:
+        log.append(change_merged(change, event_id, source, now_ms()))
+    finally:
+        log.close()
+    progress.print(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
+    if output is Format.TABLE:
+        print(event_id)
+    else:
+        show_data({"id": event_id, "source": source, "model": change.model, "commit": change.commit}, output)
+
+
+def read_change(repository: Path, commit: str) -> Change:
+    """The commit as the repository has it; the model's name stands in headgate.toml. Raises CommandFailed."""
+    sha = _git(repository, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
+    try:
+        document = tomllib.loads(_git(repository, "show", f"{sha}:headgate.toml"))
+    except tomllib.TOMLDecodeError as error:
+        raise CommandFailed(f"headgate.toml at {sha[:10]}: {error}") from error
+    table = document.get("model")
+    model = table.get("name") if isinstance(table, dict) else None
+    if not isinstance(model, str) or not is_name(model):
+        raise CommandFailed(f"headgate.toml at {sha[:10]}: model.name is {model!r}; {NAME_RULE}")
+    message = _git(repository, "log", "-1", "--format=%B", sha).strip()
+    return Change(model, str(repository.resolve()), sha, message)
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(repository), *arguments]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CommandFailed(f"git: {error}") from error
+    if ended.returncode != 0:
+        last = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
+        code = Exit.FAILED if repository.is_dir() else Exit.NOT_FOUND
+        raise CommandFailed(f"git {arguments[0]} in {repository}: {last[-1]}", code)
+    return ended.stdout

@@ -1,0 +1,163 @@
+"""`headgate release` and `headgate environment`."""
+
+import uuid
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headgate.cli import render
+from headgate.cli.policy_file import PolicyUnreadable, read_policy
+from headgate.cli.render import Format, Output, show_list, show_one
+from headgate.cli.session import full_name, model_and_number, release_name, session, usage
+from headgate.client.doors import TIMEOUT_SECONDS
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import release_service_pb2 as door
+from headgate.v1 import resources_pb2 as resources
+
+PAGE_SIZE = 100
+
+release = typer.Typer(help="Releases: the way of a version into an environment.", no_args_is_help=True)
+environment = typer.Typer(help="Environments and their release policies.", no_args_is_help=True)
+
+ReleaseName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3 or the full resource name.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+
+
+class StrategyName(StrEnum):
+    CANARY = "canary"
+    DIRECT = "direct"
+
+
+@release.command("list")
+def list_releases(context: typer.Context, model: str, output: Output = Format.TABLE) -> None:
+    """List a model's releases, newest first (the last hundred)."""
+    request = door.ListReleasesRequest(parent=full_name("models", model), page_size=PAGE_SIZE)
+    found = session(context).doors.releases.ListReleases(request, timeout=TIMEOUT_SECONDS)
+    show_list(found.releases, render.RELEASES, output)
+
+
+@release.command("get")
+def get_release(
+    context: typer.Context,
+    name: ReleaseName,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Follow it until it ends.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show one release."""
+    if watch:
+        watch_release(context, name, output)
+        return
+    request = door.GetReleaseRequest(name=release_name(name))
+    found = session(context).doors.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.RELEASE, output)
+
+
+@release.command("watch")
+def watch_release(context: typer.Context, name: ReleaseName, output: Output = Format.TABLE) -> None:
+    """Show a release after every change until it ends; exit 1 unless it completed."""
+    last = resources.Release()
+    for response in session(context).doors.releases.WatchRelease(door.WatchReleaseRequest(name=release_name(name))):
+        last = response.release
+        show_one(last, render.RELEASE, output)
+    raise typer.Exit(0 if last.phase == resources.PHASE_COMPLETED else 1)
+
+
+@release.command("start")
+def start_release(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="The candidate, for example fraud/3.")],
+    environment: Annotated[str, typer.Option("--environment", "-e")] = "production",
+    strategy: Annotated[StrategyName, typer.Option()] = StrategyName.CANARY,
+    reason: Reason = "",
+    override_quarantine: Annotated[bool, typer.Option("--override-quarantine")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Release a version by hand."""
+    model, number = model_and_number(version)
+    request = door.StartReleaseRequest(
+        parent=full_name("models", model),
+        environment=environment,
+        version=number,
+        strategy=configuration.Strategy.Value(f"STRATEGY_{strategy.name}"),
+        reason=reason,
+        override_quarantine=override_quarantine,
+        request_id=str(uuid.uuid4()),
+    )
+    started = session(context).doors.releases.StartRelease(request, timeout=TIMEOUT_SECONDS)
+    show_one(started, render.RELEASE, output)
+
+
+@release.command("pause")
+def pause_release(
+    context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
+) -> None:
+    """Hold a release at its present weights."""
+    request = door.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+
+
+@release.command("resume")
+def resume_release(
+    context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
+) -> None:
+    """Let a paused release go on."""
+    request = door.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+
+
+@release.command("promote")
+def promote_release(
+    context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
+) -> None:
+    """Give the candidate all traffic now."""
+    request = door.PromoteReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.releases.PromoteRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+
+
+@release.command("abort")
+def abort_release(
+    context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
+) -> None:
+    """Take the candidate back from live traffic."""
+    request = door.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+
+
+@release.command("undo")
+def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
+    """Release the version again that was stable before a completed release."""
+    request = door.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+
+
+@environment.command("list")
+def list_environments(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """List all environments."""
+    found = session(context).doors.releases.ListEnvironments(door.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS)
+    show_list(found.environments, render.ENVIRONMENT, output)
+
+
+@environment.command("get")
+def get_environment(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
+    """Show one environment and its policy."""
+    request = door.GetEnvironmentRequest(name=full_name("environments", name))
+    found = session(context).doors.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.ENVIRONMENT, output)
+
+
+@environment.command("set-policy")
+def set_policy(
+    context: typer.Context,
+    name: str,
+    file: Annotated[Path, typer.Argument(help="The policy as TOML; examples/demo_policy.toml is one.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Set how releases into an environment proceed."""
+    try:
+        policy = read_policy(file)
+    except PolicyUnreadable as error:
+        usage(str(error))
+    request = door.SetPolicyRequest(name=full_name("environments", name), policy=policy, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), render.ENVIRONMENT, output)

@@ -1,0 +1,180 @@
+"""Data on stdout: a table for people, JSON or YAML for programs."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+import yaml
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from headgate.client.timeline import metrics_line, weights_line
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+
+PIPE_WIDTH = 200
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+Output = Annotated[Format, typer.Option("-o", "--output", help="How to print the data.")]
+
+Columns = Sequence[tuple[str, Callable[[Any], str]]]
+
+
+def show_list(messages: Sequence[Message], columns: Columns, output: Format) -> None:
+    if output is Format.TABLE:
+        table = Table(*(name for name, _ in columns), box=box.SIMPLE_HEAD, pad_edge=False)
+        for message in messages:
+            table.add_row(*(cell(message) for _, cell in columns))
+        _console().print(table)
+    else:
+        show_data([as_dict(message) for message in messages], output)
+
+
+def show_one(message: Message, columns: Columns, output: Format) -> None:
+    if output is Format.TABLE:
+        pairs({name: cell(message) for name, cell in columns})
+    else:
+        show_data(as_dict(message), output)
+
+
+def pairs(values: Mapping[str, str]) -> None:
+    """One line per value that is there."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in values.items():
+        if value:
+            table.add_row(name.lower(), value)
+    _console().print(table)
+
+
+def show_data(data: object, output: Format) -> None:
+    if output is Format.YAML:
+        print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="")
+    else:
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """The message as protobuf's JSON mapping has it, with the field names of the .proto files."""
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _console() -> Console:
+    # A pipe has no width: do not cut what a program or a pager will read.
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=PIPE_WIDTH)
+
+
+def time_text(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", " ")
+
+
+def _build(version: resources.Version) -> str:
+    return _word(resources.BuildState.Name(version.build), "BUILD_STATE_")
+
+
+def _verdict(version: resources.Version) -> str:
+    return _word(resources.VerdictState.Name(version.verdict), "VERDICT_STATE_")
+
+
+def _phase(release: resources.Release) -> str:
+    word = _word(resources.Phase.Name(release.phase), "PHASE_")
+    if release.phase == resources.PHASE_STEPPING:
+        word += f" {release.step + 1}/{len(release.policy.steps)}"
+    return f"{word}, paused: {release.paused_reason}" if release.paused else word
+
+
+def _gate(version: resources.Version) -> str:
+    return "; ".join(result.explanation for result in version.gate.results)
+
+
+def _numbers(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} v{number}" for name, number in sorted(values.items()))
+
+
+def _judgement(judgement: facts.Judgement) -> str:
+    return judgement.explanation
+
+
+MODEL: Columns = (
+    ("MODEL", lambda m: m.name.removeprefix("models/")),
+    ("LIVE", lambda m: _numbers(m.live)),
+    ("LATEST", lambda m: f"v{m.latest_version}" if m.latest_version else ""),
+    ("ALIASES", lambda m: _numbers(m.aliases)),
+    ("CREATED", lambda m: time_text(m.create_time_ms)),
+    ("DESCRIPTION", lambda m: m.description),
+)
+
+VERSIONS: Columns = (
+    ("VERSION", lambda v: f"v{v.version}"),
+    ("LABEL", lambda v: v.label),
+    ("BUILD", _build),
+    ("VERDICT", _verdict),
+    ("COMMIT", lambda v: v.commit[:10]),
+    ("CREATED", lambda v: time_text(v.create_time_ms)),
+    ("METRICS", lambda v: metrics_line(v.report.metrics)),
+    ("MESSAGE", lambda v: v.commit_message.partition("\n")[0]),
+)
+
+VERSION: Columns = (
+    ("NAME", lambda v: v.name),
+    *VERSIONS[1:4],
+    ("COMMIT", lambda v: v.commit),
+    ("MESSAGE", lambda v: v.commit_message),
+    ("REPOSITORY", lambda v: v.repository),
+    ("CREATED", lambda v: time_text(v.create_time_ms)),
+    ("ATTEMPT", lambda v: str(v.attempt or "")),
+    ("ARTIFACT", lambda v: v.artifact.manifest_sha256),
+    ("METRICS", lambda v: metrics_line(v.report.metrics)),
+    ("GATE", _gate),
+    ("FAILURE", lambda v: v.failure),
+    ("LOG", lambda v: v.failure_log_tail),
+    ("TAGS", lambda v: ", ".join(f"{key}={value}" for key, value in sorted(v.tags.items()))),
+    ("QUARANTINED", lambda v: "yes" if v.quarantined else ""),
+)
+
+RELEASES: Columns = (
+    ("RELEASE", lambda r: str(r.release)),
+    ("ENVIRONMENT", lambda r: r.environment),
+    ("CANDIDATE", lambda r: f"v{r.candidate}"),
+    ("STABLE", lambda r: f"v{r.stable}" if r.stable else ""),
+    ("STRATEGY", lambda r: _word(configuration.Strategy.Name(r.strategy), "STRATEGY_")),
+    ("PHASE", _phase),
+    ("WEIGHTS", lambda r: weights_line(r.weights)),
+    ("REQUESTED", lambda r: time_text(r.requested_at_ms)),
+)
+
+RELEASE: Columns = (
+    ("NAME", lambda r: r.name),
+    *RELEASES[1:],
+    ("STARTED", lambda r: time_text(r.started_at_ms)),
+    ("ENDED", lambda r: time_text(r.ended_at_ms)),
+    ("REASON", lambda r: r.reason),
+    ("JUDGEMENT", lambda r: _judgement(r.judgement)),
+)
+
+ENVIRONMENT: Columns = (
+    ("ENVIRONMENT", lambda e: e.name.removeprefix("environments/")),
+    ("STEPS", lambda e: ", ".join(f"{s.weight_bps / 100:g} % {s.min_duration_ms / 1000:g} s" for s in e.policy.steps)),
+    ("BAKE", lambda e: f"{e.policy.bake_ms / 1000:g} s"),
+    ("ALPHA", lambda e: f"{e.policy.judge.alpha:g}"),
+    ("BETA", lambda e: f"{e.policy.judge.beta:g}"),
+    ("POLICY", lambda e: e.policy_sha256),
+    ("FREEZES", lambda e: ", ".join(freeze.freeze for freeze in e.freezes)),
+)

@@ -1,0 +1,160 @@
+"""The command line as scripts meet it."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from headgate.cli import main as command_line
+from headgate.cli.logs import differences
+from headgate.cli.main import app
+from headgate.cli.policy_file import PolicyUnreadable, read_policy
+from headgate.cli.session import CommandFailed, default_log, release_name, version_name
+from headgate.log import topics
+from headgate.log.envelope import decode
+from headgate.log.open import open_log
+from headgate.v1 import registry_service_pb2 as registry
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HEADGATE_LOG", "HEADGATE_REGISTRY", "HEADGATE_GATEWAY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["headgate", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def repository(home: Path) -> Path:
+    folder = home / "repository"
+    folder.mkdir()
+    (folder / "headgate.toml").write_text('[model]\nname = "fraud"\n')
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "First\n\nWith a body"]):
+        subprocess.run([*git, *arguments], check=True)
+    return folder
+
+
+@pytest.fixture
+def embedded(home: Path) -> str:
+    (home / ".headgate").mkdir()
+    url = default_log(home / ".headgate")
+    log = open_log(url)
+    log.create_topics(topics.TOPICS)
+    log.close()
+    return url
+
+
+def test_a_registry_that_is_not_there_ends_with_4(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--registry", NOBODY, "model", "list") == 4
+    assert capsys.readouterr().out == ""
+
+
+def test_a_wrong_name_ends_with_2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "release", "get", "fraud") == 2
+
+
+def test_the_exit_codes_stand_in_the_help() -> None:
+    assert "Exit codes: 0 done" in " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+
+
+def test_publish_puts_a_change_merged_event_on_the_inbox(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    printed = capsys.readouterr().out.strip()
+    log = open_log(embedded)
+    records = [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)]
+    log.close()
+    (record,) = records
+    event = decode(record)
+    body = json.loads(event.data or b"")
+    assert (event.id, event.type, record.key) == (printed, "dev.cdevents.change.merged.0.3.0", b"fraud")
+    assert body["customData"]["model"] == "fraud"
+    assert body["customData"]["message"].startswith("First")
+    assert body["subject"]["id"] == body["customData"]["commit"] == event.attributes["subject"]
+
+
+def test_publishing_a_commit_again_repeats_the_event_and_not_the_wish(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert run(monkeypatch, "publish", str(repository)) == 0
+    first, second = capsys.readouterr().out.split()
+    assert first == second
+
+
+def test_a_repository_that_is_not_there_ends_with_3(embedded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "publish", "nowhere") == 3
+
+
+def test_nothing_is_made_by_looking_at_a_log_that_is_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "log", "tail") == 4
+    assert not (home / ".headgate").exists()
+
+
+def test_log_tail_prints_one_json_object_per_record(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "publish", str(repository))
+    capsys.readouterr()
+    assert run(monkeypatch, "log", "tail", "--topic", "inbox", "-o", "json") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["key"] == "fraud"
+
+
+def test_names_may_be_short() -> None:
+    assert version_name("fraud/v3") == "models/fraud/versions/3"
+    assert version_name("fraud@champion") == "models/fraud/aliases/champion"
+    assert release_name("models/fraud/releases/2") == "models/fraud/releases/2"
+    with pytest.raises(CommandFailed):
+        release_name("fraud/x")
+
+
+def test_a_policy_file_is_read_in_seconds_and_percent(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("bake_seconds = 4\n[judge]\nalpha = 0.01\n[[steps]]\nweight_percent = 12.5\nmin_seconds = 1.5\n")
+    policy = read_policy(file)
+    assert (policy.bake_ms, policy.judge.alpha) == (4000, 0.01)
+    assert (policy.steps[0].weight_bps, policy.steps[0].min_duration_ms) == (1250, 1500)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("bake = 4", "bake"),
+        ("bake_seconds = true", "bake_seconds"),
+        ("steps = 3", "steps"),
+        ("[[steps]]\nweight_percent = 'x'\nmin_seconds = 1", "weight_percent"),
+        ("[judge]\ngamma = 1", "gamma"),
+    ],
+)
+def test_a_policy_file_with_a_mistake_names_the_key(tmp_path: Path, text: str, named: str) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(text)
+    with pytest.raises(PolicyUnreadable, match=named):
+        read_policy(file)
+
+
+def test_replay_names_the_stream_that_differs() -> None:
+    def digest(state: bytes, head: bytes = b"h") -> registry.FoldDigest:
+        stream = registry.StreamDigest(stream="models/a", sequence=3, head_digest=head, state_digest=state)
+        return registry.FoldDigest(streams=[stream])
+
+    assert differences(digest(b"s"), digest(b"s")) == []
+    assert differences(digest(b"s"), digest(b"t")) == ["models/a: the same facts at 3, another state"]
+    assert differences(digest(b"s"), digest(b"s", b"x")) == ["models/a: the log ends at 3, the registry at 3"]
+    assert differences(registry.FoldDigest(), digest(b"s")) == ["models/a: in the log, but not in the registry"]

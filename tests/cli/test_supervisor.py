@@ -1,0 +1,61 @@
+"""Keeping the processes of `headgate up` alive."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headgate.cli.session import CommandFailed
+from headgate.cli.supervisor import HopelessChild, Program, Supervisor
+from headgate.cli.up import _only_one
+
+SLEEPS = "import time; time.sleep(60)"
+LIMIT_SECONDS = 20.0
+
+
+def program(folder: Path, code: str) -> Program:
+    return Program("child", (sys.executable, "-c", code), {}, folder / "child.log")
+
+
+def tend_until(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        supervisor.tend()
+
+
+def test_a_crashed_child_starts_again_later_each_time(tmp_path: Path) -> None:
+    said: list[str] = []
+    now = [0.0]
+    supervisor = Supervisor([program(tmp_path, "raise SystemExit(3)")], said.append, lambda: now[0])
+    for count in (1, 2, 3):
+        tend_until(supervisor, lambda count=count: len(said) == count)
+        now[0] += 100 if count == 3 else 2**count
+    supervisor.stop()
+    assert [line.split(";")[1].split("(")[0].strip() for line in said] == [
+        "it starts again in 0.5 s",
+        "it starts again in 1 s",
+        "it starts again in 2 s",
+    ]
+
+
+def test_a_child_that_refuses_its_settings_ends_the_whole(tmp_path: Path) -> None:
+    supervisor = Supervisor([program(tmp_path, "raise SystemExit(78)")], lambda line: None)
+    with pytest.raises(HopelessChild, match="child refuses its settings"):
+        tend_until(supervisor, lambda: False)
+    supervisor.stop()
+
+
+def test_stop_ends_every_child(tmp_path: Path) -> None:
+    supervisor = Supervisor([program(tmp_path, SLEEPS)], lambda line: None)
+    tend_until(supervisor, lambda: bool(supervisor.pids()))
+    (pid,) = supervisor.pids().values()
+    supervisor.stop()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_second_up_on_one_folder_is_refused(tmp_path: Path) -> None:
+    with _only_one(tmp_path), pytest.raises(CommandFailed, match="already runs there"), _only_one(tmp_path):
+        pass

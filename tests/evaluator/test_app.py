@@ -1,0 +1,152 @@
+"""The whole evaluator on a log with a registry: from a trained version to its verdict, and its door."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.open import open_log
+from headgate.log.port import EventLog, Message
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from services.evaluator import app as evaluator
+from services.evaluator import settings as evaluator_settings
+from services.registry import app as registry
+from services.registry import settings as registry_settings
+from tests.evaluator.material import artifacts_in, logistic, rows_of, sealed_files, separable
+
+STREAM = "models/fraud"
+LIMIT_SECONDS = 20.0
+GATE = configuration.GatePolicy(rules=[configuration.GateRule(metric="accuracy", min=0.9, max_drop=0.01)])
+
+
+class World:
+    """A log with a registry and an evaluator, and the trainer's part played by hand."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.artifacts = artifacts_in(directory)
+        url = f"sqlite://{directory / 'log.db'}"
+        self.log: EventLog = open_log(url)
+        self.registry = registry.build(registry_settings.Settings(log=url, port=0))
+        self.evaluator = evaluator.build(
+            evaluator_settings.Settings(
+                log=url, artifacts=(directory / "store").as_uri(), keys=directory / "keys", name="evaluator-0"
+            )
+        )
+        self.fold = LifecycleFold(self.log)
+
+    def start_registry(self) -> None:
+        self.registry.start()
+        self.fold.start()
+        assert self.fold.wait_caught_up(LIMIT_SECONDS)
+
+    def start_evaluator(self) -> None:
+        port = self.evaluator.start()
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.door = worker_services_grpc.EvaluatorServiceStub(self.channel)
+
+    def stop(self) -> None:
+        self.channel.close()
+        self.evaluator.stop(5)
+        self.registry.stop(5)
+        self.fold.close()
+        self.log.close()
+
+    def issue(self, number: int, what: str, **wish: object) -> None:
+        command = commands.Command(command_id=f"test/{number}/{what}", stream=STREAM, actor="test", **wish)  # type: ignore[arg-type]
+        self.log.append(Message(topics.COMMANDS, STREAM.encode(), command.SerializeToString()))
+
+    def create(self, number: int) -> None:
+        create = commands.CreateVersion(repository="here", commit=f"{number:040x}")
+        self.issue(number, "create", create_version=create)
+
+    def train(self, number: int, model: bytes) -> None:
+        self.create(number)
+        files = {"model.onnx": model, "test.safetensors": rows_of(*separable())}
+        artifact = sealed_files(self.artifacts, self.directory, number, files).artifact
+        claim = commands.StartTesting(version=number, attempt=1, worker="trainer-0", lease_ms=60_000)
+        tested = facts.CodeTested(version=number, attempt=1, passed=True)
+        tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", task="binary", gate=GATE))
+        started = facts.TrainingStarted(version=number, attempt=1)
+        finished = facts.TrainingFinished(version=number, attempt=1, artifact=artifact)
+        self.issue(number, "claim", start_testing=claim)
+        self.issue(number, "tested", report_code_tested=commands.ReportCodeTested(fact=tested))
+        self.issue(number, "started", report_training_started=commands.ReportTrainingStarted(fact=started))
+        self.issue(number, "finished", report_training_finished=commands.ReportTrainingFinished(fact=finished))
+
+    def wait_for(self, number: int, condition: Callable[[resources.Version], bool]) -> resources.Version:
+        while True:
+            with self.fold.lock:
+                revision = self.fold.revision
+                state = self.fold.models.get("fraud")
+                found = state.versions.get(number) if state is not None else None
+                if found is not None and condition(found):
+                    return found
+            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, f"version {number} stays at {found}"
+
+    def refused(self, name: str) -> grpc.StatusCode:
+        with pytest.raises(grpc.RpcError) as refusal:
+            self.door.Evaluate(worker_services.EvaluateRequest(name=name), timeout=LIMIT_SECONDS)
+        code: grpc.StatusCode = refusal.value.code()
+        return code
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    world.start_registry()
+    yield world
+    world.stop()
+
+
+def is_judged(version: resources.Version) -> bool:
+    return version.HasField("gate")
+
+
+def test_a_trained_version_is_evaluated_and_judged(world: World) -> None:
+    world.start_evaluator()
+    world.train(1, logistic([5.0, 0.0]))
+    judged = world.wait_for(1, is_judged)
+    assert judged.build == resources.BUILD_STATE_EVALUATED
+    assert judged.gate.passed
+    assert judged.gate.results[0].explanation.startswith("accuracy 1.0000 meets the minimum 0.9000")
+    on_demand = world.door.Evaluate(worker_services.EvaluateRequest(name=judged.name), timeout=LIMIT_SECONDS)
+    assert on_demand.metrics == judged.report.metrics
+    assert on_demand.rows_sha256 == judged.report.rows_sha256
+
+
+def test_a_bad_version_fails_its_gate_and_an_unusable_one_its_evaluation(world: World) -> None:
+    world.start_evaluator()
+    world.train(1, logistic([-5.0, 0.0]))
+    assert world.wait_for(1, is_judged).verdict == resources.VERDICT_STATE_FAILED
+    world.train(2, b"not a model")
+    ended = world.wait_for(2, lambda version: version.build == resources.BUILD_STATE_EVALUATION_FAILED)
+    assert "ONNX Runtime" in ended.failure
+    assert world.refused("models/fraud/versions/2") == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_the_door_says_what_is_missing(world: World) -> None:
+    world.start_evaluator()
+    world.create(1)
+    world.wait_for(1, lambda version: True)
+    assert world.refused("models/fraud/versions/1") == grpc.StatusCode.FAILED_PRECONDITION
+    assert world.refused("models/fraud/versions/2") == grpc.StatusCode.NOT_FOUND
+    assert world.refused("models/none/versions/1") == grpc.StatusCode.NOT_FOUND
+    assert world.refused("fraud") == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_attempt_of_a_lost_evaluator_is_taken_over_and_finished(world: World) -> None:
+    world.train(1, logistic([5.0, 0.0]))
+    claim = commands.StartEvaluation(version=1, attempt=1, worker="lost", lease_ms=1)
+    world.issue(1, "lost", start_evaluation=claim)
+    world.wait_for(1, lambda version: version.lease.worker == "lost")
+    world.start_evaluator()
+    assert world.wait_for(1, is_judged).attempt == 2

@@ -1,0 +1,135 @@
+"""The gateway's gRPC server: grpc.aio on uvloop, in a thread of its own, so that a service's life stays synchronous."""
+
+import asyncio
+import logging
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+
+from headgate.inference import grpc_predict_v2_pb2 as oip
+from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc_errors import status_of
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_CONCURRENT_CALLS = 4_096
+START_SECONDS = 10.0
+STOP_MARGIN_SECONDS = 2.0
+
+SERVICE_NAME = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+HEALTH_NAMES = ("", SERVICE_NAME)
+
+Result = TypeVar("Result")
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours."""
+
+
+class Door:
+    """Answers from the start; health says SERVING once `set_ready` was called."""
+
+    def __init__(self, servicer: oip_grpc.GRPCInferenceServiceServicer, host: str, port: int) -> None:
+        self._servicer = servicer
+        self._address = f"{host}:{port}"
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="door", daemon=True)
+
+    def start(self) -> int:
+        """Listens; returns the bound port. Raises CannotListen."""
+        self._thread.start()
+        return self._do(self._start(), START_SECONDS)
+
+    def set_ready(self) -> None:
+        self._do(self._set_ready(), START_SECONDS)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Turns new calls away and gives those under way the grace to end."""
+        self._do(self._stop(grace_seconds), grace_seconds + STOP_MARGIN_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_MARGIN_SECONDS)
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
+
+    async def _start(self) -> int:
+        self._server = grpc.aio.server(
+            interceptors=[Refusals()],
+            maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.so_reuseport", 1),
+            ],
+        )
+        oip_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        for name in HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {self._address}: is it taken?") from error
+        await self._server.start()
+        return port
+
+    async def _set_ready(self) -> None:
+        for name in HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def _stop(self, grace_seconds: float) -> None:
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+
+class Refusals(grpc.aio.ServerInterceptor):
+    """Turns refusals into statuses with google.rpc details; anything else is opaque, with an incident id."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Any] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        method = handler_call_details.method
+        # Wrapped once per method: the handlers of a running server never change.
+        if method not in self._wrapped:
+            handler = await continuation(handler_call_details)
+            if handler is None or not method.startswith(f"/{SERVICE_NAME}/"):
+                return handler
+            self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
+                _refusing(handler.unary_unary, method),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return self._wrapped[method]
+
+
+def _refusing(behaviour: Callable[[Any, Any], Awaitable[Any]], method: str) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            return await behaviour(request, context)
+        except RpcRefused as refusal:
+            status = rpc_status.to_status(status_of(refusal))
+            await context.abort(status.code, status.details, status.trailing_metadata)
+        except Exception as error:  # the last resort of every call: nothing may leak
+            incident = uuid.uuid4().hex[:12]
+            logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
+            await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
+
+    return call

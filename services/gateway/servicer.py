@@ -1,0 +1,208 @@
+"""The Open Inference Protocol's door: finds the route, checks the request, runs the model, counts the answer."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as distribution_version
+from typing import Any
+
+import grpc
+
+from headgate.inference import grpc_predict_v2_pb2 as oip
+from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.runtime.errors import RpcRefused
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.assignment import hash_key
+from services.gateway.routes import NO_RELEASE, NO_VERSION
+from services.gateway.sessions import LoadedVersion
+from services.gateway.table import Entry, Table
+from services.gateway.tensors import (
+    Array,
+    InvalidInput,
+    TensorSpec,
+    all_finite,
+    read_inputs,
+    requested_outputs,
+    write_outputs,
+)
+
+logger = logging.getLogger(__name__)
+
+ROUTING_KEY_METADATA = "x-routing-key"
+ROUTING_KEY_PARAMETER = "routing_key"
+ARM_NAMES = {telemetry.ARM_STABLE: "stable", telemetry.ARM_CANDIDATE: "candidate"}
+PLATFORM = "onnxruntime_onnx"
+MAX_FAILURES_REMEMBERED = 1_000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who answers one request, and on whose account it is counted."""
+
+    entry: Entry
+    version: LoadedVersion
+    arm: telemetry.Arm.ValueType
+    key_hash: int
+    counted: bool
+    pinned: bool = False
+
+    def count(self, bad: bool) -> None:
+        if self.counted:
+            self.entry.counter.count(self.arm, self.key_hash, bad)
+
+
+class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
+    """Runs on one event loop. The model runs inline: a small network costs less than a change of thread."""
+
+    def __init__(self, table: Callable[[], Table], is_ready: Callable[[], bool], heard_at: Callable[[], float]) -> None:
+        self._table = table
+        self._is_ready = is_ready
+        self._heard_at = heard_at
+        self._failed: set[tuple[str, int]] = set()
+
+    async def ServerLive(self, request: oip.ServerLiveRequest, context: Context) -> oip.ServerLiveResponse:
+        return oip.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: oip.ServerReadyRequest, context: Context) -> oip.ServerReadyResponse:
+        return oip.ServerReadyResponse(ready=self._is_ready())
+
+    async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:
+        entry = self._table().entries.get(request.name)
+        if entry is None:
+            return oip.ModelReadyResponse(ready=False)
+        pinned = _version_number(request.version) in entry.versions
+        return oip.ModelReadyResponse(ready=pinned if request.version else entry.ready)
+
+    async def ServerMetadata(self, request: oip.ServerMetadataRequest, context: Context) -> oip.ServerMetadataResponse:
+        return oip.ServerMetadataResponse(name="headgate", version=distribution_version("headgate"))
+
+    async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:
+        entry = self._entry(request.name)
+        version = self._pinned(entry, request.version) if request.version else entry.standard
+        if version is None:
+            raise _no_version(request.name)
+        return oip.ModelMetadataResponse(
+            name=request.name,
+            versions=[str(number) for number in sorted(entry.versions)],
+            platform=PLATFORM,
+            inputs=[_metadata(spec) for spec in version.inputs.values()],
+            outputs=[_metadata(spec) for spec in version.outputs],
+        )
+
+    async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:
+        turn = self._turn(request, context)
+        names, arrays = self._read(request, turn)
+        results = self._predict(turn, arrays, names)
+        finite = all_finite(results)
+        turn.count(bad=not finite)
+        return _response(request, turn, names, results, finite)
+
+    def _entry(self, model: str) -> Entry:
+        entry = self._table().entries.get(model)
+        if entry is None:
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "unknown-model", f"there is no model {model!r}", "model_name")
+        return entry
+
+    def _pinned(self, entry: Entry, version: str) -> LoadedVersion:
+        loaded = entry.versions.get(_version_number(version))
+        if loaded is None:
+            rule = f"version {version!r} of {entry.route.model} is not loaded here; loaded: {sorted(entry.versions)}"
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "version-not-loaded", rule, "model_version")
+        return loaded
+
+    def _turn(self, request: oip.ModelInferRequest, context: Context) -> Turn:
+        entry = self._entry(request.model_name)
+        if request.model_version:
+            version = self._pinned(entry, request.model_version)
+            return Turn(entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, pinned=True)
+        key_hash = 0
+        if entry.route.release != NO_RELEASE:
+            key_hash = hash_key(entry.route.salt, _routing_key(request, context))
+        choice = entry.choose(key_hash, time.monotonic() - self._heard_at())
+        if choice.version is None:
+            raise _no_version(request.model_name)
+        return Turn(entry, choice.version, choice.arm, key_hash, choice.counted)
+
+    def _read(self, request: oip.ModelInferRequest, turn: Turn) -> tuple[list[str], dict[str, Array]]:
+        try:
+            return _read(request, turn.version)
+        except InvalidInput as error:
+            if turn.arm == telemetry.ARM_CANDIDATE and _fits(request, turn.entry.stable):
+                turn.count(bad=True)
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), "inputs") from error
+
+    def _predict(self, turn: Turn, arrays: dict[str, Array], names: Sequence[str]) -> list[Array]:
+        try:
+            return turn.version.predict(arrays, names)
+        except Exception as error:  # the model is a stranger's: whatever it does is one bad answer
+            turn.count(bad=True)
+            self._log_first_failure(turn.version, error)
+            rule = f"{turn.version.model} version {turn.version.version} failed with {type(error).__name__}"
+            raise RpcRefused(grpc.StatusCode.INTERNAL, "model-failed", rule) from error
+
+    def _log_first_failure(self, version: LoadedVersion, error: Exception) -> None:
+        """Once per version: a broken one fails as often as it is asked."""
+        key = (version.model, version.version)
+        if key not in self._failed and len(self._failed) < MAX_FAILURES_REMEMBERED:
+            self._failed.add(key)
+            logger.warning("model failed: %s", error, extra={"model": version.model, "version": version.version})
+
+
+def _read(request: oip.ModelInferRequest, version: LoadedVersion) -> tuple[list[str], dict[str, Array]]:
+    return requested_outputs(request, version.outputs), read_inputs(request, version.inputs)
+
+
+def _fits(request: oip.ModelInferRequest, stable: LoadedVersion | None) -> bool:
+    """Whether stable would have taken the request: then the candidate broke the callers' contract."""
+    if stable is None:
+        return False
+    try:
+        _read(request, stable)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _response(
+    request: oip.ModelInferRequest, turn: Turn, names: Sequence[str], results: Sequence[Array], finite: bool
+) -> oip.ModelInferResponse:
+    version = turn.version
+    response = oip.ModelInferResponse(model_name=request.model_name, model_version=str(version.version), id=request.id)
+    if not turn.pinned:
+        response.parameters["arm"].string_param = ARM_NAMES[turn.arm]
+        response.parameters["release"].int64_param = turn.entry.route.release
+    if not finite:
+        response.parameters["headgate_bad"].bool_param = True
+    specs = {spec.name: spec for spec in version.outputs}
+    write_outputs(response, [specs[name] for name in names], results, raw=bool(request.raw_input_contents))
+    return response
+
+
+def _routing_key(request: oip.ModelInferRequest, context: Context) -> str:
+    for name, value in context.invocation_metadata() or ():
+        if name == ROUTING_KEY_METADATA:
+            return value if isinstance(value, str) else value.decode(errors="replace")
+    if ROUTING_KEY_PARAMETER in request.parameters:
+        parameter = request.parameters[ROUTING_KEY_PARAMETER]
+        if parameter.WhichOneof("parameter_choice") != "string_param":
+            rule = f"parameter {ROUTING_KEY_PARAMETER!r}: expected a string"
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-routing-key", rule, "parameters")
+        return parameter.string_param
+    return request.id or os.urandom(8).hex()
+
+
+def _version_number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else NO_VERSION
+
+
+def _no_version(model: str) -> RpcRefused:
+    rule = f"no version of {model} is ready to serve here"
+    return RpcRefused(grpc.StatusCode.UNAVAILABLE, "no-ready-version", rule)
+
+
+def _metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
+    return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.wire_shape)

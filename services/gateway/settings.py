@@ -1,0 +1,17 @@
+"""What the gateway takes from the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    log: str
+    artifacts: str
+    keys: Path
+    port: int = 0
+    host: str = "127.0.0.1"
+    name: str = "gateway-0"
+    environment: str = "production"
+    advertise: str = "127.0.0.1"
+    """Host under which other processes reach this one; goes into its status."""

@@ -1,0 +1,113 @@
+"""Holds the wanted versions ready, loading them one after the other in a thread of its own."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headgate.v1 import facts_pb2 as facts
+from services.gateway.sessions import Load, LoadedVersion
+
+logger = logging.getLogger(__name__)
+
+VersionKey = tuple[str, int]
+
+ATTEMPTS_BEFORE_FAILURE = 3
+"""A version is reported as failed after this many attempts; it is tried on, since the cause may pass."""
+
+FIRST_RETRY_SECONDS = 0.25
+LONGEST_RETRY_SECONDS = 30.0
+MAX_REASON_CHARACTERS = 500
+
+
+@dataclass(slots=True)
+class Trial:
+    attempts: int = 0
+    due_at: float = 0.0
+    reason: str = ""
+
+    def fail(self, reason: str, now: float) -> None:
+        self.attempts += 1
+        self.due_at = now + min(FIRST_RETRY_SECONDS * 2**self.attempts, LONGEST_RETRY_SECONDS)
+        self.reason = reason[:MAX_REASON_CHARACTERS]
+
+
+class Shelf:
+    """`on_change` is called from the loading thread whenever a version became ready or was found to fail."""
+
+    def __init__(self, load: Load, on_change: Callable[[], None]) -> None:
+        self._load = load
+        self._on_change = on_change
+        self._changed = threading.Condition()
+        self._wanted: Mapping[VersionKey, facts.Artifact] = {}
+        self._ready: dict[VersionKey, LoadedVersion] = {}
+        self._trials: dict[VersionKey, Trial] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Does not wait for a load under way: it is of no use any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def want(self, artifacts: Mapping[VersionKey, facts.Artifact]) -> None:
+        """Drops what is no longer wanted; requests that still hold a dropped version finish with it."""
+        with self._changed:
+            self._wanted = dict(artifacts)
+            self._ready = {key: loaded for key, loaded in self._ready.items() if key in artifacts}
+            self._trials = {key: trial for key, trial in self._trials.items() if key in artifacts}
+            self._changed.notify()
+
+    def ready(self) -> dict[VersionKey, LoadedVersion]:
+        with self._changed:
+            return dict(self._ready)
+
+    def failures(self) -> dict[VersionKey, str]:
+        with self._changed:
+            return {
+                key: trial.reason for key, trial in self._trials.items() if trial.attempts >= ATTEMPTS_BEFORE_FAILURE
+            }
+
+    def _run(self) -> None:
+        while (next_load := self._next()) is not None:
+            key, artifact = next_load
+            try:
+                loaded = self._load(*key, artifact)
+            except Exception as error:  # noqa: BLE001  # whatever is wrong with one version, the others go on serving
+                self._failed(key, error)
+            else:
+                with self._changed:
+                    self._trials.pop(key, None)
+                    if key in self._wanted:
+                        self._ready[key] = loaded
+                logger.info("version ready", extra={"model": key[0], "version": key[1]})
+                self._on_change()
+
+    def _failed(self, key: VersionKey, error: Exception) -> None:
+        with self._changed:
+            trial = self._trials.setdefault(key, Trial())
+            trial.fail(f"{type(error).__name__}: {error}", time.monotonic())
+        logger.warning("version not ready: %s", trial.reason, extra={"model": key[0], "version": key[1]})
+        if trial.attempts == ATTEMPTS_BEFORE_FAILURE:
+            self._on_change()
+
+    def _next(self) -> tuple[VersionKey, facts.Artifact] | None:
+        """Waits for the next version that is due; None once closed."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                missing = {key: self._due_at(key) for key in self._wanted if key not in self._ready}
+                key = min(missing, key=missing.__getitem__, default=None)
+                if key is not None and missing[key] <= now:
+                    return key, self._wanted[key]
+                self._changed.wait(None if key is None else missing[key] - now)
+            return None
+
+    def _due_at(self, key: VersionKey) -> float:
+        trial = self._trials.get(key)
+        return trial.due_at if trial else 0.0

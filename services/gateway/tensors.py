@@ -1,0 +1,221 @@
+"""Tensors on the wire and in memory: checks a request against the model's signature, and writes the answer.
+
+Every refusal names the tensor, what was expected and what came.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headgate.inference import grpc_predict_v2_pb2 as oip
+
+Array = npt.NDArray[Any]
+
+BYTES = "BYTES"
+BYTES_LENGTH_PREFIX = 4
+
+NUMPY_TYPES: Mapping[str, npt.DTypeLike] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    BYTES: np.object_,
+}
+
+CONTENTS_FIELDS: Mapping[str, str] = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+
+
+class InvalidInput(Exception):
+    """The request does not fit the model; the caller can put it right."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, data type of the protocol and shape of a model's input or output; a dimension's name where it may vary."""
+
+    name: str
+    datatype: str
+    shape: tuple[int | str, ...]
+
+    @property
+    def wire_shape(self) -> list[int]:
+        return [size if isinstance(size, int) else -1 for size in self.shape]
+
+
+def read_inputs(request: oip.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
+    """The arrays the model takes, by name. Raises InvalidInput."""
+    _check_names([tensor.name for tensor in request.inputs], specs)
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidInput(
+            f"raw_input_contents: expected one entry for each of {len(request.inputs)} inputs, got {len(raw)}"
+        )
+    sizes: dict[str, int] = {}
+    arrays: dict[str, Array] = {}
+    for index, tensor in enumerate(request.inputs):
+        _check_type_and_shape(tensor, specs[tensor.name], sizes)
+        arrays[tensor.name] = _from_raw(tensor, raw[index]) if raw else _from_contents(tensor)
+    return arrays
+
+
+def requested_outputs(request: oip.ModelInferRequest, specs: Sequence[TensorSpec]) -> list[str]:
+    """Names in the order of the answer: as asked for, or all. Raises InvalidInput."""
+    known = [spec.name for spec in specs]
+    wanted = [output.name for output in request.outputs]
+    for name in wanted:
+        if name not in known:
+            raise InvalidInput(f"output {name!r}: the model has no such output; it has {_listed(known)}")
+    if len(set(wanted)) != len(wanted):
+        raise InvalidInput(f"outputs: each may be asked for once, got {_listed(wanted)}")
+    return wanted or known
+
+
+def write_outputs(
+    response: oip.ModelInferResponse, specs: Sequence[TensorSpec], arrays: Sequence[Array], raw: bool
+) -> None:
+    """Adds the outputs to the response: as typed contents when the request came so and every type has such a form."""
+    raw = raw or any(spec.datatype not in CONTENTS_FIELDS for spec in specs)
+    for spec, array in zip(specs, arrays, strict=True):
+        tensor = response.outputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
+        if raw:
+            response.raw_output_contents.append(_to_raw(array, spec.datatype))
+        else:
+            elements = array.ravel().tolist()
+            if spec.datatype == BYTES:
+                elements = [_to_bytes(element) for element in elements]
+            getattr(tensor.contents, CONTENTS_FIELDS[spec.datatype]).extend(elements)
+
+
+def all_finite(arrays: Sequence[Array]) -> bool:
+    return all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _check_names(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:
+    for name in names:
+        if name not in specs:
+            raise InvalidInput(f"input {name!r}: the model has no such input; it takes {_listed(specs)}")
+    if len(set(names)) != len(names):
+        raise InvalidInput(f"inputs: each must be given once, got {_listed(names)}")
+    for name in specs:
+        if name not in names:
+            raise InvalidInput(f"input {name!r}: expected, but the request has only {_listed(names)}")
+
+
+def _check_type_and_shape(
+    tensor: oip.ModelInferRequest.InferInputTensor, spec: TensorSpec, sizes: dict[str, int]
+) -> None:
+    if tensor.datatype != spec.datatype:
+        raise InvalidInput(f"input {spec.name!r}: expected datatype {spec.datatype}, got {tensor.datatype!r}")
+    expected, got = spec.wire_shape, list(tensor.shape)
+    fits = len(got) == len(expected) and all(
+        size >= 0 and wanted in (-1, size) for size, wanted in zip(got, expected, strict=True)
+    )
+    if not fits:
+        raise InvalidInput(f"input {spec.name!r}: expected shape {expected}, got {got}")
+    for dimension, size in zip(spec.shape, got, strict=True):
+        # The same name stands for the same size in all inputs; an unnamed dimension is free.
+        if isinstance(dimension, str) and dimension and sizes.setdefault(dimension, size) != size:
+            raise InvalidInput(
+                f"input {spec.name!r}: expected {dimension} = {sizes[dimension]}, as before it, got shape {got}"
+            )
+
+
+def _from_raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> Array:
+    if tensor.HasField("contents"):
+        raise InvalidInput(f"input {tensor.name!r}: expected no contents beside raw_input_contents")
+    if tensor.datatype == BYTES:
+        return _strings(tensor, _split_raw(tensor, raw))
+    dtype = np.dtype(NUMPY_TYPES[tensor.datatype])
+    expected = math.prod(tensor.shape) * dtype.itemsize
+    if len(raw) != expected:
+        raise InvalidInput(
+            f"input {tensor.name!r}: expected {expected} bytes for shape {list(tensor.shape)} of {tensor.datatype},"
+            f" got {len(raw)}"
+        )
+    return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(tensor.shape)
+
+
+def _from_contents(tensor: oip.ModelInferRequest.InferInputTensor) -> Array:
+    field = CONTENTS_FIELDS.get(tensor.datatype)
+    if field is None:
+        raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} can only be given in raw_input_contents")
+    elements = getattr(tensor.contents, field)
+    expected = math.prod(tensor.shape)
+    if len(elements) != expected:
+        raise InvalidInput(
+            f"input {tensor.name!r}: expected {expected} elements in {field} for shape {list(tensor.shape)},"
+            f" got {len(elements)}"
+        )
+    if tensor.datatype == BYTES:
+        return _strings(tensor, elements)
+    try:
+        return np.array(elements, NUMPY_TYPES[tensor.datatype]).reshape(tensor.shape)
+    except OverflowError as error:
+        raise InvalidInput(f"input {tensor.name!r}: expected values of {tensor.datatype}: {error}") from error
+
+
+def _split_raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> list[bytes]:
+    """Elements of BYTES, each after its length as four little-endian bytes."""
+    elements: list[bytes] = []
+    start = 0
+    while start < len(raw):
+        end = start + BYTES_LENGTH_PREFIX
+        end += int.from_bytes(raw[start:end], "little")
+        if end > len(raw):
+            raise InvalidInput(f"input {tensor.name!r}: expected a length before each element; one runs past the end")
+        elements.append(raw[start + BYTES_LENGTH_PREFIX : end])
+        start = end
+    if len(elements) != math.prod(tensor.shape):
+        raise InvalidInput(
+            f"input {tensor.name!r}: expected {math.prod(tensor.shape)} elements for shape {list(tensor.shape)},"
+            f" got {len(elements)}"
+        )
+    return elements
+
+
+def _strings(tensor: oip.ModelInferRequest.InferInputTensor, elements: Sequence[bytes]) -> Array:
+    try:
+        texts = [element.decode() for element in elements]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"input {tensor.name!r}: expected text in UTF-8: {error}") from error
+    return np.array(texts, np.object_).reshape(tensor.shape)
+
+
+def _to_raw(array: Array, datatype: str) -> bytes:
+    if datatype == BYTES:
+        elements = [_to_bytes(element) for element in array.ravel().tolist()]
+        return b"".join(len(element).to_bytes(BYTES_LENGTH_PREFIX, "little") + element for element in elements)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _to_bytes(element: str | bytes) -> bytes:
+    return element.encode() if isinstance(element, str) else element
+
+
+def _listed(names: Sequence[str] | Mapping[str, TensorSpec]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"

@@ -1,0 +1,65 @@
+"""Tiny networks for the tests, written as ONNX by hand."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+WIDTH = 3
+
+
+def affine(factor=2.0, outputs="y", width=WIDTH):
+    """y = factor * x over rows of `width`."""
+    constant = helper.make_tensor("factor", TensorProto.FLOAT, [], [factor])
+    node = helper.make_node("Mul", ["x", "factor"], [outputs])
+    return _model([node], [constant], [_rows("x", width)], [_rows(outputs, width)])
+
+
+def root():
+    """y = sqrt(x): not a number for a negative x."""
+    return _model([helper.make_node("Sqrt", ["x"], ["y"])], [], [_rows("x")], [_rows("y")])
+
+
+def fragile():
+    """Fails on three rows or more, which its signature does not say."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
+        helper.make_node("Gather", ["table", "rows"], ["factor"]),
+        helper.make_node("Mul", ["x", "factor"], ["y"]),
+    ]
+    table = helper.make_tensor("table", TensorProto.FLOAT, [3], [1.0, 1.0, 1.0])
+    return _model(nodes, [table], [_rows("x")], [_rows("y")])
+
+
+def mixed():
+    """Every kind of input the protocol distinguishes: integers, doubles, booleans, text, halves; each comes back."""
+    kinds = {
+        "i64": TensorProto.INT64,
+        "u8": TensorProto.UINT8,
+        "f64": TensorProto.DOUBLE,
+        "flag": TensorProto.BOOL,
+        "text": TensorProto.STRING,
+    }
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in kinds]
+    inputs = [helper.make_tensor_value_info(name, kind, ["n"]) for name, kind in kinds.items()]
+    outputs = [helper.make_tensor_value_info(f"{name}_out", kind, ["n"]) for name, kind in kinds.items()]
+    return _model(nodes, [], inputs, outputs)
+
+
+def half():
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT16, ["n"])] for name in ("x", "y"))
+    return _model([helper.make_node("Identity", ["x"], ["y"])], [], inputs, outputs)
+
+
+def row(*values):
+    return np.array([values or (1.0,) * WIDTH], np.float32)
+
+
+def _rows(name, width=WIDTH):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+
+
+def _model(nodes, constants, inputs, outputs):
+    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()

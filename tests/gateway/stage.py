@@ -1,0 +1,154 @@
+"""A gateway on a stage: the real door, table and counters over a fold that the test sets by hand."""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import grpc
+import numpy as np
+
+from headgate.domain.model import ModelState
+from headgate.inference import grpc_predict_v2_pb2 as oip
+from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from services.gateway.door import Door
+from services.gateway.evidence import EvidenceBook
+from services.gateway.follower import Follower
+from services.gateway.servicer import InferenceServicer
+from services.gateway.sessions import load_onnx
+
+WAIT_SECONDS = 10.0
+
+
+def until(condition, what="the condition"):
+    """Polls with a limit, and answers what the condition answered."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        threading.Event().wait(0.005)
+    raise AssertionError(f"{what} did not come true within {WAIT_SECONDS} s")
+
+
+class HandSetFold:
+    """Stands in for LifecycleFold."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.models = {}
+        self.revision = 0
+        self.silent_seconds = 0.0
+        self._changed = threading.Condition(self.lock)
+
+    @property
+    def last_poll_monotonic(self):
+        return time.monotonic() - self.silent_seconds
+
+    def set(self, model, live=None, release=None):
+        state = ModelState(name=model)
+        if live:
+            state.model.live["production"] = live
+        if release:
+            state.releases[release.release] = release
+        with self._changed:
+            self.models[model] = state
+            self.revision += 1
+            self._changed.notify_all()
+
+    def wait_change(self, revision, timeout_seconds):
+        with self._changed:
+            self._changed.wait_for(lambda: self.revision != revision, timeout_seconds)
+            return self.revision
+
+    def wait_caught_up(self, timeout_seconds):
+        return True
+
+
+def canary(candidate_bps, epoch, stable=1, candidate=2, phase=resources.PHASE_STEPPING, number=1):
+    weights = [(stable, 10_000 - candidate_bps), (candidate, candidate_bps)]
+    return resources.Release(
+        release=number,
+        environment="production",
+        candidate=candidate,
+        stable=stable,
+        phase=phase,
+        salt="salt",
+        epoch=epoch,
+        weights=[facts.Weight(version=version, weight_bps=bps) for version, bps in weights if version],
+    )
+
+
+class Stage:
+    """`networks` holds the ONNX bytes of each (model, version); a missing one cannot be loaded."""
+
+    def __init__(self, networks):
+        self.networks = networks
+        self.fold = HandSetFold()
+        self.book = EvidenceBook()
+        self.follower = Follower(self.fold, "production", self._load, self.book, lambda: None)
+        servicer = InferenceServicer(
+            table=lambda: self.follower.table,
+            is_ready=self.follower.settled,
+            heard_at=lambda: self.fold.last_poll_monotonic,
+        )
+        self.door = Door(servicer, "127.0.0.1", 0)
+
+    def _load(self, model, version, artifact):
+        return load_onnx(model, version, self.networks[model, version])
+
+    def serve(self, model="fraud", live=None, release=None):
+        """Sets the fold and waits until the gateway says that it has applied it."""
+        self.fold.set(model, live, release)
+        until(lambda: self._applied(model, live, release), "the route")
+
+    def _applied(self, model, live, release):
+        entry = self.follower.table.entries.get(model)
+        if entry is None or set(entry.route.wanted) != set(entry.versions):
+            return False
+        wanted = (release.release, release.epoch) if release else (0, 0)
+        stable = release.stable if release else (live or 0)
+        return (entry.route.release, entry.route.epoch, entry.route.stable) == (*wanted, stable)
+
+    def counts(self, model="fraud"):
+        """Evidence of the route in force, by arm."""
+        evidence = self.follower.table.entries[model].counter.evidence("production")
+        return {counts.arm: counts for counts in evidence.arms}
+
+    def infer(self, request, metadata=(), timeout=WAIT_SECONDS):
+        return self.stub.ModelInfer(request, metadata=metadata, timeout=timeout)
+
+    def refusal(self, request):
+        """Status and message of a request that must be refused."""
+        try:
+            self.infer(request)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+        raise AssertionError("the request was answered")
+
+
+@contextmanager
+def stage(networks):
+    staged = Stage(networks)
+    port = staged.door.start()
+    staged.follower.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as staged.channel:
+        staged.stub = oip_grpc.GRPCInferenceServiceStub(staged.channel)
+        yield staged
+    staged.door.stop(grace_seconds=2.0)
+    staged.follower.close()
+
+
+def ask(array, model="fraud", name="x", key=None, **fields):
+    """A request with one raw FP32 input."""
+    array = np.asarray(array, np.float32)
+    request = oip.ModelInferRequest(model_name=model, raw_input_contents=[array.tobytes()], **fields)
+    request.inputs.add(name=name, datatype="FP32", shape=array.shape)
+    if key is not None:
+        request.parameters["routing_key"].string_param = key
+    return request
+
+
+def answer(response):
+    """The first output of a raw response."""
+    return np.frombuffer(response.raw_output_contents[0], np.float32).reshape(response.outputs[0].shape)

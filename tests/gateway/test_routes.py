@@ -1,0 +1,102 @@
+import pytest
+
+from headgate.domain.model import ModelState
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from services.gateway.routes import Route, routes
+
+
+def release(phase, candidate_bps=None, stable=1, candidate=2, epoch=0, environment="production", number=1):
+    weights = []
+    if candidate_bps is not None:
+        weights = [
+            facts.Weight(version=stable, weight_bps=10_000 - candidate_bps),
+            facts.Weight(version=candidate, weight_bps=candidate_bps),
+        ]
+    return resources.Release(
+        release=number,
+        environment=environment,
+        candidate=candidate,
+        stable=stable,
+        salt="salt",
+        phase=phase,
+        weights=weights,
+        epoch=epoch,
+        policy=configuration.ReleasePolicy(candidate_lease_ms=30_000),
+    )
+
+
+def route(live=None, *releases):
+    state = ModelState(name="fraud", releases={each.release: each for each in releases})
+    state.model.live.update({"production": live} if live else {})
+    return routes({"fraud": state}, "production")["fraud"]
+
+
+def test_without_a_release_the_live_version_serves():
+    assert route(3) == Route(model="fraud", stable=3)
+
+
+def test_without_a_live_version_there_is_nobody_to_serve():
+    assert route() == Route(model="fraud")
+    assert route().wanted == ()
+
+
+def test_looking_for_a_live_version_does_not_write_to_the_fold():
+    state = ModelState(name="fraud")
+    routes({"fraud": state}, "production")
+    assert dict(state.model.live) == {}
+
+
+def test_preparing_loads_the_candidate_but_gives_it_no_traffic():
+    prepared = route(1, release(resources.PHASE_PREPARING))
+    assert (prepared.stable, prepared.candidate_bps) == (1, 0)
+    assert prepared.wanted == (1, 2)
+    assert prepared.weighted == (1,)
+
+
+@pytest.mark.parametrize(
+    ("phase", "candidate_bps"),
+    [
+        (resources.PHASE_STEPPING, 500),
+        (resources.PHASE_PROMOTING, 10_000),
+        (resources.PHASE_BAKING, 10_000),
+        (resources.PHASE_ROLLING_BACK, 0),
+    ],
+)
+def test_a_release_under_way_follows_its_weights_and_keeps_both_versions_warm(phase, candidate_bps):
+    under_way = route(1, release(phase, candidate_bps, epoch=17))
+    assert (under_way.candidate_bps, under_way.epoch, under_way.salt) == (candidate_bps, 17, "salt")
+    assert under_way.wanted == (1, 2)
+    assert under_way.candidate_lease_ms == 30_000
+
+
+def test_the_first_direct_release_serves_nobody_until_it_is_promoted():
+    assert route(None, release(resources.PHASE_PREPARING, stable=0)).weighted == ()
+    promoting = resources.Release(
+        release=1,
+        environment="production",
+        candidate=2,
+        phase=resources.PHASE_PROMOTING,
+        weights=[facts.Weight(version=2, weight_bps=10_000)],
+        epoch=9,
+    )
+    assert route(None, promoting).weighted == (2,)
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        resources.PHASE_REQUESTED,
+        resources.PHASE_COMPLETED,
+        resources.PHASE_ROLLED_BACK,
+        resources.PHASE_SUPERSEDED,
+        resources.PHASE_REJECTED,
+    ],
+)
+def test_a_release_that_waits_or_has_ended_changes_nothing(phase):
+    assert route(1, release(phase, 10_000)) == Route(model="fraud", stable=1)
+
+
+def test_a_release_in_another_environment_changes_nothing_here():
+    assert route(1, release(resources.PHASE_STEPPING, 5_000, environment="staging")) == Route("fraud", stable=1)

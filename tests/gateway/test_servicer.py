@@ -1,0 +1,271 @@
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from headgate.inference import grpc_predict_v2_pb2 as oip
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.door import MAX_MESSAGE_BYTES
+from tests.gateway import networks
+from tests.gateway.stage import answer, ask, canary, stage, until
+
+SERVICE = "inference.GRPCInferenceService"
+
+
+@pytest.fixture(scope="module")
+def stand():
+    with stage(
+        {
+            ("fraud", 1): networks.affine(2.0),
+            ("fraud", 2): networks.affine(3.0),
+            ("fraud", 3): networks.root(),
+            ("fraud", 4): networks.fragile(),
+            ("fraud", 5): networks.affine(2.0, width=4),
+            ("mixed", 1): networks.mixed(),
+            ("half", 1): networks.half(),
+        }
+    ) as staged:
+        staged.serve("mixed", live=1)
+        staged.serve("half", live=1)
+        yield staged
+
+
+@pytest.fixture
+def gateway(stand):
+    stand.fold.silent_seconds = 0.0
+    stand.serve(live=1)
+    return stand
+
+
+def test_the_live_version_answers_and_says_who_it_is(gateway):
+    response = gateway.infer(ask([[1, 2, 3]], id="r-1"))
+    assert answer(response).tolist() == [[2, 4, 6]]
+    assert (response.model_name, response.model_version, response.id) == ("fraud", "1", "r-1")
+    assert response.parameters["arm"].string_param == "stable"
+    assert response.parameters["release"].int64_param == 0
+    assert (response.outputs[0].name, response.outputs[0].datatype) == ("y", "FP32")
+
+
+def test_a_typed_request_gets_a_typed_answer(gateway):
+    request = oip.ModelInferRequest(model_name="fraud")
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 3]).contents.fp32_contents.extend([1, 2, 3])
+    response = gateway.infer(request)
+    assert list(response.outputs[0].contents.fp32_contents) == [2, 4, 6]
+    assert not response.raw_output_contents
+
+
+def test_every_type_of_the_protocol_comes_back_as_it_went(gateway):
+    request = oip.ModelInferRequest(model_name="mixed")
+    sent = {
+        "i64": ("INT64", "int64_contents", [-(2**40), 7]),
+        "u8": ("UINT8", "uint_contents", [0, 255]),
+        "f64": ("FP64", "fp64_contents", [0.1, -0.2]),
+        "flag": ("BOOL", "bool_contents", [True, False]),
+        "text": ("BYTES", "bytes_contents", [b"a", "é".encode()]),
+    }
+    for name, (datatype, field, values) in sent.items():
+        tensor = request.inputs.add(name=name, datatype=datatype, shape=[2])
+        getattr(tensor.contents, field).extend(values)
+    response = gateway.infer(request)
+    for output in response.outputs:
+        _, field, values = sent[output.name.removesuffix("_out")]
+        assert list(getattr(output.contents, field)) == values
+
+
+def test_text_travels_raw_with_its_lengths(gateway):
+    request = oip.ModelInferRequest(model_name="mixed", outputs=[{"name": "text_out"}])
+    for name, datatype, raw in (
+        ("i64", "INT64", bytes(8)),
+        ("u8", "UINT8", b"\1"),
+        ("f64", "FP64", bytes(8)),
+        ("flag", "BOOL", b"\1"),
+        ("text", "BYTES", b"\3\0\0\0abc"),
+    ):
+        request.inputs.add(name=name, datatype=datatype, shape=[1])
+        request.raw_input_contents.append(raw)
+    assert list(gateway.infer(request).raw_output_contents) == [b"\3\0\0\0abc"]
+    request.raw_input_contents[-1] = b"\4\0\0\0abc"
+    code, message = gateway.refusal(request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "'text'" in message
+
+
+def test_halves_travel_raw_only(gateway):
+    request = oip.ModelInferRequest(model_name="half", raw_input_contents=[np.array([1.5], np.float16).tobytes()])
+    request.inputs.add(name="x", datatype="FP16", shape=[1])
+    assert np.frombuffer(gateway.infer(request).raw_output_contents[0], np.float16).tolist() == [1.5]
+    del request.raw_input_contents[:]
+    assert gateway.refusal(request)[0] == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def wrong(array=((1, 2, 3),), shape=None, datatype="FP32", name="x", raw=None, **fields):
+    request = ask(array, name=name, **fields)
+    request.inputs[0].datatype = datatype
+    if shape is not None:
+        request.inputs[0].shape[:] = shape
+    if raw is not None:
+        request.raw_input_contents[:] = raw
+    return request
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (wrong(name="z"), ["'z'", "it takes 'x'"]),
+        (wrong(datatype="FP64"), ["'x'", "expected datatype FP32", "'FP64'"]),
+        (wrong(((1, 2),)), ["'x'", "expected shape [-1, 3]", "got [1, 2]"]),
+        (wrong(shape=[3]), ["'x'", "expected shape [-1, 3]", "got [3]"]),
+        (wrong(shape=[-1, 3]), ["'x'", "expected shape", "got [-1, 3]"]),
+        (wrong(shape=[2, 3]), ["'x'", "expected 24 bytes", "got 12"]),
+        (wrong(raw=[b"", b""]), ["one entry for each of 1 inputs", "got 2"]),
+        (wrong(outputs=[{"name": "q"}]), ["output 'q'", "it has 'y'"]),
+        (wrong(outputs=[{"name": "y"}, {"name": "y"}]), ["each may be asked for once"]),
+        (oip.ModelInferRequest(model_name="fraud"), ["input 'x': expected"]),
+    ],
+)
+def test_a_request_that_does_not_fit_is_told_what_was_expected_and_what_came(gateway, request_, words):
+    code, message = gateway.refusal(request_)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert [word for word in words if word not in message] == []
+
+
+def test_typed_values_out_of_range_and_wrong_counts_are_refused(gateway):
+    request = oip.ModelInferRequest(model_name="fraud")
+    tensor = request.inputs.add(name="x", datatype="FP32", shape=[1, 3])
+    tensor.contents.fp32_contents.extend([1, 2])
+    assert "expected 3 elements in fp32_contents" in gateway.refusal(request)[1]
+    request = oip.ModelInferRequest(model_name="mixed")
+    for name, datatype in (("i64", "INT64"), ("u8", "UINT8"), ("f64", "FP64"), ("flag", "BOOL"), ("text", "BYTES")):
+        request.inputs.add(name=name, datatype=datatype, shape=[1 if name == "u8" else 0])
+    request.inputs[1].contents.uint_contents.append(300)
+    code, message = gateway.refusal(request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "'u8'" in message
+
+
+def test_an_unknown_model_is_not_found_and_one_without_a_version_is_unavailable(gateway):
+    assert gateway.refusal(ask([[1, 2, 3]], model="nobody"))[0] == grpc.StatusCode.NOT_FOUND
+    gateway.serve("empty")
+    assert gateway.refusal(ask([[1, 2, 3]], model="empty"))[0] == grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_loaded_version_can_be_named_and_is_not_counted(gateway):
+    gateway.serve(live=1, release=canary(0, epoch=3))
+    response = gateway.infer(ask([[1, 2, 3]], model_version="2"))
+    assert (response.model_version, answer(response).tolist()) == ("2", [[3, 6, 9]])
+    assert [counts.requests for counts in gateway.counts().values()] == [0, 0]
+    assert gateway.refusal(ask([[1, 2, 3]], model_version="9"))[0] == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_canary_splits_by_key_and_counts_keys_per_arm(gateway):
+    gateway.serve(live=1, release=canary(5_000, epoch=4))
+    arms = {}
+    for n in range(200):
+        arms.setdefault(n % 50, set()).add(
+            gateway.infer(ask([[1, 2, 3]], key=f"user-{n % 50}")).parameters["arm"].string_param
+        )
+    assert all(len(seen) == 1 for seen in arms.values())
+    counts = gateway.counts()
+    assert sum(each.requests for each in counts.values()) == 200
+    assert sum(each.keys for each in counts.values()) == 50
+    candidates = sum(seen == {"candidate"} for seen in arms.values())
+    assert counts[telemetry.ARM_CANDIDATE].keys == candidates
+    assert 10 < candidates < 40
+
+
+def test_metadata_and_parameter_name_the_same_key(gateway):
+    gateway.serve(live=1, release=canary(5_000, epoch=5))
+    for n in range(20):
+        by_parameter = gateway.infer(ask([[1, 2, 3]], key=f"k{n}")).model_version
+        by_metadata = gateway.infer(ask([[1, 2, 3]]), metadata=[("x-routing-key", f"k{n}")]).model_version
+        by_id = gateway.infer(ask([[1, 2, 3]], id=f"k{n}")).model_version
+        assert by_parameter == by_metadata == by_id
+    assert sum(each.keys for each in gateway.counts().values()) == 20
+
+
+def test_a_number_that_is_none_is_answered_marked_and_counted_as_bad(gateway):
+    gateway.serve(live=1, release=canary(10_000, epoch=6, candidate=3))
+    good, bad = gateway.infer(ask([[4, 9, 1]], key="a")), gateway.infer(ask([[4, -9, 1]], key="a"))
+    assert "headgate_bad" not in good.parameters
+    assert bad.parameters["headgate_bad"].bool_param
+    assert np.isnan(answer(bad)).tolist() == [[False, True, False]]
+    counts = gateway.counts()[telemetry.ARM_CANDIDATE]
+    assert (counts.requests, counts.bad_requests, counts.keys, counts.bad_keys) == (2, 1, 1, 1)
+
+
+def test_a_model_that_fails_costs_its_request_an_error_and_counts_as_bad(gateway):
+    gateway.serve(live=1, release=canary(10_000, epoch=7, candidate=4))
+    code, message = gateway.refusal(ask(np.ones((3, 3)), key="a"))
+    assert code == grpc.StatusCode.INTERNAL
+    assert "fraud version 4 failed" in message
+    counts = gateway.counts()[telemetry.ARM_CANDIDATE]
+    assert (counts.requests, counts.bad_requests, counts.bad_keys) == (1, 1, 1)
+
+
+def test_a_candidate_that_refuses_what_stable_takes_is_to_blame(gateway):
+    gateway.serve(live=1, release=canary(10_000, epoch=8, candidate=5))
+    assert gateway.refusal(ask([[1, 2, 3]], key="a"))[0] == grpc.StatusCode.INVALID_ARGUMENT
+    assert gateway.refusal(ask([[1, 2]], key="a"))[0] == grpc.StatusCode.INVALID_ARGUMENT
+    counts = gateway.counts()[telemetry.ARM_CANDIDATE]
+    assert (counts.requests, counts.bad_requests) == (1, 1)
+
+
+def test_a_gateway_that_hears_nothing_serves_stable_only_and_counts_nothing(gateway):
+    gateway.serve(live=1, release=canary(10_000, epoch=9))
+    assert gateway.infer(ask([[1, 2, 3]])).model_version == "2"
+    gateway.fold.silent_seconds = 61.0
+    assert gateway.infer(ask([[1, 2, 3]])).model_version == "1"
+    gateway.fold.silent_seconds = 0.0
+    assert gateway.infer(ask([[1, 2, 3]])).model_version == "2"
+    assert gateway.counts()[telemetry.ARM_STABLE].requests == 0
+
+
+def test_the_first_release_has_no_stable_to_fall_back_to(gateway):
+    gateway.serve(release=canary(10_000, epoch=10, stable=0, candidate=2, phase=resources.PHASE_PROMOTING))
+    gateway.fold.silent_seconds = 61.0
+    assert gateway.infer(ask([[1, 2, 3]])).model_version == "2"
+
+
+def test_a_candidate_that_cannot_be_loaded_is_reported_while_stable_serves(gateway):
+    gateway.fold.set("fraud", 1, canary(5_000, epoch=11, candidate=8))
+    status = until(lambda: [s for s in gateway.follower.table.statuses() if s.model == "fraud" and s.failures])[0]
+    assert status.failures[0].version == 8
+    assert list(status.ready_versions) == [1]
+    assert status.epoch == 0
+    assert {gateway.infer(ask([[1, 2, 3]], key=f"k{n}")).model_version for n in range(20)} == {"1"}
+    assert gateway.counts()[telemetry.ARM_STABLE].requests == 0
+
+
+def test_readiness_and_metadata_follow_the_routes(gateway):
+    stub = gateway.stub
+    assert stub.ServerLive(oip.ServerLiveRequest()).live
+    assert stub.ServerReady(oip.ServerReadyRequest()).ready
+    assert stub.ServerMetadata(oip.ServerMetadataRequest()).name == "headgate"
+    ready = [("fraud", ""), ("fraud", "1"), ("fraud", "9"), ("fraud", "one"), ("nobody", "")]
+    answers = [stub.ModelReady(oip.ModelReadyRequest(name=name, version=version)).ready for name, version in ready]
+    assert answers == [True, True, False, False, False]
+    metadata = stub.ModelMetadata(oip.ModelMetadataRequest(name="fraud"))
+    assert (metadata.name, list(metadata.versions), list(metadata.inputs[0].shape)) == ("fraud", ["1"], [-1, 3])
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.ModelMetadata(oip.ModelMetadataRequest(name="nobody"))
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_health_waits_for_readiness_and_reflection_names_the_service(gateway):
+    health = health_pb2_grpc.HealthStub(gateway.channel)
+    check = health_pb2.HealthCheckRequest(service=SERVICE)
+    assert health.Check(check).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    gateway.door.set_ready()
+    assert health.Check(check).status == health_pb2.HealthCheckResponse.SERVING
+    ask_names = reflection_pb2.ServerReflectionRequest(list_services="")
+    listing = next(
+        iter(reflection_pb2_grpc.ServerReflectionStub(gateway.channel).ServerReflectionInfo(iter([ask_names])))
+    )
+    assert SERVICE in [service.name for service in listing.list_services_response.service]
+
+
+def test_a_message_beyond_the_limit_is_refused(gateway):
+    rows = MAX_MESSAGE_BYTES // 12 + 1
+    assert gateway.refusal(ask(np.zeros((rows, 3))))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -8,6 +8,11 @@ import pytest
 from tests.kafka_broker import ADDRESS_VARIABLE, BrokerUnavailable, KafkaBroker
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python reads its protocol's schemas in a way that Python 3.11 deprecates and 3.13 took back.
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def kafka_broker() -> Iterator[str]:
     """The address of a real Kafka broker, host:port: the one named by the environment, or one of our own."""

@@ -5,8 +5,6 @@ from urllib.parse import parse_qsl, urlsplit
 from headgate.log.port import EventLog, LogError
 from headgate.log.sqlite import SqliteLog
 
-PASSWORD_OPTIONS = ("sasl_plain_password", "ssl_password")
-
 
 def open_log(url: str) -> EventLog:
     """Opens the log. Raises LogError for an address that is none and LogUnavailable when nothing answers there."""

@@ -1,12 +1,13 @@
 """Reading the SQLite log: pages of records, tails, and the members of consumer groups."""
 
+import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, Self
 
 from headgate.log import sqlite_groups as groups
-from headgate.log.port import Headers, LogUnavailable, Record, StaleMember
+from headgate.log.port import Headers, LogError, LogUnavailable, Record, StaleMember
 from headgate.log.sqlite_arrivals import Arrivals
 from headgate.log.sqlite_headers import decode_headers
 from headgate.log.sqlite_store import Readers
@@ -18,7 +19,7 @@ GROUP_WRITE_SECONDS = 10.0
 MAX_POLL_SECONDS = 300.0
 """A consumer that was not polled for so long stops its heartbeat: its handler hangs, and another member takes over."""
 
-_Stored = tuple[int, int, int, bytes, bytes | None, bytes | None]
+_logger = logging.getLogger(__name__)
 
 
 def page(db: sqlite3.Connection, topic: str, topic_id: int, start: Mapping[int, int], limit: int) -> list[Record]:
@@ -144,7 +145,10 @@ class SqliteConsumer:
             return
         self._closed = True
         self._registrar.remove(self)
-        self._writer.run(lambda db: groups.leave(db, self._me), GROUP_WRITE_SECONDS)
+        try:
+            self._writer.run(lambda db: groups.leave(db, self._me), GROUP_WRITE_SECONDS)
+        except LogError as error:  # the group drops the member when its session ends
+            _logger.warning("leaving %s: %s", self._me.group, error)
 
     def __enter__(self) -> Self:
         return self

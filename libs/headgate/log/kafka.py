@@ -1,0 +1,272 @@
+"""The event log on Apache Kafka, through kafka-python. No transactions: the chain of facts is the lock."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
+from kafka.protocol.consumer import IsolationLevel, OffsetSpec
+
+from headgate.log.kafka_client import (
+    RECORD_BATCH_BYTES,
+    REQUEST_SECONDS,
+    common_settings,
+    in_our_words,
+    patiently,
+    translated,
+)
+from headgate.log.kafka_group import KafkaGroupMember
+from headgate.log.kafka_reading import Following, KafkaTail, Pages
+from headgate.log.partitioner import partition_of
+from headgate.log.port import (
+    MAX_RECORD_BYTES,
+    LogError,
+    LogUnavailable,
+    Message,
+    OutcomeUnknown,
+    Position,
+    Record,
+    RecordTooLarge,
+    Topic,
+    TopicMismatch,
+    UnknownTopic,
+    record_bytes,
+)
+
+SESSION_SECONDS = 10.0
+DELIVERY_SECONDS = 30.0
+MAX_IN_FLIGHT_MESSAGES = 2_000
+"""The library never holds a sender back, so we do."""
+CLOSE_SECONDS = 5.0
+
+_NO_OFFSET = -1
+_logger = logging.getLogger(__name__)
+
+
+class KafkaLog:
+    """Implements port.EventLog on the cluster behind `servers` (host:port each).
+
+    `options` says how to reach and trust the brokers, in kafka-python's words (kafka_client.PASSED_OPTIONS).
+    `session_seconds` is how long a silent member of a group keeps its partitions.
+    Raises LogError for a wrong option and LogUnavailable when no broker answers within BOOTSTRAP_SECONDS.
+    """
+
+    def __init__(
+        self, servers: Sequence[str], options: Mapping[str, object], session_seconds: float = SESSION_SECONDS
+    ) -> None:
+        self._settings = common_settings(servers, options)
+        self._session_seconds = session_seconds
+        self._partitions: dict[str, int] = {}
+        self._in_flight = threading.BoundedSemaphore(MAX_IN_FLIGHT_MESSAGES)
+        self._closed = False
+        with translated(f"connecting to {','.join(servers)}"):
+            self._admin = KafkaAdminClient(**self._settings)
+            self._producer = _producer(self._settings)
+        self._pages = Pages(self._settings)
+
+    def create_topics(self, topics: Iterable[Topic]) -> None:
+        declared = {topic.name: topic for topic in topics}
+        with translated("creating topics"):
+            missing = [topic for name, topic in declared.items() if self._look_up(name) is None]
+            if missing:
+                self._create(missing)
+            for topic in declared.values():
+                self._check(topic)
+
+    def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
+        return self.append_all((message,), timeout_seconds)[0]
+
+    def append_all(self, messages: Sequence[Message], timeout_seconds: float = 10.0) -> list[Position]:
+        deadline = time.monotonic() + timeout_seconds
+        partitions = [self._checked_partition(message) for message in messages]
+        sent = [
+            (message.topic, self._send(message, partition, deadline))
+            for message, partition in zip(messages, partitions, strict=True)
+        ]
+        return [_position(topic, future, deadline) for topic, future in sent]
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
+        self._check_partitions(topic, (partition,))
+        return self._pages.read(topic, partition, offset, limit)
+
+    def end(self, topic: str) -> Mapping[int, int]:
+        return {partition: found.offset for partition, found in self._offsets(topic, OffsetSpec.LATEST).items()}
+
+    def offsets_at(self, topic: str, timestamp_ms: int) -> Mapping[int, int]:
+        ends = self.end(topic)  # before the times: a record that comes in between must not be skipped
+        found = self._offsets(topic, timestamp_ms)
+        return {
+            partition: end if found[partition].offset == _NO_OFFSET else found[partition].offset
+            for partition, end in ends.items()
+        }
+
+    def tail(self, topic: str, start: Mapping[int, int]) -> KafkaTail:
+        self._check_partitions(topic, start)
+        return KafkaTail(Following(self._settings, topic, start), lambda: self._closed)
+
+    def consumer(self, topic: str, group: str, member: str) -> KafkaGroupMember:
+        self._known(topic)
+        return KafkaGroupMember(
+            self._settings, topic, _group_id(topic, group), member, self._session_seconds, self._remove_member
+        )
+
+    def committed(self, topic: str, group: str) -> Mapping[int, int]:
+        self._known(topic)
+        group_id = _group_id(topic, group)
+        found = patiently(f"the offsets of {group_id}", lambda: self._admin.list_group_offsets(group_id)[group_id])
+        return {
+            partition.partition: committed.offset
+            for partition, committed in found.items()
+            if partition.topic == topic and committed.offset >= 0
+        }
+
+    def close(self) -> None:
+        """Sends what waits, within CLOSE_SECONDS; tails and consumers of this log fail from then on."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pages.close()
+        try:
+            self._producer.close(timeout=CLOSE_SECONDS)
+        except KafkaTimeoutError:
+            self._producer.close(timeout=0)  # what is unsent has an unknown outcome for those who still wait
+        self._admin.close()
+
+    def _send(self, message: Message, partition: int, deadline: float) -> Any:
+        if not self._in_flight.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise LogUnavailable(f"{MAX_IN_FLIGHT_MESSAGES} records wait to be written; this one was not sent")
+        try:
+            future = self._producer.send(
+                message.topic, message.value, message.key, list(message.headers), partition=partition
+            )
+        except KafkaError as error:
+            self._in_flight.release()
+            raise in_our_words(f"sending to {message.topic}", error) from error
+        except BaseException:
+            self._in_flight.release()
+            raise
+        future.add_both(lambda _: self._in_flight.release())
+        return future
+
+    def _checked_partition(self, message: Message) -> int:
+        size_bytes = record_bytes(message)
+        partitions = self._known(message.topic)
+        if size_bytes > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"{size_bytes} bytes for {message.topic}, at most {MAX_RECORD_BYTES} are kept")
+        return partition_of(message.key, partitions)
+
+    def _known(self, topic: str) -> int:
+        """How many partitions the topic has; fixed for life, so asked for once."""
+        if self._closed:
+            raise LogUnavailable("the log is closed")
+        partitions = self._partitions.get(topic)
+        if partitions is None:
+            partitions = patiently(f"looking up {topic}", lambda: self._look_up(topic))
+            if not partitions:
+                raise UnknownTopic(f"there is no topic {topic}")
+            self._partitions[topic] = partitions
+        return partitions
+
+    def _look_up(self, topic: str) -> int | None:
+        (found,) = self._admin.describe_topics([topic])
+        if found["error_code"] == UnknownTopicOrPartitionError.errno:
+            return None
+        return len(found["partitions"])
+
+    def _check_partitions(self, topic: str, partitions: Iterable[int]) -> None:
+        known = self._known(topic)
+        for partition in partitions:
+            if not 0 <= partition < known:
+                raise UnknownTopic(f"{topic} has no partition {partition}")
+
+    def _create(self, topics: Sequence[Topic]) -> None:
+        answer = self._admin.create_topics({topic.name: _creation(topic) for topic in topics}, raise_errors=False)
+        for created in answer["topics"]:
+            if created["error_code"] not in (0, TopicAlreadyExistsError.errno):  # another process may be faster
+                raise LogError(f"{created['name']} was not created: {created['error_message']}")
+        self._admin.wait_for_topics([topic.name for topic in topics])
+
+    def _check(self, topic: Topic) -> None:
+        partitions = self._look_up(topic.name)
+        if partitions != topic.partitions:
+            raise TopicMismatch(f"{topic.name} has {partitions} partitions, declared are {topic.partitions}")
+        wanted = _configs(topic)
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(wanted))
+        described = self._admin.describe_configs([resource], config_filter="all")["topic"][topic.name]
+        for name, value in wanted.items():
+            if described[name]["value"] != value:
+                raise TopicMismatch(f"{topic.name} has {name}={described[name]['value']}, declared is {value}")
+
+    def _offsets(self, topic: str, spec: int) -> dict[int, Any]:
+        partitions = range(self._known(topic))
+        wanted = {TopicPartition(topic, partition): spec for partition in partitions}
+        found = patiently(
+            f"the offsets of {topic}",
+            lambda: self._admin.list_partition_offsets(
+                wanted, IsolationLevel.READ_COMMITTED, int(REQUEST_SECONDS * 1000)
+            ),
+        )
+        return {partition.partition: offset for partition, offset in found.items()}
+
+    def _remove_member(self, group_id: str, member: MemberToRemove) -> None:
+        """Best effort: a member that is not removed is dropped when its session ends."""
+        try:
+            with translated(f"leaving {group_id}"):
+                self._admin.remove_group_members(group_id, [member])
+        except LogError as error:
+            _logger.warning("%s", error)
+
+
+def _producer(settings: Mapping[str, Any]) -> KafkaProducer:
+    return KafkaProducer(
+        **settings,
+        acks="all",
+        enable_idempotence=True,  # said aloud: a conflicting setting would otherwise switch it off in silence
+        allow_auto_create_topics=False,
+        delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
+        max_block_ms=int(REQUEST_SECONDS * 1000),
+        max_request_size=RECORD_BATCH_BYTES,
+        batch_size=256 * 1024,
+        linger_ms=0,  # what comes while a request is under way shares the next one
+    )
+
+
+def _position(topic: str, future: Any, deadline: float) -> Position:
+    try:
+        written = future.get(timeout=max(0.0, deadline - time.monotonic()))
+    except MessageSizeTooLargeError as error:
+        raise RecordTooLarge(f"the broker keeps smaller records in {topic}") from error
+    except UnknownTopicOrPartitionError as error:
+        raise UnknownTopic(f"there is no topic {topic}") from error
+    except KafkaError as error:
+        raise OutcomeUnknown(f"appending to {topic}: {type(error).__name__}: {error}") from error
+    return Position(topic, written.partition, written.offset)
+
+
+def _group_id(topic: str, group: str) -> str:
+    """Our groups belong to a topic; Kafka's do not, and would fence a member name that is used on two topics."""
+    return f"{group}.{topic}"
+
+
+def _creation(topic: Topic) -> dict[str, Any]:
+    return {"num_partitions": topic.partitions, "replication_factor": -1, "configs": _configs(topic)}
+
+
+def _configs(topic: Topic) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "max.message.bytes": str(RECORD_BATCH_BYTES),
+        "message.timestamp.type": "LogAppendTime",  # never runs backwards, so that times can be looked up
+        "retention.bytes": "-1",
+        "retention.ms": str(topic.retention_ms),
+    }

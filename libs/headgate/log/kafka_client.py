@@ -1,0 +1,154 @@
+"""What every Kafka client of the adapter shares: its settings, its errors in the port's words, its records as ours.
+
+The settings are explicit where the library's defaults would lose, repeat or invent data.
+"""
+
+import importlib.util
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer
+from kafka.errors import (
+    AuthorizationError,
+    BrokerResponseError,
+    KafkaError,
+    RetriableError,
+    UnknownTopicOrPartitionError,
+)
+
+from headgate.log.port import LogError, LogUnavailable, Record, UnknownTopic
+
+BOOTSTRAP_SECONDS = 10.0
+REQUEST_SECONDS = 10.0
+"""An absent broker is reported after at most this long."""
+
+POLL_RECORDS = 1000
+FETCH_WAIT_SECONDS = 0.1
+RECORD_BATCH_BYTES = 2 * 1024 * 1024
+"""The broker's and the client's limit for a batch: above MAX_RECORD_BYTES by more than any record's framing."""
+
+_RETRY_SECONDS = 0.05
+
+T = TypeVar("T")
+
+PASSED_OPTIONS = frozenset(
+    {
+        "client_id",
+        "proxy_url",
+        "sasl_kerberos_domain_name",
+        "sasl_kerberos_service_name",
+        "sasl_mechanism",
+        "sasl_oauth_token_provider",
+        "sasl_plain_password",
+        "sasl_plain_username",
+        "security_protocol",
+        "ssl_cafile",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_context",
+        "ssl_crlfile",
+        "ssl_keyfile",
+        "ssl_password",
+    }
+)
+"""Options of kafka-python that say how to reach and trust the brokers. Any one, with `_file` added, names a file."""
+
+
+def common_settings(servers: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
+    """Settings of every client. Raises LogError for an option that is not one, or when crc32c is missing."""
+    if importlib.util.find_spec("crc32c") is None:
+        raise LogError(
+            "the Kafka adapter needs the package crc32c: without it every record costs thousands of times more"
+        )
+    return {
+        "bootstrap_servers": list(servers),
+        "bootstrap_timeout_ms": int(BOOTSTRAP_SECONDS * 1000),
+        "request_timeout_ms": int(REQUEST_SECONDS * 1000),
+        "retry_backoff_ms": 20,
+        "reconnect_backoff_max_ms": 1000,
+        **dict(_checked(name, value) for name, value in options.items()),
+    }
+
+
+def consumer_settings() -> dict[str, Any]:
+    """Settings of every consumer, group or not. No deserializers: one that raised would stop the consumer for good."""
+    return {
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",  # we write no transactions, but upstream systems may
+        "allow_auto_create_topics": False,
+        "check_crcs": True,
+        "fetch_max_wait_ms": int(FETCH_WAIT_SECONDS * 1000),
+        "fetch_min_bytes": 1,
+        "max_partition_fetch_bytes": RECORD_BATCH_BYTES,
+        "max_poll_records": POLL_RECORDS,
+    }
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Kafka's errors in the port's words."""
+    try:
+        yield
+    except UnknownTopicOrPartitionError as error:
+        raise UnknownTopic(f"{what}: there is no such topic") from error
+    except KafkaError as error:
+        raise in_our_words(what, error) from error
+
+
+def patiently(what: str, question: Callable[[], T]) -> T:
+    """Asks again while a new cluster or a failing broker makes itself ready, for up to REQUEST_SECONDS."""
+    deadline = time.monotonic() + REQUEST_SECONDS
+    with translated(what):
+        while True:
+            try:
+                return question()
+            except RetriableError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_SECONDS)
+
+
+def in_our_words(what: str, error: BaseException) -> LogError:
+    """LogUnavailable for what may pass, LogError for what will not."""
+    said = f"{what}: {type(error).__name__}: {error}"
+    if isinstance(error, AuthorizationError):
+        return LogError(said)
+    lasting = isinstance(error, BrokerResponseError) and not getattr(error, "retriable", False)
+    return LogError(said) if lasting else LogUnavailable(said)
+
+
+def records_of(fetched: Mapping[Any, Sequence[Any]]) -> list[Record]:
+    """What KafkaConsumer.poll returned, partition after partition. Foreign writers may leave the key out."""
+    return [
+        Record(
+            found.topic,
+            found.partition,
+            found.offset,
+            found.timestamp,
+            found.key or b"",
+            found.value,
+            tuple((name, value or b"") for name, value in found.headers),
+        )
+        for some in fetched.values()
+        for found in some
+    ]
+
+
+def close_quietly(consumer: KafkaConsumer | None) -> None:
+    """Lets go of a consumer that may be broken: nothing about it matters any more."""
+    if consumer is not None:
+        with suppress(KafkaError, OSError, RuntimeError):
+            consumer.close(autocommit=False, timeout_ms=1000)
+
+
+def _checked(name: str, value: object) -> tuple[str, object]:
+    if name.endswith("_file") and name.removesuffix("_file") in PASSED_OPTIONS:
+        return name.removesuffix("_file"), Path(str(value)).read_text().strip()
+    if name not in PASSED_OPTIONS:
+        raise LogError(f"{name} is not an option of a Kafka log; there are {', '.join(sorted(PASSED_OPTIONS))}")
+    if name == "ssl_check_hostname" and isinstance(value, str):
+        return name, value.lower() not in ("false", "0", "no")
+    return name, value

@@ -1,0 +1,211 @@
+"""A member of a Kafka consumer group.
+
+The library calls the rebalance listener on its own thread, where nothing may block: it pauses and queues, and the
+next poll or commit of the member's thread takes note.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.admin import MemberToRemove
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+from headgate.log.kafka_client import close_quietly, consumer_settings, in_our_words, records_of
+from headgate.log.port import LogUnavailable, Record, StaleMember
+
+COMMIT_SECONDS = 10.0
+MAX_POLL_SECONDS = 300.0
+"""A member that was not polled for so long loses its partitions: its handler hangs."""
+
+_REBALANCE_STEP_MS = 50
+_LOST = (CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
+_logger = logging.getLogger(__name__)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
+    """Runs on the library's thread."""
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+        self.changes: deque[tuple[bool, frozenset[TopicPartition]]] = deque()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        # A rebalance may end inside a commit, where records would get lost: paused until the next poll.
+        self._consumer.pause(*assigned)
+        self.changes.append((True, frozenset(assigned)))
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self.changes.append((False, frozenset(revoked)))
+
+
+class KafkaGroupMember:
+    """Implements port.Consumer. `remove_member` takes a static member out of its group."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        topic: str,
+        group: str,
+        member: str,
+        session_seconds: float,
+        remove_member: Callable[[str, MemberToRemove], None],
+    ) -> None:
+        self._settings = {
+            **settings,
+            **consumer_settings(),
+            "group_id": group,
+            "group_instance_id": member,
+            "auto_offset_reset": "earliest",
+            "session_timeout_ms": int(session_seconds * 1000),
+            "heartbeat_interval_ms": int(session_seconds * 1000 / 10),
+            "max_poll_interval_ms": int(MAX_POLL_SECONDS * 1000),
+            "partition_assignment_strategy": [CooperativeStickyAssignor],
+        }
+        self._topic, self._group, self._member = topic, group, member
+        self._remove_member = remove_member
+        self._consumer: KafkaConsumer | None = None
+        self._listener: _Listener | None = None
+        self._held: dict[TopicPartition, int] = {}
+        """Partition to the first offset delivered since it was assigned; -1 while none was."""
+        self._done: dict[TopicPartition, int] = {}
+        self._fenced = False
+        self._closed = False
+
+    def poll(self, timeout_seconds: float) -> Sequence[Record]:
+        self._check_usable()
+        try:
+            consumer = self._consumer or self._build()
+            self._take_note()
+            consumer.resume(*consumer.paused())
+            fetched = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+            self._take_note()
+            if consumer.paused():  # assigned during this poll: their records are wanted now
+                consumer.resume(*consumer.paused())
+        except FencedInstanceIdError as error:
+            raise self._fence(error) from error
+        except KafkaError as error:
+            self._drop()
+            raise in_our_words(f"polling {self._topic} as {self._member} of {self._group}", error) from error
+        for partition, records in fetched.items():
+            if self._held.get(partition) == -1:
+                self._held[partition] = records[0].offset
+        return records_of({partition: records for partition, records in fetched.items() if partition in self._held})
+
+    def commit(self, records: Iterable[Record]) -> None:
+        self._check_usable()
+        self._take_note()
+        done: dict[TopicPartition, int] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            done[partition] = max(done.get(partition, 0), record.offset + 1)
+        deadline = time.monotonic() + COMMIT_SECONDS
+        while not self._committed(done):
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"{self._group} was rebalancing for {COMMIT_SECONDS} s; nothing was committed")
+        self._done.update(done)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        identity = consumer.group_metadata()
+        close_quietly(consumer)
+        if identity.member_id and not self._fenced:
+            # A static member does not leave by itself. With both ids the broker spares a newer one of the same name.
+            self._remove_member(self._group, MemberToRemove(identity.member_id, self._member, "closed"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _build(self) -> KafkaConsumer:
+        consumer = KafkaConsumer(**self._settings)
+        self._listener = _Listener(consumer)
+        consumer.subscribe([self._topic], listener=self._listener)
+        self._consumer = consumer
+        return consumer
+
+    def _drop(self) -> None:
+        """Throws the consumer away; the next poll builds one that goes on behind the last commit."""
+        consumer, self._consumer = self._consumer, None
+        self._held.clear()
+        self._done.clear()
+        close_quietly(consumer)
+
+    def _take_note(self) -> None:
+        while self._listener and self._listener.changes:
+            assigned, partitions = self._listener.changes.popleft()
+            for partition in partitions:
+                self._done.pop(partition, None)
+                if assigned:
+                    self._held[partition] = -1
+                else:
+                    self._held.pop(partition, None)
+
+    def _committed(self, done: dict[TopicPartition, int]) -> bool:
+        """False when the group rebalances: then the rebalance has been moved on, without taking records."""
+        for partition, reached in done.items():
+            if not 0 <= self._held.get(partition, -1) < reached:
+                raise StaleMember(
+                    f"partition {partition.partition} is no longer held by {self._member} of {self._group}"
+                )
+        ahead = {
+            partition: OffsetAndMetadata(reached, "", -1)
+            for partition, reached in done.items()
+            if reached > self._done.get(partition, 0)
+        }
+        if not ahead:
+            return True
+        assert self._consumer is not None, "a held partition has a consumer"
+        try:
+            self._consumer.commit(ahead, timeout_ms=int(COMMIT_SECONDS * 1000))
+            return True
+        except RebalanceInProgressError:
+            self._rebalance(self._consumer)
+            return False
+        except FencedInstanceIdError as error:
+            raise self._fence(error) from error
+        except _LOST as error:
+            raise StaleMember(f"{self._member} is no longer a member of {self._group}: {error}") from error
+        except KafkaError as error:
+            raise in_our_words(f"committing {self._topic} as {self._member} of {self._group}", error) from error
+
+    def _rebalance(self, consumer: KafkaConsumer) -> None:
+        try:
+            consumer.pause(*consumer.assignment())
+            consumer.poll(timeout_ms=_REBALANCE_STEP_MS)
+        except FencedInstanceIdError as error:
+            raise self._fence(error) from error
+        except KafkaError as error:
+            self._drop()
+            raise in_our_words(f"rebalancing {self._group}", error) from error
+        self._take_note()
+
+    def _fence(self, error: KafkaError) -> StaleMember:
+        self._fenced = True
+        self._drop()
+        return StaleMember(f"another process joined {self._group} as {self._member}: {error}")
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise LogUnavailable("the consumer is closed")
+        if self._fenced:
+            raise StaleMember(f"another process joined {self._group} as {self._member}")

@@ -1,0 +1,148 @@
+"""Reading Kafka without a group: single pages and tails. A consumer that raised is thrown away and built again."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, OffsetOutOfRangeError
+
+from headgate.log.kafka_client import close_quietly, consumer_settings, in_our_words, records_of
+from headgate.log.port import LogError, LogUnavailable, Record
+
+READ_SECONDS = 10.0
+_READ_STEP_MS = 100
+
+
+class Following:
+    """A consumer of named partitions that survives the failures of the library. Not thread-safe."""
+
+    def __init__(self, settings: Mapping[str, Any], topic: str, start: Mapping[int, int]) -> None:
+        self._settings = {**settings, **consumer_settings(), "auto_offset_reset": "none"}
+        self._topic = topic
+        self.next = dict(start)
+        self._consumer: KafkaConsumer | None = None
+
+    def poll(self, timeout_seconds: float, limit: int | None = None) -> list[Record]:
+        """Raises LogUnavailable after a failure, LogError when the log ends before the wanted offset."""
+        try:
+            consumer = self._consumer or self._build()
+            records = records_of(consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=limit))
+        except OffsetOutOfRangeError:
+            self.close()
+            self._skip_deleted()
+            return []
+        except KafkaError as error:
+            self.close()
+            raise in_our_words(f"reading {self._topic}", error) from error
+        for record in records:
+            self.next[record.partition] = record.offset + 1
+        return records
+
+    def passed(self, partition: int) -> int:
+        """The offset to read on from, behind markers that are no records."""
+        position = self._consumer and self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
+        return max(position or 0, self.next[partition])
+
+    def ends(self) -> dict[int, int]:
+        """Per followed partition, where its records end now."""
+        return self._bounds(lambda consumer: consumer.end_offsets)
+
+    def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        close_quietly(consumer)
+
+    def _build(self) -> KafkaConsumer:
+        consumer = KafkaConsumer(**self._settings)
+        consumer.assign([TopicPartition(self._topic, partition) for partition in self.next])
+        for partition, offset in self.next.items():
+            consumer.seek(TopicPartition(self._topic, partition), offset)
+        self._consumer = consumer
+        return consumer
+
+    def _skip_deleted(self) -> None:
+        """Goes on at the first record that is still kept."""
+        firsts = self._bounds(lambda consumer: consumer.beginning_offsets)
+        ends = self.ends()
+        for partition, offset in self.next.items():
+            if offset > ends[partition]:
+                raise LogError(f"{self._topic}/{partition} ends at {ends[partition]}, before {offset}: it lost records")
+            self.next[partition] = max(offset, firsts[partition])
+        self.close()
+
+    def _bounds(self, question: Callable[[KafkaConsumer], Callable[..., dict[Any, int]]]) -> dict[int, int]:
+        try:
+            consumer = self._consumer or self._build()
+            partitions = [TopicPartition(self._topic, partition) for partition in self.next]
+            found = question(consumer)(partitions, timeout_ms=int(READ_SECONDS * 1000))
+        except KafkaError as error:
+            self.close()
+            raise in_our_words(f"asking for the bounds of {self._topic}", error) from error
+        return {partition.partition: offset for partition, offset in found.items()}
+
+
+class KafkaTail:
+    """Follows named partitions; implements port.Tail."""
+
+    def __init__(self, following: Following, is_closed: Callable[[], bool]) -> None:
+        self._following = following
+        self._log_is_closed = is_closed
+
+    def poll(self, timeout_seconds: float) -> Sequence[Record]:
+        if self._log_is_closed():
+            raise LogUnavailable("the log is closed")
+        return self._following.poll(timeout_seconds)
+
+    def close(self) -> None:
+        self._following.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Pages:
+    """Answers `read`: one consumer that stays where it was, so that a replay in pages is one stream of fetches."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._at: tuple[str, int] | None = None
+        self._following: Following | None = None
+
+    def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Record]:
+        if not self._lock.acquire(timeout=READ_SECONDS):
+            raise LogUnavailable(f"reading {topic}: another read takes too long")
+        try:
+            following = self._placed(topic, partition, offset)
+            return following.poll(0.0, limit) or self._fetched(following, partition, limit)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._following:
+                self._following.close()
+
+    def _placed(self, topic: str, partition: int, offset: int) -> Following:
+        following = self._following
+        if following is None or self._at != (topic, partition) or following.next[partition] != offset:
+            if following:
+                following.close()
+            following = self._following = Following(self._settings, topic, {partition: offset})
+            self._at = topic, partition
+        return following
+
+    def _fetched(self, following: Following, partition: int, limit: int) -> list[Record]:
+        """Nothing is buffered: asks for the end, and waits only for records that exist."""
+        end = following.ends()[partition]
+        deadline = time.monotonic() + READ_SECONDS
+        while following.passed(partition) < end:
+            if records := following.poll(_READ_STEP_MS / 1000, limit):
+                return records
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"the records up to {end} did not come within {READ_SECONDS} s")
+        return []

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from headgate.domain.names import version_name
-from headgate.domain.refusal import Refused, illegal, invalid, not_found
+from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
 from headgate.domain.state import IllegalFact, ModelState, Stamp
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
@@ -87,10 +87,10 @@ def _create(state: ModelState, command: k.CreateVersion) -> f.VersionCreated | R
         return invalid("repository", command.repository, "a version names the repository of its commit")
     if len(command.repository) > MAX_MESSAGE:
         return invalid("repository", "too long", f"a repository has at most {MAX_MESSAGE} characters")
-    for version in state.versions.values():
-        if version.commit == commit and version.repository == command.repository:
-            rule = "a commit becomes one version"
-            return Refused("already-exists", rule, f"commit {commit} is version {version.version}", "commit")
+    built = state.built.get((command.repository, commit))
+    if built is not None:
+        rule = "a commit becomes one version"
+        return Refused(ALREADY_EXISTS, rule, f"commit {commit} is version {built}", "commit")
     return f.VersionCreated(
         version=len(state.versions) + 1,
         origin=f.ORIGIN_COMMIT,
@@ -196,6 +196,7 @@ def _created(state: ModelState, fact: f.VersionCreated, stamp: Stamp) -> None:
     if not state.model.repository:
         state.model.repository = fact.repository
     state.model.latest_version = fact.version
+    state.built[fact.repository, fact.commit] = fact.version
     state.versions[fact.version] = r.Version(
         name=version_name(state.name, fact.version),
         version=fact.version,

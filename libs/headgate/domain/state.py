@@ -16,6 +16,8 @@ class ModelState:
     model: r.Model = field(default_factory=r.Model)
     versions: dict[int, r.Version] = field(default_factory=dict)
     releases: dict[int, r.Release] = field(default_factory=dict)
+    # Version by repository and commit: a commit becomes one version, however many there are.
+    built: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:

@@ -46,12 +46,18 @@ class TelemetryReader:
         self._handle = handle
         self._start_ms = start_ms
         self._positions: dict[int, int] = {}
+        self._targets: dict[int, int] | None = None
+        self._caught_up = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
     def start(self) -> None:
         """Begins to read."""
         self._thread.start()
+
+    def wait_caught_up(self, timeout_seconds: float) -> bool:
+        """Waits until everything that was there at the start has been handed over."""
+        return self._caught_up.wait(timeout_seconds)
 
     def close(self) -> None:
         """Stops within a poll."""
@@ -69,11 +75,18 @@ class TelemetryReader:
 
     def _tail(self) -> None:
         start = {**self._log.offsets_at(topics.TELEMETRY, self._start_ms), **self._positions}
+        self._positions = dict(start)
+        self._targets = self._targets or dict(self._log.end(topics.TELEMETRY))
         with self._log.tail(topics.TELEMETRY, start) as tail:
             while not self._stopping.is_set():
+                self._note_progress(self._targets)
                 for record in tail.poll(POLL_SECONDS):
                     self._read(record.value or b"", record.timestamp_ms)
                     self._positions[record.partition] = record.offset + 1
+
+    def _note_progress(self, targets: dict[int, int]) -> None:
+        if all(self._positions.get(partition, 0) >= end for partition, end in targets.items()):
+            self._caught_up.set()
 
     def _read(self, value: bytes, timestamp_ms: int) -> None:
         try:

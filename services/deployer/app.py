@@ -1,0 +1,67 @@
+"""Puts the deployer together; the only place that does."""
+
+import grpc
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.open import open_log
+from headgate.runtime.clock import now_ms
+from headgate.runtime.grpc_server import GrpcServer
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.loop import Issue, Worker
+from headgate.worker.telemetry import TelemetryReader
+from services.deployer.evidence import Observations
+from services.deployer.pilot import due
+from services.deployer.servicer import DeployerServicer
+from services.deployer.settings import Settings
+
+CATCH_UP_SECONDS = 60.0
+LOOK_BACK_MS = topics.DAY_MS
+"""How far back the gateways' counters are read at the start."""
+
+SERVICE = worker_services.DESCRIPTOR.services_by_name["DeployerService"].full_name
+
+
+class Deployer:
+    """The running service: a fold, the gateways' reports, the loop that pilots, and the door."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = settings.name
+        self._log = open_log(settings.log)
+        self._log.create_topics(topics.TOPICS)
+        self._fold = LifecycleFold(self._log)
+        self._observations = Observations()
+        self._hearing = TelemetryReader(self._log, self._observations.take, now_ms() - LOOK_BACK_MS)
+        self._worker = Worker(self._log, self._fold, self._due, settings.name)
+        self._server = GrpcServer(settings.port, [self._register], [SERVICE])
+
+    def start(self) -> int:
+        """Reads what there is, begins to pilot and answers its port once the door is open."""
+        self._fold.start()
+        self._hearing.start()
+        # Half of the gateways' reports would make one ready gateway look like all of them.
+        if not self._fold.wait_caught_up(CATCH_UP_SECONDS) or not self._hearing.wait_caught_up(CATCH_UP_SECONDS):
+            raise TimeoutError(f"the log was not read within {CATCH_UP_SECONDS} s")
+        self._worker.start()
+        return self._server.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Closes the door and leaves the log. Releases stay as they are until a deployer comes back."""
+        self._server.stop(grace_seconds)
+        self._worker.stop(grace_seconds)
+        self._hearing.close()
+        self._fold.close()
+        self._log.close()
+
+    def _due(self, at_ms: int) -> list[Issue]:
+        return due(self._fold.models, self._fold.environments, self._observations, at_ms)
+
+    def _register(self, server: grpc.Server) -> None:
+        servicer = DeployerServicer(self._fold, self._observations)
+        worker_services_grpc.add_DeployerServiceServicer_to_server(servicer, server)
+
+
+def build(settings: Settings) -> Deployer:
+    """A deployer that has not started yet."""
+    return Deployer(settings)

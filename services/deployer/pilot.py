@@ -1,0 +1,271 @@
+"""What should happen next to every release, from the folded log and the gateways' reports. Pure: it only asks.
+
+It never remembers: after a restart the same state leads to the same commands with the same ids.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headgate.domain import policy as policies
+from headgate.domain.release import freeze_at, is_active, phase_name
+from headgate.domain.state import EnvironmentState, ModelState
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.worker.loop import Issue
+from services.deployer.evidence import Gateway, Observations
+from services.deployer.judge import judge
+from services.deployer.orders import order
+from services.deployer.queue import next_in_line, wished_releases
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """All that is known of one release at one moment."""
+
+    model: str
+    release: resources.Release
+    policy: configuration.ReleasePolicy
+    gateways: tuple[Gateway, ...]
+    judgement: facts.Judgement
+    frozen: bool
+    now_ms: int
+
+    @property
+    def served_ms(self) -> int:
+        """For how long the weights in force have been in force everywhere."""
+        return self.now_ms - self.release.applied_at_ms
+
+    @property
+    def stratum(self) -> facts.Stratum:
+        """What was seen under the weights in force."""
+        strata = [stratum for stratum in self.judgement.strata if stratum.epoch == self.release.epoch]
+        return max(strata, key=lambda stratum: stratum.candidate_keys, default=facts.Stratum())
+
+    @property
+    def lagging(self) -> list[str]:
+        """Live gateways that do not serve the weights in force yet."""
+        return [each.name for each in self.gateways if each.route(self.model).epoch < self.release.epoch]
+
+    @property
+    def unready(self) -> list[str]:
+        """Live gateways that have not loaded the candidate."""
+        candidate = self.release.candidate
+        return [each.name for each in self.gateways if candidate not in each.route(self.model).ready_versions]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A command that is due, or what a release waits for."""
+
+    command: commands.Command | None
+    waiting_for: str = ""
+
+
+def due(
+    models: Mapping[str, ModelState],
+    environments: Mapping[str, EnvironmentState],
+    observations: Observations,
+    now_ms: int,
+) -> list[Issue]:
+    """Every command that is due now."""
+    issues = []
+    for state in models.values():
+        issues += [Issue(command) for command in wished_releases(state)]
+        for release in state.releases.values():
+            if is_active(release):
+                command = move(state, look(state, release, environments, observations, now_ms)).command
+                issues += [Issue(command)] if command is not None else []
+    return issues
+
+
+def pilots(
+    models: Mapping[str, ModelState],
+    environments: Mapping[str, EnvironmentState],
+    observations: Observations,
+    now_ms: int,
+) -> list[worker_services.Pilot]:
+    """Every release under way as it looks from here."""
+    found = []
+    for state in models.values():
+        for release in state.releases.values():
+            if is_active(release):
+                sight = look(state, release, environments, observations, now_ms)
+                pilot = worker_services.Pilot(
+                    release=release,
+                    judgement=sight.judgement,
+                    live_gateways=[gateway.name for gateway in sight.gateways],
+                    waiting_for=move(state, sight).waiting_for,
+                )
+                found.append(pilot)
+    return found
+
+
+def look(
+    state: ModelState,
+    release: resources.Release,
+    environments: Mapping[str, EnvironmentState],
+    observations: Observations,
+    now_ms: int,
+) -> Sight:
+    """Gathers what is known of a release."""
+    policy = policies.resolve(release.policy)
+    return Sight(
+        model=state.name,
+        release=release,
+        policy=policy,
+        gateways=observations.gateways(release.environment, now_ms),
+        judgement=judge(policy.judge, observations.strata(state.name, release)),
+        frozen=freeze_at(environments.get(release.environment), now_ms) is not None,
+        now_ms=now_ms,
+    )
+
+
+def move(state: ModelState, sight: Sight) -> Move:
+    """The next step of one release that has not ended."""
+    release = sight.release
+    if _has_failed(sight):
+        return _roll_back(sight, facts.ROLLBACK_CAUSE_VERDICT, sight.judgement.explanation)
+    if release.phase == resources.PHASE_REQUESTED:
+        waiting = "the end of a freeze" if sight.frozen else "the release before it, or to be resumed"
+        return Move(next_in_line(state, release, sight.frozen), waiting)
+    if release.phase == resources.PHASE_ROLLING_BACK:
+        return _finish_rollback(sight)
+    if release.paused:
+        return Move(None, f"someone to resume it: {release.paused_reason}")
+    return _advance(sight)
+
+
+def _advance(sight: Sight) -> Move:
+    release = sight.release
+    match release.phase:
+        case resources.PHASE_PREPARING:
+            return _enter_traffic(sight) if release.candidate_ready else _prepare(sight)
+        case resources.PHASE_STEPPING:
+            return _step(sight) if release.applied_at_ms else _report_applied(sight)
+        case resources.PHASE_PROMOTING:
+            return _report_applied(sight)
+        case resources.PHASE_BAKING:
+            return _bake(sight)
+        case _:
+            raise ValueError(f"{release.name} is {phase_name(release)}: nothing to pilot")
+
+
+def _has_failed(sight: Sight) -> bool:
+    in_traffic = (resources.PHASE_STEPPING, resources.PHASE_PROMOTING, resources.PHASE_BAKING)
+    return sight.release.phase in in_traffic and sight.judgement.verdict == facts.VERDICT_FAIL
+
+
+def _prepare(sight: Sight) -> Move:
+    release, late = sight.release, sight.now_ms - sight.release.phase_since_ms >= sight.policy.prepare_deadline_ms
+    if not sight.gateways:
+        return _pause(sight, "no gateway is live") if late else Move(None, "a live gateway")
+    if not sight.unready:
+        names = [gateway.name for gateway in sight.gateways]
+        wish = commands.ReportCandidateReady(release=release.release, gateways=names)
+        return Move(order(sight.model, release, "candidate-ready", wish))
+    waiting = f"the candidate on {', '.join(sight.unready)}"
+    return _roll_back(sight, facts.ROLLBACK_CAUSE_NOT_READY, _load_failures(sight)) if late else Move(None, waiting)
+
+
+def _load_failures(sight: Sight) -> str:
+    failures = [
+        f"{gateway.name}: {failure.reason}"
+        for gateway in sight.gateways
+        for failure in gateway.route(sight.model).failures
+        if failure.version == sight.release.candidate
+    ]
+    return "; ".join([f"not loaded in time by {', '.join(sight.unready)}", *failures])
+
+
+def _enter_traffic(sight: Sight) -> Move:
+    strategy = sight.release.strategy
+    if strategy == configuration.STRATEGY_CANARY and sight.release.stable:
+        return _set_weights(sight, 0)
+    reasons = {configuration.STRATEGY_BLUE_GREEN: "blue-green", configuration.STRATEGY_DIRECT: "direct"}
+    return _promote(sight, reasons.get(strategy, "nothing is live beside it"))
+
+
+def _step(sight: Sight) -> Move:
+    release, stratum = sight.release, sight.stratum
+    step = sight.policy.steps[release.step]
+    is_last = release.step + 1 == len(sight.policy.steps)
+    if sight.served_ms < step.min_duration_ms:
+        return _hold(sight, f"{step.min_duration_ms - sight.served_ms} ms more at this weight")
+    if stratum.candidate_keys < step.min_keys:
+        return _hold(sight, f"{step.min_keys - stratum.candidate_keys} more candidate keys")
+    if not is_last:
+        return _set_weights(sight, release.step + 1)
+    if sight.judgement.verdict == facts.VERDICT_PASS:
+        return _promote(sight, "")
+    return _hold(sight, f"a verdict. {sight.judgement.explanation}")
+
+
+def _hold(sight: Sight, waiting_for: str) -> Move:
+    """Stays at the step, but not for ever and not in the dark."""
+    if not sight.stratum.candidate_requests and sight.served_ms >= sight.policy.no_data_limit_ms:
+        return _pause(sight, "no data: the candidate got no request at this weight")
+    if sight.served_ms >= sight.policy.hold_deadline_ms:
+        return _pause(sight, f"inconclusive: still waiting for {waiting_for}")
+    return Move(None, waiting_for)
+
+
+def _report_applied(sight: Sight) -> Move:
+    if not sight.gateways:
+        return Move(None, "a live gateway")
+    if sight.lagging:
+        return Move(None, f"the weights on {', '.join(sight.lagging)}")
+    return Move(_applied(sight))
+
+
+def _applied(sight: Sight) -> commands.Command:
+    epoch = sight.release.epoch
+    wish = commands.ReportWeightsApplied(
+        release=sight.release.release, epoch=epoch, gateways=[gateway.name for gateway in sight.gateways]
+    )
+    return order(sight.model, sight.release, f"weights-applied/{epoch}", wish)
+
+
+def _bake(sight: Sight) -> Move:
+    left_ms = sight.policy.bake_ms - sight.served_ms
+    if left_ms > 0:
+        return Move(None, f"{left_ms} ms more of bake")
+    wish = commands.CompleteRelease(release=sight.release.release, judgement=sight.judgement)
+    return Move(order(sight.model, sight.release, "complete", wish))
+
+
+def _finish_rollback(sight: Sight) -> Move:
+    if sight.release.applied_at_ms:
+        wish = commands.FinishRollback(release=sight.release.release)
+        return Move(order(sight.model, sight.release, "finish-rollback", wish))
+    # Without a live gateway nothing serves the candidate: the next one starts from the log, on stable.
+    return Move(None, f"stable on {', '.join(sight.lagging)}") if sight.lagging else Move(_applied(sight))
+
+
+def _set_weights(sight: Sight, step: int) -> Move:
+    wish = commands.SetWeights(release=sight.release.release, step=step, judgement=sight.judgement)
+    return _forward(sight, order(sight.model, sight.release, f"set-weights/{step}", wish))
+
+
+def _promote(sight: Sight, reason: str) -> Move:
+    wish = commands.PromoteRelease(release=sight.release.release, judgement=sight.judgement, reason=reason)
+    return _forward(sight, order(sight.model, sight.release, "promote", wish))
+
+
+def _forward(sight: Sight, command: commands.Command) -> Move:
+    return Move(None, "the end of a freeze") if sight.frozen else Move(command)
+
+
+def _pause(sight: Sight, reason: str) -> Move:
+    wish = commands.PauseRelease(release=sight.release.release, reason=reason)
+    # A release that is resumed begins a new stretch, which may end in a pause of its own.
+    return Move(order(sight.model, sight.release, f"pause/{sight.release.phase_since_ms}", wish))
+
+
+def _roll_back(sight: Sight, cause: facts.RollbackCause.ValueType, reason: str) -> Move:
+    wish = commands.RollBackRelease(
+        release=sight.release.release, cause=cause, reason=reason, judgement=sight.judgement
+    )
+    return Move(order(sight.model, sight.release, "roll-back", wish))

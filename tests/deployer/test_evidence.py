@@ -1,0 +1,54 @@
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.deployer.evidence import LIVE_MS, Observations
+from tests.deployer.reports import evidence, status
+
+RELEASE = resources.Release(release=1, environment="production")
+
+
+def observed(*records: telemetry.TelemetryRecord, at_ms: int = 1_000) -> Observations:
+    observations = Observations()
+    for record in records:
+        observations.take(record, at_ms)
+    return observations
+
+
+def keys(observations: Observations) -> list[tuple[int, int, int]]:
+    return [(each.epoch, each.candidate_keys, each.stable_keys) for each in observations.strata("fraud", RELEASE)]
+
+
+def test_a_newer_report_of_a_counter_replaces_the_older_even_when_they_come_in_the_wrong_order():
+    first, second = evidence((0, 5), (0, 50), sequence=1), evidence((0, 8), (0, 80), sequence=2)
+    assert keys(observed(second, first, second)) == [(7, 8, 80)]
+
+
+def test_counters_are_summed_over_gateways_and_boots():
+    records = [
+        evidence((1, 5), (2, 50)),
+        evidence((1, 3), (2, 30), boot_id="next"),
+        evidence((1, 2), (2, 20), source="gateway-1"),
+    ]
+    assert keys(observed(*records)) == [(7, 10, 100)]
+
+
+def test_each_weight_is_a_stratum_of_its_own():
+    records = [evidence((0, 2), (0, 6), epoch=9, weight=2_500), evidence((0, 1), (0, 9), epoch=7)]
+    assert keys(observed(*records)) == [(7, 1, 9), (9, 2, 6)]
+
+
+def test_another_release_is_not_counted():
+    assert keys(observed(evidence((0, 1), (0, 1), release=2))) == []
+
+
+def test_a_gateway_is_live_until_it_has_been_silent_for_too_long():
+    observations = observed(status(), at_ms=1_000)
+    assert [gateway.name for gateway in observations.gateways("production", 1_000 + LIVE_MS)] == ["gateway-0"]
+    assert observations.gateways("production", 1_001 + LIVE_MS) == ()
+    assert observations.gateways("staging", 1_000) == ()
+
+
+def test_a_leaving_gateway_is_not_live_until_its_next_boot():
+    observations = observed(status(sequence=5), status(sequence=6, leaving=True), status(sequence=5))
+    assert observations.gateways("production", 1_000) == ()
+    observations.take(status(boot_id="next"), 1_500)
+    assert len(observations.gateways("production", 1_500)) == 1

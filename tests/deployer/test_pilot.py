@@ -1,0 +1,297 @@
+from typing import Any
+
+import pytest
+
+from headgate.domain.policy import DEFAULT, resolve
+from headgate.domain.state import EnvironmentState, ModelState
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.deployer.evidence import Observations
+from services.deployer.pilot import due, pilots
+from tests.deployer.reports import evidence, status
+
+NOW_MS = 100_000_000
+MINUTE_MS = 60_000
+GOOD = ((0, 2_000), (0, 9_000))
+BAD = ((60, 2_000), (90, 9_000))
+THIN = ((0, 10), (0, 90))
+FROZEN = EnvironmentState(
+    "production",
+    resources.Environment(freezes=[resources.Freeze(freeze="eve", from_ms=NOW_MS - 1, until_ms=NOW_MS + 1)]),
+)
+
+
+def version(number: int, **fields: Any) -> resources.Version:
+    settings = {"verdict": resources.VERDICT_STATE_PASSED, "retention": resources.RETENTION_STATE_KEPT} | fields
+    wish = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
+    return resources.Version(version=number, configuration=configuration.ModelConfiguration(release=wish), **settings)
+
+
+def release(number: int = 1, **fields: Any) -> resources.Release:
+    settings: dict[str, Any] = {
+        "environment": "production",
+        "candidate": number + 1,
+        "stable": 1,
+        "strategy": configuration.STRATEGY_CANARY,
+        "step": -1,
+        "policy": resolve(None),
+        "phase_since_ms": NOW_MS,
+    }
+    return resources.Release(release=number, name=f"models/fraud/releases/{number}", **(settings | fields))
+
+
+def stepping(step: int = 0, minutes: float = 11, **fields: Any) -> resources.Release:
+    applied_at_ms = int(NOW_MS - minutes * MINUTE_MS)
+    return release(phase=resources.PHASE_STEPPING, step=step, epoch=7, applied_at_ms=applied_at_ms, **fields)
+
+
+def baking(minutes: float, **fields: Any) -> resources.Release:
+    return release(phase=resources.PHASE_BAKING, epoch=9, applied_at_ms=int(NOW_MS - minutes * MINUTE_MS), **fields)
+
+
+class Given:
+    def __init__(self, *items: resources.Version | resources.Release, live: int = 1) -> None:
+        self.state = ModelState("fraud")
+        self.state.model.name = "models/fraud"
+        if live:
+            self.state.model.live["production"] = live
+        for item in items:
+            if isinstance(item, resources.Version):
+                self.state.versions[item.version] = item
+            else:
+                self.state.releases[item.release] = item
+        self.environments: dict[str, EnvironmentState] = {}
+        self.observations = Observations()
+
+    def frozen(self) -> "Given":
+        self.environments["production"] = FROZEN
+        return self
+
+    def heard(self, *records: telemetry.TelemetryRecord) -> "Given":
+        for record in records:
+            self.observations.take(record, NOW_MS)
+        return self
+
+    def asked(self) -> list[commands.Command]:
+        found = due({"fraud": self.state}, self.environments, self.observations, NOW_MS)
+        return [issue.command for issue in found]
+
+    def then(self, *ids: str) -> list[commands.Command]:
+        found = self.asked()
+        assert [command.command_id.removeprefix("models/fraud/") for command in found] == list(ids)
+        assert all(command.stream == "models/fraud" for command in found)
+        return found
+
+    def waits_for(self) -> str:
+        self.then()
+        (pilot,) = pilots({"fraud": self.state}, self.environments, self.observations, NOW_MS)
+        return pilot.waiting_for
+
+
+# A version asks for its release.
+
+
+@pytest.mark.parametrize("verdict", ["PASSED", "APPROVED", "WAIVED"])
+def test_a_version_that_may_serve_asks_for_the_release_its_configuration_wishes(verdict: str):
+    passed = version(2, verdict=resources.VerdictState.Value(f"VERDICT_STATE_{verdict}"))
+    (command,) = Given(passed).then("versions/2/release/production")
+    assert command.start_release.strategy == configuration.STRATEGY_CANARY
+    assert (command.start_release.candidate, command.start_release.environment) == (2, "production")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"verdict": resources.VERDICT_STATE_FAILED},
+        {"verdict": resources.VERDICT_STATE_AWAITING_APPROVAL},
+        {"quarantined": True},
+        {"retention": resources.RETENTION_STATE_ARCHIVED},
+    ],
+)
+def test_a_version_that_may_not_serve_asks_for_nothing(fields: dict[str, Any]):
+    Given(version(2, **fields)).then()
+
+
+def test_a_version_without_a_wish_stays_where_it_is():
+    modest = version(2)
+    modest.configuration.ClearField("release")
+    Given(modest).then()
+
+
+def test_only_news_is_released():
+    Given(version(2), live=2).then()
+    Given(version(2), live=3).then()
+    Given(version(2), release(phase=resources.PHASE_ROLLED_BACK)).then()
+
+
+def test_an_older_version_approved_late_does_not_queue_behind_a_newer_one():
+    Given(version(2), version(3), baking(1, candidate=3)).then()
+
+
+def test_the_second_version_waits_for_the_first_to_be_live_so_that_it_can_be_a_canary():
+    first = baking(1, candidate=1, stable=0, strategy=configuration.STRATEGY_DIRECT)
+    Given(version(1), version(2), first, live=0).then()
+
+
+# The queue.
+
+
+def test_the_newest_requested_release_begins_and_the_older_ones_are_superseded():
+    given = Given(release(1, phase=resources.PHASE_REQUESTED), release(2, phase=resources.PHASE_REQUESTED))
+    older, newer = given.then("releases/1/supersede/2", "releases/2/begin")
+    assert (older.supersede_release.by, newer.begin_release.release) == (2, 2)
+
+
+def test_a_release_waits_for_the_one_before_it():
+    Given(baking(1), release(2, phase=resources.PHASE_REQUESTED)).then()
+
+
+def test_no_release_begins_in_a_freeze():
+    assert Given(release(phase=resources.PHASE_REQUESTED)).frozen().waits_for() == "the end of a freeze"
+
+
+# Preparing.
+
+
+def test_a_candidate_is_ready_when_every_live_gateway_has_it():
+    given = Given(release(phase=resources.PHASE_PREPARING)).heard(status("gateway-0", [1, 2]))
+    (command,) = given.heard(status("gateway-1", [2])).then("releases/1/candidate-ready")
+    assert command.report_candidate_ready.gateways == ["gateway-0", "gateway-1"]
+
+
+def test_one_lagging_gateway_of_two_holds_the_release():
+    given = Given(release(phase=resources.PHASE_PREPARING)).heard(status("gateway-0", [2]), status("gateway-1", [1]))
+    assert given.waits_for() == "the candidate on gateway-1"
+
+
+def test_a_candidate_that_is_not_loaded_in_time_is_rolled_back_with_the_gateways_reason():
+    late = release(phase=resources.PHASE_PREPARING, phase_since_ms=NOW_MS - DEFAULT.prepare_deadline_ms)
+    (command,) = Given(late).heard(status(failure=(2, "bad signature"))).then("releases/1/roll-back")
+    assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_NOT_READY
+    assert command.roll_back_release.reason == "not loaded in time by gateway-0; gateway-0: bad signature"
+
+
+def test_without_a_gateway_the_release_waits_and_pauses_in_the_end():
+    assert Given(release(phase=resources.PHASE_PREPARING)).waits_for() == "a live gateway"
+    late = release(phase=resources.PHASE_PREPARING, phase_since_ms=NOW_MS - DEFAULT.prepare_deadline_ms)
+    (command,) = Given(late).then(f"releases/1/pause/{late.phase_since_ms}")
+    assert command.pause_release.reason == "no gateway is live"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "command_id", "reason"),
+    [
+        (configuration.STRATEGY_CANARY, "releases/1/set-weights/0", ""),
+        (configuration.STRATEGY_BLUE_GREEN, "releases/1/promote", "blue-green"),
+        (configuration.STRATEGY_DIRECT, "releases/1/promote", "direct"),
+    ],
+)
+def test_a_ready_candidate_enters_traffic_as_its_strategy_says(
+    strategy: configuration.Strategy.ValueType, command_id: str, reason: str
+):
+    ready = release(phase=resources.PHASE_PREPARING, candidate_ready=True, strategy=strategy)
+    (command,) = Given(ready).then(command_id)
+    assert command.promote_release.reason == reason
+    Given(ready).frozen().then()
+
+
+# Stepping.
+
+
+def test_weights_are_applied_when_every_live_gateway_serves_them():
+    fresh = stepping()
+    fresh.applied_at_ms = 0
+    given = Given(fresh).heard(status("gateway-0", epoch=7), status("gateway-1", epoch=6))
+    assert given.waits_for() == "the weights on gateway-1"
+    (command,) = given.heard(status("gateway-1", epoch=7, sequence=2)).then("releases/1/weights-applied/7")
+    assert command.report_weights_applied.epoch == 7
+    assert Given(fresh).waits_for() == "a live gateway"
+
+
+def test_a_step_that_was_seen_enough_leads_to_the_next():
+    (command,) = Given(stepping()).heard(evidence(*GOOD)).then("releases/1/set-weights/1")
+    assert command.set_weights.judgement.verdict == facts.VERDICT_PASS
+    assert len(command.set_weights.judgement.strata) == 1
+
+
+@pytest.mark.parametrize(("minutes", "counts"), [(9, GOOD), (11, THIN)])
+def test_a_step_needs_both_its_time_and_its_keys(minutes: float, counts: Any):
+    Given(stepping(minutes=minutes)).heard(evidence(*counts)).then()
+
+
+def test_keys_of_an_earlier_step_do_not_count_for_this_one():
+    Given(stepping()).heard(evidence(*GOOD, epoch=5), evidence(*THIN)).then()
+
+
+def test_the_last_step_needs_a_pass():
+    undecided = ((10, 1_100), (10, 1_100))
+    assert "Undecided" in Given(stepping(2)).heard(evidence(*undecided, weight=5_000)).waits_for()
+    (command,) = Given(stepping(2)).heard(evidence(*GOOD)).then("releases/1/promote")
+    assert command.promote_release.judgement.verdict == facts.VERDICT_PASS
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("failing", [stepping(minutes=0.1), baking(1)])
+def test_a_failing_candidate_is_rolled_back_at_once_whatever_holds_the_release(
+    failing: resources.Release, paused: bool, frozen: bool
+):
+    failing.paused = paused
+    given = Given(failing).heard(evidence(*BAD))
+    (command,) = (given.frozen() if frozen else given).then("releases/1/roll-back")
+    assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_VERDICT
+    assert command.roll_back_release.judgement.verdict == facts.VERDICT_FAIL
+
+
+def test_a_freeze_and_a_pause_hold_a_step_that_is_due():
+    assert Given(stepping()).heard(evidence(*GOOD)).frozen().waits_for() == "the end of a freeze"
+    paused = stepping(paused=True, paused_reason="lunch")
+    assert Given(paused).heard(evidence(*GOOD)).waits_for() == "someone to resume it: lunch"
+
+
+def test_a_candidate_without_any_request_is_paused():
+    (command,) = Given(stepping()).then(f"releases/1/pause/{NOW_MS}")
+    assert command.pause_release.reason.startswith("no data")
+
+
+def test_a_step_that_stays_undecided_is_paused():
+    (command,) = Given(stepping(minutes=8 * 60)).heard(evidence(*THIN)).then(f"releases/1/pause/{NOW_MS}")
+    assert command.pause_release.reason == "inconclusive: still waiting for 290 more candidate keys"
+
+
+# Promoting, baking, rolling back.
+
+
+def test_a_promotion_is_applied_when_every_live_gateway_serves_it():
+    promoting = release(phase=resources.PHASE_PROMOTING, epoch=9)
+    Given(promoting).heard(status(epoch=9)).then("releases/1/weights-applied/9")
+    Given(promoting).heard(status(epoch=7)).then()
+
+
+def test_a_release_completes_after_its_bake():
+    Given(baking(59)).then()
+    Given(baking(60)).then("releases/1/complete")
+
+
+def test_a_rollback_ends_when_every_live_gateway_serves_stable():
+    falling = release(phase=resources.PHASE_ROLLING_BACK, epoch=9)
+    assert Given(falling).heard(status(epoch=7)).waits_for() == "stable on gateway-0"
+    Given(falling).heard(status(epoch=9)).then("releases/1/weights-applied/9")
+    Given(falling).then("releases/1/weights-applied/9")
+    falling.applied_at_ms = NOW_MS
+    Given(falling).then("releases/1/finish-rollback")
+
+
+def test_an_ended_release_is_left_alone():
+    for phase in ("COMPLETED", "ROLLED_BACK", "SUPERSEDED", "REJECTED"):
+        Given(release(phase=resources.Phase.Value(f"PHASE_{phase}"))).then()
+
+
+def test_after_a_restart_the_same_commands_are_due():
+    before = Given(version(3), stepping()).heard(evidence(*GOOD)).asked()
+    after = Given(version(3), stepping()).heard(evidence(*THIN), evidence(*GOOD, sequence=2)).asked()
+    assert len(before) == 2
+    assert before == after

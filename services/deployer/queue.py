@@ -12,9 +12,13 @@ from services.deployer.orders import order, start_release
 
 
 def wished_releases(state: ModelState) -> Iterator[commands.Command]:
-    """Asks once for each version that may serve, is newer than all that serves or is on its way, and wants to."""
-    for version in state.versions.values():
-        if _may_serve(version) and _wants_to_serve(version) and _is_news(state, version):
+    """Asks, per environment, for the newest version that may and wants to serve there and is news."""
+    newest: dict[str, resources.Version] = {}
+    for _, version in sorted(state.versions.items()):
+        if _may_serve(version) and _wants_to_serve(version):
+            newest[version.configuration.release.environment] = version
+    for version in newest.values():
+        if _is_news(state, version):
             yield start_release(state.name, version)
 
 

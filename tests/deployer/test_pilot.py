@@ -127,6 +127,10 @@ def test_only_news_is_released():
     Given(version(2), release(phase=resources.PHASE_ROLLED_BACK)).then()
 
 
+def test_of_several_versions_only_the_newest_asks():
+    Given(version(2), version(3), version(4, quarantined=True), live=0).then("versions/3/release/production")
+
+
 def test_an_older_version_approved_late_does_not_queue_behind_a_newer_one():
     Given(version(2), version(3), baking(1, candidate=3)).then()
 

@@ -1,0 +1,143 @@
+"""The deployer, the rules and a pretended gateway together, on a clock that only the test moves."""
+
+from collections.abc import Callable
+
+from headgate.domain import model as rules
+from headgate.domain.policy import DEFAULT
+from headgate.domain.refusal import Refused
+from headgate.domain.state import ModelState, Stamp
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import resources_pb2 as resources
+from services.deployer.evidence import Observations
+from services.deployer.pilot import due
+from tests.deployer.reports import evidence, status
+
+TICK_MS = 60_000
+KEYS_PER_TICK = 1_000
+MAX_TICKS = 1_000
+ENDED = (resources.PHASE_COMPLETED, resources.PHASE_ROLLED_BACK)
+
+
+def passed(number: int) -> resources.Version:
+    wish = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
+    return resources.Version(
+        version=number,
+        verdict=resources.VERDICT_STATE_PASSED,
+        retention=resources.RETENTION_STATE_KEPT,
+        configuration=configuration.ModelConfiguration(release=wish),
+    )
+
+
+class World:
+    """One model, one gateway that obeys at once, and as many deployers as are asked for."""
+
+    def __init__(self, candidate_bad_share: float, deployers: int = 1) -> None:
+        self.now_ms = 1_000_000
+        self.sequence = 1
+        self.state = ModelState("fraud")
+        self.state.model.name = "models/fraud"
+        self.facts: list[str] = []
+        self._bad_share = candidate_bad_share
+        self._deployers = deployers
+        self._telemetry = 0
+        self._done: set[str] = set()
+        self._seen: dict[int, list[int]] = {}
+
+    def tick(self) -> None:
+        """Every deployer looks at the same state, and starts from nothing each time: only telemetry is remembered."""
+        self.now_ms += TICK_MS
+        observations = self._report()
+        asked = [issue.command for issue in due({"fraud": self.state}, {}, observations, self.now_ms)]
+        for command in asked * self._deployers:
+            self._handle(command)
+
+    def run_until(self, ended: Callable[[], bool]) -> None:
+        for _ in range(MAX_TICKS):
+            if ended():
+                return
+            self.tick()
+        raise AssertionError(f"not ended after {MAX_TICKS} ticks: {self.facts}")
+
+    def phase(self, release: int) -> resources.Phase.ValueType:
+        found = self.state.releases.get(release)
+        return found.phase if found is not None else resources.PHASE_UNSPECIFIED
+
+    def _handle(self, command: commands.Command) -> None:
+        if command.command_id in self._done:
+            return
+        wish = getattr(command, str(command.WhichOneof("command")))
+        fact = rules.decide(self.state, wish, self.now_ms, {})
+        assert not isinstance(fact, Refused), fact
+        if fact is not None:
+            self.sequence += 1
+            self._done.add(command.command_id)
+            self.facts.append(type(fact).__name__)
+            rules.evolve(self.state, fact, Stamp(self.sequence, self.now_ms))
+
+    def _report(self) -> Observations:
+        observations = Observations()
+        self._telemetry += 1
+        epoch = max((release.epoch for release in self.state.releases.values()), default=0)
+        observations.take(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry), self.now_ms)
+        for release in self.state.releases.values():
+            if release.phase == resources.PHASE_STEPPING:
+                weight = DEFAULT.steps[release.step].weight_bps
+                seen = self._seen.setdefault(release.epoch, [release.release, weight, 0])
+                seen[2] += KEYS_PER_TICK
+        for epoch, (number, weight, keys) in self._seen.items():
+            candidate = keys * weight // 10_000
+            stable = keys - candidate
+            arms = (int(candidate * self._bad_share), candidate), (stable // 100, stable)
+            observations.take(evidence(*arms, epoch=epoch, weight=weight, release=number), self.now_ms)
+        return observations
+
+
+def world(candidate_bad_share: float, deployers: int = 1) -> World:
+    """Version 1 is live and version 2 has passed its gate."""
+    new = World(candidate_bad_share, deployers)
+    new.state.versions[1], new.state.versions[2] = passed(1), passed(2)
+    new.state.model.live["production"] = 1
+    return new
+
+
+UP = ["ReleaseRequested", "ReleaseStarted", "CandidateReady", *["WeightsSet", "WeightsApplied"] * 3]
+OVER = ["PromotionStarted", "WeightsApplied", "ReleaseCompleted"]
+
+
+def test_a_good_candidate_goes_up_all_steps_and_becomes_live():
+    good = world(0.01)
+    good.run_until(lambda: good.phase(1) in ENDED)
+    assert good.facts == UP + OVER
+    assert good.state.model.live["production"] == 2
+
+
+def test_a_bad_candidate_goes_back_and_is_not_tried_again():
+    bad = world(0.05)
+    bad.run_until(lambda: bad.phase(1) in ENDED)
+    assert bad.phase(1) == resources.PHASE_ROLLED_BACK
+    assert bad.facts[-3:] == ["RollbackStarted", "WeightsApplied", "ReleaseRolledBack"]
+    assert bad.state.versions[2].quarantined
+    assert bad.state.model.live["production"] == 1
+    told = list(bad.facts)
+    bad.tick()
+    assert bad.facts == told
+
+
+def test_two_deployers_tell_the_same_story_as_one():
+    two = world(0.01, deployers=2)
+    two.run_until(lambda: two.phase(1) in ENDED)
+    assert two.facts == UP + OVER
+
+
+def test_the_first_version_goes_live_directly_and_the_second_follows_as_a_canary():
+    fresh = World(0.01)
+    fresh.state.versions[1] = passed(1)
+    fresh.run_until(lambda: fresh.phase(1) == resources.PHASE_BAKING)
+    fresh.state.versions[2] = passed(2)
+    fresh.run_until(lambda: fresh.phase(2) in ENDED)
+    assert [release.strategy for release in fresh.state.releases.values()] == [
+        configuration.STRATEGY_DIRECT,
+        configuration.STRATEGY_CANARY,
+    ]
+    assert fresh.state.model.live["production"] == 2

@@ -132,7 +132,8 @@ def stage(networks):
     staged = Stage(networks)
     port = staged.door.start()
     staged.follower.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as staged.channel:
+    staged.address = f"127.0.0.1:{port}"
+    with grpc.insecure_channel(staged.address) as staged.channel:
         staged.stub = oip_grpc.GRPCInferenceServiceStub(staged.channel)
         yield staged
     staged.door.stop(grace_seconds=2.0)

@@ -40,6 +40,12 @@ class Following:
             self.next[record.partition] = record.offset + 1
         return records
 
+    def move(self, topic: str, start: Mapping[int, int]) -> None:
+        """Goes elsewhere with the connections it has."""
+        self._topic, self.next = topic, dict(start)
+        if self._consumer:
+            self._place(self._consumer)
+
     def passed(self, partition: int) -> int:
         """The offset to read on from, behind markers that are no records."""
         position = self._consumer and self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
@@ -55,11 +61,14 @@ class Following:
 
     def _build(self) -> KafkaConsumer:
         consumer = KafkaConsumer(**self._settings)
+        self._place(consumer)
+        self._consumer = consumer
+        return consumer
+
+    def _place(self, consumer: KafkaConsumer) -> None:
         consumer.assign([TopicPartition(self._topic, partition) for partition in self.next])
         for partition, offset in self.next.items():
             consumer.seek(TopicPartition(self._topic, partition), offset)
-        self._consumer = consumer
-        return consumer
 
     def _skip_deleted(self) -> None:
         """Goes on at the first record that is still kept."""
@@ -108,10 +117,9 @@ class Pages:
     """Answers `read`: one consumer that stays where it was, so that a replay in pages is one stream of fetches."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = settings
         self._lock = threading.Lock()
         self._at: tuple[str, int] | None = None
-        self._following: Following | None = None
+        self._following = Following(settings, "", {})
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Record]:
         if not self._lock.acquire(timeout=READ_SECONDS):
@@ -124,17 +132,14 @@ class Pages:
 
     def close(self) -> None:
         with self._lock:
-            if self._following:
-                self._following.close()
+            self._following.close()
 
     def _placed(self, topic: str, partition: int, offset: int) -> Following:
-        following = self._following
-        if following is None or self._at != (topic, partition) or following.next[partition] != offset:
-            if following:
-                following.close()
-            following = self._following = Following(self._settings, topic, {partition: offset})
+        if self._at != (topic, partition) or self._following.next[partition] != offset:
+            self._at = None  # until it is there
+            self._following.move(topic, {partition: offset})
             self._at = topic, partition
-        return following
+        return self._following
 
     def _fetched(self, following: Following, partition: int, limit: int) -> list[Record]:
         """Nothing is buffered: asks for the end, and waits only for records that exist."""

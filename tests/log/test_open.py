@@ -1,0 +1,42 @@
+"""The address of a log names the adapter and where its data is."""
+
+from pathlib import Path
+
+import pytest
+
+from headgate.log.open import open_log
+from headgate.log.port import LogError
+from headgate.log.sqlite import SqliteLog
+
+
+def test_an_absolute_and_a_relative_sqlite_address_name_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in (f"sqlite://{tmp_path}/deep/absolute.db", "sqlite:deep/relative.db"):
+        log = open_log(url)
+        assert isinstance(log, SqliteLog)
+        log.close()
+    assert {path.name for path in (tmp_path / "deep").glob("*.db")} == {"absolute.db", "relative.db"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "log.db",
+        "/var/log.db",
+        "redis://localhost",
+        "sqlite:",
+        "sqlite://",
+        "sqlite://host/log.db",
+        "kafka:",
+        "kafka://",
+        "kafka://user:secret@broker:9092",
+        "kafka://broker:9092/topic",
+        "kafka://broker:9092?value_deserializer=x",
+    ],
+)
+def test_anything_else_is_refused_with_the_reason(url: str) -> None:
+    with pytest.raises(LogError) as refused:
+        open_log(url)
+    assert "expected" in str(refused.value) or "is not an option" in str(refused.value)
+    assert "secret" not in str(refused.value)

@@ -1,0 +1,90 @@
+"""The only place that wires the trainer."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from headgate.artifacts.keys import load_signing_key
+from headgate.artifacts.store import open_store
+from headgate.log.fold import LifecycleFold
+from headgate.log.open import open_log
+from headgate.log.port import EventLog
+from headgate.runtime.clock import now_ms
+from headgate.runtime.grpc_server import GrpcServer
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.loop import Issue, Undertake, Worker
+from headgate.worker.telemetry import TelemetryReader, TelemetryWriter
+from services.trainer import due, work
+from services.trainer.attempts import Attempts
+from services.trainer.due import LEASE_MS, Claim, Hands
+from services.trainer.servicer import TrainerServicer
+from services.trainer.settings import Settings
+
+CATCH_UP_SECONDS = 60.0
+TESTING = "testing"
+
+
+def build(settings: Settings) -> "Trainer":
+    return Trainer(settings, open_log(settings.log))
+
+
+class Trainer:
+    def __init__(self, settings: Settings, log: EventLog) -> None:
+        self.name = settings.name
+        self._log = log
+        self._fold = LifecycleFold(log)
+        self._attempts = Attempts()
+        self._worker = Worker(log, self._fold, self._due, settings.name)
+        self._reader = TelemetryReader(log, self._heard, now_ms() - 2 * LEASE_MS)
+        self._bench = work.Bench(
+            worker=settings.name,
+            store=open_store(settings.artifacts),
+            key=load_signing_key(settings.keys),
+            telemetry=TelemetryWriter(log, settings.name),
+            attempts=self._attempts,
+            issue=self._worker.issue,
+            scratch=Path(settings.work),
+            limits=work.Limits(settings.tests_seconds, settings.training_seconds, settings.epoch_seconds),
+        )
+        servicer = TrainerServicer(self._attempts)
+        self._door = GrpcServer(
+            settings.port,
+            [lambda server: worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)],
+            [worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name],
+        )
+
+    def start(self) -> int:
+        self._fold.start()
+        self._fold.wait_caught_up(CATCH_UP_SECONDS)
+        self._reader.start()
+        self._worker.start()
+        return self._door.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        self._worker.stop(grace_seconds)
+        self._attempts.close(grace_seconds)
+        self._door.stop(grace_seconds)
+        self._reader.close()
+        self._fold.close()
+        self._log.close()
+
+    def _due(self, at_ms: int) -> Iterable[Issue | Undertake]:
+        """Runs under the fold's lock."""
+        hands = Hands(self.name, self._attempts.claimed(), self._attempts.running())
+        self._attempts.cancel_except(frozenset(claim for claim, _ in due.held(self._fold.models, hands)))
+        for piece in due.due(self._fold.models, hands, at_ms, self._attempts.seen(), self._run):
+            if isinstance(piece, Issue) and piece.command.HasField("start_testing"):
+                start = piece.command.start_testing
+                self._attempts.claim(Claim(piece.command.stream, start.version, start.attempt))
+            yield piece
+
+    def _run(self, claim: Claim, version: resources.Version) -> commands.Command | None:
+        return work.do(self._bench, claim, version)
+
+    def _heard(self, record: telemetry.TelemetryRecord, timestamp_ms: int) -> None:
+        if record.HasField("work_heartbeat") and record.work_heartbeat.work == TESTING:
+            beat = record.work_heartbeat
+            self._attempts.sighted(Claim(beat.stream, beat.version, beat.attempt), timestamp_ms)

@@ -1,0 +1,43 @@
+"""TrainerService: the attempts of this process, for those who watch."""
+
+from collections.abc import Iterator
+
+import grpc
+
+from headgate.domain.names import model_stream, split_stream
+from headgate.runtime.errors import RpcRefused
+from headgate.v1 import worker_services_pb2 as pb
+from headgate.v1 import worker_services_pb2_grpc as rpc
+from services.trainer.attempts import Attempts
+
+WAIT_SECONDS = 1.0
+
+
+class TrainerServicer(rpc.TrainerServiceServicer):
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+
+    def ListAttempts(self, request: pb.ListAttemptsRequest, context: grpc.ServicerContext) -> pb.ListAttemptsResponse:
+        return pb.ListAttemptsResponse(attempts=self._attempts.listed())
+
+    def WatchEpochs(
+        self, request: pb.WatchEpochsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.WatchEpochsResponse]:
+        attempt = self._attempts.latest(*version_of(request.name))
+        if attempt is None:
+            rule = f"{request.name} is not in this trainer's hands; the log's telemetry has the epochs of all trainers"
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "name")
+        for epoch in self._attempts.epochs(attempt, WAIT_SECONDS):
+            if not context.is_active():
+                return
+            if epoch is not None:
+                yield pb.WatchEpochsResponse(epoch=epoch)
+
+
+def version_of(name: str) -> tuple[str, int]:
+    stream, _, number = name.partition("/versions/")
+    kind, model = split_stream(stream)
+    if kind != "models" or not (number.isascii() and number.isdecimal() and len(number) < 10):
+        rule = "a version is named models/{model}/versions/{number}"
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument", rule, "name")
+    return model_stream(model), int(number)

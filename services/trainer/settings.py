@@ -1,0 +1,19 @@
+"""What the trainer reads from its environment."""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    log: str
+    artifacts: str
+    keys: Path
+    port: int = 0
+    name: str = "trainer-0"
+    work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "headgate-trainer")
+    tests_seconds: float = 600.0
+    training_seconds: float = 3600.0
+    # A training that tells of no new epoch for this long hangs.
+    epoch_seconds: float = 600.0

@@ -1,0 +1,86 @@
+"""A bench without a log: what is issued and measured is kept in lists."""
+
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.store import open_store
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import resources_pb2 as resources
+from services.trainer.attempts import Attempts
+from services.trainer.due import Claim
+from services.trainer.work import Bench, Limits, do
+from tests.trainer.repositories import repository
+
+CLAIM = Claim("models/tiny", 1, 1)
+
+
+@dataclass
+class Telemetry:
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def send(self, key: str, **measurement: Any) -> None:
+        self.sent.append((key, measurement))
+
+
+@dataclass
+class Trial:
+    """One attempt and all that it told."""
+
+    bench: Bench
+    issued: list[commands.Command]
+    telemetry: Telemetry
+    trusted: Any
+    report: commands.Command | None = None
+
+    def run(self, source: tuple[str, str], **changes: Any) -> commands.Command | None:
+        self.bench = replace(self.bench, **changes)
+        version = resources.Version(
+            version=1, build=resources.BUILD_STATE_TESTING, repository=source[0], commit=source[1], attempt=1
+        )
+        self.report = do(self.bench, CLAIM, version)
+        return self.report
+
+
+def trial_in(directory: Path) -> Trial:
+    key, issued, telemetry = new_signing_key(), [], Telemetry()
+    bench = Bench(
+        worker="trainer-0",
+        store=open_store("memory:///"),
+        key=key,
+        telemetry=telemetry,  # type: ignore[arg-type]
+        attempts=Attempts(),
+        issue=issued.append,
+        scratch=directory / "scratch",
+        limits=Limits(tests_seconds=30, training_seconds=100, epoch_seconds=100),
+    )
+    return Trial(bench, issued, telemetry, trust(key))
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return trial_in(tmp_path)
+
+
+@dataclass
+class Trained:
+    trial: Trial
+    source: tuple[str, str]
+    outcomes: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The one start of torch: a whole attempt, and in the same process the trainings that must fail."""
+    directory = tmp_path_factory.mktemp("trained")
+    source = repository(directory / "tiny")
+    outcomes = directory / "outcomes.json"
+    trial = trial_in(directory)
+    trial.run(source, child=(sys.executable, "-P", str(Path(__file__).with_name("cases.py")), str(outcomes)))
+    assert outcomes.exists(), trial.report
+    return Trained(trial, source, json.loads(outcomes.read_text()))

@@ -1,0 +1,100 @@
+"""A commit becomes a signed artifact, the same bytes each time, or a failure that says why."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+import safetensors.numpy
+
+from headgate.artifacts.manifest import unseal
+from headgate.v1 import facts_pb2 as facts
+from tests.trainer.conftest import Trained
+
+
+def file(trained: Trained, name: str) -> bytes:
+    assert trained.trial.report is not None
+    artifact = trained.trial.report.report_training_finished.fact.artifact
+    store = trained.trial.bench.store
+    return store.get(unseal(store, artifact, "models/tiny/versions/1", trained.trial.trusted)[name])
+
+
+def test_the_reports_come_in_order_and_under_ids_of_their_own(trained: Trained) -> None:
+    said = [*trained.trial.issued, trained.trial.report]
+    assert [command.WhichOneof("command") for command in said] == [
+        "report_code_tested",
+        "report_training_started",
+        "report_training_finished",
+    ]
+    prefix = "models/tiny/versions/1/attempts/1"
+    assert [command.command_id for command in said] == [
+        f"{prefix}/{what}" for what in ("tested", "training", "finished")
+    ]
+    assert {(command.stream, command.correlation_id) for command in said} == {("models/tiny", trained.source[1])}
+
+
+def test_every_epoch_is_measured_as_it_happens(trained: Trained) -> None:
+    measured = [told["epoch_measured"] for _, told in trained.trial.telemetry.sent if "epoch_measured" in told]
+    assert [(epoch.epoch, epoch.epochs) for epoch in measured] == [(number, 5) for number in range(1, 6)]
+    assert measured[-1].train_loss < measured[0].train_loss
+    assert any("work_heartbeat" in told for _, told in trained.trial.telemetry.sent)
+
+
+def test_the_artifact_answers_from_onnx_alone(trained: Trained) -> None:
+    rows = safetensors.numpy.load(file(trained, "test.safetensors"))
+    assert (rows["X"].shape, rows["X"].dtype, rows["y"].shape) == ((16, 3), np.float32, (16,))
+    session = onnxruntime.InferenceSession(file(trained, "model.onnx"), providers=["CPUExecutionProvider"])
+    (whole,) = session.run(["prediction"], {"features": rows["X"]})
+    (one,) = session.run(["prediction"], {"features": rows["X"][:1]})
+    assert whole.shape == (16, 1)
+    np.testing.assert_allclose(one[0], whole[0], rtol=1e-6)
+    assert trained.trial.report.report_training_finished.fact.export_difference <= 1e-4
+
+
+def test_the_artifact_says_what_it_takes_and_where_it_comes_from(trained: Trained) -> None:
+    assert json.loads(file(trained, "signature.json")) == {
+        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 3]}],
+        "outputs": [{"name": "prediction", "datatype": "FP32", "shape": [-1, 1]}],
+    }
+    history = json.loads(file(trained, "training.json"))
+    assert (history["seed"], len(history["epochs"]), history["threads"]) == (7, 5, 1)
+    assert history["environment"] == dict(trained.trial.issued[1].report_training_started.fact.environment)
+    statement = json.loads(file(trained, "provenance.json"))
+    assert statement["predicate"]["buildDefinition"]["externalParameters"]["commit"] == trained.source[1]
+    assert "model.onnx" in [subject["name"] for subject in statement["subject"]]
+
+
+def test_the_same_job_gives_the_same_bytes(trained: Trained) -> None:
+    assert trained.outcomes["differing files"] == []
+
+
+def test_no_file_names_a_directory_of_the_machine(trained: Trained) -> None:
+    assert str(trained.trial.bench.scratch).encode() not in file(trained, "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("nan loss", "the loss is no finite number in epoch 1"),
+        ("no module", "network(context): expected a torch.nn.Module, got int"),
+        ("raises", "RuntimeError: no idea"),
+        ("no test part", "datasets(context): expected a dict of train, validation, test"),
+        ("unequal", "datasets(context): train: expected as many answers as rows"),
+    ],
+)
+def test_a_training_that_cannot_become_a_version_says_why(trained: Trained, case: str, reason: str) -> None:
+    failed = trained.outcomes[case]["failed"]
+    assert failed["stage"] == "TRAINING"
+    assert failed["reason"].startswith(reason)
+
+
+def test_a_graph_that_answers_otherwise_than_the_network_is_not_exported(trained: Trained) -> None:
+    assert "differ by" in trained.outcomes["differs"]
+
+
+def test_the_attempt_is_listed_with_its_epochs(trained: Trained) -> None:
+    (listed,) = trained.trial.bench.attempts.listed()
+    assert (listed.model, listed.version, listed.running, listed.stage) == ("tiny", 1, False, facts.STAGE_EXPORT)
+    attempt = trained.trial.bench.attempts.latest("models/tiny", 1)
+    assert attempt is not None
+    assert [epoch.epoch for epoch in trained.trial.bench.attempts.epochs(attempt, 1.0) if epoch] == [1, 2, 3, 4, 5]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -25,10 +26,16 @@ MAX_CONCURRENT_CALLS = 4_096
 START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0
 
+QUIET_SECONDS = 0.2
+"""Without a call for this long, nothing is left that the transport has taken in but not yet handed over."""
+QUIET_SHARE_OF_GRACE = 0.5
+QUIET_CHECK_SECONDS = 0.02
+
 SERVICE_NAME = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH_NAMES = ("", SERVICE_NAME)
 
 Result = TypeVar("Result")
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class CannotListen(Exception):
@@ -41,6 +48,7 @@ class Door:
     def __init__(self, servicer: oip_grpc.GRPCInferenceServiceServicer, host: str, port: int) -> None:
         self._servicer = servicer
         self._address = f"{host}:{port}"
+        self._calls = Calls()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="door", daemon=True)
 
@@ -53,7 +61,7 @@ class Door:
         self._do(self._set_ready(), START_SECONDS)
 
     def stop(self, grace_seconds: float) -> None:
-        """Turns new calls away and gives those under way the grace to end."""
+        """Says in health that it leaves, serves on until it is quiet, then lets calls under way end within it."""
         self._do(self._stop(grace_seconds), grace_seconds + STOP_MARGIN_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_MARGIN_SECONDS)
@@ -64,7 +72,7 @@ class Door:
 
     async def _start(self) -> int:
         self._server = grpc.aio.server(
-            interceptors=[Refusals()],
+            interceptors=[self._calls],
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -92,14 +100,22 @@ class Door:
 
     async def _stop(self, grace_seconds: float) -> None:
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_seconds)
+        # A stopping gRPC server cancels the calls that it has read but not yet begun: let it finish them first.
+        await self._calls.wait_quiet(grace_seconds * QUIET_SHARE_OF_GRACE)
+        await self._server.stop(grace_seconds * (1 - QUIET_SHARE_OF_GRACE))
 
 
-class Refusals(grpc.aio.ServerInterceptor):
-    """Turns refusals into statuses with google.rpc details; anything else is opaque, with an incident id."""
+class Calls(grpc.aio.ServerInterceptor):
+    """Knows when the last call was, and ends refused ones: with google.rpc details, or opaque with an incident id."""
 
     def __init__(self) -> None:
         self._wrapped: dict[str, Any] = {}
+        self._last_at = time.monotonic()
+
+    async def wait_quiet(self, limit_seconds: float) -> None:
+        give_up_at = time.monotonic() + limit_seconds
+        while time.monotonic() < min(give_up_at, self._last_at + QUIET_SECONDS):
+            await asyncio.sleep(QUIET_CHECK_SECONDS)
 
     async def intercept_service(
         self,
@@ -113,23 +129,23 @@ class Refusals(grpc.aio.ServerInterceptor):
             if handler is None or not method.startswith(f"/{SERVICE_NAME}/"):
                 return handler
             self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
-                _refusing(handler.unary_unary, method),
+                self._ending_refused(handler.unary_unary, method),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
         return self._wrapped[method]
 
+    def _ending_refused(self, behaviour: Behaviour, method: str) -> Behaviour:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            self._last_at = time.monotonic()
+            try:
+                return await behaviour(request, context)
+            except RpcRefused as refusal:
+                status = rpc_status.to_status(status_of(refusal))
+                await context.abort(status.code, status.details, status.trailing_metadata)
+            except Exception as error:  # the last resort of every call: nothing may leak
+                incident = uuid.uuid4().hex[:12]
+                logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
+                await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
 
-def _refusing(behaviour: Callable[[Any, Any], Awaitable[Any]], method: str) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        try:
-            return await behaviour(request, context)
-        except RpcRefused as refusal:
-            status = rpc_status.to_status(status_of(refusal))
-            await context.abort(status.code, status.details, status.trailing_metadata)
-        except Exception as error:  # the last resort of every call: nothing may leak
-            incident = uuid.uuid4().hex[:12]
-            logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
-            await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
-
-    return call
+        return call

@@ -1,0 +1,25 @@
+"""Writes facts to the lifecycle as the registry does, chained, but without deciding on them."""
+
+from headgate.log.port import Record
+from headgate.log.stream import message_of, new_stream, record_of
+from headgate.v1 import commands_pb2 as commands
+
+
+class Chronicle:
+    def __init__(self, log, stream):
+        self._log = log
+        self._stream = new_stream(stream)
+
+    def write(self, *written):
+        """Returns the sequence of the last fact."""
+        for fact in written:
+            number = self._stream.sequence + 1
+            command = commands.Command(command_id=f"command-{number}", stream=self._stream.name, actor="test")
+            record = record_of(command, fact, self._stream, at_ms=number)
+            message = message_of(record)
+            position = self._log.append(message)
+            stored = Record(
+                message.topic, position.partition, position.offset, number, message.key, message.value, message.headers
+            )
+            self._stream.accept(record, stored)
+        return self._stream.sequence

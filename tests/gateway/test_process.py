@@ -1,0 +1,142 @@
+"""The program as it runs: its own process, a real log, signed artifacts, a real client, SIGTERM."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import grpc
+import pytest
+
+from headgate.artifacts.keys import create_keys
+from headgate.artifacts.manifest import seal
+from headgate.artifacts.store import open_store
+from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import telemetry_pb2 as telemetry
+from tests.gateway import networks
+from tests.gateway.chronicle import Chronicle
+from tests.gateway.stage import ask, until
+
+EXIT_SECONDS = 20
+
+
+class Running:
+    def __init__(self, directory):
+        self.directory = directory
+        self.url = f"sqlite:///{directory}/log.db"
+        self.log = open_log(self.url)
+        self.log.create_topics(topics.TOPICS)
+        self.fraud = Chronicle(self.log, "models/fraud")
+        self._store = open_store((directory / "store").as_uri())
+
+    def start(self):
+        environ = os.environ | {
+            "HEADGATE_LOG": self.url,
+            "HEADGATE_ARTIFACTS": (self.directory / "store").as_uri(),
+            "HEADGATE_KEYS": str(self.directory / "keys"),
+            "HEADGATE_PORT": "0",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "services.gateway"], env=environ, stderr=subprocess.PIPE, text=True
+        )
+        for line in self.process.stderr:
+            if found := re.search(r"port=(\d+)", line):
+                break
+        else:
+            raise AssertionError("it ended before it was ready")
+        self._drain = threading.Thread(target=self.process.stderr.read)
+        self._drain.start()
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{found[1]}")
+        self.stub = oip_grpc.GRPCInferenceServiceStub(self.channel)
+        return self
+
+    def build(self, version, network):
+        key = create_keys(self.directory / "keys")
+        artifact = seal(self._store, {"model.onnx": network}, f"models/fraud/versions/{version}", key)
+        self.fraud.write(
+            facts.VersionCreated(version=version, commit="c" * 40),
+            facts.TestingStarted(version=version, attempt=1, worker="trainer-0"),
+            facts.CodeTested(version=version, attempt=1, passed=True),
+            facts.TrainingStarted(version=version, attempt=1),
+            facts.TrainingFinished(version=version, attempt=1, artifact=artifact),
+        )
+
+    def promote(self, release, candidate, stable=0):
+        """Up to full weight; returns the epoch."""
+        self.fraud.write(
+            facts.ReleaseRequested(release=release, environment="production", candidate=candidate, salt="s"),
+            facts.ReleaseStarted(release=release, stable=stable),
+        )
+        self.until_told(lambda status: candidate in status.ready_versions)
+        weights = [facts.Weight(version=candidate, weight_bps=10_000)]
+        return self.fraud.write(facts.PromotionStarted(release=release, weights=weights))
+
+    def complete(self, release, epoch):
+        self.fraud.write(facts.WeightsApplied(release=release, epoch=epoch), facts.ReleaseCompleted(release=release))
+
+    def told(self):
+        """Everything on telemetry."""
+        return [
+            telemetry.TelemetryRecord.FromString(record.value)
+            for partition in self.log.end(topics.TELEMETRY)
+            for record in self.log.read(topics.TELEMETRY, partition, 0)
+        ]
+
+    def until_told(self, condition):
+        def latest():
+            statuses = [record.gateway_status for record in self.told() if record.HasField("gateway_status")]
+            routes = statuses[-1].routes if statuses else ()
+            return any(condition(route) for route in routes)
+
+        until(latest, "the status")
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(EXIT_SECONDS)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self._drain.join()
+        self.process.stderr.close()
+        self.channel.close()
+        self.log.close()
+
+
+@pytest.fixture
+def running(tmp_path):
+    process = Running(tmp_path)
+    process.build(1, networks.affine(2.0))
+    process.start()
+    yield process
+    process.close()
+
+
+def test_it_serves_what_the_log_says_reports_it_and_leaves_without_losing_a_request(running):
+    running.build(2, networks.affine(3.0))
+    epoch = running.promote(release=1, candidate=1)
+    running.until_told(lambda status: status.epoch == epoch)
+    assert running.stub.ModelInfer(ask([[1, 1, 1]], key="a")).model_version == "1"
+    running.complete(1, epoch)
+
+    second = running.promote(release=2, candidate=2, stable=1)
+    running.until_told(lambda status: status.epoch == second)
+    assert running.stub.ModelInfer(ask([[1, 1, 1]], key="b")).model_version == "2"
+
+    # They go out together; once one is answered the others are under way.
+    accepted = [running.stub.ModelInfer.future(ask([[1, 1, 1]], key=f"k{n}")) for n in range(50)]
+    accepted[0].result()
+    assert running.terminate() == 0
+    assert [call.exception() for call in accepted] == [None] * len(accepted)
+
+    told = running.told()
+    assert told[-1].boot_id == told[0].boot_id
+    assert any(record.gateway_status.leaving for record in told)
+    last = [record.evidence for record in told if record.HasField("evidence") and record.evidence.epoch == second][-1]
+    candidate = next(arm for arm in last.arms if arm.arm == telemetry.ARM_CANDIDATE)
+    assert (candidate.version, candidate.requests, candidate.keys) == (2, 51, 51)

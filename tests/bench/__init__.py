@@ -1,0 +1,1 @@
+"""Measurements of Headgate beside its peers: `make bench`. Never collected by pytest."""

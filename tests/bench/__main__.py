@@ -1,0 +1,37 @@
+"""`make bench`: each measurement in turn, a table on standard output, JSON in .cache/bench/results.json."""
+
+import argparse
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.bench import replay
+from tests.bench.figures import Results
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CACHE = ROOT / ".cache" / "bench"
+PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+MEASUREMENTS = {"replay": replay.measure}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer facts and shorter slices: under 90 seconds")
+    parser.add_argument("--only", choices=MEASUREMENTS, help="one measurement of them")
+    asked = parser.parse_args()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    results = Results()
+    results.versions.update({name: version(name) for name in ("grpcio", "protobuf")})
+    results.versions["python"] = platform.python_version()
+    for name, measure in MEASUREMENTS.items():
+        if asked.only in (None, name):
+            measure(results, CACHE, PEER_PYTHON, asked.quick)
+    (CACHE / "results.json").write_text(json.dumps(results.as_json(), indent=2) + "\n")
+    print(results.as_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

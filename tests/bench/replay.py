@@ -1,0 +1,64 @@
+"""Replay of a whole log, chain check and legal transitions included, beside eventsourcing's SQLite repository."""
+
+import gc
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from headgate.log.fold import fold_all
+from headgate.log.sqlite import SqliteLog
+from tests.bench.figures import Results, Slice
+from tests.bench.history import history
+
+FACTS, QUICK_FACTS = 1_000_000, 50_000
+SLICES, QUICK_SLICES = 3, 5
+PEER_SECONDS, QUICK_PEER_SECONDS = 2.0, 0.8
+WHAT = "replay"
+
+
+def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
+    """Alternates whole replays with slices of the peer."""
+    log = SqliteLog(history(cache, QUICK_FACTS if quick else FACTS))
+    peer = subprocess.Popen(
+        [peer_python, Path(__file__).with_name("replay_peer.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        seconds = QUICK_PEER_SECONDS if quick else PEER_SECONDS
+        results.versions["eventsourcing"] = _ask(peer)["version"]
+        _ask(peer, seconds / 4), _own(log)
+        slices = [(_own(log), _ask(peer, seconds)) for _ in range(QUICK_SLICES if quick else SLICES)]
+    finally:
+        peer.kill()
+        peer.wait()
+        log.close()
+    own = results.add(WHAT, "headgate", [_figures(ours) for ours, _ in slices])
+    other = results.add(WHAT, "eventsourcing sqlite", [_figures(theirs) for _, theirs in slices])
+    # By CPU time: both sides use one core and wait for nothing but each other's neighbours.
+    ratio = other["us CPU/event"] / own["us CPU/event"]
+    results.compare("replay, events per CPU second", ratio, 4, 6)
+
+
+def _own(log: SqliteLog) -> Slice:
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    fold = fold_all(log)
+    done = {"events": fold.revision, "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    if fold.void_records or any(stream.broken for stream in fold.streams.values()):
+        raise AssertionError("the history is not legal: the figure would mean nothing")
+    return done
+
+
+def _ask(peer: "subprocess.Popen[str]", seconds: float | None = None) -> dict:
+    assert peer.stdin is not None
+    assert peer.stdout is not None
+    if seconds is not None:
+        print(seconds, file=peer.stdin, flush=True)
+    return json.loads(peer.stdout.readline())
+
+
+def _figures(done: Slice) -> Slice:
+    return {"events/s": done["events"] / done["wall_s"], "us CPU/event": done["cpu_s"] / done["events"] * 1e6}

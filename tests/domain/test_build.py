@@ -1,0 +1,202 @@
+"""The build axis: claims, leases, takeovers and reports."""
+
+import pytest
+
+from headgate.domain.state import IllegalFact
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import configuration_pb2 as c
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+from tests.domain.scenario import (
+    LEASE_MS,
+    REPOSITORY,
+    claimed,
+    code_tested,
+    commit,
+    configuration,
+    created,
+    evaluated,
+    evaluating,
+    given,
+    trained,
+    training,
+)
+
+
+def claim(attempt: int = 1, worker: str = "trainer-0", seen: int = 0, lease_ms: int = LEASE_MS) -> k.StartTesting:
+    return k.StartTesting(version=1, attempt=attempt, worker=worker, lease_ms=lease_ms, predecessor_seen_at_ms=seen)
+
+
+def evaluate(attempt: int = 1, worker: str = "evaluator-0") -> k.StartEvaluation:
+    return k.StartEvaluation(version=1, attempt=attempt, worker=worker, lease_ms=LEASE_MS)
+
+
+def create(hash_: str, repository: str = REPOSITORY) -> k.CreateVersion:
+    return k.CreateVersion(repository=repository, commit=hash_)
+
+
+def test_the_first_version_creates_its_model() -> None:
+    past = given()
+    past.when(create(commit(1))).then(created(1))
+    past.and_given(created(1))
+    assert past.state.model.name == "models/fraud"
+    assert past.state.model.repository == REPOSITORY
+    assert past.version().label == "created"
+
+
+def test_versions_count_from_one_without_gaps() -> None:
+    given(created(1), created(2)).when(create(commit(3))).then(created(3))
+
+
+def test_a_commit_is_written_in_lower_case() -> None:
+    given().when(create("A" * 40)).then(
+        f.VersionCreated(version=1, origin=f.ORIGIN_COMMIT, repository=REPOSITORY, commit="a" * 40)
+    )
+
+
+@pytest.mark.parametrize("bad", ["", "main", "abc", "g" * 40, "a" * 41, "a" * 39 + "\n"])
+def test_a_version_needs_a_full_commit_hash(bad: str) -> None:
+    given().when(create(bad)).then_refused("invalid-argument", "commit")
+
+
+def test_a_version_needs_a_repository() -> None:
+    given().when(create(commit(1), "")).then_refused("invalid-argument", "repository")
+
+
+def test_a_commit_becomes_one_version_per_repository() -> None:
+    past = given(created(1))
+    past.when(create(commit(1))).then_refused("already-exists", "version 1")
+    past.when(create(commit(1), "elsewhere")).then(
+        f.VersionCreated(version=2, origin=f.ORIGIN_COMMIT, repository="elsewhere", commit=commit(1))
+    )
+
+
+def test_a_trainer_claims_a_created_version() -> None:
+    past = given(created())
+    past.when(claim()).then(claimed())
+    past.and_given(claimed())
+    assert past.version().lease == r.Lease(worker="trainer-0", claimed_at_ms=2, lease_ms=LEASE_MS)
+
+
+def test_the_first_claim_is_attempt_one() -> None:
+    given(created()).when(claim(attempt=2)).then_refused("invalid-argument", "next attempt is 1")
+
+
+@pytest.mark.parametrize("lease_ms", [0, -1, 10 * 60_000 + 1])
+def test_a_lease_has_a_sane_length(lease_ms: int) -> None:
+    given(created()).when(claim(lease_ms=lease_ms)).then_refused("invalid-argument", "lease_ms")
+
+
+def test_a_claim_names_its_worker() -> None:
+    given(created()).when(claim(worker="")).then_refused("invalid-argument", "worker")
+
+
+def test_a_claim_that_is_held_already_is_answered_with_nothing() -> None:
+    given(created(), claimed()).when(claim()).then_nothing()
+
+
+def test_a_version_in_hand_is_not_claimed_by_another() -> None:
+    given(created(), claimed()).when(claim(2, "trainer-1"), at_ms=LEASE_MS).then_refused("illegal-transition", "holds")
+
+
+def test_a_lease_that_has_run_out_is_taken_over_as_the_next_attempt() -> None:
+    past = given(created(), claimed())
+    past.when(claim(2, "trainer-1"), at_ms=2 + LEASE_MS).then(claimed(attempt=2, worker="trainer-1"))
+    past.when(claim(1, "trainer-1"), at_ms=2 + LEASE_MS).then_refused("invalid-argument", "next attempt is 2")
+
+
+def test_a_sign_of_life_prolongs_the_lease() -> None:
+    given(created(), claimed()).when(claim(2, "trainer-1", seen=500), at_ms=2 + LEASE_MS).then_refused(
+        "illegal-transition", "holds"
+    )
+
+
+def test_a_restarted_worker_takes_its_own_version_up_again_at_once() -> None:
+    given(created(), claimed()).when(claim(2), at_ms=3).then(claimed(attempt=2))
+
+
+def test_a_takeover_during_training_starts_with_the_tests_again() -> None:
+    past = given(created(), claimed(), code_tested(), training(), claimed(attempt=2))
+    assert past.version().build == r.BUILD_STATE_TESTING
+    past.when(k.ReportTrainingStarted(fact=training(attempt=2))).then_refused("illegal-transition", "tests")
+
+
+def test_a_report_is_taken_from_the_attempt_in_hand() -> None:
+    given(created(), claimed()).when(k.ReportCodeTested(fact=code_tested())).then(code_tested())
+
+
+def test_a_report_of_a_lost_attempt_is_refused() -> None:
+    past = given(created(), claimed(), claimed(attempt=2))
+    past.when(k.ReportCodeTested(fact=code_tested())).then_refused("illegal-transition", "attempt 1")
+
+
+def test_the_same_report_twice_is_refused_the_second_time() -> None:
+    past = given(created(), claimed(), code_tested(), training(), trained())
+    past.when(k.ReportTrainingFinished(fact=trained())).then_refused("illegal-transition")
+
+
+def test_tests_name_the_model_they_were_sent_to() -> None:
+    fact = f.CodeTested(version=1, attempt=1, passed=True, configuration=c.ModelConfiguration(model="other"))
+    given(created(), claimed()).when(k.ReportCodeTested(fact=fact)).then_refused("invalid-argument", "fraud")
+
+
+def test_failed_tests_end_the_version() -> None:
+    past = given(created(), claimed(), f.CodeTested(version=1, attempt=1, exit_code=3, log_tail="x" * 20_000))
+    assert past.version().label == "tests failed"
+    assert past.version().failure == "tests ended with 3"
+    assert len(past.version().failure_log_tail) == 16_384
+    past.when(claim(2)).then_refused("illegal-transition", "due")
+
+
+def test_training_starts_only_after_the_tests() -> None:
+    given(created(), claimed()).when(k.ReportTrainingStarted(fact=training())).then_refused("illegal-transition")
+
+
+def test_a_trained_version_names_its_artifact() -> None:
+    fact = f.TrainingFinished(version=1, attempt=1)
+    past = given(created(), claimed(), code_tested(), training())
+    past.when(k.ReportTrainingFinished(fact=fact)).then_refused("invalid-argument", "manifest")
+
+
+def test_a_trained_version_is_free_for_the_evaluator() -> None:
+    past = given(created(), claimed(), code_tested(), training(), trained())
+    assert not past.version().HasField("lease")
+    past.when(evaluate()).then(evaluating())
+
+
+def test_an_evaluation_is_claimed_and_taken_over_like_training() -> None:
+    past = given(created(), claimed(), code_tested(), training(), trained(), evaluating())
+    past.when(evaluate()).then_nothing()
+    past.when(evaluate(2, "evaluator-1"), at_ms=7).then_refused("illegal-transition", "holds")
+    past.when(evaluate(2, "evaluator-1"), at_ms=6 + LEASE_MS).then(evaluating(attempt=2, worker="evaluator-1"))
+
+
+def test_an_evaluation_before_training_is_refused() -> None:
+    given(created(), claimed()).when(evaluate()).then_refused("illegal-transition", "due")
+
+
+def test_an_evaluation_is_recorded_with_the_live_versions_report() -> None:
+    fact = evaluated()
+    fact.baseline_version = 7
+    past = given(created(), claimed(), code_tested(), training(), trained(), evaluating(), fact)
+    assert past.version().label == "evaluated"
+    assert past.version().baseline_version == 7
+
+
+def test_a_version_that_does_not_exist_is_not_found() -> None:
+    given(created()).when(k.StartTesting(version=9, attempt=1, worker="w", lease_ms=1)).then_refused("not-found")
+
+
+def test_a_model_that_does_not_exist_is_not_found() -> None:
+    given().when(claim()).then_refused("not-found", "models/fraud")
+
+
+def test_an_illegal_fact_is_never_folded() -> None:
+    for facts in ([created(2)], [created(), trained()], [created(), training()], [claimed()]):
+        with pytest.raises(IllegalFact):
+            given(*facts)
+
+
+def test_the_configuration_of_the_commit_is_kept() -> None:
+    rule = c.GateRule(metric="auc", min=0.9)
+    assert given(created(), claimed(), code_tested()).version().configuration == configuration(rule)

@@ -1,0 +1,83 @@
+"""The verdict axis: gate, approvals, waiver."""
+
+import pytest
+
+from headgate.domain.refusal import Refused
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from tests.domain.scenario import built, created, gate, given
+
+
+def decided(auc: float) -> f.GateDecided:
+    outcome = given(*built(auc=auc)).when(k.DecideGate(version=1)).decision
+    assert isinstance(outcome, f.GateDecided)
+    return outcome
+
+
+def test_the_gate_is_computed_from_the_recorded_report() -> None:
+    assert decided(0.95).passed
+    failed = decided(0.85)
+    assert not failed.passed
+    assert failed.results[0].missed_by == pytest.approx(0.05)
+
+
+def test_the_gate_judges_only_evaluated_versions() -> None:
+    given(created()).when(k.DecideGate(version=1)).then_refused("illegal-transition", "evaluated")
+
+
+def test_the_gate_is_decided_once() -> None:
+    given(*built(), gate()).when(k.DecideGate(version=1)).then_nothing()
+
+
+def test_a_version_that_needs_no_approval_has_passed() -> None:
+    assert given(*built(), gate()).version().label == "passed"
+
+
+def test_the_gate_of_the_commit_says_how_many_approve() -> None:
+    outcome = given(*built(approvals=2)).when(k.DecideGate(version=1)).decision
+    assert isinstance(outcome, f.GateDecided)
+    assert outcome.policy.approvals == 2
+
+
+def test_a_version_is_approved_by_as_many_as_the_policy_asks() -> None:
+    past = given(*built(), gate(approvals=2))
+    assert past.version().label == "awaiting approval"
+    past.when(k.GrantApproval(version=1, reason="ok")).then(f.ApprovalGranted(version=1, reason="ok"))
+    past.and_given(f.ApprovalGranted(version=1))
+    assert past.version().label == "awaiting approval"
+    past.and_given(f.ApprovalGranted(version=1))
+    assert past.version().label == "approved"
+    past.when(k.GrantApproval(version=1)).then_nothing()
+
+
+def test_one_denial_ends_the_waiting() -> None:
+    past = given(*built(), gate(approvals=2), f.ApprovalGranted(version=1))
+    past.when(k.DenyApproval(version=1, reason="biased")).then(f.ApprovalDenied(version=1, reason="biased"))
+    past.and_given(f.ApprovalDenied(version=1))
+    past.when(k.DenyApproval(version=1)).then_nothing()
+    past.when(k.GrantApproval(version=1)).then_refused("illegal-transition", "awaits")
+    past.when(k.WaiveGate(version=1, reason="r")).then_refused("illegal-transition", "failed gate")
+
+
+def test_nobody_approves_what_does_not_wait_for_it() -> None:
+    for facts in ([created()], [*built(), gate()], [*built(), gate(passed=False)]):
+        past = given(*facts)
+        for command in (k.GrantApproval(version=1), k.DenyApproval(version=1)):
+            past.when(command).then_refused("illegal-transition", "awaits")
+
+
+def test_a_failed_gate_is_waived_with_a_reason() -> None:
+    past = given(*built(), gate(passed=False))
+    past.when(k.WaiveGate(version=1)).then_refused("invalid-argument", "reason")
+    past.when(k.WaiveGate(version=1, reason="known label noise")).then(
+        f.GateWaived(version=1, reason="known label noise")
+    )
+    past.and_given(f.GateWaived(version=1))
+    past.when(k.WaiveGate(version=1, reason="again")).then_nothing()
+
+
+def test_only_a_failed_gate_is_waived() -> None:
+    for facts in ([created()], [*built()], [*built(), gate()], [*built(), gate(approvals=1)]):
+        outcome = given(*facts).when(k.WaiveGate(version=1, reason="r")).decision
+        assert isinstance(outcome, Refused)
+        assert outcome.code == "illegal-transition"

@@ -8,11 +8,13 @@ import uuid
 from array import array
 from dataclasses import dataclass, field
 
+from google.protobuf.message import DecodeError
+
 from headgate.domain import environment as environments
 from headgate.domain import model as models
-from headgate.domain.fact import EnvironmentFact, Fact, put_fact
+from headgate.domain.fact import EnvironmentFact, Fact, ModelFact, put_fact
 from headgate.domain.names import split_stream
-from headgate.domain.state import EnvironmentState, ModelState, Stamp
+from headgate.domain.state import EnvironmentState, IllegalFact, ModelState, Stamp
 from headgate.log import topics
 from headgate.log.envelope import PROTOBUF, CloudEvent, digest, encode
 from headgate.log.port import Message, Record
@@ -58,10 +60,12 @@ class Stream:
     def evolve(self, fact: Fact, record: f.LifecycleRecord) -> None:
         """Folds an accepted fact into the state. Raises IllegalFact."""
         stamp = Stamp(record.sequence, record.occurred_at_ms)
-        if isinstance(self.state, ModelState):
-            models.evolve(self.state, fact, stamp)  # type: ignore[arg-type]  # a wrong kind raises IllegalFact below
-        elif isinstance(fact, EnvironmentFact):
+        if isinstance(self.state, ModelState) and isinstance(fact, ModelFact):
+            models.evolve(self.state, fact, stamp)
+        elif isinstance(self.state, EnvironmentState) and isinstance(fact, EnvironmentFact):
             environments.evolve(self.state, fact, stamp)
+        else:
+            raise IllegalFact(f"{type(fact).__name__} on {self.name}")
 
 
 def new_stream(name: str) -> Stream | None:
@@ -127,7 +131,7 @@ def parse(record: Record) -> f.LifecycleRecord | None:
     """The lifecycle record in a log record; None when the bytes are not one."""
     try:
         return f.LifecycleRecord.FromString(record.value or b"")
-    except ValueError:
+    except DecodeError:
         return None
 
 

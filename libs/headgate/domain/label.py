@@ -1,18 +1,28 @@
 """The one word people see for a version, derived from its axes."""
 
+from collections.abc import Mapping, Sequence
+
 from headgate.v1 import resources_pb2 as r
 
 
 def label(version: r.Version) -> str:
     """The furthest of the axes, for example "training", "passed" or "quarantined"."""
     if version.retention != r.RETENTION_STATE_KEPT:
-        return _word(r.RetentionState.Name(version.retention), "RETENTION_STATE_")
+        return _RETENTION[version.retention]
     if version.quarantined:
         return "quarantined"
     if version.verdict != r.VERDICT_STATE_UNDECIDED:
-        return _word(r.VerdictState.Name(version.verdict), "VERDICT_STATE_")
-    return _word(r.BuildState.Name(version.build), "BUILD_STATE_")
+        return _VERDICT[version.verdict]
+    return _BUILD[version.build]
 
 
-def _word(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).replace("_", " ").lower()
+def _words(names: Sequence[str], numbers: Sequence[int], prefix: str) -> Mapping[int, str]:
+    return {
+        number: name.removeprefix(prefix).replace("_", " ").lower()
+        for number, name in zip(numbers, names, strict=True)
+    }
+
+
+_RETENTION = _words(r.RetentionState.keys(), r.RetentionState.values(), "RETENTION_STATE_")
+_VERDICT = _words(r.VerdictState.keys(), r.VerdictState.values(), "VERDICT_STATE_")
+_BUILD = _words(r.BuildState.keys(), r.BuildState.values(), "BUILD_STATE_")

@@ -62,6 +62,9 @@ def evolve(state: ModelState, fact: ModelFact, stamp: Stamp) -> None:
     if isinstance(fact, VersionFact):
         version = state.versions[fact.version]
         version.label = label(version)
+    elif isinstance(fact, f.RollbackStarted):
+        version = state.versions[state.releases[fact.release].candidate]
+        version.label = label(version)
     state.model.etag = str(stamp.sequence)
 
 

@@ -12,6 +12,9 @@ FROZEN = "frozen"
 STALE = "stale-etag"
 REUSED = "request-id-reused"
 
+MAX_SHOWN = 200
+"""Characters of a refused value that the refusal repeats."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -25,7 +28,12 @@ class Refused:
 
 def invalid(field: str, value: object, rule: str) -> Refused:
     """The field's value breaks a rule that holds in every state."""
-    return Refused(INVALID, rule, f"{field} is {value!r}: {rule}", field)
+    return Refused(INVALID, rule, f"{field} is {_shown(value)}: {rule}", field)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def not_found(what: str, field: str) -> Refused:

@@ -47,6 +47,7 @@ _RunningCommand = (
 )
 Decision = ReleaseFact | Refused | None
 
+_PAUSE_RULE = "a paused release does not move forward"
 _MOVING_UP = (r.PHASE_PREPARING, r.PHASE_STEPPING)
 
 
@@ -145,12 +146,14 @@ def _request(
     refused = policies.check(policy)
     if refused is not None:
         return refused
+    # A release that waits behind the first one will have a stable version to be compared with.
+    queued = any(is_active(z) and z.environment == command.environment for z in state.releases.values())
     number = len(state.releases) + 1
     return f.ReleaseRequested(
         release=number,
         environment=command.environment,
         candidate=command.candidate,
-        strategy=strategy if live else c.STRATEGY_DIRECT,
+        strategy=strategy if live or queued else c.STRATEGY_DIRECT,
         policy=policy,
         policy_sha256=policies.digest(policy),
         salt=f"{state.name}/{number}",
@@ -174,6 +177,8 @@ def _begin(state: ModelState, release: r.Release) -> Decision:
         return None
     if release.phase != r.PHASE_REQUESTED:
         return illegal(f"{release.name} is {phase_name(release)}", "only a requested release begins")
+    if release.paused:
+        return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     for other in state.releases.values():
         if other.environment == release.environment and other.phase in RUNNING:
             return illegal(f"{other.name} is running", "one release at a time in an environment")
@@ -220,7 +225,7 @@ def _forward_refused(release: r.Release) -> Refused | None:
     if release.phase not in _MOVING_UP:
         return illegal(f"{release.name} is {phase_name(release)}", "weights rise while preparing or stepping")
     if release.paused:
-        return illegal(f"{release.name} is paused: {release.paused_reason}", "a paused release does not move forward")
+        return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     if not release.candidate_ready:
         return illegal(f"{release.name} is not ready", "traffic goes to loaded candidates only")
     return None
@@ -229,7 +234,7 @@ def _forward_refused(release: r.Release) -> Refused | None:
 def _weights_applied(release: r.Release, command: k.ReportWeightsApplied) -> Decision:
     if release.epoch == command.epoch and release.applied_at_ms:
         return None
-    if not is_active(release) or command.epoch != release.epoch:
+    if release.phase not in RUNNING or not release.epoch or command.epoch != release.epoch:
         return illegal(f"epoch {command.epoch} is not in force", "only the weights in force are applied")
     return f.WeightsApplied(release=release.release, epoch=command.epoch, gateways=command.gateways)
 
@@ -255,6 +260,8 @@ def _complete(release: r.Release, command: k.CompleteRelease) -> Decision:
         return None
     if release.phase != r.PHASE_BAKING:
         return illegal(f"{release.name} is {phase_name(release)}", "a release completes after its bake")
+    if release.paused:
+        return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     return f.ReleaseCompleted(release=release.release, judgement=command.judgement)
 
 

@@ -13,6 +13,8 @@ from headgate.v1 import resources_pb2 as r
 MAX_TAG_VALUE = 1_024
 MAX_TAGS = 64
 
+_USE_RULE = "what serves or may serve again is kept"
+
 RetentionCommand = k.TagVersion | k.ArchiveVersion | k.PurgeVersion | k.QuarantineCandidate | k.LiftQuarantine
 RetentionFact = f.VersionTagged | f.VersionArchived | f.VersionPurged | f.CandidateQuarantined | f.QuarantineLifted
 
@@ -28,7 +30,7 @@ def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refu
         case k.ArchiveVersion():
             return _archive(state, version, command)
         case k.PurgeVersion():
-            return _purge(version, command)
+            return _purge(state, version, command)
         case k.QuarantineCandidate():
             return (
                 None if version.quarantined else f.CandidateQuarantined(version=version.version, reason=command.reason)
@@ -82,15 +84,18 @@ def _archive(state: ModelState, version: r.Version, command: k.ArchiveVersion) -
         return None
     used = use_of(state, version.version)
     if used:
-        return Refused(IN_USE, "what serves or may serve again is kept", f"{version.name} is {used}")
+        return Refused(IN_USE, _USE_RULE, f"{version.name} is {used}")
     return f.VersionArchived(version=version.version, reason=command.reason)
 
 
-def _purge(version: r.Version, command: k.PurgeVersion) -> f.VersionPurged | Refused | None:
+def _purge(state: ModelState, version: r.Version, command: k.PurgeVersion) -> f.VersionPurged | Refused | None:
     if version.retention == r.RETENTION_STATE_PURGED:
         return None
     if version.retention != r.RETENTION_STATE_ARCHIVED:
         return illegal(f"{version.name} is {version.label}", "a version is archived before it is purged")
+    used = use_of(state, version.version)
+    if used:
+        return Refused(IN_USE, _USE_RULE, f"{version.name} is {used}")
     return f.VersionPurged(version=version.version, reason=command.reason)
 
 

@@ -4,6 +4,7 @@ A fold changes them in place, since a replay of a million facts would otherwise 
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from headgate.v1 import resources_pb2 as r
 
@@ -38,9 +39,8 @@ class EnvironmentState:
         return bool(self.environment.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What the record adds to its fact: where it stands and when it happened."""
+class Stamp(NamedTuple):
+    """What the record adds to its fact: where it stands and when it happened. A tuple: one is made for every fact."""
 
     sequence: int
     at_ms: int

@@ -21,6 +21,12 @@ from headgate.v1 import facts_pb2 as f
 MAX_DECISIONS = 8
 """How often a command is decided again when another writer's record won."""
 READ_BACK_SECONDS = 10.0
+MAX_COMMAND_BYTES = 400_000
+"""A fact repeats its command and a refusal repeats it whole: both must fit into one record with room to spare."""
+MAX_ID = 256
+MAX_SHOWN = 2_000
+SIZE_RULE = f"a command has at most {MAX_COMMAND_BYTES} bytes"
+ID_RULE = f"a command id has at most {MAX_ID} characters"
 STREAM_RULE = "a stream is models/{name} or environments/{name}"
 
 
@@ -46,36 +52,41 @@ class Decider:
 
     def execute(self, command: k.Command) -> Decided | Refused:
         """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable."""
+        if command.ByteSize() > MAX_COMMAND_BYTES:
+            return Refused(INVALID, SIZE_RULE, f"the command has {command.ByteSize()} bytes: {SIZE_RULE}", "command")
+        if len(command.command_id) > MAX_ID:
+            return Refused(INVALID, ID_RULE, f"command_id is too long: {ID_RULE}", "command_id")
         if split_stream(command.stream) == ("", ""):
-            return Refused(INVALID, STREAM_RULE, f"stream is {command.stream!r}: {STREAM_RULE}; {NAME_RULE}", "stream")
+            return Refused(
+                INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
+            )
         # One decision at a time per stream: two of ours would only race each other for the same head.
         with self._turns[command.stream]:
             for _ in range(MAX_DECISIONS):
                 outcome = self._decide(command)
                 if not isinstance(outcome, f.LifecycleRecord):
                     return outcome if isinstance(outcome, Refused) else Decided(None)
-                if (won := self._append(outcome)) is not None:
-                    return Decided(won)
+                try:
+                    if self._append(outcome):
+                        return Decided(outcome)
+                except RecordTooLarge as error:
+                    return Refused(INVALID, "a fact fits into one record", str(error), "command")
         raise Contended(f"{command.stream} is written by others; try again")
 
     def refuse(self, command: k.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
         record = k.Refusal(
-            command_id=command.command_id,
-            stream=command.stream,
-            actor=command.actor,
+            command_id=command.command_id[:MAX_ID],
+            stream=command.stream[:MAX_ID],
+            actor=command.actor[:MAX_ID],
             code=refused.code,
             rule=refused.rule,
-            message=refused.message,
+            message=refused.message[:MAX_SHOWN],
             field=refused.field,
             refused_at_ms=self._now_ms(),
-            command=command,
+            command=command if command.ByteSize() <= MAX_COMMAND_BYTES else None,
         )
-        try:
-            self._log.append(Message(topics.REFUSALS, command.stream.encode(), record.SerializeToString()))
-        except RecordTooLarge:
-            record.ClearField("command")
-            self._log.append(Message(topics.REFUSALS, command.stream.encode(), record.SerializeToString()))
+        self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
     def _decide(self, command: k.Command) -> f.LifecycleRecord | Refused | None:
         at_ms = self._now_ms()
@@ -127,24 +138,21 @@ class Decider:
             return environments.decide(state, wish)
         return Refused(INVALID, "a command goes to its own kind of stream", f"{name} on {stream.name}", "stream")
 
-    def _append(self, record: f.LifecycleRecord) -> f.LifecycleRecord | None:
-        """Appends unless it is there already; None when another writer's record won."""
-        with self._fold.lock:
-            if self._accepted(record):
-                return record
+    def _append(self, record: f.LifecycleRecord) -> bool:
+        """Whether this very record was accepted. If not, another writer's won, which may carry the same command."""
         try:
             position = self._log.append(message_of(record))
         except OutcomeUnknown:
+            # Deciding again finds the record by its event id if it was written after all.
             self._catch_up()
-        else:
-            if not self._fold.wait_position(position.partition, position.offset, READ_BACK_SECONDS):
-                raise LogUnavailable("the record was appended but not read back in time; the same request is safe")
+            return False
+        if not self._fold.wait_position(position.partition, position.offset, READ_BACK_SECONDS):
+            raise LogUnavailable("the record was appended but not read back in time; the same request is safe")
         with self._fold.lock:
-            return record if self._accepted(record) else None
-
-    def _accepted(self, record: f.LifecycleRecord) -> bool:
-        stream = self._fold.streams.get(record.stream)
-        return stream is not None and record.event_id in stream.accepted
+            stream = self._fold.streams.get(record.stream)
+            if stream is None or stream.sequence < record.sequence:
+                return False
+            return (stream.partition, stream.offsets[record.sequence - 1]) == (position.partition, position.offset)
 
     def _catch_up(self) -> None:
         for partition, end in self._log.end(topics.LIFECYCLE).items():

@@ -17,7 +17,7 @@ from headgate.log.stream import Stream
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
-from services.registry.decider import Contended, Decider
+from services.registry.decider import MAX_SHOWN, Contended, Decider
 
 MAX_REQUEST_ID = 256
 MAX_PAGE = 1000
@@ -44,7 +44,7 @@ Resource = TypeVar("Resource", bound=Message)
 
 def rpc_refused(refused: Refused) -> RpcRefused:
     """The refusal as a caller of the door sees it."""
-    return RpcRefused(STATUS_OF[refused.code], refused.code, refused.message, refused.field)
+    return RpcRefused(STATUS_OF[refused.code], refused.code, refused.message[:MAX_SHOWN], refused.field)
 
 
 def bad_name(field: str, value: str, form: str) -> RpcRefused:

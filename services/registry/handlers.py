@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from google.protobuf.message import DecodeError
+
 from headgate.domain.refusal import Refused
 from headgate.log import topics
 from headgate.log.envelope import MalformedEvent, decode
@@ -74,7 +76,7 @@ class CommandHandler:
     def __call__(self, record: Record) -> None:
         try:
             command = k.Command.FromString(record.value or b"")
-        except ValueError:
+        except DecodeError:
             bury(self._log, record, "malformed-command", "the value is not a headgate.v1.Command", self._name)
             return
         if not command.command_id or not command.stream:

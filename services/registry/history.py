@@ -36,7 +36,7 @@ class History:
             if stream is None:
                 raise missing(request.stream, "stream")
             start = max(request.after_sequence, 0)
-            size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+            size = min(request.page_size if request.page_size > 0 else DEFAULT_PAGE, MAX_PAGE)
             places = [(stream.partition, offset) for offset in stream.offsets[start : start + size]]
             more = start + size < stream.sequence
         records = [self._record(*place) for place in places]

@@ -75,6 +75,8 @@ def _text(table: dict[str, Any], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
         raise UnusableEvent("bad-data", f"{key}: expected text, got {type(value).__name__}")
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise UnusableEvent("bad-data", f"{key}: half a surrogate pair is no text")
     return value
 
 

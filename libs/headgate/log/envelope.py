@@ -101,7 +101,12 @@ def _scalar(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int):
-        return str(value)
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise MalformedEvent(f"{name}: an attribute is UTF-8") from None
+        return text
     raise MalformedEvent(f"{name}: an attribute is text, a whole number or a boolean")
 
 

@@ -3,11 +3,12 @@
 import logging
 
 from headgate.log import topics
-from headgate.log.port import EventLog, LogError, Message, Record
+from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarge
 from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as k
 
 MAX_REASON = 4_096
+MAX_KEPT = 200_000
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,14 @@ def bury(log: EventLog, record: Record, code: str, reason: str, service: str) ->
         buried_at_ms=now_ms(),
     )
     logger.error("record buried", extra={"topic": record.topic, "offset": record.offset, "code": code, "why": reason})
-    log.append(Message(topics.DEAD_LETTERS, record.key or b"", letter.SerializeToString()))
+    try:
+        log.append(Message(topics.DEAD_LETTERS, record.key or b"", letter.SerializeToString()))
+    except RecordTooLarge:
+        # A record of the largest size has no room for its letter: the position says where the rest stands.
+        letter.reason = f"{letter.reason} (only the first {MAX_KEPT} bytes of each part are kept here)"
+        letter.key, letter.value = letter.key[:MAX_KEPT], letter.value[:MAX_KEPT]
+        del letter.headers[:]
+        log.append(Message(topics.DEAD_LETTERS, letter.key, letter.SerializeToString()))
 
 
 def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:

@@ -37,8 +37,9 @@ class Trainer:
         self._log = log
         self._fold = LifecycleFold(log)
         self._attempts = Attempts()
+        self._listening_since_ms = now_ms()
         self._worker = Worker(log, self._fold, self._due, settings.name)
-        self._reader = TelemetryReader(log, self._heard, now_ms() - 2 * LEASE_MS)
+        self._reader = TelemetryReader(log, self._heard, self._listening_since_ms - LEASE_MS)
         self._bench = work.Bench(
             worker=settings.name,
             store=open_store(settings.artifacts),
@@ -73,7 +74,12 @@ class Trainer:
 
     def _due(self, at_ms: int) -> Iterable[Issue | Undertake]:
         """Runs under the fold's lock."""
-        hands = Hands(self.name, self._attempts.claimed(), self._attempts.running())
+        hands = Hands(
+            self.name,
+            self._attempts.claimed(),
+            self._attempts.running(),
+            listening_since_ms=self._listening_since_ms,
+        )
         self._attempts.cancel_except(frozenset(claim for claim, _ in due.held(self._fold.models, hands)))
         for piece in due.due(self._fold.models, hands, at_ms, self._attempts.seen(), self._run):
             if isinstance(piece, Issue) and piece.command.HasField("start_testing"):

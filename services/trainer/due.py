@@ -32,12 +32,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What this process has claimed since it started, what it is doing, and how many attempts it does at once."""
+    """What this process has claimed since it started, what it is doing, and how many attempts it does at once.
+
+    It has heard every sign of life since `listening_since_ms`; of earlier ones it may have missed the last.
+    """
 
     worker: str
     claimed: Container[Claim]
     running: Container[Claim]
     capacity: int = 1
+    listening_since_ms: int = 0
 
 
 Run = Callable[[Claim, resources.Version], commands.Command | None]
@@ -49,7 +53,7 @@ def due(
     """`seen` is the last sign of life of each attempt. Claims no more than the free hands, oldest version first."""
     free = hands.capacity
     for claim, version in held(models, hands):
-        if claim in hands.running or not is_lost(claim, version, hands.worker, now_ms, seen):
+        if claim in hands.running or not is_lost(claim, version, hands, now_ms, seen):
             free -= 1
             yield undertake(claim, version, run)
     for claim, version in waiting(models, hands, now_ms, seen):
@@ -77,7 +81,7 @@ def waiting(
             found.append((Claim(claim.stream, claim.version, 1), version))
         elif claim in hands.running and version.lease.worker == hands.worker:
             continue
-        elif is_forgotten(claim, version, hands) or is_lost(claim, version, hands.worker, now_ms, seen):
+        elif is_forgotten(claim, version, hands) or is_lost(claim, version, hands, now_ms, seen):
             found.append((Claim(claim.stream, claim.version, claim.attempt + 1), version))
     return sorted(found, key=lambda pair: (pair[1].create_time_ms, pair[0].name))
 
@@ -96,8 +100,8 @@ def is_forgotten(claim: Claim, version: resources.Version, hands: Hands) -> bool
     return version.lease.worker == hands.worker and claim not in hands.claimed
 
 
-def is_lost(claim: Claim, version: resources.Version, worker: str, now_ms: int, seen: Mapping[Claim, int]) -> bool:
-    alive_at_ms = max(version.lease.claimed_at_ms, seen.get(claim, 0))
+def is_lost(claim: Claim, version: resources.Version, hands: Hands, now_ms: int, seen: Mapping[Claim, int]) -> bool:
+    alive_at_ms = max(version.lease.claimed_at_ms, seen.get(claim, 0), hands.listening_since_ms)
     return now_ms >= alive_at_ms + version.lease.lease_ms
 
 

@@ -95,6 +95,12 @@ def test_a_lost_workers_version_is_taken_over_with_the_next_attempt() -> None:
     assert piece.command.start_testing.predecessor_seen_at_ms == NOW - LEASE_MS
 
 
+def test_a_worker_that_has_just_begun_to_listen_waits_a_lease_before_it_calls_another_lost() -> None:
+    state = models(version(1, "TRAINING", "trainer-1", 1, since=0))
+    assert pieces(state, replace(IDLE, listening_since_ms=NOW - LEASE_MS + 1)) == []
+    assert starts(pieces(state, replace(IDLE, listening_since_ms=NOW - LEASE_MS))) == [(1, 2)]
+
+
 def test_a_restarted_worker_takes_its_own_version_over_at_once() -> None:
     assert starts(pieces(models(version(1, "TESTING", ME, 1)))) == [(1, 2)]
 

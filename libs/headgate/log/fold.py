@@ -1,9 +1,11 @@
 """The fold of headgate.lifecycle that every service keeps: log in, state out, the same for everyone."""
 
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from headgate.domain.fact import fact_of
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
@@ -66,16 +68,29 @@ class Fold:
 def fold_all(log: EventLog) -> Fold:
     """A fresh fold of the whole log as it stands now."""
     fold = Fold()
-    for partition, end in log.end(topics.LIFECYCLE).items():
-        offset = 0
-        while offset < end:
-            records = log.read(topics.LIFECYCLE, partition, offset)
-            if not records:
-                break
-            for record in records:
-                fold.apply(record)
-            offset = records[-1].offset + 1
+    with cycles_kept():
+        for partition, end in log.end(topics.LIFECYCLE).items():
+            offset = 0
+            while offset < end:
+                records = log.read(topics.LIFECYCLE, partition, offset, with_headers=False)
+                if not records:
+                    break
+                for record in records:
+                    fold.apply(record)
+                offset = records[-1].offset + 1
     return fold
+
+
+@contextmanager
+def cycles_kept() -> Iterator[None]:
+    """Holds the cycle collector back: a replay makes millions of objects that stay, and it would visit them all."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class LifecycleFold:
@@ -170,6 +185,9 @@ class LifecycleFold:
             self._targets = self._targets or ends
             self._changed.notify_all()
         with self._log.tail(topics.LIFECYCLE, start) as tail:
+            with cycles_kept():
+                while not self._stopping.is_set() and not self._is_caught_up():
+                    self._apply(tail.poll(POLL_SECONDS))
             while not self._stopping.is_set():
                 self._apply(tail.poll(POLL_SECONDS))
 

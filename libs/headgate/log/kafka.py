@@ -95,7 +95,9 @@ class KafkaLog:
         ]
         return [_position(topic, future, deadline) for topic, future in sent]
 
-    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
+    def read(
+        self, topic: str, partition: int, offset: int, limit: int = 1000, with_headers: bool = True
+    ) -> Sequence[Record]:
         self._check_partitions(topic, (partition,))
         return self._pages.read(topic, partition, offset, limit)
 

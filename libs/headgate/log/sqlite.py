@@ -79,10 +79,12 @@ class SqliteLog:
             for message, row, offset in zip(messages, rows, offsets, strict=True)
         ]
 
-    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
+    def read(
+        self, topic: str, partition: int, offset: int, limit: int = 1000, with_headers: bool = True
+    ) -> Sequence[Record]:
         topic_id = self._topic_with(topic, (partition,)).topic_id
         with self._readers.borrow() as db:
-            return single_page(db, topic, topic_id, partition, offset, limit)
+            return single_page(db, topic, topic_id, partition, offset, limit, with_headers)
 
     def end(self, topic: str) -> Mapping[int, int]:
         known = self._known(topic)

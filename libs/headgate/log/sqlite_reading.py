@@ -37,11 +37,11 @@ def page(db: sqlite3.Connection, topic: str, topic_id: int, start: Mapping[int, 
 
 
 def single_page(
-    db: sqlite3.Connection, topic: str, topic_id: int, partition: int, offset: int, limit: int
+    db: sqlite3.Connection, topic: str, topic_id: int, partition: int, offset: int, limit: int, with_headers: bool
 ) -> list[Record]:
     """The same for one partition."""
     cursor = db.execute(
-        "SELECT partition, offset, timestamp_ms, key, value, headers FROM log"
+        f"SELECT partition, offset, timestamp_ms, key, value, {'headers' if with_headers else 'NULL'} FROM log"
         " WHERE topic_id = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
         (topic_id, partition, offset, limit),
     )

@@ -53,7 +53,8 @@ def check(policy: c.ReleasePolicy) -> Refused | None:
     for name in ("alpha", "beta", "pass_ceiling"):
         if not 0 < getattr(judge, name) < 1:
             return invalid(f"policy.judge.{name}", getattr(judge, name), "a probability lies between 0 and 1")
-    if judge.fail_ratio < 1 or judge.pass_ratio <= judge.fail_ratio:
+    # Written so that a ratio that is no number breaks the rule.
+    if not 1 <= judge.fail_ratio < judge.pass_ratio:
         return invalid("policy.judge.pass_ratio", judge.pass_ratio, "1 <= fail_ratio < pass_ratio")
     for field in policy.DESCRIPTOR.fields:
         if field.name.endswith("_ms") and getattr(policy, field.name) < 0:

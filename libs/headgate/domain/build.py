@@ -67,16 +67,16 @@ def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | 
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: BuildFact, stamp: Stamp) -> None:
-    """Folds a build fact into its version. Raises IllegalFact when the state does not allow it."""
+def evolve(state: ModelState, fact: BuildFact, stamp: Stamp) -> r.Version:
+    """Folds a build fact into its version, which it answers. Raises IllegalFact when the state does not allow it."""
     if isinstance(fact, f.VersionCreated):
-        _created(state, fact, stamp)
-        return
+        return _created(state, fact, stamp)
     version = state.versions.get(fact.version)
     if version is None or version.build not in _ALLOWED_FROM[type(fact)]:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
     version.update_time_ms = stamp.at_ms
     _fold(version, fact, stamp)
+    return version
 
 
 def _create(state: ModelState, command: k.CreateVersion) -> f.VersionCreated | Refused:
@@ -187,7 +187,7 @@ _ALLOWED_FROM: dict[type, tuple[r.BuildState.ValueType, ...]] = {
 }
 
 
-def _created(state: ModelState, fact: f.VersionCreated, stamp: Stamp) -> None:
+def _created(state: ModelState, fact: f.VersionCreated, stamp: Stamp) -> r.Version:
     if fact.version != len(state.versions) + 1:
         raise IllegalFact(f"version {fact.version} after {len(state.versions)}")
     if not state.exists:
@@ -197,7 +197,7 @@ def _created(state: ModelState, fact: f.VersionCreated, stamp: Stamp) -> None:
         state.model.repository = fact.repository
     state.model.latest_version = fact.version
     state.built[fact.repository, fact.commit] = fact.version
-    state.versions[fact.version] = r.Version(
+    version = r.Version(
         name=version_name(state.name, fact.version),
         version=fact.version,
         build=r.BUILD_STATE_CREATED,
@@ -210,6 +210,8 @@ def _created(state: ModelState, fact: f.VersionCreated, stamp: Stamp) -> None:
         create_time_ms=stamp.at_ms,
         update_time_ms=stamp.at_ms,
     )
+    state.versions[fact.version] = version
+    return version
 
 
 def _fold(version: r.Version, fact: Report | f.TestingStarted | f.EvaluationStarted, stamp: Stamp) -> None:  # noqa: C901 - a closed match reads as a table
@@ -245,9 +247,8 @@ def _fold(version: r.Version, fact: Report | f.TestingStarted | f.EvaluationStar
 
 def _lease(version: r.Version, fact: f.TestingStarted | f.EvaluationStarted, stamp: Stamp) -> None:
     version.attempt = fact.attempt
-    version.lease.worker = fact.worker
-    version.lease.claimed_at_ms = stamp.at_ms
-    version.lease.lease_ms = fact.lease_ms
+    lease = version.lease
+    lease.worker, lease.claimed_at_ms, lease.lease_ms = fact.worker, stamp.at_ms, fact.lease_ms
 
 
 def _tested(version: r.Version, fact: f.CodeTested) -> None:

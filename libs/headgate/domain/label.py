@@ -18,8 +18,7 @@ def label(version: r.Version) -> str:
 
 def _words(names: Sequence[str], numbers: Sequence[int], prefix: str) -> Mapping[int, str]:
     return {
-        number: name.removeprefix(prefix).replace("_", " ").lower()
-        for number, name in zip(numbers, names, strict=True)
+        number: name.removeprefix(prefix).replace("_", " ").lower() for number, name in zip(numbers, names, strict=True)
     }
 
 

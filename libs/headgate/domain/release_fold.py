@@ -49,15 +49,19 @@ def is_active(release: r.Release) -> bool:
     return release.phase in ACTIVE
 
 
-def evolve(state: ModelState, fact: ReleaseFact, stamp: Stamp) -> None:
-    """Folds a release fact. Raises IllegalFact when the state does not allow it."""
+def evolve(state: ModelState, fact: ReleaseFact, stamp: Stamp) -> r.Version | None:
+    """Folds a release fact and answers the version that it may have put in quarantine.
+
+    Raises IllegalFact when the state does not allow the fact.
+    """
     if isinstance(fact, f.ReleaseRequested):
         _requested(state, fact, stamp)
-        return
+        return None
     release = state.releases.get(fact.release)
     if release is None or release.phase not in _ALLOWED_FROM[type(fact)]:
         raise IllegalFact(f"{type(fact).__name__} for release {fact.release}")
     _fold(state, release, fact, stamp)
+    return state.versions[release.candidate] if isinstance(fact, f.RollbackStarted) else None
 
 
 def _requested(state: ModelState, fact: f.ReleaseRequested, stamp: Stamp) -> None:

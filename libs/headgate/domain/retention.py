@@ -41,8 +41,8 @@ def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refu
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: RetentionFact, stamp: Stamp) -> None:  # noqa: C901 - a closed match reads as a table
-    """Folds a retention fact. Raises IllegalFact when the state does not allow it."""
+def evolve(state: ModelState, fact: RetentionFact, stamp: Stamp) -> r.Version:  # noqa: C901 - a closed match reads as a table
+    """Folds a retention fact into its version, which it answers. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
     if version is None:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
@@ -65,6 +65,7 @@ def evolve(state: ModelState, fact: RetentionFact, stamp: Stamp) -> None:  # noq
             version.quarantined = False
         case _:
             assert_never(fact)
+    return version
 
 
 def _tag(version: r.Version, command: k.TagVersion) -> f.VersionTagged | Refused | None:

@@ -37,8 +37,8 @@ def decide(state: ModelState, command: VerdictCommand) -> VerdictFact | Refused 
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: VerdictFact, stamp: Stamp) -> None:
-    """Folds a verdict fact. Raises IllegalFact when the state does not allow it."""
+def evolve(state: ModelState, fact: VerdictFact, stamp: Stamp) -> r.Version:
+    """Folds a verdict fact into its version, which it answers. Raises IllegalFact when the state does not allow it."""
     version = state.versions.get(fact.version)
     if version is None or version.verdict not in _ALLOWED_FROM[type(fact)]:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
@@ -57,6 +57,7 @@ def evolve(state: ModelState, fact: VerdictFact, stamp: Stamp) -> None:
             version.verdict = r.VERDICT_STATE_WAIVED
         case _:
             assert_never(fact)
+    return version
 
 
 _ALLOWED_FROM: dict[type, tuple[r.VerdictState.ValueType, ...]] = {

@@ -39,13 +39,14 @@ class Fold:
         if lifecycle is None:
             self.void_records += 1
             return None
-        stream = self.streams.get(lifecycle.stream) or new_stream(lifecycle.stream)
+        name = lifecycle.stream
+        stream = self.streams.get(name) or new_stream(name)
         if stream is None or stream.broken or not stream.follows(lifecycle):
             self.void_records += 1
             return None
         stream.accept(lifecycle, record)
         self._evolve(stream, lifecycle)
-        self.streams[lifecycle.stream] = stream
+        self.streams[name] = stream
         self.revision += 1
         return lifecycle
 

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from headgate.domain import environment as environments
 from headgate.domain import model as models
-from headgate.domain.fact import EnvironmentFact, Fact, ModelFact, put_fact
+from headgate.domain.fact import EnvironmentFact, Fact, put_fact
 from headgate.domain.names import split_stream
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState, Stamp
 from headgate.log import topics
@@ -60,9 +60,9 @@ class Stream:
     def evolve(self, fact: Fact, record: f.LifecycleRecord) -> None:
         """Folds an accepted fact into the state. Raises IllegalFact."""
         stamp = Stamp(record.sequence, record.occurred_at_ms)
-        if isinstance(self.state, ModelState) and isinstance(fact, ModelFact):
+        if isinstance(self.state, ModelState):
             models.evolve(self.state, fact, stamp)
-        elif isinstance(self.state, EnvironmentState) and isinstance(fact, EnvironmentFact):
+        elif isinstance(fact, EnvironmentFact):
             environments.evolve(self.state, fact, stamp)
         else:
             raise IllegalFact(f"{type(fact).__name__} on {self.name}")

@@ -6,6 +6,7 @@ demo_policy.toml. Ends 0 when the four stories came out as told and a replay of 
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
 import time
@@ -30,8 +31,8 @@ EXAMPLES = Path(__file__).resolve().parent
 MODEL = "breast-cancer"
 STREAM = f"models/{MODEL}"
 REQUESTS_PER_SECOND = 150.0
-VERDICT_SECONDS = 120.0
-RELEASE_SECONDS = 120.0
+VERDICT_SECONDS = 300.0
+RELEASE_SECONDS = 180.0
 SETTLE_SECONDS = 2.0
 
 QUIET = {"testing_started", "training_started", "evaluation_started", "candidate_ready", "evaluation_finished"}
@@ -40,6 +41,9 @@ QUIET = {"testing_started", "training_started", "evaluation_started", "candidate
 
 def main() -> int:
     folder = EXAMPLES.parent / ".demo"
+    if (folder / ".headgate" / "lock").exists() and is_locked(folder / ".headgate" / "lock"):
+        print(f"A demo already runs in {folder}.")
+        return 1
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
@@ -204,6 +208,16 @@ def ended_release(record: facts.LifecycleRecord) -> int:
     kind = record.WhichOneof("fact") or ""
     ends = ("release_completed", "release_rolled_back", "release_rejected", "release_superseded", "release_paused")
     return int(getattr(record, kind).release) if kind in ends else 0
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a `headgate up` holds the folder."""
+    with file.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def heading(text: str) -> None:

@@ -66,7 +66,6 @@ class Running:
         """Returns once every service answers."""
         home = self.folder / ".headgate"
         home.mkdir(parents=True, exist_ok=True)
-        (home / "up.json").unlink(missing_ok=True)
         with (home / "up.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [*headgate(), "up", "--base-port", "0"],
@@ -81,10 +80,16 @@ class Running:
         while not ports or not all(serves(f"127.0.0.1:{port}") for port in ports.values()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise StoryDiffers(f"headgate up is not ready: {(home / 'up.log').read_text()[-2000:]}")
-            if (home / "up.json").exists():
-                ports = json.loads((home / "up.json").read_text())["ports"]
+            ports = self._ports()
             time.sleep(TICK_SECONDS)
         self._doors = Doors(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}")
+
+    def _ports(self) -> dict[str, int]:
+        """Where our own `up` says its services are; empty until it has said so."""
+        file = self.folder / ".headgate" / "up.json"
+        found = json.loads(file.read_text()) if file.exists() else {}
+        is_ours = self._process is not None and found.get("pid") == self._process.pid
+        return dict(found["ports"]) if is_ours else {}
 
     def stop(self) -> None:
         if self._doors is not None:

@@ -73,6 +73,8 @@ def main() -> None:
     except grpc.RpcError as error:
         said = failure(error)
         _fail(str(said), CODES.get(said.code, Exit.FAILED))
+    except OSError as error:
+        _fail(str(error), Exit.FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
 

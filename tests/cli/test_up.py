@@ -1,0 +1,62 @@
+"""`headgate up` as a process: it holds its folder, and its services do not outlive it."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.driver import Running, environ, headgate
+
+LIMIT_SECONDS = 60.0
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_up_restarts_a_killed_service_holds_its_folder_and_takes_everything_with_it(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    running.start()
+    try:
+        pid = json.loads((tmp_path / ".headgate" / "up.json").read_text())["pid"]
+        services = children(pid)
+        assert len(services) == 5
+
+        command = [*headgate(), "up", "--base-port", "0"]
+        second = subprocess.run(
+            command, cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+        )
+        assert second.returncode == 1
+        assert f"already runs there (process {pid})" in second.stderr
+
+        os.kill(services[0], signal.SIGKILL)
+        assert eventually(lambda: len(children(pid)) == 5 and services[0] not in children(pid))
+
+        services = children(pid)
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: all(is_gone(service) for service in services))
+    finally:
+        running.stop()

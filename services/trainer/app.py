@@ -5,9 +5,10 @@ from pathlib import Path
 
 from headgate.artifacts.keys import load_signing_key
 from headgate.artifacts.store import open_store
+from headgate.log import topics
 from headgate.log.fold import LifecycleFold
 from headgate.log.open import open_log
-from headgate.log.port import EventLog
+from headgate.log.port import EventLog, LogUnavailable
 from headgate.runtime.clock import now_ms
 from headgate.runtime.grpc_server import GrpcServer
 from headgate.v1 import commands_pb2 as commands
@@ -23,7 +24,7 @@ from services.trainer.due import LEASE_MS, Claim, Hands
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
 
-CATCH_UP_SECONDS = 60.0
+REPLAY_SECONDS = 600.0
 TESTING = "testing"
 
 
@@ -35,6 +36,7 @@ class Trainer:
     def __init__(self, settings: Settings, log: EventLog) -> None:
         self.name = settings.name
         self._log = log
+        self._log.create_topics(topics.TOPICS)
         self._fold = LifecycleFold(log)
         self._attempts = Attempts()
         self._listening_since_ms = now_ms()
@@ -59,7 +61,8 @@ class Trainer:
 
     def start(self) -> int:
         self._fold.start()
-        self._fold.wait_caught_up(CATCH_UP_SECONDS)
+        if not self._fold.wait_caught_up(REPLAY_SECONDS):
+            raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
         self._reader.start()
         self._worker.start()
         return self._door.start()

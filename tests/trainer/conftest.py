@@ -57,7 +57,7 @@ def trial_in(directory: Path) -> Trial:
         attempts=Attempts(),
         issue=issued.append,
         scratch=directory / "scratch",
-        limits=Limits(tests_seconds=30, training_seconds=100, epoch_seconds=100),
+        limits=Limits(tests_seconds=30, training_seconds=280, epoch_seconds=280),
     )
     return Trial(bench, issued, telemetry, trust(key))
 

@@ -11,6 +11,9 @@ from headgate.artifacts.manifest import unseal
 from headgate.v1 import facts_pb2 as facts
 from tests.trainer.conftest import Trained
 
+# On a busy machine torch alone takes a minute to start.
+pytestmark = pytest.mark.timeout(300)
+
 
 def file(trained: Trained, name: str) -> bytes:
     assert trained.trial.report is not None

@@ -1,0 +1,121 @@
+"""The trainer on a real log beside a real registry. Nothing here starts torch."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from headgate.artifacts.keys import create_keys
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.open import open_log
+from headgate.log.port import Message
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as pb
+from headgate.v1 import worker_services_pb2_grpc as rpc
+from services.registry import app as registry_app
+from services.registry.settings import Settings as RegistrySettings
+from services.trainer import app
+from services.trainer.settings import Settings
+from tests.trainer.repositories import repository
+
+PATIENCE_SECONDS = 40.0
+FAILING = "python -c 'raise SystemExit(1)'"
+
+
+class Site:
+    """A log, a registry, and as many trainers as a test starts."""
+
+    def __init__(self, directory: Path) -> None:
+        url = f"sqlite:///{directory}/log.db"
+        create_keys(directory / "keys")
+        self.log = open_log(url)
+        self.registry = registry_app.build(RegistrySettings(url))
+        self.registry.start()
+        self.fold = LifecycleFold(self.log)
+        self.fold.start()
+        self.settings = Settings(
+            url, f"file://{directory}/artifacts", directory / "keys", name="trainer-0", work=directory / "work"
+        )
+        self.trainers: list[app.Trainer] = []
+
+    def trainer(self) -> tuple[app.Trainer, rpc.TrainerServiceStub]:
+        trainer = app.build(self.settings)
+        self.trainers.append(trainer)
+        return trainer, rpc.TrainerServiceStub(grpc.insecure_channel(f"127.0.0.1:{trainer.start()}"))
+
+    def create(self, source: tuple[str, str]) -> None:
+        create = commands.CreateVersion(repository=source[0], commit=source[1])
+        command = commands.Command(command_id="create", stream="models/tiny", actor="test", create_version=create)
+        self.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
+
+    def until(self, holds: Callable[[resources.Version], bool]) -> resources.Version:
+        deadline, revision = threading.Event(), -1
+        timer = threading.Timer(PATIENCE_SECONDS, deadline.set)
+        timer.daemon = True
+        timer.start()
+        while not deadline.is_set():
+            with self.fold.lock:
+                state = self.fold.models.get("tiny")
+                if state and 1 in state.versions and holds(state.versions[1]):
+                    timer.cancel()
+                    return state.versions[1]
+            revision = self.fold.wait_change(revision, 0.5)
+        pytest.fail(f"version 1 is {state.versions if state else 'not there'}")
+
+    def close(self) -> None:
+        for trainer in self.trainers:
+            trainer.stop(10)
+        self.fold.close()
+        self.registry.stop(5)
+        self.log.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+def test_a_version_whose_tests_fail_is_on_record_and_at_the_door(site: Site, tmp_path: Path) -> None:
+    _, door = site.trainer()
+    site.create(repository(tmp_path / "tiny", tests=FAILING))
+    version = site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)
+    assert (version.attempt, version.failure) == (1, "tests ended with 1")
+    (attempt,) = door.ListAttempts(pb.ListAttemptsRequest()).attempts
+    assert (attempt.model, attempt.version, attempt.attempt, attempt.running) == ("tiny", 1, 1, False)
+    assert list(door.WatchEpochs(pb.WatchEpochsRequest(name="models/tiny/versions/1"))) == []
+
+
+def test_a_trainer_that_was_stopped_in_the_middle_begins_the_next_attempt_at_once(site: Site, tmp_path: Path) -> None:
+    began, may_end = tmp_path / "began", tmp_path / "may-end"
+    waits = (
+        f'open("{began}", "w"); import os, sys, time; '
+        f'[time.sleep(0.05) for _ in range(600) if not os.path.exists("{may_end}")]'
+    )
+    site.create(repository(tmp_path / "tiny", tests=f"python -c '{waits}; sys.exit(1)'"))
+    first, _ = site.trainer()
+    site.until(lambda _: began.exists())
+    first.stop(10)
+    assert not list((tmp_path / "work").iterdir())
+    may_end.touch()
+    site.trainer()
+    version = site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)
+    assert version.attempt == 2
+
+
+def test_epochs_of_what_is_not_in_hand_are_refused(site: Site) -> None:
+    _, door = site.trainer()
+    refusals = {
+        "models/tiny/versions/7": grpc.StatusCode.NOT_FOUND,
+        "models/tiny": grpc.StatusCode.INVALID_ARGUMENT,
+        "models/tiny/versions/x": grpc.StatusCode.INVALID_ARGUMENT,
+    }
+    for name, code in refusals.items():
+        with pytest.raises(grpc.RpcError) as caught:
+            list(door.WatchEpochs(pb.WatchEpochsRequest(name=name)))
+        assert caught.value.code() == code

@@ -11,6 +11,8 @@ from tests.kafka_broker import ADDRESS_VARIABLE, BrokerUnavailable, KafkaBroker
 def pytest_configure(config: pytest.Config) -> None:
     # kafka-python reads its protocol's schemas in a way that Python 3.11 deprecates and 3.13 took back.
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    # It also leaves the socket of a refused connection to the garbage collector, which comes at any time.
+    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.*laddr=..0\.0\.0\.0:ResourceWarning")
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 """
 
@@ -208,7 +210,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     address = os.environ.get(ADDRESS_VARIABLE)
     if address:
         print(f"{ADDRESS_VARIABLE} names a broker already: kafka://{address}")
@@ -216,7 +219,7 @@ def main() -> int:
     try:
         with KafkaBroker() as broker:
             print(f"Kafka {VERSION} at kafka://{broker.address}; Ctrl-C stops it and removes its data", flush=True)
-            signal.sigwait({signal.SIGINT})
+            signal.pause()
     except KeyboardInterrupt:
         pass
     except BrokerUnavailable as error:

@@ -40,11 +40,12 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
+        self.pausing = False
         self.changes: deque[tuple[bool, frozenset[TopicPartition]]] = deque()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        # A rebalance may end inside a commit, where records would get lost: paused until the next poll.
-        self._consumer.pause(*assigned)
+        if self.pausing:
+            self._consumer.pause(*assigned)
         self.changes.append((True, frozenset(assigned)))
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -89,11 +90,11 @@ class KafkaGroupMember:
         try:
             consumer = self._consumer or self._build()
             self._take_note()
+            if self._listener:
+                self._listener.pausing = False
             consumer.resume(*consumer.paused())
             fetched = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
             self._take_note()
-            if consumer.paused():  # assigned during this poll: their records are wanted now
-                consumer.resume(*consumer.paused())
         except FencedInstanceIdError as error:
             raise self._fence(error) from error
         except KafkaError as error:
@@ -189,6 +190,9 @@ class KafkaGroupMember:
             raise in_our_words(f"committing {self._topic} as {self._member} of {self._group}", error) from error
 
     def _rebalance(self, consumer: KafkaConsumer) -> None:
+        """Only a poll moves a rebalance on. Everything is paused until the next real one, or records would get lost."""
+        assert self._listener is not None, "a consumer has a listener"
+        self._listener.pausing = True
         try:
             consumer.pause(*consumer.assignment())
             consumer.poll(timeout_ms=_REBALANCE_STEP_MS)

@@ -48,7 +48,11 @@ class Following:
 
     def passed(self, partition: int) -> int:
         """The offset to read on from, behind markers that are no records."""
-        position = self._consumer and self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
+        try:
+            position = self._consumer and self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
+        except KafkaError as error:
+            self.close()
+            raise in_our_words(f"reading {self._topic}", error) from error
         return max(position or 0, self.next[partition])
 
     def ends(self) -> dict[int, int]:

@@ -14,6 +14,7 @@ APPLICATION_ID = 0x48474C47  # "HGLG": another program's database is refused ins
 BUSY_SECONDS = 5.0
 BUSY_PAUSE_SECONDS = 0.0005
 MAX_IDLE_READERS = 32
+MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024
 
 _SCHEMA = """
 CREATE TABLE topics (
@@ -48,6 +49,7 @@ def prepare(path: Path) -> sqlite3.Connection:
     try:
         when_free(connection, "PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # an acknowledged record survives a power cut
+        connection.execute(f"PRAGMA journal_size_limit = {MAX_IDLE_WAL_BYTES}")
         _check_schema(connection, path)
     except sqlite3.Error as error:
         connection.close()

@@ -1,0 +1,226 @@
+"""What only the Kafka log must cope with: absent and failing brokers, topics and options of others."""
+
+import importlib.util
+import itertools
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+
+from headgate.log import kafka_client
+from headgate.log.kafka import KafkaLog
+from headgate.log.port import (
+    Consumer,
+    LogError,
+    LogUnavailable,
+    Message,
+    OutcomeUnknown,
+    Position,
+    Record,
+    Tail,
+    Topic,
+    TopicMismatch,
+)
+from tests.kafka_broker import KafkaBroker
+
+pytestmark = pytest.mark.kafka
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def log(kafka_broker: str) -> Iterator[KafkaLog]:
+    log = KafkaLog([kafka_broker], {})
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def topic(log: KafkaLog) -> str:
+    name = f"test.{uuid.uuid4().hex}"
+    log.create_topics([Topic(name, -1, 1)])
+    return name
+
+
+def test_an_absent_broker_is_reported_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    started = time.monotonic()
+    with pytest.raises(LogUnavailable):
+        KafkaLog([f"127.0.0.1:{port}"], {})
+    assert time.monotonic() - started < 10.0
+
+
+def test_an_unknown_option_is_refused_before_anything_is_connected() -> None:
+    for option in ("value_deserializer", "isolation_level", "enable_auto_commit", "acks"):
+        with pytest.raises(LogError, match=f"{option} is not an option"):
+            KafkaLog(["127.0.0.1:1"], {option: "x"})
+
+
+def test_a_missing_checksum_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LogError, match="crc32c"):
+        KafkaLog(["127.0.0.1:1"], {})
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("geheim\n")
+    settings = kafka_client.common_settings(
+        ["b:1"], {"sasl_plain_password_file": f"{tmp_path}/password", "ssl_check_hostname": "false"}
+    )
+    assert (settings["sasl_plain_password"], settings["ssl_check_hostname"]) == ("geheim", False)
+
+
+def test_a_topic_that_compacts_or_takes_foreign_times_is_refused(kafka_broker: str, log: KafkaLog) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    for config in ({"cleanup.policy": "compact"}, {"message.timestamp.type": "CreateTime"}):
+        name = f"test.{uuid.uuid4().hex}"
+        kept_for_ever = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "2097152"}
+        admin.create_topics(
+            {name: {"num_partitions": 1, "configs": {**kept_for_ever, **config}}}, wait_for_metadata=True
+        )
+        with pytest.raises(TopicMismatch, match=next(iter(config))):
+            log.create_topics([Topic(name, -1, 1)])
+    admin.close()
+
+
+def test_a_record_without_key_and_with_an_empty_header_can_be_read(
+    kafka_broker: str, log: KafkaLog, topic: str
+) -> None:
+    foreign = KafkaProducer(bootstrap_servers=kafka_broker)
+    foreign.send(topic, value=b"v", headers=[("h", b"")]).get(timeout=10)
+    foreign.close()
+    (record,) = log.read(topic, 0, 0)
+    assert (record.key, record.value, record.headers) == (b"", b"v", (("h", b""),))
+
+
+def test_aborted_transactions_are_never_seen(kafka_broker: str, log: KafkaLog, topic: str) -> None:
+    foreign = KafkaProducer(bootstrap_servers=kafka_broker, transactional_id=uuid.uuid4().hex)
+    foreign.init_transactions()
+    for value, ends in ((b"aborted", foreign.abort_transaction), (b"kept", foreign.commit_transaction)):
+        foreign.begin_transaction()
+        foreign.send(topic, value=value).get(timeout=10)
+        ends()
+    foreign.close()
+    (record,) = log.read(topic, 0, 0)
+    assert record.value == b"kept"
+    assert log.end(topic)[0] > record.offset + 1  # the markers take offsets
+    assert log.read(topic, 0, record.offset + 1) == []
+    with log.tail(topic, {0: 0}) as tail:
+        assert [found.value for found in gather(tail.poll, 1)] == [b"kept"]
+
+
+def test_a_tail_whose_start_was_deleted_goes_on_at_the_first_record_that_is_kept(
+    kafka_broker: str, log: KafkaLog, topic: str
+) -> None:
+    log.append_all([Message(topic, b"k", b"%d" % number) for number in range(10)])
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    admin.delete_records({TopicPartition(topic, 0): 7})
+    admin.close()
+    with log.tail(topic, {0: 2}) as tail:
+        assert [record.value for record in gather(tail.poll, 3)] == [b"7", b"8", b"9"]
+    assert [record.value for record in log.read(topic, 0, 2)] == [b"7", b"8", b"9"]
+
+
+def test_a_tail_behind_the_end_reports_that_the_log_lost_records(log: KafkaLog, topic: str) -> None:
+    log.append(Message(topic, b"k", b"v"))
+    with log.tail(topic, {0: 5}) as tail, pytest.raises(LogError, match="lost records"):
+        gather(tail.poll, 1)
+
+
+def test_a_killed_broker_loses_nothing_that_was_acknowledged_and_everybody_goes_on() -> None:
+    with KafkaBroker() as broker:
+        log = KafkaLog([broker.address], {}, session_seconds=3.0)
+        log.create_topics([Topic("topic", -1, 1)])
+        writer = Writer(log)
+        tail, consumer = Reader(log.tail("topic", {0: 0})), Reader(log.consumer("topic", "group", "member"))
+        try:
+            read_on(writer, tail, consumer)
+            broker.kill()
+            broker.start()
+            read_on(writer, tail, consumer)
+        finally:
+            writer.stop()
+        records = [record for page in pages(log) for record in page]
+        values = [int(record.value or b"") for record in records]
+        assert len(set(values)) == len(values), "a record was written twice"
+        assert writer.written.keys() <= set(values) <= writer.written.keys() | writer.unknown
+        for record in records:
+            at = writer.written.get(int(record.value or b""))
+            assert at is None or at.offset == record.offset
+        assert tail.records == records[: len(tail.records)]
+        assert {record.offset for record in consumer.records} >= {record.offset for record in tail.records[:1]}
+        tail.source.close()
+        consumer.source.close()
+        log.close()
+
+
+class Writer:
+    """A thread that appends numbers and remembers what became of each."""
+
+    def __init__(self, log: KafkaLog) -> None:
+        self.written: dict[int, Position] = {}
+        self.unknown: set[int] = set()
+        self._log = log
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._append)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(PATIENCE_SECONDS)
+
+    def _append(self) -> None:
+        for number in itertools.count():
+            if self._stopped.is_set():
+                return
+            try:
+                self.written[number] = self._log.append(Message("topic", b"k", b"%d" % number), timeout_seconds=2.0)
+            except (OutcomeUnknown, LogUnavailable):
+                self.unknown.add(number)
+
+
+class Reader:
+    """A tail or a consumer, and what came out of it."""
+
+    def __init__(self, source: Tail | Consumer) -> None:
+        self.source = source
+        self.records: list[Record] = []
+
+    def poll(self) -> None:
+        with suppress(LogUnavailable):
+            self.records += self.source.poll(0.2)
+
+    def is_behind(self, number: int) -> bool:
+        return not self.records or int(self.records[-1].value or b"") <= number
+
+
+def read_on(writer: Writer, *readers: Reader) -> None:
+    """Until each reader has seen something that was written after now."""
+    seen, deadline = max(writer.written, default=-1), time.monotonic() + PATIENCE_SECONDS
+    while behind := [reader for reader in readers if reader.is_behind(seen)]:
+        assert time.monotonic() < deadline, "somebody never went on"
+        for reader in behind:
+            reader.poll()
+
+
+def pages(log: KafkaLog) -> Iterator[Sequence[Record]]:
+    offset = 0
+    while page := log.read("topic", 0, offset):
+        yield page
+        offset = page[-1].offset + 1
+
+
+def gather(poll: Callable[[float], Sequence[Record]], count: int) -> list[Record]:
+    found: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < count and time.monotonic() < deadline:
+        found += poll(0.5)
+    return found

@@ -65,7 +65,7 @@ class Decider:
             for _ in range(MAX_DECISIONS):
                 outcome = self._decide(command)
                 if not isinstance(outcome, f.LifecycleRecord):
-                    return outcome if isinstance(outcome, Refused) else Decided(None)
+                    return outcome
                 try:
                     if self._append(outcome):
                         return Decided(outcome)
@@ -88,7 +88,8 @@ class Decider:
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
-    def _decide(self, command: k.Command) -> f.LifecycleRecord | Refused | None:
+    def _decide(self, command: k.Command) -> f.LifecycleRecord | Decided | Refused:
+        """The record to append, or the outcome when there is nothing to append."""
         at_ms = self._now_ms()
         with self._fold.lock:
             stream = self._fold.streams.get(command.stream) or new_stream(command.stream)
@@ -103,11 +104,13 @@ class Decider:
                 rule = "a change is made on the state its author saw"
                 return Refused(STALE, rule, f"{command.stream} stands at {stream.sequence}", "etag")
             fact = self._fact(stream, command, at_ms)
-            if fact is None or isinstance(fact, Refused):
+            if fact is None:
+                return Decided(None)
+            if isinstance(fact, Refused):
                 return fact
             return record_of(command, fact, stream, at_ms)
 
-    def _known(self, stream: Stream, command: k.Command) -> f.LifecycleRecord | Refused | None:
+    def _known(self, stream: Stream, command: k.Command) -> Decided | Refused | None:
         """The fact an earlier copy of this command led to."""
         sequence = stream.accepted.get(event_id(command.stream, command.command_id))
         if sequence is None:
@@ -116,7 +119,7 @@ class Decider:
         if record.command_digest != command_digest(command):
             rule = "a request id stands for one request"
             return Refused(REUSED, rule, f"{command.command_id} was another command", "request_id")
-        return record
+        return Decided(record)
 
     def read(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
         """The accepted record of the stream at this sequence, from the log."""

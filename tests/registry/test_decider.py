@@ -1,0 +1,167 @@
+"""Two registries on one log, and a registry that is killed: the chain is the lock."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from headgate.log import topics
+from headgate.log.envelope import digest
+from headgate.log.fold import fold_all
+from headgate.log.open import open_log
+from headgate.log.port import EventLog, Record
+from headgate.log.stream import parse
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from tests.registry.conftest import Running, read_all
+from tests.registry.waiting import REPOSITORY, commit, until
+
+THREADS = 8
+VERSIONS_EACH = 4
+CLIENTS = 4
+BEFORE_THE_KILL = 12
+ROUNDS = 40
+
+
+def create(stub: rpc_grpc.RegistryServiceStub, number: int) -> int:
+    """Creates a version, asking again while others win."""
+    request = rpc.CreateVersionRequest(
+        parent="models/fraud", repository=REPOSITORY, commit=commit(number), request_id=f"r{number}"
+    )
+    for _ in range(ROUNDS):
+        try:
+            return int(stub.CreateVersion(request, timeout=20).version)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.ABORTED:
+                raise
+    raise AssertionError("aborted too often")
+
+
+def assert_one_chain(records: list[Record]) -> list[str]:
+    """Every link of the accepted records verifies; answers the commits in order."""
+    head, sequence, commits = b"", 0, []
+    for record in records:
+        lifecycle = parse(record)
+        assert lifecycle is not None
+        if (lifecycle.sequence, lifecycle.previous_digest) == (sequence + 1, head):
+            head, sequence = digest(record.value or b""), sequence + 1
+            commits.append(lifecycle.version_created.commit)
+    return commits
+
+
+def test_two_registries_acknowledge_every_version_exactly_once(
+    registry: Running, start: Callable[[str], Running]
+) -> None:
+    other = start("registry-1")
+    acknowledged: dict[int, int] = {}
+
+    def write(thread: int) -> None:
+        stub = (registry if thread % 2 else other).models
+        for step in range(VERSIONS_EACH):
+            number = thread * VERSIONS_EACH + step
+            acknowledged[number] = create(stub, number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(write, range(THREADS)))
+    commits = assert_one_chain(registry.records(topics.LIFECYCLE))
+    assert Counter(commits) == Counter(commit(number) for number in range(THREADS * VERSIONS_EACH))
+    assert {number: commits[version - 1] for number, version in acknowledged.items()} == {
+        number: commit(number) for number in acknowledged
+    }
+
+
+def test_one_request_sent_to_two_registries_at_once_leads_to_one_version(
+    registry: Running, start: Callable[[str], Running]
+) -> None:
+    other = start("registry-1")
+    for number in range(6):
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda stub, n=number: create(stub, n), (registry.models, other.models)))
+        assert answers == [number + 1, number + 1]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def launch(log_url: str, port: int) -> "subprocess.Popen[bytes]":
+    environ = {**os.environ, "HEADGATE_LOG": log_url, "HEADGATE_PORT": str(port), "HEADGATE_NAME": "registry-0"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.registry"],
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def answers(address: str) -> bool:
+    with grpc.insecure_channel(address) as channel:
+        try:
+            rpc_grpc.RegistryServiceStub(channel).ListModels(rpc.ListModelsRequest(), timeout=1)
+        except grpc.RpcError:
+            return False
+        return True
+
+
+def create_until_killed(address: str, client: int, acknowledged: "dict[int, int]", enough: threading.Event) -> None:
+    with grpc.insecure_channel(address) as channel:
+        stub = rpc_grpc.RegistryServiceStub(channel)
+        for number in range(client, 10_000, CLIENTS):
+            try:
+                acknowledged[number] = create(stub, number)
+            except grpc.RpcError:
+                return
+            if len(acknowledged) >= BEFORE_THE_KILL:
+                enough.set()
+
+
+def commits_of(log: EventLog) -> list[str]:
+    state = fold_all(log).models["fraud"]
+    return [state.versions[number].commit for number in sorted(state.versions)]
+
+
+def test_what_was_acknowledged_before_a_kill_is_there_exactly_once_after_it(log_url: str) -> None:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    acknowledged: dict[int, int] = {}
+    enough = threading.Event()
+    first = launch(log_url, port)
+    try:
+        until(lambda: answers(address), "the registry")
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            for client in range(CLIENTS):
+                pool.submit(create_until_killed, address, client, acknowledged, enough)
+            assert enough.wait(60)
+            first.send_signal(signal.SIGKILL)
+    finally:
+        first.kill()
+        first.wait()
+    second = launch(log_url, port)
+    try:
+        until(lambda: answers(address), "the registry again")
+        with grpc.insecure_channel(address) as channel:
+            stub = rpc_grpc.RegistryServiceStub(channel)
+            for number, version in acknowledged.items():
+                assert create(stub, number) == version
+            again = create(stub, 20_000)
+        log = open_log(log_url)
+        commits = commits_of(log)
+        assert assert_one_chain(read_all(log, topics.LIFECYCLE)) == commits
+        log.close()
+    finally:
+        second.terminate()
+        second.wait(20)
+    assert len(commits) == again
+    assert max(Counter(commits).values()) == 1
+    assert {number: commits[version - 1] for number, version in acknowledged.items()} == {
+        number: commit(number) for number in acknowledged
+    }

@@ -1,0 +1,180 @@
+"""Upstream events and worker commands from the log: used, refused or buried, never lost and never in the way."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.port import MAX_RECORD_BYTES, Headers, Message, record_bytes
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import registry_service_pb2 as rpc
+from tests.registry.conftest import Running
+from tests.registry.waiting import REPOSITORY, commit, until
+
+CHANGE = "dev.cdevents.change.merged.0.3.0"
+
+
+def data(number: int, **custom: str) -> dict[str, Any]:
+    wish = {"model": "fraud", "repository": REPOSITORY, "commit": commit(number), "message": "raise recall\n", **custom}
+    return {"subject": {"id": commit(number)}, "customData": {key: text for key, text in wish.items() if text}}
+
+
+def headers(id_: str, **changed: str) -> Headers:
+    attributes = {"specversion": "1.0", "id": id_, "source": "/ci", "type": CHANGE, **changed}
+    named = [(f"ce_{name}", text.encode()) for name, text in attributes.items()]
+    return (*named, ("content-type", b"application/json"))
+
+
+def binary(id_: str, body: object, **changed: str) -> Message:
+    return Message(topics.INBOX, b"fraud", json.dumps(body).encode(), headers(id_, **changed))
+
+
+def structured(id_: str, **body: object) -> Message:
+    event = {"specversion": "1.0", "id": id_, "source": "/ci", "type": CHANGE, **body}
+    mode = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+    return Message(topics.INBOX, b"fraud", json.dumps(event).encode(), mode)
+
+
+def commits(registry: Running, model: str = "fraud") -> list[str]:
+    if not any(known.name == f"models/{model}" for known in registry.models.ListModels(rpc.ListModelsRequest()).models):
+        return []
+    versions = registry.models.ListVersions(rpc.ListVersionsRequest(parent=f"models/{model}")).versions
+    return sorted(version.commit for version in versions)
+
+
+def wait_for(registry: Running, *numbers: int) -> None:
+    until(lambda: commits(registry) == [commit(number) for number in numbers], f"versions of {numbers}")
+
+
+def test_a_hand_written_event_in_either_mode_starts_a_version(registry: Running) -> None:
+    raw = base64.b64encode(json.dumps(data(3)).encode()).decode()
+    registry.log.append(binary("1", data(1)))
+    registry.log.append(structured("2", data=data(2)))
+    registry.log.append(structured("3", data_base64=raw, datacontenttype="application/json"))
+    wait_for(registry, 1, 2, 3)
+    version = registry.models.GetVersion(rpc.GetVersionRequest(name="models/fraud/versions/1"))
+    assert (version.repository, version.commit_message, version.label) == (REPOSITORY, "raise recall", "created")
+    history = registry.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud")).records
+    assert (history[0].record.actor, history[0].record.causation_id) == ("/ci", "1")
+
+
+def test_a_known_repository_names_the_model_of_a_plain_event(registry: Running) -> None:
+    registry.models.CreateModel(rpc.CreateModelRequest(model="fraud", repository=REPOSITORY))
+    plain = {"subject": {"id": commit(1), "content": {"repository": {"source": REPOSITORY}}}}
+    registry.log.append(binary("1", plain))
+    wait_for(registry, 1)
+
+
+def test_the_same_event_twice_does_nothing_the_second_time(registry: Running) -> None:
+    for message in (binary("1", data(1)), binary("1", data(1)), structured("1", data=data(1)), binary("2", data(2))):
+        registry.log.append(message)
+    wait_for(registry, 1, 2)
+    assert registry.refusals() == []
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "names"),
+    [
+        (Message(topics.INBOX, b"fraud", b"hello", ()), "malformed-event", "specversion"),
+        (Message(topics.INBOX, b"fraud", None, ()), "malformed-event", "specversion"),
+        (binary("1", data(1), specversion="0.3"), "malformed-event", "specversion"),
+        (structured("1", specversion=None), "malformed-event", "specversion"),
+        (structured("1\ud800", data=data(1)), "malformed-event", "id"),
+        (binary("1", data(1), type="com.example.push"), "unknown-type", "com.example.push"),
+        (binary("1", data(1, model="team/fraud")), "invalid-model", "team/fraud"),
+        (binary("1", data(1, model="", repository="elsewhere")), "no-model", "customData.model"),
+        (binary("1", [1, 2]), "bad-data", "data"),
+        (binary("1", {"customData": 7}), "bad-data", "customData"),
+        (structured("1", data=data(1, message="half \ud800")), "bad-data", "message"),
+        (Message(topics.INBOX, b"fraud", b"{", headers("1")), "bad-data", "data"),
+        (Message(topics.INBOX, b"fraud", b"[" * 100_000, headers("1")), "bad-data", "data"),
+    ],
+)
+def test_an_event_that_cannot_be_used_is_buried_with_code_and_bytes(
+    registry: Running, message: Message, code: str, names: str
+) -> None:
+    registry.log.append(message)
+    registry.log.append(binary("next", data(9)))
+    wait_for(registry, 9)
+    (letter,) = registry.dead_letters(1)
+    assert letter.code == code
+    assert names in letter.reason
+    assert letter.value == (message.value or b"")
+    assert [(header.name, header.value) for header in letter.headers] == list(message.headers)
+    assert (letter.topic, letter.service) == (topics.INBOX, "registry-0")
+
+
+def test_an_event_without_a_commit_is_refused_on_the_record(registry: Running) -> None:
+    body = data(1, commit="")
+    del body["subject"]
+    registry.log.append(binary("1", body))
+    registry.log.append(binary("2", data(9)))
+    wait_for(registry, 9)
+    (refusal,) = registry.refusals()
+    assert (refusal.code, refusal.field, refusal.actor) == ("invalid-argument", "commit", "/ci")
+
+
+def test_an_event_of_the_largest_size_is_buried_too(registry: Running) -> None:
+    empty = Message(topics.INBOX, b"fraud", b"", headers("1"))
+    largest = Message(topics.INBOX, b"fraud", b"x" * (MAX_RECORD_BYTES - record_bytes(empty)), headers("1"))
+    registry.log.append(largest)
+    registry.log.append(binary("2", data(9)))
+    wait_for(registry, 9)
+    (letter,) = registry.dead_letters(1)
+    assert letter.code == "bad-data"
+    assert letter.value == b"x" * len(letter.value)
+    assert "only the first" in letter.reason
+
+
+def command(number: int, stream: str = "models/fraud", id_: str = "") -> bytes:
+    wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
+    return k.Command(command_id=id_ or f"c{number}", stream=stream, create_version=wish).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b"\xff\xff\xff\xff",
+        None,
+        b"not protobuf at all",
+        k.Command(command_id="1").SerializeToString(),
+        k.Command(stream="models/fraud").SerializeToString(),
+    ],
+)
+def test_a_poison_command_is_buried_and_the_next_one_handled(registry: Running, poison: bytes | None) -> None:
+    for value in (poison, command(9)):
+        registry.log.append(Message(topics.COMMANDS, b"models/fraud", value))
+    wait_for(registry, 9)
+    (letter,) = registry.dead_letters(1)
+    assert (letter.code, letter.value) == ("malformed-command", poison or b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (k.Command(command_id="1", stream="models/fraud").SerializeToString(), "command"),
+        (command(1, stream="fraud"), "stream"),
+        (command(1, stream="models/" + "x" * 500_000), "command"),
+        (command(1, stream="models/" + "x" * 300_000), "stream"),
+        (command(1, id_="x" * 300_000), "command_id"),
+        (command(1, stream="environments/production"), "stream"),
+    ],
+)
+def test_an_impossible_command_is_refused_and_the_next_one_handled(registry: Running, value: bytes, field: str) -> None:
+    for each in (value, command(9)):
+        registry.log.append(Message(topics.COMMANDS, b"models/fraud", each))
+    wait_for(registry, 9)
+    (refusal,) = registry.refusals()
+    assert (refusal.code, refusal.field) == ("invalid-argument", field)
+
+
+def test_a_command_as_large_as_a_record_is_refused_instead_of_tried_for_ever(registry: Running) -> None:
+    registry.models.CreateModel(rpc.CreateModelRequest(model="fraud"))
+    wish = k.DescribeModel(description="d", repository="x" * 999_900)
+    large = k.Command(command_id="1", stream="models/fraud", describe_model=wish).SerializeToString()
+    for value in (large, command(9)):
+        registry.log.append(Message(topics.COMMANDS, b"models/fraud", value))
+    wait_for(registry, 9)
+    assert [refusal.field for refusal in registry.refusals()] == ["command"]

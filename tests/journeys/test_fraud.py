@@ -1,0 +1,70 @@
+"""A second model goes the same way: its first commit misses the gate, its second meets it and goes live."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.driver import Facts, Repository, Running, StoryDiffers
+from headgate.client.timeline import describe
+from headgate.v1 import facts_pb2 as facts
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "fraud"
+VERDICT_SECONDS = 300.0
+RELEASE_SECONDS = 180.0
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with Running(tmp_path) as running:
+        yield running
+
+
+def verdict(told: Facts, version: int) -> facts.GateDecided:
+    def is_end(record: facts.LifecycleRecord) -> bool:
+        return version in (record.gate_decided.version, record.training_failed.version)
+
+    record = told.wait(is_end, f"the verdict on v{version}", VERDICT_SECONDS)
+    if not record.HasField("gate_decided"):
+        raise StoryDiffers(describe(record))
+    return record.gate_decided
+
+
+def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running: Running, tmp_path: Path) -> None:
+    running.command("environment", "set-policy", "production", str(ROOT / "examples" / "demo_policy.toml"))
+    repository = Repository(tmp_path / "repository", EXAMPLE)
+    told = Facts(running.doors, "models/fraud", lambda record: None)
+
+    repository.commit("1-misses")
+    running.command("publish", "repository")
+    refused = verdict(told, 1)
+    assert not refused.passed
+    missed = {result.rule.metric for result in refused.results if not result.passed}
+    assert missed
+    assert missed <= {"accuracy", "recall"}
+
+    repository.commit("2-meets")
+    running.command("publish", "repository")
+    passed = verdict(told, 2)
+    metrics = {metric.name: metric.value for metric in passed.metrics}
+    assert passed.passed
+    assert metrics["accuracy"] >= 0.98
+    assert metrics["recall"] >= 0.92
+
+    told.wait(lambda record: record.HasField("release_completed"), "v2 goes live", RELEASE_SECONDS)
+    told.close()
+    assert json.loads(running.command("model", "get", "fraud", "-o", "json"))["live"] == {"production": 2}
+
+    # The same folder again: what was live is live, and answers.
+    running.stop()
+    running.start()
+    columns = len((EXAMPLE / "data" / "transactions.csv").read_text().splitlines()[0].split(",")) - 1
+    row = ",".join(["0.5"] * columns)
+    answered = json.loads(running.command("predict", "fraud", "--row", row, "-o", "json"))
+    assert answered["version"] == 2
+    running.command("replay")
+    running.command("doctor")

@@ -229,7 +229,8 @@ def _applied(sight: Sight) -> commands.Command:
 
 
 def _bake(sight: Sight) -> Move:
-    left_ms = sight.policy.bake_ms - sight.served_ms
+    # A first version has nothing to be taken back to, so there is nothing to watch it for.
+    left_ms = sight.policy.bake_ms - sight.served_ms if sight.release.stable else 0
     if left_ms > 0:
         return Move(None, f"{left_ms} ms more of bake")
     wish = commands.CompleteRelease(release=sight.release.release, judgement=sight.judgement)

@@ -136,7 +136,7 @@ def test_an_older_version_approved_late_does_not_queue_behind_a_newer_one():
 
 
 def test_the_second_version_waits_for_the_first_to_be_live_so_that_it_can_be_a_canary():
-    first = baking(1, candidate=1, stable=0, strategy=configuration.STRATEGY_DIRECT)
+    first = release(phase=resources.PHASE_PREPARING, candidate=1, stable=0, strategy=configuration.STRATEGY_DIRECT)
     Given(version(1), version(2), first, live=0).then()
 
 
@@ -278,6 +278,10 @@ def test_a_promotion_is_applied_when_every_live_gateway_serves_it():
 def test_a_release_completes_after_its_bake():
     Given(baking(59)).then()
     Given(baking(60)).then("releases/1/complete")
+
+
+def test_a_first_version_needs_no_bake():
+    Given(baking(0, stable=0, strategy=configuration.STRATEGY_DIRECT)).then("releases/1/complete")
 
 
 def test_a_rollback_ends_when_every_live_gateway_serves_stable():

@@ -6,12 +6,21 @@ import pytest
 
 from tests.house.tree import ROOT
 
+FRAUD = "tests/journeys/test_fraud.py"
+
 COVERED: dict[str, tuple[str, str]] = {
     "make": ("tests/house/test_makefile.py", '"make"'),
     "make help": ("tests/house/test_makefile.py", '"make"'),
     "make check": (".ci/run", "make check"),
     "make test": (".ci/run", "make test"),
     "make setup": ("Makefile", "check: setup"),
+    "make demo": ("tests/journeys/test_breast_cancer.py", "demo.tell_all"),
+    "headgate publish repository": (FRAUD, 'command("publish", "repository")'),
+    "headgate model get fraud": (FRAUD, 'command("model", "get", "fraud"'),
+    f"headgate predict fraud --row {','.join(['0.5'] * 11)}": (FRAUD, 'command("predict", "fraud", "--row", row'),
+    "headgate replay": (FRAUD, 'command("replay")'),
+    "headgate doctor": (FRAUD, 'command("doctor")'),
+    "headgate environment set-policy production examples/demo_policy.toml": (FRAUD, '"set-policy", "production"'),
 }
 """Command -> the file that runs it, and the words there that do."""
 

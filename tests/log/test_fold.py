@@ -1,0 +1,130 @@
+"""The fold: log in, state out; what it cannot use it counts and passes by."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.domain.fact import Fact
+from headgate.log import topics
+from headgate.log.fold import Fold, LifecycleFold, fold_all
+from headgate.log.port import EventLog, Message, Record
+from headgate.log.sqlite import SqliteLog
+from headgate.log.stream import Stream, message_of, new_stream, record_of
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from tests.domain.scenario import claimed, created, trained
+
+WAIT_SECONDS = 20.0
+
+
+class Chain:
+    """Writes facts of one stream, whether they are legal or not."""
+
+    def __init__(self, name: str) -> None:
+        stream = new_stream(name)
+        assert stream is not None
+        self.stream: Stream = stream
+
+    def message(self, fact: Fact) -> Message:
+        command = k.Command(command_id=f"c{self.stream.sequence}", stream=self.stream.name)
+        record = record_of(command, fact, self.stream, 1)
+        message = message_of(record)
+        self.stream.accept(record, Record("", 0, 0, 0, b"", message.value, ()))
+        return message
+
+
+def folded(*messages: Message) -> Fold:
+    fold = Fold()
+    for offset, message in enumerate(messages):
+        fold.apply(Record(message.topic, 0, offset, 0, message.key, message.value, message.headers))
+    return fold
+
+
+def garbage(value: bytes) -> Message:
+    return Message(topics.LIFECYCLE, b"models/fraud", value)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", b"hello", b"\x0a\x02\xc3\x28", b"\x00" * 100])
+def test_garbage_is_void_and_the_fold_goes_on(value: bytes) -> None:
+    chain = Chain("models/fraud")
+    fold = folded(chain.message(created(1)), garbage(value), chain.message(created(2)))
+    assert (fold.revision, fold.void_records) == (2, 1)
+    assert sorted(fold.models["fraud"].versions) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["", "fraud", "models/", "models/a/b", "things/fraud", "models/Fraud"])
+def test_a_record_of_no_stream_is_void(name: str) -> None:
+    record = f.LifecycleRecord(stream=name, sequence=1, version_created=created())
+    assert folded(garbage(record.SerializeToString())).void_records == 1
+
+
+def test_an_illegal_fact_stops_its_stream_and_no_other() -> None:
+    fraud, churn = Chain("models/fraud"), Chain("models/churn")
+    fold = folded(
+        fraud.message(created(1)),
+        fraud.message(trained(1)),
+        fraud.message(created(2)),
+        churn.message(created(1)),
+    )
+    assert "sequence 2" in fold.streams["models/fraud"].broken
+    assert sorted(fold.models["fraud"].versions) == [1]
+    assert sorted(fold.models["churn"].versions) == [1]
+    assert fold.void_records == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [("models/fraud", f.PolicySet()), ("environments/production", created(1)), ("models/fraud", claimed(1))],
+)
+def test_a_fact_on_the_wrong_kind_of_stream_is_illegal(name: str, fact: Fact) -> None:
+    assert folded(Chain(name).message(fact)).streams[name].broken
+
+
+def test_a_fact_of_a_later_version_is_kept_and_skipped() -> None:
+    chain = Chain("models/fraud")
+    first = chain.message(created(1))
+    record = record_of(k.Command(command_id="new", stream="models/fraud"), created(9), chain.stream, 1)
+    record.ClearField("version_created")
+    later = record.SerializeToString() + b"\xd2\x3e\x02hi"  # field 1002, unknown today
+    chain.stream.accept(record, Record("", 0, 0, 0, b"", later, ()))
+    fold = folded(first, garbage(later), chain.message(created(2)))
+    assert (fold.revision, fold.void_records) == (3, 0)
+    assert sorted(fold.models["fraud"].versions) == [1, 2]
+
+
+def test_a_fold_of_the_log_tells_its_listeners_what_was_accepted(log: EventLog) -> None:
+    chain = Chain("models/fraud")
+    log.append(chain.message(created(1)))
+    fold = LifecycleFold(log)
+    heard: list[int] = []
+    fold.start()
+    try:
+        assert fold.wait_caught_up(WAIT_SECONDS)
+        assert fold.revision == 1
+        fold.on_accepted(lambda _, record: heard.append(record.sequence))
+        log.append(garbage(b"\xff\xff"))
+        position = log.append(chain.message(created(2)))
+        assert fold.wait_position(position.partition, position.offset, WAIT_SECONDS)
+        assert fold.wait_change(1, WAIT_SECONDS) == 2
+        assert heard == [2]
+        assert fold.void_records == 1
+    finally:
+        fold.close()
+    assert sorted(fold_all(log).models["fraud"].versions) == [1, 2]
+
+
+def test_an_empty_log_is_caught_up_with(log: EventLog) -> None:
+    fold = LifecycleFold(log)
+    fold.start()
+    assert fold.wait_caught_up(WAIT_SECONDS)
+    assert not fold.wait_position(0, 0, 0.0)
+    fold.close()

@@ -94,7 +94,20 @@ def _structured_data(body: dict[str, Any]) -> bytes | None:
             return base64.b64decode(body.pop("data_base64"), validate=True)
         except (ValueError, TypeError):
             raise MalformedEvent("data_base64 is not base64") from None
-    return json.dumps(body.pop("data")).encode() if "data" in body else None
+    if "data" not in body:
+        return None
+    data = body.pop("data")
+    if isinstance(data, str) and not _is_json(body.get("datacontenttype")):
+        try:
+            return data.encode()
+        except UnicodeEncodeError:
+            raise MalformedEvent("data: text is UTF-8") from None
+    return json.dumps(data).encode()
+
+
+def _is_json(content_type: object) -> bool:
+    # Text of any other kind stands in the JSON as a string and is meant as it reads.
+    return content_type is None or re.search(r"[/+]json\b", str(content_type).lower()) is not None
 
 
 def _scalar(name: str, value: object) -> str:

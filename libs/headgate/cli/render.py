@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from io import StringIO
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 10_000
 
 
 class Format(StrEnum):
@@ -38,7 +39,7 @@ def show_list(messages: Sequence[Message], columns: Columns, output: Format) -> 
         table = Table(*(name for name, _ in columns), box=box.SIMPLE_HEAD, pad_edge=False)
         for message in messages:
             table.add_row(*(cell(message) for _, cell in columns))
-        _console().print(table)
+        _print(table)
     else:
         show_data([as_dict(message) for message in messages], output)
 
@@ -56,7 +57,7 @@ def pairs(values: Mapping[str, str]) -> None:
     for name, value in values.items():
         if value:
             table.add_row(name.lower(), value)
-    _console().print(table)
+    _print(table)
 
 
 def show_data(data: object, output: Format) -> None:
@@ -71,10 +72,15 @@ def as_dict(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
-def _console() -> Console:
-    # A pipe has no width: do not cut what a program or a pager will read.
+def _print(table: Table) -> None:
+    """On a terminal as wide as it is; into a pipe uncut, since a program or a pager will read it."""
     console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=PIPE_WIDTH)
+    if console.is_terminal:
+        console.print(table)
+        return
+    text = StringIO()
+    Console(file=text, highlight=False, markup=False, width=PIPE_WIDTH).print(table)
+    print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def time_text(at_ms: int) -> str:

@@ -7,13 +7,13 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import replay
+from tests.bench import registry, replay
 from tests.bench.figures import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".cache" / "bench"
 PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
-MEASUREMENTS = {"replay": replay.measure}
+MEASUREMENTS = {"replay": replay.measure, "memory": registry.measure_memory, "registry": registry.measure}
 
 
 def main() -> int:

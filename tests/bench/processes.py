@@ -1,0 +1,101 @@
+"""Processes under measurement: started in a group of their own, watched through /proc, gone at the end."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+READY_SECONDS = 60.0
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
+_LIBC = ctypes.CDLL(None)
+
+
+@contextmanager
+def server(command: Sequence[str | Path], env: Mapping[str, str], port: int, log: Path) -> Iterator[int]:
+    """Runs until the port answers and answers its pid; its whole tree is killed at the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **env},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_die_too,
+        )
+    try:
+        _wait_until_ready(process, port, log)
+        yield process.pid
+    finally:
+        family = tree(process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        for pid in family:  # some servers give their workers sessions of their own
+            _kill(pid)
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return int(door.getsockname()[1])
+
+
+def tree(pid: int) -> list[int]:
+    """The process and all below it."""
+    parents = {int(path.name): _stat(path)[1] for path in Path("/proc").iterdir() if path.name.isdigit()}
+    found = [pid]
+    for parent in found:
+        found += [child for child, of in parents.items() if of == str(parent)]
+    return found
+
+
+def cpu_s(pids: Sequence[int]) -> float:
+    """User and system time of these processes and of their children that have ended."""
+    return sum(sum(int(ticks) for ticks in _stat(Path(f"/proc/{pid}"))[11:15]) for pid in pids) * _TICK_S
+
+
+def resident_mib(pids: Sequence[int]) -> float:
+    return sum(int(_stat(Path(f"/proc/{pid}"))[21]) for pid in pids) * _PAGE_MIB
+
+
+def children_running(words: str) -> list[int]:
+    """Our direct children with these words in their command line."""
+    mine = tree(os.getpid())[1:]
+    return [pid for pid in mine if words in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()]
+
+
+def _stat(process: Path) -> list[str]:
+    """The fields of /proc/PID/stat after the name; zeros for one that has ended."""
+    try:
+        return (process / "stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return ["0"] * 50
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.5).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{process.args} did not start: {log.read_text()[-2000:]}") from None
+        time.sleep(0.05)
+
+
+def _die_too() -> None:
+    """Runs in the child: the kernel kills it when this process ends."""
+    _LIBC.prctl(1, signal.SIGKILL)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,159 @@
+"""The registry beside MLflow's server: creating and getting versions, with 1 and 8 clients that take turns."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+from tests.bench import processes
+from tests.bench.figures import Results, Slice
+from tests.kafka_broker import BrokerUnavailable, KafkaBroker
+
+SLICES, QUICK_SLICES = 5, 2
+SLICE_SECONDS, QUICK_SLICE_SECONDS = 2.0, 0.8
+WARM_UP_SECONDS = 0.3
+CLIENTS = 8
+MOST_MIB = 80.0
+OPERATIONS = (("create", 1), ("create", CLIENTS), ("get", 1), ("get", CLIENTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A server with its clients; `others` are processes it cannot do without, a broker."""
+
+    name: str
+    pid: int
+    clients: "Sequence[subprocess.Popen[str]]"
+    others: Sequence[int] = ()
+
+    def slice(self, operation: str, clients: int, seconds: float) -> Slice:
+        pids = [*processes.tree(self.pid), *self.others]
+        wall, cpu = time.perf_counter(), processes.cpu_s(pids)
+        took = _ask(self.clients[:clients], operation, seconds)
+        wall, cpu = time.perf_counter() - wall, processes.cpu_s(pids) - cpu
+        hundredths = quantiles(took, n=100)
+        return {
+            "ops/s": len(took) / wall,
+            "p50 ms": hundredths[49] / 1e3,
+            "p99 ms": hundredths[98] / 1e3,
+            "us CPU/op": cpu / len(took) * 1e6,
+        }
+
+
+def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
+    """Starts every side, alternates their slices and stops them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+        sides = [_headgate(stack, folder), _mlflow(stack, folder, peer_python)]
+        results.versions["mlflow"] = _version(peer_python)
+        # A broker takes longer to start than a quick run measures.
+        kafka = None if quick else _headgate_on_kafka(stack, folder, results)
+        if kafka is not None:
+            sides.append(kafka)
+        seconds, rounds = (QUICK_SLICE_SECONDS, QUICK_SLICES) if quick else (SLICE_SECONDS, SLICES)
+        found = {}
+        for operation, clients in OPERATIONS:
+            what = f"{operation}, {clients} client{'s' if clients > 1 else ''}"
+            found[operation, clients] = _alternate(results, what, sides, operation, clients, rounds, seconds)
+        for side in sides:
+            memory = {"resident MiB": processes.resident_mib(processes.tree(side.pid))}
+            results.rows.append(("memory, after the load", side.name, memory))
+    create, get = found["create", CLIENTS], found["get", 1]
+    for name in list(create)[:1] + list(create)[2:]:
+        results.compare(
+            f"{name}: create, {CLIENTS} clients, ops/s", create[name]["ops/s"] / create["mlflow"]["ops/s"], 10, 20
+        )
+        results.compare(f"{name}: get, 1 client, p50", get["mlflow"]["p50 ms"] / get[name]["p50 ms"], 10, 10)
+
+
+def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
+    """What the registry and the deployer keep resident on a new log."""
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        for service in ("registry", "deployer"):
+            with ExitStack() as stack:
+                pid, _ = _service(stack, service, Path(folder), f"sqlite://{folder}/log.db")
+                resident = processes.resident_mib(processes.tree(pid))
+            results.rows.append(("memory, idle", service, {"resident MiB": resident}))
+            results.compare(f"{service} resident, {MOST_MIB:g} MiB over it", MOST_MIB / resident, 1, 1)
+
+
+def _alternate(
+    results: Results, what: str, sides: Sequence[Side], operation: str, clients: int, rounds: int, seconds: float
+) -> dict[str, dict[str, float]]:
+    for side in sides:
+        side.slice(operation, clients, WARM_UP_SECONDS)
+    slices: dict[str, list[Slice]] = {side.name: [] for side in sides}
+    for _ in range(rounds):
+        for side in sides:
+            slices[side.name].append(side.slice(operation, clients, seconds))
+    return {name: results.add(what, name, some) for name, some in slices.items()}
+
+
+def _headgate(stack: ExitStack, folder: Path) -> Side:
+    pid, port = _service(stack, "registry", folder, f"sqlite://{folder}/log.db")
+    return Side("headgate sqlite", pid, _clients(stack, "headgate", port))
+
+
+def _headgate_on_kafka(stack: ExitStack, folder: Path, results: Results) -> Side | None:
+    try:
+        broker = stack.enter_context(KafkaBroker())
+    except BrokerUnavailable as error:
+        results.notes.append(f"not measured on Kafka: {error}")
+        return None
+    pid, port = _service(stack, "registry", folder, f"kafka://{broker.address}")
+    return Side("headgate kafka", pid, _clients(stack, "headgate", port), processes.children_running("kafka.Kafka"))
+
+
+def _mlflow(stack: ExitStack, folder: Path, peer_python: Path) -> Side:
+    port = processes.free_port()
+    command = [peer_python, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    # Its job runners answer no request, and would only take the cores from its server.
+    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": f"{peer_python.parent}:/usr/bin:/bin"}
+    pid = stack.enter_context(processes.server(command, env, port, folder / "mlflow.log"))
+    return Side("mlflow", pid, _clients(stack, "mlflow", port))
+
+
+def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[int, int]:
+    port = processes.free_port()
+    env = {"HEADGATE_LOG": log, "HEADGATE_PORT": str(port)}
+    command = [sys.executable, "-m", f"services.{service}"]
+    output = folder / f"{service}-{port}.log"
+    return stack.enter_context(processes.server(command, env, port, output)), port
+
+
+def _clients(stack: ExitStack, kind: str, port: int) -> "list[subprocess.Popen[str]]":
+    command = [sys.executable, "-m", "tests.bench.registry_client", kind, str(port)]
+    started = []
+    for number in range(CLIENTS):
+        client = subprocess.Popen(
+            [*command, f"model-{number}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        stack.callback(client.wait)
+        stack.callback(client.kill)
+        started.append(client)
+    for client in started:
+        if client.stdout is None or client.stdout.readline() != "ready\n":
+            raise RuntimeError(f"a client of {kind} did not start")
+    return started
+
+
+def _ask(clients: "Sequence[subprocess.Popen[str]]", operation: str, seconds: float) -> list[int]:
+    for client in clients:
+        print(operation, seconds, file=client.stdin, flush=True)
+    took: list[int] = []
+    for client in clients:
+        assert client.stdout is not None
+        took += json.loads(client.stdout.readline())
+    return took
+
+
+def _version(python: Path) -> str:
+    code = "from importlib.metadata import version; print(version('mlflow'))"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

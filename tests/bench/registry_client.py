@@ -1,0 +1,100 @@
+"""One client process: `python -m tests.bench.registry_client headgate|mlflow PORT NAME`.
+
+Each line on standard input is an operation and for how long; each line on standard output is what it took. Both
+clients keep one connection open and call nothing but the operation.
+"""
+
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Client(Protocol):
+    def connect(self) -> None:
+        """A new connection, made before the time runs: servers close those that were idle."""
+
+    def create(self) -> None: ...
+
+    def get(self) -> None: ...
+
+
+class HeadgateClient:
+    def __init__(self, port: int, model: str) -> None:
+        import grpc  # half a second that the other client does not need
+
+        from headgate.v1 import registry_service_pb2 as rpc
+        from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+
+        self._rpc = rpc
+        self._model = f"models/{model}"
+        self._stub = rpc_grpc.RegistryServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
+        self.create()
+
+    def connect(self) -> None:
+        """gRPC keeps its own."""
+
+    def create(self) -> None:
+        repository = "https://git.example/model.git"
+        self._stub.CreateVersion(
+            self._rpc.CreateVersionRequest(parent=self._model, repository=repository, commit=os.urandom(20).hex())
+        )
+
+    def get(self) -> None:
+        version = self._stub.GetVersion(self._rpc.GetVersionRequest(name=f"{self._model}/versions/1"))
+        assert version.version == 1
+
+
+class MlflowClient:
+    def __init__(self, port: int, model: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port)
+        self._model = model
+        self._call("POST", "registered-models/create", {"name": model})
+        self.create()
+
+    def connect(self) -> None:
+        self._connection.close()
+        self._connection.connect()
+
+    def create(self) -> None:
+        self._call("POST", "model-versions/create", {"name": self._model, "source": "s3://bucket/artifact"})
+
+    def get(self) -> None:
+        found = self._call("GET", f"model-versions/get?name={self._model}&version=1", None)
+        assert json.loads(found)["model_version"]["version"] == "1"
+
+    def _call(self, method: str, path: str, body: dict[str, str] | None) -> bytes:
+        data = json.dumps(body).encode() if body else None
+        headers = {"Content-Type": "application/json"}
+        self._connection.request(method, f"/api/2.0/mlflow/{path}", data, headers)
+        answer = self._connection.getresponse()
+        found = answer.read()
+        assert answer.status == 200, found
+        return found
+
+
+def main() -> None:
+    kind, port, name = sys.argv[1:]
+    client: Client = HeadgateClient(int(port), name) if kind == "headgate" else MlflowClient(int(port), name)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        operation, seconds = line.split()
+        client.connect()
+        print(json.dumps(_repeat(getattr(client, operation), float(seconds))), flush=True)
+
+
+def _repeat(operation: Callable[[], None], seconds: float) -> list[int]:
+    """Microseconds of each call."""
+    took: list[int] = []
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        operation()
+        took.append(round((time.perf_counter() - start) * 1e6))
+    return took
+
+
+if __name__ == "__main__":
+    main()

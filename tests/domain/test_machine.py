@@ -1,0 +1,319 @@
+"""All commands in any order, mostly with plausible arguments: what is decided can be folded, and no rule breaks."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from typing import get_args
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from headgate.domain import environment as environments
+from headgate.domain import model
+from headgate.domain.environment import EnvironmentCommand
+from headgate.domain.fact import Fact
+from headgate.domain.model import ModelCommand
+from headgate.domain.policy import WHOLE_BPS
+from headgate.domain.refusal import Refused
+from headgate.domain.release import RUNNING, TERMINAL
+from headgate.domain.state import EnvironmentState, ModelState, Stamp
+from headgate.log.digest import state_digest
+from headgate.log.stream import Stream
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import configuration_pb2 as c
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+from tests.domain.scenario import LEASE_MS, PASS, POLICY, code_tested, commit, passed, report
+
+ENVIRONMENTS = ("production", "staging")
+REPEATABLE = (k.DescribeModel, k.GrantApproval)
+"""Wishes that mean something again: a description is written again, each approval is another person's."""
+
+KEEPING = (
+    k.GrantApproval,
+    k.DenyApproval,
+    k.WaiveGate,
+    k.ArchiveVersion,
+    k.PurgeVersion,
+    k.QuarantineCandidate,
+    k.LiftQuarantine,
+    k.DecideGate,
+)
+small = st.integers(1, 3)
+pick = st.integers(0, 5)
+verdicts = st.sampled_from(list(f.Verdict.values()))
+judgements = st.builds(f.Judgement, verdict=verdicts)
+
+
+def next_move(release: r.Release) -> ModelCommand:
+    number = release.release
+    if release.phase == r.PHASE_REQUESTED:
+        return k.BeginRelease(release=number)
+    if release.epoch and not release.applied_at_ms:
+        return k.ReportWeightsApplied(release=number, epoch=release.epoch, gateways=["g0"])
+    if release.phase == r.PHASE_PREPARING and not release.candidate_ready:
+        return k.ReportCandidateReady(release=number, gateways=["g0"])
+    if release.phase == r.PHASE_ROLLING_BACK:
+        return k.FinishRollback(release=number)
+    if release.phase == r.PHASE_BAKING:
+        return k.CompleteRelease(release=number)
+    if release.strategy == c.STRATEGY_CANARY and release.step + 1 < len(POLICY.steps):
+        return k.SetWeights(release=number, step=release.step + 1, judgement=PASS)
+    return k.PromoteRelease(release=number, judgement=PASS)
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """One model, two environments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = ModelState("fraud")
+        self.environments = {name: EnvironmentState(name) for name in ENVIRONMENTS}
+        self.facts: list[tuple[Fact, Stamp]] = []
+        self.now_ms = 1
+        self.ended: dict[int, r.Release] = {}
+        self.going_back: dict[int, int] = {}
+
+    def do(self, command: ModelCommand) -> None:
+        self.now_ms += 1
+        before = copy.deepcopy(self.state)
+        decision = model.decide(self.state, command, self.now_ms, self.environments)
+        assert self.state == before, "a decision changes nothing"
+        if decision is None or isinstance(decision, Refused):
+            return
+        stamp = Stamp(len(self.facts) + 1, self.now_ms)
+        model.evolve(self.state, decision, stamp)
+        self.facts.append((decision, stamp))
+        again = model.decide(self.state, command, self.now_ms, self.environments)
+        if not isinstance(command, REPEATABLE):
+            assert again is None or isinstance(again, Refused), (command, again)
+
+    def in_environment(self, name: str, command: EnvironmentCommand) -> None:
+        state = self.environments[name]
+        decision = environments.decide(state, command)
+        if decision is not None and not isinstance(decision, Refused):
+            environments.evolve(state, decision, Stamp(1, self.now_ms))
+            again = environments.decide(state, command)
+            assert again is None or isinstance(again, Refused)
+
+    def version(self, pick: int) -> int:
+        """Mostly one that exists."""
+        return pick % (len(self.state.versions) + 1) or 1
+
+    def release(self, pick: int) -> int:
+        return len(self.state.releases) - pick % 3
+
+    def attempt(self, number: int) -> int:
+        return self.state.versions[number].attempt if number in self.state.versions else 1
+
+    @initialize(count=st.sampled_from([3, 2, 1, 0]))
+    def begin_with_passed_versions(self, count: int) -> None:
+        for number in range(1, count + 1):
+            for fact in passed(number):
+                stamp = Stamp(len(self.facts) + 1, self.now_ms)
+                model.evolve(self.state, fact, stamp)  # type: ignore[arg-type]
+                self.facts.append((fact, stamp))  # type: ignore[arg-type]
+
+    @rule(number=small)
+    def create(self, number: int) -> None:
+        self.do(k.CreateVersion(repository="r", commit=commit(100 + number)))
+
+    @rule(text=st.sampled_from(["", "d"]), again=st.booleans())
+    def describe(self, text: str, again: bool) -> None:
+        self.do(k.DescribeModel(description=text) if again else k.CreateModel(description=text))
+
+    @rule(pick=pick, worker=st.sampled_from("ab"), next_=st.integers(0, 1), evaluate=st.booleans(), late=st.booleans())
+    def claim(self, pick: int, worker: str, next_: int, evaluate: bool, late: bool) -> None:
+        number = self.version(pick)
+        self.now_ms += 2 * LEASE_MS * late
+        kind = k.StartEvaluation if evaluate else k.StartTesting
+        attempt = self.attempt(number) + 1 if next_ else 1
+        self.do(kind(version=number, attempt=attempt, worker=worker, lease_ms=LEASE_MS))
+
+    @rule(pick=pick, good=st.booleans(), off=st.sampled_from([0, 0, 0, 1]))
+    def finish_tests(self, pick: int, good: bool, off: int) -> None:
+        number = self.version(pick)
+        fact = code_tested(number, self.attempt(number) - off, approvals=pick % 3)
+        fact.passed = good
+        self.do(k.ReportCodeTested(fact=fact))
+
+    @rule(pick=pick, good=st.booleans())
+    def train(self, pick: int, good: bool) -> None:
+        number = self.version(pick)
+        attempt = self.attempt(number)
+        self.do(k.ReportTrainingStarted(fact=f.TrainingStarted(version=number, attempt=attempt)))
+        artifact = f.Artifact(manifest_sha256="ab")
+        done = f.TrainingFinished(version=number, attempt=attempt, artifact=artifact)
+        lost = f.TrainingFailed(version=number, attempt=attempt, reason="r")
+        self.do(k.ReportTrainingFinished(fact=done) if good else k.ReportTrainingFailed(fact=lost))
+
+    @rule(pick=pick, auc=st.sampled_from([0.5, 0.95, None]))
+    def evaluate(self, pick: int, auc: float | None) -> None:
+        number = self.version(pick)
+        attempt = self.attempt(number)
+        if auc is None:
+            fact = f.EvaluationFailed(version=number, attempt=attempt)
+            self.do(k.ReportEvaluationFailed(fact=fact))
+        else:
+            done = f.EvaluationFinished(version=number, attempt=attempt, report=report(auc))
+            self.do(k.ReportEvaluationFinished(fact=done))
+        self.do(k.DecideGate(version=number))
+
+    @rule(
+        pick=pick,
+        kind=st.sampled_from(KEEPING),
+    )
+    def judge_or_keep(self, pick: int, kind: type) -> None:
+        number = self.version(pick)
+        self.do(kind(version=number) if kind is k.DecideGate else kind(version=number, reason="r"))
+
+    @rule(pick=pick, value=st.sampled_from(["", "x"]))
+    def name(self, pick: int, value: str) -> None:
+        self.do(k.TagVersion(version=self.version(pick), key="team", value=value))
+        self.do(k.MoveAlias(alias="champion", version=self.version(pick)) if value else k.RemoveAlias(alias="champion"))
+
+    @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), strategy=st.sampled_from(list(c.Strategy.values())))
+    def start(self, pick: int, where: str, strategy: c.Strategy.ValueType) -> None:
+        number = self.version(pick)
+        override = pick % 2 == 0
+        self.do(
+            k.StartRelease(
+                environment=where, candidate=number, strategy=strategy, policy=POLICY, override_quarantine=override
+            )
+        )
+
+    @rule(pick=pick)
+    def get_ready(self, pick: int) -> None:
+        number = self.release(pick)
+        self.do(k.BeginRelease(release=number))
+        self.do(k.ReportCandidateReady(release=number, gateways=["g0"]))
+
+    @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), moves=st.integers(1, 12), back=st.booleans())
+    def pilot(self, pick: int, where: str, moves: int, back: bool) -> None:
+        """Starts a release and does what a deployer would do with it, a while."""
+        self.do(k.StartRelease(environment=where, candidate=self.version(pick), policy=POLICY))
+        self.now_ms += 10_000  # beyond any freeze
+        for release in list(self.state.releases.values()):
+            for _ in range(moves):
+                self.do(next_move(release))
+            if back:
+                self.do(k.RollBackRelease(release=release.release, cause=f.ROLLBACK_CAUSE_VERDICT))
+
+    @rule(pick=pick, judgement=judgements)
+    def step(self, pick: int, judgement: f.Judgement) -> None:
+        number = self.release(pick)
+        after = self.state.releases[number].step + 1 if number in self.state.releases else 0
+        self.do(k.SetWeights(release=number, step=after, judgement=judgement))
+
+    @rule(pick=pick, off=st.sampled_from([0, 0, 0, 1]))
+    def apply(self, pick: int, off: int) -> None:
+        number = self.release(pick)
+        epoch = self.state.releases[number].epoch if number in self.state.releases else 0
+        self.do(k.ReportWeightsApplied(release=number, epoch=epoch - off, gateways=["g0"]))
+
+    @rule(pick=pick, judgement=judgements, reason=st.sampled_from(["", "a person"]))
+    def promote(self, pick: int, judgement: f.Judgement, reason: str) -> None:
+        self.do(k.PromoteRelease(release=self.release(pick), judgement=judgement, reason=reason))
+
+    @rule(
+        pick=pick,
+        kind=st.sampled_from(
+            [k.CompleteRelease, k.PauseRelease, k.ResumeRelease, k.FinishRollback, k.UndoRelease, k.BeginRelease]
+        ),
+    )
+    def move(self, pick: int, kind: type) -> None:
+        self.do(kind(release=self.release(pick)))
+
+    @rule(pick=pick, cause=st.sampled_from(list(f.RollbackCause.values())))
+    def roll_back(self, pick: int, cause: f.RollbackCause.ValueType) -> None:
+        self.do(k.RollBackRelease(release=self.release(pick), cause=cause, reason="r"))
+
+    @rule(pick=pick, by=pick)
+    def supersede(self, pick: int, by: int) -> None:
+        self.do(k.SupersedeRelease(release=self.release(pick), by=self.release(by)))
+
+    @rule(where=st.sampled_from(ENVIRONMENTS), length=st.sampled_from([5, 5_000]), lift=st.booleans())
+    def freeze(self, where: str, length: int, lift: bool) -> None:
+        self.in_environment(where, k.CreateEnvironment())
+        self.in_environment(where, k.SetPolicy(policy=POLICY))
+        until_ms = self.now_ms + length
+        self.in_environment(
+            where,
+            k.LiftFreeze(freeze="z") if lift else k.DeclareFreeze(freeze="z", from_ms=self.now_ms, until_ms=until_ms),
+        )
+
+    @invariant()
+    def an_ended_release_stays_as_it_is(self) -> None:
+        for number, release in self.state.releases.items():
+            if number in self.ended:
+                assert release == self.ended[number]
+            elif release.phase in TERMINAL:
+                self.ended[number] = copy.deepcopy(release)
+
+    @invariant()
+    def one_release_runs_in_an_environment(self) -> None:
+        running = [release.environment for release in self.state.releases.values() if release.phase in RUNNING]
+        assert len(running) == len(set(running))
+
+    @invariant()
+    def weights_are_whole_and_name_the_two_arms_only(self) -> None:
+        for release in self.state.releases.values():
+            if release.weights:
+                assert sum(weight.weight_bps for weight in release.weights) == WHOLE_BPS
+                assert {weight.version for weight in release.weights} <= {release.candidate, release.stable} - {0}
+                assert all(weight.weight_bps > 0 for weight in release.weights)
+
+    @invariant()
+    def a_candidate_never_gains_once_it_goes_back(self) -> None:
+        for number, release in self.state.releases.items():
+            if release.phase in (r.PHASE_ROLLING_BACK, r.PHASE_ROLLED_BACK):
+                share = sum(weight.weight_bps for weight in release.weights if weight.version == release.candidate)
+                assert share <= self.going_back.setdefault(number, share) == 0
+
+    @invariant()
+    def what_serves_is_kept(self) -> None:
+        needed = {*self.state.model.live.values()}
+        for release in self.state.releases.values():
+            if release.phase in RUNNING:
+                needed |= {release.candidate, release.stable} - {0}
+        kept = (r.RETENTION_STATE_KEPT,)
+        assert all(self.state.versions[number].retention in kept for number in needed)
+        for target in self.state.model.aliases.values():
+            assert self.state.versions[target].retention != r.RETENTION_STATE_PURGED
+
+    def teardown(self) -> None:
+        again = ModelState("fraud")
+        for fact, stamp in self.facts:
+            model.evolve(again, fact, stamp)  # type: ignore[arg-type]
+        assert digest_of(again) == digest_of(self.state)
+
+
+def digest_of(state: ModelState) -> str:
+    return hashlib.sha256(state_digest(Stream("models/fraud", state))).hexdigest()
+
+
+Lifecycle.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestLifecycle = Lifecycle.TestCase
+
+
+def test_every_fact_of_the_record_is_in_the_union_and_the_other_way_round() -> None:
+    fields = f.LifecycleRecord.DESCRIPTOR.oneofs_by_name["fact"].fields
+    assert {fact.__name__ for fact in get_args(Fact)} == {each.message_type.name for each in fields}
+
+
+def test_every_command_of_the_oneof_reaches_a_decision() -> None:
+    fields = k.Command.DESCRIPTOR.oneofs_by_name["command"].fields
+    of_models = {command.__name__ for command in get_args(ModelCommand)}
+    of_environments = {command.__name__ for command in get_args(EnvironmentCommand)}
+    assert of_models | of_environments == {each.message_type.name for each in fields}
+    assert not of_models & of_environments
+    for command in get_args(ModelCommand):
+        state = ModelState("fraud")
+        model.evolve(state, passed(1)[0], Stamp(1, 1))  # type: ignore[arg-type]
+        model.decide(state, command(), 1, {})
+    for command in get_args(EnvironmentCommand):
+        environments.decide(EnvironmentState("production"), command())

@@ -122,15 +122,22 @@ class Pages:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._lock = threading.Lock()
-        self._at: tuple[str, int] | None = None
+        self._at: tuple[str, int, int] | None = None
         self._following = Following(settings, "", {})
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Record]:
         if not self._lock.acquire(timeout=READ_SECONDS):
             raise LogUnavailable(f"reading {topic}: another read takes too long")
+        at, self._at = self._at, None  # whatever fails leaves it nowhere
         try:
-            following = self._placed(topic, partition, offset)
-            return following.poll(0.0, limit) or self._fetched(following, partition, limit)
+            if at == (topic, partition, offset):
+                records = self._following.poll(0.0, limit)  # what was fetched ahead
+            else:
+                records = []
+                self._following.move(topic, {partition: offset})
+            records = records or self._fetched(partition, offset, limit)
+            self._at = (topic, partition, records[-1].offset + 1) if records else None
+            return records
         finally:
             self._lock.release()
 
@@ -138,19 +145,12 @@ class Pages:
         with self._lock:
             self._following.close()
 
-    def _placed(self, topic: str, partition: int, offset: int) -> Following:
-        if self._at != (topic, partition) or self._following.next[partition] != offset:
-            self._at = None  # until it is there
-            self._following.move(topic, {partition: offset})
-            self._at = topic, partition
-        return self._following
-
-    def _fetched(self, following: Following, partition: int, limit: int) -> list[Record]:
+    def _fetched(self, partition: int, offset: int, limit: int) -> list[Record]:
         """Nothing is buffered: asks for the end, and waits only for records that exist."""
-        end = following.ends()[partition]
+        end = self._following.ends()[partition]
         deadline = time.monotonic() + READ_SECONDS
-        while following.passed(partition) < end:
-            if records := following.poll(_READ_STEP_MS / 1000, limit):
+        while offset < end and self._following.passed(partition) < end:
+            if records := self._following.poll(_READ_STEP_MS / 1000, limit):
                 return records
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"the records up to {end} did not come within {READ_SECONDS} s")

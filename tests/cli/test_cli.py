@@ -11,7 +11,7 @@ from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.session import CommandFailed, default_log, release_name, version_name
+from headgate.cli.session import CommandFailed, default_log, release_name, version_name, without_passwords
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
@@ -158,3 +158,8 @@ def test_replay_names_the_stream_that_differs() -> None:
     assert differences(digest(b"s"), digest(b"t")) == ["models/a: the same facts at 3, another state"]
     assert differences(digest(b"s"), digest(b"s", b"x")) == ["models/a: the log ends at 3, the registry at 3"]
     assert differences(registry.FoldDigest(), digest(b"s")) == ["models/a: in the log, but not in the registry"]
+
+
+def test_a_password_in_the_logs_address_is_not_shown() -> None:
+    url = "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=s3cret&ssl_password=x"
+    assert without_passwords(url) == "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=***&ssl_password=***"

@@ -9,7 +9,7 @@ import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_ports, session
+from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_ports, session, without_passwords
 from headgate.client.doors import serves
 from headgate.log.port import LogError
 from headgate.log.topics import TOPICS
@@ -58,7 +58,7 @@ def _log(here: Session) -> Finding:
             log.close()
     except (LogError, CommandFailed) as error:
         return Finding("log", False, str(error))
-    return Finding("log", True, f"{here.log_url}, {len(facts)} topics, {sum(facts)} records")
+    return Finding("log", True, f"{without_passwords(here.log_url)}, {len(facts)} topics, {sum(facts)} records")
 
 
 def _artifacts(home: Path) -> Finding:

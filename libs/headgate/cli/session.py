@@ -1,6 +1,7 @@
 """What every command shares: addresses, the exit codes, and the way a failure is told."""
 
 import json
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -51,7 +52,10 @@ class Session:
         """The log itself. An embedded log that is not there is not made by looking at it."""
         scheme, _, rest = self.log_url.partition(":")
         if scheme == "sqlite" and not Path(rest.removeprefix("//")).exists():
-            raise CommandFailed(f"there is no log at {self.log_url}: is `headgate up` running here?", Exit.UNAVAILABLE)
+            raise CommandFailed(
+                f"there is no log at {without_passwords(self.log_url)}: is `headgate up` running here?",
+                Exit.UNAVAILABLE,
+            )
         return open_log(self.log_url)
 
 
@@ -91,6 +95,11 @@ def _running(home: Path) -> dict[str, dict[str, int]]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def without_passwords(url: str) -> str:
+    """The log's address as it may be shown."""
+    return re.sub(r"(password=)[^&]*", r"\1***", url)
 
 
 def usage(message: str) -> NoReturn:

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from headgate.artifacts.keys import create_keys
-from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress
+from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, without_passwords
 from headgate.cli.supervisor import HopelessChild, Program, Supervisor
 from headgate.client.doors import serves
 from headgate.log.open import open_log
@@ -132,13 +132,14 @@ def _prepare(layout: Layout) -> None:
         log.close()
     running = {"log": layout.log_url, "ports": dict(layout.ports), "pid": os.getpid()}
     aside = layout.home / "up.json.new"
+    aside.touch(mode=0o600)  # the log's address may hold a password
     aside.write_text(json.dumps(running))
     aside.replace(layout.home / "up.json")
 
 
 def _tend(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -> None:
     """Returns after a signal."""
-    progress.print(f"starting {', '.join(SERVICES)} over {layout.log_url}")
+    progress.print(f"starting {', '.join(SERVICES)} over {without_passwords(layout.log_url)}")
     waiting = dict(layout.ports)
     deadline = time.monotonic() + READY_SECONDS
     while not _received(signals):

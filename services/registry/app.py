@@ -60,6 +60,8 @@ class Registry:
         """Turns callers away, finishes what is in hand, leaves the group."""
         self._server.stop(grace_seconds)
         for intake in self._intakes:
+            intake.stop_soon()
+        for intake in self._intakes:
             intake.stop(grace_seconds)
         self._fold.close()
         self._log.close()

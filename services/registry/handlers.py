@@ -38,6 +38,10 @@ class Intake:
         """Joins the group."""
         self._thread.start()
 
+    def stop_soon(self) -> None:
+        """Takes no further record; does not wait."""
+        self._stopping.set()
+
     def stop(self, grace_seconds: float) -> None:
         """Finishes the record in hand, commits it and leaves the group."""
         self._stopping.set()

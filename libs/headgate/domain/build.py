@@ -166,6 +166,9 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
             f"attempt {version.attempt}",
             _ATTEMPT_RULE,
         )
+    if isinstance(fact, f.CodeTested) and version.HasField("configuration"):
+        rule = "an attempt's tests are reported once"
+        return None if fact.configuration == version.configuration else illegal(f"{version.name} is tested", rule)
     if isinstance(fact, f.CodeTested) and fact.passed and fact.configuration.model != state.name:
         return invalid("configuration.model", fact.configuration.model, f"headgate.toml names the model {state.name}")
     if isinstance(fact, f.TrainingStarted) and not version.HasField("configuration"):

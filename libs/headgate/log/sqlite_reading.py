@@ -193,27 +193,12 @@ def _advance(following: dict[int, int], records: Sequence[Record]) -> None:
         following[partition] = offset
 
 
-# A frozen dataclass pays for seven object.__setattr__ calls, half the time of a replay; its slots can be set directly.
-_set_topic, _set_partition, _set_offset, _set_timestamp_ms, _set_key, _set_value, _set_headers = (
-    getattr(Record, name).__set__
-    for name in ("topic", "partition", "offset", "timestamp_ms", "key", "value", "headers")
-)
-
-
 def _records(topic: str, cursor: sqlite3.Cursor) -> list[Record]:
     records: list[Record] = []
-    blank = object.__new__
     size_bytes = 0
     for partition, offset, timestamp_ms, key, value, headers in cursor:
-        record = blank(Record)
-        _set_topic(record, topic)
-        _set_partition(record, partition)
-        _set_offset(record, offset)
-        _set_timestamp_ms(record, timestamp_ms)
-        _set_key(record, key)
-        _set_value(record, value)
-        _set_headers(record, decode_headers(headers) if headers is not None else _NO_HEADERS)
-        records.append(record)
+        known = decode_headers(headers) if headers is not None else _NO_HEADERS
+        records.append(Record(topic, partition, offset, timestamp_ms, key, value, known))
         if value is not None:
             size_bytes += len(value)
             if size_bytes > PAGE_BYTES:

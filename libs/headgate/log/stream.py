@@ -127,10 +127,13 @@ def message_of(record: f.LifecycleRecord) -> Message:
     return Message(topics.LIFECYCLE, record.stream.encode(), value, headers)
 
 
+_from_bytes = f.LifecycleRecord.FromString
+
+
 def parse(record: Record) -> f.LifecycleRecord | None:
     """The lifecycle record in a log record; None when the bytes are not one."""
     try:
-        return f.LifecycleRecord.FromString(record.value or b"")
+        return _from_bytes(record.value or b"")
     except DecodeError:
         return None
 

@@ -135,6 +135,15 @@ def test_the_same_report_twice_is_refused_the_second_time() -> None:
     past.when(k.ReportTrainingFinished(fact=trained())).then_refused("illegal-transition")
 
 
+def test_tests_are_reported_once_in_an_attempt() -> None:
+    past = given(created(), claimed(), code_tested())
+    past.when(k.ReportCodeTested(fact=code_tested())).then_nothing()
+    past.when(k.ReportCodeTested(fact=f.CodeTested(version=1, attempt=1))).then_refused("illegal-transition", "once")
+    past.and_given(claimed(attempt=2)).when(k.ReportCodeTested(fact=code_tested(attempt=2))).then(
+        code_tested(attempt=2)
+    )
+
+
 def test_tests_name_the_model_they_were_sent_to() -> None:
     fact = f.CodeTested(version=1, attempt=1, passed=True, configuration=c.ModelConfiguration(model="other"))
     given(created(), claimed()).when(k.ReportCodeTested(fact=fact)).then_refused("invalid-argument", "fraud")

@@ -1,0 +1,81 @@
+"""Everything is killed at ten random moments of a release, and the release comes to the same end."""
+
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.driver import Facts, Repository, Running, Traffic, read_rows
+from headgate.v1 import facts_pb2 as facts
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "breast_cancer"
+MODEL = "breast-cancer"
+SEED = 20
+KILLS = 10
+LONGEST_LIFE_SECONDS = 4.0
+LIVE_SECONDS = 300.0
+RELEASE_SECONDS = 300.0
+REQUESTS_PER_SECOND = 60
+
+# Long enough that the kills fall into steps, promotion and bake; far too short for real traffic.
+POLICY = """
+bake_seconds = 20
+[judge]
+pass_ceiling = 0.02
+[[steps]]
+weight_percent = 10
+min_seconds = 25
+min_keys = 20
+[[steps]]
+weight_percent = 50
+min_seconds = 25
+min_keys = 50
+"""
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what: str, seconds: float) -> None:
+    told = Facts(running.doors, f"models/{MODEL}", lambda record: None)
+    try:
+        told.wait(found, what, seconds)
+    finally:
+        told.close()
+
+
+def live_for(running: Running, seconds: float) -> None:
+    traffic = Traffic(running.doors, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
+    traffic.start()
+    threading.Event().wait(seconds)
+    traffic.stop()
+
+
+def test_a_release_whose_services_are_killed_ten_times_still_ends_in_promotion(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    (tmp_path / "policy.toml").write_text(POLICY)
+    repository = Repository(tmp_path / "repository", EXAMPLE)
+    with Running(tmp_path) as running:
+        running.command("environment", "set-policy", "production", "policy.toml")
+        for overlay, release in (("1-first", 1), ("2-better", 2)):
+            repository.commit(overlay)
+            running.command("publish", "repository")
+            is_under_way = {1: "release_completed", 2: "release_requested"}[release]
+            wait(
+                running,
+                lambda record, name=is_under_way, number=release: getattr(record, name).release == number,
+                f"release {release}",
+                LIVE_SECONDS,
+            )
+        for _ in range(KILLS):
+            live_for(running, chance.uniform(0.1, LONGEST_LIFE_SECONDS))
+            running.kill()
+            running.start()
+        traffic = Traffic(running.doors, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
+        traffic.start()
+        wait(running, lambda record: record.release_completed.release == 2, "v2 goes live", RELEASE_SECONDS)
+        traffic.stop()
+        assert '"production": 2' in running.command("model", "get", MODEL, "-o", "json")
+        running.command("replay")

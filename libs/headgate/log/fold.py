@@ -46,7 +46,8 @@ class Fold:
             return None
         stream.accept(lifecycle, record)
         self._evolve(stream, lifecycle)
-        self.streams[name] = stream
+        if not stream.listed:
+            self._list(stream)
         self.revision += 1
         return lifecycle
 
@@ -59,7 +60,13 @@ class Fold:
         except (IllegalFact, KeyError) as error:
             stream.broken = f"sequence {lifecycle.sequence}: {error}"
             logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
+
+    def _list(self, stream: Stream) -> None:
+        """Shows a stream to readers, and its state once a fact has given it one."""
+        self.streams[stream.name] = stream
+        if stream.broken or not stream.state.exists:
             return
+        stream.listed = True
         if isinstance(stream.state, ModelState):
             self.models[stream.state.name] = stream.state
         else:

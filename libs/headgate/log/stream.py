@@ -40,6 +40,8 @@ class Stream:
     accepted: dict[bytes, int] = field(default_factory=dict)
     # Why the fold of this stream stopped; empty while it runs.
     broken: str = ""
+    # Whether readers can see the state.
+    listed: bool = False
 
     def follows(self, record: f.LifecycleRecord) -> bool:
         """Whether the record is the next link."""

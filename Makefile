@@ -12,7 +12,7 @@ TRITONCLIENT := .venv-tritonclient/.ready
 PEERS := .venv-peers/.ready
 
 # command:package pairs that the tests need beside Python; one more pair is all it takes to add one.
-TEST_TOOLS := java:default-jre-headless mvn:maven
+TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
 # Seconds one test may take, its fixtures included.
 TEST_TIMEOUT := 120
 # Passed on to pytest, e.g. make test ARGS="tests/log -x".

@@ -14,10 +14,10 @@ compile() {
 }
 
 compile uv requirements/uv.in "$@"
-compile dev pyproject.toml "${services[@]/#/--extra=}" --extra=dev "$@"
+compile dev pyproject.toml "${services[@]/#/--extra=}" --extra=tracing --extra=dev "$@"
 for service in "${services[@]}"; do
-    # What is deployed is what was tested: the versions of dev.txt.
-    compile "$service" pyproject.toml --extra="$service" --constraint requirements/dev.txt
+    # What is deployed is what was tested: the versions of dev.txt. An image can trace when it is told where to.
+    compile "$service" pyproject.toml --extra="$service" --extra=tracing --constraint requirements/dev.txt
 done
 compile tritonclient requirements/tritonclient.in "$@"
 compile peers requirements/peers.in "$@"

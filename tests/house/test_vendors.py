@@ -11,6 +11,8 @@ PLACES = {
     "obstore": ("libs/headgate/artifacts/store",),
     "cryptography": ("libs/headgate/artifacts/",),
     "prometheus_client": ("libs/headgate/runtime/",),
+    "opentelemetry": ("libs/headgate/runtime/tracing",),
+    "redis": ("libs/headgate/view/redis",),
     "torch": ("services/trainer/",),
     "onnxscript": ("services/trainer/",),
     "onnxruntime": ("services/trainer/", "services/evaluator/", "services/gateway/"),

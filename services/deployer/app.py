@@ -34,7 +34,7 @@ class Deployer:
         self._observations = Observations()
         self._hearing = TelemetryReader(self._log, self._observations.take, now_ms() - LOOK_BACK_MS)
         self._worker = Worker(self._log, self._fold, self._due, settings.name)
-        self._server = GrpcServer(settings.port, [self._register], [SERVICE])
+        self._server = GrpcServer(settings.port, [self._register], [SERVICE], host=settings.host)
 
     def start(self) -> int:
         """Reads what there is, begins to pilot and answers its port once the door is open."""

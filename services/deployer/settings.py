@@ -7,4 +7,5 @@ from dataclasses import dataclass
 class Settings:
     log: str
     port: int = 0
+    host: str = "127.0.0.1"
     name: str = "deployer-0"

@@ -41,7 +41,7 @@ class Evaluator:
         self._hearing = TelemetryReader(self._log, self._signs.hear, now_ms() - LEASE_MS)
         self._claimant = f"{settings.name}.{self._voice.boot_id[:BOOT_LETTERS]}"
         self._worker = Worker(self._log, self._fold, self._due, settings.name)
-        self._server = GrpcServer(settings.port, [self._register], [SERVICE])
+        self._server = GrpcServer(settings.port, [self._register], [SERVICE], host=settings.host)
 
     def start(self) -> int:
         """Folds the log, begins to work and answers its port once the door is open."""

@@ -10,4 +10,5 @@ class Settings:
     artifacts: str
     keys: Path
     port: int = 0
+    host: str = "127.0.0.1"
     name: str = "evaluator-0"

@@ -45,6 +45,7 @@ class Registry:
                 release_rpc.DESCRIPTOR.services_by_name["ReleaseService"].full_name,
             ],
             threads=GRPC_THREADS,
+            host=settings.host,
         )
 
     def start(self) -> int:

@@ -9,4 +9,5 @@ class Settings:
 
     log: str
     port: int = 7400
+    host: str = "127.0.0.1"
     name: str = "registry-0"

@@ -57,6 +57,7 @@ class Trainer:
             settings.port,
             [lambda server: worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)],
             [worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name],
+            host=settings.host,
         )
 
     def start(self) -> int:

@@ -11,6 +11,7 @@ class Settings:
     artifacts: str
     keys: Path
     port: int = 0
+    host: str = "127.0.0.1"
     name: str = "trainer-0"
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "headgate-trainer")
     tests_seconds: float = 600.0

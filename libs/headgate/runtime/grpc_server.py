@@ -1,6 +1,5 @@
 """A service's gRPC door: servicers with health, reflection, limits and one place for errors."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,9 +27,9 @@ class GrpcServer:
         service_names: Sequence[str],
         interceptors: Sequence[grpc.ServerInterceptor] = (),
         threads: int = 16,
-        host: str | None = None,
+        host: str = DEFAULT_HOST,
     ) -> None:
-        self._host = host or os.environ.get("HEADGATE_HOST", DEFAULT_HOST)
+        self._host = host
         self._wanted_port = port
         self.port = 0
         self._names = tuple(service_names)

@@ -1,0 +1,384 @@
+"""Every metric of Headgate, declared once as data: instruments, dashboards, rules and their tests are held against it.
+
+Counters and histograms tell what happened since the process started and never count a replayed fact. Every replica
+counts what it sees, so what is folded from the log (facts, verdicts, release events) is read with max, not summed, over
+replicas. Gauges tell the present state.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+OTHER = "_other"
+"""Value of the overflow label once a metric's cap of label sets is reached."""
+
+MAX_SERIES = 2_000
+"""Series one service exposes at most, however many models there are."""
+
+REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY = "registry", "trainer", "evaluator", "deployer", "gateway"
+EVERY = (REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY)
+WORKERS = (TRAINER, EVALUATOR, DEPLOYER)
+
+PREDICTION_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""The SLOs 0.01, 0.025, 0.05, 0.1 and 0.25 s are edges, so that the share within each is exact."""
+RPC_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+FOLD_SECONDS = (0.0001, 0.001, 0.01, 0.1)
+AGE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+COMMAND_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+WORK_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0)
+DELIVERY_SECONDS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, 604800.0)
+RESTORE_SECONDS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Overflow(Enum):
+    """What the gauges of the label sets beyond the cap become in the one that stands for them all."""
+
+    SUM = "sum"
+    LARGEST = "largest"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """`name` is what a query says; `cap` is the most label sets a process exposes, those with `_other` included."""
+
+    name: str
+    kind: Kind
+    services: tuple[str, ...]
+    help: str
+    labels: tuple[str, ...] = ()
+    cap: int = 1
+    buckets: tuple[float, ...] = ()
+    overflow: Overflow = Overflow.SUM
+    registry_cap: int = 0
+    """The cap in the registry where it needs a larger one: most methods are its."""
+
+    @property
+    def overflow_label(self) -> str:
+        """The label that says `_other` beyond the cap."""
+        return "model" if "model" in self.labels else self.labels[-1]
+
+    @property
+    def series_per_label_set(self) -> int:
+        """A histogram has a series per edge, one for +Inf, the sum and the count."""
+        return len(self.buckets) + 3 if self.kind == "histogram" else 1
+
+    def cap_in(self, service: str) -> int:
+        """The most label sets one service exposes."""
+        return self.registry_cap if self.registry_cap and service == REGISTRY else self.cap
+
+    def most_series_in(self, service: str) -> int:
+        """The most series it adds to one service."""
+        return self.cap_in(service) * self.series_per_label_set
+
+
+_PROCESS = (
+    Metric("headgate_build_info", "gauge", EVERY, "Always 1; what runs here.", ("service", "version", "python")),
+    Metric(
+        "headgate_rpc_requests_total",
+        "counter",
+        EVERY,
+        "Calls answered, by status code.",
+        ("rpc_service", "method", "code"),
+        cap=40,
+        registry_cap=120,
+    ),
+    Metric(
+        "headgate_rpc_duration_seconds",
+        "histogram",
+        EVERY,
+        "From a call's arrival to its end.",
+        ("rpc_service", "method"),
+        cap=12,
+        registry_cap=44,
+        buckets=RPC_SECONDS,
+    ),
+    Metric("headgate_facts_total", "counter", EVERY, "Facts folded after the replay.", ("fact",), cap=48),
+    Metric("headgate_fact_errors_total", "counter", EVERY, "Live facts that stopped their stream.", ("fact",), cap=16),
+    Metric(
+        "headgate_fact_duration_seconds",
+        "histogram",
+        EVERY,
+        "Time to fold one live fact.",
+        ("fact",),
+        cap=44,
+        buckets=FOLD_SECONDS,
+    ),
+    Metric(
+        "headgate_fact_age_seconds",
+        "histogram",
+        EVERY,
+        "From a live fact's occurrence to its being folded here.",
+        buckets=AGE_SECONDS,
+    ),
+    Metric(
+        "headgate_log_lag_records", "gauge", EVERY, "Records of the topic not read yet.", ("topic", "reader"), cap=8
+    ),
+    Metric(
+        "headgate_log_lag_seconds",
+        "gauge",
+        EVERY,
+        "Age of the oldest record not read yet; 0 without one.",
+        ("topic", "reader"),
+        cap=8,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric("headgate_void_records_total", "counter", EVERY, "Live lifecycle records that did not follow their head."),
+    Metric("headgate_streams_stopped", "gauge", EVERY, "Streams whose fold stopped at an illegal fact."),
+    Metric(
+        "headgate_dead_letters_total",
+        "counter",
+        (REGISTRY, *WORKERS),
+        "Records and work buried by this process.",
+        ("topic", "code"),
+        cap=32,
+    ),
+    Metric("headgate_log_errors_total", "counter", EVERY, "Times a reader lost the log and began again."),
+    Metric("headgate_work_in_hand", "gauge", WORKERS, "Pieces of work under way."),
+    Metric("headgate_work_total", "counter", WORKERS, "Tries of work: done, failed or given-up.", ("outcome",), cap=4),
+)
+
+_REGISTRY = (
+    Metric(
+        "headgate_commands_total",
+        "counter",
+        (REGISTRY,),
+        "Commands executed: accepted, held, refused, contended or failed.",
+        ("command", "outcome"),
+        cap=120,
+    ),
+    Metric(
+        "headgate_command_duration_seconds",
+        "histogram",
+        (REGISTRY,),
+        "From a command to its outcome.",
+        ("command",),
+        cap=44,
+        buckets=COMMAND_SECONDS,
+    ),
+    Metric("headgate_refusals_total", "counter", (REGISTRY,), "Commands refused, by code.", ("code",), cap=16),
+    Metric("headgate_view_up", "gauge", (REGISTRY,), "Whether the Redis view answers; absent without HEADGATE_REDIS."),
+    Metric("headgate_view_lag_records", "gauge", (REGISTRY,), "Accepted facts that the view does not reflect yet."),
+    Metric(
+        "headgate_view_lag_seconds",
+        "gauge",
+        (REGISTRY,),
+        "Age of the oldest fact that the view does not reflect yet; 0 without one.",
+    ),
+    Metric(
+        "headgate_view_rebuilds_total", "counter", (REGISTRY,), "Rebuilds of the view from the log.", ("reason",), cap=8
+    ),
+    Metric(
+        "headgate_view_reads_total",
+        "counter",
+        (REGISTRY,),
+        "Lists, by what answered: view or fold.",
+        ("source",),
+        cap=4,
+    ),
+    Metric("headgate_rate_limited_total", "counter", (REGISTRY,), "Requests turned away.", ("door",), cap=8),
+)
+
+_TRAINER = (
+    Metric(
+        "headgate_training_duration_seconds",
+        "histogram",
+        (TRAINER,),
+        "From an attempt's start to its report.",
+        ("outcome",),
+        cap=4,
+        buckets=WORK_SECONDS,
+    ),
+    Metric("headgate_training_epochs_total", "counter", (TRAINER,), "Epochs measured."),
+    Metric(
+        "headgate_training_loss",
+        "gauge",
+        (TRAINER,),
+        "Loss of the last epoch measured: train or validation.",
+        ("model", "kind"),
+        cap=200,
+        overflow=Overflow.LARGEST,
+    ),
+)
+
+_EVALUATOR = (
+    Metric(
+        "headgate_evaluation_duration_seconds",
+        "histogram",
+        (EVALUATOR,),
+        "From an evaluation's start to its report.",
+        ("outcome",),
+        cap=4,
+        buckets=WORK_SECONDS,
+    ),
+    Metric(
+        "headgate_gate_verdicts_total",
+        "counter",
+        (EVALUATOR,),
+        "The gate's verdicts: passed or failed.",
+        ("verdict",),
+        cap=4,
+    ),
+)
+
+_DEPLOYER = (
+    Metric(
+        "headgate_releases",
+        "gauge",
+        (DEPLOYER,),
+        "Releases by phase, ended ones included.",
+        ("environment", "phase"),
+        cap=50,
+    ),
+    Metric(
+        "headgate_release_active",
+        "gauge",
+        (DEPLOYER,),
+        "1 while a release of the model is in this phase.",
+        ("environment", "model", "phase"),
+        cap=100,
+    ),
+    Metric(
+        "headgate_release_weight_wanted_ratio",
+        "gauge",
+        (DEPLOYER,),
+        "Share of the traffic that the log gives the arm.",
+        ("environment", "model", "arm"),
+        cap=100,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric(
+        "headgate_release_weight_observed_ratio",
+        "gauge",
+        (DEPLOYER,),
+        "Share of the requests that the arm answered at this weight.",
+        ("environment", "model", "arm"),
+        cap=100,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric(
+        "headgate_release_events_total",
+        "counter",
+        (DEPLOYER,),
+        "Release facts, by name.",
+        ("environment", "model", "event"),
+        cap=250,
+    ),
+    Metric(
+        "headgate_release_step_seconds",
+        "gauge",
+        (DEPLOYER,),
+        "For how long the release has been in its step or phase.",
+        ("environment", "model"),
+        cap=60,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric(
+        "headgate_judge_verdicts_total",
+        "counter",
+        (DEPLOYER,),
+        "Verdicts of the judge on which a release moved: pass, fail or inconclusive.",
+        ("environment", "verdict"),
+        cap=24,
+    ),
+    Metric(
+        "headgate_judge_e_value",
+        "gauge",
+        (DEPLOYER,),
+        "Evidence that the candidate is worse (fail) or good enough (pass).",
+        ("environment", "model", "side"),
+        cap=80,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric(
+        "headgate_judge_threshold",
+        "gauge",
+        (DEPLOYER,),
+        "The e-value that is proof.",
+        ("environment", "model", "side"),
+        cap=80,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric(
+        "headgate_version_live_info",
+        "gauge",
+        (DEPLOYER,),
+        "Always 1; the version that is live.",
+        ("environment", "model", "version"),
+        cap=160,
+    ),
+    Metric(
+        "headgate_live_metric",
+        "gauge",
+        (DEPLOYER,),
+        "A metric of the live version, as evaluated.",
+        ("environment", "model", "metric"),
+        cap=160,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric(
+        "headgate_candidate_metric",
+        "gauge",
+        (DEPLOYER,),
+        "A metric of a release's candidate, as evaluated.",
+        ("environment", "model", "metric"),
+        cap=80,
+        overflow=Overflow.LARGEST,
+    ),
+    Metric(
+        "headgate_gateways_live", "gauge", (DEPLOYER,), "Gateways that have spoken lately.", ("environment",), cap=16
+    ),
+    Metric(
+        "headgate_lead_time_seconds",
+        "histogram",
+        (DEPLOYER,),
+        "From a commit's arrival to the end of the release that made it live.",
+        buckets=DELIVERY_SECONDS,
+    ),
+    Metric(
+        "headgate_time_to_restore_seconds",
+        "histogram",
+        (DEPLOYER,),
+        "From a rollback's start to stable serving everywhere.",
+        buckets=RESTORE_SECONDS,
+    ),
+)
+
+_GATEWAY = (
+    Metric(
+        "headgate_predictions_total",
+        "counter",
+        (GATEWAY,),
+        "Predictions: ok, bad, refused or error.",
+        ("model", "arm", "outcome"),
+        cap=700,
+    ),
+    Metric(
+        "headgate_prediction_duration_seconds",
+        "histogram",
+        (GATEWAY,),
+        "Time to answer a prediction.",
+        ("model", "arm"),
+        cap=40,
+        buckets=PREDICTION_SECONDS,
+    ),
+    Metric("headgate_versions_loaded", "gauge", (GATEWAY,), "Versions ready to predict."),
+    Metric("headgate_version_load_failures_total", "counter", (GATEWAY,), "Versions that could not be loaded."),
+    Metric(
+        "headgate_stable_only",
+        "gauge",
+        (GATEWAY,),
+        "1 while the candidate gets nothing because the log is silent.",
+        ("model",),
+        cap=40,
+    ),
+    Metric("headgate_log_heard_seconds", "gauge", (GATEWAY,), "Time since the log last answered."),
+)
+
+CATALOGUE = _PROCESS + _REGISTRY + _TRAINER + _EVALUATOR + _DEPLOYER + _GATEWAY
+
+
+def metrics_of(service: str) -> tuple[Metric, ...]:
+    """What one service exposes."""
+    return tuple(metric for metric in CATALOGUE if service in metric.services)

@@ -1,0 +1,44 @@
+"""The catalogue keeps its own rules."""
+
+import re
+
+import pytest
+
+from headgate.runtime.metric_catalogue import CATALOGUE, EVERY, MAX_SERIES, Metric, metrics_of
+
+PROCESS_SERIES = 10
+"""What prometheus_client's process collector adds."""
+UNBOUNDED = ("user", "request", "key", "release", "commit", "attempt")
+
+
+@pytest.mark.parametrize("service", EVERY)
+def test_a_service_exposes_at_most_two_thousand_series_even_with_every_cap_reached(service: str) -> None:
+    assert sum(metric.most_series_in(service) for metric in metrics_of(service)) + PROCESS_SERIES <= MAX_SERIES
+
+
+def test_no_metric_is_declared_twice() -> None:
+    names = [metric.name for metric in CATALOGUE]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+def test_a_metric_keeps_the_conventions_of_prometheus(metric: Metric) -> None:
+    assert re.fullmatch(r"headgate_[a-z][a-z0-9_]*", metric.name)
+    assert (metric.kind == "counter") == metric.name.endswith("_total")
+    assert (metric.kind == "histogram") == bool(metric.buckets)
+    assert metric.kind != "histogram" or metric.name.endswith("_seconds")
+    assert list(metric.buckets) == sorted(set(metric.buckets))
+    assert metric.help.endswith(".")
+    assert metric.services
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+def test_labels_are_bounded(metric: Metric) -> None:
+    assert not set(metric.labels) & set(UNBOUNDED)
+    assert "version" not in metric.labels or metric.name.endswith("_info")
+    assert metric.cap > 1 or not metric.labels or metric.name == "headgate_build_info"
+
+
+def test_the_edges_of_the_prediction_histogram_meet_the_objectives() -> None:
+    (histogram,) = (metric for metric in CATALOGUE if metric.name == "headgate_prediction_duration_seconds")
+    assert {0.01, 0.025, 0.05, 0.1, 0.25} <= set(histogram.buckets)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from headgate.v1 import configuration_pb2 as _configuration_pb2
 from headgate.v1 import facts_pb2 as _facts_pb2
 import builtins as _builtins
@@ -20,6 +21,31 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _DeadLetterOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeadLetterOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeadLetterOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEAD_LETTER_OUTCOME_UNSPECIFIED: _DeadLetterOutcome.ValueType  # 0
+    DEAD_LETTER_OUTCOME_REPLAYING: _DeadLetterOutcome.ValueType  # 1
+    """Someone is about to append the buried record to its topic once more; nobody else may for a while."""
+    DEAD_LETTER_OUTCOME_REPLAYED: _DeadLetterOutcome.ValueType  # 2
+    """The buried record was appended to its topic once more."""
+    DEAD_LETTER_OUTCOME_DROPPED: _DeadLetterOutcome.ValueType  # 3
+    """Nobody needs the buried record."""
+
+class DeadLetterOutcome(_DeadLetterOutcome, metaclass=_DeadLetterOutcomeEnumTypeWrapper): ...
+
+DEAD_LETTER_OUTCOME_UNSPECIFIED: DeadLetterOutcome.ValueType  # 0
+DEAD_LETTER_OUTCOME_REPLAYING: DeadLetterOutcome.ValueType  # 1
+"""Someone is about to append the buried record to its topic once more; nobody else may for a while."""
+DEAD_LETTER_OUTCOME_REPLAYED: DeadLetterOutcome.ValueType  # 2
+"""The buried record was appended to its topic once more."""
+DEAD_LETTER_OUTCOME_DROPPED: DeadLetterOutcome.ValueType  # 3
+"""Nobody needs the buried record."""
+Global___DeadLetterOutcome: _TypeAlias = DeadLetterOutcome  # noqa: Y015
+
 @_typing.final
 class Command(_message.Message):
     """One record of headgate.commands; gRPC requests become the same."""
@@ -32,6 +58,7 @@ class Command(_message.Message):
     CAUSATION_ID_FIELD_NUMBER: _builtins.int
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    TRACE_PARENT_FIELD_NUMBER: _builtins.int
     CREATE_MODEL_FIELD_NUMBER: _builtins.int
     DESCRIBE_MODEL_FIELD_NUMBER: _builtins.int
     CREATE_VERSION_FIELD_NUMBER: _builtins.int
@@ -78,6 +105,8 @@ class Command(_message.Message):
     correlation_id: _builtins.str
     expected_sequence: _builtins.int
     """When set, the stream must stand exactly here."""
+    trace_parent: _builtins.str
+    """W3C traceparent of what asked for this; empty when nobody traces."""
     @_builtins.property
     def create_model(self) -> Global___CreateModel: ...
     @_builtins.property
@@ -165,6 +194,7 @@ class Command(_message.Message):
         causation_id: _builtins.str = ...,
         correlation_id: _builtins.str = ...,
         expected_sequence: _builtins.int | None = ...,
+        trace_parent: _builtins.str = ...,
         create_model: Global___CreateModel | None = ...,
         describe_model: Global___DescribeModel | None = ...,
         create_version: Global___CreateVersion | None = ...,
@@ -207,7 +237,7 @@ class Command(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "archive_version", b"archive_version", "begin_release", b"begin_release", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "archive_version", b"archive_version", "begin_release", b"begin_release", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "archive_version", b"archive_version", "begin_release", b"begin_release", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
     _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
@@ -1194,6 +1224,9 @@ class DeadLetter(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     BURIED_AT_MS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    NULL_VALUE_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     partition: _builtins.int
     offset: _builtins.int
@@ -1203,8 +1236,16 @@ class DeadLetter(_message.Message):
     reason: _builtins.str
     service: _builtins.str
     buried_at_ms: _builtins.int
+    truncated: _builtins.bool
+    """The record was too large for its letter: key and value are cut, the headers left out."""
+    null_value: _builtins.bool
+    """The record had no value at all, which is not the same as an empty one."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]: ...
+    @_builtins.property
+    def settled(self) -> Global___DeadLetterSettled:
+        """When set, this record is no letter: it says what became of one."""
+
     def __init__(
         self,
         *,
@@ -1218,14 +1259,50 @@ class DeadLetter(_message.Message):
         reason: _builtins.str = ...,
         service: _builtins.str = ...,
         buried_at_ms: _builtins.int = ...,
+        truncated: _builtins.bool = ...,
+        null_value: _builtins.bool = ...,
+        settled: Global___DeadLetterSettled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settled", b"settled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buried_at_ms", b"buried_at_ms", "code", b"code", "headers", b"headers", "key", b"key", "offset", b"offset", "partition", b"partition", "reason", b"reason", "service", b"service", "topic", b"topic", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buried_at_ms", b"buried_at_ms", "code", b"code", "headers", b"headers", "key", b"key", "null_value", b"null_value", "offset", b"offset", "partition", b"partition", "reason", b"reason", "service", b"service", "settled", b"settled", "topic", b"topic", "truncated", b"truncated", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeadLetter: _TypeAlias = DeadLetter  # noqa: Y015
+
+@_typing.final
+class DeadLetterSettled(_message.Message):
+    """What becomes of the letter at a position of headgate.dead-letters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    offset: _builtins.int
+    outcome: Global___DeadLetterOutcome.ValueType
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        outcome: Global___DeadLetterOutcome.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "offset", b"offset", "outcome", b"outcome", "partition", b"partition", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeadLetterSettled: _TypeAlias = DeadLetterSettled  # noqa: Y015
 
 @_typing.final
 class Header(_message.Message):
@@ -1233,17 +1310,21 @@ class Header(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
+    RAW_NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     value: _builtins.bytes
+    raw_name: _builtins.bytes
+    """The name's bytes when they are not UTF-8; `name` then shows them with the bad bytes replaced."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         value: _builtins.bytes = ...,
+        raw_name: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "raw_name", b"raw_name", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,7 +41,7 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> k.Comm
     if not is_name(model):
         raise UnusableEvent("invalid-model", f"customData.model is {model!r}: {NAME_RULE}")
     return k.Command(
-        command_id=f"{event.source}|{event.id}",
+        command_id=command_id(event.source, event.id),
         stream=model_stream(model),
         actor=event.source,
         causation_id=event.id,
@@ -50,6 +50,16 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> k.Comm
             repository=repository, commit=commit, commit_message=_text(custom, "message").strip()
         ),
     )
+
+
+def command_id(source: str, id_: str) -> str:
+    """One id for each pair of source and id, and for no other pair.
+
+    Joined by one bar where neither holds one. Else the source's length goes before, and there are at least three bars:
+    no text has both forms, and in each the place where the source ends can be told.
+    """
+    plain = "|" not in source and "|" not in id_
+    return f"{source}|{id_}" if plain else f"{len(source)}|{source}|{id_}"
 
 
 def _json(event: CloudEvent) -> dict[str, Any]:

@@ -83,6 +83,9 @@ class Lifecycle(RuleBasedStateMachine):
         assert self.state == before, "a decision changes nothing"
         if decision is None or isinstance(decision, Refused):
             return
+        if isinstance(decision, f.ReleaseStarted):
+            release = self.state.releases[decision.release]
+            assert release.override_quarantine or not self.state.versions[release.candidate].quarantined
         stamp = Stamp(len(self.facts) + 1, self.now_ms)
         model.evolve(self.state, decision, stamp)
         self.facts.append((decision, stamp))
@@ -189,6 +192,15 @@ class Lifecycle(RuleBasedStateMachine):
         number = self.release(pick)
         self.do(k.BeginRelease(release=number))
         self.do(k.ReportCandidateReady(release=number, gateways=["g0"]))
+
+    @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), override=st.booleans())
+    def quarantine_while_waiting(self, pick: int, where: str, override: bool) -> None:
+        number = self.version(pick)
+        wish = k.StartRelease(environment=where, candidate=number, policy=POLICY, override_quarantine=override)
+        self.do(wish)
+        self.do(k.QuarantineCandidate(version=number, reason="r"))
+        self.now_ms += 10_000  # beyond any freeze
+        self.do(k.BeginRelease(release=len(self.state.releases)))
 
     @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), moves=st.integers(1, 12), back=st.booleans())
     def pilot(self, pick: int, where: str, moves: int, back: bool) -> None:

@@ -318,6 +318,34 @@ def test_a_quarantined_version_is_released_by_override_only() -> None:
     assert asked(past, start(2)).candidate == 2
 
 
+def test_a_candidate_quarantined_while_it_waits_does_not_begin() -> None:
+    past = queued().and_given(f.CandidateQuarantined(version=2, reason="bias"))
+    rejected = f.ReleaseRejected(release=2, reason="models/fraud/versions/2 is quarantined")
+    past.when(k.BeginRelease(release=2)).then(rejected)
+    past.and_given(rejected).when(k.BeginRelease(release=2)).then_refused("illegal-transition", "rejected")
+
+
+def test_a_quarantine_lifted_in_time_does_not_stop_a_waiting_release() -> None:
+    past = queued().and_given(f.CandidateQuarantined(version=2), f.QuarantineLifted(version=2))
+    past.when(k.BeginRelease(release=2)).then(started(2, stable=1))
+
+
+def test_an_override_holds_until_the_release_begins_whenever_the_quarantine_came() -> None:
+    quarantined = f.CandidateQuarantined(version=2)
+    before = one_live().and_given(quarantined)
+    before.and_given(asked(before, start(2, override_quarantine=True)))
+    before.when(k.BeginRelease(release=2)).then(started(2, stable=1))
+    after = one_live()
+    after.and_given(asked(after, start(2, override_quarantine=True)), quarantined)
+    after.when(k.BeginRelease(release=2)).then(started(2, stable=1))
+    assert after.release(2).override_quarantine
+
+
+def test_a_request_from_before_the_field_was_an_override_when_its_candidate_was_quarantined() -> None:
+    past = one_live().and_given(f.CandidateQuarantined(version=2), requested(2, 2))
+    past.when(k.BeginRelease(release=2)).then(started(2, stable=1))
+
+
 def test_an_archived_version_is_not_released() -> None:
     one_live().and_given(f.VersionArchived(version=2)).when(start(2)).then_refused("illegal-transition", "kept")
 
@@ -338,7 +366,9 @@ def test_an_undo_needs_something_to_go_back_to_and_a_free_environment() -> None:
 
 def test_an_undo_takes_back_to_a_quarantined_version_too() -> None:
     past = completed(one_live(), 2, 2, stable=1).and_given(f.CandidateQuarantined(version=1))
-    assert isinstance(past.when(k.UndoRelease(release=2)).decision, f.ReleaseRequested)
+    fact = past.when(k.UndoRelease(release=2)).decision
+    assert isinstance(fact, f.ReleaseRequested)
+    past.and_given(fact).when(k.BeginRelease(release=3)).then(started(3, stable=2))
 
 
 def test_a_release_that_does_not_exist_is_not_found() -> None:

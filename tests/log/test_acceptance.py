@@ -13,7 +13,7 @@ from headgate.log.digest import state_digest
 from headgate.log.envelope import digest
 from headgate.log.fold import Fold
 from headgate.log.port import Message, Record
-from headgate.log.stream import message_of, new_stream, parse, record_of
+from headgate.log.stream import event_id, message_of, new_stream, parse, record_of
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 
@@ -168,3 +168,20 @@ def test_an_altered_byte_ends_the_chain_there() -> None:
     for record in records:
         fold.apply(record)
     assert (fold.streams["models/fraud"].sequence, fold.void_records) == (2, 2)
+
+
+streams = st.builds("{}/{}".format, st.sampled_from(["models", "environments"]), st.sampled_from(["a", "a-b", "ab"]))
+command_ids = st.text(st.sampled_from("|a/b"), max_size=8)
+commands = st.tuples(streams, command_ids)
+
+
+@given(commands, commands)
+def test_two_commands_have_the_same_event_id_only_when_stream_and_id_are_the_same(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    assert (event_id(*one) == event_id(*other)) == (one == other)
+
+
+@given(st.text(max_size=10), st.text(max_size=10))
+def test_no_stream_holds_the_bar_that_ends_it_in_an_event_id(before: str, after: str) -> None:
+    assert new_stream(f"models/{before}|{after}") is None

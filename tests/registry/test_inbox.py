@@ -5,11 +5,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headgate.log import topics
 from headgate.log.port import MAX_RECORD_BYTES, Headers, Message, record_bytes
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc
+from services.registry.inbox import command_id
 from tests.registry.conftest import Running
 from tests.registry.waiting import REPOSITORY, commit, until
 
@@ -72,6 +75,27 @@ def test_the_same_event_twice_does_nothing_the_second_time(registry: Running) ->
         registry.log.append(message)
     wait_for(registry, 1, 2)
     assert registry.refusals() == []
+
+
+pieces = st.text(st.sampled_from("|1a/"), max_size=6)
+events = st.tuples(pieces, pieces)
+
+
+@given(events, events)
+def test_two_events_have_the_same_command_id_only_when_source_and_id_are_the_same(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    assert (command_id(*one) == command_id(*other)) == (one == other)
+
+
+def test_the_command_ids_of_events_without_a_bar_are_those_of_old_logs() -> None:
+    assert command_id("/ci", "1") == "/ci|1"
+
+
+def test_events_whose_bars_would_join_alike_are_two_events(registry: Running) -> None:
+    registry.log.append(binary("b|c", data(1), source="/a"))
+    registry.log.append(binary("c", data(2), source="/a|b"))
+    wait_for(registry, 1, 2)
 
 
 @pytest.mark.parametrize(

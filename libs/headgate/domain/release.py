@@ -158,6 +158,7 @@ def _request(
         policy_sha256=policies.digest(policy),
         salt=f"{state.name}/{number}",
         reason=command.reason,
+        override_quarantine=command.override_quarantine,
     )
 
 
@@ -182,6 +183,10 @@ def _begin(state: ModelState, release: r.Release) -> Decision:
     for other in state.releases.values():
         if other.environment == release.environment and other.phase in RUNNING:
             return illegal(f"{other.name} is running", "one release at a time in an environment")
+    refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+    if refused is not None:
+        # What it was requested for holds no more: it ends, or it would be begun and refused for ever.
+        return f.ReleaseRejected(release=release.release, reason=refused.message)
     return f.ReleaseStarted(release=release.release, stable=state.model.live.get(release.environment, 0))
 
 
@@ -334,6 +339,7 @@ def _undo(state: ModelState, release: r.Release, command: k.UndoRelease) -> Deci
         salt=f"{state.name}/{number}",
         reason=command.reason or f"undo of {release.name}",
         undo_of=release.release,
+        override_quarantine=True,
     )
 
 

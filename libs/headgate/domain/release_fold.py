@@ -65,7 +65,8 @@ def evolve(state: ModelState, fact: ReleaseFact, stamp: Stamp) -> r.Version | No
 
 
 def _requested(state: ModelState, fact: f.ReleaseRequested, stamp: Stamp) -> None:
-    if fact.release != len(state.releases) + 1 or fact.candidate not in state.versions:
+    version = state.versions.get(fact.candidate)
+    if fact.release != len(state.releases) + 1 or version is None:
         raise IllegalFact(f"release {fact.release} of version {fact.candidate}")
     state.releases[fact.release] = r.Release(
         name=release_name(state.name, fact.release),
@@ -80,6 +81,8 @@ def _requested(state: ModelState, fact: f.ReleaseRequested, stamp: Stamp) -> Non
         step=-1,
         reason=fact.reason,
         undo_of=fact.undo_of,
+        # Facts of before the field was there: without an override the request would have been refused.
+        override_quarantine=fact.override_quarantine or version.quarantined,
         requested_at_ms=stamp.at_ms,
         phase_since_ms=stamp.at_ms,
     )

@@ -388,6 +388,7 @@ class JudgePolicy(_message.Message):
     FAIL_RATIO_FIELD_NUMBER: _builtins.int
     PASS_RATIO_FIELD_NUMBER: _builtins.int
     PASS_CEILING_FIELD_NUMBER: _builtins.int
+    FAIL_CEILING_FIELD_NUMBER: _builtins.int
     alpha: _builtins.float
     """Bound on the chance to fail a candidate that is as good as stable, over the whole release."""
     beta: _builtins.float
@@ -398,6 +399,10 @@ class JudgePolicy(_message.Message):
     """PASS tests against a risk ratio at or above this."""
     pass_ceiling: _builtins.float
     """PASS also when the bad share of the candidate is shown to be below this."""
+    fail_ceiling: _builtins.float
+    """At full weight, where nothing serves beside the candidate, FAIL tests against this bad share, or against
+    fail_ratio times stable's share earlier in the release where that is larger.
+    """
     def __init__(
         self,
         *,
@@ -406,10 +411,11 @@ class JudgePolicy(_message.Message):
         fail_ratio: _builtins.float = ...,
         pass_ratio: _builtins.float = ...,
         pass_ceiling: _builtins.float = ...,
+        fail_ceiling: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "beta", b"beta", "fail_ratio", b"fail_ratio", "pass_ceiling", b"pass_ceiling", "pass_ratio", b"pass_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "beta", b"beta", "fail_ceiling", b"fail_ceiling", "fail_ratio", b"fail_ratio", "pass_ceiling", b"pass_ceiling", "pass_ratio", b"pass_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -576,6 +576,8 @@ class TrainingFinished(_message.Message):
     VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
     EXPORT_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    RESUMED_FROM_EPOCH_FIELD_NUMBER: _builtins.int
+    RESUMED_FROM_ATTEMPT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     epochs: _builtins.int
@@ -584,6 +586,10 @@ class TrainingFinished(_message.Message):
     duration_ms: _builtins.int
     export_difference: _builtins.float
     """Largest difference between ONNX Runtime and torch on the validation rows."""
+    resumed_from_epoch: _builtins.int
+    """The epoch of the checkpoint from which a lost attempt was continued; 0 when trained in one go."""
+    resumed_from_attempt: _builtins.int
+    """The attempt that wrote that checkpoint."""
     @_builtins.property
     def artifact(self) -> Global___Artifact: ...
     def __init__(
@@ -597,10 +603,12 @@ class TrainingFinished(_message.Message):
         validation_loss: _builtins.float = ...,
         duration_ms: _builtins.int = ...,
         export_difference: _builtins.float = ...,
+        resumed_from_epoch: _builtins.int = ...,
+        resumed_from_attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "duration_ms", b"duration_ms", "epochs", b"epochs", "export_difference", b"export_difference", "train_loss", b"train_loss", "validation_loss", b"validation_loss", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "duration_ms", b"duration_ms", "epochs", b"epochs", "export_difference", b"export_difference", "resumed_from_attempt", b"resumed_from_attempt", "resumed_from_epoch", b"resumed_from_epoch", "train_loss", b"train_loss", "validation_loss", b"validation_loss", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1112,6 +1120,7 @@ class ReleaseRequested(_message.Message):
     SALT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     UNDO_OF_FIELD_NUMBER: _builtins.int
+    OVERRIDE_QUARANTINE_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     """Counts from 1 in each model."""
     environment: _builtins.str
@@ -1123,6 +1132,8 @@ class ReleaseRequested(_message.Message):
     reason: _builtins.str
     undo_of: _builtins.int
     """The release this one takes back; 0 when none."""
+    override_quarantine: _builtins.bool
+    """The candidate is released even while it is quarantined."""
     @_builtins.property
     def policy(self) -> _configuration_pb2.ReleasePolicy: ...
     def __init__(
@@ -1137,10 +1148,11 @@ class ReleaseRequested(_message.Message):
         salt: _builtins.str = ...,
         reason: _builtins.str = ...,
         undo_of: _builtins.int = ...,
+        override_quarantine: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "environment", b"environment", "policy", b"policy", "policy_sha256", b"policy_sha256", "reason", b"reason", "release", b"release", "salt", b"salt", "strategy", b"strategy", "undo_of", b"undo_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "environment", b"environment", "override_quarantine", b"override_quarantine", "policy", b"policy", "policy_sha256", b"policy_sha256", "reason", b"reason", "release", b"release", "salt", b"salt", "strategy", b"strategy", "undo_of", b"undo_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1194,7 +1206,9 @@ Global___CandidateReady: _TypeAlias = CandidateReady  # noqa: Y015
 
 @_typing.final
 class Stratum(_message.Message):
-    """Bad and seen keys of both arms while one weight was in force."""
+    """Bad and seen keys of both arms while one weight was in force. The judge reads the counts below the requests', in
+    which a key stands once in the whole release.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1208,6 +1222,12 @@ class Stratum(_message.Message):
     CANDIDATE_BAD_REQUESTS_FIELD_NUMBER: _builtins.int
     STABLE_REQUESTS_FIELD_NUMBER: _builtins.int
     STABLE_BAD_REQUESTS_FIELD_NUMBER: _builtins.int
+    CANDIDATE_NEW_KEYS_FIELD_NUMBER: _builtins.int
+    STABLE_NEW_KEYS_FIELD_NUMBER: _builtins.int
+    CANDIDATE_NEW_BAD_KEYS_FIELD_NUMBER: _builtins.int
+    STABLE_NEW_BAD_KEYS_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIRST_BAD_KEYS_FIELD_NUMBER: _builtins.int
+    STABLE_FIRST_BAD_KEYS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     candidate_weight_bps: _builtins.int
     candidate_keys: _builtins.int
@@ -1218,6 +1238,15 @@ class Stratum(_message.Message):
     candidate_bad_requests: _builtins.int
     stable_requests: _builtins.int
     stable_bad_requests: _builtins.int
+    candidate_new_keys: _builtins.int
+    """Keys that the arm had not answered before in the release."""
+    stable_new_keys: _builtins.int
+    candidate_new_bad_keys: _builtins.int
+    """Keys that the arm had not answered badly before in the release."""
+    stable_new_bad_keys: _builtins.int
+    candidate_first_bad_keys: _builtins.int
+    """Keys that neither arm had answered badly before in the release."""
+    stable_first_bad_keys: _builtins.int
     def __init__(
         self,
         *,
@@ -1231,10 +1260,16 @@ class Stratum(_message.Message):
         candidate_bad_requests: _builtins.int = ...,
         stable_requests: _builtins.int = ...,
         stable_bad_requests: _builtins.int = ...,
+        candidate_new_keys: _builtins.int = ...,
+        stable_new_keys: _builtins.int = ...,
+        candidate_new_bad_keys: _builtins.int = ...,
+        stable_new_bad_keys: _builtins.int = ...,
+        candidate_first_bad_keys: _builtins.int = ...,
+        stable_first_bad_keys: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_bad_keys", b"candidate_bad_keys", "candidate_bad_requests", b"candidate_bad_requests", "candidate_keys", b"candidate_keys", "candidate_requests", b"candidate_requests", "candidate_weight_bps", b"candidate_weight_bps", "epoch", b"epoch", "stable_bad_keys", b"stable_bad_keys", "stable_bad_requests", b"stable_bad_requests", "stable_keys", b"stable_keys", "stable_requests", b"stable_requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_bad_keys", b"candidate_bad_keys", "candidate_bad_requests", b"candidate_bad_requests", "candidate_first_bad_keys", b"candidate_first_bad_keys", "candidate_keys", b"candidate_keys", "candidate_new_bad_keys", b"candidate_new_bad_keys", "candidate_new_keys", b"candidate_new_keys", "candidate_requests", b"candidate_requests", "candidate_weight_bps", b"candidate_weight_bps", "epoch", b"epoch", "stable_bad_keys", b"stable_bad_keys", "stable_bad_requests", b"stable_bad_requests", "stable_first_bad_keys", b"stable_first_bad_keys", "stable_keys", b"stable_keys", "stable_new_bad_keys", b"stable_new_bad_keys", "stable_new_keys", b"stable_new_keys", "stable_requests", b"stable_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1255,10 +1290,10 @@ class Judgement(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     fail_e_value: _builtins.float
-    """E-value for "the candidate is worse" and its threshold 1/alpha."""
+    """Mean of the E-values for "worse than stable beside it" and "too bad at full weight", and its threshold 1/alpha."""
     fail_threshold: _builtins.float
     pass_e_value: _builtins.float
-    """Larger of the E-values for "not worse" and "below the ceiling", and its threshold 1/beta."""
+    """Mean of the E-values for "not worse" and "below the ceiling", and its threshold 1/beta."""
     pass_threshold: _builtins.float
     explanation: _builtins.str
     @_builtins.property

@@ -292,14 +292,23 @@ class ArmCounts(_message.Message):
     BAD_REQUESTS_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
     BAD_KEYS_FIELD_NUMBER: _builtins.int
+    NEW_KEYS_FIELD_NUMBER: _builtins.int
+    NEW_BAD_KEYS_FIELD_NUMBER: _builtins.int
+    FIRST_BAD_KEYS_FIELD_NUMBER: _builtins.int
     arm: Global___Arm.ValueType
     version: _builtins.int
     requests: _builtins.int
     bad_requests: _builtins.int
     keys: _builtins.int
-    """Distinct routing keys."""
+    """Distinct routing keys in this epoch."""
     bad_keys: _builtins.int
-    """Distinct routing keys with at least one bad answer."""
+    """Distinct routing keys in this epoch with at least one bad answer."""
+    new_keys: _builtins.int
+    """Keys that this arm had not answered before in the release."""
+    new_bad_keys: _builtins.int
+    """Keys that this arm had not answered badly before in the release."""
+    first_bad_keys: _builtins.int
+    """Keys that neither arm had answered badly before in the release."""
     def __init__(
         self,
         *,
@@ -309,10 +318,13 @@ class ArmCounts(_message.Message):
         bad_requests: _builtins.int = ...,
         keys: _builtins.int = ...,
         bad_keys: _builtins.int = ...,
+        new_keys: _builtins.int = ...,
+        new_bad_keys: _builtins.int = ...,
+        first_bad_keys: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bad_keys", b"bad_keys", "bad_requests", b"bad_requests", "keys", b"keys", "requests", b"requests", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bad_keys", b"bad_keys", "bad_requests", b"bad_requests", "first_bad_keys", b"first_bad_keys", "keys", b"keys", "new_bad_keys", b"new_bad_keys", "new_keys", b"new_keys", "requests", b"requests", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

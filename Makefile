@@ -75,6 +75,10 @@ $(TRITONCLIENT) $(PEERS): .venv-%/.ready: requirements/%.txt | $(READY)
 	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes --only-binary :all: -r $<
 	@touch $@
 
+.PHONY: images
+images: ## Build the services' container images (ARGS="registry gateway" for some of them)
+	@scripts/images.sh $(ARGS)
+
 .PHONY: lock
 lock: $(READY) ## Resolve the lock files again (ARGS=--upgrade for newer versions)
 	@scripts/lock.sh $(ARGS)

@@ -19,5 +19,7 @@ for service in "${services[@]}"; do
     # What is deployed is what was tested: the versions of dev.txt. An image can trace when it is told where to.
     compile "$service" pyproject.toml --extra="$service" --extra=tracing --constraint requirements/dev.txt
 done
+# What makes the wheel inside the image, and nothing else.
+compile build requirements/build.in --constraint requirements/dev.txt
 compile tritonclient requirements/tritonclient.in "$@"
 compile peers requirements/peers.in "$@"

@@ -6,7 +6,7 @@ from typing import Annotated
 import grpc
 import typer
 
-from headgate.cli import doctor, logs, models, predict, publish, releases, up
+from headgate.cli import doctor, keys, logs, models, predict, publish, releases, up
 from headgate.cli.session import CommandFailed, Exit, new_session, progress
 from headgate.client.errors import failure
 from headgate.log.port import LogError
@@ -60,6 +60,7 @@ app.add_typer(models.version, name="version")
 app.add_typer(releases.release, name="release")
 app.add_typer(releases.environment, name="environment")
 app.add_typer(logs.log, name="log")
+app.add_typer(keys.keys, name="keys")
 
 
 def main() -> None:

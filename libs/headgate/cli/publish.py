@@ -3,6 +3,7 @@
 import subprocess
 import tomllib
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +22,16 @@ def publish(
     context: typer.Context,
     repository: Annotated[Path, typer.Argument(help="A Git repository with headgate.toml at its root.")],
     commit: Annotated[str, typer.Option(help="Which commit.")] = "HEAD",
+    url: Annotated[
+        str, typer.Option(help="Where the trainer fetches it from, when that is another place than this folder.")
+    ] = "",
     again: Annotated[bool, typer.Option("--again", help="A new event even for a commit published before.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Tell Headgate of a merged commit; it becomes the model's next version."""
     change = read_change(repository, commit)
+    if url:
+        change = replace(change, repository=url)
     source = repository.resolve().as_uri()
     seed = str(uuid.uuid4()) if again else change.commit
     event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))

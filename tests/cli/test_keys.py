@@ -1,0 +1,48 @@
+"""`headgate keys create`, and publishing what the trainer fetches from elsewhere."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from headgate.artifacts.keys import load_trusted
+from headgate.log import topics
+from headgate.log.envelope import decode
+from headgate.log.open import open_log
+from tests.cli.test_cli import embedded, home, repository, run
+
+__all__ = ["embedded", "home", "repository"]
+
+
+def test_the_keys_are_made_once_and_kept(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert run(monkeypatch, "keys", "create", "keys", "-o", "yaml") == 0
+    printed = capsys.readouterr().out
+    first, second = printed[: len(printed) // 2], printed[len(printed) // 2 :]
+    assert first == second
+    assert list(load_trusted(home / "keys")) == [yaml.safe_load(first)["key_id"]]
+    assert (home / "keys/signing.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_key_that_is_none_is_named_and_left_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "keys").mkdir()
+    (home / "keys/signing.key").write_text("not a key")
+    assert run(monkeypatch, "keys", "create", "keys") == 1
+    assert "signing.key" in capsys.readouterr().err
+    assert (home / "keys/signing.key").read_text() == "not a key"
+
+
+def test_a_repository_may_be_published_under_the_address_that_the_trainer_knows(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, "publish", str(repository), "--url", "https://git.example.org/fraud.git") == 0
+    log = open_log(embedded)
+    records = [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)]
+    log.close()
+    body = json.loads(decode(records[0]).data or b"")
+    assert body["customData"]["repository"] == "https://git.example.org/fraud.git"

@@ -12,7 +12,7 @@ from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogError, Record, StaleMember
 from headgate.v1 import commands_pb2 as k
-from headgate.worker.dead_letters import bury
+from headgate.worker.dead_letters import Burials
 from services.registry.decider import Contended, Decider
 from services.registry.inbox import UnusableEvent, command_of
 
@@ -72,19 +72,18 @@ class Intake:
 class CommandHandler:
     """Decides the commands topic: a refusal is recorded, what is not a command is buried."""
 
-    def __init__(self, log: EventLog, decider: Decider, name: str) -> None:
-        self._log = log
+    def __init__(self, burials: Burials, decider: Decider) -> None:
+        self._burials = burials
         self._decider = decider
-        self._name = name
 
     def __call__(self, record: Record) -> None:
         try:
             command = k.Command.FromString(record.value or b"")
         except DecodeError:
-            bury(self._log, record, "malformed-command", "the value is not a headgate.v1.Command", self._name)
+            self._burials.bury(record, "malformed-command", "the value is not a headgate.v1.Command")
             return
         if not command.command_id or not command.stream:
-            bury(self._log, record, "malformed-command", "command_id and stream are not empty", self._name)
+            self._burials.bury(record, "malformed-command", "command_id and stream are not empty")
             return
         carry_out(self._decider, command)
 
@@ -92,19 +91,18 @@ class CommandHandler:
 class InboxHandler:
     """Turns upstream events into commands; an event that cannot be used is buried with the reason."""
 
-    def __init__(self, log: EventLog, fold: LifecycleFold, decider: Decider, name: str) -> None:
-        self._log = log
+    def __init__(self, burials: Burials, fold: LifecycleFold, decider: Decider) -> None:
+        self._burials = burials
         self._fold = fold
         self._decider = decider
-        self._name = name
 
     def __call__(self, record: Record) -> None:
         try:
             command = command_of(decode(record), self._model_of_repository())
         except MalformedEvent as error:
-            bury(self._log, record, "malformed-event", str(error), self._name)
+            self._burials.bury(record, "malformed-event", str(error))
         except UnusableEvent as error:
-            bury(self._log, record, error.code, str(error), self._name)
+            self._burials.bury(record, error.code, str(error))
         else:
             carry_out(self._decider, command)
 
@@ -131,7 +129,8 @@ def carry_out(decider: Decider, command: k.Command) -> None:
 
 def intakes(log: EventLog, fold: LifecycleFold, decider: Decider, name: str) -> list[Intake]:
     """The registry's consumers."""
+    burials = Burials(log, name)
     return [
-        Intake(log, topics.COMMANDS, name, CommandHandler(log, decider, name)),
-        Intake(log, topics.INBOX, name, InboxHandler(log, fold, decider, name)),
+        Intake(log, topics.COMMANDS, name, CommandHandler(burials, decider)),
+        Intake(log, topics.INBOX, name, InboxHandler(burials, fold, decider)),
     ]

@@ -7,6 +7,7 @@ import pytest
 from tests.house.tree import ROOT
 
 FRAUD = "tests/journeys/test_fraud.py"
+LETTERS = "tests/cli/test_dead_letters.py"
 
 COVERED: dict[str, tuple[str, str]] = {
     "make": ("tests/house/test_makefile.py", '"make"'),
@@ -21,6 +22,14 @@ COVERED: dict[str, tuple[str, str]] = {
     "headgate replay": (FRAUD, 'command("replay")'),
     "headgate doctor": (FRAUD, 'command("doctor")'),
     "headgate environment set-policy production examples/demo_policy.toml": (FRAUD, '"set-policy", "production"'),
+    "headgate log dead-letters list --since 24h": (LETTERS, 'run("list", "--since"'),
+    "headgate log dead-letters show 3:17": (LETTERS, 'run("show", letter)'),
+    "headgate log dead-letters replay --code bad-data --dry-run": (
+        LETTERS,
+        'run("replay", "--code", "bad-data", "--dry-run"',
+    ),
+    'headgate log dead-letters drop 3:17 --reason "a test"': (LETTERS, 'run("drop", second, "--reason"'),
+    "headgate log refusals": (LETTERS, 'run("refusals"'),
 }
 """Command -> the file that runs it, and the words there that do."""
 

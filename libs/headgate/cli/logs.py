@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 from google.protobuf.message import DecodeError, Message
 
+from headgate.cli import dead_letters, refusals
 from headgate.cli.render import Format, Output, as_dict, show_data, time_text
 from headgate.cli.session import Exit, progress, session
 from headgate.client.doors import TIMEOUT_SECONDS
@@ -17,6 +18,7 @@ from headgate.log import topics
 from headgate.log.digest import state_digest
 from headgate.log.fold import Fold, fold_all
 from headgate.log.port import EventLog, Record
+from headgate.log.scan import newest
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry
@@ -28,6 +30,8 @@ REPLAY_TRIES = 5
 """A live log moves on between the fold and the question: so often is the comparison made again."""
 
 log = typer.Typer(help="The log itself, read without any service.", no_args_is_help=True)
+log.add_typer(dead_letters.app, name="dead-letters")
+log.command("refusals")(refusals.refusals)
 
 
 class TopicName(StrEnum):
@@ -62,36 +66,12 @@ def tail(
     name = f"headgate.{topic.value}"
     try:
         ends = dict(events.end(name))
-        for record in newest(events, name, ends, lines, key):
+        for record in newest(events, name, ends, lines, lambda record: not key or record.key == key.encode()):
             _print(record, output)
         if follow:
             _follow(events, name, ends, key, output)
     finally:
         events.close()
-
-
-def newest(events: EventLog, topic: str, ends: Mapping[int, int], lines: int, key: str) -> list[Record]:
-    """The last records before the ends, in the order of their times."""
-    found: list[Record] = []
-    for partition, end in ends.items():
-        kept: list[Record] = []
-        for record in _scan(events, topic, partition, end):
-            if not key or record.key == key.encode():
-                kept.append(record)
-                del kept[: max(0, len(kept) - lines)]
-        found.extend(kept)
-    found.sort(key=lambda record: (record.timestamp_ms, record.partition, record.offset))
-    return found[max(0, len(found) - lines) :]
-
-
-def _scan(events: EventLog, topic: str, partition: int, end: int) -> Iterator[Record]:
-    offset = 0
-    while offset < end:
-        records = events.read(topic, partition, offset)
-        if not records:
-            return
-        yield from (record for record in records if record.offset < end)
-        offset = records[-1].offset + 1
 
 
 def _follow(events: EventLog, topic: str, start: Mapping[int, int], key: str, output: Format) -> None:
@@ -134,12 +114,19 @@ def _line(record: Record, message: Message | None) -> str:
             return f"{message.WhichOneof('command')} ({message.actor})"
         case commands.Refusal():
             return f"{message.code}: {message.message or message.rule}"
+        case commands.DeadLetter() if message.HasField("settled"):
+            return f"letter {message.settled.partition}:{message.settled.offset} {_outcome(message.settled)}"
         case commands.DeadLetter():
             return f"{message.service}: {message.code}: {message.reason}"
         case telemetry.TelemetryRecord():
             return " ".join(str(message).split())
         case _:
             return (record.value or b"").decode(errors="replace")
+
+
+def _outcome(settled: commands.DeadLetterSettled) -> str:
+    word = commands.DeadLetterOutcome.Name(settled.outcome).removeprefix("DEAD_LETTER_OUTCOME_").lower()
+    return f"{word} by {settled.actor}"
 
 
 def _as_data(record: Record, message: Message | None) -> dict[str, object]:

@@ -32,6 +32,7 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print the data.")]
 
 Columns = Sequence[tuple[str, Callable[[Any], str]]]
+Row = Mapping[str, object]
 
 
 def show_list(messages: Sequence[Message], columns: Columns, output: Format) -> None:
@@ -42,6 +43,28 @@ def show_list(messages: Sequence[Message], columns: Columns, output: Format) -> 
         _print(table)
     else:
         show_data([as_dict(message) for message in messages], output)
+
+
+def show_rows(rows: Sequence[Row], output: Format) -> None:
+    """Rows with the same names each; a table leaves out the columns in which nothing stands."""
+    if output is not Format.TABLE:
+        show_data([dict(row) for row in rows], output)
+        return
+    names = [name for name in (rows[0] if rows else {}) if any(row[name] not in ("", None) for row in rows)]
+    table = Table(*(name.upper() for name in names), box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(printable(_cell(row[name])) for name in names))
+    if rows:
+        _print(table)
+
+
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor: records may come from anyone."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text.replace("\n", " "))
+
+
+def _cell(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def show_one(message: Message, columns: Columns, output: Format) -> None:

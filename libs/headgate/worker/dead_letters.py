@@ -1,41 +1,81 @@
 """What could not be handled is recorded with its bytes and the reason; nothing is dropped."""
 
 import logging
+import threading
 
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarge
 from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as k
+from headgate.worker.letters import headers_of, parse_letter
 
 MAX_REASON = 4_096
 MAX_KEPT = 200_000
+MAX_REMEMBERED = 100_000
+"""Buried positions known to one process; one that is older than so many later letters may be buried once more."""
 
 logger = logging.getLogger(__name__)
 
 
-def bury(log: EventLog, record: Record, code: str, reason: str, service: str) -> None:
-    """Copies a record that cannot be handled to headgate.dead-letters. Raises LogError when that fails too."""
-    letter = k.DeadLetter(
+class Burials:
+    """Copies records that cannot be handled to headgate.dead-letters, each position once, whoever restarts.
+
+    Before a burial it reads the letters written since the last one, so the same record found again is not buried
+    again: after a crash between burial and commit, and at each replay of a topic that is read without a group.
+    """
+
+    def __init__(self, log: EventLog, service: str) -> None:
+        self._log = log
+        self._service = service
+        self._lock = threading.Lock()
+        self._read: dict[int, int] = {}
+        self._buried: dict[tuple[str, int, int], None] = {}
+
+    def bury(self, record: Record, code: str, reason: str) -> bool:
+        """Whether a letter was written: not when one stands there already. Raises LogError."""
+        with self._lock:
+            self._catch_up()
+            if (record.topic, record.partition, record.offset) in self._buried:
+                return False
+            logger.error(
+                "record buried",
+                extra={"topic": record.topic, "partition": record.partition, "offset": record.offset, "code": code}
+                | {"why": reason[:MAX_REASON]},
+            )
+            _append(self._log, record, letter_of(record, code, reason, self._service))
+            self._remember(record.topic, record.partition, record.offset)
+            return True
+
+    def _catch_up(self) -> None:
+        for partition, end in self._log.end(topics.DEAD_LETTERS).items():
+            while (offset := self._read.get(partition, 0)) < end:
+                records = self._log.read(topics.DEAD_LETTERS, partition, offset, with_headers=False)
+                for record in records:
+                    letter = parse_letter(record)
+                    self._remember(letter.topic, letter.partition, letter.offset)
+                self._read[partition] = records[-1].offset + 1 if records else end
+
+    def _remember(self, topic: str, partition: int, offset: int) -> None:
+        self._buried[topic, partition, offset] = None
+        if len(self._buried) > MAX_REMEMBERED:
+            del self._buried[next(iter(self._buried))]
+
+
+def letter_of(record: Record, code: str, reason: str, service: str) -> k.DeadLetter:
+    """The letter about a record, with all its bytes."""
+    return k.DeadLetter(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        key=record.key or b"",
+        key=record.key,
         value=record.value or b"",
-        headers=[k.Header(name=name, value=value) for name, value in record.headers],
+        null_value=record.value is None,
+        headers=headers_of(record),
         code=code,
         reason=reason[:MAX_REASON],
         service=service,
         buried_at_ms=now_ms(),
     )
-    logger.error("record buried", extra={"topic": record.topic, "offset": record.offset, "code": code, "why": reason})
-    try:
-        log.append(Message(topics.DEAD_LETTERS, record.key or b"", letter.SerializeToString()))
-    except RecordTooLarge:
-        # A record of the largest size has no room for its letter: the position says where the rest stands.
-        letter.reason = f"{letter.reason} (only the first {MAX_KEPT} bytes of each part are kept here)"
-        letter.key, letter.value = letter.key[:MAX_KEPT], letter.value[:MAX_KEPT]
-        del letter.headers[:]
-        log.append(Message(topics.DEAD_LETTERS, letter.key, letter.SerializeToString()))
 
 
 def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
@@ -47,3 +87,15 @@ def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
         log.append(Message(topics.DEAD_LETTERS, work.encode(), letter.SerializeToString()))
     except LogError:
         logger.exception("dead letter not written", extra={"work": work})
+
+
+def _append(log: EventLog, record: Record, letter: k.DeadLetter) -> None:
+    try:
+        log.append(Message(topics.DEAD_LETTERS, record.key, letter.SerializeToString()))
+    except RecordTooLarge:
+        # A record of the largest size has no room for its letter: the position says where the rest stands.
+        letter.reason = f"{letter.reason} (only the first {MAX_KEPT} bytes of each part are kept here)"
+        letter.key, letter.value = letter.key[:MAX_KEPT], letter.value[:MAX_KEPT]
+        letter.truncated = True
+        del letter.headers[:]
+        log.append(Message(topics.DEAD_LETTERS, letter.key, letter.SerializeToString()))

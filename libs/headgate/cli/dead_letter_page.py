@@ -1,0 +1,67 @@
+"""One dead letter in full: text where the bytes are text, a dump where they are not."""
+
+import base64
+from collections.abc import Iterable
+
+from headgate.cli.render import pairs, printable, time_text
+from headgate.v1 import commands_pb2 as k
+from headgate.worker import settling
+from headgate.worker.letters import Settlement
+
+HEX_WIDTH = 16
+FACTS = ("id", "buried", "topic", "position", "service", "code", "reason", "state", "settled", "truncated")
+
+
+def show_page(name: str, content: k.DeadLetter, settlement: Settlement) -> None:
+    """The letter for a person: what is known of it, then its record's headers and bytes."""
+    data = as_data(name, content, settlement)
+    pairs({label: printable(str(data[label])) for label in FACTS if data[label] not in ("", False)})
+    for header in content.headers:
+        text = _text(header.value)
+        print(f"header {printable(header.name)}: {printable(header.value.hex(' ') if text is None else text)}")
+    _show_part("key", content.key)
+    _show_part("value", None if content.null_value else content.value)
+
+
+def _show_part(part: str, data: bytes | None) -> None:
+    print(f"\n{part}, {'none at all' if data is None else f'{len(data)} bytes'}")
+    text = _text(data or b"")
+    print("\n".join(hex_lines(data or b"")) if text is None else text)
+
+
+def hex_lines(data: bytes) -> Iterable[str]:
+    """Offset, bytes and readable characters, as hexdump -C prints them."""
+    for at in range(0, len(data), HEX_WIDTH):
+        part = data[at : at + HEX_WIDTH]
+        readable = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        yield f"{at:08x}  {part.hex(' '):<{3 * HEX_WIDTH}} |{readable}|"
+
+
+def as_data(name: str, content: k.DeadLetter, settlement: Settlement) -> dict[str, object]:
+    """The same for a program: bytes in base64, and as text where they are text."""
+    return {
+        "id": name,
+        "buried": time_text(content.buried_at_ms),
+        "topic": content.topic,
+        "position": f"{content.partition}:{content.offset}" if content.topic else "",
+        "service": content.service,
+        "code": content.code,
+        "reason": content.reason,
+        "state": settlement.state.value,
+        "settled": settling.told(settlement),
+        "truncated": content.truncated,
+        "key": _text(content.key),
+        "key_base64": base64.b64encode(content.key).decode(),
+        "headers": [{"name": header.name, "value": _text(header.value)} for header in content.headers],
+        "value": _text(content.value),
+        "value_base64": base64.b64encode(content.value).decode(),
+    }
+
+
+def _text(data: bytes) -> str | None:
+    """The bytes as text; None when they are not UTF-8 or would confuse a terminal."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if all(char.isprintable() or char in "\n\t" for char in text) else None

@@ -1,0 +1,63 @@
+"""`headgate log refusals`: the commands that the rules refused, newest last."""
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+from google.protobuf.message import DecodeError
+
+from headgate.cli.render import Format, Output, Row, show_rows, time_text
+from headgate.cli.session import session
+from headgate.log import topics
+from headgate.log.port import Record
+from headgate.log.scan import newest
+from headgate.v1 import commands_pb2 as k
+
+DEFAULT_LINES = 20
+MAX_LINES = 10_000
+
+
+def refusals(
+    context: typer.Context,
+    stream: Annotated[str, typer.Option(help="Only this stream, for example models/fraud.")] = "",
+    code: Annotated[str, typer.Option(help="Only this code, for example illegal-transition.")] = "",
+    lines: Annotated[int, typer.Option("-n", min=1, max=MAX_LINES, help="The newest N.")] = DEFAULT_LINES,
+    output: Output = Format.TABLE,
+) -> None:
+    """The newest refused commands, each with the rule that refused it."""
+
+    def wanted(record: Record) -> bool:
+        refusal = parse_refusal(record)
+        return (not stream or refusal.stream == stream) and (not code or refusal.code == code)
+
+    with closing(session(context).open_log()) as log:
+        found = newest(log, topics.REFUSALS, log.end(topics.REFUSALS), lines, wanted)
+    show_rows([_row(parse_refusal(record)) for record in found], output)
+
+
+def parse_refusal(record: Record) -> k.Refusal:
+    """The refusal in a record; bytes that are none are shown as one, so that they are not overlooked."""
+    try:
+        refusal = k.Refusal.FromString(record.value or b"")
+    except DecodeError:
+        refusal = k.Refusal()
+    if not refusal.code:
+        where = f"{record.topic} {record.partition}:{record.offset}"
+        return k.Refusal(
+            code="not-a-refusal", message=f"{where} holds something else", refused_at_ms=record.timestamp_ms
+        )
+    return refusal
+
+
+def _row(refusal: k.Refusal) -> Row:
+    return {
+        "time": time_text(refusal.refused_at_ms),
+        "stream": refusal.stream,
+        "command": refusal.command.WhichOneof("command") or "",
+        "command_id": refusal.command_id,
+        "actor": refusal.actor,
+        "code": refusal.code,
+        "field": refusal.field,
+        "message": refusal.message,
+        "rule": refusal.rule,
+    }

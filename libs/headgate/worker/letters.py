@@ -1,0 +1,169 @@
+"""Reading headgate.dead-letters: which letters there are and what became of each. Nothing there is ever removed.
+
+A settlement is a record of its own, so whoever folds the topic in log order comes to the same answer.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from google.protobuf.message import DecodeError
+
+from headgate.log import topics
+from headgate.log.port import EventLog, Record
+from headgate.log.scan import scan, scan_all
+from headgate.v1 import commands_pb2 as k
+
+CLAIM_MS = 60_000
+"""For how long nobody else may replay a letter that someone began to replay."""
+NOT_A_LETTER = "not-a-letter"
+
+LetterId = tuple[int, int]
+"""Partition and offset in headgate.dead-letters."""
+
+
+class State(StrEnum):
+    OPEN = "open"
+    REPLAYING = "replaying"
+    REPLAYED = "replayed"
+    DROPPED = "dropped"
+
+
+SETTLED = frozenset({State.REPLAYED, State.DROPPED})
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a letter so far; `offset` is where the record that says so stands, `at_ms` when it came."""
+
+    state: State = State.OPEN
+    actor: str = ""
+    reason: str = ""
+    at_ms: int = 0
+    partition: int = -1
+    offset: int = -1
+
+
+OPEN = Settlement()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A letter without the bytes it keeps: what a list of many can hold."""
+
+    id: LetterId
+    buried_at_ms: int
+    topic: str
+    partition: int
+    offset: int
+    service: str
+    code: str
+    reason: str
+    size_bytes: int
+    settlement: Settlement = OPEN
+
+
+def settled(known: Settlement, said: k.DeadLetterSettled, record: Record) -> Settlement:
+    """The letter's settlement after one more record about it. Pure, and the same for every reader.
+
+    The first end counts. A claim keeps others away for CLAIM_MS; after that whoever claims next takes over.
+    """
+    if known.state in SETTLED:
+        return known
+    held = known.state is State.REPLAYING and record.timestamp_ms - known.at_ms < CLAIM_MS
+    match said.outcome:
+        case k.DEAD_LETTER_OUTCOME_REPLAYING if not held:
+            state = State.REPLAYING
+        case k.DEAD_LETTER_OUTCOME_REPLAYED if known.state is State.REPLAYING:
+            state = State.REPLAYED
+        case k.DEAD_LETTER_OUTCOME_DROPPED if not held:
+            state = State.DROPPED
+        case _:
+            return known
+    return Settlement(state, said.actor, said.reason, record.timestamp_ms, record.partition, record.offset)
+
+
+def is_letter(content: k.DeadLetter) -> bool:
+    return content.code != "" and not content.HasField("settled")
+
+
+def parse_letter(record: Record) -> k.DeadLetter:
+    """The letter, or the settlement, in a record. Bytes that are neither are shown as a letter about themselves."""
+    try:
+        content = k.DeadLetter.FromString(record.value or b"")
+    except DecodeError:
+        content = k.DeadLetter()
+    if is_letter(content) or content.HasField("settled"):
+        return content
+    return k.DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value or b"",
+        null_value=record.value is None,
+        headers=headers_of(record),
+        code=NOT_A_LETTER,
+        reason="the value is not a headgate.v1.DeadLetter",
+        buried_at_ms=record.timestamp_ms,
+    )
+
+
+def headers_of(record: Record) -> list[k.Header]:
+    """A record's headers as a letter keeps them; a name that is not UTF-8 keeps its bytes beside a readable form."""
+    headers = []
+    for name, value in record.headers:
+        raw = name.encode(errors="surrogateescape")
+        shown = raw.decode(errors="replace")
+        headers.append(k.Header(name=shown, value=value, raw_name=b"" if shown == name else raw))
+    return headers
+
+
+def summaries(log: EventLog) -> list[Summary]:
+    """Every letter that is kept, in the order of the partitions, with what became of it. Raises LogError."""
+    found: dict[LetterId, Summary] = {}
+    settlements: dict[LetterId, Settlement] = {}
+    for record in scan_all(log, topics.DEAD_LETTERS):
+        content = parse_letter(record)
+        if content.HasField("settled"):
+            about = (content.settled.partition, content.settled.offset)
+            settlements[about] = settled(settlements.get(about, OPEN), content.settled, record)
+        else:
+            found[record.partition, record.offset] = summary_of(record, content)
+    return [replace(summary, settlement=settlements.get(about, OPEN)) for about, summary in found.items()]
+
+
+def settlement_of(log: EventLog, letter: LetterId) -> Settlement:
+    """What became of one letter: settlements stand behind it in its partition. Raises LogError."""
+    known = OPEN
+    end = log.end(topics.DEAD_LETTERS).get(letter[0], 0)
+    for record in scan(log, topics.DEAD_LETTERS, letter[0], letter[1] + 1, end):
+        content = parse_letter(record)
+        if content.HasField("settled") and (content.settled.partition, content.settled.offset) == letter:
+            known = settled(known, content.settled, record)
+    return known
+
+
+def find(log: EventLog, letter: LetterId) -> tuple[Record, k.DeadLetter] | None:
+    """The letter with this id; None when there is none, or it is kept no more. Raises LogError."""
+    partition, offset = letter
+    if partition not in log.end(topics.DEAD_LETTERS) or offset < 0:
+        return None
+    for record in log.read(topics.DEAD_LETTERS, partition, offset, 1):
+        content = parse_letter(record)
+        if record.offset == offset and not content.HasField("settled"):
+            return record, content
+    return None
+
+
+def summary_of(record: Record, content: k.DeadLetter) -> Summary:
+    return Summary(
+        id=(record.partition, record.offset),
+        buried_at_ms=content.buried_at_ms,
+        topic=content.topic,
+        partition=content.partition,
+        offset=content.offset,
+        service=content.service,
+        code=content.code,
+        reason=content.reason,
+        size_bytes=len(content.value),
+    )

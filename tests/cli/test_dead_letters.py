@@ -1,0 +1,138 @@
+"""`headgate log dead-letters` and `log refusals` as an operator meets them."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.cli import main as command_line
+from headgate.cli.dead_letter_page import hex_lines
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import EventLog, Message
+from headgate.log.scan import scan_all
+from headgate.v1 import commands_pb2 as k
+from headgate.worker.dead_letters import Burials
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EventLog]:
+    url = f"sqlite://{tmp_path}/log.db"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADGATE_LOG", url)
+    log = open_log(url)
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str, group: str = "dead-letters") -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["headgate", "log", *([group] if group else []), *arguments])
+        try:
+            command_line.main()
+        except SystemExit as ended:
+            return int(ended.code or 0), capsys.readouterr().out
+        return 0, capsys.readouterr().out
+
+    return call
+
+
+def bury(log: EventLog, value: bytes, topic: str = topics.INBOX, code: str = "malformed-event") -> str:
+    position = log.append(Message(topic, b"fraud", value, (("ce_id", b"1\xff"),)))
+    (record,) = log.read(topic, position.partition, position.offset, 1)
+    Burials(log, "registry-0").bury(record, code, "why not")
+    return [f"{record.partition}:{record.offset}" for record in scan_all(log, topics.DEAD_LETTERS)][-1]
+
+
+def test_letters_are_listed_shown_replayed_and_dropped(log: EventLog, run: Run) -> None:
+    first, second = bury(log, b"hello"), bury(log, b"\xff\xfe", code="bad-data")
+    listed = json.loads(run("list", "-o", "json")[1])
+    assert [(row["id"], row["topic"], row["code"], row["bytes"]) for row in listed] == [
+        (first, topics.INBOX, "malformed-event", 5),
+        (second, topics.INBOX, "bad-data", 2),
+    ]
+    assert [row["id"] for row in json.loads(run("list", "--code", "bad-data", "-o", "json")[1])] == [second]
+    assert "replayed to headgate.inbox" in run("replay", first, "--reason", "fixed", "--actor", "bob")[1]
+    assert "was replayed by bob: fixed" in run("replay", first)[1]
+    assert run("drop", second, "--reason", "noise", "--actor", "ann")[0] == 0
+    assert json.loads(run("list", "-o", "json")[1]) == []
+    states = {row["id"]: row["state"] for row in json.loads(run("list", "--settled", "-o", "json")[1])}
+    assert states == {first: "replayed", second: "dropped"}
+    assert [record.value for record in scan_all(log, topics.INBOX)] == [b"hello", b"\xff\xfe", b"hello"]
+    assert "dropped by ann" in run("list", "--settled")[1]
+    assert "dropped by ann" in run("tail", "--topic", "dead-letters", group="")[1]
+
+
+def test_a_letter_is_shown_as_text_as_bytes_and_as_it_is(log: EventLog, run: Run) -> None:
+    letter = bury(log, b"\x00\x1b[2Jhello world, this is poison")
+    page = json.loads(run("show", letter, "-o", "json")[1])
+    assert (page["value"], page["value_base64"][:4], page["key"]) == (None, "ABtb", "fraud")
+    shown = run("show", letter)[1]
+    assert "00000000  00 1b 5b 32 4a 68" in shown
+    assert "header ce_id: 31 ff" in shown
+    assert "\x1b" not in shown
+    assert run("show", letter, "--raw")[1] == "\x00\x1b[2Jhello world, this is poison"
+    assert list(hex_lines(b"")) == []
+
+
+def test_a_dry_run_tells_and_does_nothing(log: EventLog, run: Run) -> None:
+    letter = bury(log, b"hello")
+    assert run("replay", "--code", "bad-data", "--dry-run") == (0, "")
+    code, said = run("replay", "--all", "--dry-run", "-o", "json")
+    assert (code, json.loads(said)[0]["outcome"]) == (0, "would be replayed to headgate.inbox")
+    assert run("drop", letter, "--reason", "x", "--dry-run")[0] == 0
+    assert len(list(scan_all(log, topics.INBOX))) == 1
+    assert len(json.loads(run("list", "-o", "json")[1])) == 1
+
+
+def test_a_lifecycle_record_is_refused_and_the_others_are_replayed(log: EventLog, run: Run) -> None:
+    bury(log, b"x", topics.LIFECYCLE, "not-a-fact")
+    bury(log, b"hello")
+    code, said = run("replay", "--all", "--yes", "-o", "json")
+    assert code == 1
+    assert [outcome["done"] for outcome in json.loads(said)] == [False, True]
+    assert "only writer" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["replay"], 2),
+        (["replay", "--all"], 2),
+        (["replay", "fraud"], 2),
+        (["replay", "0:0", "--all"], 2),
+        (["drop", "0:0"], 2),
+        (["drop", "0:0", "--reason", " "], 2),
+        (["list", "--since", "soon"], 2),
+        (["show", "0:99"], 3),
+        (["replay", "0:99"], 3),
+        (["drop", "77:0", "--reason", "x"], 3),
+    ],
+)
+def test_a_wrong_wish_ends_with_its_exit_code(log: EventLog, run: Run, arguments: list[str], code: int) -> None:
+    bury(log, b"hello")
+    assert run(*arguments)[0] == code
+    assert len(list(scan_all(log, topics.DEAD_LETTERS))) == 1
+
+
+def test_letters_of_the_last_hour_of_one_topic(log: EventLog, run: Run) -> None:
+    bury(log, b"hello")
+    bury(log, b"x", topics.COMMANDS)
+    assert len(json.loads(run("list", "--since", "1h", "--topic", "commands", "-o", "json")[1])) == 1
+    assert json.loads(run("list", "--topic", "labels", "-o", "json")[1]) == []
+
+
+def test_refusals_are_listed_and_what_is_none_is_told_too(log: EventLog, run: Run) -> None:
+    refusal = k.Refusal(stream="models/fraud", code="illegal-transition", message="no", actor="ann", refused_at_ms=1)
+    refusal.command.create_model.description = "x"
+    for value in (refusal.SerializeToString(), b"\xff", None):
+        log.append(Message(topics.REFUSALS, b"models/fraud", value))
+    rows = json.loads(run("refusals", "-o", "json", group="")[1])
+    assert [row["code"] for row in rows] == ["illegal-transition", "not-a-refusal", "not-a-refusal"]
+    assert rows[0]["command"] == "create_model"
+    assert len(json.loads(run("refusals", "--stream", "models/fraud", "-o", "json", group="")[1])) == 1

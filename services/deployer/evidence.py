@@ -19,6 +19,10 @@ MAX_COUNTERS = 100_000
 
 MAX_GATEWAYS = 10_000
 
+ARM_NAMES = {telemetry.ARM_CANDIDATE: "candidate", telemetry.ARM_STABLE: "stable"}
+COUNTS = ("requests", "bad_requests", "keys", "bad_keys", "new_keys", "new_bad_keys", "first_bad_keys")
+"""The counts that ArmCounts and, behind the arm's name, Stratum have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -130,13 +134,7 @@ def _is_stale(new: Gateway, known: Gateway) -> bool:
 
 
 def _add(stratum: facts.Stratum, arm: telemetry.ArmCounts) -> None:
-    if arm.arm == telemetry.ARM_CANDIDATE:
-        stratum.candidate_keys += arm.keys
-        stratum.candidate_bad_keys += arm.bad_keys
-        stratum.candidate_requests += arm.requests
-        stratum.candidate_bad_requests += arm.bad_requests
-    elif arm.arm == telemetry.ARM_STABLE:
-        stratum.stable_keys += arm.keys
-        stratum.stable_bad_keys += arm.bad_keys
-        stratum.stable_requests += arm.requests
-        stratum.stable_bad_requests += arm.bad_requests
+    name = ARM_NAMES.get(arm.arm)
+    for count in COUNTS if name else ():
+        field = f"{name}_{count}"
+        setattr(stratum, field, getattr(stratum, field) + getattr(arm, count))

@@ -1,39 +1,41 @@
-"""Is the candidate worse than stable? The conditional e-process of Lindon and Malek (NeurIPS 2022) on bad keys.
+"""Is the candidate worse than stable? A verdict from integer counts and a policy: the same ones give the same bits.
 
-Given that a key was bad while the candidate had the share w, it was the candidate's with a probability that depends
-only on w and the risk ratio. So the base rate cancels, looking at every tick is free, and late counts change nothing.
+Beside stable, FAIL and PASS compare the two arms' bad keys of the same moments, so that looking at every tick is free,
+late counts change nothing, and what hits both arms fails nobody. At full weight nothing is beside the candidate, and
+a comparison with an earlier hour would blame it for the hour. There FAIL is absolute, as Podkopaev and Ramdas track
+a deployed model's risk (ICLR 2022): the bad share against the policy's ceiling, or against what stable itself had
+shown in this release where that was more, so that a version as bad as the one it replaces is not taken back for it.
+
+The bounds hold for keys that fail independently and are counted once. A gateway counts a key once in a release; one
+that reaches several gateways, or the same one before and after a restart, is several keys, and alpha is looser by that.
 """
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
+from services.deployer.e_values import Split, Tally, above, below, better_than, worse_than
 
 WHOLE_BPS = 10_000
-EFFECTS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
-"""How far beyond the null the alternatives lie; each gets the same prior weight."""
-
-LOG_LARGEST = 700.0
-"""E-values beyond exp(700) would be infinite as doubles; no threshold is near."""
 
 
 def judge(policy: configuration.JudgePolicy, strata: Sequence[facts.Stratum]) -> facts.Judgement:
-    """FAIL once "worse by fail_ratio" is shown, PASS once "not as bad as pass_ratio" or "below pass_ceiling" is.
+    """FAIL once "worse by fail_ratio" or "too bad at full weight" is shown, PASS once "not as bad as pass_ratio" or
+    "below pass_ceiling" is; FAIL goes first.
 
+    Two tests share alpha, and two share beta: the mean of their e-values is held against 1/alpha and 1/beta.
     Everything else is INCONCLUSIVE, missing data above all. The same strata in any order give the same bits.
     """
     ordered = sorted(strata, key=lambda stratum: (stratum.epoch, stratum.candidate_weight_bps))
-    counts = _bad_keys_by_weight(ordered)
-    fail = _e_value(_relative(counts, policy.fail_ratio, effect) for effect in EFFECTS)
-    not_worse = _e_value(_relative(counts, policy.pass_ratio, 1 / effect) for effect in EFFECTS)
-    below_ceiling = _e_value(_absolute(ordered, policy.pass_ceiling, effect) for effect in EFFECTS)
+    splits = _splits(ordered)
+    too_bad = above(_at_full_weight(ordered), full_weight_bound(policy, ordered))
+    fine = below(_candidate(ordered), policy.pass_ceiling)
     judgement = facts.Judgement(
         verdict=facts.VERDICT_INCONCLUSIVE,
         strata=ordered,
-        fail_e_value=fail,
+        fail_e_value=(worse_than(splits, policy.fail_ratio) + too_bad) / 2,
         fail_threshold=1 / policy.alpha,
-        pass_e_value=max(not_worse, below_ceiling),
+        pass_e_value=(better_than(splits, policy.pass_ratio) + fine) / 2,
         pass_threshold=1 / policy.beta,
     )
     if judgement.fail_e_value >= judgement.fail_threshold:
@@ -44,9 +46,16 @@ def judge(policy: configuration.JudgePolicy, strata: Sequence[facts.Stratum]) ->
     return judgement
 
 
-def _bad_keys_by_weight(strata: Sequence[facts.Stratum]) -> list[tuple[float, int, int]]:
-    """Share of the candidate, its bad keys and stable's, for each weight at which both arms were seen.
+def full_weight_bound(policy: configuration.JudgePolicy, strata: Sequence[facts.Stratum]) -> float:
+    """The bad share that the candidate may have once nothing serves beside it."""
+    return max(policy.fail_ceiling, policy.fail_ratio * _stable(strata).bad_share)
 
+
+def _splits(strata: Sequence[facts.Stratum]) -> list[Split]:
+    """First bad keys for each weight at which both arms were seen.
+
+    A key enters with its first bad answer in the whole release, under the weight of that moment. That moment depends
+    on the key alone as long as the versions are equal, so the chance that it was the candidate's is the weight.
     An arm nobody has seen is missing data: the other's errors say nothing about their ratio.
     """
     counts: dict[int, tuple[int, int]] = {}
@@ -55,50 +64,38 @@ def _bad_keys_by_weight(strata: Sequence[facts.Stratum]) -> list[tuple[float, in
         if comparable:
             candidate, stable = counts.get(stratum.candidate_weight_bps, (0, 0))
             counts[stratum.candidate_weight_bps] = (
-                candidate + stratum.candidate_bad_keys,
-                stable + stratum.stable_bad_keys,
+                candidate + stratum.candidate_first_bad_keys,
+                stable + stratum.stable_first_bad_keys,
             )
-    return [(weight / WHOLE_BPS, *counts[weight]) for weight in sorted(counts)]
+    return [Split(weight / WHOLE_BPS, *counts[weight]) for weight in sorted(counts)]
 
 
-def _relative(counts: Sequence[tuple[float, int, int]], ratio: float, effect: float) -> float:
-    """Log likelihood ratio of the risk ratio `ratio * effect` against `ratio`."""
-    return math.fsum(
-        candidate * math.log(_candidate_share(weight, ratio * effect) / _candidate_share(weight, ratio))
-        + stable * math.log((1 - _candidate_share(weight, ratio * effect)) / (1 - _candidate_share(weight, ratio)))
-        for weight, candidate, stable in counts
-    )
+def _at_full_weight(strata: Sequence[facts.Stratum]) -> Tally:
+    """A release has one epoch of full weight, so its keys are counted once."""
+    alone = [stratum for stratum in strata if stratum.candidate_weight_bps == WHOLE_BPS]
+    return Tally(sum(s.candidate_keys for s in alone), sum(s.candidate_bad_keys for s in alone))
 
 
-def _candidate_share(weight: float, ratio: float) -> float:
-    """Probability that a bad key is the candidate's."""
-    return weight * ratio / (weight * ratio + 1 - weight)
+def _candidate(strata: Sequence[facts.Stratum]) -> Tally:
+    return Tally(sum(s.candidate_new_keys for s in strata), sum(s.candidate_new_bad_keys for s in strata))
 
 
-def _absolute(strata: Sequence[facts.Stratum], ceiling: float, effect: float) -> float:
-    """Log likelihood ratio of the bad share `ceiling / effect` against `ceiling`, over the candidate's keys."""
-    keys = sum(stratum.candidate_keys for stratum in strata)
-    bad = sum(stratum.candidate_bad_keys for stratum in strata)
-    return bad * math.log(1 / effect) + (keys - bad) * (math.log1p(-ceiling / effect) - math.log1p(-ceiling))
-
-
-def _e_value(log_ratios: Iterable[float]) -> float:
-    """The mean of the likelihood ratios."""
-    logs = list(log_ratios)
-    largest = max(logs)
-    log_mean = largest + math.log(math.fsum(math.exp(log - largest) for log in logs) / len(logs))
-    return math.exp(min(log_mean, LOG_LARGEST))
+def _stable(strata: Sequence[facts.Stratum]) -> Tally:
+    return Tally(sum(s.stable_new_keys for s in strata), sum(s.stable_new_bad_keys for s in strata))
 
 
 def _explain(policy: configuration.JudgePolicy, judgement: facts.Judgement) -> str:
-    strata = judgement.strata
+    candidate, stable, alone = (each(judgement.strata) for each in (_candidate, _stable, _at_full_weight))
     counts = (
-        f"{sum(s.candidate_bad_keys for s in strata)} of {sum(s.candidate_keys for s in strata)} candidate keys and "
-        f"{sum(s.stable_bad_keys for s in strata)} of {sum(s.stable_keys for s in strata)} stable keys were bad"
+        f"{candidate.bad} of {candidate.keys} candidate keys and {stable.bad} of {stable.keys} stable keys were bad"
     )
+    too_bad = ""
+    if alone.keys:
+        counts += f", and {alone.bad} of {alone.keys} candidate keys at full weight"
+        too_bad = f" or a bad share above {full_weight_bound(policy, judgement.strata):.3g} at full weight"
     worse = (
-        f"the evidence for more than {policy.fail_ratio:g} times stable's risk is {judgement.fail_e_value:.3g} "
-        f"and {judgement.fail_threshold:.3g} is proof"
+        f"the evidence for more than {policy.fail_ratio:g} times stable's risk{too_bad} is "
+        f"{judgement.fail_e_value:.3g} and {judgement.fail_threshold:.3g} is proof"
     )
     fine = (
         f"the evidence for less than {policy.pass_ratio:g} times stable's risk or a bad share below "

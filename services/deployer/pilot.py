@@ -154,8 +154,10 @@ def _advance(sight: Sight) -> Move:
 
 
 def _has_failed(sight: Sight) -> bool:
+    """Whether evidence takes the candidate back: not a first version, nor one that a person went back to by undo."""
     in_traffic = (resources.PHASE_STEPPING, resources.PHASE_PROMOTING, resources.PHASE_BAKING)
-    return sight.release.phase in in_traffic and sight.judgement.verdict == facts.VERDICT_FAIL
+    can_go_back = sight.release.stable and not sight.release.undo_of
+    return bool(can_go_back) and sight.release.phase in in_traffic and sight.judgement.verdict == facts.VERDICT_FAIL
 
 
 def _prepare(sight: Sight) -> Move:

@@ -1,15 +1,37 @@
-"""Counts answers per model, release, epoch and arm. Totals only grow, so a lost report costs nothing."""
+"""Counts answers per model, release, epoch and arm. Totals only grow, so a lost report costs nothing.
+
+A caller that fails always fails again and again: the judge may count it once. So a gateway remembers what each key of
+a release has met, for as long as it lives; a caller that asks two gateways, or one before and after a restart, is two.
+"""
 
 from dataclasses import dataclass, field
 
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.routes import NO_RELEASE, Route
 
-MAX_KEYS_PER_ARM = 200_000
-"""Distinct keys remembered per arm and epoch. Later keys enter neither key count: the ratio stays true."""
+MAX_KEYS_PER_RELEASE = 400_000
+"""Distinct keys remembered per release. Later keys enter no key count: the ratios stay true."""
 
 MAX_EPOCHS_PER_MODEL = 4
 """Epochs kept per model: the one in force, and those whose last requests may still be on their way."""
+
+STABLE_SEEN, STABLE_BAD, CANDIDATE_SEEN, CANDIDATE_BAD = 1, 2, 4, 8
+EVER = STABLE_SEEN | STABLE_BAD | CANDIDATE_SEEN | CANDIDATE_BAD
+BAD_IN_EPOCH = 16
+EPOCH_SHIFT = 5
+
+
+@dataclass(slots=True)
+class ReleaseKeys:
+    """What each key of a release has met: the flags above, and over them the last epoch it was seen in, plus 1."""
+
+    met: dict[int, int] = field(default_factory=dict)
+    over: bool = False
+
+    def forget(self) -> None:
+        """The release has ended: what is still on its way enters no key count."""
+        self.over = True
+        self.met = {}
 
 
 @dataclass(slots=True)
@@ -17,20 +39,11 @@ class ArmCounter:
     version: int
     requests: int = 0
     bad_requests: int = 0
-    keys: set[int] = field(default_factory=set)
-    bad_keys: set[int] = field(default_factory=set)
-
-    def count(self, key_hash: int, bad: bool) -> None:
-        self.requests += 1
-        self.bad_requests += bad
-        if len(self.keys) < MAX_KEYS_PER_ARM:
-            self.keys.add(key_hash)
-        if bad and key_hash in self.keys:
-            self.bad_keys.add(key_hash)
-
-    def count_request(self, bad: bool) -> None:
-        self.requests += 1
-        self.bad_requests += bad
+    keys: int = 0
+    bad_keys: int = 0
+    new_keys: int = 0
+    new_bad_keys: int = 0
+    first_bad_keys: int = 0
 
 
 @dataclass(slots=True)
@@ -40,13 +53,39 @@ class EpochCounter:
     route: Route
     stable: ArmCounter
     candidate: ArmCounter
+    release_keys: ReleaseKeys
 
     def count(self, arm: telemetry.Arm.ValueType, key_hash: int, bad: bool) -> None:
-        counter = self.candidate if arm == telemetry.ARM_CANDIDATE else self.stable
-        if self.route.release == NO_RELEASE:
-            counter.count_request(bad)
+        is_candidate = arm == telemetry.ARM_CANDIDATE
+        counter = self.candidate if is_candidate else self.stable
+        counter.requests += 1
+        counter.bad_requests += bad
+        if self.route.release == NO_RELEASE or self.release_keys.over:
+            return
+        if is_candidate:
+            self._count_key(counter, key_hash, bad, CANDIDATE_SEEN, CANDIDATE_BAD)
         else:
-            counter.count(key_hash, bad)
+            self._count_key(counter, key_hash, bad, STABLE_SEEN, STABLE_BAD)
+
+    def _count_key(self, counter: ArmCounter, key_hash: int, bad: bool, arm_seen: int, arm_bad: int) -> None:
+        keys = self.release_keys.met
+        met = keys.get(key_hash, 0)
+        epoch = self.route.epoch + 1
+        last_epoch = met >> EPOCH_SHIFT
+        # A late answer of an epoch after which the key was seen again could be counted twice: it is left out.
+        if last_epoch > epoch or (not met and len(keys) >= MAX_KEYS_PER_RELEASE):
+            return
+        if last_epoch != epoch:
+            counter.keys += 1
+            met = met & EVER | epoch << EPOCH_SHIFT
+        counter.new_keys += not met & arm_seen
+        met |= arm_seen
+        if bad:
+            counter.bad_keys += not met & BAD_IN_EPOCH
+            counter.new_bad_keys += not met & arm_bad
+            counter.first_bad_keys += not met & (STABLE_BAD | CANDIDATE_BAD)
+            met |= BAD_IN_EPOCH | arm_bad
+        keys[key_hash] = met
 
     @property
     def requests(self) -> int:
@@ -71,8 +110,11 @@ def _arm_counts(arm: telemetry.Arm.ValueType, counter: ArmCounter) -> telemetry.
         version=counter.version,
         requests=counter.requests,
         bad_requests=counter.bad_requests,
-        keys=len(counter.keys),
-        bad_keys=len(counter.bad_keys),
+        keys=counter.keys,
+        bad_keys=counter.bad_keys,
+        new_keys=counter.new_keys,
+        new_bad_keys=counter.new_bad_keys,
+        first_bad_keys=counter.first_bad_keys,
     )
 
 
@@ -82,11 +124,13 @@ class EvidenceBook:
     def __init__(self) -> None:
         self._epochs: dict[Route, EpochCounter] = {}
         self._reported: dict[Route, int] = {}
+        self._release_keys: dict[str, tuple[int, ReleaseKeys]] = {}
 
     def open(self, route: Route) -> EpochCounter:
         """The counters of a route; the same ones when it comes again."""
+        keys = self._keys_of(route)
         if route not in self._epochs:
-            counter = EpochCounter(route, ArmCounter(route.stable), ArmCounter(route.candidate))
+            counter = EpochCounter(route, ArmCounter(route.stable), ArmCounter(route.candidate), keys)
             # A new dict instead of a change of the old: the reporting thread may be reading it.
             self._epochs = _without_oldest(self._epochs, route.model) | {route: counter}
             self._reported = {known: count for known, count in self._reported.items() if known in self._epochs}
@@ -98,6 +142,17 @@ class EvidenceBook:
     def mark_reported(self, epoch: EpochCounter, requests: int) -> None:
         """`requests` as it stood before the report was made: what was counted meanwhile goes out with the next."""
         self._reported[epoch.route] = requests
+
+    def _keys_of(self, route: Route) -> ReleaseKeys:
+        """The keys of the route's release; those of the model's release before it are forgotten."""
+        known = self._release_keys.get(route.model)
+        if known is not None and known[0] == route.release:
+            return known[1]
+        if known is not None:
+            known[1].forget()
+        keys = ReleaseKeys()
+        self._release_keys[route.model] = route.release, keys
+        return keys
 
 
 def _without_oldest(epochs: dict[Route, EpochCounter], model: str) -> dict[Route, EpochCounter]:

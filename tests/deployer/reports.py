@@ -36,7 +36,16 @@ def evidence(
 ) -> telemetry.TelemetryRecord:
     """Arms as (bad keys, keys)."""
     arms = [
-        telemetry.ArmCounts(arm=arm, keys=keys, bad_keys=bad, requests=keys, bad_requests=bad)
+        telemetry.ArmCounts(
+            arm=arm,
+            requests=keys,
+            bad_requests=bad,
+            keys=keys,
+            bad_keys=bad,
+            new_keys=keys,
+            new_bad_keys=bad,
+            first_bad_keys=bad,
+        )
         for arm, (bad, keys) in ((telemetry.ARM_CANDIDATE, candidate), (telemetry.ARM_STABLE, stable))
     ]
     return telemetry.TelemetryRecord(

@@ -280,6 +280,22 @@ def test_a_release_completes_after_its_bake():
     Given(baking(60)).then("releases/1/complete")
 
 
+BROKEN = evidence((40, 100), (0, 0), epoch=9, weight=10_000)
+
+
+@pytest.mark.parametrize("strategy", ["CANARY", "BLUE_GREEN", "DIRECT"])
+def test_a_candidate_that_breaks_while_it_bakes_is_taken_back(strategy: str):
+    alone = baking(1, strategy=configuration.Strategy.Value(f"STRATEGY_{strategy}"))
+    (command,) = Given(alone).heard(BROKEN).then("releases/1/roll-back")
+    assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_VERDICT
+
+
+@pytest.mark.parametrize("fields", [{"stable": 0}, {"undo_of": 1}])
+def test_evidence_takes_back_neither_a_first_version_nor_one_that_a_person_went_back_to(fields: dict[str, int]):
+    alone = baking(60, strategy=configuration.STRATEGY_DIRECT, **fields)
+    Given(alone).heard(BROKEN).then("releases/1/complete")
+
+
 def test_a_first_version_needs_no_bake():
     Given(baking(0, stable=0, strategy=configuration.STRATEGY_DIRECT)).then("releases/1/complete")
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import evidence
 from services.gateway.evidence import EvidenceBook
@@ -20,12 +22,66 @@ def test_a_key_counts_once_however_often_it_asks_or_fails():
 
 
 def test_beyond_the_limit_a_key_enters_neither_key_count(monkeypatch):
-    monkeypatch.setattr(evidence, "MAX_KEYS_PER_ARM", 2)
+    monkeypatch.setattr(evidence, "MAX_KEYS_PER_RELEASE", 2)
     epoch = EvidenceBook().open(CANARY)
     for key_hash in range(5):
         epoch.count(telemetry.ARM_STABLE, key_hash, bad=True)
     seen = counts(epoch, telemetry.ARM_STABLE)
     assert (seen.requests, seen.bad_requests, seen.keys, seen.bad_keys) == (5, 5, 2, 2)
+
+
+def judged(epoch, arm):
+    seen = counts(epoch, arm)
+    return (seen.keys, seen.bad_keys), (seen.new_keys, seen.new_bad_keys, seen.first_bad_keys)
+
+
+def test_a_key_that_comes_back_at_the_next_weight_counts_there_but_is_not_new():
+    book = EvidenceBook()
+    first, second = book.open(CANARY), book.open(replace(CANARY, candidate_bps=2_500, epoch=18))
+    for epoch in (first, second):
+        epoch.count(telemetry.ARM_STABLE, key_hash=7, bad=True)
+    assert judged(first, telemetry.ARM_STABLE) == ((1, 1), (1, 1, 1))
+    assert judged(second, telemetry.ARM_STABLE) == ((1, 1), (0, 0, 0))
+
+
+def test_a_bad_key_that_moves_to_the_candidate_is_new_to_it_but_not_bad_for_the_first_time():
+    book = EvidenceBook()
+    first, second = book.open(CANARY), book.open(replace(CANARY, candidate_bps=2_500, epoch=18))
+    first.count(telemetry.ARM_STABLE, key_hash=7, bad=True)
+    first.count(telemetry.ARM_STABLE, key_hash=8, bad=False)
+    for key_hash in (7, 8):
+        second.count(telemetry.ARM_CANDIDATE, key_hash, bad=True)
+    assert judged(second, telemetry.ARM_CANDIDATE) == ((2, 2), (2, 2, 1))
+
+
+def test_a_late_answer_of_an_epoch_that_is_over_does_not_count_its_key_twice():
+    book = EvidenceBook()
+    first, second = book.open(CANARY), book.open(replace(CANARY, candidate_bps=2_500, epoch=18))
+    for epoch in (first, second, first, second):
+        epoch.count(telemetry.ARM_STABLE, key_hash=7, bad=False)
+    assert judged(first, telemetry.ARM_STABLE) == ((1, 0), (1, 0, 0))
+    assert judged(second, telemetry.ARM_STABLE) == ((1, 0), (0, 0, 0))
+
+
+def test_the_next_release_begins_with_new_keys_and_the_last_one_takes_no_more():
+    book = EvidenceBook()
+    last = book.open(CANARY)
+    last.count(telemetry.ARM_STABLE, key_hash=7, bad=True)
+    book.open(replace(CANARY, release=4, epoch=30)).count(telemetry.ARM_STABLE, key_hash=7, bad=True)
+    last.count(telemetry.ARM_STABLE, key_hash=9, bad=True)
+    seen = counts(last, telemetry.ARM_STABLE)
+    assert (seen.requests, seen.keys, seen.first_bad_keys) == (2, 1, 1)
+    (following,) = [each for each in book.unreported() if each.route.release == 4]
+    assert judged(following, telemetry.ARM_STABLE) == ((1, 1), (1, 1, 1))
+
+
+def test_a_release_that_ends_on_a_known_route_is_forgotten_too():
+    book = EvidenceBook()
+    book.open(Route("fraud", stable=1))
+    canary = book.open(CANARY)
+    canary.count(telemetry.ARM_STABLE, key_hash=7, bad=False)
+    book.open(Route("fraud", stable=1))
+    assert canary.release_keys.met == {}
 
 
 def test_outside_a_release_requests_are_counted_and_keys_are_not():

@@ -7,7 +7,7 @@ from typing import Any
 from headgate.v1 import configuration_pb2 as configuration
 
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
-JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling")
+JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
 STEP = ("weight_percent", "min_seconds", "min_keys")
 
 

@@ -15,7 +15,7 @@ DEFAULT = c.ReleasePolicy(
         c.Step(weight_bps=2500, min_duration_ms=10 * MINUTE_MS, min_keys=500),
         c.Step(weight_bps=5000, min_duration_ms=10 * MINUTE_MS, min_keys=1000),
     ],
-    judge=c.JudgePolicy(alpha=0.01, beta=0.05, fail_ratio=1.1, pass_ratio=1.5, pass_ceiling=0.005),
+    judge=c.JudgePolicy(alpha=0.01, beta=0.05, fail_ratio=1.1, pass_ratio=1.5, pass_ceiling=0.005, fail_ceiling=0.02),
     bake_ms=HOUR_MS,
     prepare_deadline_ms=10 * MINUTE_MS,
     no_data_limit_ms=10 * MINUTE_MS,
@@ -50,7 +50,7 @@ def check(policy: c.ReleasePolicy) -> Refused | None:
     if any(step.min_duration_ms < 0 or step.min_keys < 0 for step in policy.steps):
         return invalid("policy.steps", "negative", "a step's duration and keys are not negative")
     judge = policy.judge
-    for name in ("alpha", "beta", "pass_ceiling"):
+    for name in ("alpha", "beta", "pass_ceiling", "fail_ceiling"):
         if not 0 < getattr(judge, name) < 1:
             return invalid(f"policy.judge.{name}", getattr(judge, name), "a probability lies between 0 and 1")
     # Written so that a ratio that is no number breaks the rule.

@@ -1,0 +1,87 @@
+"""What alpha and beta promise, tried on the gateway's own counters: keys come back, and each bad answer is looked at.
+
+Seeded, so that each run of a test is the same run.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.deployer.evidence import Observations
+from services.deployer.judge import judge
+from services.gateway.assignment import arm_of_hash
+from services.gateway.evidence import EvidenceBook
+from services.gateway.routes import Route
+
+STEPS = (500, 2_500, 5_000)
+WHOLE = (10_000,)
+NEVER = 1e-9
+RELEASE = resources.Release(release=1, environment="production")
+IsBad = Callable[[int, telemetry.Arm.ValueType], bool]
+
+
+def policy(**changed: float) -> configuration.JudgePolicy:
+    fields = {"alpha": NEVER, "beta": NEVER, "fail_ratio": 1.0, "pass_ratio": 1.5, "pass_ceiling": 0.005} | changed
+    return configuration.JudgePolicy(**({"fail_ceiling": 0.05} | fields))
+
+
+def released(
+    chance: random.Random, policy: configuration.JudgePolicy, weights: tuple[int, ...], keys: int, is_bad: IsBad
+) -> facts.Verdict.ValueType:
+    """The first verdict of one release: `keys` callers ask at random, as many times at each weight."""
+    book, observations = EvidenceBook(), Observations()
+    hashes = [chance.getrandbits(64) for _ in range(keys)]
+    for epoch, weight in enumerate(weights, 1):
+        counter = book.open(Route("fraud", 1, 2, weight, release=1, epoch=epoch))
+        for key in chance.choices(range(keys), k=keys):
+            arm = arm_of_hash(hashes[key], weight)
+            bad = is_bad(key, arm)
+            counter.count(arm, hashes[key], bad)
+            if bad:
+                record = telemetry.TelemetryRecord(source="g", sequence=counter.requests)
+                record.evidence.CopyFrom(counter.evidence("production"))
+                observations.take(record, 0)
+                verdict = judge(policy, observations.strata("fraud", RELEASE)).verdict
+                if verdict != facts.VERDICT_INCONCLUSIVE:
+                    return verdict
+    return facts.VERDICT_INCONCLUSIVE
+
+
+def shares(
+    runs: int, policy: configuration.JudgePolicy, weights: tuple[int, ...], keys: int, stable: float, candidate: float
+) -> Counter[facts.Verdict.ValueType]:
+    """Verdicts by their share of the runs, when a key is bad for ever with these chances."""
+    chance, verdicts = random.Random(20), Counter[facts.Verdict.ValueType]()
+    for _ in range(runs):
+        luck = [chance.random() for _ in range(keys)]
+        risk = {telemetry.ARM_STABLE: stable, telemetry.ARM_CANDIDATE: candidate}
+        verdicts[released(chance, policy, weights, keys, lambda key, arm: luck[key] < risk[arm])] += 1 / runs  # noqa: B023
+    return verdicts
+
+
+def test_callers_that_fail_on_either_version_and_come_back_take_back_no_more_than_alpha():
+    found = shares(150, policy(alpha=0.05), STEPS, keys=200, stable=0.2, candidate=0.2)
+    assert found[facts.VERDICT_FAIL] <= 0.05
+
+
+def test_no_more_than_alpha_of_those_at_the_ceiling_are_taken_back_at_full_weight():
+    found = shares(100, policy(alpha=0.05), WHOLE, keys=600, stable=0.05, candidate=0.05)
+    assert found[facts.VERDICT_FAIL] <= 0.05
+
+
+def test_no_more_than_beta_of_those_at_the_bad_margin_pass():
+    found = shares(60, policy(beta=0.05), STEPS, keys=800, stable=0.10, candidate=0.15)
+    assert found[facts.VERDICT_PASS] <= 0.05
+
+
+def test_what_the_promises_do_not_forbid_still_happens():
+    worse = shares(20, policy(alpha=0.05), STEPS, keys=600, stable=0.05, candidate=0.25)
+    assert worse[facts.VERDICT_FAIL] >= 0.9
+    broken = shares(20, policy(alpha=0.05), WHOLE, keys=600, stable=0.05, candidate=0.25)
+    assert broken[facts.VERDICT_FAIL] >= 0.9
+    fine = shares(20, policy(beta=0.05), (5_000,), keys=2_500, stable=0.15, candidate=0.15)
+    assert fine[facts.VERDICT_PASS] >= 0.5

@@ -124,7 +124,7 @@ class Decider:
     def read(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
         """The accepted record of the stream at this sequence, from the log."""
         found = self._log.read(topics.LIFECYCLE, stream.partition, stream.offsets[sequence - 1], 1)
-        record = parse(found[0]) if found else None
+        record = parse(found[0].value or b"") if found else None
         if record is None:
             raise LogUnavailable(f"{stream.name} sequence {sequence} cannot be read")
         return record

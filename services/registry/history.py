@@ -94,7 +94,7 @@ class History:
             found = self._log.read(topics.LIFECYCLE, partition, offset, 1)
         except LogError as error:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
-        lifecycle = parse(found[0]) if found else None
+        lifecycle = parse(found[0].value or b"") if found else None
         if lifecycle is None:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", f"offset {offset} cannot be read")
         return _history_record(found[0], lifecycle)

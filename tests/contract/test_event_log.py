@@ -188,6 +188,15 @@ def test_reading_starts_at_the_offset_and_stops_at_the_limit(log: EventLog, new_
     assert [record.value for record in again] == [b"0", b"1"]
 
 
+def test_values_are_those_of_the_records_at_their_offsets(log: EventLog, new_topic: Callable[..., str]) -> None:
+    topic = new_topic(1)
+    written = [b"0", None, b"", b"3"]
+    at = [log.append(Message(topic, b"k", value, (("h", b"v"),))).offset for value in written]
+    assert list(log.values(topic, 0, at[0])) == list(zip(at, written, strict=True))
+    assert list(log.values(topic, 0, at[1], limit=2)) == [(at[1], None), (at[2], b"")]
+    assert list(log.values(topic, 0, at[3] + 1)) == []
+
+
 def test_reading_at_the_end_answers_at_once_with_nothing(log: EventLog, new_topic: Callable[..., str]) -> None:
     topic = new_topic(1)
     assert log.read(topic, 0, 0) == []

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from headgate.domain import model as rules
 from headgate.domain.policy import DEFAULT
 from headgate.domain.refusal import Refused
-from headgate.domain.state import ModelState, Stamp
+from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
 from services.deployer.evidence import Observations
 from services.deployer.pilot import due
 from tests.deployer.reports import evidence, status
+from tests.domain.scenario import stamp
 
 TICK_MS = 60_000
 KEYS_PER_TICK = 1_000
@@ -73,7 +74,7 @@ class World:
             self.sequence += 1
             self._done.add(command.command_id)
             self.facts.append(type(fact).__name__)
-            rules.evolve(self.state, fact, Stamp(self.sequence, self.now_ms))
+            rules.evolve(self.state, fact, stamp(self.sequence, self.now_ms))
 
     def _report(self) -> Observations:
         observations = Observations()

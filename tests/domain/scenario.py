@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from headgate.domain import model
 from headgate.domain.refusal import Refused
-from headgate.domain.state import EnvironmentState, ModelState, Stamp
+from headgate.domain.state import EnvironmentState, ModelState
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
@@ -56,7 +56,7 @@ class History:
     def and_given(self, *facts: object) -> History:
         for fact in facts:
             self.sequence += 1
-            model.evolve(self.state, fact, Stamp(self.sequence, self.sequence))  # type: ignore[arg-type]
+            model.evolve(self.state, fact, stamp(self.sequence, self.sequence))  # type: ignore[arg-type]
         return self
 
     def when(self, command: object, at_ms: int = 100, freeze: r.Freeze | None = None) -> Outcome:
@@ -71,6 +71,11 @@ class History:
 
     def release(self, number: int = 1) -> r.Release:
         return self.state.releases[number]
+
+
+def stamp(sequence: int, at_ms: int) -> f.LifecycleRecord:
+    """What a fold reads of the record around a fact: where it stands and when it happened."""
+    return f.LifecycleRecord(sequence=sequence, occurred_at_ms=at_ms)
 
 
 def given(*facts: object) -> History:

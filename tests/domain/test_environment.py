@@ -3,10 +3,11 @@
 from headgate.domain import environment
 from headgate.domain.policy import DEFAULT, digest
 from headgate.domain.refusal import Refused
-from headgate.domain.state import EnvironmentState, Stamp
+from headgate.domain.state import EnvironmentState
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f
+from tests.domain.scenario import stamp
 
 FREEZE = k.DeclareFreeze(freeze="holidays", reason="quiet", from_ms=10, until_ms=20)
 
@@ -14,7 +15,7 @@ FREEZE = k.DeclareFreeze(freeze="holidays", reason="quiet", from_ms=10, until_ms
 def given(*facts: object) -> EnvironmentState:
     state = EnvironmentState("production")
     for number, fact in enumerate(facts, 1):
-        environment.evolve(state, fact, Stamp(number, number))  # type: ignore[arg-type]
+        environment.evolve(state, fact, stamp(number, number))  # type: ignore[arg-type]
     return state
 
 
@@ -54,7 +55,7 @@ def test_a_freeze_is_declared_and_lifted() -> None:
     assert environment.decide(state, FREEZE) is None
     lift = k.LiftFreeze(freeze="holidays", reason="over")
     assert environment.decide(state, lift) == f.FreezeLifted(freeze="holidays", reason="over")
-    environment.evolve(state, f.FreezeLifted(freeze="holidays"), Stamp(3, 3))
+    environment.evolve(state, f.FreezeLifted(freeze="holidays"), stamp(3, 3))
     assert [freeze.freeze for freeze in state.environment.freezes] == ["audit"]
     assert code(state, lift) == "not-found"
 

@@ -18,14 +18,14 @@ from headgate.domain.model import ModelCommand
 from headgate.domain.policy import WHOLE_BPS
 from headgate.domain.refusal import Refused
 from headgate.domain.release import RUNNING, TERMINAL
-from headgate.domain.state import EnvironmentState, ModelState, Stamp
+from headgate.domain.state import EnvironmentState, ModelState
 from headgate.log.digest import state_digest
 from headgate.log.stream import Stream
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
-from tests.domain.scenario import LEASE_MS, PASS, POLICY, code_tested, commit, passed, report
+from tests.domain.scenario import LEASE_MS, PASS, POLICY, code_tested, commit, passed, report, stamp
 
 ENVIRONMENTS = ("production", "staging")
 REPEATABLE = (k.DescribeModel, k.GrantApproval)
@@ -71,7 +71,7 @@ class Lifecycle(RuleBasedStateMachine):
         super().__init__()
         self.state = ModelState("fraud")
         self.environments = {name: EnvironmentState(name) for name in ENVIRONMENTS}
-        self.facts: list[tuple[Fact, Stamp]] = []
+        self.facts: list[tuple[Fact, f.LifecycleRecord]] = []
         self.now_ms = 1
         self.ended: dict[int, r.Release] = {}
         self.going_back: dict[int, int] = {}
@@ -86,9 +86,9 @@ class Lifecycle(RuleBasedStateMachine):
         if isinstance(decision, f.ReleaseStarted):
             release = self.state.releases[decision.release]
             assert release.override_quarantine or not self.state.versions[release.candidate].quarantined
-        stamp = Stamp(len(self.facts) + 1, self.now_ms)
-        model.evolve(self.state, decision, stamp)
-        self.facts.append((decision, stamp))
+        at = stamp(len(self.facts) + 1, self.now_ms)
+        model.evolve(self.state, decision, at)
+        self.facts.append((decision, at))
         again = model.decide(self.state, command, self.now_ms, self.environments)
         if not isinstance(command, REPEATABLE):
             assert again is None or isinstance(again, Refused), (command, again)
@@ -97,7 +97,7 @@ class Lifecycle(RuleBasedStateMachine):
         state = self.environments[name]
         decision = environments.decide(state, command)
         if decision is not None and not isinstance(decision, Refused):
-            environments.evolve(state, decision, Stamp(1, self.now_ms))
+            environments.evolve(state, decision, stamp(1, self.now_ms))
             again = environments.decide(state, command)
             assert again is None or isinstance(again, Refused)
 
@@ -115,9 +115,9 @@ class Lifecycle(RuleBasedStateMachine):
     def begin_with_passed_versions(self, count: int) -> None:
         for number in range(1, count + 1):
             for fact in passed(number):
-                stamp = Stamp(len(self.facts) + 1, self.now_ms)
-                model.evolve(self.state, fact, stamp)  # type: ignore[arg-type]
-                self.facts.append((fact, stamp))  # type: ignore[arg-type]
+                at = stamp(len(self.facts) + 1, self.now_ms)
+                model.evolve(self.state, fact, at)  # type: ignore[arg-type]
+                self.facts.append((fact, at))  # type: ignore[arg-type]
 
     @rule(number=small)
     def create(self, number: int) -> None:
@@ -297,8 +297,8 @@ class Lifecycle(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         again = ModelState("fraud")
-        for fact, stamp in self.facts:
-            model.evolve(again, fact, stamp)  # type: ignore[arg-type]
+        for fact, at in self.facts:
+            model.evolve(again, fact, at)  # type: ignore[arg-type]
         assert digest_of(again) == digest_of(self.state)
 
 
@@ -325,7 +325,7 @@ def test_every_command_of_the_oneof_reaches_a_decision() -> None:
     assert not of_models & of_environments
     for command in get_args(ModelCommand):
         state = ModelState("fraud")
-        model.evolve(state, passed(1)[0], Stamp(1, 1))  # type: ignore[arg-type]
+        model.evolve(state, passed(1)[0], stamp(1, 1))  # type: ignore[arg-type]
         model.decide(state, command(), 1, {})
     for command in get_args(EnvironmentCommand):
         environments.decide(EnvironmentState("production"), command())

@@ -1,6 +1,5 @@
 """Writes facts to the lifecycle as the registry does, chained, but without deciding on them."""
 
-from headgate.log.port import Record
 from headgate.log.stream import message_of, new_stream, record_of
 from headgate.v1 import commands_pb2 as commands
 
@@ -18,8 +17,5 @@ class Chronicle:
             record = record_of(command, fact, self._stream, at_ms=number)
             message = message_of(record)
             position = self._log.append(message)
-            stored = Record(
-                message.topic, position.partition, position.offset, number, message.key, message.value, message.headers
-            )
-            self._stream.accept(record, stored)
+            self._stream.accept(record, message.value, position.partition, position.offset)
         return self._stream.sequence

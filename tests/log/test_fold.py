@@ -30,7 +30,7 @@ class Chain:
         command = k.Command(command_id=f"c{self.stream.sequence}", stream=self.stream.name)
         record = record_of(command, fact, self.stream, 1)
         message = message_of(record)
-        self.stream.accept(record, Record("", 0, 0, 0, b"", message.value, ()))
+        self.stream.accept(record, message.value or b"", 0, 0)
         return message
 
 
@@ -95,7 +95,7 @@ def test_a_fact_of_a_later_version_is_kept_and_skipped() -> None:
     record = record_of(k.Command(command_id="new", stream="models/fraud"), created(9), chain.stream, 1)
     record.ClearField("version_created")
     later = record.SerializeToString() + b"\xd2\x3e\x02hi"  # field 1002, unknown today
-    chain.stream.accept(record, Record("", 0, 0, 0, b"", later, ()))
+    chain.stream.accept(record, later, 0, 0)
     fold = folded(first, garbage(later), chain.message(created(2)))
     assert (fold.revision, fold.void_records) == (3, 0)
     assert sorted(fold.models["fraud"].versions) == [1, 2]

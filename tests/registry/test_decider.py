@@ -48,7 +48,7 @@ def assert_one_chain(records: list[Record]) -> list[str]:
     """Every link of the accepted records verifies; answers the commits in order."""
     head, sequence, commits = b"", 0, []
     for record in records:
-        lifecycle = parse(record)
+        lifecycle = parse(record.value or b"")
         assert lifecycle is not None
         if (lifecycle.sequence, lifecycle.previous_digest) == (sequence + 1, head):
             head, sequence = digest(record.value or b""), sequence + 1

@@ -1,10 +1,11 @@
 """The build axis of a version: created, testing, training, trained, evaluating, evaluated, or a failed attempt."""
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
 
-from headgate.domain.names import version_name
+from headgate.domain.names import model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
-from headgate.domain.state import IllegalFact, ModelState, Stamp
+from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
@@ -26,20 +27,11 @@ BuildCommand = (
     | k.ReportEvaluationFinished
     | k.ReportEvaluationFailed
 )
-BuildFact = (
-    f.VersionCreated
-    | f.TestingStarted
-    | f.CodeTested
-    | f.TrainingStarted
-    | f.TrainingFinished
-    | f.TrainingFailed
-    | f.EvaluationStarted
-    | f.EvaluationFinished
-    | f.EvaluationFailed
-)
 Report = (
     f.CodeTested | f.TrainingStarted | f.TrainingFinished | f.TrainingFailed | f.EvaluationFinished | f.EvaluationFailed
 )
+Progress = f.TestingStarted | f.EvaluationStarted | Report
+BuildFact = f.VersionCreated | Progress
 
 _ATTEMPT_RULE = "a report belongs to the attempt that is in hand"
 _AT_WORK = (r.BUILD_STATE_TESTING, r.BUILD_STATE_TRAINING)
@@ -67,15 +59,42 @@ def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | 
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: BuildFact, stamp: Stamp) -> r.Version:
-    """Folds a build fact into its version, which it answers. Raises IllegalFact when the state does not allow it."""
-    if isinstance(fact, f.VersionCreated):
-        return _created(state, fact, stamp)
+def create(state: ModelState, fact: f.VersionCreated, record: f.LifecycleRecord) -> r.Version:
+    """Folds the creation of a version, which it answers. Raises IllegalFact when it is not the next one."""
+    if fact.version != len(state.versions) + 1:
+        raise IllegalFact(f"version {fact.version} after {len(state.versions)}")
+    if not state.exists:
+        state.model.name = model_stream(state.name)
+        state.model.create_time_ms = record.occurred_at_ms
+    if not state.model.repository:
+        state.model.repository = fact.repository
+    state.model.latest_version = fact.version
+    state.built[fact.repository, fact.commit] = fact.version
+    version = r.Version(
+        name=version_name(state.name, fact.version),
+        version=fact.version,
+        build=r.BUILD_STATE_CREATED,
+        verdict=r.VERDICT_STATE_UNDECIDED,
+        retention=r.RETENTION_STATE_KEPT,
+        origin=fact.origin,
+        repository=fact.repository,
+        commit=fact.commit,
+        commit_message=fact.commit_message,
+        create_time_ms=record.occurred_at_ms,
+        update_time_ms=record.occurred_at_ms,
+    )
+    state.versions[fact.version] = version
+    return version
+
+
+def evolve(state: ModelState, fact: Progress, record: f.LifecycleRecord) -> r.Version:
+    """Folds a later build fact into its version, which it answers. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
-    if version is None or version.build not in _ALLOWED_FROM[type(fact)]:
+    allowed_from, fold = _FOLDS[type(fact)]
+    if version is None or version.build not in allowed_from:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
-    version.update_time_ms = stamp.at_ms
-    _fold(version, fact, stamp)
+    version.update_time_ms = record.occurred_at_ms
+    fold(version, fact, record)
     return version
 
 
@@ -160,7 +179,7 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
     version = state.versions.get(fact.version)
     if version is None:
         return not_found(version_name(state.name, fact.version), "version")
-    if version.build not in _ALLOWED_FROM[type(fact)] or version.attempt != fact.attempt:
+    if version.build not in _FOLDS[type(fact)][0] or version.attempt != fact.attempt:
         return illegal(
             f"{type(fact).__name__} of attempt {fact.attempt} while {version.name} is {version.label}, "
             f"attempt {version.attempt}",
@@ -178,87 +197,54 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
     return fact
 
 
-_ALLOWED_FROM: dict[type, tuple[r.BuildState.ValueType, ...]] = {
-    f.TestingStarted: (r.BUILD_STATE_CREATED, *_AT_WORK),
-    f.CodeTested: (r.BUILD_STATE_TESTING,),
-    f.TrainingStarted: (r.BUILD_STATE_TESTING,),
-    f.TrainingFinished: (r.BUILD_STATE_TRAINING,),
-    f.TrainingFailed: _AT_WORK,
-    f.EvaluationStarted: (r.BUILD_STATE_TRAINED, r.BUILD_STATE_EVALUATING),
-    f.EvaluationFinished: (r.BUILD_STATE_EVALUATING,),
-    f.EvaluationFailed: (r.BUILD_STATE_EVALUATING,),
-}
+def _testing_started(version: r.Version, fact: f.TestingStarted, record: f.LifecycleRecord) -> None:
+    version.build = r.BUILD_STATE_TESTING
+    _lease(version, fact, record)
+    version.ClearField("configuration")
 
 
-def _created(state: ModelState, fact: f.VersionCreated, stamp: Stamp) -> r.Version:
-    if fact.version != len(state.versions) + 1:
-        raise IllegalFact(f"version {fact.version} after {len(state.versions)}")
-    if not state.exists:
-        state.model.name = f"models/{state.name}"
-        state.model.create_time_ms = stamp.at_ms
-    if not state.model.repository:
-        state.model.repository = fact.repository
-    state.model.latest_version = fact.version
-    state.built[fact.repository, fact.commit] = fact.version
-    version = r.Version(
-        name=version_name(state.name, fact.version),
-        version=fact.version,
-        build=r.BUILD_STATE_CREATED,
-        verdict=r.VERDICT_STATE_UNDECIDED,
-        retention=r.RETENTION_STATE_KEPT,
-        origin=fact.origin,
-        repository=fact.repository,
-        commit=fact.commit,
-        commit_message=fact.commit_message,
-        create_time_ms=stamp.at_ms,
-        update_time_ms=stamp.at_ms,
-    )
-    state.versions[fact.version] = version
-    return version
-
-
-def _fold(version: r.Version, fact: Report | f.TestingStarted | f.EvaluationStarted, stamp: Stamp) -> None:  # noqa: C901 - a closed match reads as a table
-    match fact:
-        case f.TestingStarted():
-            version.build = r.BUILD_STATE_TESTING
-            _lease(version, fact, stamp)
-            version.ClearField("configuration")
-        case f.CodeTested():
-            _tested(version, fact)
-        case f.TrainingStarted():
-            version.build = r.BUILD_STATE_TRAINING
-        case f.TrainingFinished():
-            version.build = r.BUILD_STATE_TRAINED
-            version.artifact.CopyFrom(fact.artifact)
-            version.ClearField("lease")
-        case f.TrainingFailed():
-            _failed(version, r.BUILD_STATE_TRAINING_FAILED, fact.reason, fact.log_tail)
-        case f.EvaluationStarted():
-            version.build = r.BUILD_STATE_EVALUATING
-            _lease(version, fact, stamp)
-        case f.EvaluationFinished():
-            version.build = r.BUILD_STATE_EVALUATED
-            version.report.CopyFrom(fact.report)
-            version.baseline_version = fact.baseline_version
-            version.baseline_report.CopyFrom(fact.baseline_report)
-            version.ClearField("lease")
-        case f.EvaluationFailed():
-            _failed(version, r.BUILD_STATE_EVALUATION_FAILED, fact.reason, fact.log_tail)
-        case _:
-            assert_never(fact)
-
-
-def _lease(version: r.Version, fact: f.TestingStarted | f.EvaluationStarted, stamp: Stamp) -> None:
-    version.attempt = fact.attempt
-    lease = version.lease
-    lease.worker, lease.claimed_at_ms, lease.lease_ms = fact.worker, stamp.at_ms, fact.lease_ms
-
-
-def _tested(version: r.Version, fact: f.CodeTested) -> None:
+def _code_tested(version: r.Version, fact: f.CodeTested, record: f.LifecycleRecord) -> None:
     if fact.passed:
         version.configuration.CopyFrom(fact.configuration)
     else:
         _failed(version, r.BUILD_STATE_TESTS_FAILED, f"tests ended with {fact.exit_code}", fact.log_tail)
+
+
+def _training_started(version: r.Version, fact: f.TrainingStarted, record: f.LifecycleRecord) -> None:
+    version.build = r.BUILD_STATE_TRAINING
+
+
+def _training_finished(version: r.Version, fact: f.TrainingFinished, record: f.LifecycleRecord) -> None:
+    version.build = r.BUILD_STATE_TRAINED
+    version.artifact.CopyFrom(fact.artifact)
+    version.ClearField("lease")
+
+
+def _training_failed(version: r.Version, fact: f.TrainingFailed, record: f.LifecycleRecord) -> None:
+    _failed(version, r.BUILD_STATE_TRAINING_FAILED, fact.reason, fact.log_tail)
+
+
+def _evaluation_started(version: r.Version, fact: f.EvaluationStarted, record: f.LifecycleRecord) -> None:
+    version.build = r.BUILD_STATE_EVALUATING
+    _lease(version, fact, record)
+
+
+def _evaluation_finished(version: r.Version, fact: f.EvaluationFinished, record: f.LifecycleRecord) -> None:
+    version.build = r.BUILD_STATE_EVALUATED
+    version.report.CopyFrom(fact.report)
+    version.baseline_version = fact.baseline_version
+    version.baseline_report.CopyFrom(fact.baseline_report)
+    version.ClearField("lease")
+
+
+def _evaluation_failed(version: r.Version, fact: f.EvaluationFailed, record: f.LifecycleRecord) -> None:
+    _failed(version, r.BUILD_STATE_EVALUATION_FAILED, fact.reason, fact.log_tail)
+
+
+def _lease(version: r.Version, fact: f.TestingStarted | f.EvaluationStarted, record: f.LifecycleRecord) -> None:
+    version.attempt = fact.attempt
+    lease = version.lease
+    lease.worker, lease.claimed_at_ms, lease.lease_ms = fact.worker, record.occurred_at_ms, fact.lease_ms
 
 
 def _failed(version: r.Version, build: r.BuildState.ValueType, reason: str, log_tail: str) -> None:
@@ -266,3 +252,17 @@ def _failed(version: r.Version, build: r.BuildState.ValueType, reason: str, log_
     version.failure = reason
     version.failure_log_tail = log_tail[-MAX_LOG_TAIL:]
     version.ClearField("lease")
+
+
+_Fold = Callable[[r.Version, Any, f.LifecycleRecord], None]
+_FOLDS: Mapping[type, tuple[tuple[r.BuildState.ValueType, ...], _Fold]] = {
+    f.TestingStarted: ((r.BUILD_STATE_CREATED, *_AT_WORK), _testing_started),
+    f.CodeTested: ((r.BUILD_STATE_TESTING,), _code_tested),
+    f.TrainingStarted: ((r.BUILD_STATE_TESTING,), _training_started),
+    f.TrainingFinished: ((r.BUILD_STATE_TRAINING,), _training_finished),
+    f.TrainingFailed: (_AT_WORK, _training_failed),
+    f.EvaluationStarted: ((r.BUILD_STATE_TRAINED, r.BUILD_STATE_EVALUATING), _evaluation_started),
+    f.EvaluationFinished: ((r.BUILD_STATE_EVALUATING,), _evaluation_finished),
+    f.EvaluationFailed: ((r.BUILD_STATE_EVALUATING,), _evaluation_failed),
+}
+"""Per later fact, the builds it may follow and how it folds. A table: a replay would spend its time on a match."""

@@ -6,7 +6,7 @@ from headgate.domain import policy as policies
 from headgate.domain.fact import EnvironmentFact
 from headgate.domain.names import NAME_RULE, environment_stream, is_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found
-from headgate.domain.state import EnvironmentState, Stamp
+from headgate.domain.state import EnvironmentState
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
@@ -36,11 +36,11 @@ def decide(state: EnvironmentState, command: EnvironmentCommand) -> EnvironmentF
             assert_never(command)
 
 
-def evolve(state: EnvironmentState, fact: EnvironmentFact, stamp: Stamp) -> None:
+def evolve(state: EnvironmentState, fact: EnvironmentFact, record: f.LifecycleRecord) -> None:
     """Folds an environment fact."""
     environment = state.environment
     environment.name = environment_stream(state.name)
-    environment.etag = str(stamp.sequence)
+    environment.etag = str(record.sequence)
     match fact:
         case f.EnvironmentCreated():
             environment.description = fact.description

@@ -7,12 +7,13 @@ from headgate.v1 import resources_pb2 as r
 
 def label(version: r.Version) -> str:
     """The furthest of the axes, for example "training", "passed" or "quarantined"."""
-    if version.retention != r.RETENTION_STATE_KEPT:
-        return _RETENTION[version.retention]
+    retention, verdict = version.retention, version.verdict
+    if retention != r.RETENTION_STATE_KEPT:
+        return _RETENTION[retention]
     if version.quarantined:
         return "quarantined"
-    if version.verdict != r.VERDICT_STATE_UNDECIDED:
-        return _VERDICT[version.verdict]
+    if verdict != r.VERDICT_STATE_UNDECIDED:
+        return _VERDICT[verdict]
     return _BUILD[version.build]
 
 

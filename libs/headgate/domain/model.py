@@ -8,7 +8,7 @@ from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
 from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found
-from headgate.domain.state import EnvironmentState, IllegalFact, ModelState, Stamp
+from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
@@ -48,15 +48,15 @@ def decide(
     return _decide_model(state, command)
 
 
-def evolve(state: ModelState, fact: Fact, stamp: Stamp) -> None:
+def evolve(state: ModelState, fact: Fact, record: f.LifecycleRecord) -> None:
     """Folds a fact in place. Raises IllegalFact when the state does not allow it."""
     fold = _FOLDS.get(type(fact))
     if fold is None:
         raise IllegalFact(f"{type(fact).__name__} on {model_stream(state.name)}")
-    version = fold(state, fact, stamp)
+    version = fold(state, fact, record)
     if version is not None:
         version.label = label(version)
-    state.model.etag = str(stamp.sequence)
+    state.model.etag = str(record.sequence)
 
 
 def _decide_model(
@@ -101,7 +101,9 @@ def _move_alias(state: ModelState, command: k.MoveAlias) -> f.AliasMoved | Refus
 
 
 def _evolve_model(
-    state: ModelState, fact: f.ModelCreated | f.ModelDescribed | f.AliasMoved | f.AliasRemoved, stamp: Stamp
+    state: ModelState,
+    fact: f.ModelCreated | f.ModelDescribed | f.AliasMoved | f.AliasRemoved,
+    record: f.LifecycleRecord,
 ) -> None:
     model = state.model
     match fact:
@@ -109,7 +111,7 @@ def _evolve_model(
             if state.exists:
                 raise IllegalFact(f"{model.name} is created twice")
             model.name = model_stream(state.name)
-            model.create_time_ms = stamp.at_ms
+            model.create_time_ms = record.occurred_at_ms
             model.description, model.repository = fact.description, fact.repository
         case f.ModelDescribed():
             model.description, model.repository = fact.description, fact.repository
@@ -121,8 +123,9 @@ def _evolve_model(
             assert_never(fact)
 
 
-_FOLDS: Mapping[type, Callable[[ModelState, Any, Stamp], r.Version | None]] = {
-    **dict.fromkeys(get_args(build.BuildFact), build.evolve),
+_FOLDS: Mapping[type, Callable[[ModelState, Any, f.LifecycleRecord], r.Version | None]] = {
+    f.VersionCreated: build.create,
+    **dict.fromkeys(get_args(build.Progress), build.evolve),
     **dict.fromkeys(get_args(verdict.VerdictFact), verdict.evolve),
     **dict.fromkeys(get_args(retention.RetentionFact), retention.evolve),
     **dict.fromkeys(get_args(ReleaseFact), release.evolve),

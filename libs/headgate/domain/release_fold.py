@@ -4,7 +4,7 @@ from typing import assert_never
 
 from headgate.domain.fact import ReleaseFact
 from headgate.domain.names import release_name
-from headgate.domain.state import IllegalFact, ModelState, Stamp
+from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
 
@@ -49,22 +49,22 @@ def is_active(release: r.Release) -> bool:
     return release.phase in ACTIVE
 
 
-def evolve(state: ModelState, fact: ReleaseFact, stamp: Stamp) -> r.Version | None:
+def evolve(state: ModelState, fact: ReleaseFact, record: f.LifecycleRecord) -> r.Version | None:
     """Folds a release fact and answers the version that it may have put in quarantine.
 
     Raises IllegalFact when the state does not allow the fact.
     """
     if isinstance(fact, f.ReleaseRequested):
-        _requested(state, fact, stamp)
+        _requested(state, fact, record)
         return None
     release = state.releases.get(fact.release)
     if release is None or release.phase not in _ALLOWED_FROM[type(fact)]:
         raise IllegalFact(f"{type(fact).__name__} for release {fact.release}")
-    _fold(state, release, fact, stamp)
+    _fold(state, release, fact, record)
     return state.versions[release.candidate] if isinstance(fact, f.RollbackStarted) else None
 
 
-def _requested(state: ModelState, fact: f.ReleaseRequested, stamp: Stamp) -> None:
+def _requested(state: ModelState, fact: f.ReleaseRequested, record: f.LifecycleRecord) -> None:
     version = state.versions.get(fact.candidate)
     if fact.release != len(state.releases) + 1 or version is None:
         raise IllegalFact(f"release {fact.release} of version {fact.candidate}")
@@ -83,8 +83,8 @@ def _requested(state: ModelState, fact: f.ReleaseRequested, stamp: Stamp) -> Non
         undo_of=fact.undo_of,
         # Facts of before the field was there: without an override the request would have been refused.
         override_quarantine=fact.override_quarantine or version.quarantined,
-        requested_at_ms=stamp.at_ms,
-        phase_since_ms=stamp.at_ms,
+        requested_at_ms=record.occurred_at_ms,
+        phase_since_ms=record.occurred_at_ms,
     )
 
 
@@ -92,86 +92,88 @@ def _fold(  # noqa: C901 - a closed match reads as a table
     state: ModelState,
     release: r.Release,
     fact: _LaterFact,
-    stamp: Stamp,
+    record: f.LifecycleRecord,
 ) -> None:
     match fact:
         case f.ReleaseStarted():
             release.stable = fact.stable
-            release.started_at_ms = stamp.at_ms
-            _enter(release, r.PHASE_PREPARING, stamp)
+            release.started_at_ms = record.occurred_at_ms
+            _enter(release, r.PHASE_PREPARING, record)
         case f.CandidateReady():
             release.candidate_ready = True
         case f.WeightsSet():
             release.step = fact.step
             release.judgement.CopyFrom(fact.judgement)
-            _shift(release, fact, stamp)
-            _enter(release, r.PHASE_STEPPING, stamp)
+            _shift(release, fact, record)
+            _enter(release, r.PHASE_STEPPING, record)
         case f.WeightsApplied():
-            _applied(release, fact, stamp)
+            _applied(release, fact, record)
         case f.PromotionStarted():
             release.judgement.CopyFrom(fact.judgement)
-            _shift(release, fact, stamp)
-            _enter(release, r.PHASE_PROMOTING, stamp)
+            _shift(release, fact, record)
+            _enter(release, r.PHASE_PROMOTING, record)
         case f.ReleaseCompleted():
             state.model.live[release.environment] = release.candidate
-            _end(release, r.PHASE_COMPLETED, stamp)
+            _end(release, r.PHASE_COMPLETED, record)
         case f.ReleasePaused():
             release.paused, release.paused_reason = True, fact.reason
         case f.ReleaseResumed():
-            _resume(release, stamp)
+            _resume(release, record)
         case f.RollbackStarted():
-            _roll_back(state, release, fact, stamp)
+            _roll_back(state, release, fact, record)
         case f.ReleaseRolledBack():
-            _end(release, r.PHASE_ROLLED_BACK, stamp)
+            _end(release, r.PHASE_ROLLED_BACK, record)
         case f.ReleaseRejected():
             release.reason = fact.reason
-            _end(release, r.PHASE_REJECTED, stamp)
+            _end(release, r.PHASE_REJECTED, record)
         case f.ReleaseSuperseded():
-            _end(release, r.PHASE_SUPERSEDED, stamp)
+            _end(release, r.PHASE_SUPERSEDED, record)
         case _:
             assert_never(fact)
 
 
-def _shift(release: r.Release, fact: f.WeightsSet | f.PromotionStarted | f.RollbackStarted, stamp: Stamp) -> None:
+def _shift(
+    release: r.Release, fact: f.WeightsSet | f.PromotionStarted | f.RollbackStarted, record: f.LifecycleRecord
+) -> None:
     del release.weights[:]
     release.weights.extend(fact.weights)
-    release.epoch = stamp.sequence
+    release.epoch = record.sequence
     release.applied_at_ms = 0
 
 
-def _applied(release: r.Release, fact: f.WeightsApplied, stamp: Stamp) -> None:
+def _applied(release: r.Release, fact: f.WeightsApplied, record: f.LifecycleRecord) -> None:
     if fact.epoch != release.epoch:
         raise IllegalFact(f"epoch {fact.epoch} applied while {release.epoch} is in force")
-    release.applied_at_ms = stamp.at_ms
+    release.applied_at_ms = record.occurred_at_ms
     if release.phase == r.PHASE_PROMOTING:
-        _enter(release, r.PHASE_BAKING, stamp)
+        _enter(release, r.PHASE_BAKING, record)
 
 
-def _resume(release: r.Release, stamp: Stamp) -> None:
+def _resume(release: r.Release, record: f.LifecycleRecord) -> None:
     release.paused, release.paused_reason = False, ""
     # The step is observed afresh: what happened while nobody looked does not count as time served.
-    release.phase_since_ms = stamp.at_ms
+    release.phase_since_ms = record.occurred_at_ms
     if release.phase in (r.PHASE_STEPPING, r.PHASE_BAKING) and release.applied_at_ms:
-        release.applied_at_ms = stamp.at_ms
+        release.applied_at_ms = record.occurred_at_ms
 
 
-def _roll_back(state: ModelState, release: r.Release, fact: f.RollbackStarted, stamp: Stamp) -> None:
+def _roll_back(state: ModelState, release: r.Release, fact: f.RollbackStarted, record: f.LifecycleRecord) -> None:
     release.rollback_cause = fact.cause
     release.reason = fact.reason
     release.judgement.CopyFrom(fact.judgement)
     release.paused, release.paused_reason = False, ""
     if fact.cause in (f.ROLLBACK_CAUSE_VERDICT, f.ROLLBACK_CAUSE_REFLEX):
         state.versions[release.candidate].quarantined = True
-    _shift(release, fact, stamp)
-    _enter(release, r.PHASE_ROLLING_BACK, stamp)
+    _shift(release, fact, record)
+    _enter(release, r.PHASE_ROLLING_BACK, record)
 
 
-def _enter(release: r.Release, phase: r.Phase.ValueType, stamp: Stamp) -> None:
+def _enter(release: r.Release, phase: r.Phase.ValueType, record: f.LifecycleRecord) -> None:
     release.phase = phase
-    release.phase_since_ms = stamp.at_ms
+    release.phase_since_ms = record.occurred_at_ms
 
 
-def _end(release: r.Release, phase: r.Phase.ValueType, stamp: Stamp) -> None:
-    _enter(release, phase, stamp)
+def _end(release: r.Release, phase: r.Phase.ValueType, record: f.LifecycleRecord) -> None:
+    _enter(release, phase, record)
     release.paused, release.paused_reason = False, ""
-    release.ended_at_ms = stamp.at_ms
+    release.ended_at_ms = record.occurred_at_ms

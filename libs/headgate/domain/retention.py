@@ -5,7 +5,7 @@ from typing import assert_never
 from headgate.domain.names import NAME_RULE, is_name, version_name
 from headgate.domain.refusal import IN_USE, Refused, illegal, invalid, not_found
 from headgate.domain.release import is_active
-from headgate.domain.state import IllegalFact, ModelState, Stamp
+from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
@@ -41,12 +41,12 @@ def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refu
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: RetentionFact, stamp: Stamp) -> r.Version:  # noqa: C901 - a closed match reads as a table
+def evolve(state: ModelState, fact: RetentionFact, record: f.LifecycleRecord) -> r.Version:  # noqa: C901 - a closed match reads as a table
     """Folds a retention fact into its version, which it answers. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
     if version is None:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
-    version.update_time_ms = stamp.at_ms
+    version.update_time_ms = record.occurred_at_ms
     match fact:
         case f.VersionTagged():
             if fact.value:

@@ -4,7 +4,6 @@ A fold changes them in place, since a replay of a million facts would otherwise 
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from headgate.v1 import resources_pb2 as r
 
@@ -37,13 +36,6 @@ class EnvironmentState:
     def exists(self) -> bool:
         """Whether the first fact has been folded."""
         return bool(self.environment.name)
-
-
-class Stamp(NamedTuple):
-    """What the record adds to its fact: where it stands and when it happened. A tuple: one is made for every fact."""
-
-    sequence: int
-    at_ms: int
 
 
 class IllegalFact(Exception):

@@ -5,7 +5,7 @@ from typing import assert_never
 from headgate.domain.gate import decide_gate
 from headgate.domain.names import version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found
-from headgate.domain.state import IllegalFact, ModelState, Stamp
+from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
@@ -37,12 +37,12 @@ def decide(state: ModelState, command: VerdictCommand) -> VerdictFact | Refused 
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: VerdictFact, stamp: Stamp) -> r.Version:
+def evolve(state: ModelState, fact: VerdictFact, record: f.LifecycleRecord) -> r.Version:
     """Folds a verdict fact into its version, which it answers. Raises IllegalFact when the state does not allow it."""
     version = state.versions.get(fact.version)
     if version is None or version.verdict not in _ALLOWED_FROM[type(fact)]:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
-    version.update_time_ms = stamp.at_ms
+    version.update_time_ms = record.occurred_at_ms
     match fact:
         case f.GateDecided():
             version.gate.CopyFrom(fact)

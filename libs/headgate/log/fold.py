@@ -34,32 +34,32 @@ class Fold:
 
     def apply(self, record: Record) -> f.LifecycleRecord | None:
         """Folds one log record; answers the lifecycle record when it was accepted, None when it is void."""
-        self.positions[record.partition] = record.offset + 1
-        lifecycle = parse(record)
-        if lifecycle is None:
-            self.void_records += 1
-            return None
-        name = lifecycle.stream
-        stream = self.streams.get(name) or new_stream(name)
-        if stream is None or stream.broken or not stream.follows(lifecycle):
-            self.void_records += 1
-            return None
-        stream.accept(lifecycle, record)
-        self._evolve(stream, lifecycle)
+        return self.fold(record.partition, record.offset, record.value or b"")
+
+    def fold(self, partition: int, offset: int, value: bytes) -> f.LifecycleRecord | None:
+        """The same for a record of which only the place and the value are known: all that a replay needs."""
+        self.positions[partition] = offset + 1
+        record = parse(value)
+        if record is not None:
+            name = record.stream
+            stream = self.streams.get(name) or new_stream(name)
+            if stream is not None and not stream.broken and stream.accept(record, value, partition, offset):
+                self._evolve(stream, record)
+                return record
+        self.void_records += 1
+        return None
+
+    def _evolve(self, stream: Stream, record: f.LifecycleRecord) -> None:
+        self.revision += 1
+        fact = fact_of(record)
+        if fact is not None:
+            try:
+                stream.evolve(fact, record)
+            except (IllegalFact, KeyError) as error:
+                stream.broken = f"sequence {record.sequence}: {error}"
+                logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
         if not stream.listed:
             self._list(stream)
-        self.revision += 1
-        return lifecycle
-
-    def _evolve(self, stream: Stream, lifecycle: f.LifecycleRecord) -> None:
-        fact = fact_of(lifecycle)
-        if fact is None:
-            return
-        try:
-            stream.evolve(fact, lifecycle)
-        except (IllegalFact, KeyError) as error:
-            stream.broken = f"sequence {lifecycle.sequence}: {error}"
-            logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
 
     def _list(self, stream: Stream) -> None:
         """Shows a stream to readers, and its state once a fact has given it one."""
@@ -80,12 +80,12 @@ def fold_all(log: EventLog) -> Fold:
         for partition, end in log.end(topics.LIFECYCLE).items():
             offset = 0
             while offset < end:
-                records = log.read(topics.LIFECYCLE, partition, offset, with_headers=False)
-                if not records:
+                values = log.values(topics.LIFECYCLE, partition, offset)
+                if not values:
                     break
-                for record in records:
-                    fold.apply(record)
-                offset = records[-1].offset + 1
+                for offset, value in values:
+                    fold.fold(partition, offset, value or b"")
+                offset += 1
     return fold
 
 

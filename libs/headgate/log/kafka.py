@@ -95,11 +95,12 @@ class KafkaLog:
         ]
         return [_position(topic, future, deadline) for topic, future in sent]
 
-    def read(
-        self, topic: str, partition: int, offset: int, limit: int = 1000, with_headers: bool = True
-    ) -> Sequence[Record]:
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
         self._check_partitions(topic, (partition,))
         return self._pages.read(topic, partition, offset, limit)
+
+    def values(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[tuple[int, bytes | None]]:
+        return [(record.offset, record.value) for record in self.read(topic, partition, offset, limit)]
 
     def end(self, topic: str) -> Mapping[int, int]:
         return {partition: found.offset for partition, found in self._offsets(topic, OffsetSpec.LATEST).items()}

@@ -148,14 +148,15 @@ class EventLog(Protocol):
         """Appends in order with one wait for all; on an error some may have been written."""
         ...
 
-    def read(
-        self, topic: str, partition: int, offset: int, limit: int = 1000, with_headers: bool = True
-    ) -> Sequence[Record]:
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
         """Up to `limit` records at or after `offset` that are there now; never waits for new ones.
 
         Empty means that there are none; fewer than `limit` may also mean that the page was large enough.
-        Without `with_headers` they may be left out: a replay reads only the values.
         """
+        ...
+
+    def values(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[tuple[int, bytes | None]]:
+        """Offset and value of the records that `read` answers: a replay needs no more and gets it sooner."""
         ...
 
     def end(self, topic: str) -> Mapping[int, int]:

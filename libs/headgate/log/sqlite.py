@@ -24,7 +24,7 @@ from headgate.log.port import (
 from headgate.log.sqlite_arrivals import Arrivals
 from headgate.log.sqlite_headers import encode_headers
 from headgate.log.sqlite_keeper import Keeper
-from headgate.log.sqlite_reading import SqliteConsumer, SqliteTail, single_page
+from headgate.log.sqlite_reading import SqliteConsumer, SqliteTail, page, page_of_values
 from headgate.log.sqlite_retention import bisect_time
 from headgate.log.sqlite_store import Readers, prepare
 from headgate.log.sqlite_writer import Row, Writer
@@ -79,12 +79,15 @@ class SqliteLog:
             for message, row, offset in zip(messages, rows, offsets, strict=True)
         ]
 
-    def read(
-        self, topic: str, partition: int, offset: int, limit: int = 1000, with_headers: bool = True
-    ) -> Sequence[Record]:
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
         topic_id = self._topic_with(topic, (partition,)).topic_id
         with self._readers.borrow() as db:
-            return single_page(db, topic, topic_id, partition, offset, limit, with_headers)
+            return page(db, topic, topic_id, {partition: offset}, limit)
+
+    def values(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[tuple[int, bytes | None]]:
+        topic_id = self._topic_with(topic, (partition,)).topic_id
+        with self._readers.borrow() as db:
+            return page_of_values(db, topic_id, partition, offset, limit)
 
     def end(self, topic: str) -> Mapping[int, int]:
         known = self._known(topic)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, Self
 
 from headgate.log import sqlite_groups as groups
-from headgate.log.port import Headers, LogError, LogUnavailable, Record, StaleMember
+from headgate.log.port import LogError, LogUnavailable, Record, StaleMember
 from headgate.log.sqlite_arrivals import Arrivals
 from headgate.log.sqlite_headers import decode_headers
 from headgate.log.sqlite_store import Readers
@@ -36,16 +36,23 @@ def page(db: sqlite3.Connection, topic: str, topic_id: int, start: Mapping[int, 
     return _records(topic, cursor)
 
 
-def single_page(
-    db: sqlite3.Connection, topic: str, topic_id: int, partition: int, offset: int, limit: int, with_headers: bool
-) -> list[Record]:
-    """The same for one partition."""
+def page_of_values(
+    db: sqlite3.Connection, topic_id: int, partition: int, offset: int, limit: int
+) -> list[tuple[int, bytes | None]]:
+    """The same for one partition, offset and value alone."""
     cursor = db.execute(
-        f"SELECT partition, offset, timestamp_ms, key, value, {'headers' if with_headers else 'NULL'} FROM log"
-        " WHERE topic_id = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
+        "SELECT offset, value FROM log WHERE topic_id = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
         (topic_id, partition, offset, limit),
     )
-    return _records(topic, cursor)
+    rows: list[tuple[int, bytes | None]] = []
+    size_bytes = 0
+    for row in cursor:
+        rows.append(row)
+        size_bytes += len(row[1] or b"")
+        if size_bytes > PAGE_BYTES:
+            break
+    cursor.close()
+    return rows
 
 
 class SqliteTail:
@@ -197,17 +204,13 @@ def _records(topic: str, cursor: sqlite3.Cursor) -> list[Record]:
     records: list[Record] = []
     size_bytes = 0
     for partition, offset, timestamp_ms, key, value, headers in cursor:
-        known = decode_headers(headers) if headers is not None else _NO_HEADERS
-        records.append(Record(topic, partition, offset, timestamp_ms, key, value, known))
+        records.append(Record(topic, partition, offset, timestamp_ms, key, value, decode_headers(headers)))
         if value is not None:
             size_bytes += len(value)
             if size_bytes > PAGE_BYTES:
                 break
     cursor.close()
     return records
-
-
-_NO_HEADERS: Headers = ()
 
 
 def _now_ms() -> int:

@@ -14,10 +14,10 @@ from headgate.domain import environment as environments
 from headgate.domain import model as models
 from headgate.domain.fact import EnvironmentFact, Fact, put_fact
 from headgate.domain.names import split_stream
-from headgate.domain.state import EnvironmentState, IllegalFact, ModelState, Stamp
+from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.log import topics
 from headgate.log.envelope import PROTOBUF, CloudEvent, digest, encode
-from headgate.log.port import Message, Record
+from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 
@@ -43,29 +43,29 @@ class Stream:
     # Whether readers can see the state.
     listed: bool = False
 
-    def follows(self, record: f.LifecycleRecord) -> bool:
-        """Whether the record is the next link."""
-        return record.sequence == self.sequence + 1 and record.previous_digest == self.digest
-
     def knows(self, command_id: str) -> bool:
         """Whether a command with this id already led to an accepted fact."""
         return event_id(self.name, command_id) in self.accepted
 
-    def accept(self, record: f.LifecycleRecord, stored: Record) -> None:
-        """Moves the head onto a record that follows it."""
-        self.sequence += 1
-        self.digest = digest(stored.value or b"")
-        self.partition = stored.partition
-        self.offsets.append(stored.offset)
-        self.accepted[record.event_id] = self.sequence
+    def accept(self, record: f.LifecycleRecord, value: bytes, partition: int, offset: int) -> bool:
+        """Whether the record is the next link; moves the head onto it if so. `value` are its exact bytes."""
+        sequence = self.sequence + 1
+        if record.sequence != sequence or record.previous_digest != self.digest:
+            return False
+        self.sequence = sequence
+        self.digest = digest(value)
+        self.partition = partition
+        self.offsets.append(offset)
+        self.accepted[record.event_id] = sequence
+        return True
 
     def evolve(self, fact: Fact, record: f.LifecycleRecord) -> None:
         """Folds an accepted fact into the state. Raises IllegalFact."""
-        stamp = Stamp(record.sequence, record.occurred_at_ms)
-        if isinstance(self.state, ModelState):
-            models.evolve(self.state, fact, stamp)
+        state = self.state
+        if isinstance(state, ModelState):
+            models.evolve(state, fact, record)
         elif isinstance(fact, EnvironmentFact):
-            environments.evolve(self.state, fact, stamp)
+            environments.evolve(state, fact, record)
         else:
             raise IllegalFact(f"{type(fact).__name__} on {self.name}")
 
@@ -135,10 +135,10 @@ def message_of(record: f.LifecycleRecord) -> Message:
 _from_bytes = f.LifecycleRecord.FromString
 
 
-def parse(record: Record) -> f.LifecycleRecord | None:
-    """The lifecycle record in a log record; None when the bytes are not one."""
+def parse(value: bytes) -> f.LifecycleRecord | None:
+    """The lifecycle record in the value of a log record; None when the bytes are not one."""
     try:
-        return _from_bytes(record.value or b"")
+        return _from_bytes(value)
     except DecodeError:
         return None
 

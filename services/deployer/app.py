@@ -11,14 +11,13 @@ from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.loop import Issue, Worker
 from headgate.worker.telemetry import TelemetryReader
-from services.deployer.evidence import Observations
+from services.deployer.evidence import Observations, needed_since
 from services.deployer.pilot import due
 from services.deployer.servicer import DeployerServicer
 from services.deployer.settings import Settings
 
-CATCH_UP_SECONDS = 60.0
-LOOK_BACK_MS = topics.DAY_MS
-"""How far back the gateways' counters are read at the start."""
+CATCH_UP_SECONDS = 600.0
+"""For the facts, and again for the telemetry of the oldest release under way."""
 
 SERVICE = worker_services.DESCRIPTOR.services_by_name["DeployerService"].full_name
 
@@ -32,17 +31,21 @@ class Deployer:
         self._log.create_topics(topics.TOPICS)
         self._fold = LifecycleFold(self._log)
         self._observations = Observations()
-        self._hearing = TelemetryReader(self._log, self._observations.take, now_ms() - LOOK_BACK_MS)
+        self._hearing = TelemetryReader(self._log, self._observations.take)
         self._worker = Worker(self._log, self._fold, self._due, settings.name)
         self._server = GrpcServer(settings.port, [self._register], [SERVICE], host=settings.host)
 
     def start(self) -> int:
         """Reads what there is, begins to pilot and answers its port once the door is open."""
         self._fold.start()
-        self._hearing.start()
+        if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
+            raise TimeoutError(f"the facts were not read within {CATCH_UP_SECONDS:.0f} s")
+        with self._fold.lock:
+            since_ms = needed_since(self._fold.models, now_ms())
+        self._hearing.start(since_ms)
         # Half of the gateways' reports would make one ready gateway look like all of them.
-        if not self._fold.wait_caught_up(CATCH_UP_SECONDS) or not self._hearing.wait_caught_up(CATCH_UP_SECONDS):
-            raise TimeoutError(f"the log was not read within {CATCH_UP_SECONDS} s")
+        if not self._hearing.wait_caught_up(CATCH_UP_SECONDS):
+            raise TimeoutError(f"the telemetry was not read within {CATCH_UP_SECONDS:.0f} s")
         self._worker.start()
         return self._server.start()
 

@@ -4,15 +4,21 @@ Counters only grow within a boot, so the newest report of each is the whole trut
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from headgate.domain.release import RUNNING
+from headgate.domain.state import ModelState
+from headgate.log import topics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 
 LIVE_MS = 5_000
 """A gateway that has not spoken for this long is not waited for."""
+
+CLOCK_SLACK_MS = 5 * 60_000
+"""By how much the clock of the facts and that of the telemetry may differ."""
 
 MAX_COUNTERS = 100_000
 """Counters remembered: one per gateway boot, release and epoch. The longest silent goes first."""
@@ -50,6 +56,14 @@ class _Counter:
     release: int
     epoch: int
     candidate_weight_bps: int
+
+
+def needed_since(models: Mapping[str, ModelState], now_ms: int) -> int:
+    """From when the telemetry has to be read: all that the oldest running release has been judged by, if it is kept."""
+    releases = [release for state in models.values() for release in state.releases.values()]
+    begun_at_ms = [release.started_at_ms for release in releases if release.phase in RUNNING]
+    kept_since_ms = now_ms - topics.retention_ms(topics.TELEMETRY)
+    return max(min([now_ms, *begun_at_ms]) - CLOCK_SLACK_MS, kept_since_ms)
 
 
 class Observations:

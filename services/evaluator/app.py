@@ -38,7 +38,7 @@ class Evaluator:
         self._fold = LifecycleFold(self._log)
         self._signs = Signs(now_ms())
         self._voice = TelemetryWriter(self._log, settings.name)
-        self._hearing = TelemetryReader(self._log, self._signs.hear, now_ms() - LEASE_MS)
+        self._hearing = TelemetryReader(self._log, self._signs.hear)
         self._claimant = f"{settings.name}.{self._voice.boot_id[:BOOT_LETTERS]}"
         self._worker = Worker(self._log, self._fold, self._due, settings.name)
         self._server = GrpcServer(settings.port, [self._register], [SERVICE], host=settings.host)
@@ -46,7 +46,7 @@ class Evaluator:
     def start(self) -> int:
         """Folds the log, begins to work and answers its port once the door is open."""
         self._fold.start()
-        self._hearing.start()
+        self._hearing.start(now_ms() - LEASE_MS)
         if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
             raise TimeoutError(f"the log was not folded within {CATCH_UP_SECONDS} s")
         self._worker.start()

@@ -41,7 +41,7 @@ class Trainer:
         self._attempts = Attempts()
         self._listening_since_ms = now_ms()
         self._worker = Worker(log, self._fold, self._due, settings.name)
-        self._reader = TelemetryReader(log, self._heard, self._listening_since_ms - LEASE_MS)
+        self._reader = TelemetryReader(log, self._heard)
         self._bench = work.Bench(
             worker=settings.name,
             store=open_store(settings.artifacts),
@@ -64,7 +64,7 @@ class Trainer:
         self._fold.start()
         if not self._fold.wait_caught_up(REPLAY_SECONDS):
             raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
-        self._reader.start()
+        self._reader.start(self._listening_since_ms - LEASE_MS)
         self._worker.start()
         return self._door.start()
 

@@ -13,6 +13,7 @@ from headgate.log import topics
 from headgate.log.fold import LifecycleFold
 from headgate.log.open import open_log
 from headgate.log.port import Message
+from headgate.runtime import clock
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -56,9 +57,18 @@ class World:
         self._gateway.start()
         self.port = self.deployer.start()
 
-    def stop(self) -> None:
+    def pilot(self) -> worker_services.Pilot:
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            door = worker_services_grpc.DeployerServiceStub(channel)
+            (pilot,) = door.ListPilots(worker_services.ListPilotsRequest(), timeout=LIMIT_SECONDS).pilots
+        return pilot
+
+    def stop_gateway(self) -> None:
         self._leaving.set()
         self._gateway.join()
+
+    def stop(self) -> None:
+        self.stop_gateway()
         self.deployer.stop(5)
         self.registry.stop(5)
         self.fold.close()
@@ -152,15 +162,25 @@ def test_versions_that_pass_their_gate_go_live_and_a_bad_one_goes_back(world: Wo
         assert state.versions[3].quarantined
 
 
+def test_a_restart_days_later_finds_the_counts_of_the_release(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
+    world.pass_gate(1)
+    world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
+    world.pass_gate(2)
+    world.wait_for(lambda state: 2 in state.releases and state.releases[2].applied_at_ms > 0)
+    world.stop_gateway()
+    monkeypatch.setattr(deployer, "now_ms", lambda: clock.now_ms() + 3 * topics.DAY_MS)
+    world.restart_deployer()
+    assert world.pilot().judgement.strata[0].candidate_keys == 2_000
+
+
 def test_the_door_tells_what_each_release_waits_for(world: World) -> None:
     world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
     world.pass_gate(1)
     world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
     world.pass_gate(2)
     world.wait_for(lambda state: 2 in state.releases and state.releases[2].step == 0)
-    with grpc.insecure_channel(f"127.0.0.1:{world.port}") as channel:
-        door = worker_services_grpc.DeployerServiceStub(channel)
-        (pilot,) = door.ListPilots(worker_services.ListPilotsRequest(), timeout=LIMIT_SECONDS).pilots
+    pilot = world.pilot()
     assert pilot.release.name == "models/fraud/releases/2"
     assert list(pilot.live_gateways) == ["gateway-0"]
     assert pilot.judgement.fail_threshold == 100

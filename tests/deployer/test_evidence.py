@@ -1,6 +1,8 @@
+from headgate.domain.state import ModelState
+from headgate.log.topics import DAY_MS
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.deployer.evidence import LIVE_MS, Observations
+from services.deployer.evidence import CLOCK_SLACK_MS, LIVE_MS, Observations, needed_since
 from tests.deployer.reports import evidence, status
 
 RELEASE = resources.Release(release=1, environment="production")
@@ -11,6 +13,11 @@ def observed(*records: telemetry.TelemetryRecord, at_ms: int = 1_000) -> Observa
     for record in records:
         observations.take(record, at_ms)
     return observations
+
+
+def begun(at_ms: int, phase: resources.Phase.ValueType) -> ModelState:
+    release = resources.Release(release=1, phase=phase, started_at_ms=at_ms)
+    return ModelState("fraud", releases={1: release})
 
 
 def keys(observations: Observations) -> list[tuple[int, int, int]]:
@@ -34,6 +41,23 @@ def test_counters_are_summed_over_gateways_and_boots():
 def test_each_weight_is_a_stratum_of_its_own():
     records = [evidence((0, 2), (0, 6), epoch=9, weight=2_500), evidence((0, 1), (0, 9), epoch=7)]
     assert keys(observed(*records)) == [(7, 1, 9), (9, 2, 6)]
+
+
+def test_telemetry_is_read_back_to_the_start_of_the_oldest_running_release():
+    now_ms = 100 * DAY_MS
+    states = {
+        "old": begun(now_ms - 9 * DAY_MS, resources.PHASE_COMPLETED),
+        "slow": begun(now_ms - 3 * DAY_MS, resources.PHASE_STEPPING),
+        "new": begun(now_ms - DAY_MS, resources.PHASE_BAKING),
+    }
+    assert needed_since(states, now_ms) == now_ms - 3 * DAY_MS - CLOCK_SLACK_MS
+    assert needed_since({}, now_ms) == now_ms - CLOCK_SLACK_MS
+
+
+def test_telemetry_that_is_no_longer_kept_is_not_asked_for():
+    now_ms = 100 * DAY_MS
+    states = {"ancient": begun(now_ms - 90 * DAY_MS, resources.PHASE_STEPPING)}
+    assert needed_since(states, now_ms) == now_ms - 30 * DAY_MS
 
 
 def test_another_release_is_not_counted():

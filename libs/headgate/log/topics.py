@@ -26,3 +26,8 @@ TOPICS = (
     Topic(CHECKPOINTS, FOR_EVER),
     Topic(DEAD_LETTERS, 90 * DAY_MS),
 )
+
+
+def retention_ms(name: str) -> int:
+    """How long the topic's records are kept; FOR_EVER for those that stay."""
+    return next(topic.retention_ms for topic in TOPICS if topic.name == name)

@@ -41,18 +41,19 @@ class TelemetryWriter:
 class TelemetryReader:
     """Hands every telemetry record since a time to `handle`, from a thread of its own."""
 
-    def __init__(self, log: EventLog, handle: Handle, start_ms: int) -> None:
+    def __init__(self, log: EventLog, handle: Handle) -> None:
         self._log = log
         self._handle = handle
-        self._start_ms = start_ms
+        self._since_ms = 0
         self._positions: dict[int, int] = {}
         self._targets: dict[int, int] | None = None
         self._caught_up = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
-    def start(self) -> None:
-        """Begins to read."""
+    def start(self, since_ms: int) -> None:
+        """Begins to read at the first record of this time or later."""
+        self._since_ms = since_ms
         self._thread.start()
 
     def wait_caught_up(self, timeout_seconds: float) -> bool:
@@ -74,7 +75,7 @@ class TelemetryReader:
                 self._stopping.wait(POLL_SECONDS)
 
     def _tail(self) -> None:
-        start = {**self._log.offsets_at(topics.TELEMETRY, self._start_ms), **self._positions}
+        start = {**self._log.offsets_at(topics.TELEMETRY, self._since_ms), **self._positions}
         self._positions = dict(start)
         self._targets = self._targets or dict(self._log.end(topics.TELEMETRY))
         with self._log.tail(topics.TELEMETRY, start) as tail:

@@ -49,7 +49,7 @@ class Burials:
     def _catch_up(self) -> None:
         for partition, end in self._log.end(topics.DEAD_LETTERS).items():
             while (offset := self._read.get(partition, 0)) < end:
-                records = self._log.read(topics.DEAD_LETTERS, partition, offset, with_headers=False)
+                records = self._log.read(topics.DEAD_LETTERS, partition, offset)
                 for record in records:
                     letter = parse_letter(record)
                     self._remember(letter.topic, letter.partition, letter.offset)

@@ -50,12 +50,13 @@ test-setup: setup $(TRITONCLIENT) ## Install what the tests need beside Python: 
 	@scripts/test_tools.sh $(TEST_TOOLS)
 
 .PHONY: check
-check: setup ## Lint, types, import contracts, protos, generated code, house rules
+check: setup ## Lint, types, import contracts, protos, generated code, dashboards, house rules
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@scripts/protos.sh check
+	@$(BIN)/python -m k8s.monitoring.dashboards check
 	@$(BIN)/python -m pytest -q tests/house
 
 .PHONY: protos
@@ -65,6 +66,10 @@ protos: setup ## Generate libs/headgate/{v1,inference} from protos/; refuses a b
 .PHONY: baseline
 baseline: setup ## Accept a breaking change of the protos, on purpose (see CONTRIBUTING.md)
 	@scripts/protos.sh baseline
+
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards and the PrometheusRule from their sources
+	@$(BIN)/python -m k8s.monitoring.dashboards
 
 .PHONY: bench
 bench: setup $(PEERS) ## Measure Headgate and its peers; results as JSON

@@ -75,6 +75,7 @@ class Metric:
 
 _PROCESS = (
     Metric("headgate_build_info", "gauge", EVERY, "Always 1; what runs here.", ("service", "version", "python")),
+    Metric("headgate_ready", "gauge", EVERY, "1 while the process takes work, as /readyz says."),
     Metric(
         "headgate_rpc_requests_total",
         "counter",
@@ -346,6 +347,9 @@ _DEPLOYER = (
 )
 
 _GATEWAY = (
+    Metric(
+        "headgate_gateway_info", "gauge", (GATEWAY,), "Always 1; the environment it serves.", ("environment",), cap=2
+    ),
     Metric(
         "headgate_predictions_total",
         "counter",

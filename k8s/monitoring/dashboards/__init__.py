@@ -1,0 +1,1 @@
+"""The Grafana dashboards, as data and how it is drawn. `make dashboards` writes what is committed."""

@@ -1,0 +1,238 @@
+"""Log: do all readers keep up with the truth, and what was refused, void or buried?"""
+
+from k8s.monitoring.dashboards.page import Page, Row
+from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, RED, Graph, Number, Query
+from k8s.monitoring.dashboards.promql import SERVICE, WHOLE_RANGE, count, quantile, rate
+
+REGISTRY = 'job="headgate", service="registry"'
+
+
+def _sum(query: str) -> str:
+    """One number, 0 when nothing happened."""
+    return f"sum({query}) or vector(0)"
+
+
+NOW = Row(
+    "Now",
+    (
+        Number(
+            "Furthest behind",
+            "Age of the oldest record that some reader has not read. Above 30 s: see the runbook HeadgateLogLag.",
+            (Query(f"max(headgate_log_lag_seconds{{{SERVICE}}})", "behind"),),
+            "s",
+            limits=((10, AMBER), (30, RED)),
+        ),
+        Number(
+            "Streams stopped",
+            "Models and environments whose fold met an illegal fact. Any: see the runbook HeadgateStreamStopped.",
+            (Query(f"max(headgate_streams_stopped{{{SERVICE}}})", "streams"),),
+            "short",
+            limits=((1, RED),),
+        ),
+        Number(
+            "Dead letters",
+            "Records and work buried over the chosen time. Any: see the runbook HeadgateDeadLetters.",
+            (Query(_sum(count("headgate_dead_letters_total", "topic, code")), "buried"),),
+            "short",
+            decimals=0,
+            limits=((1, RED),),
+        ),
+        Number(
+            "Void records",
+            "Lifecycle records that lost the race for their stream, over the chosen time. A few are two registries at "
+            "work; many: see the runbook HeadgateVoidRecords.",
+            (Query(f"max(increase(headgate_void_records_total{{{SERVICE}}}[{WHOLE_RANGE}]))", "void"),),
+            "short",
+            decimals=0,
+            limits=((20, AMBER),),
+        ),
+        Number(
+            "View",
+            "Whether the Redis view answers the registry; without one lists come from the fold. Red: see the runbook "
+            "HeadgateViewDown.",
+            (Query(f"min(headgate_view_up{{{SERVICE}}})", "view"),),
+            "short",
+            names={0: ("down", RED), 1: ("up", GREEN)},
+            empty="no view set",
+        ),
+        Number(
+            "View is behind by",
+            "Age of the oldest fact that the view does not show. Above 15 s: see the runbook HeadgateViewStale.",
+            (Query(f"max(headgate_view_lag_seconds{{{SERVICE}}})", "behind"),),
+            "s",
+            limits=((1, AMBER), (15, RED)),
+            empty="no view set",
+        ),
+    ),
+)
+
+READERS = Row(
+    "Readers",
+    (
+        Graph(
+            "Lag in records",
+            "Records that a reader has not read. It may peak; it must come down: see the runbook HeadgateLogLagGrows.",
+            (
+                Query(
+                    f"max by (service, topic, reader) (headgate_log_lag_records{{{SERVICE}}})",
+                    "{{service}} {{topic}} {{reader}}",
+                ),
+            ),
+            "short",
+            width=12,
+        ),
+        Graph(
+            "Lag in seconds",
+            "Age of the oldest record that a reader has not read: what callers feel.",
+            (
+                Query(
+                    f"max by (service, topic, reader) (headgate_log_lag_seconds{{{SERVICE}}})",
+                    "{{service}} {{topic}} {{reader}}",
+                ),
+            ),
+            "s",
+            width=12,
+            limits=((30, RED),),
+        ),
+        Graph(
+            "Age of facts when folded, 99 %",
+            "From a fact's occurrence to its being folded, by service: how soon the fleet knows.",
+            (Query(quantile(0.99, "headgate_fact_age_seconds", "service"), "{{service}}"),),
+            "s",
+        ),
+        Graph(
+            "Readers that lost the log",
+            "Times per second that a reader began again. More than now and then: see the runbook HeadgateLogErrors.",
+            (Query(rate("headgate_log_errors_total", "service"), "{{service}}"),),
+            "short",
+        ),
+        Graph(
+            "Work done",
+            "Tries of work per second by outcome; what is given up is buried.",
+            (Query(rate("headgate_work_total", "service, outcome"), "{{service}} {{outcome}}"),),
+            "short",
+        ),
+    ),
+)
+
+FACTS = Row(
+    "Facts",
+    (
+        Graph(
+            "Facts by type",
+            "Accepted facts per second, as the registry folds them.",
+            (
+                Query(
+                    f"max by (fact) (rate(headgate_facts_total{{{REGISTRY}}}[$__rate_interval]))",
+                    "{{fact}}",
+                ),
+            ),
+            "short",
+            width=12,
+            stacked=True,
+        ),
+        Graph(
+            "Time to fold a fact, 99 %",
+            "By service; a fold is a few hundred microseconds. Slow ones make replay slow too.",
+            (Query(quantile(0.99, "headgate_fact_duration_seconds", "service"), "{{service}}"),),
+            "s",
+            width=6,
+        ),
+        Graph(
+            "Facts that stopped their stream",
+            "Accepted facts that broke a rule, per service. Any: see the runbook HeadgateStreamStopped.",
+            (
+                Query(
+                    f"{count('headgate_fact_errors_total', 'service, fact', over='5m')} or vector(0)",
+                    "{{service}} {{fact}}",
+                ),
+            ),
+            "short",
+            width=6,
+            limits=((1, RED),),
+        ),
+    ),
+)
+
+COMMANDS = Row(
+    "Commands",
+    (
+        Graph(
+            "Commands by outcome",
+            "Per second: accepted, held (the fact was there already), refused by a rule, contended, failed.",
+            (Query(rate("headgate_commands_total", "outcome"), "{{outcome}}"),),
+            "short",
+            stacked=True,
+        ),
+        Graph(
+            "Duration of commands, 99 %",
+            "From a command to its accepted fact, by command: the log's append and read-back.",
+            (Query(quantile(0.99, "headgate_command_duration_seconds", "command"), "{{command}}"),),
+            "s",
+        ),
+        Graph(
+            "Refusals",
+            "Refused commands per second by rule. A surge: see the runbook HeadgateRefusals.",
+            (Query(count("headgate_refusals_total", "code", over="5m"), "{{code}}"),),
+            "short",
+        ),
+        Graph(
+            "Turned away by the limit",
+            "Requests per second beyond a caller's rate limit, by door.",
+            (Query(f"{rate('headgate_rate_limited_total', 'door')} or vector(0)", "{{door}}"),),
+            "reqps",
+        ),
+        Graph(
+            "Dead letters",
+            "Buried within five minutes, by topic and reason: see the runbook HeadgateDeadLetters.",
+            (
+                Query(
+                    f"{count('headgate_dead_letters_total', 'topic, code', over='5m')} or vector(0)",
+                    "{{topic}} {{code}}",
+                ),
+            ),
+            "short",
+            limits=((1, RED),),
+        ),
+        Graph(
+            "Void records",
+            "Per second, by service. All services see the same ones.",
+            (Query(rate("headgate_void_records_total", "service"), "{{service}}"),),
+            "short",
+        ),
+    ),
+)
+
+VIEW = Row(
+    "The view in Redis",
+    (
+        Graph(
+            "Facts not shown yet",
+            "Accepted facts that the view does not reflect. It follows within a second.",
+            (Query(f"max by (instance) (headgate_view_lag_records{{{SERVICE}}})", "{{instance}}"),),
+            "short",
+        ),
+        Graph(
+            "Lists by source",
+            "Lists answered per second from the view and from the fold. From the fold only: the view is down.",
+            (Query(rate("headgate_view_reads_total", "source"), "{{source}}"),),
+            "reqps",
+        ),
+        Number(
+            "Rebuilds",
+            "Rebuilds of the view over the chosen time, by reason. One at a start is usual.",
+            (Query(f"{count('headgate_view_rebuilds_total', 'reason')} or vector(0)", "{{reason}}"),),
+            "short",
+            width=8,
+            base=BLUE,
+            decimals=0,
+        ),
+    ),
+)
+
+PAGE = Page(
+    "log",
+    "Log",
+    "Do all readers keep up with the truth, and what was refused, void or buried?",
+    (NOW, READERS, FACTS, COMMANDS, VIEW),
+)

@@ -1,0 +1,129 @@
+"""What every dashboard has: variables, links to its siblings, markers of what happened to releases."""
+
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders.dashboard import AnnotationQuery, Dashboard, DatasourceVariable, QueryVariable
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard
+
+from k8s.monitoring.dashboards.panels import AMBER, BLUE, DATASOURCE, RED, Panel, build
+from k8s.monitoring.dashboards.promql import RELEASED, count
+
+TAG = "headgate"
+SCHEMA_VERSION = 39
+"""Of classic dashboards: Grafana 11 reads it as it is, later ones move it up."""
+
+MARKER_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One dashboard."""
+
+    name: str
+    title: str
+    description: str
+    rows: tuple[Row, ...]
+
+
+def render(page: Page) -> dashboard.Dashboard:
+    """The dashboard as Grafana knows it."""
+    builder = (
+        Dashboard(f"Headgate / {page.title}")
+        .uid(f"headgate-{page.name}")
+        .description(page.description)
+        .tags([TAG])
+        .timezone("browser")
+        .refresh("10s")
+        .time("now-1h", "now")
+        .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
+        .readonly()
+        .variables(_variables())
+        .link(_siblings())
+        .annotations(_markers())
+    )
+    number = 0
+    for row in page.rows:
+        number += 1
+        builder.with_row(builders.Row(row.title).id(number))
+        for panel in row.panels:
+            number += 1
+            builder.with_panel(build(panel, number))
+    rendered = builder.build()
+    rendered.schema_version = SCHEMA_VERSION
+    return rendered
+
+
+def _variables() -> list[Builder[dashboard.VariableModel]]:
+    return [
+        DatasourceVariable("datasource").label("Data source").type("prometheus"),
+        _variable("environment", "Environment", "label_values(headgate_gateways_live, environment)"),
+        _variable("model", "Model", "label_values(headgate_version_live_info, model)"),
+        _variable("service", "Service", 'label_values(up{job="headgate"}, service)'),
+    ]
+
+
+def _variable(name: str, label: str, query: str) -> QueryVariable:
+    return (
+        QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query({"query": query, "refId": name})
+        .definition(query)
+        .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+        .include_all(True)
+        .all_value(".*")
+        .multi(True)
+        .current(dashboard.VariableOption(text="All", value="$__all", selected=True))
+    )
+
+
+def _siblings() -> builders.DashboardLink:
+    return (
+        builders.DashboardLink("Headgate")
+        .type(dashboard.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .as_dropdown(False)
+        .include_vars(True)
+        .keep_time(True)
+    )
+
+
+FORWARD = "release_started|weights_set|promotion_started|release_completed|release_resumed"
+HELD = "release_paused"
+BACK = "rollback_started|release_rolled_back"
+
+
+def _markers() -> list[Builder[dashboard.AnnotationQuery]]:
+    return [
+        _marker("Release goes on", BLUE, FORWARD),
+        _marker("Release is held", AMBER, HELD),
+        _marker("Release is taken back", RED, BACK),
+    ]
+
+
+def _marker(name: str, colour: str, events: str) -> AnnotationQuery:
+    """A marker wherever a release's event was counted within the minute."""
+    where = f'{RELEASED}, event=~"{events}"'
+    over = f"{MARKER_SECONDS}s"
+    happened = count("headgate_release_events_total", "environment, model, event", where, over, many="max")
+    return (
+        AnnotationQuery()
+        .name(name)
+        .datasource(DATASOURCE)
+        .enable(True)
+        .icon_color(colour)
+        .expr(f"{happened} > 0")
+        .step(f"{MARKER_SECONDS}s")
+        .title_format("{{model}}: {{event}}")
+        .text_format("{{event}} of {{model}} in {{environment}}")
+        .tag_keys("model,event,environment")
+    )

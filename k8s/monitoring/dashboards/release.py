@@ -1,0 +1,298 @@
+"""Release: one model's way into an environment, from wanted weights to the judge's evidence."""
+
+from k8s.monitoring.dashboards.fleet import phase_timeline
+from k8s.monitoring.dashboards.page import Page, Row
+from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, RED, Graph, Listing, Number, Query
+from k8s.monitoring.dashboards.promql import DEPLOYER, ENVIRONMENT, RELEASED, count
+
+CANDIDATE = f'{RELEASED}, arm="candidate"'
+WANTED, OBSERVED = "headgate_release_weight_wanted_ratio", "headgate_release_weight_observed_ratio"
+STEP_LIMIT_SECONDS = 7_200
+"""HeadgateReleaseStuck."""
+
+
+def _evidence(side: str) -> str:
+    """The evidence as a share of what is proof; 1 is proof."""
+    return (
+        f'max by (environment, model) (headgate_judge_e_value{{{RELEASED}, side="{side}"}})'
+        f' / max by (environment, model) (headgate_judge_threshold{{{RELEASED}, side="{side}"}})'
+    )
+
+
+def _by_arm(outcomes: str) -> str:
+    return f"sum by (arm, outcome) (headgate:predictions:rate1m{{{RELEASED}, {outcomes}}})"
+
+
+def _duration(portion: float, arm: str) -> str:
+    rates = (
+        "sum by (le) (rate(headgate_prediction_duration_seconds_bucket"
+        f'{{job="headgate", model=~"$model", arm="{arm}"}}[$__rate_interval]))'
+    )
+    return f"histogram_quantile({portion:g}, {rates})"
+
+
+NOW = Row(
+    "Now",
+    (
+        phase_timeline(),
+        Number(
+            "Live version",
+            "The version that serves. During a release it is the stable one.",
+            (Query(f"max by (model, version) (headgate_version_live_info{{{RELEASED}}})", "{{model}} v{{version}}"),),
+            "short",
+            base=BLUE,
+            labels_only=True,
+        ),
+        Number(
+            "Candidate's share, wanted and observed",
+            "The share of the traffic that the log gives the candidate, and the share of the requests it answered. "
+            "They differ for long: see the runbook HeadgateWeightDrift.",
+            (
+                Query(f"max by (model) ({WANTED}{{{CANDIDATE}}})", "wanted {{model}}"),
+                Query(f"max by (model) ({OBSERVED}{{{CANDIDATE}}})", "observed {{model}}"),
+            ),
+            "percentunit",
+            width=6,
+            decimals=1,
+            base=BLUE,
+        ),
+        Number(
+            "Evidence that it is worse",
+            "The judge's evidence as a share of proof. At 100 % the release is taken back by itself.",
+            (Query(_evidence("fail"), "{{model}}"),),
+            "percentunit",
+            limits=((0.5, AMBER), (1, RED)),
+        ),
+        Number(
+            "Evidence that it is fine",
+            "The judge's evidence as a share of proof. At 100 % the last step may be promoted.",
+            (Query(_evidence("pass"), "{{model}}"),),
+            "percentunit",
+            base=BLUE,
+            limits=((1, GREEN),),
+        ),
+        Number(
+            "In its step for",
+            "Time in the present step or phase. Above two hours: see the runbook HeadgateReleaseStuck.",
+            (Query(f"max by (model) (headgate_release_step_seconds{{{RELEASED}}})", "{{model}}"),),
+            "s",
+            width=3,
+            base=BLUE,
+            limits=((STEP_LIMIT_SECONDS, AMBER),),
+        ),
+        Number(
+            "On the dead man's switch",
+            "Gateways that give the candidate nothing because they do not hear the log: see the runbook "
+            "HeadgateStableOnly.",
+            (Query('sum(headgate_stable_only{job="headgate", model=~"$model"}) or vector(0)', "gateways"),),
+            "short",
+            width=3,
+            limits=((1, RED),),
+        ),
+    ),
+)
+
+TRAFFIC = Row(
+    "Traffic",
+    (
+        Graph(
+            "Candidate's share, wanted and observed",
+            "The step line is what the log gives the candidate, the other what it really answered. The second follows "
+            "the first within seconds; where it does not, a gateway is behind.",
+            (
+                Query(f"max by (environment, model) ({WANTED}{{{CANDIDATE}}})", "wanted {{model}}"),
+                Query(f"max by (environment, model) ({OBSERVED}{{{CANDIDATE}}})", "observed {{model}}"),
+            ),
+            "percentunit",
+            width=12,
+            stepped=True,
+            most=1,
+        ),
+        Graph(
+            "Answers by arm",
+            "The observed split of the traffic, stacked: stable below, candidate above.",
+            (Query(f"max by (arm) ({OBSERVED}{{{RELEASED}}})", "{{arm}}"),),
+            "percentunit",
+            width=6,
+            stacked=True,
+            most=1,
+        ),
+        Graph(
+            "Drift and what chance explains",
+            "Distance between the wanted and the observed share, and the most that chance explains at this traffic. "
+            "Above it for five minutes: see the runbook HeadgateWeightDrift.",
+            (
+                Query(f"headgate:release_weight:drift{{{RELEASED}}}", "drift {{model}}"),
+                Query(f"headgate:release_weight:drift_tolerance{{{RELEASED}}}", "tolerance {{model}}"),
+            ),
+            "percentunit",
+            width=6,
+        ),
+    ),
+)
+
+ARMS = Row(
+    "Rate, errors and duration by arm",
+    (
+        Graph(
+            "Rate",
+            "Predictions per second by arm, refused ones left out.",
+            (
+                Query(
+                    f'sum by (arm) (headgate:predictions:rate1m{{{RELEASED}, outcome!="refused"}})',
+                    "{{arm}}",
+                ),
+            ),
+            "reqps",
+        ),
+        Graph(
+            "Errors",
+            "Share of bad answers and errors by arm. The candidate's line above stable's is what the judge weighs.",
+            (Query(f"max by (arm) (headgate:arm_errors:ratio_rate5m{{{RELEASED}}})", "{{arm}}"),),
+            "percentunit",
+        ),
+        Graph(
+            "Duration",
+            "Half and 99 % of the answers take at most this long, by arm. The objective is 0.1 s.",
+            tuple(
+                Query(_duration(portion, arm), f"{arm} {portion * 100:g} %")
+                for arm in ("stable", "candidate")
+                for portion in (0.5, 0.99)
+            ),
+            "s",
+            limits=((0.1, RED),),
+        ),
+        Graph(
+            "Outcomes, stable",
+            "Stable's answers per second: ok, bad (not a number), refused (the caller's fault), error (ours).",
+            (Query(_by_arm('arm="stable"'), "{{outcome}}"),),
+            "reqps",
+        ),
+        Graph(
+            "Outcomes, candidate",
+            "The candidate's answers per second. Bad ones here and not beside it are the candidate's own.",
+            (Query(_by_arm('arm="candidate"'), "{{outcome}}"),),
+            "reqps",
+        ),
+        Graph(
+            "Candidate less stable",
+            "Difference of the shares of bad answers. Above nothing for long: expect the judge to take it back.",
+            (
+                Query(
+                    f'headgate:arm_errors:ratio_rate5m{{{RELEASED}, arm="candidate"}}'
+                    f' - ignoring (arm) headgate:arm_errors:ratio_rate5m{{{RELEASED}, arm="stable"}}',
+                    "{{model}}",
+                ),
+            ),
+            "percentunit",
+        ),
+    ),
+)
+
+JUDGE = Row(
+    "The judge",
+    (
+        Graph(
+            "Evidence that the candidate is worse",
+            "E-value against its threshold, on a logarithmic scale. Crossing it is proof at the policy's alpha, "
+            "however often one looks; the release is then taken back by itself.",
+            (
+                Query(f'max by (model) (headgate_judge_e_value{{{RELEASED}, side="fail"}})', "evidence {{model}}"),
+                Query(f'max by (model) (headgate_judge_threshold{{{RELEASED}, side="fail"}})', "proof {{model}}"),
+            ),
+            "short",
+            logarithmic=True,
+        ),
+        Graph(
+            "Evidence that it is good enough",
+            "The last step is promoted once this crosses its threshold. Flat: too little traffic at this weight.",
+            (
+                Query(f'max by (model) (headgate_judge_e_value{{{RELEASED}, side="pass"}})', "evidence {{model}}"),
+                Query(f'max by (model) (headgate_judge_threshold{{{RELEASED}, side="pass"}})', "proof {{model}}"),
+            ),
+            "short",
+            logarithmic=True,
+        ),
+        Number(
+            "Verdicts on which releases moved",
+            "Over the chosen time. Each is in the log with its evidence: `headgate release get` shows it.",
+            (
+                Query(
+                    count("headgate_judge_verdicts_total", "verdict", DEPLOYER, many="max"),
+                    "{{verdict}}",
+                ),
+            ),
+            "short",
+            width=8,
+            base=BLUE,
+            decimals=0,
+        ),
+    ),
+)
+
+STEPS = Row(
+    "Steps",
+    (
+        Graph(
+            "Time in the step",
+            "Falls to nothing with each step. A line that only climbs waits for keys, for a verdict or for a person: "
+            "`headgate release get` says for what.",
+            (
+                Query(
+                    f"max by (environment, model) (headgate_release_step_seconds{{{RELEASED}}})",
+                    "{{model}} in {{environment}}",
+                ),
+            ),
+            "s",
+            limits=((STEP_LIMIT_SECONDS, AMBER),),
+        ),
+        Listing(
+            "What happened",
+            "Facts of releases over the chosen time. The markers in the graphs are these.",
+            count("headgate_release_events_total", "environment, model, event", RELEASED, many="max") + " > 0",
+            {"model": "Model", "environment": "Environment", "event": "Event"},
+            value="Times",
+            width=8,
+        ),
+        Graph(
+            "Gateways live",
+            "A step counts once every live gateway serves its weights.",
+            (Query(f"max by (environment) (headgate_gateways_live{{{ENVIRONMENT}}})", "{{environment}}"),),
+            "short",
+            stepped=True,
+        ),
+        Graph(
+            "Versions loaded",
+            "Ready to predict, by gateway: one for each live version, one more for each candidate.",
+            (Query('headgate_versions_loaded{job="headgate"}', "{{instance}}"),),
+            "short",
+            stepped=True,
+        ),
+        Graph(
+            "Versions that could not be loaded",
+            "Signature, digest or network is not as recorded: see the runbook HeadgateVersionLoadFailures.",
+            (
+                Query(
+                    'increase(headgate_version_load_failures_total{job="headgate"}[$__rate_interval])',
+                    "{{instance}}",
+                ),
+            ),
+            "short",
+            limits=((1, RED),),
+        ),
+        Graph(
+            "Since the log was heard",
+            "By gateway. Beyond the policy's candidate lease (60 s unless set) the gateway gives stable everything.",
+            (Query('headgate_log_heard_seconds{job="headgate"}', "{{instance}}"),),
+            "s",
+            limits=((60, RED),),
+        ),
+    ),
+)
+
+PAGE = Page(
+    "release",
+    "Release",
+    "One model's way into an environment: wanted weights, what callers saw of each arm, the judge's evidence.",
+    (NOW, TRAFFIC, ARMS, JUDGE, STEPS),
+)

@@ -1,0 +1,98 @@
+"""Every alert fires when it should, stays silent when it should, and leads to a page that says what to do."""
+
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from headgate.cli.main import app
+from tests.house.tree import ROOT
+from tests.monitoring.questions import MONITORING, RULES, alerts
+from tests.monitoring.tools import tool
+
+RULE_TESTS = sorted((ROOT / "tests" / "monitoring" / "rules").glob("*.yaml"))
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+HEADINGS = ["What it means", "What to look at", "How to stop it"]
+PROMTOOL_SECONDS = 60.0
+
+
+def promtool(*arguments: str | Path) -> None:
+    command = [tool("promtool"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROMTOOL_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_accepts_its_configuration_and_the_rules_it_names() -> None:
+    promtool("check", "config", MONITORING / "prometheus.yml")
+
+
+@pytest.mark.parametrize("file", RULE_TESTS, ids=lambda file: file.stem)
+def test_alerts_fire_and_stay_silent_as_they_should(file: Path) -> None:
+    promtool("test", "rules", file)
+
+
+def test_every_alert_is_seen_to_fire_and_to_stay_silent() -> None:
+    seen: dict[str, set[bool]] = defaultdict(set)
+    for file in RULE_TESTS:
+        for case in yaml.safe_load(file.read_text())["tests"]:
+            for check in case["alert_rule_test"]:
+                seen[check["alertname"]].add(bool(check["exp_alerts"]))
+    assert seen == {rule["alert"]: {True, False} for rule in alerts()}
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+def test_an_alert_says_how_bad_it_is_what_it_saw_and_where_to_read_on(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    assert rule["annotations"]["summary"]
+    assert "$value" in rule["annotations"]["description"]
+    assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
+
+
+def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
+    assert {page.stem for page in RUNBOOKS} == {rule["alert"] for rule in alerts()}
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_a_page_says_what_it_means_what_to_look_at_and_how_to_stop_it(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    assert lines[0] == f"# {page.stem}"
+    assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == HEADINGS
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_a_page_shows_only_commands_that_there_are(page: Path) -> None:
+    text = page.read_text()
+    commands = re.findall(r"^\s*(headgate .*)$", text, re.MULTILINE) + re.findall(r"`(headgate [^`]*)`", text)
+    for command in commands:
+        check(command)
+
+
+def test_a_command_that_there_is_not_is_found_out() -> None:
+    with pytest.raises(AssertionError):
+        check("headgate release stop fraud/3")
+    with pytest.raises(AssertionError):
+        check("headgate release abort fraud/3 --because late")
+
+
+def check(command: str) -> None:
+    """Follows the words of a command through the command line's tree, and its options at the end."""
+    words = command.split()[1:]
+    node: Any = typer.main.get_command(app)
+    while hasattr(node, "commands"):
+        assert words, f"{command}: which one?"
+        assert words[0] in node.commands, command
+        node = node.commands[words.pop(0)]
+    known = {option for parameter in node.params for option in parameter.opts}
+    assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, command
+
+
+def test_the_operators_resource_holds_the_same_rules() -> None:
+    resource = yaml.safe_load((MONITORING / "prometheus-rule.yaml").read_text())
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    assert (resource["apiVersion"], resource["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert resource["spec"]["groups"] == groups

@@ -1,11 +1,14 @@
 """Fixtures of the whole suite."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 
 from tests.kafka_broker import ADDRESS_VARIABLE, BrokerUnavailable, KafkaBroker
+
+Broker = TypeVar("Broker")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,13 +27,28 @@ def kafka_broker() -> Iterator[str]:
     if named:
         yield named
         return
-    try:
-        broker = KafkaBroker().start()
-    except BrokerUnavailable as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"Kafka adapter: {missing}")
-        pytest.skip(f"Kafka adapter not tested: {missing}")
+    broker = available(lambda: KafkaBroker().start())
     try:
         yield broker.address
     finally:
         broker.close()
+
+
+@pytest.fixture
+def own_broker() -> Iterator[KafkaBroker]:
+    """A broker that nobody else uses, for a test that fills, kills or starts it; it does not run yet."""
+    broker = available(KafkaBroker)
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+def available(make: Callable[[], Broker]) -> Broker:
+    """What `make` gives; skips, and fails in CI, when no broker can run here."""
+    try:
+        return make()
+    except BrokerUnavailable as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"Kafka adapter: {missing}")
+        pytest.skip(f"Kafka adapter not tested: {missing}")

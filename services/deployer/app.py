@@ -2,9 +2,9 @@
 
 import grpc
 
-from headgate.log import topics
+from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
-from headgate.log.open import open_log
+from headgate.log.port import LogUnavailable
 from headgate.runtime.clock import now_ms
 from headgate.runtime.grpc_server import GrpcServer
 from headgate.v1 import worker_services_pb2 as worker_services
@@ -27,8 +27,7 @@ class Deployer:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.name
-        self._log = open_log(settings.log)
-        self._log.create_topics(topics.TOPICS)
+        self._log = await_log(settings.log, settings.log_wait_seconds)
         self._fold = LifecycleFold(self._log)
         self._observations = Observations()
         self._hearing = TelemetryReader(self._log, self._observations.take)
@@ -39,13 +38,13 @@ class Deployer:
         """Reads what there is, begins to pilot and answers its port once the door is open."""
         self._fold.start()
         if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
-            raise TimeoutError(f"the facts were not read within {CATCH_UP_SECONDS:.0f} s")
+            raise LogUnavailable(f"the facts were not read within {CATCH_UP_SECONDS:.0f} s")
         with self._fold.lock:
             since_ms = needed_since(self._fold.models, now_ms())
         self._hearing.start(since_ms)
         # Half of the gateways' reports would make one ready gateway look like all of them.
         if not self._hearing.wait_caught_up(CATCH_UP_SECONDS):
-            raise TimeoutError(f"the telemetry was not read within {CATCH_UP_SECONDS:.0f} s")
+            raise LogUnavailable(f"the telemetry was not read within {CATCH_UP_SECONDS:.0f} s")
         self._worker.start()
         return self._server.start()
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from headgate.log.at_start import LOG_WAIT_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -9,3 +11,4 @@ class Settings:
     port: int = 0
     host: str = "127.0.0.1"
     name: str = "deployer-0"
+    log_wait_seconds: float = LOG_WAIT_SECONDS

@@ -6,9 +6,9 @@ from functools import partial
 import grpc
 
 from headgate.artifacts.store import open_store
+from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
-from headgate.log.open import open_log
-from headgate.log.topics import TOPICS
+from headgate.log.port import LogUnavailable
 from headgate.runtime.clock import now_ms
 from headgate.runtime.grpc_server import GrpcServer
 from headgate.v1 import worker_services_pb2 as worker_services
@@ -32,8 +32,7 @@ class Evaluator:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.name
-        self._log = open_log(settings.log)
-        self._log.create_topics(TOPICS)
+        self._log = await_log(settings.log, settings.log_wait_seconds)
         self._artifacts = Artifacts(open_store(settings.artifacts), settings.keys)
         self._fold = LifecycleFold(self._log)
         self._signs = Signs(now_ms())
@@ -48,7 +47,7 @@ class Evaluator:
         self._fold.start()
         self._hearing.start(now_ms() - LEASE_MS)
         if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
-            raise TimeoutError(f"the log was not folded within {CATCH_UP_SECONDS} s")
+            raise LogUnavailable(f"the log was not folded within {CATCH_UP_SECONDS} s")
         self._worker.start()
         return self._server.start()
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.log.at_start import LOG_WAIT_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -12,3 +14,4 @@ class Settings:
     port: int = 0
     host: str = "127.0.0.1"
     name: str = "evaluator-0"
+    log_wait_seconds: float = LOG_WAIT_SECONDS

@@ -4,10 +4,9 @@ import threading
 
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.store import open_store
+from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
-from headgate.log.open import open_log
 from headgate.log.port import EventLog
-from headgate.log.topics import TOPICS
 from headgate.worker.telemetry import TelemetryWriter
 from services.gateway.door import Door
 from services.gateway.evidence import EvidenceBook
@@ -38,7 +37,6 @@ class Gateway:
         self._door = Door(servicer, settings.host, settings.port)
 
     def start(self) -> int:
-        self._log.create_topics(TOPICS)
         port = self._door.start()
         address = f"{self._settings.advertise}:{port}"
         self._reporter = Reporter(self._writer, self.follower, self._book, self._settings.environment, address)
@@ -65,4 +63,4 @@ class Gateway:
 
 def build(settings: Settings) -> Gateway:
     load = loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys))
-    return Gateway(settings, open_log(settings.log), load)
+    return Gateway(settings, await_log(settings.log, settings.log_wait_seconds), load)

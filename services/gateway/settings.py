@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.log.at_start import LOG_WAIT_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -15,3 +17,4 @@ class Settings:
     environment: str = "production"
     advertise: str = "127.0.0.1"
     """Host under which other processes reach this one; goes into its status."""
+    log_wait_seconds: float = LOG_WAIT_SECONDS

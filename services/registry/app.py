@@ -1,8 +1,7 @@
 """The registry, wired: the only place that chooses its parts."""
 
-from headgate.log import topics
+from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
-from headgate.log.open import open_log
 from headgate.log.port import LogUnavailable
 from headgate.runtime.clock import now_ms
 from headgate.runtime.grpc_server import GrpcServer
@@ -27,8 +26,7 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.name
-        self._log = open_log(settings.log)
-        self._log.create_topics(topics.TOPICS)
+        self._log = await_log(settings.log, settings.log_wait_seconds)
         self._fold = LifecycleFold(self._log)
         decider = Decider(self._log, self._fold, now_ms)
         door = Door(decider, self._fold)

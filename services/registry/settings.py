@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from headgate.log.at_start import LOG_WAIT_SECONDS
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -11,3 +13,4 @@ class Settings:
     port: int = 7400
     host: str = "127.0.0.1"
     name: str = "registry-0"
+    log_wait_seconds: float = LOG_WAIT_SECONDS

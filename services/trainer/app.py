@@ -5,9 +5,8 @@ from pathlib import Path
 
 from headgate.artifacts.keys import load_signing_key
 from headgate.artifacts.store import open_store
-from headgate.log import topics
+from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
-from headgate.log.open import open_log
 from headgate.log.port import EventLog, LogUnavailable
 from headgate.runtime.clock import now_ms
 from headgate.runtime.grpc_server import GrpcServer
@@ -29,14 +28,13 @@ TESTING = "testing"
 
 
 def build(settings: Settings) -> "Trainer":
-    return Trainer(settings, open_log(settings.log))
+    return Trainer(settings, await_log(settings.log, settings.log_wait_seconds))
 
 
 class Trainer:
     def __init__(self, settings: Settings, log: EventLog) -> None:
         self.name = settings.name
         self._log = log
-        self._log.create_topics(topics.TOPICS)
         self._fold = LifecycleFold(log)
         self._attempts = Attempts()
         self._listening_since_ms = now_ms()

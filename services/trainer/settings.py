@@ -4,6 +4,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from headgate.log.at_start import LOG_WAIT_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -18,3 +20,4 @@ class Settings:
     training_seconds: float = 3600.0
     # A training that tells of no new epoch for this long hangs.
     epoch_seconds: float = 600.0
+    log_wait_seconds: float = LOG_WAIT_SECONDS

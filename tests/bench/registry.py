@@ -6,11 +6,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 
+from headgate.log.at_start import create_declared
+from headgate.log.open import open_log
 from tests.bench import processes
 from tests.bench.figures import Results, Slice
 from tests.kafka_broker import BrokerUnavailable, KafkaBroker
@@ -106,7 +108,10 @@ def _headgate_on_kafka(stack: ExitStack, folder: Path, results: Results) -> Side
     except BrokerUnavailable as error:
         results.notes.append(f"not measured on Kafka: {error}")
         return None
-    pid, port = _service(stack, "registry", folder, f"kafka://{broker.address}")
+    url = f"kafka://{broker.address}"
+    with closing(open_log(url)) as log:
+        create_declared(log)
+    pid, port = _service(stack, "registry", folder, url)
     return Side("headgate kafka", pid, _clients(stack, "headgate", port), processes.children_running("kafka.Kafka"))
 
 

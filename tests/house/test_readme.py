@@ -8,6 +8,7 @@ from tests.house.tree import ROOT
 
 FRAUD = "tests/journeys/test_fraud.py"
 LETTERS = "tests/cli/test_dead_letters.py"
+TOPICS = "tests/cli/test_topics.py"
 
 COVERED: dict[str, tuple[str, str]] = {
     "make": ("tests/house/test_makefile.py", '"make"'),
@@ -16,6 +17,9 @@ COVERED: dict[str, tuple[str, str]] = {
     "make test": (".ci/run", "make test"),
     "make setup": ("Makefile", "check: setup"),
     "make demo": ("tests/journeys/test_breast_cancer.py", "demo.tell_all"),
+    "export HEADGATE_LOG=kafka://broker-1:9092,broker-2:9092,broker-3:9092": (TOPICS, "kafka://"),
+    "headgate topics apply --replication 3 --min-insync 2": (TOPICS, '"--replication", "1", "--min-insync", "1"'),
+    "headgate topics list": (TOPICS, '"topics", "list"'),
     "headgate publish repository": (FRAUD, 'command("publish", "repository")'),
     "headgate model get fraud": (FRAUD, 'command("model", "get", "fraud"'),
     f"headgate predict fraud --row {','.join(['0.5'] * 11)}": (FRAUD, 'command("predict", "fraud", "--row", row'),

@@ -9,8 +9,10 @@ import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_ports, session, without_passwords
+from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_ports, say, session
 from headgate.client.doors import serves
+from headgate.log.at_start import await_log
+from headgate.log.open import without_passwords
 from headgate.log.port import LogError
 from headgate.log.topics import TOPICS
 
@@ -51,7 +53,8 @@ def _services(here: Session, home: Path) -> list[Finding]:
 
 def _log(here: Session) -> Finding:
     try:
-        log = here.open_log()
+        here.check_log()
+        log = await_log(here.log_url, wait_seconds=0, say=say)
         try:
             facts = [sum(log.end(topic.name).values()) for topic in TOPICS]
         finally:

@@ -6,14 +6,15 @@ from typing import Annotated
 import grpc
 import typer
 
-from headgate.cli import doctor, keys, logs, models, predict, publish, releases, up
-from headgate.cli.session import CommandFailed, Exit, new_session, progress
+from headgate.cli import doctor, keys, logs, models, predict, publish, releases, topics, up
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
 from headgate.client.errors import failure
-from headgate.log.port import LogError
+from headgate.log.port import LogError, LogRefused, TopicMismatch
 
 HELP = """From a commit to live traffic, and back when the evidence says so.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 a service or the log cannot be reached.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 a service or the log cannot be reached,
+5 the log's topics differ from the declared ones, 6 the log refuses our credentials or is not trusted.
 
 Addresses that are not given are those of the `headgate up` that runs in this folder."""
 
@@ -32,8 +33,11 @@ def options(
     registry: Annotated[str, typer.Option(envvar="HEADGATE_REGISTRY", help="host:port of the registry.")] = "",
     gateway: Annotated[str, typer.Option(envvar="HEADGATE_GATEWAY", help="host:port of the gateway.")] = "",
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
+    log_wait_seconds: Annotated[
+        float, typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", min=0, help="How long to wait for an absent log.")
+    ] = CLI_WAIT_SECONDS,
 ) -> None:
-    context.obj = new_session(registry, gateway, log)
+    context.obj = new_session(registry, gateway, log, log_wait_seconds)
 
 
 @app.command("up")
@@ -48,7 +52,7 @@ def start_all(
 ) -> None:
     """Start every service on this machine under .headgate/ and keep them running until Ctrl-C."""
     given = context.parent.params["log"] if context.parent else ""
-    up.run_up(log or given, base_port)
+    up.run_up(log or given, base_port, session(context).log_wait_seconds)
 
 
 app.command("publish")(publish.publish)
@@ -61,6 +65,7 @@ app.add_typer(releases.release, name="release")
 app.add_typer(releases.environment, name="environment")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(topics.topics, name="topics")
 
 
 def main() -> None:
@@ -69,6 +74,10 @@ def main() -> None:
         app()
     except CommandFailed as error:
         _fail(str(error), error.code)
+    except TopicMismatch as error:
+        _fail("\n  ".join(("the topics differ from the declared ones:", *error.differences)), Exit.TOPICS_DIFFER)
+    except LogRefused as error:
+        _fail(f"the log: {error}", Exit.LOG_REFUSED)
     except LogError as error:
         _fail(f"the log: {error}", Exit.UNAVAILABLE)
     except grpc.RpcError as error:

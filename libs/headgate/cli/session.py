@@ -1,7 +1,6 @@
 """What every command shares: addresses, the exit codes, and the way a failure is told."""
 
 import json
-import re
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -11,12 +10,15 @@ import typer
 from rich.console import Console
 
 from headgate.client.doors import Doors
-from headgate.log.open import open_log
+from headgate.log.at_start import await_log
+from headgate.log.open import is_embedded, without_passwords
 from headgate.log.port import EventLog
 
 HOME = ".headgate"
 DEFAULT_REGISTRY = "127.0.0.1:7400"
 DEFAULT_GATEWAY = "127.0.0.1:7404"
+CLI_WAIT_SECONDS = 20.0
+"""How long a command waits for a log that does not answer."""
 
 
 class Exit(IntEnum):
@@ -27,6 +29,8 @@ class Exit(IntEnum):
     USAGE = 2
     NOT_FOUND = 3
     UNAVAILABLE = 4
+    TOPICS_DIFFER = 5
+    LOG_REFUSED = 6
 
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -47,16 +51,21 @@ class Session:
 
     doors: Doors
     log_url: str
+    log_wait_seconds: float = CLI_WAIT_SECONDS
 
     def open_log(self) -> EventLog:
-        """The log itself. An embedded log that is not there is not made by looking at it."""
-        scheme, _, rest = self.log_url.partition(":")
-        if scheme == "sqlite" and not Path(rest.removeprefix("//")).exists():
+        """The log itself, waited for. An embedded log that is not there is not made by looking at it."""
+        self.check_log()
+        return await_log(self.log_url, self.log_wait_seconds, say, prepare=lambda log: None)
+
+    def check_log(self) -> None:
+        """Raises CommandFailed for an embedded log that is not there."""
+        _, _, rest = self.log_url.partition(":")
+        if is_embedded(self.log_url) and not Path(rest.removeprefix("//")).exists():
             raise CommandFailed(
                 f"there is no log at {without_passwords(self.log_url)}: is `headgate up` running here?",
                 Exit.UNAVAILABLE,
             )
-        return open_log(self.log_url)
 
 
 def session(context: typer.Context) -> Session:
@@ -66,14 +75,20 @@ def session(context: typer.Context) -> Session:
     return found
 
 
-def new_session(registry: str, gateway: str, log: str) -> Session:
+def say(message: str) -> None:
+    """Progress, as it stands: an address may look like markup."""
+    progress.print(message, markup=False)
+
+
+def new_session(registry: str, gateway: str, log: str, log_wait_seconds: float = CLI_WAIT_SECONDS) -> Session:
     """Addresses that were not given are those of the `headgate up` in this folder, else the defaults."""
     ports = running_ports(Path(HOME))
     if not registry:
         registry = f"127.0.0.1:{ports['registry']}" if "registry" in ports else DEFAULT_REGISTRY
     if not gateway:
         gateway = f"127.0.0.1:{ports['gateway']}" if "gateway" in ports else DEFAULT_GATEWAY
-    return Session(Doors(registry, gateway), log or running_log(Path(HOME)) or default_log(Path(HOME)))
+    log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
+    return Session(Doors(registry, gateway), log_url, log_wait_seconds)
 
 
 def default_log(home: Path) -> str:
@@ -95,11 +110,6 @@ def _running(home: Path) -> dict[str, dict[str, int]]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def without_passwords(url: str) -> str:
-    """The log's address as it may be shown."""
-    return re.sub(r"(password=)[^&]*", r"\1***", url)
 
 
 def usage(message: str) -> NoReturn:

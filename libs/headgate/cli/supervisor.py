@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from headgate.runtime.parent import PARENT_VARIABLE
-from headgate.runtime.service import EXIT_BAD_SETTINGS
+from headgate.runtime.service import HOPELESS
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -40,7 +40,7 @@ class _Child:
 
 
 class HopelessChild(Exception):
-    """A child refused its settings: starting it again changes nothing."""
+    """A child ended for a reason that starting it again does not change."""
 
 
 class Supervisor:
@@ -97,8 +97,8 @@ class Supervisor:
 
     def _bury(self, child: _Child, returncode: int) -> None:
         child.process = None
-        if returncode == EXIT_BAD_SETTINGS:
-            raise HopelessChild(f"{child.program.name} refuses its settings: see {child.program.log_file}")
+        if why := HOPELESS.get(returncode):
+            raise HopelessChild(f"{child.program.name} {why}: see {child.program.log_file}")
         settled = self._clock() - child.started_at >= SETTLED_SECONDS
         child.crashes = 1 if settled else child.crashes + 1
         wait = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (child.crashes - 1))

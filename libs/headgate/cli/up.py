@@ -10,15 +10,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from headgate.artifacts.keys import create_keys
-from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, without_passwords
+from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, say
 from headgate.cli.supervisor import HopelessChild, Program, Supervisor
 from headgate.client.doors import serves
-from headgate.log.open import open_log
-from headgate.log.topics import TOPICS
+from headgate.log.at_start import await_log, create_declared
+from headgate.log.open import without_passwords
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 HOST = "127.0.0.1"
@@ -53,7 +54,7 @@ class Layout:
         return Program(service, command, self.environ(service), self.home / "logs" / f"{service}.log")
 
 
-def run_up(log_url: str, base_port: int) -> None:
+def run_up(log_url: str, base_port: int, log_wait_seconds: float) -> None:
     """Runs until SIGINT or SIGTERM. Raises CommandFailed."""
     home = Path(HOME).absolute()
     home.mkdir(exist_ok=True)
@@ -63,7 +64,7 @@ def run_up(log_url: str, base_port: int) -> None:
     with _only_one(home):
         ports = _ports(base_port)
         layout = Layout(home, log_url or default_log(home), ports)
-        _prepare(layout)
+        _prepare(layout, log_wait_seconds, signals)
         supervisor = Supervisor([layout.program(service) for service in SERVICES], progress.print)
         try:
             _tend(supervisor, layout, signals)
@@ -121,15 +122,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _prepare(layout: Layout) -> None:
+def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]") -> None:
     for name in ("artifacts", "logs", *(f"work/{service}" for service in SERVICES)):
         (layout.home / name).mkdir(parents=True, exist_ok=True)
     create_keys(layout.home / "keys")
-    log = open_log(layout.log_url)
-    try:
-        log.create_topics(TOPICS)
-    finally:
-        log.close()
+    reached = await_log(layout.log_url, log_wait_seconds, say, partial(_received, signals), create_declared)
+    reached.close()
     running = {"log": layout.log_url, "ports": dict(layout.ports), "pid": os.getpid()}
     aside = layout.home / "up.json.new"
     aside.touch(mode=0o600)  # the log's address may hold a password
@@ -154,9 +152,9 @@ def _tend(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -
             raise CommandFailed(f"not ready within {READY_SECONDS:g} s: {names}; see {layout.home / 'logs'}")
 
 
-def _received(signals: "SimpleQueue[int]") -> bool:
+def _received(signals: "SimpleQueue[int]", timeout_seconds: float = TICK_SECONDS) -> bool:
     try:
-        signals.get(timeout=TICK_SECONDS)
+        signals.get(timeout=timeout_seconds)
     except Empty:
         return False
     return True

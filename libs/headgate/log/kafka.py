@@ -7,20 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
+from kafka.admin import MemberToRemove
 from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
-    TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
 from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 
+from headgate.log import kafka_topics
 from headgate.log.kafka_client import (
     RECORD_BATCH_BYTES,
     REQUEST_SECONDS,
     common_settings,
+    connecting,
     in_our_words,
     patiently,
     translated,
@@ -38,7 +39,7 @@ from headgate.log.port import (
     Record,
     RecordTooLarge,
     Topic,
-    TopicMismatch,
+    TopicState,
     UnknownTopic,
     record_bytes,
 )
@@ -69,19 +70,20 @@ class KafkaLog:
         self._partitions: dict[str, int] = {}
         self._in_flight = threading.BoundedSemaphore(MAX_IN_FLIGHT_MESSAGES)
         self._closed = False
-        with translated(f"connecting to {','.join(servers)}"):
+        with connecting(servers):
             self._admin = KafkaAdminClient(**self._settings)
-            self._producer = _producer(self._settings)
+            try:
+                self._producer = _producer(self._settings)
+            except BaseException:
+                self._admin.close()
+                raise
         self._pages = Pages(self._settings)
 
     def create_topics(self, topics: Iterable[Topic]) -> None:
-        declared = {topic.name: topic for topic in topics}
-        with translated("creating topics"):
-            missing = [topic for name, topic in declared.items() if self._look_up(name) is None]
-            if missing:
-                self._create(missing)
-            for topic in declared.values():
-                self._check(topic)
+        kafka_topics.create(self._admin, list(topics))
+
+    def describe_topics(self, topics: Iterable[Topic]) -> Sequence[TopicState]:
+        return kafka_topics.describe(self._admin, topics)
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
         return self.append_all((message,), timeout_seconds)[0]
@@ -174,41 +176,17 @@ class KafkaLog:
             raise LogUnavailable("the log is closed")
         partitions = self._partitions.get(topic)
         if partitions is None:
-            partitions = patiently(f"looking up {topic}", lambda: self._look_up(topic))
+            partitions = patiently(f"looking up {topic}", lambda: kafka_topics.partitions_of(self._admin, topic))
             if not partitions:
                 raise UnknownTopic(f"there is no topic {topic}")
             self._partitions[topic] = partitions
         return partitions
-
-    def _look_up(self, topic: str) -> int | None:
-        (found,) = self._admin.describe_topics([topic])
-        if found["error_code"] == UnknownTopicOrPartitionError.errno:
-            return None
-        return len(found["partitions"])
 
     def _check_partitions(self, topic: str, partitions: Iterable[int]) -> None:
         known = self._known(topic)
         for partition in partitions:
             if not 0 <= partition < known:
                 raise UnknownTopic(f"{topic} has no partition {partition}")
-
-    def _create(self, topics: Sequence[Topic]) -> None:
-        answer = self._admin.create_topics({topic.name: _creation(topic) for topic in topics}, raise_errors=False)
-        for created in answer["topics"]:
-            if created["error_code"] not in (0, TopicAlreadyExistsError.errno):  # another process may be faster
-                raise LogError(f"{created['name']} was not created: {created['error_message']}")
-        self._admin.wait_for_topics([topic.name for topic in topics])
-
-    def _check(self, topic: Topic) -> None:
-        partitions = self._look_up(topic.name)
-        if partitions != topic.partitions:
-            raise TopicMismatch(f"{topic.name} has {partitions} partitions, declared are {topic.partitions}")
-        wanted = _configs(topic)
-        resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(wanted))
-        described = self._admin.describe_configs([resource], config_filter="all")["topic"][topic.name]
-        for name, value in wanted.items():
-            if described[name]["value"] != value:
-                raise TopicMismatch(f"{topic.name} has {name}={described[name]['value']}, declared is {value}")
 
     def _offsets(self, topic: str, spec: int) -> dict[int, Any]:
         partitions = range(self._known(topic))
@@ -259,17 +237,3 @@ def _position(topic: str, future: Any, deadline: float) -> Position:
 def _group_id(topic: str, group: str) -> str:
     """Our groups belong to a topic; Kafka's do not, and would fence a member name that is used on two topics."""
     return f"{group}.{topic}"
-
-
-def _creation(topic: Topic) -> dict[str, Any]:
-    return {"num_partitions": topic.partitions, "replication_factor": -1, "configs": _configs(topic)}
-
-
-def _configs(topic: Topic) -> dict[str, str]:
-    return {
-        "cleanup.policy": "delete",
-        "max.message.bytes": str(RECORD_BATCH_BYTES),
-        "message.timestamp.type": "LogAppendTime",  # never runs backwards, so that times can be looked up
-        "retention.bytes": "-1",
-        "retention.ms": str(topic.retention_ms),
-    }

@@ -4,6 +4,8 @@ The settings are explicit where the library's defaults would lose, repeat or inv
 """
 
 import importlib.util
+import logging
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,14 +16,20 @@ from kafka import KafkaConsumer
 from kafka.errors import (
     AuthorizationError,
     BrokerResponseError,
+    IllegalSaslStateError,
+    KafkaConfigurationError,
     KafkaError,
+    KafkaTimeoutError,
     RetriableError,
+    SaslAuthenticationFailedError,
+    SecurityDisabledError,
     UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
 )
 
-from headgate.log.port import LogError, LogUnavailable, Record, UnknownTopic
+from headgate.log.port import LogError, LogRefused, LogUnavailable, Record, UnknownTopic
 
-BOOTSTRAP_SECONDS = 10.0
+BOOTSTRAP_SECONDS = 5.0
 REQUEST_SECONDS = 10.0
 """An absent broker is reported after at most this long."""
 
@@ -31,6 +39,18 @@ RECORD_BATCH_BYTES = 2 * 1024 * 1024
 """The broker's and the client's limit for a batch: above MAX_RECORD_BYTES by more than any record's framing."""
 
 _RETRY_SECONDS = 0.05
+_TURNED_AWAY = (
+    AuthorizationError,
+    IllegalSaslStateError,
+    SaslAuthenticationFailedError,
+    SecurityDisabledError,
+    UnsupportedSaslMechanismError,
+)
+_TLS_FILES = frozenset({"ssl_cafile", "ssl_certfile", "ssl_crlfile", "ssl_keyfile"})
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "sasl_mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM"),
+}
 
 T = TypeVar("T")
 
@@ -88,6 +108,24 @@ def consumer_settings() -> dict[str, Any]:
 
 
 @contextmanager
+def connecting(servers: Sequence[str]) -> Iterator[None]:
+    """Errors of a client's first connection in the port's words, with the reason that the library only logs."""
+    heard = _Reasons()
+    bootstrap_log = logging.getLogger("kafka.net.manager")
+    bootstrap_log.addFilter(heard)
+    try:
+        yield
+    except KafkaTimeoutError as error:
+        raise _unreachable(servers, heard.last or error) from error
+    except KafkaError as error:
+        raise in_our_words(f"connecting to {','.join(servers)}", error) from error
+    except (ValueError, TypeError, AssertionError, ssl.SSLError) as error:
+        raise LogError(f"the options of the log: {type(error).__name__}: {error}") from error
+    finally:
+        bootstrap_log.removeFilter(heard)
+
+
+@contextmanager
 def translated(what: str) -> Iterator[None]:
     """Kafka's errors in the port's words."""
     try:
@@ -113,11 +151,11 @@ def patiently(what: str, question: Callable[[], T]) -> T:
 
 def in_our_words(what: str, error: BaseException) -> LogError:
     """LogUnavailable for what may pass, LogError for what will not."""
-    said = f"{what}: {type(error).__name__}: {error}"
-    if isinstance(error, AuthorizationError):
-        return LogError(said)
+    said = f"{what}: {_named(error)}"
+    if isinstance(error, _TURNED_AWAY):
+        return LogRefused(said)
     lasting = isinstance(error, BrokerResponseError) and not getattr(error, "retriable", False)
-    return LogError(said) if lasting else LogUnavailable(said)
+    return LogError(said) if lasting or isinstance(error, KafkaConfigurationError) else LogUnavailable(said)
 
 
 def records_of(fetched: Mapping[Any, Sequence[Any]]) -> list[Record]:
@@ -144,11 +182,48 @@ def close_quietly(consumer: KafkaConsumer | None) -> None:
             consumer.close(autocommit=False, timeout_ms=1000)
 
 
+class _Reasons(logging.Filter):
+    """Keeps the last failure that the library logs, and keeps it out of the log: we say it once, in our words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Exception | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(argument, Exception) and not isinstance(argument, KafkaTimeoutError):
+                self.last = argument
+        return False
+
+
+def _named(error: BaseException) -> str:
+    name = type(error).__name__
+    return str(error) if name in str(error) else f"{name}: {error}"
+
+
+def _unreachable(servers: Sequence[str], reason: Exception) -> LogError:
+    said = f"no connection to {','.join(servers)} within {BOOTSTRAP_SECONDS:g} s: {_named(reason)}"
+    trust = any(sign in str(reason) for sign in ("CERTIFICATE_VERIFY_FAILED", "certificate required", "unknown ca"))
+    turned_away = trust or isinstance(reason, _TURNED_AWAY)
+    return LogRefused(said) if turned_away else LogUnavailable(said)
+
+
 def _checked(name: str, value: object) -> tuple[str, object]:
     if name.endswith("_file") and name.removesuffix("_file") in PASSED_OPTIONS:
-        return name.removesuffix("_file"), Path(str(value)).read_text().strip()
+        return _checked(name.removesuffix("_file"), _secret(name, Path(str(value))))
     if name not in PASSED_OPTIONS:
         raise LogError(f"{name} is not an option of a Kafka log; there are {', '.join(sorted(PASSED_OPTIONS))}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise LogError(f"{name} is {value!r}: expected one of {', '.join(_CHOICES[name])}")
+    if name in _TLS_FILES and not Path(str(value)).is_file():
+        raise LogError(f"{name}: there is no file {value}")
     if name == "ssl_check_hostname" and isinstance(value, str):
         return name, value.lower() not in ("false", "0", "no")
     return name, value
+
+
+def _secret(name: str, file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LogError(f"{name}: {error}") from error

@@ -1,5 +1,6 @@
 """From an address to a log: `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`."""
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 from headgate.log.port import EventLog, LogError
@@ -14,6 +15,16 @@ def open_log(url: str) -> EventLog:
     if scheme == "kafka":
         return _open_kafka(url)
     raise LogError(f"{url!r} is not the address of a log: expected sqlite:///path, sqlite:path or kafka://host:port")
+
+
+def is_embedded(url: str) -> bool:
+    """Whether the log at this address is ours alone, with nobody else to set it up."""
+    return url.startswith("sqlite:")
+
+
+def without_passwords(url: str) -> str:
+    """The address as it may be shown."""
+    return re.sub(r"(password=)[^&]*", r"\1***", url)
 
 
 def _path(url: str, rest: str) -> str:

@@ -17,13 +17,42 @@ MAX_RECORD_BYTES = 1_000_000
 Headers = tuple[tuple[str, bytes], ...]
 
 
+AS_THE_BROKER_HAS_IT = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic and how long its records are kept; `retention_ms` -1 keeps them for ever."""
+    """A topic and how long its records are kept; `retention_ms` -1 keeps them for ever.
+
+    `replication` copies are kept, of which `min_insync` acknowledge a record; the embedded log keeps one.
+    """
 
     name: str
     retention_ms: int
     partitions: int = PARTITIONS
+    replication: int = AS_THE_BROKER_HAS_IT
+    min_insync: int = AS_THE_BROKER_HAS_IT
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic's settings in the log's words, as declared and as found; nothing is found of a missing topic."""
+
+    name: str
+    declared: Mapping[str, str]
+    found: Mapping[str, str]
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.found)
+
+    def differences(self) -> list[str]:
+        """One sentence for each setting that is not as declared; none for a missing topic."""
+        return [
+            f"{self.name}: {setting} is {self.found[setting]}, declared is {value}"
+            for setting, value in self.declared.items()
+            if self.exists and self.found[setting] != value
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +97,13 @@ def record_bytes(message: Message) -> int:
     return size
 
 
+def refuse_mismatch(states: Iterable[TopicState]) -> None:
+    """Raises TopicMismatch for topics that exist with other settings, all of them at once."""
+    differences = [difference for state in states for difference in state.differences()]
+    if differences:
+        raise TopicMismatch(differences)
+
+
 class LogError(Exception):
     """The log could not do what was asked."""
 
@@ -88,8 +124,20 @@ class UnknownTopic(LogError):
     """The topic does not exist; topics are never created by use."""
 
 
+class LogRefused(LogError):
+    """The log is there and turns us away: wrong credentials, no trust, no right. Trying again changes nothing."""
+
+
+class TopicsMissing(LogUnavailable):
+    """Declared topics do not exist yet; whoever runs the log creates them."""
+
+
 class TopicMismatch(LogError):
-    """A topic exists with other settings than the declared ones."""
+    """Topics exist with other settings than the declared ones: one sentence for each topic and setting."""
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        super().__init__("; ".join(differences))
+        self.differences = tuple(differences)
 
 
 class StaleMember(LogError):
@@ -137,7 +185,11 @@ class EventLog(Protocol):
     """Durable, ordered, replayable topics. Thread-safe; tails and consumers belong to one thread each."""
 
     def create_topics(self, topics: Iterable[Topic]) -> None:
-        """Creates the missing ones; raises TopicMismatch for one that differs. Idempotent."""
+        """Creates the missing ones, unless some differ: then raises TopicMismatch for all of those. Idempotent."""
+        ...
+
+    def describe_topics(self, topics: Iterable[Topic]) -> Sequence[TopicState]:
+        """What is declared of each topic beside what the log has, in the same order."""
         ...
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:

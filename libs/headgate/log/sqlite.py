@@ -17,9 +17,10 @@ from headgate.log.port import (
     Record,
     RecordTooLarge,
     Topic,
-    TopicMismatch,
+    TopicState,
     UnknownTopic,
     record_bytes,
+    refuse_mismatch,
 )
 from headgate.log.sqlite_arrivals import Arrivals
 from headgate.log.sqlite_headers import encode_headers
@@ -61,6 +62,10 @@ class SqliteLog:
     def create_topics(self, topics: Iterable[Topic]) -> None:
         declared = list(topics)
         self._writer.run(lambda db: _create(db, declared), CREATE_SECONDS)
+
+    def describe_topics(self, topics: Iterable[Topic]) -> Sequence[TopicState]:
+        with self._readers.borrow() as db:
+            return [_describe(db, topic) for topic in topics]
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
         row = self._row(message)
@@ -157,15 +162,26 @@ def _look_up(db: sqlite3.Connection, topic: str) -> _Known | None:
 
 
 def _create(db: sqlite3.Connection, topics: Sequence[Topic]) -> None:
-    for topic in topics:
-        known = _look_up(db, topic.name)
-        if known is None:
-            db.execute(
-                "INSERT INTO topics (name, retention_ms, partitions) VALUES (?, ?, ?)",
-                (topic.name, topic.retention_ms, topic.partitions),
-            )
-        elif known[1:] != (topic.retention_ms, topic.partitions):
-            raise TopicMismatch(f"{topic.name} exists with other settings: {known}, declared {topic}")
+    states = [_describe(db, topic) for topic in topics]
+    refuse_mismatch(states)
+    db.executemany(
+        "INSERT INTO topics (name, retention_ms, partitions) VALUES (?, ?, ?)",
+        [
+            (topic.name, topic.retention_ms, topic.partitions)
+            for topic, state in zip(topics, states, strict=True)
+            if not state.exists
+        ],
+    )
+
+
+def _describe(db: sqlite3.Connection, topic: Topic) -> TopicState:
+    known = _look_up(db, topic.name)
+    found = {} if known is None else _settings(known.partitions, known.retention_ms)
+    return TopicState(topic.name, _settings(topic.partitions, topic.retention_ms), found)
+
+
+def _settings(partitions: int, retention_ms: int) -> dict[str, str]:
+    return {"partitions": str(partitions), "retention.ms": str(retention_ms)}
 
 
 def _end(db: sqlite3.Connection, topic_id: int, partition: int) -> int:

@@ -1,0 +1,76 @@
+"""`headgate topics` on a log of each kind: it makes what is missing, and never changes what is there."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headgate.cli import main as command_line
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.sqlite import SqliteLog
+from tests.kafka_admin import grow_topics
+from tests.kafka_broker import KafkaBroker
+
+Headgate = Callable[..., tuple[int, str, str]]
+LIFECYCLE_FOR_EVER = {"topic": "headgate.lifecycle", "setting": "retention.ms", "declared": "-1", "found": "-1"}
+
+
+@pytest.fixture
+def headgate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Headgate:
+    """Runs one command; answers its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["headgate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.mark.kafka
+def test_topics_are_made_once_and_a_difference_is_refused_with_every_setting_named(
+    headgate: Headgate, own_broker: KafkaBroker
+) -> None:
+    log = f"--log=kafka://{own_broker.start().address}"
+
+    code, said, _ = headgate(log, "topics", "apply", "--dry-run")
+    assert (code, said.count("would be created")) == (0, len(topics.TOPICS))
+    code, said, _ = headgate(log, "topics", "apply", "--replication", "1", "--min-insync", "1")
+    assert (code, said.count(" created: ")) == (0, len(topics.TOPICS))
+    assert "min.insync.replicas=1" in said
+    code, said, _ = headgate(log, "topics", "apply")
+    assert (code, said.count("is as declared")) == (0, len(topics.TOPICS))
+    code, said, _ = headgate(log, "topics", "list", "-o", "json")
+    assert code == 0
+    assert LIFECYCLE_FOR_EVER in json.loads(said)
+
+    grow_topics(own_broker.address, {topics.INBOX: 13, topics.LABELS: 14})
+    for command in ("apply", "list"):
+        code, _, said = headgate(log, "topics", command, "--replication", "3")
+        assert code == 5
+        assert "headgate.inbox: partitions is 13, declared is 12" in said
+        assert "headgate.labels: partitions is 14, declared is 12" in said
+        assert said.count("replication.factor is 1, declared is 3") == len(topics.TOPICS)
+
+
+def test_the_topics_of_the_embedded_log_are_listed_and_compared_too(headgate: Headgate, tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/log.db"
+    log = open_log(url)
+    assert isinstance(log, SqliteLog)
+    log.create_topics(topics.TOPICS[:2])
+    log.close()
+    code, said, _ = headgate(f"--log={url}", "topics", "apply")
+    assert (code, said.count("is as declared"), said.count(" created: ")) == (0, 2, len(topics.TOPICS) - 2)
+    assert headgate(f"--log={url}", "topics", "list")[0] == 0
+    code, _, said = headgate(f"--log={url}", "topics", "apply", "--replication", "3")
+    assert (code, "the embedded log keeps one copy" in said) == (2, True)
+
+
+def test_more_acknowledging_copies_than_copies_are_refused(headgate: Headgate) -> None:
+    code, _, said = headgate("--log=kafka://nowhere:1", "topics", "apply", "--replication=2", "--min-insync=3")
+    assert (code, "--min-insync is 3: at most the 2 copies" in said) == (2, True)

@@ -1,0 +1,20 @@
+"""What a test does to the topics of a broker behind Headgate's back."""
+
+import threading
+import time
+from collections.abc import Mapping
+
+from kafka import KafkaAdminClient
+
+LIMIT_SECONDS = 20.0
+
+
+def grow_topics(address: str, partitions: Mapping[str, int]) -> None:
+    """Adds partitions to topics, up to the given numbers; returns when the broker shows them."""
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.create_partitions(dict(partitions))
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(partitions))} != partitions:
+        assert time.monotonic() < deadline, "the partitions were never added"
+        threading.Event().wait(0.05)
+    admin.close()

@@ -14,11 +14,14 @@ from services.registry.door import Door
 from services.registry.handlers import intakes
 from services.registry.history import History
 from services.registry.release_servicer import ReleaseServicer
+from services.registry.search import Search
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import Settings
+from services.registry.watches import MAX_WATCHES, Watches
 
 REPLAY_SECONDS = 600.0
-GRPC_THREADS = 32
+UNARY_THREADS = 32
+"""Left to the other calls while every place of a watch is taken."""
 
 
 class Registry:
@@ -31,7 +34,11 @@ class Registry:
         decider = Decider(self._log, self._fold, now_ms)
         door = Door(decider, self._fold)
         self._intakes = intakes(self._log, self._fold, decider, settings.name)
-        registry, release = RegistryServicer(door, History(self._log, self._fold)), ReleaseServicer(door)
+        self._watches = Watches()
+        search = Search(door)
+        history = History(self._log, self._fold, self._watches)
+        registry = RegistryServicer(door, history, search, self._watches)
+        release = ReleaseServicer(door, search, self._watches)
         self._server = GrpcServer(
             settings.port,
             [
@@ -42,7 +49,7 @@ class Registry:
                 registry_rpc.DESCRIPTOR.services_by_name["RegistryService"].full_name,
                 release_rpc.DESCRIPTOR.services_by_name["ReleaseService"].full_name,
             ],
-            threads=GRPC_THREADS,
+            threads=UNARY_THREADS + MAX_WATCHES,
             host=settings.host,
         )
 
@@ -57,6 +64,7 @@ class Registry:
 
     def stop(self, grace_seconds: float) -> None:
         """Turns callers away, finishes what is in hand, leaves the group."""
+        self._watches.close()
         self._server.stop(grace_seconds)
         for intake in self._intakes:
             intake.stop_soon()

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import grpc
@@ -151,16 +151,3 @@ def copy_of(resource: Resource) -> Resource:
     copied = type(resource)()
     copied.CopyFrom(resource)
     return copied
-
-
-def page(items: list[Any], size: int, token: str, key: Callable[[Any], str]) -> tuple[list[Any], str]:
-    """One page of items after the one whose key is the token, and the next token; "" at the end."""
-    if size < 0:
-        raise bad_name("page_size", str(size), "0 or more")
-    start = 0
-    if token:
-        start = next((index + 1 for index, item in enumerate(items) if key(item) == token), -1)
-        if start < 0:
-            raise bad_name("page_token", token, "a token of the page before")
-    end = start + min(size or DEFAULT_PAGE, MAX_PAGE)
-    return items[start:end], key(items[end - 1]) if end < len(items) else ""

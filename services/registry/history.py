@@ -16,18 +16,19 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import registry_service_pb2 as rpc
 from services.registry.door import DEFAULT_PAGE, MAX_PAGE, missing
+from services.registry.watches import WAIT_SECONDS, Watches
 
 MAX_BACKLOG = 10_000
 """Records a slow watcher may fall behind before its watch is ended; it resumes from its last position."""
-WATCH_SECONDS = 1.0
 
 
 class History:
     """Reads accepted records; void ones are never shown."""
 
-    def __init__(self, log: EventLog, fold: LifecycleFold) -> None:
+    def __init__(self, log: EventLog, fold: LifecycleFold, watches: Watches) -> None:
         self._log = log
         self._fold = fold
+        self._watches = watches
 
     def page(self, request: rpc.ListHistoryRequest) -> rpc.ListHistoryResponse:
         """Records of one stream after a sequence. Raises RpcRefused."""
@@ -56,25 +57,23 @@ class History:
                 except queue.Full:
                     overrun.append(True)
 
-        with self._fold.lock:
-            past = [] if request.from_now and not request.after else self._past(request)
-            self._fold.on_accepted(listen)
-        try:
-            for place in past:
-                yield rpc.WatchHistoryResponse(record=self._record(*place))
-            while context.is_active() and not overrun:
-                try:
-                    yield rpc.WatchHistoryResponse(record=backlog.get(timeout=WATCH_SECONDS))
-                except queue.Empty:
-                    continue
-            if overrun:
-                raise RpcRefused(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    "watch-overrun",
-                    f"the watcher fell {MAX_BACKLOG} records behind",
-                )
-        finally:
-            self._fold.remove_listener(listen)
+        with self._watches.place():
+            with self._fold.lock:
+                past = [] if request.from_now and not request.after else self._past(request)
+                self._fold.on_accepted(listen)
+            try:
+                for place in past:
+                    yield rpc.WatchHistoryResponse(record=self._record(*place))
+                while self._watches.goes_on(context) and not overrun:
+                    try:
+                        yield rpc.WatchHistoryResponse(record=backlog.get(timeout=WAIT_SECONDS))
+                    except queue.Empty:
+                        continue
+                if overrun:
+                    rule = f"the watcher fell {MAX_BACKLOG} records behind"
+                    raise RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "watch-overrun", rule)
+            finally:
+                self._fold.remove_listener(listen)
 
     def _past(self, request: rpc.WatchHistoryRequest) -> list[tuple[int, int]]:
         after = {position.partition: position.offset for position in request.after}
@@ -122,3 +121,8 @@ def fold_digest(streams: Mapping[str, Stream], void_records: int) -> rpc.FoldDig
         ],
         void_records=void_records,
     )
+
+
+def history_positions(positions: Mapping[int, int]) -> list[rpc.HistoryPosition]:
+    """Offsets by partition as a reader resumes from them."""
+    return [rpc.HistoryPosition(partition=partition, offset=positions[partition]) for partition in sorted(positions)]

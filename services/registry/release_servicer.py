@@ -13,17 +13,21 @@ from headgate.v1 import facts_pb2 as f
 from headgate.v1 import release_service_pb2 as rpc
 from headgate.v1 import release_service_pb2_grpc as rpc_grpc
 from headgate.v1 import resources_pb2 as r
-from services.registry.door import Door, bad_name, copy_of, missing, model_of, numbered, page
+from headgate.view.fields import Kind
+from services.registry.door import Door, bad_name, copy_of, missing, model_of, numbered
+from services.registry.search import Search
+from services.registry.watches import WAIT_SECONDS, Watches
 
-WATCH_SECONDS = 1.0
 _ENVIRONMENT = re.compile(r"environments/([^/]+)")
 
 
 class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
     """Every change here is a command like any other; nothing is piloted from this side."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, search: Search, watches: Watches) -> None:
         self._door = door
+        self._search = search
+        self._watches = watches
 
     def StartRelease(self, request: rpc.StartReleaseRequest, context: grpc.ServicerContext) -> r.Release:
         model = model_of(request.parent, "parent")
@@ -42,25 +46,23 @@ class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
         return self._release(*numbered(request.name, "releases"))
 
     def ListReleases(self, request: rpc.ListReleasesRequest, context: grpc.ServicerContext) -> rpc.ListReleasesResponse:
-        model = model_of(request.parent, "parent")
-        with self._door.fold.lock:
-            releases = list(reversed(self._door.model(model, "parent").releases.values()))
-            shown, token = page(releases, request.page_size, request.page_token, lambda release: str(release.release))
-            return rpc.ListReleasesResponse(releases=shown, next_page_token=token)
+        found = self._search.in_parent(Kind.RELEASE, request)
+        return rpc.ListReleasesResponse(releases=found.resources, next_page_token=found.token, read=found.mark)
 
     def WatchRelease(
         self, request: rpc.WatchReleaseRequest, context: grpc.ServicerContext
     ) -> Iterator[rpc.WatchReleaseResponse]:
         model, number = numbered(request.name, "releases")
-        release, last = self._release(model, number), r.Release()
-        revision = self._door.fold.revision
-        while context.is_active():
-            if _without_etag(release) != _without_etag(last):
-                yield rpc.WatchReleaseResponse(release=release)
-            if not is_active(release):
-                return
-            revision = self._door.fold.wait_change(revision, WATCH_SECONDS)
-            last, release = release, self._release(model, number)
+        with self._watches.place():
+            release, last = self._release(model, number), r.Release()
+            revision = self._door.fold.revision
+            while self._watches.goes_on(context):
+                if _without_etag(release) != _without_etag(last):
+                    yield rpc.WatchReleaseResponse(release=release)
+                if not is_active(release):
+                    return
+                revision = self._door.fold.wait_change(revision, WAIT_SECONDS)
+                last, release = release, self._release(model, number)
 
     def PauseRelease(self, request: rpc.PauseReleaseRequest, context: grpc.ServicerContext) -> r.Release:
         return self._on_release(request, context, "pause_release", k.PauseRelease)

@@ -10,19 +10,24 @@ from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
 from headgate.v1 import resources_pb2 as r
-from services.registry.door import Door, alias_of, copy_of, missing, model_of, numbered, page
-from services.registry.history import History, fold_digest
+from headgate.view.fields import Kind
+from services.registry.door import Door, alias_of, copy_of, missing, model_of, numbered
+from services.registry.history import History, fold_digest, history_positions
+from services.registry.search import Search, query_of
+from services.registry.watches import ResourceWatch, Watches
 
 
 class RegistryServicer(rpc_grpc.RegistryServiceServicer):
     """Models, versions, aliases, tags and their history."""
 
-    def __init__(self, door: Door, history: History) -> None:
+    def __init__(self, door: Door, history: History, search: Search, watches: Watches) -> None:
         self._door = door
         self._history = history
+        self._search = search
+        self._watches = watches
 
     def CreateModel(self, request: rpc.CreateModelRequest, context: grpc.ServicerContext) -> r.Model:
-        wish = k.CreateModel(description=request.description, repository=request.repository)
+        wish = k.CreateModel(description=request.description, repository=request.repository, labels=request.labels)
         self._door.carry_out(model_stream(request.model), request, context, create_model=wish)
         return self._model(request.model)
 
@@ -30,15 +35,26 @@ class RegistryServicer(rpc_grpc.RegistryServiceServicer):
         return self._model(model_of(request.name))
 
     def ListModels(self, request: rpc.ListModelsRequest, context: grpc.ServicerContext) -> rpc.ListModelsResponse:
-        with self._door.fold.lock:
-            models = [self._door.fold.models[name].model for name in sorted(self._door.fold.models)]
-            shown, token = page(models, request.page_size, request.page_token, lambda model: str(model.name))
-            return rpc.ListModelsResponse(models=shown, next_page_token=token)
+        found = self._search.models(request)
+        return rpc.ListModelsResponse(models=found.resources, next_page_token=found.token, read=found.mark)
+
+    def WatchModels(
+        self, request: rpc.WatchModelsRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.WatchModelsResponse]:
+        watch = ResourceWatch(self._door.fold, query_of(Kind.MODEL, filter_text=request.filter))
+        for change, model, positions in watch.run(self._watches, context):
+            yield rpc.WatchModelsResponse(change=change, model=model, positions=history_positions(positions))
 
     def UpdateModel(self, request: rpc.UpdateModelRequest, context: grpc.ServicerContext) -> r.Model:
         model = model_of(request.name)
         wish = k.DescribeModel(description=request.description, repository=request.repository)
         self._door.carry_out(model_stream(model), request, context, describe_model=wish)
+        return self._model(model)
+
+    def LabelModel(self, request: rpc.LabelModelRequest, context: grpc.ServicerContext) -> r.Model:
+        model = model_of(request.name)
+        wish = k.LabelModel(key=request.key, value=request.value)
+        self._door.carry_out(model_stream(model), request, context, label_model=wish)
         return self._model(model)
 
     def CreateVersion(self, request: rpc.CreateVersionRequest, context: grpc.ServicerContext) -> r.Version:
@@ -60,11 +76,15 @@ class RegistryServicer(rpc_grpc.RegistryServiceServicer):
         return self._version(alias[0], number)
 
     def ListVersions(self, request: rpc.ListVersionsRequest, context: grpc.ServicerContext) -> rpc.ListVersionsResponse:
-        model = model_of(request.parent, "parent")
-        with self._door.fold.lock:
-            versions = list(reversed(self._door.model(model, "parent").versions.values()))
-            shown, token = page(versions, request.page_size, request.page_token, lambda version: str(version.version))
-            return rpc.ListVersionsResponse(versions=shown, next_page_token=token)
+        found = self._search.in_parent(Kind.VERSION, request)
+        return rpc.ListVersionsResponse(versions=found.resources, next_page_token=found.token, read=found.mark)
+
+    def WatchVersions(
+        self, request: rpc.WatchVersionsRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.WatchVersionsResponse]:
+        query = self._search.scoped(Kind.VERSION, request.parent, filter_text=request.filter)
+        for change, version, positions in ResourceWatch(self._door.fold, query).run(self._watches, context):
+            yield rpc.WatchVersionsResponse(change=change, version=version, positions=history_positions(positions))
 
     def TagVersion(self, request: rpc.TagVersionRequest, context: grpc.ServicerContext) -> r.Version:
         model, number = numbered(request.name, "versions")

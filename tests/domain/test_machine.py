@@ -125,7 +125,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(text=st.sampled_from(["", "d"]), again=st.booleans())
     def describe(self, text: str, again: bool) -> None:
-        self.do(k.DescribeModel(description=text) if again else k.CreateModel(description=text))
+        self.do(k.DescribeModel(description=text) if again else k.CreateModel(description=text, labels={"team": text}))
+
+    @rule(key=st.sampled_from(["team", "Team"]), value=st.sampled_from(["risk", "", "x" * 300]))
+    def label(self, key: str, value: str) -> None:
+        self.do(k.LabelModel(key=key, value=value))
 
     @rule(pick=pick, worker=st.sampled_from("ab"), next_=st.integers(0, 1), evaluate=st.booleans(), late=st.booleans())
     def claim(self, pick: int, worker: str, next_: int, evaluate: bool, late: bool) -> None:

@@ -37,7 +37,9 @@ ReleaseFact = (
     | f.ReleaseRejected
     | f.ReleaseSuperseded
 )
-ModelFact = f.ModelCreated | f.ModelDescribed | f.AliasMoved | f.AliasRemoved | VersionFact | ReleaseFact
+ModelFact = (
+    f.ModelCreated | f.ModelDescribed | f.ModelLabelled | f.AliasMoved | f.AliasRemoved | VersionFact | ReleaseFact
+)
 EnvironmentFact = f.EnvironmentCreated | f.PolicySet | f.FreezeDeclared | f.FreezeLifted
 Fact = ModelFact | EnvironmentFact
 

@@ -16,10 +16,13 @@ from headgate.v1 import resources_pb2 as r
 __all__ = ["ModelCommand", "ModelState", "decide", "evolve"]
 
 MAX_DESCRIPTION = 4_096
+MAX_LABELS = 64
+MAX_LABEL_VALUE = 256
 
 ModelCommand = (
     k.CreateModel
     | k.DescribeModel
+    | k.LabelModel
     | k.MoveAlias
     | k.RemoveAlias
     | build.BuildCommand
@@ -60,17 +63,19 @@ def evolve(state: ModelState, fact: Fact, record: f.LifecycleRecord) -> None:
 
 
 def _decide_model(
-    state: ModelState, command: k.CreateModel | k.DescribeModel | k.MoveAlias | k.RemoveAlias
+    state: ModelState, command: k.CreateModel | k.DescribeModel | k.LabelModel | k.MoveAlias | k.RemoveAlias
 ) -> ModelFact | Refused | None:
     match command:
         case k.CreateModel():
             if state.exists:
                 return Refused(ALREADY_EXISTS, "a name is given once", f"{state.model.name} exists", "model")
-            return _described(command) or f.ModelCreated(description=command.description, repository=command.repository)
+            return _created(command)
         case k.DescribeModel():
             return _described(command) or f.ModelDescribed(
                 description=command.description, repository=command.repository
             )
+        case k.LabelModel():
+            return _label(state.model, command)
         case k.MoveAlias():
             return _move_alias(state, command)
         case k.RemoveAlias():
@@ -79,6 +84,34 @@ def _decide_model(
             return f.AliasRemoved(alias=command.alias)
         case _:
             assert_never(command)
+
+
+def _created(command: k.CreateModel) -> f.ModelCreated | Refused:
+    labels = {key: value for key, value in command.labels.items() if value}
+    if len(labels) > MAX_LABELS:
+        return invalid("labels", len(labels), f"a model has at most {MAX_LABELS} labels")
+    wrong = next(filter(None, (_bad_label(key, value, "labels") for key, value in sorted(labels.items()))), None)
+    return (
+        wrong
+        or _described(command)
+        or f.ModelCreated(description=command.description, repository=command.repository, labels=labels)
+    )
+
+
+def _label(model: r.Model, command: k.LabelModel) -> f.ModelLabelled | Refused | None:
+    if model.labels.get(command.key, "") == command.value:
+        return _bad_label(command.key, command.value, "key")
+    if command.value and command.key not in model.labels and len(model.labels) >= MAX_LABELS:
+        return invalid("key", command.key, f"a model has at most {MAX_LABELS} labels")
+    return _bad_label(command.key, command.value, "key") or f.ModelLabelled(key=command.key, value=command.value)
+
+
+def _bad_label(key: str, value: str, field: str) -> Refused | None:
+    if not is_name(key):
+        return invalid(field, key, NAME_RULE)
+    if len(value) > MAX_LABEL_VALUE:
+        return invalid(field, value, f"a label's value has at most {MAX_LABEL_VALUE} characters")
+    return None
 
 
 def _described(command: k.CreateModel | k.DescribeModel) -> Refused | None:
@@ -102,7 +135,7 @@ def _move_alias(state: ModelState, command: k.MoveAlias) -> f.AliasMoved | Refus
 
 def _evolve_model(
     state: ModelState,
-    fact: f.ModelCreated | f.ModelDescribed | f.AliasMoved | f.AliasRemoved,
+    fact: f.ModelCreated | f.ModelDescribed | f.ModelLabelled | f.AliasMoved | f.AliasRemoved,
     record: f.LifecycleRecord,
 ) -> None:
     model = state.model
@@ -113,8 +146,14 @@ def _evolve_model(
             model.name = model_stream(state.name)
             model.create_time_ms = record.occurred_at_ms
             model.description, model.repository = fact.description, fact.repository
+            model.labels.update(fact.labels)
         case f.ModelDescribed():
             model.description, model.repository = fact.description, fact.repository
+        case f.ModelLabelled():
+            if fact.value:
+                model.labels[fact.key] = fact.value
+            else:
+                model.labels.pop(fact.key, None)
         case f.AliasMoved():
             model.aliases[fact.alias] = fact.version
         case f.AliasRemoved():
@@ -129,7 +168,7 @@ _FOLDS: Mapping[type, Callable[[ModelState, Any, f.LifecycleRecord], r.Version |
     **dict.fromkeys(get_args(verdict.VerdictFact), verdict.evolve),
     **dict.fromkeys(get_args(retention.RetentionFact), retention.evolve),
     **dict.fromkeys(get_args(ReleaseFact), release.evolve),
-    **dict.fromkeys((f.ModelCreated, f.ModelDescribed, f.AliasMoved, f.AliasRemoved), _evolve_model),
+    **dict.fromkeys((f.ModelCreated, f.ModelDescribed, f.ModelLabelled, f.AliasMoved, f.AliasRemoved), _evolve_model),
 }
 """The axis of each fact, which answers the version whose label may have changed.
 

@@ -29,6 +29,8 @@ class Fold:
         self.models: dict[str, ModelState] = {}
         self.environments: dict[str, EnvironmentState] = {}
         self.positions: dict[int, int] = {}
+        # Offset of the last accepted record, by partition.
+        self.accepted: dict[int, int] = {}
         self.void_records = 0
         self.revision = 0
 
@@ -44,6 +46,7 @@ class Fold:
             name = record.stream
             stream = self.streams.get(name) or new_stream(name)
             if stream is not None and not stream.broken and stream.accept(record, value, partition, offset):
+                self.accepted[partition] = offset
                 self._evolve(stream, record)
                 return record
         self.void_records += 1
@@ -126,6 +129,10 @@ class LifecycleFold:
     @property
     def streams(self) -> dict[str, Stream]:
         return self._fold.streams
+
+    @property
+    def accepted(self) -> dict[int, int]:
+        return self._fold.accepted
 
     @property
     def revision(self) -> int:

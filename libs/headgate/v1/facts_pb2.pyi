@@ -141,6 +141,7 @@ class LifecycleRecord(_message.Message):
     VERSION_TAGGED_FIELD_NUMBER: _builtins.int
     VERSION_ARCHIVED_FIELD_NUMBER: _builtins.int
     VERSION_PURGED_FIELD_NUMBER: _builtins.int
+    MODEL_LABELLED_FIELD_NUMBER: _builtins.int
     RELEASE_REQUESTED_FIELD_NUMBER: _builtins.int
     RELEASE_STARTED_FIELD_NUMBER: _builtins.int
     CANDIDATE_READY_FIELD_NUMBER: _builtins.int
@@ -219,6 +220,8 @@ class LifecycleRecord(_message.Message):
     @_builtins.property
     def version_purged(self) -> Global___VersionPurged: ...
     @_builtins.property
+    def model_labelled(self) -> Global___ModelLabelled: ...
+    @_builtins.property
     def release_requested(self) -> Global___ReleaseRequested: ...
     @_builtins.property
     def release_started(self) -> Global___ReleaseStarted: ...
@@ -290,6 +293,7 @@ class LifecycleRecord(_message.Message):
         version_tagged: Global___VersionTagged | None = ...,
         version_archived: Global___VersionArchived | None = ...,
         version_purged: Global___VersionPurged | None = ...,
+        model_labelled: Global___ModelLabelled | None = ...,
         release_requested: Global___ReleaseRequested | None = ...,
         release_started: Global___ReleaseStarted | None = ...,
         candidate_ready: Global___CandidateReady | None = ...,
@@ -310,11 +314,11 @@ class LifecycleRecord(_message.Message):
         freeze_declared: Global___FreezeDeclared | None = ...,
         freeze_lifted: Global___FreezeLifted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "model_labelled", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -324,24 +328,71 @@ Global___LifecycleRecord: _TypeAlias = LifecycleRecord  # noqa: Y015
 class ModelCreated(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     description: _builtins.str
     repository: _builtins.str
     """Git repository (path or URL) whose merged changes become versions."""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
         description: _builtins.str = ...,
         repository: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelCreated: _TypeAlias = ModelCreated  # noqa: Y015
+
+@_typing.final
+class ModelLabelled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    value: _builtins.str
+    """Empty removes the label."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelLabelled: _TypeAlias = ModelLabelled  # noqa: Y015
 
 @_typing.final
 class ModelDescribed(_message.Message):

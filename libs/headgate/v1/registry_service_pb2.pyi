@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from headgate.v1 import facts_pb2 as _facts_pb2
 from headgate.v1 import resources_pb2 as _resources_pb2
 import builtins as _builtins
@@ -20,19 +21,71 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ResourceChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ResourceChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResourceChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESOURCE_CHANGE_UNSPECIFIED: _ResourceChange.ValueType  # 0
+    RESOURCE_CHANGE_PRESENT: _ResourceChange.ValueType  # 1
+    """Part of the state at the start of the watch."""
+    RESOURCE_CHANGE_SYNCED: _ResourceChange.ValueType  # 2
+    """The state at the start has been sent; no resource stands beside this."""
+    RESOURCE_CHANGE_CHANGED: _ResourceChange.ValueType  # 3
+    """New, or changed."""
+    RESOURCE_CHANGE_LEFT: _ResourceChange.ValueType  # 4
+    """It was sent before and no longer matches the filter."""
+
+class ResourceChange(_ResourceChange, metaclass=_ResourceChangeEnumTypeWrapper): ...
+
+RESOURCE_CHANGE_UNSPECIFIED: ResourceChange.ValueType  # 0
+RESOURCE_CHANGE_PRESENT: ResourceChange.ValueType  # 1
+"""Part of the state at the start of the watch."""
+RESOURCE_CHANGE_SYNCED: ResourceChange.ValueType  # 2
+"""The state at the start has been sent; no resource stands beside this."""
+RESOURCE_CHANGE_CHANGED: ResourceChange.ValueType  # 3
+"""New, or changed."""
+RESOURCE_CHANGE_LEFT: ResourceChange.ValueType  # 4
+"""It was sent before and no longer matches the filter."""
+Global___ResourceChange: _TypeAlias = ResourceChange  # noqa: Y015
+
 @_typing.final
 class CreateModelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     MODEL_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name without the models/ prefix."""
     description: _builtins.str
     repository: _builtins.str
     request_id: _builtins.str
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -40,10 +93,11 @@ class CreateModelRequest(_message.Message):
         description: _builtins.str = ...,
         repository: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "model", b"model", "repository", b"repository", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "model", b"model", "repository", b"repository", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -71,21 +125,38 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
+    """A filter is comparisons joined by AND; each is `[NOT] field operator value`, for example
+      labels.team = "risk" AND name = "fraud*"
+      metrics.accuracy >= 0.9 AND NOT label = "quarantined"
+    Operators are = != < <= > >= and : which asks for presence (`tags.team:*`). Text values stand in double quotes when
+    they hold more than letters, digits and _ - . / @ +; a trailing * matches any rest. Times are RFC 3339 or
+    milliseconds since 1970. A comparison with something that a resource does not have is false.
+    An order is a field, followed by desc for the largest first; resources without the field are left out.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
+    filter: _builtins.str
+    """Fields: name, description, repository, labels.KEY, aliases.ALIAS, live.ENVIRONMENT, latest_version, create_time."""
+    order_by: _builtins.str
+    """name (the default), latest_version or create_time."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -97,22 +168,159 @@ class ListModelsResponse(_message.Message):
 
     MODELS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty at the end. A page may be shorter than asked, even empty, while there are more."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Model]: ...
+    @_builtins.property
+    def read(self) -> _resources_pb2.ReadMark: ...
     def __init__(
         self,
         *,
         models: _abc.Iterable[_resources_pb2.Model] | None = ...,
         next_page_token: _builtins.str = ...,
+        read: _resources_pb2.ReadMark | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read", b"read"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "next_page_token", b"next_page_token", "read", b"read"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
+
+@_typing.final
+class LabelModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """models/{model}"""
+    key: _builtins.str
+    value: _builtins.str
+    request_id: _builtins.str
+    etag: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        key: _builtins.str = ...,
+        value: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "key", b"key", "name", b"name", "request_id", b"request_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelModelRequest: _TypeAlias = LabelModelRequest  # noqa: Y015
+
+@_typing.final
+class WatchModelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """As in ListModelsRequest."""
+    def __init__(
+        self,
+        *,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchModelsRequest: _TypeAlias = WatchModelsRequest  # noqa: Y015
+
+@_typing.final
+class WatchModelsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    change: Global___ResourceChange.ValueType
+    @_builtins.property
+    def model(self) -> _resources_pb2.Model: ...
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryPosition]:
+        """Per partition the last accepted record up to which everything has been sent; with SYNCED and after each change."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ResourceChange.ValueType = ...,
+        model: _resources_pb2.Model | None = ...,
+        positions: _abc.Iterable[Global___HistoryPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "model", b"model", "positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchModelsResponse: _TypeAlias = WatchModelsResponse  # noqa: Y015
+
+@_typing.final
+class WatchVersionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """models/{model}, or models/- for all models."""
+    filter: _builtins.str
+    """As in ListVersionsRequest."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchVersionsRequest: _TypeAlias = WatchVersionsRequest  # noqa: Y015
+
+@_typing.final
+class WatchVersionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    change: Global___ResourceChange.ValueType
+    @_builtins.property
+    def version(self) -> _resources_pb2.Version: ...
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryPosition]: ...
+    def __init__(
+        self,
+        *,
+        change: Global___ResourceChange.ValueType = ...,
+        version: _resources_pb2.Version | None = ...,
+        positions: _abc.Iterable[Global___HistoryPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "positions", b"positions", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchVersionsResponse: _TypeAlias = WatchVersionsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateModelRequest(_message.Message):
@@ -207,19 +415,32 @@ class ListVersionsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
+    """models/{model}, or models/- to search all models."""
     page_size: _builtins.int
     page_token: _builtins.str
+    filter: _builtins.str
+    """Fields: name, model, version, label, build, verdict, retention, quarantined, commit, repository, attempt, tags.KEY,
+    metrics.NAME, create_time, update_time. The grammar stands at ListModelsRequest.
+    """
+    order_by: _builtins.str
+    """version, name, create_time, update_time or metrics.NAME; "version desc" in one model, "create_time desc" in all,
+    when it is empty.
+    """
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -231,20 +452,25 @@ class ListVersionsResponse(_message.Message):
 
     VERSIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty at the end. A page may be shorter than asked, even empty, while there are more."""
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Version]:
-        """Newest first."""
+        """Newest first unless the request asks for another order."""
 
+    @_builtins.property
+    def read(self) -> _resources_pb2.ReadMark: ...
     def __init__(
         self,
         *,
         versions: _abc.Iterable[_resources_pb2.Version] | None = ...,
         next_page_token: _builtins.str = ...,
+        read: _resources_pb2.ReadMark | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read", b"read"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "read", b"read", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

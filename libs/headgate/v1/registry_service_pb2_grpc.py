@@ -57,6 +57,16 @@ class RegistryServiceStub:
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.UpdateModelRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_resources__pb2.Model.FromString,
                 _registered_method=True)
+        self.LabelModel = channel.unary_unary(
+                '/headgate.v1.RegistryService/LabelModel',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.LabelModelRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_resources__pb2.Model.FromString,
+                _registered_method=True)
+        self.WatchModels = channel.unary_stream(
+                '/headgate.v1.RegistryService/WatchModels',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.WatchModelsRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_registry__service__pb2.WatchModelsResponse.FromString,
+                _registered_method=True)
         self.CreateVersion = channel.unary_unary(
                 '/headgate.v1.RegistryService/CreateVersion',
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.CreateVersionRequest.SerializeToString,
@@ -71,6 +81,11 @@ class RegistryServiceStub:
                 '/headgate.v1.RegistryService/ListVersions',
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.ListVersionsRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_registry__service__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.WatchVersions = channel.unary_stream(
+                '/headgate.v1.RegistryService/WatchVersions',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.WatchVersionsRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_registry__service__pb2.WatchVersionsResponse.FromString,
                 _registered_method=True)
         self.TagVersion = channel.unary_unary(
                 '/headgate.v1.RegistryService/TagVersion',
@@ -168,6 +183,20 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LabelModel(self, request, context):
+        """Sets one label of a model; an empty value removes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchModels(self, request, context):
+        """The models that match at once, then each change, for as long as the caller listens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateVersion(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -182,6 +211,13 @@ class RegistryServiceServicer:
 
     def ListVersions(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchVersions(self, request, context):
+        """The versions that match at once, then each change, for as long as the caller listens.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -290,6 +326,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.UpdateModelRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_resources__pb2.Model.SerializeToString,
             ),
+            'LabelModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelModel,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.LabelModelRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_resources__pb2.Model.SerializeToString,
+            ),
+            'WatchModels': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchModels,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.WatchModelsRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_registry__service__pb2.WatchModelsResponse.SerializeToString,
+            ),
             'CreateVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateVersion,
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.CreateVersionRequest.FromString,
@@ -304,6 +350,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListVersions,
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.ListVersionsRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_registry__service__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'WatchVersions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchVersions,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.WatchVersionsRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_registry__service__pb2.WatchVersionsResponse.SerializeToString,
             ),
             'TagVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.TagVersion,
@@ -492,6 +543,60 @@ class RegistryService:
             _registered_method=True)
 
     @staticmethod
+    def LabelModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.RegistryService/LabelModel',
+            headgate_dot_v1_dot_registry__service__pb2.LabelModelRequest.SerializeToString,
+            headgate_dot_v1_dot_resources__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headgate.v1.RegistryService/WatchModels',
+            headgate_dot_v1_dot_registry__service__pb2.WatchModelsRequest.SerializeToString,
+            headgate_dot_v1_dot_registry__service__pb2.WatchModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateVersion(request,
             target,
             options=(),
@@ -562,6 +667,33 @@ class RegistryService:
             '/headgate.v1.RegistryService/ListVersions',
             headgate_dot_v1_dot_registry__service__pb2.ListVersionsRequest.SerializeToString,
             headgate_dot_v1_dot_registry__service__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headgate.v1.RegistryService/WatchVersions',
+            headgate_dot_v1_dot_registry__service__pb2.WatchVersionsRequest.SerializeToString,
+            headgate_dot_v1_dot_registry__service__pb2.WatchVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

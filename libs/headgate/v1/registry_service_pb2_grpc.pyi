@@ -40,9 +40,15 @@ class RegistryServiceStub:
     GetModel: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetModelRequest, _resources_pb2.Model]
     ListModels: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListModelsRequest, _registry_service_pb2.ListModelsResponse]
     UpdateModel: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateModelRequest, _resources_pb2.Model]
+    LabelModel: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.LabelModelRequest, _resources_pb2.Model]
+    """Sets one label of a model; an empty value removes it."""
+    WatchModels: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchModelsRequest, _registry_service_pb2.WatchModelsResponse]
+    """The models that match at once, then each change, for as long as the caller listens."""
     CreateVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CreateVersionRequest, _resources_pb2.Version]
     GetVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _resources_pb2.Version]
     ListVersions: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListVersionsRequest, _registry_service_pb2.ListVersionsResponse]
+    WatchVersions: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchVersionsRequest, _registry_service_pb2.WatchVersionsResponse]
+    """The versions that match at once, then each change, for as long as the caller listens."""
     TagVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.TagVersionRequest, _resources_pb2.Version]
     ApproveVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveVersionRequest, _resources_pb2.Version]
     DenyVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DenyVersionRequest, _resources_pb2.Version]
@@ -71,9 +77,15 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     GetModel: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetModelRequest, _resources_pb2.Model]  # type: ignore[assignment]
     ListModels: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListModelsRequest, _registry_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     UpdateModel: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateModelRequest, _resources_pb2.Model]  # type: ignore[assignment]
+    LabelModel: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LabelModelRequest, _resources_pb2.Model]  # type: ignore[assignment]
+    """Sets one label of a model; an empty value removes it."""
+    WatchModels: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchModelsRequest, _registry_service_pb2.WatchModelsResponse]  # type: ignore[assignment]
+    """The models that match at once, then each change, for as long as the caller listens."""
     CreateVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreateVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     GetVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     ListVersions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListVersionsRequest, _registry_service_pb2.ListVersionsResponse]  # type: ignore[assignment]
+    WatchVersions: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchVersionsRequest, _registry_service_pb2.WatchVersionsResponse]  # type: ignore[assignment]
+    """The versions that match at once, then each change, for as long as the caller listens."""
     TagVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.TagVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     ApproveVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     DenyVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DenyVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
@@ -125,6 +137,22 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_resources_pb2.Model, _abc.Awaitable[_resources_pb2.Model]]: ...
 
     @_abc_1.abstractmethod
+    def LabelModel(
+        self,
+        request: _registry_service_pb2.LabelModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Model, _abc.Awaitable[_resources_pb2.Model]]:
+        """Sets one label of a model; an empty value removes it."""
+
+    @_abc_1.abstractmethod
+    def WatchModels(
+        self,
+        request: _registry_service_pb2.WatchModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchModelsResponse], _abc.AsyncIterator[_registry_service_pb2.WatchModelsResponse]]:
+        """The models that match at once, then each change, for as long as the caller listens."""
+
+    @_abc_1.abstractmethod
     def CreateVersion(
         self,
         request: _registry_service_pb2.CreateVersionRequest,
@@ -144,6 +172,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListVersionsResponse, _abc.Awaitable[_registry_service_pb2.ListVersionsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchVersions(
+        self,
+        request: _registry_service_pb2.WatchVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchVersionsResponse], _abc.AsyncIterator[_registry_service_pb2.WatchVersionsResponse]]:
+        """The versions that match at once, then each change, for as long as the caller listens."""
 
     @_abc_1.abstractmethod
     def TagVersion(

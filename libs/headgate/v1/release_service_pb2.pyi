@@ -92,19 +92,30 @@ class ListReleasesRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
+    """models/{model}, or models/- to search all models."""
     page_size: _builtins.int
     page_token: _builtins.str
+    filter: _builtins.str
+    """Fields: name, model, release, environment, phase, strategy, candidate, stable, active, paused, create_time (when it
+    was requested). The grammar stands at ListModelsRequest.
+    """
+    order_by: _builtins.str
+    """release, name or create_time; "release desc" in one model, "create_time desc" in all, when it is empty."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -116,20 +127,25 @@ class ListReleasesResponse(_message.Message):
 
     RELEASES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty at the end. A page may be shorter than asked, even empty, while there are more."""
     @_builtins.property
     def releases(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Release]:
-        """Newest first."""
+        """Newest first unless the request asks for another order."""
 
+    @_builtins.property
+    def read(self) -> _resources_pb2.ReadMark: ...
     def __init__(
         self,
         *,
         releases: _abc.Iterable[_resources_pb2.Release] | None = ...,
         next_page_token: _builtins.str = ...,
+        read: _resources_pb2.ReadMark | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read", b"read"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "releases", b"releases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "read", b"read", "releases", b"releases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

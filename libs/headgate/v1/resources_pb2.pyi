@@ -131,6 +131,28 @@ PHASE_SUPERSEDED: Phase.ValueType  # 12
 PHASE_REJECTED: Phase.ValueType  # 13
 Global___Phase: _TypeAlias = Phase  # noqa: Y015
 
+class _ReadSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReadSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReadSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    READ_SOURCE_UNSPECIFIED: _ReadSource.ValueType  # 0
+    READ_SOURCE_FOLD: _ReadSource.ValueType  # 1
+    """The registry's own fold of the log."""
+    READ_SOURCE_VIEW: _ReadSource.ValueType  # 2
+    """The view in Redis."""
+
+class ReadSource(_ReadSource, metaclass=_ReadSourceEnumTypeWrapper):
+    """Where a list or a search was answered from."""
+
+READ_SOURCE_UNSPECIFIED: ReadSource.ValueType  # 0
+READ_SOURCE_FOLD: ReadSource.ValueType  # 1
+"""The registry's own fold of the log."""
+READ_SOURCE_VIEW: ReadSource.ValueType  # 2
+"""The view in Redis."""
+Global___ReadSource: _TypeAlias = ReadSource  # noqa: Y015
+
 @_typing.final
 class Model(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -175,6 +197,26 @@ class Model(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
@@ -183,6 +225,7 @@ class Model(_message.Message):
     LATEST_VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}"""
     description: _builtins.str
@@ -197,6 +240,8 @@ class Model(_message.Message):
     def live(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Version that is live, per environment."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -208,10 +253,11 @@ class Model(_message.Message):
         latest_version: _builtins.int = ...,
         create_time_ms: _builtins.int = ...,
         etag: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "create_time_ms", b"create_time_ms", "description", b"description", "etag", b"etag", "latest_version", b"latest_version", "live", b"live", "name", b"name", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "create_time_ms", b"create_time_ms", "description", b"description", "etag", b"etag", "labels", b"labels", "latest_version", b"latest_version", "live", b"live", "name", b"name", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,3 +587,56 @@ class Environment(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Environment: _TypeAlias = Environment  # noqa: Y015
+
+@_typing.final
+class ReadMark(_message.Message):
+    """The state of the log that an answer reflects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PositionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    RECORDS_BEHIND_FIELD_NUMBER: _builtins.int
+    source: Global___ReadSource.ValueType
+    records_behind: _builtins.int
+    """Accepted records that the registry knew and the answer does not reflect. The registry itself always answers 0: it
+    turns to its fold before it shows an older state.
+    """
+    @_builtins.property
+    def positions(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """By partition of headgate.lifecycle, the offset of the last accepted record that the answer reflects."""
+
+    def __init__(
+        self,
+        *,
+        source: Global___ReadSource.ValueType = ...,
+        positions: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        records_behind: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions", "records_behind", b"records_behind", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadMark: _TypeAlias = ReadMark  # noqa: Y015

@@ -1,0 +1,222 @@
+"""What a filter may compare and an order may sort by, per kind of resource: one table for the fold and for Redis."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from headgate.domain.release import is_active
+from headgate.v1 import configuration_pb2 as c
+from headgate.v1 import resources_pb2 as r
+
+Resource = r.Model | r.Version | r.Release
+Value = str | float | bool
+
+
+class Kind(Enum):
+    """The resources that are listed and searched."""
+
+    MODEL = "model"
+    VERSION = "version"
+    RELEASE = "release"
+
+
+class Type(Enum):
+    """How a field's literal is written."""
+
+    TEXT = "text"
+    WORD = "one of its words"
+    NUMBER = "a number"
+    TIME = "an RFC 3339 time or milliseconds since 1970"
+    FLAG = "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One comparable property; `read` answers None where a resource lacks it.
+
+    A `keyed` field is written PATH.KEY. `indexed`: equality is answered from a set. `ordered`: a list may be sorted so.
+    """
+
+    type: Type
+    read: Callable[[Any, str], Value | None]
+    keys: Callable[[Any], Iterator[str]] | None = None
+    words: tuple[str, ...] = ()
+    indexed: bool = False
+    ordered: bool = False
+
+    @property
+    def keyed(self) -> bool:
+        return self.keys is not None
+
+
+def field_of(kind: Kind, path: str) -> tuple[Field, str] | None:
+    """The field that a path names, and its key; None for a path that names nothing."""
+    name, _, key = path.partition(".")
+    field = FIELDS[kind].get(name)
+    return (field, key) if field is not None and field.keyed == bool(key) else None
+
+
+def paths(kind: Kind, ordered: bool = False) -> str:
+    """The fields of the kind as an error shows them."""
+    found = [f"{name}.KEY" if field.keyed else name for name, field in FIELDS[kind].items() if field.ordered >= ordered]
+    return ", ".join(found)
+
+
+def resource_id(resource: Resource) -> str:
+    """Unique in its kind, and in the order of models and numbers: `fraud`, `fraud/0000000003`."""
+    match resource:
+        case r.Model():
+            return short_name(resource)
+        case r.Version():
+            return f"{short_name(resource)}/{resource.version:010d}"
+        case r.Release():
+            return f"{short_name(resource)}/{resource.release:010d}"
+
+
+def short_name(resource: Resource) -> str:
+    """The model of a resource, without its prefix."""
+    return str(resource.name.split("/")[1])
+
+
+def term(path: str, value: Value) -> str:
+    """One equality that an index set answers."""
+    return f"{path}={value}"
+
+
+def terms(kind: Kind, resource: Resource) -> Iterator[str]:
+    """Every indexed equality that holds for the resource."""
+    for path, field, key in _present(kind, resource):
+        value = field.read(resource, key)
+        if field.indexed and value is not None:
+            yield term(path, value)
+
+
+def sort_values(kind: Kind, resource: Resource) -> Iterator[tuple[str, float]]:
+    """The resource's value in every order that shows it."""
+    for path, field, key in _present(kind, resource):
+        if field.ordered:
+            value = sort_value(field, key, resource)
+            if value is not None:
+                yield path, value
+
+
+def sort_value(field: Field, key: str, resource: Resource) -> float | None:
+    """Where the resource stands in an order by this field; names are equal here, as the id decides between equals."""
+    value = field.read(resource, key)
+    return 0.0 if isinstance(value, str) else value
+
+
+def _present(kind: Kind, resource: Resource) -> Iterator[tuple[str, Field, str]]:
+    for name, field in FIELDS[kind].items():
+        if field.keys is None:
+            yield name, field, ""
+        else:
+            for key in field.keys(resource):
+                yield f"{name}.{key}", field, key
+
+
+def _text(attribute: str, indexed: bool = False) -> Field:
+    return Field(Type.TEXT, lambda resource, _: getattr(resource, attribute) or None, indexed=indexed)
+
+
+def _number(attribute: str, ordered: bool = False, time: bool = False) -> Field:
+    kind = Type.TIME if time else Type.NUMBER
+    return Field(kind, lambda resource, _: float(getattr(resource, attribute)), ordered=ordered)
+
+
+def _flag(read: Callable[[Any], bool]) -> Field:
+    return Field(Type.FLAG, lambda resource, _: bool(read(resource)), indexed=True)
+
+
+def _word(attribute: str, items: Iterable[tuple[str, int]], prefix: str) -> Field:
+    words = {number: name.removeprefix(prefix).lower() for name, number in items if number}
+    return Field(
+        Type.WORD,
+        lambda resource, _: words.get(getattr(resource, attribute)),
+        None,
+        tuple(words.values()),
+        indexed=True,
+    )
+
+
+def _texts(attribute: str) -> Field:
+    return Field(
+        Type.TEXT,
+        lambda resource, key: getattr(resource, attribute).get(key),
+        lambda resource: iter(getattr(resource, attribute)),
+        indexed=True,
+    )
+
+
+def _numbers(attribute: str) -> Field:
+    def read(resource: r.Model, key: str) -> float | None:
+        found = getattr(resource, attribute).get(key)
+        return None if found is None else float(found)
+
+    return Field(Type.NUMBER, read, lambda resource: iter(getattr(resource, attribute)))
+
+
+def _metric(version: r.Version, name: str) -> float | None:
+    # A metric that is not a number compares with nothing, as one that was not measured.
+    values = (metric.value for metric in version.report.metrics if metric.name == name)
+    value = next(values, None)
+    return None if value is None or math.isnan(value) else value
+
+
+def _metric_names(version: r.Version) -> Iterator[str]:
+    return (metric.name for metric in version.report.metrics)
+
+
+_MODEL_NAME = Field(Type.TEXT, lambda resource, _: short_name(resource), indexed=True)
+_NAME = Field(Type.TEXT, lambda resource, _: resource.name, ordered=True)
+_BUILD = _word("build", r.BuildState.items(), "BUILD_STATE_")
+_VERDICT = _word("verdict", r.VerdictState.items(), "VERDICT_STATE_")
+_RETENTION = _word("retention", r.RetentionState.items(), "RETENTION_STATE_")
+_LABELS = tuple(dict.fromkeys((*_BUILD.words, *_VERDICT.words, *_RETENTION.words, "quarantined")))
+
+FIELDS: Mapping[Kind, Mapping[str, Field]] = {
+    Kind.MODEL: {
+        "name": Field(Type.TEXT, lambda resource, _: short_name(resource), ordered=True),
+        "description": _text("description"),
+        "repository": _text("repository", indexed=True),
+        "labels": _texts("labels"),
+        "aliases": _numbers("aliases"),
+        "live": _numbers("live"),
+        "latest_version": _number("latest_version", ordered=True),
+        "create_time": _number("create_time_ms", ordered=True, time=True),
+    },
+    Kind.VERSION: {
+        "name": _NAME,
+        "model": _MODEL_NAME,
+        "version": _number("version", ordered=True),
+        "label": Field(
+            Type.WORD, lambda version, _: version.label.replace(" ", "_") or None, words=_LABELS, indexed=True
+        ),
+        "build": _BUILD,
+        "verdict": _VERDICT,
+        "retention": _RETENTION,
+        "quarantined": _flag(lambda version: version.quarantined),
+        "commit": _text("commit", indexed=True),
+        "repository": _text("repository"),
+        "attempt": _number("attempt"),
+        "tags": _texts("tags"),
+        "metrics": Field(Type.NUMBER, _metric, _metric_names, ordered=True),
+        "create_time": _number("create_time_ms", ordered=True, time=True),
+        "update_time": _number("update_time_ms", ordered=True, time=True),
+    },
+    Kind.RELEASE: {
+        "name": _NAME,
+        "model": _MODEL_NAME,
+        "release": _number("release", ordered=True),
+        "environment": _text("environment", indexed=True),
+        "phase": _word("phase", r.Phase.items(), "PHASE_"),
+        "strategy": _word("strategy", c.Strategy.items(), "STRATEGY_"),
+        "candidate": _number("candidate"),
+        "stable": _number("stable"),
+        "active": _flag(is_active),
+        "paused": _flag(lambda release: release.paused),
+        "create_time": _number("requested_at_ms", ordered=True, time=True),
+    },
+}

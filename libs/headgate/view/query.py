@@ -1,0 +1,133 @@
+"""A question to a list or a search: scope, filter, order and where its page begins. Pure.
+
+A page begins behind a key, never at a number, so that what is created meanwhile neither repeats nor hides a row.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from headgate.view.fields import Field, Kind, Resource, field_of, paths, resource_id, short_name, sort_value, term
+from headgate.view.filter import BadQuery, Filter, Operator, parse
+
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 100
+MAX_ORDER = 200
+MAX_TOKEN = 1_000
+ANY_MODEL = "-"
+
+_ORDER = re.compile(r"\s*(?P<path>[^\s,]+)(?:\s+(?P<direction>asc|desc))?\s*")
+
+
+class Key(NamedTuple):
+    """Where a resource stands in an order: its value there, then its id."""
+
+    value: float
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Sorted by a field, equals by id; resources without the field are left out."""
+
+    path: str
+    field: Field
+    key: str
+    descending: bool
+
+    def of(self, resource: Resource) -> Key | None:
+        value = sort_value(self.field, self.key, resource)
+        return None if value is None else Key(value, resource_id(resource))
+
+    def is_after(self, key: Key, other: Key) -> bool:
+        """Whether `key` comes later in this order."""
+        return key < other if self.descending else key > other
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`model` is empty for all models. `after` is the last key of the page before."""
+
+    kind: Kind
+    model: str
+    filter: Filter
+    order: Order
+    size: int
+    after: Key | None
+    digest: str
+
+    def matches(self, resource: Resource) -> bool:
+        return (not self.model or short_name(resource) == self.model) and self.filter.matches(resource)
+
+    def terms(self) -> list[str]:
+        """Indexed equalities that every answer fulfils; the filter may ask for more."""
+        found = [term("model", self.model)] if self.model else []
+        for each in self.filter.comparisons:
+            if each.field.indexed and each.operator is Operator.EQUAL and not each.prefix and not each.negated:
+                found.append(term(each.path, each.value))
+        return found
+
+    def present(self) -> list[str]:
+        """Orders in which every answer stands."""
+        found = [each.path for each in self.filter.comparisons if each.field.ordered and not each.negated]
+        return [path for path in dict.fromkeys(found) if path != self.order.path]
+
+
+def new_query(
+    kind: Kind, model: str = "", filter_text: str = "", order_by: str = "", page_size: int = 0, page_token: str = ""
+) -> Query:
+    """The question that a request asks. Raises BadQuery naming the request's field."""
+    if page_size < 0:
+        raise BadQuery("page_size", f"page_size is {page_size}: expected 0 or more")
+    scope = "" if model == ANY_MODEL else model
+    order = _order(kind, order_by or _default_order(kind, scope))
+    digest = _digest(kind.value, scope, filter_text.strip(), order.path, str(order.descending))
+    after = _after(page_token, digest) if page_token else None
+    size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
+    return Query(kind, scope, parse(kind, filter_text), order, size, after, digest)
+
+
+def page_token(query: Query, last: Key) -> str:
+    """An opaque word that begins the page behind `last`, for this filter and order only."""
+    body = json.dumps([query.digest, repr(last.value), last.id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
+
+
+def _after(token: str, digest: str) -> Key:
+    refused = BadQuery("page_token", f"page_token is {token[:50]!r}: expected next_page_token of the page before")
+    if len(token) > MAX_TOKEN:
+        raise refused
+    try:
+        asked, value, last = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        key = Key(float(value), str(last))
+    except (ValueError, TypeError, binascii.Error):
+        raise refused from None
+    if math.isnan(key.value) or not key.id.isascii():
+        raise refused
+    if asked != digest:
+        raise BadQuery("page_token", "page_token belongs to another parent, filter or order: begin at the first page")
+    return key
+
+
+def _default_order(kind: Kind, model: str) -> str:
+    if kind is Kind.MODEL:
+        return "name"
+    return f"{kind.value} desc" if model else "create_time desc"
+
+
+def _order(kind: Kind, text: str) -> Order:
+    match = _ORDER.fullmatch(text[:MAX_ORDER])
+    resolved = field_of(kind, match["path"]) if match else None
+    if match is None or resolved is None or not resolved[0].ordered or len(text) > MAX_ORDER:
+        expected = f"one of {paths(kind, ordered=True)}, followed by asc or desc or nothing"
+        raise BadQuery("order_by", f"order_by is {text[:50]!r}: expected {expected}")
+    return Order(match["path"], *resolved, match["direction"] == "desc")
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,144 @@
+"""One meaning of filters, orders and pages, wherever the answer comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headgate.domain.state import ModelState
+from headgate.v1 import facts_pb2 as f
+from headgate.view.fields import Kind
+from headgate.view.folded import Answer, find
+from headgate.view.query import Query, new_query
+from tests.domain.scenario import built, created
+from tests.view.material import FLEET, folded, ids
+
+Source = Callable[[Mapping[str, ModelState], Query], Answer]
+
+
+@pytest.fixture(params=["fold"])
+def answer(request: pytest.FixtureRequest) -> Source:
+    return find
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "expected"),
+    [
+        ("", "", ["churn", "fraud", "fraud-eu"]),
+        ("", "name desc", ["fraud-eu", "fraud", "churn"]),
+        ("name = fraud*", "", ["fraud", "fraud-eu"]),
+        ("labels.team = risk", "", ["fraud", "fraud-eu"]),
+        ("labels.team = risk AND NOT labels.tier:*", "", ["fraud"]),
+        ("labels.team = nobody", "", []),
+        ("aliases.champion = 2", "", ["fraud"]),
+        ("latest_version >= 1", "latest_version desc", ["fraud", "fraud-eu", "churn"]),
+        ("", "create_time", ["churn", "fraud", "fraud-eu"]),
+        ("description:*", "", ["churn", "fraud"]),
+    ],
+)
+def test_models_are_found(answer: Source, text: str, order: str, expected: list[str]) -> None:
+    query = new_query(Kind.MODEL, filter_text=text, order_by=order)
+    assert ids(answer(folded(FLEET), query)) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "order", "expected"),
+    [
+        ("fraud", "", "", ["fraud/3", "fraud/2", "fraud/1"]),
+        ("fraud", "", "version", ["fraud/1", "fraud/2", "fraud/3"]),
+        ("-", "", "", ["fraud-eu/1", "fraud/3", "fraud/2", "fraud/1", "churn/1"]),
+        ("-", "label = passed", "name", ["fraud-eu/1", "fraud/1", "fraud/2"]),
+        ("-", "build = created", "create_time", ["churn/1", "fraud/3"]),
+        ("fraud", "build = created", "", ["fraud/3"]),
+        ("-", "tags.dataset = 2026-*", "", ["fraud/2"]),
+        ("-", "tags.dataset = 2026-01 AND model = fraud", "", ["fraud/2"]),
+        ("-", "metrics.auc >= 0.95", "metrics.auc", ["fraud-eu/1", "fraud/1", "fraud/2"]),
+        ("-", "metrics.auc > 0.95", "", []),
+        ("-", "", "metrics.auc desc", ["fraud/2", "fraud/1", "fraud-eu/1"]),
+        ("-", "", "metrics.recall", []),
+        ("-", "verdict = passed AND version > 1", "", ["fraud/2"]),
+        ("-", "NOT verdict = passed", "name", ["churn/1", "fraud/3"]),
+    ],
+)
+def test_versions_are_found(answer: Source, model: str, text: str, order: str, expected: list[str]) -> None:
+    query = new_query(Kind.VERSION, model=model, filter_text=text, order_by=order)
+    assert [id_.replace("/000000000", "/") for id_ in ids(answer(folded(FLEET), query))] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ["fraud/0000000001"]),
+        ("phase = preparing AND active = true AND paused = false", ["fraud/0000000001"]),
+        ("environment = staging", []),
+        ("candidate = 1 AND strategy = canary", ["fraud/0000000001"]),
+    ],
+)
+def test_releases_are_found(answer: Source, text: str, expected: list[str]) -> None:
+    assert ids(answer(folded(FLEET), new_query(Kind.RELEASE, model="-", filter_text=text))) == expected
+
+
+def test_an_answer_holds_the_whole_resource(answer: Source) -> None:
+    models = folded(FLEET)
+    found = answer(models, new_query(Kind.VERSION, model="fraud", order_by="version")).resources
+    assert found == [models["fraud"].versions[number] for number in (1, 2, 3)]
+
+
+def test_pages_go_on_where_they_ended_while_others_create(answer: Source) -> None:
+    facts: dict[str, list[object]] = {f"m{number:02d}": [f.ModelCreated()] for number in range(0, 16, 2)}
+    query = new_query(Kind.MODEL, page_size=3)
+    first = answer(folded(facts), query)
+    later = folded({**facts, "m01": [f.ModelCreated()], "m07": [f.ModelCreated()]})
+    second = answer(later, replace(query, after=first.next))
+    assert [*ids(first), *ids(second)] == ["m00", "m02", "m04", "m06", "m07", "m08"]
+
+
+def test_pages_go_on_behind_a_version_that_has_moved_in_the_order(answer: Source) -> None:
+    query = new_query(Kind.VERSION, filter_text="build = evaluated", order_by="update_time", page_size=1)
+    first = answer(folded(FLEET), query)
+    moved = {**FLEET, "fraud": [*FLEET["fraud"], f.VersionTagged(version=1, key="k", value="v")]}
+    second = answer(folded(moved), replace(query, after=first.next))
+    assert [ids(first), ids(second)] == [["fraud/0000000001"], ["fraud/0000000002"]]
+
+
+orders = st.sampled_from(["name", "name desc", "version desc", "create_time", "metrics.auc", "metrics.auc desc"])
+filters = st.sampled_from(["", "metrics.auc >= 0.5", "build = created", "NOT build = created", "tags.t:*"])
+scores = st.sampled_from([0.25, 0.5, 0.75, float("nan"), float("inf")])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(scores, max_size=12), orders, filters, st.integers(1, 5), st.sampled_from(["-", "m0"]))
+def test_pages_together_hold_every_match_once_in_order(
+    answer: Source, values: list[float], order: str, text: str, size: int, model: str
+) -> None:
+    models = folded(fleet_of(values))
+    asked = {"model": model, "filter_text": text, "order_by": order}
+    wanted = find(models, new_query(Kind.VERSION, **asked))
+    assert paged(answer, models, new_query(Kind.VERSION, page_size=size, **asked)) == ids(wanted)
+    keys = [new_query(Kind.VERSION, **asked).order.of(resource) for resource in wanted.resources]
+    assert keys == sorted(keys, reverse=order.endswith("desc"))
+
+
+def fleet_of(values: list[float]) -> dict[str, list[object]]:
+    """Versions of three models that were measured with these values; the last model's were not measured."""
+    facts: dict[str, list[object]] = {}
+    for at, value in enumerate(values):
+        name, number = f"m{at % 3}", at // 3 + 1
+        facts.setdefault(name, []).extend(built(number, auc=value) if name != "m2" else [created(number)])
+    return facts
+
+
+def paged(answer: Source, models: Mapping[str, ModelState], query: Query) -> list[str]:
+    """The ids on all pages."""
+    seen: list[str] = []
+    while True:
+        page = answer(models, query)
+        assert len(page.resources) <= query.size
+        seen += ids(page)
+        if page.next is None:
+            return seen
+        query = replace(query, after=page.next)

@@ -1,0 +1,150 @@
+"""What a filter means, and what is said about one that means nothing."""
+
+import operator
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+from headgate.view.fields import Kind
+from headgate.view.filter import MAX_COMPARISONS, MAX_FILTER, BadQuery, parse
+
+VERSION = r.Version(
+    name="models/fraud/versions/3",
+    version=3,
+    label="awaiting approval",
+    build=r.BUILD_STATE_EVALUATED,
+    verdict=r.VERDICT_STATE_AWAITING_APPROVAL,
+    retention=r.RETENTION_STATE_KEPT,
+    commit="ab" * 20,
+    tags={"team": "risk", "note": 'a "quoted" word*'},
+    report=f.EvaluationReport(metrics=[f.Metric(name="accuracy", value=0.9), f.Metric(name="auc", value=float("nan"))]),
+    create_time_ms=1_767_225_600_000,  # 2026-01-01
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "model = fraud",
+        'name = "models/fraud/*"',
+        "label = awaiting_approval",
+        'label = "awaiting approval"',
+        "build = evaluated AND verdict != failed",
+        "tags.team = risk",
+        "tags.team:*",
+        "NOT tags.owner:*",
+        'tags.note = "a \\"quoted\\" word\\*"',
+        'tags.note = "a *"',
+        "metrics.accuracy >= 0.9 AND metrics.accuracy < 9.1e-1",
+        "NOT metrics.auc:*",
+        "quarantined = false",
+        'create_time >= "2026-01-01T00:00:00Z" AND create_time < "2026-01-01T01:00:00+00:00"',
+        "create_time <= 1767225600000",
+        "commit=abab*",
+    ],
+)
+def test_a_filter_finds_what_it_describes(text: str) -> None:
+    assert parse(Kind.VERSION, text).matches(VERSION)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model = fraud-eu",
+        "NOT model = fraud",
+        "tags.team != risk",
+        "tags.owner = x",
+        "tags.owner != x",  # what is not there compares with nothing
+        "metrics.recall < 1",
+        "metrics.auc <= 1",
+        "metrics.auc != 1",
+        "metrics.accuracy > 0.9",
+        "model = fraud AND version = 4",
+        "tags.note = word*",
+    ],
+)
+def test_a_filter_leaves_out_what_it_does_not_describe(text: str) -> None:
+    assert not parse(Kind.VERSION, text).matches(VERSION)
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "expected"),
+    [
+        ("modell = fraud", 1, "a field: name, model"),
+        ("tags = risk", 1, "tags.KEY"),
+        ("model", 6, "an operator of model: = != :"),
+        ("model > fraud", 7, "an operator of model: = != :"),
+        ("version ~ 3", 9, "has no place here"),
+        ("version = three", 11, "a number"),
+        ("version = nan", 11, "a number"),
+        ("build = traned", 9, "one of created, testing"),
+        ("quarantined = yes", 15, "true or false"),
+        ("create_time > soon", 15, "RFC 3339"),
+        ("tags.team:risk", 11, "presence"),
+        ("version =", 10, "a value"),
+        ("version = 1 version = 2", 13, "AND or the end"),
+        ("version = 1 OR version = 2", 13, "AND or the end"),
+        ("version = 1 AND", 16, "a field"),
+        ("NOT", 4, "a field"),
+        ('model = "fraud', 9, "has no place here"),
+    ],
+)
+def test_a_bad_filter_is_refused_with_the_place_and_what_was_expected(text: str, position: int, expected: str) -> None:
+    with pytest.raises(BadQuery) as caught:
+        parse(Kind.VERSION, text)
+    assert f"filter at character {position}:" in str(caught.value)
+    assert expected in str(caught.value)
+    assert caught.value.field == "filter"
+
+
+def test_a_filter_has_its_limits() -> None:
+    with pytest.raises(BadQuery, match=f"at most {MAX_FILTER}"):
+        parse(Kind.MODEL, "x" * (MAX_FILTER + 1))
+    parse(Kind.VERSION, " AND ".join(["version=1"] * MAX_COMPARISONS))
+    with pytest.raises(BadQuery, match=f"more than {MAX_COMPARISONS}"):
+        parse(Kind.VERSION, " AND ".join(["version=1"] * (MAX_COMPARISONS + 1)))
+
+
+def test_a_models_name_may_be_written_in_full() -> None:
+    model = r.Model(name="models/fraud")
+    assert parse(Kind.MODEL, "name = models/fraud").matches(model)
+    assert parse(Kind.MODEL, "name = fr*").matches(model)
+    assert not parse(Kind.MODEL, "name = fraud-eu").matches(model)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_filter_or_refused(text: str) -> None:
+    with suppress(BadQuery):
+        parse(Kind.VERSION, text).matches(VERSION)
+
+
+@given(st.text(min_size=1))
+def test_any_text_can_be_asked_for_in_quotes(text: str) -> None:
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
+    if len(quoted) > 1_900:
+        return
+    assert parse(Kind.VERSION, f'tags.note = "{quoted}"').matches(r.Version(name="models/m", tags={"note": text}))
+
+
+SIGNS = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+numbers = st.floats(allow_nan=False)
+
+
+@given(st.sampled_from(sorted(SIGNS)), numbers, numbers)
+def test_numbers_compare_as_numbers(sign: str, measured: float, limit: float) -> None:
+    report = f.EvaluationReport(metrics=[f.Metric(name="loss", value=measured)])
+    version = r.Version(name="models/m/versions/1", report=report)
+    assert parse(Kind.VERSION, f"metrics.loss {sign} {limit!r}").matches(version) is SIGNS[sign](measured, limit)

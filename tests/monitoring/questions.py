@@ -58,7 +58,7 @@ def asked_by(file: Path) -> Iterator[Question]:
         for target in panel["targets"]:
             yield Question(f"{file.stem}: {panel['title']} {target['refId']}", target["expr"])
     for annotation in dashboard["annotations"]["list"]:
-        yield Question(f"{file.stem}: marker {annotation['name']}", annotation["expr"])
+        yield Question(f"{file.stem}: marker {annotation['name']}", annotation["target"]["expr"])
 
 
 def rules() -> Iterator[dict[str, Any]]:

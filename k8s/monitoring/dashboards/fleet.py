@@ -2,7 +2,17 @@
 
 from k8s.monitoring.dashboards.page import Page, Row
 from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, GREY, RED, Graph, Listing, Number, Query, Timeline
-from k8s.monitoring.dashboards.promql import DEPLOYER, ENVIRONMENT, RELEASED, SERVICE, count, quantile, rate, share
+from k8s.monitoring.dashboards.promql import (
+    DEPLOYER,
+    ENVIRONMENT,
+    FAULTS,
+    RELEASED,
+    SERVICE,
+    count,
+    quantile,
+    rate,
+    share,
+)
 
 PHASES = {
     "requested": (1, GREY),
@@ -201,12 +211,12 @@ CALLS = Row(
         ),
         Graph(
             "Calls that failed",
-            "Calls per second by status, successes left out. INTERNAL and UNAVAILABLE are our fault, the others the "
-            "caller's: see the runbook HeadgateRpcErrors.",
+            "Share of the calls that failed by the service's fault, not the caller's. Above 5 %: see the runbook "
+            "HeadgateRpcErrors.",
             (
                 Query(
                     share(
-                        rate("headgate_rpc_requests_total", "service", f'{SERVICE}, code!="OK"'),
+                        rate("headgate_rpc_requests_total", "service", f"{SERVICE}, {FAULTS}"),
                         rate("headgate_rpc_requests_total", "service"),
                     ),
                     "{{service}}",

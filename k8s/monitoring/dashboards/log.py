@@ -226,6 +226,7 @@ VIEW = Row(
             width=8,
             base=BLUE,
             decimals=0,
+            tall=True,
         ),
     ),
 )

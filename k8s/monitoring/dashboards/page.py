@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.builders.dashboard import AnnotationQuery, Dashboard, DatasourceVariable, QueryVariable
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
@@ -31,6 +32,8 @@ class Page:
     title: str
     description: str
     rows: tuple[Row, ...]
+    one_model: bool = False
+    """Whether it is read for one model and environment at a time."""
 
 
 def render(page: Page) -> dashboard.Dashboard:
@@ -45,7 +48,7 @@ def render(page: Page) -> dashboard.Dashboard:
         .time("now-1h", "now")
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
         .readonly()
-        .variables(_variables())
+        .variables(_variables(page.one_model))
         .link(_siblings())
         .annotations(_markers())
     )
@@ -61,29 +64,30 @@ def render(page: Page) -> dashboard.Dashboard:
     return rendered
 
 
-def _variables() -> list[Builder[dashboard.VariableModel]]:
+def _variables(one_model: bool) -> list[Builder[dashboard.VariableModel]]:
     return [
         DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        _variable("environment", "Environment", "label_values(headgate_gateways_live, environment)"),
-        _variable("model", "Model", "label_values(headgate_version_live_info, model)"),
+        _variable("environment", "Environment", "label_values(headgate_gateways_live, environment)", one_model),
+        _variable("model", "Model", "label_values(headgate_version_live_info, model)", one_model),
         _variable("service", "Service", 'label_values(up{job="headgate"}, service)'),
     ]
 
 
-def _variable(name: str, label: str, query: str) -> QueryVariable:
-    return (
+def _variable(name: str, label: str, query: str, one: bool = False) -> QueryVariable:
+    variable = (
         QueryVariable(name)
         .label(label)
         .datasource(DATASOURCE)
-        .query({"query": query, "refId": name})
+        .query(query)
         .definition(query)
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
-        .include_all(True)
-        .all_value(".*")
-        .multi(True)
-        .current(dashboard.VariableOption(text="All", value="$__all", selected=True))
+        .multi(not one)
+        .include_all(not one)
     )
+    if not one:
+        variable.all_value(".*").current(dashboard.VariableOption(text="All", value="$__all", selected=True))
+    return variable
 
 
 def _siblings() -> builders.DashboardLink:
@@ -121,8 +125,7 @@ def _marker(name: str, colour: str, events: str) -> AnnotationQuery:
         .datasource(DATASOURCE)
         .enable(True)
         .icon_color(colour)
-        .expr(f"{happened} > 0")
-        .step(f"{MARKER_SECONDS}s")
+        .target(prometheus.Dataquery().expr(f"{happened} > 0").interval(over).ref_id("Anno"))
         .title_format("{{model}}: {{event}}")
         .text_format("{{event}} of {{model}} in {{environment}}")
         .tag_keys("model,event,environment")

@@ -61,6 +61,7 @@ class Number:
     decimals: int | None = None
     empty: str = "none"
     labels_only: bool = False
+    tall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Listing:
     query: str
     columns: Mapping[str, str]
     value: str = ""
-    unit: str = "short"
+    decimals: int = 0
     width: int = 12
 
 
@@ -108,7 +109,8 @@ def build(panel: Panel, number: int) -> AnyBuilder:
         case _:
             assert_never(panel)
     builder.id(number).title(panel.title).description(panel.description).datasource(DATASOURCE)
-    return builder.span(panel.width).height(HEIGHTS[type(panel)])
+    tall = isinstance(panel, Number) and panel.tall
+    return builder.span(panel.width).height(HEIGHTS[Graph if tall else type(panel)])
 
 
 def _graph(panel: Graph) -> timeseries.Panel:
@@ -139,7 +141,8 @@ def _graph(panel: Graph) -> timeseries.Panel:
     if panel.most is not None:
         builder.max(panel.most)
     for arm, colour in ARMS.items():
-        builder.override_by_regexp(f"/^{arm}/", [_fixed(colour)])
+        if any(query.legend.startswith(("{{arm}}", arm)) for query in panel.queries):
+            builder.override_by_regexp(f"/^{arm}/", [_fixed(colour)])
     return builder
 
 
@@ -171,7 +174,8 @@ def _listing(panel: Listing) -> table.Panel:
     return (
         table.Panel()
         .targets([target])
-        .unit(panel.unit)
+        .unit("none")
+        .decimals(panel.decimals)
         .with_transformation(dashboard.DataTransformerConfig(id_val="organize", options=organised))
     )
 

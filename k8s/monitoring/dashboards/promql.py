@@ -8,6 +8,9 @@ RELEASED = f"{ENVIRONMENT}, {MODEL}"
 SERVICE = 'job="headgate", service=~"$service"'
 DEPLOYER = f'job="headgate", {ENVIRONMENT}'
 
+FAULTS = 'code=~"UNKNOWN|INTERNAL|UNAVAILABLE|DATA_LOSS|DEADLINE_EXCEEDED"'
+"""Statuses that are the service's fault, not its caller's."""
+
 SMOOTH = "$__rate_interval"
 WHOLE_RANGE = "$__range"
 
@@ -37,3 +40,8 @@ def quantile(portion: float, histogram: str, by: str, where: str = SERVICE, over
 def share(part: str, whole: str) -> str:
     """A ratio of two sums over the same labels; 0 where there is a whole and no part."""
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
+
+
+def in_environment(expr: str) -> str:
+    """What gateways say, limited to those of the environment, which they name in one series only."""
+    return f"{expr} * on (job, instance) group_left (environment) headgate_gateway_info{{{ENVIRONMENT}}}"

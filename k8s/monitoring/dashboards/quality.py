@@ -19,7 +19,7 @@ VERSIONS = Row(
             f"max by (environment, model, metric) (headgate_live_metric{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "metric": "Metric"},
             value="Value",
-            unit="percentunit",
+            decimals=4,
             width=8,
         ),
         Listing(
@@ -28,7 +28,7 @@ VERSIONS = Row(
             f"max by (environment, model, metric) (headgate_candidate_metric{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "metric": "Metric"},
             value="Value",
-            unit="percentunit",
+            decimals=4,
             width=8,
         ),
         Listing(
@@ -38,7 +38,7 @@ VERSIONS = Row(
             f" - max by (environment, model, metric) (headgate_live_metric{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "metric": "Metric"},
             value="Difference",
-            unit="percentunit",
+            decimals=4,
             width=8,
         ),
         Graph(
@@ -51,7 +51,7 @@ VERSIONS = Row(
                     "{{model}} {{metric}}",
                 ),
             ),
-            "percentunit",
+            "none",
             width=12,
             stepped=True,
         ),
@@ -64,7 +64,7 @@ VERSIONS = Row(
                     "{{model}} {{metric}}",
                 ),
             ),
-            "percentunit",
+            "none",
             width=12,
             stepped=True,
         ),
@@ -82,6 +82,7 @@ GATE = Row(
             width=6,
             decimals=0,
             base=BLUE,
+            tall=True,
         ),
         Number(
             "Refused by the gate",
@@ -95,6 +96,7 @@ GATE = Row(
             "percentunit",
             width=6,
             limits=((0.5, AMBER),),
+            tall=True,
         ),
         Number(
             "Judge",
@@ -105,6 +107,7 @@ GATE = Row(
             width=6,
             decimals=0,
             base=BLUE,
+            tall=True,
         ),
         Graph(
             "Bad answers by arm",
@@ -157,6 +160,7 @@ TRAINING = Row(
             "s",
             width=6,
             base=BLUE,
+            tall=True,
         ),
     ),
 )
@@ -177,6 +181,7 @@ EVALUATION = Row(
             "s",
             width=8,
             base=BLUE,
+            tall=True,
         ),
         Graph(
             "Work in hand",

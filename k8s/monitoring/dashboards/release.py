@@ -3,10 +3,11 @@
 from k8s.monitoring.dashboards.fleet import phase_timeline
 from k8s.monitoring.dashboards.page import Page, Row
 from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, RED, Graph, Listing, Number, Query
-from k8s.monitoring.dashboards.promql import DEPLOYER, ENVIRONMENT, RELEASED, count
+from k8s.monitoring.dashboards.promql import DEPLOYER, ENVIRONMENT, MODEL, RELEASED, SMOOTH, count, in_environment
 
 CANDIDATE = f'{RELEASED}, arm="candidate"'
 WANTED, OBSERVED = "headgate_release_weight_wanted_ratio", "headgate_release_weight_observed_ratio"
+STABLE_ONLY = f'headgate_stable_only{{job="headgate", {MODEL}}}'
 STEP_LIMIT_SECONDS = 7_200
 """HeadgateReleaseStuck."""
 
@@ -24,11 +25,9 @@ def _by_arm(outcomes: str) -> str:
 
 
 def _duration(portion: float, arm: str) -> str:
-    rates = (
-        "sum by (le) (rate(headgate_prediction_duration_seconds_bucket"
-        f'{{job="headgate", model=~"$model", arm="{arm}"}}[$__rate_interval]))'
-    )
-    return f"histogram_quantile({portion:g}, {rates})"
+    buckets = f'headgate_prediction_duration_seconds_bucket{{job="headgate", {MODEL}, arm="{arm}"}}'
+    rates = in_environment(f"rate({buckets}[{SMOOTH}])")
+    return f"histogram_quantile({portion:g}, sum by (le) ({rates}))"
 
 
 NOW = Row(
@@ -84,7 +83,7 @@ NOW = Row(
             "On the dead man's switch",
             "Gateways that give the candidate nothing because they do not hear the log: see the runbook "
             "HeadgateStableOnly.",
-            (Query('sum(headgate_stable_only{job="headgate", model=~"$model"}) or vector(0)', "gateways"),),
+            (Query(f"sum({in_environment(STABLE_ONLY)}) or vector(0)", "gateways"),),
             "short",
             width=3,
             limits=((1, RED),),
@@ -226,6 +225,7 @@ JUDGE = Row(
             width=8,
             base=BLUE,
             decimals=0,
+            tall=True,
         ),
     ),
 )
@@ -264,7 +264,7 @@ STEPS = Row(
         Graph(
             "Versions loaded",
             "Ready to predict, by gateway: one for each live version, one more for each candidate.",
-            (Query('headgate_versions_loaded{job="headgate"}', "{{instance}}"),),
+            (Query(in_environment('headgate_versions_loaded{job="headgate"}'), "{{instance}}"),),
             "short",
             stepped=True,
         ),
@@ -273,7 +273,7 @@ STEPS = Row(
             "Signature, digest or network is not as recorded: see the runbook HeadgateVersionLoadFailures.",
             (
                 Query(
-                    'increase(headgate_version_load_failures_total{job="headgate"}[$__rate_interval])',
+                    in_environment('increase(headgate_version_load_failures_total{job="headgate"}[5m])'),
                     "{{instance}}",
                 ),
             ),
@@ -283,7 +283,7 @@ STEPS = Row(
         Graph(
             "Since the log was heard",
             "By gateway. Beyond the policy's candidate lease (60 s unless set) the gateway gives stable everything.",
-            (Query('headgate_log_heard_seconds{job="headgate"}', "{{instance}}"),),
+            (Query(in_environment('headgate_log_heard_seconds{job="headgate"}'), "{{instance}}"),),
             "s",
             limits=((60, RED),),
         ),
@@ -295,4 +295,5 @@ PAGE = Page(
     "Release",
     "One model's way into an environment: wanted weights, what callers saw of each arm, the judge's evidence.",
     (NOW, TRAFFIC, ARMS, JUDGE, STEPS),
+    one_model=True,
 )

@@ -55,10 +55,10 @@ def main() -> int:
     return 0
 
 
-def tell_all(folder: Path) -> None:
-    """The whole demo in a folder. Raises StoryDiffers."""
-    print("Starting Headgate: registry, trainer, evaluator, deployer and gateway over one embedded log.")
-    with Running(folder) as running:
+def tell_all(folder: Path, log: str = "") -> None:
+    """The whole demo in a folder, over the embedded log or another one. Raises StoryDiffers."""
+    print("Starting Headgate: registry, trainer, evaluator, deployer and gateway over one log.")
+    with Running(folder, log) as running:
         running.command("environment", "set-policy", ENVIRONMENT, str(EXAMPLES / "demo_policy.toml"))
         stories = Stories(running, folder)
         try:

@@ -42,10 +42,11 @@ class StoryDiffers(Exception):
 
 
 class Running:
-    """`headgate up` in a folder of its own, on free ports."""
+    """`headgate up` in a folder of its own, on free ports; over its embedded log unless another one is named."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: str = "") -> None:
         self.folder = folder
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._doors: Doors | None = None
 
@@ -70,7 +71,7 @@ class Running:
             self._process = subprocess.Popen(
                 [*headgate(), "up", "--base-port", "0"],
                 cwd=self.folder,
-                env=environ(),
+                env={**environ(), "HEADGATE_LOG": self._log},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

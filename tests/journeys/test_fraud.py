@@ -19,8 +19,8 @@ pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    with Running(tmp_path) as running:
+def running(tmp_path: Path, log: str) -> Iterator[Running]:
+    with Running(tmp_path, log) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ PRODUCTION = "production"
 LEASE_MS = 1_000
 POLICY = c.ReleasePolicy(
     steps=[c.Step(weight_bps=500), c.Step(weight_bps=5000)],
-    judge=c.JudgePolicy(alpha=0.01, beta=0.05, fail_ratio=1.1, pass_ratio=1.5, pass_ceiling=0.005),
+    judge=c.JudgePolicy(alpha=0.01, beta=0.05, fail_ratio=1.1, pass_ratio=1.5, pass_ceiling=0.005, fail_ceiling=0.02),
     bake_ms=1,
     prepare_deadline_ms=1,
     no_data_limit_ms=1,

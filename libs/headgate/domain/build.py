@@ -1,7 +1,7 @@
 """The build axis of a version: created, testing, training, trained, evaluating, evaluated, or a failed attempt."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, assert_never
+from typing import Any, assert_never, get_args
 
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
@@ -255,14 +255,31 @@ def _failed(version: r.Version, build: r.BuildState.ValueType, reason: str, log_
 
 
 _Fold = Callable[[r.Version, Any, f.LifecycleRecord], None]
-_FOLDS: Mapping[type, tuple[tuple[r.BuildState.ValueType, ...], _Fold]] = {
-    f.TestingStarted: ((r.BUILD_STATE_CREATED, *_AT_WORK), _testing_started),
-    f.CodeTested: ((r.BUILD_STATE_TESTING,), _code_tested),
-    f.TrainingStarted: ((r.BUILD_STATE_TESTING,), _training_started),
-    f.TrainingFinished: ((r.BUILD_STATE_TRAINING,), _training_finished),
-    f.TrainingFailed: (_AT_WORK, _training_failed),
-    f.EvaluationStarted: ((r.BUILD_STATE_TRAINED, r.BUILD_STATE_EVALUATING), _evaluation_started),
-    f.EvaluationFinished: ((r.BUILD_STATE_EVALUATING,), _evaluation_finished),
-    f.EvaluationFailed: ((r.BUILD_STATE_EVALUATING,), _evaluation_failed),
-}
-"""Per later fact, the builds it may follow and how it folds. A table: a replay would spend its time on a match."""
+_Row = tuple[tuple[r.BuildState.ValueType, ...], _Fold]
+
+
+def _row_of(fact: Progress) -> _Row:  # noqa: C901 - a closed match reads as a table
+    """The builds that a fact of this kind may follow, and how it folds."""
+    match fact:
+        case f.TestingStarted():
+            return (r.BUILD_STATE_CREATED, *_AT_WORK), _testing_started
+        case f.CodeTested():
+            return (r.BUILD_STATE_TESTING,), _code_tested
+        case f.TrainingStarted():
+            return (r.BUILD_STATE_TESTING,), _training_started
+        case f.TrainingFinished():
+            return (r.BUILD_STATE_TRAINING,), _training_finished
+        case f.TrainingFailed():
+            return _AT_WORK, _training_failed
+        case f.EvaluationStarted():
+            return (r.BUILD_STATE_TRAINED, r.BUILD_STATE_EVALUATING), _evaluation_started
+        case f.EvaluationFinished():
+            return (r.BUILD_STATE_EVALUATING,), _evaluation_finished
+        case f.EvaluationFailed():
+            return (r.BUILD_STATE_EVALUATING,), _evaluation_failed
+        case _:
+            assert_never(fact)
+
+
+_FOLDS: Mapping[type, _Row] = {kind: _row_of(kind()) for kind in get_args(Progress)}
+"""The match, done once per kind: a replay would spend its time on it."""

@@ -122,8 +122,8 @@ TRAFFIC = Row(
     ),
 )
 
-ENDED = f'{RELEASED}, event="release_completed"'
-TAKEN_BACK = f'{RELEASED}, event="release_rolled_back"'
+ENDED = f'{RELEASED}, event="ReleaseCompleted"'
+TAKEN_BACK = f'{RELEASED}, event="ReleaseRolledBack"'
 EVENTS = "headgate_release_events_total"
 
 

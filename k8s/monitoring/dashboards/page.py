@@ -101,9 +101,9 @@ def _siblings() -> builders.DashboardLink:
     )
 
 
-FORWARD = "release_started|weights_set|promotion_started|release_completed|release_resumed"
-HELD = "release_paused"
-BACK = "rollback_started|release_rolled_back"
+FORWARD = "ReleaseStarted|WeightsSet|PromotionStarted|ReleaseCompleted|ReleaseResumed"
+HELD = "ReleasePaused"
+BACK = "RollbackStarted|ReleaseRolledBack"
 
 
 def _markers() -> list[Builder[dashboard.AnnotationQuery]]:

@@ -9,6 +9,7 @@ from headgate.runtime.clock import now_ms
 from headgate.runtime.grpc_server import GrpcServer
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.dead_letters import Burials
 from headgate.worker.loop import Issue, Worker
 from headgate.worker.telemetry import TelemetryReader
 from services.deployer.evidence import Observations, needed_since
@@ -30,7 +31,7 @@ class Deployer:
         self._log = await_log(settings.log, settings.log_wait_seconds)
         self._fold = LifecycleFold(self._log)
         self._observations = Observations()
-        self._hearing = TelemetryReader(self._log, self._observations.take)
+        self._hearing = TelemetryReader(self._log, self._observations.take, Burials(self._log, settings.name))
         self._worker = Worker(self._log, self._fold, self._due, settings.name)
         self._server = GrpcServer(settings.port, [self._register], [SERVICE], host=settings.host)
 

@@ -9,6 +9,7 @@ from headgate.v1 import registry_service_pb2 as registry_rpc
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
 from headgate.v1 import release_service_pb2 as release_rpc
 from headgate.v1 import release_service_pb2_grpc as release_grpc
+from headgate.worker.dead_letters import Burials
 from services.registry.decider import Decider
 from services.registry.door import Door
 from services.registry.handlers import intakes
@@ -17,6 +18,7 @@ from services.registry.release_servicer import ReleaseServicer
 from services.registry.search import Search
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import Settings
+from services.registry.voids import VoidBurials
 from services.registry.watches import MAX_WATCHES, Watches
 
 REPLAY_SECONDS = 600.0
@@ -33,7 +35,9 @@ class Registry:
         self._fold = LifecycleFold(self._log)
         decider = Decider(self._log, self._fold, now_ms)
         door = Door(decider, self._fold)
-        self._intakes = intakes(self._log, self._fold, decider, settings.name)
+        burials = Burials(self._log, settings.name)
+        self._voids = VoidBurials(self._fold, burials)
+        self._intakes = intakes(self._log, self._fold, decider, settings.name, burials)
         self._watches = Watches()
         search = Search(door)
         history = History(self._log, self._fold, self._watches)
@@ -55,6 +59,7 @@ class Registry:
 
     def start(self) -> int:
         """Replays the log, then opens the door and takes commands; returns the port."""
+        self._voids.start()
         self._fold.start()
         if not self._fold.wait_caught_up(REPLAY_SECONDS):
             raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
@@ -70,6 +75,7 @@ class Registry:
             intake.stop_soon()
         for intake in self._intakes:
             intake.stop(grace_seconds)
+        self._voids.stop(grace_seconds)
         self._fold.close()
         self._log.close()
 

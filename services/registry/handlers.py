@@ -10,7 +10,7 @@ from headgate.domain.refusal import Refused
 from headgate.log import topics
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.fold import LifecycleFold
-from headgate.log.port import EventLog, LogError, Record, StaleMember
+from headgate.log.port import EventLog, LogError, Record, RecordTooLarge, StaleMember
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.dead_letters import Burials
 from services.registry.decider import Contended, Decider
@@ -18,6 +18,9 @@ from services.registry.inbox import UnusableEvent, command_of
 
 POLL_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
+MAX_TRIES = 3
+"""Tries of one record that makes its handler fail; then it is buried, or it would stop everything behind it."""
+RETRY_SECONDS = 0.2
 GROUP = "registry"
 
 logger = logging.getLogger(__name__)
@@ -26,11 +29,14 @@ logger = logging.getLogger(__name__)
 class Intake:
     """Consumes one topic as a member of the registry's group, one record at a time."""
 
-    def __init__(self, log: EventLog, topic: str, member: str, handle: Callable[[Record], None]) -> None:
+    def __init__(
+        self, log: EventLog, topic: str, member: str, handle: Callable[[Record], None], burials: Burials
+    ) -> None:
         self._log = log
         self._topic = topic
         self._member = member
         self._handle = handle
+        self._burials = burials
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"intake-{topic}", daemon=True)
 
@@ -62,11 +68,27 @@ class Intake:
                 for record in consumer.poll(POLL_SECONDS):
                     if self._stopping.is_set():
                         return
-                    self._handle(record)
+                    self._handle_or_bury(record)
                     try:
                         consumer.commit([record])
                     except StaleMember:
                         return
+
+    def _handle_or_bury(self, record: Record) -> None:
+        """Returns once the record has had its effect or is buried. Raises LogError and Contended: those pass."""
+        for tries in range(1, MAX_TRIES + 1):
+            try:
+                return self._handle(record)
+            except (LogError, Contended) as error:
+                if not isinstance(error, RecordTooLarge):
+                    raise
+                reason = str(error)
+            except Exception as error:  # whatever a record does to its handler, those behind it are handled
+                where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+                logger.exception("handler failed", extra={**where, "tries": tries})
+                reason = f"{type(error).__name__}: {error}"
+            self._stopping.wait(RETRY_SECONDS)
+        self._burials.bury(record, "handler-failed", f"{MAX_TRIES} tries: {reason}")
 
 
 class CommandHandler:
@@ -127,10 +149,9 @@ def carry_out(decider: Decider, command: k.Command) -> None:
         )
 
 
-def intakes(log: EventLog, fold: LifecycleFold, decider: Decider, name: str) -> list[Intake]:
+def intakes(log: EventLog, fold: LifecycleFold, decider: Decider, name: str, burials: Burials) -> list[Intake]:
     """The registry's consumers."""
-    burials = Burials(log, name)
     return [
-        Intake(log, topics.COMMANDS, name, CommandHandler(burials, decider)),
-        Intake(log, topics.INBOX, name, InboxHandler(burials, fold, decider)),
+        Intake(log, topics.COMMANDS, name, CommandHandler(burials, decider), burials),
+        Intake(log, topics.INBOX, name, InboxHandler(burials, fold, decider), burials),
     ]

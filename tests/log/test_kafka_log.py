@@ -15,6 +15,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from headgate.log import kafka_client
 from headgate.log.kafka import KafkaLog
+from headgate.log.kafka_headers import RawName
 from headgate.log.port import (
     Consumer,
     LogError,
@@ -99,6 +100,30 @@ def test_a_record_without_key_and_with_an_empty_header_can_be_read(
     foreign.close()
     (record,) = log.read(topic, 0, 0)
     assert (record.key, record.value, record.headers) == (b"", b"v", (("h", b""),))
+
+
+def test_a_header_name_that_is_not_utf_8_is_read_and_stops_nothing(
+    kafka_broker: str, log: KafkaLog, topic: str
+) -> None:
+    foreign = KafkaProducer(bootstrap_servers=kafka_broker)
+    headers = [("a", b"1"), (RawName(b"\xff\xfe"), b""), (RawName(b"\xff\xfe"), b"\xff"), ("b", b"2")]
+    for value in (b"before", b"poison", b"behind"):
+        foreign.send(topic, value, b"k", headers if value == b"poison" else [("h", b"1")]).get(10)
+    foreign.close()
+    names = [b"a", b"\xff\xfe", b"\xff\xfe", b"b"]
+    values = [b"1", b"", b"\xff", b"2"]
+    with log.consumer(topic, "group", "member") as consumer, log.tail(topic, {0: 0}) as tail:
+        for found in (log.read(topic, 0, 0), read_all(tail, 3), read_all(consumer, 3)):
+            assert [record.value for record in found] == [b"before", b"poison", b"behind"]
+            assert [(name.encode(), value) for name, value in found[1].headers] == list(zip(names, values, strict=True))
+
+
+def read_all(source: Tail | Consumer, count: int) -> list[Record]:
+    found: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < count and time.monotonic() < deadline:
+        found.extend(source.poll(0.5))
+    return found
 
 
 def test_aborted_transactions_are_never_seen(kafka_broker: str, log: KafkaLog, topic: str) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from headgate.domain.fact import fact_of
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
@@ -16,9 +17,25 @@ from headgate.v1 import facts_pb2 as f
 
 POLL_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
+MAX_SHOWN = 200
+
+NOT_A_FACT = "not-a-fact"
+NOT_A_LINK = "not-a-link"
+STREAM_STOPPED = "stream-stopped"
+ILLEGAL_FACT = "illegal-fact"
 
 logger = logging.getLogger(__name__)
 Listener = Callable[[Record, f.LifecycleRecord], None]
+
+
+class Fault(NamedTuple):
+    """What is wrong with a record that no registry can have written; a void record that lost a race has none."""
+
+    code: str
+    reason: str
+
+
+FaultListener = Callable[[Record, Fault], None]
 
 
 class Fold:
@@ -33,6 +50,8 @@ class Fold:
         self.accepted: dict[int, int] = {}
         self.void_records = 0
         self.revision = 0
+        self.fault: Fault | None = None
+        """What is wrong with the newest record that something was wrong with."""
 
     def apply(self, record: Record) -> f.LifecycleRecord | None:
         """Folds one log record; answers the lifecycle record when it was accepted, None when it is void."""
@@ -42,6 +61,7 @@ class Fold:
         """The same for a record of which only the place and the value are known: all that a replay needs."""
         self.positions[partition] = offset + 1
         record = parse(value)
+        stream = None
         if record is not None:
             name = record.stream
             stream = self.streams.get(name) or new_stream(name)
@@ -50,6 +70,7 @@ class Fold:
                 self._evolve(stream, record)
                 return record
         self.void_records += 1
+        self.fault = _fault(record, stream)
         return None
 
     def _evolve(self, stream: Stream, record: f.LifecycleRecord) -> None:
@@ -58,8 +79,10 @@ class Fold:
         if fact is not None:
             try:
                 stream.evolve(fact, record)
-            except (IllegalFact, KeyError) as error:
-                stream.broken = f"sequence {record.sequence}: {error}"
+            except Exception as error:  # noqa: BLE001 - whatever a forged fact does, it stops its stream and no service
+                said = str(error) if isinstance(error, IllegalFact) else f"{type(error).__name__}: {error}"
+                stream.broken = f"sequence {record.sequence}: {said}"
+                self.fault = Fault(ILLEGAL_FACT, f"{stream.name} stopped at {stream.broken}")
                 logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
         if not stream.listed:
             self._list(stream)
@@ -74,6 +97,19 @@ class Fold:
             self.models[stream.state.name] = stream.state
         else:
             self.environments[stream.state.name] = stream.state
+
+
+def _fault(record: f.LifecycleRecord | None, stream: Stream | None) -> Fault | None:
+    """What is wrong with a void record; None when it merely lost a race for its sequence."""
+    if record is None:
+        return Fault(NOT_A_FACT, "the value is not a headgate.v1.LifecycleRecord")
+    if stream is None:
+        return Fault(NOT_A_FACT, f"{record.stream[:MAX_SHOWN]!r} is not the name of a stream")
+    if stream.broken:
+        return Fault(STREAM_STOPPED, f"{stream.name} stopped at {stream.broken}")
+    if 1 <= record.sequence <= stream.sequence:
+        return None
+    return Fault(NOT_A_LINK, f"{stream.name} stands at {stream.sequence}: {record.sequence} is no link to that head")
 
 
 def fold_all(log: EventLog) -> Fold:
@@ -114,6 +150,7 @@ class LifecycleFold:
         self._fold = Fold()
         self._changed = threading.Condition(self.lock)
         self._listeners: list[Listener] = []
+        self._fault_listeners: list[FaultListener] = []
         self._targets: dict[int, int] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lifecycle-fold", daemon=True)
@@ -158,6 +195,11 @@ class LifecycleFold:
         """Calls the listener, under the lock, for every record accepted from now on."""
         with self.lock:
             self._listeners.append(listener)
+
+    def on_fault(self, listener: FaultListener) -> None:
+        """Calls the listener, under the lock, for every record that no registry can have written."""
+        with self.lock:
+            self._fault_listeners.append(listener)
 
     def remove_listener(self, listener: Listener) -> None:
         with self.lock:
@@ -214,4 +256,8 @@ class LifecycleFold:
                 if accepted is not None:
                     for listener in self._listeners:
                         listener(record, accepted)
+                fault, self._fold.fault = self._fold.fault, None
+                if fault is not None:
+                    for tell in self._fault_listeners:
+                        tell(record, fault)
             self._changed.notify_all()

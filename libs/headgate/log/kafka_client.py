@@ -27,6 +27,7 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from headgate.log.kafka_headers import keep_header_names
 from headgate.log.port import LogError, LogRefused, LogUnavailable, Record, UnknownTopic
 
 BOOTSTRAP_SECONDS = 5.0
@@ -95,6 +96,7 @@ def common_settings(servers: Sequence[str], options: Mapping[str, object]) -> di
 
 def consumer_settings() -> dict[str, Any]:
     """Settings of every consumer, group or not. No deserializers: one that raised would stop the consumer for good."""
+    keep_header_names()
     return {
         "enable_auto_commit": False,
         "isolation_level": "read_committed",  # we write no transactions, but upstream systems may

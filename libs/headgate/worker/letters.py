@@ -112,15 +112,18 @@ def headers_of(record: Record) -> list[k.Header]:
     """A record's headers as a letter keeps them; a name that is not UTF-8 keeps its bytes beside a readable form."""
     headers = []
     for name, value in record.headers:
-        raw = name.encode(errors="surrogateescape")
+        raw = name.encode()
         shown = raw.decode(errors="replace")
-        headers.append(k.Header(name=shown, value=value, raw_name=b"" if shown == name else raw))
+        headers.append(k.Header(name=shown, value=value, raw_name=b"" if shown.encode() == raw else raw))
     return headers
 
 
 def summaries(log: EventLog) -> list[Summary]:
-    """Every letter that is kept, in the order of the partitions, with what became of it. Raises LogError."""
-    found: dict[LetterId, Summary] = {}
+    """Every letter that is kept, in the order of the partitions, with what became of it. Raises LogError.
+
+    Of two letters about one record the first counts: two services that find it at the same moment may write two.
+    """
+    found: dict[tuple[str, int, int], Summary] = {}
     settlements: dict[LetterId, Settlement] = {}
     for record in scan_all(log, topics.DEAD_LETTERS):
         content = parse_letter(record)
@@ -128,8 +131,8 @@ def summaries(log: EventLog) -> list[Summary]:
             about = (content.settled.partition, content.settled.offset)
             settlements[about] = settled(settlements.get(about, OPEN), content.settled, record)
         else:
-            found[record.partition, record.offset] = summary_of(record, content)
-    return [replace(summary, settlement=settlements.get(about, OPEN)) for about, summary in found.items()]
+            found.setdefault(_origin(record, content), summary_of(record, content))
+    return [replace(summary, settlement=settlements.get(summary.id, OPEN)) for summary in found.values()]
 
 
 def settlement_of(log: EventLog, letter: LetterId) -> Settlement:
@@ -153,6 +156,13 @@ def find(log: EventLog, letter: LetterId) -> tuple[Record, k.DeadLetter] | None:
         if record.offset == offset and not content.HasField("settled"):
             return record, content
     return None
+
+
+def _origin(record: Record, content: k.DeadLetter) -> tuple[str, int, int]:
+    """The position a letter is about; its own when it is about no record."""
+    if content.topic:
+        return content.topic, content.partition, content.offset
+    return record.topic, record.partition, record.offset
 
 
 def summary_of(record: Record, content: k.DeadLetter) -> Summary:

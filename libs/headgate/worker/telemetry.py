@@ -6,10 +6,14 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from headgate.log import topics
-from headgate.log.port import EventLog, LogError, Message
+from headgate.log.port import EventLog, LogError, Message, Record
 from headgate.runtime.clock import now_ms
 from headgate.v1 import telemetry_pb2 as t
+from headgate.worker.dead_letters import Burials
+from headgate.worker.telemetry_rules import flaw_of
 
 POLL_SECONDS = 0.5
 
@@ -39,11 +43,15 @@ class TelemetryWriter:
 
 
 class TelemetryReader:
-    """Hands every telemetry record since a time to `handle`, from a thread of its own."""
+    """Hands every telemetry record since a time to `handle`, from a thread of its own.
 
-    def __init__(self, log: EventLog, handle: Handle) -> None:
+    A record that cannot be used is skipped, and buried by the one reader that has `burials`: the topic's owner.
+    """
+
+    def __init__(self, log: EventLog, handle: Handle, burials: Burials | None = None) -> None:
         self._log = log
         self._handle = handle
+        self._burials = burials
         self._since_ms = 0
         self._positions: dict[int, int] = {}
         self._targets: dict[int, int] | None = None
@@ -82,17 +90,33 @@ class TelemetryReader:
             while not self._stopping.is_set():
                 self._note_progress(self._targets)
                 for record in tail.poll(POLL_SECONDS):
-                    self._read(record.value or b"", record.timestamp_ms)
+                    self._read(record)
                     self._positions[record.partition] = record.offset + 1
 
     def _note_progress(self, targets: dict[int, int]) -> None:
         if all(self._positions.get(partition, 0) >= end for partition, end in targets.items()):
             self._caught_up.set()
 
-    def _read(self, value: bytes, timestamp_ms: int) -> None:
+    def _read(self, record: Record) -> None:
         try:
-            telemetry = t.TelemetryRecord.FromString(value)
-        except ValueError:
-            logger.warning("a telemetry record is not one; skipped")
-            return
-        self._handle(telemetry, timestamp_ms)
+            telemetry = t.TelemetryRecord.FromString(record.value or b"")
+        except DecodeError:
+            return self._skip(record, "malformed-telemetry", "the value is not a headgate.v1.TelemetryRecord")
+        if flaw := flaw_of(telemetry):
+            return self._skip(record, "malformed-telemetry", flaw)
+        try:
+            self._handle(telemetry, record.timestamp_ms)
+        except Exception as error:  # whatever one record does to the reader, the ones behind it are read
+            logger.exception("telemetry not handled", extra=_where(record))
+            self._skip(record, "handler-failed", f"{type(error).__name__}: {error}")
+
+    def _skip(self, record: Record, code: str, reason: str) -> None:
+        """Raises LogError when the burial fails: the record is then read again."""
+        if self._burials is not None:
+            self._burials.bury(record, code, reason)
+        else:
+            logger.debug("telemetry skipped", extra={**_where(record), "code": code, "why": reason})
+
+
+def _where(record: Record) -> dict[str, object]:
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}

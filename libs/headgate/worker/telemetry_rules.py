@@ -1,0 +1,66 @@
+"""What a telemetry record may say. Pure: anyone can write the topic, and what is read there steers releases."""
+
+from headgate.domain.names import NAME_RULE, is_name
+from headgate.domain.policy import WHOLE_BPS
+from headgate.v1 import telemetry_pb2 as t
+
+MAX_NAME = 256
+MAX_COUNT = 10**15
+"""Far more than a gateway ever counts, and far from where sums of counts overflow."""
+MAX_ROUTES = 100_000
+
+
+def flaw_of(record: t.TelemetryRecord) -> str:
+    """Field, value and rule that are broken first; empty when nothing is. Kinds of a newer version are let through."""
+    for name, text in (("source", record.source), ("boot_id", record.boot_id)):
+        if not 0 < len(text) <= MAX_NAME:
+            return f"{name} has {len(text)} characters: it has 1 to {MAX_NAME}"
+    if record.sequence < 1:
+        return f"sequence is {record.sequence}: it counts from 1"
+    match record.WhichOneof("measurement"):
+        case "evidence":
+            return _evidence(record.evidence)
+        case "gateway_status":
+            return _status(record.gateway_status)
+        case "work_heartbeat":
+            return _count("work_heartbeat.version", record.work_heartbeat.version)
+        case "epoch_measured":
+            return _count("epoch_measured.epoch", record.epoch_measured.epoch)
+        case _:
+            return ""
+
+
+def _evidence(evidence: t.Evidence) -> str:
+    if not is_name(evidence.environment) or not is_name(evidence.model):
+        return f"evidence is about {evidence.model!r} in {evidence.environment!r}: {NAME_RULE}"
+    if not 0 <= evidence.candidate_weight_bps <= WHOLE_BPS:
+        return f"evidence.candidate_weight_bps is {evidence.candidate_weight_bps}: it is 0 to {WHOLE_BPS}"
+    flaws = [_count("evidence.release", evidence.release), _count("evidence.epoch", evidence.epoch)]
+    flaws += [_arm(f"evidence.arms[{index}]", arm) for index, arm in enumerate(evidence.arms)]
+    return next(filter(None, flaws), "")
+
+
+def _arm(name: str, arm: t.ArmCounts) -> str:
+    counts = {
+        "requests": arm.requests,
+        "bad_requests": arm.bad_requests,
+        "keys": arm.keys,
+        "bad_keys": arm.bad_keys,
+    }
+    flaws = [_count(f"{name}.{field}", count) for field, count in counts.items()]
+    if arm.bad_keys > arm.keys:
+        flaws.append(f"{name}.bad_keys is {arm.bad_keys}: there are only {arm.keys} keys")
+    return next(filter(None, flaws), "")
+
+
+def _status(status: t.GatewayStatus) -> str:
+    if not is_name(status.environment):
+        return f"gateway_status.environment is {status.environment!r}: {NAME_RULE}"
+    if len(status.routes) > MAX_ROUTES:
+        return f"gateway_status.routes has {len(status.routes)}: at most {MAX_ROUTES}"
+    flaws = (_count("gateway_status.routes.epoch", route.epoch) for route in status.routes)
+    return next(filter(None, flaws), "")
+
+
+def _count(name: str, count: int) -> str:
+    return "" if 0 <= count <= MAX_COUNT else f"{name} is {count}: it is 0 to {MAX_COUNT}"

@@ -1,0 +1,162 @@
+"""Whatever a record says, the code that reads it answers, refuses or names the flaw; nothing else leaves it."""
+
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Protobuf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headgate.domain import environment as environments
+from headgate.domain import model as models
+from headgate.domain import policy as policies
+from headgate.domain.fact import EnvironmentFact, fact_of
+from headgate.domain.refusal import Refused
+from headgate.domain.state import EnvironmentState, ModelState
+from headgate.log import topics
+from headgate.log.digest import state_digest
+from headgate.log.envelope import MalformedEvent, decode
+from headgate.log.fold import Fold
+from headgate.log.port import Record
+from headgate.log.stream import new_stream, record_of
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import resources_pb2 as r
+from headgate.v1 import telemetry_pb2 as t
+from headgate.worker.letters import parse_letter, summary_of
+from headgate.worker.telemetry_rules import flaw_of
+from services.deployer import pilot
+from services.deployer.evidence import Observations
+from services.deployer.judge import judge
+from services.evaluator import due as evaluator
+from services.gateway.routes import routes
+from services.registry.inbox import UnusableEvent, command_of
+from services.trainer import due as trainer
+from tests.protobufs import messages, texts
+
+NOW_MS = 10**12
+MODEL, ENVIRONMENT = "models/fraud", "environments/production"
+poisoned = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+headers = st.lists(st.tuples(st.one_of(texts, st.sampled_from(["ce_id", "ce_type", "content-type"])), st.binary()))
+
+
+def record(topic: str, value: bytes | None, offset: int = 0, headers: Any = ()) -> Record:
+    return Record(topic, 0, offset, 1, b"", value, tuple(headers))
+
+
+def read_by_everyone(fold: Fold) -> None:
+    """What each service does with the folded state at every change."""
+    for stream in fold.streams.values():
+        state_digest(stream)
+    pilot.due(fold.models, fold.environments, Observations(), NOW_MS)
+    pilot.pilots(fold.models, fold.environments, Observations(), NOW_MS)
+    list(evaluator.due(fold.models, evaluator.Life({}, 0), "evaluator-0", NOW_MS))
+    list(trainer.due(fold.models, trainer.Hands("trainer-0", (), ()), NOW_MS, {}, lambda claim, version: None))
+    routes(fold.models, "production")
+
+
+def point_at_the_first(fact: Protobuf) -> None:
+    """Numbers that exist, so that not everything ends at the first look-up."""
+    for name in ("version", "release", "candidate", "attempt"):
+        if name in fact.DESCRIPTOR.fields_by_name:
+            setattr(fact, name, 1)
+
+
+@poisoned
+@given(forged=st.lists(messages(f.LifecycleRecord), min_size=1, max_size=10), plausible=st.booleans())
+def test_facts_that_follow_the_chain_and_say_anything_stop_their_stream_at_most(
+    forged: list[f.LifecycleRecord], plausible: bool
+) -> None:
+    fold = Fold()
+    for offset, each in enumerate(forged):
+        fact = fact_of(each)
+        each.stream = ENVIRONMENT if isinstance(fact, EnvironmentFact) else MODEL
+        head = fold.streams.get(each.stream)
+        each.sequence, each.previous_digest = (head.sequence + 1, head.digest) if head else (1, b"")
+        if plausible and fact is not None:
+            point_at_the_first(fact)
+        fold.apply(record(topics.LIFECYCLE, each.SerializeToString(), offset))
+    read_by_everyone(fold)
+
+
+@poisoned
+@given(values=st.lists(st.one_of(st.none(), st.binary(max_size=60), messages(f.LifecycleRecord)), max_size=8))
+def test_a_record_no_registry_can_have_written_is_void_and_says_what_is_wrong(values: list[Any]) -> None:
+    fold = Fold()
+    for offset, value in enumerate(values):
+        fold.fault = None
+        written = value.SerializeToString() if isinstance(value, Protobuf) else value
+        if fold.apply(record(topics.LIFECYCLE, written, offset)) is None:
+            assert fold.fault is not None or fold.streams
+            assert fold.fault is None or fold.fault.reason
+    read_by_everyone(fold)
+
+
+@poisoned
+@given(wishes=st.lists(messages(k.Command), min_size=1, max_size=10), plausible=st.booleans())
+def test_a_command_that_asks_for_anything_is_refused_or_gives_a_fact_that_folds(
+    wishes: list[k.Command], plausible: bool
+) -> None:
+    fold = Fold()
+    for offset, command in enumerate(wishes):
+        wish = getattr(command, command.WhichOneof("command") or "")
+        if plausible:
+            point_at_the_first(wish)
+        command.command_id = str(offset)
+        command.stream = ENVIRONMENT if isinstance(wish, environments.EnvironmentCommand) else MODEL
+        stream = fold.streams.get(command.stream) or new_stream(command.stream)
+        assert stream is not None
+        if isinstance(stream.state, ModelState) and isinstance(wish, models.ModelCommand):
+            decided: Any = models.decide(stream.state, wish, NOW_MS, fold.environments)
+        elif isinstance(stream.state, EnvironmentState) and isinstance(wish, environments.EnvironmentCommand):
+            decided = environments.decide(stream.state, wish)
+        if decided is not None and not isinstance(decided, Refused):
+            value = record_of(command, decided, stream, NOW_MS).SerializeToString(deterministic=True)
+            assert fold.apply(record(topics.LIFECYCLE, value, offset)) is not None
+            assert fold.streams[command.stream].broken == ""
+    read_by_everyone(fold)
+
+
+@poisoned
+@given(said=st.lists(messages(t.TelemetryRecord), min_size=1, max_size=8))
+def test_telemetry_has_a_flaw_or_can_be_judged(said: list[t.TelemetryRecord]) -> None:
+    seen = Observations()
+    for each in said:
+        each.source, each.boot_id, each.sequence = each.source or "gateway-0", each.boot_id or "b", 1
+        if each.HasField("evidence"):
+            each.evidence.environment, each.evidence.model, each.evidence.release = "production", "fraud", 1
+        if each.HasField("gateway_status"):
+            each.gateway_status.environment = "production"
+        if not flaw_of(each):
+            seen.take(each, 1)
+    release = r.Release(release=1, environment="production", candidate=2, stable=1, phase=r.PHASE_STEPPING, epoch=3)
+    judge(policies.resolve(release.policy).judge, seen.strata("fraud", release))
+    seen.gateways("production", 1)
+
+
+@poisoned
+@given(value=st.one_of(st.none(), st.binary(), messages(t.TelemetryRecord).map(lambda m: m.SerializeToString())))
+def test_bytes_that_are_no_telemetry_have_a_flaw(value: bytes | None) -> None:
+    try:
+        said = t.TelemetryRecord.FromString(value or b"")
+    except DecodeError:
+        return
+    assert flaw_of(said) or (said.source and said.boot_id and said.sequence > 0)
+
+
+@poisoned
+@given(value=st.one_of(st.none(), st.binary(), st.text().map(str.encode)), named=headers)
+def test_an_upstream_event_is_a_command_or_says_why_not(value: bytes | None, named: Any) -> None:
+    try:
+        command = command_of(decode(record(topics.INBOX, value, headers=named)), {})
+    except (MalformedEvent, UnusableEvent):
+        return
+    assert command.command_id
+
+
+@poisoned
+@given(value=st.one_of(st.none(), st.binary(), messages(k.DeadLetter).map(lambda m: m.SerializeToString())))
+def test_whatever_stands_in_the_dead_letters_can_be_listed(value: bytes | None) -> None:
+    stored = record(topics.DEAD_LETTERS, value)
+    letter = parse_letter(stored)
+    assert letter.HasField("settled") or summary_of(stored, letter).code

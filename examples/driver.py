@@ -85,6 +85,21 @@ class Running:
             time.sleep(TICK_SECONDS)
         self._doors = Doors(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}")
 
+    def address(self, service: str) -> str:
+        """Where the service's gRPC door is."""
+        return f"127.0.0.1:{self._ports()[service]}"
+
+    def pids(self) -> dict[str, int]:
+        """The process of each service that runs now."""
+        if self._process is None:
+            return {}
+        up = self._process.pid
+        found = {}
+        for pid in Path(f"/proc/{up}/task/{up}/children").read_text().split():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            found[words[2].decode().removeprefix("services.")] = int(pid)
+        return found
+
     def _ports(self) -> dict[str, int]:
         """Where our own `up` says its services are; empty until it has said so."""
         file = self.folder / ".headgate" / "up.json"

@@ -3,6 +3,7 @@
 The jars come from Maven once, into .cache/kafka of the checkout. The JVM dies with the process that started it.
 """
 
+import base64
 import ctypes
 import fcntl
 import os
@@ -14,7 +15,9 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -29,30 +32,35 @@ ADDRESS_VARIABLE = "HEADGATE_KAFKA"
 _ROOT = Path(__file__).resolve().parent.parent
 _POM = _ROOT / "tests" / "kafka" / "pom.xml"
 _JARS = _ROOT / ".cache" / "kafka" / VERSION
+_BLANK = _ROOT / ".cache" / "kafka" / f"{VERSION}-blank"
 _JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 _PR_SET_PDEATHSIG = 1
 
 _PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={directory}/data
-offsets.topic.replication.factor=1
+default.replication.factor={copies}
+min.insync.replicas={insync}
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={insync}
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={insync}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
+controller.quorum.election.timeout.ms=500
+controller.quorum.fetch.timeout.ms=1000
 auto.create.topics.enable=false
 """
 
@@ -70,22 +78,55 @@ class BrokerUnavailable(Exception):
     """The broker cannot run here; the message says what is missing or what it last printed."""
 
 
-class KafkaBroker:
-    """One broker. `kill` and `start` again keep port and data: what a crash of a broker looks like to its clients."""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One of the brokers of a cluster; each is a controller too."""
 
-    def __init__(self) -> None:
+    number: int
+    ports: tuple[int, int]
+    voters: str
+    copies: int
+    insync: int
+    cluster: str
+
+
+def _nodes(count: int) -> list[Node]:
+    ports = _free_ports(2 * count)
+    pairs = list(zip(ports[::2], ports[1::2], strict=True))
+    voters = ",".join(f"{number}@127.0.0.1:{controller}" for number, (_, controller) in enumerate(pairs, 1))
+    cluster = str(uuid.uuid4())
+    insync = max(1, count - 1)
+    return [Node(number, pair, voters, count, insync, cluster) for number, pair in enumerate(pairs, 1)]
+
+
+class KafkaBroker:
+    """One broker. `kill` and `start` again keep port and data: what a crash of a broker looks like to its clients.
+
+    `more_settings` stand in its properties behind ours; `more_format` are further arguments of the storage tool.
+    """
+
+    def __init__(self, node: Node | None = None, more_settings: str = "", more_format: Sequence[str] = ()) -> None:
         missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
         if missing:
             raise BrokerUnavailable(f"the Kafka broker needs {' and '.join(missing)}")
+        self._node = node or _nodes(1)[0]
         self._jars = fetch_jars()
         self._directory = Path(tempfile.mkdtemp(prefix="headgate-kafka-"))
-        self._port, controller = _free_ports(2)
+        self._port, controller = self._node.ports
         self._properties = self._directory / "server.properties"
-        settings = _PROPERTIES.format(port=self._port, controller=controller, directory=self._directory)
-        self._properties.write_text(settings)
+        settings = _PROPERTIES.format(
+            node=self._node.number,
+            voters=self._node.voters,
+            port=self._port,
+            controller=controller,
+            directory=self._directory,
+            copies=self._node.copies,
+            insync=self._node.insync,
+        )
+        self._properties.write_text(settings + more_settings)
         (self._directory / "log4j2.properties").write_text(_LOG4J)
         self._process: subprocess.Popen[bytes] | None = None
-        self._format()
+        self._format(more_format)
 
     @property
     def address(self) -> str:
@@ -93,6 +134,11 @@ class KafkaBroker:
 
     def start(self) -> Self:
         """Returns when the broker answers. Raises BrokerUnavailable."""
+        self.launch()
+        return self.wait_ready()
+
+    def launch(self) -> None:
+        """Starts the broker's process and does not wait for it."""
         with open(self._directory / "broker.log", "ab") as output:
             self._process = subprocess.Popen(
                 self._java("kafka.Kafka", [str(self._properties)]),
@@ -101,9 +147,12 @@ class KafkaBroker:
                 start_new_session=True,  # Ctrl-C at the keyboard reaches us, and we stop it in order
                 preexec_fn=_die_with_parent,
             )
+
+    def wait_ready(self) -> Self:
+        """Returns when the broker answers. Raises BrokerUnavailable."""
         deadline = time.monotonic() + READY_SECONDS
         while not _answers(self._port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise BrokerUnavailable(f"the broker did not start: {self._last_words()}")
             time.sleep(0.05)
@@ -139,13 +188,32 @@ class KafkaBroker:
             process.kill()
             process.wait(STOP_SECONDS)
 
-    def _format(self) -> None:
-        arguments = ["format", "-t", str(uuid.uuid4()), "-c", str(self._properties)]
+    def _format(self, more: Sequence[str]) -> None:
+        if not more:
+            return self._copy_blank()
+        arguments = ["format", "-t", self._node.cluster, "-c", str(self._properties), *more]
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", arguments), capture_output=True, timeout=FORMAT_SECONDS, check=False
         )
         if done.returncode != 0:
             raise BrokerUnavailable(f"the broker's storage was not formatted: {done.stderr.decode()[-2000:]}")
+
+    def _copy_blank(self) -> None:
+        """The storage tool writes the same for every broker but for three names, and takes seconds each time."""
+        data = self._directory / "data"
+        with _locked():
+            if not _BLANK.is_dir():
+                self._format(("--ignore-formatted",))
+                with tempfile.TemporaryDirectory(dir=_BLANK.parent) as partial:
+                    Path(shutil.move(data, partial)).rename(_BLANK)
+        shutil.copytree(_BLANK, data)
+        ours = {
+            "node.id": self._node.number,
+            "cluster.id": self._node.cluster,
+            "directory.id": _kafka_id(),
+            "version": 1,
+        }
+        (data / "meta.properties").write_text("".join(f"{name}={value}\n" for name, value in ours.items()))
 
     def _java(self, main: str, arguments: Sequence[str]) -> list[str]:
         configuration = f"-Dlog4j2.configurationFile={self._directory}/log4j2.properties"
@@ -156,13 +224,43 @@ class KafkaBroker:
         return log.read_text(errors="replace")[-2000:] if log.exists() else "it printed nothing"
 
 
+class KafkaCluster:
+    """Brokers that keep every record `count` times; a record is acknowledged by all but one of them."""
+
+    def __init__(self, count: int = 3) -> None:
+        nodes = _nodes(count)
+        self.brokers: dict[int, KafkaBroker] = {}
+        try:
+            for node in nodes:
+                self.brokers[node.number] = KafkaBroker(node)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        """host:port of each broker, with commas."""
+        return ",".join(broker.address for broker in self.brokers.values())
+
+    def start(self) -> Self:
+        """Returns when every broker answers. Raises BrokerUnavailable."""
+        for broker in self.brokers.values():
+            broker.launch()
+        for broker in self.brokers.values():
+            broker.wait_ready()
+        return self
+
+    def close(self) -> None:
+        """Stops every broker and removes the data."""
+        for broker in self.brokers.values():
+            broker.close()
+
+
 def fetch_jars() -> Path:
     """The folder with the broker's jars, filled by Maven on the first call; safe to call from several processes."""
     if _JARS.is_dir():
         return _JARS
-    _JARS.parent.mkdir(parents=True, exist_ok=True)
-    with open(_JARS.parent / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked():
         if not _JARS.is_dir():
             partial = Path(tempfile.mkdtemp(prefix="partial-", dir=_JARS.parent))
             try:
@@ -171,6 +269,19 @@ def fetch_jars() -> Path:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     return _JARS
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """One process at a time fills the cache."""
+    _JARS.parent.mkdir(parents=True, exist_ok=True)
+    with open(_JARS.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _kafka_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _copy_dependencies(folder: Path) -> None:

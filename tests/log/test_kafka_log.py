@@ -24,6 +24,7 @@ from headgate.log.port import (
     OutcomeUnknown,
     Position,
     Record,
+    RecordTooLarge,
     Tail,
     Topic,
     TopicMismatch,
@@ -158,6 +159,16 @@ def test_a_tail_behind_the_end_reports_that_the_log_lost_records(log: KafkaLog, 
     log.append(Message(topic, b"k", b"v"))
     with log.tail(topic, {0: 5}) as tail, pytest.raises(LogError, match="lost records"):
         gather(tail.poll, 1)
+
+
+def test_a_record_too_large_for_its_topic_does_not_end_the_producer(kafka_broker: str, log: KafkaLog) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    name = f"test.{uuid.uuid4().hex}"
+    admin.create_topics({name: {"num_partitions": 1, "configs": {"max.message.bytes": "1000"}}}, wait_for_metadata=True)
+    admin.close()
+    with pytest.raises(RecordTooLarge):
+        log.append(Message(name, b"k", b"v" * 5000))
+    assert log.append(Message(name, b"k", b"v")).offset == 0
 
 
 def test_a_killed_broker_loses_nothing_that_was_acknowledged_and_everybody_goes_on() -> None:

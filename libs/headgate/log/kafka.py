@@ -1,40 +1,31 @@
 """The event log on Apache Kafka, through kafka-python. No transactions: the chain of facts is the lock."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import MemberToRemove
-from kafka.errors import (
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    UnknownTopicOrPartitionError,
-)
 from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 
 from headgate.log import kafka_topics
 from headgate.log.kafka_client import (
-    RECORD_BATCH_BYTES,
     REQUEST_SECONDS,
     common_settings,
     connecting,
-    in_our_words,
     patiently,
     translated,
 )
 from headgate.log.kafka_group import KafkaGroupMember
 from headgate.log.kafka_reading import Following, KafkaTail, Pages
+from headgate.log.kafka_writing import KafkaWriter
 from headgate.log.partitioner import partition_of
 from headgate.log.port import (
     MAX_RECORD_BYTES,
     LogError,
     LogUnavailable,
     Message,
-    OutcomeUnknown,
     Position,
     Record,
     RecordTooLarge,
@@ -45,10 +36,6 @@ from headgate.log.port import (
 )
 
 SESSION_SECONDS = 10.0
-DELIVERY_SECONDS = 30.0
-MAX_IN_FLIGHT_MESSAGES = 2_000
-"""The library never holds a sender back, so we do."""
-CLOSE_SECONDS = 5.0
 
 _NO_OFFSET = -1
 _logger = logging.getLogger(__name__)
@@ -68,12 +55,11 @@ class KafkaLog:
         self._settings = common_settings(servers, options)
         self._session_seconds = session_seconds
         self._partitions: dict[str, int] = {}
-        self._in_flight = threading.BoundedSemaphore(MAX_IN_FLIGHT_MESSAGES)
         self._closed = False
         with connecting(servers):
             self._admin = KafkaAdminClient(**self._settings)
             try:
-                self._producer = _producer(self._settings)
+                self._writer = KafkaWriter(self._settings)
             except BaseException:
                 self._admin.close()
                 raise
@@ -92,10 +78,10 @@ class KafkaLog:
         deadline = time.monotonic() + timeout_seconds
         partitions = [self._checked_partition(message) for message in messages]
         sent = [
-            (message.topic, self._send(message, partition, deadline))
+            self._writer.send(message, partition, deadline)
             for message, partition in zip(messages, partitions, strict=True)
         ]
-        return [_position(topic, future, deadline) for topic, future in sent]
+        return [each.position(deadline) for each in sent]
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
         self._check_partitions(topic, (partition,))
@@ -141,27 +127,8 @@ class KafkaLog:
             return
         self._closed = True
         self._pages.close()
-        try:
-            self._producer.close(timeout=CLOSE_SECONDS)
-        except KafkaTimeoutError:
-            self._producer.close(timeout=0)  # what is unsent has an unknown outcome for those who still wait
+        self._writer.close()
         self._admin.close()
-
-    def _send(self, message: Message, partition: int, deadline: float) -> Any:
-        if not self._in_flight.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise LogUnavailable(f"{MAX_IN_FLIGHT_MESSAGES} records wait to be written; this one was not sent")
-        try:
-            future = self._producer.send(
-                message.topic, message.value, message.key, list(message.headers), partition=partition
-            )
-        except KafkaError as error:
-            self._in_flight.release()
-            raise in_our_words(f"sending to {message.topic}", error) from error
-        except BaseException:
-            self._in_flight.release()
-            raise
-        future.add_both(lambda _: self._in_flight.release())
-        return future
 
     def _checked_partition(self, message: Message) -> int:
         size_bytes = record_bytes(message)
@@ -206,32 +173,6 @@ class KafkaLog:
                 self._admin.remove_group_members(group_id, [member])
         except LogError as error:
             _logger.warning("%s", error)
-
-
-def _producer(settings: Mapping[str, Any]) -> KafkaProducer:
-    return KafkaProducer(
-        **settings,
-        acks="all",
-        enable_idempotence=True,  # said aloud: a conflicting setting would otherwise switch it off in silence
-        allow_auto_create_topics=False,
-        delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
-        max_block_ms=int(REQUEST_SECONDS * 1000),
-        max_request_size=RECORD_BATCH_BYTES,
-        batch_size=256 * 1024,
-        linger_ms=0,  # what comes while a request is under way shares the next one
-    )
-
-
-def _position(topic: str, future: Any, deadline: float) -> Position:
-    try:
-        written = future.get(timeout=max(0.0, deadline - time.monotonic()))
-    except MessageSizeTooLargeError as error:
-        raise RecordTooLarge(f"the broker keeps smaller records in {topic}") from error
-    except UnknownTopicOrPartitionError as error:
-        raise UnknownTopic(f"there is no topic {topic}") from error
-    except KafkaError as error:
-        raise OutcomeUnknown(f"appending to {topic}: {type(error).__name__}: {error}") from error
-    return Position(topic, written.partition, written.offset)
 
 
 def _group_id(topic: str, group: str) -> str:

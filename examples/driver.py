@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -42,10 +42,14 @@ class StoryDiffers(Exception):
 
 
 class Running:
-    """`headgate up` in a folder of its own, on free ports; over its embedded log unless another one is named."""
+    """`headgate up` in a folder of its own, on free ports; over its embedded log unless another one is named.
 
-    def __init__(self, folder: Path, log: str = "") -> None:
+    `settings` are further environment variables of `up` and of every command.
+    """
+
+    def __init__(self, folder: Path, log: str = "", settings: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._environ = {**environ(), **(settings or {})}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._doors: Doors | None = None
@@ -71,7 +75,7 @@ class Running:
             self._process = subprocess.Popen(
                 [*headgate(), "up", "--base-port", "0"],
                 cwd=self.folder,
-                env={**environ(), "HEADGATE_LOG": self._log},
+                env={**self._environ, "HEADGATE_LOG": self._log},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -132,7 +136,7 @@ class Running:
         ended = subprocess.run(
             [*headgate(), *arguments],
             cwd=self.folder,
-            env=environ(),
+            env=self._environ,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,

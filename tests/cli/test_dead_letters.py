@@ -136,3 +136,13 @@ def test_refusals_are_listed_and_what_is_none_is_told_too(log: EventLog, run: Ru
     assert [row["code"] for row in rows] == ["illegal-transition", "not-a-refusal", "not-a-refusal"]
     assert rows[0]["command"] == "create_model"
     assert len(json.loads(run("refusals", "--stream", "models/fraud", "-o", "json", group="")[1])) == 1
+
+
+@pytest.mark.parametrize("topic", [topic.name.removeprefix("headgate.") for topic in topics.TOPICS])
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_tail_shows_whatever_stands_in_a_topic(log: EventLog, run: Run, topic: str, output: str) -> None:
+    values = (b"\xff\xff", None, b"", k.Command(command_id="1").SerializeToString())
+    for value in values:
+        log.append(Message(f"headgate.{topic}", b"\xff", value, (("ce_id", b"\xff"),)))
+    code, said = run("tail", "--topic", topic, "-o", output, group="")
+    assert (code, len(said.splitlines())) == (0, len(values))

@@ -1,0 +1,156 @@
+"""Poison in every topic of a running Headgate: each service goes on, and each record comes before an operator once."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.driver import Running
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import EventLog, Headers, Message
+from headgate.log.scan import scan_all
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import telemetry_pb2 as t
+from tests.kafka_broker import KafkaBroker
+
+LIMIT_SECONDS = 60.0
+KEY = b"models/fraud"
+NOTHING: Headers = ()
+BAD_HEADERS: Headers = (("ce_id", b"\xff\xfe"), ("content-type", b"\x80"), ("ce_id", b"again"))
+HUGE_HEADERS: Headers = (("ce_id", b"x" * 850_000),)
+
+FACT = f.LifecycleRecord(stream="models/fraud", sequence=1, model_created=f.ModelCreated())
+COMMAND = k.Command(command_id="1", stream="models/fraud", create_model=k.CreateModel())
+BAD_EVIDENCE = t.TelemetryRecord(
+    source="g", boot_id="b", sequence=1, evidence=t.Evidence(environment="production", model="fraud", release=1)
+)
+BAD_EVIDENCE.evidence.arms.add(requests=-(2**63), keys=2**63 - 1)
+FAR_FACT = f.LifecycleRecord(stream="models/fraud", sequence=2**63 - 1, model_created=f.ModelCreated())
+
+WRONG_KIND = {
+    topics.INBOX: COMMAND,
+    topics.COMMANDS: FACT,
+    topics.LIFECYCLE: COMMAND,
+    topics.TELEMETRY: COMMAND,
+    topics.DEAD_LETTERS: FACT,
+}
+IMPOSSIBLE = {topics.LIFECYCLE: FAR_FACT, topics.TELEMETRY: BAD_EVIDENCE}
+OWNER = {
+    topics.INBOX: "registry-0",
+    topics.COMMANDS: "registry-0",
+    topics.LIFECYCLE: "registry-0",
+    topics.TELEMETRY: "deployer-0",
+}
+
+
+def poison(topic: str) -> list[Message]:
+    values: list[tuple[bytes | None, Headers]] = [
+        (b"\xff\xff\xff", NOTHING),
+        (None, NOTHING),
+        (b"", NOTHING),
+        (b"\xff", BAD_HEADERS),
+        (b"\xff", HUGE_HEADERS),
+        (WRONG_KIND.get(topic, COMMAND).SerializeToString(), NOTHING),
+    ]
+    if topic in IMPOSSIBLE:
+        values.append((IMPOSSIBLE[topic].SerializeToString(), NOTHING))
+    return [Message(topic, KEY, value, named) for value, named in values]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/log.db"
+    broker: KafkaBroker = request.getfixturevalue("own_broker")
+    return f"kafka://{broker.start().address}"
+
+
+def letters(log: EventLog, topic: str) -> list[k.DeadLetter]:
+    found = []
+    for record in scan_all(log, topics.DEAD_LETTERS):
+        try:
+            letter = k.DeadLetter.FromString(record.value or b"")
+        except Exception:  # noqa: BLE001 - the poison of this test stands among them
+            continue
+        if letter.topic == topic:
+            found.append(letter)
+    return found
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    pause, end = threading.Event(), time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        pause.wait(0.1)
+
+
+def has_fact(running: Running, stream: str, fact: str) -> bool:
+    try:
+        records = running.doors.registry.ListHistory(rpc.ListHistoryRequest(stream=stream), timeout=10).records
+    except Exception:  # noqa: BLE001 - the stream does not exist yet
+        return False
+    return any(record.record.WhichOneof("fact") == fact for record in records)
+
+
+@pytest.mark.timeout(300)
+def test_poison_in_every_topic_is_buried_once_and_stops_nobody(log_url: str, tmp_path: Path) -> None:
+    log = open_log(log_url)
+    log.create_topics(topics.TOPICS)
+    thrown = {topic.name: poison(topic.name) for topic in topics.TOPICS}
+    places: dict[tuple[str, int, int], Message] = {}
+    with Running(tmp_path, log_url, {"HEADGATE_LOG": log_url}) as running:
+        for messages in thrown.values():
+            for message in messages:
+                position = log.append(message)
+                places[position.topic, position.partition, position.offset] = message
+        await_burials(log, thrown)
+        # Behind the poison: the registry decides, the trainer claims and reports, the gateway and the deployer answer.
+        works_on(running, log, "first")
+        if log_url.startswith("sqlite"):  # what is known of the letters comes from the log, whichever it is
+            running.stop()
+            running.start()
+            works_on(running, log, "second")
+        listed = json.loads(running.command("log", "dead-letters", "list", "-o", "json", "-n", "1000"))
+        running.command("replay")
+    for topic, owner in OWNER.items():
+        told = letters(log, topic)
+        assert Counter((letter.partition, letter.offset) for letter in told) == Counter(
+            (partition, offset) for name, partition, offset in places if name == topic
+        )
+        for letter in told:
+            check_letter(letter, places[topic, letter.partition, letter.offset], owner)
+    of_the_letters = [row for row in listed if row["topic"] == topics.DEAD_LETTERS]
+    assert {row["code"] for row in of_the_letters} == {"not-a-letter"}
+    assert len(of_the_letters) == len(thrown[topics.DEAD_LETTERS])
+    log.close()
+
+
+def await_burials(log: EventLog, thrown: dict[str, list[Message]]) -> None:
+    for topic in OWNER:
+        until(lambda name=topic: len(letters(log, name)) >= len(thrown[name]), f"the letters of {topic}")
+
+
+def check_letter(letter: k.DeadLetter, message: Message, owner: str) -> None:
+    assert letter.value == (message.value or b"")
+    assert letter.null_value == (message.value is None)
+    assert letter.key == message.key
+    assert [(header.name, header.value) for header in letter.headers] == list(message.headers)
+    assert letter.code
+    assert letter.reason
+    assert letter.service == owner
+
+
+def works_on(running: Running, log: EventLog, model: str) -> None:
+    wish = k.CreateVersion(repository=str(running.folder / "nowhere"), commit="0" * 40)
+    command = k.Command(command_id=model, stream=f"models/{model}", actor="test", create_version=wish)
+    log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
+    until(lambda: has_fact(running, f"models/{model}", "training_failed"), f"{model} fails")
+    ports = json.loads((running.folder / ".headgate" / "up.json").read_text())["ports"]
+    assert set(ports) >= {"registry", "trainer", "evaluator", "deployer", "gateway"}

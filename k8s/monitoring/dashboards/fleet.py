@@ -12,6 +12,7 @@ from k8s.monitoring.dashboards.promql import (
     quantile,
     rate,
     share,
+    typical,
 )
 
 PHASES = {
@@ -132,11 +133,6 @@ def _releases(where: str) -> str:
     return f"(sum({count(EVENTS, 'environment, model', where, many='max')}) or vector(0))"
 
 
-def _typical(portion: float, histogram: str) -> str:
-    """A quantile of what is measured once a release, over the chosen time."""
-    return quantile(portion, histogram, "", 'job="headgate"', over="$__range")
-
-
 DELIVERY = Row(
     "Delivery over the chosen time",
     (
@@ -164,7 +160,7 @@ DELIVERY = Row(
             "Lead time, median",
             "From a commit's arrival to the end of the release that made it live. Long: look where versions wait, "
             "training, approval or traffic.",
-            (Query(_typical(0.5, "headgate_lead_time_seconds"), "median"),),
+            (Query(typical(0.5, "headgate_lead_time_seconds", "", 'job="headgate"'), "median"),),
             "s",
             limits=((86_400, AMBER), (604_800, RED)),
             empty="no release yet",
@@ -172,7 +168,7 @@ DELIVERY = Row(
         Number(
             "Time to restore, 90 %",
             "From a rollback's start to stable serving everywhere. Above 30 s: gateways follow the log too late.",
-            (Query(_typical(0.9, "headgate_time_to_restore_seconds"), "90 %"),),
+            (Query(typical(0.9, "headgate_time_to_restore_seconds", "", 'job="headgate"'), "90 %"),),
             "s",
             limits=((30, AMBER), (60, RED)),
             empty="no rollback yet",

@@ -1,7 +1,7 @@
 """Log: do all readers keep up with the truth, and what was refused, void or buried?"""
 
 from k8s.monitoring.dashboards.page import Page, Row
-from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, RED, Graph, Number, Query
+from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, OUTCOMES, RED, Graph, Number, Query
 from k8s.monitoring.dashboards.promql import SERVICE, WHOLE_RANGE, count, quantile, rate
 
 REGISTRY = 'job="headgate", service="registry"'
@@ -163,6 +163,7 @@ COMMANDS = Row(
             (Query(rate("headgate_commands_total", "outcome"), "{{outcome}}"),),
             "short",
             stacked=True,
+            colours=OUTCOMES,
         ),
         Graph(
             "Duration of commands, 99 %",

@@ -1,7 +1,7 @@
 """How a panel looks: one place decides legends, tooltips, colours and thresholds, so that all panels read alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -19,7 +19,8 @@ Steps = tuple[tuple[float, str], ...]
 """From this value on, this colour; below the first step it is green."""
 
 ARMS: Mapping[str, str] = {"stable": BLUE, "candidate": AMBER}
-"""The colour of a series whose legend begins with the arm."""
+OUTCOMES: Mapping[str, str] = {"ok": GREEN, "accepted": GREEN, "bad": RED, "error": "dark-red", "failed": "dark-red"}
+"""Colours of series by how their names begin, so that the same thing looks the same everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Graph:
     stepped: bool = False
     logarithmic: bool = False
     most: float | None = None
+    colours: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,8 @@ def _graph(panel: Graph) -> timeseries.Panel:
         builder.axis_soft_min(0)
     if panel.most is not None:
         builder.max(panel.most)
-    for arm, colour in ARMS.items():
-        if any(query.legend.startswith(("{{arm}}", arm)) for query in panel.queries):
-            builder.override_by_regexp(f"/^{arm}/", [_fixed(colour)])
+    for beginning, colour in panel.colours.items():
+        builder.override_by_regexp(f"/^{beginning}/", [_fixed(colour)])
     return builder
 
 

@@ -37,6 +37,11 @@ def quantile(portion: float, histogram: str, by: str, where: str = SERVICE, over
     return f"histogram_quantile({portion:g}, {rate(f'{histogram}_bucket', f'{by}, le'.lstrip(', '), where, over)})"
 
 
+def typical(portion: float, histogram: str, by: str, where: str) -> str:
+    """As `quantile`, of what happens seldom, over the chosen time; nothing where nothing happened."""
+    return f"{quantile(portion, histogram, by, where, WHOLE_RANGE)} >= 0"
+
+
 def share(part: str, whole: str) -> str:
     """A ratio of two sums over the same labels; 0 where there is a whole and no part."""
     return f"({part} or 0 * {whole}) / ({whole} > 0)"

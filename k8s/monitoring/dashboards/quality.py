@@ -1,8 +1,8 @@
 """Quality: are the versions good, offline, in training and in front of callers?"""
 
 from k8s.monitoring.dashboards.page import Page, Row
-from k8s.monitoring.dashboards.panels import AMBER, BLUE, RED, Graph, Listing, Number, Query
-from k8s.monitoring.dashboards.promql import DEPLOYER, MODEL, RELEASED, count, quantile, rate, share
+from k8s.monitoring.dashboards.panels import AMBER, ARMS, BLUE, RED, Graph, Listing, Number, Query
+from k8s.monitoring.dashboards.promql import DEPLOYER, MODEL, RELEASED, count, rate, share, typical
 
 TRAINER = 'job="headgate", service="trainer"'
 EVALUATOR = 'job="headgate", service="evaluator"'
@@ -120,6 +120,7 @@ GATE = Row(
             ),
             "percentunit",
             width=6,
+            colours=ARMS,
         ),
     ),
 )
@@ -152,7 +153,7 @@ TRAINING = Row(
             "Half and 90 % of the attempts of the chosen time took at most this long.",
             tuple(
                 Query(
-                    quantile(portion, "headgate_training_duration_seconds", "outcome", TRAINER, "$__range"),
+                    typical(portion, "headgate_training_duration_seconds", "outcome", TRAINER),
                     f"{{{{outcome}}}} {portion * 100:g} %",
                 )
                 for portion in (0.5, 0.9)
@@ -173,7 +174,7 @@ EVALUATION = Row(
             "Half and 90 % of the evaluations of the chosen time took at most this long.",
             tuple(
                 Query(
-                    quantile(portion, "headgate_evaluation_duration_seconds", "outcome", EVALUATOR, "$__range"),
+                    typical(portion, "headgate_evaluation_duration_seconds", "outcome", EVALUATOR),
                     f"{{{{outcome}}}} {portion * 100:g} %",
                 )
                 for portion in (0.5, 0.9)

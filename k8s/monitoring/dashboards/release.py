@@ -2,7 +2,7 @@
 
 from k8s.monitoring.dashboards.fleet import phase_timeline
 from k8s.monitoring.dashboards.page import Page, Row
-from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, RED, Graph, Listing, Number, Query
+from k8s.monitoring.dashboards.panels import AMBER, ARMS, BLUE, GREEN, OUTCOMES, RED, Graph, Listing, Number, Query
 from k8s.monitoring.dashboards.promql import DEPLOYER, ENVIRONMENT, MODEL, RELEASED, SMOOTH, count, in_environment
 
 CANDIDATE = f'{RELEASED}, arm="candidate"'
@@ -115,6 +115,7 @@ TRAFFIC = Row(
             width=6,
             stacked=True,
             most=1,
+            colours=ARMS,
         ),
         Graph(
             "Drift and what chance explains",
@@ -130,7 +131,7 @@ TRAFFIC = Row(
     ),
 )
 
-ARMS = Row(
+BY_ARM = Row(
     "Rate, errors and duration by arm",
     (
         Graph(
@@ -143,12 +144,14 @@ ARMS = Row(
                 ),
             ),
             "reqps",
+            colours=ARMS,
         ),
         Graph(
             "Errors",
             "Share of bad answers and errors by arm. The candidate's line above stable's is what the judge weighs.",
             (Query(f"max by (arm) (headgate:arm_errors:ratio_rate5m{{{RELEASED}}})", "{{arm}}"),),
             "percentunit",
+            colours=ARMS,
         ),
         Graph(
             "Duration",
@@ -160,18 +163,21 @@ ARMS = Row(
             ),
             "s",
             limits=((0.1, RED),),
+            colours={**ARMS, "stable 50": "super-light-blue", "candidate 50": "super-light-orange"},
         ),
         Graph(
             "Outcomes, stable",
             "Stable's answers per second: ok, bad (not a number), refused (the caller's fault), error (ours).",
             (Query(_by_arm('arm="stable"'), "{{outcome}}"),),
             "reqps",
+            colours=OUTCOMES,
         ),
         Graph(
             "Outcomes, candidate",
             "The candidate's answers per second. Bad ones here and not beside it are the candidate's own.",
             (Query(_by_arm('arm="candidate"'), "{{outcome}}"),),
             "reqps",
+            colours=OUTCOMES,
         ),
         Graph(
             "Candidate less stable",
@@ -294,6 +300,6 @@ PAGE = Page(
     "release",
     "Release",
     "One model's way into an environment: wanted weights, what callers saw of each arm, the judge's evidence.",
-    (NOW, TRAFFIC, ARMS, JUDGE, STEPS),
+    (NOW, TRAFFIC, BY_ARM, JUDGE, STEPS),
     one_model=True,
 )

@@ -84,7 +84,8 @@ def test_no_panel_lies_on_another_or_beside_the_page(file: Path) -> None:
 def test_a_dashboard_is_found_filtered_and_linked_to_the_others(file: Path) -> None:
     dashboard = load(file)
     ids = [panel["id"] for panel in dashboard["panels"]]
-    assert len(set(ids)) == len(ids)
+    titles = [panel["title"] for panel in panels(dashboard)]
+    assert (len(set(ids)), len(set(titles))) == (len(ids), len(titles))
     assert dashboard["uid"] == f"headgate-{file.stem}"
     assert [variable["name"] for variable in dashboard["templating"]["list"]] == VARIABLES
     assert [link["tags"] for link in dashboard["links"]] == [dashboard["tags"]] == [["headgate"]]

@@ -187,7 +187,7 @@ DELIVERY = Row(
             base=BLUE,
         ),
         Number(
-            "Releases by phase",
+            "All releases",
             "All releases of the environment by the phase they are in, ended ones included.",
             (Query(f"max by (phase) (headgate_releases{{{DEPLOYER}}}) > 0", "{{phase}}"),),
             "short",

@@ -184,7 +184,7 @@ COMMANDS = Row(
             "reqps",
         ),
         Graph(
-            "Dead letters",
+            "Dead letters over time",
             "Buried within five minutes, by topic and reason: see the runbook HeadgateDeadLetters.",
             (
                 Query(
@@ -196,7 +196,7 @@ COMMANDS = Row(
             limits=((1, RED),),
         ),
         Graph(
-            "Void records",
+            "Void records over time",
             "Per second, by service. All services see the same ones.",
             (Query(rate("headgate_void_records_total", "service"), "{{service}}"),),
             "short",

@@ -43,7 +43,7 @@ NOW = Row(
             labels_only=True,
         ),
         Number(
-            "Candidate's share, wanted and observed",
+            "Candidate's share",
             "The share of the traffic that the log gives the candidate, and the share of the requests it answered. "
             "They differ for long: see the runbook HeadgateWeightDrift.",
             (

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from k8s.monitoring.dashboards.__main__ import generated
-from tests.monitoring.questions import DASHBOARDS, panels
+from tests.monitoring.questions import DASHBOARDS, alerts, panels
 
 GRID_WIDTH = 24
 VARIABLES = ["datasource", "environment", "model", "service"]
@@ -59,6 +60,12 @@ def test_every_panel_says_what_it_shows_and_what_to_do(file: Path) -> None:
         assert len(panel["description"]) > 40, panel["title"]
         assert panel["datasource"]["uid"] == "${datasource}", panel["title"]
         assert "unit" in panel["fieldConfig"]["defaults"] or panel["type"] == "state-timeline", panel["title"]
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
+def test_a_panel_sends_its_reader_to_runbooks_that_there_are(file: Path) -> None:
+    named = {name for panel in panels(load(file)) for name in re.findall(r"\bHeadgate[A-Z]\w+", panel["description"])}
+    assert named <= {rule["alert"] for rule in alerts()}
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)

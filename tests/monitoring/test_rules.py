@@ -1,5 +1,6 @@
 """Every alert fires when it should, stays silent when it should, and leads to a page that says what to do."""
 
+import json
 import re
 import subprocess
 from collections import defaultdict
@@ -89,6 +90,14 @@ def check(command: str) -> None:
         node = node.commands[words.pop(0)]
     known = {option for parameter in node.params for option in parameter.opts}
     assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, command
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_a_page_names_only_panels_that_there_are(page: Path) -> None:
+    text = " ".join(page.read_text().split())
+    for dashboard, named in re.findall(r'[Dd]ashboard (\w+), (?:row )?("[^"]+"(?: and "[^"]+")*)', text):
+        shown = json.loads((MONITORING / "grafana" / f"{dashboard.lower()}.json").read_text())["panels"]
+        assert set(re.findall(r'"([^"]+)"', named)) <= {panel["title"] for panel in shown}
 
 
 def test_the_operators_resource_holds_the_same_rules() -> None:

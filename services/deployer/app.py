@@ -2,23 +2,35 @@
 
 import grpc
 
+from headgate.log import topics
 from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable
 from headgate.runtime.clock import now_ms
+from headgate.runtime.deadline import Deadline, within
 from headgate.runtime.grpc_server import GrpcServer
+from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.metric_catalogue import DEPLOYER
+from headgate.runtime.metrics import Reading
+from headgate.runtime.operations import Operations
+from headgate.runtime.rpc_metrics import RpcMetrics
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
-from headgate.worker.dead_letters import Burials
+from headgate.worker.dead_letters import Burials, counting
 from headgate.worker.loop import Issue, Worker
 from headgate.worker.telemetry import TelemetryReader
+from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import Observations, needed_since
+from services.deployer.figures import FIGURES, figures
 from services.deployer.pilot import due
 from services.deployer.servicer import DeployerServicer
 from services.deployer.settings import Settings
 
 CATCH_UP_SECONDS = 600.0
 """For the facts, and again for the telemetry of the oldest release under way."""
+SHARE_OF_WORK = 0.4
+"""Of the grace, for the orders in hand; what they leave is for calls under way and for leaving the log."""
+SHARE_OF_CALLS = 0.4
 
 SERVICE = worker_services.DESCRIPTOR.services_by_name["DeployerService"].full_name
 
@@ -28,16 +40,29 @@ class Deployer:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.name
+        self.grace_seconds = settings.grace_seconds
+        self._operations = Operations(DEPLOYER, settings.host, settings.metrics_port)
+        metrics = self._operations.metrics
         self._log = await_log(settings.log, settings.log_wait_seconds)
-        self._fold = LifecycleFold(self._log)
+        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
         self._observations = Observations()
-        self._hearing = TelemetryReader(self._log, self._observations.take, Burials(self._log, settings.name))
-        self._worker = Worker(self._log, self._fold, self._due, settings.name)
-        self._server = GrpcServer(settings.port, [self._register], [SERVICE], host=settings.host)
+        burials = Burials(self._log, settings.name, counting(metrics))
+        self._hearing = TelemetryReader(self._log, self._observations.take, metrics, burials)
+        self._worker = Worker(self._log, self._fold, self._due, settings.name, metrics)
+        self._events = ReleaseEvents(metrics, self._fold)
+        metrics.read_at_scrape(FIGURES, self._figures)
+        fold = Reader("fold", topics.LIFECYCLE, self._fold.positions)
+        hearing = Reader("deployer", topics.TELEMETRY, self._hearing.positions)
+        self._lag = LagWatch(self._log, metrics, [fold, hearing])
+        self._server = GrpcServer(
+            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
+        )
 
     def start(self) -> int:
-        """Reads what there is, begins to pilot and answers its port once the door is open."""
+        """Opens the door, reads what there is, and then begins to pilot; returns the port."""
+        port = self._server.start()
         self._fold.start()
+        self._lag.start()
         if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
             raise LogUnavailable(f"the facts were not read within {CATCH_UP_SECONDS:.0f} s")
         with self._fold.lock:
@@ -46,19 +71,32 @@ class Deployer:
         # Half of the gateways' reports would make one ready gateway look like all of them.
         if not self._hearing.wait_caught_up(CATCH_UP_SECONDS):
             raise LogUnavailable(f"the telemetry was not read within {CATCH_UP_SECONDS:.0f} s")
+        self._events.listen()
         self._worker.start()
-        return self._server.start()
+        self._operations.watch(self._fold, self._hearing, self._worker)
+        self._server.admit()
+        self._operations.ready()
+        return port
 
     def stop(self, grace_seconds: float) -> None:
         """Closes the door and leaves the log. Releases stay as they are until a deployer comes back."""
-        self._server.stop(grace_seconds)
-        self._worker.stop(grace_seconds)
+        deadline = Deadline(grace_seconds)
+        self._operations.drain()
+        self._lag.close()
+        self._server.drain()
+        self._worker.stop(deadline.left(SHARE_OF_WORK))
+        self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._hearing.close()
         self._fold.close()
-        self._log.close()
+        within(deadline.left(), self._log.close)
+        self._operations.close()
 
     def _due(self, at_ms: int) -> list[Issue]:
         return due(self._fold.models, self._fold.environments, self._observations, at_ms)
+
+    def _figures(self) -> list[Reading]:
+        with self._fold.lock:
+            return list(figures(self._fold.models, self._fold.environments, self._observations, now_ms()))
 
     def _register(self, server: grpc.Server) -> None:
         servicer = DeployerServicer(self._fold, self._observations)

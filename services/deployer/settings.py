@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from headgate.log.at_start import LOG_WAIT_SECONDS
+from headgate.runtime.service import GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,5 +11,8 @@ class Settings:
     log: str
     port: int = 0
     host: str = "127.0.0.1"
+    metrics_port: int = 0
+    """Of the HTTP door with /metrics, /livez and /readyz; 0 for none."""
+    grace_seconds: float = GRACE_SECONDS
     name: str = "deployer-0"
     log_wait_seconds: float = LOG_WAIT_SECONDS

@@ -9,13 +9,21 @@ from headgate.artifacts.store import open_store
 from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable
+from headgate.log.topics import LIFECYCLE, TELEMETRY
 from headgate.runtime.clock import now_ms
+from headgate.runtime.deadline import Deadline, within
 from headgate.runtime.grpc_server import GrpcServer
+from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.metric_catalogue import EVALUATOR
+from headgate.runtime.operations import Operations
+from headgate.runtime.rpc_metrics import RpcMetrics
+from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.loop import Issue, Undertake, Worker
 from headgate.worker.telemetry import TelemetryReader, TelemetryWriter
 from services.evaluator.due import LEASE_MS, Assignment, due
+from services.evaluator.figures import Figures
 from services.evaluator.score import Artifacts
 from services.evaluator.servicer import EvaluatorServicer
 from services.evaluator.settings import Settings
@@ -23,6 +31,9 @@ from services.evaluator.signs import Signs
 from services.evaluator.work import evaluate
 
 CATCH_UP_SECONDS = 60.0
+SHARE_OF_WORK = 0.6
+"""Of the grace, for the evaluation in hand; what it leaves is for calls under way and for leaving the log."""
+SHARE_OF_CALLS = 0.3
 BOOT_LETTERS = 8
 SERVICE = worker_services.DESCRIPTOR.services_by_name["EvaluatorService"].full_name
 
@@ -32,39 +43,73 @@ class Evaluator:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.name
+        self.grace_seconds = settings.grace_seconds
+        self._operations = Operations(EVALUATOR, settings.host, settings.metrics_port)
+        metrics = self._operations.metrics
+        self._figures = Figures(metrics)
         self._log = await_log(settings.log, settings.log_wait_seconds)
         self._artifacts = Artifacts(open_store(settings.artifacts), settings.keys)
-        self._fold = LifecycleFold(self._log)
+        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
         self._signs = Signs(now_ms())
         self._voice = TelemetryWriter(self._log, settings.name)
-        self._hearing = TelemetryReader(self._log, self._signs.hear)
+        self._hearing = TelemetryReader(self._log, self._signs.hear, metrics)
         self._claimant = f"{settings.name}.{self._voice.boot_id[:BOOT_LETTERS]}"
-        self._worker = Worker(self._log, self._fold, self._due, settings.name)
-        self._server = GrpcServer(settings.port, [self._register], [SERVICE], host=settings.host)
+        self._worker = Worker(self._log, self._fold, self._due, settings.name, metrics)
+        self._lag = LagWatch(
+            self._log,
+            metrics,
+            [
+                Reader("fold", LIFECYCLE, self._fold.positions),
+                Reader("evaluator", TELEMETRY, self._hearing.positions),
+            ],
+        )
+        self._server = GrpcServer(
+            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
+        )
 
     def start(self) -> int:
-        """Folds the log, begins to work and answers its port once the door is open."""
+        """Opens the door, folds the log, and then begins to work; returns the port."""
+        port = self._server.start()
         self._fold.start()
         self._hearing.start(now_ms() - LEASE_MS)
+        self._lag.start()
         if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
             raise LogUnavailable(f"the log was not folded within {CATCH_UP_SECONDS} s")
+        self._fold.on_accepted(self._figures.accepted)
         self._worker.start()
-        return self._server.start()
+        self._operations.watch(self._fold, self._hearing, self._worker)
+        self._server.admit()
+        self._operations.ready()
+        return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Closes the door, lets the evaluation in hand end within the grace, and leaves the log."""
-        self._server.stop(grace_seconds)
-        self._worker.stop(grace_seconds)
+        """Closes the door, lets the evaluation in hand end within the grace, and leaves the log.
+
+        What does not end in time is taken over by another evaluator once its lease has run out.
+        """
+        deadline = Deadline(grace_seconds)
+        self._operations.drain()
+        self._lag.close()
+        self._server.drain()
+        self._worker.stop(deadline.left(SHARE_OF_WORK))
+        self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._hearing.close()
         self._fold.close()
-        self._log.close()
+        within(deadline.left(), self._log.close)
+        self._operations.close()
 
     def _due(self, at_ms: int) -> Iterator[Issue | Undertake]:
         for work in due(self._fold.models, self._signs.life(), self._claimant, at_ms):
             if isinstance(work, Assignment):
-                yield Undertake(work.key, partial(evaluate, self._artifacts, self._voice, work))
+                yield Undertake(work.key, partial(self._evaluate, work))
             else:
                 yield Issue(work)
+
+    def _evaluate(self, assignment: Assignment) -> commands.Command:
+        with self._figures.evaluation() as evaluation:
+            report = evaluate(self._artifacts, self._voice, assignment)
+            evaluation.reported(report)
+            return report
 
     def _register(self, server: grpc.Server) -> None:
         servicer = EvaluatorServicer(self._fold, self._artifacts)

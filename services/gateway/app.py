@@ -1,40 +1,59 @@
 """Wires the gateway: the fold drives the table, the table serves the door, the reporter tells the log."""
 
 import threading
+import time
+from collections.abc import Iterator
 
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.store import open_store
 from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
-from headgate.log.port import EventLog
+from headgate.log.topics import LIFECYCLE
+from headgate.runtime.deadline import Deadline, within
+from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.metric_catalogue import GATEWAY
+from headgate.runtime.metrics import Metrics, Reading
+from headgate.runtime.operations import Operations
+from headgate.v1 import facts_pb2 as facts
 from headgate.worker.telemetry import TelemetryWriter
 from services.gateway.door import Door
 from services.gateway.evidence import EvidenceBook
 from services.gateway.follower import Follower
 from services.gateway.reporter import Reporter
 from services.gateway.servicer import InferenceServicer
-from services.gateway.sessions import Load, loader
+from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import Settings
+from services.gateway.tally import TallyBook
+
+VERSIONS, STABLE_ONLY, HEARD = "headgate_versions_loaded", "headgate_stable_only", "headgate_log_heard_seconds"
+SHARE_OF_CALLS = 0.7
+"""Of the grace, for accepted requests; what they leave is for the last evidence and for leaving the log."""
 
 
 class Gateway:
     """Its door opens at once and says that it is not ready; it is ready when what must answer has been loaded."""
 
-    def __init__(self, settings: Settings, log: EventLog, load: Load) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.name = settings.name
+        self.grace_seconds = settings.grace_seconds
         self._settings = settings
-        self._log = log
+        self._operations = Operations(GATEWAY, settings.host, settings.metrics_port)
+        metrics = self._operations.metrics
+        self._log = await_log(settings.log, settings.log_wait_seconds)
         self._ready = threading.Event()
-        self._fold = LifecycleFold(log)
+        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
         self._book = EvidenceBook()
-        self._writer = TelemetryWriter(log, settings.name)
-        self.follower = Follower(self._fold, settings.environment, load, self._book, self._changed)
+        self._writer = TelemetryWriter(self._log, settings.name)
+        load = counting(metrics, loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys)))
+        self.follower = Follower(self._fold, settings.environment, load, self._book, TallyBook(metrics), self._changed)
+        self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions)])
+        metrics.read_at_scrape((VERSIONS, STABLE_ONLY, HEARD), self._figures)
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=self._ready.is_set,
             heard_at=lambda: self._fold.last_poll_monotonic,
         )
-        self._door = Door(servicer, settings.host, settings.port)
+        self._door = Door(servicer, settings.host, settings.port, metrics)
 
     def start(self) -> int:
         port = self._door.start()
@@ -43,24 +62,55 @@ class Gateway:
         self._fold.start()
         self.follower.start()
         self._reporter.start()
+        self._lag.start()
+        self._operations.watch(self._fold, self.follower, self._reporter, self._door)
         return port
 
     def stop(self, grace_seconds: float) -> None:
         """Leaves first, so that no release waits for it; then finishes what it has accepted."""
-        self._reporter.leave()
-        self._door.stop(grace_seconds)
+        deadline = Deadline(grace_seconds)
+        self._operations.drain()
+        self._lag.close()
+        self._door.drain()
+        # Beside the door: a log that is away must not eat the time of accepted requests.
+        leaving = threading.Thread(target=self._reporter.leave, name="leaving", daemon=True)
+        leaving.start()
+        self._door.stop(deadline.left(SHARE_OF_CALLS))
         self.follower.close()
-        self._reporter.send_last_evidence()
+        leaving.join(deadline.left())
+        within(deadline.left(), self._reporter.send_last_evidence)
         self._fold.close()
-        self._log.close()
+        within(deadline.left(), self._log.close)
+        self._operations.close()
 
     def _changed(self) -> None:
         self._reporter.wake()
         if not self._ready.is_set() and self.follower.settled():
             self._ready.set()
             self._door.set_ready()
+            self._operations.ready()
+
+    def _figures(self) -> Iterator[Reading]:
+        silent_seconds = time.monotonic() - self._fold.last_poll_monotonic
+        entries = self.follower.table.entries.values()
+        yield Reading(HEARD, (), silent_seconds)
+        yield Reading(VERSIONS, (), sum(len(entry.versions) for entry in entries))
+        for entry in entries:
+            if entry.is_lapsed(silent_seconds):
+                yield Reading(STABLE_ONLY, (entry.route.model,), 1)
 
 
 def build(settings: Settings) -> Gateway:
-    load = loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys))
-    return Gateway(settings, await_log(settings.log, settings.log_wait_seconds), load)
+    """A gateway that has not started yet."""
+    return Gateway(settings)
+
+
+def counting(metrics: Metrics, load: Load) -> Load:
+    """The load, with its failures counted."""
+    failures = metrics.counter("headgate_version_load_failures_total").labels()
+
+    def counted(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:
+        with failures.count_exceptions():
+            return load(model, version, artifact)
+
+    return counted

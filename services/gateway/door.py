@@ -16,8 +16,10 @@ from grpc_status import rpc_status
 
 from headgate.inference import grpc_predict_v2_pb2 as oip
 from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
-from headgate.runtime.errors import RpcRefused
+from headgate.runtime.errors import CannotListen, RpcRefused
+from headgate.runtime.metrics import Metrics
 from headgate.runtime.rpc_errors import status_of
+from headgate.runtime.rpc_metrics import split_method
 
 logger = logging.getLogger(__name__)
 
@@ -38,17 +40,13 @@ Result = TypeVar("Result")
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
-class CannotListen(Exception):
-    """The address is taken or not ours."""
-
-
 class Door:
     """Answers from the start; health says SERVING once `set_ready` was called."""
 
-    def __init__(self, servicer: oip_grpc.GRPCInferenceServiceServicer, host: str, port: int) -> None:
+    def __init__(self, servicer: oip_grpc.GRPCInferenceServiceServicer, host: str, port: int, metrics: Metrics) -> None:
         self._servicer = servicer
         self._address = f"{host}:{port}"
-        self._calls = Calls()
+        self._calls = Calls(metrics)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="door", daemon=True)
 
@@ -59,6 +57,14 @@ class Door:
 
     def set_ready(self) -> None:
         self._do(self._set_ready(), START_SECONDS)
+
+    def drain(self) -> None:
+        """Says in health that it leaves; serves on."""
+        self._do(self._health.enter_graceful_shutdown(), START_SECONDS)
+
+    def is_alive(self) -> bool:
+        """Whether the event loop's thread runs."""
+        return self._thread.is_alive()
 
     def stop(self, grace_seconds: float) -> None:
         """Says in health that it leaves, serves on until it is quiet, then lets calls under way end within it."""
@@ -108,7 +114,9 @@ class Door:
 class Calls(grpc.aio.ServerInterceptor):
     """Knows when the last call was, and ends refused ones: with google.rpc details, or opaque with an incident id."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._requests = metrics.counter("headgate_rpc_requests_total")
+        self._duration = metrics.histogram("headgate_rpc_duration_seconds")
         self._wrapped: dict[str, Any] = {}
         self._last_at = time.monotonic()
 
@@ -136,14 +144,23 @@ class Calls(grpc.aio.ServerInterceptor):
         return self._wrapped[method]
 
     def _ending_refused(self, behaviour: Behaviour, method: str) -> Behaviour:
+        name = split_method(method)
+        # The series of the usual case are looked up once per method, not once per call.
+        answered, seconds = self._requests.labels(*name, grpc.StatusCode.OK.name), self._duration.labels(*name)
+
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            self._last_at = time.monotonic()
+            self._last_at = started = time.monotonic()
             try:
-                return await behaviour(request, context)
+                response = await behaviour(request, context)
+                seconds.observe(time.monotonic() - started)
+                answered.inc()
+                return response
             except RpcRefused as refusal:
+                self._requests.labels(*name, refusal.code.name).inc()
                 status = rpc_status.to_status(status_of(refusal))
                 await context.abort(status.code, status.details, status.trailing_metadata)
             except Exception as error:  # the last resort of every call: nothing may leak
+                self._requests.labels(*name, grpc.StatusCode.INTERNAL.name).inc()
                 incident = uuid.uuid4().hex[:12]
                 logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
                 await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")

@@ -11,6 +11,7 @@ from services.gateway.routes import Route, routes
 from services.gateway.sessions import Load
 from services.gateway.shelf import Shelf, VersionKey
 from services.gateway.table import Table, join
+from services.gateway.tally import TallyBook
 
 FOLD_WAIT_SECONDS = 0.5
 """Longest wait for a fact before the follower looks whether it has been closed."""
@@ -40,11 +41,18 @@ class Follower:
     """`on_change` is called after each replacement of the table that changed its status, and after the first."""
 
     def __init__(
-        self, fold: Fold, environment: str, load: Load, book: EvidenceBook, on_change: Callable[[], None]
+        self,
+        fold: Fold,
+        environment: str,
+        load: Load,
+        book: EvidenceBook,
+        tallies: TallyBook,
+        on_change: Callable[[], None],
     ) -> None:
         self._fold = fold
         self._environment = environment
         self._book = book
+        self._tallies = tallies
         self._on_change = on_change
         self._shelf = Shelf(load, self._rebuild)
         self._rebuilding = threading.Lock()
@@ -58,6 +66,10 @@ class Follower:
         """Begins once the fold has caught up: what was routed in the past is neither loaded nor reported."""
         self._shelf.start()
         self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         self._closing.set()
@@ -94,7 +106,7 @@ class Follower:
     def _rebuild(self) -> None:
         with self._rebuilding:
             before = self.table
-            self.table = join(self._routes, self._shelf.ready(), self._shelf.failures(), self._book)
+            self.table = join(self._routes, self._shelf.ready(), self._shelf.failures(), self._book, self._tallies)
             changed = not self._routed or self.table.statuses() != before.statuses()
             self._routed = True
         if changed:

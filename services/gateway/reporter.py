@@ -39,6 +39,10 @@ class Reporter:
     def start(self) -> None:
         self._thread.start()
 
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
         """Has the status told at once."""
         self._wake.set()

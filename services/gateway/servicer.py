@@ -18,6 +18,7 @@ from services.gateway.assignment import hash_key
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.sessions import LoadedVersion
 from services.gateway.table import Entry, Table
+from services.gateway.tally import BAD, ERROR, OK, REFUSED, ArmTally
 from services.gateway.tensors import (
     Array,
     InvalidInput,
@@ -48,6 +49,7 @@ class Turn:
     arm: telemetry.Arm.ValueType
     key_hash: int
     counted: bool
+    tally: ArmTally
     pinned: bool = False
 
     def count(self, bad: bool) -> None:
@@ -94,12 +96,15 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         )
 
     async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:
-        turn = self._turn(request, context)
+        started = time.monotonic()
+        turn = self._turn(request, context, started)
         names, arrays = self._read(request, turn)
         results = self._predict(turn, arrays, names)
         finite = all_finite(results)
         turn.count(bad=not finite)
-        return _response(request, turn, names, results, finite)
+        response = _response(request, turn, names, results, finite)
+        turn.tally.answered(OK if finite else BAD, time.monotonic() - started)
+        return response
 
     def _entry(self, model: str) -> Entry:
         entry = self._table().entries.get(model)
@@ -114,23 +119,27 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "version-not-loaded", rule, "model_version")
         return loaded
 
-    def _turn(self, request: oip.ModelInferRequest, context: Context) -> Turn:
+    def _turn(self, request: oip.ModelInferRequest, context: Context, now: float) -> Turn:
         entry = self._entry(request.model_name)
+        tally = entry.tally
         if request.model_version:
             version = self._pinned(entry, request.model_version)
-            return Turn(entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, pinned=True)
+            return Turn(entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, tally=tally.pinned, pinned=True)
         key_hash = 0
         if entry.route.release != NO_RELEASE:
             key_hash = hash_key(entry.route.salt, _routing_key(request, context))
-        choice = entry.choose(key_hash, time.monotonic() - self._heard_at())
+        choice = entry.choose(key_hash, now - self._heard_at())
+        arm = tally.candidate if choice.arm == telemetry.ARM_CANDIDATE else tally.stable
         if choice.version is None:
+            arm.count(ERROR)
             raise _no_version(request.model_name)
-        return Turn(entry, choice.version, choice.arm, key_hash, choice.counted)
+        return Turn(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
 
     def _read(self, request: oip.ModelInferRequest, turn: Turn) -> tuple[list[str], dict[str, Array]]:
         try:
             return _read(request, turn.version)
         except InvalidInput as error:
+            turn.tally.count(REFUSED)
             if turn.arm == telemetry.ARM_CANDIDATE and _fits(request, turn.entry.stable):
                 turn.count(bad=True)
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), "inputs") from error
@@ -140,6 +149,7 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             return turn.version.predict(arrays, names)
         except Exception as error:  # the model is a stranger's: whatever it does is one bad answer
             turn.count(bad=True)
+            turn.tally.count(ERROR)
             self._log_first_failure(turn.version, error)
             rule = f"{turn.version.model} version {turn.version.version} failed with {type(error).__name__}"
             raise RpcRefused(grpc.StatusCode.INTERNAL, "model-failed", rule) from error

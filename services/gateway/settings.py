@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.log.at_start import LOG_WAIT_SECONDS
+from headgate.runtime.service import GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,9 @@ class Settings:
     keys: Path
     port: int = 0
     host: str = "127.0.0.1"
+    metrics_port: int = 0
+    """Of the HTTP door with /metrics, /livez and /readyz; 0 for none."""
+    grace_seconds: float = GRACE_SECONDS
     name: str = "gateway-0"
     environment: str = "production"
     advertise: str = "127.0.0.1"

@@ -9,6 +9,7 @@ from services.gateway.assignment import FULL_WEIGHT_BPS, arm_of_hash
 from services.gateway.evidence import EpochCounter, EvidenceBook
 from services.gateway.routes import NO_EPOCH, NO_VERSION, Route
 from services.gateway.sessions import LoadedVersion
+from services.gateway.tally import ModelTally, TallyBook
 
 MS_PER_SECOND = 1000.0
 
@@ -21,6 +22,7 @@ class Entry:
     versions: Mapping[int, LoadedVersion]
     failures: Mapping[int, str]
     counter: EpochCounter
+    tally: ModelTally
 
     @property
     def applied(self) -> bool:
@@ -46,13 +48,18 @@ class Entry:
         route = self.route
         if not route.candidate_bps:
             return Choice(self.stable, telemetry.ARM_STABLE, counted=True)
-        lapsed = silent_seconds * MS_PER_SECOND > route.candidate_lease_ms and route.stable != NO_VERSION
-        if lapsed or not self.applied:
+        if self.is_lapsed(silent_seconds) or not self.applied:
             # Not counted: the judge reads the counts as if the weights had been in force.
             return Choice(self.stable, telemetry.ARM_STABLE, counted=False)
         arm = arm_of_hash(key_hash, route.candidate_bps)
         version = route.candidate if arm == telemetry.ARM_CANDIDATE else route.stable
         return Choice(self.versions.get(version), arm, counted=True)
+
+    def is_lapsed(self, silent_seconds: float) -> bool:
+        """Whether the candidate has lost its traffic because the log has been silent for too long."""
+        route = self.route
+        silent = silent_seconds * MS_PER_SECOND > route.candidate_lease_ms
+        return silent and bool(route.candidate_bps) and route.stable != NO_VERSION
 
     def status(self) -> telemetry.RouteStatus:
         return telemetry.RouteStatus(
@@ -85,7 +92,9 @@ def join(
     ready: Mapping[tuple[str, int], LoadedVersion],
     failures: Mapping[tuple[str, int], str],
     book: EvidenceBook,
+    tallies: TallyBook,
 ) -> Table:
+    tallies.keep(routes)
     return Table(
         {
             model: Entry(
@@ -93,6 +102,7 @@ def join(
                 versions={n: ready[model, n] for n in route.wanted if (model, n) in ready},
                 failures={n: failures[model, n] for n in route.wanted if (model, n) in failures},
                 counter=book.open(route),
+                tally=tallies.open(route),
             )
             for model, route in routes.items()
         }

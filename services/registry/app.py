@@ -3,13 +3,19 @@
 from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable
+from headgate.log.topics import LIFECYCLE
 from headgate.runtime.clock import now_ms
+from headgate.runtime.deadline import Deadline, within
 from headgate.runtime.grpc_server import GrpcServer
+from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.metric_catalogue import REGISTRY
+from headgate.runtime.operations import Operations
+from headgate.runtime.rpc_metrics import RpcMetrics
 from headgate.v1 import registry_service_pb2 as registry_rpc
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
 from headgate.v1 import release_service_pb2 as release_rpc
 from headgate.v1 import release_service_pb2_grpc as release_grpc
-from headgate.worker.dead_letters import Burials
+from headgate.worker.dead_letters import Burials, counting
 from services.registry.decider import Decider
 from services.registry.door import Door
 from services.registry.handlers import intakes
@@ -24,6 +30,9 @@ from services.registry.watches import MAX_WATCHES, Watches
 REPLAY_SECONDS = 600.0
 UNARY_THREADS = 32
 """Left to the other calls while every place of a watch is taken."""
+SHARE_OF_CALLS = 0.6
+"""Of the grace, for calls under way; what they leave is for the records in hand and for leaving the log."""
+SHARE_OF_INTAKE = 0.4
 
 
 class Registry:
@@ -31,13 +40,18 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.name
+        self.grace_seconds = settings.grace_seconds
+        self._operations = Operations(REGISTRY, settings.host, settings.metrics_port)
+        metrics = self._operations.metrics
         self._log = await_log(settings.log, settings.log_wait_seconds)
-        self._fold = LifecycleFold(self._log)
-        decider = Decider(self._log, self._fold, now_ms)
+        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
+        decider = Decider(self._log, self._fold, now_ms, metrics)
         door = Door(decider, self._fold)
-        burials = Burials(self._log, settings.name)
+        burials = Burials(self._log, settings.name, counting(metrics))
         self._voids = VoidBurials(self._fold, burials)
-        self._intakes = intakes(self._log, self._fold, decider, settings.name, burials)
+        self._intakes = intakes(self._log, self._fold, decider, settings.name, burials, metrics)
+        readers = [Reader("registry", intake.topic, intake.positions) for intake in self._intakes]
+        self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions), *readers])
         self._watches = Watches()
         search = Search(door)
         history = History(self._log, self._fold, self._watches)
@@ -53,31 +67,41 @@ class Registry:
                 registry_rpc.DESCRIPTOR.services_by_name["RegistryService"].full_name,
                 release_rpc.DESCRIPTOR.services_by_name["ReleaseService"].full_name,
             ],
+            interceptors=[RpcMetrics(metrics)],
             threads=UNARY_THREADS + MAX_WATCHES,
             host=settings.host,
         )
 
     def start(self) -> int:
-        """Replays the log, then opens the door and takes commands; returns the port."""
+        """Opens the door, replays the log, and only then takes commands; returns the port."""
+        port = self._server.start()
         self._voids.start()
         self._fold.start()
+        self._lag.start()
         if not self._fold.wait_caught_up(REPLAY_SECONDS):
             raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
         for intake in self._intakes:
             intake.start()
-        return self._server.start()
+        self._operations.watch(self._fold, *self._intakes)
+        self._server.admit()
+        self._operations.ready()
+        return port
 
     def stop(self, grace_seconds: float) -> None:
         """Turns callers away, finishes what is in hand, leaves the group."""
+        deadline = Deadline(grace_seconds)
+        self._operations.drain()
+        self._lag.close()
         self._watches.close()
-        self._server.stop(grace_seconds)
         for intake in self._intakes:
             intake.stop_soon()
+        self._server.stop(deadline.left(SHARE_OF_CALLS))
         for intake in self._intakes:
-            intake.stop(grace_seconds)
-        self._voids.stop(grace_seconds)
+            intake.stop(deadline.left(SHARE_OF_INTAKE))
+        self._voids.stop(deadline.left(SHARE_OF_INTAKE))
         self._fold.close()
-        self._log.close()
+        within(deadline.left(), self._log.close)
+        self._operations.close()
 
 
 def build(settings: Settings) -> Registry:

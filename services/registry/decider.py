@@ -15,8 +15,11 @@ from headgate.log import topics
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogUnavailable, Message, OutcomeUnknown, RecordTooLarge
 from headgate.log.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
+from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
+from services.registry import command_metrics as outcomes
+from services.registry.command_metrics import CommandMetrics
 
 MAX_DECISIONS = 8
 """How often a command is decided again when another writer's record won."""
@@ -36,15 +39,20 @@ class Contended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of a command: the accepted record, or None when the fact already held."""
+    """What became of a command: the accepted record, or None when the fact already held.
+
+    `repeated` says that an earlier copy of the command led to the record.
+    """
 
     record: f.LifecycleRecord | None
+    repeated: bool = False
 
 
 class Decider:
     """Decides commands and appends their facts. The only writer of headgate.lifecycle. Thread-safe."""
 
-    def __init__(self, log: EventLog, fold: LifecycleFold, now_ms: Callable[[], int]) -> None:
+    def __init__(self, log: EventLog, fold: LifecycleFold, now_ms: Callable[[], int], metrics: Metrics) -> None:
+        self._metrics = CommandMetrics(metrics)
         self._log = log
         self._fold = fold
         self._now_ms = now_ms
@@ -52,6 +60,12 @@ class Decider:
 
     def execute(self, command: k.Command) -> Decided | Refused:
         """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable."""
+        with self._metrics.measured(command) as measured:
+            outcome = self._execute(command)
+            measured.outcome = _name_of(outcome)
+            return outcome
+
+    def _execute(self, command: k.Command) -> Decided | Refused:
         if command.ByteSize() > MAX_COMMAND_BYTES:
             return Refused(INVALID, SIZE_RULE, f"the command has {command.ByteSize()} bytes: {SIZE_RULE}", "command")
         if len(command.command_id) > MAX_ID:
@@ -75,6 +89,7 @@ class Decider:
 
     def refuse(self, command: k.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
+        self._metrics.refused(refused)
         record = k.Refusal(
             command_id=command.command_id[:MAX_ID],
             stream=command.stream[:MAX_ID],
@@ -119,7 +134,7 @@ class Decider:
         if record.command_digest != command_digest(command):
             rule = "a request id stands for one request"
             return Refused(REUSED, rule, f"{command.command_id} was another command", "request_id")
-        return Decided(record)
+        return Decided(record, repeated=True)
 
     def read(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
         """The accepted record of the stream at this sequence, from the log."""
@@ -161,3 +176,11 @@ class Decider:
         for partition, end in self._log.end(topics.LIFECYCLE).items():
             if not self._fold.wait_position(partition, end - 1, READ_BACK_SECONDS):
                 raise LogUnavailable("the log cannot be read; the same request is safe")
+
+
+def _name_of(outcome: Decided | Refused) -> str:
+    if isinstance(outcome, Refused):
+        return outcomes.REFUSED
+    if outcome.record is None:
+        return outcomes.HELD
+    return outcomes.REPEATED if outcome.repeated else outcomes.ACCEPTED

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from google.protobuf.message import DecodeError
 
@@ -11,6 +11,7 @@ from headgate.log import topics
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogError, Record, RecordTooLarge, StaleMember
+from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.dead_letters import Burials
 from services.registry.decider import Contended, Decider
@@ -30,10 +31,17 @@ class Intake:
     """Consumes one topic as a member of the registry's group, one record at a time."""
 
     def __init__(
-        self, log: EventLog, topic: str, member: str, handle: Callable[[Record], None], burials: Burials
+        self,
+        log: EventLog,
+        topic: str,
+        member: str,
+        handle: Callable[[Record], None],
+        burials: Burials,
+        metrics: Metrics,
     ) -> None:
+        self.topic = topic
         self._log = log
-        self._topic = topic
+        self._lost = metrics.counter("headgate_log_errors_total").labels()
         self._member = member
         self._handle = handle
         self._burials = burials
@@ -43,6 +51,14 @@ class Intake:
     def start(self) -> None:
         """Joins the group."""
         self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def positions(self) -> Mapping[int, int]:
+        """Per partition, the offset the group reads on from. Raises LogError."""
+        return self._log.committed(self.topic, GROUP)
 
     def stop_soon(self) -> None:
         """Takes no further record; does not wait."""
@@ -59,11 +75,12 @@ class Intake:
                 self._consume()
             except (LogError, Contended) as error:
                 # Nothing was committed for the record in hand, so it comes again.
-                logger.warning("intake interrupted; joining again", extra={"topic": self._topic, "error": str(error)})
+                logger.warning("intake interrupted; joining again", extra={"topic": self.topic, "error": str(error)})
+                self._lost.inc()
                 self._stopping.wait(RECONNECT_SECONDS)
 
     def _consume(self) -> None:
-        with self._log.consumer(self._topic, GROUP, self._member) as consumer:
+        with self._log.consumer(self.topic, GROUP, self._member) as consumer:
             while not self._stopping.is_set():
                 for record in consumer.poll(POLL_SECONDS):
                     if self._stopping.is_set():
@@ -149,9 +166,11 @@ def carry_out(decider: Decider, command: k.Command) -> None:
         )
 
 
-def intakes(log: EventLog, fold: LifecycleFold, decider: Decider, name: str, burials: Burials) -> list[Intake]:
+def intakes(
+    log: EventLog, fold: LifecycleFold, decider: Decider, name: str, burials: Burials, metrics: Metrics
+) -> list[Intake]:
     """The registry's consumers."""
     return [
-        Intake(log, topics.COMMANDS, name, CommandHandler(burials, decider), burials),
-        Intake(log, topics.INBOX, name, InboxHandler(burials, fold, decider), burials),
+        Intake(log, topics.COMMANDS, name, CommandHandler(burials, decider), burials, metrics),
+        Intake(log, topics.INBOX, name, InboxHandler(burials, fold, decider), burials, metrics),
     ]

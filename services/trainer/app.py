@@ -5,11 +5,17 @@ from pathlib import Path
 
 from headgate.artifacts.keys import load_signing_key
 from headgate.artifacts.store import open_store
+from headgate.log import topics
 from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
-from headgate.log.port import EventLog, LogUnavailable
+from headgate.log.port import LogUnavailable
 from headgate.runtime.clock import now_ms
+from headgate.runtime.deadline import Deadline, within
 from headgate.runtime.grpc_server import GrpcServer
+from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.metric_catalogue import TRAINER
+from headgate.runtime.operations import Operations
+from headgate.runtime.rpc_metrics import RpcMetrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -20,26 +26,36 @@ from headgate.worker.telemetry import TelemetryReader, TelemetryWriter
 from services.trainer import due, work
 from services.trainer.attempts import Attempts
 from services.trainer.due import LEASE_MS, Claim, Hands
+from services.trainer.figures import Figures
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
 
 REPLAY_SECONDS = 600.0
+SHARE_TO_FINISH = 0.5
+"""Of the grace, for the attempt in hand to end by itself; then it is stopped and left to be taken over."""
+SHARE_TO_LEAVE = 0.5
+SHARE_OF_CALLS = 0.3
 TESTING = "testing"
 
 
 def build(settings: Settings) -> "Trainer":
-    return Trainer(settings, await_log(settings.log, settings.log_wait_seconds))
+    """A trainer that has not started yet."""
+    return Trainer(settings)
 
 
 class Trainer:
-    def __init__(self, settings: Settings, log: EventLog) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.name = settings.name
-        self._log = log
-        self._fold = LifecycleFold(log)
-        self._attempts = Attempts()
+        self.grace_seconds = settings.grace_seconds
+        self._operations = Operations(TRAINER, settings.host, settings.metrics_port)
+        metrics = self._operations.metrics
+        self._log = log = await_log(settings.log, settings.log_wait_seconds)
+        self._fold = LifecycleFold(log, FoldMetrics(metrics))
+        self._attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
+        self._figures = Figures(metrics, self._attempts.last_epochs)
         self._listening_since_ms = now_ms()
-        self._worker = Worker(log, self._fold, self._due, settings.name)
-        self._reader = TelemetryReader(log, self._heard)
+        self._worker = Worker(log, self._fold, self._due, settings.name, metrics)
+        self._reader = TelemetryReader(log, self._heard, metrics)
         self._bench = work.Bench(
             worker=settings.name,
             store=open_store(settings.artifacts),
@@ -55,24 +71,39 @@ class Trainer:
             settings.port,
             [lambda server: worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)],
             [worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name],
+            interceptors=[RpcMetrics(metrics)],
             host=settings.host,
         )
+        fold = Reader("fold", topics.LIFECYCLE, self._fold.positions)
+        self._lag = LagWatch(log, metrics, [fold, Reader("trainer", topics.TELEMETRY, self._reader.positions)])
 
     def start(self) -> int:
+        """Opens the door, folds the log, and then begins to work; returns the port."""
+        port = self._door.start()
         self._fold.start()
+        self._lag.start()
         if not self._fold.wait_caught_up(REPLAY_SECONDS):
             raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
         self._reader.start(self._listening_since_ms - LEASE_MS)
         self._worker.start()
-        return self._door.start()
+        self._operations.watch(self._fold, self._reader, self._worker)
+        self._door.admit()
+        self._operations.ready()
+        return port
 
     def stop(self, grace_seconds: float) -> None:
-        self._worker.stop(grace_seconds)
-        self._attempts.close(grace_seconds)
-        self._door.stop(grace_seconds)
+        """Lets the attempt in hand end, or leaves it to be taken over, and leaves the log."""
+        deadline = Deadline(grace_seconds)
+        self._operations.drain()
+        self._lag.close()
+        self._door.drain()
+        if not self._worker.stop(deadline.left(SHARE_TO_FINISH)):
+            self._attempts.close(deadline.left(SHARE_TO_LEAVE))
+        self._door.stop(deadline.left(SHARE_OF_CALLS))
         self._reader.close()
         self._fold.close()
-        self._log.close()
+        within(deadline.left(), self._log.close)
+        self._operations.close()
 
     def _due(self, at_ms: int) -> Iterable[Issue | Undertake]:
         """Runs under the fold's lock."""
@@ -90,7 +121,10 @@ class Trainer:
             yield piece
 
     def _run(self, claim: Claim, version: resources.Version) -> commands.Command | None:
-        return work.do(self._bench, claim, version)
+        with self._figures.attempt() as attempt:
+            report = work.do(self._bench, claim, version)
+            attempt.reported(report)
+            return report
 
     def _heard(self, record: telemetry.TelemetryRecord, timestamp_ms: int) -> None:
         if record.HasField("work_heartbeat") and record.work_heartbeat.work == TESTING:

@@ -1,7 +1,7 @@
 """The attempts of this process: what the due rules, the work and the gRPC door have to share. Thread-safe."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from headgate.v1 import commands_pb2 as commands
@@ -28,7 +28,9 @@ class Attempt:
 
 
 class Attempts:
-    def __init__(self) -> None:
+    def __init__(self, on_epoch: Callable[[], None] = lambda: None) -> None:
+        """`on_epoch` is called for each epoch measured."""
+        self._on_epoch = on_epoch
         self._changed = threading.Condition()
         self._claimed: dict[Claim, None] = {}
         self._attempts: dict[Claim, Attempt] = {}
@@ -89,6 +91,7 @@ class Attempts:
             if len(attempt.epochs) < MAX_EPOCHS_KEPT:
                 attempt.epochs.append(epoch)
             self._changed.notify_all()
+        self._on_epoch()
 
     def end(self, attempt: Attempt, outcome: commands.Command | None) -> None:
         with self._changed:
@@ -119,6 +122,12 @@ class Attempts:
                 )
                 for attempt in self._attempts.values()
             ]
+
+    def last_epochs(self) -> list[telemetry.EpochMeasured]:
+        """The last epoch measured of each model, the latest begun first."""
+        with self._changed:
+            last = {attempt.claim.stream: attempt.epochs[-1] for attempt in self._attempts.values() if attempt.epochs}
+        return list(reversed(last.values()))
 
     def latest(self, stream: str, version: int) -> Attempt | None:
         with self._changed:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headgate.log.at_start import LOG_WAIT_SECONDS
+from headgate.runtime.service import GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,9 @@ class Settings:
     keys: Path
     port: int = 0
     host: str = "127.0.0.1"
+    metrics_port: int = 0
+    """Of the HTTP door with /metrics, /livez and /readyz; 0 for none."""
+    grace_seconds: float = GRACE_SECONDS
     name: str = "trainer-0"
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "headgate-trainer")
     tests_seconds: float = 600.0

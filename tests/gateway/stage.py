@@ -10,6 +10,8 @@ import numpy as np
 from headgate.domain.model import ModelState
 from headgate.inference import grpc_predict_v2_pb2 as oip
 from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.runtime.metric_catalogue import GATEWAY
+from headgate.runtime.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.gateway.door import Door
@@ -17,6 +19,7 @@ from services.gateway.evidence import EvidenceBook
 from services.gateway.follower import Follower
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
+from services.gateway.tally import TallyBook
 
 WAIT_SECONDS = 10.0
 
@@ -86,13 +89,14 @@ class Stage:
         self.networks = networks
         self.fold = HandSetFold()
         self.book = EvidenceBook()
-        self.follower = Follower(self.fold, "production", self._load, self.book, lambda: None)
+        self.metrics = Metrics(GATEWAY)
+        self.follower = Follower(self.fold, "production", self._load, self.book, TallyBook(self.metrics), lambda: None)
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=self.follower.settled,
             heard_at=lambda: self.fold.last_poll_monotonic,
         )
-        self.door = Door(servicer, "127.0.0.1", 0)
+        self.door = Door(servicer, "127.0.0.1", 0, self.metrics)
 
     def _load(self, model, version, artifact):
         return load_onnx(model, version, self.networks[model, version])

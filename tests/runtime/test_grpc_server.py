@@ -10,8 +10,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
-from headgate.runtime.errors import RpcRefused
-from headgate.runtime.grpc_server import MAX_MESSAGE_BYTES, CannotListen, GrpcServer
+from headgate.runtime.errors import CannotListen, RpcRefused
+from headgate.runtime.grpc_server import MAX_MESSAGE_BYTES, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
 from headgate.v1 import resources_pb2 as resources
@@ -38,6 +38,7 @@ class Answers(registry_grpc.RegistryServiceServicer):
 def channel() -> Iterator[grpc.Channel]:
     server = GrpcServer(0, [partial(registry_grpc.add_RegistryServiceServicer_to_server, Answers())], [NAME])
     port = server.start()
+    server.admit()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield channel
     server.stop(0)

@@ -5,30 +5,50 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 PROGRAM = """
-from headgate.runtime.service import run
+import sys, threading
+from headgate.runtime import service
 from headgate.runtime.settings import SettingsError
+
+service.OVERTIME_SECONDS = 0.3
+forever = threading.Event()
 
 class Quiet:
     name = "quiet"
+    grace_seconds = {grace_seconds}
     def start(self):
+        {start}
         return 7
     def stop(self, grace_seconds):
-        print("stopped", flush=True)
+        {stop}
+        print("stopped within", grace_seconds, flush=True)
 
 def build():
     if {broken}:
         raise SettingsError(["HEADGATE_LOG is not set", "HEADGATE_PORT is not set"])
     return Quiet()
 
-run(build)
+service.run(build)
 """
 
 
-def start(broken: bool) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", PROGRAM.format(broken=broken)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(
+    broken: bool = False, start: str = "pass", stop: str = "pass", grace_seconds: float = 3.0
+) -> "subprocess.Popen[str]":
+    program = PROGRAM.format(broken=broken, start=start, stop=stop, grace_seconds=grace_seconds)
+    command = [sys.executable, "-c", program]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def await_line(process: "subprocess.Popen[str]", message: str) -> None:
+    """Reads the log until a line says so."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line)["message"].startswith(message):
+            return
+    raise AssertionError(f"it ended before it said {message!r}")
 
 
 def test_a_service_says_ready_and_ends_0_after_a_signal() -> None:
@@ -38,7 +58,7 @@ def test_a_service_says_ready_and_ends_0_after_a_signal() -> None:
         assert (line["message"], line["service"]) == ("ready quiet port=7", "quiet")
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=20)
-    assert (process.returncode, out) == (0, "stopped\n")
+    assert (process.returncode, out) == (0, "stopped within 3.0\n")
 
 
 def test_bad_settings_end_78_with_every_problem_in_the_log() -> None:
@@ -53,6 +73,49 @@ def test_bad_settings_end_78_with_every_problem_in_the_log() -> None:
 
 def test_a_service_whose_parent_is_another_process_stops_at_once() -> None:
     environ = os.environ | {"HEADGATE_PARENT": "1"}
-    command = [sys.executable, "-c", PROGRAM.format(broken=False)]
+    command = [sys.executable, "-c", PROGRAM.format(broken=False, start="pass", stop="pass", grace_seconds=3.0)]
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
+
+
+def test_a_signal_while_it_starts_ends_it_since_nothing_is_in_hand() -> None:
+    with start(start="print('starting', flush=True); forever.wait()") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starting\n"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "before it was ready" in err
+
+
+def test_a_second_signal_does_not_shorten_what_is_in_hand() -> None:
+    with start(stop="print('draining', flush=True); sys.stdin.readline()") as process:
+        await_line(process, "ready")
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "draining\n"
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate("done\n", timeout=20)
+    assert (process.returncode, out) == (0, "stopped within 3.0\n")
+
+
+def test_a_stop_that_is_stuck_is_ended_with_70_and_no_sooner() -> None:
+    with start(stop="forever.wait()", grace_seconds=0.5) as process:
+        await_line(process, "ready")
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 70
+    assert time.monotonic() - began >= 0.5
+
+
+def test_a_service_that_fails_to_start_or_to_stop_says_why_and_ends_1() -> None:
+    for parts in ({"start": "raise KeyError('lost')"}, {"stop": "raise KeyError('lost')"}):
+        with start(**parts) as process:
+            if "stop" in parts:
+                await_line(process, "ready")
+                process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "KeyError: 'lost'" in err

@@ -4,18 +4,20 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.request import urlopen
 
 import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_ports, say, session
+from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_metrics_ports, running_ports, say, session
 from headgate.client.doors import serves
 from headgate.log.at_start import await_log
 from headgate.log.open import without_passwords
 from headgate.log.port import LogError
 from headgate.log.topics import TOPICS
 
+METRICS_SECONDS = 5.0
 PACKAGES = ("headgate", "grpcio", "protobuf", "kafka-python", "torch", "onnxruntime")
 
 
@@ -48,7 +50,17 @@ def _services(here: Session, home: Path) -> list[Finding]:
     for name, address in addresses.items():
         well = serves(address)
         findings.append(Finding(name, well, f"{address} {'is healthy' if well else 'does not answer'}"))
-    return findings
+    return findings + [_metrics(name, port) for name, port in running_metrics_ports(home).items()]
+
+
+def _metrics(name: str, port: int) -> Finding:
+    url = f"http://127.0.0.1:{port}/metrics"
+    try:
+        with urlopen(url, timeout=METRICS_SECONDS) as answer:
+            count = sum(not line.startswith(b"#") for line in answer)
+    except OSError as error:
+        return Finding(f"{name} metrics", False, f"{url}: {error}")
+    return Finding(f"{name} metrics", True, f"{url}, {count} series")
 
 
 def _log(here: Session) -> Finding:

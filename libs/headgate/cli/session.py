@@ -100,6 +100,11 @@ def running_ports(home: Path) -> dict[str, int]:
     return dict(_running(home).get("ports", {}))
 
 
+def running_metrics_ports(home: Path) -> dict[str, int]:
+    """The same of the HTTP doors with /metrics."""
+    return dict(_running(home).get("metrics_ports", {}))
+
+
 def running_log(home: Path) -> str:
     return str(_running(home).get("log", ""))
 

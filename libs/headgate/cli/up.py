@@ -23,6 +23,8 @@ from headgate.log.open import without_passwords
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 HOST = "127.0.0.1"
+METRICS_OFFSET = 10
+"""From the port of a service's gRPC door to that of its /metrics, /livez and /readyz."""
 READY_SECONDS = 120.0
 PORT_WAIT_SECONDS = 20.0
 """How long the services of a run that was killed may take to let go of their ports."""
@@ -36,6 +38,7 @@ class Layout:
     home: Path
     log_url: str
     ports: Mapping[str, int]
+    metrics_ports: Mapping[str, int]
 
     def environ(self, service: str) -> dict[str, str]:
         return {
@@ -43,6 +46,7 @@ class Layout:
             "HEADGATE_ARTIFACTS": f"file://{self.home / 'artifacts'}",
             "HEADGATE_KEYS": str(self.home / "keys"),
             "HEADGATE_PORT": str(self.ports[service]),
+            "HEADGATE_METRICS_PORT": str(self.metrics_ports[service]),
             "HEADGATE_HOST": HOST,
             "HEADGATE_NAME": f"{service}-0",
             "HEADGATE_ENVIRONMENT": "production",
@@ -62,8 +66,7 @@ def run_up(log_url: str, base_port: int, log_wait_seconds: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: signals.put(received))
     with _only_one(home):
-        ports = _ports(base_port)
-        layout = Layout(home, log_url or default_log(home), ports)
+        layout = Layout(home, log_url or default_log(home), *_ports(base_port))
         _prepare(layout, log_wait_seconds, signals)
         supervisor = Supervisor([layout.program(service) for service in SERVICES], progress.print)
         try:
@@ -93,17 +96,20 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _ports(base_port: int) -> dict[str, int]:
+def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Of the gRPC doors, and of the metrics."""
+    first = [base_port, base_port + METRICS_OFFSET]
     if base_port:
-        ports = {service: base_port + index for index, service in enumerate(SERVICES)}
-        for service, port in ports.items():
-            _wait_free(service, port)
-        return ports
-    held = [socket.create_server((HOST, 0)) for _ in SERVICES]
-    ports = {service: door.getsockname()[1] for service, door in zip(SERVICES, held, strict=True)}
+        ports, metrics_ports = ({service: base + n for n, service in enumerate(SERVICES)} for base in first)
+        for service in SERVICES:
+            _wait_free(service, ports[service])
+            _wait_free(f"the metrics of {service}", metrics_ports[service])
+        return ports, metrics_ports
+    held = [socket.create_server((HOST, 0)) for _ in SERVICES * 2]
+    numbers = [door.getsockname()[1] for door in held]
     for door in held:
         door.close()
-    return ports
+    return dict(zip(SERVICES, numbers, strict=False)), dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
 
 
 def _wait_free(service: str, port: int) -> None:
@@ -128,7 +134,12 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
     create_keys(layout.home / "keys")
     reached = await_log(layout.log_url, log_wait_seconds, say, partial(_received, signals), create_declared)
     reached.close()
-    running = {"log": layout.log_url, "ports": dict(layout.ports), "pid": os.getpid()}
+    running = {
+        "log": layout.log_url,
+        "ports": dict(layout.ports),
+        "metrics_ports": dict(layout.metrics_ports),
+        "pid": os.getpid(),
+    }
     aside = layout.home / "up.json.new"
     aside.touch(mode=0o600)  # the log's address may hold a password
     aside.write_text(json.dumps(running))

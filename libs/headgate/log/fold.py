@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from headgate.domain.fact import fact_of
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
@@ -26,6 +26,31 @@ ILLEGAL_FACT = "illegal-fact"
 
 logger = logging.getLogger(__name__)
 Listener = Callable[[Record, f.LifecycleRecord], None]
+FoldOne = Callable[[Record], f.LifecycleRecord | None]
+
+
+class Observer(Protocol):
+    """Hears what happens to live records, never to replayed ones, under the fold's lock."""
+
+    def folded(self, record: f.LifecycleRecord, seconds: float) -> None:
+        """Accepted and folded in this time."""
+        ...
+
+    def broke(self, record: f.LifecycleRecord) -> None:
+        """Accepted, but illegal: its stream has stopped."""
+        ...
+
+    def voided(self) -> None:
+        """Did not follow its head."""
+        ...
+
+    def stopped(self, streams: int) -> None:
+        """So many streams are stopped, those of the replay included."""
+        ...
+
+    def lost(self) -> None:
+        """The log could not be read; the fold begins again where it was."""
+        ...
 
 
 class Fault(NamedTuple):
@@ -49,6 +74,7 @@ class Fold:
         # Offset of the last accepted record, by partition.
         self.accepted: dict[int, int] = {}
         self.void_records = 0
+        self.stopped_streams = 0
         self.revision = 0
         self.fault: Fault | None = None
         """What is wrong with the newest record that something was wrong with."""
@@ -82,6 +108,7 @@ class Fold:
             except Exception as error:  # noqa: BLE001 - whatever a forged fact does, it stops its stream and no service
                 said = str(error) if isinstance(error, IllegalFact) else f"{type(error).__name__}: {error}"
                 stream.broken = f"sequence {record.sequence}: {said}"
+                self.stopped_streams += 1
                 self.fault = Fault(ILLEGAL_FACT, f"{stream.name} stopped at {stream.broken}")
                 logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
         if not stream.listed:
@@ -143,10 +170,11 @@ def cycles_kept() -> Iterator[None]:
 class LifecycleFold:
     """A Fold kept current by a thread that tails the log. Hold `lock` while reading the state."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, observer: Observer | None = None) -> None:
         self.lock = threading.RLock()
         self.last_poll_monotonic = time.monotonic()
         self._log = log
+        self._observer = observer
         self._fold = Fold()
         self._changed = threading.Condition(self.lock)
         self._listeners: list[Listener] = []
@@ -179,9 +207,18 @@ class LifecycleFold:
     def void_records(self) -> int:
         return self._fold.void_records
 
+    def positions(self) -> dict[int, int]:
+        """Per partition, the offset to read on from."""
+        with self.lock:
+            return dict(self._fold.positions)
+
     def start(self) -> None:
         """Begins to tail from the first record."""
         self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Stops the thread within a poll."""
@@ -233,6 +270,8 @@ class LifecycleFold:
                 self._tail()
             except LogError as error:
                 logger.warning("the log cannot be read; trying again", extra={"error": str(error)})
+                if self._observer is not None:
+                    self._observer.lost()
                 self._stopping.wait(RECONNECT_SECONDS)
 
     def _tail(self) -> None:
@@ -244,15 +283,19 @@ class LifecycleFold:
         with self._log.tail(topics.LIFECYCLE, start) as tail:
             with cycles_kept():
                 while not self._stopping.is_set() and not self._is_caught_up():
-                    self._apply(tail.poll(POLL_SECONDS))
+                    self._apply(tail.poll(POLL_SECONDS), self._fold.apply)
+            fold: FoldOne = self._fold.apply
+            if self._observer is not None:
+                self._observer.stopped(self._fold.stopped_streams)
+                fold = self._observed(self._observer)
             while not self._stopping.is_set():
-                self._apply(tail.poll(POLL_SECONDS))
+                self._apply(tail.poll(POLL_SECONDS), fold)
 
-    def _apply(self, records: Iterable[Record]) -> None:
+    def _apply(self, records: Iterable[Record], fold: FoldOne) -> None:
         self.last_poll_monotonic = time.monotonic()
         with self._changed:
             for record in records:
-                accepted = self._fold.apply(record)
+                accepted = fold(record)
                 if accepted is not None:
                     for listener in self._listeners:
                         listener(record, accepted)
@@ -261,3 +304,22 @@ class LifecycleFold:
                     for tell in self._fault_listeners:
                         tell(record, fault)
             self._changed.notify_all()
+
+    def _observed(self, observer: Observer) -> FoldOne:
+        """Folds a record and tells the observer."""
+
+        def fold(record: Record) -> f.LifecycleRecord | None:
+            stopped = self._fold.stopped_streams
+            started = time.perf_counter()
+            accepted = self._fold.apply(record)
+            seconds = time.perf_counter() - started
+            if accepted is None:
+                observer.voided()
+                return None
+            observer.folded(accepted, seconds)
+            if self._fold.stopped_streams != stopped:
+                observer.broke(accepted)
+                observer.stopped(self._fold.stopped_streams)
+            return accepted
+
+        return fold

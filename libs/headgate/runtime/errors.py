@@ -1,4 +1,4 @@
-"""What a servicer raises when a caller asked for something that cannot be had."""
+"""What goes wrong at a door: a caller asked for something that cannot be had, or the door cannot be opened."""
 
 import grpc
 
@@ -15,3 +15,7 @@ class RpcRefused(Exception):
         self.slug = slug
         self.rule = rule
         self.field = field
+
+
+class CannotListen(Exception):
+    """The address of a door is taken or not ours."""

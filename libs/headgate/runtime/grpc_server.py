@@ -7,18 +7,19 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from headgate.runtime.errors import CannotListen
+from headgate.runtime.rpc_admission import Admission
 from headgate.runtime.rpc_errors import ErrorInterceptor
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_HOST = "127.0.0.1"
 
 
-class CannotListen(Exception):
-    """The address is taken or not ours."""
-
-
 class GrpcServer:
-    """Serves what `add` registers; the names in `service_names` are reported by health and reflection."""
+    """Serves what `add` registers; the names in `service_names` are reported by health and reflection.
+
+    `interceptors` stand around all others, so that they see the status a caller gets.
+    """
 
     def __init__(
         self,
@@ -33,9 +34,10 @@ class GrpcServer:
         self._wanted_port = port
         self.port = 0
         self._names = tuple(service_names)
+        self._admission = Admission()
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            interceptors=[ErrorInterceptor(), *interceptors],
+            interceptors=[*interceptors, ErrorInterceptor(), self._admission],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -50,18 +52,31 @@ class GrpcServer:
         reflection.enable_server_reflection(names, self._server)
 
     def start(self) -> int:
-        """Listens and says so in health; returns the bound port. Raises CannotListen."""
+        """Listens; returns the bound port. Health says NOT_SERVING and no call is let in. Raises CannotListen."""
         address = f"{self._host}:{self._wanted_port}"
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {address}: is it taken?") from error
+        self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server.start()
-        for name in ("", *self._names):
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return self.port
+
+    def admit(self) -> None:
+        """Lets calls in and says so in health."""
+        self._admission.open.set()
+        self._say(health_pb2.HealthCheckResponse.SERVING)
+
+    def drain(self) -> None:
+        """Says NOT_SERVING for good, and has streams end; other calls are still answered."""
+        self._health.enter_graceful_shutdown()
+        self._admission.draining.set()
 
     def stop(self, grace_seconds: float) -> None:
         """Turns new calls away and gives those under way the grace to end."""
-        self._health.enter_graceful_shutdown()
+        self.drain()
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
+
+    def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", *self._names):
+            self._health.set(name, status)

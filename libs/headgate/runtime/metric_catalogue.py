@@ -55,9 +55,9 @@ class Metric:
     """The cap in the registry where it needs a larger one: most methods are its."""
 
     @property
-    def overflow_label(self) -> str:
-        """The label that says `_other` beyond the cap."""
-        return "model" if "model" in self.labels else self.labels[-1]
+    def overflow_labels(self) -> tuple[str, ...]:
+        """The labels that say `_other` beyond the cap."""
+        return tuple(label for label in self.labels if label in ("model", "version")) or self.labels[-1:]
 
     @property
     def series_per_label_set(self) -> int:
@@ -145,7 +145,7 @@ _REGISTRY = (
         "headgate_commands_total",
         "counter",
         (REGISTRY,),
-        "Commands executed: accepted, held, refused, contended or failed.",
+        "Commands executed: accepted, held, repeated, refused or failed.",
         ("command", "outcome"),
         cap=120,
     ),

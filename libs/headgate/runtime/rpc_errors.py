@@ -11,12 +11,11 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc_wrap import Behaviour, wrapped
 
 DOMAIN = "headgate.dev"
 
 logger = logging.getLogger(__name__)
-
-Handler = grpc.RpcMethodHandler
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
@@ -29,24 +28,10 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        if handler.request_streaming and handler.response_streaming:
-            return _rebuild(grpc.stream_stream_rpc_method_handler, handler, _stream(handler.stream_stream, method))
-        if handler.request_streaming:
-            return _rebuild(grpc.stream_unary_rpc_method_handler, handler, _unary(handler.stream_unary, method))
-        if handler.response_streaming:
-            return _rebuild(grpc.unary_stream_rpc_method_handler, handler, _stream(handler.unary_stream, method))
-        return _rebuild(grpc.unary_unary_rpc_method_handler, handler, _unary(handler.unary_unary, method))
+        return wrapped(handler, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method))
 
 
-def _rebuild(make: Callable[..., Any], handler: Any, behaviour: Callable[..., Any]) -> Any:
-    return make(
-        behaviour,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
-
-
-def _unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+def _unary(behaviour: Behaviour, method: str) -> Behaviour:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return behaviour(request, context)
@@ -57,7 +42,7 @@ def _unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
     return call
 
 
-def _stream(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+def _stream(behaviour: Behaviour, method: str) -> Behaviour:
     def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         try:
             yield from behaviour(request, context)

@@ -1,4 +1,4 @@
-"""The life of a service process: build, start, say ready, wait for a signal, stop within the grace."""
+"""The life of a service process: build, start, say ready, wait for a signal, drain within the grace."""
 
 import logging
 import os
@@ -6,16 +6,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import NoReturn, Protocol
 
 from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
+from headgate.runtime.errors import CannotListen
 from headgate.runtime.logs import log_to_stderr
 from headgate.runtime.parent import PARENT_VARIABLE, die_with_parent
 from headgate.runtime.settings import SettingsError
 
 GRACE_SECONDS = 10.0
+"""How long a service takes at most to finish what is in hand, unless HEADGATE_GRACE_SECONDS says otherwise."""
 OVERTIME_SECONDS = 5.0
+"""A service that has not ended this long after its grace is stuck and is ended."""
+EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 78
 EXIT_TOPICS_DIFFER = 65
 EXIT_LOG_UNAVAILABLE = 69
@@ -37,45 +42,83 @@ class Service(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def grace_seconds(self) -> float: ...
+
     def start(self) -> int:
-        """Returns the port of its gRPC door once it answers; 0 when it has none."""
+        """Returns the port of its gRPC door once it takes work; 0 when it has none."""
         ...
 
-    def stop(self, grace_seconds: float) -> None: ...
+    def stop(self, grace_seconds: float) -> None:
+        """Takes no more work at once, finishes what is in hand within the grace, and leaves the log."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    service: Service
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class _Signalled:
+    number: int
+
+
+_Happenings = SimpleQueue[_Started | _Failed | _Signalled]
 
 
 def run(build: Callable[[], Service], name: str = "headgate") -> NoReturn:
-    """Runs the service until SIGTERM or SIGINT and exits: 0 after a clean stop.
+    """Runs the service until SIGTERM or SIGINT and exits: 0 after a clean stop, 70 when the stop is stuck.
 
     Otherwise 78 for bad settings, 65 for a log whose topics differ from the declared ones, 69 when the log does not
-    answer within the service's limit, 77 when it turns us away.
+    answer within the service's limit, 77 when it turns us away, 1 for anything else.
     """
     log_to_stderr(name)
-    _on_signal(lambda _number, _frame: sys.exit(0))  # while the log is waited for there is nothing to finish
+    happenings: _Happenings = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: happenings.put(_Signalled(received)))
     if parent := os.environ.get(PARENT_VARIABLE):
         die_with_parent(int(parent))
-    signals: SimpleQueue[int] = SimpleQueue()
+    # Beside the main thread, which hears signals: a start may wait for the log, and read all of it.
+    threading.Thread(target=_start, args=(build, happenings), name="start", daemon=True).start()
+    code = _live(happenings)
+    # Threads are not waited for: what they could still do is another process's by now.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _start(build: Callable[[], Service], happenings: _Happenings) -> None:
     try:
         service = build()
-        _on_signal(lambda number, _frame: signals.put(number))
         log_to_stderr(service.name)
-        port = service.start()
-    except (SettingsError, LogError) as error:
-        sys.exit(_told(error))
-    logger.info("ready %s port=%d", service.name, port)
-    received = signals.get()
-    logger.info("stopping after %s", signal.Signals(received).name)
-    _stop(service)
-    sys.exit(0)
+        happenings.put(_Started(service, service.start()))
+    except BaseException as error:  # noqa: BLE001  # the main thread says what it was and ends the process
+        happenings.put(_Failed(error))
 
 
-def _on_signal(react: Callable[[int, object], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, react)
+def _live(happenings: _Happenings) -> int:
+    """Returns the exit code."""
+    match happenings.get():
+        case _Failed(error):
+            return _told(error)
+        case _Signalled(number):
+            # No work is taken before the service is ready, so nothing is in hand.
+            logger.info("stopped after %s, before it was ready", signal.Signals(number).name)
+            return 0
+        case _Started(service, port):
+            logger.info("ready %s port=%d", service.name, port)
+    return _stop(service, happenings)
 
 
-def _told(error: SettingsError | LogError) -> int:
-    """Says why the service does not run, without a traceback; answers the exit code."""
+def _told(error: BaseException) -> int:
+    """Says why the service does not run, without a traceback where the reason is known; answers the exit code."""
     problems: Sequence[str] = [str(error)]
     match error:
         case SettingsError():
@@ -86,15 +129,30 @@ def _told(error: SettingsError | LogError) -> int:
             code = EXIT_LOG_REFUSED
         case LogUnavailable():
             code = EXIT_LOG_UNAVAILABLE
-        case _:
+        case LogError():
             code = EXIT_BAD_SETTINGS
+        case CannotListen():
+            code = EXIT_FAILED
+        case _:
+            logger.error("the service did not start", exc_info=error)
+            return EXIT_FAILED
     for problem in problems:
         logger.error(problem)
     return code
 
 
-def _stop(service: Service) -> None:
-    watchdog = threading.Timer(GRACE_SECONDS + OVERTIME_SECONDS, os._exit, [EXIT_STUCK])
+def _stop(service: Service, happenings: _Happenings) -> int:
+    """Waits for a signal and drains; further signals change nothing."""
+    happening = happenings.get()
+    if isinstance(happening, _Signalled):
+        logger.info("stopping after %s", signal.Signals(happening.number).name)
+    watchdog = threading.Timer(service.grace_seconds + OVERTIME_SECONDS, os._exit, [EXIT_STUCK])
     watchdog.daemon = True
     watchdog.start()
-    service.stop(GRACE_SECONDS)
+    try:
+        service.stop(service.grace_seconds)
+    except Exception:
+        logger.exception("the service did not stop well")
+        return EXIT_FAILED
+    logger.info("stopped")
+    return 0

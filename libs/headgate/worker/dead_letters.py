@@ -2,14 +2,18 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarge
 from headgate.runtime.clock import now_ms
+from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.letters import headers_of, parse_letter
 
 MAX_REASON = 4_096
+WORK_FAILED = "work-failed"
+"""Code of the letter about work, which has no topic."""
 MAX_KEPT = 200_000
 MAX_REMEMBERED = 100_000
 """Buried positions known to one process; one that is older than so many later letters may be buried once more."""
@@ -24,9 +28,13 @@ class Burials:
     again: after a crash between burial and commit, and at each replay of a topic that is read without a group.
     """
 
-    def __init__(self, log: EventLog, service: str) -> None:
+    def __init__(
+        self, log: EventLog, service: str, count: Callable[[str, str], None] = lambda topic, code: None
+    ) -> None:
+        """`count` is told the topic and the code of each letter."""
         self._log = log
         self._service = service
+        self._count = count
         self._lock = threading.Lock()
         self._read: dict[int, int] = {}
         self._buried: dict[tuple[str, int, int], None] = {}
@@ -44,6 +52,7 @@ class Burials:
             )
             _append(self._log, record, letter_of(record, code, reason, self._service))
             self._remember(record.topic, record.partition, record.offset)
+            self._count(record.topic, code)
             return True
 
     def _catch_up(self) -> None:
@@ -59,6 +68,12 @@ class Burials:
         self._buried[topic, partition, offset] = None
         if len(self._buried) > MAX_REMEMBERED:
             del self._buried[next(iter(self._buried))]
+
+
+def counting(metrics: Metrics) -> Callable[[str, str], None]:
+    """Counts letters by their topic and code."""
+    letters = metrics.counter("headgate_dead_letters_total")
+    return lambda topic, code: letters.labels(topic, code).inc()
 
 
 def letter_of(record: Record, code: str, reason: str, service: str) -> k.DeadLetter:
@@ -81,7 +96,7 @@ def letter_of(record: Record, code: str, reason: str, service: str) -> k.DeadLet
 def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
     """Records work that failed too often; the lifecycle still shows it as due."""
     letter = k.DeadLetter(
-        key=work.encode(), code="work-failed", reason=reason[:MAX_REASON], service=service, buried_at_ms=now_ms()
+        key=work.encode(), code=WORK_FAILED, reason=reason[:MAX_REASON], service=service, buried_at_ms=now_ms()
     )
     try:
         log.append(Message(topics.DEAD_LETTERS, work.encode(), letter.SerializeToString()))

@@ -14,14 +14,17 @@ from headgate.log import topics
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogError, Message
 from headgate.runtime.clock import now_ms
+from headgate.runtime.deadline import Deadline
+from headgate.runtime.metrics import Metrics, Reading
 from headgate.v1 import commands_pb2 as k
-from headgate.worker.dead_letters import bury_command
+from headgate.worker.dead_letters import WORK_FAILED, bury_command
 
 RESEND_MS = 5_000
 """A command that is still due after this long is sent again: same id, so at most one fact."""
 MAX_TRIES = 3
 """Tries of one piece of work by one process before it is given up and recorded as a dead letter."""
 MAX_REMEMBERED = 10_000
+IN_HAND = "headgate_work_in_hand"
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,14 @@ class Worker:
     """Drives one `due`. Work runs in up to `threads` threads, never in the loop itself."""
 
     def __init__(
-        self, log: EventLog, fold: LifecycleFold, due: Due, name: str, threads: int = 1, tick_seconds: float = 0.25
+        self,
+        log: EventLog,
+        fold: LifecycleFold,
+        due: Due,
+        name: str,
+        metrics: Metrics,
+        threads: int = 1,
+        tick_seconds: float = 0.25,
     ) -> None:
         self.name = name
         self._log = log
@@ -57,9 +67,13 @@ class Worker:
         self._tick_seconds = tick_seconds
         self._sent_at_ms: dict[str, int] = {}
         self._in_hand: set[str] = set()
+        self._under_way = 0
         self._tries: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._stopping = threading.Event()
+        self._outcomes = metrics.counter("headgate_work_total")
+        self._buried = metrics.counter("headgate_dead_letters_total")
+        metrics.read_at_scrape([IN_HAND], lambda: [Reading(IN_HAND, (), self._under_way)])
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
 
@@ -67,11 +81,18 @@ class Worker:
         """Begins to look for due work."""
         self._thread.start()
 
-    def stop(self, grace_seconds: float) -> None:
-        """Starts nothing new and gives what is in hand the grace to end."""
+    def is_alive(self) -> bool:
+        """Whether the loop runs."""
+        return self._thread.is_alive()
+
+    def stop(self, grace_seconds: float) -> bool:
+        """Starts nothing new and gives what is in hand the grace to end and be reported; whether it did."""
+        deadline = Deadline(grace_seconds)
         self._stopping.set()
-        self._thread.join(timeout=grace_seconds)
+        self._thread.join(deadline.left())
         self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._under_way, deadline.left())
 
     def issue(self, command: k.Command) -> None:
         """Appends the command to headgate.commands, keyed by its stream. Raises LogError."""
@@ -117,16 +138,21 @@ class Worker:
         self._pool.submit(self._do, work)
 
     def _do(self, work: Undertake) -> None:
+        with self._lock:
+            self._under_way += 1
         try:
             command = work.run()
             if command is not None:
                 self.issue(command)
                 self._await_fact(command)
+            self._outcomes.labels("done").inc()
         except Exception as error:  # noqa: BLE001 - whatever the work raised is counted, recorded and never lost
             self._failed(work, error)
         finally:
             with self._lock:
+                self._under_way -= 1
                 self._in_hand.discard(work.key)
+                self._lock.notify_all()
 
     def _await_fact(self, command: k.Command) -> None:
         """Keeps the work in hand until its report is folded, or `due` would start it once more."""
@@ -143,5 +169,7 @@ class Worker:
             self._tries[work.key] += 1
             tries = self._tries[work.key]
         logger.error("work failed", exc_info=error, extra={"work": work.key, "tries": tries})
+        self._outcomes.labels("failed" if tries < MAX_TRIES else "given-up").inc()
         if tries >= MAX_TRIES:
+            self._buried.labels("", WORK_FAILED).inc()
             bury_command(self._log, work.key, f"{type(error).__name__}: {error}", self.name)

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Message, Record
 from headgate.runtime.clock import now_ms
+from headgate.runtime.metrics import Metrics
 from headgate.v1 import telemetry_pb2 as t
 from headgate.worker.dead_letters import Burials
 from headgate.worker.telemetry_rules import flaw_of
@@ -48,8 +49,9 @@ class TelemetryReader:
     A record that cannot be used is skipped, and buried by the one reader that has `burials`: the topic's owner.
     """
 
-    def __init__(self, log: EventLog, handle: Handle, burials: Burials | None = None) -> None:
+    def __init__(self, log: EventLog, handle: Handle, metrics: Metrics, burials: Burials | None = None) -> None:
         self._log = log
+        self._lost = metrics.counter("headgate_log_errors_total").labels()
         self._handle = handle
         self._burials = burials
         self._since_ms = 0
@@ -63,6 +65,14 @@ class TelemetryReader:
         """Begins to read at the first record of this time or later."""
         self._since_ms = since_ms
         self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def positions(self) -> dict[int, int]:
+        """Per partition, the offset to read on from; empty before the start."""
+        return dict(self._positions)
 
     def wait_caught_up(self, timeout_seconds: float) -> bool:
         """Waits until everything that was there at the start has been handed over."""
@@ -80,6 +90,7 @@ class TelemetryReader:
                 self._tail()
             except LogError as error:
                 logger.warning("telemetry cannot be read; trying again", extra={"error": str(error)})
+                self._lost.inc()
                 self._stopping.wait(POLL_SECONDS)
 
     def _tail(self) -> None:

@@ -1,0 +1,95 @@
+"""The present state of versions and releases as readings for the metrics. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from headgate.domain.release import is_active, phase_name
+from headgate.domain.state import EnvironmentState, ModelState
+from headgate.runtime.metrics import Reading
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from services.deployer.evidence import Observations
+from services.deployer.pilot import Sight, look
+
+MOST_JUDGED = 40
+"""Releases under way that are judged for one reading, the newest first: each holds the fold's lock for 0.1 ms."""
+WHOLE_BPS = 10_000
+MS_PER_SECOND = 1000.0
+
+RELEASES, ACTIVE, STEP = "headgate_releases", "headgate_release_active", "headgate_release_step_seconds"
+WANTED, OBSERVED = "headgate_release_weight_wanted_ratio", "headgate_release_weight_observed_ratio"
+E_VALUE, THRESHOLD = "headgate_judge_e_value", "headgate_judge_threshold"
+LIVE, LIVE_METRIC = "headgate_version_live_info", "headgate_live_metric"
+CANDIDATE_METRIC, GATEWAYS = "headgate_candidate_metric", "headgate_gateways_live"
+FIGURES = (RELEASES, ACTIVE, STEP, WANTED, OBSERVED, E_VALUE, THRESHOLD, LIVE, LIVE_METRIC, CANDIDATE_METRIC, GATEWAYS)
+
+
+def figures(
+    models: Mapping[str, ModelState],
+    environments: Mapping[str, EnvironmentState],
+    observations: Observations,
+    now_ms: int,
+) -> Iterator[Reading]:
+    """All readings; those of releases under way come first, so that they have series of their own."""
+    under_way = [
+        (state, release) for state in models.values() for release in state.releases.values() if is_active(release)
+    ]
+    under_way.sort(key=lambda pair: pair[1].requested_at_ms, reverse=True)
+    for number, (state, release) in enumerate(under_way):
+        yield from _release(state, release, now_ms)
+        if number < MOST_JUDGED:
+            yield from _judged(look(state, release, environments, observations, now_ms))
+    released = {state.name for state, _ in under_way}
+    for state in sorted(models.values(), key=lambda state: state.name not in released):
+        yield from _live(state)
+    yield from _phases(models)
+    for environment in environments:
+        yield Reading(GATEWAYS, (environment,), len(observations.gateways(environment, now_ms)))
+
+
+def _release(state: ModelState, release: resources.Release, now_ms: int) -> Iterator[Reading]:
+    where = (release.environment, state.name)
+    yield Reading(ACTIVE, (*where, _phase(release)), 1)
+    yield Reading(STEP, where, max(0, now_ms - release.phase_since_ms) / MS_PER_SECOND)
+    weights = {weight.version: weight.weight_bps / WHOLE_BPS for weight in release.weights}
+    if weights:
+        yield Reading(WANTED, (*where, "candidate"), weights.get(release.candidate, 0.0))
+        yield Reading(WANTED, (*where, "stable"), weights.get(release.stable, 0.0))
+    for metric in state.versions[release.candidate].report.metrics:
+        yield Reading(CANDIDATE_METRIC, (*where, metric.name), metric.value)
+
+
+def _judged(sight: Sight) -> Iterator[Reading]:
+    where = (sight.release.environment, sight.model)
+    judgement, stratum = sight.judgement, sight.stratum
+    yield Reading(E_VALUE, (*where, "fail"), judgement.fail_e_value)
+    yield Reading(E_VALUE, (*where, "pass"), judgement.pass_e_value)
+    yield Reading(THRESHOLD, (*where, "fail"), judgement.fail_threshold)
+    yield Reading(THRESHOLD, (*where, "pass"), judgement.pass_threshold)
+    yield from _observed(where, stratum)
+
+
+def _observed(where: tuple[str, str], stratum: facts.Stratum) -> Iterator[Reading]:
+    requests = stratum.candidate_requests + stratum.stable_requests
+    if requests:
+        yield Reading(OBSERVED, (*where, "candidate"), stratum.candidate_requests / requests)
+        yield Reading(OBSERVED, (*where, "stable"), stratum.stable_requests / requests)
+
+
+def _live(state: ModelState) -> Iterator[Reading]:
+    for environment, version in state.model.live.items():
+        yield Reading(LIVE, (environment, state.name, str(version)), 1)
+        for metric in state.versions[version].report.metrics:
+            yield Reading(LIVE_METRIC, (environment, state.name, metric.name), metric.value)
+
+
+def _phases(models: Mapping[str, ModelState]) -> Iterator[Reading]:
+    counts = Counter(
+        (release.environment, _phase(release)) for state in models.values() for release in state.releases.values()
+    )
+    for where, count in counts.items():
+        yield Reading(RELEASES, where, count)
+
+
+def _phase(release: resources.Release) -> str:
+    return phase_name(release).replace(" ", "_")

@@ -1,0 +1,91 @@
+"""The HTTP door of operations."""
+
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from threading import Event, Thread, current_thread
+
+import pytest
+
+from headgate.runtime.errors import CannotListen
+from headgate.runtime.metrics import Reading
+from headgate.runtime.operations import MAX_CONNECTIONS, Operations
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+@pytest.fixture
+def operations() -> Iterator[Operations]:
+    door = Operations("deployer", "127.0.0.1", free_port())
+    yield door
+    door.close()
+
+
+def get(operations: Operations, path: str, method: str = "GET") -> tuple[int, str]:
+    connection = HTTPConnection("127.0.0.1", operations.port, timeout=5)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_it_says_when_the_service_takes_work(operations: Operations) -> None:
+    assert get(operations, "/readyz") == (503, "starting\n")
+    operations.ready()
+    assert get(operations, "/readyz") == (200, "ready\n")
+    operations.drain()
+    assert get(operations, "/readyz") == (503, "draining\n")
+
+
+def test_it_says_that_the_process_is_alive_until_one_of_its_loops_has_ended(operations: Operations) -> None:
+    class Fold(Thread):
+        pass
+
+    end = Event()
+    fold = Fold(target=end.wait)
+    fold.start()
+    operations.watch(current_thread(), fold)
+    assert get(operations, "/livez") == (200, "alive\n")
+    end.set()
+    fold.join()
+    assert get(operations, "/livez") == (503, "ended: Fold\n")
+    operations.drain()
+    assert get(operations, "/livez") == (200, "alive\n")
+
+
+def test_it_shows_the_metrics_and_nothing_else(operations: Operations) -> None:
+    status, body = get(operations, "/metrics?name=x")
+    assert status == 200
+    assert "headgate_build_info" in body
+    assert get(operations, "/metrics", "HEAD") == (200, "")
+    assert get(operations, "/")[0] == 404
+    assert get(operations, "/metrics/../livez")[0] == 404
+    assert get(operations, "/metrics", "POST")[0] == 501
+
+
+def test_a_reading_that_fails_does_not_end_the_door(operations: Operations) -> None:
+    def failing() -> Iterator[Reading]:
+        raise KeyError("gone")
+
+    operations.metrics.read_at_scrape(["headgate_releases"], failing)
+    assert get(operations, "/metrics") == (500, "see the log\n")
+    assert get(operations, "/livez")[0] == 200
+
+
+def test_connections_are_bounded_and_a_slow_client_holds_up_nobody(operations: Operations) -> None:
+    slow = [socket.create_connection(("127.0.0.1", operations.port)) for _ in range(MAX_CONNECTIONS - 1)]
+    assert get(operations, "/livez")[0] == 200
+    for connection in slow:
+        connection.close()
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        with pytest.raises(CannotListen, match=f"127.0.0.1:{port} for /metrics"):
+            Operations("deployer", "127.0.0.1", port)

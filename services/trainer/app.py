@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from headgate.artifacts.keys import load_signing_key
+from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.artifacts.store import open_store
 from headgate.log import topics
 from headgate.log.at_start import await_log
@@ -56,15 +56,19 @@ class Trainer:
         self._listening_since_ms = now_ms()
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics)
         self._reader = TelemetryReader(log, self._heard, metrics)
+        key = load_signing_key(settings.keys)
         self._bench = work.Bench(
             worker=settings.name,
             store=open_store(settings.artifacts),
-            key=load_signing_key(settings.keys),
+            key=key,
+            trusted={**load_trusted(settings.keys), **trust(key)},
             telemetry=TelemetryWriter(log, settings.name),
             attempts=self._attempts,
             issue=self._worker.issue,
             scratch=Path(settings.work),
-            limits=work.Limits(settings.tests_seconds, settings.training_seconds, settings.epoch_seconds),
+            limits=work.Limits(
+                settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
+            ),
         )
         servicer = TrainerServicer(self._attempts)
         self._door = GrpcServer(

@@ -1,7 +1,7 @@
 """Turns a trained network into the files of its artifact, and proves that what will serve is what was trained."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from services.trainer.course import Epoch, Rows
 from services.trainer.job import Job
-from services.trainer.training import Epoch, Rows
 
 INPUT = "features"
 OUTPUT = "prediction"
@@ -24,7 +24,7 @@ class ExportFailure(Exception):
     """The network has no faithful ONNX form."""
 
 
-def export(directory: Path, network: nn.Module, rows: dict[str, Rows], job: Job, epochs: Sequence[Epoch]) -> float:
+def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: Job, epochs: Sequence[Epoch]) -> float:
     """Writes the files; the largest difference between ONNX Runtime and torch. Raises ExportFailure."""
     network.eval()
     features, _ = rows["validation"]
@@ -42,6 +42,11 @@ def export(directory: Path, network: nn.Module, rows: dict[str, Rows], job: Job,
     write_json(directory / "signature.json", signature(features, prediction))
     write_json(directory / "training.json", history(job, epochs))
     return difference
+
+
+def get_ready() -> None:
+    """Imports all that an export needs: the exporter imports most of it at the first one."""
+    onnx_of(nn.Linear(1, 1), torch.zeros(2, 1))
 
 
 def check_shape(prediction: object, features: Tensor) -> None:

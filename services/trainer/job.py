@@ -8,6 +8,11 @@ from typing import Any
 
 JOB = "job.json"
 PROGRESS = "progress.jsonl"
+TRAIN = "train"
+"""What the child is told once the job is written."""
+CHECKPOINT = "checkpoint.safetensors"
+RESUME = "resume.safetensors"
+"""Where the child writes its last checkpoint, and where it finds the one to go on from."""
 FILES = "files"
 """Directory of the artifact's files inside the job's."""
 
@@ -28,6 +33,7 @@ class Job:
     batch_size: int
     seed: int
     environment: Mapping[str, str]
+    checkpoint_seconds: float
 
 
 def write_job(directory: Path, job: Job) -> None:

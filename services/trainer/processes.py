@@ -1,5 +1,6 @@
 """Runs foreign programs: each in a process group of its own, with a time limit, a log, and an end in every case."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -30,6 +31,51 @@ class Ended:
     overran: str = ""
 
 
+class Program:
+    """A foreign program under way. It hears one line at most, and ends by `wait` or `end`."""
+
+    def __init__(self, command: Sequence[str], directory: Path, environment: dict[str, str], log: Path) -> None:
+        launcher = [sys.executable, "-P", "-m", "services.trainer.launch", str(os.getpid()), *command]
+        self._log = log
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                launcher, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def tell(self, line: str) -> None:
+        """The one line on its standard input; none when empty. That it has ended already is found out by `wait`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as lines:
+            lines.write(f"{line}\n".encode() if line else b"")
+
+    def wait(self, timeout_seconds: float, stop: threading.Event, overran: Callable[[], str] = lambda: "") -> Ended:
+        """Waits for the end. `overran` is asked all the while; what it answers ends the program. Raises Stopped."""
+        started = time.monotonic()
+        limit = ""
+        try:
+            while not has_ended(self._process) and not limit:
+                if stop.wait(POLL_SECONDS):
+                    raise Stopped
+                limit = overran()
+                if time.monotonic() - started > timeout_seconds:
+                    limit = f"took longer than {timeout_seconds:g} s"
+                elif self._log.stat().st_size > MAX_LOG_BYTES:
+                    limit = f"printed more than {MAX_LOG_BYTES} bytes"
+        finally:
+            self.end()
+        duration_ms = int((time.monotonic() - started) * 1000)
+        return Ended(self._process.returncode, duration_ms, tail(self._log), limit)
+
+    def end(self) -> None:
+        """Ends it and all that it started; nothing happens when that is done already."""
+        if self._process.returncode is None:
+            kill_group(self._process)
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+
 def run(
     command: Sequence[str],
     directory: Path,
@@ -37,30 +83,11 @@ def run(
     log: Path,
     timeout_seconds: float,
     stop: threading.Event,
-    overran: Callable[[], str] = lambda: "",
 ) -> Ended:
-    """Waits for the end. `overran` is asked all the while; what it answers ends the program. Raises Stopped."""
-    started = time.monotonic()
-    launcher = [sys.executable, "-P", "-m", "services.trainer.launch", str(os.getpid()), *command]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            launcher, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
-    limit = ""
-    try:
-        while not has_ended(process) and not limit:
-            if stop.wait(POLL_SECONDS):
-                raise Stopped
-            limit = overran()
-            if time.monotonic() - started > timeout_seconds:
-                limit = f"took longer than {timeout_seconds:g} s"
-            elif log.stat().st_size > MAX_LOG_BYTES:
-                limit = f"printed more than {MAX_LOG_BYTES} bytes"
-    finally:
-        kill_group(process)
-    duration_ms = int((time.monotonic() - started) * 1000)
-    return Ended(process.returncode, duration_ms, tail(log), limit)
+    """Runs a program that is told nothing to its end. Raises Stopped."""
+    program = Program(command, directory, environment, log)
+    program.tell("")
+    return program.wait(timeout_seconds, stop)
 
 
 def has_ended(process: "subprocess.Popen[bytes]") -> bool:
@@ -95,7 +122,6 @@ def surroundings(scratch: Path) -> dict[str, str]:
         "PATH": path,
         "HOME": str(home),
         "TMPDIR": str(temporary),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",

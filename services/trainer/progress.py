@@ -16,15 +16,22 @@ STAGES = {"TRAINING": facts.STAGE_TRAINING, "EXPORT": facts.STAGE_EXPORT}
 
 
 class Progress:
-    """Hands each epoch to `measured`; `overran` says when none came for too long."""
+    """Hands each epoch to `measured`, and to `kept` that of a checkpoint; `overran` tells when none came in time."""
 
-    def __init__(self, file: Path, idle_seconds: float, measured: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        idle_seconds: float,
+        measured: Callable[[dict[str, Any]], None],
+        kept: Callable[[int], None],
+    ) -> None:
         self.failed: AttemptFailed | None = None
         self.finished: dict[str, Any] | None = None
         self._file = file
         self._position = 0
         self._idle_seconds = idle_seconds
         self._measured = measured
+        self._kept = kept
         self._heard_at = time.monotonic()
 
     def overran(self) -> str:
@@ -51,10 +58,12 @@ class Progress:
             match json.loads(line):
                 case {"epoch": {"epoch": int(), "train_loss": float(), "validation_loss": float()} as epoch}:
                     self._measured(epoch)
+                case {"checkpoint": int(epoch)}:
+                    self._kept(epoch)
                 case {"failed": {"stage": str(stage), "reason": str(reason)}} if stage in STAGES:
                     self.failed = AttemptFailed(STAGES[stage], reason[:MAX_REASON])
-                case {"finished": {"epochs": dict(), "export_difference": float(difference)} as finished}:
-                    self.finished = finished if math.isfinite(difference) else None
+                case {"finished": {"epochs": dict(), "export_difference": float(), "resumed_from": int()} as finished}:
+                    self.finished = finished if math.isfinite(finished["export_difference"]) else None
                 case _:
                     raise ValueError("unknown line")
         except ValueError as error:

@@ -24,4 +24,6 @@ class Settings:
     training_seconds: float = 3600.0
     # A training that tells of no new epoch for this long hangs.
     epoch_seconds: float = 600.0
+    # Between two checkpoints of a training; what is lost with a trainer is trained again.
+    checkpoint_seconds: float = 30.0
     log_wait_seconds: float = LOG_WAIT_SECONDS

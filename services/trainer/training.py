@@ -1,10 +1,8 @@
 """Loads a model repository's code and trains its network: the same commit, data and seed give the same weights."""
 
 import importlib
-import math
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,30 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.trainer.course import Course, Rows, TrainingFailure
 from services.trainer.job import Job
 
-Rows = tuple[Tensor, Tensor]
 PARTS = ("train", "validation", "test")
-
-
-class TrainingFailure(Exception):
-    """The repository's code or its training did something that cannot become a version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is trained, and on what."""
+    """What is trained, and on what, and the repository's own train(context) where it has one."""
 
     network: nn.Module
     rows: dict[str, Rows]
+    hook: Callable[[Course], object] | None
 
 
 def be_deterministic() -> None:
@@ -57,7 +44,8 @@ def prepare(job: Job) -> Subject:
     network = module.network(context)
     if not isinstance(network, nn.Module):
         raise TrainingFailure(f"network(context): expected a torch.nn.Module, got {type(network).__name__}")
-    return Subject(network, rows)
+    hook = getattr(module, "train", None)
+    return Subject(network, rows, hook if callable(hook) else None)
 
 
 def load(checkout: Path, name: str) -> ModuleType:
@@ -89,52 +77,57 @@ def checked(found: Any, task: str) -> dict[str, Rows]:
     return rows
 
 
-def train(subject: Subject, job: Job) -> Iterator[Epoch]:
-    """Yields each epoch as it ends. Raises TrainingFailure for a loss that is no number."""
-    network = subject.network
-    loss_of = LOSSES[job.loss]
-    optimizer = optimizer_of(job, network)
-    generator = torch.Generator().manual_seed(job.seed)
-    features, answers = subject.rows["train"]
-    for number in range(1, job.epochs + 1):
-        started = time.monotonic()
+def train(course: Course, hook: Callable[[Course], object] | None) -> None:
+    """Runs the course to its end. Raises TrainingFailure, for a loss that is no number for one."""
+    if hook is None:
+        train_by_the_table(course)
+        return
+    if hook(course) is not None:
+        raise TrainingFailure("train(context): expected it to train context.network in place and to return nothing")
+    if not course.history:
+        raise TrainingFailure("train(context): told of no epoch; it calls context.epoch after each")
+
+
+def train_by_the_table(course: Course) -> None:
+    """What the [train] table says."""
+    network, settings = course.network, course.settings
+    loss_of = LOSSES[settings.loss]
+    optimizer = optimizer_of(settings, network)
+    generator = torch.Generator().manual_seed(course.seed)
+    features, answers = course.rows["train"]
+    for _ in range(course.resume(optimizer, generator), settings.epochs):
         network.train()
         total = torch.zeros(())
         order = torch.randperm(len(features), generator=generator)
-        for start in range(0, len(order), job.batch_size):
-            rows = order[start : start + job.batch_size]
+        for start in range(0, len(order), settings.batch_size):
+            rows = order[start : start + settings.batch_size]
             optimizer.zero_grad()
             loss = loss_of(network(features[rows]), answers[rows])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             # Read once per epoch: a read per step costs more than the step.
             total += loss.detach() * len(rows)
-        train_loss = float(total) / len(features)
-        validation_loss = validate(subject, loss_of)
-        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            found = f"training {train_loss}, validation {validation_loss}"
-            raise TrainingFailure(f"the loss is no finite number in epoch {number}: {found}")
-        yield Epoch(number, train_loss, validation_loss, int((time.monotonic() - started) * 1000))
+        course.epoch(float(total) / len(features), validate(course, loss_of))
 
 
-def validate(subject: Subject, loss_of: Callable[[Tensor, Tensor], Tensor]) -> float:
-    subject.network.eval()
-    features, answers = subject.rows["validation"]
+def validate(course: Course, loss_of: Callable[[Tensor, Tensor], Tensor]) -> float:
+    course.network.eval()
+    features, answers = course.rows["validation"]
     with torch.no_grad():
-        return float(loss_of(subject.network(features), answers))
+        return float(loss_of(course.network(features), answers))
 
 
-def optimizer_of(job: Job, network: nn.Module) -> torch.optim.Optimizer:
-    weights = network.parameters()
-    match job.optimizer:
+def optimizer_of(settings: SimpleNamespace, network: nn.Module) -> torch.optim.Optimizer:
+    weights, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
+    match settings.optimizer:
         case "sgd":
-            return torch.optim.SGD(weights, lr=job.learning_rate, momentum=job.momentum, weight_decay=job.weight_decay)
+            return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
         case "adam":
-            return torch.optim.Adam(weights, lr=job.learning_rate, weight_decay=job.weight_decay)
+            return torch.optim.Adam(weights, lr=rate, weight_decay=decay)
         case "adamw":
-            return torch.optim.AdamW(weights, lr=job.learning_rate, weight_decay=job.weight_decay)
+            return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
         case _:
-            raise TrainingFailure(f"train.optimizer: {job.optimizer} is unknown")
+            raise TrainingFailure(f"train.optimizer: {settings.optimizer} is unknown")
 
 
 def mse(prediction: Tensor, answers: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headgate.artifacts.keys import SigningKey
+from headgate.artifacts.keys import SigningKey, TrustedKeys
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore
 from headgate.log.port import LogError
@@ -33,10 +33,11 @@ from services.trainer.checkout import check_out, read_configuration, verified_da
 from services.trainer.due import HEARTBEAT_SECONDS, Claim, envelope
 from services.trainer.environment import training_environment
 from services.trainer.failure import AttemptFailed
-from services.trainer.job import FILES, PROGRESS, Job, write_job
+from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, TRAIN, Job, write_job
 from services.trainer.processes import LOG_TAIL_BYTES, Stopped
 from services.trainer.progress import Progress
 from services.trainer.provenance import provenance
+from services.trainer.resuming import Origin, drop, find, fingerprint, keep
 
 MAX_REASON = 4096
 ARTIFACT_FILES = ("model.onnx", "weights.safetensors", "signature.json", "training.json", "test.safetensors")
@@ -49,6 +50,7 @@ class Limits:
     tests_seconds: float = 600.0
     training_seconds: float = 3600.0
     epoch_seconds: float = 600.0
+    checkpoint_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Bench:
     worker: str
     store: ArtifactStore
     key: SigningKey
+    trusted: TrustedKeys
     telemetry: TelemetryWriter
     attempts: Attempts
     issue: Callable[[commands.Command], None]
@@ -88,10 +91,24 @@ class Work:
         self.attempt = attempt
         self.claim = attempt.claim
         self.version = version
+        self.name = f"{attempt.claim.stream}/versions/{attempt.claim.version}"
         self.scratch = scratch
         self.environment = training_environment()
 
     def outcome(self) -> commands.Command:
+        (self.scratch / "job").mkdir()
+        self.child = processes.Program(
+            [*self.bench.child, str(self.scratch / "job")],
+            self.scratch,
+            processes.surroundings(self.scratch),
+            self.scratch / "training.log",
+        )
+        try:
+            return self._reported()
+        finally:
+            self.child.end()
+
+    def _reported(self) -> commands.Command:
         try:
             checkout, parsed, data = self._fetch()
             if not self.version.HasField("configuration"):
@@ -105,7 +122,9 @@ class Work:
                 self.bench.issue(self._command("training", report_training_started=report))
             finished = self._train(checkout, parsed, data)
         except AttemptFailed as failure:
+            drop(self.bench.store, self.name)
             return self._failed(failure)
+        drop(self.bench.store, self.name)
         report_finished = commands.ReportTrainingFinished(fact=finished)
         return self._command("finished", report_training_finished=report_finished)
 
@@ -149,22 +168,18 @@ class Work:
     ) -> facts.TrainingFinished:
         self.bench.attempts.enter(self.attempt, facts.STAGE_TRAINING)
         directory = self.scratch / "job"
-        directory.mkdir()
-        write_job(directory, job_of(checkout, parsed, data, self.environment))
-        measured = self._measured_by(parsed.train.epochs)
-        progress = Progress(directory / PROGRESS, self.bench.limits.epoch_seconds, measured)
-        ended = processes.run(
-            [*self.bench.child, str(directory)],
-            checkout,
-            processes.surroundings(self.scratch),
-            self.scratch / "training.log",
-            self.bench.limits.training_seconds,
-            self.attempt.cancelled,
-            progress.overran,
-        )
+        write_job(directory, job_of(checkout, parsed, data, self.environment, self.bench.limits.checkpoint_seconds))
+        origin = Origin(self.name, fingerprint(self.version.commit, parsed.digest, self.environment))
+        found = find(self.bench.store, self.bench.trusted, origin)
+        if found is not None:
+            (directory / RESUME).write_bytes(found.state)
+        progress = self._progress(directory, parsed.train.epochs, origin)
+        self.child.tell(TRAIN)
+        ended = self.child.wait(self.bench.limits.training_seconds, self.attempt.cancelled, progress.overran)
         progress.read()
         finished = finish(progress, ended)
         self.bench.attempts.enter(self.attempt, facts.STAGE_EXPORT)
+        resumed = finished["resumed_from"] > 0 and found is not None
         return facts.TrainingFinished(
             **self._which(),
             artifact=self._seal(directory / FILES, parsed),
@@ -173,6 +188,8 @@ class Work:
             validation_loss=finished["epochs"]["validation_loss"],
             duration_ms=ended.duration_ms,
             export_difference=finished["export_difference"],
+            resumed_from_epoch=finished["resumed_from"] if resumed else 0,
+            resumed_from_attempt=found.attempt if resumed and found else 0,
         )
 
     def _seal(self, directory: Path, parsed: configuration.ModelConfiguration) -> facts.Artifact:
@@ -184,8 +201,13 @@ class Work:
             files[name] = file.read_bytes()
         version = self.version
         files["provenance.json"] = provenance(files, version.repository, version.commit, parsed, self.environment)
-        subject = f"{self.claim.stream}/versions/{self.claim.version}"
-        return seal(self.bench.store, files, subject, self.bench.key)
+        return seal(self.bench.store, files, self.name, self.bench.key)
+
+    def _progress(self, directory: Path, epochs: int, origin: Origin) -> Progress:
+        def kept(epoch: int) -> None:
+            keep(self.bench.store, self.bench.key, origin, self.claim.attempt, epoch, directory / CHECKPOINT)
+
+        return Progress(directory / PROGRESS, self.bench.limits.epoch_seconds, self._measured_by(epochs), kept)
 
     def _measured_by(self, epochs: int) -> Callable[[dict[str, Any]], None]:
         def measured(line: dict[str, Any]) -> None:
@@ -220,7 +242,11 @@ class Work:
 
 
 def job_of(
-    checkout: Path, parsed: configuration.ModelConfiguration, data: dict[str, Path], environment: dict[str, str]
+    checkout: Path,
+    parsed: configuration.ModelConfiguration,
+    data: dict[str, Path],
+    environment: dict[str, str],
+    checkpoint_seconds: float,
 ) -> Job:
     train = parsed.train
     return Job(
@@ -238,6 +264,7 @@ def job_of(
         batch_size=train.batch_size,
         seed=train.seed,
         environment=environment,
+        checkpoint_seconds=checkpoint_seconds,
     )
 
 

@@ -18,6 +18,7 @@ from headgate.artifacts.keys import (
 from headgate.artifacts.manifest import ArtifactUntrusted, seal, unseal
 from headgate.artifacts.store import (
     ArtifactCorrupt,
+    ArtifactError,
     ArtifactMissing,
     ArtifactStore,
     ArtifactTooLarge,
@@ -46,6 +47,24 @@ def test_a_blob_is_read_back_under_the_digest_it_was_given(store: ArtifactStore)
 def test_a_blob_that_was_never_put_is_missing(store: ArtifactStore, name: str) -> None:
     with pytest.raises(ArtifactMissing):
         store.get(name)
+
+
+def test_what_changes_is_kept_under_its_name_until_it_is_removed(store: ArtifactStore) -> None:
+    assert store.latest("checkpoints/models/fraud") is None
+    for state in (b"epoch 1", b"epoch 2"):
+        store.replace("checkpoints/models/fraud", state)
+    assert store.latest("checkpoints/models/fraud") == b"epoch 2"
+    for _ in range(2):
+        store.remove("checkpoints/models/fraud")
+    assert store.latest("checkpoints/models/fraud") is None
+
+
+def test_a_store_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("no directory")
+    store = open_store(f"file://{tmp_path}")
+    for use in (lambda: store.replace("checkpoints/a", b""), lambda: store.latest("checkpoints/a")):
+        with pytest.raises(ArtifactError):
+            use()
 
 
 def test_changed_bytes_are_never_returned_and_are_healed_by_the_next_put(tmp_path: Path) -> None:

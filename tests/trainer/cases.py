@@ -3,22 +3,45 @@
 python -P cases.py OUTCOMES JOB_DIRECTORY
 """
 
-import io
 import json
+import os
+import random
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
 
 from services.trainer import child
+from services.trainer.checkpoint import save
+from services.trainer.course import Course
 from services.trainer.exporting import ExportFailure, largest_difference
-from services.trainer.job import FILES, read_job
+from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, Job, read_job
 
+OWN_LOOP = """
+def train(context):
+    optimizer = torch.optim.SGD(context.network.parameters(), lr=context.settings.learning_rate)
+    done = context.resume(optimizer)
+    rows, answers = context.rows["train"]
+    (context.network(rows).flatten() - answers).square().mean().backward()
+    optimizer.step()
+    {rest}
+"""
 CASES = {
     "nan loss": "def network(context): return nn.Sequential(nn.Linear(3, 1), Blank())",
     "no module": "def network(context): return 3",
     "raises": "def network(context): raise RuntimeError('no idea')",
     "no test part": "def datasets(context): return {'train': (ROWS, ROWS[:, 0]), 'validation': (ROWS, ROWS[:, 0])}",
+    "own loop": OWN_LOOP.format(rest="context.epoch(1.0, 0.5)"),
+    "no epoch": "def train(context): pass",
+    "too many epochs": OWN_LOOP.format(rest="[context.epoch(1.0, 1.0) for _ in range(9)]"),
+    "returns": OWN_LOOP.format(rest="context.epoch(1.0, 1.0); return context.network"),
+    "own nan": OWN_LOOP.format(rest="context.epoch(float('nan'), 1.0)"),
     "unequal": "def datasets(context): return {part: (ROWS, ROWS[:3, 0]) for part in PARTS}",
 }
 COMMON = """
@@ -35,30 +58,101 @@ def datasets(context): return {part: (ROWS, ROWS[:, 0]) for part in PARTS}
 
 def main() -> int:
     outcomes, directory = Path(sys.argv.pop(1)), Path(sys.argv[1])
+    lost = Lost()
     code = child.main()
     job = replace(read_job(directory), loss="mse")
     first = {file.name: file.read_bytes() for file in (directory / FILES).iterdir()}
     found = {}
     with TemporaryDirectory() as scratch:
-        again = io.StringIO()
-        child.attempt(read_job(directory), Path(scratch) / "again", again)
-        files = {file.name: file.read_bytes() for file in (Path(scratch) / "again").iterdir()}
-        found["differing files"] = [name for name in first if files[name] != first[name]]
+        found["same"] = differing(first, tried(read_job(directory), Path(scratch) / "again"))
+        found["killed"] = killed_and_resumed(lost, directory, Path(scratch), first)
+        found["misfit"] = resumed_from_a_misfit(read_job(directory), Path(scratch), first)
         for number, (name, text) in enumerate(CASES.items()):
             (Path(scratch) / f"case{number}.py").write_text(COMMON + text)
-            progress = io.StringIO()
-            child.attempt(
-                replace(job, checkout=scratch, module=f"case{number}"), Path(scratch) / f"files{number}", progress
-            )
-            found[name] = json.loads(progress.getvalue().splitlines()[-1])
+            case = Path(scratch) / f"case{number}"
+            tried(replace(job, checkout=scratch, module=case.name, batch_size=4), case)
+            found[name] = told(case)[-1]
     found["differs"] = unfaithful(first["model.onnx"])
     outcomes.write_text(json.dumps(found))
     return code
 
 
-def unfaithful(graph: bytes) -> str:
-    import torch
+def tried(job: Job, directory: Path) -> Path:
+    """One attempt in this process."""
+    directory.mkdir(exist_ok=True)
+    with (directory / PROGRESS).open("w", buffering=1) as progress:
+        child.attempt(job, directory, progress)
+    return directory
 
+
+def told(directory: Path) -> list[dict[str, Any]]:
+    file = directory / PROGRESS
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def differing(first: dict[str, bytes], directory: Path) -> list[str]:
+    return [name for name, content in first.items() if (directory / FILES / name).read_bytes() != content]
+
+
+class Lost:
+    """A training that is killed by SIGKILL in its middle. Forked early: autograd does not outlive a fork."""
+
+    def __init__(self) -> None:
+        told_where, self._where = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            job_directory, directory = os.read(told_where, 65_536).decode().splitlines()
+            Course.epoch = until_the_third(Course.epoch)  # type: ignore[method-assign]
+            tried(read_job(Path(job_directory)), Path(directory))
+            os._exit(0)
+
+    def run(self, job_directory: Path, directory: Path) -> int:
+        """The signal that ended it."""
+        os.write(self._where, f"{job_directory}\n{directory}".encode())
+        pause = threading.Event()
+        for _ in range(6_000):
+            if {"checkpoint": 3} in told(directory):
+                break
+            pause.wait(0.01)
+        os.kill(self._pid, signal.SIGKILL)
+        return os.WTERMSIG(os.waitpid(self._pid, 0)[1])
+
+
+def killed_and_resumed(lost: Lost, job_directory: Path, scratch: Path, first: dict[str, bytes]) -> dict[str, Any]:
+    killed_by = lost.run(job_directory, scratch / "lost")
+    directory = scratch / "taken-over"
+    directory.mkdir()
+    (scratch / "lost" / CHECKPOINT).rename(directory / RESUME)
+    # What comes between moves the sources of chance elsewhere.
+    random.seed(99)
+    tried(read_job(job_directory), directory)
+    return {
+        "signal": killed_by,
+        "resumed from": told(directory)[-1]["finished"]["resumed_from"],
+        "epochs told": [line["epoch"]["epoch"] for line in told(directory) if "epoch" in line],
+        "differing": differing(first, directory),
+    }
+
+
+def until_the_third(epoch: Callable[..., None]) -> Callable[..., None]:
+    def told_or_stuck(course: Course, *losses: float) -> None:
+        epoch(course, *losses)
+        if len(course.history) == 3:
+            signal.pause()
+
+    return told_or_stuck
+
+
+def resumed_from_a_misfit(job: Job, scratch: Path, first: dict[str, bytes]) -> dict[str, Any]:
+    """A checkpoint of another network: the training begins anew."""
+    directory = scratch / "misfit"
+    directory.mkdir()
+    save(directory / RESUME, torch.nn.Linear(1, 1), [], [])
+    tried(job, directory)
+    return {"resumed from": told(directory)[-1]["finished"]["resumed_from"], "differing": differing(first, directory)}
+
+
+def unfaithful(graph: bytes) -> str:
     try:
         largest_difference(graph, torch.ones(2, 3), torch.zeros(2, 1))
     except ExportFailure as failure:

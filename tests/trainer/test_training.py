@@ -68,7 +68,20 @@ def test_the_artifact_says_what_it_takes_and_where_it_comes_from(trained: Traine
 
 
 def test_the_same_job_gives_the_same_bytes(trained: Trained) -> None:
-    assert trained.outcomes["differing files"] == []
+    assert trained.outcomes["same"] == []
+
+
+def test_a_training_killed_in_its_middle_and_gone_on_from_its_checkpoint_gives_the_same_bytes(trained: Trained) -> None:
+    assert trained.outcomes["killed"] == {"signal": 9, "resumed from": 3, "epochs told": [4, 5], "differing": []}
+
+
+def test_a_checkpoint_that_does_not_fit_means_to_begin_anew(trained: Trained) -> None:
+    assert trained.outcomes["misfit"] == {"resumed from": 0, "differing": []}
+
+
+def test_a_repositorys_own_training_loop_makes_a_version(trained: Trained) -> None:
+    finished = trained.outcomes["own loop"]["finished"]
+    assert (finished["epochs"]["epoch"], finished["epochs"]["validation_loss"]) == (1, 0.5)
 
 
 def test_no_file_names_a_directory_of_the_machine(trained: Trained) -> None:
@@ -82,6 +95,10 @@ def test_no_file_names_a_directory_of_the_machine(trained: Trained) -> None:
         ("no module", "network(context): expected a torch.nn.Module, got int"),
         ("raises", "RuntimeError: no idea"),
         ("no test part", "datasets(context): expected a dict of train, validation, test"),
+        ("no epoch", "train(context): told of no epoch"),
+        ("too many epochs", "train(context): told of more epochs than train.epochs, 5"),
+        ("returns", "train(context): expected it to train context.network in place"),
+        ("own nan", "the loss is no finite number in epoch 1: training nan"),
         ("unequal", "datasets(context): train: expected as many answers as rows"),
     ],
 )

@@ -6,21 +6,50 @@ import threading
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 
+from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.manifest import unseal
+from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.v1 import facts_pb2 as facts
+from services.trainer.attempts import Attempts
 from services.trainer.processes import LOG_TAIL_BYTES
 from services.trainer.work import Limits
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.repositories import git, repository
 
+KEPT = "checkpoints/models/tiny/versions/1"
+CHILD = """
+import json, os, pathlib, sys, time
+if input() != "train":
+    sys.exit()
+directory = pathlib.Path(sys.argv[1])
+progress = directory / "progress.jsonl"
+os.chdir(json.loads((directory / "job.json").read_text())["checkout"])
+"""
+
+
+FINISH = """
+epochs = {"epoch": 1, "train_loss": 1.0, "validation_loss": 1.0}
+resumed_from = int((directory / "resume.safetensors").exists())
+finished = {"epochs": epochs, "export_difference": 0.0, "resumed_from": resumed_from}
+progress.write_text(json.dumps({"finished": finished}) + "\\n")
+"""
+FILES = """
+(directory / "files").mkdir()
+for name in ("model.onnx", "weights.safetensors", "signature.json", "training.json", "test.safetensors"):
+    (directory / "files" / name).write_text("resumed from " + (directory / "resume.safetensors").read_text())
+"""
+CHECKPOINT = """
+(directory / "checkpoint.safetensors").write_text("epoch 1")
+progress.write_text('{"checkpoint": 1}\\n')
+time.sleep(600)
+"""
+
 
 def child(text: str) -> tuple[str, ...]:
     """A training child that is anything but one; argv[1] is the job's directory."""
-    return (
-        sys.executable,
-        "-c",
-        f"import os, sys, time, pathlib\nprogress = pathlib.Path(sys.argv[1], 'progress.jsonl')\n{text}",
-    )
+    return (sys.executable, "-c", CHILD + text)
 
 
 def failure(trial: Trial, source: tuple[str, str], **changes: object) -> facts.TrainingFailed:
@@ -149,8 +178,7 @@ def test_a_training_that_tells_nonsense_is_a_failed_attempt(trial: Trial, tmp_pa
 
 
 def test_a_training_that_claims_success_without_files_is_a_failed_attempt(trial: Trial, tmp_path: Path) -> None:
-    told = '{"finished": {"epochs": {"epoch": 1, "train_loss": 1.0, "validation_loss": 1.0}, "export_difference": 0.0}}'
-    failed = failure(trial, repository(tmp_path / "tiny"), child=child(f"progress.write_text({told!r} + '\\n')"))
+    failed = failure(trial, repository(tmp_path / "tiny"), child=child(FINISH))
     assert (failed.stage, failed.reason.partition(" ")[0]) == (facts.STAGE_EXPORT, "model.onnx")
 
 
@@ -189,3 +217,60 @@ def test_an_outcome_is_told_again_and_not_worked_out_again(trial: Trial, tmp_pat
     first = trial.run((str(tmp_path / "nowhere"), "a" * 40))
     assert trial.run(("elsewhere", "b" * 40)) is first
     assert trial.bench.attempts.outcome(CLAIM) is first
+
+
+def lost_after_its_checkpoint(trial: Trial, source: tuple[str, str]) -> None:
+    """An attempt whose trainer ends when the first checkpoint is where others find it."""
+    thread = threading.Thread(target=trial.run, args=(source,), kwargs={"child": child(CHECKPOINT)})
+    thread.start()
+    pause = threading.Event()
+    for _ in range(600):
+        if trial.bench.store.latest(KEPT) is not None:
+            break
+        pause.wait(0.05)
+    trial.bench.attempts.close(20)
+    thread.join(20)
+    assert trial.report is None
+
+
+def test_what_a_lost_attempt_has_trained_is_gone_on_from_and_the_fact_says_so(trial: Trial, tmp_path: Path) -> None:
+    source = repository(tmp_path / "tiny")
+    lost_after_its_checkpoint(trial, source)
+    report = trial.run(source, child=child(FILES + FINISH), attempts=Attempts())
+    assert report is not None
+    finished = report.report_training_finished.fact
+    assert (finished.resumed_from_epoch, finished.resumed_from_attempt) == (1, 1)
+    files = unseal(trial.bench.store, finished.artifact, "models/tiny/versions/1", trial.trusted)
+    assert trial.bench.store.get(files["model.onnx"]) == b"resumed from epoch 1"
+    assert trial.bench.store.latest(KEPT) is None
+
+
+@pytest.mark.parametrize("strange", ["another key", "another library", "other bytes"])
+def test_a_checkpoint_that_is_not_this_trainings_is_not_used(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strange: str
+) -> None:
+    source = repository(tmp_path / "tiny")
+    lost_after_its_checkpoint(trial, source)
+    trusted = trial.bench.trusted
+    if strange == "another key":
+        trusted = trust(new_signing_key())
+    elif strange == "another library":
+        monkeypatch.setattr("services.trainer.work.training_environment", lambda: {"torch": "1.0"})
+    else:
+        trial.bench.store.replace(KEPT, (trial.bench.store.latest(KEPT) or b"")[:-1] + b"2")
+    failed = failure(trial, source, child=child(FINISH), attempts=Attempts(), trusted=trusted)
+    assert failed.reason.startswith("model.onnx is missing")
+    assert trial.bench.store.latest(KEPT) is None
+
+
+def test_a_store_that_is_away_stops_no_training(trial: Trial, tmp_path: Path) -> None:
+    class Away(ArtifactStore):
+        def latest(self, name: str) -> bytes:
+            raise ArtifactError("away")
+
+        def remove(self, name: str) -> None:
+            raise ArtifactError("away")
+
+    away = Away(MemoryStore())
+    failed = failure(trial, repository(tmp_path / "tiny"), child=child("os.kill(os.getpid(), 11)"), store=away)
+    assert failed.reason == "the training process ended with 139 and told no reason"

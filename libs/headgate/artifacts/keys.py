@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -75,6 +76,17 @@ def load_trusted(directory: Path) -> TrustedKeys:
             raise KeyUnusable(f"{file} holds no Ed25519 key")
         keys[key_id(public)] = public
     return keys
+
+
+def has_signed(trusted: TrustedKeys, key_id: str, signature: bytes, data: bytes) -> bool:
+    """Whether the key is a trusted one and the signature is its own, over these bytes."""
+    if key_id not in trusted:
+        return False
+    try:
+        trusted[key_id].verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def named(private: Ed25519PrivateKey) -> SigningKey:

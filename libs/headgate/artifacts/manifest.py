@@ -10,9 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-
-from headgate.artifacts.keys import SigningKey, TrustedKeys
+from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
 from headgate.artifacts.store import SHA256, ArtifactError, ArtifactStore
 from headgate.v1 import facts_pb2 as facts
 
@@ -78,11 +76,7 @@ def signed_payload(envelope: bytes, trusted: TrustedKeys) -> bytes:
     if payload_type != PAYLOAD_TYPE:
         raise ArtifactUntrusted(f"the envelope holds {payload_type!r}, not a manifest")
     for key_id, signature in signatures:
-        if key_id in trusted:
-            try:
-                trusted[key_id].verify(signature, encoded(payload))
-            except InvalidSignature:
-                continue
+        if has_signed(trusted, key_id, signature, encoded(payload)):
             return payload
     raise ArtifactUntrusted(f"no trusted key has signed it; it names {[key_id for key_id, _ in signatures]}")
 

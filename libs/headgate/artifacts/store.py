@@ -5,11 +5,13 @@ What is read is always checked against its name, so a caller never sees bytes th
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 MAX_FILE_BYTES = 1 << 30
@@ -65,6 +67,32 @@ class ArtifactStore:
         if digest(data) != sha256:
             raise ArtifactCorrupt(f"the bytes stored as {sha256} have the digest {digest(data)}")
         return data
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Puts the newest state of something that changes under its name, beside the blobs. Raises ArtifactError."""
+        with self._told():
+            obstore.put(self._objects, name, data, mode="overwrite")
+
+    def latest(self, name: str) -> bytes | None:
+        """What `replace` put there last; None when there is nothing. Raises ArtifactError."""
+        with self._told():
+            try:
+                return bytes(obstore.get(self._objects, name).bytes())
+            except FileNotFoundError:
+                return None
+
+    def remove(self, name: str) -> None:
+        """Takes away what `replace` put there, if it is there. Raises ArtifactError."""
+        with self._told(), suppress(FileNotFoundError):
+            obstore.delete(self._objects, name)
+
+    @staticmethod
+    @contextmanager
+    def _told() -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            raise ArtifactError(f"the store cannot be used: {error}") from error
 
     def _heal(self, sha256: str, data: bytes) -> None:
         try:

@@ -47,8 +47,10 @@ def _code_tested(fact: facts.CodeTested) -> str:
 
 
 def _training_finished(fact: facts.TrainingFinished) -> str:
+    resumed = f"from epoch {fact.resumed_from_epoch} of attempt {fact.resumed_from_attempt} on, "
     return (
-        f"v{fact.version} trained: {fact.epochs} epochs, {fact.duration_ms / 1000:.1f} s, "
+        f"v{fact.version} trained: {fact.epochs} epochs, {resumed if fact.resumed_from_epoch else ''}"
+        f"{fact.duration_ms / 1000:.1f} s, "
         f"validation loss {fact.validation_loss:.4f}, artifact {fact.artifact.manifest_sha256[:12]}"
     )
 

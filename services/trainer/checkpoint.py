@@ -1,0 +1,138 @@
+"""The state of a training between two epochs, as one safetensors file: continued from it, it gives the same weights.
+
+Tensors are kept as they are, everything else as JSON beside them: reading one runs nobody's code.
+"""
+
+import json
+import os
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+STATE = "state"
+SCALARS = (str, int, float, bool, type(None))
+
+
+class NotResumable(Exception):
+    """The training keeps a state that a checkpoint cannot hold, or one that is not this training's."""
+
+
+class Stateful(Protocol):
+    """An optimizer, a scheduler, or what else changes from epoch to epoch."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Any, /) -> object: ...
+
+
+Part = Stateful | torch.Generator
+
+
+def save(file: Path, network: nn.Module, parts: Sequence[Part], told: object) -> None:
+    """Writes what continues the training; `told` comes back from `load`. Raises NotResumable."""
+    if not all(isinstance(value, Tensor) for value in network.state_dict().values()):
+        raise NotResumable("the network keeps a state that is no tensor")
+    tensors: dict[str, Tensor] = {}
+    state = {
+        "network": dict(weights(network)),
+        "parts": [part.get_state() if isinstance(part, torch.Generator) else part.state_dict() for part in parts],
+        "chance": chance(),
+        "told": told,
+    }
+    packed = json.dumps(pack(state, tensors))
+    aside = file.with_suffix(".part")
+    try:
+        safetensors.torch.save_file(tensors, aside, metadata={STATE: packed})
+    except (ValueError, KeyError) as error:
+        raise NotResumable(f"a tensor cannot be written: {error}") from error
+    # Renamed when whole: a reader sees one checkpoint or the one before.
+    os.replace(aside, file)
+
+
+def load(file: Path, network: nn.Module, parts: Sequence[Part]) -> Any:
+    """Puts everything back and returns what was told at `save`.
+
+    Raises NotResumable when it does not fit; network and parts may be changed by then.
+    """
+    try:
+        return put_back(file, network, parts)
+    except (ValueError, KeyError, TypeError, RuntimeError, AttributeError, safetensors.SafetensorError) as error:
+        raise NotResumable(f"the checkpoint does not fit: {error}") from error
+
+
+def put_back(file: Path, network: nn.Module, parts: Sequence[Part]) -> Any:
+    with safetensors.safe_open(file, framework="pt") as content:
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - it is no mapping
+        state = unpack(json.loads(content.metadata()[STATE]), tensors)
+    here = dict(weights(network))
+    if {name: value.shape for name, value in here.items()} != {n: v.shape for n, v in state["network"].items()}:
+        raise NotResumable("the checkpoint is of another network")
+    if len(parts) != len(state["parts"]):
+        raise NotResumable(f"the checkpoint has {len(state['parts'])} parts, and {len(parts)} are to be put back")
+    with torch.no_grad():
+        for name, value in here.items():
+            value.copy_(state["network"][name])
+    for part, kept in zip(parts, state["parts"], strict=True):
+        if isinstance(part, torch.Generator):
+            part.set_state(kept)
+        else:
+            part.load_state_dict(kept)
+    set_chance(state["chance"])
+    return state["told"]
+
+
+def weights(network: nn.Module) -> Mapping[str, Tensor]:
+    """Also the buffers that are no part of what is exported."""
+    return dict(network.named_parameters()) | dict(network.named_buffers())
+
+
+def chance() -> dict[str, Any]:
+    """Where the sources of chance that a repository's code shares stand."""
+    kind, numbers, *rest = np.random.get_state(legacy=True)
+    return {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": (kind, numbers.tolist(), *rest)}  # type: ignore[union-attr]
+
+
+def set_chance(kept: Mapping[str, Any]) -> None:
+    torch.set_rng_state(kept["torch"])
+    random.setstate(kept["python"])
+    np.random.set_state(kept["numpy"])
+
+
+def pack(tree: object, tensors: dict[str, Tensor]) -> object:
+    """The tree as JSON knows it; its tensors go into `tensors` by number."""
+    match tree:
+        case Tensor():
+            name = str(len(tensors))
+            tensors[name] = tree.detach().clone().contiguous()
+            return {"tensor": name}
+        case Mapping():
+            return {"dict": [[pack(key, tensors), pack(value, tensors)] for key, value in tree.items()]}
+        case tuple():
+            return {"tuple": [pack(value, tensors) for value in tree]}
+        case list():
+            return [pack(value, tensors) for value in tree]
+        case _ if isinstance(tree, SCALARS):
+            return tree
+        case _:
+            raise NotResumable(f"{type(tree).__name__} cannot be kept")
+
+
+def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
+    match packed:
+        case {"tensor": name}:
+            return tensors[name]
+        case {"dict": pairs}:
+            return {unpack(key, tensors): unpack(value, tensors) for key, value in pairs}
+        case {"tuple": values}:
+            return tuple(unpack(value, tensors) for value in values)
+        case list():
+            return [unpack(value, tensors) for value in packed]
+        case _:
+            return packed

@@ -1,0 +1,94 @@
+"""The last checkpoint of a version under training, where whoever takes a lost attempt over finds it.
+
+One per version, replaced by the next and removed with the end of the training. It becomes weights that a trainer signs,
+so it is signed itself, and says which commit and which libraries it belongs to: with others it is not used.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
+from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactError, ArtifactStore
+
+DOMAIN = b"headgate checkpoint v1\0"
+KEY_ID_BYTES = 32
+SIGNATURE_BYTES = 64
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a checkpoint belongs to: a resource name, and a digest of all that decides the weights."""
+
+    version: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    attempt: int
+    epoch: int
+    state: bytes
+
+
+def fingerprint(commit: str, configuration_sha256: bytes, environment: Mapping[str, str]) -> str:
+    parts = [commit, configuration_sha256.hex(), sorted(environment.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def keep(store: ArtifactStore, key: SigningKey, origin: Origin, attempt: int, epoch: int, file: Path) -> None:
+    """Takes the child's file to where others find it. What cannot be stored is said, and the training goes on."""
+    if not file.is_file() or file.is_symlink() or file.stat().st_size > MAX_FILE_BYTES:
+        logger.warning("checkpoint missing or too large", extra={"version": origin.version, "limit": MAX_FILE_BYTES})
+        return
+    head = {"version": origin.version, "fingerprint": origin.fingerprint, "attempt": attempt, "epoch": epoch}
+    payload = json.dumps(head).encode() + b"\n" + file.read_bytes()
+    try:
+        store.replace(path(origin.version), key.key_id.encode() + key.sign(DOMAIN + payload) + payload)
+    except ArtifactError as error:
+        logger.warning("checkpoint not stored", extra={"version": origin.version, "error": str(error)})
+
+
+def find(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) -> Checkpoint | None:
+    """The checkpoint to go on from; None when there is none, or none that is ours to use."""
+    try:
+        stored = store.latest(path(origin.version))
+    except ArtifactError as error:
+        logger.warning("checkpoint not read", extra={"version": origin.version, "error": str(error)})
+        return None
+    if stored is None:
+        return None
+    payload = verified(stored, trusted)
+    if payload is None:
+        logger.warning("checkpoint is signed by no trusted key", extra={"version": origin.version})
+        return None
+    text, _, state = payload.partition(b"\n")
+    head = json.loads(text)
+    if (head["version"], head["fingerprint"]) != (origin.version, origin.fingerprint):
+        logger.warning("checkpoint is of another training", extra={"version": origin.version})
+        return None
+    return Checkpoint(head["attempt"], head["epoch"], state)
+
+
+def drop(store: ArtifactStore, version: str) -> None:
+    """The training has ended."""
+    try:
+        store.remove(path(version))
+    except ArtifactError as error:
+        logger.warning("checkpoint not removed", extra={"version": version, "error": str(error)})
+
+
+def path(version: str) -> str:
+    return f"checkpoints/{version}"
+
+
+def verified(stored: bytes, trusted: TrustedKeys) -> bytes | None:
+    """The payload when a trusted key has signed it. Nothing of it is read before."""
+    key_id, signed = stored[:KEY_ID_BYTES].decode(errors="replace"), stored[KEY_ID_BYTES:]
+    signature, payload = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
+    return payload if has_signed(trusted, key_id, signature, DOMAIN + payload) else None

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -100,8 +101,10 @@ class Running:
         up = self._process.pid
         found = {}
         for pid in Path(f"/proc/{up}/task/{up}/children").read_text().split():
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            found[words[2].decode().removeprefix("services.")] = int(pid)
+            # One that has just ended, or has not begun, shows no command.
+            named = re.search(rb"services\.(\w+)", Path(f"/proc/{pid}/cmdline").read_bytes())
+            if named:
+                found[named[1].decode()] = int(pid)
         return found
 
     def _ports(self) -> dict[str, int]:

@@ -13,7 +13,7 @@ from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.log import topics
 from headgate.log.fold import LifecycleFold
-from headgate.log.port import EventLog, LogUnavailable, Message, OutcomeUnknown, RecordTooLarge
+from headgate.log.port import EventLog, LogUnavailable, Message, OutcomeUnknown, RecordsLost, RecordTooLarge
 from headgate.log.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
 from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
@@ -24,6 +24,8 @@ from services.registry.command_metrics import CommandMetrics
 MAX_DECISIONS = 8
 """How often a command is decided again when another writer's record won."""
 READ_BACK_SECONDS = 10.0
+TURN_SECONDS = 10.0
+"""How long a command waits for others on its stream: while the log is away, each of those may take longer."""
 MAX_COMMAND_BYTES = 400_000
 """A fact repeats its command and a refusal repeats it whole: both must fit into one record with room to spare."""
 MAX_ID = 256
@@ -59,7 +61,7 @@ class Decider:
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def execute(self, command: k.Command) -> Decided | Refused:
-        """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable."""
+        """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable, RecordsLost."""
         with self._metrics.measured(command) as measured:
             outcome = self._execute(command)
             measured.outcome = _name_of(outcome)
@@ -75,17 +77,13 @@ class Decider:
                 INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
             )
         # One decision at a time per stream: two of ours would only race each other for the same head.
-        with self._turns[command.stream]:
-            for _ in range(MAX_DECISIONS):
-                outcome = self._decide(command)
-                if not isinstance(outcome, f.LifecycleRecord):
-                    return outcome
-                try:
-                    if self._append(outcome):
-                        return Decided(outcome)
-                except RecordTooLarge as error:
-                    return Refused(INVALID, "a fact fits into one record", str(error), "command")
-        raise Contended(f"{command.stream} is written by others; try again")
+        turn = self._turns[command.stream]
+        if not turn.acquire(timeout=TURN_SECONDS):
+            raise Contended(f"other commands on {command.stream} take too long; try again")
+        try:
+            return self._carry_out(command)
+        finally:
+            turn.release()
 
     def refuse(self, command: k.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
@@ -103,33 +101,47 @@ class Decider:
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
+    def _carry_out(self, command: k.Command) -> Decided | Refused:
+        for _ in range(MAX_DECISIONS):
+            outcome = self._decide(command)
+            if not isinstance(outcome, f.LifecycleRecord):
+                return outcome
+            try:
+                if self._append(outcome):
+                    return Decided(outcome)
+            except RecordTooLarge as error:
+                return Refused(INVALID, "a fact fits into one record", str(error), "command")
+        raise Contended(f"{command.stream} is written by others; try again")
+
     def _decide(self, command: k.Command) -> f.LifecycleRecord | Decided | Refused:
         """The record to append, or the outcome when there is nothing to append."""
         at_ms = self._now_ms()
         with self._fold.lock:
+            if self._fold.lost:
+                raise RecordsLost(f"nothing is decided on a log that is not whole: {self._fold.lost}")
             stream = self._fold.streams.get(command.stream) or new_stream(command.stream)
             if stream is None:
                 return Refused(INVALID, STREAM_RULE, f"stream is {command.stream!r}: {STREAM_RULE}", "stream")
             if stream.broken:
                 return Refused(INVALID, "a stream with an illegal fact takes no more", stream.broken, "stream")
-            known = self._known(stream, command)
-            if known is not None:
-                return known
-            if command.HasField("expected_sequence") and command.expected_sequence != stream.sequence:
-                rule = "a change is made on the state its author saw"
-                return Refused(STALE, rule, f"{command.stream} stands at {stream.sequence}", "etag")
-            fact = self._fact(stream, command, at_ms)
-            if fact is None:
-                return Decided(None)
-            if isinstance(fact, Refused):
-                return fact
-            return record_of(command, fact, stream, at_ms)
+            known = stream.accepted.get(event_id(command.stream, command.command_id))
+            if known is None:
+                return self._decided(stream, command, at_ms)
+        return self._repeated(stream, known, command)  # reads the log, which may take long: not under the lock
 
-    def _known(self, stream: Stream, command: k.Command) -> Decided | Refused | None:
+    def _decided(self, stream: Stream, command: k.Command, at_ms: int) -> f.LifecycleRecord | Decided | Refused:
+        if command.HasField("expected_sequence") and command.expected_sequence != stream.sequence:
+            rule = "a change is made on the state its author saw"
+            return Refused(STALE, rule, f"{command.stream} stands at {stream.sequence}", "etag")
+        fact = self._fact(stream, command, at_ms)
+        if fact is None:
+            return Decided(None)
+        if isinstance(fact, Refused):
+            return fact
+        return record_of(command, fact, stream, at_ms)
+
+    def _repeated(self, stream: Stream, sequence: int, command: k.Command) -> Decided | Refused:
         """The fact an earlier copy of this command led to."""
-        sequence = stream.accepted.get(event_id(command.stream, command.command_id))
-        if sequence is None:
-            return None
         record = self.read(stream, sequence)
         if record.command_digest != command_digest(command):
             rule = "a request id stands for one request"

@@ -22,6 +22,8 @@ RECONNECT_SECONDS = 0.5
 MAX_TRIES = 3
 """Tries of one record that makes its handler fail; then it is buried, or it would stop everything behind it."""
 RETRY_SECONDS = 0.2
+MAX_TURNS = 50
+"""Tries of one record while other writers win, before the group is joined anew."""
 GROUP = "registry"
 
 logger = logging.getLogger(__name__)
@@ -85,11 +87,21 @@ class Intake:
                 for record in consumer.poll(POLL_SECONDS):
                     if self._stopping.is_set():
                         return
-                    self._handle_or_bury(record)
+                    self._handle_in_turn(record)
                     try:
                         consumer.commit([record])
                     except StaleMember:
                         return
+
+    def _handle_in_turn(self, record: Record) -> None:
+        """Waits for other writers of the stream: leaving the group instead would stop its other members too."""
+        for _ in range(MAX_TURNS):
+            try:
+                return self._handle_or_bury(record)
+            except Contended:
+                if self._stopping.wait(RETRY_SECONDS):
+                    raise
+        raise Contended(f"other writers won {MAX_TURNS} times in a row")
 
     def _handle_or_bury(self, record: Record) -> None:
         """Returns once the record has had its effect or is buried. Raises LogError and Contended: those pass."""

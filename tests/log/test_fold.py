@@ -1,6 +1,8 @@
 """The fold: log in, state out; what it cannot use it counts and passes by."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,14 @@ import pytest
 from headgate.domain.fact import Fact
 from headgate.log import topics
 from headgate.log.fold import Fold, LifecycleFold, fold_all
-from headgate.log.port import EventLog, Message, Record
+from headgate.log.port import EventLog, LogUnavailable, Message, Record, RecordsLost
 from headgate.log.sqlite import SqliteLog
+from headgate.log.sqlite_reading import SqliteTail
 from headgate.log.stream import Stream, message_of, new_stream, record_of
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from tests.domain.scenario import claimed, created, trained
+from tests.registry.waiting import until
 
 WAIT_SECONDS = 20.0
 
@@ -128,3 +132,47 @@ def test_an_empty_log_is_caught_up_with(log: EventLog) -> None:
     assert fold.wait_caught_up(WAIT_SECONDS)
     assert not fold.wait_position(0, 0, 0.0)
     fold.close()
+
+
+# A log that is not whole
+
+
+def shortened(log_file: Path, which: str) -> None:
+    with closing(sqlite3.connect(log_file)) as db:
+        db.execute(f"DELETE FROM log WHERE offset {which}")
+        db.commit()
+
+
+def test_a_log_whose_first_facts_were_deleted_is_not_folded(log: EventLog, tmp_path: Path) -> None:
+    chain = Chain("models/fraud")
+    log.append_all([chain.message(created(number)) for number in (1, 2, 3)])
+    shortened(tmp_path / "log.db", "< 1")
+    live = LifecycleFold(log)
+    live.start()
+    with pytest.raises(RecordsLost, match="begins at 1: the facts from 0 were deleted"):
+        live.wait_caught_up(WAIT_SECONDS)
+    live.close()
+    with pytest.raises(RecordsLost):
+        fold_all(log)
+
+
+def test_a_fold_whose_log_lost_its_end_says_so_until_the_facts_are_back(
+    log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(tail: SqliteTail, timeout_seconds: float) -> list[Record]:
+        raise LogUnavailable("the connection broke")
+
+    chain = Chain("models/fraud")
+    messages = [chain.message(created(number)) for number in (1, 2, 3)]
+    log.append_all(messages)
+    live = LifecycleFold(log)
+    live.start()
+    assert live.wait_caught_up(WAIT_SECONDS)
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteTail, "poll", breaks)
+        shortened(tmp_path / "log.db", ">= 1")
+        until(lambda: "ends at 1, before 3" in live.lost, "the fold misses facts")
+    log.append_all(messages[1:])
+    until(lambda: not live.lost, "the facts are back")
+    assert live.revision == 3
+    live.close()

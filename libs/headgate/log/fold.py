@@ -4,14 +4,14 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from headgate.domain.fact import fact_of
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.log import topics
-from headgate.log.port import EventLog, LogError, Record
+from headgate.log.port import EventLog, LogError, Record, RecordsLost
 from headgate.log.stream import Stream, new_stream, parse
 from headgate.v1 import facts_pb2 as f
 
@@ -140,8 +140,9 @@ def _fault(record: f.LifecycleRecord | None, stream: Stream | None) -> Fault | N
 
 
 def fold_all(log: EventLog) -> Fold:
-    """A fresh fold of the whole log as it stands now."""
+    """A fresh fold of the whole log as it stands now. Raises RecordsLost when its beginning is gone."""
     fold = Fold()
+    require_whole(log, {})
     with cycles_kept():
         for partition, end in log.end(topics.LIFECYCLE).items():
             offset = 0
@@ -153,6 +154,14 @@ def fold_all(log: EventLog) -> Fold:
                     fold.fold(partition, offset, value or b"")
                 offset += 1
     return fold
+
+
+def require_whole(log: EventLog, reached: Mapping[int, int]) -> None:
+    """Raises RecordsLost when facts behind the reached offsets were deleted: every later fact would be void."""
+    for partition, first in log.offsets_at(topics.LIFECYCLE, 0).items():
+        if first > reached.get(partition, 0):
+            needed = reached.get(partition, 0)
+            raise RecordsLost(f"{topics.LIFECYCLE}/{partition} begins at {first}: the facts from {needed} were deleted")
 
 
 @contextmanager
@@ -173,6 +182,8 @@ class LifecycleFold:
     def __init__(self, log: EventLog, observer: Observer | None = None) -> None:
         self.lock = threading.RLock()
         self.last_poll_monotonic = time.monotonic()
+        self.lost = ""
+        """Which facts are gone from the log; empty while it is whole. Nothing may be decided on such a fold."""
         self._log = log
         self._observer = observer
         self._fold = Fold()
@@ -243,8 +254,11 @@ class LifecycleFold:
             self._listeners.remove(listener)
 
     def wait_caught_up(self, timeout_seconds: float) -> bool:
-        """Waits until everything that was in the log at the start is folded."""
-        return self._wait(self._is_caught_up, timeout_seconds)
+        """Waits until everything that was in the log at the start is folded. Raises RecordsLost."""
+        is_caught_up = self._wait(lambda: bool(self.lost) or self._is_caught_up(), timeout_seconds)
+        if self.lost:
+            raise RecordsLost(self.lost)
+        return is_caught_up
 
     def wait_position(self, partition: int, offset: int, timeout_seconds: float) -> bool:
         """Waits until the record at this position has been folded."""
@@ -257,7 +271,8 @@ class LifecycleFold:
 
     def _wait(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: self._stopping.is_set() or condition(), timeout_seconds)
+            self._changed.wait_for(lambda: self._stopping.is_set() or condition(), timeout_seconds)
+            return condition()
 
     def _is_caught_up(self) -> bool:
         if self._targets is None:
@@ -268,15 +283,30 @@ class LifecycleFold:
         while not self._stopping.is_set():
             try:
                 self._tail()
+            except RecordsLost as error:
+                self._note_loss(str(error))
+                self._stopping.wait(RECONNECT_SECONDS)
             except LogError as error:
                 logger.warning("the log cannot be read; trying again", extra={"error": str(error)})
                 if self._observer is not None:
                     self._observer.lost()
                 self._stopping.wait(RECONNECT_SECONDS)
 
+    def _note_loss(self, lost: str) -> None:
+        if lost and lost != self.lost:
+            logger.error("the log is not whole; nothing is decided", extra={"error": lost})
+        with self._changed:
+            self.lost = lost
+            self._changed.notify_all()
+
     def _tail(self) -> None:
         ends = dict(self._log.end(topics.LIFECYCLE))
         start = {partition: self._fold.positions.get(partition, 0) for partition in ends}
+        require_whole(self._log, start)
+        for partition, reached in start.items():
+            if ends[partition] < reached:
+                raise RecordsLost(f"{topics.LIFECYCLE}/{partition} ends at {ends[partition]}, before {reached}")
+        self._note_loss("")
         with self._changed:
             self._targets = self._targets or ends
             self._changed.notify_all()
@@ -291,8 +321,18 @@ class LifecycleFold:
             while not self._stopping.is_set():
                 self._apply(tail.poll(POLL_SECONDS), fold)
 
-    def _apply(self, records: Iterable[Record], fold: FoldOne) -> None:
+    def _require_no_gap(self, records: Sequence[Record]) -> None:
+        """Offsets may leave gaps; a gap that deleted records left is another matter. Raises RecordsLost."""
+        expected = dict(self._fold.positions)
+        for record in records:
+            if record.offset > expected.get(record.partition, 0):
+                require_whole(self._log, self._fold.positions)
+                return
+            expected[record.partition] = record.offset + 1
+
+    def _apply(self, records: Sequence[Record], fold: FoldOne) -> None:
         self.last_poll_monotonic = time.monotonic()
+        self._require_no_gap(records)
         with self._changed:
             for record in records:
                 accepted = fold(record)

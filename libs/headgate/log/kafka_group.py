@@ -97,7 +97,8 @@ class KafkaGroupMember:
             self._take_note()
         except FencedInstanceIdError as error:
             raise self._fence(error) from error
-        except KafkaError as error:
+        except Exception as error:
+            # Whatever came out of a poll, a mistake of the library included: what is left of the consumer is not used.
             self._drop()
             raise in_our_words(f"polling {self._topic} as {self._member} of {self._group}", error) from error
         for partition, records in fetched.items():

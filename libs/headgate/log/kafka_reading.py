@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from headgate.log.kafka_client import close_quietly, consumer_settings, in_our_words, records_of
-from headgate.log.port import LogError, LogUnavailable, Record
+from headgate.log.port import LogUnavailable, Record, RecordsLost
 
 READ_SECONDS = 10.0
 _READ_STEP_MS = 100
@@ -25,7 +25,7 @@ class Following:
         self._consumer: KafkaConsumer | None = None
 
     def poll(self, timeout_seconds: float, limit: int | None = None) -> list[Record]:
-        """Raises LogUnavailable after a failure, LogError when the log ends before the wanted offset."""
+        """Raises LogUnavailable after a failure, RecordsLost when the log ends before the wanted offset."""
         try:
             consumer = self._consumer or self._build()
             records = records_of(consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=limit))
@@ -33,7 +33,8 @@ class Following:
             self.close()
             self._skip_deleted()
             return []
-        except KafkaError as error:
+        except Exception as error:
+            # Whatever came out of a poll, a mistake of the library included: what is left of the consumer is not used.
             self.close()
             raise in_our_words(f"reading {self._topic}", error) from error
         for record in records:
@@ -80,7 +81,7 @@ class Following:
         ends = self.ends()
         for partition, offset in self.next.items():
             if offset > ends[partition]:
-                raise LogError(f"{self._topic}/{partition} ends at {ends[partition]}, before {offset}: it lost records")
+                raise RecordsLost(f"{self._topic}/{partition} ends at {ends[partition]}, before {offset}")
             self.next[partition] = max(offset, firsts[partition])
         self.close()
 

@@ -128,6 +128,10 @@ class LogRefused(LogError):
     """The log is there and turns us away: wrong credentials, no trust, no right. Trying again changes nothing."""
 
 
+class RecordsLost(LogError):
+    """Records that a reader needs are no longer in the log: deleted, or lost with the end of a partition."""
+
+
 class TopicsMissing(LogUnavailable):
     """Declared topics do not exist yet; whoever runs the log creates them."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import NoReturn, Protocol
 
-from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
+from headgate.log.port import LogError, LogRefused, LogUnavailable, RecordsLost, TopicMismatch
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.logs import log_to_stderr
 from headgate.runtime.parent import PARENT_VARIABLE, die_with_parent
@@ -25,13 +25,25 @@ EXIT_BAD_SETTINGS = 78
 EXIT_TOPICS_DIFFER = 65
 EXIT_LOG_UNAVAILABLE = 69
 EXIT_LOG_REFUSED = 77
+EXIT_RECORDS_LOST = 74
 EXIT_STUCK = 70
 HOPELESS = {
     EXIT_BAD_SETTINGS: "refuses its settings",
     EXIT_TOPICS_DIFFER: "finds topics with other settings than the declared ones",
     EXIT_LOG_REFUSED: "is turned away by the log",
+    EXIT_RECORDS_LOST: "misses facts that the log once had",
 }
 """Exit codes after which starting again changes nothing, and what they say."""
+CODES: Sequence[tuple[type[Exception], int]] = (
+    (SettingsError, EXIT_BAD_SETTINGS),
+    (TopicMismatch, EXIT_TOPICS_DIFFER),
+    (RecordsLost, EXIT_RECORDS_LOST),
+    (LogRefused, EXIT_LOG_REFUSED),
+    (LogUnavailable, EXIT_LOG_UNAVAILABLE),
+    (LogError, EXIT_BAD_SETTINGS),
+    (CannotListen, EXIT_FAILED),
+)
+"""What is told without a traceback, and how the process ends then; the first kind that fits."""
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +89,7 @@ def run(build: Callable[[], Service], name: str = "headgate") -> NoReturn:
     """Runs the service until SIGTERM or SIGINT and exits: 0 after a clean stop, 70 when the stop is stuck.
 
     Otherwise 78 for bad settings, 65 for a log whose topics differ from the declared ones, 69 when the log does not
-    answer within the service's limit, 77 when it turns us away, 1 for anything else.
+    answer within the service's limit, 77 when it turns us away, 74 when facts are gone from it, 1 for anything else.
     """
     log_to_stderr(name)
     happenings: _Happenings = SimpleQueue()
@@ -119,26 +131,23 @@ def _live(happenings: _Happenings) -> int:
 
 def _told(error: BaseException) -> int:
     """Says why the service does not run, without a traceback where the reason is known; answers the exit code."""
-    problems: Sequence[str] = [str(error)]
-    match error:
-        case SettingsError():
-            code, problems = EXIT_BAD_SETTINGS, error.problems
-        case TopicMismatch():
-            code, problems = EXIT_TOPICS_DIFFER, error.differences
-        case LogRefused():
-            code = EXIT_LOG_REFUSED
-        case LogUnavailable():
-            code = EXIT_LOG_UNAVAILABLE
-        case LogError():
-            code = EXIT_BAD_SETTINGS
-        case CannotListen():
-            code = EXIT_FAILED
-        case _:
-            logger.error("the service did not start", exc_info=error)
-            return EXIT_FAILED
-    for problem in problems:
+    code = next((code for kind, code in CODES if isinstance(error, kind)), None)
+    if code is None:
+        logger.error("the service did not start", exc_info=error)
+        return EXIT_FAILED
+    for problem in _sentences(error):
         logger.error(problem)
     return code
+
+
+def _sentences(error: BaseException) -> Sequence[str]:
+    match error:
+        case SettingsError():
+            return error.problems
+        case TopicMismatch():
+            return error.differences
+        case _:
+            return [str(error)]
 
 
 def _stop(service: Service, happenings: _Happenings) -> int:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
+from redis import Redis
 
 from tests.kafka_broker import ADDRESS_VARIABLE, BrokerUnavailable, KafkaBroker
+from tests.redis_server import RedisServer, RedisUnavailable, named_by_environment
 
 Broker = TypeVar("Broker")
 
@@ -52,3 +54,38 @@ def available(make: Callable[[], Broker]) -> Broker:
         if os.environ.get("CI"):
             pytest.fail(f"Kafka adapter: {missing}")
         pytest.skip(f"Kafka adapter not tested: {missing}")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The address of a real Redis server: the one named by the environment, or one of our own."""
+    if named := named_by_environment():
+        yield named
+        return
+    with redis_available() as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_server(redis_url: str) -> str:
+    """The address of a Redis server that holds nothing."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+    return redis_url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A running server that nobody else uses, for a test that fills, kills or freezes it."""
+    with redis_available() as server:
+        yield server
+
+
+def redis_available(*options: str) -> RedisServer:
+    """A server, not started yet; skips, and fails in CI, when none can run here."""
+    try:
+        return RedisServer(*options)
+    except RedisUnavailable as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"Redis view: {missing}")
+        pytest.skip(f"Redis view not tested: {missing}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,18 +11,58 @@ from hypothesis import strategies as st
 
 from headgate.domain.state import ModelState
 from headgate.v1 import facts_pb2 as f
+from headgate.view import redis_layout as layout
+from headgate.view import redis_reader
 from headgate.view.fields import Kind
 from headgate.view.folded import Answer, find
 from headgate.view.query import Query, new_query
+from headgate.view.redis_reader import RedisReader
+from headgate.view.redis_store import Batch, RedisStore
+from headgate.view.touched import places, resource_at
 from tests.domain.scenario import built, created
 from tests.view.material import FLEET, folded, ids
 
 Source = Callable[[Mapping[str, ModelState], Query], Answer]
 
 
-@pytest.fixture(params=["fold"])
-def answer(request: pytest.FixtureRequest) -> Source:
-    return find
+class InRedis:
+    """Answers from a view that is built of the models it is asked about."""
+
+    def __init__(self, url: str) -> None:
+        self._store, self._reader = RedisStore(url), RedisReader(url, 5.0)
+        self._current, self._shown, self._count = "", None, 0
+
+    def __call__(self, models: Mapping[str, ModelState], query: Query) -> Answer:
+        if models is not self._shown:
+            self._build(models)
+        return self._reader.find(query).answer
+
+    def _build(self, models: Mapping[str, ModelState]) -> None:
+        self._count += 1
+        generation = f"{layout.SCHEMA}:{self._count}"
+        assert self._store.begin(generation, {})
+        found = [(place, state) for state in models.values() for place in places(state)]
+        data = [(place.kind, resource_at(state, place).SerializeToString(deterministic=True)) for place, state in found]
+        self._store.write(generation, Batch({}, [layout.row(*each) for each in data]), is_current=False)
+        assert self._store.switch(generation, self._current, force=False)
+        self._current, self._shown = generation, models
+
+    def close(self) -> None:
+        self._store.close()
+        self._reader.close()
+
+
+@pytest.fixture(params=["fold", "redis", "redis, walking"])
+def answer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    if request.param == "fold":
+        yield find
+        return
+    if "walking" in request.param:
+        # As with more rows than one step looks at: orders are walked, and a page takes several steps.
+        monkeypatch.setattr(redis_reader, "MAX_LOOKED", 2)
+    source = InRedis(request.getfixturevalue("redis_server"))
+    yield source
+    source.close()
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,9 @@ class Query:
         return found
 
     def present(self) -> list[str]:
-        """Orders in which every answer stands."""
-        found = [each.path for each in self.filter.comparisons if each.field.ordered and not each.negated]
+        """Orders of fields that not every resource has, in which every answer stands."""
+        comparisons = [each for each in self.filter.comparisons if each.field.keyed and not each.negated]
+        found = [each.path for each in comparisons if each.field.ordered]
         return [path for path in dict.fromkeys(found) if path != self.order.path]
 
 

@@ -1,0 +1,87 @@
+"""How the view lies in Redis: its keys, and a resource as a row with the index entries that find it. Pure.
+
+headgate:{view}:current names the generation that readers use. Everything of a generation hangs below its own prefix,
+so a new one is built beside the old and takes over by one write. The braces keep all keys in one slot of a cluster.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from headgate.v1 import resources_pb2 as r
+from headgate.view.fields import Kind, Resource, resource_id, sort_values, terms
+
+SCHEMA = 1
+"""Grows when the meaning of a key, a row or an index changes: the view is then built anew."""
+
+ROOT = "headgate:{view}:"
+CURRENT = f"{ROOT}current"
+GENERATIONS = f"{ROOT}generations"
+LEASE = f"{ROOT}rebuilding"
+WANTED = f"{ROOT}wanted"
+CHANGES = f"{ROOT}changes"
+
+_TYPES: Mapping[Kind, type[Resource]] = {Kind.MODEL: r.Model, Kind.VERSION: r.Version, Kind.RELEASE: r.Release}
+
+
+class Row(NamedTuple):
+    """A resource in Redis: canonical bytes, and the index entries as JSON."""
+
+    kind: str
+    id: str
+    data: bytes
+    entries: str
+
+
+def prefix_of(generation: str) -> str:
+    """Where the keys of a generation begin."""
+    return f"{ROOT}{generation}:"
+
+
+def schema_of(generation: str) -> int:
+    """The schema in a generation's name; 0 for a name of another kind."""
+    schema = generation.partition(":")[0]
+    return int(schema) if schema.isdecimal() else 0
+
+
+def fixed_keys(generation: str) -> list[str]:
+    """The keys that every generation has; its index keys are those in its set `keys`."""
+    names = ["positions", "heads", "keys", *(kind.value for kind in Kind), *(f"index:{kind.value}" for kind in Kind)]
+    return [prefix_of(generation) + name for name in names]
+
+
+def row(kind: Kind, data: bytes) -> Row:
+    """The row of a resource, given in canonical bytes."""
+    resource = parsed(kind, data)
+    entries = {
+        "t": [term_key(kind, term) for term in terms(kind, resource)],
+        "o": {order_key(kind, path): repr(value) for path, value in sort_values(kind, resource)},
+    }
+    return Row(kind.value, resource_id(resource), data, json.dumps(entries, separators=(",", ":")))
+
+
+def parsed(kind: Kind, data: bytes) -> Resource:
+    """The resource in a row's bytes."""
+    return _TYPES[kind].FromString(data)
+
+
+def term_key(kind: Kind, term: str) -> str:
+    """The set of ids for which an equality holds. Hashed, since a value may be long."""
+    return f"t:{kind.value}:{hashlib.sha256(term.encode()).hexdigest()[:20]}"
+
+
+def order_key(kind: Kind, path: str) -> str:
+    """The sorted set of ids in an order."""
+    return f"o:{kind.value}:{path}"
+
+
+def head(sequence: int, digest: bytes) -> str:
+    """A stream's head as it stands in the view."""
+    return f"{sequence}:{digest.hex()}"
+
+
+def head_of(text: str) -> tuple[int, bytes]:
+    """Sequence and digest of a head."""
+    sequence, _, digest = text.partition(":")
+    return int(sequence), bytes.fromhex(digest)

@@ -1,0 +1,72 @@
+"""The registry's view: written by a thread that follows the fold, read while it is as new as the fold."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import EventLog
+from headgate.view.query import Query
+from headgate.view.redis_client import ViewUnavailable
+from headgate.view.redis_reader import Reading, RedisReader
+from headgate.view.redis_writer import ViewWriter
+
+KEEP_UP_SECONDS = 0.1
+"""How long a list waits for the view to reflect what the fold knows."""
+BREAK_SECONDS = 1.0
+"""How long Redis is left alone after it failed a reader."""
+
+logger = logging.getLogger(__name__)
+
+
+class Breaker:
+    """Open for a while after a failure. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return time.monotonic() < self._closed_at
+
+    def trip(self) -> bool:
+        """Opens it; whether it was closed before."""
+        with self._lock:
+            was_closed = not self.is_open
+            self._closed_at = time.monotonic() + BREAK_SECONDS
+            return was_closed
+
+
+class RedisView:
+    """Raises ValueError for an address that is none; nothing else about Redis ever reaches a caller."""
+
+    def __init__(
+        self, url: str, log: EventLog, fold: LifecycleFold, on_rebuilt: Callable[[str], None] = lambda reason: None
+    ) -> None:
+        self._reader = RedisReader(url)
+        self.writer = ViewWriter(url, log, fold, on_rebuilt)
+        self._breaker = Breaker()
+
+    def start(self) -> None:
+        """Begins to keep the view; the fold has replayed its log."""
+        self.writer.start()
+
+    def close(self) -> None:
+        self.writer.close()
+        self._reader.close()
+
+    def find(self, query: Query, at_least: Mapping[int, int]) -> Reading | None:
+        """The page, of a state that holds these positions; None when Redis cannot answer so in time."""
+        if self._breaker.is_open or not self.writer.wait_written(at_least, KEEP_UP_SECONDS):
+            return None
+        try:
+            reading = self._reader.find(query)
+        except ViewUnavailable as error:
+            if self._breaker.trip():
+                logger.warning("view not read: lists are answered from the fold", extra={"why": str(error)})
+            return None
+        if all(reading.positions.get(partition, -1) >= offset for partition, offset in at_least.items()):
+            return reading
+        return None

@@ -20,6 +20,7 @@ from services.registry.decider import Decider
 from services.registry.door import Door
 from services.registry.handlers import intakes
 from services.registry.history import History
+from services.registry.redis_parts import open_redis
 from services.registry.release_servicer import ReleaseServicer
 from services.registry.search import Search
 from services.registry.servicer import RegistryServicer
@@ -53,7 +54,8 @@ class Registry:
         readers = [Reader("registry", intake.topic, intake.positions) for intake in self._intakes]
         self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions), *readers])
         self._watches = Watches()
-        search = Search(door)
+        self._redis = open_redis(settings, self._log, self._fold, metrics)
+        search = Search(door, self._redis.view, self._redis.count_read)
         history = History(self._log, self._fold, self._watches)
         registry = RegistryServicer(door, history, search, self._watches)
         release = ReleaseServicer(door, search, self._watches)
@@ -67,7 +69,7 @@ class Registry:
                 registry_rpc.DESCRIPTOR.services_by_name["RegistryService"].full_name,
                 release_rpc.DESCRIPTOR.services_by_name["ReleaseService"].full_name,
             ],
-            interceptors=[RpcMetrics(metrics)],
+            interceptors=[RpcMetrics(metrics), *self._redis.interceptors],
             threads=UNARY_THREADS + MAX_WATCHES,
             host=settings.host,
         )
@@ -80,6 +82,7 @@ class Registry:
         self._lag.start()
         if not self._fold.wait_caught_up(REPLAY_SECONDS):
             raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
+        self._redis.start()
         for intake in self._intakes:
             intake.start()
         self._operations.watch(self._fold, *self._intakes)
@@ -99,6 +102,7 @@ class Registry:
         for intake in self._intakes:
             intake.stop(deadline.left(SHARE_OF_INTAKE))
         self._voids.stop(deadline.left(SHARE_OF_INTAKE))
+        self._redis.close()
         self._fold.close()
         within(deadline.left(), self._log.close)
         self._operations.close()

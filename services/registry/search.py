@@ -1,6 +1,6 @@
 """Lists and searches: from the view while it is as new as the fold, from the fold otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,11 +35,12 @@ class Found:
 
 
 class Search:
-    """Answers the requests that list. `view` is absent when there is no Redis."""
+    """Answers the requests that list. `view` is absent when there is no Redis; `count` is told what answered."""
 
-    def __init__(self, door: Door, view: View | None = None) -> None:
+    def __init__(self, door: Door, view: View | None, count: Callable[[str], None]) -> None:
         self._door = door
         self._view = view
+        self._count = count
 
     def models(self, request: rpc.ListModelsRequest) -> Found:
         """Models by filter and order. Raises RpcRefused."""
@@ -78,6 +79,7 @@ class Search:
         with fold.lock:
             accepted = dict(fold.accepted)
         seen = self._view.find(query, accepted) if self._view is not None else None
+        self._count("fold" if seen is None else "view")
         if seen is not None:
             return _found(query, seen[0], r.READ_SOURCE_VIEW, seen[1])
         with fold.lock:

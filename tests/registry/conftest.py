@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -54,12 +55,12 @@ def log_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def start(log_url: str) -> Iterator[Callable[[str], Running]]:
-    """Starts another registry on the same log."""
+def start(log_url: str) -> Iterator[Callable[..., Running]]:
+    """Starts another registry on the same log, with other settings as asked."""
     running: list[tuple[Running, grpc.Channel]] = []
 
-    def begin(name: str) -> Running:
-        registry = build(Settings(log=log_url, port=0, name=name))
+    def begin(name: str, **settings: Any) -> Running:
+        registry = build(Settings(log=log_url, port=0, name=name, **settings))
         address = f"127.0.0.1:{registry.start()}"
         channel = grpc.insecure_channel(address)
         stubs = registry_grpc.RegistryServiceStub(channel), release_grpc.ReleaseServiceStub(channel)

@@ -64,11 +64,15 @@ def _abort(error: Exception, context: grpc.ServicerContext, method: str) -> None
 
 
 def status_of(refusal: RpcRefused) -> status_pb2.Status:
-    """The refusal as google.rpc.Status: ErrorInfo always, BadRequest when a field is to blame."""
+    """The refusal as google.rpc.Status: ErrorInfo always, BadRequest for a blamed field, RetryInfo if waiting helps."""
     details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=refusal.slug, domain=DOMAIN)]
     if refusal.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=refusal.rule)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if refusal.retry_after_seconds > 0:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(refusal.retry_after_seconds * 1e9))
+        details.append(retry)
     packed = []
     for detail in details:
         box = any_pb2.Any()

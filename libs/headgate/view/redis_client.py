@@ -1,5 +1,7 @@
 """The connection to Redis: short named waits, no hidden retries, and every fault as one sentence."""
 
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,8 @@ READ_SECONDS = 0.25
 """A reader has another source: it does not wait longer than this."""
 WRITE_SECONDS = 5.0
 CONNECT_SECONDS = 0.5
+BREAK_SECONDS = 1.0
+"""How long Redis is left alone after it failed a caller that has another way."""
 ADDRESS_RULE = "expected redis://[user:password@]host:port/db, rediss:// for TLS"
 
 Client = Any
@@ -42,6 +46,25 @@ def shown(url: str) -> str:
     """The address as it may be logged."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+class Breaker:
+    """Open for a while after a failure. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return time.monotonic() < self._closed_at
+
+    def trip(self) -> bool:
+        """Opens it; whether it was closed before."""
+        with self._lock:
+            was_closed = not self.is_open
+            self._closed_at = time.monotonic() + BREAK_SECONDS
+            return was_closed
 
 
 @contextmanager
@@ -75,6 +98,5 @@ _KINDS: Mapping[type[Exception], str] = {
 }
 _STARTS = {
     "NOREPLICAS": "takes no writes while it lacks replicas",
-    "NOAUTH": "wants a password",
     "MISCONF": "takes no writes since it cannot save them to its disk",
 }

@@ -1,42 +1,19 @@
 """The registry's view: written by a thread that follows the fold, read while it is as new as the fold."""
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Mapping
 
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog
 from headgate.view.query import Query
-from headgate.view.redis_client import ViewUnavailable
+from headgate.view.redis_client import Breaker, ViewUnavailable
 from headgate.view.redis_reader import Reading, RedisReader
 from headgate.view.redis_writer import ViewWriter
 
 KEEP_UP_SECONDS = 0.1
 """How long a list waits for the view to reflect what the fold knows."""
-BREAK_SECONDS = 1.0
-"""How long Redis is left alone after it failed a reader."""
 
 logger = logging.getLogger(__name__)
-
-
-class Breaker:
-    """Open for a while after a failure. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._closed_at = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        return time.monotonic() < self._closed_at
-
-    def trip(self) -> bool:
-        """Opens it; whether it was closed before."""
-        with self._lock:
-            was_closed = not self.is_open
-            self._closed_at = time.monotonic() + BREAK_SECONDS
-            return was_closed
 
 
 class RedisView:
@@ -59,7 +36,10 @@ class RedisView:
 
     def find(self, query: Query, at_least: Mapping[int, int]) -> Reading | None:
         """The page, of a state that holds these positions; None when Redis cannot answer so in time."""
-        if self._breaker.is_open or not self.writer.wait_written(at_least, KEEP_UP_SECONDS):
+        if self._breaker.is_open:
+            return None
+        if not self.writer.wait_written(at_least, KEEP_UP_SECONDS):
+            self._breaker.trip()  # so that the next ones do not wait in vain as well
             return None
         try:
             reading = self._reader.find(query)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
 from headgate.log.fold import LifecycleFold
@@ -44,6 +45,8 @@ class ViewWriter:
         self._stopping = threading.Event()
         self._written = threading.Condition()
         self._positions: Mapping[int, int] = {}
+        # When the first fact came that the view does not reflect; 0 without one.
+        self._oldest = 0.0
         self.is_up = False
         self.why_down = "not connected yet"
         self._thread = threading.Thread(target=self._run, name="view-writer", daemon=True)
@@ -68,9 +71,16 @@ class ViewWriter:
             self._written.wait_for(lambda: not self.is_up or self._reflects(at_least), timeout_seconds)
             return self.is_up and self._reflects(at_least)
 
-    def positions(self) -> Mapping[int, int]:
-        """The last accepted offset of each partition that was written."""
-        return self._positions
+    def lag(self) -> tuple[int, float]:
+        """Accepted facts that the view does not reflect, and for how many seconds the oldest has waited."""
+        with self._fold.lock:
+            seen, oldest = self._positions, self._oldest
+            late = {p for p, offset in self._fold.accepted.items() if offset > seen.get(p, -1)}
+            streams = [stream for stream in self._fold.streams.values() if stream.partition in late]
+            count = sum(
+                len(stream.offsets) - bisect_right(stream.offsets, seen.get(stream.partition, -1)) for stream in streams
+            )
+        return count, time.monotonic() - oldest if oldest and count else 0.0
 
     def _reflects(self, at_least: Mapping[int, int]) -> bool:
         return all(self._positions.get(partition, -1) >= offset for partition, offset in at_least.items())
@@ -78,6 +88,7 @@ class ViewWriter:
     def _listen(self, _: Record, record: f.LifecycleRecord) -> None:
         for target in self._targets:
             mark(target, self._fold.streams[record.stream], record)
+        self._oldest = self._oldest or time.monotonic()
         self._news.set()
 
     def _run(self) -> None:
@@ -112,8 +123,7 @@ class ViewWriter:
         while True:
             last = self._stopping.is_set()
             self._news.clear()
-            target.flush(self._fold, self._store, is_current=True)
-            self._tell_up(target)
+            self._flush(target)
             if last:
                 return
             if time.monotonic() >= next_beat:
@@ -164,8 +174,14 @@ class ViewWriter:
             rows = [layout.row(place.kind, each) for place, each in data]
             self._store.write(target.generation, Batch(heads, rows), is_current=False)
             if serving is not None:
-                serving.flush(self._fold, self._store, is_current=True)
-                self._tell_up(serving)
+                self._flush(serving)
+
+    def _flush(self, target: Target) -> None:
+        began = time.monotonic()
+        target.flush(self._fold, self._store, is_current=True)
+        self._tell_up(target)
+        with self._fold.lock:
+            self._oldest = 0.0 if self._reflects(self._fold.accepted) else began
 
     def _tell_up(self, target: Target) -> None:
         if not self.is_up:

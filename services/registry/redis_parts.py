@@ -1,0 +1,91 @@
+"""What the registry keeps in Redis when there is one: the view and the callers' token buckets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import grpc
+
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import EventLog
+from headgate.runtime.metrics import Metrics, Reading
+from headgate.runtime.rate_limit import Buckets, LocalBuckets, Rate, RateLimit
+from headgate.runtime.settings import SettingsError
+from services.registry.settings import Settings
+
+if TYPE_CHECKING:
+    from headgate.view.redis_buckets import RedisBuckets
+    from headgate.view.redis_view import RedisView
+
+
+_GAUGES = ("headgate_view_up", "headgate_view_lag_records", "headgate_view_lag_seconds")
+
+
+class RedisParts:
+    """The parts, those absent that the settings do not ask for. Nothing here waits for Redis."""
+
+    def __init__(self, settings: Settings, log: EventLog, fold: LifecycleFold, metrics: Metrics) -> None:
+        self._reads = metrics.counter("headgate_view_reads_total")
+        self.view: RedisView | None = None
+        self.interceptors: list[grpc.ServerInterceptor] = []
+        self._shared: RedisBuckets | None = None
+        rate = _rate(settings)
+        buckets: Buckets | None = LocalBuckets(rate) if rate else None
+        if settings.redis:
+            # The embedded default needs neither Redis nor its library.
+            from headgate.view.redis_buckets import RedisBuckets
+            from headgate.view.redis_view import RedisView
+
+            rebuilds = metrics.counter("headgate_view_rebuilds_total")
+            self.view = RedisView(settings.redis, log, fold, lambda reason: rebuilds.labels(reason).inc())
+            metrics.read_at_scrape(_GAUGES, self._gauges)
+            if rate:
+                buckets = self._shared = RedisBuckets(settings.redis, rate)
+        if buckets is not None:
+            limited = metrics.counter("headgate_rate_limited_total")
+            self.interceptors.append(RateLimit(buckets, lambda door: limited.labels(door).inc()))
+
+    def start(self) -> None:
+        """Begins to keep the view; the fold has replayed its log."""
+        if self.view is not None:
+            self.view.start()
+
+    def count_read(self, source: str) -> None:
+        """A list was answered, by the view or by the fold."""
+        self._reads.labels(source).inc()
+
+    def close(self) -> None:
+        if self.view is not None:
+            self.view.close()
+        if self._shared is not None:
+            self._shared.close()
+
+    def _gauges(self) -> Iterator[Reading]:
+        if self.view is not None:
+            records, seconds = self.view.writer.lag()
+            values = (float(self.view.writer.is_up), float(records), seconds)
+            yield from (Reading(name, (), value) for name, value in zip(_GAUGES, values, strict=True))
+
+
+def open_redis(settings: Settings, log: EventLog, fold: LifecycleFold, metrics: Metrics) -> RedisParts:
+    """Raises SettingsError for settings that mean nothing; a server that is away is no error."""
+    try:
+        return RedisParts(settings, log, fold, metrics)
+    except ValueError as error:
+        shown = re.sub(r"//[^/@]*@", "//***@", settings.redis)
+        raise SettingsError([f"HEADGATE_REDIS={shown!r}: {error}"]) from None
+
+
+def _rate(settings: Settings) -> Rate | None:
+    problems = []
+    if not 0 <= settings.rate_per_second < float("inf"):
+        problems.append(f"HEADGATE_RATE_PER_SECOND={settings.rate_per_second}: expected 0 or more")
+    if settings.rate_burst < 0:
+        problems.append(f"HEADGATE_RATE_BURST={settings.rate_burst}: expected 0 or more")
+    if problems:
+        raise SettingsError(problems)
+    if not settings.rate_per_second:
+        return None
+    return Rate(settings.rate_per_second, settings.rate_burst or max(1, round(settings.rate_per_second)))

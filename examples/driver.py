@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -107,12 +108,23 @@ class Running:
                 found[named[1].decode()] = int(pid)
         return found
 
+    def metrics_ports(self) -> dict[str, int]:
+        """The port of each service's metrics door."""
+        return dict(self._said()["metrics_ports"])
+
+    def log_url(self) -> str:
+        """The address of the log they meet in."""
+        return str(self._said()["log"])
+
     def _ports(self) -> dict[str, int]:
-        """Where our own `up` says its services are; empty until it has said so."""
+        return dict(self._said().get("ports", {}))
+
+    def _said(self) -> dict[str, Any]:
+        """What our own `up` says of its services; empty until it has said so."""
         file = self.folder / ".headgate" / "up.json"
-        found = json.loads(file.read_text()) if file.exists() else {}
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         is_ours = self._process is not None and found.get("pid") == self._process.pid
-        return dict(found["ports"]) if is_ours else {}
+        return found if is_ours else {}
 
     def stop(self) -> None:
         if self._doors is not None:

@@ -14,6 +14,7 @@ from services.deployer.pilot import Sight, look
 MOST_JUDGED = 40
 """Releases under way that are judged for one reading, the newest first: each holds the fold's lock for 0.1 ms."""
 WHOLE_BPS = 10_000
+PAUSED = "paused"
 MS_PER_SECOND = 1000.0
 
 RELEASES, ACTIVE, STEP = "headgate_releases", "headgate_release_active", "headgate_release_step_seconds"
@@ -92,4 +93,5 @@ def _phases(models: Mapping[str, ModelState]) -> Iterator[Reading]:
 
 
 def _phase(release: resources.Release) -> str:
-    return phase_name(release).replace(" ", "_")
+    """What it is in; a paused one waits for a person, wherever it stands."""
+    return PAUSED if release.paused and is_active(release) else phase_name(release).replace(" ", "_")

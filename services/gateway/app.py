@@ -39,6 +39,7 @@ class Gateway:
         self._settings = settings
         self._operations = Operations(GATEWAY, settings.host, settings.metrics_port)
         metrics = self._operations.metrics
+        metrics.gauge("headgate_gateway_info").labels(settings.environment).set(1)
         self._log = await_log(settings.log, settings.log_wait_seconds)
         self._ready = threading.Event()
         self._fold = LifecycleFold(self._log, FoldMetrics(metrics))

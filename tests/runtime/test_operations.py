@@ -35,11 +35,15 @@ def get(operations: Operations, path: str, method: str = "GET") -> tuple[int, st
 
 
 def test_it_says_when_the_service_takes_work(operations: Operations) -> None:
-    assert get(operations, "/readyz") == (503, "starting\n")
+    def said() -> tuple[int, str, str]:
+        (ready,) = (line for line in get(operations, "/metrics")[1].splitlines() if line.startswith("headgate_ready "))
+        return *get(operations, "/readyz"), ready
+
+    assert said() == (503, "starting\n", "headgate_ready 0.0")
     operations.ready()
-    assert get(operations, "/readyz") == (200, "ready\n")
+    assert said() == (200, "ready\n", "headgate_ready 1.0")
     operations.drain()
-    assert get(operations, "/readyz") == (503, "draining\n")
+    assert said() == (503, "draining\n", "headgate_ready 0.0")
 
 
 def test_it_says_that_the_process_is_alive_until_one_of_its_loops_has_ended(operations: Operations) -> None:

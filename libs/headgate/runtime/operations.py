@@ -39,6 +39,7 @@ class Operations:
         self.port = port
         self._state = STARTING
         self._loops: tuple[Loop, ...] = ()
+        self._is_ready = self.metrics.gauge("headgate_ready").labels()
         self._server: _Server | None = None
         if port:
             self._server = _listen(host, port, self._answer)
@@ -52,10 +53,12 @@ class Operations:
         """The service takes work, unless it drains already."""
         if self._state == STARTING:
             self._state = READY
+            self._is_ready.set(1)
 
     def drain(self) -> None:
         """The service takes no more work and ends; its loops may end too."""
         self._state = DRAINING
+        self._is_ready.set(0)
         self._loops = ()
 
     def close(self) -> None:

@@ -1,0 +1,131 @@
+"""A day of a model, shortened: live services under Prometheus, a first version, traffic, a release that is taken back.
+
+What a healthy system never shows is caused on purpose: an upstream event that is none, a command that a rule refuses.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from examples.driver import Facts, Repository, Running, StoryDiffers, Traffic, read_rows
+from headgate.log.open import open_log
+from headgate.log.port import Message
+from headgate.log.topics import INBOX
+from headgate.v1 import facts_pb2 as facts
+from tests.house.tree import ROOT
+from tests.prometheus_server import PrometheusServer
+
+EXAMPLE = ROOT / "examples" / "breast_cancer"
+MODEL = "breast-cancer"
+REQUESTS_PER_SECOND = 60.0
+STORY_SECONDS = 120.0
+TICK_SECONDS = 0.2
+
+# Far too short for real traffic. The candidate stays at its weight until the judge has seen it fail.
+POLICY = """
+bake_seconds = 1
+[judge]
+pass_ceiling = 0.02
+[[steps]]
+weight_percent = 30
+min_seconds = 300
+min_keys = 20
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The Prometheus that saw it all, and when what was to be seen."""
+
+    prometheus: PrometheusServer
+    began: float
+    in_release: float
+    ended: float
+
+
+@contextmanager
+def tell(folder: Path, program: str, settings: dict[str, str]) -> Iterator[Told]:
+    """The story is over when this yields; Prometheus and the services are still there. Raises StoryDiffers."""
+    (folder / "policy.toml").write_text(POLICY)
+    with (
+        Running(folder, settings=settings) as running,
+        PrometheusServer(program, running.metrics_ports()) as prometheus,
+    ):
+        began = time.time()
+        stage = _Stage(folder, running, prometheus)
+        try:
+            stage.first_version_goes_live()
+            stage.what_should_not_happen()
+            in_release = stage.candidate_meets_traffic()
+            stage.candidate_is_taken_back()
+        finally:
+            stage.close()
+        yield Told(prometheus, began, in_release, time.time())
+
+
+class _Stage:
+    def __init__(self, folder: Path, running: Running, prometheus: PrometheusServer) -> None:
+        self._running = running
+        self._prometheus = prometheus
+        self._repository = Repository(folder / "repository", EXAMPLE)
+        self._facts = Facts(running.doors, f"models/{MODEL}", lambda record: None)
+        rows = read_rows(EXAMPLE / "data" / "breast_cancer.csv")
+        self._traffic = Traffic(running.doors, MODEL, rows, REQUESTS_PER_SECOND)
+
+    def close(self) -> None:
+        self._traffic.stop()
+        self._facts.close()
+
+    def first_version_goes_live(self) -> None:
+        self._running.command("environment", "set-policy", "production", "policy.toml")
+        self._publish("1-first")
+        self._until_fact(lambda record: record.HasField("release_completed"), "the first version is live")
+        self._traffic.start()
+
+    def what_should_not_happen(self) -> None:
+        with closing(open_log(self._running.log_url())) as log:
+            log.append(Message(INBOX, b"", b"no event at all", ()))
+        try:
+            self._running.command("release", "pause", f"{MODEL}/1", "--reason", "too late")
+        except StoryDiffers:
+            return
+        raise StoryDiffers("a release that has ended was paused")
+
+    def candidate_meets_traffic(self) -> float:
+        """The moment at which both arms were seen."""
+        self._publish("4-blind-spot")
+        self._until_fact(lambda record: record.weights_set.release == 2, "the candidate gets traffic")
+        return self._until_seen(
+            'headgate:release_weight:drift and on (model) headgate:arm_errors:ratio_rate5m{arm="candidate"}'
+            " and on (model) headgate_judge_e_value"
+        )
+
+    def candidate_is_taken_back(self) -> None:
+        self._until_fact(lambda record: record.HasField("release_rolled_back"), "the candidate is taken back")
+        for happened in (
+            'headgate_release_events_total{event="ReleaseRolledBack"}',
+            "headgate_time_to_restore_seconds_count > 0",
+            "headgate_dead_letters_total > 0",
+            "headgate_refusals_total > 0",
+            'ALERTS{alertname="HeadgateReleaseRolledBack", alertstate="firing"}',
+        ):
+            self._until_seen(happened)
+
+    def _publish(self, overlay: str) -> None:
+        self._repository.commit(overlay)
+        self._running.command("publish", "repository")
+
+    def _until_fact(self, found: Callable[[facts.LifecycleRecord], bool], what: str) -> None:
+        self._facts.wait(found, what, STORY_SECONDS)
+
+    def _until_seen(self, expr: str) -> float:
+        """The moment at which Prometheus first answers with data."""
+        deadline = time.monotonic() + STORY_SECONDS
+        while time.monotonic() < deadline:
+            now = time.time()
+            if self._prometheus.at(expr, now):
+                return now
+            time.sleep(TICK_SECONDS)
+        raise StoryDiffers(f"Prometheus has no data for {expr}")

@@ -1,0 +1,96 @@
+"""A real Prometheus for tests: Debian's, with the repository's own configuration and rules, on a free port.
+
+Scraping and rules are quickened to a second, and the targets are the ports of the services that the test runs.
+"""
+
+import json
+import shutil
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from tests.server_process import HOST, free_port, start, stop
+
+MONITORING = Path(__file__).resolve().parent.parent / "k8s" / "monitoring"
+INTERVAL = "1s"
+READY_SECONDS = 60.0
+QUERY_SECONDS = 30.0
+
+Series = list[dict[str, Any]]
+
+
+class QueryFailed(Exception):
+    """Prometheus did not answer with success."""
+
+
+class PrometheusServer:
+    """One Prometheus. `targets` maps each service to the port of its metrics door."""
+
+    def __init__(self, program: str, targets: Mapping[str, int]) -> None:
+        self._program = program
+        self._folder = Path(tempfile.mkdtemp(prefix="headgate-prometheus-"))
+        self._port = free_port()
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(targets)))
+
+    def __enter__(self) -> Self:
+        command = [
+            self._program,
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address={HOST}:{self._port}",
+            "--log.level=warn",
+        ]
+        self._process = start(command, self._folder / "prometheus.log", self._is_ready, READY_SECONDS)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        stop(self._process)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def at(self, expr: str, time_seconds: float) -> Series:
+        """The answer at one moment. Raises QueryFailed."""
+        return self._get("query", {"query": expr, "time": time_seconds})["result"]
+
+    def over(self, expr: str, start_seconds: float, end_seconds: float) -> Series:
+        """The answer over time, a point a second, the last one not before the end. Raises QueryFailed."""
+        span = {"start": start_seconds, "end": end_seconds + 1, "step": 1}
+        return self._get("query_range", {"query": expr, **span})["result"]
+
+    def label_values(self, series: str, label: str, start_seconds: float, end_seconds: float) -> list[str]:
+        """The values that a label has had in a series. Raises QueryFailed."""
+        span = {"match[]": series, "start": start_seconds, "end": end_seconds}
+        return self._get(f"label/{label}/values", span)
+
+    def _get(self, path: str, parameters: Mapping[str, object]) -> Any:
+        url = f"http://{HOST}:{self._port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(url, timeout=QUERY_SECONDS) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            raise QueryFailed(f"{parameters}: {error.read().decode(errors='replace')}") from error
+        if answer["status"] != "success":
+            raise QueryFailed(f"{parameters}: {answer}")
+        return answer["data"]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self._port}/-/ready", timeout=1.0) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+
+def configuration(targets: Mapping[str, int]) -> dict[str, Any]:
+    """The repository's own, quickened and aimed elsewhere. Raises KeyError for a service without a target."""
+    settings: dict[str, Any] = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    settings["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}
+    settings["rule_files"] = [str(MONITORING / pattern) for pattern in settings["rule_files"]]
+    for group in settings["scrape_configs"][0]["static_configs"]:
+        group["targets"] = [f"{HOST}:{targets[group['labels']['service']]}"]
+    return settings

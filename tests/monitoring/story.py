@@ -83,6 +83,7 @@ class _Stage:
         self._publish("1-first")
         self._until_fact(lambda record: record.HasField("release_completed"), "the first version is live")
         self._traffic.start()
+        self._running.command("model", "list")
 
     def what_should_not_happen(self) -> None:
         with closing(open_log(self._running.log_url())) as log:
@@ -109,6 +110,7 @@ class _Stage:
             "headgate_time_to_restore_seconds_count > 0",
             "headgate_dead_letters_total > 0",
             "headgate_refusals_total > 0",
+            "headgate_view_reads_total > 0",
             'ALERTS{alertname="HeadgateReleaseRolledBack", alertstate="firing"}',
         ):
             self._until_seen(happened)

@@ -1,0 +1,153 @@
+"""Registries as processes over one log, clients that write to them all at once, and what the log holds afterwards."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from examples.driver import environ
+from headgate.client.doors import serves
+from headgate.log import topics
+from headgate.log.fold import Fold
+from headgate.log.port import EventLog
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from tests.registry.waiting import REPOSITORY, commit
+
+START_SECONDS = 60.0
+CALL_SECONDS = 20.0
+PASSING = (grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""What a client answers with the same request, after a moment."""
+
+
+class RegistryProcess:
+    """`python -m services.registry` under a lasting name, on a port of its own."""
+
+    def __init__(self, log: str, name: str, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = int(free.getsockname()[1])
+        self.name = name
+        self._output = folder / f"{name}.log"
+        self._environ = {**environ(), "HEADGATE_LOG": log, "HEADGATE_PORT": str(self._port), "HEADGATE_NAME": name}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Begins; `wait_ready` waits."""
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.registry"], env=self._environ, stdout=output, stderr=output
+            )
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not serves(self.address):
+            assert time.monotonic() < deadline, self._output.read_text()[-2000:]
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            process.wait(START_SECONDS)
+
+
+class Writers:
+    """Clients that each create one version of `model` after the other, at one registry after the other.
+
+    Whatever passes is answered with the same request, at the next registry: it may have been carried out.
+    """
+
+    def __init__(self, addresses: Sequence[str], model: str, count: int) -> None:
+        self.acknowledged: dict[str, int] = {}
+        """Request id to the version that was answered."""
+        self._channels = [grpc.insecure_channel(address) for address in addresses]
+        self._stubs = [rpc_grpc.RegistryServiceStub(channel) for channel in self._channels]
+        self._model = model
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(count)]
+        self._count = count
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for(self, more: int, seconds: float = 60.0) -> float:
+        """Waits until `more` further versions are acknowledged; how long that took."""
+        began, wanted = time.monotonic(), len(self.acknowledged) + more
+        while len(self.acknowledged) < wanted:
+            assert time.monotonic() - began < seconds, f"{len(self.acknowledged)} of {wanted} after {seconds:g} s"
+            self._stopping.wait(0.01)
+        return time.monotonic() - began
+
+    def stop(self) -> None:
+        """Every request that was sent is answered first."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(3 * CALL_SECONDS)
+            assert not thread.is_alive(), "a request was never answered"
+        for channel in self._channels:
+            channel.close()
+
+    def _run(self, writer: int) -> None:
+        number = writer
+        while not self._stopping.is_set():
+            request = rpc.CreateVersionRequest(
+                parent=f"models/{self._model}",
+                repository=REPOSITORY,
+                commit=commit(number),
+                request_id=f"{self._model}-{number}",
+            )
+            self.acknowledged[request.request_id] = self._create(request, writer)
+            number += self._count
+
+    def _create(self, request: rpc.CreateVersionRequest, at: int) -> int:
+        while True:
+            try:
+                return int(self._stubs[at % len(self._stubs)].CreateVersion(request, timeout=CALL_SECONDS).version)
+            except grpc.RpcError as error:
+                if error.code() not in PASSING:
+                    raise
+                at += 1
+                threading.Event().wait(0.02)
+
+
+def chain_of(log: EventLog) -> tuple[Fold, dict[str, list[int]]]:
+    """A fresh fold of every record, and per command id the versions that it created."""
+    fold = Fold()
+    created: dict[str, list[int]] = {}
+    for partition, end in log.end(topics.LIFECYCLE).items():
+        offset = 0
+        while offset < end:
+            for record in log.read(topics.LIFECYCLE, partition, offset):
+                accepted = fold.apply(record)
+                if accepted is not None:
+                    created.setdefault(accepted.command_id, []).append(accepted.version_created.version)
+                offset = record.offset + 1
+    return fold, created
+
+
+def assert_each_exactly_once(writers: Writers, log: EventLog, model: str) -> Fold:
+    """Every acknowledged command made the version that was answered, once, in a chain without a hole."""
+    fold, created = chain_of(log)
+    assert {command: created.get(command) for command in writers.acknowledged} == {
+        command: [version] for command, version in writers.acknowledged.items()
+    }
+    versions = sorted(fold.models[model].versions)
+    assert versions == list(range(1, len(versions) + 1))
+    assert max(len(numbers) for numbers in created.values()) == 1, "a command was carried out twice"
+    assert not fold.streams[f"models/{model}"].broken
+    return fold

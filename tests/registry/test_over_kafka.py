@@ -1,0 +1,152 @@
+"""Two registries over a real broker: one chain, a shared intake, and what is killed is replaced within 15 seconds."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import grpc
+import pytest
+from kafka import KafkaAdminClient
+
+from examples.driver import environ, headgate
+from headgate.cli.logs import differences, fold_digest
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.partitioner import partition_of
+from headgate.log.port import PARTITIONS, EventLog, Message
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from tests.conftest import available
+from tests.kafka_broker import KafkaBroker
+from tests.registry.processes import RegistryProcess, Writers, assert_each_exactly_once
+from tests.registry.waiting import REPOSITORY, commit, until
+
+RECOVERY_SECONDS = 15.0
+WRITERS = 16
+ALL = list(range(PARTITIONS))
+GROUP = f"registry.{topics.COMMANDS}"
+
+pytestmark = pytest.mark.kafka
+
+
+@dataclass(frozen=True)
+class Stage:
+    broker: KafkaBroker
+    url: str
+    registries: tuple[RegistryProcess, RegistryProcess]
+    log: EventLog
+
+    def shares(self) -> dict[str, set[int]]:
+        """Which partitions of the commands each registry holds."""
+        with closing(KafkaAdminClient(bootstrap_servers=self.broker.address)) as admin:
+            (group,) = admin.describe_groups([GROUP]).values()
+        return {
+            member["group_instance_id"]: {
+                partition
+                for assigned in (member["member_assignment"] or {}).get("assigned_partitions", ())
+                for partition in assigned["partitions"]
+            }
+            for member in group["members"]
+        }
+
+    def is_shared(self) -> bool:
+        shares = self.shares()
+        held = [partition for share in shares.values() for partition in share]
+        return shares.keys() == {"registry-0", "registry-1"} and all(shares.values()) and sorted(held) == ALL
+
+    def until_carried_out(self, model: str) -> float:
+        """Sends a command for a new model over the log; seconds until a registry that lives knows the model."""
+        wish = k.CreateVersion(repository=REPOSITORY, commit=commit(1))
+        command = k.Command(command_id=f"first-{model}", stream=f"models/{model}", create_version=wish)
+        began = time.monotonic()
+        self.log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
+        until(lambda: self.knows(model), f"models/{model}")
+        return time.monotonic() - began
+
+    def knows(self, model: str) -> bool:
+        with grpc.insecure_channel(self.registries[0].address) as channel:
+            try:
+                rpc_grpc.RegistryServiceStub(channel).GetModel(rpc.GetModelRequest(name=f"models/{model}"), timeout=5)
+            except grpc.RpcError:
+                return False
+            return True
+
+    def model_of(self, registry: str, label: str) -> str:
+        """The name of a model whose commands this registry takes in now."""
+        share = self.shares()[registry]
+        names = (f"{label}-{number}" for number in range(1000))
+        return next(name for name in names if partition_of(f"models/{name}".encode(), PARTITIONS) in share)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("registries")
+    with ExitStack() as stack:
+        broker = available(KafkaBroker)
+        stack.callback(broker.close)
+        url = f"kafka://{broker.start().address}"
+        subprocess.run([*headgate(), "--log", url, "topics", "apply"], env=environ(), check=True, capture_output=True)
+        registries = (RegistryProcess(url, "registry-0", folder), RegistryProcess(url, "registry-1", folder))
+        for registry in registries:
+            stack.callback(registry.stop)
+            registry.start()
+        for registry in registries:
+            registry.wait_ready()
+        yield Stage(broker, url, registries, stack.enter_context(closing(open_log(url))))
+
+
+def test_two_registries_and_sixteen_writers_on_one_model_make_one_chain(stage: Stage) -> None:
+    writers = Writers([registry.address for registry in stage.registries], "fraud", WRITERS)
+    took = writers.wait_for(200)
+    writers.stop()
+    fold = assert_each_exactly_once(writers, stage.log, "fraud")
+    fresh = fold_digest(fold)
+    for registry in stage.registries:
+        until(lambda at=registry.address: differences(digest_at(at), fresh) == [], f"{registry.name} agrees")
+    print(f"{len(writers.acknowledged)} versions in {took:.1f} s, {fold.void_records} void records")
+
+
+def test_two_registries_share_the_intake_and_a_restarted_one_gets_its_share_back(stage: Stage) -> None:
+    until(stage.is_shared, "both registries hold partitions")
+    before = stage.shares()
+    registry = stage.registries[1]
+    model = stage.model_of("registry-1", "restarted")
+    registry.kill()
+    registry.start()
+    took = stage.until_carried_out(model)
+    assert took < RECOVERY_SECONDS
+    registry.wait_ready()
+    assert stage.shares() == before
+    print(f"a command for a restarted registry was carried out after {took:.1f} s")
+
+
+def test_what_a_killed_registry_took_in_goes_to_the_other_one(stage: Stage) -> None:
+    until(stage.is_shared, "both registries hold partitions")
+    model = stage.model_of("registry-1", "orphaned")
+    stage.registries[1].kill()
+    took = stage.until_carried_out(model)
+    assert took < RECOVERY_SECONDS
+    stage.registries[1].start()
+    stage.registries[1].wait_ready()
+    print(f"a command for a killed registry was carried out by the other after {took:.1f} s")
+
+
+def test_a_killed_broker_costs_no_acknowledged_command(stage: Stage) -> None:
+    writers = Writers([registry.address for registry in stage.registries], "churn", WRITERS)
+    writers.wait_for(50)
+    stage.broker.kill()
+    stage.broker.start()
+    took = writers.wait_for(1)
+    writers.wait_for(50)
+    writers.stop()
+    assert_each_exactly_once(writers, stage.log, "churn")
+    assert took < RECOVERY_SECONDS
+    print(f"the first command after the broker's restart was acknowledged after {took:.1f} s")
+
+
+def digest_at(address: str) -> rpc.FoldDigest:
+    with grpc.insecure_channel(address) as channel:
+        return rpc_grpc.RegistryServiceStub(channel).GetFoldDigest(rpc.GetFoldDigestRequest(), timeout=20)

@@ -18,6 +18,7 @@ ATTEMPTS_BEFORE_FAILURE = 3
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 30.0
+TELL_SECONDS = 0.25
 MAX_REASON_CHARACTERS = 500
 
 
@@ -34,7 +35,10 @@ class Trial:
 
 
 class Shelf:
-    """`on_change` is called from the loading thread whenever a version became ready or was found to fail."""
+    """`on_change` is called from the loading thread soon after a version became ready or was found to fail.
+
+    While more are loaded it is called every TELL_SECONDS, since the whole table is made anew each time.
+    """
 
     def __init__(self, load: Load, on_change: Callable[[], None]) -> None:
         self._load = load
@@ -74,27 +78,37 @@ class Shelf:
             }
 
     def _run(self) -> None:
+        changed, told_at = False, 0.0
         while (next_load := self._next()) is not None:
-            key, artifact = next_load
-            try:
-                loaded = self._load(*key, artifact)
-            except Exception as error:  # noqa: BLE001  # whatever is wrong with one version, the others go on serving
-                self._failed(key, error)
-            else:
-                with self._changed:
-                    self._trials.pop(key, None)
-                    if key in self._wanted:
-                        self._ready[key] = loaded
-                logger.info("version ready", extra={"model": key[0], "version": key[1]})
+            changed = self._try(*next_load) or changed
+            now = time.monotonic()
+            if changed and (now - told_at >= TELL_SECONDS or not self._is_due(now)):
+                changed, told_at = False, now
                 self._on_change()
 
-    def _failed(self, key: VersionKey, error: Exception) -> None:
+    def _try(self, key: VersionKey, artifact: facts.Artifact) -> bool:
+        """Whether there is something to tell."""
+        try:
+            loaded = self._load(*key, artifact)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with one version, the others go on serving
+            return self._failed(key, error)
+        with self._changed:
+            self._trials.pop(key, None)
+            if key in self._wanted:
+                self._ready[key] = loaded
+        logger.info("version ready", extra={"model": key[0], "version": key[1]})
+        return True
+
+    def _failed(self, key: VersionKey, error: Exception) -> bool:
         with self._changed:
             trial = self._trials.setdefault(key, Trial())
             trial.fail(f"{type(error).__name__}: {error}", time.monotonic())
         logger.warning("version not ready: %s", trial.reason, extra={"model": key[0], "version": key[1]})
-        if trial.attempts == ATTEMPTS_BEFORE_FAILURE:
-            self._on_change()
+        return trial.attempts == ATTEMPTS_BEFORE_FAILURE
+
+    def _is_due(self, now: float) -> bool:
+        with self._changed:
+            return any(self._due_at(key) <= now for key in self._wanted if key not in self._ready)
 
     def _next(self) -> tuple[VersionKey, facts.Artifact] | None:
         """Waits for the next version that is due; None once closed."""

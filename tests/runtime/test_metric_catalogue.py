@@ -1,10 +1,12 @@
 """The catalogue keeps its own rules."""
 
+import ast
 import re
 
 import pytest
 
 from headgate.runtime.metric_catalogue import CATALOGUE, EVERY, MAX_SERIES, Metric, metrics_of
+from tests.house.tree import sources
 
 PROCESS_SERIES = 10
 """What prometheus_client's process collector adds."""
@@ -42,3 +44,14 @@ def test_labels_are_bounded(metric: Metric) -> None:
 def test_the_edges_of_the_prediction_histogram_meet_the_objectives() -> None:
     (histogram,) = (metric for metric in CATALOGUE if metric.name == "headgate_prediction_duration_seconds")
     assert {0.01, 0.025, 0.05, 0.1, 0.25} <= set(histogram.buckets)
+
+
+def test_every_declared_metric_is_used_by_some_service() -> None:
+    said = {
+        node.value
+        for path in sources()
+        if path.name != "metric_catalogue.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {metric.name for metric in CATALOGUE} - said == set()

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
@@ -18,6 +19,8 @@ from headgate.runtime.metrics import Metrics
 MAX_CONNECTIONS = 16
 """More at once are closed without an answer: Prometheus and a kubelet need two."""
 REQUEST_SECONDS = 5.0
+CLOSING_SECONDS = 0.1
+"""How soon the door notices that it is to be closed."""
 STARTING, READY, DRAINING = "starting", "ready", "draining"
 TEXT = "text/plain; charset=utf-8"
 
@@ -43,7 +46,8 @@ class Operations:
         self._server: _Server | None = None
         if port:
             self._server = _listen(host, port, self._answer)
-            threading.Thread(target=self._server.serve_forever, name="operations", daemon=True).start()
+            serve = partial(self._server.serve_forever, CLOSING_SECONDS)
+            threading.Thread(target=serve, name="operations", daemon=True).start()
 
     def watch(self, *loops: Loop) -> None:
         """Loops without which the process is of no use: /livez fails once one of them has ended."""

@@ -1,0 +1,73 @@
+"""What a service's operations door shows."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPConnection
+
+from prometheus_client.parser import text_string_to_metric_families
+
+WAIT_SECONDS = 30.0
+POLL_SECONDS = 0.1
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """Values by name and labels, and the names of all metrics, those without a series included."""
+
+    values: dict[tuple[str, Labels], float]
+    names: frozenset[str]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.values.get((name, frozenset(labels.items())))
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum over all series with these labels."""
+        wanted = labels.items()
+        return sum(value for (found, having), value in self.values.items() if found == name and wanted <= having)
+
+    def series_by_name(self) -> Counter[str]:
+        return Counter(name for name, _ in self.values)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and body; raises OSError when nobody answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def exposition(port: int) -> Exposition:
+    status, text = get(port, "/metrics")
+    assert status == 200
+    return parsed(text)
+
+
+def parsed(text: str) -> Exposition:
+    values, names = {}, set()
+    for family in text_string_to_metric_families(text):
+        names.add(family.name + ("_total" if family.type == "counter" else ""))
+        for sample in family.samples:
+            values[sample.name, frozenset(sample.labels.items())] = sample.value
+    return Exposition(values, frozenset(names))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Polls with a limit."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {WAIT_SECONDS} s"
+        threading.Event().wait(POLL_SECONDS)

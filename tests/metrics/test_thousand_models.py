@@ -1,0 +1,143 @@
+"""Every service over a thousand models with traffic: whatever is declared is shown, and the series stay bounded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from headgate.artifacts.keys import create_keys
+from headgate.artifacts.store import open_store
+from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import EventLog
+from headgate.runtime.metric_catalogue import EVERY, MAX_SERIES, metrics_of
+from headgate.runtime.service import Service
+from services.deployer import app as deployer
+from services.deployer import settings as deployer_settings
+from services.evaluator import app as evaluator
+from services.evaluator import settings as evaluator_settings
+from services.gateway import app as gateway
+from services.gateway import settings as gateway_settings
+from services.registry import app as registry
+from services.registry import settings as registry_settings
+from services.trainer import app as trainer
+from services.trainer import settings as trainer_settings
+from tests.gateway.stage import ask
+from tests.metrics.exposed import Exposition, exposition, free_port, until
+from tests.metrics.fleet import Fleet
+
+MODELS = 1_000
+IN_RELEASE = 300
+"""Of them, those with a canary under way: more than any metric has series for."""
+NAMES = [f"model-{number:04d}" for number in range(MODELS)]
+MODELS_AT_ONCE = 100
+STOP_SECONDS = 5.0
+OF_REDIS = {metric.name for metric in metrics_of("registry") if metric.name.startswith("headgate_view")}
+OF_REDIS |= {"headgate_rate_limited_total"}
+
+
+class Everything:
+    """The five services in this process, over one log."""
+
+    def __init__(self, directory: Path) -> None:
+        self.key = create_keys(directory / "keys")
+        self.store = open_store((directory / "artifacts").as_uri())
+        self.log = open_log(f"sqlite://{directory / 'log.db'}")
+        self.log.create_topics(topics.TOPICS)
+        self.ports = {service: free_port() for service in EVERY}
+        place = {"log": f"sqlite://{directory / 'log.db'}", "port": 0}
+        files = {"artifacts": (directory / "artifacts").as_uri(), "keys": directory / "keys"}
+        trainers = trainer_settings.Settings(
+            **place, **files, work=directory / "work", metrics_port=self.ports["trainer"]
+        )
+        self.services: dict[str, Service] = {
+            "registry": registry.build(registry_settings.Settings(**place, metrics_port=self.ports["registry"])),
+            "trainer": trainer.build(trainers),
+            "evaluator": evaluator.build(
+                evaluator_settings.Settings(**place, **files, metrics_port=self.ports["evaluator"])
+            ),
+            "deployer": deployer.build(deployer_settings.Settings(**place, metrics_port=self.ports["deployer"])),
+            "gateway": gateway.build(gateway_settings.Settings(**place, **files, metrics_port=self.ports["gateway"])),
+        }
+        self.doors = {name: service.start() for name, service in self.services.items()}
+
+    def shown(self, service: str) -> Exposition:
+        return exposition(self.ports[service])
+
+    def stop(self) -> None:
+        for service in self.services.values():
+            service.stop(STOP_SECONDS)
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
+    """Folded live by every service, all versions loaded, and each model asked a few times."""
+    running = Everything(tmp_path_factory.mktemp("thousand"))
+    fleet = Fleet(running.store, running.key)
+    append(running.log, fleet)
+    facts = sum(running.log.end(topics.LIFECYCLE).values())
+    for service in EVERY:
+        until(lambda: running.shown(service).total("headgate_facts_total") == facts, f"the fold of {service}")  # noqa: B023
+    until(lambda: running.shown("gateway").value("headgate_versions_loaded") == MODELS + IN_RELEASE, "the versions")
+    with grpc.insecure_channel(f"127.0.0.1:{running.doors['gateway']}") as channel:
+        predict(oip_grpc.GRPCInferenceServiceStub(channel))
+    until(
+        lambda: running.shown("deployer").series_by_name()["headgate_release_weight_observed_ratio"] > 1,
+        "the evidence",
+    )
+    yield running
+    running.stop()
+
+
+def append(log: EventLog, fleet: Fleet) -> None:
+    """All of a model in one step, so that nobody finds work in the middle of it."""
+    for start in range(0, MODELS, MODELS_AT_ONCE):
+        names = NAMES[start : start + MODELS_AT_ONCE]
+        messages = [message for name in names for message in fleet.messages(name, in_release=start < IN_RELEASE)]
+        log.append_all(messages, timeout_seconds=60.0)
+
+
+def predict(stub: oip_grpc.GRPCInferenceServiceStub) -> None:
+    """Four requests a model: the keys find both arms, one answer is no number, one request does not fit."""
+    for start in range(0, MODELS, MODELS_AT_ONCE):
+        calls = [
+            stub.ModelInfer.future(ask(rows, model=name, key=key))
+            for name in NAMES[start : start + MODELS_AT_ONCE]
+            for key, rows in (("a", [[1, 1, 1]]), ("b", [[1, 1, 1]]), ("c", [[-1, 1, 1]]), ("d", [[1, 1]]))
+        ]
+        assert sum(call.exception() is not None for call in calls) == MODELS_AT_ONCE
+
+
+@pytest.mark.parametrize("service", EVERY)
+def test_a_thousand_models_make_at_most_two_thousand_series(everything: Everything, service: str) -> None:
+    shown = everything.shown(service)
+    print(f"{service}: {len(shown.values)} series at {MODELS} models")
+    assert len(shown.values) <= MAX_SERIES
+    caps = {metric.name: metric.cap_in(service) for metric in metrics_of(service) if metric.kind != "histogram"}
+    assert [(name, count) for name, count in shown.series_by_name().items() if count > caps.get(name, MAX_SERIES)] == []
+
+
+@pytest.mark.parametrize("service", EVERY)
+def test_whatever_is_declared_for_a_service_is_shown_by_it(everything: Everything, service: str) -> None:
+    declared = {metric.name for metric in metrics_of(service)}
+    assert declared - OF_REDIS - everything.shown(service).names == set()
+
+
+def test_no_prediction_is_lost_beyond_the_cap(everything: Everything) -> None:
+    shown = everything.shown("gateway")
+    for outcome, count in (("ok", 2 * MODELS), ("bad", MODELS), ("refused", MODELS)):
+        assert shown.total("headgate_predictions_total", outcome=outcome) == count
+    assert shown.total("headgate_predictions_total", model="_other") > 0
+    assert shown.total("headgate_prediction_duration_seconds_count") == 3 * MODELS
+
+
+def test_no_release_is_lost_beyond_the_cap(everything: Everything) -> None:
+    shown = everything.shown("deployer")
+    assert shown.total("headgate_release_active") == IN_RELEASE
+    assert shown.total("headgate_version_live_info") == MODELS
+    assert shown.total("headgate_release_events_total", event="ReleaseCompleted") == MODELS
+    assert shown.value("headgate_releases", environment="production", phase="completed") == MODELS
+    assert shown.value("headgate_releases", environment="production", phase="paused") == IN_RELEASE

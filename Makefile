@@ -15,12 +15,14 @@ PEERS := .venv-peers/.ready
 TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
 # Seconds one test may take, its fixtures included.
 TEST_TIMEOUT := 120
+# Profiles of docker-compose.yml beside the core.
+PROFILES :=
 # Passed on to pytest, e.g. make test ARGS="tests/log -x".
 ARGS :=
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: $(READY) ## Make .venv from the hash-locked requirements; does nothing when it is up to date
@@ -34,8 +36,12 @@ demo: setup ## From a commit to live traffic and back, on this machine, with not
 	@$(BIN)/python examples/demo.py
 
 .PHONY: up
-up: setup ## Start every service on this machine on the embedded log
-	@$(BIN)/headgate up
+up: ## Start Headgate on containers (PROFILES=observability adds Prometheus and Grafana)
+	@scripts/compose.sh up $(PROFILES)
+
+.PHONY: down
+down: ## End what `make up` started; keeps the volumes
+	@scripts/compose.sh down
 
 .PHONY: kafka
 kafka: setup test-setup ## Start a Kafka broker on this machine, as the tests do
@@ -83,6 +89,10 @@ $(TRITONCLIENT) $(PEERS): .venv-%/.ready: requirements/%.txt | $(READY)
 .PHONY: images
 images: ## Build the services' container images (ARGS="registry gateway" for some of them)
 	@scripts/images.sh $(ARGS)
+
+.PHONY: k8s-validate
+k8s-validate: setup ## Build every overlay of k8s/ and check it: schemas, policies, settings; offline
+	@$(BIN)/python -m tests.deploy.k8s_validate
 
 .PHONY: lock
 lock: $(READY) ## Resolve the lock files again (ARGS=--upgrade for newer versions)

@@ -20,6 +20,8 @@ COVERED: dict[str, tuple[str, str]] = {
     "export HEADGATE_LOG=kafka://broker-1:9092,broker-2:9092,broker-3:9092": (TOPICS, "kafka://"),
     "headgate topics apply --replication 3 --min-insync 2": (TOPICS, '"--replication", "1", "--min-insync", "1"'),
     "headgate topics list": (TOPICS, '"topics", "list"'),
+    "make up": ("tests/deploy/test_compose.py", '["make", "--no-print-directory", target]'),
+    "make down": ("tests/deploy/test_compose.py", '["up", "down", "images"]'),
     "headgate publish repository": (FRAUD, 'command("publish", "repository")'),
     "headgate model get fraud": (FRAUD, 'command("model", "get", "fraud"'),
     f"headgate predict fraud --row {','.join(['0.5'] * 11)}": (FRAUD, 'command("predict", "fraud", "--row", row'),

@@ -62,7 +62,7 @@ def _ready(admin: KafkaAdminClient, topics: Sequence[Topic]) -> list[TopicState]
 
 
 def _describe(admin: KafkaAdminClient, topics: Sequence[Topic]) -> list[TopicState]:
-    declared = {topic.name: _settings(topic) for topic in topics}
+    declared = {topic.name: declared_settings(topic) for topic in topics}
     partitions = _found(admin, list(declared))
     configs = _configs(admin, {name: declared[name] for name in declared if partitions[name]})
     return [
@@ -105,7 +105,7 @@ def _configs(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -
 
 
 def _creation(topic: Topic) -> dict[str, Any]:
-    settings = _settings(topic)
+    settings = declared_settings(topic)
     return {
         "num_partitions": topic.partitions,
         "replication_factor": topic.replication,
@@ -113,7 +113,8 @@ def _creation(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _settings(topic: Topic) -> dict[str, str]:
+def declared_settings(topic: Topic) -> dict[str, str]:
+    """What the topic is declared as, in Kafka's words; what is left to the brokers is left out."""
     settings = {
         _PARTITIONS: str(topic.partitions),
         "cleanup.policy": "delete",

@@ -1,0 +1,177 @@
+"""What must hold of every pod in k8s/, each rule a function from an overlay's objects to its problems."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from headgate.log.at_start import LOG_WAIT_SECONDS
+from services.registry.app import REPLAY_SECONDS
+from tests.deploy import service_settings
+from tests.deploy.compose_rules import DRAIN_SECONDS, EXACT_TAG
+from tests.deploy.kustomize import Manifest, pod_of
+from tests.deploy.manifests import name_of
+from tests.deploy.service_settings import SERVICES
+
+Objects = list[Manifest]
+
+UNPRIVILEGED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+SIGNING_KEY, TRUSTED_KEYS = "headgate-signing-key", "headgate-trusted-keys"
+SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY")
+
+
+def of_kind(objects: Objects, *kinds: str) -> Iterator[Manifest]:
+    return (each for each in objects if each["kind"] in kinds)
+
+
+def pods(objects: Objects) -> Iterator[tuple[str, Manifest, Manifest]]:
+    """Name of the workload, its pod, its only container."""
+    for each in objects:
+        if pod := pod_of(each):
+            (container,) = pod["containers"]
+            yield each["metadata"]["name"], pod, container
+
+
+def services(objects: Objects) -> Iterator[tuple[str, Manifest, Manifest]]:
+    return (found for found in pods(objects) if found[0] in SERVICES)
+
+
+def every_service_is_there(objects: Objects) -> Iterator[str]:
+    yield from (f"no workload for {name}" for name in set(SERVICES) - {name for name, _, _ in services(objects)})
+
+
+def nothing_has_rights(objects: Objects) -> Iterator[str]:
+    for name, pod, container in pods(objects):
+        context = pod.get("securityContext", {})
+        if context.get("runAsNonRoot") is not True or not context.get("runAsUser") or not context.get("runAsGroup"):
+            yield f"{name} may run as root"
+        if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
+            yield f"{name} may call anything of the kernel"
+        if container.get("securityContext") != UNPRIVILEGED:
+            yield f"{name}'s container keeps rights"
+        for forbidden in ("hostNetwork", "hostPID", "hostIPC"):
+            if pod.get(forbidden):
+                yield f"{name} has {forbidden}"
+        if any("hostPath" in volume for volume in pod.get("volumes", [])):
+            yield f"{name} mounts a folder of its node"
+
+
+def nobody_holds_a_token(objects: Objects) -> Iterator[str]:
+    accounts = {each["metadata"]["name"]: each for each in of_kind(objects, "ServiceAccount")}
+    for name, pod, _ in pods(objects):
+        account = accounts.get(pod.get("serviceAccountName", "default"), {})
+        if account.get("automountServiceAccountToken") is not False:
+            yield f"{name} has no account of its own, or one with a token"
+        if pod.get("automountServiceAccountToken") is not False:
+            yield f"{name} mounts a token"
+
+
+def images_are_pinned(objects: Objects) -> Iterator[str]:
+    for name, _, container in pods(objects):
+        if not EXACT_TAG.fullmatch(container["image"]):
+            yield f"{name}: {container['image']} is neither an exact tag nor a digest"
+
+
+def resources_are_set(objects: Objects) -> Iterator[str]:
+    for name, _, container in pods(objects):
+        resources = container.get("resources", {})
+        if not {"cpu", "memory"} <= resources.get("requests", {}).keys() or "memory" not in resources.get("limits", {}):
+            yield f"{name} asks for no cpu and memory, or has no limit of memory"
+
+
+def probes_ask_the_right_thing(objects: Objects) -> Iterator[str]:
+    for name, _, container in services(objects):
+        wanted = {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+        for probe, path in wanted.items():
+            asked = container.get(probe, {}).get("httpGet")
+            if asked != {"path": path, "port": "metrics"}:
+                yield f"{name}: {probe} asks {asked}, not {path}"
+        startup = container.get("startupProbe", {})
+        if startup.get("periodSeconds", 10) * startup.get("failureThreshold", 3) < LOG_WAIT_SECONDS + REPLAY_SECONDS:
+            yield f"{name} is killed while it waits for the log, or replays it"
+
+
+def the_grace_is_longer_than_the_drain(objects: Objects) -> Iterator[str]:
+    for name, pod, container in services(objects):
+        before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        if name == "gateway" and not before:
+            yield "the gateway drains before its callers know"
+        if pod.get("terminationGracePeriodSeconds", 30) <= before + DRAIN_SECONDS:
+            yield f"{name} is killed while it drains"
+
+
+def pods_are_spread(objects: Objects) -> Iterator[str]:
+    for name, pod, _ in services(objects):
+        selectors = [each["labelSelector"]["matchLabels"] for each in pod.get("topologySpreadConstraints", [])]
+        if {"app.kubernetes.io/name": name} not in selectors:
+            yield f"{name}'s pods may all be on one node"
+
+
+def settings_are_known_and_complete(objects: Objects) -> Iterator[str]:
+    for name, pod, container in services(objects):
+        environ = {each["name"]: each.get("value", "from elsewhere") for each in container["env"]}
+        yield from service_settings.problems(name, environ)
+        if pod.get("enableServiceLinks") is not False:
+            yield f"{name} reads the variables that Kubernetes makes of Services as settings"
+        if _field(container, "HEADGATE_NAME") != "metadata.name":
+            yield f"{name}: two replicas would have one name"
+        if name == "gateway" and _field(container, "HEADGATE_ADVERTISE") != "status.podIP":
+            yield "a gateway advertises an address that is not its own"
+
+
+def _field(container: Manifest, variable: str) -> Any:
+    (found,) = [each for each in container["env"] if each["name"] == variable] or [{}]
+    return found.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+
+
+def secrets_are_referred_to(objects: Objects) -> Iterator[str]:
+    yield from (f"{name_of(each)} is committed" for each in of_kind(objects, "Secret"))
+    for name, _, container in pods(objects):
+        for each in container.get("env", []):
+            value = each.get("value", "")
+            if SECRET_NAME.search(each["name"]) and value:
+                yield f"{name}: {each['name']} is given by value"
+            if re.search(r"//[^/]*:[^@/$]+@", value):
+                yield f"{name}: {each['name']} holds a password"
+
+
+def only_the_trainer_signs(objects: Objects) -> Iterator[str]:
+    wanted = {"trainer": {SIGNING_KEY}, "evaluator": {TRUSTED_KEYS}, "gateway": {TRUSTED_KEYS}}
+    for name, pod, _ in pods(objects):
+        secrets = {volume["secret"]["secretName"] for volume in pod.get("volumes", []) if "secret" in volume}
+        if (found := secrets & {SIGNING_KEY, TRUSTED_KEYS}) != wanted.get(name, set()):
+            yield f"{name} sees the keys {sorted(found)}"
+
+
+def what_is_mounted_is_there(objects: Objects) -> Iterator[str]:
+    claims = {each["metadata"]["name"] for each in of_kind(objects, "PersistentVolumeClaim")}
+    for name, pod, container in pods(objects):
+        volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
+        mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
+        if mounts != volumes.keys():
+            yield f"{name} has volumes and mounts that do not meet: {sorted(mounts ^ volumes.keys())}"
+        for volume in volumes.values():
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            if claim and claim not in claims:
+                yield f"{name} mounts the claim {claim}, which is not there"
+            if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
+                yield f"{name}: {volume['name']} has no limit"
+
+
+RULES: tuple[Callable[[Objects], Iterator[str]], ...] = (
+    every_service_is_there,
+    nothing_has_rights,
+    nobody_holds_a_token,
+    images_are_pinned,
+    resources_are_set,
+    probes_ask_the_right_thing,
+    the_grace_is_longer_than_the_drain,
+    pods_are_spread,
+    settings_are_known_and_complete,
+    secrets_are_referred_to,
+    only_the_trainer_signs,
+    what_is_mounted_is_there,
+)

@@ -1,0 +1,37 @@
+"""What a service reads from its environment, asked of its own settings."""
+
+import importlib
+from collections.abc import Mapping
+
+from headgate.runtime.settings import SettingsError, from_env
+
+SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
+PREFIX = "HEADGATE_"
+METRICS_PORT = "9464"
+
+
+def port_of(service: str) -> str:
+    """The gRPC port of a service in a container."""
+    return str(7400 + SERVICES.index(service))
+
+
+def problems(service: str, environ: Mapping[str, str]) -> list[str]:
+    """Why the service would not start, or would not do what the environment says."""
+    module = importlib.import_module(f"services.{service}.settings")
+    known = {PREFIX + name.upper() for name in module.Settings.__dataclass_fields__}
+    given = {name for name in environ if name.startswith(PREFIX)}
+    found = [f"{service}: {name} is no setting" for name in sorted(given - known)]
+    try:
+        from_env(module.Settings, environ)
+    except SettingsError as error:
+        found += [f"{service}: {problem}" for problem in error.problems]
+    return found + [f"{service}: {line}" for line in _unreachable(service, environ)]
+
+
+def _unreachable(service: str, environ: Mapping[str, str]) -> list[str]:
+    wanted = {"PORT": port_of(service), "HOST": "0.0.0.0", "METRICS_PORT": METRICS_PORT}
+    return [
+        f"{PREFIX}{name} is {environ.get(PREFIX + name)}, not {value}: nobody outside the container would reach it"
+        for name, value in wanted.items()
+        if environ.get(PREFIX + name) != value
+    ]

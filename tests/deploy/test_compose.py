@@ -1,0 +1,110 @@
+"""docker-compose.yml keeps its rules, and each rule catches what it is there for."""
+
+import copy
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from tests.deploy import compose_rules as rules
+from tests.house.tree import ROOT
+
+SCHEMA = json.loads((Path(__file__).parent / "schemas/compose-spec.json").read_text())
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+
+
+def faults(document: rules.Document) -> list[str]:
+    return [error.message for error in Draft202012Validator(SCHEMA).iter_errors(document)]
+
+
+def test_it_is_what_the_compose_specification_says():
+    Draft202012Validator.check_schema(SCHEMA)
+    assert faults(COMPOSE) == []
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
+def test_it_keeps_the_rule(rule):
+    assert list(rule(COMPOSE)) == []
+
+
+Change = Callable[[rules.Document], object]
+
+BREAKING: list[tuple[Callable[[rules.Document], object], Change]] = [
+    (rules.images_are_pinned, lambda d: d["redis"].update(image="redis:latest")),
+    (rules.images_are_pinned, lambda d: d["redis"].update(image="redis:8")),
+    (rules.images_are_pinned, lambda d: d["redis"].update(image="redis")),
+    (rules.every_service_has_a_health_check, lambda d: d["gateway"].pop("healthcheck")),
+    (rules.every_service_has_a_health_check, lambda d: d["topics"].update(restart="always")),
+    (
+        rules.dependencies_wait_for_what_can_be_waited_for,
+        lambda d: d["registry"]["depends_on"].update(topics={"condition": "service_started"}),
+    ),
+    (
+        rules.dependencies_wait_for_what_can_be_waited_for,
+        lambda d: d["gateway"]["depends_on"].update(registry={"condition": "service_healthy"}),
+    ),
+    (
+        rules.dependencies_wait_for_what_can_be_waited_for,
+        lambda d: d["gateway"]["depends_on"].update(nobody={"condition": "service_healthy"}),
+    ),
+    (rules.nothing_has_rights, lambda d: d["gateway"].update(read_only=False)),
+    (rules.nothing_has_rights, lambda d: d["gateway"].update(cap_drop=["NET_RAW"])),
+    (rules.nothing_has_rights, lambda d: d["gateway"].update(cap_add=["SYS_ADMIN"])),
+    (rules.nothing_has_rights, lambda d: d["gateway"].pop("security_opt")),
+    (rules.nothing_has_rights, lambda d: d["gateway"].update(privileged=True)),
+    (rules.nothing_has_rights, lambda d: d["gateway"].pop("mem_limit")),
+    (rules.ports_are_on_the_loopback, lambda d: d["gateway"].update(ports=["7404:7404"])),
+    (rules.ports_are_on_the_loopback, lambda d: d["gateway"].update(ports=["0.0.0.0:7404:7404"])),
+    (rules.networks_are_private, lambda d: d["redis"].update(networks=["backplane", "doors"])),
+    (rules.what_is_mounted_exists, lambda d: d["trainer"]["volumes"].append("./no-such-file:/etc/file:ro")),
+    (rules.what_is_mounted_exists, lambda d: d["trainer"]["volumes"].append("no-such-volume:/data")),
+    (rules.only_the_trainer_sees_the_signing_key, lambda d: d["gateway"]["volumes"].append("keys:/keys:ro")),
+    (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].update(HEADGATE_KEY="/keys")),
+    (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].pop("HEADGATE_LOG")),
+    (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].update(HEADGATE_PORT="any")),
+    (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].update(HEADGATE_HOST="127.0.0.1")),
+    (rules.jobs_run_commands_that_there_are, lambda d: d["keys"].update(entrypoint=["headgate", "keys", "made"])),
+    (rules.jobs_run_commands_that_there_are, lambda d: d["keys"].update(entrypoint=["sh", "-c", "true"])),
+    (rules.the_grace_is_longer_than_the_drain, lambda d: d["gateway"].update(stop_grace_period="10s")),
+    (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"]["build"]["args"].update(SERVICE="trainer")),
+    (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"].update(image="headgate/gateway:0.0.1")),
+]
+
+
+@pytest.mark.parametrize(("rule", "change"), BREAKING)
+def test_a_file_that_breaks_the_rule_is_caught(rule, change):
+    # Through text, since YAML's anchors make services share what they have in common.
+    document = json.loads(json.dumps(COMPOSE))
+    change(document["services"])
+    assert list(rule(document)) != []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["services"]["gateway"].update(mem_limits="1g"),
+        lambda d: d["services"]["gateway"].update(healthcheck={"tests": ["CMD", "true"]}),
+        lambda d: d.update(service={}),
+    ],
+)
+def test_a_misspelt_key_is_caught_by_the_schema(change):
+    document = copy.deepcopy(COMPOSE)
+    change(document)
+    assert faults(document) != []
+
+
+@pytest.mark.parametrize("target", ["up", "down", "images"])
+def test_without_an_engine_make_says_how_headgate_runs_without_one(target, tmp_path):
+    environ = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/nobody"}
+    ended = subprocess.run(
+        ["make", "--no-print-directory", target], cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert ended.returncode != 0
+    assert "no Docker engine answers" in ended.stderr
+    assert "headgate up" in ended.stderr

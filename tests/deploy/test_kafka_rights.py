@@ -1,0 +1,91 @@
+"""The rights of k8s/components/strimzi/users.yaml on a real broker: enough for each service, and no more."""
+
+import time
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.partitioner import partition_of
+from headgate.log.port import EventLog, LogError, Message
+from services.registry.handlers import GROUP
+from tests.deploy.cluster_policies import ACCESS
+from tests.deploy.manifests import objects
+from tests.deploy.pod_policies import of_kind
+from tests.deploy.secured_broker import ADMIN, SecuredBroker
+
+pytestmark = pytest.mark.kafka
+
+ALL = [topic.name for topic in topics.TOPICS]
+KEY = b"models/fraud"
+CONSUME_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def broker():
+    with SecuredBroker(ACCESS) as running:
+        log = open_log(running.url(ADMIN))
+        log.create_topics(topics.TOPICS)
+        log.append_all([Message(topic, KEY, b"value") for topic in ALL])
+        log.close()
+        running.grant(of_kind(objects("prod"), "KafkaUser"))
+        yield running
+
+
+@pytest.fixture(params=ACCESS)
+def user(request, broker):
+    log = open_log(broker.url(request.param))
+    yield request.param, log
+    log.close()
+
+
+def may_read(log: EventLog, topic: str) -> bool:
+    """Asks for the partition that holds a record: of an empty one nothing is fetched, so nothing is refused."""
+    try:
+        return bool(log.read(topic, partition_of(KEY, topics.TOPICS[0].partitions), 0))
+    except LogError as error:
+        if "AuthorizationFailed" not in str(error):
+            raise
+        return False
+    return True
+
+
+def test_a_user_reads_and_writes_its_topics_and_reads_no_others(user):
+    name, log = user
+    reads, writes = ACCESS[name]
+    log.create_topics(topics.TOPICS)  # what every service does at its start: compare with what is declared
+    log.append_all([Message(topic, KEY, b"value") for topic in writes])
+    assert {topic for topic in ALL if may_read(log, topic)} == reads
+
+
+def test_a_user_writes_no_other_topic(user):
+    name, log = user
+    forbidden = topics.TELEMETRY if name == "registry" else topics.LIFECYCLE
+    with pytest.raises(LogError, match="AuthorizationFailed"):
+        log.append(Message(forbidden, KEY, b"value"))
+
+
+def test_the_registry_is_a_member_of_its_groups(broker):
+    log = open_log(broker.url("registry"))
+    try:
+        deadline = time.monotonic() + CONSUME_SECONDS
+        with log.consumer(topics.COMMANDS, GROUP, "registry-0") as consumer:
+            records = []
+            while not records and time.monotonic() < deadline:
+                records = consumer.poll(1.0)
+            consumer.commit(records)
+        assert log.committed(topics.COMMANDS, GROUP)
+    finally:
+        log.close()
+
+
+def test_another_service_is_no_member_of_the_registrys_groups(broker):
+    log = open_log(broker.url("trainer"))
+    try:
+        with (
+            pytest.raises(LogError, match="Authorization"),
+            log.consumer(topics.COMMANDS, GROUP, "intruder") as consumer,
+        ):
+            consumer.poll(1.0)
+    finally:
+        log.close()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -140,11 +140,11 @@ def chain_of(log: EventLog) -> tuple[Fold, dict[str, list[int]]]:
     return fold, created
 
 
-def assert_each_exactly_once(writers: Writers, log: EventLog, model: str) -> Fold:
+def assert_each_exactly_once(acknowledged: Mapping[str, int], log: EventLog, model: str) -> Fold:
     """Every acknowledged command made the version that was answered, once, in a chain without a hole."""
     fold, created = chain_of(log)
-    assert {command: created.get(command) for command in writers.acknowledged} == {
-        command: [version] for command, version in writers.acknowledged.items()
+    assert {command: created.get(command) for command in acknowledged} == {
+        command: [version] for command, version in acknowledged.items()
     }
     versions = sorted(fold.models[model].versions)
     assert versions == list(range(1, len(versions) + 1))

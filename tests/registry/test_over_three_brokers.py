@@ -1,0 +1,138 @@
+"""Three brokers that keep every record three times: a leader lost in mid-send costs no acknowledged command."""
+
+import itertools
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient
+
+from examples.driver import environ, headgate
+from headgate.domain.refusal import Refused
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.kafka import KafkaLog
+from headgate.log.open import open_log
+from headgate.log.partitioner import partition_of
+from headgate.log.port import PARTITIONS, LogUnavailable, Message, OutcomeUnknown, Position
+from headgate.runtime.clock import now_ms
+from headgate.runtime.metrics import Metrics
+from headgate.v1 import commands_pb2 as k
+from services.registry.decider import Contended, Decided, Decider
+from tests.conftest import available
+from tests.kafka_broker import KafkaCluster
+from tests.registry.processes import RegistryProcess, Writers, assert_each_exactly_once
+from tests.registry.waiting import REPOSITORY, commit, until
+
+WRITERS = 8
+RECOVERY_SECONDS = 15.0
+HASTE_SECONDS = 0.3
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def cluster() -> Iterator[KafkaCluster]:
+    cluster = available(KafkaCluster)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()
+
+
+def leaders_of(cluster: KafkaCluster, models: Sequence[str]) -> dict[str, int]:
+    """The broker that takes the facts of each model."""
+    with closing(KafkaAdminClient(bootstrap_servers=cluster.address.split(","))) as admin:
+        (topic,) = admin.describe_topics([topics.LIFECYCLE])
+    leaders = {each["partition_index"]: each["leader_id"] for each in topic["partitions"]}
+    return {model: leaders[partition_of(f"models/{model}".encode(), PARTITIONS)] for model in models}
+
+
+class Hasty(KafkaLog):
+    """Waits so short a time for an append that a lost leader leaves its outcome unknown."""
+
+    unknown = 0
+
+    def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
+        try:
+            return super().append(message, min(timeout_seconds, HASTE_SECONDS))
+        except OutcomeUnknown:
+            self.unknown += 1
+            raise
+
+
+class HastyWriter:
+    """Decides in this process, one command after the other, each again under its id until its outcome is known."""
+
+    def __init__(self, cluster: KafkaCluster, model: str) -> None:
+        self._model = model
+        self.acknowledged: dict[str, int] = {}
+        self.log = Hasty(cluster.address.split(","), {})
+        self._fold = LifecycleFold(self.log)
+        self._fold.start()
+        self._decider = Decider(self.log, self._fold, now_ms, Metrics("registry"))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def wait_for_more(self) -> None:
+        so_far = len(self.acknowledged)
+        until(lambda: len(self.acknowledged) > so_far + 5, "outcomes are known again")
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "a command's outcome never became known"
+        self._fold.close()
+        self.log.close()
+
+    def _run(self) -> None:
+        for number in itertools.count():
+            if self._stopping.is_set():
+                return
+            wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
+            command = k.Command(command_id=f"hasty-{number}", stream=f"models/{self._model}", create_version=wish)
+            while (outcome := self._outcome(command)) is None:
+                threading.Event().wait(0.05)
+            assert isinstance(outcome, Decided)
+            assert outcome.record is not None
+            self.acknowledged[command.command_id] = outcome.record.version_created.version
+
+    def _outcome(self, command: k.Command) -> Decided | Refused | None:
+        try:
+            return self._decider.execute(command)
+        except (LogUnavailable, Contended):
+            return None
+
+
+def test_a_leader_that_is_lost_in_mid_send_costs_no_acknowledged_command(cluster: KafkaCluster, tmp_path: Path) -> None:
+    url = f"kafka://{cluster.address}"
+    apply = [*headgate(), "--log", url, "topics", "apply", "--replication", "3", "--min-insync", "2"]
+    subprocess.run(apply, env=environ(), check=True, capture_output=True)
+    registry = RegistryProcess(url, "registry-0", tmp_path)
+    registry.start()
+    try:
+        registry.wait_ready()
+        leaders = leaders_of(cluster, ["fraud", *(f"other-{number}" for number in range(100))])
+        other = next(model for model, leader in leaders.items() if leader == leaders["fraud"] and model != "fraud")
+        writers, hasty = Writers([registry.address], "fraud", WRITERS), HastyWriter(cluster, other)
+        writers.wait_for(50)
+        until(lambda: len(hasty.acknowledged) > 5, "the hasty writer's first commands")
+        cluster.brokers[leaders["fraud"]].kill()
+        took = writers.wait_for(WRITERS)  # what was under way when it died
+        writers.wait_for(50)
+        writers.stop()
+        hasty.wait_for_more()
+        hasty.stop()
+        with closing(open_log(url)) as log:
+            fold = assert_each_exactly_once(writers.acknowledged, log, "fraud")
+            assert_each_exactly_once(hasty.acknowledged, log, other)
+    finally:
+        registry.stop()
+    assert took < RECOVERY_SECONDS
+    assert hasty.log.unknown > 0, "no outcome was unknown: nothing was resolved"
+    print(f"acknowledged again {took:.1f} s after the leader was lost; {hasty.log.unknown} outcomes were unknown")
+    print(f"{fold.void_records} void records")

@@ -7,13 +7,18 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import registry, replay
+from tests.bench import registry, replay, view
 from tests.bench.figures import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".cache" / "bench"
 PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
-MEASUREMENTS = {"replay": replay.measure, "memory": registry.measure_memory, "registry": registry.measure}
+MEASUREMENTS = {
+    "replay": replay.measure,
+    "view": view.measure,
+    "memory": registry.measure_memory,
+    "registry": registry.measure,
+}
 
 
 def main() -> int:

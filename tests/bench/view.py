@@ -1,0 +1,140 @@
+"""The view in Redis: its lag behind an acknowledgement, how fast it is built, and who answers how fast."""
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from statistics import median, quantiles
+
+import grpc
+
+from headgate.log.fold import LifecycleFold
+from headgate.log.sqlite import SqliteLog
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from headgate.view.fields import Kind
+from headgate.view.folded import find
+from headgate.view.query import new_query
+from headgate.view.redis_client import ViewUnavailable
+from headgate.view.redis_reader import RedisReader
+from headgate.view.redis_writer import ViewWriter
+from tests.bench import processes
+from tests.bench.figures import Results
+from tests.bench.history import history
+from tests.redis_server import RedisServer, RedisUnavailable
+
+FACTS, QUICK_FACTS = 100_000, 20_000
+WRITERS = 8
+FACTS_PER_SECOND = 200
+SECONDS, QUICK_SECONDS = 20.0, 4.0
+MOST_LAG_SECONDS = 1.0
+MOST_REBUILD_SECONDS = 30.0
+SEARCHES = 50
+QUESTIONS = {
+    "get the newest 100": {"model": "-"},
+    "one model's versions": {"model": "model-0500"},
+    "by label, newest 100": {"model": "-", "filter_text": "label = tests_failed"},
+    "by metric, best 100": {"model": "-", "filter_text": "metrics.accuracy >= 0.9", "order_by": "metrics.recall desc"},
+    "by a rare commit": {"model": "-", "filter_text": "commit = 0000*"},
+}
+
+
+def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
+    """Builds a view of a long history, asks it and the fold, then watches one behind a live registry."""
+    try:
+        with RedisServer() as redis:
+            _measure_rebuild(results, cache, redis.url, QUICK_FACTS if quick else FACTS)
+        with RedisServer() as redis:
+            _measure_lag(results, cache, redis.url, QUICK_SECONDS if quick else SECONDS)
+    except RedisUnavailable as error:
+        results.notes.append(f"the view is not measured: {error}")
+
+
+def _measure_rebuild(results: Results, cache: Path, url: str, facts: int) -> None:
+    with closing(SqliteLog(history(cache, facts))) as log, closing(LifecycleFold(log)) as fold:
+        start, cpu = time.perf_counter(), time.process_time()
+        fold.start()
+        assert fold.wait_caught_up(600)
+        folded = time.perf_counter() - start
+        with closing(ViewWriter(url, log, fold)) as writer, closing(RedisReader(url, 5.0)) as reader:
+            writer.start()
+            while not writer.wait_written(fold.accepted, 1.0):
+                time.sleep(0.005)
+            seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+            figures = {"s": seconds, "of it replay s": folded, "us CPU/fact": cpu / facts * 1e6}
+            results.rows.append((f"view from {facts:,} facts", "headgate", figures))
+            # Per 100,000 facts, so that a quick run says the same.
+            results.compare("view rebuilt, 30 s over it", MOST_REBUILD_SECONDS / (seconds * FACTS / facts), 1, 3)
+            for what, asked in QUESTIONS.items():
+                _measure_question(results, what, fold, reader, asked)
+
+
+def _measure_question(
+    results: Results, what: str, fold: LifecycleFold, reader: RedisReader, asked: dict[str, str]
+) -> None:
+    query = new_query(Kind.VERSION, **asked)
+    taken: dict[str, list[float]] = {"fold": [], "view": []}
+    with fold.lock:
+        assert find(fold.models, query).resources == reader.find(query).answer.resources
+        for _ in range(SEARCHES):
+            start = time.perf_counter()
+            find(fold.models, query)
+            between = time.perf_counter()
+            reader.find(query)
+            taken["fold"].append(between - start)
+            taken["view"].append(time.perf_counter() - between)
+    results.rows.append((what, "fold | view", {f"{who} p50 ms": median(took) * 1e3 for who, took in taken.items()}))
+
+
+def _measure_lag(results: Results, cache: Path, url: str, seconds: float) -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+        port = processes.free_port()
+        env = {"HEADGATE_LOG": f"sqlite://{folder}/log.db", "HEADGATE_PORT": str(port), "HEADGATE_REDIS": url}
+        command = [sys.executable, "-m", "services.registry"]
+        pid = stack.enter_context(processes.server(command, env, port, folder / "registry.log"))
+        channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
+        reader = stack.enter_context(closing(RedisReader(url, 5.0)))
+        stub = rpc_grpc.RegistryServiceStub(channel)
+        until = time.perf_counter() + seconds
+        wall, cpu = time.perf_counter(), processes.cpu_s([pid])
+        with ThreadPoolExecutor(WRITERS) as writers:
+            runs = [writers.submit(_write, stub, reader, f"m{number}", until) for number in range(WRITERS)]
+        lags = [lag for run in runs for lag in run.result()]
+        wall, cpu = time.perf_counter() - wall, processes.cpu_s([pid]) - cpu
+    hundredths = quantiles(lags, n=100)
+    figures = {
+        "facts/s": len(lags) / wall,
+        "p50 ms": hundredths[49] * 1e3,
+        "p99 ms": hundredths[98] * 1e3,
+        "us CPU/fact": cpu / len(lags) * 1e6,
+    }
+    results.rows.append((f"view lag, {FACTS_PER_SECOND} facts/s asked", "headgate", figures))
+    results.compare("view lag after acknowledgement p99, 1 s over it", MOST_LAG_SECONDS / hundredths[98], 1, 10)
+
+
+def _write(stub: rpc_grpc.RegistryServiceStub, reader: RedisReader, model: str, until: float) -> list[float]:
+    """Seconds from each acknowledgement until the view shows it, at this writer's share of the rate."""
+    pace, lags = threading.Event(), []
+    next_at = time.perf_counter()
+    while (now := time.perf_counter()) < until:
+        pace.wait(max(0.0, next_at - now))
+        next_at = max(next_at + WRITERS / FACTS_PER_SECOND, now)
+        request = rpc.CreateVersionRequest(parent=f"models/{model}", repository="r", commit=os.urandom(20).hex())
+        id_ = f"{model}/{stub.CreateVersion(request).version:010d}"
+        acknowledged = time.perf_counter()
+        while not _shown(reader, id_):
+            time.sleep(0.001)
+        lags.append(time.perf_counter() - acknowledged)
+    return lags
+
+
+def _shown(reader: RedisReader, id_: str) -> bool:
+    try:
+        return reader.get(Kind.VERSION, [id_])[0] != [None]
+    except ViewUnavailable:  # at the very start it is still being built
+        return False

@@ -22,6 +22,7 @@ from headgate.worker.telemetry import TelemetryReader
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import Observations, needed_since
 from services.deployer.figures import FIGURES, figures
+from services.deployer.orders import correlate
 from services.deployer.pilot import due
 from services.deployer.servicer import DeployerServicer
 from services.deployer.settings import Settings
@@ -92,7 +93,10 @@ class Deployer:
         self._operations.close()
 
     def _due(self, at_ms: int) -> list[Issue]:
-        return due(self._fold.models, self._fold.environments, self._observations, at_ms)
+        issues = due(self._fold.models, self._fold.environments, self._observations, at_ms)
+        for issue in issues:
+            correlate(issue.command, self._fold.models)
+        return issues
 
     def _figures(self) -> list[Reading]:
         with self._fold.lock:

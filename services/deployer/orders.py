@@ -1,8 +1,11 @@
 """The deployer's commands, with ids that are the same for the same step of the same release."""
 
+from collections.abc import Mapping
+
 from google.protobuf.message import Message
 
 from headgate.domain.names import model_stream, release_name, version_name
+from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 
@@ -30,6 +33,16 @@ def start_release(model: str, version: resources.Version) -> commands.Command:
             reason="the version passed its gate",
         ),
     )
+
+
+def correlate(command: commands.Command, models: Mapping[str, ModelState]) -> None:
+    """Names the commit that it all began with in an order about a release."""
+    wish = getattr(command, command.WhichOneof("command") or "")
+    state = models.get(command.stream.removeprefix(model_stream("")))
+    release = state.releases.get(getattr(wish, "release", 0)) if state is not None else None
+    version = state.versions.get(release.candidate) if state is not None and release is not None else None
+    if version is not None:
+        command.correlation_id = version.commit
 
 
 def order(model: str, release: resources.Release, verb: str, wish: Message) -> commands.Command:

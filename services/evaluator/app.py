@@ -6,6 +6,7 @@ from functools import partial
 import grpc
 
 from headgate.artifacts.store import open_store
+from headgate.domain.names import model_stream
 from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable
@@ -101,7 +102,10 @@ class Evaluator:
     def _due(self, at_ms: int) -> Iterator[Issue | Undertake]:
         for work in due(self._fold.models, self._signs.life(), self._claimant, at_ms):
             if isinstance(work, Assignment):
-                yield Undertake(work.key, partial(self._evaluate, work))
+                subject = f"versions/{work.version.version}"
+                yield Undertake(
+                    work.key, partial(self._evaluate, work), "evaluation", model_stream(work.model), subject
+                )
             else:
                 yield Issue(work)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.store import open_store
+from headgate.domain.names import model_stream, version_name
 from headgate.log.at_start import await_log
 from headgate.log.fold import LifecycleFold
 from headgate.log.topics import LIFECYCLE
@@ -14,6 +15,7 @@ from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.metric_catalogue import GATEWAY
 from headgate.runtime.metrics import Metrics, Reading
 from headgate.runtime.operations import Operations
+from headgate.runtime.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.telemetry import TelemetryWriter
 from services.gateway.door import Door
@@ -46,7 +48,15 @@ class Gateway:
         self._book = EvidenceBook()
         self._writer = TelemetryWriter(self._log, settings.name)
         load = counting(metrics, loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys)))
-        self.follower = Follower(self._fold, settings.environment, load, self._book, TallyBook(metrics), self._changed)
+        self.follower = Follower(
+            self._fold,
+            settings.environment,
+            told(self._fold, load),
+            self._book,
+            TallyBook(metrics),
+            self._changed,
+            self._fold.trace_of,
+        )
         self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions)])
         metrics.read_at_scrape((VERSIONS, STABLE_ONLY, HEARD), self._figures)
         servicer = InferenceServicer(
@@ -104,6 +114,22 @@ class Gateway:
 def build(settings: Settings) -> Gateway:
     """A gateway that has not started yet."""
     return Gateway(settings)
+
+
+def told(fold: LifecycleFold, load: Load) -> Load:
+    """The load as a unit of work that continues the release it is for, or the making of the version."""
+
+    def loaded(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:
+        stream = model_stream(model)
+        with fold.lock:
+            state = fold.models.get(model)
+            releases = [each.release for each in state.releases.values() if each.candidate == version] if state else []
+        for_release = fold.trace_of(stream, f"releases/{max(releases, default=0)}")
+        parent = for_release or fold.trace_of(stream, f"versions/{version}")
+        with unit_of_work("load", version_name(model, version), parent, stream=stream):
+            return load(model, version, artifact)
+
+    return loaded
 
 
 def counting(metrics: Metrics, load: Load) -> Load:

@@ -5,16 +5,24 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from headgate.domain.model import ModelState
+from headgate.domain.names import model_stream
+from headgate.runtime.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.evidence import EvidenceBook
-from services.gateway.routes import Route, routes
+from services.gateway.routes import NO_RELEASE, Route, routes
 from services.gateway.sessions import Load
 from services.gateway.shelf import Shelf, VersionKey
 from services.gateway.table import Table, join
 from services.gateway.tally import TallyBook
 
+TraceOf = Callable[[str, str], str]
 FOLD_WAIT_SECONDS = 0.5
 """Longest wait for a fact before the follower looks whether it has been closed."""
+
+
+def untraced(stream: str, subject: str) -> str:
+    """Nobody traces."""
+    return ""
 
 
 class Fold(Protocol):
@@ -48,12 +56,14 @@ class Follower:
         book: EvidenceBook,
         tallies: TallyBook,
         on_change: Callable[[], None],
+        trace_of: TraceOf = untraced,
     ) -> None:
         self._fold = fold
         self._environment = environment
         self._book = book
         self._tallies = tallies
         self._on_change = on_change
+        self._trace_of = trace_of
         self._shelf = Shelf(load, self._rebuild)
         self._rebuilding = threading.Lock()
         self._routes: dict[str, Route] = {}
@@ -103,14 +113,35 @@ class Follower:
             while not self._closing.is_set() and self._fold.wait_change(revision, FOLD_WAIT_SECONDS) == revision:
                 pass
 
+    def _tell(self, route: Route, release: int) -> None:
+        stream = model_stream(route.model)
+        numbers = {"stable": route.stable, "candidate": route.candidate, "candidate_bps": route.candidate_bps}
+        parent = self._trace_of(stream, f"releases/{release}")
+        with unit_of_work("route", "switch", parent, stream=stream, release=release, epoch=route.epoch, **numbers):
+            """The table is in force already."""
+
     def _rebuild(self) -> None:
         with self._rebuilding:
             before = self.table
             self.table = join(self._routes, self._shelf.ready(), self._shelf.failures(), self._book, self._tallies)
             changed = not self._routed or self.table.statuses() != before.statuses()
+            switched = switches(before, self.table) if self._routed else []
             self._routed = True
+        for route, release in switched:
+            self._tell(route, release)
         if changed:
             self._on_change()
+
+
+def switches(before: Table, after: Table) -> list[tuple[Route, int]]:
+    """The routes that came into force with the new table, each with the release that moved it: its own or the last."""
+    moved = []
+    for model, entry in after.entries.items():
+        old = before.entries.get(model)
+        was_there = old is not None and old.applied and old.route == entry.route
+        if entry.applied and entry.route.wanted and not was_there:
+            moved.append((entry.route, entry.route.release or (old.route.release if old is not None else NO_RELEASE)))
+    return moved
 
 
 def _artifacts(wanted: Mapping[str, Route], models: Mapping[str, ModelState]) -> dict[VersionKey, facts.Artifact]:

@@ -16,6 +16,7 @@ from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogUnavailable, Message, OutcomeUnknown, RecordsLost, RecordTooLarge
 from headgate.log.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
 from headgate.runtime.metrics import Metrics
+from headgate.runtime.work_log import current_trace_parent, note
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from services.registry import command_metrics as outcomes
@@ -62,9 +63,17 @@ class Decider:
 
     def execute(self, command: k.Command) -> Decided | Refused:
         """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable, RecordsLost."""
+        # The fact continues the unit that decides it, which continues what asked for it.
+        command.trace_parent = current_trace_parent()
+        note(
+            stream=command.stream[:MAX_ID],
+            command_id=command.command_id[:MAX_ID],
+            correlation_id=command.correlation_id[:MAX_ID],
+        )
         with self._metrics.measured(command) as measured:
             outcome = self._execute(command)
             measured.outcome = _name_of(outcome)
+            note(decision=measured.outcome, sequence=_sequence_of(outcome))
             return outcome
 
     def _execute(self, command: k.Command) -> Decided | Refused:
@@ -188,6 +197,10 @@ class Decider:
         for partition, end in self._log.end(topics.LIFECYCLE).items():
             if not self._fold.wait_position(partition, end - 1, READ_BACK_SECONDS):
                 raise LogUnavailable("the log cannot be read; the same request is safe")
+
+
+def _sequence_of(outcome: Decided | Refused) -> int | str:
+    return outcome.record.sequence if isinstance(outcome, Decided) and outcome.record is not None else ""
 
 
 def _name_of(outcome: Decided | Refused) -> str:

@@ -15,6 +15,7 @@ from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogError
 from headgate.log.stream import Stream
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.work_log import note
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from services.registry.decider import MAX_SHOWN, Contended, Decider
@@ -100,6 +101,7 @@ class Door:
             outcome = self.decider.execute(command)
             if isinstance(outcome, Refused):
                 self.decider.refuse(command, outcome)
+                note(refusal=outcome.code)
                 raise rpc_refused(outcome)
         except Contended as error:
             raise RpcRefused(grpc.StatusCode.ABORTED, "contended", str(error)) from None

@@ -8,14 +8,15 @@ from google.protobuf.message import DecodeError
 
 from headgate.domain.refusal import Refused
 from headgate.log import topics
-from headgate.log.envelope import MalformedEvent, decode
+from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogError, Record, RecordTooLarge, StaleMember
 from headgate.runtime.metrics import Metrics
+from headgate.runtime.work_log import ends, note, unit_of_work
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.dead_letters import Burials
-from services.registry.decider import Contended, Decider
-from services.registry.inbox import UnusableEvent, command_of
+from services.registry.decider import MAX_SHOWN, Contended, Decider
+from services.registry.inbox import UnusableEvent, command_of, trace_parent_of
 
 POLL_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
@@ -136,7 +137,8 @@ class CommandHandler:
         if not command.command_id or not command.stream:
             self._burials.bury(record, "malformed-command", "command_id and stream are not empty")
             return
-        carry_out(self._decider, command)
+        with unit_of_work("command", command.WhichOneof("command") or "unknown", command.trace_parent):
+            carry_out(self._decider, command)
 
 
 class InboxHandler:
@@ -149,10 +151,18 @@ class InboxHandler:
 
     def __call__(self, record: Record) -> None:
         try:
-            command = command_of(decode(record), self._model_of_repository())
+            event = decode(record)
         except MalformedEvent as error:
             self._burials.bury(record, "malformed-event", str(error))
+            return
+        with unit_of_work("event", event.type, trace_parent_of(event, record), source=event.source, event_id=event.id):
+            self._handle(event, record)
+
+    def _handle(self, event: CloudEvent, record: Record) -> None:
+        try:
+            command = command_of(event, self._model_of_repository())
         except UnusableEvent as error:
+            ends("buried", error.code)
             self._burials.bury(record, error.code, str(error))
         else:
             carry_out(self._decider, command)
@@ -167,15 +177,8 @@ def carry_out(decider: Decider, command: k.Command) -> None:
     outcome = decider.execute(command)
     if isinstance(outcome, Refused):
         decider.refuse(command, outcome)
-        logger.warning(
-            "command refused",
-            extra={
-                "stream": command.stream,
-                "command": command.command_id,
-                "code": outcome.code,
-                "why": outcome.message,
-            },
-        )
+        ends("refused", outcome.code)
+        note(why=outcome.message[:MAX_SHOWN])
 
 
 def intakes(

@@ -6,11 +6,13 @@ from typing import Any
 
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.envelope import CloudEvent
+from headgate.log.port import Record
 from headgate.v1 import commands_pb2 as k
 
 CHANGE_MERGED = re.compile(r"dev\.cdevents\.change\.merged(\.\d+\.\d+\.\d+(-\w+)?)?")
 MAX_DATA_BYTES = 256 * 1024
 MAX_DEPTH = 32
+TRACE_PARENT = "traceparent"
 
 
 class UnusableEvent(ValueError):
@@ -60,6 +62,12 @@ def command_id(source: str, id_: str) -> str:
     """
     plain = "|" not in source and "|" not in id_
     return f"{source}|{id_}" if plain else f"{len(source)}|{source}|{id_}"
+
+
+def trace_parent_of(event: CloudEvent, record: Record) -> str:
+    """The W3C traceparent to continue: of the hop that brought the event when its record says so, else of its start."""
+    of_the_hop = (value.decode(errors="replace") for name, value in record.headers if name == TRACE_PARENT)
+    return next(of_the_hop, "") or event.attributes.get(TRACE_PARENT, "")
 
 
 def _json(event: CloudEvent) -> dict[str, Any]:

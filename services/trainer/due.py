@@ -108,7 +108,7 @@ def is_lost(claim: Claim, version: resources.Version, hands: Hands, now_ms: int,
 def undertake(claim: Claim, version: resources.Version, run: Run) -> Undertake:
     copy = resources.Version()
     copy.CopyFrom(version)
-    return Undertake(claim.name, lambda: run(claim, copy))
+    return Undertake(claim.name, lambda: run(claim, copy), "training", claim.stream, f"versions/{claim.version}")
 
 
 def start_testing(claim: Claim, version: resources.Version, worker: str, seen: Mapping[Claim, int]) -> commands.Command:

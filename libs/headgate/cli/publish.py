@@ -3,6 +3,7 @@
 import subprocess
 import tomllib
 import uuid
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +11,17 @@ from typing import Annotated
 import typer
 
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import CommandFailed, Exit, progress, session
+from headgate.cli.session import CommandFailed, Exit, progress, session, usage
 from headgate.client.change import Change, change_merged
 from headgate.domain.names import NAME_RULE, is_name
+from headgate.log.port import EventLog
+from headgate.runtime import tracing
 from headgate.runtime.clock import now_ms
+from headgate.runtime.settings import SettingsError
+from headgate.runtime.trace_context import TraceContext, new_trace
 
 GIT_SECONDS = 30
+LAST_SPANS_SECONDS = 5.0
 
 
 def publish(
@@ -26,6 +32,9 @@ def publish(
         str, typer.Option(help="Where the trainer fetches it from, when that is another place than this folder.")
     ] = "",
     again: Annotated[bool, typer.Option("--again", help="A new event even for a commit published before.")] = False,
+    traces: Annotated[
+        str, typer.Option(envvar="HEADGATE_TRACES", help="OTLP gRPC endpoint for the trace that begins here.")
+    ] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Tell Headgate of a merged commit; it becomes the model's next version."""
@@ -35,16 +44,37 @@ def publish(
     source = repository.resolve().as_uri()
     seed = str(uuid.uuid4()) if again else change.commit
     event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))
-    log = session(context).open_log()
-    try:
-        log.append(change_merged(change, event_id, source, now_ms()))
-    finally:
-        log.close()
+    trace = _publish(session(context).open_log(), change, event_id, source, traces)
     progress.print(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     if output is Format.TABLE:
         print(event_id)
     else:
-        show_data({"id": event_id, "source": source, "model": change.model, "commit": change.commit}, output)
+        show_data(
+            {
+                "id": event_id,
+                "trace_id": trace.trace_id,
+                "source": source,
+                "model": change.model,
+                "commit": change.commit,
+            },
+            output,
+        )
+
+
+def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: str) -> TraceContext:
+    """Appends the event as the start of a trace, whose first span is this when somebody takes spans."""
+    with closing(log):
+        try:
+            tracing.start(traces, "cli", "headgate")
+            span = tracing.begin("publish", tracing.Kind.PRODUCER, None, {"headgate.model": change.model})
+            trace = span.context or new_trace()
+            log.append(change_merged(change, event_id, source, now_ms(), trace.trace_parent))
+            span.end({}, "")
+        except SettingsError as error:
+            usage(str(error))
+        finally:
+            tracing.stop(LAST_SPANS_SECONDS)
+    return trace
 
 
 def read_change(repository: Path, commit: str) -> Change:

@@ -21,7 +21,7 @@ class Change:
     message: str
 
 
-def change_merged(change: Change, event_id: str, source: str, at_ms: int) -> Message:
+def change_merged(change: Change, event_id: str, source: str, at_ms: int, trace_parent: str = "") -> Message:
     """The event as a record for the inbox. The same (source, id) again does nothing."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data = {
@@ -44,13 +44,14 @@ def change_merged(change: Change, event_id: str, source: str, at_ms: int) -> Mes
             "message": change.message,
         },
     }
+    trace = {"traceparent": trace_parent} if trace_parent else {}
     event = CloudEvent(
         id=event_id,
         source=source,
         type=CHANGE_MERGED,
         data=json.dumps(data, separators=(",", ":")).encode(),
         content_type="application/json",
-        attributes={"time": at, "subject": change.commit, "partitionkey": change.model},
+        attributes={"time": at, "subject": change.commit, "partitionkey": change.model, **trace},
     )
     headers, value = encode(event)
     return Message(INBOX, change.model.encode(), value, headers)

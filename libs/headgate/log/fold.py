@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from headgate.domain.fact import fact_of
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
+from headgate.domain.subject import subject_of
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Record, RecordsLost
 from headgate.log.stream import Stream, new_stream, parse
@@ -111,6 +112,8 @@ class Fold:
                 self.stopped_streams += 1
                 self.fault = Fault(ILLEGAL_FACT, f"{stream.name} stopped at {stream.broken}")
                 logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
+            if record.trace_parent:
+                stream.keep_trace(subject_of(fact), record.trace_parent)
         if not stream.listed:
             self._list(stream)
 
@@ -238,6 +241,12 @@ class LifecycleFold:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout=5 * POLL_SECONDS)
+
+    def trace_of(self, stream: str, subject: str) -> str:
+        """W3C traceparent of the last fact about a version or release; empty when nobody traced it."""
+        with self.lock:
+            found = self._fold.streams.get(stream)
+            return found.traces.get(subject, "") if found is not None else ""
 
     def on_accepted(self, listener: Listener) -> None:
         """Calls the listener, under the lock, for every record accepted from now on."""

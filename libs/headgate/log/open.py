@@ -22,9 +22,10 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def without_passwords(url: str) -> str:
-    """The address as it may be shown."""
-    return re.sub(r"(password=)[^&]*", r"\1***", url)
+def without_passwords(text: str) -> str:
+    """An address, or a text with addresses in it, as it may be shown."""
+    text = re.sub(r"(password=)[^&\s\"']*", r"\1***", text)
+    return re.sub(r"(://[^/\s:@\"']*:)[^/\s@\"']+(?=@)", r"\1***", text)
 
 
 def _path(url: str, rest: str) -> str:

@@ -23,6 +23,7 @@ from headgate.v1 import facts_pb2 as f
 
 EVENT_NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 GENESIS = b""
+MAX_TRACED = 64
 
 
 @dataclass(slots=True)
@@ -42,10 +43,19 @@ class Stream:
     broken: str = ""
     # Whether readers can see the state.
     listed: bool = False
+    # W3C traceparent of the last traced fact about each version and release, for whoever acts on it.
+    traces: dict[str, str] = field(default_factory=dict)
 
     def knows(self, command_id: str) -> bool:
         """Whether a command with this id already led to an accepted fact."""
         return event_id(self.name, command_id) in self.accepted
+
+    def keep_trace(self, subject: str, trace_parent: str) -> None:
+        """Remembers the newest MAX_TRACED subjects."""
+        self.traces.pop(subject, None)
+        self.traces[subject] = trace_parent
+        if len(self.traces) > MAX_TRACED:
+            del self.traces[next(iter(self.traces))]
 
     def accept(self, record: f.LifecycleRecord, value: bytes, partition: int, offset: int) -> bool:
         """Whether the record is the next link; moves the head onto it if so. `value` are its exact bytes."""
@@ -101,6 +111,7 @@ def record_of(command: k.Command, fact: Fact, stream: Stream, at_ms: int) -> f.L
         correlation_id=command.correlation_id or command.command_id,
         occurred_at_ms=at_ms,
         actor=command.actor,
+        trace_parent=command.trace_parent,
     )
     put_fact(record, fact)
     return record
@@ -126,6 +137,7 @@ def message_of(record: f.LifecycleRecord) -> Message:
             "sequence": f"{record.sequence:012d}",
             "correlationid": record.correlation_id,
             "causationid": record.causation_id,
+            **({"traceparent": record.trace_parent} if record.trace_parent else {}),
         },
     )
     headers, value = encode(event)

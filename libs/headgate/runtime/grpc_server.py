@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.rpc_admission import Admission
 from headgate.runtime.rpc_errors import ErrorInterceptor
+from headgate.runtime.rpc_work import RpcWork
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_HOST = "127.0.0.1"
@@ -37,7 +38,7 @@ class GrpcServer:
         self._admission = Admission()
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            interceptors=[*interceptors, ErrorInterceptor(), self._admission],
+            interceptors=[*interceptors, RpcWork(), ErrorInterceptor(), self._admission],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

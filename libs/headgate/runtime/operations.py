@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.metrics import Metrics
+from headgate.runtime.work_log import count_invalid_by
 
 MAX_CONNECTIONS = 16
 """More at once are closed without an answer: Prometheus and a kubelet need two."""
@@ -39,6 +40,7 @@ class Operations:
 
     def __init__(self, service: str, host: str, port: int) -> None:
         self.metrics = Metrics(service)
+        count_invalid_by(self.metrics.counter("headgate_invalid_trace_parents_total").labels().inc)
         self.port = port
         self._state = STARTING
         self._loops: tuple[Loop, ...] = ()

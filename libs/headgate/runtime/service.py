@@ -11,15 +11,17 @@ from queue import SimpleQueue
 from typing import NoReturn, Protocol
 
 from headgate.log.port import LogError, LogRefused, LogUnavailable, RecordsLost, TopicMismatch
+from headgate.runtime import tracing
 from headgate.runtime.errors import CannotListen
-from headgate.runtime.logs import log_to_stderr
+from headgate.runtime.logs import LEVELS, LogLevel, log_to_stderr
 from headgate.runtime.parent import PARENT_VARIABLE, die_with_parent
-from headgate.runtime.settings import SettingsError
+from headgate.runtime.settings import SettingsError, from_env
 
 GRACE_SECONDS = 10.0
 """How long a service takes at most to finish what is in hand, unless HEADGATE_GRACE_SECONDS says otherwise."""
 OVERTIME_SECONDS = 5.0
 """A service that has not ended this long after its grace is stuck and is ended."""
+LAST_SPANS_SECONDS = 2.0
 EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 78
 EXIT_TOPICS_DIFFER = 65
@@ -46,6 +48,15 @@ CODES: Sequence[tuple[type[Exception], int]] = (
 """What is told without a traceback, and how the process ends then; the first kind that fits."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What every service takes from its environment beside its own settings."""
+
+    traces: str = ""
+    """An OTLP gRPC endpoint such as http://otel:4317 that takes spans; empty for none."""
+    log_level: LogLevel = LogLevel.INFO
 
 
 class Service(Protocol):
@@ -98,18 +109,21 @@ def run(build: Callable[[], Service], name: str = "headgate") -> NoReturn:
     if parent := os.environ.get(PARENT_VARIABLE):
         die_with_parent(int(parent))
     # Beside the main thread, which hears signals: a start may wait for the log, and read all of it.
-    threading.Thread(target=_start, args=(build, happenings), name="start", daemon=True).start()
+    threading.Thread(target=_start, args=(build, name, happenings), name="start", daemon=True).start()
     code = _live(happenings)
+    tracing.stop(LAST_SPANS_SECONDS)
     # Threads are not waited for: what they could still do is another process's by now.
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
 
 
-def _start(build: Callable[[], Service], happenings: _Happenings) -> None:
+def _start(build: Callable[[], Service], name: str, happenings: _Happenings) -> None:
     try:
+        settings = from_env(ProcessSettings, os.environ)
         service = build()
-        log_to_stderr(service.name)
+        log_to_stderr(service.name, LEVELS[settings.log_level])
+        tracing.start(settings.traces, name, service.name)
         happenings.put(_Started(service, service.start()))
     except BaseException as error:  # noqa: BLE001  # the main thread says what it was and ends the process
         happenings.put(_Failed(error))

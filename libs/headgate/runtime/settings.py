@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -29,7 +31,7 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
         text = environ.get(variable, "")
         try:
             if text:
-                values[field.name] = _PARSERS[kinds[field.name]](text)
+                values[field.name] = _parser(kinds[field.name])(text)
             elif _is_required(field):
                 problems.append(f"{variable} is not set")
         except ValueError as error:
@@ -37,6 +39,17 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
     if problems:
         raise SettingsError(problems)
     return cls(**values)
+
+
+def _parser(kind: type) -> Callable[[str], object]:
+    return _PARSERS[kind] if not issubclass(kind, StrEnum) else partial(_choice, kind)
+
+
+def _choice(kind: type[StrEnum], text: str) -> StrEnum:
+    try:
+        return kind(text.lower())
+    except ValueError:
+        raise ValueError(f"expected one of {', '.join(kind)}") from None
 
 
 def _is_required(field: "Field[Any]") -> bool:

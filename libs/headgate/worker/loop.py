@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from headgate.domain.subject import subject_of
 from headgate.log import topics
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogError, Message
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.metrics import Metrics, Reading
+from headgate.runtime.work_log import current_trace_parent, note, unit_of_work
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.dead_letters import WORK_FAILED, bury_command
 
@@ -42,6 +44,10 @@ class Undertake:
 
     key: str
     run: Callable[[], k.Command | None]
+    what: str = "work"
+    stream: str = ""
+    subject: str = ""
+    """What it is about, for example versions/3: the work continues the trace of the last fact about it."""
 
 
 Due = Callable[[int], Iterable[Issue | Undertake]]
@@ -96,8 +102,12 @@ class Worker:
 
     def issue(self, command: k.Command) -> None:
         """Appends the command to headgate.commands, keyed by its stream. Raises LogError."""
-        message = Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString())
-        self._log.append(message)
+        name = command.WhichOneof("command") or ""
+        parent = current_trace_parent() or self._fold.trace_of(command.stream, subject_of(getattr(command, name)))
+        ids = {"command_id": command.command_id, "correlation_id": command.correlation_id}
+        with unit_of_work("issue", name, parent, stream=command.stream, **ids):
+            command.trace_parent = current_trace_parent()
+            self._log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
 
     def _run(self) -> None:
         revision = -1
@@ -141,10 +151,7 @@ class Worker:
         with self._lock:
             self._under_way += 1
         try:
-            command = work.run()
-            if command is not None:
-                self.issue(command)
-                self._await_fact(command)
+            self._carry_out(work)
             self._outcomes.labels("done").inc()
         except Exception as error:  # noqa: BLE001 - whatever the work raised is counted, recorded and never lost
             self._failed(work, error)
@@ -153,6 +160,16 @@ class Worker:
                 self._under_way -= 1
                 self._in_hand.discard(work.key)
                 self._lock.notify_all()
+
+    def _carry_out(self, work: Undertake) -> None:
+        parent = self._fold.trace_of(work.stream, work.subject)
+        with unit_of_work("work", work.what, parent, stream=work.stream, work=work.key):
+            command = work.run()
+            if command is not None:
+                note(report=command.WhichOneof("command") or "", correlation_id=command.correlation_id)
+                self.issue(command)
+        if command is not None:
+            self._await_fact(command)
 
     def _await_fact(self, command: k.Command) -> None:
         """Keeps the work in hand until its report is folded, or `due` would start it once more."""

@@ -1,0 +1,122 @@
+"""One commit from `headgate publish` to the gateway's switch: one trace, and a line for every unit of work."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.driver import Facts, Repository, Running
+from headgate.log import topics
+from headgate.log.envelope import decode
+from headgate.log.open import open_log
+from headgate.log.scan import scan_all
+from headgate.log.stream import parse
+from tests.otlp_collector import Collector, Span, collecting
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "breast_cancer"
+STREAM = "models/breast-cancer"
+LIVE_SECONDS = 200.0
+SPANS_SECONDS = 20.0
+SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
+
+# The span of each hop, and which span it came from.
+HOPS = (
+    (("registry", "event dev.cdevents.change.merged.0.3.0"), ("cli", "publish")),
+    (("trainer", "issue start_testing"), ("registry", "event dev.cdevents.change.merged.0.3.0")),
+    (("registry", "command start_testing"), ("trainer", "issue start_testing")),
+    (("trainer", "work training"), ("registry", "command start_testing")),
+    (("trainer", "issue report_training_finished"), ("trainer", "work training")),
+    (("registry", "command report_training_finished"), ("trainer", "issue report_training_finished")),
+    (("evaluator", "issue start_evaluation"), ("registry", "command report_training_finished")),
+    (("evaluator", "work evaluation"), ("registry", "command start_evaluation")),
+    (("evaluator", "issue decide_gate"), ("registry", "command report_evaluation_finished")),
+    (("deployer", "issue start_release"), ("registry", "command decide_gate")),
+    (("deployer", "issue begin_release"), ("registry", "command start_release")),
+    (("gateway", f"load {STREAM}/versions/1"), ("registry", "command begin_release")),
+    (("deployer", "issue report_candidate_ready"), ("registry", "command begin_release")),
+    (("deployer", "issue promote_release"), ("registry", "command report_candidate_ready")),
+    (("gateway", "route switch"), ("registry", "command promote_release")),
+)
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    pause, end = threading.Event(), time.monotonic() + SPANS_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        pause.wait(0.1)
+
+
+def has_hop(spans: list[Span], hop: tuple[tuple[str, str], tuple[str, str]]) -> bool:
+    ids = {span.id: (span.service, span.name) for span in spans}
+    return any((span.service, span.name) == hop[0] and ids.get(span.parent) == hop[1] for span in spans)
+
+
+def lines(running: Running, service: str) -> list[dict[str, object]]:
+    written = (running.folder / ".headgate" / "logs" / f"{service}.log").read_text().splitlines()
+    return [json.loads(line) for line in written if line.startswith("{")]
+
+
+def test_a_commit_is_one_trace_through_every_hop_and_one_line_for_each_unit_of_work(tmp_path: Path) -> None:
+    with collecting() as collector, Running(tmp_path, settings={"HEADGATE_TRACES": collector.endpoint}) as running:
+        running.command("environment", "set-policy", "production", str(ROOT / "examples" / "demo_policy.toml"))
+        Repository(tmp_path / "repository", EXAMPLE).commit("1-first")
+        told = Facts(running.doors, STREAM, lambda record: None)
+        published = json.loads(running.command("publish", "repository", "-o", "json"))
+        told.wait(lambda record: record.HasField("release_completed"), "v1 goes live", LIVE_SECONDS)
+        told.close()
+        check_trace(collector, str(published["trace_id"]))
+        written = {service: lines(running, service) for service in SERVICES}
+    check_lines(written, str(published["trace_id"]))
+    check_log(tmp_path, str(published["trace_id"]))
+
+
+def check_trace(collector: Collector, trace: str) -> None:
+    def missing() -> list[object]:
+        """Hops that have not come, and spans whose parent has not."""
+        spans = [span for span in collector.spans() if span.trace == trace]
+        ids = {span.id for span in spans}
+        orphans = [span.name for span in spans if span.parent and span.parent not in ids]
+        return [*orphans, *(hop for hop in HOPS if not has_hop(spans, hop))]
+
+    wait(lambda: not missing(), f"the hops: {missing()}")
+    spans = [span for span in collector.spans() if span.trace == trace]
+    assert [span.name for span in spans if not span.parent] == ["publish"]
+    (created,) = (span for span in spans if span.name == "command start_testing")
+    assert created.attributes["headgate.stream"] == STREAM
+    assert created.attributes["headgate.sequence"] == 2
+
+
+def check_lines(written: dict[str, list[dict[str, object]]], trace: str) -> None:
+    for service, of_service in written.items():
+        units = [line for line in of_service if line["logger"] == "headgate.work"]
+        assert units, service
+        for line in units:
+            assert {"unit", "what", "outcome", "duration_ms"} <= line.keys()
+            assert line["service"] == f"{service}-0"
+        assert any(line.get("trace_id") == trace for line in units), service
+    (decided,) = (line for line in written["registry"] if line.get("what") == "start_testing")
+    assert (decided["unit"], decided["outcome"], decided["decision"]) == ("command", "ok", "accepted")
+    assert (decided["stream"], decided["sequence"]) == (STREAM, 2)
+    assert str(decided["command_id"]).startswith(f"{STREAM}/versions/1/attempts/1/")
+    promoted = [line for line in written["registry"] if line.get("what") == "promote_release"]
+    assert promoted[0]["correlation_id"] == decided["correlation_id"]
+    trained = [line for line in written["trainer"] if line.get("unit") == "work"]
+    assert [(line["what"], line["report"]) for line in trained] == [("training", "report_training_finished")]
+
+
+def check_log(folder: Path, trace: str) -> None:
+    """The facts carry the trace themselves, in the record and in the envelope."""
+    log = open_log(f"sqlite://{folder}/.headgate/log.db")
+    for record in scan_all(log, topics.LIFECYCLE):
+        fact = parse(record.value or b"")
+        assert fact is not None
+        if fact.stream == STREAM:
+            assert fact.trace_parent.split("-")[1] == trace
+            assert decode(record).attributes["traceparent"] == fact.trace_parent
+    log.close()

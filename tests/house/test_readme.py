@@ -7,6 +7,7 @@ import pytest
 from tests.house.tree import ROOT
 
 FRAUD = "tests/journeys/test_fraud.py"
+VIEW = "tests/cli/test_view.py"
 LETTERS = "tests/cli/test_dead_letters.py"
 TOPICS = "tests/cli/test_topics.py"
 
@@ -26,6 +27,9 @@ COVERED: dict[str, tuple[str, str]] = {
     "headgate model get fraud": (FRAUD, 'command("model", "get", "fraud"'),
     f"headgate predict fraud --row {','.join(['0.5'] * 11)}": (FRAUD, 'command("predict", "fraud", "--row", row'),
     "headgate replay": (FRAUD, 'command("replay")'),
+    "headgate view status": (VIEW, 'headgate("view", "status")'),
+    "headgate view verify": (VIEW, 'headgate("view", "verify")'),
+    "headgate view rebuild": (VIEW, 'headgate("view", "rebuild")'),
     "headgate doctor": (FRAUD, 'command("doctor")'),
     "headgate environment set-policy production examples/demo_policy.toml": (FRAUD, '"set-policy", "production"'),
     "headgate log dead-letters list --since 24h": (LETTERS, 'run("list", "--since"'),

@@ -6,7 +6,7 @@ from typing import Annotated
 import grpc
 import typer
 
-from headgate.cli import doctor, keys, logs, models, predict, publish, releases, topics, up
+from headgate.cli import doctor, keys, logs, models, predict, publish, releases, topics, up, view
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
 from headgate.client.errors import failure
 from headgate.log.port import LogError, LogRefused, TopicMismatch
@@ -66,6 +66,7 @@ app.add_typer(releases.environment, name="environment")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(topics.topics, name="topics")
+app.add_typer(view.view, name="view")
 
 
 def main() -> None:

@@ -15,21 +15,24 @@ from headgate.v1 import resources_pb2 as resources
 
 PAGE_SIZE = 100
 MAX_PAGES = 1_000
+ANY = "-"
 
 model = typer.Typer(help="Models: named lines of versions.", no_args_is_help=True)
 version = typer.Typer(help="Versions of a model.", no_args_is_help=True)
 
+Filter = Annotated[str, typer.Option("--filter", help='For example: labels.team = "risk" AND name = "fraud*".')]
+Order = Annotated[str, typer.Option("--order", help="A field, followed by desc for the largest first.")]
 VersionName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3, fraud@alias or the full name.")]
 
 
 @model.command("list")
-def list_models(context: typer.Context, output: Output = Format.TABLE) -> None:
-    """List all models."""
+def list_models(context: typer.Context, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE) -> None:
+    """List all models, or those that a filter describes."""
     stub = session(context).doors.registry
     found: list[resources.Model] = []
     token = ""
     for _ in range(MAX_PAGES):
-        request = registry.ListModelsRequest(page_size=PAGE_SIZE, page_token=token)
+        request = registry.ListModelsRequest(page_size=PAGE_SIZE, page_token=token, filter=filter_, order_by=order)
         page = stub.ListModels(request, timeout=TIMEOUT_SECONDS)
         found.extend(page.models)
         token = page.next_page_token
@@ -46,27 +49,47 @@ def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) 
     show_one(found, render.MODEL, output)
 
 
+@model.command("label")
+def label_model(
+    context: typer.Context,
+    name: str,
+    key: str,
+    value: Annotated[str, typer.Argument()] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Set a label of a model; without a value, remove it."""
+    request = registry.LabelModelRequest(name=full_name("models", name), key=key, value=value)
+    found = session(context).doors.registry.LabelModel(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.MODEL, output)
+
+
 @version.command("list")
 def list_versions(
     context: typer.Context,
     model: str,
-    limit: Annotated[int, typer.Option("-n", min=1, max=10_000, help="At most this many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option("-n", min=1, max=10_000, help="At most this many.")] = 50,
+    filter_: Filter = "",
+    order: Order = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """List a model's versions, newest first."""
+    """List a model's versions, newest first; `-` as the model searches all of them."""
     stub = session(context).doors.registry
     found: list[resources.Version] = []
     token = ""
     while len(found) < limit:
         request = registry.ListVersionsRequest(
-            parent=full_name("models", model), page_size=min(PAGE_SIZE, limit - len(found)), page_token=token
+            parent=full_name("models", model),
+            page_size=min(PAGE_SIZE, limit - len(found)),
+            page_token=token,
+            filter=filter_,
+            order_by=order,
         )
         page = stub.ListVersions(request, timeout=TIMEOUT_SECONDS)
         found.extend(page.versions)
         token = page.next_page_token
         if not token:
             break
-    show_list(found[:limit], render.VERSIONS, output)
+    show_list(found[:limit], render.VERSIONS if model != ANY else render.FOUND_VERSIONS, output)
 
 
 @version.command("get")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import render
+from headgate.cli.models import ANY, Filter, Order
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.render import Format, Output, show_list, show_one
 from headgate.cli.session import full_name, model_and_number, release_name, session, usage
@@ -31,11 +32,14 @@ class StrategyName(StrEnum):
 
 
 @release.command("list")
-def list_releases(context: typer.Context, model: str, output: Output = Format.TABLE) -> None:
-    """List a model's releases, newest first (the last hundred)."""
-    request = door.ListReleasesRequest(parent=full_name("models", model), page_size=PAGE_SIZE)
+def list_releases(
+    context: typer.Context, model: str, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE
+) -> None:
+    """List a model's releases, newest first (the first hundred); `-` as the model searches all of them."""
+    parent = full_name("models", model)
+    request = door.ListReleasesRequest(parent=parent, page_size=PAGE_SIZE, filter=filter_, order_by=order)
     found = session(context).doors.releases.ListReleases(request, timeout=TIMEOUT_SECONDS)
-    show_list(found.releases, render.RELEASES, output)
+    show_list(found.releases, render.RELEASES if model != ANY else render.FOUND_RELEASES, output)
 
 
 @release.command("get")

@@ -114,6 +114,11 @@ def _word(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).lower().replace("_", " ")
 
 
+def _short(name: str) -> str:
+    _, model, _, number = name.split("/")
+    return f"{model}/{number}"
+
+
 def _build(version: resources.Version) -> str:
     return _word(resources.BuildState.Name(version.build), "BUILD_STATE_")
 
@@ -147,6 +152,7 @@ MODEL: Columns = (
     ("LATEST", lambda m: f"v{m.latest_version}" if m.latest_version else ""),
     ("ALIASES", lambda m: _numbers(m.aliases)),
     ("CREATED", lambda m: time_text(m.create_time_ms)),
+    ("LABELS", lambda m: ", ".join(f"{key}={m.labels[key]}" for key in sorted(m.labels))),
     ("DESCRIPTION", lambda m: m.description),
 )
 
@@ -160,6 +166,9 @@ VERSIONS: Columns = (
     ("METRICS", lambda v: metrics_line(v.report.metrics)),
     ("MESSAGE", lambda v: v.commit_message.partition("\n")[0]),
 )
+
+FOUND_VERSIONS: Columns = (("VERSION", lambda v: _short(v.name)), *VERSIONS[1:])
+"""Versions of several models."""
 
 VERSION: Columns = (
     ("NAME", lambda v: v.name),
@@ -188,6 +197,9 @@ RELEASES: Columns = (
     ("WEIGHTS", lambda r: weights_line(r.weights)),
     ("REQUESTED", lambda r: time_text(r.requested_at_ms)),
 )
+
+FOUND_RELEASES: Columns = (("RELEASE", lambda r: _short(r.name)), *RELEASES[1:])
+"""Releases of several models."""
 
 RELEASE: Columns = (
     ("NAME", lambda r: r.name),

@@ -1,6 +1,5 @@
 """What a service's operations door shows."""
 
-import socket
 import threading
 import time
 from collections import Counter
@@ -58,11 +57,6 @@ def parsed(text: str) -> Exposition:
         for sample in family.samples:
             values[sample.name, frozenset(sample.labels.items())] = sample.value
     return Exposition(values, frozenset(names))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -6,27 +6,17 @@ from pathlib import Path
 import grpc
 import pytest
 
-from headgate.artifacts.keys import create_keys
 from headgate.artifacts.store import open_store
 from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
 from headgate.log import topics
-from headgate.log.open import open_log
 from headgate.log.port import EventLog
 from headgate.runtime.metric_catalogue import EVERY, MAX_SERIES, metrics_of
-from headgate.runtime.service import Service
-from services.deployer import app as deployer
-from services.deployer import settings as deployer_settings
-from services.evaluator import app as evaluator
-from services.evaluator import settings as evaluator_settings
-from services.gateway import app as gateway
-from services.gateway import settings as gateway_settings
-from services.registry import app as registry
-from services.registry import settings as registry_settings
-from services.trainer import app as trainer
-from services.trainer import settings as trainer_settings
+from tests.drain.builds import build
+from tests.drain.processes import Place
 from tests.gateway.stage import ask
-from tests.metrics.exposed import Exposition, exposition, free_port, until
+from tests.metrics.exposed import Exposition, exposition, until
 from tests.metrics.fleet import Fleet
+from tests.server_process import free_port
 
 MODELS = 1_000
 IN_RELEASE = 300
@@ -42,25 +32,11 @@ class Everything:
     """The five services in this process, over one log."""
 
     def __init__(self, directory: Path) -> None:
-        self.key = create_keys(directory / "keys")
+        place = Place(directory)
+        self.log, self.key = place.log, place.key
         self.store = open_store((directory / "artifacts").as_uri())
-        self.log = open_log(f"sqlite://{directory / 'log.db'}")
-        self.log.create_topics(topics.TOPICS)
         self.ports = {service: free_port() for service in EVERY}
-        place = {"log": f"sqlite://{directory / 'log.db'}", "port": 0}
-        files = {"artifacts": (directory / "artifacts").as_uri(), "keys": directory / "keys"}
-        trainers = trainer_settings.Settings(
-            **place, **files, work=directory / "work", metrics_port=self.ports["trainer"]
-        )
-        self.services: dict[str, Service] = {
-            "registry": registry.build(registry_settings.Settings(**place, metrics_port=self.ports["registry"])),
-            "trainer": trainer.build(trainers),
-            "evaluator": evaluator.build(
-                evaluator_settings.Settings(**place, **files, metrics_port=self.ports["evaluator"])
-            ),
-            "deployer": deployer.build(deployer_settings.Settings(**place, metrics_port=self.ports["deployer"])),
-            "gateway": gateway.build(gateway_settings.Settings(**place, **files, metrics_port=self.ports["gateway"])),
-        }
+        self.services = {service: build(service, place, port) for service, port in self.ports.items()}
         self.doors = {name: service.start() for name, service in self.services.items()}
 
     def shown(self, service: str) -> Exposition:

@@ -7,6 +7,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.rpc_admission import Admission
 from headgate.runtime.rpc_errors import ErrorInterceptor
@@ -14,6 +15,8 @@ from headgate.runtime.rpc_work import RpcWork
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_HOST = "127.0.0.1"
+QUIET_SHARE_OF_GRACE = 0.5
+STOP_MARGIN_SECONDS = 1.0
 
 
 class GrpcServer:
@@ -74,9 +77,13 @@ class GrpcServer:
         self._admission.draining.set()
 
     def stop(self, grace_seconds: float) -> None:
-        """Turns new calls away and gives those under way the grace to end."""
+        """Serves on until it is quiet, then turns new calls away and gives those under way the grace to end."""
+        deadline = Deadline(grace_seconds)
         self.drain()
-        self._server.stop(grace_seconds).wait(grace_seconds + 1)
+        # A stopping gRPC server cancels the calls that it has read but not yet begun: let it begin them first.
+        self._admission.wait_quiet(deadline.left(QUIET_SHARE_OF_GRACE))
+        left_seconds = deadline.left()
+        self._server.stop(left_seconds).wait(left_seconds + STOP_MARGIN_SECONDS)
 
     def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *self._names):

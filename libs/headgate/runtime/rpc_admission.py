@@ -1,6 +1,7 @@
 """Whom a gRPC door lets in: nobody before the service is ready, and no stream stays while it drains."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from headgate.runtime.rpc_wrap import Behaviour, wrapped
 
 ALWAYS = "/grpc."
 """Health and reflection answer at any time."""
+QUIET_SECONDS = 0.2
+"""Without a call for this long, nothing is left that the transport has taken in but not yet handed over."""
 
 
 class Admission(grpc.ServerInterceptor):
@@ -19,6 +22,13 @@ class Admission(grpc.ServerInterceptor):
     def __init__(self) -> None:
         self.open = threading.Event()
         self.draining = threading.Event()
+        self._last_at = 0.0
+
+    def wait_quiet(self, limit_seconds: float) -> None:
+        """Returns when no call has arrived for QUIET_SECONDS, or at the limit."""
+        give_up_at = time.monotonic() + limit_seconds
+        while (left := min(give_up_at, self._last_at + QUIET_SECONDS) - time.monotonic()) > 0:
+            time.sleep(left)
 
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
@@ -26,6 +36,7 @@ class Admission(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(ALWAYS):
             return handler
+        self._last_at = time.monotonic()
         if not self.open.is_set():
             return wrapped(handler, _closed, _closed)
         if handler.response_streaming:

@@ -1,0 +1,109 @@
+"""Services as processes over one SQLite log, with their doors, their log lines and a SIGTERM that is timed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from headgate.artifacts.keys import create_keys
+from headgate.log.open import open_log
+from headgate.log.topics import TOPICS
+from tests.metrics.exposed import get, until
+from tests.server_process import free_port
+
+EXIT_SECONDS = 40.0
+CALL_SECONDS = 10.0
+
+
+class Place:
+    """A folder with a log, keys and artifacts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"sqlite://{folder}/log.db"
+        self.key = create_keys(folder / "keys")
+        self.log = open_log(self.url)
+        self.log.create_topics(TOPICS)
+
+    @contextmanager
+    def running(self, service: str, name: str = "", grace_seconds: float = 10.0) -> Iterator["Running"]:
+        """The service as a process; killed at the end when it still runs."""
+        process = Running(self, service, name or f"{service}-0", grace_seconds)
+        try:
+            yield process
+        finally:
+            process.close()
+
+
+class Running:
+    def __init__(self, place: Place, service: str, name: str, grace_seconds: float) -> None:
+        self.port, self.metrics_port = free_port(), free_port()
+        self.lines: list[str] = []
+        settings = {
+            "LOG": place.url,
+            "ARTIFACTS": (place.folder / "artifacts").as_uri(),
+            "KEYS": str(place.folder / "keys"),
+            "WORK": str(place.folder / "work"),
+            "NAME": name,
+            "PORT": str(self.port),
+            "METRICS_PORT": str(self.metrics_port),
+            "GRACE_SECONDS": str(grace_seconds),
+        }
+        environ = os.environ | {f"HEADGATE_{field}": value for field, value in settings.items()}
+        command = [sys.executable, "-m", f"services.{service}"]
+        self._process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
+
+    def await_ready(self) -> "Running":
+        """Waits until /readyz says so."""
+        until(lambda: self.readiness() == (200, "ready"), f"{self.lines} ready")
+        return self
+
+    def readiness(self) -> tuple[int, str]:
+        """What /readyz answers; nothing while nobody listens."""
+        try:
+            status, body = get(self.metrics_port, "/readyz")
+        except OSError:
+            return 0, ""
+        return status, body.strip()
+
+    def health(self, service: str = "") -> "health_pb2.HealthCheckResponse.ServingStatus":
+        request = health_pb2.HealthCheckRequest(service=service)
+        return health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=CALL_SECONDS).status
+
+    def terminate(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def exit_code(self) -> tuple[int, float]:
+        """Waits for the end; the code, and the seconds from now until then."""
+        began = time.monotonic()
+        code = self._process.wait(EXIT_SECONDS)
+        return code, time.monotonic() - began
+
+    def said(self) -> list[str]:
+        """The messages of its log, once it has ended."""
+        self._reader.join(EXIT_SECONDS)
+        return [json.loads(line)["message"] for line in self.lines if line.startswith("{")]
+
+    def close(self) -> None:
+        self.channel.close()
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        self.lines.extend(self._process.stderr)

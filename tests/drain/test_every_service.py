@@ -1,0 +1,104 @@
+"""What all services have in common: health by name, readiness, a closed door until the log is read, and SIGTERM."""
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from headgate.artifacts.store import open_store
+from headgate.runtime.metric_catalogue import EVERY
+from headgate.v1 import registry_service_pb2 as registry_rpc
+from headgate.v1 import registry_service_pb2_grpc as registry_grpc
+from headgate.v1 import worker_services_pb2 as worker_rpc
+from headgate.v1 import worker_services_pb2_grpc as worker_grpc
+from tests.drain.builds import build
+from tests.drain.processes import Place
+from tests.metrics.exposed import get, until
+from tests.metrics.fleet import Fleet
+from tests.server_process import free_port
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+GRACE_SECONDS = 10.0
+NAMES = {
+    "registry": ("headgate.v1.RegistryService", "headgate.v1.ReleaseService"),
+    "trainer": ("headgate.v1.TrainerService",),
+    "evaluator": ("headgate.v1.EvaluatorService",),
+    "deployer": ("headgate.v1.DeployerService",),
+    "gateway": ("inference.GRPCInferenceService",),
+}
+
+
+def call(service: str, channel: grpc.Channel) -> object:
+    """Any call of the service. Raises grpc.RpcError."""
+    match service:
+        case "registry":
+            return registry_grpc.RegistryServiceStub(channel).CreateModel(
+                registry_rpc.CreateModelRequest(model="fraud"), timeout=5
+            )
+        case "trainer":
+            return worker_grpc.TrainerServiceStub(channel).ListAttempts(worker_rpc.ListAttemptsRequest(), timeout=5)
+        case "evaluator":
+            return worker_grpc.EvaluatorServiceStub(channel).Evaluate(
+                worker_rpc.EvaluateRequest(name="models/model/versions/1"), timeout=5
+            )
+        case _:
+            return worker_grpc.DeployerServiceStub(channel).ListPilots(worker_rpc.ListPilotsRequest(), timeout=5)
+
+
+def refusal(service: str, channel: grpc.Channel) -> grpc.RpcError | None:
+    try:
+        call(service, channel)
+    except grpc.RpcError as error:
+        return error
+    return None
+
+
+def test_each_says_that_it_serves_and_ends_with_0_after_a_signal(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with ExitStack() as stack:
+        running = {service: stack.enter_context(place.running(service)) for service in EVERY}
+        for service, process in running.items():
+            process.await_ready()
+            assert [process.health(name) for name in ("", *NAMES[service])] == [SERVING] * (1 + len(NAMES[service]))
+            assert get(process.metrics_port, "/livez") == (200, "alive\n")
+        for process in running.values():
+            process.terminate()
+        for service, process in running.items():
+            code, seconds = process.exit_code()
+            assert (service, code, seconds < GRACE_SECONDS) == (service, 0, True)
+            assert process.said()[-2:] == ["stopping after SIGTERM", "stopped"]
+    place.log.close()
+
+
+@pytest.mark.parametrize("service", [service for service in EVERY if service != "gateway"])
+def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Path, service: str) -> None:
+    place, metrics_port = Place(tmp_path), free_port()
+    fleet = Fleet(open_store((tmp_path / "artifacts").as_uri()), place.key)
+    place.log.append_all(list(fleet.messages("model", in_release=False)))
+    built = build(service, place, metrics_port)
+    ports: list[int] = []
+    start = threading.Thread(target=lambda: ports.append(built.start()))
+    with built._fold.lock:  # nothing is folded as long as the test holds it
+        start.start()
+        server = built._door if service == "trainer" else built._server
+        until(lambda: server.port, "the door")
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", *NAMES[service]):
+            assert health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status == NOT_SERVING
+        assert get(metrics_port, "/readyz") == (503, "starting\n")
+        assert get(metrics_port, "/livez") == (200, "alive\n")
+        refused = refusal(service, channel)
+        assert refused is not None
+        assert (refused.code(), "still reads the log" in refused.details()) == (grpc.StatusCode.UNAVAILABLE, True)
+    start.join(20)
+    assert health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == SERVING
+    assert get(metrics_port, "/readyz") == (200, "ready\n")
+    answered = refusal(service, channel)
+    assert answered is None or answered.code() is not grpc.StatusCode.UNAVAILABLE
+    channel.close()
+    built.stop(GRACE_SECONDS)
+    place.log.close()

@@ -1,0 +1,66 @@
+"""A registry that is told to end: nothing accepted is lost or done twice, and it leaves its group."""
+
+import threading
+from collections import deque
+from pathlib import Path
+
+import grpc
+import pytest
+
+from headgate.log import topics
+from headgate.log.fold import Fold, fold_all
+from headgate.log.port import Message
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from tests.drain.processes import Place
+from tests.metrics.exposed import until
+
+COMMANDS = 400
+CALLS = 200
+SESSION_SECONDS = 10.0
+"""For so long a member that did not leave would keep its partitions."""
+
+
+def facts(place: Place) -> int:
+    return sum(place.log.end(topics.LIFECYCLE).values())
+
+
+def test_commands_under_way_are_answered_and_those_in_the_topic_are_carried_out_once(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.running("registry") as first:
+        first.await_ready()
+        place.log.append_all([command(number) for number in range(COMMANDS)])
+        stub = rpc_grpc.RegistryServiceStub(first.channel)
+        watch = stub.WatchHistory(rpc.WatchHistoryRequest())
+        next(iter(watch))
+        calls = [stub.CreateModel.future(rpc.CreateModelRequest(model=f"called-{n}")) for n in range(CALLS)]
+        calls[0].result()
+        first.terminate()
+        assert first.exit_code()[0] == 0
+        with pytest.raises(grpc.RpcError) as ended:
+            deque(watch)
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+        answered = [number for number, call in enumerate(calls) if call.exception() is None]
+        assert {call.code() for call in calls} <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+        done = place.log.committed(topics.COMMANDS, "registry")
+    handled = sum(name.startswith("sent-") for name in fold_all(place.log).models)
+    assert sum(done.values()) == handled, "what was decided is committed"
+
+    with place.running("registry", name="registry-1") as second:
+        second.await_ready()
+        left = threading.Event()
+        threading.Timer(SESSION_SECONDS / 2, left.set).start()
+        until(lambda: place.log.committed(topics.COMMANDS, "registry") == place.log.end(topics.COMMANDS), "the rest")
+        assert handled == COMMANDS or not left.is_set(), "the first had not left the group"
+    fold: Fold = fold_all(place.log)
+    assert {f"sent-{number}" for number in range(COMMANDS)} <= fold.models.keys()
+    assert {f"called-{number}" for number in answered} <= fold.models.keys()
+    assert (fold.revision, fold.void_records) == (len(fold.models), 0)
+    place.log.close()
+
+
+def command(number: int) -> Message:
+    stream = f"models/sent-{number}"
+    create = k.Command(command_id=f"c{number}", stream=stream, actor="test", create_model=k.CreateModel())
+    return Message(topics.COMMANDS, stream.encode(), create.SerializeToString())

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Mapping
 
+from headgate.runtime.service import ProcessSettings
 from headgate.runtime.settings import SettingsError, from_env
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
@@ -18,13 +19,15 @@ def port_of(service: str) -> str:
 def problems(service: str, environ: Mapping[str, str]) -> list[str]:
     """Why the service would not start, or would not do what the environment says."""
     module = importlib.import_module(f"services.{service}.settings")
-    known = {PREFIX + name.upper() for name in module.Settings.__dataclass_fields__}
+    kinds = (module.Settings, ProcessSettings)
+    known = {PREFIX + name.upper() for kind in kinds for name in kind.__dataclass_fields__}
     given = {name for name in environ if name.startswith(PREFIX)}
     found = [f"{service}: {name} is no setting" for name in sorted(given - known)]
-    try:
-        from_env(module.Settings, environ)
-    except SettingsError as error:
-        found += [f"{service}: {problem}" for problem in error.problems]
+    for kind in kinds:
+        try:
+            from_env(kind, environ)
+        except SettingsError as error:
+            found += [f"{service}: {problem}" for problem in error.problems]
     return found + [f"{service}: {line}" for line in _unreachable(service, environ)]
 
 

@@ -1,0 +1,81 @@
+"""What the registry does with records that make its handlers fail, and with lifecycle records it did not write."""
+
+from collections.abc import Callable
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.port import Message
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.worker.letters import summaries
+from services.registry import handlers
+from tests.registry.conftest import Running
+from tests.registry.test_inbox import binary, command, data, wait_for
+from tests.registry.waiting import until
+
+KEY = b"models/fraud"
+
+
+def test_a_record_its_handler_always_fails_on_is_buried_after_its_tries(
+    registry: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+    real = handlers.command_of
+
+    def failing(event: object, models: object) -> k.Command:
+        made = real(event, models)
+        if made.causation_id == "1":
+            tries.append(made.causation_id)
+            raise ZeroDivisionError("a fault of ours")
+        return made
+
+    monkeypatch.setattr(handlers, "command_of", failing)
+    registry.log.append(binary("1", data(1)))
+    registry.log.append(binary("2", data(9)))
+    wait_for(registry, 9)
+    (letter,) = registry.dead_letters(1)
+    assert (letter.code, letter.reason) == ("handler-failed", "3 tries: ZeroDivisionError: a fault of ours")
+    assert len(tries) == handlers.MAX_TRIES
+
+
+def test_a_forged_fact_stops_its_stream_and_comes_before_the_operator(registry: Running) -> None:
+    registry.models.CreateModel(rpc.CreateModelRequest(model="other"))
+    forged = f.LifecycleRecord(stream="models/fraud", sequence=1, version_created=f.VersionCreated(version=7))
+    behind = f.LifecycleRecord(stream="models/fraud", sequence=2, model_created=f.ModelCreated())
+    for record in (forged, behind):
+        registry.log.append(Message(topics.LIFECYCLE, KEY, record.SerializeToString()))
+    letters = registry.dead_letters(2)
+    assert [letter.code for letter in letters] == ["illegal-fact", "stream-stopped"]
+    assert [letter.value for letter in letters] == [forged.SerializeToString(), behind.SerializeToString()]
+    registry.models.CreateModel(rpc.CreateModelRequest(model="third"))
+    registry.log.append(Message(topics.COMMANDS, KEY, command(1)))
+    until(lambda: len(registry.refusals()) == 1, "the refusal on the stopped stream")
+    assert "stopped" in registry.refusals()[0].rule or "illegal" in registry.refusals()[0].rule
+
+
+def test_a_record_that_lost_its_race_is_counted_and_not_buried(registry: Running) -> None:
+    registry.models.CreateModel(rpc.CreateModelRequest(model="fraud"))
+    (won,) = registry.records(topics.LIFECYCLE)
+    registry.log.append(Message(topics.LIFECYCLE, KEY, won.value))
+    registry.log.append(Message(topics.LIFECYCLE, KEY, b"\xff"))
+    (letter,) = registry.dead_letters(1)
+    assert (letter.code, letter.offset) == ("not-a-fact", won.offset + 2)
+    assert registry.models.GetFoldDigest(rpc.GetFoldDigestRequest()).void_records == 2
+
+
+def test_two_registries_and_a_third_one_later_tell_of_a_foreign_record_once(
+    start: Callable[[str], Running],
+) -> None:
+    first, second = start("registry-0"), start("registry-1")
+    for number in range(3):
+        first.log.append(Message(topics.LIFECYCLE, KEY, b"\xff%d" % number))
+    first.dead_letters(3)
+    third = start("registry-2")
+    # Behind every burial that may still come: each registry has seen the last record when it answers for the next.
+    first.log.append(Message(topics.LIFECYCLE, KEY, b"\xfflast"))
+    until(lambda: len(summaries(third.log)) == 4, "the last letter")
+    for each in (first, second, third):
+        assert each.models.GetFoldDigest(rpc.GetFoldDigestRequest()).void_records == 4
+    assert [summary.offset for summary in summaries(first.log)] == [0, 1, 2, 3]

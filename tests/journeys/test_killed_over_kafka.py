@@ -1,0 +1,202 @@
+"""Over Kafka: each service, the broker and everything is killed during a release, which comes to the same end.
+
+Whatever was killed is back, or its work goes on, within RECOVERY_SECONDS, and a client that writes all the while finds
+every command it was answered exactly once.
+"""
+
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from examples.driver import Facts, Repository, Running, Traffic, read_rows
+from headgate.client.doors import serves
+from headgate.log import topics
+from headgate.log.fold import Fold
+from headgate.log.open import open_log
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry
+from tests.kafka_broker import KafkaBroker
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "breast_cancer"
+MODEL = "breast-cancer"
+STREAM = f"models/{MODEL}"
+RECOVERY_SECONDS = 15.0
+LIVE_SECONDS = 240.0
+CALL_SECONDS = 5.0
+REQUESTS_PER_SECOND = 60
+POWER_CUTS = 2
+
+POLICY = """
+bake_seconds = 5
+[judge]
+pass_ceiling = 0.02
+[[steps]]
+weight_percent = 10
+min_seconds = 20
+min_keys = 20
+[[steps]]
+weight_percent = 50
+min_seconds = 20
+min_keys = 50
+"""
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+
+
+class Writer:
+    """A client that sets one tag to the next number, asking again under the same id until it is answered."""
+
+    def __init__(self, running: Running) -> None:
+        self.acknowledged: list[tuple[str, float]] = []
+        self._registry = running.doors.registry
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * CALL_SECONDS)
+
+    def wait_for_an_answer_to_a_command_sent_after(self, moment: float) -> float:
+        return until(lambda: any(sent > moment for _, sent in self.acknowledged), "a command is acknowledged")
+
+    def _run(self) -> None:
+        for number in itertools.count():
+            request = registry.TagVersionRequest(
+                name=f"{STREAM}/versions/1", key="probe", value=str(number), request_id=f"probe-{number}"
+            )
+            sent = time.monotonic()
+            while not self._answered(request):
+                if self._stopping.wait(0.1):
+                    return
+            self.acknowledged.append((request.request_id, sent))
+            if self._stopping.wait(0.05):
+                return
+
+    def _answered(self, request: registry.TagVersionRequest) -> bool:
+        try:
+            self._registry.TagVersion(request, timeout=CALL_SECONDS)
+        except grpc.RpcError:
+            return False
+        return True
+
+
+def until(holds: Callable[[], bool], what: str) -> float:
+    """How long it took, in seconds."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < RECOVERY_SECONDS, f"not within {RECOVERY_SECONDS:g} s: {what}"
+        threading.Event().wait(0.05)
+    return time.monotonic() - began
+
+
+def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what: str) -> None:
+    told = Facts(running.doors, STREAM, lambda record: None)
+    try:
+        told.wait(found, what, LIVE_SECONDS)
+    finally:
+        told.close()
+
+
+def publish(running: Running, repository: Repository, overlay: str) -> None:
+    repository.commit(overlay)
+    running.command("publish", "repository")
+
+
+def kill(running: Running, service: str) -> float:
+    """kill -9 of one service; the moment."""
+    os.kill(running.pids()[service], signal.SIGKILL)
+    return time.monotonic()
+
+
+def back_again(running: Running, service: str) -> float:
+    """Kills the service; how long it took until another process of it answers."""
+    old = running.pids()[service]
+    kill(running, service)
+    return until(
+        lambda: running.pids().get(service, old) != old and serves(running.address(service)), f"{service} is back"
+    )
+
+
+def kill_each(running: Running, repository: Repository, writer: Writer, broker: KafkaBroker) -> dict[str, float]:
+    """Seconds until each one's work went on."""
+    took = {"registry": writer.wait_for_an_answer_to_a_command_sent_after(kill(running, "registry"))}
+    publish(running, repository, "3-worse")
+    wait(running, lambda record: record.testing_started.version == 3, "v3 is claimed")
+    began = kill(running, "trainer")
+    wait(running, lambda record: record.testing_started.attempt == 2, "v3 is claimed again")
+    took["trainer"] = time.monotonic() - began
+    for service in ("evaluator", "deployer", "gateway"):
+        took[service] = back_again(running, service)
+    broker.kill()
+    broker.start()
+    took["broker"] = writer.wait_for_an_answer_to_a_command_sent_after(time.monotonic())
+    return took
+
+
+def has_ended(running: Running) -> bool:
+    shown = running.command("release", "get", f"{MODEL}/2", "-o", "json")
+    return json.loads(shown)["phase"] in ("PHASE_COMPLETED", "PHASE_ROLLED_BACK")
+
+
+def test_a_release_goes_on_to_its_end_whatever_is_killed(own_broker: KafkaBroker, tmp_path: Path) -> None:
+    url = f"kafka://{own_broker.start().address}"
+    (tmp_path / "policy.toml").write_text(POLICY)
+    repository = Repository(tmp_path / "repository", EXAMPLE)
+    rows = read_rows(EXAMPLE / "data" / "breast_cancer.csv")
+    with Running(tmp_path, url) as running:
+        running.command("environment", "set-policy", "production", "policy.toml")
+        publish(running, repository, "1-first")
+        wait(running, lambda record: record.release_completed.release == 1, "v1 goes live")
+        publish(running, repository, "2-better")
+        wait(running, lambda record: record.weights_applied.release == 2, "the canary of v2")
+        for _ in range(POWER_CUTS):
+            running.kill()
+            running.start()
+        traffic, writer = Traffic(running.doors, MODEL, rows, REQUESTS_PER_SECOND), Writer(running)
+        try:
+            traffic.start()
+            writer.start()
+            took = kill_each(running, repository, writer, own_broker)
+            assert not has_ended(running), "the release ended before everything was killed"
+            writer.stop()
+            wait(running, lambda record: record.release_completed.release == 2, "v2 goes live")
+            wait(running, lambda record: record.gate_decided.version == 3, "the verdict on v3")
+        finally:
+            writer.stop()
+            traffic.stop()
+        assert '"production": 2' in running.command("model", "get", MODEL, "-o", "json")
+        running.command("replay")
+    print("back after:", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items()))
+    assert max(took.values()) < RECOVERY_SECONDS
+    assert len(writer.acknowledged) > 20
+    times_accepted = accepted_commands(url)
+    assert {command: times_accepted[command] for command, _ in writer.acknowledged} == {
+        command: 1 for command, _ in writer.acknowledged
+    }
+
+
+def accepted_commands(url: str) -> Counter[str]:
+    """How often each command id stands in the chain."""
+    log, fold, found = open_log(url), Fold(), Counter[str]()
+    for partition, end in log.end(topics.LIFECYCLE).items():
+        offset = 0
+        while offset < end:
+            for record in log.read(topics.LIFECYCLE, partition, offset):
+                accepted = fold.apply(record)
+                found.update([accepted.command_id] if accepted else [])
+                offset = record.offset + 1
+    log.close()
+    return found

@@ -18,6 +18,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
     # It also leaves the socket of a refused connection to the garbage collector, which comes at any time.
     config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.*laddr=..0\.0\.0\.0:ResourceWarning")
+    # The same for the socket of a TLS handshake that failed.
+    config.addinivalue_line("filterwarnings", r"ignore:unclosed <ssl\.SSLSocket:ResourceWarning")
     # Grafana's SDK would have its own format of tomorrow; every Grafana reads the classic one.
     config.addinivalue_line("filterwarnings", "ignore:Prefer using dashboardv2:DeprecationWarning")
 

@@ -64,6 +64,17 @@ controller.quorum.fetch.timeout.ms=1000
 auto.create.topics.enable=false
 """
 
+_LOCKED = """
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SASL_SSL://127.0.0.1:{locked}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{locked}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+listener.name.sasl_ssl.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
+    org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.ssl.keystore.type=PEM
+listener.name.sasl_ssl.ssl.keystore.location={keystore}
+"""
+
 _LOG4J = """
 rootLogger.level = WARN
 rootLogger.appenderRef.console.ref = console
@@ -76,6 +87,15 @@ appender.console.layout.pattern = %d %p %m (%c)%n
 
 class BrokerUnavailable(Exception):
     """The broker cannot run here; the message says what is missing or what it last printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What a listener asks for: TLS with the key and certificate in a PEM file, and this one user's password."""
+
+    keystore: Path
+    user: str
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +122,10 @@ def _nodes(count: int) -> list[Node]:
 class KafkaBroker:
     """One broker. `kill` and `start` again keep port and data: what a crash of a broker looks like to its clients.
 
-    `more_settings` stand in its properties behind ours; `more_format` are further arguments of the storage tool.
+    With a `lock` it has a second listener, at `locked_address`.
     """
 
-    def __init__(self, node: Node | None = None, more_settings: str = "", more_format: Sequence[str] = ()) -> None:
+    def __init__(self, node: Node | None = None, lock: Lock | None = None) -> None:
         missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
         if missing:
             raise BrokerUnavailable(f"the Kafka broker needs {' and '.join(missing)}")
@@ -123,14 +143,24 @@ class KafkaBroker:
             copies=self._node.copies,
             insync=self._node.insync,
         )
-        self._properties.write_text(settings + more_settings)
+        if lock is not None:
+            self._locked_port = _free_ports(1)[0]
+            settings += _LOCKED.format(
+                port=self._port, controller=controller, locked=self._locked_port, keystore=lock.keystore
+            )
+        self._properties.write_text(settings)
         (self._directory / "log4j2.properties").write_text(_LOG4J)
         self._process: subprocess.Popen[bytes] | None = None
-        self._format(more_format)
+        self._format(("--add-scram", f"SCRAM-SHA-512=[name={lock.user},password={lock.password}]") if lock else ())
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def locked_address(self) -> str:
+        """Where a client needs TLS, a name and a password."""
+        return f"127.0.0.1:{self._locked_port}"
 
     def start(self) -> Self:
         """Returns when the broker answers. Raises BrokerUnavailable."""

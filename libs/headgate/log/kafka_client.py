@@ -113,18 +113,15 @@ def consumer_settings() -> dict[str, Any]:
 def connecting(servers: Sequence[str]) -> Iterator[None]:
     """Errors of a client's first connection in the port's words, with the reason that the library only logs."""
     heard = _Reasons()
-    bootstrap_log = logging.getLogger("kafka.net.manager")
-    bootstrap_log.addFilter(heard)
     try:
-        yield
+        with heard.on("kafka.net.manager"), heard.on("kafka.protocol.parser"):
+            yield
     except KafkaTimeoutError as error:
         raise _unreachable(servers, heard.last or error) from error
     except KafkaError as error:
         raise in_our_words(f"connecting to {','.join(servers)}", error) from error
     except (ValueError, TypeError, AssertionError, ssl.SSLError) as error:
         raise LogError(f"the options of the log: {type(error).__name__}: {error}") from error
-    finally:
-        bootstrap_log.removeFilter(heard)
 
 
 @contextmanager
@@ -185,17 +182,41 @@ def close_quietly(consumer: KafkaConsumer | None) -> None:
 
 
 class _Reasons(logging.Filter):
-    """Keeps the last failure that the library logs, and keeps it out of the log: we say it once, in our words."""
+    """Keeps the reason that the library logs, and keeps it out of the log: we say it once, in our words.
+
+    A broker that turns a client away says why and hangs up, and the library often sees only the latter: so the answer
+    itself is listened for too.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.last: Exception | None = None
 
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """Hears everything that one of the library's loggers says."""
+        logger = logging.getLogger(name)
+        level = logger.level
+        logger.addFilter(self)
+        logger.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            logger.removeFilter(self)
+
     def filter(self, record: logging.LogRecord) -> bool:
         for argument in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(argument, Exception) and not isinstance(argument, KafkaTimeoutError):
-                self.last = argument
+            reason = argument
+            if getattr(argument, "error_code", 0) == SaslAuthenticationFailedError.errno:
+                reason = SaslAuthenticationFailedError(getattr(argument, "error_message", ""))
+            if isinstance(reason, Exception) and not isinstance(reason, KafkaTimeoutError):
+                self._keep(reason)
         return False
+
+    def _keep(self, reason: Exception) -> None:
+        if not isinstance(self.last, _TURNED_AWAY):  # later attempts fail for less
+            self.last = reason
 
 
 def _named(error: BaseException) -> str:

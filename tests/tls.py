@@ -1,0 +1,62 @@
+"""Certificates for tests: an authority of our own, and a certificate for 127.0.0.1 that it has signed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+VALID = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Whom a client trusts that is given `file`."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+    file: Path
+
+    @classmethod
+    def new(cls, folder: Path, name: str) -> "Authority":
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _signed(name, key, name, key, is_authority=True)
+        file = folder / f"{name}.pem"
+        file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return cls(key, certificate, file)
+
+    def server_store(self, folder: Path) -> Path:
+        """A PEM file with a server's key and its certificate."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        certificate = _signed("127.0.0.1", key, str(name), self.key, is_authority=False)
+        file = folder / "server.pem"
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        file.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
+        return file
+
+
+def _signed(
+    name: str, key: ec.EllipticCurvePrivateKey, signer: str, signers_key: ec.EllipticCurvePrivateKey, is_authority: bool
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, signer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - VALID)
+        .not_valid_after(now + VALID)
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+    )
+    if not is_authority:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(signers_key, hashes.SHA256())

@@ -7,12 +7,12 @@ from typing import Any
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
+from headgate.runtime.trace_context import HEADER, parse_trace_parent
 from headgate.v1 import commands_pb2 as k
 
 CHANGE_MERGED = re.compile(r"dev\.cdevents\.change\.merged(\.\d+\.\d+\.\d+(-\w+)?)?")
 MAX_DATA_BYTES = 256 * 1024
 MAX_DEPTH = 32
-TRACE_PARENT = "traceparent"
 
 
 class UnusableEvent(ValueError):
@@ -66,8 +66,8 @@ def command_id(source: str, id_: str) -> str:
 
 def trace_parent_of(event: CloudEvent, record: Record) -> str:
     """The W3C traceparent to continue: of the hop that brought the event when its record says so, else of its start."""
-    of_the_hop = (value.decode(errors="replace") for name, value in record.headers if name == TRACE_PARENT)
-    return next(of_the_hop, "") or event.attributes.get(TRACE_PARENT, "")
+    of_the_hop = (value.decode(errors="replace") for name, value in record.headers if name == HEADER)
+    return next(filter(parse_trace_parent, of_the_hop), "") or event.attributes.get(HEADER, "")
 
 
 def _json(event: CloudEvent) -> dict[str, Any]:

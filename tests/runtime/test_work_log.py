@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,11 +154,12 @@ def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) ->
         log.append(Message(topics.COMMANDS, b"models/fraud", command.SerializeToString()))
         log.append(Message(topics.INBOX, b"fraud", b"{}", event_headers("no.such.type")))
         watched = registry.WatchHistory(rpc.WatchHistoryRequest(stream="models/fraud"), timeout=20)
-        facts = [next(watched).record.record.WhichOneof("fact") for _ in range(2)]
+        facts = [next(watched).record.record for _ in range(2)]
         watched.cancel()
         until(lambda: any(log.end(topics.DEAD_LETTERS).values()), "the event's letter")
         log.close()
-    assert facts == ["model_created", "version_created"]
+    assert [fact.WhichOneof("fact") for fact in facts] == ["model_created", "version_created"]
+    assert [fact.trace_parent for fact in facts] == [PARENT, ""]
     units = {line["what"]: line for line in process.lines() if line["logger"] == "headgate.work"}
     created = units["RegistryService/CreateModel"]
     assert {name: created[name] for name in ("service", "unit", "stream", "sequence", "command_id", "outcome")} == {
@@ -181,6 +183,18 @@ def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) ->
 def event_headers(kind: str) -> tuple[tuple[str, bytes], ...]:
     attributes = {"specversion": "1.0", "id": "1", "source": "/ci", "type": kind}
     return tuple((f"ce_{name}", text.encode()) for name, text in attributes.items())
+
+
+def test_a_collector_that_is_away_costs_spans_and_nothing_else(tmp_path: Path) -> None:
+    process = Process(tmp_path, HEADGATE_TRACES="http://127.0.0.1:1")
+    with grpc.insecure_channel(f"127.0.0.1:{process.port()}") as channel:
+        registry = rpc_grpc.RegistryServiceStub(channel)
+        registry.CreateModel(rpc.CreateModelRequest(model="fraud"), timeout=10)
+    started = time.monotonic()
+    lines = process.lines()
+    assert time.monotonic() - started < EXIT_SECONDS / 2
+    assert "trace_id" in next(line for line in lines if line.get("what") == "RegistryService/CreateModel")
+    assert [line for line in lines if line["level"] not in ("info", "debug")] == []
 
 
 def test_a_process_with_wrong_settings_says_which(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from headgate.domain.fact import Fact
 from headgate.log import topics
-from headgate.log.fold import Fold, LifecycleFold, fold_all
+from headgate.log.fold import NOT_A_LINK, Fold, LifecycleFold, fold_all
 from headgate.log.port import EventLog, LogUnavailable, Message, Record, RecordsLost
 from headgate.log.sqlite import SqliteLog
 from headgate.log.sqlite_reading import SqliteTail
@@ -176,3 +176,13 @@ def test_a_fold_whose_log_lost_its_end_says_so_until_the_facts_are_back(
     until(lambda: not live.lost, "the facts are back")
     assert live.revision == 3
     live.close()
+
+
+def test_a_link_in_another_partition_than_its_streams_is_void_for_everyone() -> None:
+    chain = Chain("models/fraud")
+    first, second = chain.message(created(1)), chain.message(created(2))
+    fold = folded(first)
+    assert fold.apply(Record(second.topic, 1, 0, 0, second.key, second.value, second.headers)) is None
+    assert fold.fault is not None
+    assert fold.fault.code == NOT_A_LINK
+    assert fold.apply(Record(second.topic, 0, 1, 0, second.key, second.value, second.headers)) is not None

@@ -62,6 +62,8 @@ class Stream:
         sequence = self.sequence + 1
         if record.sequence != sequence or record.previous_digest != self.digest:
             return False
+        if partition != self.partition and sequence > 1:
+            return False  # between partitions there is no order that every fold would agree on
         self.sequence = sequence
         self.digest = digest(value)
         self.partition = partition

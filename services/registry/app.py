@@ -102,7 +102,7 @@ class Registry:
         for intake in self._intakes:
             intake.stop(deadline.left(SHARE_OF_INTAKE))
         self._voids.stop(deadline.left(SHARE_OF_INTAKE))
-        self._redis.close()
+        self._redis.close(deadline.left(SHARE_OF_INTAKE))
         self._fold.close()
         within(deadline.left(), self._log.close)
         self._operations.close()

@@ -56,9 +56,10 @@ class RedisParts:
         """A list was answered, by the view or by the fold."""
         self._reads.labels(source).inc()
 
-    def close(self) -> None:
+    def close(self, grace_seconds: float) -> None:
+        """Writes what the view lacks, if Redis takes it within the grace."""
         if self.view is not None:
-            self.view.close()
+            self.view.close(grace_seconds)
         if self._shared is not None:
             self._shared.close()
 

@@ -16,6 +16,9 @@ from headgate.view.folded import Answer, find
 from headgate.view.query import ANY_MODEL, Query, new_query, page_token
 from services.registry.door import Door, copy_of, model_of
 
+MAX_PAGE_BYTES = 3 * 1024 * 1024
+"""A page ends before the limit of a message does: its token goes on."""
+
 
 class View(Protocol):
     """A copy of the folded state that others keep."""
@@ -81,9 +84,9 @@ class Search:
         seen = self._view.find(query, accepted) if self._view is not None else None
         self._count("fold" if seen is None else "view")
         if seen is not None:
-            return _found(query, seen[0], r.READ_SOURCE_VIEW, seen[1])
+            return _found(query, _fitting(query, seen[0]), r.READ_SOURCE_VIEW, seen[1])
         with fold.lock:
-            answer = find(fold.models, query)
+            answer = _fitting(query, find(fold.models, query))
             copied = Answer([copy_of(resource) for resource in answer.resources], answer.next)
             return _found(query, copied, r.READ_SOURCE_FOLD, fold.accepted)
 
@@ -94,6 +97,16 @@ def query_of(kind: Kind, **asked: Any) -> Query:
         return new_query(kind, **asked)
     except BadQuery as error:
         raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, str(error), error.field) from None
+
+
+def _fitting(query: Query, answer: Answer) -> Answer:
+    """As much of the page as one message carries, one resource at the least."""
+    size = 0
+    for count, resource in enumerate(answer.resources):
+        size += resource.ByteSize()
+        if count and size > MAX_PAGE_BYTES:
+            return Answer(answer.resources[:count], query.order.of(answer.resources[count - 1]))
+    return answer
 
 
 def _found(query: Query, answer: Answer, source: r.ReadSource.ValueType, positions: Mapping[int, int]) -> Found:

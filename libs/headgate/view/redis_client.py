@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 READ_SECONDS = 0.25
 """A reader has another source: it does not wait longer than this."""
-WRITE_SECONDS = 5.0
+WRITE_SECONDS = 2.0
 CONNECT_SECONDS = 0.5
 BREAK_SECONDS = 1.0
 """How long Redis is left alone after it failed a caller that has another way."""

@@ -154,17 +154,15 @@ end
 
 local function first_rank()
   if behind == '' then return 0 end
-  local score = redis.call('ZSCORE', order, behind)
-  if score and tonumber(score) == tonumber(value) then
-    return redis.call(descending and 'ZREVRANK' or 'ZRANK', order, behind) + 1
+  -- Rows of one value stand by id: a binary search finds the place of one that has moved, or was never there.
+  local low, high = redis.call('ZCOUNT', order, '-inf', '(' .. value), redis.call('ZCOUNT', order, '-inf', value)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local id = redis.call('ZRANGE', order, middle, middle)[1]
+    if less(id, behind) or (id == behind and not descending) then low = middle + 1 else high = middle end
   end
-  local rank
-  if descending then rank = redis.call('ZCOUNT', order, '(' .. value, '+inf')
-  else rank = redis.call('ZCOUNT', order, '-inf', '(' .. value) end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', order, value, value)) do
-    if not is_after(id, value) then rank = rank + 1 end
-  end
-  return rank
+  if descending then return redis.call('ZCARD', order) - low end
+  return low
 end
 
 local function walk()

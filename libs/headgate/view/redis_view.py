@@ -30,8 +30,9 @@ class RedisView:
         """Begins to keep the view; the fold has replayed its log."""
         self.writer.start()
 
-    def close(self) -> None:
-        self.writer.close()
+    def close(self, grace_seconds: float) -> None:
+        """Writes what the view lacks, if Redis takes it within the grace."""
+        self.writer.close(grace_seconds)
         self._reader.close()
 
     def find(self, query: Query, at_least: Mapping[int, int]) -> Reading | None:

@@ -12,7 +12,7 @@ from headgate.log.port import EventLog, LogError, Record
 from headgate.v1 import facts_pb2 as f
 from headgate.view import redis_layout as layout
 from headgate.view.redis_attach import Unfit, adopt, catch_up, check, mark
-from headgate.view.redis_client import ViewUnavailable
+from headgate.view.redis_client import WRITE_SECONDS, ViewUnavailable
 from headgate.view.redis_store import Batch, Detached, RedisStore
 from headgate.view.redis_target import Target, data_of, heads_of
 from headgate.view.touched import Place, places
@@ -56,12 +56,12 @@ class ViewWriter:
         self._fold.on_accepted(self._listen)
         self._thread.start()
 
-    def close(self) -> None:
-        """Writes what is waiting if Redis takes it, and ends."""
+    def close(self, grace_seconds: float = WRITE_SECONDS) -> None:
+        """Writes what is waiting if Redis takes it within the grace, and ends."""
         self._stopping.set()
         self._news.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=10.0)
+            self._thread.join(grace_seconds)
             self._fold.remove_listener(self._listen)
         self._store.close()
 

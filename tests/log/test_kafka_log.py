@@ -24,6 +24,7 @@ from headgate.log.port import (
     OutcomeUnknown,
     Position,
     Record,
+    RecordsLost,
     RecordTooLarge,
     Tail,
     Topic,
@@ -157,7 +158,7 @@ def test_a_tail_whose_start_was_deleted_goes_on_at_the_first_record_that_is_kept
 
 def test_a_tail_behind_the_end_reports_that_the_log_lost_records(log: KafkaLog, topic: str) -> None:
     log.append(Message(topic, b"k", b"v"))
-    with log.tail(topic, {0: 5}) as tail, pytest.raises(LogError, match="lost records"):
+    with log.tail(topic, {0: 5}) as tail, pytest.raises(RecordsLost, match="ends at 1, before 5"):
         gather(tail.poll, 1)
 
 

@@ -64,7 +64,7 @@ class Trainer:
             trusted={**load_trusted(settings.keys), **trust(key)},
             telemetry=TelemetryWriter(log, settings.name),
             attempts=self._attempts,
-            issue=self._worker.issue,
+            issue=self._worker.report,
             scratch=Path(settings.work),
             limits=work.Limits(
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds

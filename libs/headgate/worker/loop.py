@@ -5,6 +5,7 @@ Level-triggered: `due` says what should be happening, from the folded state alon
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from headgate.domain.subject import subject_of
 from headgate.log import topics
 from headgate.log.fold import LifecycleFold
-from headgate.log.port import EventLog, LogError, Message
+from headgate.log.port import EventLog, LogError, LogUnavailable, Message, OutcomeUnknown
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.metrics import Metrics, Reading
@@ -26,6 +27,9 @@ RESEND_MS = 5_000
 MAX_TRIES = 3
 """Tries of one piece of work by one process before it is given up and recorded as a dead letter."""
 MAX_REMEMBERED = 10_000
+REPORT_SECONDS = 3600.0
+"""How long finished work waits for a log that is away; then it counts as failed, and is done again."""
+REPORT_PAUSE_SECONDS = 1.0
 IN_HAND = "headgate_work_in_hand"
 
 logger = logging.getLogger(__name__)
@@ -109,6 +113,22 @@ class Worker:
             command.trace_parent = current_trace_parent()
             self._log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
 
+    def report(self, command: k.Command) -> None:
+        """As issue, for what work has come to: a log that is away is waited for, and does not undo the work.
+
+        Raises LogError after REPORT_SECONDS, or when the worker stops.
+        """
+        deadline = time.monotonic() + REPORT_SECONDS
+        while True:
+            try:
+                self.issue(command)
+                return
+            except (LogUnavailable, OutcomeUnknown) as error:
+                if time.monotonic() > deadline or self._stopping.wait(REPORT_PAUSE_SECONDS):
+                    raise
+                what = {"command": command.command_id, "error": str(error)}
+                logger.warning("the log is away; the report waits", extra=what)
+
     def _run(self) -> None:
         revision = -1
         while not self._stopping.is_set():
@@ -167,7 +187,7 @@ class Worker:
             command = work.run()
             if command is not None:
                 note(report=command.WhichOneof("command") or "", correlation_id=command.correlation_id)
-                self.issue(command)
+                self.report(command)
         if command is not None:
             self._await_fact(command)
 

@@ -44,8 +44,11 @@ Resource = TypeVar("Resource", bound=Message)
 
 
 def rpc_refused(refused: Refused) -> RpcRefused:
-    """The refusal as a caller of the door sees it."""
-    return RpcRefused(STATUS_OF[refused.code], refused.code, refused.message[:MAX_SHOWN], refused.field)
+    """The refusal as a caller of the door sees it: what is the case, and the rule where that does not say it yet."""
+    told = refused.message[:MAX_SHOWN]
+    if refused.code != refusal.NOT_FOUND and refused.rule not in told:
+        told = f"{told}: {refused.rule}"
+    return RpcRefused(STATUS_OF[refused.code], refused.code, told, refused.field)
 
 
 def bad_name(field: str, value: str, form: str) -> RpcRefused:

@@ -60,7 +60,10 @@ def test_a_registry_that_is_not_there_ends_with_4(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--registry", NOBODY, "model", "list") == 4
-    assert capsys.readouterr().out == ""
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "no service answers; is Headgate up" in printed.err
+    assert NOBODY in printed.err
 
 
 def test_a_wrong_name_ends_with_2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +102,27 @@ def test_publishing_a_commit_again_repeats_the_event_and_not_the_wish(
 
 def test_a_repository_that_is_not_there_ends_with_3(embedded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "publish", "nowhere") == 3
+
+
+def test_a_commit_without_a_configuration_and_one_that_is_not_there_are_named(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "publish", str(repository), "--commit", "nope") == 3
+    assert f"'nope' names no commit of {repository}" in capsys.readouterr().err
+    git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["rm", "-q", "headgate.toml"], ["commit", "-q", "-m", "Gone"]):
+        subprocess.run([*git, *arguments], check=True)
+    assert run(monkeypatch, "publish", str(repository)) == 3
+    assert f"{repository} has no headgate.toml at its root" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_repository_is_named(
+    embedded: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "plain").mkdir()
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(home))
+    assert run(monkeypatch, "publish", "plain") == 1
+    assert "not a git repository" in capsys.readouterr().err
 
 
 def test_nothing_is_made_by_looking_at_a_log_that_is_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,7 +162,8 @@ def test_an_oversized_request_is_a_clear_error_and_the_service_goes_on(registry:
     request = rpc.QuarantineVersionRequest(name="models/fraud/versions/1", reason="x" * size)
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.QuarantineVersion(request)
-    assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert details(caught.value) == ("invalid-argument", "command")
+    assert [(refusal.code, refusal.field) for refusal in registry.refusals()] == [("invalid-argument", "command")]
     assert create(registry, 2) == 2
 
 
@@ -193,6 +194,9 @@ def test_a_version_that_did_not_pass_is_not_released(registry: Running) -> None:
         )
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert details(caught.value) == ("gate-not-met", "candidate")
+    assert caught.value.details() == (
+        "models/fraud/versions/1 is created: only a version that passed its gate, was approved or waived is released"
+    )
 
 
 def test_two_registries_on_one_log_agree_on_the_digest(registry: Running, start: Callable[[str], Running]) -> None:

@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 
 from headgate.runtime.errors import CannotListen, RpcRefused
-from headgate.runtime.grpc_server import MAX_MESSAGE_BYTES, GrpcServer
+from headgate.runtime.grpc_server import MAX_REQUEST_BYTES, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
 from headgate.v1 import resources_pb2 as resources
@@ -90,7 +90,7 @@ def test_health_and_reflection_name_the_service(channel: grpc.Channel) -> None:
 
 
 def test_a_message_over_the_limit_is_turned_away(channel: grpc.Channel) -> None:
-    assert ask(channel, "x" * (MAX_MESSAGE_BYTES + 1)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert ask(channel, "x" * (MAX_REQUEST_BYTES + 1)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_taken_port_is_named() -> None:

@@ -19,7 +19,9 @@ def read_policy(file: Path) -> configuration.ReleasePolicy:
     """Reads the file; what it leaves out takes the default."""
     try:
         document = tomllib.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise PolicyUnreadable(f"{file}: {error.strerror}") from error
+    except ValueError as error:
         raise PolicyUnreadable(f"{file}: {error}") from error
     _known(document, {"steps", "judge", *(f"{name}_seconds" for name in DURATIONS)}, str(file))
     policy = configuration.ReleasePolicy(judge=_judge(document.get("judge", {})))

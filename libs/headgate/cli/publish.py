@@ -79,9 +79,23 @@ def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: 
 
 def read_change(repository: Path, commit: str) -> Change:
     """The commit as the repository has it; the model's name stands in headgate.toml. Raises CommandFailed."""
-    sha = _git(repository, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
+    _git(repository, "rev-parse", "--git-dir")
+    sha = _git(
+        repository,
+        "rev-parse",
+        "--verify",
+        "--end-of-options",
+        f"{commit}^{{commit}}",
+        missing=f"{commit!r} names no commit of {repository}",
+    ).strip()
     try:
-        document = tomllib.loads(_git(repository, "show", f"{sha}:headgate.toml"))
+        text = _git(
+            repository,
+            "show",
+            f"{sha}:headgate.toml",
+            missing=f"{repository} has no headgate.toml at its root at {sha[:10]}",
+        )
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CommandFailed(f"headgate.toml at {sha[:10]}: {error}") from error
     table = document.get("model")
@@ -92,7 +106,8 @@ def read_change(repository: Path, commit: str) -> Change:
     return Change(model, str(repository.resolve()), sha, message)
 
 
-def _git(repository: Path, *arguments: str) -> str:
+def _git(repository: Path, *arguments: str, missing: str = "") -> str:
+    """What git prints. Raises CommandFailed, with `missing` when git does not find what is asked for."""
     command = ["git", "-C", str(repository), *arguments]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)
@@ -100,6 +115,6 @@ def _git(repository: Path, *arguments: str) -> str:
         raise CommandFailed(f"git: {error}") from error
     if ended.returncode != 0:
         last = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        code = Exit.FAILED if repository.is_dir() else Exit.NOT_FOUND
-        raise CommandFailed(f"git {arguments[0]} in {repository}: {last[-1]}", code)
+        code = Exit.FAILED if repository.is_dir() and not missing else Exit.NOT_FOUND
+        raise CommandFailed(missing or f"git {arguments[0]} in {repository}: {last[-1]}", code)
     return ended.stdout

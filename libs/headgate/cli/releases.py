@@ -28,6 +28,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 
 class StrategyName(StrEnum):
     CANARY = "canary"
+    BLUE_GREEN = "blue-green"
     DIRECT = "direct"
 
 

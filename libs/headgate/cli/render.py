@@ -192,7 +192,7 @@ RELEASES: Columns = (
     ("ENVIRONMENT", lambda r: r.environment),
     ("CANDIDATE", lambda r: f"v{r.candidate}"),
     ("STABLE", lambda r: f"v{r.stable}" if r.stable else ""),
-    ("STRATEGY", lambda r: _word(configuration.Strategy.Name(r.strategy), "STRATEGY_")),
+    ("STRATEGY", lambda r: _word(configuration.Strategy.Name(r.strategy), "STRATEGY_").replace(" ", "-")),
     ("PHASE", _phase),
     ("WEIGHTS", lambda r: weights_line(r.weights)),
     ("REQUESTED", lambda r: time_text(r.requested_at_ms)),

@@ -29,4 +29,8 @@ def failure(error: grpc.RpcError) -> Failure:
             slug = info.reason
         elif detail.Unpack(bad) and bad.field_violations:
             field = bad.field_violations[0].field
-    return Failure(error.code(), error.details() or "", slug, field)
+    said = error.details() or ""
+    if error.code() == grpc.StatusCode.UNAVAILABLE and not slug:
+        # Nobody was there to say it: the words are gRPC's own.
+        said = f"no service answers; is Headgate up, and at this address? ({said})"
+    return Failure(error.code(), said, slug, field)

@@ -14,6 +14,8 @@ from headgate.runtime.rpc_errors import ErrorInterceptor
 from headgate.runtime.rpc_work import RpcWork
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+"""Well above what any request needs: one that is too large is refused by its own rule and recorded, not cut off."""
 DEFAULT_HOST = "127.0.0.1"
 QUIET_SHARE_OF_GRACE = 0.5
 STOP_MARGIN_SECONDS = 1.0
@@ -43,7 +45,7 @@ class GrpcServer:
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
             interceptors=[*interceptors, RpcWork(), ErrorInterceptor(), self._admission],
             options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.so_reuseport", 0),
             ],

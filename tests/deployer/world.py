@@ -1,0 +1,134 @@
+"""A deployer on a log with a registry; the trainer's, the evaluator's and the gateway's parts are played."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from headgate.domain.state import ModelState
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.open import open_log
+from headgate.log.port import Message
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.telemetry import TelemetryWriter
+from services.deployer import app as deployer
+from services.deployer import settings as deployer_settings
+from services.registry import app as registry
+from services.registry import settings as registry_settings
+from tests.deployer.reports import evidence, status
+
+STREAM = "models/fraud"
+LIMIT_SECONDS = 20.0
+REPORT_SECONDS = 0.1
+LEASE_MS = 60_000
+POLICY = configuration.ReleasePolicy(
+    steps=[configuration.Step(weight_bps=5_000, min_duration_ms=1, min_keys=100)], bake_ms=1
+)
+
+
+class World:
+    """A log, a registry, a deployer, and a gateway that obeys at once."""
+
+    def __init__(self, directory: Path) -> None:
+        self.url = f"sqlite://{directory / 'log.db'}"
+        self.log = open_log(self.url)
+        self.registry = registry.build(registry_settings.Settings(log=self.url, port=0))
+        self.deployer = deployer.build(deployer_settings.Settings(log=self.url))
+        self.fold = LifecycleFold(self.log)
+        self.bad_versions: set[int] = set()
+        self._voice = TelemetryWriter(self.log, "gateway-0")
+        self._leaving = threading.Event()
+        self._gateway = threading.Thread(target=self._report_until_stopped)
+
+    def start(self) -> None:
+        self.registry_port = self.registry.start()
+        self.fold.start()
+        assert self.fold.wait_caught_up(LIMIT_SECONDS)
+        self._gateway.start()
+        self.port = self.deployer.start()
+
+    def pilot(self) -> worker_services.Pilot:
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            door = worker_services_grpc.DeployerServiceStub(channel)
+            (pilot,) = door.ListPilots(worker_services.ListPilotsRequest(), timeout=LIMIT_SECONDS).pilots
+        return pilot
+
+    def stop_gateway(self) -> None:
+        self._leaving.set()
+        self._gateway.join()
+
+    def stop(self) -> None:
+        self.stop_gateway()
+        self.deployer.stop(5)
+        self.registry.stop(5)
+        self.fold.close()
+        self.log.close()
+
+    def restart_deployer(self) -> None:
+        self.deployer.stop(5)
+        self.deployer = deployer.build(deployer_settings.Settings(log=self.url))
+        self.port = self.deployer.start()
+
+    def issue(self, what: str, stream: str = STREAM, **wish: Any) -> None:
+        command = commands.Command(command_id=f"test/{what}", stream=stream, actor="test", **wish)
+        self.log.append(Message(topics.COMMANDS, stream.encode(), command.SerializeToString()))
+
+    def pass_gate(self, number: int) -> None:
+        wish = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
+        tested = facts.CodeTested(version=number, attempt=1, passed=True)
+        tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=wish))
+        artifact = facts.Artifact(manifest_sha256="0" * 64)
+        finished = facts.TrainingFinished(version=number, attempt=1, artifact=artifact)
+        evaluated = facts.EvaluationFinished(version=number, attempt=1, report=facts.EvaluationReport(rows=1))
+        claim = {"version": number, "attempt": 1, "worker": "test", "lease_ms": LEASE_MS}
+        started = facts.TrainingStarted(version=number, attempt=1)
+        for wish_field, wished in (
+            ("create_version", commands.CreateVersion(repository="here", commit=f"{number:040x}")),
+            ("start_testing", commands.StartTesting(**claim)),
+            ("report_code_tested", commands.ReportCodeTested(fact=tested)),
+            ("report_training_started", commands.ReportTrainingStarted(fact=started)),
+            ("report_training_finished", commands.ReportTrainingFinished(fact=finished)),
+            ("start_evaluation", commands.StartEvaluation(**claim)),
+            ("report_evaluation_finished", commands.ReportEvaluationFinished(fact=evaluated)),
+            ("decide_gate", commands.DecideGate(version=number)),
+        ):
+            self.issue(f"{number}/{wish_field}", **{wish_field: wished})
+
+    def wait_for(self, condition: Callable[[ModelState], bool]) -> None:
+        while True:
+            with self.fold.lock:
+                revision = self.fold.revision
+                state = self.fold.models.get("fraud")
+                if state is not None and condition(state):
+                    return
+            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, f"stays at {state}"
+
+    def _report_until_stopped(self) -> None:
+        revision = -1
+        while not self._leaving.is_set():
+            self._report()
+            revision = self.fold.wait_change(revision, REPORT_SECONDS)
+
+    def _report(self) -> None:
+        with self.fold.lock:
+            state = self.fold.models.get("fraud") or ModelState("fraud")
+            newest = max(state.releases.values(), key=lambda release: release.release, default=resources.Release())
+            ready, epoch, weights = list(state.versions), newest.epoch, list(newest.weights)
+            release, candidate = newest.release, newest.candidate
+        self._voice.send("environments/production", gateway_status=status(ready=ready, epoch=epoch).gateway_status)
+        if len(weights) > 1:
+            bad = 200 if candidate in self.bad_versions else 0
+            counts = evidence((bad, 2_000), (0, 2_000), epoch=epoch, weight=5_000, release=release).evidence
+            self._voice.send(STREAM, evidence=counts)
+
+
+def phase_is(release: int, phase: resources.Phase.ValueType) -> Callable[[ModelState], bool]:
+    return lambda state: release in state.releases and state.releases[release].phase == phase

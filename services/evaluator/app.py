@@ -91,6 +91,7 @@ class Evaluator:
         deadline = Deadline(grace_seconds)
         self._operations.drain()
         self._lag.close()
+        self._hearing.stop_soon()
         self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))
         self._server.stop(deadline.left(SHARE_OF_CALLS))

@@ -100,6 +100,7 @@ class Trainer:
         deadline = Deadline(grace_seconds)
         self._operations.drain()
         self._lag.close()
+        self._reader.stop_soon()
         self._door.drain()
         if not self._worker.stop(deadline.left(SHARE_TO_FINISH)):
             self._attempts.close(deadline.left(SHARE_TO_LEAVE))

@@ -100,7 +100,7 @@ def test_a_trainer_that_was_stopped_in_the_middle_begins_the_next_attempt_at_onc
     site.create(repository(tmp_path / "tiny", tests=f"python -c '{waits}; sys.exit(1)'"))
     first, _ = site.trainer()
     site.until(lambda _: began.exists())
-    first.stop(10)
+    first.stop(2)
     assert not list((tmp_path / "work").iterdir())
     may_end.touch()
     site.trainer()

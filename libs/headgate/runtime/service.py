@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import NoReturn, Protocol
 
 from headgate.log.port import LogError, LogRefused, LogUnavailable, RecordsLost, TopicMismatch
@@ -22,6 +22,8 @@ GRACE_SECONDS = 10.0
 OVERTIME_SECONDS = 5.0
 """A service that has not ended this long after its grace is stuck and is ended."""
 LAST_SPANS_SECONDS = 2.0
+SIGNAL_SECONDS = 0.2
+"""How soon a signal is noticed at the latest."""
 EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 78
 EXIT_TOPICS_DIFFER = 65
@@ -131,7 +133,7 @@ def _start(build: Callable[[], Service], name: str, happenings: _Happenings) -> 
 
 def _live(happenings: _Happenings) -> int:
     """Returns the exit code."""
-    match happenings.get():
+    match _next(happenings):
         case _Failed(error):
             return _told(error)
         case _Signalled(number):
@@ -141,6 +143,15 @@ def _live(happenings: _Happenings) -> int:
         case _Started(service, port):
             logger.info("ready %s port=%d", service.name, port)
     return _stop(service, happenings)
+
+
+def _next(happenings: _Happenings) -> _Started | _Failed | _Signalled:
+    """Waits in short stretches: a signal that reaches another thread wakes this one only when it looks."""
+    while True:
+        try:
+            return happenings.get(timeout=SIGNAL_SECONDS)
+        except Empty:
+            continue
 
 
 def _told(error: BaseException) -> int:
@@ -166,7 +177,7 @@ def _sentences(error: BaseException) -> Sequence[str]:
 
 def _stop(service: Service, happenings: _Happenings) -> int:
     """Waits for a signal and drains; further signals change nothing."""
-    happening = happenings.get()
+    happening = _next(happenings)
     if isinstance(happening, _Signalled):
         logger.info("stopping after %s", signal.Signals(happening.number).name)
     watchdog = threading.Timer(service.grace_seconds + OVERTIME_SECONDS, os._exit, [EXIT_STUCK])

@@ -78,6 +78,10 @@ class TelemetryReader:
         """Waits until everything that was there at the start has been handed over."""
         return self._caught_up.wait(timeout_seconds)
 
+    def stop_soon(self) -> None:
+        """Reads no further; does not wait."""
+        self._stopping.set()
+
     def close(self) -> None:
         """Stops within a poll."""
         self._stopping.set()

@@ -1,0 +1,87 @@
+"""A trainer that is told to end in the middle of an attempt."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.fold import fold_all
+from headgate.log.port import Message
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import resources_pb2 as r
+from headgate.v1 import worker_services_pb2 as rpc
+from headgate.v1 import worker_services_pb2_grpc as rpc_grpc
+from tests.drain.builds import build
+from tests.drain.processes import Place, Running
+from tests.metrics.exposed import get, until
+from tests.trainer.repositories import repository
+
+GRACE_SECONDS = 4.0
+
+
+class Attempt:
+    """A version whose tests last until the test lets them end, and then fail."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._began, self._may_end = place.folder / "began", place.folder / "may-end"
+        waits = (
+            f'open("{self._began}", "w"); import os, sys, time; '
+            f'[time.sleep(0.05) for _ in range(600) if not os.path.exists("{self._may_end}")]'
+        )
+        path, commit = repository(place.folder / "tiny", tests=f"python -c '{waits}; sys.exit(1)'")
+        create = k.CreateVersion(repository=path, commit=commit)
+        command = k.Command(command_id="create", stream="models/tiny", actor="test", create_version=create)
+        place.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
+
+    def await_begun(self) -> None:
+        until(self._began.exists, "the tests")
+
+    def end(self) -> None:
+        self._may_end.touch()
+
+    def version(self) -> r.Version:
+        return fold_all(self.place.log).models["tiny"].versions[1]
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Iterator[Attempt]:
+    place = Place(tmp_path)
+    registry = build("registry", place, metrics_port=0)
+    registry.start()
+    yield Attempt(place)
+    registry.stop(5)
+    place.log.close()
+
+
+def terminated(trainer: Running, attempt: Attempt) -> rpc_grpc.TrainerServiceStub:
+    """A stub of the trainer, once it says that it drains."""
+    attempt.await_begun()
+    trainer.terminate()
+    until(lambda: trainer.readiness() == (503, "draining"), "the drain")
+    return rpc_grpc.TrainerServiceStub(trainer.channel)
+
+
+def test_an_attempt_that_ends_within_the_grace_is_reported(attempt: Attempt) -> None:
+    with attempt.place.running("trainer", grace_seconds=20) as trainer:
+        door = terminated(trainer, attempt)
+        assert trainer.health("headgate.v1.TrainerService") == 2, "not serving"
+        assert get(trainer.metrics_port, "/livez") == (200, "alive\n")
+        (listed,) = door.ListAttempts(rpc.ListAttemptsRequest(), timeout=5).attempts
+        assert listed.running
+        trainer.terminate()  # a second signal does not shorten the first
+        assert trainer.readiness() == (503, "draining")
+        attempt.end()
+        assert trainer.exit_code()[0] == 0
+    until(lambda: attempt.version().build == r.BUILD_STATE_TESTS_FAILED, "the report")
+
+
+def test_an_attempt_that_does_not_is_left_without_harm(attempt: Attempt) -> None:
+    with attempt.place.running("trainer", grace_seconds=GRACE_SECONDS) as trainer:
+        terminated(trainer, attempt)
+        code, seconds = trainer.exit_code()
+        assert (code, seconds < GRACE_SECONDS) == (0, True)
+    assert not list((attempt.place.folder / "work").iterdir()), "nothing is left behind"
+    version = attempt.version()
+    assert (version.build, version.attempt, version.failure) == (r.BUILD_STATE_TESTING, 1, "")

@@ -1,0 +1,109 @@
+"""The loop that works off what is due: what it counts, and what it does with work in hand when it is to stop."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.open import open_log
+from headgate.log.port import EventLog
+from headgate.runtime.metric_catalogue import EVALUATOR
+from headgate.runtime.metrics import Metrics
+from headgate.v1 import commands_pb2 as k
+from headgate.worker.loop import MAX_TRIES, Undertake, Worker
+from tests.metrics.exposed import Exposition, parsed, until
+
+GRACE_SECONDS = 10.0
+
+
+class Work:
+    """One piece that begins when the loop finds it and ends when the test says so."""
+
+    def __init__(self, log: EventLog, run: Callable[["Work"], k.Command | None]) -> None:
+        self.began, self.may_end = threading.Event(), threading.Event()
+        self.due = True
+        self._log = log
+        self._metrics = Metrics(EVALUATOR)
+        self.fold = LifecycleFold(log)
+        self.fold.start()
+        piece = Undertake("piece", lambda: run(self))
+        self.worker = Worker(
+            log, self.fold, lambda _: [piece] if self.due else [], "evaluator-0", self._metrics, tick_seconds=0.01
+        )
+        self.worker.start()
+
+    def shown(self) -> Exposition:
+        return parsed(self._metrics.exposition()[0].decode())
+
+    def reports(self) -> list[str]:
+        return [
+            k.Command.FromString(record.value or b"").command_id
+            for partition in self._log.end(topics.COMMANDS)
+            for record in self._log.read(topics.COMMANDS, partition, 0)
+        ]
+
+
+def held(work: Work) -> k.Command:
+    work.began.set()
+    work.may_end.wait(GRACE_SECONDS)
+    work.due = False
+    report = k.ReportEvaluationFailed()
+    return k.Command(command_id="report", stream="models/fraud", report_evaluation_failed=report)
+
+
+def failing(work: Work) -> k.Command:
+    raise KeyError("broken")
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[[Callable[[Work], k.Command | None]], Work]]:
+    log = open_log(f"sqlite://{tmp_path}/log.db")
+    log.create_topics(topics.TOPICS)
+    begun: list[Work] = []
+
+    def start(run: Callable[[Work], k.Command | None]) -> Work:
+        begun.append(Work(log, run))
+        return begun[-1]
+
+    yield start
+    for work in begun:
+        work.may_end.set()
+        work.worker.stop(GRACE_SECONDS)
+        work.fold.close()
+    log.close()
+
+
+Begin = Callable[[Callable[[Work], k.Command | None]], Work]
+
+
+def test_work_in_hand_is_finished_and_reported_before_the_loop_ends(begin: Begin) -> None:
+    work = begin(held)
+    assert work.began.wait(GRACE_SECONDS)
+    assert work.shown().value("headgate_work_in_hand") == 1
+    ended: list[bool] = []
+    stopping = threading.Thread(target=lambda: ended.append(work.worker.stop(GRACE_SECONDS)))
+    stopping.start()
+    work.may_end.set()
+    stopping.join(GRACE_SECONDS)
+    assert ended == [True]
+    assert work.reports() == ["report"]
+    assert work.shown().value("headgate_work_total", outcome="done") == 1
+    assert work.shown().value("headgate_work_in_hand") == 0
+
+
+def test_work_that_outlasts_the_grace_is_left(begin: Begin) -> None:
+    work = begin(held)
+    assert work.began.wait(GRACE_SECONDS)
+    assert work.worker.stop(0.05) is False
+    assert work.reports() == []
+
+
+def test_work_that_fails_is_tried_again_then_given_up_and_counted_so(begin: Begin) -> None:
+    work = begin(failing)
+    until(lambda: work.shown().value("headgate_work_total", outcome="given-up") == 1, "giving up")
+    shown = work.shown()
+    assert shown.value("headgate_work_total", outcome="failed") == MAX_TRIES - 1
+    assert shown.value("headgate_dead_letters_total", topic="", code="work-failed") == 1

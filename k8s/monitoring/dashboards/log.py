@@ -107,6 +107,12 @@ READERS = Row(
             "short",
         ),
         Graph(
+            "Traces that were none",
+            "Invalid headers traceparent per second, which are ignored: whoever sends them is in no trace.",
+            (Query(rate("headgate_invalid_trace_parents_total", "service"), "{{service}}"),),
+            "short",
+        ),
+        Graph(
             "Work done",
             "Tries of work per second by outcome; what is given up is buried.",
             (Query(rate("headgate_work_total", "service, outcome"), "{{service}} {{outcome}}"),),

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from headgate.log import kafka_client
+from headgate.log import kafka_client, kafka_reading, topics
+from headgate.log.fold import LifecycleFold, fold_all
 from headgate.log.kafka import KafkaLog
 from headgate.log.kafka_headers import RawName
 from headgate.log.port import (
@@ -31,6 +32,7 @@ from headgate.log.port import (
     TopicMismatch,
 )
 from tests.kafka_broker import KafkaBroker
+from tests.registry.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -170,6 +172,39 @@ def test_a_record_too_large_for_its_topic_does_not_end_the_producer(kafka_broker
     with pytest.raises(RecordTooLarge):
         log.append(Message(name, b"k", b"v" * 5000))
     assert log.append(Message(name, b"k", b"v")).offset == 0
+
+
+def test_a_fold_knows_that_it_hears_nothing_because_the_broker_is_away(
+    own_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_reading, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_reading, "READ_SECONDS", 1.0)
+    log = KafkaLog([own_broker.start().address], {})
+    log.create_topics(topics.TOPICS)
+    fold = LifecycleFold(log)
+    fold.start()
+    assert fold.wait_caught_up(PATIENCE_SECONDS)
+    own_broker.kill()
+    until(lambda: time.monotonic() - fold.last_poll_monotonic > 2.5, "the fold hears nothing")
+    fold.close()
+    log.close()
+
+
+def test_facts_that_were_deleted_are_missed_by_a_fold(
+    kafka_broker: str, log: KafkaLog, monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    monkeypatch.setattr(topics, "LIFECYCLE", topic)
+    log.append_all([Message(topic, b"k", b"%d" % number) for number in range(3)])
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    admin.delete_records({TopicPartition(topic, 0): 3})
+    admin.close()
+    with pytest.raises(RecordsLost, match="the facts from 0 were deleted"):
+        fold_all(log)
+    fold = LifecycleFold(log)
+    fold.start()
+    with pytest.raises(RecordsLost):
+        fold.wait_caught_up(PATIENCE_SECONDS)
+    fold.close()
 
 
 def test_a_killed_broker_loses_nothing_that_was_acknowledged_and_everybody_goes_on() -> None:

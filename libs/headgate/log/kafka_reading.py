@@ -12,6 +12,7 @@ from headgate.log.kafka_client import close_quietly, consumer_settings, in_our_w
 from headgate.log.port import LogUnavailable, Record, RecordsLost
 
 READ_SECONDS = 10.0
+SILENCE_SECONDS = 3.0
 _READ_STEP_MS = 100
 
 
@@ -97,16 +98,27 @@ class Following:
 
 
 class KafkaTail:
-    """Follows named partitions; implements port.Tail."""
+    """Follows named partitions; implements port.Tail.
+
+    The library polls brokers that are away without a word, as if nothing were new. So a tail that has got nothing for
+    SILENCE_SECONDS asks for the ends: what hears nothing must know whether there is nothing to hear.
+    """
 
     def __init__(self, following: Following, is_closed: Callable[[], bool]) -> None:
         self._following = following
         self._log_is_closed = is_closed
+        self._heard_at = time.monotonic()
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
         if self._log_is_closed():
             raise LogUnavailable("the log is closed")
-        return self._following.poll(timeout_seconds)
+        records = self._following.poll(timeout_seconds)
+        if not records and time.monotonic() - self._heard_at > SILENCE_SECONDS:
+            self._following.ends()
+            self._heard_at = time.monotonic()
+        if records:
+            self._heard_at = time.monotonic()
+        return records
 
     def close(self) -> None:
         self._following.close()

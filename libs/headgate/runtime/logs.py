@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -25,6 +27,8 @@ LEVELS = {
     LogLevel.WARNING: logging.WARNING,
     LogLevel.ERROR: logging.ERROR,
 }
+SELDOM_SECONDS = 30.0
+MAX_KINDS = 1_000
 STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -50,9 +54,39 @@ class JsonFormatter(logging.Formatter):
         return without_passwords(json.dumps(line, default=str, ensure_ascii=False))
 
 
+class Seldom(logging.Filter):
+    """Lets one line of each kind pass in SELDOM_SECONDS for a library that says the same at every attempt.
+
+    The next one that passes carries as `suppressed` how many did not.
+    """
+
+    def __init__(self, library: str, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._library = library
+        self._clock = clock
+        self._passed: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] != self._library:
+            return True
+        kind, now = (record.name, str(record.msg)), self._clock()
+        passed_at, suppressed = self._passed.get(kind, (now - SELDOM_SECONDS, 0))
+        if now - passed_at < SELDOM_SECONDS:
+            self._passed[kind] = (passed_at, suppressed + 1)
+            return False
+        if len(self._passed) >= MAX_KINDS:
+            self._passed.clear()
+        self._passed[kind] = (now, 0)
+        if suppressed:
+            record.suppressed = suppressed
+        return True
+
+
 def log_to_stderr(service: str, level: int = logging.INFO) -> None:
     """Replaces the root logger's handlers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
+    handler.addFilter(Seldom("kafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # else it tells of every busy moment

@@ -31,7 +31,7 @@ EXIT_SECONDS = 20
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, object]]]:
+def written() -> Iterator[list[dict[str, object]]]:
     """The lines logged in this process."""
     found: list[dict[str, object]] = []
     formatter = JsonFormatter("test-0")
@@ -42,10 +42,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, object]]
 
     handler = Keep()
     root = logging.getLogger()
-    monkeypatch.setattr(root, "level", logging.INFO)
+    level = root.level
+    root.setLevel(logging.INFO)
     root.addHandler(handler)
     yield found
     root.removeHandler(handler)
+    root.setLevel(level)
 
 
 def test_what_is_noted_stands_in_the_units_line_and_in_those_written_meanwhile(

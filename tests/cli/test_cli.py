@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from headgate.cli import logs
 from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
@@ -15,6 +16,7 @@ from headgate.cli.session import CommandFailed, default_log, release_name, versi
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
+from headgate.log.port import LogUnavailable, Record
 from headgate.v1 import registry_service_pb2 as registry
 
 NOBODY = "127.0.0.1:1"
@@ -187,3 +189,24 @@ def test_replay_names_the_stream_that_differs() -> None:
 def test_a_password_in_the_logs_address_is_not_shown() -> None:
     url = "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=s3cret&ssl_password=x"
     assert without_passwords(url) == "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=***&ssl_password=***"
+
+
+def test_following_a_log_waits_for_one_that_goes_away_and_gives_up_after_the_limit(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Leaving:
+        """A tail whose log is away for some polls."""
+
+        def __init__(self, absences: int) -> None:
+            self.absences = absences
+
+        def poll(self, timeout_seconds: float) -> list[Record]:
+            if self.absences:
+                self.absences -= 1
+                raise LogUnavailable("nobody answers")
+            return []
+
+    assert logs._polled(Leaving(3), wait_seconds=20) == []
+    assert capsys.readouterr().err.count("waiting for the log: nobody answers") == 3
+    with pytest.raises(LogUnavailable):
+        logs._polled(Leaving(3), wait_seconds=-1)

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,13 +12,13 @@ from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
 from headgate.cli.render import Format, Output, as_dict, printable, show_data, time_text
-from headgate.cli.session import Exit, progress, session
+from headgate.cli.session import Exit, progress, say, session
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.log import topics
 from headgate.log.digest import state_digest
 from headgate.log.fold import Fold, fold_all
-from headgate.log.port import EventLog, Record
+from headgate.log.port import LogUnavailable, Record, Tail
 from headgate.log.scan import newest
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -72,18 +73,30 @@ def tail(
         for record in newest(events, name, ends, lines, lambda record: not key or record.key == key.encode()):
             _print(record, output)
         if follow:
-            _follow(events, name, ends, key, output)
+            _follow(events.tail(name, ends), key, output, session(context).log_wait_seconds)
     finally:
         events.close()
 
 
-def _follow(events: EventLog, topic: str, start: Mapping[int, int], key: str, output: Format) -> None:
-    with events.tail(topic, start) as records:
+def _follow(tail: Tail, key: str, output: Format, wait_seconds: float) -> None:
+    with tail:
         while True:  # until Ctrl-C
-            for record in records.poll(POLL_SECONDS):
+            for record in _polled(tail, wait_seconds):
                 if not key or record.key == key.encode():
                     _print(record, output)
             sys.stdout.flush()
+
+
+def _polled(tail: Tail, wait_seconds: float) -> Sequence[Record]:
+    """The next records. A log that goes away is waited for like one that is absent at the start."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return tail.poll(POLL_SECONDS)
+        except LogUnavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            say(f"waiting for the log: {error}")
 
 
 def _print(record: Record, output: Format) -> None:

@@ -207,7 +207,9 @@ class KafkaGroupMember:
     def _fence(self, error: KafkaError) -> StaleMember:
         self._fenced = True
         self._drop()
-        return StaleMember(f"another process joined {self._group} as {self._member}: {error}")
+        return StaleMember(
+            f"another process joined {self._group} as {self._member}: is HEADGATE_NAME used twice? {error}"
+        )
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -70,7 +70,9 @@ def test_a_release_is_started_and_undone_by_hand(world: World, say: Say, tmp_pat
     code, out, _ = say("release", "start", "fraud/2", "--strategy", "blue-green", "--reason", "by hand")
     assert code == 0
     assert "blue-green" in out
-    assert say("release", "watch", "fraud/3")[0] == 0
+    code, out, _ = say("release", "watch", "fraud/3", "-o", "json")
+    states = [json.loads(line) for line in out.splitlines()]
+    assert (code, states[-1]["phase"]) == (0, "PHASE_COMPLETED")
     assert say("release", "undo", "fraud/3")[0] == 0
     assert say("release", "watch", "fraud/4")[0] == 0
     assert "production v1" in say("model", "get", "fraud")[1]

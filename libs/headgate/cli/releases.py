@@ -10,7 +10,7 @@ import typer
 from headgate.cli import render
 from headgate.cli.models import ANY, Filter, Order
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.render import Format, Output, show_list, show_one
+from headgate.cli.render import Format, Output, show_list, show_next, show_one
 from headgate.cli.session import full_name, model_and_number, release_name, session, usage
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.v1 import configuration_pb2 as configuration
@@ -65,7 +65,7 @@ def watch_release(context: typer.Context, name: ReleaseName, output: Output = Fo
     last = resources.Release()
     for response in session(context).doors.releases.WatchRelease(door.WatchReleaseRequest(name=release_name(name))):
         last = response.release
-        show_one(last, render.RELEASE, output)
+        show_next(last, render.RELEASE, output)
     raise typer.Exit(0 if last.phase == resources.PHASE_COMPLETED else 1)
 
 

@@ -74,6 +74,16 @@ def show_one(message: Message, columns: Columns, output: Format) -> None:
         show_data(as_dict(message), output)
 
 
+def show_next(message: Message, columns: Columns, output: Format) -> None:
+    """One state of something that is watched: JSON is one object per line, YAML one document."""
+    if output is Format.JSON:
+        print(json.dumps(as_dict(message), ensure_ascii=False), flush=True)
+        return
+    if output is Format.YAML:
+        print("---")
+    show_one(message, columns, output)
+
+
 def pairs(values: Mapping[str, str]) -> None:
     """One line per value that is there."""
     table = Table(box=None, show_header=False, pad_edge=False)

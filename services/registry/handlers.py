@@ -132,11 +132,9 @@ class CommandHandler:
         try:
             command = k.Command.FromString(record.value or b"")
         except DecodeError:
-            self._burials.bury(record, "malformed-command", "the value is not a headgate.v1.Command")
-            return
+            return bury(self._burials, "command", record, "the value is not a headgate.v1.Command")
         if not command.command_id or not command.stream:
-            self._burials.bury(record, "malformed-command", "command_id and stream are not empty")
-            return
+            return bury(self._burials, "command", record, "command_id and stream are not empty")
         with unit_of_work("command", command.WhichOneof("command") or "unknown", command.trace_parent):
             carry_out(self._decider, command)
 
@@ -153,8 +151,7 @@ class InboxHandler:
         try:
             event = decode(record)
         except MalformedEvent as error:
-            self._burials.bury(record, "malformed-event", str(error))
-            return
+            return bury(self._burials, "event", record, str(error))
         with unit_of_work("event", event.type, trace_parent_of(event, record), source=event.source, event_id=event.id):
             self._handle(event, record)
 
@@ -170,6 +167,13 @@ class InboxHandler:
     def _model_of_repository(self) -> dict[str, str]:
         with self._fold.lock:
             return {state.model.repository: name for name, state in self._fold.models.items() if state.model.repository}
+
+
+def bury(burials: Burials, unit: str, record: Record, reason: str) -> None:
+    """Buries what is not even readable, as a unit of work of its own. Raises LogError."""
+    with unit_of_work(unit, "unreadable", partition=record.partition, offset=record.offset):
+        ends("buried", f"malformed-{unit}")
+        burials.bury(record, f"malformed-{unit}", reason)
 
 
 def carry_out(decider: Decider, command: k.Command) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from examples.driver import Running
 from headgate.log import topics
+from headgate.log.kafka_headers import RawName
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Headers, Message
 from headgate.log.scan import scan_all
@@ -25,6 +26,7 @@ LIMIT_SECONDS = 60.0
 KEY = b"models/fraud"
 NOTHING: Headers = ()
 BAD_HEADERS: Headers = (("ce_id", b"\xff\xfe"), ("content-type", b"\x80"), ("ce_id", b"again"))
+RAW_NAME: Headers = ((RawName(b"\xff\xfe"), b"1"),)
 HUGE_HEADERS: Headers = (("ce_id", b"x" * 850_000),)
 
 FACT = f.LifecycleRecord(stream="models/fraud", sequence=1, model_created=f.ModelCreated())
@@ -51,7 +53,7 @@ OWNER = {
 }
 
 
-def poison(topic: str) -> list[Message]:
+def poison(topic: str, on_kafka: bool) -> list[Message]:
     values: list[tuple[bytes | None, Headers]] = [
         (b"\xff\xff\xff", NOTHING),
         (None, NOTHING),
@@ -60,6 +62,8 @@ def poison(topic: str) -> list[Message]:
         (b"\xff", HUGE_HEADERS),
         (WRONG_KIND.get(topic, COMMAND).SerializeToString(), NOTHING),
     ]
+    if on_kafka:
+        values.append((b"\xff", RAW_NAME))
     if topic in IMPOSSIBLE:
         values.append((IMPOSSIBLE[topic].SerializeToString(), NOTHING))
     return [Message(topic, KEY, value, named) for value, named in values]
@@ -104,7 +108,7 @@ def has_fact(running: Running, stream: str, fact: str) -> bool:
 def test_poison_in_every_topic_is_buried_once_and_stops_nobody(log_url: str, tmp_path: Path) -> None:
     log = open_log(log_url)
     log.create_topics(topics.TOPICS)
-    thrown = {topic.name: poison(topic.name) for topic in topics.TOPICS}
+    thrown = {topic.name: poison(topic.name, log_url.startswith("kafka")) for topic in topics.TOPICS}
     places: dict[tuple[str, int, int], Message] = {}
     with Running(tmp_path, log_url, {"HEADGATE_LOG": log_url}) as running:
         for messages in thrown.values():

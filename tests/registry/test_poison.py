@@ -9,7 +9,7 @@ from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import registry_service_pb2 as rpc
-from headgate.worker.letters import summaries
+from headgate.worker.letters import Ledger
 from services.registry import handlers
 from tests.registry.conftest import Running
 from tests.registry.test_inbox import binary, command, data, wait_for
@@ -75,7 +75,7 @@ def test_two_registries_and_a_third_one_later_tell_of_a_foreign_record_once(
     third = start("registry-2")
     # Behind every burial that may still come: each registry has seen the last record when it answers for the next.
     first.log.append(Message(topics.LIFECYCLE, KEY, b"\xfflast"))
-    until(lambda: len(summaries(third.log)) == 4, "the last letter")
+    until(lambda: len(Ledger(third.log).summaries()) == 4, "the last letter")
     for each in (first, second, third):
         assert each.models.GetFoldDigest(rpc.GetFoldDigestRequest()).void_records == 4
-    assert [summary.offset for summary in summaries(first.log)] == [0, 1, 2, 3]
+    assert [summary.offset for summary in Ledger(first.log).summaries()] == [0, 1, 2, 3]

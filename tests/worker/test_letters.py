@@ -19,12 +19,11 @@ from headgate.worker.letters import (
     NOT_A_LETTER,
     OPEN,
     SETTLED,
+    Ledger,
     LetterId,
     State,
     find,
     settled,
-    settlement_of,
-    summaries,
 )
 from headgate.worker.settling import REPLAY_HEADER, NoSuchLetter, drop, replay, why_not_replayed
 
@@ -57,7 +56,7 @@ def buried(
     record = stored(log, Message(topic, KEY, value, headers))
     Burials(log, "registry-0").bury(record, "malformed-event", "why")
     at = (record.topic, record.partition, record.offset)
-    return next(each.id for each in summaries(log) if (each.topic, each.partition, each.offset) == at)
+    return next(each.id for each in Ledger(log).summaries() if (each.topic, each.partition, each.offset) == at)
 
 
 def records(log: EventLog, topic: str) -> list[Record]:
@@ -72,18 +71,18 @@ def say(log: EventLog, letter: LetterId, outcome: k.DeadLetterOutcome.ValueType,
 @pytest.mark.parametrize("value", [b"", None, b"\xff", b"x" * 1000])
 def test_a_replayed_record_is_the_buried_one_and_says_where_it_comes_from(log: EventLog, value: bytes | None) -> None:
     letter = buried(log, value=value)
-    assert replay(log, letter, "ann", "fixed upstream").done
+    assert replay(Ledger(log), letter, "ann", "fixed upstream").done
     first, again = records(log, topics.INBOX)
     assert (again.key, again.value, again.headers[:-1]) == (first.key, first.value, first.headers)
     assert again.headers[-1] == (REPLAY_HEADER, f"{letter[0]}:{letter[1]}".encode())
-    (summary,) = summaries(log)
+    (summary,) = Ledger(log).summaries()
     assert (summary.settlement.state, summary.settlement.actor) == (State.REPLAYED, "ann")
 
 
 def test_a_letter_is_replayed_once_however_often_it_is_asked(log: EventLog) -> None:
     letter = buried(log)
-    replay(log, letter, "ann", "")
-    assert replay(log, letter, "bob", "").said == "was replayed by ann"
+    replay(Ledger(log), letter, "ann", "")
+    assert replay(Ledger(log), letter, "bob", "").said == "was replayed by ann"
     assert len(records(log, topics.INBOX)) == 2
 
 
@@ -96,35 +95,35 @@ def test_a_replay_that_broke_off_is_finished_by_the_next_one(
     if came_as_far_as_the_append:
         mark = (REPLAY_HEADER, f"{letter[0]}:{letter[1]}".encode())
         log.append(Message(topics.INBOX, KEY, b"\xff\x00", (*HEADERS, mark)))
-    assert replay(log, letter, "bob", "").said == "is being replayed by ann"
+    assert replay(Ledger(log), letter, "bob", "").said == "is being replayed by ann"
     monkeypatch.setattr("headgate.worker.letters.CLAIM_MS", 0)
-    assert replay(log, letter, "bob", "").done
+    assert replay(Ledger(log), letter, "bob", "").done
     assert len(records(log, topics.INBOX)) == 2
 
 
 def test_a_dropped_letter_is_not_replayed_and_a_replayed_one_not_dropped(log: EventLog) -> None:
     dropped, replayed = buried(log), buried(log)
-    assert drop(log, dropped, "ann", "a test").done
-    assert replay(log, replayed, "ann", "").done
-    assert replay(log, dropped, "bob", "").said == "was dropped by ann: a test"
-    assert not drop(log, replayed, "bob", "too late").done
-    assert [summary.settlement.state for summary in summaries(log)] == [State.DROPPED, State.REPLAYED]
+    assert drop(Ledger(log), dropped, "ann", "a test").done
+    assert replay(Ledger(log), replayed, "ann", "").done
+    assert replay(Ledger(log), dropped, "bob", "").said == "was dropped by ann: a test"
+    assert not drop(Ledger(log), replayed, "bob", "too late").done
+    assert [summary.settlement.state for summary in Ledger(log).summaries()] == [State.DROPPED, State.REPLAYED]
 
 
 def test_what_cannot_be_replayed_says_why(log: EventLog) -> None:
     bury_command(log, "models/fraud/versions/1/attempts/1", "ValueError: no", "trainer-0")
-    (work,) = summaries(log)
+    (work,) = Ledger(log).summaries()
     lifecycle = buried(log, topics.LIFECYCLE)
     largest = MAX_RECORD_BYTES - record_bytes(Message(topics.INBOX, KEY, b"", HEADERS))
     cut = buried(log, value=b"x" * largest)
-    assert "not of a record" in replay(log, work.id, "ann", "").said
-    assert "only writer" in replay(log, lifecycle, "ann", "").said
-    assert "were cut" in replay(log, cut, "ann", "").said
-    assert {summary.settlement for summary in summaries(log)} == {OPEN}
+    assert "not of a record" in replay(Ledger(log), work.id, "ann", "").said
+    assert "only writer" in replay(Ledger(log), lifecycle, "ann", "").said
+    assert "were cut" in replay(Ledger(log), cut, "ann", "").said
+    assert {summary.settlement for summary in Ledger(log).summaries()} == {OPEN}
     with pytest.raises(NoSuchLetter):
-        replay(log, (0, 10**12), "ann", "")
+        replay(Ledger(log), (0, 10**12), "ann", "")
     with pytest.raises(NoSuchLetter):
-        drop(log, (99, 0), "ann", "no such partition")
+        drop(Ledger(log), (99, 0), "ann", "no such partition")
 
 
 def test_a_record_found_again_is_not_buried_again_even_by_another_process(log: EventLog) -> None:
@@ -134,7 +133,7 @@ def test_a_record_found_again_is_not_buried_again_even_by_another_process(log: E
     assert not first.bury(record, "malformed-event", "why")
     assert not second.bury(record, "malformed-event", "why")
     assert second.bury(stored(log, Message(topics.INBOX, KEY, b"\xff")), "malformed-event", "why")
-    assert len(summaries(log)) == 2
+    assert len(Ledger(log).summaries()) == 2
 
 
 @settings(max_examples=20, deadline=None)
@@ -147,10 +146,10 @@ def test_whatever_stands_among_the_letters_they_are_all_told(
     for value in poison:
         log.append(Message(topics.DEAD_LETTERS, KEY, value))
     letter = buried(log)
-    found = summaries(log)
+    found = Ledger(log).summaries()
     assert letter in [summary.id for summary in found]
     assert len(found) + len([value for value in poison if is_settlement(value)]) == len(poison) + 1
-    assert replay(log, letter, "ann", "").done
+    assert replay(Ledger(log), letter, "ann", "").done
     log.close()
 
 
@@ -168,7 +167,7 @@ def test_bytes_that_are_no_letter_are_shown_and_can_be_dropped_but_not_replayed(
     assert found is not None
     assert (found[1].code, found[1].value, found[1].key) == (NOT_A_LETTER, b"\xff\xff", b"k")
     assert why_not_replayed(found[1])
-    assert drop(log, letter, "ann", "noise").done
+    assert drop(Ledger(log), letter, "ann", "noise").done
 
 
 steps = st.lists(
@@ -192,6 +191,23 @@ def test_an_end_is_final_and_every_replay_was_claimed(steps: list[tuple[int, int
 
 def test_the_settlement_of_one_letter_is_that_of_the_list(log: EventLog) -> None:
     first, second = buried(log), buried(log)
-    drop(log, first, "ann", "a test")
-    listed = {summary.id: summary.settlement for summary in summaries(log)}
-    assert {letter: settlement_of(log, letter) for letter in (first, second)} == listed
+    drop(Ledger(log), first, "ann", "a test")
+    listed = {summary.id: summary.settlement for summary in Ledger(log).summaries()}
+    assert {letter: Ledger(log).settlement(letter) for letter in (first, second)} == listed
+
+
+def test_many_letters_are_settled_with_one_reading_of_the_topic(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        buried(log, value=b"\xff%d" % number)
+    ledger, read = Ledger(log), []
+    real = log.read
+
+    def counted(topic: str, partition: int, offset: int, limit: int = 1000) -> object:
+        found = real(topic, partition, offset, limit)
+        read.extend(found if topic == topics.DEAD_LETTERS and limit > 1 else [])
+        return found
+
+    monkeypatch.setattr(log, "read", counted)
+    for summary in ledger.summaries():
+        assert replay(ledger, summary.id, "ann", "").done
+    assert len(read) <= 20 + 2 * 20

@@ -12,10 +12,9 @@ import typer
 from headgate.cli.dead_letter_page import as_data, show_page
 from headgate.cli.render import Format, Output, Row, show_data, show_rows, time_text
 from headgate.cli.session import CommandFailed, Exit, progress, session, usage
-from headgate.log.port import EventLog
 from headgate.runtime.clock import now_ms
 from headgate.worker import settling
-from headgate.worker.letters import LetterId, State, Summary, find, settlement_of, summaries
+from headgate.worker.letters import Ledger, LetterId, State, Summary, find
 from headgate.worker.settling import NoSuchLetter, Outcome
 
 DEFAULT_LINES = 100
@@ -54,7 +53,7 @@ def list_letters(
 ) -> None:
     """The newest letters, oldest first: open ones, unless told otherwise."""
     with closing(session(context).open_log()) as log:
-        found = _matching(log, topic, code, since, settled)
+        found = _matching(Ledger(log), topic, code, since, settled)
     if len(found) > lines:
         progress.print(f"the newest {lines} of {len(found)} letters")
     show_rows([_row(summary) for summary in found[-lines:]], output)
@@ -73,7 +72,7 @@ def show(
         found = find(log, wanted)
         if found is None:
             raise CommandFailed(f"there is no dead letter {letter}", Exit.NOT_FOUND)
-        settlement = settlement_of(log, wanted)
+        settlement = Ledger(log).settlement(wanted)
     if raw:
         sys.stdout.buffer.write(found[1].value)
     elif output is Format.TABLE:
@@ -98,12 +97,13 @@ def replay(
 ) -> None:
     """Append the records of letters to their topics again, each once: same key, bytes and headers."""
     with closing(session(context).open_log()) as log:
-        wanted = _wanted(log, ids, every, topic, code, since)
+        ledger = Ledger(log)
+        wanted = _wanted(ledger, ids, every, topic, code, since)
         if dry_run:
-            _tell([_would(log, letter) for letter in wanted], output)
+            _tell([_would(ledger, letter) for letter in wanted], output)
             return
         _confirm("replay", wanted, bool(ids) or yes)
-        _each(wanted, lambda letter: settling.replay(log, letter, actor or getpass.getuser(), reason), output)
+        _each(wanted, lambda letter: settling.replay(ledger, letter, actor or getpass.getuser(), reason), output)
 
 
 @app.command("drop")
@@ -124,12 +124,13 @@ def drop(
     if not reason.strip():
         usage("--reason says why the letters are not needed")
     with closing(session(context).open_log()) as log:
-        wanted = _wanted(log, ids, every, topic, code, since)
+        ledger = Ledger(log)
+        wanted = _wanted(ledger, ids, every, topic, code, since)
         if dry_run:
             _tell([Outcome(letter, True, "would be dropped") for letter in wanted], output)
             return
         _confirm("drop", wanted, bool(ids) or yes)
-        _each(wanted, lambda letter: settling.drop(log, letter, actor or getpass.getuser(), reason), output)
+        _each(wanted, lambda letter: settling.drop(ledger, letter, actor or getpass.getuser(), reason), output)
 
 
 def parse_id(text: str) -> LetterId:
@@ -150,12 +151,12 @@ def since_ms(text: str, at_ms: int) -> int:
     return at_ms - int(parts[1]) * SECONDS[parts[2]] * 1_000
 
 
-def _matching(log: EventLog, topic: str, code: str, since: str, settled: bool) -> list[Summary]:
+def _matching(ledger: Ledger, topic: str, code: str, since: str, settled: bool) -> list[Summary]:
     oldest_ms = since_ms(since, now_ms())
     name = topic if not topic or topic.startswith("headgate.") else f"headgate.{topic}"
     found = [
         summary
-        for summary in summaries(log)
+        for summary in ledger.summaries()
         if (not name or summary.topic == name)
         and (not code or summary.code == code)
         and summary.buried_at_ms >= oldest_ms
@@ -164,7 +165,7 @@ def _matching(log: EventLog, topic: str, code: str, since: str, settled: bool) -
     return sorted(found, key=lambda summary: (summary.buried_at_ms, summary.id))
 
 
-def _wanted(log: EventLog, ids: list[str] | None, every: bool, topic: str, code: str, since: str) -> list[LetterId]:
+def _wanted(ledger: Ledger, ids: list[str] | None, every: bool, topic: str, code: str, since: str) -> list[LetterId]:
     """The letters that were named, or the open ones that were described."""
     described = every or bool(topic or code or since)
     if ids and described:
@@ -173,7 +174,7 @@ def _wanted(log: EventLog, ids: list[str] | None, every: bool, topic: str, code:
         return [parse_id(text) for text in ids]
     if not described:
         usage("which letters? name them, or describe them by --all, --topic, --code or --since")
-    found = [summary.id for summary in _matching(log, topic, code, since, settled=False)]
+    found = [summary.id for summary in _matching(ledger, topic, code, since, settled=False)]
     if len(found) > MAX_AT_ONCE:
         progress.print(f"the first {MAX_AT_ONCE} of {len(found)} letters; run it again for the rest")
     return found[:MAX_AT_ONCE]
@@ -203,11 +204,11 @@ def _tell(outcomes: list[Outcome], output: Format) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def _would(log: EventLog, letter: LetterId) -> Outcome:
-    found = find(log, letter)
+def _would(ledger: Ledger, letter: LetterId) -> Outcome:
+    found = find(ledger.log, letter)
     if found is None:
         raise CommandFailed(f"there is no dead letter {_name(letter)}", Exit.NOT_FOUND)
-    known = settlement_of(log, letter)
+    known = ledger.settlement(letter)
     why = settling.why_not_replayed(found[1]) or settling.told(known)
     return Outcome(letter, not why, why or f"would be replayed to {found[1].topic}")
 

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 from headgate.log import topics
 from headgate.log.port import EventLog, Record
-from headgate.log.scan import scan, scan_all
+from headgate.log.scan import scan
 from headgate.v1 import commands_pb2 as k
 
 CLAIM_MS = 60_000
@@ -118,32 +118,42 @@ def headers_of(record: Record) -> list[k.Header]:
     return headers
 
 
-def summaries(log: EventLog) -> list[Summary]:
-    """Every letter that is kept, in the order of the partitions, with what became of it. Raises LogError.
+class Ledger:
+    """The letters and what became of each, as far as they were read; each call reads on where the last one ended."""
 
-    Of two letters about one record the first counts: two services that find it at the same moment may write two.
-    """
-    found: dict[tuple[str, int, int], Summary] = {}
-    settlements: dict[LetterId, Settlement] = {}
-    for record in scan_all(log, topics.DEAD_LETTERS):
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self._read: dict[int, int] = {}
+        self._letters: dict[tuple[str, int, int], Summary] = {}
+        self._settlements: dict[LetterId, Settlement] = {}
+
+    def summaries(self) -> list[Summary]:
+        """Every letter that is kept, in the order of the partitions, with what became of it. Raises LogError.
+
+        Of two letters about one record the first counts: two services that find it at the same moment may write two.
+        """
+        self._catch_up()
+        letters = self._letters.values()
+        return [replace(summary, settlement=self._settlements.get(summary.id, OPEN)) for summary in letters]
+
+    def settlement(self, letter: LetterId) -> Settlement:
+        """What became of one letter. Raises LogError."""
+        self._catch_up()
+        return self._settlements.get(letter, OPEN)
+
+    def _catch_up(self) -> None:
+        for partition, end in self.log.end(topics.DEAD_LETTERS).items():
+            for record in scan(self.log, topics.DEAD_LETTERS, partition, self._read.get(partition, 0), end):
+                self._take(record)
+            self._read[partition] = end
+
+    def _take(self, record: Record) -> None:
         content = parse_letter(record)
         if content.HasField("settled"):
             about = (content.settled.partition, content.settled.offset)
-            settlements[about] = settled(settlements.get(about, OPEN), content.settled, record)
+            self._settlements[about] = settled(self._settlements.get(about, OPEN), content.settled, record)
         else:
-            found.setdefault(_origin(record, content), summary_of(record, content))
-    return [replace(summary, settlement=settlements.get(summary.id, OPEN)) for summary in found.values()]
-
-
-def settlement_of(log: EventLog, letter: LetterId) -> Settlement:
-    """What became of one letter: settlements stand behind it in its partition. Raises LogError."""
-    known = OPEN
-    end = log.end(topics.DEAD_LETTERS).get(letter[0], 0)
-    for record in scan(log, topics.DEAD_LETTERS, letter[0], letter[1] + 1, end):
-        content = parse_letter(record)
-        if content.HasField("settled") and (content.settled.partition, content.settled.offset) == letter:
-            known = settled(known, content.settled, record)
-    return known
+            self._letters.setdefault(_origin(record, content), summary_of(record, content))
 
 
 def find(log: EventLog, letter: LetterId) -> tuple[Record, k.DeadLetter] | None:

@@ -6,7 +6,7 @@ from headgate.log import topics
 from headgate.log.port import EventLog, Message, Record
 from headgate.log.scan import scan_all
 from headgate.v1 import commands_pb2 as k
-from headgate.worker.letters import NOT_A_LETTER, SETTLED, LetterId, Settlement, State, find, settlement_of
+from headgate.worker.letters import NOT_A_LETTER, SETTLED, Ledger, LetterId, Settlement, State, find
 
 REPLAY_HEADER = "headgate-dead-letter"
 """Header of a replayed record: the id of the letter it comes from. Finds the copy after a crash."""
@@ -42,19 +42,20 @@ def why_not_replayed(content: k.DeadLetter) -> str:
     return ""
 
 
-def replay(log: EventLog, letter: LetterId, actor: str, reason: str) -> Outcome:
+def replay(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome:
     """Appends the letter's record to its topic once: claims it, appends, says so. Raises NoSuchLetter, LogError.
 
     A second call does nothing, and one after a crash finds out whether the record was appended.
     """
+    log = ledger.log
     record, content = _existing(log, letter)
     if why := why_not_replayed(content):
         return Outcome(letter, False, why)
-    known = settlement_of(log, letter)
+    known = ledger.settlement(letter)
     if known.state in SETTLED:
         return Outcome(letter, known.state is State.REPLAYED, told(known))
     claim = _say(log, record, k.DEAD_LETTER_OUTCOME_REPLAYING, actor, reason)
-    held = settlement_of(log, letter)
+    held = ledger.settlement(letter)
     if (held.partition, held.offset) != claim:
         return Outcome(letter, False, told(held))
     # Whoever claimed it before us may have come as far as the append.
@@ -64,13 +65,13 @@ def replay(log: EventLog, letter: LetterId, actor: str, reason: str) -> Outcome:
     return Outcome(letter, True, f"replayed to {content.topic}")
 
 
-def drop(log: EventLog, letter: LetterId, actor: str, reason: str) -> Outcome:
+def drop(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome:
     """Says on the record that nobody needs the letter. Raises NoSuchLetter, LogError."""
-    record, _ = _existing(log, letter)
-    known = settlement_of(log, letter)
+    record, _ = _existing(ledger.log, letter)
+    known = ledger.settlement(letter)
     if known.state is State.OPEN:
-        _say(log, record, k.DEAD_LETTER_OUTCOME_DROPPED, actor, reason)
-        known = settlement_of(log, letter)
+        _say(ledger.log, record, k.DEAD_LETTER_OUTCOME_DROPPED, actor, reason)
+        known = ledger.settlement(letter)
     return Outcome(letter, known.state is State.DROPPED, told(known))
 
 

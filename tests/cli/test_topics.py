@@ -40,6 +40,8 @@ def test_topics_are_made_once_and_a_difference_is_refused_with_every_setting_nam
 
     code, said, _ = headgate(log, "topics", "apply", "--dry-run")
     assert (code, said.count("would be created")) == (0, len(topics.TOPICS))
+    code, _, said = headgate(log, "topics", "apply", "--replication", "3")
+    assert (code, "creating headgate.inbox" in said, "only 1 broker(s) are registered" in said) == (1, True, True)
     code, said, _ = headgate(log, "topics", "apply", "--replication", "1", "--min-insync", "1")
     assert (code, said.count(" created: ")) == (0, len(topics.TOPICS))
     assert "min.insync.replicas=1" in said

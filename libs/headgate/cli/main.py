@@ -1,6 +1,7 @@
 """The command line: data on stdout, progress on stderr, exit codes that scripts can use."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import grpc
@@ -9,7 +10,7 @@ import typer
 from headgate.cli import doctor, keys, logs, models, predict, publish, releases, topics, up, view
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
 from headgate.client.errors import failure
-from headgate.log.port import LogError, LogRefused, TopicMismatch
+from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
 
 HELP = """From a commit to live traffic, and back when the evidence says so.
 
@@ -23,6 +24,11 @@ CODES = {
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
 }
+
+LOG_CODES: Sequence[tuple[type[LogError], Exit]] = (
+    (LogRefused, Exit.LOG_REFUSED),
+    (LogUnavailable, Exit.UNAVAILABLE),
+)
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -77,10 +83,8 @@ def main() -> None:
         _fail(str(error), error.code)
     except TopicMismatch as error:
         _fail("\n  ".join(("the topics differ from the declared ones:", *error.differences)), Exit.TOPICS_DIFFER)
-    except LogRefused as error:
-        _fail(f"the log: {error}", Exit.LOG_REFUSED)
     except LogError as error:
-        _fail(f"the log: {error}", Exit.UNAVAILABLE)
+        _fail(f"the log: {error}", next((code for kind, code in LOG_CODES if isinstance(error, kind)), Exit.FAILED))
     except grpc.RpcError as error:
         said = failure(error)
         _fail(str(said), CODES.get(said.code, Exit.FAILED))

@@ -187,7 +187,8 @@ class KafkaGroupMember:
             raise self._fence(error) from error
         except _LOST as error:
             raise StaleMember(f"{self._member} is no longer a member of {self._group}: {error}") from error
-        except KafkaError as error:
+        except Exception as error:
+            self._drop()
             raise in_our_words(f"committing {self._topic} as {self._member} of {self._group}", error) from error
 
     def _rebalance(self, consumer: KafkaConsumer) -> None:
@@ -199,7 +200,7 @@ class KafkaGroupMember:
             consumer.poll(timeout_ms=_REBALANCE_STEP_MS)
         except FencedInstanceIdError as error:
             raise self._fence(error) from error
-        except KafkaError as error:
+        except Exception as error:
             self._drop()
             raise in_our_words(f"rebalancing {self._group}", error) from error
         self._take_note()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import OffsetOutOfRangeError
 
 from headgate.log.kafka_client import close_quietly, consumer_settings, in_our_words, records_of
 from headgate.log.port import LogUnavailable, Record, RecordsLost
@@ -17,7 +17,10 @@ _READ_STEP_MS = 100
 
 
 class Following:
-    """A consumer of named partitions that survives the failures of the library. Not thread-safe."""
+    """A consumer of named partitions that survives the failures of the library. Not thread-safe.
+
+    After any exception, a mistake of the library included, the consumer is thrown away: nobody knows its state.
+    """
 
     def __init__(self, settings: Mapping[str, Any], topic: str, start: Mapping[int, int]) -> None:
         self._settings = {**settings, **consumer_settings(), "auto_offset_reset": "none"}
@@ -35,7 +38,6 @@ class Following:
             self._skip_deleted()
             return []
         except Exception as error:
-            # Whatever came out of a poll, a mistake of the library included: what is left of the consumer is not used.
             self.close()
             raise in_our_words(f"reading {self._topic}", error) from error
         for record in records:
@@ -52,7 +54,7 @@ class Following:
         """The offset to read on from, behind markers that are no records."""
         try:
             position = self._consumer and self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
-        except KafkaError as error:
+        except Exception as error:
             self.close()
             raise in_our_words(f"reading {self._topic}", error) from error
         return max(position or 0, self.next[partition])
@@ -91,7 +93,7 @@ class Following:
             consumer = self._consumer or self._build()
             partitions = [TopicPartition(self._topic, partition) for partition in self.next]
             found = question(consumer)(partitions, timeout_ms=int(READ_SECONDS * 1000))
-        except KafkaError as error:
+        except Exception as error:
             self.close()
             raise in_our_words(f"asking for the bounds of {self._topic}", error) from error
         return {partition.partition: offset for partition, offset in found.items()}

@@ -3,12 +3,23 @@
 from collections.abc import Callable
 
 import pytest
+import yaml
 
 from tests.deploy import cluster_policies as cluster
 from tests.deploy import pod_policies as pods
 from tests.deploy.changes import container, given, pod, the, variable, without
-from tests.deploy.manifests import OVERLAYS, objects
+from tests.deploy.kustomize import build
+from tests.deploy.manifests import OVERLAYS, objects, problems
 from tests.deploy.pod_policies import Objects
+from tests.house.tree import ROOT
+
+K8S = ROOT / "k8s"
+USED = {
+    (K8S / "overlays" / overlay / name).resolve()
+    for overlay in OVERLAYS
+    for name in yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["components"]
+}
+UNUSED = [path for path in sorted((K8S / "components").iterdir()) if path not in USED]
 
 RULES = (*pods.RULES, *cluster.RULES)
 
@@ -17,6 +28,16 @@ RULES = (*pods.RULES, *cluster.RULES)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_an_overlay_keeps_the_rule(overlay, rule):
     assert list(rule(objects(overlay))) == []
+
+
+@pytest.mark.parametrize("component", UNUSED)
+def test_a_component_that_no_overlay_takes_keeps_the_rules_too(component, tmp_path):
+    layers = {"resources": [str(K8S / "overlays/own-kafka")], "components": [str(component)], "namespace": "headgate"}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(layers))
+    built = build(tmp_path)
+    assert built != objects("own-kafka")
+    assert [problem for each in built for problem in problems(each)] == []
+    assert [problem for rule in RULES for problem in rule(built)] == []
 
 
 ROOT_USER = {"runAsNonRoot": False, "runAsUser": 0}

@@ -1,5 +1,6 @@
 """Whatever a record says, the code that reads it answers, refuses or names the flaw; nothing else leaves it."""
 
+import threading
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -19,6 +20,9 @@ from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.fold import Fold
 from headgate.log.port import Record
 from headgate.log.stream import new_stream, record_of
+from headgate.runtime.log_metrics import FoldMetrics
+from headgate.runtime.metric_catalogue import DEPLOYER, EVALUATOR
+from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
@@ -26,9 +30,12 @@ from headgate.v1 import telemetry_pb2 as t
 from headgate.worker.letters import parse_letter, summary_of
 from headgate.worker.telemetry_rules import flaw_of
 from services.deployer import pilot
+from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import Observations
+from services.deployer.figures import figures
 from services.deployer.judge import judge
 from services.evaluator import due as evaluator
+from services.evaluator.figures import Figures
 from services.gateway.routes import routes
 from services.registry.inbox import UnusableEvent, command_of
 from services.trainer import due as trainer
@@ -68,6 +75,7 @@ def test_facts_that_follow_the_chain_and_say_anything_stop_their_stream_at_most(
     forged: list[f.LifecycleRecord], plausible: bool
 ) -> None:
     fold = Fold()
+    ears = Ears(fold)
     for offset, each in enumerate(forged):
         fact = fact_of(each)
         each.stream = ENVIRONMENT if isinstance(fact, EnvironmentFact) else MODEL
@@ -75,8 +83,35 @@ def test_facts_that_follow_the_chain_and_say_anything_stop_their_stream_at_most(
         each.sequence, each.previous_digest = (head.sequence + 1, head.digest) if head else (1, b"")
         if plausible and fact is not None:
             point_at_the_first(fact)
-        fold.apply(record(topics.LIFECYCLE, each.SerializeToString(), offset))
+        stored = record(topics.LIFECYCLE, each.SerializeToString(), offset)
+        accepted = fold.apply(stored)
+        assert accepted is not None or fold.streams[each.stream].broken
+        if accepted is not None:
+            ears.hear(stored, accepted)
     read_by_everyone(fold)
+
+
+class Ears:
+    """What stands around a service's fold and hears each accepted record: it must not fail, or the fold ends."""
+
+    def __init__(self, fold: Fold) -> None:
+        self.lock = threading.RLock()
+        self.models = fold.models
+        self._fold = fold
+        self._listeners: list[Any] = []
+        self._metrics = FoldMetrics(Metrics(DEPLOYER))
+        ReleaseEvents(Metrics(DEPLOYER), self).listen()  # type: ignore[arg-type]  # all it needs of a LifecycleFold
+        self.on_accepted(Figures(Metrics(EVALUATOR)).accepted)
+
+    def on_accepted(self, listener: Any) -> None:
+        self._listeners.append(listener)
+
+    def hear(self, stored: Record, lifecycle: f.LifecycleRecord) -> None:
+        self._metrics.folded(lifecycle, 0.1)
+        self._metrics.broke(lifecycle)
+        for listener in self._listeners:
+            listener(stored, lifecycle)
+        list(figures(self.models, self._fold.environments, Observations(), NOW_MS))
 
 
 @poisoned

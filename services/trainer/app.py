@@ -25,6 +25,7 @@ from headgate.worker.loop import Issue, Undertake, Worker
 from headgate.worker.telemetry import TelemetryReader, TelemetryWriter
 from services.trainer import due, work
 from services.trainer.attempts import Attempts
+from services.trainer.bench import Bench, Limits
 from services.trainer.due import LEASE_MS, Claim, Hands
 from services.trainer.figures import Figures
 from services.trainer.servicer import TrainerServicer
@@ -57,7 +58,7 @@ class Trainer:
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics)
         self._reader = TelemetryReader(log, self._heard, metrics)
         key = load_signing_key(settings.keys)
-        self._bench = work.Bench(
+        self._bench = Bench(
             worker=settings.name,
             store=open_store(settings.artifacts),
             key=key,
@@ -66,7 +67,7 @@ class Trainer:
             attempts=self._attempts,
             issue=self._worker.report,
             scratch=Path(settings.work),
-            limits=work.Limits(
+            limits=Limits(
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
         )

@@ -7,30 +7,23 @@ import json
 import logging
 import shlex
 import shutil
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headgate.artifacts.keys import SigningKey, TrustedKeys
 from headgate.artifacts.manifest import seal
-from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore
-from headgate.log.port import LogError
+from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from headgate.worker.telemetry import TelemetryWriter
 from services.trainer import processes
-from services.trainer.attempts import Attempt, Attempts
+from services.trainer.attempts import Attempt
+from services.trainer.bench import Bench, heartbeat, scratch_directory, send
 from services.trainer.checkout import check_out, read_configuration, verified_data
-from services.trainer.due import HEARTBEAT_SECONDS, Claim, envelope
+from services.trainer.due import Claim, envelope
 from services.trainer.environment import training_environment
 from services.trainer.failure import AttemptFailed
 from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, TRAIN, Job, write_job
@@ -43,30 +36,6 @@ MAX_REASON = 4096
 ARTIFACT_FILES = ("model.onnx", "weights.safetensors", "signature.json", "training.json", "test.safetensors")
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    tests_seconds: float = 600.0
-    training_seconds: float = 3600.0
-    epoch_seconds: float = 600.0
-    checkpoint_seconds: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What an attempt works with."""
-
-    worker: str
-    store: ArtifactStore
-    key: SigningKey
-    trusted: TrustedKeys
-    telemetry: TelemetryWriter
-    attempts: Attempts
-    issue: Callable[[commands.Command], None]
-    scratch: Path
-    limits: Limits
-    child: tuple[str, ...] = (sys.executable, "-P", "-m", "services.trainer.child")
 
 
 def do(bench: Bench, claim: Claim, version: resources.Version) -> commands.Command | None:
@@ -278,40 +247,3 @@ def finish(progress: Progress, ended: processes.Ended) -> dict[str, Any]:
         reason = f"the training process ended with {ended.exit_code} and told no reason"
         raise AttemptFailed(facts.STAGE_TRAINING, reason, ended.log_tail)
     return progress.finished
-
-
-@contextmanager
-def scratch_directory(parent: Path) -> Iterator[Path]:
-    parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="attempt-", dir=parent)).resolve()
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def heartbeat(bench: Bench, claim: Claim) -> Iterator[None]:
-    ended = threading.Event()
-    beat = telemetry.WorkHeartbeat(stream=claim.stream, version=claim.version, attempt=claim.attempt, work="testing")
-
-    def speak() -> None:
-        while not ended.is_set():
-            send(bench, claim, work_heartbeat=beat)
-            ended.wait(HEARTBEAT_SECONDS)
-
-    thread = threading.Thread(target=speak, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(HEARTBEAT_SECONDS)
-
-
-def send(bench: Bench, claim: Claim, **measurement: object) -> None:
-    """A measurement that cannot be written is lost; the attempt is not."""
-    try:
-        bench.telemetry.send(claim.stream, **measurement)
-    except LogError as error:
-        logger.warning("telemetry not written", extra={"attempt": claim.name, "error": str(error)})

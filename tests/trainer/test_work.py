@@ -13,8 +13,8 @@ from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempts import Attempts
+from services.trainer.bench import Limits
 from services.trainer.processes import LOG_TAIL_BYTES
-from services.trainer.work import Limits
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.repositories import git, repository
 

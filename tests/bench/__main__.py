@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import registry, replay, view
+from tests.bench import publish, registry, replay, view
 from tests.bench.figures import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -18,12 +18,14 @@ MEASUREMENTS = {
     "view": view.measure,
     "memory": registry.measure_memory,
     "registry": registry.measure,
+    "kafka": registry.measure_kafka,
+    "publish": publish.measure,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer facts and shorter slices: under 90 seconds")
+    parser.add_argument("--quick", action="store_true", help="fewer facts and shorter slices")
     parser.add_argument("--only", choices=MEASUREMENTS, help="one measurement of them")
     asked = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 
+from headgate.log import topics
 from headgate.log.at_start import create_declared
 from headgate.log.open import open_log
 from tests.bench import processes
@@ -21,6 +22,7 @@ SLICES, QUICK_SLICES = 5, 2
 SLICE_SECONDS, QUICK_SLICE_SECONDS = 2.0, 0.8
 WARM_UP_SECONDS = 0.3
 CLIENTS = 8
+MODELS = tuple(f"model-{number}" for number in range(CLIENTS))
 MOST_MIB = 80.0
 OPERATIONS = (("create", 1), ("create", CLIENTS), ("get", 1), ("get", CLIENTS))
 
@@ -49,29 +51,58 @@ class Side:
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """Starts every side, alternates their slices and stops them."""
+    """On the embedded log."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
-        sides = [_headgate(stack, folder), _mlflow(stack, folder, peer_python)]
-        results.versions["mlflow"] = _version(peer_python)
-        # A broker takes longer to start than a quick run measures.
-        kafka = None if quick else _headgate_on_kafka(stack, folder, results)
-        if kafka is not None:
-            sides.append(kafka)
-        seconds, rounds = (QUICK_SLICE_SECONDS, QUICK_SLICES) if quick else (SLICE_SECONDS, SLICES)
-        found = {}
-        for operation, clients in OPERATIONS:
-            what = f"{operation}, {clients} client{'s' if clients > 1 else ''}"
-            found[operation, clients] = _alternate(results, what, sides, operation, clients, rounds, seconds)
-        for side in sides:
-            memory = {"resident MiB": processes.resident_mib(processes.tree(side.pid))}
-            results.rows.append(("memory, after the load", side.name, memory))
+        pid, port = _service(stack, "registry", folder, f"sqlite://{folder}/log.db")
+        ours = Side("headgate sqlite", pid, _clients(stack, "headgate", port))
+        _beside_mlflow(results, stack, folder, peer_python, ours, quick, least=10)
+
+
+def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
+    """Over a real broker, and beside the bare library sending a record and reading it back."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+        try:
+            broker = stack.enter_context(KafkaBroker())
+        except BrokerUnavailable as error:
+            results.notes.append(f"not measured on Kafka: {error}")
+            return
+        url = f"kafka://{broker.address}"
+        with closing(open_log(url)) as log:
+            create_declared(log)
+        jvm = processes.children_running("kafka.Kafka")
+        pid, port = _service(stack, "registry", folder, url)
+        ours = Side("headgate kafka", pid, _clients(stack, "headgate", port), jvm)
+        broker_port = int(broker.address.rpartition(":")[2])
+        # Nobody else writes there.
+        (sender,) = _clients(stack, "kafka", broker_port, [topics.PREDICTIONS])
+        bare = Side("kafka-python send, tail", sender.pid, [sender], jvm)
+        found = _alternate(results, "acknowledged write, 1 client", [ours, bare], "create", 1, *_length(quick))
+        ratio = found[bare.name]["p50 ms"] / found[ours.name]["p50 ms"]
+        results.compare("create over Kafka, p50, of a bare send's", ratio, 0.33, 0.5)
+        _beside_mlflow(results, stack, folder, peer_python, ours, quick, least=8)
+
+
+def _beside_mlflow(
+    results: Results, stack: ExitStack, folder: Path, peer_python: Path, ours: Side, quick: bool, least: float
+) -> None:
+    mlflow = _mlflow(stack, folder, peer_python)
+    results.versions["mlflow"] = _version(peer_python)
+    found = {}
+    for operation, clients in OPERATIONS:
+        what = f"{operation}, {clients} client{'s' if clients > 1 else ''}"
+        found[operation, clients] = _alternate(results, what, [ours, mlflow], operation, clients, *_length(quick))
+    for side in (ours, mlflow):
+        memory = {"resident MiB": processes.resident_mib(processes.tree(side.pid))}
+        results.rows.append(("memory, after the load", side.name, memory))
     create, get = found["create", CLIENTS], found["get", 1]
-    for name in list(create)[:1] + list(create)[2:]:
-        results.compare(
-            f"{name}: create, {CLIENTS} clients, ops/s", create[name]["ops/s"] / create["mlflow"]["ops/s"], 10, 20
-        )
-        results.compare(f"{name}: get, 1 client, p50", get["mlflow"]["p50 ms"] / get[name]["p50 ms"], 10, 10)
+    more = create[ours.name]["ops/s"] / create[mlflow.name]["ops/s"]
+    results.compare(f"{ours.name}: create, {CLIENTS} clients, ops/s", more, least, 20)
+    sooner = get[mlflow.name]["p50 ms"] / get[ours.name]["p50 ms"]
+    results.compare(f"{ours.name}: get, 1 client, p50", sooner, 10, 10)
+    resident = processes.resident_mib(processes.tree(ours.pid))
+    results.compare(f"{ours.name}: {MOST_MIB:g} MiB over resident after load", MOST_MIB / resident, 1, 1)
 
 
 def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
@@ -85,6 +116,11 @@ def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool
             results.compare(f"{service} resident, {MOST_MIB:g} MiB over it", MOST_MIB / resident, 1, 1)
 
 
+def _length(quick: bool) -> tuple[int, float]:
+    """Rounds, and the seconds of a slice."""
+    return (QUICK_SLICES, QUICK_SLICE_SECONDS) if quick else (SLICES, SLICE_SECONDS)
+
+
 def _alternate(
     results: Results, what: str, sides: Sequence[Side], operation: str, clients: int, rounds: int, seconds: float
 ) -> dict[str, dict[str, float]]:
@@ -95,24 +131,6 @@ def _alternate(
         for side in sides:
             slices[side.name].append(side.slice(operation, clients, seconds))
     return {name: results.add(what, name, some) for name, some in slices.items()}
-
-
-def _headgate(stack: ExitStack, folder: Path) -> Side:
-    pid, port = _service(stack, "registry", folder, f"sqlite://{folder}/log.db")
-    return Side("headgate sqlite", pid, _clients(stack, "headgate", port))
-
-
-def _headgate_on_kafka(stack: ExitStack, folder: Path, results: Results) -> Side | None:
-    try:
-        broker = stack.enter_context(KafkaBroker())
-    except BrokerUnavailable as error:
-        results.notes.append(f"not measured on Kafka: {error}")
-        return None
-    url = f"kafka://{broker.address}"
-    with closing(open_log(url)) as log:
-        create_declared(log)
-    pid, port = _service(stack, "registry", folder, url)
-    return Side("headgate kafka", pid, _clients(stack, "headgate", port), processes.children_running("kafka.Kafka"))
 
 
 def _mlflow(stack: ExitStack, folder: Path, peer_python: Path) -> Side:
@@ -133,13 +151,11 @@ def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[in
     return stack.enter_context(processes.server(command, env, port, output)), port
 
 
-def _clients(stack: ExitStack, kind: str, port: int) -> "list[subprocess.Popen[str]]":
+def _clients(stack: ExitStack, kind: str, port: int, names: Sequence[str] = MODELS) -> "list[subprocess.Popen[str]]":
     command = [sys.executable, "-m", "tests.bench.registry_client", kind, str(port)]
     started = []
-    for number in range(CLIENTS):
-        client = subprocess.Popen(
-            [*command, f"model-{number}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    for name in names:
+        client = subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         stack.callback(client.wait)
         stack.callback(client.kill)
         started.append(client)

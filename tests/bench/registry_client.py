@@ -1,16 +1,20 @@
-"""One client process: `python -m tests.bench.registry_client headgate|mlflow PORT NAME`.
+"""One client process: `python -m tests.bench.registry_client headgate|mlflow|kafka PORT NAME`.
 
-Each line on standard input is an operation and for how long; each line on standard output is what it took. Both
-clients keep one connection open and call nothing but the operation.
+Each line on standard input is an operation and for how long; each line on standard output is what it took. The
+clients keep their connections open and call nothing but the operation.
 """
 
 import http.client
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+CREATED_BYTES = 800
+"""About what the fact of a created version takes, headers included."""
 
 
 class Client(Protocol):
@@ -76,14 +80,54 @@ class MlflowClient:
         return found
 
 
+class KafkaClient:
+    """The least that an acknowledged create over Kafka can be: a record of its size, sent and read back by a tail."""
+
+    def __init__(self, port: int, topic: str) -> None:
+        from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+        address = f"127.0.0.1:{port}"
+        self._topic = topic
+        self._producer = KafkaProducer(bootstrap_servers=address, acks="all")
+        self._tail = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
+        self._tail.assign([TopicPartition(topic, 0)])
+        self._tail.seek_to_end()
+        self._tail.position(TopicPartition(topic, 0))  # seeks only when it is asked for
+        self._seen = threading.Event()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def connect(self) -> None:
+        """kafka-python keeps its own."""
+
+    def create(self) -> None:
+        self._seen.clear()
+        self._producer.send(self._topic, bytes(CREATED_BYTES), partition=0)
+        assert self._seen.wait(10)
+
+    def get(self) -> None:
+        raise NotImplementedError
+
+    def _follow(self) -> None:
+        while True:
+            if self._tail.poll(timeout_ms=500):
+                self._seen.set()
+
+
 def main() -> None:
     kind, port, name = sys.argv[1:]
-    client: Client = HeadgateClient(int(port), name) if kind == "headgate" else MlflowClient(int(port), name)
+    client: Client = CLIENTS[kind](int(port), name)
     print("ready", flush=True)
     for line in sys.stdin:
         operation, seconds = line.split()
         client.connect()
         print(json.dumps(_repeat(getattr(client, operation), float(seconds))), flush=True)
+
+
+CLIENTS: dict[str, Callable[[int, str], Client]] = {
+    "headgate": HeadgateClient,
+    "mlflow": MlflowClient,
+    "kafka": KafkaClient,
+}
 
 
 def _repeat(operation: Callable[[], None], seconds: float) -> list[int]:

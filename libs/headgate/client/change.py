@@ -23,6 +23,12 @@ class Change:
 
 def change_merged(change: Change, event_id: str, source: str, at_ms: int, trace_parent: str = "") -> Message:
     """The event as a record for the inbox. The same (source, id) again does nothing."""
+    headers, value = encode(change_event(change, event_id, source, at_ms, trace_parent))
+    return Message(INBOX, change.model.encode(), value, headers)
+
+
+def change_event(change: Change, event_id: str, source: str, at_ms: int, trace_parent: str = "") -> CloudEvent:
+    """The event before it is put into its envelope."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data = {
         "context": {
@@ -45,7 +51,7 @@ def change_merged(change: Change, event_id: str, source: str, at_ms: int, trace_
         },
     }
     trace = {"traceparent": trace_parent} if trace_parent else {}
-    event = CloudEvent(
+    return CloudEvent(
         id=event_id,
         source=source,
         type=CHANGE_MERGED,
@@ -53,5 +59,3 @@ def change_merged(change: Change, event_id: str, source: str, at_ms: int, trace_
         content_type="application/json",
         attributes={"time": at, "subject": change.commit, "partitionkey": change.model, **trace},
     )
-    headers, value = encode(event)
-    return Message(INBOX, change.model.encode(), value, headers)

@@ -1,0 +1,49 @@
+"""What the trainer shows of its attempts."""
+
+from headgate.runtime.metrics import Metrics
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from headgate.v1 import telemetry_pb2 as t
+from services.trainer.attempts import Attempts
+from services.trainer.due import Claim
+from services.trainer.figures import Figures
+from tests.metrics.exposed import parsed
+
+MODELS = 1_000
+
+
+def measure(attempts: Attempts, model: str, epoch: int, loss: float) -> None:
+    claim = Claim(f"models/{model}", 1, 1)
+    attempt = attempts.begin(claim, now_ms=epoch)
+    attempts.measured(attempt, t.EpochMeasured(model=model, epoch=epoch, train_loss=loss, validation_loss=loss / 2))
+
+
+def test_attempts_are_told_apart_by_their_end() -> None:
+    metrics = Metrics("trainer")
+    figures = Figures(metrics, list)
+    reports = (
+        k.Command(report_training_finished=k.ReportTrainingFinished()),
+        k.Command(report_training_failed=k.ReportTrainingFailed()),
+        k.Command(report_code_tested=k.ReportCodeTested(fact=f.CodeTested(passed=False))),
+        None,
+    )
+    for report in reports:
+        with figures.attempt() as attempt:
+            attempt.reported(report)
+    shown = parsed(metrics.exposition()[0].decode())
+    for outcome, count in (("finished", 1), ("failed", 2), ("left", 1)):
+        assert shown.value("headgate_training_duration_seconds_count", outcome=outcome) == count
+
+
+def test_the_last_losses_of_a_thousand_models_stay_within_the_cap() -> None:
+    metrics = Metrics("trainer")
+    attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
+    Figures(metrics, attempts.last_epochs)
+    for number in range(MODELS):
+        measure(attempts, f"model-{number}", 1, loss=number)
+    measure(attempts, "fraud", 7, loss=0.5)
+    shown = parsed(metrics.exposition()[0].decode())
+    assert shown.value("headgate_training_epochs_total") == MODELS + 1
+    assert shown.value("headgate_training_loss", model="fraud", kind="train") == 0.5
+    assert shown.value("headgate_training_loss", model="fraud", kind="validation") == 0.25
+    assert shown.series_by_name()["headgate_training_loss"] <= 200

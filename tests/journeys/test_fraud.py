@@ -19,8 +19,8 @@ pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
-def running(tmp_path: Path, log: str) -> Iterator[Running]:
-    with Running(tmp_path, log) as running:
+def running(tmp_path: Path, log: str, redis_server: str) -> Iterator[Running]:
+    with Running(tmp_path, log, {"HEADGATE_REDIS": redis_server}) as running:
         yield running
 
 
@@ -66,5 +66,9 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
     row = ",".join(["0.5"] * columns)
     answered = json.loads(running.command("predict", "fraud", "--row", row, "-o", "json"))
     assert answered["version"] == 2
+    found = running.command("version", "list", "-", "--filter", "metrics.accuracy >= 0.98 AND verdict = passed")
+    assert [word for word in found.split() if "/" in word] == ["fraud/2"]
     running.command("replay")
+    # The model, its two versions and its release lie in Redis as the log has them.
+    assert "4 rows are what the log says" in running.command("view", "verify")
     running.command("doctor")

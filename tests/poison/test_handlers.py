@@ -27,6 +27,8 @@ from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
 from headgate.v1 import telemetry_pb2 as t
+from headgate.view import redis_layout as layout
+from headgate.view.touched import places, resource_at, touched
 from headgate.worker.letters import parse_letter, summary_of
 from headgate.worker.telemetry_rules import flaw_of
 from services.deployer import pilot
@@ -55,6 +57,11 @@ def read_by_everyone(fold: Fold) -> None:
     """What each service does with the folded state at every change."""
     for stream in fold.streams.values():
         state_digest(stream)
+    for state in fold.models.values():
+        for place in places(state):
+            resource = resource_at(state, place)
+            assert resource is not None
+            layout.row(place.kind, resource.SerializeToString())
     pilot.due(fold.models, fold.environments, Observations(), NOW_MS)
     pilot.pilots(fold.models, fold.environments, Observations(), NOW_MS)
     list(evaluator.due(fold.models, evaluator.Life({}, 0), "evaluator-0", NOW_MS))
@@ -109,6 +116,9 @@ class Ears:
     def hear(self, stored: Record, lifecycle: f.LifecycleRecord) -> None:
         self._metrics.folded(lifecycle, 0.1)
         self._metrics.broke(lifecycle)
+        state = self._fold.streams[lifecycle.stream].state
+        if isinstance(state, ModelState):
+            touched(state, lifecycle)
         for listener in self._listeners:
             listener(stored, lifecycle)
         list(figures(self.models, self._fold.environments, Observations(), NOW_MS))

@@ -25,7 +25,10 @@ MAX_COUNTERS = 100_000
 
 MAX_GATEWAYS = 10_000
 
-ARM_NAMES = {telemetry.ARM_CANDIDATE: "candidate", telemetry.ARM_STABLE: "stable"}
+Place = tuple[int, int, int]
+"""Epoch, weight and arm under which a key was bad for the first time; the smallest when gateways differ."""
+
+ARM_NAMES: dict[int, str] = {telemetry.ARM_CANDIDATE: "candidate", telemetry.ARM_STABLE: "stable"}
 COUNTS = ("requests", "bad_requests", "keys", "bad_keys", "new_keys", "new_bad_keys", "first_bad_keys")
 """The counts that ArmCounts and, behind the arm's name, Stratum have."""
 
@@ -98,14 +101,22 @@ class Observations:
         return tuple(sorted(live, key=lambda gateway: gateway.name))
 
     def strata(self, model: str, release: resources.Release) -> tuple[facts.Stratum, ...]:
-        """Counts of the release for each weight it has had, summed over gateways and their boots, by epoch."""
+        """Counts of the release for each weight it has had, by epoch, over all gateways and their boots.
+
+        They are summed; only a first bad key that several have named is known to be one.
+        """
         strata: dict[tuple[int, int], facts.Stratum] = {}
+        first_bad: dict[int, Place] = {}
         with self._lock:
             for evidence in self._evidence_of(model, release):
                 key = (evidence.epoch, evidence.candidate_weight_bps)
                 stratum = strata.setdefault(key, facts.Stratum(epoch=key[0], candidate_weight_bps=key[1]))
                 for arm in evidence.arms:
                     _add(stratum, arm)
+                    for key_hash in arm.first_bad_key_hashes:
+                        first_bad[key_hash] = min(first_bad.get(key_hash, (*key, arm.arm)), (*key, arm.arm))
+        for epoch, weight, arm_number in first_bad.values():
+            _count(strata[epoch, weight], arm_number, "first_bad_keys", 1)
         return tuple(strata[key] for key in sorted(strata))
 
     def _evidence_of(self, model: str, release: resources.Release) -> Iterator[telemetry.Evidence]:
@@ -148,7 +159,14 @@ def _is_stale(new: Gateway, known: Gateway) -> bool:
 
 
 def _add(stratum: facts.Stratum, arm: telemetry.ArmCounts) -> None:
-    name = ARM_NAMES.get(arm.arm)
-    for count in COUNTS if name else ():
+    for count in COUNTS:
+        _count(stratum, arm.arm, count, getattr(arm, count))
+    # Those that are named are counted once all are known.
+    _count(stratum, arm.arm, "first_bad_keys", -len(arm.first_bad_key_hashes))
+
+
+def _count(stratum: facts.Stratum, arm: int, count: str, more: int) -> None:
+    name = ARM_NAMES.get(arm)
+    if name:
         field = f"{name}_{count}"
-        setattr(stratum, field, getattr(stratum, field) + getattr(arm, count))
+        setattr(stratum, field, getattr(stratum, field) + more)

@@ -6,8 +6,9 @@ a comparison with an earlier hour would blame it for the hour. There FAIL is abs
 a deployed model's risk (ICLR 2022): the bad share against the policy's ceiling, or against what stable itself had
 shown in this release where that was more, so that a version as bad as the one it replaces is not taken back for it.
 
-The bounds hold for keys that fail independently and are counted once. A gateway counts a key once in a release; one
-that reaches several gateways, or the same one before and after a restart, is several keys, and alpha is looser by that.
+The bounds hold for keys that fail independently and are counted once. A key's first bad answer in a release is counted
+once over all gateways. For the absolute tests a key that reaches several gateways, or one before and after a restart,
+is several keys: what is shown below or above a ceiling is shown of the gateways' keys.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Counts answers per model, release, epoch and arm. Totals only grow, so a lost report costs nothing.
 
 A caller that fails always fails again and again: the judge may count it once. So a gateway remembers what each key of
-a release has met, for as long as it lives; a caller that asks two gateways, or one before and after a restart, is two.
+a release has met, for as long as it lives, and names the first bad ones, which others or its next boot may see too.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +11,9 @@ from services.gateway.routes import NO_RELEASE, Route
 
 MAX_KEYS_PER_RELEASE = 400_000
 """Distinct keys remembered per release. Later keys enter no key count: the ratios stay true."""
+
+MAX_NAMED_KEYS = 256
+"""First bad keys named per arm and epoch; far more than a verdict needs. Later ones are only counted."""
 
 MAX_EPOCHS_PER_MODEL = 4
 """Epochs kept per model: the one in force, and those whose last requests may still be on their way."""
@@ -44,6 +47,7 @@ class ArmCounter:
     new_keys: int = 0
     new_bad_keys: int = 0
     first_bad_keys: int = 0
+    first_bad_key_hashes: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -83,7 +87,10 @@ class EpochCounter:
         if bad:
             counter.bad_keys += not met & BAD_IN_EPOCH
             counter.new_bad_keys += not met & arm_bad
-            counter.first_bad_keys += not met & (STABLE_BAD | CANDIDATE_BAD)
+            if not met & (STABLE_BAD | CANDIDATE_BAD):
+                counter.first_bad_keys += 1
+                if len(counter.first_bad_key_hashes) < MAX_NAMED_KEYS:
+                    counter.first_bad_key_hashes.append(key_hash)
             met |= BAD_IN_EPOCH | arm_bad
         keys[key_hash] = met
 
@@ -105,7 +112,10 @@ class EpochCounter:
 
 
 def _arm_counts(arm: telemetry.Arm.ValueType, counter: ArmCounter) -> telemetry.ArmCounts:
+    # Before the count: what is counted meanwhile is then one of those that are not named yet.
+    named = list(counter.first_bad_key_hashes)
     return telemetry.ArmCounts(
+        first_bad_key_hashes=named,
         arm=arm,
         version=counter.version,
         requests=counter.requests,

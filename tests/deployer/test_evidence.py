@@ -38,6 +38,30 @@ def test_counters_are_summed_over_gateways_and_boots():
     assert keys(observed(*records)) == [(7, 10, 100)]
 
 
+def first_bad(observations: Observations) -> list[tuple[int, int, int]]:
+    strata = observations.strata("fraud", RELEASE)
+    return [(each.epoch, each.candidate_first_bad_keys, each.stable_first_bad_keys) for each in strata]
+
+
+def named(record: telemetry.TelemetryRecord, candidate: list[int], stable: list[int]) -> telemetry.TelemetryRecord:
+    for arm, hashes in zip(record.evidence.arms, (candidate, stable), strict=True):
+        arm.first_bad_key_hashes.extend(hashes)
+    return record
+
+
+def test_a_first_bad_key_that_two_gateways_name_is_one_and_stands_under_its_first_weight():
+    here = named(evidence((2, 5), (1, 50), epoch=9, weight=2_500), [7, 8], [5])
+    there = named(evidence((1, 5), (2, 50), epoch=7, source="gateway-1"), [6], [7, 4])
+    for order in ((here, there), (there, here)):
+        assert first_bad(observed(*order)) == [(7, 1, 2), (9, 1, 1)]
+
+
+def test_first_bad_keys_beyond_those_that_are_named_are_counted_as_they_are():
+    here = named(evidence((5, 9), (0, 50)), [7, 8], [])
+    there = named(evidence((3, 9), (0, 50), source="gateway-1"), [7], [])
+    assert first_bad(observed(here, there)) == [(7, 2 + 3 + 2, 0)]
+
+
 def test_each_weight_is_a_stratum_of_its_own():
     records = [evidence((0, 2), (0, 6), epoch=9, weight=2_500), evidence((0, 1), (0, 9), epoch=7)]
     assert keys(observed(*records)) == [(7, 1, 9), (9, 2, 6)]

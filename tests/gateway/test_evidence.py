@@ -54,6 +54,15 @@ def test_a_bad_key_that_moves_to_the_candidate_is_new_to_it_but_not_bad_for_the_
     assert judged(second, telemetry.ARM_CANDIDATE) == ((2, 2), (2, 2, 1))
 
 
+def test_the_first_bad_keys_are_named_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(evidence, "MAX_NAMED_KEYS", 2)
+    epoch = EvidenceBook().open(CANARY)
+    for key_hash in (7, 7, 2**64 - 1, 9):
+        epoch.count(telemetry.ARM_CANDIDATE, key_hash, bad=True)
+    seen = counts(epoch, telemetry.ARM_CANDIDATE)
+    assert (list(seen.first_bad_key_hashes), seen.first_bad_keys) == ([7, 2**64 - 1], 3)
+
+
 def test_a_late_answer_of_an_epoch_that_is_over_does_not_count_its_key_twice():
     book = EvidenceBook()
     first, second = book.open(CANARY), book.open(replace(CANARY, candidate_bps=2_500, epoch=18))

@@ -295,6 +295,7 @@ class ArmCounts(_message.Message):
     NEW_KEYS_FIELD_NUMBER: _builtins.int
     NEW_BAD_KEYS_FIELD_NUMBER: _builtins.int
     FIRST_BAD_KEYS_FIELD_NUMBER: _builtins.int
+    FIRST_BAD_KEY_HASHES_FIELD_NUMBER: _builtins.int
     arm: Global___Arm.ValueType
     version: _builtins.int
     requests: _builtins.int
@@ -309,6 +310,10 @@ class ArmCounts(_message.Message):
     """Keys that this arm had not answered badly before in the release."""
     first_bad_keys: _builtins.int
     """Keys that neither arm had answered badly before in the release."""
+    @_builtins.property
+    def first_bad_key_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Salted hashes of the first of those, so that a key that is bad at two gateways is counted once."""
+
     def __init__(
         self,
         *,
@@ -321,10 +326,11 @@ class ArmCounts(_message.Message):
         new_keys: _builtins.int = ...,
         new_bad_keys: _builtins.int = ...,
         first_bad_keys: _builtins.int = ...,
+        first_bad_key_hashes: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bad_keys", b"bad_keys", "bad_requests", b"bad_requests", "first_bad_keys", b"first_bad_keys", "keys", b"keys", "new_bad_keys", b"new_bad_keys", "new_keys", b"new_keys", "requests", b"requests", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bad_keys", b"bad_keys", "bad_requests", b"bad_requests", "first_bad_key_hashes", b"first_bad_key_hashes", "first_bad_keys", b"first_bad_keys", "keys", b"keys", "new_bad_keys", b"new_bad_keys", "new_keys", b"new_keys", "requests", b"requests", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,7 +44,9 @@ def keeps_up(registry: Registry) -> bool:
 def test_an_operator_looks_at_the_view_checks_it_and_has_it_built_anew(
     registry: tuple[Registry, int], headgate: Headgate, redis_server: str
 ) -> None:
+    assert "WRONG  view: " in headgate("doctor", "--redis", "redis://127.0.0.1:1/0").stdout
     until(lambda: headgate("view", "status").exit_code == 0, "a view")
+    assert "ok     view: generation 1:" in headgate("doctor").stdout
     create(registry[1], "fraud", "churn")
     assert headgate("model", "label", "fraud", "team", "risk").exit_code == 0
     listed = headgate("model", "list", "--filter", "labels.team = risk").stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from headgate.view import redis_layout as layout
 from headgate.view.fields import Kind
 from headgate.view.query import new_query
 from headgate.view.redis_client import ViewUnavailable
+from headgate.view.redis_store import RedisStore
+from tests.redis_server import RedisServer
 from tests.registry.waiting import until
 from tests.view.material import FLEET, ids
 from tests.view.stage import Stage
@@ -199,3 +201,26 @@ def test_changes_are_told_as_they_are_written(open_stage: Open, redis_server: st
     told = next(news for news in changes if news)
     assert set(told) == {(Kind.MODEL, "fraud"), (Kind.VERSION, "fraud/0000000001")}
     changes.close()
+
+
+def test_a_rebuild_that_failed_is_tried_again_without_waiting_for_its_own_lease(
+    open_stage: Open, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = open_stage(own_redis.url)
+    stage.tell(FLEET)
+    begin = RedisStore.begin
+
+    def fill_up(store: RedisStore, generation: str, positions: Mapping[int, int]) -> bool:
+        begun = begin(store, generation, positions)
+        stage.redis.config_set("maxmemory", "1mb")
+        return begun
+
+    monkeypatch.setattr(RedisStore, "begin", fill_up)
+    stage.writer.start()
+    until(lambda: "is full" in stage.writer.why_down, "the writer to say so")
+    monkeypatch.undo()
+    assert stage.redis.pttl(layout.LEASE) > 20_000
+    stage.redis.config_set("maxmemory", "0")
+    until(lambda: stage.rebuilt == ["empty"], "the view to be built")
+    stage.wait_written()
+    stage.assert_equal()

@@ -11,6 +11,7 @@ import typer
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_metrics_ports, running_ports, say, session
+from headgate.cli.view import Redis, reading
 from headgate.client.doors import serves
 from headgate.log.at_start import await_log
 from headgate.log.open import without_passwords
@@ -28,11 +29,11 @@ class Finding:
     detail: str
 
 
-def doctor(context: typer.Context, output: Output = Format.TABLE) -> None:
+def doctor(context: typer.Context, redis: Redis = "", output: Output = Format.TABLE) -> None:
     """Check the services, the log, the artifacts and the keys; exit 1 when something is wrong."""
     here = session(context)
     home = Path(HOME)
-    findings = [*_services(here, home), _log(here), _artifacts(home), _keys(home)]
+    findings = [*_services(here, home), _log(here), _artifacts(home), _keys(home), *_view(redis)]
     if output is Format.TABLE:
         for finding in findings:
             print(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what}: {finding.detail}")
@@ -51,6 +52,19 @@ def _services(here: Session, home: Path) -> list[Finding]:
         well = serves(address)
         findings.append(Finding(name, well, f"{address} {'is healthy' if well else 'does not answer'}"))
     return findings + [_metrics(name, port) for name, port in running_metrics_ports(home).items()]
+
+
+def _view(redis: str) -> list[Finding]:
+    """Nothing where no Redis is named: it is not needed."""
+    if not redis:
+        return []
+    try:
+        with reading(redis) as reader:
+            found = reader.status()
+    except CommandFailed as error:
+        return [Finding("view", False, str(error))]
+    detail = f"generation {found.generation}, {len(found.heads)} streams" if found.generation else "there is none yet"
+    return [Finding("view", bool(found.generation), detail)]
 
 
 def _metrics(name: str, port: int) -> Finding:

@@ -37,10 +37,17 @@ def list_releases(
     context: typer.Context, model: str, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE
 ) -> None:
     """List a model's releases, newest first (the first hundred); `-` as the model searches all of them."""
-    parent = full_name("models", model)
-    request = door.ListReleasesRequest(parent=parent, page_size=PAGE_SIZE, filter=filter_, order_by=order)
-    found = session(context).doors.releases.ListReleases(request, timeout=TIMEOUT_SECONDS)
-    show_list(found.releases, render.RELEASES if model != ANY else render.FOUND_RELEASES, output)
+    stub = session(context).doors.releases
+    found: list[resources.Release] = []
+    request = door.ListReleasesRequest(parent=full_name("models", model), filter=filter_, order_by=order)
+    while len(found) < PAGE_SIZE:
+        request.page_size = PAGE_SIZE - len(found)
+        page = stub.ListReleases(request, timeout=TIMEOUT_SECONDS)
+        found.extend(page.releases)
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    show_list(found, render.RELEASES if model != ANY else render.FOUND_RELEASES, output)
 
 
 @release.command("get")

@@ -27,7 +27,7 @@ Redis = Annotated[str, typer.Option(envvar="HEADGATE_REDIS", help="redis://host:
 @view.command("status")
 def status(context: typer.Context, redis: Redis = "", output: Output = Format.TABLE) -> None:
     """Show the view's generation and how far it lies behind the log."""
-    with _reader(redis) as reader, closing(session(context).open_log()) as log:
+    with reading(redis) as reader, closing(session(context).open_log()) as log:
         found = reader.status()
         ends = log.end(topics.LIFECYCLE)
     if not found.generation:
@@ -46,7 +46,7 @@ def status(context: typer.Context, redis: Redis = "", output: Output = Format.TA
 @view.command("verify")
 def verify(context: typer.Context, redis: Redis = "") -> None:
     """Fold the log afresh and compare every row of the view, byte for byte; exit 1 names what differs."""
-    with _reader(redis) as reader, closing(session(context).open_log()) as log:
+    with reading(redis) as reader, closing(session(context).open_log()) as log:
         from headgate.view.redis_comparison import compare
 
         equal, elsewhere, differences = compare(reader, fold_all(log))
@@ -62,7 +62,7 @@ def verify(context: typer.Context, redis: Redis = "") -> None:
 @view.command("rebuild")
 def rebuild(redis: Redis = "") -> None:
     """Have a registry build the view anew beside the old one, which serves until it is done."""
-    with _reader(redis) as reader:
+    with reading(redis) as reader:
         from headgate.view.redis_store import RedisStore
 
         before, store = reader.status().generation, RedisStore(redis)
@@ -80,7 +80,8 @@ def rebuild(redis: Redis = "") -> None:
 
 
 @contextmanager
-def _reader(url: str) -> "Iterator[RedisReader]":
+def reading(url: str) -> "Iterator[RedisReader]":
+    """A reader of the view there. Raises CommandFailed, also for what fails inside."""
     if not url:
         usage("which Redis? Give --redis or set HEADGATE_REDIS")
     try:

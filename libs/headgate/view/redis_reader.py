@@ -1,6 +1,7 @@
 """Reads the view with nothing but Redis at hand: what a portal in another process uses, and the registry's lists."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from headgate.view.redis_client import READ_SECONDS, ViewUnavailable, connect, e
 MAX_LOOKED = 5_000
 """Rows that one step inside Redis looks at: what bounds the time for which it serves nobody else."""
 MAX_STEPS = 8
-"""Steps of one answer: the page ends there, and its token goes on."""
+FIND_SECONDS = 0.5
+"""Steps and time of one answer: the page ends there, and its token goes on."""
 FILTERED_ROWS = 500
 """Rows fetched in one step when the filter asks for more than the indexes answer."""
 POLL_SECONDS = 1.0
@@ -48,8 +50,10 @@ class RedisReader:
     def find(self, query: Query) -> Reading:
         """The page that the query asks for. Raises ViewUnavailable."""
         found: list[tuple[Key, Resource]] = []
-        after, positions = query.after, None
-        for _ in range(MAX_STEPS):
+        after, positions, end = query.after, None, time.monotonic() + FIND_SECONDS
+        for step in range(MAX_STEPS):
+            if step and time.monotonic() > end:
+                break
             rows, after, step_positions, ended = self._step(query, after, query.size + 1 - len(found))
             positions = positions or step_positions
             found += [(key, resource) for key, resource in rows if query.matches(resource)]

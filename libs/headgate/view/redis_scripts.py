@@ -70,6 +70,16 @@ if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[7], ARGV[8]) end
 return 'written'
 """
 
+BEGIN = """
+-- Takes the lease to build a generation, also from an attempt of one's own that failed.
+-- KEYS: lease, generations. ARGV: generation, own former one, milliseconds.
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+redis.call('SADD', KEYS[2], ARGV[1])
+return 1
+"""
+
 SWITCH = """
 -- Makes a finished generation the current one, unless it would take a reader back.
 -- KEYS: current, lease. ARGV: root, generation, expected current, force, channel.

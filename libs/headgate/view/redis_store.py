@@ -39,6 +39,8 @@ class RedisStore:
         self._client = connect(url, WRITE_SECONDS)
         self._reader = RedisReader(url, WRITE_SECONDS)
         self._apply = self._client.register_script(scripts.APPLY)
+        self._begin = self._client.register_script(scripts.BEGIN)
+        self._building = ""
         self._switch = self._client.register_script(scripts.SWITCH)
 
     def status(self) -> Status:
@@ -78,9 +80,10 @@ class RedisStore:
     def begin(self, generation: str, positions: Mapping[int, int]) -> bool:
         """Takes the lease to build this generation; False while another replica holds it."""
         with explained(self._url):
-            if not self._client.set(layout.LEASE, generation, nx=True, px=LEASE_MS):
+            arguments = [generation, self._building, LEASE_MS]
+            if not self._begin([layout.LEASE, layout.GENERATIONS], arguments):
                 return False
-            self._client.sadd(layout.GENERATIONS, generation)
+            self._building = generation
             if positions:
                 self._client.hset(layout.prefix_of(generation) + "positions", mapping=_texts(positions))
         return True
@@ -111,8 +114,10 @@ class RedisStore:
     def sweep(self) -> None:
         """Removes a bounded part of the generations that nobody reads or builds."""
         with explained(self._url):
-            kept = {self._client.get(layout.CURRENT), self._client.get(layout.LEASE)}
-            for name in self._client.smembers(layout.GENERATIONS) - kept:
+            known = self._client.smembers(layout.GENERATIONS)
+            # In this order and in one step: a known generation that neither is has been given up for good.
+            kept = self._client.mget(layout.CURRENT, layout.LEASE)
+            for name in known.difference(kept):
                 generation = name.decode()
                 prefix = layout.prefix_of(generation)
                 keys = self._client.spop(f"{prefix}keys", SWEEP_KEYS)

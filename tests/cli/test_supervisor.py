@@ -59,3 +59,22 @@ def test_stop_ends_every_child(tmp_path: Path) -> None:
 def test_a_second_up_on_one_folder_is_refused(tmp_path: Path) -> None:
     with _only_one(tmp_path), pytest.raises(CommandFailed, match="already runs there"), _only_one(tmp_path):
         pass
+
+
+def test_what_a_child_writes_is_kept_within_a_limit_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.cli.supervisor.MAX_LOG_BYTES", 10_000)
+    written, aside = tmp_path / "child.log", tmp_path / "child.log.1"
+    code = f"""
+import os, time
+print("x" * 14_999, flush=True)
+while os.path.getsize({str(written)!r}) > 10_000:
+    time.sleep(0.01)
+print("behind", flush=True)
+{SLEEPS}
+"""
+    supervisor = Supervisor([program(tmp_path, code)], lambda line: None)
+    tend_until(supervisor, lambda: aside.exists() and written.read_text() == "behind\n")
+    assert aside.stat().st_size == 15_000
+    supervisor.stop()

@@ -1,6 +1,7 @@
 """Keeps the processes of `headgate up` alive: starts them, restarts what crashes, stops them all; knows no service."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ SETTLED_SECONDS = 60.0
 """A child that lived this long starts again at the first backoff."""
 STOP_SECONDS = 20.0
 MAX_LOG_BYTES = 16 * 1024 * 1024
+"""Of a child's output; what was written before it is kept once, beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Supervisor:
                 self._bury(child, child.process.returncode)
             if child.process is None and self._clock() >= child.start_at:
                 self._start(child)
+            _keep_small(child.program.log_file)
 
     def stop(self) -> None:
         """Ends every child: SIGTERM, a bounded wait, then SIGKILL to its process group."""
@@ -108,9 +111,15 @@ class Supervisor:
 
 
 def _open_log(file: Path) -> IO[bytes]:
-    if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
-        file.replace(file.with_suffix(".log.1"))
+    _keep_small(file)
     return file.open("ab")
+
+
+def _keep_small(file: Path) -> None:
+    """Sets a large file's content aside. The child goes on at the beginning: it has the file open to append."""
+    if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
+        shutil.copyfile(file, file.with_suffix(".log.1"))
+        os.truncate(file, 0)
 
 
 def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

@@ -20,7 +20,7 @@ from services.registry.decider import Decider
 from services.registry.door import Door
 from services.registry.handlers import intakes
 from services.registry.history import History
-from services.registry.redis_parts import open_redis
+from services.registry.redis_parts import RedisParts, check_settings
 from services.registry.release_servicer import ReleaseServicer
 from services.registry.search import Search
 from services.registry.servicer import RegistryServicer
@@ -40,6 +40,7 @@ class Registry:
     """The running registry."""
 
     def __init__(self, settings: Settings) -> None:
+        check_settings(settings)
         self.name = settings.name
         self.grace_seconds = settings.grace_seconds
         self._operations = Operations(REGISTRY, settings.host, settings.metrics_port)
@@ -54,7 +55,7 @@ class Registry:
         readers = [Reader("registry", intake.topic, intake.positions) for intake in self._intakes]
         self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions), *readers])
         self._watches = Watches()
-        self._redis = open_redis(settings, self._log, self._fold, metrics)
+        self._redis = RedisParts(settings, self._log, self._fold, metrics)
         search = Search(door, self._redis.view, self._redis.count_read)
         history = History(self._log, self._fold, self._watches)
         registry = RegistryServicer(door, history, search, self._watches)

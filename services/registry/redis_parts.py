@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import grpc
 
@@ -70,23 +72,30 @@ class RedisParts:
             yield from (Reading(name, (), value) for name, value in zip(_GAUGES, values, strict=True))
 
 
-def open_redis(settings: Settings, log: EventLog, fold: LifecycleFold, metrics: Metrics) -> RedisParts:
-    """Raises SettingsError for settings that mean nothing; a server that is away is no error."""
-    try:
-        return RedisParts(settings, log, fold, metrics)
-    except ValueError as error:
-        shown = re.sub(r"//[^/@]*@", "//***@", settings.redis)
-        raise SettingsError([f"HEADGATE_REDIS={shown!r}: {error}"]) from None
-
-
-def _rate(settings: Settings) -> Rate | None:
+def check_settings(settings: Settings) -> None:
+    """Raises SettingsError with all that means nothing, before anything is waited for."""
     problems = []
-    if not 0 <= settings.rate_per_second < float("inf"):
+    if settings.redis and not _is_address(settings.redis):
+        shown = re.sub(r"//[^/@]*@", "//***@", settings.redis)
+        problems.append(f"HEADGATE_REDIS={shown!r}: expected redis://[user:password@]host:port/db, rediss:// for TLS")
+    if not 0 <= settings.rate_per_second < math.inf:
         problems.append(f"HEADGATE_RATE_PER_SECOND={settings.rate_per_second}: expected 0 or more")
     if settings.rate_burst < 0:
         problems.append(f"HEADGATE_RATE_BURST={settings.rate_burst}: expected 0 or more")
     if problems:
         raise SettingsError(problems)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        database = parts.path.strip("/")
+        return parts.scheme in ("redis", "rediss") and parts.port != 0 and (not database or database.isdecimal())
+    except ValueError:  # a port that is no number
+        return False
+
+
+def _rate(settings: Settings) -> Rate | None:
     if not settings.rate_per_second:
         return None
     return Rate(settings.rate_per_second, settings.rate_burst or max(1, round(settings.rate_per_second)))

@@ -163,6 +163,35 @@ def test_pages_together_hold_every_match_once_in_order(
     assert keys == sorted(keys, reverse=order.endswith("desc"))
 
 
+COMPARISONS = [
+    *(f"version {sign} 2" for sign in ("=", "!=", "<", "<=", ">", ">=")),
+    *(f"metrics.auc {sign} 0.95" for sign in ("=", "!=", "<", ">=")),
+    "metrics.auc:*",
+    "metrics.none:*",
+    "model = fraud",
+    "model = fraud*",
+    "model != fraud",
+    "label = passed",
+    "build = created",
+    "verdict != passed",
+    "quarantined = false",
+    "tags.dataset:*",
+    "tags.dataset = 2026-01",
+    "commit = 000*",
+    "create_time > 5",
+]
+comparisons = st.tuples(st.sampled_from(["", "NOT "]), st.sampled_from(COMPARISONS)).map("".join)
+FOLDED = folded(FLEET)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(comparisons, max_size=3).map(" AND ".join), orders, st.integers(1, 4))
+def test_every_source_means_the_same(answer: Source, text: str, order: str, size: int) -> None:
+    query = new_query(Kind.VERSION, filter_text=text, order_by=order, page_size=size)
+    every = replace(query, size=1_000)
+    assert paged(answer, FOLDED, query) == ids(find(FOLDED, every))
+
+
 def fleet_of(values: list[float]) -> dict[str, list[object]]:
     """Versions of three models that were measured with these values; the last model's were not measured."""
     facts: dict[str, list[object]] = {}

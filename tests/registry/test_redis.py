@@ -16,6 +16,7 @@ from redis import Redis
 from headgate.runtime.settings import SettingsError
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import resources_pb2 as r
+from headgate.view import redis_layout as layout
 from headgate.view import redis_view
 from services.registry.app import build
 from services.registry.settings import Settings
@@ -168,6 +169,17 @@ def test_a_redis_that_drops_keys_is_not_trusted(start: Start, own_redis: RedisSe
     until_view(registry)
 
 
+def test_a_view_that_someone_damaged_is_not_shown_and_is_built_anew(start: Start, redis_server: str) -> None:
+    registry = start("registry-0", redis=redis_server)
+    create(registry, 1)
+    until_view(registry, ["fraud"])
+    with Redis.from_url(redis_server, decode_responses=True) as client:
+        client.delete(f"{layout.prefix_of(client.get(layout.CURRENT))}model")
+    assert read(registry) == (FOLD, ["fraud"])
+    until_view(registry, ["fraud"])
+    assert measured(registry)['headgate_view_rebuilds_total{reason="damaged"}'] == 1
+
+
 def test_a_wrong_password_is_said_and_hinders_nothing(start: Start) -> None:
     with redis_available("--requirepass", "right") as server:
         registry = start("registry-0", redis=f"redis://:wrong@127.0.0.1:{server.port}/0")
@@ -192,8 +204,10 @@ def test_a_redis_that_comes_late_is_used_when_it_comes(start: Start) -> None:
 
 
 def test_an_address_that_is_none_is_refused_at_the_start(log_url: str) -> None:
-    with pytest.raises(SettingsError, match=r"HEADGATE_REDIS='http://\*\*\*@127.0.0.1/': expected redis://"):
-        build(Settings(log=log_url, port=0, redis="http://:secret@127.0.0.1/"))
+    for url in ("http://:secret@127.0.0.1/", "redis://:secret@127.0.0.1:port/0", "redis://:secret@127.0.0.1/first"):
+        with pytest.raises(SettingsError, match=r"HEADGATE_REDIS='.*\*\*\*@127.0.0.1.*': expected redis://") as caught:
+            build(Settings(log=log_url, port=0, redis=url))
+        assert "secret" not in str(caught.value)
 
 
 def limited(registry: Running, actor: str = "") -> tuple[int, float]:

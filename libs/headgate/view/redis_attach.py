@@ -22,7 +22,7 @@ READ_RECORDS = 1_000
 
 
 class Unfit(Exception):
-    """The view has to be built anew; `reason` is empty, schema, behind, log-replaced or asked."""
+    """The view has to be built anew; `reason` is empty, schema, behind or log-replaced."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -27,6 +27,10 @@ class ViewUnavailable(Exception):
     """The view in Redis cannot be read or written now; the message says why."""
 
 
+class ViewDamaged(ViewUnavailable):
+    """A part of the view is missing that its other parts speak of: someone else wrote to it."""
+
+
 def connect(url: str, timeout_seconds: float, retries: int = 0) -> Client:
     """A client that has not connected yet. Raises ValueError for an address that is none."""
     if urlsplit(url).scheme not in ("redis", "rediss", "unix"):

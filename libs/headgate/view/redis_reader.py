@@ -10,7 +10,7 @@ from headgate.view import redis_scripts as scripts
 from headgate.view.fields import Kind, Resource
 from headgate.view.folded import Answer
 from headgate.view.query import Key, Query
-from headgate.view.redis_client import READ_SECONDS, ViewUnavailable, connect, explained, shown
+from headgate.view.redis_client import READ_SECONDS, ViewDamaged, ViewUnavailable, connect, explained, shown
 
 MAX_LOOKED = 5_000
 """Rows that one step inside Redis looks at: what bounds the time for which it serves nobody else."""
@@ -48,7 +48,7 @@ class RedisReader:
         self._state = self._client.register_script(scripts.STATE)
 
     def find(self, query: Query) -> Reading:
-        """The page that the query asks for. Raises ViewUnavailable."""
+        """The page that the query asks for. Raises ViewUnavailable, ViewDamaged."""
         found: list[tuple[Key, Resource]] = []
         after, positions, end = query.after, None, time.monotonic() + FIND_SECONDS
         for step in range(MAX_STEPS):
@@ -106,7 +106,7 @@ class RedisReader:
         self._check(reply)
         _, positions, ids, scores, rows, last_id, last_score, ended = reply
         if None in rows:
-            raise ViewUnavailable(f"the view at {shown(self._url)} lacks a row that its index names")
+            raise ViewDamaged(f"the view at {shown(self._url)} lacks a row that its index names")
         keys = [Key(float(score), id_.decode()) for id_, score in zip(ids, scores, strict=True)]
         found = [(key, layout.parsed(kind, row)) for key, row in zip(keys, rows, strict=True)]
         return found, Key(float(last_score or 0), last_id.decode()), _positions(positions), bool(ended)

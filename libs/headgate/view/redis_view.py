@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog
 from headgate.view.query import Query
-from headgate.view.redis_client import Breaker, ViewUnavailable
+from headgate.view.redis_client import Breaker, ViewDamaged, ViewUnavailable
 from headgate.view.redis_reader import Reading, RedisReader
 from headgate.view.redis_writer import ViewWriter
 
@@ -47,6 +47,8 @@ class RedisView:
         except ViewUnavailable as error:
             if self._breaker.trip():
                 logger.warning("view not read: lists are answered from the fold", extra={"why": str(error)})
+            if isinstance(error, ViewDamaged):
+                self.writer.distrust()
             return None
         if all(reading.positions.get(partition, -1) >= offset for partition, offset in at_least.items()):
             return reading

@@ -43,6 +43,7 @@ class ViewWriter:
         self._targets: list[Target] = []
         self._news = threading.Event()
         self._stopping = threading.Event()
+        self._damaged = threading.Event()
         self._written = threading.Condition()
         self._positions: Mapping[int, int] = {}
         # When the first fact came that the view does not reflect; 0 without one.
@@ -70,6 +71,10 @@ class ViewWriter:
         with self._written:
             self._written.wait_for(lambda: not self.is_up or self._reflects(at_least), timeout_seconds)
             return self.is_up and self._reflects(at_least)
+
+    def distrust(self) -> None:
+        """A reader found the view damaged: has it built anew."""
+        self._damaged.set()
 
     def lag(self) -> tuple[int, float]:
         """Accepted facts that the view does not reflect, and for how many seconds the oldest has waited."""
@@ -137,9 +142,11 @@ class ViewWriter:
         if not self._store.is_current(target.generation):
             raise Detached(f"{target.generation} is not the current generation")
         self._store.sweep()
-        if self._store.take_wish():
-            return self._rebuild(target.generation, "asked", target)
-        return target
+        reason = "damaged" if self._damaged.is_set() else "asked" if self._store.take_wish() else ""
+        if not reason:
+            return target
+        self._damaged.clear()
+        return self._rebuild(target.generation, reason, target)
 
     def _rebuild(self, old: str, reason: str, serving: Target | None) -> Target:
         """Builds a new generation from the fold while the old one serves, and switches to it."""

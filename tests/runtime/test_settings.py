@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from headgate.runtime.settings import SettingsError, from_env
+from services.registry.settings import Settings as Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,19 @@ def test_every_problem_is_reported_at_once() -> None:
         "HEADGATE_PORT='many': expected a whole number",
         "HEADGATE_FSYNC='perhaps': expected true or false",
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "rule"),
+    [
+        ("HEADGATE_METRICS_PORT", "65536", "expected a port, 0 to 65535"),
+        ("HEADGATE_METRICS_PORT", "-1", "expected a port, 0 to 65535"),
+        ("HEADGATE_GRACE_SECONDS", "-0.5", "expected seconds, 0 or more"),
+        ("HEADGATE_GRACE_SECONDS", "inf", "expected seconds, 0 or more"),
+        ("HEADGATE_GRACE_SECONDS", "nan", "expected seconds, 0 or more"),
+    ],
+)
+def test_what_no_port_and_no_time_can_be_is_refused(variable: str, text: str, rule: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_env(Registry, {"HEADGATE_LOG": "sqlite:x", variable: text})
+    assert caught.value.problems == [f"{variable}={text!r}: {rule}"]

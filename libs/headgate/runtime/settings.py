@@ -1,5 +1,6 @@
 """Settings from the environment: a frozen dataclass says what there is, one error says everything that is wrong."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 Settings = TypeVar("Settings")
 
+MAX_PORT = 65_535
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -31,7 +33,7 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
         text = environ.get(variable, "")
         try:
             if text:
-                values[field.name] = _parser(kinds[field.name])(text)
+                values[field.name] = _within_unit(field.name, _parser(kinds[field.name])(text))
             elif _is_required(field):
                 problems.append(f"{variable} is not set")
         except ValueError as error:
@@ -39,6 +41,16 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
     if problems:
         raise SettingsError(problems)
     return cls(**values)
+
+
+def _within_unit(name: str, value: object) -> object:
+    """The last word of a setting's name is its unit: what no port and no time can be is refused."""
+    unit = name.rpartition("_")[2]
+    if unit == "port" and isinstance(value, int) and not 0 <= value <= MAX_PORT:
+        raise ValueError(f"expected a port, 0 to {MAX_PORT}")
+    if unit == "seconds" and isinstance(value, float) and not 0 <= value < math.inf:
+        raise ValueError("expected seconds, 0 or more")
+    return value
 
 
 def _parser(kind: type) -> Callable[[str], object]:

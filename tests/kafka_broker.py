@@ -4,16 +4,13 @@ The jars come from Maven once, into .cache/kafka of the checkout. The JVM dies w
 """
 
 import base64
-import ctypes
 import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch, listens
+
 VERSION = "4.4.0"
 DOWNLOAD_SECONDS = 600.0
 FORMAT_SECONDS = 60.0
 READY_SECONDS = 90.0
-STOP_SECONDS = 30.0
 ADDRESS_VARIABLE = "HEADGATE_KAFKA"
 """Names a running broker (host:port) to use instead of starting one."""
 
@@ -34,7 +32,6 @@ _POM = _ROOT / "tests" / "kafka" / "pom.xml"
 _JARS = _ROOT / ".cache" / "kafka" / VERSION
 _BLANK = _ROOT / ".cache" / "kafka" / f"{VERSION}-blank"
 _JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-_PR_SET_PDEATHSIG = 1
 
 _PROPERTIES = """
 process.roles=broker,controller
@@ -111,7 +108,7 @@ class Node:
 
 
 def _nodes(count: int) -> list[Node]:
-    ports = _free_ports(2 * count)
+    ports = free_ports(2 * count)
     pairs = list(zip(ports[::2], ports[1::2], strict=True))
     voters = ",".join(f"{number}@127.0.0.1:{controller}" for number, (_, controller) in enumerate(pairs, 1))
     cluster = str(uuid.uuid4())
@@ -132,6 +129,7 @@ class KafkaBroker:
         self._node = node or _nodes(1)[0]
         self._jars = fetch_jars()
         self._directory = Path(tempfile.mkdtemp(prefix="headgate-kafka-"))
+        self._output = self._directory / "broker.log"
         self._port, controller = self._node.ports
         self._properties = self._directory / "server.properties"
         settings = _PROPERTIES.format(
@@ -144,7 +142,7 @@ class KafkaBroker:
             insync=self._node.insync,
         )
         if lock is not None:
-            self._locked_port = _free_ports(1)[0]
+            self._locked_port = free_ports(1)[0]
             settings += _LOCKED.format(
                 port=self._port, controller=controller, locked=self._locked_port, keystore=lock.keystore
             )
@@ -169,23 +167,15 @@ class KafkaBroker:
 
     def launch(self) -> None:
         """Starts the broker's process and does not wait for it."""
-        with open(self._directory / "broker.log", "ab") as output:
-            self._process = subprocess.Popen(
-                self._java("kafka.Kafka", [str(self._properties)]),
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C at the keyboard reaches us, and we stop it in order
-                preexec_fn=_die_with_parent,
-            )
+        self._process = launch(self._java("kafka.Kafka", [str(self._properties)]), self._output)
 
     def wait_ready(self) -> Self:
         """Returns when the broker answers. Raises BrokerUnavailable."""
-        deadline = time.monotonic() + READY_SECONDS
-        while not _answers(self._port):
-            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise BrokerUnavailable(f"the broker did not start: {self._last_words()}")
-            time.sleep(0.05)
+        try:
+            await_ready(self._process, self._output, lambda: listens(self._port), READY_SECONDS)
+        except ServerUnavailable as error:
+            self.kill()
+            raise BrokerUnavailable(f"the broker did not start: {error}") from error
         return self
 
     def stop(self) -> None:
@@ -209,14 +199,7 @@ class KafkaBroker:
 
     def _signal(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(number)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
+        end(process, number)
 
     def _format(self, more: Sequence[str]) -> None:
         if not more:
@@ -248,10 +231,6 @@ class KafkaBroker:
     def _java(self, main: str, arguments: Sequence[str]) -> list[str]:
         configuration = f"-Dlog4j2.configurationFile={self._directory}/log4j2.properties"
         return ["java", *_JVM, configuration, "-cp", f"{self._jars}/*", main, *arguments]
-
-    def _last_words(self) -> str:
-        log = self._directory / "broker.log"
-        return log.read_text(errors="replace")[-2000:] if log.exists() else "it printed nothing"
 
 
 class KafkaCluster:
@@ -324,30 +303,6 @@ def _copy_dependencies(folder: Path) -> None:
     if done.returncode != 0:
         said = done.stdout.decode(errors="replace")[-2000:]
         raise BrokerUnavailable(f"Maven did not deliver Kafka {VERSION}: {said}")
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
-
-
-def _die_with_parent() -> None:
-    """Runs in the child before java: the kernel kills it when the thread that started it ends, however that happens."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ Scraping and rules are quickened to a second, and the targets are the ports of t
 
 import json
 import shutil
+import signal
 import tempfile
 import urllib.error
 import urllib.parse
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 import yaml
 
-from tests.server_process import HOST, free_port, start, stop
+from tests.server_process import HOST, ServerUnavailable, await_ready, end, free_ports, launch
 
 MONITORING = Path(__file__).resolve().parent.parent / "k8s" / "monitoring"
 INTERVAL = "1s"
@@ -35,7 +36,7 @@ class PrometheusServer:
     def __init__(self, program: str, targets: Mapping[str, int]) -> None:
         self._program = program
         self._folder = Path(tempfile.mkdtemp(prefix="headgate-prometheus-"))
-        self._port = free_port()
+        (self._port,) = free_ports(1)
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(targets)))
 
     def __enter__(self) -> Self:
@@ -46,11 +47,17 @@ class PrometheusServer:
             f"--web.listen-address={HOST}:{self._port}",
             "--log.level=warn",
         ]
-        self._process = start(command, self._folder / "prometheus.log", self._is_ready, READY_SECONDS)
+        output = self._folder / "prometheus.log"
+        self._process = launch(command, output)
+        try:
+            await_ready(self._process, output, self._is_ready, READY_SECONDS)
+        except ServerUnavailable:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        stop(self._process)
+        end(self._process, signal.SIGTERM)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def at(self, expr: str, time_seconds: float) -> Series:

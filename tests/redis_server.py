@@ -3,24 +3,20 @@
 It dies with the process that started it.
 """
 
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Self
 
+from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch
+
 READY_SECONDS = 20.0
-STOP_SECONDS = 20.0
 ADDRESS_VARIABLE = "HEADGATE_REDIS"
 """Names a running server (redis://host:port/db) to use instead of starting one. Tests flush its database."""
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class RedisUnavailable(Exception):
@@ -35,7 +31,7 @@ class RedisServer:
             raise RedisUnavailable("the Redis server needs redis-server")
         self._directory = Path(tempfile.mkdtemp(prefix="headgate-redis-"))
         self._options = options
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,24 +42,19 @@ class RedisServer:
         """Returns when the server answers. Raises RedisUnavailable."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         command += ["--save", "", "--appendonly", "no", *self._options]
-        with open(self._directory / "server.log", "ab") as output:
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, start_new_session=True, preexec_fn=_die_with_parent
-            )
-        deadline = time.monotonic() + READY_SECONDS
-        while not _answers(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RedisUnavailable(f"redis-server did not start: {self._last_words()}")
-            time.sleep(0.01)
+        output = self._directory / "server.log"
+        self._process = launch(command, output)
+        try:
+            await_ready(self._process, output, lambda: _answers(self.port), READY_SECONDS)
+        except ServerUnavailable as error:
+            self.kill()
+            raise RedisUnavailable(f"redis-server did not start: {error}") from error
         return self
 
     def kill(self) -> None:
         """kill -9."""
         process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(STOP_SECONDS)
+        end(process, signal.SIGKILL)
 
     def freeze(self) -> None:
         """Stops answering, as a machine that swaps does; connections stay open."""
@@ -87,14 +78,6 @@ class RedisServer:
         if self._process is not None:
             self._process.send_signal(number)
 
-    def _last_words(self) -> str:
-        return (self._directory / "server.log").read_text(errors="replace")[-2000:]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return int(door.getsockname()[1])
-
 
 def _answers(port: int) -> bool:
     try:
@@ -103,11 +86,6 @@ def _answers(port: int) -> bool:
             return connection.recv(7) != b""
     except OSError:
         return False
-
-
-def _die_with_parent() -> None:
-    """Runs in the child: the kernel kills it when the thread that started it ends, however that happens."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def named_by_environment() -> str:

@@ -1,4 +1,4 @@
-"""What servers that tests start have in common: a free port, an end with their parent, a wait until they answer."""
+"""What servers that tests start have in common: free ports, an end with their parent, a wait until they answer."""
 
 import ctypes
 import signal
@@ -9,47 +9,69 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HOST = "127.0.0.1"
-STOP_SECONDS = 30.0
-TICK_SECONDS = 0.05
+END_SECONDS = 30.0
+TICK_SECONDS = 0.02
+CONNECT_SECONDS = 1.0
+LAST_WORDS_CHARACTERS = 2000
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerUnavailable(Exception):
-    """The server cannot run here; the message says what it last printed."""
+    """The server does not start; the message is what it last printed."""
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as held:
-        return int(held.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    held = [socket.create_server((HOST, 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in held]
+    for each in held:
+        each.close()
+    return ports
 
 
-def start(
-    command: Sequence[str], output: Path, is_ready: Callable[[], bool], seconds: float
-) -> subprocess.Popen[bytes]:
-    """Returns when the server is ready; the kernel kills it when its parent ends. Raises ServerUnavailable."""
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def launch(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+    """Starts a server that ends when its parent does, however that happens."""
     with output.open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent)
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C at the keyboard reaches us, and we stop it in order
+            preexec_fn=_die_with_parent,
+        )
+
+
+def await_ready(
+    process: subprocess.Popen[bytes] | None, output: Path, is_ready: Callable[[], bool], seconds: float
+) -> None:
+    """Raises ServerUnavailable when it ends or is not ready in time; ending it is left to the caller."""
     deadline = time.monotonic() + seconds
     while not is_ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            stop(process)
-            raise ServerUnavailable(f"{command[0]} did not start: {output.read_text(errors='replace')[-2000:]}")
+        if process is None or process.poll() is not None or time.monotonic() > deadline:
+            raise ServerUnavailable(output.read_text(errors="replace")[-LAST_WORDS_CHARACTERS:])
         time.sleep(TICK_SECONDS)
-    return process
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, a bounded wait, then SIGKILL."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
+def end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:
+    """Returns when it has ended: of this signal, or of SIGKILL after a bounded wait."""
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(number)
     try:
-        process.wait(STOP_SECONDS)
+        process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(STOP_SECONDS)
+        process.wait(END_SECONDS)
 
 
 def _die_with_parent() -> None:
-    """Runs in the child: the kernel kills it when the thread that started it ends, however that happens."""
+    """Runs in the child: the kernel kills it when the thread that started it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples.driver import Running, environ, headgate
+from tests.metrics.exposed import get
 
 LIMIT_SECONDS = 60.0
 
@@ -44,6 +45,9 @@ def test_up_restarts_a_killed_service_holds_its_folder_and_takes_everything_with
         pid = json.loads((tmp_path / ".headgate" / "up.json").read_text())["pid"]
         services = children(pid)
         assert len(services) == 5
+        for service, port in running.metrics_ports().items():
+            assert get(port, "/readyz") == (200, "ready\n")
+            assert f'service="{service}"' in get(port, "/metrics")[1]
 
         command = [*headgate(), "up", "--base-port", "0"]
         second = subprocess.run(

@@ -14,6 +14,8 @@ from headgate.log.port import EventLog, Message
 from headgate.log.scan import scan_all
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.dead_letters import Burials
+from headgate.worker.letters import Ledger
+from headgate.worker.settling import drop
 
 Run = Callable[..., tuple[int, str]]
 
@@ -146,3 +148,15 @@ def test_a_tail_shows_whatever_stands_in_a_topic(log: EventLog, run: Run, topic:
         log.append(Message(f"headgate.{topic}", b"\xff", value, (("ce_id", b"\xff"),)))
     code, said = run("tail", "--topic", topic, "-o", output, group="")
     assert (code, len(said.splitlines())) == (0, len(values))
+
+
+def test_the_doctor_tells_of_open_letters(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter = bury(log, b"hello")
+    bury(log, b"hello")
+    drop(Ledger(log), tuple(map(int, letter.split(":"))), "ann", "noise")  # type: ignore[arg-type]  # two of them
+    monkeypatch.setattr("sys.argv", ["headgate", "--registry", "127.0.0.1:1", "--gateway", "127.0.0.1:1", "doctor"])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    assert "ok     dead letters: 1 open: headgate log dead-letters list" in capsys.readouterr().out

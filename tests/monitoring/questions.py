@@ -78,7 +78,19 @@ def dashboard_questions() -> list[Question]:
 
 def all_questions() -> list[Question]:
     ruled = [Question(f"rule {rule.get('alert') or rule['record']}", rule["expr"]) for rule in rules()]
-    return [*dashboard_questions(), *ruled]
+    return [*dashboard_questions(), *ruled, *autoscaler_questions()]
+
+
+def autoscaler_questions() -> list[Question]:
+    """What KEDA asks Prometheus before it adds a pod."""
+    resources = [
+        resource
+        for file in sorted((ROOT / "k8s" / "components").rglob("*.yaml"))
+        for resource in yaml.safe_load_all(file.read_text())
+        if isinstance(resource, dict) and resource.get("kind") == "ScaledObject"
+    ]
+    triggers = [trigger["metadata"] for resource in resources for trigger in resource["spec"]["triggers"]]
+    return [Question("autoscaler", trigger["query"]) for trigger in triggers if "query" in trigger]
 
 
 def metrics_in(expr: str) -> set[str]:

@@ -20,7 +20,7 @@ from tests.prometheus_server import PrometheusServer
 EXAMPLE = ROOT / "examples" / "breast_cancer"
 MODEL = "breast-cancer"
 REQUESTS_PER_SECOND = 60.0
-STORY_SECONDS = 120.0
+STORY_SECONDS = 240.0
 TICK_SECONDS = 0.2
 
 # Far too short for real traffic. The candidate stays at its weight until the judge has seen it fail.

@@ -25,7 +25,7 @@ CAUSED = {"HeadgateReleaseRolledBack", "HeadgateDeadLetters"}
 POSSIBLE = {"HeadgateCandidateErrors", "HeadgatePredictionErrors"}
 """Alerts that there is reason for as well, and which come only where the story takes its time."""
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -99,24 +99,28 @@ READERS = Row(
             "From a fact's occurrence to its being folded, by service: how soon the fleet knows.",
             (Query(quantile(0.99, "headgate_fact_age_seconds", "service"), "{{service}}"),),
             "s",
+            width=6,
         ),
         Graph(
             "Readers that lost the log",
             "Times per second that a reader began again. More than now and then: see the runbook HeadgateLogErrors.",
             (Query(rate("headgate_log_errors_total", "service"), "{{service}}"),),
             "short",
+            width=6,
         ),
         Graph(
             "Traces that were none",
             "Invalid headers traceparent per second, which are ignored: whoever sends them is in no trace.",
             (Query(rate("headgate_invalid_trace_parents_total", "service"), "{{service}}"),),
             "short",
+            width=6,
         ),
         Graph(
             "Work done",
             "Tries of work per second by outcome; what is given up is buried.",
             (Query(rate("headgate_work_total", "service, outcome"), "{{service}} {{outcome}}"),),
             "short",
+            width=6,
         ),
     ),
 )

@@ -18,7 +18,7 @@ from headgate.artifacts.keys import create_keys
 from headgate.log.open import open_log
 from headgate.log.topics import TOPICS
 from tests.metrics.exposed import get, until
-from tests.server_process import free_port
+from tests.server_process import free_ports
 
 EXIT_SECONDS = 40.0
 CALL_SECONDS = 10.0
@@ -46,7 +46,7 @@ class Place:
 
 class Running:
     def __init__(self, place: Place, service: str, name: str, grace_seconds: float) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port = free_ports(2)
         self.lines: list[str] = []
         settings = {
             "LOG": place.url,

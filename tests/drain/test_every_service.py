@@ -18,7 +18,7 @@ from tests.drain.builds import build
 from tests.drain.processes import Place
 from tests.metrics.exposed import get, until
 from tests.metrics.fleet import Fleet
-from tests.server_process import free_port
+from tests.server_process import free_ports
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 GRACE_SECONDS = 10.0
@@ -75,7 +75,7 @@ def test_each_says_that_it_serves_and_ends_with_0_after_a_signal(tmp_path: Path)
 
 @pytest.mark.parametrize("service", [service for service in EVERY if service != "gateway"])
 def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Path, service: str) -> None:
-    place, metrics_port = Place(tmp_path), free_port()
+    place, (metrics_port,) = Place(tmp_path), free_ports(1)
     fleet = Fleet(open_store((tmp_path / "artifacts").as_uri()), place.key)
     place.log.append_all(list(fleet.messages("model", in_release=False)))
     built = build(service, place, metrics_port)

@@ -16,7 +16,7 @@ from tests.drain.processes import Place
 from tests.gateway.stage import ask
 from tests.metrics.exposed import Exposition, exposition, until
 from tests.metrics.fleet import Fleet
-from tests.server_process import free_port
+from tests.server_process import free_ports
 
 MODELS = 1_000
 IN_RELEASE = 300
@@ -35,7 +35,7 @@ class Everything:
         place = Place(directory)
         self.log, self.key = place.log, place.key
         self.store = open_store((directory / "artifacts").as_uri())
-        self.ports = {service: free_port() for service in EVERY}
+        self.ports = dict(zip(EVERY, free_ports(len(EVERY)), strict=True))
         self.services = {service: build(service, place, port) for service, port in self.ports.items()}
         self.doors = {name: service.start() for name, service in self.services.items()}
 

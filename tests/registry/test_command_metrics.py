@@ -8,11 +8,11 @@ from headgate.log.port import Message
 from headgate.v1 import registry_service_pb2 as rpc
 from tests.metrics.exposed import exposition
 from tests.registry.waiting import until
-from tests.server_process import free_port
+from tests.server_process import free_ports
 
 
 def test_commands_are_counted_by_outcome_refusals_and_dead_letters_by_code(start) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     registry = start("registry-0", metrics_port=port)
     create = rpc.CreateModelRequest(model="fraud", request_id="one")
     registry.models.CreateModel(create)

@@ -128,6 +128,8 @@ def move(state: ModelState, sight: Sight) -> Move:
     release = sight.release
     if _has_failed(sight):
         return _roll_back(sight, facts.ROLLBACK_CAUSE_VERDICT, sight.judgement.explanation)
+    if _is_quarantined(state, release):
+        return _roll_back(sight, facts.ROLLBACK_CAUSE_ABORTED, "the candidate was quarantined")
     if release.phase == resources.PHASE_REQUESTED:
         waiting = "the end of a freeze" if sight.frozen else "the release before it, or to be resumed"
         return Move(next_in_line(state, release, sight.frozen), waiting)
@@ -151,6 +153,13 @@ def _advance(sight: Sight) -> Move:
             return _bake(sight)
         case _:
             raise ValueError(f"{release.name} is {phase_name(release)}: nothing to pilot")
+
+
+def _is_quarantined(state: ModelState, release: resources.Release) -> bool:
+    """Whether somebody has taken the candidate out of service since it was asked for, and nobody overrides that."""
+    candidate = state.versions.get(release.candidate, resources.Version())
+    is_going = release.phase != resources.PHASE_ROLLING_BACK and is_active(release)
+    return is_going and candidate.quarantined and not release.override_quarantine
 
 
 def _has_failed(sight: Sight) -> bool:

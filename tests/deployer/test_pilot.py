@@ -250,6 +250,22 @@ def test_a_failing_candidate_is_rolled_back_at_once_whatever_holds_the_release(
     assert command.roll_back_release.judgement.verdict == facts.VERDICT_FAIL
 
 
+def quarantined(release: resources.Release) -> "Given":
+    return Given(version(2, quarantined=True), release)
+
+
+def test_a_candidate_that_somebody_quarantines_is_taken_back():
+    for going in (release(phase=resources.PHASE_REQUESTED), stepping(), stepping(paused=True), baking(1)):
+        (command,) = quarantined(going).heard(evidence(*GOOD)).then("releases/1/roll-back")
+        assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_ABORTED
+    falling = release(phase=resources.PHASE_ROLLING_BACK, epoch=9)
+    quarantined(falling).heard(status(epoch=9)).then("releases/1/weights-applied/9")
+
+
+def test_an_override_lets_a_quarantined_candidate_go_on():
+    quarantined(stepping(override_quarantine=True)).heard(evidence(*GOOD)).then("releases/1/set-weights/1")
+
+
 def test_a_freeze_and_a_pause_hold_a_step_that_is_due():
     assert Given(stepping()).heard(evidence(*GOOD)).frozen().waits_for() == "the end of a freeze"
     paused = stepping(paused=True, paused_reason="lunch")

@@ -83,7 +83,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert self.state == before, "a decision changes nothing"
         if decision is None or isinstance(decision, Refused):
             return
-        if isinstance(decision, f.ReleaseStarted):
+        if isinstance(decision, f.ReleaseStarted | f.WeightsSet | f.PromotionStarted | f.ReleaseCompleted):
             release = self.state.releases[decision.release]
             assert release.override_quarantine or not self.state.versions[release.candidate].quarantined
         at = stamp(len(self.facts) + 1, self.now_ms)

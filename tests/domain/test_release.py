@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from headgate.domain.refusal import Refused
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f
@@ -323,6 +324,21 @@ def test_a_candidate_quarantined_while_it_waits_does_not_begin() -> None:
     rejected = f.ReleaseRejected(release=2, reason="models/fraud/versions/2 is quarantined")
     past.when(k.BeginRelease(release=2)).then(rejected)
     past.and_given(rejected).when(k.BeginRelease(release=2)).then_refused("illegal-transition", "rejected")
+
+
+@pytest.mark.parametrize("past", [canary(), stepping(0), baking()])
+def test_a_candidate_quarantined_on_its_way_gets_no_more_traffic_and_goes_back(past: History) -> None:
+    past.and_given(f.CandidateQuarantined(version=2))
+    step = past.release(2).step + 1
+    forward = [
+        k.SetWeights(release=2, step=step, judgement=PASS),
+        k.PromoteRelease(release=2, reason="a person"),
+        k.CompleteRelease(release=2),
+    ]
+    decisions = [past.when(command).decision for command in forward]
+    assert all(decision is None or isinstance(decision, Refused) for decision in decisions)
+    assert any(isinstance(decision, Refused) and "quarantined" in decision.message for decision in decisions)
+    assert isinstance(past.when(k.RollBackRelease(release=2)).decision, f.RollbackStarted)
 
 
 def test_a_quarantine_lifted_in_time_does_not_stop_a_waiting_release() -> None:

@@ -89,13 +89,13 @@ def _decide_running(state: ModelState, release: r.Release, command: _RunningComm
         case k.ReportCandidateReady():
             return _candidate_ready(release, command)
         case k.SetWeights():
-            return _set_weights(release, command)
+            return _set_weights(state, release, command)
         case k.ReportWeightsApplied():
             return _weights_applied(release, command)
         case k.PromoteRelease():
-            return _promote(release, command)
+            return _promote(state, release, command)
         case k.CompleteRelease():
-            return _complete(release, command)
+            return _complete(state, release, command)
         case k.PauseRelease():
             return _pause(release, command)
         case k.ResumeRelease():
@@ -200,10 +200,10 @@ def _candidate_ready(release: r.Release, command: k.ReportCandidateReady) -> Dec
     return f.CandidateReady(release=release.release, gateways=command.gateways)
 
 
-def _set_weights(release: r.Release, command: k.SetWeights) -> Decision:
+def _set_weights(state: ModelState, release: r.Release, command: k.SetWeights) -> Decision:
     if release.phase == r.PHASE_STEPPING and release.step == command.step:
         return None
-    refused = _forward_refused(release)
+    refused = _forward_refused(state, release)
     if refused is not None:
         return refused
     if release.strategy != c.STRATEGY_CANARY or not release.stable:
@@ -226,14 +226,14 @@ def _set_weights(release: r.Release, command: k.SetWeights) -> Decision:
     )
 
 
-def _forward_refused(release: r.Release) -> Refused | None:
+def _forward_refused(state: ModelState, release: r.Release) -> Refused | None:
     if release.phase not in _MOVING_UP:
         return illegal(f"{release.name} is {phase_name(release)}", "weights rise while preparing or stepping")
     if release.paused:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     if not release.candidate_ready:
         return illegal(f"{release.name} is not ready", "traffic goes to loaded candidates only")
-    return None
+    return _candidate_refused(state.versions[release.candidate], release.override_quarantine)
 
 
 def _weights_applied(release: r.Release, command: k.ReportWeightsApplied) -> Decision:
@@ -244,10 +244,10 @@ def _weights_applied(release: r.Release, command: k.ReportWeightsApplied) -> Dec
     return f.WeightsApplied(release=release.release, epoch=command.epoch, gateways=command.gateways)
 
 
-def _promote(release: r.Release, command: k.PromoteRelease) -> Decision:
+def _promote(state: ModelState, release: r.Release, command: k.PromoteRelease) -> Decision:
     if release.phase in (r.PHASE_PROMOTING, r.PHASE_BAKING, r.PHASE_COMPLETED):
         return None
-    refused = _forward_refused(release)
+    refused = _forward_refused(state, release)
     if refused is not None:
         return refused
     if release.strategy == c.STRATEGY_CANARY and command.judgement.verdict != f.VERDICT_PASS and not command.reason:
@@ -260,13 +260,16 @@ def _promote(release: r.Release, command: k.PromoteRelease) -> Decision:
     )
 
 
-def _complete(release: r.Release, command: k.CompleteRelease) -> Decision:
+def _complete(state: ModelState, release: r.Release, command: k.CompleteRelease) -> Decision:
     if release.phase == r.PHASE_COMPLETED:
         return None
     if release.phase != r.PHASE_BAKING:
         return illegal(f"{release.name} is {phase_name(release)}", "a release completes after its bake")
     if release.paused:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
+    refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+    if refused is not None:
+        return refused
     return f.ReleaseCompleted(release=release.release, judgement=command.judgement)
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -124,6 +125,23 @@ def test_a_fold_of_the_log_tells_its_listeners_what_was_accepted(log: EventLog) 
     finally:
         fold.close()
     assert sorted(fold_all(log).models["fraud"].versions) == [1, 2]
+
+
+def test_each_waiter_hears_when_its_own_record_is_folded_and_the_last_when_the_fold_closes(log: EventLog) -> None:
+    chain = Chain("models/fraud")
+    first = log.append(chain.message(created(1)))
+    fold = LifecycleFold(log)
+    offsets = [first.offset, first.offset + 1, first.offset + 2]
+    with ThreadPoolExecutor(len(offsets)) as pool:
+        waits = [pool.submit(fold.wait_position, first.partition, offset, WAIT_SECONDS) for offset in offsets]
+        fold.start()
+        assert waits[0].result(WAIT_SECONDS)
+        assert not waits[1].done()
+        log.append(chain.message(created(2)))
+        assert waits[1].result(WAIT_SECONDS)
+        assert not waits[2].done()
+        fold.close()
+        assert not waits[2].result(WAIT_SECONDS)
 
 
 def test_an_empty_log_is_caught_up_with(log: EventLog) -> None:

@@ -14,6 +14,7 @@ from headgate.domain.subject import subject_of
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Record, RecordsLost
 from headgate.log.stream import Stream, new_stream, parse
+from headgate.log.waiters import Waiters
 from headgate.v1 import facts_pb2 as f
 
 POLL_SECONDS = 0.5
@@ -193,6 +194,7 @@ class LifecycleFold:
         self._changed = threading.Condition(self.lock)
         self._listeners: list[Listener] = []
         self._fault_listeners: list[FaultListener] = []
+        self._waiters = Waiters()
         self._targets: dict[int, int] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lifecycle-fold", daemon=True)
@@ -239,6 +241,7 @@ class LifecycleFold:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
+            self._waiters.wake_all()
         if self._thread.is_alive():
             self._thread.join(timeout=5 * POLL_SECONDS)
 
@@ -271,7 +274,14 @@ class LifecycleFold:
 
     def wait_position(self, partition: int, offset: int, timeout_seconds: float) -> bool:
         """Waits until the record at this position has been folded."""
-        return self._wait(lambda: self._fold.positions.get(partition, 0) > offset, timeout_seconds)
+        with self.lock:
+            if self._fold.positions.get(partition, 0) > offset:
+                return True
+            waiter = self._waiters.add(partition, offset)
+        waiter.over.wait(timeout_seconds)
+        with self.lock:
+            self._waiters.remove(waiter)
+            return self._fold.positions.get(partition, 0) > offset
 
     def wait_change(self, revision: int, timeout_seconds: float) -> int:
         """Waits until the revision differs from the given one; answers the present revision."""
@@ -353,6 +363,7 @@ class LifecycleFold:
                     for tell in self._fault_listeners:
                         tell(record, fault)
             self._changed.notify_all()
+            self._waiters.wake(self._fold.positions)
 
     def _observed(self, observer: Observer) -> FoldOne:
         """Folds a record and tells the observer."""

@@ -31,15 +31,25 @@ class Authority:
 
     def server_store(self, folder: Path) -> Path:
         """A PEM file with a server's key and its certificate."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        certificate = _signed("127.0.0.1", key, str(name), self.key, is_authority=False)
+        secret, certificate = self._issued("127.0.0.1")
         file = folder / "server.pem"
+        file.write_bytes(secret + certificate)
+        return file
+
+    def issue(self, name: str, certificate_file: Path, key_file: Path) -> None:
+        """Writes what a client shows that is called `name`, and the key it proves it with."""
+        secret, certificate = self._issued(name)
+        certificate_file.write_bytes(certificate)
+        key_file.write_bytes(secret)
+
+    def _issued(self, name: str) -> tuple[bytes, bytes]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        signer = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        certificate = _signed(name, key, str(signer), self.key, is_authority=False)
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        file.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
-        return file
+        return secret, certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _signed(

@@ -1,28 +1,32 @@
-"""A Kafka broker that knows the users of k8s/ and lets them do what their KafkaUser says, and nothing else."""
+"""A Kafka broker that knows the users of k8s/ by their certificates and lets them do what their KafkaUser says."""
 
+import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
 from tests.deploy.kustomize import Manifest
 from tests.kafka_broker import KafkaBroker
+from tests.tls import Authority
 
-ADMIN = "admin"
-PASSWORD = "only-for-this-test"
+BOOTSTRAP, CA_FOLDER, USER_FOLDER = "headgate-kafka-bootstrap:9093", "/var/run/kafka/ca", "/var/run/kafka/user"
+"""What the manifests say and a machine without a cluster has elsewhere."""
 
 SETTINGS = """
-listeners=SASL_PLAINTEXT://{address},{controller}
-advertised.listeners=SASL_PLAINTEXT://{address}
-inter.broker.listener.name=SASL_PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
-sasl.mechanism.inter.broker.protocol=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=\
-org.apache.kafka.common.security.plain.PlainLoginModule required username="{admin}" password="{password}" {users};
+listeners=PLAINTEXT://{address},{controller},SSL://{locked}
+advertised.listeners=PLAINTEXT://{address},SSL://{locked}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL
+listener.name.ssl.ssl.keystore.type=PEM
+listener.name.ssl.ssl.keystore.location={keystore}
+listener.name.ssl.ssl.truststore.type=PEM
+listener.name.ssl.ssl.truststore.location={authority}
+listener.name.ssl.ssl.client.auth=required
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:{admin};User:ANONYMOUS
+super.users=User:ANONYMOUS
 """
+"""As Strimzi sets a listener up; who comes without TLS is the test itself."""
 
 OPERATIONS = {
     "Read": ACLOperation.READ,
@@ -35,34 +39,40 @@ PATTERNS = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatt
 
 
 class SecuredBroker(KafkaBroker):
-    """Passwords stand in for the certificates that Strimzi makes; the rights are the same."""
+    """`folder` takes what Strimzi puts into Secrets: ca/ca.crt, and user.crt and user.key for each user."""
 
-    def __init__(self, users: Iterable[str]) -> None:
+    def __init__(self, folder: Path, users: Iterable[str]) -> None:
         super().__init__()
+        self._folder = folder
+        authority = Authority.new(folder, "authority")
+        for user in ("ca", *users):
+            (folder / user).mkdir()
+        (folder / "ca/ca.crt").write_bytes(authority.file.read_bytes())
+        for user in users:
+            authority.issue(user, folder / user / "user.crt", folder / user / "user.key")
         listeners = dict(line.split("=", 1) for line in self._properties.read_text().splitlines() if "=" in line)
         (controller,) = [each for each in listeners["listeners"].split(",") if each.startswith("CONTROLLER")]
-        known = " ".join(f'user_{user}="{PASSWORD}"' for user in (ADMIN, *users))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._locked = f"127.0.0.1:{free.getsockname()[1]}"
         with self._properties.open("a") as properties:
             properties.write(
                 SETTINGS.format(
-                    address=self.address, controller=controller, admin=ADMIN, password=PASSWORD, users=known
+                    address=self.address,
+                    controller=controller,
+                    locked=self._locked,
+                    keystore=authority.server_store(folder),
+                    authority=authority.file,
                 )
             )
 
-    def url(self, user: str) -> str:
-        """The log's address for a user."""
-        options = f"sasl_plain_username={user}&sasl_plain_password={PASSWORD}"
-        return f"kafka://{self.address}?security_protocol=SASL_PLAINTEXT&sasl_mechanism=PLAIN&{options}"
+    def url(self, user: str, template: str) -> str:
+        """The log's address of the manifests, as it is for this user here."""
+        here = template.replace(BOOTSTRAP, self._locked)
+        return here.replace(CA_FOLDER, f"{self._folder}/ca").replace(USER_FOLDER, f"{self._folder}/{user}")
 
     def grant(self, users: Iterable[Manifest]) -> None:
         """Gives each KafkaUser the rights of its manifest."""
-        admin = KafkaAdminClient(
-            bootstrap_servers=self.address,
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="PLAIN",
-            sasl_plain_username=ADMIN,
-            sasl_plain_password=PASSWORD,
-        )
+        admin = KafkaAdminClient(bootstrap_servers=self.address)
         admin.create_acls([acl for user in users for acl in _acls(user)])
         admin.close()
 
@@ -70,7 +80,7 @@ class SecuredBroker(KafkaBroker):
 def _acls(user: Manifest) -> list[ACL]:
     return [
         ACL(
-            principal=f"User:{user['metadata']['name']}",
+            principal=f"User:CN={user['metadata']['name']}",
             host="*",
             operation=OPERATIONS[operation],
             permission_type=ACLPermissionType.ALLOW,

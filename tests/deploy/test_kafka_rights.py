@@ -1,4 +1,4 @@
-"""The rights of k8s/components/strimzi/users.yaml on a real broker: enough for each service, and no more."""
+"""The log's address and the users of k8s/components/strimzi on a real broker: enough for each service, and no more."""
 
 import time
 
@@ -9,10 +9,12 @@ from headgate.log.open import open_log
 from headgate.log.partitioner import partition_of
 from headgate.log.port import EventLog, LogError, Message
 from services.registry.handlers import GROUP
+from tests.conftest import available
+from tests.deploy.changes import variable
 from tests.deploy.cluster_policies import ACCESS
 from tests.deploy.manifests import objects
 from tests.deploy.pod_policies import of_kind
-from tests.deploy.secured_broker import ADMIN, SecuredBroker
+from tests.deploy.secured_broker import SecuredBroker
 
 pytestmark = pytest.mark.kafka
 
@@ -21,20 +23,27 @@ KEY = b"models/fraud"
 CONSUME_SECONDS = 20.0
 
 
+TEMPLATE = str(variable(objects("prod"), "registry", "HEADGATE_LOG")["value"])
+
+
 @pytest.fixture(scope="module")
-def broker():
-    with SecuredBroker(ACCESS) as running:
-        log = open_log(running.url(ADMIN))
+def broker(tmp_path_factory):
+    running = available(lambda: SecuredBroker(tmp_path_factory.mktemp("secrets"), ACCESS))
+    try:
+        running.start()
+        log = open_log(f"kafka://{running.address}")
         log.create_topics(topics.TOPICS)
         log.append_all([Message(topic, KEY, b"value") for topic in ALL])
         log.close()
         running.grant(of_kind(objects("prod"), "KafkaUser"))
         yield running
+    finally:
+        running.close()
 
 
 @pytest.fixture(params=ACCESS)
 def user(request, broker):
-    log = open_log(broker.url(request.param))
+    log = open_log(broker.url(request.param, TEMPLATE))
     yield request.param, log
     log.close()
 
@@ -66,7 +75,7 @@ def test_a_user_writes_no_other_topic(user):
 
 
 def test_the_registry_is_a_member_of_its_groups(broker):
-    log = open_log(broker.url("registry"))
+    log = open_log(broker.url("registry", TEMPLATE))
     try:
         deadline = time.monotonic() + CONSUME_SECONDS
         with log.consumer(topics.COMMANDS, GROUP, "registry-0") as consumer:
@@ -80,7 +89,7 @@ def test_the_registry_is_a_member_of_its_groups(broker):
 
 
 def test_another_service_is_no_member_of_the_registrys_groups(broker):
-    log = open_log(broker.url("trainer"))
+    log = open_log(broker.url("trainer", TEMPLATE))
     try:
         with (
             pytest.raises(LogError, match="Authorization"),

@@ -2,11 +2,19 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kafka import KafkaAdminClient
 
 LIMIT_SECONDS = 20.0
+
+
+def members_of(address: str, groups: Sequence[str]) -> dict[str, int]:
+    """How many members each consumer group has."""
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    found = admin.describe_groups(list(groups))
+    admin.close()
+    return {name: len(group["members"]) for name, group in found.items()}
 
 
 def grow_topics(address: str, partitions: Mapping[str, int]) -> None:

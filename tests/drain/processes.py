@@ -1,4 +1,4 @@
-"""Services as processes over one SQLite log, with their doors, their log lines and a SIGTERM that is timed."""
+"""Services as processes over one log, with their doors, their log lines and a SIGTERM that is timed."""
 
 import json
 import os
@@ -27,9 +27,9 @@ CALL_SECONDS = 10.0
 class Place:
     """A folder with a log, keys and artifacts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         self.folder = folder
-        self.url = f"sqlite://{folder}/log.db"
+        self.url = url or f"sqlite://{folder}/log.db"
         self.key = create_keys(folder / "keys")
         self.log = open_log(self.url)
         self.log.create_topics(TOPICS)

@@ -1,6 +1,7 @@
 """Every service over a thousand models with traffic: whatever is declared is shown, and the series stay bounded."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -43,8 +44,8 @@ class Everything:
         return exposition(self.ports[service])
 
     def stop(self) -> None:
-        for service in self.services.values():
-            service.stop(STOP_SECONDS)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda service: service.stop(STOP_SECONDS), self.services.values()))
         self.log.close()
 
 

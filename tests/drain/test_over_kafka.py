@@ -1,0 +1,39 @@
+"""A drain over Kafka: members leave their groups, and a broker that is gone holds nobody up."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from headgate.log import topics
+from headgate.runtime.metric_catalogue import EVERY
+from tests.drain.processes import Place
+from tests.kafka_admin import members_of
+from tests.kafka_broker import KafkaBroker
+
+GRACE_SECONDS = 10.0
+GROUPS = {f"registry.{topic}": 1 for topic in (topics.COMMANDS, topics.INBOX)}
+
+pytestmark = pytest.mark.kafka
+
+
+def test_members_leave_their_groups_and_a_dead_broker_holds_nobody_up(own_broker: KafkaBroker, tmp_path: Path) -> None:
+    own_broker.start()
+    place = Place(tmp_path, f"kafka://{own_broker.address}")
+    with ExitStack() as stack:
+        running = {service: stack.enter_context(place.running(service)) for service in EVERY}
+        other = stack.enter_context(place.running("registry", name="registry-1"))
+        for process in (*running.values(), other):
+            process.await_ready()
+        assert all(members_of(own_broker.address, list(GROUPS)).values()), "both are in the groups"
+        for process in (running.pop("registry"), other):
+            process.terminate()
+            assert process.exit_code()[0] == 0
+        assert members_of(own_broker.address, list(GROUPS)) == dict.fromkeys(GROUPS, 0)
+        own_broker.kill()
+        for process in running.values():
+            process.terminate()
+        for service, process in running.items():
+            code, seconds = process.exit_code()
+            assert (service, code, seconds < GRACE_SECONDS + 1) == (service, 0, True)
+    place.log.close()

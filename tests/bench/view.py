@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import grpc
+from redis import Redis
 
 from headgate.log.fold import LifecycleFold
 from headgate.log.sqlite import SqliteLog
@@ -65,7 +66,9 @@ def _measure_rebuild(results: Results, cache: Path, url: str, facts: int) -> Non
             while not writer.wait_written(fold.accepted, 1.0):
                 time.sleep(0.005)
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-            figures = {"s": seconds, "of it replay s": folded, "us CPU/fact": cpu / facts * 1e6}
+            with Redis.from_url(url) as client:
+                memory = client.info("memory")["used_memory"] / 2**20
+            figures = {"s": seconds, "of it replay s": folded, "us CPU/fact": cpu / facts * 1e6, "Redis MiB": memory}
             results.rows.append((f"view from {facts:,} facts", "headgate", figures))
             # Per 100,000 facts, so that a quick run says the same.
             results.compare("view rebuilt, 30 s over it", MOST_REBUILD_SECONDS / (seconds * FACTS / facts), 1, 3)

@@ -142,6 +142,7 @@ def test_each_waiter_hears_when_its_own_record_is_folded_and_the_last_when_the_f
         assert not waits[2].done()
         fold.close()
         assert not waits[2].result(WAIT_SECONDS)
+    assert not fold.wait_position(first.partition, offsets[2], WAIT_SECONDS), "nobody waits for a closed fold"
 
 
 def test_an_empty_log_is_caught_up_with(log: EventLog) -> None:

@@ -275,8 +275,9 @@ class LifecycleFold:
     def wait_position(self, partition: int, offset: int, timeout_seconds: float) -> bool:
         """Waits until the record at this position has been folded."""
         with self.lock:
-            if self._fold.positions.get(partition, 0) > offset:
-                return True
+            is_folded = self._fold.positions.get(partition, 0) > offset
+            if is_folded or self._stopping.is_set():
+                return is_folded
             waiter = self._waiters.add(partition, offset)
         waiter.over.wait(timeout_seconds)
         with self.lock:

@@ -1,6 +1,9 @@
 """What happens inside Redis in one step. Each script's first write is one that a full server refuses, so that it does
 all of its work or none."""
 
+LEASE_MS = 10_000
+"""How long a rebuild that nobody carries on keeps others from beginning theirs."""
+
 APPLY = """
 -- Writes rows and heads of one partition together with the position they reflect.
 -- KEYS: current, lease. ARGV: prefix, current generation, lease holder, partition, base, position, channel, news,
@@ -65,10 +68,10 @@ while ARGV[at] do
   put(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
   at = at + 4
 end
-if ARGV[3] ~= '' then redis.call('PEXPIRE', KEYS[2], 30000) end
+if ARGV[3] ~= '' then redis.call('PEXPIRE', KEYS[2], LEASE_MS) end
 if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[7], ARGV[8]) end
 return 'written'
-"""
+""".replace("LEASE_MS", str(LEASE_MS))
 
 BEGIN = """
 -- Takes the lease to build a generation, also from an attempt of one's own that failed.

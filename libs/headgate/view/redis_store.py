@@ -11,8 +11,6 @@ from headgate.view import redis_scripts as scripts
 from headgate.view.redis_client import WRITE_SECONDS, ViewUnavailable, connect, explained, shown
 from headgate.view.redis_reader import RedisReader, Status
 
-LEASE_MS = 30_000
-"""How long a rebuild that nobody carries on keeps others from beginning theirs."""
 SWEEP_KEYS = 200
 """Keys of an old generation removed in one step."""
 
@@ -80,7 +78,7 @@ class RedisStore:
     def begin(self, generation: str, positions: Mapping[int, int]) -> bool:
         """Takes the lease to build this generation; False while another replica holds it."""
         with explained(self._url):
-            arguments = [generation, self._building, LEASE_MS]
+            arguments = [generation, self._building, scripts.LEASE_MS]
             if not self._begin([layout.LEASE, layout.GENERATIONS], arguments):
                 return False
             self._building = generation

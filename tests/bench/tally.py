@@ -1,0 +1,53 @@
+"""What counting one prediction costs the gateway, beside prometheus_client used with labels at each call."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from headgate.runtime.metric_catalogue import GATEWAY
+from headgate.runtime.metrics import Metrics
+from services.gateway.routes import Route
+from services.gateway.tally import OK, TallyBook
+from tests.bench.figures import Results, Slice
+
+PREDICTIONS, QUICK_PREDICTIONS = 400_000, 50_000
+SLICES = 5
+SECONDS = 0.0004
+"""Duration that is observed: a usual one."""
+WHAT = "counting a prediction"
+
+
+def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
+    """Alternates slices of both, on metrics of the same shape."""
+    count = QUICK_PREDICTIONS if quick else PREDICTIONS
+    tally = TallyBook(Metrics(GATEWAY)).open(Route("fraud", stable=1)).stable
+    counts, seconds = _by_labels(Metrics(GATEWAY))
+
+    def own() -> None:
+        tally.answered(OK, SECONDS)
+
+    def peer() -> None:
+        counts.labels("fraud", "stable", OK).inc()
+        seconds.labels("fraud", "stable").observe(SECONDS)
+
+    slices = [(_cost(own, count), _cost(peer, count)) for _ in range(SLICES)]
+    ours = results.add(WHAT, "headgate", [mine for mine, _ in slices])
+    other = results.add(WHAT, "prometheus_client labels()", [theirs for _, theirs in slices])
+    results.compare(
+        "counting, predictions per CPU second", other["us CPU/prediction"] / ours["us CPU/prediction"], 1.5, 2
+    )
+
+
+def _by_labels(metrics: Metrics) -> tuple:
+    """The vendor's own metrics below ours."""
+    return (
+        metrics.counter("headgate_predictions_total")._metric,
+        metrics.histogram("headgate_prediction_duration_seconds")._metric,
+    )
+
+
+def _cost(once: Callable[[], None], count: int) -> Slice:
+    began = time.process_time()
+    for _ in range(count):
+        once()
+    return {"us CPU/prediction": (time.process_time() - began) / count * 1e6}

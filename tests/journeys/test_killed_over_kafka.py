@@ -140,6 +140,7 @@ def kill_each(running: Running, repository: Repository, writer: Writer, broker: 
     took["trainer"] = time.monotonic() - began
     for service in ("evaluator", "deployer", "gateway"):
         took[service] = back_again(running, service)
+    assert not has_ended(running), "the release ended before everything was killed"
     broker.kill()
     broker.start()
     took["broker"] = writer.wait_for_an_answer_to_a_command_sent_after(time.monotonic())
@@ -170,7 +171,6 @@ def test_a_release_goes_on_to_its_end_whatever_is_killed(own_broker: KafkaBroker
             traffic.start()
             writer.start()
             took = kill_each(running, repository, writer, own_broker)
-            assert not has_ended(running), "the release ended before everything was killed"
             writer.stop()
             wait(running, lambda record: record.release_completed.release == 2, "v2 goes live")
             wait(running, lambda record: record.gate_decided.version == 3, "the verdict on v3")

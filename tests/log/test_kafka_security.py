@@ -68,8 +68,8 @@ def test_credentials_and_trust_in_the_address_open_the_log_for_every_client(secu
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One attempt shows what there is to show."""
-    monkeypatch.setattr("headgate.log.kafka_client.BOOTSTRAP_SECONDS", 1.0)
+    """A few attempts show what there is to show."""
+    monkeypatch.setattr("headgate.log.kafka_client.BOOTSTRAP_SECONDS", 2.5)
 
 
 @pytest.mark.usefixtures("soon")
@@ -85,7 +85,10 @@ def test_a_service_with_a_wrong_password_ends_with_77_and_never_shows_it(secured
     options = {name: value for name, value in secured.options.items() if name != "sasl_plain_password_file"}
     url = f"kafka://{secured.address}?{urlencode({**options, 'sasl_plain_password': 'wr0ng-horse'})}"
     service = Service("registry", tmp_path, url, wait_seconds=300)
-    assert service.ended() == 77
+    try:
+        assert service.ended() == 77
+    finally:
+        service.kill()
     assert "SaslAuthenticationFailed" in service.said()
     assert "wr0ng-horse" not in service.said()
     assert "Traceback" not in service.said()

@@ -39,6 +39,9 @@ FETCH_WAIT_SECONDS = 0.1
 RECORD_BATCH_BYTES = 2 * 1024 * 1024
 """The broker's and the client's limit for a batch: above MAX_RECORD_BYTES by more than any record's framing."""
 
+HANG_UPS = 3
+"""A broker that hangs up so often when it has our credentials does not fail by chance."""
+
 _RETRY_SECONDS = 0.05
 _TURNED_AWAY = (
     AuthorizationError,
@@ -184,13 +187,15 @@ def close_quietly(consumer: KafkaConsumer | None) -> None:
 class _Reasons(logging.Filter):
     """Keeps the reason that the library logs, and keeps it out of the log: we say it once, in our words.
 
-    A broker that turns a client away says why and hangs up, and the library often sees only the latter: so the answer
-    itself is listened for too.
+    A broker that does not know our credentials says so and hangs up, and the library drops what comes together with
+    the end of a connection. So hanging up on credentials, time after time, counts as such an answer.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.last: Exception | None = None
+        self._awaits_verdict = False
+        self._hung_up = 0
 
     @contextmanager
     def on(self, name: str) -> Iterator[None]:
@@ -207,12 +212,22 @@ class _Reasons(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         for argument in record.args if isinstance(record.args, tuple) else ():
-            reason = argument
+            kind = type(argument).__name__
+            if kind in ("SaslAuthenticateRequest", "SaslAuthenticateResponse"):
+                self._awaits_verdict = kind == "SaslAuthenticateRequest"
             if getattr(argument, "error_code", 0) == SaslAuthenticationFailedError.errno:
-                reason = SaslAuthenticationFailedError(getattr(argument, "error_message", ""))
-            if isinstance(reason, Exception) and not isinstance(reason, KafkaTimeoutError):
-                self._keep(reason)
+                self._keep(SaslAuthenticationFailedError(getattr(argument, "error_message", "")))
+            if isinstance(argument, Exception) and not isinstance(argument, KafkaTimeoutError):
+                self._failed(argument)
         return False
+
+    def _failed(self, reason: Exception) -> None:
+        self._keep(reason)
+        if self._awaits_verdict:
+            self._awaits_verdict = False
+            self._hung_up += 1
+            if self._hung_up >= HANG_UPS:
+                self._keep(SaslAuthenticationFailedError(f"hung up {self._hung_up} times on the credentials it got"))
 
     def _keep(self, reason: Exception) -> None:
         if not isinstance(self.last, _TURNED_AWAY):  # later attempts fail for less

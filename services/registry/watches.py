@@ -122,12 +122,13 @@ class ResourceWatch:
             pending, self._pending = self._pending, {}
             positions = dict(self._fold.accepted)
             found = [(place, now) for place in pending if (now := self._change(place)) is not None]
-        for place, (change, resource) in found:
+        for count, (place, (change, resource)) in enumerate(found, 1):
             if change == rpc.RESOURCE_CHANGE_LEFT:
                 self._sent.discard(place)
             else:
                 self._sent.add(place)
-            yield Change(change, resource, positions)
+            # Only with the last one has everything up to there been sent.
+            yield Change(change, resource, positions if count == len(found) else {})
 
     def _change(self, place: Place) -> tuple[rpc.ResourceChange.ValueType, Resource] | None:
         resource = self._resource(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,8 +157,21 @@ def test_a_rebuild_that_was_asked_for_goes_on_beside_the_old_view(open_stage: Op
     stage.tell(FLEET)
     stage.wait_written()
     before = stage.reader.status().generation
-    stage.writer._store.ask_for_rebuild(60)
-    until(lambda: stage.rebuilt == ["empty", "asked"], "the rebuild")
+    stopping = threading.Event()
+
+    def read_on() -> int:
+        count = 0
+        while not stopping.is_set():
+            assert ids(stage.reader.find(new_query(Kind.MODEL)).answer)[:3] == ["churn", "fraud", "fraud-eu"]
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(1) as readers:
+        reading = readers.submit(read_on)
+        stage.writer._store.ask_for_rebuild(60)
+        until(lambda: stage.rebuilt == ["empty", "asked"], "the rebuild")
+        stopping.set()
+        assert reading.result() > 0
     stage.tell({"late": [f.ModelCreated()]})
     stage.wait_written()
     assert stage.reader.status().generation != before

@@ -254,7 +254,9 @@ class WatchModelsResponse(_message.Message):
     def model(self) -> _resources_pb2.Model: ...
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryPosition]:
-        """Per partition the last accepted record up to which everything has been sent; with SYNCED and after each change."""
+        """Per partition the last accepted record up to which everything has been sent: with SYNCED, and with the last of the
+        changes that are sent together.
+        """
 
     def __init__(
         self,

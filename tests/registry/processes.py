@@ -53,6 +53,15 @@ class RegistryProcess:
         while not serves(self.address):
             assert time.monotonic() < deadline, self._output.read_text()[-2000:]
 
+    def pause(self) -> None:
+        """Holds the process where it is; the world goes on without it until `resume`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """kill -9."""
         self._end(signal.SIGKILL)
@@ -64,6 +73,7 @@ class RegistryProcess:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # one that is held hears no other signal
             process.wait(START_SECONDS)
 
 

@@ -109,6 +109,18 @@ def test_two_registries_and_sixteen_writers_on_one_model_make_one_chain(stage: S
     print(f"{len(writers.acknowledged)} versions in {took:.1f} s, {fold.void_records} void records")
 
 
+def test_a_registry_that_was_held_in_mid_decision_and_goes_on_writes_nothing_that_counts_twice(stage: Stage) -> None:
+    writers = Writers([registry.address for registry in stage.registries], "held", WRITERS)
+    for _ in range(3):
+        writers.wait_for(20)
+        stage.registries[1].pause()
+        writers.wait_for(20)
+        stage.registries[1].resume()
+    writers.wait_for(20)
+    writers.stop()
+    assert_each_exactly_once(writers.acknowledged, stage.log, "held")
+
+
 def test_two_registries_share_the_intake_and_a_restarted_one_gets_its_share_back(stage: Stage) -> None:
     until(stage.is_shared, "both registries hold partitions")
     before = stage.shares()

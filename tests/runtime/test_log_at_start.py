@@ -86,23 +86,13 @@ def test_a_service_waits_for_its_broker_and_its_topics_and_refuses_other_ones(
     assert "Traceback" not in late.said()
 
 
-def test_a_service_gives_up_after_its_limit_or_when_it_is_told_to_stop(services: list[Service], tmp_path: Path) -> None:
+def test_a_service_and_every_command_give_up_after_their_limit_or_when_they_are_told_to_stop(
+    services: list[Service], tmp_path: Path
+) -> None:
     patient = Service("registry", tmp_path, NOBODY, wait_seconds=300)
     hasty = Service("deployer", tmp_path, NOBODY, wait_seconds=0.5)
     services += [patient, hasty]
-    assert hasty.ended() == 69
-    last = json.loads(hasty.said().splitlines()[-1])
-    assert (last["level"], "gave up on the log" in last["message"]) == ("error", True)
-    assert "ECONNREFUSED" in last["message"]
-    patient.wait_for("waiting for the log")
-    assert patient.stop() == 0
-    for service in services:
-        assert "s3cret" not in service.said()
-        assert "Traceback" not in service.said()
-
-
-def test_up_and_every_command_give_up_on_an_absent_log_with_4(tmp_path: Path) -> None:
-    started = [
+    commands = [
         subprocess.Popen(
             [*headgate(), "--log", NOBODY, "--log-wait-seconds", "0.5", *command],
             cwd=tmp_path,
@@ -113,12 +103,18 @@ def test_up_and_every_command_give_up_on_an_absent_log_with_4(tmp_path: Path) ->
         )
         for command in (["up", "--base-port", "0"], ["log", "tail"])
     ]
-    for command in started:
-        _, said = command.communicate(timeout=LIMIT_SECONDS)
-        assert command.returncode == 4
-        assert "gave up on the log at kafka://127.0.0.1:1" in said
-        assert "s3cret" not in said
-        assert "Traceback" not in said
+    assert hasty.ended() == 69
+    last = json.loads(hasty.said().splitlines()[-1])
+    assert (last["level"], "gave up on the log" in last["message"]) == ("error", True)
+    assert "ECONNREFUSED" in last["message"]
+    patient.wait_for("waiting for the log")
+    assert patient.stop() == 0
+    said = [command.communicate(timeout=LIMIT_SECONDS)[1] for command in commands]
+    assert [command.returncode for command in commands] == [4, 4]
+    assert all("gave up on the log at kafka://127.0.0.1:1" in words for words in said)
+    for words in (*said, *(service.said() for service in services)):
+        assert "s3cret" not in words
+        assert "Traceback" not in words
 
 
 def test_the_wait_is_told_of_at_intervals_and_ends_when_it_should(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ class Registry:
         decider = Decider(self._log, self._fold, now_ms, metrics)
         door = Door(decider, self._fold)
         burials = Burials(self._log, settings.name, counting(metrics))
-        self._voids = VoidBurials(self._fold, burials)
+        self._voids = VoidBurials(self._log, self._fold, burials)
         self._intakes = intakes(self._log, self._fold, decider, settings.name, burials, metrics)
         readers = [Reader("registry", intake.topic, intake.positions) for intake in self._intakes]
         self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions), *readers])

@@ -1,7 +1,6 @@
 """Carrying out a command: decide on the folded head, append, and believe only what the fold has read back."""
 
-import threading
-from collections import defaultdict
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,12 +20,11 @@ from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from services.registry import command_metrics as outcomes
 from services.registry.command_metrics import CommandMetrics
+from services.registry.turns import Contended, Turns
 
 MAX_DECISIONS = 8
 """How often a command is decided again when another writer's record won."""
 READ_BACK_SECONDS = 10.0
-TURN_SECONDS = 10.0
-"""How long a command waits for others on its stream: while the log is away, each of those may take longer."""
 MAX_COMMAND_BYTES = 400_000
 """A fact repeats its command and a refusal repeats it whole: both must fit into one record with room to spare."""
 MAX_ID = 256
@@ -34,10 +32,6 @@ MAX_SHOWN = 2_000
 SIZE_RULE = f"a command has at most {MAX_COMMAND_BYTES} bytes"
 ID_RULE = f"a command id has at most {MAX_ID} characters"
 STREAM_RULE = "a stream is models/{name} or environments/{name}"
-
-
-class Contended(Exception):
-    """Other writers won MAX_DECISIONS times in a row: the caller may try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ class Decider:
         self._log = log
         self._fold = fold
         self._now_ms = now_ms
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.turns = Turns()
 
     def execute(self, command: k.Command) -> Decided | Refused:
         """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable, RecordsLost."""
@@ -86,13 +80,8 @@ class Decider:
                 INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
             )
         # One decision at a time per stream: two of ours would only race each other for the same head.
-        turn = self._turns[command.stream]
-        if not turn.acquire(timeout=TURN_SECONDS):
-            raise Contended(f"other commands on {command.stream} take too long; try again")
-        try:
+        with self.turns.of(command.stream):
             return self._carry_out(command)
-        finally:
-            turn.release()
 
     def refuse(self, command: k.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
@@ -111,16 +100,29 @@ class Decider:
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
     def _carry_out(self, command: k.Command) -> Decided | Refused:
+        sent = 0
         for _ in range(MAX_DECISIONS):
+            may_arrive = self._head(command.stream) < sent
             outcome = self._decide(command)
             if not isinstance(outcome, f.LifecycleRecord):
+                if may_arrive:  # and count: to deny it could be wrong in a moment
+                    raise LogUnavailable("the log has not told what became of the record; the same request is safe")
                 return outcome
             try:
                 if self._append(outcome):
                     return Decided(outcome)
             except RecordTooLarge as error:
                 return Refused(INVALID, "a fact fits into one record", str(error), "command")
+            except OutcomeUnknown:
+                # Deciding again finds the record by its event id if it was written after all.
+                sent = outcome.sequence
+                self._catch_up()
         raise Contended(f"{command.stream} is written by others; try again")
+
+    def _head(self, name: str) -> int:
+        with self._fold.lock:
+            stream = self._fold.streams.get(name)
+            return stream.sequence if stream is not None else 0
 
     def _decide(self, command: k.Command) -> f.LifecycleRecord | Decided | Refused:
         """The record to append, or the outcome when there is nothing to append."""
@@ -158,9 +160,11 @@ class Decider:
         return Decided(record, repeated=True)
 
     def read(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
-        """The accepted record of the stream at this sequence, from the log."""
-        found = self._log.read(topics.LIFECYCLE, stream.partition, stream.offsets[sequence - 1], 1)
-        record = parse(found[0].value or b"") if found else None
+        """The accepted record of the stream at this sequence, from the log. Raises LogError."""
+        offset = stream.offsets[sequence - 1]
+        found = self._log.read(topics.LIFECYCLE, stream.partition, offset, 1)
+        # Where the record was deleted, the log answers with the next one that it has.
+        record = parse(found[0].value or b"") if found and found[0].offset == offset else None
         if record is None:
             raise LogUnavailable(f"{stream.name} sequence {sequence} cannot be read")
         return record
@@ -178,13 +182,11 @@ class Decider:
         return Refused(INVALID, "a command goes to its own kind of stream", f"{name} on {stream.name}", "stream")
 
     def _append(self, record: f.LifecycleRecord) -> bool:
-        """Whether this very record was accepted. If not, another writer's won, which may carry the same command."""
-        try:
-            position = self._log.append(message_of(record))
-        except OutcomeUnknown:
-            # Deciding again finds the record by its event id if it was written after all.
-            self._catch_up()
-            return False
+        """Whether this very record was accepted. If not, another writer's won, which may carry the same command.
+
+        Raises OutcomeUnknown, LogUnavailable, RecordTooLarge.
+        """
+        position = self._log.append(message_of(record))
         if not self._fold.wait_position(position.partition, position.offset, READ_BACK_SECONDS):
             raise LogUnavailable("the record was appended but not read back in time; the same request is safe")
         with self._fold.lock:
@@ -194,8 +196,10 @@ class Decider:
             return (stream.partition, stream.offsets[record.sequence - 1]) == (position.partition, position.offset)
 
     def _catch_up(self) -> None:
-        for partition, end in self._log.end(topics.LIFECYCLE).items():
-            if not self._fold.wait_position(partition, end - 1, READ_BACK_SECONDS):
+        ends = self._log.end(topics.LIFECYCLE)
+        deadline = time.monotonic() + READ_BACK_SECONDS
+        for partition, end in ends.items():
+            if not self._fold.wait_position(partition, end - 1, max(0.0, deadline - time.monotonic())):
                 raise LogUnavailable("the log cannot be read; the same request is safe")
 
 

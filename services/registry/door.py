@@ -13,12 +13,12 @@ from headgate.domain.refusal import Refused
 from headgate.domain.state import ModelState
 from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogError
-from headgate.log.stream import Stream
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.work_log import note
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
-from services.registry.decider import MAX_SHOWN, Contended, Decider
+from services.registry.decider import MAX_SHOWN, Decider
+from services.registry.turns import Contended
 
 MAX_REQUEST_ID = 256
 MAX_PAGE = 1000
@@ -111,13 +111,6 @@ class Door:
         except LogError as error:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
         return outcome.record
-
-    def read_record(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
-        """One accepted record. Raises RpcRefused when the log is away."""
-        try:
-            return self.decider.read(stream, sequence)
-        except LogError as error:
-            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
 
     def model(self, name: str, field: str = "name") -> ModelState:
         """The model's state; hold the fold's lock. Raises RpcRefused."""

@@ -15,8 +15,9 @@ from headgate.runtime.metrics import Metrics
 from headgate.runtime.work_log import ends, note, unit_of_work
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.dead_letters import Burials
-from services.registry.decider import MAX_SHOWN, Contended, Decider
+from services.registry.decider import MAX_SHOWN, Decider
 from services.registry.inbox import UnusableEvent, command_of, trace_parent_of
+from services.registry.turns import Contended
 
 POLL_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5

@@ -93,7 +93,8 @@ class History:
             found = self._log.read(topics.LIFECYCLE, partition, offset, 1)
         except LogError as error:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
-        lifecycle = parse(found[0].value or b"") if found else None
+        # Where the record was deleted, the log answers with the next one that it has.
+        lifecycle = parse(found[0].value or b"") if found and found[0].offset == offset else None
         if lifecycle is None:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", f"offset {offset} cannot be read")
         return _history_record(found[0], lifecycle)

@@ -8,27 +8,40 @@ import logging
 import random
 import threading
 from queue import Empty, Full, Queue
+from typing import NamedTuple
 
+from headgate.log import topics
 from headgate.log.fold import Fault, LifecycleFold
-from headgate.log.port import LogError, Record
+from headgate.log.port import EventLog, LogError, Record
 from headgate.worker.dead_letters import Burials
 
-MAX_WAITING = 1_000
-"""Faults found and not buried yet; then the fold waits, as for any log that is away."""
+MAX_WAITING = 50_000
+"""Faults found and not buried yet. Those beyond it are found again at the next start: the fold waits for no burial."""
+MAX_BATCH = 1_000
+"""Faults looked at together."""
 MAX_PAUSE_SECONDS = 0.5
-"""Registries that find the same record take turns by chance, so that the second one sees the letter of the first."""
+"""Registries that find the same records take turns by chance, so that the second one sees the letters of the first."""
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.2
 
 logger = logging.getLogger(__name__)
 
 
+class _Found(NamedTuple):
+    """Where a faulty record stands; its bytes stay in the log."""
+
+    place: tuple[int, int]
+    fault: Fault
+
+
 class VoidBurials:
     """Buries from its own thread what the fold finds; what is not buried at the end is found again at the start."""
 
-    def __init__(self, fold: LifecycleFold, burials: Burials) -> None:
+    def __init__(self, log: EventLog, fold: LifecycleFold, burials: Burials) -> None:
+        self._log = log
         self._burials = burials
-        self._waiting: Queue[tuple[Record, Fault]] = Queue(MAX_WAITING)
+        self._waiting: Queue[_Found] = Queue(MAX_WAITING)
+        self._overrun = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="void-burials", daemon=True)
         fold.on_fault(self._found)
@@ -43,27 +56,48 @@ class VoidBurials:
             self._thread.join(grace_seconds)
 
     def _found(self, record: Record, fault: Fault) -> None:
-        while not self._stopping.is_set():
-            try:
-                return self._waiting.put((record, fault), timeout=POLL_SECONDS)
-            except Full:
-                continue
+        try:
+            self._waiting.put_nowait(_Found((record.partition, record.offset), fault))
+            self._overrun = False
+        except Full:
+            if not self._overrun:
+                logger.error("more faulty records than can be buried; the next start finds them again")
+            self._overrun = True
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                record, fault = self._waiting.get(timeout=POLL_SECONDS)
-            except Empty:
-                continue
-            self._stopping.wait(random.uniform(0, MAX_PAUSE_SECONDS))
-            self._bury(record, fault)
+            batch = self._batch()
+            while batch and not self._stopping.is_set():
+                try:
+                    self._bury(batch)
+                    break
+                except LogError as error:
+                    logger.warning("dead letter not written; trying again", extra={"error": str(error)})
+                    self._stopping.wait(RETRY_SECONDS)
 
-    def _bury(self, record: Record, fault: Fault) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._burials.bury(record, fault.code, fault.reason)
-            except LogError as error:
-                logger.warning("dead letter not written; trying again", extra={"error": str(error)})
-                self._stopping.wait(RETRY_SECONDS)
-            else:
+    def _batch(self) -> list[_Found]:
+        """What waits, up to MAX_BATCH; empty when nothing came within POLL_SECONDS."""
+        batch: list[_Found] = []
+        try:
+            batch.append(self._waiting.get(timeout=POLL_SECONDS))
+            while len(batch) < MAX_BATCH:
+                batch.append(self._waiting.get_nowait())
+        except Empty:
+            pass
+        return batch
+
+    def _bury(self, batch: list[_Found]) -> None:
+        """Raises LogError; what was buried before is not buried again."""
+        new = self._burials.unburied(topics.LIFECYCLE, (found.place for found in batch))
+        if not new:
+            return  # as at every start: the letters about them are there
+        self._stopping.wait(random.uniform(0, MAX_PAUSE_SECONDS))
+        for found in random.sample(batch, len(batch)):  # another registry begins with others
+            if self._stopping.is_set():
                 return
+            if found.place in new and (record := self._record(*found.place)) is not None:
+                self._burials.bury(record, found.fault.code, found.fault.reason)
+
+    def _record(self, partition: int, offset: int) -> Record | None:
+        records = self._log.read(topics.LIFECYCLE, partition, offset, 1)
+        return records[0] if records and records[0].offset == offset else None

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from headgate.domain.refusal import FROZEN, Refused
 from headgate.log import topics
 from headgate.log.fold import LifecycleFold
-from headgate.log.port import Message, OutcomeUnknown, Position
+from headgate.log.port import LogUnavailable, Message, OutcomeUnknown, Position
 from headgate.log.sqlite import SqliteLog
 from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from services.registry import decider as deciding
-from services.registry.decider import Contended, Decided, Decider
+from services.registry import turns
+from services.registry.decider import Decided, Decider
+from services.registry.turns import Contended
 from tests.registry.waiting import REPOSITORY, commit
 
 WAIT_SECONDS = 10.0
@@ -29,15 +32,22 @@ class Hindered(SqliteLog):
         self.may_read.set()
         self.may_append.set()
         self.answers_to_lose = 0
+        self.held_back: list[Message] = []
+        self.records_to_hold_back = 0
+        self.deleted_before: dict[int, int] = {}
 
     def read(self, topic, partition, offset, limit=1000):
         self.reading.set()
         assert self.may_read.wait(WAIT_SECONDS)
-        return super().read(topic, partition, offset, limit)
+        return super().read(topic, partition, max(offset, self.deleted_before.get(partition, 0)), limit)
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
         self.appending.set()
         assert self.may_append.wait(WAIT_SECONDS)
+        if self.records_to_hold_back:
+            self.records_to_hold_back -= 1
+            self.held_back.append(message)
+            raise OutcomeUnknown("the record is on its way")
         position = super().append(message, timeout_seconds)
         if self.answers_to_lose:
             self.answers_to_lose -= 1
@@ -79,7 +89,7 @@ def test_a_repeated_command_whose_record_is_slow_to_read_holds_nobody_up(stage) 
 
 def test_a_command_waits_for_the_others_on_its_stream_only_for_so_long(stage, monkeypatch: pytest.MonkeyPatch) -> None:
     log, _, decider = stage
-    monkeypatch.setattr(deciding, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.1)
     log.may_append.clear()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(decider.execute, create(1))
@@ -98,3 +108,63 @@ def test_an_append_whose_answer_got_lost_is_found_by_its_event_id_and_not_repeat
     assert outcome.record is not None
     assert (outcome.record.sequence, fold.void_records) == (1, 0)
     assert sum(log.end(topics.LIFECYCLE).values()) == 1
+
+
+def test_what_may_still_arrive_is_not_denied(stage) -> None:
+    log, fold, _ = stage
+    times = iter([1, 2_000, 3_000])
+    decider = Decider(log, fold, lambda: next(times), Metrics("registry"))
+    denied = []
+
+    def decide(state, wish, at_ms, environments, real=deciding.models.decide):
+        denied.append(at_ms > 1)
+        return (
+            Refused(FROZEN, "nothing is changed in a freeze", "frozen", "")
+            if at_ms > 1
+            else real(state, wish, at_ms, environments)
+        )
+
+    log.records_to_hold_back = 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deciding.models, "decide", decide)
+        with pytest.raises(LogUnavailable, match="same request is safe"):
+            decider.execute(create(1))
+    assert denied == [False, True]
+    log.append(log.held_back.pop())
+    decider._catch_up()
+    outcome = decider.execute(create(1))
+    assert isinstance(outcome, Decided)
+    assert outcome.repeated
+
+
+def test_streams_that_nobody_waits_for_are_forgotten(stage) -> None:
+    _, _, decider = stage
+    for number in range(20):
+        tag = k.TagVersion(version=1, key="a", value="b")
+        assert isinstance(
+            decider.execute(k.Command(command_id="c", stream=f"models/m{number}", tag_version=tag)), Refused
+        )
+    assert len(decider.turns) == 0
+
+
+def test_a_repeated_command_is_not_answered_with_another_record_where_its_own_was_deleted(stage) -> None:
+    log, _, decider = stage
+    first = decider.execute(create(1))
+    assert isinstance(first, Decided)
+    decider.execute(create(2))
+    (partition,) = [partition for partition, end in log.end(topics.LIFECYCLE).items() if end]
+    log.deleted_before[partition] = 1
+    with pytest.raises(LogUnavailable, match="sequence 1 cannot be read"):
+        decider.execute(create(1))
+
+
+def test_catching_up_waits_once_and_not_for_each_partition(stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, fold, decider = stage
+    waits: list[float] = []
+    monkeypatch.setattr(log, "end", lambda topic: dict.fromkeys(range(12), 9))
+    monkeypatch.setattr(fold, "wait_position", lambda partition, offset, seconds: waits.append(seconds) or True)
+    now = iter(range(100))
+    monkeypatch.setattr(deciding.time, "monotonic", lambda: next(now))
+    decider._catch_up()
+    assert sum(waits) < 12 * deciding.READ_BACK_SECONDS
+    assert waits[-1] == 0

@@ -21,7 +21,8 @@ from headgate.log.port import PARTITIONS, LogUnavailable, Message, OutcomeUnknow
 from headgate.runtime.clock import now_ms
 from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
-from services.registry.decider import Contended, Decided, Decider
+from services.registry.decider import Decided, Decider
+from services.registry.turns import Contended
 from tests.conftest import available
 from tests.kafka_broker import KafkaCluster
 from tests.registry.processes import RegistryProcess, Writers, assert_each_exactly_once

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarge
@@ -54,6 +54,12 @@ class Burials:
             self._remember(record.topic, record.partition, record.offset)
             self._count(record.topic, code)
             return True
+
+    def unburied(self, topic: str, places: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of a topic's partitions and offsets about which there is no letter yet. Raises LogError."""
+        with self._lock:
+            self._catch_up()
+            return {place for place in places if (topic, *place) not in self._buried}
 
     def _catch_up(self) -> None:
         for partition, end in self._log.end(topics.DEAD_LETTERS).items():

@@ -1,0 +1,72 @@
+"""What happens to records that no registry can have written, when there are many of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import Message, Position
+from headgate.log.sqlite import SqliteLog
+from headgate.worker.dead_letters import Burials
+from headgate.worker.letters import Ledger
+from services.registry import voids
+from services.registry.voids import VoidBurials
+from tests.registry.waiting import until
+
+MANY = 40
+WAIT_SECONDS = 10.0
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
+
+
+def append_foreign(log: SqliteLog, number: int) -> Position:
+    return log.append(Message(topics.LIFECYCLE, b"models/fraud", b"\xff%d" % number))
+
+
+def test_the_fold_waits_for_no_burial(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voids, "MAX_WAITING", 2)
+    fold = LifecycleFold(log)
+    burials = VoidBurials(log, fold, Burials(log, "registry-0"))  # not started: it buries nothing
+    fold.start()
+    try:
+        last = [append_foreign(log, number) for number in range(5)][-1]
+        assert fold.wait_position(last.partition, last.offset, WAIT_SECONDS)
+    finally:
+        burials.stop(1)
+        fold.close()
+
+
+def test_a_start_does_not_pause_for_records_whose_letters_are_there(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(_: float, most: float) -> float:
+        pauses.append(most)
+        return 0.0
+
+    monkeypatch.setattr(voids.random, "uniform", pause)
+    for number in range(MANY):
+        append_foreign(log, number)
+    for starts in (1, 2):
+        del pauses[:]
+        fold = LifecycleFold(log)
+        burials = VoidBurials(log, fold, Burials(log, "registry-0"))
+        fold.start()
+        assert fold.wait_caught_up(WAIT_SECONDS)
+        burials.start()
+        until(lambda: len(Ledger(log).summaries()) >= MANY, "the letters")
+        append_foreign(log, MANY + starts)
+        until(lambda wanted=MANY + starts: len(Ledger(log).summaries()) == wanted, "one more letter")
+        burials.stop(WAIT_SECONDS)
+        fold.close()
+        assert len(pauses) <= 2, "a batch pauses once, and known letters not at all"
+    assert sum(log.end(topics.DEAD_LETTERS).values()) == MANY + 2

@@ -180,6 +180,17 @@ def test_a_view_that_someone_damaged_is_not_shown_and_is_built_anew(start: Start
     assert measured(registry)['headgate_view_rebuilds_total{reason="damaged"}'] == 1
 
 
+def test_a_row_that_someone_overwrote_is_not_shown_and_is_written_anew(start: Start, redis_server: str) -> None:
+    registry = start("registry-0", redis=redis_server)
+    create(registry, 1)
+    until_view(registry, ["fraud"])
+    with Redis.from_url(redis_server, decode_responses=True) as client:
+        client.hset(f"{layout.prefix_of(client.get(layout.CURRENT))}model", "fraud", "no model at all")
+    assert read(registry) == (FOLD, ["fraud"])
+    until_view(registry, ["fraud"])
+    assert measured(registry)['headgate_view_rebuilds_total{reason="damaged"}'] == 1
+
+
 def test_a_wrong_password_is_said_and_hinders_nothing(start: Start) -> None:
     with redis_available("--requirepass", "right") as server:
         registry = start("registry-0", redis=f"redis://:wrong@127.0.0.1:{server.port}/0")

@@ -103,6 +103,40 @@ def test_a_flushed_view_is_built_again_at_once(open_stage: Open, redis_server: s
     stage.assert_equal()
 
 
+@pytest.mark.parametrize(("part", "field"), [("heads", model_stream("fraud")), ("positions", "0")])
+def test_a_view_whose_heads_or_positions_are_unreadable_is_built_anew(
+    open_stage: Open, redis_server: str, part: str, field: str
+) -> None:
+    first = open_stage(redis_server, "log")
+    first.writer.start()
+    first.tell(FLEET)
+    first.wait_written()
+    first.writer.close()
+    first.redis.hset(layout.prefix_of(first.reader.status().generation) + part, field, "no such thing")
+    again = open_stage(redis_server, "log")
+    again.writer.start()
+    until(lambda: again.rebuilt == ["unreadable"], "the view to be built again")
+    again.wait_written()
+    again.assert_equal()
+
+
+def test_a_fault_of_the_writer_ends_it_not(
+    open_stage: Open, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = open_stage(redis_server)
+    stage.tell(FLEET)
+
+    def fail(store: RedisStore) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(RedisStore, "check_server", fail)
+    stage.writer.start()
+    until(lambda: stage.rebuilt == ["empty"], "the view to be built")
+    stage.wait_written()
+    stage.assert_equal()
+
+
 def test_a_view_of_another_log_is_built_anew(open_stage: Open, redis_server: str) -> None:
     longer = open_stage(redis_server, "longer")
     longer.writer.start()

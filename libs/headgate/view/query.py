@@ -106,7 +106,7 @@ def _after(token: str, digest: str) -> Key:
     try:
         asked, value, last = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         key = Key(float(value), str(last))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise refused from None
     if math.isnan(key.value) or not key.id.isascii():
         raise refused

@@ -28,7 +28,11 @@ class ViewUnavailable(Exception):
 
 
 class ViewDamaged(ViewUnavailable):
-    """A part of the view is missing that its other parts speak of: someone else wrote to it."""
+    """A part of the view is missing or unreadable: someone else wrote to it. `generation` is empty where unknown."""
+
+    def __init__(self, message: str, generation: str = "") -> None:
+        super().__init__(message)
+        self.generation = generation
 
 
 def connect(url: str, timeout_seconds: float, retries: int = 0) -> Client:

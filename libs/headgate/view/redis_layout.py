@@ -62,7 +62,7 @@ def row(kind: Kind, data: bytes) -> Row:
 
 
 def parsed(kind: Kind, data: bytes) -> Resource:
-    """The resource in a row's bytes."""
+    """The resource in a row's bytes. Raises DecodeError."""
     return _TYPES[kind].FromString(data)
 
 
@@ -82,6 +82,6 @@ def head(sequence: int, digest: bytes) -> str:
 
 
 def head_of(text: str) -> tuple[int, bytes]:
-    """Sequence and digest of a head."""
+    """Sequence and digest of a head. Raises ValueError for what is none."""
     sequence, _, digest = text.partition(":")
     return int(sequence), bytes.fromhex(digest)

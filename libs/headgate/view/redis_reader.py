@@ -3,7 +3,10 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+from google.protobuf.message import DecodeError
 
 from headgate.view import redis_layout as layout
 from headgate.view import redis_scripts as scripts
@@ -69,14 +72,19 @@ class RedisReader:
         with explained(self._url):
             reply = self._get([layout.CURRENT], [layout.ROOT, layout.SCHEMA, kind.value, *ids])
         self._check(reply)
-        return [layout.parsed(kind, row) if row is not None else None for row in reply[2]], _positions(reply[1])
+        with self._intact():
+            return [layout.parsed(kind, row) if row is not None else None for row in reply[2]], _positions(reply[1])
 
     def status(self) -> Status:
-        """Generation, positions and heads of the view; an empty generation when there is none."""
+        """Generation, positions and heads of the view; an empty generation when there is none.
+
+        Raises ViewUnavailable, ViewDamaged.
+        """
         with explained(self._url):
             generation, positions, heads = self._state([layout.CURRENT], [layout.ROOT])
-        known = {stream.decode(): layout.head_of(head.decode()) for stream, head in _pairs(heads)}
-        return Status(generation.decode(), _positions(positions), known)
+        with self._intact(generation.decode(errors="replace")):
+            known = {stream.decode(): layout.head_of(head.decode()) for stream, head in _pairs(heads)}
+            return Status(generation.decode(), _positions(positions), known)
 
     def changes(self) -> Iterator[list[tuple[Kind, str]]]:
         """The resources that each write changed, from now on; an empty list when a new generation took over, and
@@ -107,9 +115,18 @@ class RedisReader:
         _, positions, ids, scores, rows, last_id, last_score, ended = reply
         if None in rows:
             raise ViewDamaged(f"the view at {shown(self._url)} lacks a row that its index names")
-        keys = [Key(float(score), id_.decode()) for id_, score in zip(ids, scores, strict=True)]
-        found = [(key, layout.parsed(kind, row)) for key, row in zip(keys, rows, strict=True)]
-        return found, Key(float(last_score or 0), last_id.decode()), _positions(positions), bool(ended)
+        with self._intact():
+            keys = [Key(float(score), id_.decode()) for id_, score in zip(ids, scores, strict=True)]
+            found = [(key, layout.parsed(kind, row)) for key, row in zip(keys, rows, strict=True)]
+            return found, Key(float(last_score or 0), last_id.decode()), _positions(positions), bool(ended)
+
+    @contextmanager
+    def _intact(self, generation: str = "") -> Iterator[None]:
+        """Raises ViewDamaged for what no writer of ours has written."""
+        try:
+            yield
+        except (ValueError, DecodeError) as error:
+            raise ViewDamaged(f"the view at {shown(self._url)} cannot be read: {error}", generation) from error
 
     def _check(self, reply: Sequence[Any]) -> None:
         if len(reply) > 1:

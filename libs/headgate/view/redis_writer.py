@@ -12,7 +12,7 @@ from headgate.log.port import EventLog, LogError, Record
 from headgate.v1 import facts_pb2 as f
 from headgate.view import redis_layout as layout
 from headgate.view.redis_attach import Unfit, adopt, catch_up, check, mark
-from headgate.view.redis_client import WRITE_SECONDS, ViewUnavailable
+from headgate.view.redis_client import WRITE_SECONDS, ViewDamaged, ViewUnavailable
 from headgate.view.redis_store import Batch, Detached, RedisStore
 from headgate.view.redis_target import Target, data_of, heads_of
 from headgate.view.touched import Place, places
@@ -26,6 +26,8 @@ DETACHED_SECONDS = 0.05
 LOAD_ROWS = 500
 """Rows of a new generation written in one step."""
 SWITCH_TRIES = 50
+FORCED = ("schema", "log-replaced", "unreadable")
+"""Why a rebuild takes over whatever positions the old generation tells."""
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +108,20 @@ class ViewWriter:
             except (ViewUnavailable, LogError) as error:
                 self._tell_down(str(error), logging.WARNING)
                 self._stopping.wait(RETRY_SECONDS)
+            except Exception as error:  # whatever stands in Redis, the view is kept again once it is mended
+                logger.exception("the view's writer failed; trying again")
+                self._tell_down(f"{type(error).__name__}: {error}", logging.WARNING)
+                self._stopping.wait(RETRY_SECONDS)
             finally:
                 with self._fold.lock:
                     self._targets = []
 
     def _attach(self) -> Target:
         self._store.check_server()
-        found = self._store.status()
+        try:
+            found = self._store.status()
+        except ViewDamaged as damage:
+            return self._rebuild(damage.generation, "unreadable", None)
         try:
             check(found, self._log, self._fold)
             with self._fold.lock:
@@ -161,7 +170,7 @@ class ViewWriter:
         self._load(target, streams, everything, serving)
         for _ in range(SWITCH_TRIES):
             target.flush(self._fold, self._store, is_current=False)
-            if self._store.switch(generation, old, force=reason in ("schema", "log-replaced")):
+            if self._store.switch(generation, old, force=reason in FORCED):
                 break
             self._stopping.wait(GATHER_SECONDS)
         else:

@@ -18,9 +18,9 @@ from headgate.worker.dead_letters import Burials
 MAX_WAITING = 50_000
 """Faults found and not buried yet. Those beyond it are found again at the next start: the fold waits for no burial."""
 MAX_BATCH = 1_000
-"""Faults looked at together."""
+"""Faults whose letters are looked for together."""
 MAX_PAUSE_SECONDS = 0.5
-"""Registries that find the same records take turns by chance, so that the second one sees the letters of the first."""
+"""Registries that find the same record take turns by chance, so that the second one sees the letter of the first."""
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.2
 
@@ -88,14 +88,14 @@ class VoidBurials:
 
     def _bury(self, batch: list[_Found]) -> None:
         """Raises LogError; what was buried before is not buried again."""
+        # At a start the letters are there about nearly all that the replay finds: those need no pause.
         new = self._burials.unburied(topics.LIFECYCLE, (found.place for found in batch))
-        if not new:
-            return  # as at every start: the letters about them are there
-        self._stopping.wait(random.uniform(0, MAX_PAUSE_SECONDS))
-        for found in random.sample(batch, len(batch)):  # another registry begins with others
-            if self._stopping.is_set():
+        for found in batch:
+            if found.place not in new:
+                continue
+            if self._stopping.wait(random.uniform(0, MAX_PAUSE_SECONDS)):
                 return
-            if found.place in new and (record := self._record(*found.place)) is not None:
+            if (record := self._record(*found.place)) is not None:
                 self._burials.bury(record, found.fault.code, found.fault.reason)
 
     def _record(self, partition: int, offset: int) -> Record | None:

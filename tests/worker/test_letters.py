@@ -101,6 +101,17 @@ def test_a_replay_that_broke_off_is_finished_by_the_next_one(
     assert len(records(log, topics.INBOX)) == 2
 
 
+def test_a_letter_whose_replay_broke_off_can_be_dropped_once_the_claim_ran_out(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = buried(log)
+    claim = k.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=REPLAYING, actor="ann")
+    log.append(Message(topics.DEAD_LETTERS, KEY, k.DeadLetter(settled=claim).SerializeToString()))
+    assert drop(Ledger(log), letter, "bob", "noise").said == "is being replayed by ann"
+    monkeypatch.setattr("headgate.worker.letters.CLAIM_MS", 0)
+    assert drop(Ledger(log), letter, "bob", "noise").said == "was dropped by bob: noise"
+
+
 def test_a_dropped_letter_is_not_replayed_and_a_replayed_one_not_dropped(log: EventLog) -> None:
     dropped, replayed = buried(log), buried(log)
     assert drop(Ledger(log), dropped, "ann", "a test").done

@@ -84,7 +84,7 @@ class KafkaWriter:
         unsent = len(messages)
         try:
             for message, partition in messages:
-                producer = self._usable()
+                producer = self._usable(deadline)
                 future = self._handed_over(producer, message, partition)
                 unsent -= 1
                 future.add_both(room.give_back)
@@ -117,11 +117,14 @@ class KafkaWriter:
         if not isinstance(error, RetriableError):
             self._spent = producer
 
-    def _usable(self) -> KafkaProducer:
+    def _usable(self, deadline: float) -> KafkaProducer:
         producer = self._producer
         if self._spent is not producer:
             return producer
-        with self._replacing:
+        # While no broker answers, each attempt takes seconds: whoever waits for others' must not add them all up.
+        if not self._replacing.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise LogUnavailable("no new producer was connected in time; the record was not sent")
+        try:
             if self._spent is self._producer:
                 spent = self._spent
                 with translated("connecting a new producer"):
@@ -129,6 +132,8 @@ class KafkaWriter:
                 with suppress(KafkaError):
                     spent.close(timeout=0)
             return self._producer
+        finally:
+            self._replacing.release()
 
 
 class _Sent(NamedTuple):

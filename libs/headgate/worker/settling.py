@@ -69,7 +69,7 @@ def drop(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome:
     """Says on the record that nobody needs the letter. Raises NoSuchLetter, LogError."""
     record, _ = _existing(ledger.log, letter)
     known = ledger.settlement(letter)
-    if known.state is State.OPEN:
+    if known.state not in SETTLED:  # of a claim that ran out, its holder crashed: the letter is anybody's again
         _say(ledger.log, record, k.DEAD_LETTER_OUTCOME_DROPPED, actor, reason)
         known = ledger.settlement(letter)
     return Outcome(letter, known.state is State.DROPPED, told(known))

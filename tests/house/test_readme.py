@@ -26,6 +26,7 @@ COVERED: dict[str, tuple[str, str]] = {
     "headgate publish repository": (FRAUD, 'command("publish", "repository")'),
     "headgate model get fraud": (FRAUD, 'command("model", "get", "fraud"'),
     f"headgate predict fraud --row {','.join(['0.5'] * 11)}": (FRAUD, 'command("predict", "fraud", "--row", row'),
+    "headgate event merged.json": ("tests/cli/test_event.py", '"event", "merged.json"'),
     "headgate replay": (FRAUD, 'command("replay")'),
     "headgate view status": (VIEW, 'headgate("view", "status")'),
     "headgate view verify": (VIEW, 'headgate("view", "verify")'),

@@ -7,7 +7,7 @@ from typing import Annotated
 import grpc
 import typer
 
-from headgate.cli import doctor, keys, logs, models, predict, publish, releases, topics, up, view
+from headgate.cli import doctor, event, keys, logs, models, predict, publish, releases, topics, up, view
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
 from headgate.client.errors import failure
 from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
@@ -62,6 +62,7 @@ def start_all(
 
 
 app.command("publish")(publish.publish)
+app.command("event")(event.event)
 app.command("predict")(predict.predict)
 app.command("replay")(logs.replay)
 app.command("doctor")(doctor.doctor)

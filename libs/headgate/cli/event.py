@@ -1,0 +1,36 @@
+"""`headgate event`: puts a CloudEvent that another program wrote on the inbox, embedded or not."""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headgate.cli.session import CommandFailed, Exit, session, usage
+from headgate.log.envelope import MalformedEvent, decode
+from headgate.log.port import Message, Record
+from headgate.log.topics import INBOX
+
+STRUCTURED = (("content-type", b"application/cloudevents+json"),)
+
+
+def event(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A CloudEvent as JSON, in structured mode; - is stdin.")],
+) -> None:
+    """Put a CloudEvent on the inbox; prints its id. The same source and id again do nothing."""
+    try:
+        value = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except FileNotFoundError as error:
+        raise CommandFailed(f"{file}: {error.strerror}", Exit.NOT_FOUND) from error
+    except OSError as error:
+        usage(f"{file}: {error.strerror}")
+    try:
+        found = decode(Record(INBOX, 0, 0, 0, b"", value, STRUCTURED))
+    except MalformedEvent as error:
+        raise CommandFailed(f"{file}: malformed-event: {error}") from error
+    key = found.attributes.get("partitionkey", found.source)
+    with closing(session(context).open_log()) as log:
+        log.append(Message(INBOX, key.encode(), value, STRUCTURED))
+    print(found.id)

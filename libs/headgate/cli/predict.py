@@ -55,9 +55,11 @@ def parse_row(text: str) -> list[float]:
 def _json_rows(file: Path) -> list[list[float]]:
     try:
         document = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
+        if not isinstance(document, list):
+            raise TypeError(f"got {type(document).__name__}")
         rows = document if document and isinstance(document[0], list) else [document]
         return [[math.nan if value is None else float(value) for value in row] for row in rows]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError) as error:
         usage(f"--json {file}: expected an array of rows of numbers: {error}")
 
 

@@ -75,13 +75,15 @@ def show_one(message: Message, columns: Columns, output: Format) -> None:
 
 
 def show_next(message: Message, columns: Columns, output: Format) -> None:
-    """One state of something that is watched: JSON is one object per line, YAML one document."""
+    """One state of what is watched: JSON as one object per line, YAML as a document, a table with a blank line."""
     if output is Format.JSON:
         print(json.dumps(as_dict(message), ensure_ascii=False), flush=True)
         return
     if output is Format.YAML:
         print("---")
     show_one(message, columns, output)
+    if output is Format.TABLE:
+        print(flush=True)
 
 
 def pairs(values: Mapping[str, str]) -> None:
@@ -153,7 +155,9 @@ def _numbers(values: Mapping[str, int]) -> str:
 
 
 def _judgement(judgement: facts.Judgement) -> str:
-    return judgement.explanation
+    """Nothing while no caller was counted: a verdict on nothing says nothing."""
+    counted = any(stratum.candidate_keys or stratum.stable_keys for stratum in judgement.strata)
+    return judgement.explanation if counted else ""
 
 
 MODEL: Columns = (

@@ -33,9 +33,9 @@ def subject(record: facts.LifecycleRecord) -> str:
 
 
 def _plain(kind: str, fact: Any) -> str:
-    words = kind.replace("_", " ")
     version = getattr(fact, "version", 0)
     release = getattr(fact, "release", 0)
+    words = kind.removeprefix("release_" if release else "").replace("_", " ")
     reason = getattr(fact, "reason", "")
     who = f"v{version} " if version else f"release {release} " if release else ""
     return f"{who}{words}" + (f": {reason}" if reason else "")
@@ -88,7 +88,7 @@ def _promotion(fact: facts.PromotionStarted) -> str:
 def _rollback(fact: facts.RollbackStarted) -> str:
     cause = RollbackCause.Name(fact.cause).removeprefix("ROLLBACK_CAUSE_").lower().replace("_", " ")
     because = fact.judgement.explanation or fact.reason
-    return f"release {fact.release} ROLLS BACK ({cause}): {because}"
+    return f"release {fact.release} ROLLS BACK ({cause})" + (f": {because}" if because else "")
 
 
 _WORDS: Mapping[str, Callable[[Any], str]] = {

@@ -1,0 +1,46 @@
+"""What people read: one line per fact, and a release without what says nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from headgate.cli.main import app
+from headgate.cli.render import RELEASE
+from headgate.client.timeline import describe
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+
+PAUSED = facts.LifecycleRecord(release_paused=facts.ReleasePaused(release=5, reason="no data"))
+RESUMED = facts.LifecycleRecord(release_resumed=facts.ReleaseResumed(release=5))
+
+
+def aborted(reason: str) -> facts.LifecycleRecord:
+    cause = facts.ROLLBACK_CAUSE_ABORTED
+    return facts.LifecycleRecord(rollback_started=facts.RollbackStarted(release=5, cause=cause, reason=reason))
+
+
+def test_a_fact_told_by_its_name_says_release_once():
+    assert describe(PAUSED) == "release 5 paused: no data"
+    assert describe(RESUMED) == "release 5 resumed"
+
+
+def test_a_rollback_without_a_reason_ends_with_its_cause():
+    assert describe(aborted("")) == "release 5 ROLLS BACK (aborted)"
+    assert describe(aborted("noise")) == "release 5 ROLLS BACK (aborted): noise"
+
+
+def test_a_judgement_is_shown_once_a_caller_was_counted():
+    judgement = facts.Judgement(explanation="Undecided", strata=[facts.Stratum(epoch=1)])
+    show = dict(RELEASE)["JUDGEMENT"]
+    assert show(resources.Release(judgement=judgement)) == ""
+    judgement.strata[0].stable_keys = 1
+    assert show(resources.Release(judgement=judgement)) == "Undecided"
+
+
+@pytest.mark.parametrize("document", [{"a": 1}, 3, "row", None])
+def test_rows_that_are_no_array_are_said_to_be_something_else(tmp_path: Path, document: object):
+    (tmp_path / "rows.json").write_text(json.dumps(document))
+    ended = CliRunner().invoke(app, ["predict", "fraud", "--json", str(tmp_path / "rows.json")])
+    assert f"expected an array of rows of numbers: got {type(document).__name__}" in str(ended.exception)

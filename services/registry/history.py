@@ -19,7 +19,33 @@ from services.registry.door import DEFAULT_PAGE, MAX_PAGE, missing
 from services.registry.watches import WAIT_SECONDS, Watches
 
 MAX_BACKLOG = 10_000
-"""Records a slow watcher may fall behind before its watch is ended; it resumes from its last position."""
+MAX_BACKLOG_BYTES = 16 * 1024 * 1024
+"""What a slow watcher may fall behind before its watch is ended; it resumes from its last position."""
+
+
+class _Backlog:
+    """What a watcher has yet to be sent. One thread puts, under the fold's lock; one takes."""
+
+    def __init__(self) -> None:
+        self.overrun = False
+        self._waiting: queue.SimpleQueue[tuple[Record, f.LifecycleRecord]] = queue.SimpleQueue()
+        self._put_bytes = self._taken_bytes = 0
+
+    def put(self, record: Record, lifecycle: f.LifecycleRecord) -> None:
+        """Keeps the record, which all watchers share, or notes the overrun."""
+        size_bytes = len(record.value or b"")
+        left_bytes = MAX_BACKLOG_BYTES - (self._put_bytes - self._taken_bytes)
+        if self.overrun or self._waiting.qsize() >= MAX_BACKLOG or size_bytes > left_bytes:
+            self.overrun = True
+            return
+        self._put_bytes += size_bytes
+        self._waiting.put((record, lifecycle))
+
+    def take(self, timeout_seconds: float) -> rpc.HistoryRecord:
+        """The next record. Raises queue.Empty."""
+        record, lifecycle = self._waiting.get(timeout=timeout_seconds)
+        self._taken_bytes += len(record.value or b"")
+        return _history_record(record, lifecycle)
 
 
 class History:
@@ -47,15 +73,11 @@ class History:
         self, request: rpc.WatchHistoryRequest, context: grpc.ServicerContext
     ) -> Iterator[rpc.WatchHistoryResponse]:
         """Accepted records behind the asked positions, then each new one. Ends when the watcher is too slow."""
-        backlog: queue.Queue[rpc.HistoryRecord] = queue.Queue(MAX_BACKLOG)
-        overrun: list[bool] = []
+        backlog = _Backlog()
 
         def listen(record: Record, lifecycle: f.LifecycleRecord) -> None:
             if not request.stream or lifecycle.stream == request.stream:
-                try:
-                    backlog.put_nowait(_history_record(record, lifecycle))
-                except queue.Full:
-                    overrun.append(True)
+                backlog.put(record, lifecycle)
 
         with self._watches.place():
             with self._fold.lock:
@@ -64,13 +86,13 @@ class History:
             try:
                 for place in past:
                     yield rpc.WatchHistoryResponse(record=self._record(*place))
-                while self._watches.goes_on(context) and not overrun:
+                while self._watches.goes_on(context) and not backlog.overrun:
                     try:
-                        yield rpc.WatchHistoryResponse(record=backlog.get(timeout=WAIT_SECONDS))
+                        yield rpc.WatchHistoryResponse(record=backlog.take(WAIT_SECONDS))
                     except queue.Empty:
                         continue
-                if overrun:
-                    rule = f"the watcher fell {MAX_BACKLOG} records behind"
+                if backlog.overrun:
+                    rule = f"the watcher fell {MAX_BACKLOG} records or {MAX_BACKLOG_BYTES} bytes behind"
                     raise RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "watch-overrun", rule)
             finally:
                 self._fold.remove_listener(listen)

@@ -54,8 +54,8 @@ class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
     ) -> Iterator[rpc.WatchReleaseResponse]:
         model, number = numbered(request.name, "releases")
         with self._watches.place():
+            revision = self._door.fold.revision  # before the release, or a fact in between would wake nobody
             release, last = self._release(model, number), r.Release()
-            revision = self._door.fold.revision
             while self._watches.goes_on(context):
                 if _without_etag(release) != _without_etag(last):
                     yield rpc.WatchReleaseResponse(release=release)

@@ -25,6 +25,7 @@ WAIT_SECONDS = 1.0
 CALM_SECONDS = 0.05
 """Changes within this time are sent together, the last state of each resource only."""
 BATCH = 500
+"""Resources copied while the fold is held."""
 
 
 class Watches:
@@ -119,16 +120,28 @@ class ResourceWatch:
     def _changes(self) -> Iterator[Change]:
         with self._fold.lock:
             self._news.clear()
-            pending, self._pending = self._pending, {}
+            pending, self._pending = list(self._pending), {}
             positions = dict(self._fold.accepted)
-            found = [(place, now) for place in pending if (now := self._change(place)) is not None]
-        for count, (place, (change, resource)) in enumerate(found, 1):
+        last: Change | None = None
+        for place, change, resource in self._found(pending):
             if change == rpc.RESOURCE_CHANGE_LEFT:
                 self._sent.discard(place)
             else:
                 self._sent.add(place)
+            if last is not None:
+                yield last
+            last = Change(change, resource, {})
+        if last is not None:
             # Only with the last one has everything up to there been sent.
-            yield Change(change, resource, positions if count == len(found) else {})
+            yield last._replace(positions=positions)
+
+    def _found(self, pending: list[Place]) -> Iterator[tuple[Place, rpc.ResourceChange.ValueType, Resource]]:
+        """What there is to say about these places, some at a time: a slow watcher's many must not hold the fold up."""
+        for start in range(0, len(pending), BATCH):
+            batch = pending[start : start + BATCH]
+            with self._fold.lock:
+                found = [(place, *now) for place in batch if (now := self._change(place)) is not None]
+            yield from found
 
     def _change(self, place: Place) -> tuple[rpc.ResourceChange.ValueType, Resource] | None:
         resource = self._resource(place)

@@ -1,0 +1,84 @@
+"""A watcher that reads more slowly than facts come costs a bounded part of memory, and nobody else a wait."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.sqlite import SqliteLog
+from headgate.runtime.errors import RpcRefused
+from headgate.runtime.metrics import Metrics
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.view.fields import Kind
+from headgate.view.query import new_query
+from services.registry import history, watches
+from services.registry.decider import Decided, Decider
+from services.registry.history import History
+from services.registry.watches import ResourceWatch, Watches
+from tests.registry.waiting import REPOSITORY, commit
+
+WAIT_SECONDS = 10.0
+MANY = 7
+
+
+class Caller:
+    """One who listens and never goes."""
+
+    def is_active(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[tuple[SqliteLog, LifecycleFold, Decider]]:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create_topics(topics.TOPICS)
+    fold = LifecycleFold(log)
+    fold.start()
+    assert fold.wait_caught_up(WAIT_SECONDS)
+    yield log, fold, Decider(log, fold, lambda: 1, Metrics("registry"))
+    fold.close()
+    log.close()
+
+
+def create(decider: Decider, number: int) -> None:
+    wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number), commit_message="m" * 500)
+    made = decider.execute(k.Command(command_id=f"c{number}", stream="models/fraud", create_version=wish))
+    assert isinstance(made, Decided)
+
+
+def test_a_watcher_too_many_bytes_behind_is_told_to_resume(stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, fold, decider = stage
+    monkeypatch.setattr(history, "MAX_BACKLOG_BYTES", 2_000)
+    create(decider, 1)
+    watch = History(log, fold, Watches()).watch(rpc.WatchHistoryRequest(), Caller())
+    assert next(watch).record.record.sequence == 1
+    create(decider, 2)
+    assert next(watch).record.record.sequence == 2
+    for number in range(3, 3 + MANY):
+        create(decider, number)
+    with pytest.raises(RpcRefused, match="2000 bytes behind"):
+        next(watch)
+
+
+def test_many_changes_are_copied_a_few_at_a_time_and_the_last_tells_the_positions(
+    stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, fold, decider = stage
+    monkeypatch.setattr(watches, "BATCH", 2)
+    changes = ResourceWatch(fold, new_query(Kind.VERSION)).run(Watches(), Caller())
+    assert next(changes).change == rpc.RESOURCE_CHANGE_SYNCED
+    copied: list[int] = []
+    real = watches.copy_of
+    monkeypatch.setattr(watches, "copy_of", lambda resource: copied.append(resource.version) or real(resource))
+    for number in range(MANY):
+        create(decider, number)
+    first = next(changes)
+    assert len(copied) < MANY
+    rest = [next(changes) for _ in range(MANY - 1)]
+    assert [one.resource.version for one in (first, *rest)] == list(range(1, MANY + 1))
+    assert [bool(one.positions) for one in (first, *rest)] == [False] * (MANY - 1) + [True]
+    assert rest[-1].positions == fold.accepted
+    changes.close()

@@ -26,6 +26,11 @@ def test_a_fact_told_by_its_name_says_release_once():
     assert describe(RESUMED) == "release 5 resumed"
 
 
+def test_a_commit_without_a_message_ends_with_its_digits():
+    created = facts.VersionCreated(version=2, commit="a" * 40)
+    assert describe(facts.LifecycleRecord(version_created=created)) == "v2 created from aaaaaaaaaa"
+
+
 def test_a_rollback_without_a_reason_ends_with_its_cause():
     assert describe(aborted("")) == "release 5 ROLLS BACK (aborted)"
     assert describe(aborted("noise")) == "release 5 ROLLS BACK (aborted): noise"

@@ -81,10 +81,11 @@ class World:
         command = commands.Command(command_id=f"test/{what}", stream=stream, actor="test", **wish)
         self.log.append(Message(topics.COMMANDS, stream.encode(), command.SerializeToString()))
 
-    def pass_gate(self, number: int) -> None:
+    def pass_gate(self, number: int, gate: configuration.GatePolicy | None = None) -> None:
+        """Evaluated, and judged by the gate; without one it has no rules."""
         wish = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
         tested = facts.CodeTested(version=number, attempt=1, passed=True)
-        tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=wish))
+        tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=wish, gate=gate))
         artifact = facts.Artifact(manifest_sha256="0" * 64)
         finished = facts.TrainingFinished(version=number, attempt=1, artifact=artifact)
         evaluated = facts.EvaluationFinished(version=number, attempt=1, report=facts.EvaluationReport(rows=1))

@@ -1,6 +1,5 @@
 """`headgate log dead-letters`: what could not be handled, and what an operator makes of it. Nothing is deleted."""
 
-import getpass
 import re
 import sys
 from collections.abc import Callable
@@ -103,7 +102,7 @@ def replay(
             _tell([_would(ledger, letter) for letter in wanted], output)
             return
         _confirm("replay", wanted, bool(ids) or yes)
-        _each(wanted, lambda letter: settling.replay(ledger, letter, actor or getpass.getuser(), reason), output)
+        _each(wanted, lambda letter: settling.replay(ledger, letter, actor or session(context).actor, reason), output)
 
 
 @app.command("drop")
@@ -130,7 +129,7 @@ def drop(
             _tell([Outcome(letter, True, "would be dropped") for letter in wanted], output)
             return
         _confirm("drop", wanted, bool(ids) or yes)
-        _each(wanted, lambda letter: settling.drop(ledger, letter, actor or getpass.getuser(), reason), output)
+        _each(wanted, lambda letter: settling.drop(ledger, letter, actor or session(context).actor, reason), output)
 
 
 def parse_id(text: str) -> LetterId:

@@ -42,8 +42,11 @@ def options(
     log_wait_seconds: Annotated[
         float, typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", min=0, help="How long to wait for an absent log.")
     ] = CLI_WAIT_SECONDS,
+    actor: Annotated[
+        str, typer.Option(envvar="HEADGATE_ACTOR", help="Who asks, for the log; without it, who is logged in.")
+    ] = "",
 ) -> None:
-    context.obj = new_session(registry, gateway, log, log_wait_seconds)
+    context.obj = new_session(registry, gateway, log, log_wait_seconds, actor)
 
 
 @app.command("up")

@@ -1,5 +1,6 @@
 """`headgate model` and `headgate version`."""
 
+import uuid
 from typing import Annotated
 
 import typer
@@ -23,6 +24,8 @@ version = typer.Typer(help="Versions of a model.", no_args_is_help=True)
 Filter = Annotated[str, typer.Option("--filter", help='For example: labels.team = "risk" AND name = "fraud*".')]
 Order = Annotated[str, typer.Option("--order", help="A field, followed by desc for the largest first.")]
 VersionName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3, fraud@alias or the full name.")]
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 
 
 @model.command("list")
@@ -118,6 +121,29 @@ def watch_version(context: typer.Context, name: VersionName, output: Output = Fo
     found = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.VERSION, output)
     raise typer.Exit(0 if ended else 1)
+
+
+@version.command("approve")
+def approve_version(
+    context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
+) -> None:
+    """Agree with a version that passed a gate which waits for people."""
+    request = registry.ApproveVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+
+
+@version.command("deny")
+def deny_version(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
+    """Refuse a version that passed a gate which waits for people."""
+    request = registry.DenyVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+
+
+@version.command("waive")
+def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
+    """Let a version that the gate refused be released all the same; the reason is recorded."""
+    request = registry.WaiveGateRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(session(context).doors.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 
 def version_of(record: facts.LifecycleRecord) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import render
-from headgate.cli.models import ANY, Filter, Order
+from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.render import Format, Output, show_list, show_next, show_one
 from headgate.cli.session import full_name, model_and_number, release_name, session, usage
@@ -23,7 +23,6 @@ release = typer.Typer(help="Releases: the way of a version into an environment."
 environment = typer.Typer(help="Environments and their release policies.", no_args_is_help=True)
 
 ReleaseName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3 or the full resource name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 
 
 class StrategyName(StrEnum):

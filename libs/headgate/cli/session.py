@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from headgate.client.actor import logged_in
 from headgate.client.doors import Doors
 from headgate.log.at_start import await_log
 from headgate.log.open import is_embedded, without_passwords
@@ -52,6 +53,7 @@ class Session:
     doors: Doors
     log_url: str
     log_wait_seconds: float = CLI_WAIT_SECONDS
+    actor: str = ""
 
     def open_log(self) -> EventLog:
         """The log itself, waited for. An embedded log that is not there is not made by looking at it."""
@@ -80,15 +82,21 @@ def say(message: str) -> None:
     progress.print(message, markup=False)
 
 
-def new_session(registry: str, gateway: str, log: str, log_wait_seconds: float = CLI_WAIT_SECONDS) -> Session:
-    """Addresses that were not given are those of the `headgate up` in this folder, else the defaults."""
+def new_session(
+    registry: str, gateway: str, log: str, log_wait_seconds: float = CLI_WAIT_SECONDS, actor: str = ""
+) -> Session:
+    """Addresses that were not given are those of the `headgate up` in this folder, else the defaults.
+
+    Without an actor it is who is logged in.
+    """
+    actor = actor or logged_in()
     ports = running_ports(Path(HOME))
     if not registry:
         registry = f"127.0.0.1:{ports['registry']}" if "registry" in ports else DEFAULT_REGISTRY
     if not gateway:
         gateway = f"127.0.0.1:{ports['gateway']}" if "gateway" in ports else DEFAULT_GATEWAY
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
-    return Session(Doors(registry, gateway), log_url, log_wait_seconds)
+    return Session(Doors(registry, gateway, actor), log_url, log_wait_seconds, actor)
 
 
 def default_log(home: Path) -> str:

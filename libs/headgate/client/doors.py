@@ -7,6 +7,7 @@ from typing import Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from headgate.client.actor import SaysWho
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
 from headgate.v1 import release_service_pb2_grpc as release_grpc
@@ -16,20 +17,21 @@ TIMEOUT_SECONDS = 15.0
 
 
 class Doors:
-    """The registry and the gateway behind two addresses (host:port)."""
+    """The registry and the gateway behind two addresses (host:port); `actor` is who the registry's log names."""
 
-    def __init__(self, registry: str, gateway: str) -> None:
+    def __init__(self, registry: str, gateway: str, actor: str = "") -> None:
         self.registry_address = registry
         self.gateway_address = gateway
+        self._actor = actor
         self._channels: dict[str, grpc.Channel] = {}
 
     @cached_property
     def registry(self) -> registry_grpc.RegistryServiceStub:
-        return registry_grpc.RegistryServiceStub(self._channel(self.registry_address))
+        return registry_grpc.RegistryServiceStub(self._registry_channel)
 
     @cached_property
     def releases(self) -> release_grpc.ReleaseServiceStub:
-        return release_grpc.ReleaseServiceStub(self._channel(self.registry_address))
+        return release_grpc.ReleaseServiceStub(self._registry_channel)
 
     @cached_property
     def inference(self) -> inference_grpc.GRPCInferenceServiceStub:
@@ -46,6 +48,11 @@ class Doors:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def _registry_channel(self) -> grpc.Channel:
+        channel = self._channel(self.registry_address)
+        return grpc.intercept_channel(channel, SaysWho(self._actor)) if self._actor else channel
 
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:

@@ -41,6 +41,11 @@ def _plain(kind: str, fact: Any) -> str:
     return f"{who}{words}" + (f": {reason}" if reason else "")
 
 
+def _created(fact: facts.VersionCreated) -> str:
+    message = fact.commit_message.partition("\n")[0]
+    return f"v{fact.version} created from {fact.commit[:10]}" + (f": {message}" if message else "")
+
+
 def _code_tested(fact: facts.CodeTested) -> str:
     verdict = "its tests pass" if fact.passed else f"its tests fail (exit {fact.exit_code})"
     return f"v{fact.version} {verdict}, {fact.duration_ms / 1000:.1f} s"
@@ -92,7 +97,7 @@ def _rollback(fact: facts.RollbackStarted) -> str:
 
 
 _WORDS: Mapping[str, Callable[[Any], str]] = {
-    "version_created": lambda fact: f"v{fact.version} created from {fact.commit[:10]}: {_first_line(fact)}",
+    "version_created": _created,
     "testing_started": lambda fact: f"v{fact.version} taken in hand by {fact.worker}",
     "code_tested": _code_tested,
     "training_finished": _training_finished,
@@ -112,7 +117,3 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "policy_set": lambda fact: f"release policy set ({fact.policy_sha256[:12]})",
 }
 """Facts that say more than their name; the others are told by name, number and reason."""
-
-
-def _first_line(fact: facts.VersionCreated) -> str:
-    return fact.commit_message.partition("\n")[0]

@@ -1,0 +1,59 @@
+"""What people decide about a version, on a real registry, and who the log says they were."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.client.actor import as_header
+from headgate.v1 import configuration_pb2 as configuration
+from tests.cli.test_release_verbs import Say, say
+from tests.deployer.world import World
+
+__all__ = ["say"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    world.start()
+    yield world
+    world.stop()
+
+
+def last_fact(say: Callable[..., tuple[int, str, str]], kind: str) -> dict[str, object]:
+    lines = say("log", "tail", "-o", "json")[1].splitlines()
+    return next(fact for line in reversed(lines) if kind in (fact := json.loads(line)["value"]))
+
+
+def test_a_gate_that_waits_for_people_counts_them_and_names_them(
+    world: World, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.pass_gate(1, configuration.GatePolicy(approvals=2))
+    world.wait_for(lambda state: 1 in state.versions and state.versions[1].label == "awaiting approval")
+    assert "awaiting approval" in say("version", "approve", "fraud/1", "--reason", "read it")[1]
+    assert say("--actor", "grace", "version", "approve", "fraud/1")[0] == 0
+    assert last_fact(say, "approval_granted")["actor"] == "grace"
+    world.pass_gate(2, configuration.GatePolicy(approvals=1))
+    world.wait_for(lambda state: 2 in state.versions and state.versions[2].label == "awaiting approval")
+    monkeypatch.setenv("HEADGATE_ACTOR", "ada")
+    code, out, _ = say("version", "deny", "fraud/2", "--reason", "biased")
+    assert (code, "denied" in out) == (0, True)
+    assert last_fact(say, "approval_denied")["actor"] == "ada"
+    code, _, err = say("version", "approve", "fraud/2")
+    assert (code, "only a version that awaits approval is approved or denied" in err) == (1, True)
+
+
+def test_a_refused_version_is_waived_with_a_reason_only(world: World, say: Say) -> None:
+    world.pass_gate(1, configuration.GatePolicy(rules=[configuration.GateRule(metric="accuracy", min=0.9)]))
+    world.wait_for(lambda state: 1 in state.versions and state.versions[1].label == "failed")
+    code, _, err = say("version", "waive", "fraud/1")
+    assert (code, "a waiver says why" in err) == (1, True)
+    code, out, _ = say("version", "waive", "fraud/1", "--reason", "a known gap in the data")
+    assert (code, "waived" in out) == (0, True)
+
+
+def test_a_name_that_a_header_cannot_carry_is_still_a_name() -> None:
+    assert as_header("j\u00f6rg smith\n") == "j?rg?smith?"
+    assert len(as_header("x" * 1_000)) == 128

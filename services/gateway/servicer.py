@@ -109,15 +109,22 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
     def _entry(self, model: str) -> Entry:
         entry = self._table().entries.get(model)
         if entry is None:
+            self._know_what_there_is()
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "unknown-model", f"there is no model {model!r}", "model_name")
         return entry
 
     def _pinned(self, entry: Entry, version: str) -> LoadedVersion:
         loaded = entry.versions.get(_version_number(version))
         if loaded is None:
+            self._know_what_there_is()
             rule = f"version {version!r} of {entry.route.model} is not loaded here; loaded: {sorted(entry.versions)}"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "version-not-loaded", rule, "model_version")
         return loaded
+
+    def _know_what_there_is(self) -> None:
+        """Raises UNAVAILABLE until the log has been read and versions are loaded: nothing is missing before that."""
+        if not self._is_ready():
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this gateway is not ready yet")
 
     def _turn(self, request: oip.ModelInferRequest, context: Context, now: float) -> Turn:
         entry = self._entry(request.model_name)

@@ -90,10 +90,11 @@ class Stage:
         self.fold = HandSetFold()
         self.book = EvidenceBook()
         self.metrics = Metrics(GATEWAY)
+        self.ready = True
         self.follower = Follower(self.fold, "production", self._load, self.book, TallyBook(self.metrics), lambda: None)
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
-            is_ready=self.follower.settled,
+            is_ready=lambda: self.ready,
             heard_at=lambda: self.fold.last_poll_monotonic,
         )
         self.door = Door(servicer, "127.0.0.1", 0, self.metrics)

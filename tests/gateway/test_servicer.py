@@ -151,6 +151,15 @@ def test_an_unknown_model_is_not_found_and_one_without_a_version_is_unavailable(
     assert gateway.refusal(ask([[1, 2, 3]], model="empty"))[0] == grpc.StatusCode.UNAVAILABLE
 
 
+def test_nothing_is_said_not_to_exist_before_the_log_has_been_read(gateway, monkeypatch):
+    gateway.serve(live=1)
+    monkeypatch.setattr(gateway, "ready", False)
+    for early in (ask([[1, 2, 3]], model="nobody"), ask([[1, 2, 3]], model_version="9")):
+        code, message = gateway.refusal(early)
+        assert (code, message) == (grpc.StatusCode.UNAVAILABLE, "this gateway is not ready yet")
+    assert answer(gateway.infer(ask([[1, 2, 3]]))).tolist() == [[2, 4, 6]]
+
+
 def test_a_loaded_version_can_be_named_and_is_not_counted(gateway):
     gateway.serve(live=1, release=canary(0, epoch=3))
     response = gateway.infer(ask([[1, 2, 3]], model_version="2"))

@@ -59,6 +59,8 @@ broker.heartbeat.interval.ms=500
 controller.quorum.election.timeout.ms=500
 controller.quorum.fetch.timeout.ms=1000
 auto.create.topics.enable=false
+# The 128 MB that a broker takes for this by itself are half its heap here: after a crash it would lack them to recover.
+log.cleaner.dedupe.buffer.size=8388608
 """
 
 _LOCKED = """

@@ -1,6 +1,7 @@
 """The command line as scripts meet it."""
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -66,6 +67,16 @@ def test_a_registry_that_is_not_there_ends_with_4(
     assert printed.out == ""
     assert "no service answers; is Headgate up" in printed.err
     assert NOBODY in printed.err
+
+
+def test_a_call_without_an_answer_in_time_says_that_it_may_yet_happen(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("headgate.cli.models.TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert run(monkeypatch, "--registry", address, "model", "get", "fraud") == 4
+    assert "no answer in time; what was asked for may yet happen" in capsys.readouterr().err
 
 
 def test_a_wrong_name_ends_with_2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

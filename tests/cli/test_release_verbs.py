@@ -48,6 +48,9 @@ def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, s
     code, out, _ = say("release", "pause", "fraud/2", "--reason", "lunch")
     assert code == 0
     assert "paused: lunch" in out
+    listed = say("release", "list", "fraud")[1]
+    assert "paused" in listed
+    assert "lunch" not in listed
     assert say("release", "pause", "fraud/2")[0] == 0
     assert "paused" not in say("release", "resume", "fraud/2")[1]
     code, _, err = say("release", "promote", "fraud/2")

@@ -143,7 +143,11 @@ def _phase(release: resources.Release) -> str:
     word = _word(resources.Phase.Name(release.phase), "PHASE_")
     if release.phase == resources.PHASE_STEPPING:
         word += f" {release.step + 1}/{len(release.policy.steps)}"
-    return f"{word}, paused: {release.paused_reason}" if release.paused else word
+    return f"{word}, paused" if release.paused else word
+
+
+def _phase_and_why(release: resources.Release) -> str:
+    return f"{_phase(release)}: {release.paused_reason}" if release.paused else _phase(release)
 
 
 def _gate(version: resources.Version) -> str:
@@ -217,7 +221,9 @@ FOUND_RELEASES: Columns = (("RELEASE", lambda r: _short(r.name)), *RELEASES[1:])
 
 RELEASE: Columns = (
     ("NAME", lambda r: r.name),
-    *RELEASES[1:],
+    *RELEASES[1:5],
+    ("PHASE", _phase_and_why),
+    *RELEASES[6:],
     ("STARTED", lambda r: time_text(r.started_at_ms)),
     ("ENDED", lambda r: time_text(r.ended_at_ms)),
     ("REASON", lambda r: r.reason),

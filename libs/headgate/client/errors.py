@@ -33,4 +33,6 @@ def failure(error: grpc.RpcError) -> Failure:
     if error.code() == grpc.StatusCode.UNAVAILABLE and not slug:
         # Nobody was there to say it: the words are gRPC's own.
         said = f"no service answers; is Headgate up, and at this address? ({said})"
+    elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and not slug:
+        said = "no answer in time; what was asked for may yet happen: look before you ask again"
     return Failure(error.code(), said, slug, field)

@@ -1,6 +1,7 @@
 """What people decide about a version, on a real registry, and who the log says they were."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,3 +58,16 @@ def test_a_refused_version_is_waived_with_a_reason_only(world: World, say: Say) 
 def test_a_name_that_a_header_cannot_carry_is_still_a_name() -> None:
     assert as_header("j\u00f6rg smith\n") == "j?rg?smith?"
     assert len(as_header("x" * 1_000)) == 128
+
+
+def test_a_commit_that_is_a_version_already_is_said_to_be_one(world: World, say: Say, tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "headgate.toml").write_text('[model]\nname = "fraud"\n')
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "First"]):
+        subprocess.run([*git, *arguments], check=True)
+    assert "already" not in say("publish", str(folder))[2]
+    world.wait_for(lambda state: 1 in state.versions)
+    assert "this commit is fraud/1 already" in say("publish", str(folder))[2]
+    assert "already" not in say("publish", str(folder), "--again")[2]

@@ -98,3 +98,10 @@ def test_a_wish_that_cannot_be_had_says_what_is_the_case_and_the_rule(say: Say) 
         found, out, err = say("release", *arguments)
         assert (found, out) == (code, ""), arguments
         assert said in err
+
+
+def test_an_environment_without_a_policy_shows_the_default_that_it_follows(world: World, say: Say) -> None:
+    code, out, err = say("environment", "get", "staging", "-o", "json")
+    assert (code, "no policy was set for environments/staging" in err) == (0, True)
+    assert [step["weight_bps"] for step in json.loads(out)["policy"]["steps"]] == [500, 2500, 5000]
+    assert "no policy" not in say("environment", "get", "production")[2]

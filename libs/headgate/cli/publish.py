@@ -8,19 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import CommandFailed, Exit, progress, session, usage
+from headgate.cli.session import CommandFailed, Exit, Session, progress, say, session, usage
 from headgate.client.change import Change, change_merged
-from headgate.domain.names import NAME_RULE, is_name
+from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.port import EventLog
 from headgate.runtime import tracing
 from headgate.runtime.clock import now_ms
 from headgate.runtime.settings import SettingsError
 from headgate.runtime.trace_context import TraceContext, new_trace
+from headgate.v1 import registry_service_pb2 as registry
 
 GIT_SECONDS = 30
+ASK_SECONDS = 2.0
+"""How long the registry is asked whether it has the commit: publishing needs the log alone."""
 LAST_SPANS_SECONDS = 5.0
 
 
@@ -41,11 +45,14 @@ def publish(
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)
+    known = "" if again else _version_of(session(context), change)
     source = repository.resolve().as_uri()
     seed = str(uuid.uuid4()) if again else change.commit
     event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))
     trace = _publish(session(context).open_log(), change, event_id, source, traces)
     progress.print(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
+    if known:
+        say(f"this commit is {known} already, and the same event does nothing; --again makes a new one")
     if output is Format.TABLE:
         print(event_id)
     else:
@@ -59,6 +66,18 @@ def publish(
             },
             output,
         )
+
+
+def _version_of(here: Session, change: Change) -> str:
+    """The version that the commit is already; empty where there is none, or no registry to ask."""
+    request = registry.ListVersionsRequest(
+        parent=model_stream(change.model), page_size=1, filter=f'commit = "{change.commit}"'
+    )
+    try:
+        found = here.doors.registry.ListVersions(request, timeout=ASK_SECONDS).versions
+    except grpc.RpcError:
+        return ""
+    return f"{change.model}/{found[0].version}" if found else ""
 
 
 def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: str) -> TraceContext:

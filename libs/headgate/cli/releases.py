@@ -5,14 +5,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 
 from headgate.cli import render
 from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.render import Format, Output, show_list, show_next, show_one
-from headgate.cli.session import full_name, model_and_number, release_name, session, usage
+from headgate.cli.session import full_name, model_and_number, release_name, say, session, usage
 from headgate.client.doors import TIMEOUT_SECONDS
+from headgate.client.errors import failure
+from headgate.domain import policy
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as door
 from headgate.v1 import resources_pb2 as resources
@@ -152,9 +155,15 @@ def list_environments(context: typer.Context, output: Output = Format.TABLE) -> 
 
 @environment.command("get")
 def get_environment(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
-    """Show one environment and its policy."""
+    """Show one environment and its policy; where none was set, the default that its releases follow."""
     request = door.GetEnvironmentRequest(name=full_name("environments", name))
-    found = session(context).doors.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
+    try:
+        found = session(context).doors.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
+    except grpc.RpcError as error:
+        if failure(error).code is not grpc.StatusCode.NOT_FOUND:
+            raise
+        say(f"no policy was set for {request.name}: its releases follow the default one")
+        found = resources.Environment(name=request.name, policy=policy.DEFAULT)
     show_one(found, render.ENVIRONMENT, output)
 
 
@@ -167,8 +176,8 @@ def set_policy(
 ) -> None:
     """Set how releases into an environment proceed."""
     try:
-        policy = read_policy(file)
+        wanted = read_policy(file)
     except PolicyUnreadable as error:
         usage(str(error))
-    request = door.SetPolicyRequest(name=full_name("environments", name), policy=policy, request_id=str(uuid.uuid4()))
+    request = door.SetPolicyRequest(name=full_name("environments", name), policy=wanted, request_id=str(uuid.uuid4()))
     show_one(session(context).doors.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), render.ENVIRONMENT, output)

@@ -31,6 +31,7 @@ from headgate.log.port import (
     Topic,
     TopicMismatch,
 )
+from tests.kafka_admin import members_of
 from tests.kafka_broker import KafkaBroker
 from tests.registry.waiting import until
 
@@ -296,3 +297,21 @@ def gather(poll: Callable[[float], Sequence[Record]], count: int) -> list[Record
     while len(found) < count and time.monotonic() < deadline:
         found += poll(0.5)
     return found
+
+
+def test_a_member_that_leaves_while_it_still_joins_is_not_waited_for(
+    log: KafkaLog, topic: str, kafka_broker: str
+) -> None:
+    group = f"workers.{topic}"
+    log.append(Message(topic, b"key", b"value"))
+    with log.consumer(topic, "workers", "first") as first:
+        until(lambda: bool(first.poll(0.1)), "the first to have its share")
+        second = log.consumer(topic, "workers", "second")
+
+        def both_are_there() -> bool:
+            second.poll(0.1)
+            return members_of(kafka_broker, [group]) == {group: 2}
+
+        until(both_are_there, "the second to ask")
+        second.close()  # while the first does not poll, the second's wish to join has no answer
+        assert members_of(kafka_broker, [group]) == {group: 1}

@@ -82,6 +82,8 @@ class KafkaGroupMember:
         self._held: dict[TopicPartition, int] = {}
         """Partition to the first offset delivered since it was assigned; -1 while none was."""
         self._done: dict[TopicPartition, int] = {}
+        self._may_be_known = False
+        """Whether the group may know this member; from the first poll on."""
         self._fenced = False
         self._closed = False
 
@@ -93,6 +95,7 @@ class KafkaGroupMember:
             if self._listener:
                 self._listener.pausing = False
             consumer.resume(*consumer.paused())
+            self._may_be_known = True
             fetched = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
             self._take_note()
         except FencedInstanceIdError as error:
@@ -128,8 +131,9 @@ class KafkaGroupMember:
             return
         identity = consumer.group_metadata()
         close_quietly(consumer)
-        if identity.member_id and not self._fenced:
-            # A static member does not leave by itself. With both ids the broker spares a newer one of the same name.
+        if self._may_be_known and not self._fenced:
+            # A static member does not leave by itself. With both ids the broker spares a newer one of the same name;
+            # one that is still joining does not know its id, and the group would wait for it.
             self._remove_member(self._group, MemberToRemove(identity.member_id, self._member, "closed"))
 
     def __enter__(self) -> Self:

@@ -35,7 +35,9 @@ def publish(
     url: Annotated[
         str, typer.Option(help="Where the trainer fetches it from, when that is another place than this folder.")
     ] = "",
-    again: Annotated[bool, typer.Option("--again", help="A new event even for a commit published before.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="A new event for a commit whose first one was refused or buried.")
+    ] = False,
     traces: Annotated[
         str, typer.Option(envvar="HEADGATE_TRACES", help="OTLP gRPC endpoint for the trace that begins here.")
     ] = "",
@@ -45,14 +47,14 @@ def publish(
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)
-    known = "" if again else _version_of(session(context), change)
+    known = _version_of(session(context), change)
     source = repository.resolve().as_uri()
     seed = str(uuid.uuid4()) if again else change.commit
     event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))
     trace = _publish(session(context).open_log(), change, event_id, source, traces)
     progress.print(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     if known:
-        say(f"this commit is {known} already, and the same event does nothing; --again makes a new one")
+        say(f"this commit is {known} already: a commit becomes one version, so nothing new comes of it")
     if output is Format.TABLE:
         print(event_id)
     else:

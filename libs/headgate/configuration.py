@@ -32,7 +32,6 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 STRATEGIES = {
     "canary": configuration.STRATEGY_CANARY,
     "blue-green": configuration.STRATEGY_BLUE_GREEN,
-    "shadow": configuration.STRATEGY_SHADOW,
     "direct": configuration.STRATEGY_DIRECT,
 }
 TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "release")

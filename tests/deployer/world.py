@@ -72,6 +72,12 @@ class World:
         self.fold.close()
         self.log.close()
 
+    def restart_registry(self) -> None:
+        """Stops it and starts another on the same port."""
+        self.registry.stop(5)
+        self.registry = registry.build(registry_settings.Settings(log=self.url, port=self.registry_port))
+        self.registry.start()
+
     def restart_deployer(self) -> None:
         self.deployer.stop(5)
         self.deployer = deployer.build(deployer_settings.Settings(log=self.url))

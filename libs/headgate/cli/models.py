@@ -10,6 +10,7 @@ from headgate.cli.render import Format, Output, show_list, show_one
 from headgate.cli.session import full_name, progress, session, version_name
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
+from headgate.client.watching import kept
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry
 from headgate.v1 import resources_pb2 as resources
@@ -110,10 +111,12 @@ def watch_version(context: typer.Context, name: VersionName, output: Output = Fo
     request = registry.GetVersionRequest(name=version_name(name))
     wanted = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
     stream = wanted.name.partition("/versions/")[0]
-    for response in stub.WatchHistory(registry.WatchHistoryRequest(stream=stream)):
+    ended, told = None, 0
+    for response in kept(lambda: stub.WatchHistory(registry.WatchHistoryRequest(stream=stream))):
         record = response.record.record
-        if version_of(record) != wanted.version:
+        if record.sequence <= told or version_of(record) != wanted.version:
             continue
+        told = record.sequence
         progress.print(f"{render.time_text(record.occurred_at_ms)}  {describe(record)}")
         ended = verdict_of(record)
         if ended is not None:

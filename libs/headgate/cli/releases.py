@@ -15,6 +15,7 @@ from headgate.cli.render import Format, Output, show_list, show_next, show_one
 from headgate.cli.session import full_name, model_and_number, release_name, say, session, usage
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.errors import failure
+from headgate.client.watching import kept
 from headgate.domain import policy
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as door
@@ -72,9 +73,11 @@ def get_release(
 def watch_release(context: typer.Context, name: ReleaseName, output: Output = Format.TABLE) -> None:
     """Show a release after every change until it ends; exit 1 unless it completed."""
     last = resources.Release()
-    for response in session(context).doors.releases.WatchRelease(door.WatchReleaseRequest(name=release_name(name))):
-        last = response.release
-        show_next(last, render.RELEASE, output)
+    stub, request = session(context).doors.releases, door.WatchReleaseRequest(name=release_name(name))
+    for response in kept(lambda: stub.WatchRelease(request)):
+        if response.release != last:
+            last = response.release
+            show_next(last, render.RELEASE, output)
     raise typer.Exit(0 if last.phase == resources.PHASE_COMPLETED else 1)
 
 

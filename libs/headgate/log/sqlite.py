@@ -54,7 +54,7 @@ class SqliteLog:
         self._topics: dict[str, _Known] = {}
         self._readers = Readers(Path(path))
         self._arrivals = Arrivals(self._readers.borrow)
-        self._writer = Writer(connection, self._arrivals.announce)
+        self._writer = Writer(connection, self._arrivals.committed)
         self._keeper = Keeper(self._writer, session_seconds / 10)
         self._closing = threading.Lock()
         self._closed = False

@@ -68,14 +68,14 @@ class SqliteTail:
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
         deadline = time.monotonic() + timeout_seconds
         while True:
-            seen = self._arrivals.count
+            seen = self._arrivals.seen(self._topic_id)
             with self._readers.borrow() as db:
                 records = page(db, self._topic, self._topic_id, self._next, PAGE_RECORDS)
             left = deadline - time.monotonic()
             if records or left <= 0:
                 _advance(self._next, records)
                 return records
-            self._arrivals.wait(seen, left)
+            self._arrivals.wait(self._topic_id, seen, left)
 
     def close(self) -> None:
         """Nothing is held between polls."""
@@ -123,13 +123,13 @@ class SqliteConsumer:
         deadline = time.monotonic() + timeout_seconds
         while True:
             self._polled_at = time.monotonic()
-            seen = self._arrivals.count
+            seen = self._arrivals.seen(self._me.topic_id)
             records = self._read()
             left = deadline - time.monotonic()
             if records or left <= 0:
                 _advance(self._next, records)
                 return records
-            self._arrivals.wait(seen, left)
+            self._arrivals.wait(self._me.topic_id, seen, left)
 
     def commit(self, records: Iterable[Record]) -> None:
         done: dict[int, groups.Share] = {}

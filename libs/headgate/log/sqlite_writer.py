@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -51,9 +51,13 @@ class _Work:
 
 
 class Writer:
-    """Serialises all writes of this process. `committed` is called after every commit, before the callers wake up."""
+    """Serialises all writes of this process. `committed` is called after every commit, before the callers wake up.
 
-    def __init__(self, connection: sqlite3.Connection, committed: Callable[[], None]) -> None:
+    It is told the topics that got records, or None when any reader may find something new: a group changed, or
+    another process has written too.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, committed: Callable[[Collection[int] | None], None]) -> None:
         self._connection = connection
         self._committed = committed
         self._appender = _Appender(connection)
@@ -143,12 +147,17 @@ class Writer:
             # The commit record may have reached the disk although the call failed.
             self._undo()
             return _fail(batch, OutcomeUnknown, f"the commit failed: {error}", error)
-        self._committed()
+        self._committed(self._topics_of(batch))
         for work, result in zip(batch, results, strict=True):
             if isinstance(result, LogError):
                 work.done.set_exception(result)
             else:
                 work.done.set_result(result)
+
+    def _topics_of(self, batch: list[_Work]) -> set[int] | None:
+        if self._appender.found_others() or any(work.job is not None for work in batch):
+            return None
+        return {row.topic_id for work in batch for row in work.rows}
 
     def _result(self, work: _Work) -> object:
         if work.job is None:
@@ -186,15 +195,22 @@ class _Appender:
         self._connection = connection
         self._ends: dict[tuple[int, int], tuple[int, int]] = {}
         self._data_version = -1
+        self._found_others = False
 
     def forget(self) -> None:
         self._ends.clear()
+
+    def found_others(self) -> bool:
+        """Whether another process has committed since this was last asked."""
+        found, self._found_others = self._found_others, False
+        return found
 
     def append(self, rows: Sequence[Row]) -> list[int]:
         (data_version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if data_version != self._data_version:
             self._ends.clear()
             self._data_version = data_version
+            self._found_others = True
         now_ms = time.time_ns() // 1_000_000
         offsets: list[int] = []
         parameters: list[object] = []

@@ -13,17 +13,6 @@ from tests.redis_server import RedisServer, RedisUnavailable, named_by_environme
 Broker = TypeVar("Broker")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # kafka-python reads its protocol's schemas in a way that Python 3.11 deprecates and 3.13 took back.
-    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
-    # It also leaves the socket of a refused connection to the garbage collector, which comes at any time.
-    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.*laddr=..0\.0\.0\.0:ResourceWarning")
-    # The same for the socket of a TLS handshake that failed.
-    config.addinivalue_line("filterwarnings", r"ignore:unclosed <ssl\.SSLSocket:ResourceWarning")
-    # Grafana's SDK would have its own format of tomorrow; every Grafana reads the classic one.
-    config.addinivalue_line("filterwarnings", "ignore:Prefer using dashboardv2:DeprecationWarning")
-
-
 @pytest.fixture(scope="session")
 def kafka_broker() -> Iterator[str]:
     """The address of a real Kafka broker, host:port: the one named by the environment, or one of our own."""

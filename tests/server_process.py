@@ -1,9 +1,10 @@
 """What servers that tests start have in common: free ports, an end with their parent, a wait until they answer."""
 
-import ctypes
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +14,14 @@ END_SECONDS = 30.0
 TICK_SECONDS = 0.02
 CONNECT_SECONDS = 1.0
 LAST_WORDS_CHARACTERS = 2000
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent ended first")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class ServerUnavailable(Exception):
@@ -38,14 +45,15 @@ def listens(port: int) -> bool:
 
 
 def launch(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
-    """Starts a server that ends when its parent does, however that happens."""
+    """Starts a server that the kernel ends when the thread that started it ends, however that happens."""
+    # In a program of its own, not in Popen's preexec_fn: gRPC's threads do not survive a fork that runs Python.
+    wrapper = (sys.executable, "-ISc", _DIE_WITH_PARENT, str(os.getpid()))
     with output.open("ab") as log:
         return subprocess.Popen(
-            command,
+            (*wrapper, *command),
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C at the keyboard reaches us, and we stop it in order
-            preexec_fn=_die_with_parent,
         )
 
 
@@ -70,8 +78,3 @@ def end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(END_SECONDS)
-
-
-def _die_with_parent() -> None:
-    """Runs in the child: the kernel kills it when the thread that started it ends."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

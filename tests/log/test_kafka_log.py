@@ -17,6 +17,7 @@ from headgate.log import kafka_client, kafka_reading, topics
 from headgate.log.fold import LifecycleFold, fold_all
 from headgate.log.kafka import KafkaLog
 from headgate.log.kafka_headers import RawName
+from headgate.log.kafka_reading import Following
 from headgate.log.port import (
     Consumer,
     LogError,
@@ -59,9 +60,23 @@ def test_an_absent_broker_is_reported_within_the_limit(monkeypatch: pytest.Monke
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     started = time.monotonic()
+    threads = threading.active_count()
     with pytest.raises(LogUnavailable):
         KafkaLog([f"127.0.0.1:{port}"], {})
     assert time.monotonic() - started < 10.0
+    assert threading.active_count() == threads
+
+
+def test_a_reader_that_asks_an_absent_broker_again_and_again_leaves_no_thread_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_SECONDS", 0.2)
+    threads = threading.active_count()
+    following = Following(kafka_client.common_settings(["127.0.0.1:1"], {}), "headgate.lifecycle", {0: 0})
+    for _ in range(3):
+        with pytest.raises(LogUnavailable):
+            following.poll(0.1)
+    assert threading.active_count() == threads
 
 
 def test_an_unknown_option_is_refused_before_anything_is_connected() -> None:

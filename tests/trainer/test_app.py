@@ -33,7 +33,7 @@ class Site:
         url = f"sqlite:///{directory}/log.db"
         create_keys(directory / "keys")
         self.log = open_log(url)
-        self.registry = registry_app.build(RegistrySettings(url))
+        self.registry = registry_app.build(RegistrySettings(url, port=0))
         self.registry.start()
         self.fold = LifecycleFold(self.log)
         self.fold.start()

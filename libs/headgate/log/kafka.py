@@ -12,6 +12,7 @@ from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 from headgate.log import kafka_topics
 from headgate.log.kafka_client import (
     REQUEST_SECONDS,
+    built,
     common_settings,
     connecting,
     patiently,
@@ -57,7 +58,7 @@ class KafkaLog:
         self._partitions: dict[str, int] = {}
         self._closed = False
         with connecting(servers):
-            self._admin = KafkaAdminClient(**self._settings)
+            self._admin = built(KafkaAdminClient, self._settings)
             try:
                 self._writer = KafkaWriter(self._settings)
             except BaseException:

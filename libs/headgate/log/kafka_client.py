@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from kafka import KafkaConsumer
 from kafka.errors import (
@@ -41,6 +41,9 @@ RECORD_BATCH_BYTES = 2 * 1024 * 1024
 
 HANG_UPS = 3
 """A broker that hangs up so often when it has our credentials does not fail by chance."""
+
+STOP_MILLISECONDS = 1000
+"""How long the thread of a client that could not connect may take to end."""
 
 _RETRY_SECONDS = 0.05
 _TURNED_AWAY = (
@@ -175,6 +178,23 @@ def records_of(fetched: Mapping[Any, Sequence[Any]]) -> list[Record]:
         for some in fetched.values()
         for found in some
     ]
+
+
+def built(kind: Callable[..., T], settings: Mapping[str, Any]) -> T:
+    """A client of the library, connected. The thread of one that reaches no broker ends: the library leaves it running.
+
+    Raises what the library raises.
+    """
+    client: Any = kind.__new__(kind)  # type: ignore[call-overload]  # by hand, to have it in hand when __init__ raises
+    try:
+        client.__init__(**settings)
+    except BaseException:
+        if (loop := getattr(client, "_net", None)) is not None:
+            with suppress(KafkaError, OSError, RuntimeError):
+                client._client.close()
+            loop.stop(timeout_ms=STOP_MILLISECONDS)
+        raise
+    return cast(T, client)
 
 
 def close_quietly(consumer: KafkaConsumer | None) -> None:

@@ -23,7 +23,7 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 
-from headgate.log.kafka_client import close_quietly, consumer_settings, in_our_words, records_of
+from headgate.log.kafka_client import built, close_quietly, consumer_settings, in_our_words, records_of
 from headgate.log.port import LogUnavailable, Record, StaleMember
 
 COMMIT_SECONDS = 10.0
@@ -143,7 +143,7 @@ class KafkaGroupMember:
         self.close()
 
     def _build(self) -> KafkaConsumer:
-        consumer = KafkaConsumer(**self._settings)
+        consumer = built(KafkaConsumer, self._settings)
         self._listener = _Listener(consumer)
         consumer.subscribe([self._topic], listener=self._listener)
         self._consumer = consumer

@@ -8,7 +8,7 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
-from headgate.log.kafka_client import close_quietly, consumer_settings, in_our_words, records_of
+from headgate.log.kafka_client import built, close_quietly, consumer_settings, in_our_words, records_of
 from headgate.log.port import LogUnavailable, Record, RecordsLost
 
 READ_SECONDS = 10.0
@@ -68,7 +68,7 @@ class Following:
         close_quietly(consumer)
 
     def _build(self) -> KafkaConsumer:
-        consumer = KafkaConsumer(**self._settings)
+        consumer = built(KafkaConsumer, self._settings)
         self._place(consumer)
         self._consumer = consumer
         return consumer

@@ -180,12 +180,12 @@ def records_of(fetched: Mapping[Any, Sequence[Any]]) -> list[Record]:
     ]
 
 
-def built(kind: Callable[..., T], settings: Mapping[str, Any]) -> T:
+def built(kind: type[T], settings: Mapping[str, Any]) -> T:
     """A client of the library, connected. The thread of one that reaches no broker ends: the library leaves it running.
 
     Raises what the library raises.
     """
-    client: Any = kind.__new__(kind)  # type: ignore[call-overload]  # by hand, to have it in hand when __init__ raises
+    client: Any = kind.__new__(kind)  # apart from __init__, to have it in hand when that raises
     try:
         client.__init__(**settings)
     except BaseException:

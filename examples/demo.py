@@ -128,7 +128,7 @@ class Stories:
         self._expect_end(4, "release_rolled_back")
         self._expect_live(2)
         self._show_shares(before)
-        print(f"v4 gave {self.traffic.bad[4]} answers that are no number before it was taken back.")
+        print(f"v4 gave {self.traffic.bad[4]} answers that were not a number before it was taken back.")
         if not self.traffic.bad[4]:
             raise StoryDiffers("v4 gave no bad answer")
 
@@ -183,7 +183,8 @@ class Stories:
     def _show_shares(self, before: Counter[tuple[str, int]]) -> None:
         """Who really answered under each set of weights, counted by the client."""
         seen = self.traffic.counts() - before
-        for weights in dict.fromkeys(weights for weights, _ in seen):
+        print(f"{'':8}{'weights in force':24} who answered the client")
+        for weights in sorted(dict.fromkeys(weights for weights, _ in seen), key=lambda weights: not weights):
             counts = {version: count for (at, version), count in sorted(seen.items()) if at == weights}
             total = sum(counts.values())
             shares = ", ".join(f"v{version} {count / total:.1%} ({count})" for version, count in counts.items())

@@ -24,6 +24,10 @@ ACCESS: dict[str, tuple[set[str], set[str]]] = {
     "deployer": ({topics.LIFECYCLE, topics.TELEMETRY, topics.DEAD_LETTERS}, {topics.COMMANDS, topics.DEAD_LETTERS}),
     "gateway": ({topics.LIFECYCLE}, {topics.TELEMETRY, topics.PREDICTIONS}),
     "publisher": (set(), {topics.INBOX, topics.LABELS}),
+    "operator": (
+        {topic.name for topic in topics.TOPICS},
+        {topics.INBOX, topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS},
+    ),
 }
 """What each Kafka user reads and writes: the table of the log's topics, seen from the users."""
 

@@ -1,6 +1,7 @@
 """The build axis of a version: created, testing, training, trained, evaluating, evaluated, or a failed attempt."""
 
 from collections.abc import Callable, Mapping
+from sys import intern
 from typing import Any, assert_never, get_args
 
 from headgate.domain.names import model_stream, version_name
@@ -69,8 +70,8 @@ def create(state: ModelState, fact: f.VersionCreated, record: f.LifecycleRecord)
     if not state.model.repository:
         state.model.repository = fact.repository
     state.model.latest_version = fact.version
-    state.built[fact.repository, fact.commit] = fact.version
-    version = r.Version(
+    state.built[intern(fact.repository), fact.commit] = fact.version
+    version = state.shelf.versions.add(
         name=version_name(state.name, fact.version),
         version=fact.version,
         build=r.BUILD_STATE_CREATED,

@@ -14,6 +14,8 @@ APPLICATION_ID = 0x48474C47  # "HGLG": another program's database is refused ins
 BUSY_SECONDS = 5.0
 BUSY_PAUSE_SECONDS = 0.0005
 MAX_IDLE_READERS = 32
+READER_CACHE_KIB = 512
+"""Pages that one reading connection keeps; tails and scans seldom come back to a page."""
 MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024
 
 _SCHEMA = """
@@ -117,6 +119,7 @@ class Readers:
                 self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             connection.execute("PRAGMA query_only = 1")
+            connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
         except sqlite3.Error as error:
             raise _translated(error, self._path) from error
         return connection

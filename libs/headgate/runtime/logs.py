@@ -29,6 +29,7 @@ LEVELS = {
 }
 SELDOM_SECONDS = 30.0
 MAX_KINDS = 1_000
+_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
 STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -51,7 +52,7 @@ class JsonFormatter(logging.Formatter):
         line.update({name: value for name, value in record.__dict__.items() if name not in STANDARD_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return without_passwords(json.dumps(line, default=str, ensure_ascii=False))
+        return without_passwords(_encode(line))
 
 
 class Seldom(logging.Filter):
@@ -83,7 +84,9 @@ class Seldom(logging.Filter):
 
 
 def log_to_stderr(service: str, level: int = logging.INFO) -> None:
-    """Replaces the root logger's handlers."""
+    """Replaces the root logger's handlers. What no line says is not looked up for it: thread, process, source line."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # the documented way to spare the walk through the stack
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     handler.addFilter(Seldom("kafka"))

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.rpc_wrap import Behaviour, wrapped
+from headgate.runtime.rpc_wrap import Behaviour, Kept
 
 DOMAIN = "headgate.dev"
 
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 class ErrorInterceptor(grpc.ServerInterceptor):
     """Wraps every handler. What a servicer aborted by itself passes through."""
 
+    def __init__(self) -> None:
+        self._kept = Kept()
+
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
@@ -28,7 +31,9 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        return wrapped(handler, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method))
+        return self._kept.wrapped(
+            handler, method, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method)
+        )
 
 
 def _unary(behaviour: Behaviour, method: str) -> Behaviour:

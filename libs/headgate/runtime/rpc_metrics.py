@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from headgate.runtime.metrics import Metrics
-from headgate.runtime.rpc_wrap import Behaviour, wrapped
+from headgate.runtime.rpc_wrap import Behaviour, Kept
 
 NOT_COUNTED = "/grpc."
 
@@ -16,6 +16,7 @@ class RpcMetrics(grpc.ServerInterceptor):
     """The outermost interceptor, so that it sees what the caller gets."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self._kept = Kept()
         self._requests = metrics.counter("headgate_rpc_requests_total")
         self._duration = metrics.histogram("headgate_rpc_duration_seconds")
 
@@ -26,9 +27,13 @@ class RpcMetrics(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(NOT_COUNTED):
             return handler
-        return wrapped(handler, lambda inner: self._unary(inner, method), lambda inner: self._stream(inner, method))
+        return self._kept.wrapped(
+            handler, method, lambda inner: self._unary(inner, method), lambda inner: self._stream(inner, method)
+        )
 
     def _unary(self, behaviour: Behaviour, method: str) -> Behaviour:
+        duration = self._duration.labels(*split_method(method))
+
         def call(request: Any, context: Any) -> Any:
             started = time.perf_counter()
             code = grpc.StatusCode.UNKNOWN
@@ -36,7 +41,7 @@ class RpcMetrics(grpc.ServerInterceptor):
                 answer = behaviour(request, context)
                 code = grpc.StatusCode.OK
             finally:
-                self._duration.labels(*split_method(method)).observe(time.perf_counter() - started)
+                duration.observe(time.perf_counter() - started)
                 self._count(method, context.code() or code)
             return answer
 

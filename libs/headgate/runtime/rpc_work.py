@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from headgate.runtime import trace_context
-from headgate.runtime.rpc_wrap import Behaviour, wrapped
+from headgate.runtime.rpc_wrap import Behaviour, Kept
 from headgate.runtime.work_log import ERROR, Unit, trace_of, unit_of_work
 
 NOT_LOGGED = "/grpc."
@@ -19,6 +19,9 @@ OURS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.Status
 class RpcWork(grpc.ServerInterceptor):
     """Stands around the errors' interceptor, so that it sees the status that the caller gets."""
 
+    def __init__(self) -> None:
+        self._kept = Kept()
+
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
@@ -26,12 +29,16 @@ class RpcWork(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(NOT_LOGGED):
             return handler
-        return wrapped(handler, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method))
+        return self._kept.wrapped(
+            handler, method, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method)
+        )
 
 
 def _unary(behaviour: Behaviour, method: str) -> Behaviour:
+    name = _short(method)
+
     def call(request: Any, context: Any) -> Any:
-        with unit_of_work("rpc", _short(method), _trace_parent(context)) as unit:
+        with unit_of_work("rpc", name, _trace_parent(context)) as unit:
             try:
                 return behaviour(request, context)
             finally:

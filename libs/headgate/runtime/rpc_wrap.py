@@ -20,6 +20,21 @@ def wrapped(handler: Any, around_unary: Around, around_stream: Around) -> Any:
     return _rebuilt(grpc.unary_unary_rpc_method_handler, handler, around_unary(handler.unary_unary))
 
 
+class Kept:
+    """Handlers wrapped once: gRPC asks for a method's handler at every call, and what is below stays the same."""
+
+    def __init__(self) -> None:
+        self._by_method: dict[str, tuple[Any, Any]] = {}
+
+    def wrapped(self, handler: Any, method: str, around_unary: Around, around_stream: Around) -> Any:
+        """The same as `wrapped`; made anew only when the handler below is another than last time."""
+        below, made = self._by_method.get(method, (None, None))
+        if below is not handler:
+            made = wrapped(handler, around_unary, around_stream)
+            self._by_method[method] = handler, made
+        return made
+
+
 def _rebuilt(make: Callable[..., Any], handler: Any, behaviour: Behaviour) -> Any:
     return make(
         behaviour,

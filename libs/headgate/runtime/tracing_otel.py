@@ -37,7 +37,7 @@ class OtelSpan:
         self.context = TraceContext(f"{found.trace_id:032x}", f"{found.span_id:016x}", int(found.trace_flags))
 
     def end(self, attributes: Attributes, error: str) -> None:
-        self._span.set_attributes(dict(attributes))
+        self._span.set_attributes(_named(attributes))
         if error:
             self._span.set_status(Status(StatusCode.ERROR, error))
         self._span.end()
@@ -54,7 +54,7 @@ class OtelExporter:
         context = trace.set_span_in_context(_remote(parent)) if parent is not None else None
         # An empty context of its own: whatever else may be current in this thread is no parent of ours.
         context = context if context is not None else trace.set_span_in_context(trace.INVALID_SPAN)
-        return OtelSpan(self._tracer.start_span(name, context, _KINDS[kind], dict(attributes)))
+        return OtelSpan(self._tracer.start_span(name, context, _KINDS[kind], _named(attributes)))
 
     def close(self, grace_seconds: float) -> None:
         self._provider.force_flush(int(grace_seconds * 1000))
@@ -83,3 +83,7 @@ def _remote(parent: TraceContext) -> trace.Span:
         int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=TraceFlags(parent.flags)
     )
     return trace.NonRecordingSpan(context)
+
+
+def _named(attributes: Attributes) -> dict[str, str | int]:
+    return {f"headgate.{name}": value for name, value in attributes.items()}

@@ -32,7 +32,7 @@ class Unit:
         self._fields: dict[str, Value] = {"unit": unit, "what": what}
         self.note(**fields)
         self._started = time.perf_counter()
-        self._span = tracing.begin(self._name, _KINDS.get(unit, Kind.INTERNAL), parent, _attributes(self._fields))
+        self._span = tracing.begin(self._name, _KINDS.get(unit, Kind.INTERNAL), parent, self._fields)
 
     @property
     def context(self) -> TraceContext | None:
@@ -54,7 +54,7 @@ class Unit:
             self.outcome, self.code = ERROR, type(error).__name__
         ended: dict[str, Value] = {"outcome": self.outcome, **({"code": self.code} if self.code else {})}
         duration_ms = round((time.perf_counter() - self._started) * 1000, 3)
-        self._span.end(_attributes({**self._fields, **ended}), self.code if self.outcome == ERROR else "")
+        self._span.end({**self._fields, **ended}, self.code if self.outcome == ERROR else "")
         level = logging.ERROR if self.outcome == ERROR else logging.INFO
         line = {**self.fields(), **ended, "duration_ms": duration_ms}
         _logger.log(level, "%s: %s", self._name, self.outcome, extra=line)
@@ -124,7 +124,3 @@ def fields_under_way() -> Mapping[str, Value]:
     """What is known of the unit under way in this thread."""
     unit = _current.get()
     return unit.fields() if unit is not None else {}
-
-
-def _attributes(fields: Mapping[str, Value]) -> dict[str, Value]:
-    return {f"headgate.{name}": value for name, value in fields.items()}

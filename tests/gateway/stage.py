@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import grpc
 import numpy as np
@@ -20,18 +21,12 @@ from services.gateway.follower import Follower
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
 from services.gateway.tally import TallyBook
+from tests import waiting
 
 WAIT_SECONDS = 10.0
 
 
-def until(condition, what="the condition"):
-    """Polls with a limit, and answers what the condition answered."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        threading.Event().wait(0.005)
-    raise AssertionError(f"{what} did not come true within {WAIT_SECONDS} s")
+until = partial(waiting.until, seconds=WAIT_SECONDS, pause_seconds=0.005)
 
 
 class HandSetFold:

@@ -24,6 +24,7 @@ from headgate.log.fold import Fold
 from headgate.log.open import open_log
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry
+from tests import waiting
 from tests.kafka_broker import KafkaBroker
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "breast_cancer"
@@ -96,9 +97,7 @@ class Writer:
 def until(holds: Callable[[], bool], what: str) -> float:
     """How long it took, in seconds."""
     began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < RECOVERY_SECONDS, f"not within {RECOVERY_SECONDS:g} s: {what}"
-        threading.Event().wait(0.05)
+    waiting.until(holds, what, seconds=RECOVERY_SECONDS, pause_seconds=0.05)
     return time.monotonic() - began
 
 

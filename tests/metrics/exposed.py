@@ -1,13 +1,13 @@
 """What a service's operations door shows."""
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests import waiting
 
 WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.1
@@ -59,9 +59,4 @@ def parsed(text: str) -> Exposition:
     return Exposition(values, frozenset(names))
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Polls with a limit."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true within {WAIT_SECONDS} s"
-        threading.Event().wait(POLL_SECONDS)
+until = partial(waiting.until, seconds=WAIT_SECONDS, pause_seconds=POLL_SECONDS)

@@ -1,10 +1,8 @@
 """Poison in every topic of a running Headgate: each service goes on, and each record comes before an operator once."""
 
 import json
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from headgate.v1 import facts_pb2 as f
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import telemetry_pb2 as t
 from headgate.worker.settling import REPLAY_HEADER
+from tests import waiting
 from tests.kafka_broker import KafkaBroker
 
 LIMIT_SECONDS = 60.0
@@ -89,11 +88,7 @@ def letters(log: EventLog, topic: str) -> list[k.DeadLetter]:
     return found
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    pause, end = threading.Event(), time.monotonic() + LIMIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        pause.wait(0.1)
+until = partial(waiting.until, seconds=LIMIT_SECONDS, pause_seconds=0.1)
 
 
 def has_fact(running: Running, stream: str, fact: str) -> bool:

@@ -1,20 +1,14 @@
-"""Polling a condition with a limit, and the small values the registry's tests share."""
+"""What the registry's tests share: their limit on a wait, and small values."""
 
-import threading
-import time
-from collections.abc import Callable
+from functools import partial
+
+from tests import waiting
 
 REPOSITORY = "https://git.example/fraud"
 WAIT_SECONDS = 20.0
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Returns when the condition holds; fails after WAIT_SECONDS."""
-    pause = threading.Event()
-    end = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        pause.wait(0.02)
+until = partial(waiting.until, seconds=WAIT_SECONDS)
 
 
 def commit(number: int) -> str:

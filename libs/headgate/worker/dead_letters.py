@@ -9,9 +9,8 @@ from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarg
 from headgate.runtime.clock import now_ms
 from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
-from headgate.worker.letters import headers_of, parse_letter
+from headgate.worker.letters import MAX_REASON, letter_of, parse_letter
 
-MAX_REASON = 4_096
 WORK_FAILED = "work-failed"
 """Code of the letter about work, which has no topic."""
 MAX_KEPT = 200_000
@@ -50,7 +49,7 @@ class Burials:
                 extra={"topic": record.topic, "partition": record.partition, "offset": record.offset, "code": code}
                 | {"why": reason[:MAX_REASON]},
             )
-            _append(self._log, record, letter_of(record, code, reason, self._service))
+            _append(self._log, record, letter_of(record, code, reason, self._service, now_ms()))
             self._remember(record.topic, record.partition, record.offset)
             self._count(record.topic, code)
             return True
@@ -80,23 +79,6 @@ def counting(metrics: Metrics) -> Callable[[str, str], None]:
     """Counts letters by their topic and code."""
     letters = metrics.counter("headgate_dead_letters_total")
     return lambda topic, code: letters.labels(topic, code).inc()
-
-
-def letter_of(record: Record, code: str, reason: str, service: str) -> k.DeadLetter:
-    """The letter about a record, with all its bytes."""
-    return k.DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value or b"",
-        null_value=record.value is None,
-        headers=headers_of(record),
-        code=code,
-        reason=reason[:MAX_REASON],
-        service=service,
-        buried_at_ms=now_ms(),
-    )
 
 
 def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:

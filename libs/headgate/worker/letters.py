@@ -16,6 +16,7 @@ from headgate.v1 import commands_pb2 as k
 CLAIM_MS = 60_000
 """For how long nobody else may replay a letter that someone began to replay."""
 NOT_A_LETTER = "not-a-letter"
+MAX_REASON = 4_096
 
 LetterId = tuple[int, int]
 """Partition and offset in headgate.dead-letters."""
@@ -94,6 +95,11 @@ def parse_letter(record: Record) -> k.DeadLetter:
         content = k.DeadLetter()
     if is_letter(content) or content.HasField("settled"):
         return content
+    return letter_of(record, NOT_A_LETTER, "the value is not a headgate.v1.DeadLetter", "", record.timestamp_ms)
+
+
+def letter_of(record: Record, code: str, reason: str, service: str, buried_at_ms: int) -> k.DeadLetter:
+    """The letter about a record, with all its bytes."""
     return k.DeadLetter(
         topic=record.topic,
         partition=record.partition,
@@ -102,9 +108,10 @@ def parse_letter(record: Record) -> k.DeadLetter:
         value=record.value or b"",
         null_value=record.value is None,
         headers=headers_of(record),
-        code=NOT_A_LETTER,
-        reason="the value is not a headgate.v1.DeadLetter",
-        buried_at_ms=record.timestamp_ms,
+        code=code,
+        reason=reason[:MAX_REASON],
+        service=service,
+        buried_at_ms=buried_at_ms,
     )
 
 

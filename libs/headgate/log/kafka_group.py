@@ -22,8 +22,10 @@ from kafka.errors import (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+from kafka.structs import MemberState
 
 from headgate.log.kafka_client import built, close_quietly, consumer_settings, in_our_words, records_of
+from headgate.log.kafka_joining import Joining, Membership, Push
 from headgate.log.port import LogUnavailable, Record, StaleMember
 
 COMMIT_SECONDS = 10.0
@@ -31,6 +33,11 @@ MAX_POLL_SECONDS = 300.0
 """A member that was not polled for so long loses its partitions: its handler hangs."""
 
 _REBALANCE_STEP_MS = 50
+_MEMBERSHIPS = {
+    MemberState.UNJOINED: Membership.OUTSIDE,
+    MemberState.REBALANCING: Membership.JOINING,
+    MemberState.STABLE: Membership.JOINED,
+}
 _LOST = (CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
 _logger = logging.getLogger(__name__)
 
@@ -79,6 +86,7 @@ class KafkaGroupMember:
         self._remove_member = remove_member
         self._consumer: KafkaConsumer | None = None
         self._listener: _Listener | None = None
+        self._joining = Joining()
         self._held: dict[TopicPartition, int] = {}
         """Partition to the first offset delivered since it was assigned; -1 while none was."""
         self._done: dict[TopicPartition, int] = {}
@@ -96,8 +104,7 @@ class KafkaGroupMember:
                 self._listener.pausing = False
             consumer.resume(*consumer.paused())
             self._may_be_known = True
-            fetched = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
-            self._take_note()
+            fetched = self._step(consumer, int(timeout_seconds * 1000))
         except FencedInstanceIdError as error:
             raise self._fence(error) from error
         except Exception as error:
@@ -146,7 +153,7 @@ class KafkaGroupMember:
         consumer = built(KafkaConsumer, self._settings)
         self._listener = _Listener(consumer)
         consumer.subscribe([self._topic], listener=self._listener)
-        self._consumer = consumer
+        self._consumer, self._joining = consumer, Joining()
         return consumer
 
     def _drop(self) -> None:
@@ -201,13 +208,27 @@ class KafkaGroupMember:
         self._listener.pausing = True
         try:
             consumer.pause(*consumer.assignment())
-            consumer.poll(timeout_ms=_REBALANCE_STEP_MS)
+            self._step(consumer, _REBALANCE_STEP_MS)
         except FencedInstanceIdError as error:
             raise self._fence(error) from error
         except Exception as error:
             self._drop()
             raise in_our_words(f"rebalancing {self._group}", error) from error
+
+    def _step(self, consumer: KafkaConsumer, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Any]]:
+        """One poll, and what the library needs to be told so that the next one moves the member on."""
+        fetched: Mapping[TopicPartition, Sequence[Any]] = consumer.poll(timeout_ms=timeout_ms)
         self._take_note()
+        membership = _MEMBERSHIPS[consumer.group_metadata().state]
+        known = consumer._cluster.partitions_for_topic(self._topic) is not None
+        match self._joining.push(membership, holds=bool(self._held), knows_topic=known, now=time.monotonic()):
+            case Push.JOIN:
+                consumer._coordinator.request_rejoin()
+            case Push.ASK_FOR_THE_TOPIC:
+                consumer._cluster.request_update()
+            case Push.NOTHING:
+                pass
+        return fetched
 
     def _fence(self, error: KafkaError) -> StaleMember:
         self._fenced = True

@@ -1,0 +1,149 @@
+"""When a member of a Kafka group is pushed on: the rule, and what it heals at a real broker."""
+
+import itertools
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kafka.cluster import ClusterMetadata
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import UnknownTopicOrPartitionError
+
+from headgate.log import kafka_joining
+from headgate.log.kafka import KafkaLog
+from headgate.log.kafka_joining import EMPTY_REJOINS, EMPTY_SECONDS, Joining, Membership, Push
+from headgate.log.port import Consumer, Message, Record, Topic
+from tests.registry.waiting import until
+
+PATIENCE_SECONDS = 20.0
+SHORT_SECONDS = 0.001
+"""Shorter than the broker takes to answer."""
+
+
+@pytest.fixture
+def log(kafka_broker: str) -> Iterator[KafkaLog]:
+    log = KafkaLog([kafka_broker], {}, session_seconds=3.0)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def topic(log: KafkaLog) -> str:
+    name = f"test.{uuid.uuid4().hex}"
+    log.create_topics([Topic(name, -1, 1)])
+    log.append(Message(name, b"key", b"value"))
+    return name
+
+
+def test_a_member_that_is_joining_goes_on_until_it_has_joined() -> None:
+    joining = Joining()
+    for now in range(100):
+        assert joining.push(Membership.JOINING, holds=now > 50, knows_topic=now > 20, now=now) is Push.JOIN
+
+
+def test_a_member_that_holds_something_or_is_outside_is_left_alone() -> None:
+    joining = Joining()
+    for now in range(100):
+        assert joining.push(Membership.JOINED, holds=True, knows_topic=False, now=now) is Push.NOTHING
+        assert joining.push(Membership.OUTSIDE, holds=False, knows_topic=False, now=now) is Push.NOTHING
+
+
+def test_a_member_without_partitions_asks_for_its_topic_each_second_until_it_knows_it() -> None:
+    assert pushes(Joining(), knows_topic=False, seconds=5 * EMPTY_SECONDS) == [Push.ASK_FOR_THE_TOPIC] * 5
+
+
+def test_a_member_that_has_nothing_because_there_is_nothing_to_have_comes_to_rest() -> None:
+    joining = Joining()
+    assert pushes(joining, knows_topic=True, seconds=1000 * EMPTY_SECONDS) == [Push.JOIN] * EMPTY_REJOINS
+    joining.push(Membership.JOINED, holds=True, knows_topic=True, now=2000 * EMPTY_SECONDS)
+    again = pushes(joining, knows_topic=True, seconds=5 * EMPTY_SECONDS, start=3000 * EMPTY_SECONDS)
+    assert again == [Push.JOIN] * EMPTY_REJOINS
+
+
+@pytest.mark.kafka
+def test_a_leader_that_hears_of_its_topic_late_takes_its_share_though_its_polls_are_short(
+    log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, not_there_yet, also=0)
+    with log.consumer(topic, "workers", "a") as member:
+        assert first_record(member, SHORT_SECONDS).value == b"value"
+
+
+@pytest.mark.kafka
+def test_a_group_whose_leader_lost_its_question_about_the_topic_is_assigned_again(
+    log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, not_asked_for, also=2)
+    with log.consumer(topic, "workers", "a") as member:
+        assert first_record(member, 0.1).value == b"value"
+
+
+@pytest.mark.kafka
+def test_a_group_of_more_members_than_partitions_comes_to_rest(
+    log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kafka_joining, "EMPTY_SECONDS", 0.01)
+    caplog.set_level(logging.INFO, "kafka.coordinator")
+
+    def joins_while_polled() -> int:
+        caplog.clear()
+        for _ in range(10):
+            busy.poll(0.02)
+            idle.poll(0.02)
+        return sum(message.startswith("(Re-)joining") for message in caplog.messages)
+
+    with log.consumer(topic, "workers", "a") as busy, log.consumer(topic, "workers", "b") as idle:
+        first_record(busy, 0.1)
+        assert joins_while_polled() > 0
+        until(lambda: joins_while_polled() == 0, "the group to rest")
+        log.append(Message(topic, b"key", b"value"))
+        assert first_record(busy, 0.1).value == b"value"
+
+
+def pushes(joining: Joining, *, knows_topic: bool, seconds: float, start: float = 0.0) -> list[Push]:
+    """What a member that holds nothing needs in so much time, asked ten times a second."""
+    asked = [
+        joining.push(Membership.JOINED, holds=False, knows_topic=knows_topic, now=start + tenth / 10)
+        for tenth in range(int(seconds * 10) + 1)
+    ]
+    return [push for push in asked if push is not Push.NOTHING]
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, hidden: Callable[[Any], None], *, also: int) -> None:
+    """Until the group has its first assignment, and in `also` answers more, `hidden` changes what the broker says."""
+    assigned, more = threading.Event(), itertools.count()
+    note, update = CooperativeStickyAssignor.on_assignment, ClusterMetadata.update_metadata
+
+    def noting(self: CooperativeStickyAssignor, *arguments: Any) -> None:
+        note(self, *arguments)
+        assigned.set()
+
+    def updating(self: ClusterMetadata, answer: Any) -> None:
+        if not assigned.is_set() or next(more) < also:
+            hidden(answer)
+        update(self, answer)
+
+    monkeypatch.setattr(CooperativeStickyAssignor, "on_assignment", noting)
+    monkeypatch.setattr(ClusterMetadata, "update_metadata", updating)
+
+
+def not_there_yet(answer: Any) -> None:
+    """As of a broker that has not heard of the topics: the library asks again by itself."""
+    for topic in answer.topics:
+        topic.error_code = UnknownTopicOrPartitionError.errno
+
+
+def not_asked_for(answer: Any) -> None:
+    """As if the question had been on its way before there was a topic to ask for."""
+    answer.topics = []
+
+
+def first_record(member: Consumer, poll_seconds: float) -> Record:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (records := member.poll(poll_seconds)):
+        assert time.monotonic() < deadline, "the member never got its share"
+    return records[0]

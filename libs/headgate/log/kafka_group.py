@@ -22,10 +22,9 @@ from kafka.errors import (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
-from kafka.structs import MemberState
 
 from headgate.log.kafka_client import built, close_quietly, consumer_settings, in_our_words, records_of
-from headgate.log.kafka_joining import Joining, Membership, Push
+from headgate.log.kafka_joining import Joining, after_poll, before_poll
 from headgate.log.port import LogUnavailable, Record, StaleMember
 
 COMMIT_SECONDS = 10.0
@@ -33,11 +32,6 @@ MAX_POLL_SECONDS = 300.0
 """A member that was not polled for so long loses its partitions: its handler hangs."""
 
 _REBALANCE_STEP_MS = 50
-_MEMBERSHIPS = {
-    MemberState.UNJOINED: Membership.OUTSIDE,
-    MemberState.REBALANCING: Membership.JOINING,
-    MemberState.STABLE: Membership.JOINED,
-}
 _LOST = (CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
 _logger = logging.getLogger(__name__)
 
@@ -216,18 +210,11 @@ class KafkaGroupMember:
             raise in_our_words(f"rebalancing {self._group}", error) from error
 
     def _step(self, consumer: KafkaConsumer, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Any]]:
-        """One poll, and what the library needs to be told so that the next one moves the member on."""
+        """One poll that moves the member on."""
+        before_poll(consumer)
         fetched: Mapping[TopicPartition, Sequence[Any]] = consumer.poll(timeout_ms=timeout_ms)
         self._take_note()
-        membership = _MEMBERSHIPS[consumer.group_metadata().state]
-        known = consumer._cluster.partitions_for_topic(self._topic) is not None
-        match self._joining.push(membership, holds=bool(self._held), knows_topic=known, now=time.monotonic()):
-            case Push.JOIN:
-                consumer._coordinator.request_rejoin()
-            case Push.ASK_FOR_THE_TOPIC:
-                consumer._cluster.request_update()
-            case Push.NOTHING:
-                pass
+        after_poll(consumer, self._topic, self._joining, holds=bool(self._held), now=time.monotonic())
         return fetched
 
     def _fence(self, error: KafkaError) -> StaleMember:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from kafka import KafkaAdminClient
+from kafka.admin import MemberToRemove
 
 LIMIT_SECONDS = 20.0
 
@@ -15,6 +16,13 @@ def members_of(address: str, groups: Sequence[str]) -> dict[str, int]:
     found = admin.describe_groups(list(groups))
     admin.close()
     return {name: len(group["members"]) for name, group in found.items()}
+
+
+def remove_member(address: str, group: str, name: str) -> None:
+    """Takes a member out of its group behind its back, as the end of its session does."""
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.remove_group_members(group, [MemberToRemove("", name, "test")])
+    admin.close()
 
 
 def grow_topics(address: str, partitions: Mapping[str, int]) -> None:

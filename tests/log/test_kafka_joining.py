@@ -16,7 +16,9 @@ from kafka.errors import UnknownTopicOrPartitionError
 from headgate.log import kafka_joining
 from headgate.log.kafka import KafkaLog
 from headgate.log.kafka_joining import EMPTY_REJOINS, EMPTY_SECONDS, Joining, Membership, Push
-from headgate.log.port import Consumer, Message, Record, Topic
+from headgate.log.partitioner import partition_of
+from headgate.log.port import Consumer, Message, Position, Record, Topic
+from tests.kafka_admin import members_of, remove_member
 from tests.registry.waiting import until
 
 PATIENCE_SECONDS = 20.0
@@ -118,6 +120,28 @@ def test_a_group_of_more_members_than_partitions_comes_to_rest_though_one_thread
     assert {record.value for record in records} == {b"value"}
 
 
+@pytest.mark.kafka
+def test_what_a_member_lost_is_shared_out_again_with_those_who_join_beside_it(log: KafkaLog, kafka_broker: str) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    log.create_topics([Topic(topic, -1, 3)])
+    group = f"workers.{topic}"
+    append_to_all(log, topic)
+    lost, other, new = (log.consumer(topic, "workers", name) for name in ("lost", "other", "new"))
+
+    def members_while_polled(member: Consumer) -> int:
+        member.poll(0.05)
+        return members_of(kafka_broker, [group])[group]
+
+    with lost, other, new:
+        first_record(lost, 0.05)
+        until(lambda: [each.poll(0.05) for each in (lost, other)][1], "the other's share")
+        remove_member(kafka_broker, group, "lost")
+        until(lambda: members_while_polled(new) == 2, "the new one to ask, while the other has not answered")
+        until(lambda: members_while_polled(lost) == 3, "the lost one to ask")
+        sent, found = append_to_all(log, topic), set[Position]()
+        until(lambda: found.update(read_by(lost, other, new)) or found >= sent, "every partition to be read")
+
+
 def joins(caplog: pytest.LogCaptureFixture) -> int:
     return sum(message.startswith("(Re-)joining") for message in caplog.messages)
 
@@ -158,6 +182,17 @@ def not_there_yet(answer: Any) -> None:
 def not_asked_for(answer: Any) -> None:
     """As if the question had been on its way before there was a topic to ask for."""
     answer.topics = []
+
+
+def append_to_all(log: KafkaLog, topic: str) -> set[Position]:
+    """A record in each of the three partitions."""
+    keys = {partition_of(b"%d" % number, 3): b"%d" % number for number in range(100)}
+    return set(log.append_all([Message(topic, key, b"value") for key in keys.values()]))
+
+
+def read_by(*members: Consumer) -> set[Position]:
+    records = [record for member in members for record in member.poll(0.05)]
+    return {Position(record.topic, record.partition, record.offset) for record in records}
 
 
 def first_record(member: Consumer, poll_seconds: float) -> Record:

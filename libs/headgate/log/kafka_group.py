@@ -39,8 +39,8 @@ _logger = logging.getLogger(__name__)
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
     """Runs on the library's thread."""
 
-    def __init__(self, consumer: KafkaConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: KafkaConsumer, assignor: CooperativeStickyAssignor) -> None:
+        self._consumer, self._assignor = consumer, assignor
         self.pausing = False
         self.changes: deque[tuple[bool, frozenset[TopicPartition]]] = deque()
 
@@ -51,6 +51,11 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self.changes.append((False, frozenset(revoked)))
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        # It would name them as its own when it joins again, and nobody would get those that are to be another's.
+        self._assignor.member_assignment = None
+        self.on_partitions_revoked(lost)
 
 
 class KafkaGroupMember:
@@ -74,7 +79,6 @@ class KafkaGroupMember:
             "session_timeout_ms": int(session_seconds * 1000),
             "heartbeat_interval_ms": int(session_seconds * 1000 / 10),
             "max_poll_interval_ms": int(MAX_POLL_SECONDS * 1000),
-            "partition_assignment_strategy": [CooperativeStickyAssignor],
         }
         self._topic, self._group, self._member = topic, group, member
         self._remove_member = remove_member
@@ -144,8 +148,9 @@ class KafkaGroupMember:
         self.close()
 
     def _build(self) -> KafkaConsumer:
-        consumer = built(KafkaConsumer, self._settings)
-        self._listener = _Listener(consumer)
+        assignor = CooperativeStickyAssignor()
+        consumer = built(KafkaConsumer, {**self._settings, "partition_assignment_strategy": [assignor]})
+        self._listener = _Listener(consumer, assignor)
         consumer.subscribe([self._topic], listener=self._listener)
         self._consumer, self._joining = consumer, Joining()
         return consumer

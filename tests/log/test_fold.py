@@ -13,7 +13,7 @@ from headgate.log import topics
 from headgate.log.fold import NOT_A_LINK, Fold, LifecycleFold, fold_all
 from headgate.log.port import EventLog, LogUnavailable, Message, Record, RecordsLost
 from headgate.log.sqlite import SqliteLog
-from headgate.log.sqlite_reading import SqliteTail
+from headgate.log.sqlite_tail import SqliteTail
 from headgate.log.stream import Stream, message_of, new_stream, record_of
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
@@ -178,7 +178,7 @@ def test_a_log_whose_first_facts_were_deleted_is_not_folded(log: EventLog, tmp_p
 def test_a_fold_whose_log_lost_its_end_says_so_until_the_facts_are_back(
     log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(tail: SqliteTail, timeout_seconds: float) -> list[Record]:
+    def breaks(tail: SqliteTail, take: object, timeout_seconds: float) -> None:
         raise LogUnavailable("the connection broke")
 
     chain = Chain("models/fraud")
@@ -188,7 +188,7 @@ def test_a_fold_whose_log_lost_its_end_says_so_until_the_facts_are_back(
     live.start()
     assert live.wait_caught_up(WAIT_SECONDS)
     with monkeypatch.context() as broken:
-        broken.setattr(SqliteTail, "poll", breaks)
+        broken.setattr(SqliteTail, "follow", breaks)
         shortened(tmp_path / "log.db", ">= 1")
         until(lambda: "ends at 1, before 3" in live.lost, "the fold misses facts")
     log.append_all(messages[1:])

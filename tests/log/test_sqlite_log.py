@@ -1,4 +1,4 @@
-"""What only the SQLite log promises: its file, its writer thread, its retention, how it shares out partitions."""
+"""What only the SQLite log promises: its file, its writer, its retention, how it shares out partitions."""
 
 import sqlite3
 import threading
@@ -18,6 +18,7 @@ from headgate.log.sqlite import SqliteLog
 from headgate.log.sqlite_groups import balanced
 from headgate.log.sqlite_headers import decode_headers, encode_headers
 from headgate.log.sqlite_retention import delete_expired
+from tests.waiting import until
 
 TOPIC = Topic("topic", -1, 1)
 PATIENCE_SECONDS = 30.0
@@ -119,27 +120,49 @@ def test_a_failing_write_reaches_its_callers_and_the_writer_lives_on(log: Sqlite
     assert log.append(message(b"kept")).offset == 0
 
 
-def test_a_call_that_times_out_during_the_write_has_an_unknown_outcome(log: SqliteLog) -> None:
-    started, release = threading.Event(), threading.Event()
+def test_a_call_that_times_out_in_anothers_write_has_an_unknown_outcome(log: SqliteLog) -> None:
+    first, second = Hang(), Hang()
+    outcome: list[type[Exception]] = []
 
-    def hang(_: sqlite3.Connection) -> None:
-        started.set()
-        release.wait(PATIENCE_SECONDS)
-
-    outcome: list[BaseException] = []
-
-    def run() -> None:
+    def append() -> None:
         try:
-            log._writer.run(hang, 0.05)
-        except OutcomeUnknown as unknown:
-            outcome.append(unknown)
+            log.append(message(b"in the second's transaction"), timeout_seconds=2.0)
+        except LogError as error:
+            outcome.append(type(error))
 
-    caller = threading.Thread(target=run)
-    caller.start()
-    assert started.wait(PATIENCE_SECONDS)
-    caller.join(PATIENCE_SECONDS)
-    release.set()
-    assert len(outcome) == 1
+    callers = [threading.Thread(target=log._writer.run, args=(hang, PATIENCE_SECONDS)) for hang in (first, second)]
+    callers.append(threading.Thread(target=append))
+    for waiting, caller in enumerate(callers):
+        caller.start()
+        assert first.begun.wait(PATIENCE_SECONDS)
+        until(lambda waiting=waiting: len(log._writer._rounds._queue) == waiting, seconds=PATIENCE_SECONDS)  # type: ignore[misc]
+    first.released.set()
+    callers[2].join(PATIENCE_SECONDS)
+    second.released.set()
+    for caller in callers:
+        caller.join(PATIENCE_SECONDS)
+    assert outcome == [OutcomeUnknown]
+    assert log.append(message(b"next")).offset == 1
+
+
+def test_a_call_that_times_out_behind_anothers_write_changed_nothing(log: SqliteLog) -> None:
+    hang = Hang()
+    writing = threading.Thread(target=log._writer.run, args=(hang, PATIENCE_SECONDS))
+    writing.start()
+    assert hang.begun.wait(PATIENCE_SECONDS)
+    with pytest.raises(LogUnavailable, match="not written in time; nothing was changed"):
+        log.append(message(b"given up"), timeout_seconds=0.05)
+    hang.released.set()
+    writing.join(PATIENCE_SECONDS)
+    assert log.append(message(b"next")).offset == 0
+
+
+def test_an_interrupted_writer_leaves_the_file_to_the_next(log: SqliteLog) -> None:
+    def interrupt(_: sqlite3.Connection) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        log._writer.run(interrupt, PATIENCE_SECONDS)
     assert log.append(message(b"next")).offset == 0
 
 
@@ -242,6 +265,17 @@ def test_headers_come_back_as_they_were(headers: Headers) -> None:
 
 def message(value: bytes) -> Message:
     return Message("topic", b"k", value)
+
+
+class Hang:
+    """A job in a transaction that does not end before it is released."""
+
+    def __init__(self) -> None:
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, _: sqlite3.Connection) -> None:
+        self.begun.set()
+        self.released.wait(PATIENCE_SECONDS)
 
 
 def alter(path: Path, statement: str) -> None:

@@ -339,7 +339,7 @@ class LifecycleFold:
                 self._observer.stopped(self._fold.stopped_streams)
                 fold = self._observed(self._observer)
             while not self._stopping.is_set():
-                self._apply(tail.poll(POLL_SECONDS), fold)
+                tail.follow(lambda records: self._apply(records, fold), POLL_SECONDS)
 
     def _require_no_gap(self, records: Sequence[Record]) -> None:
         """Offsets may leave gaps; a gap that deleted records left is another matter. Raises RecordsLost."""

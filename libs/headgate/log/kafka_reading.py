@@ -122,6 +122,9 @@ class KafkaTail:
             self._heard_at = time.monotonic()
         return records
 
+    def follow(self, take: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
+        take(self.poll(timeout_seconds))
+
     def close(self) -> None:
         self._following.close()
 

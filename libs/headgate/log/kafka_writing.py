@@ -3,8 +3,8 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
@@ -19,14 +19,17 @@ from kafka.errors import (
 
 from headgate.log.kafka_client import RECORD_BATCH_BYTES, REQUEST_SECONDS, in_our_words, translated
 from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown, Position, RecordTooLarge, UnknownTopic
+from headgate.log.rounds import Rounds, Take
 
 DELIVERY_SECONDS = 30.0
 MAX_IN_FLIGHT_MESSAGES = 4_000
 """The library never holds a sender back, so we do."""
 SLICE_MESSAGES = 500
 """How many messages of one call take their room together, and give it back together."""
-LINGER_MS = 1
-"""How long a record waits for those of other threads, so that they share a request; without company it goes at once."""
+ROUND_SECONDS = 0.05
+"""How long those who come later wait for the records of a round, so that theirs share a request."""
+LINGER_MS = 5
+"""Longer than it takes to hand a round over, so that the library does not send its first record alone."""
 CLOSE_SECONDS = 5.0
 
 
@@ -40,24 +43,17 @@ class KafkaWriter:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
         self._in_flight = _InFlight(MAX_IN_FLIGHT_MESSAGES)
-        self._replacing = threading.Lock()
-        self._counting = threading.Lock()
-        self._writing = 0
         self._producer = _producer(settings)
         self._spent: Any = None
+        self._rounds: Rounds[_Call] = Rounds(self._send_together, MAX_IN_FLIGHT_MESSAGES, SLICE_MESSAGES)
 
     def write(self, messages: Sequence[tuple[Message, int]], deadline: float) -> list[Position]:
         """Where the messages stand, each in the partition given with it, once they are durable.
 
         Raises RecordTooLarge, UnknownTopic, LogRefused, LogUnavailable, OutcomeUnknown.
         """
-        sent: list[_Sent] = []
-        with self._counted() as alone:
-            for at in range(0, len(messages), SLICE_MESSAGES):
-                self._send(messages[at : at + SLICE_MESSAGES], sent, deadline)
-            if alone:
-                self._hurry(deadline)
-            return [self._position(each, deadline) for each in sent]
+        sent: list[_Sent] = self._rounds.carry_out(_Call(messages, deadline), len(messages), deadline)
+        return [self._position(each, deadline) for each in sent]
 
     def close(self) -> None:
         """Sends what waits, within CLOSE_SECONDS; what is unsent then has an unknown outcome for those who wait."""
@@ -66,17 +62,22 @@ class KafkaWriter:
         except KafkaTimeoutError:
             self._producer.close(timeout=0)
 
-    @contextmanager
-    def _counted(self) -> Iterator[bool]:
-        """Whether nobody else is writing."""
-        with self._counting:
-            self._writing += 1
-            alone = self._writing == 1
+    def _send_together(self, take: Take["_Call"], deadline: float) -> None:
+        """Nobody waits here for a partition without a leader: each caller waits for its own records."""
+        sent = [(work, self._sent(work.item)) for work in take()]
+        with suppress(KafkaError):
+            self._producer.flush(timeout=min(ROUND_SECONDS, max(0.0, deadline - time.monotonic())))
+        for work, result in sent:
+            work.end(result)
+
+    def _sent(self, call: "_Call") -> "list[_Sent] | LogError":
+        sent: list[_Sent] = []
         try:
-            yield alone
-        finally:
-            with self._counting:
-                self._writing -= 1
+            for at in range(0, len(call.messages), SLICE_MESSAGES):
+                self._send(call.messages[at : at + SLICE_MESSAGES], sent, call.deadline)
+        except LogError as error:
+            return error
+        return sent
 
     def _send(self, messages: Sequence[tuple[Message, int]], sent: "list[_Sent]", deadline: float) -> None:
         """Hands the messages over and adds them to `sent`; their outcomes are asked for afterwards."""
@@ -84,7 +85,7 @@ class KafkaWriter:
         unsent = len(messages)
         try:
             for message, partition in messages:
-                producer = self._usable(deadline)
+                producer = self._usable()
                 future = self._handed_over(producer, message, partition)
                 unsent -= 1
                 future.add_both(room.give_back)
@@ -92,11 +93,6 @@ class KafkaWriter:
         finally:
             for _ in range(unsent):
                 room.give_back()
-
-    def _hurry(self, deadline: float) -> None:
-        """Sends what waits at once. Whatever becomes of it, the records' own outcomes tell."""
-        with suppress(KafkaError):
-            self._producer.flush(timeout=max(0.0, deadline - time.monotonic()))
 
     def _position(self, sent: "_Sent", deadline: float) -> Position:
         try:
@@ -117,23 +113,22 @@ class KafkaWriter:
         if not isinstance(error, RetriableError):
             self._spent = producer
 
-    def _usable(self, deadline: float) -> KafkaProducer:
-        producer = self._producer
-        if self._spent is not producer:
-            return producer
-        # While no broker answers, each attempt takes seconds: whoever waits for others' must not add them all up.
-        if not self._replacing.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise LogUnavailable("no new producer was connected in time; the record was not sent")
-        try:
-            if self._spent is self._producer:
-                spent = self._spent
-                with translated("connecting a new producer"):
-                    self._producer = _producer(self._settings)
-                with suppress(KafkaError):
-                    spent.close(timeout=0)
-            return self._producer
-        finally:
-            self._replacing.release()
+    def _usable(self) -> KafkaProducer:
+        """Called by the leader of a round only. While no broker answers this takes seconds; others give up in time."""
+        spent = self._spent
+        if spent is self._producer:
+            with translated("connecting a new producer"):
+                self._producer = _producer(self._settings)
+            with suppress(KafkaError):
+                spent.close(timeout=0)
+        return self._producer
+
+
+class _Call(NamedTuple):
+    """The messages of one caller, each with its partition."""
+
+    messages: Sequence[tuple[Message, int]]
+    deadline: float
 
 
 class _Sent(NamedTuple):

@@ -4,7 +4,7 @@ Two adapters implement it, Kafka and SQLite; tests/contract/ holds the one suite
 Values are bytes in and bytes out: what they mean is decided above this port.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
@@ -155,7 +155,18 @@ class Tail(Protocol):
         """Records in order per partition; empty when none came within the timeout."""
         ...
 
-    def close(self) -> None: ...
+    def follow(self, take: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
+        """Hands what `poll` would answer to `take`; called again and again, with the same `take`, and no `poll` between.
+
+        An adapter may also call `take` between and beside these calls, on a thread of this process that appended,
+        before its append returns; always in order, and never twice at the same time. What `take` raises there is
+        raised here.
+        """
+        ...
+
+    def close(self) -> None:
+        """Once it returns, nothing is handed over any more."""
+        ...
 
     def __enter__(self) -> Self: ...
 

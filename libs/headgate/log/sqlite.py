@@ -22,13 +22,15 @@ from headgate.log.port import (
     record_bytes,
     refuse_mismatch,
 )
+from headgate.log.sqlite_appender import Row
 from headgate.log.sqlite_arrivals import Arrivals
 from headgate.log.sqlite_headers import encode_headers
 from headgate.log.sqlite_keeper import Keeper
-from headgate.log.sqlite_reading import SqliteConsumer, SqliteTail, page, page_of_values
+from headgate.log.sqlite_reading import SqliteConsumer, page, page_of_values
 from headgate.log.sqlite_retention import bisect_time
 from headgate.log.sqlite_store import Readers, prepare
-from headgate.log.sqlite_writer import Row, Writer
+from headgate.log.sqlite_tail import SqliteTail
+from headgate.log.sqlite_writer import Writer
 
 SESSION_SECONDS = 10.0
 CREATE_SECONDS = 10.0

@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headgate.log.port import LogError, LogUnavailable
 
+FOLLOWERS = -1
+"""In place of a topic: those who are called at commits of this process, and so wait for other processes' alone."""
 LOOK_SECONDS = 0.003
 """How often another process's commits are looked for while somebody waits; one look costs two microseconds."""
 DOUBTED_LOOKS = 4
@@ -21,11 +23,12 @@ DOUBTED_LOOKS = 4
 
 @dataclass(slots=True)
 class _Readers:
-    """Those who wait for records of one topic."""
+    """Those who wait for records of one topic, and those who are called when there are some."""
 
     committed: threading.Condition
     count: int = 0
     waiting: int = 0
+    called: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Arrivals:
@@ -49,8 +52,21 @@ class Arrivals:
             self._own += 1
             if topic_ids is None:
                 return self._tell_all()
-            for topic_id in topic_ids:
-                self._tell(self._of(topic_id))
+            told = [self._of(topic_id) for topic_id in topic_ids]
+            for readers in told:
+                self._tell(readers)
+            calls = [call for readers in told for call in readers.called]
+        for call in calls:
+            call()
+
+    def call(self, topic_id: int, reader: Callable[[], None]) -> None:
+        """Calls the reader after each commit of this process to the topic, on the thread that committed."""
+        with self._lock:
+            self._of(topic_id).called.append(reader)
+
+    def call_no_more(self, topic_id: int, reader: Callable[[], None]) -> None:
+        with self._lock:
+            self._of(topic_id).called.remove(reader)
 
     def seen(self, topic_id: int) -> int:
         """How many commits a reader of this topic has been told of; ask before reading."""

@@ -1,4 +1,4 @@
-"""Reading the SQLite log: pages of records, tails, and the members of consumer groups."""
+"""Reading the SQLite log: pages of records, and the members of consumer groups."""
 
 import logging
 import sqlite3
@@ -55,38 +55,6 @@ def page_of_values(
     return rows
 
 
-class SqliteTail:
-    """Follows named partitions; implements port.Tail."""
-
-    def __init__(
-        self, topic: str, topic_id: int, start: Mapping[int, int], readers: Readers, arrivals: Arrivals
-    ) -> None:
-        self._topic, self._topic_id = topic, topic_id
-        self._next = dict(start)
-        self._readers, self._arrivals = readers, arrivals
-
-    def poll(self, timeout_seconds: float) -> Sequence[Record]:
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            seen = self._arrivals.seen(self._topic_id)
-            with self._readers.borrow() as db:
-                records = page(db, self._topic, self._topic_id, self._next, PAGE_RECORDS)
-            left = deadline - time.monotonic()
-            if records or left <= 0:
-                _advance(self._next, records)
-                return records
-            self._arrivals.wait(self._topic_id, seen, left)
-
-    def close(self) -> None:
-        """Nothing is held between polls."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
 class Registrar(Protocol):
     """Keeps the heartbeats of consumers going."""
 
@@ -127,7 +95,7 @@ class SqliteConsumer:
             records = self._read()
             left = deadline - time.monotonic()
             if records or left <= 0:
-                _advance(self._next, records)
+                advance(self._next, records)
                 return records
             self._arrivals.wait(self._me.topic_id, seen, left)
 
@@ -192,7 +160,7 @@ class SqliteConsumer:
         self._generation = generation
 
 
-def _advance(following: dict[int, int], records: Sequence[Record]) -> None:
+def advance(following: dict[int, int], records: Sequence[Record]) -> None:
     """Moves behind the records, and their partitions to the back, so that a long one does not starve the others."""
     reached = {record.partition: record.offset + 1 for record in records}
     for partition, offset in reached.items():

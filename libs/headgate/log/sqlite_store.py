@@ -1,5 +1,6 @@
 """The SQLite file of the log: its tables, how it is opened, and a pool of connections for readers."""
 
+import math
 import sqlite3
 import threading
 import time
@@ -62,18 +63,18 @@ def prepare(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def when_free(connection: sqlite3.Connection, statement: str) -> None:
+def when_free(connection: sqlite3.Connection, statement: str, give_up_at: float = math.inf) -> None:
     """Executes a statement that needs the write lock, trying often while another process holds it.
 
-    SQLite's own busy handler sleeps up to 100 ms between tries and starves beside a busy writer, so it is off there.
+    Gives up after BUSY_SECONDS, or sooner, at the time on the monotonic clock. SQLite's own busy handler sleeps up to 100 ms between tries and starves beside a busy writer, so it is off there.
     """
-    deadline = time.monotonic() + BUSY_SECONDS
+    give_up_at = min(give_up_at, time.monotonic() + BUSY_SECONDS)
     while True:
         try:
             connection.execute(statement)
             return
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > deadline:
+            if not _is_busy(error) or time.monotonic() > give_up_at:
                 raise
         time.sleep(BUSY_PAUSE_SECONDS)
 

@@ -17,7 +17,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from headgate.log.kafka_client import RECORD_BATCH_BYTES, REQUEST_SECONDS, in_our_words, translated
+from headgate.log.kafka_client import NO_METRICS, RECORD_BATCH_BYTES, REQUEST_SECONDS, in_our_words, translated
 from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown, Position, RecordTooLarge, UnknownTopic
 from headgate.log.rounds import Rounds, Take
 
@@ -28,6 +28,7 @@ SLICE_MESSAGES = 500
 """How many messages of one call take their room together, and give it back together."""
 ROUND_SECONDS = 0.05
 """How long those who come later wait for the records of a round, so that theirs share a request."""
+COMPANY_SECONDS = 0.004
 LINGER_MS = 5
 """Longer than it takes to hand a round over, so that the library does not send its first record alone."""
 CLOSE_SECONDS = 5.0
@@ -45,7 +46,9 @@ class KafkaWriter:
         self._in_flight = _InFlight(MAX_IN_FLIGHT_MESSAGES)
         self._producer = _producer(settings)
         self._spent: Any = None
-        self._rounds: Rounds[_Call] = Rounds(self._send_together, MAX_IN_FLIGHT_MESSAGES, SLICE_MESSAGES)
+        self._rounds: Rounds[_Call] = Rounds(
+            self._send_together, MAX_IN_FLIGHT_MESSAGES, SLICE_MESSAGES, COMPANY_SECONDS
+        )
 
     def write(self, messages: Sequence[tuple[Message, int]], deadline: float) -> list[Position]:
         """Where the messages stand, each in the partition given with it, once they are durable.
@@ -186,6 +189,7 @@ def _outcome(topic: str, error: KafkaError) -> LogError:
 def _producer(settings: Mapping[str, Any]) -> KafkaProducer:
     return KafkaProducer(
         **settings,
+        **NO_METRICS,
         acks="all",
         enable_idempotence=True,  # said aloud: a conflicting setting would otherwise switch it off in silence
         allow_auto_create_topics=False,

@@ -156,7 +156,7 @@ class Tail(Protocol):
         ...
 
     def follow(self, take: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
-        """Hands what `poll` would answer to `take`; called again and again, with the same `take`, and no `poll` between.
+        """Hands what `poll` would answer to `take`. Called again and again with the same `take`, and no `poll` between.
 
         An adapter may also call `take` between and beside these calls, on a thread of this process that appended,
         before its append returns; always in order, and never twice at the same time. What `take` raises there is

@@ -2,6 +2,9 @@
 
 There is no writing thread. Whoever finds nobody writing leads a round at once; what comes meanwhile is written by the
 first of those who wait, on its own thread. So a record costs at most one change of threads, and a lone one costs none.
+
+Busy callers come back about as soon as they are answered. So a leader waits a moment until as many wait as took part
+in the last round: else half of them would always come a little too late, and rounds would be half as large.
 """
 
 import threading
@@ -45,10 +48,15 @@ class Rounds(Generic[Item]):
 
     `do(take, deadline)` takes the works of its round when it is ready for them, and ends each. A LogError that it
     raises before it takes any is the leading caller's alone. Costs are in units of the owner's choice.
+    `company_seconds` is how long a leader waits for the company of the last round; who was alone waits for nobody.
     """
 
-    def __init__(self, do: Callable[[Take[Item], float], None], most_waiting: int, most_at_once: int) -> None:
+    def __init__(
+        self, do: Callable[[Take[Item], float], None], most_waiting: int, most_at_once: int, company_seconds: float
+    ) -> None:
         self._do = do
+        self._company_seconds = company_seconds
+        self._company = 1
         self._most_waiting = most_waiting
         self._most_at_once = most_at_once
         self._queue: deque[Work[Item]] = deque()
@@ -58,6 +66,7 @@ class Rounds(Generic[Item]):
         self._lock = threading.Lock()
         self._space = threading.Condition(self._lock)
         self._quiet = threading.Condition(self._lock)
+        self._gathered = threading.Condition(self._lock)
 
     def carry_out(self, item: Item, cost: int, deadline: float) -> Any:
         """The item's result. A leader may return later than the deadline, on the monotonic clock: with its round.
@@ -93,6 +102,8 @@ class Rounds(Generic[Item]):
             self._waiting += work.cost
             if not self._leading:
                 self._leading = work.leads = True
+            elif len(self._queue) >= self._company:
+                self._gathered.notify()
 
     def _give_up(self, work: Work[Item]) -> None:
         """Returns when the work is over or its caller's turn to lead has come after all."""
@@ -113,6 +124,7 @@ class Rounds(Generic[Item]):
             return works
 
         try:
+            self._gather()
             self._do(take, deadline)
         except LogError as error:
             if works:
@@ -123,11 +135,16 @@ class Rounds(Generic[Item]):
                 left.end(OutcomeUnknown("the thread that wrote was interrupted"))
             self._pass_on(work)
 
+    def _gather(self) -> None:
+        with self._lock:
+            self._gathered.wait_for(lambda: len(self._queue) >= self._company, self._company_seconds)
+
     def _take(self) -> list[Work[Item]]:
         """What waits, up to what fits at once."""
         works: list[Work[Item]] = []
         cost = 0
         with self._lock:
+            self._company = len(self._queue)
             while self._queue and (not works or cost + self._queue[0].cost <= self._most_at_once):
                 work = self._queue.popleft()
                 work.taken = True

@@ -66,7 +66,8 @@ def prepare(path: Path) -> sqlite3.Connection:
 def when_free(connection: sqlite3.Connection, statement: str, give_up_at: float = math.inf) -> None:
     """Executes a statement that needs the write lock, trying often while another process holds it.
 
-    Gives up after BUSY_SECONDS, or sooner, at the time on the monotonic clock. SQLite's own busy handler sleeps up to 100 ms between tries and starves beside a busy writer, so it is off there.
+    Gives up after BUSY_SECONDS, or sooner at the given time on the monotonic clock. SQLite's own busy handler sleeps
+    up to 100 ms between tries and starves beside a busy writer, so it is off there.
     """
     give_up_at = min(give_up_at, time.monotonic() + BUSY_SECONDS)
     while True:

@@ -14,6 +14,7 @@ from headgate.log.sqlite_store import when_free
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 ROW_OVERHEAD_BYTES = 200
+COMPANY_SECONDS = 0.002
 CLOSE_SECONDS = 30.0
 
 _logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Writer:
         self._connection = connection
         self._committed = committed
         self._appender = Appender(connection)
-        self._rounds: Rounds[_Write] = Rounds(self._transaction, MAX_WAITING_BYTES, MAX_BATCH_BYTES)
+        self._rounds: Rounds[_Write] = Rounds(self._transaction, MAX_WAITING_BYTES, MAX_BATCH_BYTES, COMPANY_SECONDS)
 
     def append(self, rows: Sequence[Row], timeout_seconds: float) -> list[int]:
         """The offsets of the rows, once they are on disk. All rows of one call stand in one transaction."""

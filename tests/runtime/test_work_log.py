@@ -18,7 +18,7 @@ from headgate.log import topics
 from headgate.log.open import open_log, without_passwords
 from headgate.log.port import Message
 from headgate.runtime import tracing, work_log
-from headgate.runtime.logs import JsonFormatter
+from headgate.runtime.logs import JsonFormatter, with_work_under_way
 from headgate.runtime.settings import SettingsError
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc
@@ -41,6 +41,7 @@ def written() -> Iterator[list[dict[str, object]]]:
             found.append(json.loads(formatter.format(record)))
 
     handler = Keep()
+    handler.addFilter(with_work_under_way)
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.INFO)

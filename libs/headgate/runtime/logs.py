@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from headgate.log.open import without_passwords
+from headgate.runtime.line_writer import LineWriter
 from headgate.runtime.work_log import fields_under_way
 
 
@@ -30,7 +31,8 @@ LEVELS = {
 SELDOM_SECONDS = 30.0
 MAX_KINDS = 1_000
 _encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
-STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+UNDER_WAY = "under_way"
+NOT_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", UNDER_WAY}
 
 
 class JsonFormatter(logging.Formatter):
@@ -48,11 +50,17 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update(fields_under_way())
-        line.update({name: value for name, value in record.__dict__.items() if name not in STANDARD_FIELDS})
+        line.update(getattr(record, UNDER_WAY, {}))
+        line.update({name: value for name, value in record.__dict__.items() if name not in NOT_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return without_passwords(_encode(line))
+
+
+def with_work_under_way(record: logging.LogRecord) -> bool:
+    """A filter that keeps every record: with what is known of the unit of work that it was made in."""
+    setattr(record, UNDER_WAY, fields_under_way())
+    return True
 
 
 class Seldom(logging.Filter):
@@ -87,9 +95,10 @@ def log_to_stderr(service: str, level: int = logging.INFO) -> None:
     """Replaces the root logger's handlers. What no line says is not looked up for it: thread, process, source line."""
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # the documented way to spare the walk through the stack
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineWriter(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     handler.addFilter(Seldom("kafka"))
+    handler.addFilter(with_work_under_way)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # else it tells of every busy moment

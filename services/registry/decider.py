@@ -176,7 +176,7 @@ class Decider:
         wish = getattr(command, name)
         state = stream.state
         if isinstance(state, ModelState) and isinstance(wish, models.ModelCommand):
-            return models.decide(state, wish, at_ms, self._fold.environments)
+            return models.decide(state, wish, at_ms, self._fold.environments, command.actor)
         if isinstance(state, EnvironmentState) and isinstance(wish, environments.EnvironmentCommand):
             return environments.decide(state, wish)
         return Refused(INVALID, "a command goes to its own kind of stream", f"{name} on {stream.name}", "stream")

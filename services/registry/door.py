@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from headgate.domain import refusal
+from headgate.domain.names import ANONYMOUS
 from headgate.domain.refusal import Refused
 from headgate.domain.state import ModelState
 from headgate.log.fold import LifecycleFold
@@ -23,7 +24,6 @@ from services.registry.turns import Contended
 MAX_REQUEST_ID = 256
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
-ANONYMOUS = "anonymous"
 
 STATUS_OF: Mapping[str, grpc.StatusCode] = {
     refusal.INVALID: grpc.StatusCode.INVALID_ARGUMENT,

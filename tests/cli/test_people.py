@@ -33,8 +33,14 @@ def test_a_gate_that_waits_for_people_counts_them_and_names_them(
 ) -> None:
     world.pass_gate(1, configuration.GatePolicy(approvals=2))
     world.wait_for(lambda state: 1 in state.versions and state.versions[1].label == "awaiting approval")
-    assert "awaiting approval" in say("version", "approve", "fraud/1", "--reason", "read it")[1]
-    assert say("--actor", "grace", "version", "approve", "fraud/1")[0] == 0
+    code, out, err = say("--actor", "ada", "version", "approve", "fraud/1", "--reason", "read it")
+    assert (code, "awaiting approval" in out, "1 of 2: ada" in out) == (0, True, True)
+    assert "it waits for 1 more, each by somebody else: ada approved it" in err
+    code, out, _ = say("--actor", "ada", "version", "approve", "fraud/1", "--reason", "read it again")
+    assert (code, "awaiting approval" in out, "1 of 2: ada" in out) == (0, True, True)
+    code, out, err = say("--actor", "grace", "version", "approve", "fraud/1")
+    assert (code, "waits" in err, "2 of 2: ada, grace" in out) == (0, False, True)
+    assert "2 of 2: ada, grace" in say("version", "get", "fraud/1")[1]
     assert last_fact(say, "approval_granted")["actor"] == "grace"
     world.pass_gate(2, configuration.GatePolicy(approvals=1))
     world.wait_for(lambda state: 2 in state.versions and state.versions[2].label == "awaiting approval")

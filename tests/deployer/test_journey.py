@@ -68,7 +68,7 @@ class World:
         if command.command_id in self._done:
             return
         wish = getattr(command, str(command.WhichOneof("command")))
-        fact = rules.decide(self.state, wish, self.now_ms, {})
+        fact = rules.decide(self.state, wish, self.now_ms, {}, command.actor)
         assert not isinstance(fact, Refused), fact
         if fact is not None:
             self.sequence += 1

@@ -53,18 +53,19 @@ class History:
     state: ModelState
     sequence: int = 0
 
-    def and_given(self, *facts: object) -> History:
+    def and_given(self, *facts: object, actor: str = "") -> History:
         for fact in facts:
             self.sequence += 1
-            model.evolve(self.state, fact, stamp(self.sequence, self.sequence))  # type: ignore[arg-type]
+            model.evolve(self.state, fact, stamp(self.sequence, self.sequence, actor))  # type: ignore[arg-type]
         return self
 
-    def when(self, command: object, at_ms: int = 100, freeze: r.Freeze | None = None) -> Outcome:
+    def when(self, command: object, at_ms: int = 100, freeze: r.Freeze | None = None, actor: str = "") -> Outcome:
         environments = {}
         if freeze is not None:
             environment = r.Environment(name=f"environments/{PRODUCTION}", freezes=[freeze])
             environments[PRODUCTION] = EnvironmentState(PRODUCTION, environment)
-        return Outcome(model.decide(self.state, command, at_ms, environments), self.state)  # type: ignore[arg-type]
+        decision = model.decide(self.state, command, at_ms, environments, actor)  # type: ignore[arg-type]
+        return Outcome(decision, self.state)
 
     def version(self, number: int = 1) -> r.Version:
         return self.state.versions[number]
@@ -73,9 +74,9 @@ class History:
         return self.state.releases[number]
 
 
-def stamp(sequence: int, at_ms: int) -> f.LifecycleRecord:
-    """What a fold reads of the record around a fact: where it stands and when it happened."""
-    return f.LifecycleRecord(sequence=sequence, occurred_at_ms=at_ms)
+def stamp(sequence: int, at_ms: int, actor: str = "") -> f.LifecycleRecord:
+    """What a fold reads of the record around a fact: where it stands, when it happened and who wished for it."""
+    return f.LifecycleRecord(sequence=sequence, occurred_at_ms=at_ms, actor=actor)
 
 
 def given(*facts: object) -> History:

@@ -25,11 +25,12 @@ from headgate.v1 import commands_pb2 as k
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
-from tests.domain.scenario import LEASE_MS, PASS, POLICY, code_tested, commit, passed, report, stamp
+from tests.domain.scenario import LEASE_MS, PASS, POLICY, built, code_tested, commit, gate, passed, report, stamp
 
 ENVIRONMENTS = ("production", "staging")
-REPEATABLE = (k.DescribeModel, k.GrantApproval)
-"""Wishes that mean something again: a description is written again, each approval is another person's."""
+REPEATABLE = (k.DescribeModel,)
+"""Wishes that mean something again: a description is written again."""
+PEOPLE = ("ada", "grace", "anonymous", "")
 
 KEEPING = (
     k.GrantApproval,
@@ -76,20 +77,20 @@ class Lifecycle(RuleBasedStateMachine):
         self.ended: dict[int, r.Release] = {}
         self.going_back: dict[int, int] = {}
 
-    def do(self, command: ModelCommand) -> None:
+    def do(self, command: ModelCommand, actor: str = "") -> None:
         self.now_ms += 1
         before = copy.deepcopy(self.state)
-        decision = model.decide(self.state, command, self.now_ms, self.environments)
+        decision = model.decide(self.state, command, self.now_ms, self.environments, actor)
         assert self.state == before, "a decision changes nothing"
         if decision is None or isinstance(decision, Refused):
             return
         if isinstance(decision, f.ReleaseStarted | f.WeightsSet | f.PromotionStarted | f.ReleaseCompleted):
             release = self.state.releases[decision.release]
             assert release.override_quarantine or not self.state.versions[release.candidate].quarantined
-        at = stamp(len(self.facts) + 1, self.now_ms)
+        at = stamp(len(self.facts) + 1, self.now_ms, actor)
         model.evolve(self.state, decision, at)
         self.facts.append((decision, at))
-        again = model.decide(self.state, command, self.now_ms, self.environments)
+        again = model.decide(self.state, command, self.now_ms, self.environments, actor)
         if not isinstance(command, REPEATABLE):
             assert again is None or isinstance(again, Refused), (command, again)
 
@@ -111,13 +112,15 @@ class Lifecycle(RuleBasedStateMachine):
     def attempt(self, number: int) -> int:
         return self.state.versions[number].attempt if number in self.state.versions else 1
 
-    @initialize(count=st.sampled_from([3, 2, 1, 0]))
-    def begin_with_passed_versions(self, count: int) -> None:
-        for number in range(1, count + 1):
-            for fact in passed(number):
-                at = stamp(len(self.facts) + 1, self.now_ms)
-                model.evolve(self.state, fact, at)  # type: ignore[arg-type]
-                self.facts.append((fact, at))  # type: ignore[arg-type]
+    @initialize(count=st.sampled_from([3, 2, 1, 0]), approvals=st.sampled_from([0, 0, 2, 3]))
+    def begin_with_passed_versions(self, count: int, approvals: int) -> None:
+        past = [fact for number in range(1, count + 1) for fact in passed(number)]
+        if approvals:
+            past += [*built(count + 1), gate(count + 1, approvals=approvals)]
+        for fact in past:
+            at = stamp(len(self.facts) + 1, self.now_ms)
+            model.evolve(self.state, fact, at)  # type: ignore[arg-type]
+            self.facts.append((fact, at))  # type: ignore[arg-type]
 
     @rule(number=small)
     def create(self, number: int) -> None:
@@ -175,6 +178,10 @@ class Lifecycle(RuleBasedStateMachine):
     def judge_or_keep(self, pick: int, kind: type) -> None:
         number = self.version(pick)
         self.do(kind(version=number) if kind is k.DecideGate else kind(version=number, reason="r"))
+
+    @rule(back=st.integers(0, 1), who=st.sampled_from(PEOPLE))
+    def approve(self, back: int, who: str) -> None:
+        self.do(k.GrantApproval(version=len(self.state.versions) - back), actor=who)
 
     @rule(pick=pick, value=st.sampled_from(["", "x"]))
     def name(self, pick: int, value: str) -> None:
@@ -269,6 +276,16 @@ class Lifecycle(RuleBasedStateMachine):
                 self.ended[number] = copy.deepcopy(release)
 
     @invariant()
+    def each_approval_is_of_another_person(self) -> None:
+        for number, version in self.state.versions.items():
+            granted = [(fact, at) for fact, at in self.facts if isinstance(fact, f.ApprovalGranted)]
+            people = [at.actor or "anonymous" for fact, at in granted if fact.version == number]
+            assert list(version.approved_by) == people
+            assert version.approvals == len(people) == len(set(people)) <= version.gate.policy.approvals
+            if version.verdict == r.VERDICT_STATE_APPROVED:
+                assert len(people) == version.gate.policy.approvals
+
+    @invariant()
     def one_release_runs_in_an_environment(self) -> None:
         running = [release.environment for release in self.state.releases.values() if release.phase in RUNNING]
         assert len(running) == len(set(running))
@@ -330,6 +347,6 @@ def test_every_command_of_the_oneof_reaches_a_decision() -> None:
     for command in get_args(ModelCommand):
         state = ModelState("fraud")
         model.evolve(state, passed(1)[0], stamp(1, 1))  # type: ignore[arg-type]
-        model.decide(state, command(), 1, {})
+        model.decide(state, command(), 1, {}, "")
     for command in get_args(EnvironmentCommand):
         environments.decide(EnvironmentState("production"), command())

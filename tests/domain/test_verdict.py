@@ -3,6 +3,7 @@
 import pytest
 
 from headgate.domain.refusal import Refused
+from headgate.domain.verdict import MAX_APPROVER
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from tests.domain.scenario import built, created, gate, given
@@ -42,12 +43,54 @@ def test_the_gate_of_the_commit_says_how_many_approve() -> None:
 def test_a_version_is_approved_by_as_many_as_the_policy_asks() -> None:
     past = given(*built(), gate(approvals=2))
     assert past.version().label == "awaiting approval"
-    past.when(k.GrantApproval(version=1, reason="ok")).then(f.ApprovalGranted(version=1, reason="ok"))
-    past.and_given(f.ApprovalGranted(version=1))
+    past.when(k.GrantApproval(version=1, reason="ok"), actor="ada").then(f.ApprovalGranted(version=1, reason="ok"))
+    past.and_given(f.ApprovalGranted(version=1), actor="ada")
     assert past.version().label == "awaiting approval"
-    past.and_given(f.ApprovalGranted(version=1))
+    past.and_given(f.ApprovalGranted(version=1), actor="grace")
     assert past.version().label == "approved"
+    assert list(past.version().approved_by) == ["ada", "grace"]
+    past.when(k.GrantApproval(version=1), actor="alan").then_nothing()
+
+
+def test_one_person_approves_once() -> None:
+    past = given(*built(), gate(approvals=2)).and_given(f.ApprovalGranted(version=1), actor="ada")
+    past.when(k.GrantApproval(version=1, reason="again"), actor="ada").then_nothing()
+    past.when(k.GrantApproval(version=1), actor="grace").then(f.ApprovalGranted(version=1))
+
+
+def test_who_approved_one_version_may_approve_another() -> None:
+    past = given(*built(1), *built(2), gate(1, approvals=2), gate(2, approvals=2))
+    past.and_given(f.ApprovalGranted(version=1), actor="ada")
+    past.when(k.GrantApproval(version=2), actor="ada").then(f.ApprovalGranted(version=2))
+
+
+@pytest.mark.parametrize("nobody", ["", "anonymous"])
+def test_all_who_say_no_name_are_one_person(nobody: str) -> None:
+    past = given(*built(), gate(approvals=2)).and_given(f.ApprovalGranted(version=1), actor=nobody)
+    assert list(past.version().approved_by) == ["anonymous"]
     past.when(k.GrantApproval(version=1)).then_nothing()
+    past.when(k.GrantApproval(version=1), actor="anonymous").then_nothing()
+    past.when(k.GrantApproval(version=1), actor="ada").then(f.ApprovalGranted(version=1))
+
+
+def test_who_has_approved_may_still_deny() -> None:
+    past = given(*built(), gate(approvals=2)).and_given(f.ApprovalGranted(version=1), actor="ada")
+    past.when(k.DenyApproval(version=1, reason="r"), actor="ada").then(f.ApprovalDenied(version=1, reason="r"))
+
+
+def test_an_approver_whose_name_is_too_long_to_keep_is_refused() -> None:
+    past = given(*built(), gate(approvals=1))
+    past.when(k.GrantApproval(version=1), actor="x" * (MAX_APPROVER + 1)).then_refused("invalid-argument", "actor")
+    past.when(k.GrantApproval(version=1), actor="x" * MAX_APPROVER).then(f.ApprovalGranted(version=1))
+
+
+def test_what_one_person_approved_alone_before_the_rule_stays_approved() -> None:
+    past = given(*built(), gate(approvals=2))
+    past.and_given(f.ApprovalGranted(version=1), f.ApprovalGranted(version=1), actor="ada")
+    assert (past.version().label, past.version().approvals) == ("approved", 2)
+    assert list(past.version().approved_by) == ["ada"]
+    wish = k.StartRelease(environment="production", candidate=1)
+    assert isinstance(past.when(wish).decision, f.ReleaseRequested)
 
 
 def test_one_denial_ends_the_waiting() -> None:

@@ -51,7 +51,7 @@ class Writer:
         assert isinstance(stream.state, ModelState)
         wish = k.CreateVersion(repository="r", commit=f"{number:040x}")
         command = k.Command(command_id=f"c{number}", stream=name, create_version=wish)
-        fact = model.decide(stream.state, wish, number, {})
+        fact = model.decide(stream.state, wish, number, {}, command.actor)
         if fact is not None and not isinstance(fact, Refused):
             self.held.append(message_of(record_of(command, fact, stream, number)))
 

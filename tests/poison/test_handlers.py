@@ -152,7 +152,7 @@ def test_a_command_that_asks_for_anything_is_refused_or_gives_a_fact_that_folds(
         stream = fold.streams.get(command.stream) or new_stream(command.stream)
         assert stream is not None
         if isinstance(stream.state, ModelState) and isinstance(wish, models.ModelCommand):
-            decided: Any = models.decide(stream.state, wish, NOW_MS, fold.environments)
+            decided: Any = models.decide(stream.state, wish, NOW_MS, fold.environments, command.actor)
         elif isinstance(stream.state, EnvironmentState) and isinstance(wish, environments.EnvironmentCommand):
             decided = environments.decide(stream.state, wish)
         if decided is not None and not isinstance(decided, Refused):

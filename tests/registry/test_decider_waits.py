@@ -116,13 +116,10 @@ def test_what_may_still_arrive_is_not_denied(stage) -> None:
     decider = Decider(log, fold, lambda: next(times), Metrics("registry"))
     denied = []
 
-    def decide(state, wish, at_ms, environments, real=deciding.models.decide):
+    def decide(*decided_on, real=deciding.models.decide):
+        at_ms = decided_on[2]
         denied.append(at_ms > 1)
-        return (
-            Refused(FROZEN, "nothing is changed in a freeze", "frozen", "")
-            if at_ms > 1
-            else real(state, wish, at_ms, environments)
-        )
+        return Refused(FROZEN, "nothing is changed in a freeze", "frozen", "") if at_ms > 1 else real(*decided_on)
 
     log.records_to_hold_back = 1
     with pytest.MonkeyPatch.context() as patch:

@@ -181,7 +181,7 @@ def test_a_view_of_an_older_schema_serves_until_its_successor_takes_over(
     late.writer.start()
     until(lambda: "newer" in late.writer.why_down, "the older registry to stand back")
     assert late.rebuilt == []
-    with pytest.raises(ViewUnavailable, match="schema 2, not 1"):
+    with pytest.raises(ViewUnavailable, match=f"schema {layout.SCHEMA + 1}, not {layout.SCHEMA}"):
         late.reader.find(new_query(Kind.MODEL))
 
 

@@ -7,7 +7,7 @@ import typer
 
 from headgate.cli import render
 from headgate.cli.render import Format, Output, show_list, show_one
-from headgate.cli.session import full_name, progress, session, version_name
+from headgate.cli.session import full_name, progress, say, session, version_name
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import kept
@@ -130,9 +130,13 @@ def watch_version(context: typer.Context, name: VersionName, output: Output = Fo
 def approve_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Agree with a version that passed a gate which waits for people."""
+    """Agree with a version that passed a gate which waits for people; each person counts once."""
     request = registry.ApproveVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).doors.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    found = session(context).doors.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.VERSION, output)
+    missing = found.gate.policy.approvals - found.approvals
+    if missing > 0:
+        say(f"it waits for {missing} more, each by somebody else: {', '.join(found.approved_by)} approved it")
 
 
 @version.command("deny")

@@ -154,6 +154,12 @@ def _gate(version: resources.Version) -> str:
     return "; ".join(result.explanation for result in version.gate.results)
 
 
+def _approvals(version: resources.Version) -> str:
+    wanted = version.gate.policy.approvals
+    names = ", ".join(printable(name) for name in version.approved_by)
+    return f"{version.approvals} of {wanted}{': ' if names else ''}{names}" if wanted and version.gate.passed else ""
+
+
 def _numbers(values: Mapping[str, int]) -> str:
     return ", ".join(f"{name} v{number}" for name, number in sorted(values.items()))
 
@@ -199,6 +205,7 @@ VERSION: Columns = (
     ("ARTIFACT", lambda v: v.artifact.manifest_sha256),
     ("METRICS", lambda v: metrics_line(v.report.metrics)),
     ("GATE", _gate),
+    ("APPROVALS", _approvals),
     ("FAILURE", lambda v: v.failure),
     ("LOG", lambda v: v.failure_log_tail),
     ("TAGS", lambda v: ", ".join(f"{key}={value}" for key, value in sorted(v.tags.items()))),

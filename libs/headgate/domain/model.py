@@ -33,9 +33,12 @@ ModelCommand = (
 
 
 def decide(
-    state: ModelState, command: ModelCommand, at_ms: int, environments: dict[str, EnvironmentState]
+    state: ModelState, command: ModelCommand, at_ms: int, environments: dict[str, EnvironmentState], actor: str
 ) -> ModelFact | Refused | None:
-    """The fact a command leads to, a refusal, or None when the fact already holds. Pure: time comes in as `at_ms`."""
+    """The fact a command leads to, a refusal, or None when the fact already holds.
+
+    Pure: time comes in as `at_ms`, and who wishes as `actor`, empty when nobody said.
+    """
     if not is_name(state.name):
         return invalid("model", state.name, NAME_RULE)
     if not state.exists and not isinstance(command, k.CreateModel | k.CreateVersion):
@@ -43,7 +46,7 @@ def decide(
     if isinstance(command, build.BuildCommand):
         return build.decide(state, command, at_ms)
     if isinstance(command, verdict.VerdictCommand):
-        return verdict.decide(state, command)
+        return verdict.decide(state, command, actor)
     if isinstance(command, retention.RetentionCommand):
         return retention.decide(state, command)
     if isinstance(command, release.ReleaseCommand):

@@ -5,6 +5,9 @@ import re
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_RULE = "a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit"
 
+ANONYMOUS = "anonymous"
+"""Who acts where nobody said who: all of them are one."""
+
 
 def is_name(text: str) -> bool:
     """Whether the text may name a model, an environment, an alias or a tag key."""

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from headgate.domain.gate import decide_gate
-from headgate.domain.names import version_name
+from headgate.domain.names import ANONYMOUS, version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as k
@@ -16,9 +16,15 @@ VerdictFact = f.GateDecided | f.ApprovalGranted | f.ApprovalDenied | f.GateWaive
 RELEASABLE = (r.VERDICT_STATE_PASSED, r.VERDICT_STATE_APPROVED, r.VERDICT_STATE_WAIVED)
 """Verdicts with which a version may take traffic."""
 
+MAX_APPROVER = 256
+"""Characters of the name of who approves: the version keeps it."""
 
-def decide(state: ModelState, command: VerdictCommand) -> VerdictFact | Refused | None:
-    """The fact a verdict command leads to, a refusal, or None when the fact already holds."""
+
+def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFact | Refused | None:
+    """The fact a verdict command leads to, a refusal, or None when the fact already holds.
+
+    Approvals are of different actors: a second one of the same actor is the first one again.
+    """
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
@@ -26,7 +32,7 @@ def decide(state: ModelState, command: VerdictCommand) -> VerdictFact | Refused 
         case k.DecideGate():
             return _decide_gate(version)
         case k.GrantApproval():
-            return _approve(version, command)
+            return _approve(version, command, actor or ANONYMOUS)
         case k.DenyApproval():
             if version.verdict == r.VERDICT_STATE_DENIED:
                 return None
@@ -48,9 +54,7 @@ def evolve(state: ModelState, fact: VerdictFact, record: f.LifecycleRecord) -> r
             version.gate.CopyFrom(fact)
             version.verdict = _after_gate(fact)
         case f.ApprovalGranted():
-            version.approvals += 1
-            if version.approvals >= version.gate.policy.approvals:
-                version.verdict = r.VERDICT_STATE_APPROVED
+            _add_approval(version, record.actor or ANONYMOUS)
         case f.ApprovalDenied():
             version.verdict = r.VERDICT_STATE_DENIED
         case f.GateWaived():
@@ -89,10 +93,27 @@ def _awaiting(version: r.Version) -> Refused | None:
     return illegal(f"{version.name} is {version.label}", "only a version that awaits approval is approved or denied")
 
 
-def _approve(version: r.Version, command: k.GrantApproval) -> f.ApprovalGranted | Refused | None:
+def _approve(version: r.Version, command: k.GrantApproval, actor: str) -> f.ApprovalGranted | Refused | None:
     if version.verdict == r.VERDICT_STATE_APPROVED:
         return None
-    return _awaiting(version) or f.ApprovalGranted(version=command.version, reason=command.reason)
+    refused = _awaiting(version)
+    if refused is not None:
+        return refused
+    if actor in version.approved_by:
+        return None
+    if len(actor) > MAX_APPROVER:
+        return invalid("actor", actor, f"who approves has a name of at most {MAX_APPROVER} characters")
+    return f.ApprovalGranted(version=command.version, reason=command.reason)
+
+
+def _add_approval(version: r.Version, actor: str) -> None:
+    # Each fact counts, whoever it is of: logs of before the rule hold several of one actor, and what they approved,
+    # which perhaps serves, stays approved.
+    version.approvals += 1
+    if actor not in version.approved_by:
+        version.approved_by.append(actor)
+    if version.approvals >= version.gate.policy.approvals:
+        version.verdict = r.VERDICT_STATE_APPROVED
 
 
 def _waive(version: r.Version, command: k.WaiveGate) -> f.GateWaived | Refused | None:

@@ -223,7 +223,7 @@ class GatePolicy(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     APPROVALS_FIELD_NUMBER: _builtins.int
     approvals: _builtins.int
-    """People who must approve after the rules have passed."""
+    """Different people who must approve after the rules have passed."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateRule]: ...
     def __init__(

@@ -229,7 +229,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveVersion(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Counts each caller once, by the header x-actor; who has approved already changes nothing.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -51,6 +51,7 @@ class RegistryServiceStub:
     """The versions that match at once, then each change, for as long as the caller listens."""
     TagVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.TagVersionRequest, _resources_pb2.Version]
     ApproveVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveVersionRequest, _resources_pb2.Version]
+    """Counts each caller once, by the header x-actor; who has approved already changes nothing."""
     DenyVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DenyVersionRequest, _resources_pb2.Version]
     WaiveGate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.WaiveGateRequest, _resources_pb2.Version]
     ArchiveVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ArchiveVersionRequest, _resources_pb2.Version]
@@ -88,6 +89,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """The versions that match at once, then each change, for as long as the caller listens."""
     TagVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.TagVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     ApproveVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
+    """Counts each caller once, by the header x-actor; who has approved already changes nothing."""
     DenyVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DenyVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     WaiveGate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.WaiveGateRequest, _resources_pb2.Version]  # type: ignore[assignment]
     ArchiveVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ArchiveVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
@@ -193,7 +195,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _registry_service_pb2.ApproveVersionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_resources_pb2.Version, _abc.Awaitable[_resources_pb2.Version]]: ...
+    ) -> _typing.Union[_resources_pb2.Version, _abc.Awaitable[_resources_pb2.Version]]:
+        """Counts each caller once, by the header x-actor; who has approved already changes nothing."""
 
     @_abc_1.abstractmethod
     def DenyVersion(

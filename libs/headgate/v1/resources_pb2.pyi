@@ -340,6 +340,7 @@ class Version(_message.Message):
     UPDATE_TIME_MS_FIELD_NUMBER: _builtins.int
     BASELINE_VERSION_FIELD_NUMBER: _builtins.int
     BASELINE_REPORT_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/versions/{version}"""
     version: _builtins.int
@@ -360,6 +361,7 @@ class Version(_message.Message):
     create_time_ms: _builtins.int
     etag: _builtins.str
     approvals: _builtins.int
+    """Approvals given, of those that the gate asks for."""
     update_time_ms: _builtins.int
     baseline_version: _builtins.int
     """The live version on the same rows, as the evaluator measured it; 0 when nothing was live."""
@@ -377,6 +379,10 @@ class Version(_message.Message):
     def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def baseline_report(self) -> _facts_pb2.EvaluationReport: ...
+    @_builtins.property
+    def approved_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who has approved it, each once, in that order."""
+
     def __init__(
         self,
         *,
@@ -406,10 +412,11 @@ class Version(_message.Message):
         update_time_ms: _builtins.int = ...,
         baseline_version: _builtins.int = ...,
         baseline_report: _facts_pb2.EvaluationReport | None = ...,
+        approved_by: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "baseline_report", b"baseline_report", "configuration", b"configuration", "gate", b"gate", "lease", b"lease", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "artifact", b"artifact", "attempt", b"attempt", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "tags", b"tags", "update_time_ms", b"update_time_ms", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "approved_by", b"approved_by", "artifact", b"artifact", "attempt", b"attempt", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "tags", b"tags", "update_time_ms", b"update_time_ms", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from headgate.v1 import resources_pb2 as r
 from headgate.view.fields import Kind, Resource, resource_id, sort_values, terms
 
-SCHEMA = 1
+SCHEMA = 2
 """Grows when the meaning of a key, a row or an index changes: the view is then built anew."""
 
 ROOT = "headgate:{view}:"

@@ -1,4 +1,8 @@
-"""The registry beside MLflow's server: creating and getting versions, with 1 and 8 clients that take turns."""
+"""The registry beside MLflow's server: creating and getting versions, with 1 and 8 clients that take turns.
+
+Each side is asked by its own Python client, gRPC's and MLflow's. MLflow's server is also asked by bare HTTP requests,
+which no user makes, to tell what its client costs; those ratios stand in the notes.
+"""
 
 import json
 import subprocess
@@ -87,20 +91,23 @@ def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool)
 def _beside_mlflow(
     results: Results, stack: ExitStack, folder: Path, peer_python: Path, ours: Side, quick: bool, least: float
 ) -> None:
-    mlflow = _mlflow(stack, folder, peer_python)
+    mlflow, bare = _mlflow(stack, folder, peer_python)
     results.versions["mlflow"] = _version(peer_python)
+    sides = [ours, mlflow, bare]
     found = {}
     for operation, clients in OPERATIONS:
         what = f"{operation}, {clients} client{'s' if clients > 1 else ''}"
-        found[operation, clients] = _alternate(results, what, [ours, mlflow], operation, clients, *_length(quick))
+        found[operation, clients] = _alternate(results, what, sides, operation, clients, *_length(quick))
     for side in (ours, mlflow):
         memory = {"resident MiB": processes.resident_mib(processes.tree(side.pid))}
         results.rows.append(("memory, after the load", side.name, memory))
     create, get = found["create", CLIENTS], found["get", 1]
-    more = create[ours.name]["ops/s"] / create[mlflow.name]["ops/s"]
-    results.compare(f"{ours.name}: create, {CLIENTS} clients, ops/s", more, least, 20)
-    sooner = get[mlflow.name]["p50 ms"] / get[ours.name]["p50 ms"]
-    results.compare(f"{ours.name}: get, 1 client, p50", sooner, 10, 10)
+    more = {peer: create[ours.name]["ops/s"] / create[peer]["ops/s"] for peer in (mlflow.name, bare.name)}
+    sooner = {peer: get[peer]["p50 ms"] / get[ours.name]["p50 ms"] for peer in (mlflow.name, bare.name)}
+    results.compare(f"{ours.name}: create, {CLIENTS} clients, ops/s", more[mlflow.name], least, 20)
+    results.compare(f"{ours.name}: get, 1 client, p50", sooner[mlflow.name], 10, 10)
+    create_ratio, get_ratio = more[bare.name], sooner[bare.name]
+    results.notes.append(f"{ours.name} beside {bare.name}: create {create_ratio:.2f}x, get {get_ratio:.2f}x")
     resident = processes.resident_mib(processes.tree(ours.pid))
     results.compare(f"{ours.name}: {MOST_MIB:g} MiB over resident after load", MOST_MIB / resident, 1, 1)
 
@@ -133,14 +140,19 @@ def _alternate(
     return {name: results.add(what, name, some) for name, some in slices.items()}
 
 
-def _mlflow(stack: ExitStack, folder: Path, peer_python: Path) -> Side:
+def _mlflow(stack: ExitStack, folder: Path, peer_python: Path) -> tuple[Side, Side]:
+    """One server, asked by MLflow's client and by bare HTTP."""
     port = processes.free_port()
     command = [peer_python, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
     # Its job runners answer no request, and would only take the cores from its server.
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": f"{peer_python.parent}:/usr/bin:/bin"}
     pid = stack.enter_context(processes.server(command, env, port, folder / "mlflow.log"))
-    return Side("mlflow", pid, _clients(stack, "mlflow", port))
+    names = [f"bare-{name}" for name in MODELS]
+    return (
+        Side("mlflow", pid, _clients(stack, "mlflow", port, python=peer_python)),
+        Side("mlflow by bare HTTP", pid, _clients(stack, "mlflow-http", port, names)),
+    )
 
 
 def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[int, int]:
@@ -151,8 +163,10 @@ def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[in
     return stack.enter_context(processes.server(command, env, port, output)), port
 
 
-def _clients(stack: ExitStack, kind: str, port: int, names: Sequence[str] = MODELS) -> "list[subprocess.Popen[str]]":
-    command = [sys.executable, "-m", "tests.bench.registry_client", kind, str(port)]
+def _clients(
+    stack: ExitStack, kind: str, port: int, names: Sequence[str] = MODELS, python: str | Path = sys.executable
+) -> "list[subprocess.Popen[str]]":
+    command = [str(python), "-m", "tests.bench.registry_client", kind, str(port)]
     started = []
     for name in names:
         client = subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

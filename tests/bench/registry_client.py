@@ -1,4 +1,4 @@
-"""One client process: `python -m tests.bench.registry_client headgate|mlflow|kafka PORT NAME`.
+"""One client process: `python -m tests.bench.registry_client headgate|mlflow|mlflow-http|kafka PORT NAME`.
 
 Each line on standard input is an operation and for how long; each line on standard output is what it took. The
 clients keep their connections open and call nothing but the operation.
@@ -6,6 +6,7 @@ clients keep their connections open and call nothing but the operation.
 
 import http.client
 import json
+import logging
 import os
 import sys
 import threading
@@ -53,6 +54,31 @@ class HeadgateClient:
 
 
 class MlflowClient:
+    """MLflow's own client, as its users have it. Needs MLflow's environment."""
+
+    def __init__(self, port: int, model: str) -> None:
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        address = f"http://127.0.0.1:{port}"
+        self._client = mlflow.MlflowClient(address, address)
+        self._model = model
+        self._client.create_registered_model(model)
+        self.create()
+
+    def connect(self) -> None:
+        """It keeps its own, and opens new ones where the server closed them."""
+
+    def create(self) -> None:
+        self._client.create_model_version(self._model, "s3://bucket/artifact")
+
+    def get(self) -> None:
+        assert int(self._client.get_model_version(self._model, "1").version) == 1
+
+
+class MlflowHttpClient:
+    """The bare requests without MLflow's client: the least that its server can be asked with."""
+
     def __init__(self, port: int, model: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
         self._model = model
@@ -126,6 +152,7 @@ def main() -> None:
 CLIENTS: dict[str, Callable[[int, str], Client]] = {
     "headgate": HeadgateClient,
     "mlflow": MlflowClient,
+    "mlflow-http": MlflowHttpClient,
     "kafka": KafkaClient,
 }
 

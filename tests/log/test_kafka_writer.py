@@ -41,15 +41,15 @@ def test_a_record_waits_for_a_new_producer_only_as_long_as_its_caller(monkeypatc
 
     monkeypatch.setattr(kafka_writing, "_producer", connect)
     writer = KafkaWriter({})
-    message = [(Message("topic", b"key", b"value"), 0)]
+    message = [Message("topic", b"key", b"value")], [0]
     with pytest.raises(Exception, match="no such name"):
-        writer.write(message, time.monotonic() + WAIT_SECONDS)
+        writer.write(*message, time.monotonic() + WAIT_SECONDS)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(writer.write, message, time.monotonic() + WAIT_SECONDS)
+        first = pool.submit(writer.write, *message, time.monotonic() + WAIT_SECONDS)
         assert connecting.wait(WAIT_SECONDS)
         try:
             with pytest.raises(LogUnavailable, match="not written in time"):
-                writer.write(message, time.monotonic() + 0.05)
+                writer.write(*message, time.monotonic() + 0.05)
         finally:
             may_give_up.set()
         assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)

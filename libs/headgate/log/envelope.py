@@ -44,8 +44,13 @@ def digest(value: bytes) -> bytes:
 
 def encode(event: CloudEvent) -> tuple[Headers, bytes | None]:
     """Headers and value of the event in binary mode."""
-    attributes = {"specversion": "1.0", "id": event.id, "source": event.source, "type": event.type}
-    headers = [(f"ce_{name}", text.encode()) for name, text in {**attributes, **event.attributes}.items()]
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", event.type.encode()),
+    ]
+    headers.extend((f"ce_{name}", text.encode()) for name, text in event.attributes.items())
     if event.content_type:
         headers.append(("content-type", event.content_type.encode()))
     return tuple(headers), event.data

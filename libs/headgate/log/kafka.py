@@ -78,7 +78,7 @@ class KafkaLog:
     def append_all(self, messages: Sequence[Message], timeout_seconds: float = 10.0) -> list[Position]:
         deadline = time.monotonic() + timeout_seconds
         partitions = [self._checked_partition(message) for message in messages]
-        return self._writer.write(list(zip(messages, partitions, strict=True)), deadline)
+        return self._writer.write(messages, partitions, deadline)
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
         self._check_partitions(topic, (partition,))

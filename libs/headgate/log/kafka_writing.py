@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -50,13 +50,13 @@ class KafkaWriter:
             self._send_together, MAX_IN_FLIGHT_MESSAGES, SLICE_MESSAGES, COMPANY_SECONDS
         )
 
-    def write(self, messages: Sequence[tuple[Message, int]], deadline: float) -> list[Position]:
-        """Where the messages stand, each in the partition given with it, once they are durable.
+    def write(self, messages: Sequence[Message], partitions: Sequence[int], deadline: float) -> list[Position]:
+        """Where the messages stand, each in the partition given for it, once they are durable.
 
         Raises RecordTooLarge, UnknownTopic, LogRefused, LogUnavailable, OutcomeUnknown.
         """
-        sent: list[_Sent] = self._rounds.carry_out(_Call(messages, deadline), len(messages), deadline)
-        return [self._position(each, deadline) for each in sent]
+        sent: list[_Sent] = self._rounds.carry_out(_Call(messages, partitions, deadline), len(messages), deadline)
+        return [position for some in sent for position in self._positions(some, deadline)]
 
     def close(self) -> None:
         """Sends what waits, within CLOSE_SECONDS; what is unsent then has an unknown outcome for those who wait."""
@@ -74,36 +74,35 @@ class KafkaWriter:
             work.end(result)
 
     def _sent(self, call: "_Call") -> "list[_Sent] | LogError":
-        sent: list[_Sent] = []
         try:
-            for at in range(0, len(call.messages), SLICE_MESSAGES):
-                self._send(call.messages[at : at + SLICE_MESSAGES], sent, call.deadline)
+            return [self._send(*some, call.deadline) for some in call.slices()]
         except LogError as error:
             return error
-        return sent
 
-    def _send(self, messages: Sequence[tuple[Message, int]], sent: "list[_Sent]", deadline: float) -> None:
-        """Hands the messages over and adds them to `sent`; their outcomes are asked for afterwards."""
-        room = self._in_flight.take(len(messages), deadline)
-        unsent = len(messages)
+    def _send(self, messages: Sequence[Message], partitions: Sequence[int], deadline: float) -> "_Sent":
+        """Hands the messages over; their outcomes are asked for afterwards."""
+        self._in_flight.take(len(messages), deadline)
+        futures: list[Any] = []
+        lasts: dict[tuple[str, int], Any] = {}
         try:
-            for message, partition in messages:
-                producer = self._usable()
+            producer = self._usable()
+            for message, partition in zip(messages, partitions, strict=True):
                 future = self._handed_over(producer, message, partition)
-                unsent -= 1
-                future.add_both(room.give_back)
-                sent.append(_Sent(message.topic, future, producer))
+                futures.append(future)
+                lasts[message.topic, partition] = future
         finally:
-            for _ in range(unsent):
-                room.give_back()
+            self._in_flight.free_after(lasts.values(), len(messages))
+        return _Sent(messages, futures, producer)
 
-    def _position(self, sent: "_Sent", deadline: float) -> Position:
-        try:
-            written = sent.future.get(timeout=max(0.0, deadline - time.monotonic()))
-        except KafkaError as error:
-            self._note(sent.producer, error)
-            raise _outcome(sent.topic, error) from error
-        return Position(sent.topic, written.partition, written.offset)
+    def _positions(self, sent: "_Sent", deadline: float) -> Iterator[Position]:
+        for message, future in zip(sent.messages, sent.futures, strict=True):
+            try:
+                # The library's `get` takes a lock and a timer, even for an outcome that is there.
+                written = future.value if future.succeeded() else future.get(max(0.0, deadline - time.monotonic()))
+            except KafkaError as error:
+                self._note(sent.producer, error)
+                raise _outcome(message.topic, error) from error
+            yield Position(message.topic, written.partition, written.offset)
 
     def _handed_over(self, producer: KafkaProducer, message: Message, partition: int) -> Any:
         try:
@@ -128,17 +127,23 @@ class KafkaWriter:
 
 
 class _Call(NamedTuple):
-    """The messages of one caller, each with its partition."""
+    """The messages of one caller, and the partition of each."""
 
-    messages: Sequence[tuple[Message, int]]
+    messages: Sequence[Message]
+    partitions: Sequence[int]
     deadline: float
+
+    def slices(self) -> Iterator[tuple[Sequence[Message], Sequence[int]]]:
+        """Up to SLICE_MESSAGES messages at a time, and their partitions."""
+        for at in range(0, len(self.messages), SLICE_MESSAGES):
+            yield self.messages[at : at + SLICE_MESSAGES], self.partitions[at : at + SLICE_MESSAGES]
 
 
 class _Sent(NamedTuple):
-    """One message on its way."""
+    """Messages of one call on their way, and beside each its outcome to come."""
 
-    topic: str
-    future: Any
+    messages: Sequence[Message]
+    futures: Sequence[Any]
     producer: KafkaProducer
 
 
@@ -149,31 +154,33 @@ class _InFlight:
         self._most = self._free = most
         self._changed = threading.Condition()
 
-    def take(self, messages: int, deadline: float) -> "_Room":
+    def take(self, messages: int, deadline: float) -> None:
         """Room for so many messages. Raises LogUnavailable when there is none in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._free >= messages, max(0.0, deadline - time.monotonic())):
                 raise LogUnavailable(f"{self._most} records wait to be written; this one was not sent")
             self._free -= messages
-        return _Room(messages, self._free_again)
+
+    def free_after(self, lasts: Collection[Any], messages: int) -> None:
+        """Gives the room of so many messages back once all of `lasts` ended, well or badly; at once if there are none.
+
+        `lasts` is the last message of each partition, since a partition's messages end in their order.
+        """
+        ended = itertools.count(1)
+
+        def end(_: object) -> None:
+            if next(ended) == len(lasts):  # any thread may be here: taking the next of a count cannot be interrupted
+                self._free_again(messages)
+
+        for last in lasts:
+            last.add_both(end)
+        if not lasts:
+            self._free_again(messages)
 
     def _free_again(self, messages: int) -> None:
         with self._changed:
             self._free += messages
             self._changed.notify_all()
-
-
-class _Room:
-    """The room of some messages, free again when each of them has given back its place."""
-
-    def __init__(self, messages: int, free: Callable[[int], None]) -> None:
-        self._messages, self._free = messages, free
-        self._ended = itertools.count(1)
-
-    def give_back(self, _: object = None) -> None:
-        """Called once for each message, by any thread: taking the next of a count cannot be interrupted."""
-        if next(self._ended) == self._messages:
-            self._free(self._messages)
 
 
 def _outcome(topic: str, error: KafkaError) -> LogError:

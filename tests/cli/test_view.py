@@ -46,7 +46,7 @@ def test_an_operator_looks_at_the_view_checks_it_and_has_it_built_anew(
 ) -> None:
     assert "WRONG  view: " in headgate("doctor", "--redis", "redis://127.0.0.1:1/0").stdout
     until(lambda: headgate("view", "status").exit_code == 0, "a view")
-    assert "ok     view: generation 1:" in headgate("doctor").stdout
+    assert f"ok     view: generation {layout.SCHEMA}:" in headgate("doctor").stdout
     create(registry[1], "fraud", "churn")
     assert headgate("model", "label", "fraud", "team", "risk").exit_code == 0
     listed = headgate("model", "list", "--filter", "labels.team = risk").stdout

@@ -14,9 +14,9 @@ from tests.domain.test_machine import Lifecycle
 class Touching(Lifecycle):
     """The machine of all commands, watched from outside."""
 
-    def do(self, command: ModelCommand) -> None:
+    def do(self, command: ModelCommand, actor: str = "") -> None:
         before, count = self.rows(), len(self.facts)
-        super().do(command)
+        super().do(command, actor)
         for fact, _ in self.facts[count:]:
             changed = {place for place, data in self.rows().items() if before.get(place) != data}
             record = f.LifecycleRecord(**{FIELD_OF[type(fact).__name__]: fact})

@@ -22,7 +22,7 @@ class LineWriter(logging.Handler):
     """A handler that writes to the stream soon; at once from WARNING on, at `flush`, and when it is closed."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__()
+        self.lock = None
         self._stream = stream
         self._records: deque[logging.LogRecord] = deque()
         self._gathering = threading.Event()
@@ -30,6 +30,7 @@ class LineWriter(logging.Handler):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="log-lines", daemon=True)
         self._thread.start()
+        super().__init__()  # last: from here on another thread's logging.shutdown may flush and close it
 
     def createLock(self) -> None:
         """None around each record: adding one to those that wait cannot be interrupted."""

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from headgate.log.port import LogUnavailable, OutcomeUnknown
-from headgate.log.rounds import Rounds, Take
+from headgate.log.rounds import Rounds, Take, Work
 from tests.waiting import until
 
 PATIENCE_SECONDS = 30.0
@@ -169,6 +169,30 @@ def test_an_interrupted_leader_leaves_an_unknown_outcome_and_the_next_one_leads(
     with pytest.raises(KeyboardInterrupt):
         shop.ask("interrupted")
     assert shop.ask("next") == (1, threading.get_ident())
+
+
+def test_a_caller_that_is_interrupted_while_it_waits_leads_nobody(
+    shop_of: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
+    def enqueue(work: Work[str], deadline: float) -> None:
+        work.turn = Interrupted()
+        enqueue_as_before(work, deadline)
+
+    shop = shop_of()
+    shop.shut()
+    first = shop.soon("first")
+    enqueue_as_before = shop.rounds._enqueue
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.rounds, "_enqueue", enqueue)
+        with pytest.raises(KeyboardInterrupt):
+            shop.ask("interrupted")
+    shop.let()
+    first.result(PATIENCE_SECONDS)
+    assert shop.ask("next") == (2, threading.get_ident())
 
 
 def test_closing_waits_for_what_waits_and_takes_nothing_more(shop_of: Callable[..., Shop]) -> None:

@@ -94,3 +94,20 @@ def test_a_stream_that_cannot_be_written_to_stops_nobody(log: logging.Logger, st
     stream.broken = False
     log.error("kept")
     assert stream.text == "kept\n"
+
+
+def test_a_record_that_cannot_be_made_a_line_takes_no_other_with_it(
+    log: logging.Logger, stream: Stream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Odd(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            if record.msg == "odd":
+                raise TypeError("no line")
+            return super().format(record)
+
+    log.handlers[0].setFormatter(Odd())
+    log.info("before")
+    log.warning("odd")
+    log.warning("after")
+    assert stream.text == "before\nafter\n"
+    assert "TypeError: no line" in capsys.readouterr().err

@@ -59,7 +59,8 @@ class KafkaWriter:
         return [position for some in sent for position in self._positions(some, deadline)]
 
     def close(self) -> None:
-        """Sends what waits, within CLOSE_SECONDS; what is unsent then has an unknown outcome for those who wait."""
+        """Sends what waits, within twice CLOSE_SECONDS; what is unsent then has an unknown outcome for its callers."""
+        self._rounds.close(CLOSE_SECONDS)
         try:
             self._producer.close(timeout=CLOSE_SECONDS)
         except KafkaTimeoutError:
@@ -67,16 +68,19 @@ class KafkaWriter:
 
     def _send_together(self, take: Take["_Call"], deadline: float) -> None:
         """Nobody waits here for a partition without a leader: each caller waits for its own records."""
+        self._usable()  # before others are in the same boat: while no broker answers, each of them gives up in time
         sent = [(work, self._sent(work.item)) for work in take()]
         with suppress(KafkaError):
             self._producer.flush(timeout=min(ROUND_SECONDS, max(0.0, deadline - time.monotonic())))
         for work, result in sent:
             work.end(result)
 
-    def _sent(self, call: "_Call") -> "list[_Sent] | LogError":
+    def _sent(self, call: "_Call") -> "list[_Sent] | Exception":
+        if time.monotonic() >= call.deadline:
+            return LogUnavailable("not sent in time; nothing was changed")
         try:
             return [self._send(*some, call.deadline) for some in call.slices()]
-        except LogError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is this caller's and nobody else's
             return error
 
     def _send(self, messages: Sequence[Message], partitions: Sequence[int], deadline: float) -> "_Sent":

@@ -75,11 +75,15 @@ class Rounds(Generic[Item]):
         """
         work = Work(item, cost)
         self._enqueue(work, deadline)
-        if not work.leads and not work.turn.wait(max(0.0, deadline - time.monotonic())):
-            self._give_up(work)
-        if work.leads:
-            self._lead(work, deadline)
-        if isinstance(work.result, LogError):
+        try:
+            if not work.leads and not work.turn.wait(max(0.0, deadline - time.monotonic())):
+                self._give_up(work)
+            if work.leads:
+                self._lead(work, deadline)
+        except BaseException:
+            self._abandon(work)
+            raise
+        if isinstance(work.result, Exception):
             raise work.result
         return work.result
 
@@ -114,6 +118,14 @@ class Rounds(Generic[Item]):
                 raise OutcomeUnknown("the write was still running when the time was over")
             self._remove(work)
         raise LogUnavailable("not written in time; nothing was changed")
+
+    def _abandon(self, work: Work[Item]) -> None:
+        """Its caller was interrupted: nothing waits for it, and it leads nobody."""
+        with self._lock:
+            if work.leads:
+                self._next_leads(work)
+            elif not work.taken and work in self._queue:
+                self._remove(work)
 
     def _lead(self, work: Work[Item], deadline: float) -> None:
         """A round of this work and what waits behind it; then the next one leads."""
@@ -156,14 +168,18 @@ class Rounds(Generic[Item]):
 
     def _pass_on(self, work: Work[Item]) -> None:
         with self._lock:
-            if not work.taken:
-                self._remove(work)
-            self._leading = bool(self._queue)
-            if self._leading:
-                self._queue[0].leads = True
-                self._queue[0].turn.set()
-            else:
-                self._quiet.notify_all()
+            self._next_leads(work)
+
+    def _next_leads(self, work: Work[Item]) -> None:
+        work.leads = False
+        if not work.taken:
+            self._remove(work)
+        self._leading = bool(self._queue)
+        if self._leading:
+            self._queue[0].leads = True
+            self._queue[0].turn.set()
+        else:
+            self._quiet.notify_all()
 
     def _remove(self, work: Work[Item]) -> None:
         self._queue.remove(work)

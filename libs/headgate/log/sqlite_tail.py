@@ -74,9 +74,12 @@ class SqliteTail:
         self._more = True
         while self._more and self._failure is None and self._handing_over.acquire(blocking=False):
             try:
+                if self._failure is not None:  # since it was looked at without the lock
+                    break
                 self._more = False
                 records = self._read()
-                self._more = len(records) >= PAGE_RECORDS
+                if len(records) >= PAGE_RECORDS:
+                    self._more = True
                 take(records)
                 found = found or bool(records)
             except BaseException:

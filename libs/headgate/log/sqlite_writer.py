@@ -63,14 +63,17 @@ class Writer:
 
     def _transaction(self, take: Take[_Write], deadline: float) -> None:
         try:
-            when_free(self._connection, "BEGIN IMMEDIATE", deadline)
-        except sqlite3.Error as error:
-            raise LogUnavailable(f"nothing was changed: {error}") from error
-        try:
+            self._begin(deadline)
             self._commit(take())
         finally:
             if self._connection.in_transaction:  # this thread was interrupted
                 self._undo()
+
+    def _begin(self, deadline: float) -> None:
+        try:
+            when_free(self._connection, "BEGIN IMMEDIATE", deadline)
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"nothing was changed: {error}") from error
 
     def _commit(self, works: Sequence[Work[_Write]]) -> None:
         try:

@@ -8,6 +8,7 @@ once, after all that came before it.
 import logging
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TextIO
 
@@ -26,15 +27,18 @@ class LineWriter(logging.Handler):
         self._stream = stream
         self._records: deque[logging.LogRecord] = deque()
         self._gathering = threading.Event()
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a field's own text may log
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="log-lines", daemon=True)
         self._thread.start()
         super().__init__()  # last: from here on another thread's logging.shutdown may flush and close it
 
-    def createLock(self) -> None:
-        """None around each record: adding one to those that wait cannot be interrupted."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the handler's lock around it: adding a record to those that wait cannot be interrupted."""
+        kept = bool(self.filter(record))
+        if kept:
+            self.emit(record)
+        return kept
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -50,12 +54,22 @@ class LineWriter(logging.Handler):
     def flush(self) -> None:
         """A stream that cannot be written to stops nobody: there is no other place to tell of it."""
         with self._writing, suppress(OSError, ValueError):
-            lines: list[str] = []
-            while self._records:
-                lines.append(self.format(self._records.popleft()) + "\n")
+            lines = [line for record in self._gathered() if (line := self._line(record))]
             if lines:
                 self._stream.write("".join(lines))
                 self._stream.flush()
+
+    def _gathered(self) -> Iterator[logging.LogRecord]:
+        while self._records:
+            yield self._records.popleft()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        """Empty for a record that cannot be made one: it is reported, and takes no other with it."""
+        try:
+            return self.format(record) + "\n"
+        except Exception:  # noqa: BLE001 - whatever its fields do
+            self.handleError(record)
+            return ""
 
     def close(self) -> None:
         self._over.set()

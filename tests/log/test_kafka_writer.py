@@ -2,14 +2,16 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from kafka.errors import InvalidTopicError, KafkaTimeoutError
+from kafka.errors import InvalidTopicError, KafkaTimeoutError, MessageSizeTooLargeError, NotEnoughReplicasError
+from kafka.future import Future
 
 from headgate.log import kafka_writing
 from headgate.log.kafka_writing import KafkaWriter
-from headgate.log.port import LogUnavailable, Message
+from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown, RecordTooLarge
 
 WAIT_SECONDS = 10.0
 
@@ -75,9 +77,93 @@ def test_what_waits_behind_a_new_producer_was_not_sent(monkeypatch: pytest.Monke
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(writer.write, *message, time.monotonic() + WAIT_SECONDS)
         assert connecting.wait(WAIT_SECONDS)
-        others = [pool.submit(writer.write, *message, time.monotonic() + 0.1) for _ in range(4)]
+        others = [pool.submit(writer.write, *message, time.monotonic() + 0.5) for _ in range(4)]
         failures = [other.exception(WAIT_SECONDS) for other in others]
         may_give_up.set()
         assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)
     assert [type(failure) for failure in failures] == [LogUnavailable] * 4
     assert len(attempts) == 2
+
+
+class Slow:
+    """A producer whose records have an outcome when the test says so; it takes `takes` of them and refuses the rest."""
+
+    def __init__(self, takes: int, on_flush: Callable[[list[Future]], None]) -> None:
+        self.sent: list[Future] = []
+        self._takes, self._on_flush = takes, on_flush
+
+    def send(self, *message: object) -> Future:
+        if len(self.sent) == self._takes:
+            raise KafkaTimeoutError("no metadata")
+        self.sent.append(Waited())
+        return self.sent[-1]
+
+    def flush(self, timeout: float) -> None:
+        self._on_flush(self.sent)
+
+
+class Waited(Future):  # type: ignore[misc]  # the library has no types
+    def get(self, timeout: float) -> object:
+        if self.exception is not None:
+            raise self.exception
+        raise KafkaTimeoutError("no outcome in time")
+
+
+class Written:
+    offset, partition = 7, 0
+
+
+MESSAGES = [Message("topic", b"key", b"value")] * 3
+
+
+def written_by(monkeypatch: pytest.MonkeyPatch, producer: Slow) -> KafkaWriter:
+    """A writer that has room for just three messages."""
+    monkeypatch.setattr(kafka_writing, "MAX_IN_FLIGHT_MESSAGES", len(MESSAGES))
+    monkeypatch.setattr(kafka_writing, "_producer", lambda settings: producer)
+    return KafkaWriter({})
+
+
+def refused(writer: KafkaWriter) -> LogError:
+    with pytest.raises(LogError) as refusal:
+        writer.write(MESSAGES, [0, 1, 0], time.monotonic() + 0.5)
+    return refusal.value
+
+
+def test_room_comes_back_when_the_last_record_of_each_partition_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    producer = Slow(100, lambda sent: None)
+    writer = written_by(monkeypatch, producer)
+    assert isinstance(refused(writer), OutcomeUnknown)
+    for record in producer.sent[:2]:  # the other partition and the first record of this one
+        record.success(Written())
+        assert "records wait to be written" in str(refused(writer))
+    producer.sent[2].success(Written())
+    assert isinstance(refused(writer), OutcomeUnknown)
+    assert len(producer.sent) == 6
+
+
+@pytest.mark.parametrize("takes", [0, 2])
+def test_a_send_that_fails_in_the_middle_gives_all_its_room_back(monkeypatch: pytest.MonkeyPatch, takes: int) -> None:
+    producer = Slow(takes, lambda sent: None)
+    writer = written_by(monkeypatch, producer)
+    assert "sending to topic" in str(refused(writer))
+    for record in producer.sent:
+        assert "records wait to be written" in str(refused(writer))
+        record.success(Written())
+    assert "sending to topic" in str(refused(writer))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(MessageSizeTooLargeError(), RecordTooLarge), (NotEnoughReplicasError(), OutcomeUnknown)]
+)
+def test_a_batch_that_fails_as_a_whole_gives_its_room_back(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: type[LogError]
+) -> None:
+    def fail(sent: list[Future]) -> None:
+        for record in sent:
+            if not record.is_done:
+                record.failure(error)
+
+    writer = written_by(monkeypatch, Slow(100, fail))
+    monkeypatch.setattr(writer, "_note", lambda producer, error: None)
+    assert isinstance(refused(writer), said)
+    assert isinstance(refused(writer), said)

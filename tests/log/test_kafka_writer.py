@@ -1,4 +1,4 @@
-"""What a writer to Kafka waits for when its producer has to be replaced."""
+"""What a writer to Kafka waits for when its producer has to be replaced, and when the room for records comes back."""
 
 import threading
 import time
@@ -29,60 +29,56 @@ class Spent:
         pass
 
 
+MESSAGE = [Message("topic", b"key", b"value")], [0]
+
+
+class Broken:
+    """A writer whose producer is spent; it connects a new one in vain, for as long as the test wants."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.connecting, self.may_give_up = threading.Event(), threading.Event()
+        self.attempts = 0
+        monkeypatch.setattr(kafka_writing, "_producer", self._connect)
+        self.writer = KafkaWriter({})
+        with pytest.raises(Exception, match="no such name"):
+            self.write(WAIT_SECONDS)
+
+    def write(self, seconds: float) -> object:
+        return self.writer.write(*MESSAGE, time.monotonic() + seconds)
+
+    def _connect(self, settings: object) -> Spent:
+        self.attempts += 1
+        if self.attempts == 1:
+            return Spent()
+        self.connecting.set()
+        assert self.may_give_up.wait(WAIT_SECONDS)
+        raise KafkaTimeoutError("no broker answers")
+
+
 def test_a_record_waits_for_a_new_producer_only_as_long_as_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    connecting, may_give_up = threading.Event(), threading.Event()
-    made: list[Spent] = []
-
-    def connect(settings: object) -> Spent:
-        if made:
-            connecting.set()
-            assert may_give_up.wait(WAIT_SECONDS)
-            raise KafkaTimeoutError("no broker answers")
-        made.append(Spent())
-        return made[0]
-
-    monkeypatch.setattr(kafka_writing, "_producer", connect)
-    writer = KafkaWriter({})
-    message = [Message("topic", b"key", b"value")], [0]
-    with pytest.raises(Exception, match="no such name"):
-        writer.write(*message, time.monotonic() + WAIT_SECONDS)
+    broken = Broken(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(writer.write, *message, time.monotonic() + WAIT_SECONDS)
-        assert connecting.wait(WAIT_SECONDS)
+        first = pool.submit(broken.write, WAIT_SECONDS)
+        assert broken.connecting.wait(WAIT_SECONDS)
         try:
             with pytest.raises(LogUnavailable, match="not written in time"):
-                writer.write(*message, time.monotonic() + 0.05)
+                broken.write(0.05)
         finally:
-            may_give_up.set()
+            broken.may_give_up.set()
         assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)
 
 
 def test_what_waits_behind_a_new_producer_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    connecting, may_give_up = threading.Event(), threading.Event()
-    attempts: list[int] = []
-
-    def connect(settings: object) -> Spent:
-        attempts.append(1)
-        if len(attempts) == 1:
-            return Spent()
-        connecting.set()
-        assert may_give_up.wait(WAIT_SECONDS)
-        raise KafkaTimeoutError("no broker answers")
-
-    monkeypatch.setattr(kafka_writing, "_producer", connect)
-    writer = KafkaWriter({})
-    message = [Message("topic", b"key", b"value")], [0]
-    with pytest.raises(Exception, match="no such name"):
-        writer.write(*message, time.monotonic() + WAIT_SECONDS)
+    broken = Broken(monkeypatch)
     with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(writer.write, *message, time.monotonic() + WAIT_SECONDS)
-        assert connecting.wait(WAIT_SECONDS)
-        others = [pool.submit(writer.write, *message, time.monotonic() + 0.5) for _ in range(4)]
+        first = pool.submit(broken.write, WAIT_SECONDS)
+        assert broken.connecting.wait(WAIT_SECONDS)
+        others = [pool.submit(broken.write, 0.5) for _ in range(4)]
         failures = [other.exception(WAIT_SECONDS) for other in others]
-        may_give_up.set()
+        broken.may_give_up.set()
         assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)
     assert [type(failure) for failure in failures] == [LogUnavailable] * 4
-    assert len(attempts) == 2
+    assert broken.attempts == 2
 
 
 class Slow:

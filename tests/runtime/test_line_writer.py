@@ -47,9 +47,7 @@ def log(stream: Stream) -> Iterator[logging.Logger]:
     handler.close()
 
 
-def test_lines_are_written_soon_together_and_by_another_thread(
-    log: logging.Logger, stream: Stream, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_are_written_soon_together_and_by_another_thread(log: logging.Logger, stream: Stream) -> None:
     for number in range(100):
         log.info("line %d", number)
     until(lambda: stream.text.endswith("line 99\n"), seconds=PATIENCE_SECONDS)

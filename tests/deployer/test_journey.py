@@ -13,6 +13,7 @@ from services.deployer.evidence import Observations
 from services.deployer.pilot import due
 from tests.deployer.reports import evidence, status
 from tests.domain.scenario import stamp
+from tests.model_states import put_version
 
 TICK_MS = 60_000
 KEYS_PER_TICK = 1_000
@@ -97,7 +98,8 @@ class World:
 def world(candidate_bad_share: float, deployers: int = 1) -> World:
     """Version 1 is live and version 2 has passed its gate."""
     new = World(candidate_bad_share, deployers)
-    new.state.versions[1], new.state.versions[2] = passed(1), passed(2)
+    put_version(new.state, passed(1))
+    put_version(new.state, passed(2))
     new.state.model.live["production"] = 1
     return new
 
@@ -133,9 +135,9 @@ def test_two_deployers_tell_the_same_story_as_one():
 
 def test_the_first_version_goes_live_directly_and_the_second_follows_as_a_canary():
     fresh = World(0.01)
-    fresh.state.versions[1] = passed(1)
+    put_version(fresh.state, passed(1))
     fresh.run_until(lambda: fresh.phase(1) == resources.PHASE_BAKING)
-    fresh.state.versions[2] = passed(2)
+    put_version(fresh.state, passed(2))
     fresh.run_until(lambda: fresh.phase(2) in ENDED)
     assert [release.strategy for release in fresh.state.releases.values()] == [
         configuration.STRATEGY_DIRECT,

@@ -12,6 +12,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from services.deployer.evidence import Observations
 from services.deployer.pilot import due, pilots
 from tests.deployer.reports import evidence, status
+from tests.model_states import put_version
 
 NOW_MS = 100_000_000
 MINUTE_MS = 60_000
@@ -60,7 +61,7 @@ class Given:
             self.state.model.live["production"] = live
         for item in items:
             if isinstance(item, resources.Version):
-                self.state.versions[item.version] = item
+                put_version(self.state, item)
             else:
                 self.state.releases[item.release] = item
         self.environments: dict[str, EnvironmentState] = {}

@@ -8,6 +8,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.due import LEASE_MS, Assignment, Life, due
+from tests.model_states import with_versions
 
 NOW = 1_000_000
 ME = "evaluator-0.boot"
@@ -31,7 +32,7 @@ def evaluating(worker: str, claimed_at_ms: int, attempt: int = 1) -> resources.V
 
 
 def model(*versions: resources.Version, live: int = 0, environment: str = "production") -> ModelState:
-    state = ModelState("fraud", versions={each.version: each for each in versions})
+    state = with_versions("fraud", *versions)
     if live:
         state.model.live[environment] = live
     return state

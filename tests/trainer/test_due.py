@@ -9,6 +9,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.loop import Issue, Undertake
 from services.trainer.due import LEASE_MS, Claim, Hands, due
+from tests.model_states import with_versions
 
 ME = "trainer-0"
 IDLE = Hands(ME, claimed=frozenset(), running=frozenset())
@@ -16,7 +17,7 @@ NOW = 1_000_000
 
 
 def models(*versions: resources.Version) -> dict[str, ModelState]:
-    return {"fraud": ModelState("fraud", versions={version.version: version for version in versions})}
+    return {"fraud": with_versions("fraud", *versions)}
 
 
 def version(

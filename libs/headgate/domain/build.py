@@ -1,7 +1,6 @@
 """The build axis of a version: created, testing, training, trained, evaluating, evaluated, or a failed attempt."""
 
 from collections.abc import Callable, Mapping
-from sys import intern
 from typing import Any, assert_never, get_args
 
 from headgate.domain.names import model_stream, version_name
@@ -70,8 +69,8 @@ def create(state: ModelState, fact: f.VersionCreated, record: f.LifecycleRecord)
     if not state.model.repository:
         state.model.repository = fact.repository
     state.model.latest_version = fact.version
-    state.built[intern(fact.repository), fact.commit] = fact.version
-    version = state.shelf.versions.add(
+    state.built.setdefault(fact.repository, {})[fact.commit] = fact.version
+    return state.versions.add(
         name=version_name(state.name, fact.version),
         version=fact.version,
         build=r.BUILD_STATE_CREATED,
@@ -84,8 +83,6 @@ def create(state: ModelState, fact: f.VersionCreated, record: f.LifecycleRecord)
         create_time_ms=record.occurred_at_ms,
         update_time_ms=record.occurred_at_ms,
     )
-    state.versions[fact.version] = version
-    return version
 
 
 def evolve(state: ModelState, fact: Progress, record: f.LifecycleRecord) -> r.Version:
@@ -107,7 +104,7 @@ def _create(state: ModelState, command: k.CreateVersion) -> f.VersionCreated | R
         return invalid("repository", command.repository, "a version names the repository of its commit")
     if len(command.repository) > MAX_MESSAGE:
         return invalid("repository", "too long", f"a repository has at most {MAX_MESSAGE} characters")
-    built = state.built.get((command.repository, commit))
+    built = state.built.get(command.repository, {}).get(commit)
     if built is not None:
         rule = "a commit becomes one version"
         return Refused(ALREADY_EXISTS, rule, f"commit {commit} is version {built}", "commit")

@@ -1,12 +1,11 @@
 """The folded state of one stream. The resource messages are the state: what is decided on is what a reader sees.
 
-A fold changes them in place, since a replay of a million facts would otherwise mostly copy. The versions of a model
-stand in one message, so that they share its memory: each alone would take 1.2 KB, so it takes half a kilobyte.
+A fold changes them in place, since a replay of a million facts would otherwise mostly copy.
 """
 
 from dataclasses import dataclass, field
 
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.domain.versions import Versions
 from headgate.v1 import resources_pb2 as r
 
 
@@ -16,12 +15,10 @@ class ModelState:
 
     name: str
     model: r.Model = field(default_factory=r.Model)
-    versions: dict[int, r.Version] = field(default_factory=dict)
+    versions: Versions = field(default_factory=Versions)
     releases: dict[int, r.Release] = field(default_factory=dict)
-    # Version by repository and commit: a commit becomes one version, however many there are.
-    built: dict[tuple[str, str], int] = field(default_factory=dict)
-    # Holds the messages of `versions`, which are never removed.
-    shelf: rpc.ListVersionsResponse = field(default_factory=rpc.ListVersionsResponse)
+    # Version by commit, by repository: a commit becomes one version, however many there are.
+    built: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:

@@ -1,0 +1,46 @@
+"""The versions of one model, by number."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar, overload
+
+from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import resources_pb2 as r
+
+Default = TypeVar("Default")
+
+
+class Versions(Mapping[int, r.Version]):
+    """Numbered from 1 without a gap, in that order. None is ever removed; each may be changed in place.
+
+    They stand in one message and share its memory, since each alone would take 1.2 KB. The Python object of one lives
+    only while someone looks at it: kept for all, these would take half as much again.
+    """
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, versions: Iterable[r.Version] = ()) -> None:
+        self._messages = rpc.ListVersionsResponse(versions=versions).versions
+
+    def add(self, **fields: Any) -> r.Version:
+        """The next version, with these fields."""
+        return self._messages.add(**fields)
+
+    @overload
+    def get(self, number: int) -> r.Version | None: ...
+    @overload
+    def get(self, number: int, default: r.Version | Default) -> r.Version | Default: ...
+    def get(self, number: int, default: r.Version | Default | None = None) -> r.Version | Default | None:
+        messages = self._messages
+        return messages[number - 1] if 0 < number <= len(messages) else default
+
+    def __getitem__(self, number: int) -> r.Version:
+        found = self.get(number)
+        if found is None:
+            raise KeyError(number)
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(1, len(self._messages) + 1))
+
+    def __len__(self) -> int:
+        return len(self._messages)

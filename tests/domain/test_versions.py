@@ -1,0 +1,32 @@
+"""Versions by number: what is there, what is not, and that a change stays."""
+
+import gc
+
+import pytest
+
+from headgate.domain.versions import Versions
+from headgate.v1 import resources_pb2 as r
+
+
+def test_versions_stand_in_the_order_they_were_added_from_one_on() -> None:
+    versions = Versions()
+    versions.add(commit="a")
+    versions.add(commit="b")
+    assert list(versions) == [1, 2]
+    assert [(number, version.commit) for number, version in versions.items()] == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("number", [-1, 0, 3])
+def test_a_number_that_no_version_has_is_no_version(number: int) -> None:
+    versions = Versions([r.Version(commit="a"), r.Version(commit="b")])
+    assert versions.get(number) is None
+    assert number not in versions
+    with pytest.raises(KeyError):
+        versions[number]
+
+
+def test_a_change_stays_when_nobody_looks_any_more() -> None:
+    versions = Versions([r.Version(commit="a")])
+    versions[1].quarantined = True
+    gc.collect()
+    assert versions[1].quarantined

@@ -39,6 +39,9 @@ FETCH_WAIT_SECONDS = 0.1
 RECORD_BATCH_BYTES = 2 * 1024 * 1024
 """The broker's and the client's limit for a batch: above MAX_RECORD_BYTES by more than any record's framing."""
 
+FETCH_BYTES = 256 * 1024
+"""Of one partition, fetched ahead; a larger batch comes whole. With 2 MiB a replay held 30 MiB more, and took as long."""
+
 NO_METRICS = {"metrics_enabled": False}
 """Nobody reads the library's own metrics, and keeping them costs a tenth of its time."""
 
@@ -114,7 +117,7 @@ def consumer_settings() -> dict[str, Any]:
         "check_crcs": True,
         "fetch_max_wait_ms": int(FETCH_WAIT_SECONDS * 1000),
         "fetch_min_bytes": 1,
-        "max_partition_fetch_bytes": RECORD_BATCH_BYTES,
+        "max_partition_fetch_bytes": FETCH_BYTES,
         "max_poll_records": POLL_RECORDS,
     }
 

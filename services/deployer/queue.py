@@ -14,7 +14,7 @@ from services.deployer.orders import order, start_release
 def wished_releases(state: ModelState) -> Iterator[commands.Command]:
     """Asks, per environment, for the newest version that may and wants to serve there and is news."""
     newest: dict[str, resources.Version] = {}
-    for _, version in sorted(state.versions.items()):
+    for version in state.versions.values():
         if _may_serve(version) and _wants_to_serve(version):
             newest[version.configuration.release.environment] = version
     for version in newest.values():

@@ -23,6 +23,5 @@ def _resources(stream: Stream) -> list[Message]:
     state = stream.state
     if not isinstance(state, ModelState):
         return [state.environment]
-    versions = [state.versions[number] for number in sorted(state.versions)]
     releases = [state.releases[number] for number in sorted(state.releases)]
-    return [state.model, *versions, *releases]
+    return [state.model, *state.versions.values(), *releases]

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 READY_SECONDS = 60.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -40,6 +43,13 @@ def server(command: Sequence[str | Path], env: Mapping[str, str], port: int, log
         for pid in family:  # some servers give their workers sessions of their own
             _kill(pid)
         process.wait()
+
+
+def wait_serving(port: int) -> None:
+    """Until the gRPC door says that it takes calls: by then a service of ours has read the log. Raises RpcError."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=READY_SECONDS)
+        next(answer for answer in watch if answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def free_port() -> int:

@@ -28,6 +28,8 @@ WARM_UP_SECONDS = 0.3
 CLIENTS = 8
 MODELS = tuple(f"model-{number}" for number in range(CLIENTS))
 MOST_MIB = 80.0
+VERSIONS_HELD = 20_000
+"""For the memory of a registry that is in use: all of them are in its fold."""
 OPERATIONS = (("create", 1), ("create", CLIENTS), ("get", 1), ("get", CLIENTS))
 
 
@@ -72,9 +74,7 @@ def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool)
         except BrokerUnavailable as error:
             results.notes.append(f"not measured on Kafka: {error}")
             return
-        url = f"kafka://{broker.address}"
-        with closing(open_log(url)) as log:
-            create_declared(log)
+        url = _with_topics(broker)
         jvm = processes.children_running("kafka.Kafka")
         pid, port = _service(stack, "registry", folder, url)
         ours = Side("headgate kafka", pid, _clients(stack, "headgate", port), jvm)
@@ -108,19 +108,47 @@ def _beside_mlflow(
     results.compare(f"{ours.name}: get, 1 client, p50", sooner[mlflow.name], 10, 10)
     create_ratio, get_ratio = more[bare.name], sooner[bare.name]
     results.notes.append(f"{ours.name} beside {bare.name}: create {create_ratio:.2f}x, get {get_ratio:.2f}x")
-    resident = processes.resident_mib(processes.tree(ours.pid))
-    results.compare(f"{ours.name}: {MOST_MIB:g} MiB over resident after load", MOST_MIB / resident, 1, 1)
 
 
 def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """What the registry and the deployer keep resident on a new log."""
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        for service in ("registry", "deployer"):
-            with ExitStack() as stack:
-                pid, _ = _service(stack, service, Path(folder), f"sqlite://{folder}/log.db")
-                resident = processes.resident_mib(processes.tree(pid))
-            results.rows.append(("memory, idle", service, {"resident MiB": resident}))
-            results.compare(f"{service} resident, {MOST_MIB:g} MiB over it", MOST_MIB / resident, 1, 1)
+    """What the registry keeps resident with many versions, and the deployer that has read the same log."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+        _measure_memory_on(results, stack, "sqlite", f"sqlite://{folder}/log.db", folder)
+        try:
+            broker = stack.enter_context(KafkaBroker())
+        except BrokerUnavailable as error:
+            results.notes.append(f"memory not measured on Kafka: {error}")
+            return
+        _measure_memory_on(results, stack, "kafka", _with_topics(broker), folder)
+
+
+def _measure_memory_on(results: Results, stack: ExitStack, log: str, url: str, folder: Path) -> None:
+    registry, port = _service(stack, "registry", folder, url)
+    _note_memory(results, f"registry {log}", registry, 0)
+    clients = _clients(stack, "headgate", port)
+    held = 0
+    while held < VERSIONS_HELD:
+        held += len(_ask(clients, "create", WARM_UP_SECONDS))
+    _note_memory(results, f"registry {log}", registry, held)
+    deployer, port = _service(stack, "deployer", folder, url)
+    processes.wait_serving(port)
+    _note_memory(results, f"deployer {log}", deployer, held)
+
+
+def _note_memory(results: Results, who: str, pid: int, versions: int) -> None:
+    resident = processes.resident_mib(processes.tree(pid))
+    results.rows.append(("memory", who, {"versions": float(versions), "resident MiB": resident}))
+    if versions:
+        results.compare(f"{who}: {MOST_MIB:g} MiB over resident", MOST_MIB / resident, 1, 1)
+
+
+def _with_topics(broker: KafkaBroker) -> str:
+    """The URL of the log on a new broker."""
+    url = f"kafka://{broker.address}"
+    with closing(open_log(url)) as log:
+        create_declared(log)
+    return url
 
 
 def _length(quick: bool) -> tuple[int, float]:

@@ -2,10 +2,20 @@
 
 import os
 
+from headgate.runtime.one_core import keep_to_one_core
 from headgate.runtime.service import run
 from headgate.runtime.settings import from_env
-from services.registry.app import build
+from services.registry.app import Registry, build
 from services.registry.settings import Settings
 
+
+def start() -> Registry:
+    """Here and not in the app: the core is the process's, whoever else lives in it."""
+    settings = from_env(Settings, os.environ)
+    if settings.one_core:
+        keep_to_one_core()
+    return build(settings)
+
+
 if __name__ == "__main__":
-    run(lambda: build(from_env(Settings, os.environ)), "registry")
+    run(start, "registry")

@@ -1,5 +1,6 @@
 """Registries as processes over one log, clients that write to them all at once, and what the log holds afterwards."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -29,12 +30,13 @@ PASSING = (grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode
 class RegistryProcess:
     """`python -m services.registry` under a lasting name, on a port of its own."""
 
-    def __init__(self, log: str, name: str, folder: Path) -> None:
+    def __init__(self, log: str, name: str, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = int(free.getsockname()[1])
         self.name = name
         self._output = folder / f"{name}.log"
         self._environ = {**environ(), "HEADGATE_LOG": log, "HEADGATE_PORT": str(self._port), "HEADGATE_NAME": name}
+        self._environ |= settings or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,6 +54,12 @@ class RegistryProcess:
         deadline = time.monotonic() + START_SECONDS
         while not serves(self.address):
             assert time.monotonic() < deadline, self._output.read_text()[-2000:]
+
+    def cores(self) -> list[set[int]]:
+        """Where each of its threads may run."""
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return [os.sched_getaffinity(int(thread.name)) for thread in threads]
 
     def pause(self) -> None:
         """Holds the process where it is; the world goes on without it until `resume`."""

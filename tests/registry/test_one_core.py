@@ -1,0 +1,30 @@
+"""The registry process keeps to one core, unless it is told to use all that it may."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.registry.processes import RegistryProcess
+
+
+@contextmanager
+def running(folder: Path, **environ: str) -> Iterator[RegistryProcess]:
+    registry = RegistryProcess(f"sqlite://{folder}/log.db", "registry-0", folder, environ)
+    registry.start()
+    try:
+        registry.wait_ready()
+        yield registry
+    finally:
+        registry.stop()
+
+
+def test_all_threads_share_one_core(tmp_path: Path) -> None:
+    with running(tmp_path) as registry:
+        (cores,) = {frozenset(cores) for cores in registry.cores()}
+        assert len(cores) == 1
+
+
+def test_it_may_use_every_core_when_told_so(tmp_path: Path) -> None:
+    with running(tmp_path, HEADGATE_ONE_CORE="false") as registry:
+        assert all(cores == os.sched_getaffinity(0) for cores in registry.cores())

@@ -16,11 +16,12 @@ Say = Callable[..., Said]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Version 1 is live, version 2 at the first step of a canary that takes minutes."""
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    """Version 1 is live, version 2 at the first step of a canary that takes minutes. The parameter: with a policy?"""
     world = World(tmp_path)
     world.start()
-    world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
+    if getattr(request, "param", True):
+        world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
     world.pass_gate(1)
     world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
     world.pass_gate(2)
@@ -79,6 +80,28 @@ def test_a_release_is_started_and_undone_by_hand(world: World, say: Say, tmp_pat
     assert say("release", "undo", "fraud/3")[0] == 0
     assert say("release", "watch", "fraud/4")[0] == 0
     assert "production v1" in say("model", "get", "fraud")[1]
+
+
+def test_a_release_into_an_environment_that_nobody_has_seen_asks_whether_the_name_is_right(say: Say) -> None:
+    code, _, err = say("release", "start", "fraud/1", "-e", "prodction")
+    assert code == 0
+    assert "nothing has gone live in prodction yet" in err
+    assert "HEADGATE_ENVIRONMENT=prodction" in err
+
+
+def test_a_release_into_an_environment_with_a_policy_asks_nothing(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text("")
+    say("environment", "set-policy", "staging", str(tmp_path / "policy.toml"))
+    code, _, err = say("release", "start", "fraud/1", "-e", "staging")
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("world", [False], indirect=True, ids=["no policy"])
+def test_a_release_into_an_environment_where_something_went_live_asks_nothing(world: World, say: Say) -> None:
+    say("release", "abort", "fraud/2")
+    world.wait_for(phase_is(2, resources.PHASE_ROLLED_BACK))
+    code, _, err = say("release", "start", "fraud/2", "--override-quarantine")
+    assert (code, err) == (0, "")
 
 
 REFUSED = (

@@ -19,6 +19,7 @@ from headgate.client.watching import kept
 from headgate.domain import policy
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as door
+from headgate.v1 import release_service_pb2_grpc as rpc
 from headgate.v1 import resources_pb2 as resources
 
 PAGE_SIZE = 100
@@ -92,6 +93,7 @@ def start_release(
     output: Output = Format.TABLE,
 ) -> None:
     """Release a version by hand."""
+    stub = session(context).doors.releases
     model, number = model_and_number(version)
     request = door.StartReleaseRequest(
         parent=full_name("models", model),
@@ -102,8 +104,20 @@ def start_release(
         override_quarantine=override_quarantine,
         request_id=str(uuid.uuid4()),
     )
-    started = session(context).doors.releases.StartRelease(request, timeout=TIMEOUT_SECONDS)
-    show_one(started, render.RELEASE, output)
+    show_one(stub.StartRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    if not _is_known(stub, environment):
+        say(f"nothing has gone live in {environment} yet, and it has no policy: is the name right?")
+        say(f"the release waits until there is a gateway with HEADGATE_ENVIRONMENT={environment}")
+
+
+def _is_known(stub: rpc.ReleaseServiceStub, name: str) -> bool:
+    """Whether an environment was declared or served in: a mistyped one is taken for a new one."""
+    served = f'environment = "{name}" AND phase = "completed"'
+    request = door.ListReleasesRequest(parent=full_name("models", ANY), filter=served, page_size=1)
+    if stub.ListReleases(request, timeout=TIMEOUT_SECONDS).releases:
+        return True
+    declared = stub.ListEnvironments(door.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS).environments
+    return full_name("environments", name) in [each.name for each in declared]
 
 
 @release.command("pause")

@@ -80,9 +80,8 @@ class Rounds(Generic[Item]):
                 self._give_up(work)
             if work.leads:
                 self._lead(work, deadline)
-        except BaseException:
-            self._abandon(work)
-            raise
+        finally:
+            self._leave(work)
         if isinstance(work.result, Exception):
             raise work.result
         return work.result
@@ -119,8 +118,8 @@ class Rounds(Generic[Item]):
             self._remove(work)
         raise LogUnavailable("not written in time; nothing was changed")
 
-    def _abandon(self, work: Work[Item]) -> None:
-        """Its caller was interrupted: nothing waits for it, and it leads nobody."""
+    def _leave(self, work: Work[Item]) -> None:
+        """Its caller goes on, or was interrupted: nothing of it waits any more, and another leads if it did."""
         with self._lock:
             if work.leads:
                 self._next_leads(work)
@@ -128,7 +127,7 @@ class Rounds(Generic[Item]):
                 self._remove(work)
 
     def _lead(self, work: Work[Item], deadline: float) -> None:
-        """A round of this work and what waits behind it; then the next one leads."""
+        """A round of this work and what waits behind it."""
         works: list[Work[Item]] = []
 
         def take() -> Sequence[Work[Item]]:
@@ -145,7 +144,6 @@ class Rounds(Generic[Item]):
         finally:
             for left in works or [work]:  # nobody waits for a leader who was interrupted
                 left.end(OutcomeUnknown("the thread that wrote was interrupted"))
-            self._pass_on(work)
 
     def _gather(self) -> None:
         with self._lock:
@@ -165,10 +163,6 @@ class Rounds(Generic[Item]):
             self._waiting -= cost
             self._space.notify_all()
         return works
-
-    def _pass_on(self, work: Work[Item]) -> None:
-        with self._lock:
-            self._next_leads(work)
 
     def _next_leads(self, work: Work[Item]) -> None:
         work.leads = False

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import grpc
@@ -24,6 +24,8 @@ from services.registry.turns import Contended
 MAX_REQUEST_ID = 256
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
+MAX_PAGE_BYTES = 3 * 1024 * 1024
+"""A page ends before the limit of a message does: its token goes on."""
 
 STATUS_OF: Mapping[str, grpc.StatusCode] = {
     refusal.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
@@ -149,3 +151,13 @@ def copy_of(resource: Resource) -> Resource:
     copied = type(resource)()
     copied.CopyFrom(resource)
     return copied
+
+
+def fitting(messages: Iterable[Resource]) -> Iterator[Resource]:
+    """The first ones that fit into a page together; one at the least."""
+    size_bytes = 0
+    for count, message in enumerate(messages):
+        size_bytes += message.ByteSize()
+        if count and size_bytes > MAX_PAGE_BYTES:
+            return
+        yield message

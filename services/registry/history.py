@@ -1,7 +1,7 @@
 """A stream's past, page by page or as it happens, and the digest of the whole fold."""
 
 import queue
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import grpc
 
@@ -15,9 +15,16 @@ from headgate.log.stream import Stream, parse
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import registry_service_pb2 as rpc
-from services.registry.door import DEFAULT_PAGE, MAX_PAGE, missing
+from services.registry.door import DEFAULT_PAGE, MAX_PAGE, fitting, missing
 from services.registry.watches import WAIT_SECONDS, Watches
 
+Place = tuple[int, int]
+"""Partition and offset of one record."""
+
+MAX_GAP = 8
+"""Records between two that are wanted, up to which reading them along is cheaper than a read of its own."""
+MAX_SPAN = 500
+"""Records read at once."""
 MAX_BACKLOG = 10_000
 MAX_BACKLOG_BYTES = 16 * 1024 * 1024
 """What a slow watcher may fall behind before its watch is ended; it resumes from its last position."""
@@ -66,8 +73,9 @@ class History:
             size = min(request.page_size if request.page_size > 0 else DEFAULT_PAGE, MAX_PAGE)
             places = [(stream.partition, offset) for offset in stream.offsets[start : start + size]]
             more = start + size < stream.sequence
-        records = [self._record(*place) for place in places]
-        return rpc.ListHistoryResponse(records=records, next_after_sequence=start + size if more else 0)
+        records = list(fitting(self._records(places)))
+        more = more or len(records) < len(places)
+        return rpc.ListHistoryResponse(records=records, next_after_sequence=start + len(records) if more else 0)
 
     def watch(
         self, request: rpc.WatchHistoryRequest, context: grpc.ServicerContext
@@ -84,8 +92,8 @@ class History:
                 past = [] if request.from_now and not request.after else self._past(request)
                 self._fold.on_accepted(listen)
             try:
-                for place in past:
-                    yield rpc.WatchHistoryResponse(record=self._record(*place))
+                for record in self._records(past):
+                    yield rpc.WatchHistoryResponse(record=record)
                 while self._watches.goes_on(context) and not backlog.overrun:
                     try:
                         yield rpc.WatchHistoryResponse(record=backlog.take(WAIT_SECONDS))
@@ -97,7 +105,7 @@ class History:
             finally:
                 self._fold.remove_listener(listen)
 
-    def _past(self, request: rpc.WatchHistoryRequest) -> list[tuple[int, int]]:
+    def _past(self, request: rpc.WatchHistoryRequest) -> list[Place]:
         after = {position.partition: position.offset for position in request.after}
         if any(partition < 0 for partition in after):
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, "a partition is 0 or more", "after")
@@ -110,16 +118,37 @@ class History:
             if offset > after.get(stream.partition, -1) and (stream.partition in after or not request.from_now)
         )
 
-    def _record(self, partition: int, offset: int) -> rpc.HistoryRecord:
+    def _records(self, places: Sequence[Place]) -> Iterator[rpc.HistoryRecord]:
+        """The records at these places, which are in order. Raises RpcRefused."""
+        found: Mapping[Place, Record] = {}
+        for at, place in enumerate(places):
+            if place not in found:
+                found = self._read(place, span(places, at))
+            record = found.get(place)
+            lifecycle = parse(record.value or b"") if record is not None else None
+            if record is None or lifecycle is None:
+                raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", f"offset {place[1]} cannot be read")
+            yield _history_record(record, lifecycle)
+
+    def _read(self, place: Place, limit: int) -> Mapping[Place, Record]:
+        """The records from there on. Where one was deleted, the log answers with the next ones that it has."""
         try:
-            found = self._log.read(topics.LIFECYCLE, partition, offset, 1)
+            found = self._log.read(topics.LIFECYCLE, *place, limit)
         except LogError as error:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
-        # Where the record was deleted, the log answers with the next one that it has.
-        lifecycle = parse(found[0].value or b"") if found and found[0].offset == offset else None
-        if lifecycle is None:
-            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", f"offset {offset} cannot be read")
-        return _history_record(found[0], lifecycle)
+        return {(record.partition, record.offset): record for record in found}
+
+
+def span(places: Sequence[Place], at: int) -> int:
+    """How many offsets to read from the one at this index, so that those that follow closely come along."""
+    partition, first = places[at]
+    last = first
+    for index in range(at + 1, len(places)):
+        following, offset = places[index]
+        if following != partition or offset - last > MAX_GAP or offset - first >= MAX_SPAN:
+            break
+        last = offset
+    return last - first + 1
 
 
 def _history_record(record: Record, lifecycle: f.LifecycleRecord) -> rpc.HistoryRecord:

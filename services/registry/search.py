@@ -14,10 +14,7 @@ from headgate.view.fields import Kind
 from headgate.view.filter import BadQuery
 from headgate.view.folded import Answer, find
 from headgate.view.query import ANY_MODEL, Query, new_query, page_token
-from services.registry.door import Door, copy_of, model_of
-
-MAX_PAGE_BYTES = 3 * 1024 * 1024
-"""A page ends before the limit of a message does: its token goes on."""
+from services.registry.door import Door, copy_of, fitting, model_of
 
 
 class View(Protocol):
@@ -100,13 +97,11 @@ def query_of(kind: Kind, **asked: Any) -> Query:
 
 
 def _fitting(query: Query, answer: Answer) -> Answer:
-    """As much of the page as one message carries, one resource at the least."""
-    size = 0
-    for count, resource in enumerate(answer.resources):
-        size += resource.ByteSize()
-        if count and size > MAX_PAGE_BYTES:
-            return Answer(answer.resources[:count], query.order.of(answer.resources[count - 1]))
-    return answer
+    """As much of the page as one message carries."""
+    resources = list(fitting(answer.resources))
+    if len(resources) == len(answer.resources):
+        return answer
+    return Answer(resources, query.order.of(resources[-1]))
 
 
 def _found(query: Query, answer: Answer, source: r.ReadSource.ValueType, positions: Mapping[int, int]) -> Found:

@@ -9,7 +9,7 @@ import pytest
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import release_service_pb2 as release_rpc
 from headgate.v1 import resources_pb2 as r
-from services.registry import search
+from services.registry import door
 from services.registry.watches import MAX_WATCHES
 from tests.registry.conftest import Running
 from tests.registry.test_servicer import create, details
@@ -157,7 +157,7 @@ def test_a_page_ends_before_a_message_is_too_large(registry: Running, monkeypatc
         for key in ("a", "b"):
             tag = rpc.TagVersionRequest(name=f"models/fraud/versions/{number}", key=key, value="x" * 1_000)
             registry.models.TagVersion(tag)
-    monkeypatch.setattr(search, "MAX_PAGE_BYTES", 5_000)
+    monkeypatch.setattr(door, "MAX_PAGE_BYTES", 5_000)
     seen, token = [], "first"
     while token:
         request = rpc.ListVersionsRequest(parent="models/fraud", page_token=token.removeprefix("first"))

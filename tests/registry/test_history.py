@@ -1,0 +1,124 @@
+"""A stream's past: read in few steps, page by page, and nothing of other streams."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.partitioner import partition_of
+from headgate.log.port import PARTITIONS, Record
+from headgate.log.sqlite import SqliteLog
+from headgate.runtime.metrics import Metrics
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import registry_service_pb2 as rpc
+from services.registry import door
+from services.registry.decider import Decided, Decider
+from services.registry.history import MAX_GAP, MAX_SPAN, History, span
+from services.registry.watches import Watches
+from tests.registry.waiting import REPOSITORY, commit
+
+WAIT_SECONDS = 10.0
+
+
+class Counting(SqliteLog):
+    """A log that counts how often it is read."""
+
+    reads = 0
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
+        self.reads += 1
+        return list(super().read(topic, partition, offset, limit))
+
+
+class Stage:
+    def __init__(self, folder: Path) -> None:
+        self.log = Counting(folder / "log.db")
+        self.log.create_topics(topics.TOPICS)
+        self.fold = LifecycleFold(self.log)
+        self.fold.start()
+        assert self.fold.wait_caught_up(WAIT_SECONDS)
+        self.history = History(self.log, self.fold, Watches())
+        self._decider = Decider(self.log, self.fold, lambda: 1, Metrics("registry"))
+
+    def create(self, model: str, number: int) -> None:
+        wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
+        command = k.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=wish)
+        assert isinstance(self._decider.execute(command), Decided)
+
+    def page(self, **request: int) -> rpc.ListHistoryResponse:
+        return self.history.page(rpc.ListHistoryRequest(stream="models/fraud", **request))
+
+    def close(self) -> None:
+        self.fold.close()
+        self.log.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.close()
+
+
+def neighbour_of(model: str) -> str:
+    """Another model whose facts stand in the same partition."""
+    wanted = partition_of(f"models/{model}".encode(), PARTITIONS)
+    names = (f"other-{number}" for number in range(1000))
+    return next(name for name in names if partition_of(f"models/{name}".encode(), PARTITIONS) == wanted)
+
+
+def test_a_page_is_read_at_once_and_shows_nothing_of_the_streams_between(stage: Stage) -> None:
+    other = neighbour_of("fraud")
+    for number in range(20):
+        stage.create("fraud", number)
+        stage.create(other, number)
+    stage.log.reads = 0
+    found = stage.page()
+    assert stage.log.reads == 1
+    assert [record.record.sequence for record in found.records] == list(range(1, 21))
+    assert {record.record.stream for record in found.records} == {"models/fraud"}
+
+
+def test_what_stands_far_apart_is_read_one_by_one(stage: Stage) -> None:
+    other = neighbour_of("fraud")
+    stage.create("fraud", 1)
+    for number in range(MAX_GAP + 1):
+        stage.create(other, number)
+    stage.create("fraud", 2)
+    stage.log.reads = 0
+    assert [record.record.sequence for record in stage.page().records] == [1, 2]
+    assert stage.log.reads == 2
+
+
+def test_a_page_ends_before_a_message_would_be_too_large_and_the_next_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        stage.create("fraud", number)
+    two = sum(record.ByteSize() for record in stage.page(page_size=2).records)
+    monkeypatch.setattr(door, "MAX_PAGE_BYTES", two)
+    first = stage.page()
+    assert ([record.record.sequence for record in first.records], first.next_after_sequence) == ([1, 2], 2)
+    monkeypatch.setattr(door, "MAX_PAGE_BYTES", 1)
+    second = stage.page(after_sequence=2)
+    assert ([record.record.sequence for record in second.records], second.next_after_sequence) == ([3], 3)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "read"),
+    [
+        ([4], 1),
+        ([4, 5, 6], 3),
+        ([4, 4 + MAX_GAP], MAX_GAP + 1),
+        ([4, 5 + MAX_GAP], 1),
+        (list(range(4, 4 + 2 * MAX_SPAN)), MAX_SPAN),
+    ],
+)
+def test_records_that_follow_closely_come_along(offsets: list[int], read: int) -> None:
+    assert span([(0, offset) for offset in offsets], 0) == read
+
+
+def test_another_partition_is_another_read() -> None:
+    assert span([(0, 4), (1, 5)], 0) == 1

@@ -13,7 +13,7 @@ def start() -> Registry:
     """Here and not in the app: the core is the process's, whoever else lives in it."""
     settings = from_env(Settings, os.environ)
     if settings.one_core:
-        keep_to_one_core()
+        keep_to_one_core(f"{settings.log} {settings.name}")
     return build(settings)
 
 

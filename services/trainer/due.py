@@ -88,11 +88,11 @@ def waiting(
 
 def open_versions(models: Mapping[str, ModelState]) -> Iterator[tuple[Claim, resources.Version]]:
     for state in models.values():
-        for number, version in state.versions.items():
+        for version in state.versions.values():
             if version.retention != resources.RETENTION_STATE_KEPT:
                 continue
             if version.build == resources.BUILD_STATE_CREATED or version.build in AT_WORK:
-                yield Claim(model_stream(state.name), number, version.attempt), version
+                yield Claim(model_stream(state.name), version.version, version.attempt), version
 
 
 def is_forgotten(claim: Claim, version: resources.Version, hands: Hands) -> bool:

@@ -46,10 +46,14 @@ def server(command: Sequence[str | Path], env: Mapping[str, str], port: int, log
 
 
 def wait_serving(port: int) -> None:
-    """Until the gRPC door says that it takes calls: by then a service of ours has read the log. Raises RpcError."""
+    """Until the gRPC door says that it takes calls: by then a service of ours has read the log.
+
+    Raises RpcError, RuntimeError.
+    """
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=READY_SECONDS)
-        next(answer for answer in watch if answer.status == health_pb2.HealthCheckResponse.SERVING)
+        if not any(answer.status == health_pb2.HealthCheckResponse.SERVING for answer in watch):
+            raise RuntimeError(f"what listens on {port} ended its watch before it served")
 
 
 def free_port() -> int:

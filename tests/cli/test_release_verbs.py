@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from headgate.cli import main as command_line
+from headgate.cli import releases
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from tests.deployer.world import World, phase_is
@@ -94,6 +96,14 @@ def test_a_release_into_an_environment_with_a_policy_asks_nothing(say: Say, tmp_
     say("environment", "set-policy", "staging", str(tmp_path / "policy.toml"))
     code, _, err = say("release", "start", "fraud/1", "-e", "staging")
     assert (code, err) == (0, "")
+
+
+def test_a_release_that_started_is_not_called_failed_when_nobody_can_say_whether_the_name_is_right() -> None:
+    class Gone:
+        def ListReleases(self, *_: object, **__: object) -> None:
+            raise grpc.RpcError("UNAVAILABLE")
+
+    assert releases._is_known(Gone(), "production")
 
 
 @pytest.mark.parametrize("world", [False], indirect=True, ids=["no policy"])

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -58,8 +59,11 @@ class RegistryProcess:
     def cores(self) -> list[set[int]]:
         """Where each of its threads may run."""
         assert self._process is not None
-        threads = Path(f"/proc/{self._process.pid}/task").iterdir()
-        return [os.sched_getaffinity(int(thread.name)) for thread in threads]
+        found = []
+        for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                found.append(os.sched_getaffinity(int(thread.name)))
+        return found
 
     def pause(self) -> None:
         """Holds the process where it is; the world goes on without it until `resume`."""

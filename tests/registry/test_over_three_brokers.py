@@ -57,12 +57,12 @@ class Hasty(KafkaLog):
 
     unknown = 0
     before_next: Callable[[], None] | None = None
-    """Done once, with an append in hand: at another moment all might just be read back, and nothing be unknown."""
+    """Done once, just before an append: at another moment all might just be read back, and nothing be unknown."""
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
-        act, self.before_next = self.before_next, None
-        if act is not None:
-            act()
+        if self.before_next is not None:
+            self.before_next()
+            self.before_next = None
         try:
             return super().append(message, min(timeout_seconds, HASTE_SECONDS))
         except OutcomeUnknown:

@@ -107,16 +107,22 @@ def start_release(
     show_one(stub.StartRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
     if not _is_known(stub, environment):
         say(f"nothing has gone live in {environment} yet, and it has no policy: is the name right?")
-        say(f"the release waits until there is a gateway with HEADGATE_ENVIRONMENT={environment}")
+        say(f"without a gateway that has HEADGATE_ENVIRONMENT={environment} the release will pause")
 
 
 def _is_known(stub: rpc.ReleaseServiceStub, name: str) -> bool:
-    """Whether an environment was declared or served in: a mistyped one is taken for a new one."""
+    """Whether an environment was declared or served in: a mistyped one is taken for a new one.
+
+    A registry that does not answer that now is no reason to ask a person, nor to call a release failed that started.
+    """
     served = f'environment = "{name}" AND phase = "completed"'
     request = door.ListReleasesRequest(parent=full_name("models", ANY), filter=served, page_size=1)
-    if stub.ListReleases(request, timeout=TIMEOUT_SECONDS).releases:
+    try:
+        if stub.ListReleases(request, timeout=TIMEOUT_SECONDS).releases:
+            return True
+        declared = stub.ListEnvironments(door.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS).environments
+    except grpc.RpcError:
         return True
-    declared = stub.ListEnvironments(door.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS).environments
     return full_name("environments", name) in [each.name for each in declared]
 
 

@@ -1,6 +1,6 @@
 """The versions of one model, by number."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from typing import Any, TypeVar, overload
 
 from headgate.v1 import registry_service_pb2 as rpc
@@ -44,3 +44,18 @@ class Versions(Mapping[int, r.Version]):
 
     def __len__(self) -> int:
         return len(self._messages)
+
+    def __repr__(self) -> str:
+        return f"Versions({list(self._messages)})"
+
+    def values(self) -> "_InOrder":
+        return _InOrder(self)
+
+
+class _InOrder(ValuesView[r.Version]):
+    """Without a look-up for each: whoever seeks work reads all versions again and again."""
+
+    _mapping: Versions
+
+    def __iter__(self) -> Iterator[r.Version]:
+        return iter(self._mapping._messages)

@@ -129,6 +129,14 @@ def test_a_commit_without_a_configuration_and_one_that_is_not_there_are_named(
     assert f"{repository} has no headgate.toml at its root" in capsys.readouterr().err
 
 
+def test_a_folder_inside_another_repository_is_told_apart_from_one_without_a_configuration(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "inner").mkdir()
+    assert run(monkeypatch, "publish", str(repository / "inner")) == 3
+    assert "is the folder inner/ of another repository" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_repository_is_named(
     embedded: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,6 +48,23 @@ def test_a_child_that_refuses_its_settings_ends_the_whole(tmp_path: Path) -> Non
     supervisor.stop()
 
 
+def test_why_a_child_is_hopeless_is_told_in_its_own_words_and_not_in_those_of_one_before(tmp_path: Path) -> None:
+    code = """
+import json
+print(json.dumps({"level": "info", "message": "beginning"}))
+print("no JSON")
+print(json.dumps({"level": "error", "message": "HEADGATE_PORT is wrong"}), flush=True)
+raise SystemExit(78)
+"""
+    child = program(tmp_path, code)
+    child.log_file.write_text('{"level": "error", "message": "of yesterday"}\n')
+    supervisor = Supervisor([child], lambda line: None)
+    with pytest.raises(HopelessChild) as ended:
+        tend_until(supervisor, lambda: False)
+    assert str(ended.value).splitlines()[1:] == ["HEADGATE_PORT is wrong"]
+    supervisor.stop()
+
+
 def test_stop_ends_every_child(tmp_path: Path) -> None:
     supervisor = Supervisor([program(tmp_path, SLEEPS)], lambda line: None)
     tend_until(supervisor, lambda: bool(supervisor.pids()))

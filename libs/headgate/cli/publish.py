@@ -100,7 +100,12 @@ def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: 
 
 def read_change(repository: Path, commit: str) -> Change:
     """The commit as the repository has it; the model's name stands in headgate.toml. Raises CommandFailed."""
-    _git(repository, "rev-parse", "--git-dir")
+    if inside := _git(repository, "rev-parse", "--show-prefix").strip():
+        raise CommandFailed(
+            f"{repository} is the folder {inside} of another repository: a model has a repository of its own,"
+            " so copy the folder, `git init` and commit there",
+            Exit.NOT_FOUND,
+        )
     sha = _git(
         repository,
         "rev-parse",

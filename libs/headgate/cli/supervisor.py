@@ -1,11 +1,13 @@
 """Keeps the processes of `headgate up` alive: starts them, restarts what crashes, stops them all; knows no service."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,8 @@ LONGEST_BACKOFF_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
 """A child that lived this long starts again at the first backoff."""
 STOP_SECONDS = 20.0
+MAX_TOLD_BYTES = 8 * 1024
+"""Of a child's output, in which its reason to end is sought."""
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """Of a child's output; what was written before it is kept once, beside it."""
 
@@ -39,6 +43,8 @@ class _Child:
     started_at: float = 0.0
     start_at: float = 0.0
     crashes: int = 0
+    # Where its output begins in the file, behind that of those before it.
+    output_at: int = 0
 
 
 class HopelessChild(Exception):
@@ -87,6 +93,7 @@ class Supervisor:
         program = child.program
         environ = {**os.environ, **program.environ, PARENT_VARIABLE: str(os.getpid())}
         with _open_log(program.log_file) as output:
+            child.output_at = output.tell()
             # Its own process group: Ctrl-C on the terminal reaches `up` alone, which then stops all in order.
             child.process = subprocess.Popen(
                 program.command,
@@ -101,13 +108,28 @@ class Supervisor:
     def _bury(self, child: _Child, returncode: int) -> None:
         child.process = None
         if why := HOPELESS.get(returncode):
-            raise HopelessChild(f"{child.program.name} {why}: see {child.program.log_file}")
+            told = f"{child.program.name} {why}: see {child.program.log_file}"
+            raise HopelessChild("\n".join([told, *_errors(child)]))
         settled = self._clock() - child.started_at >= SETTLED_SECONDS
         child.crashes = 1 if settled else child.crashes + 1
         wait = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (child.crashes - 1))
         child.start_at = self._clock() + wait
         ended = f"by signal {-returncode}" if returncode < 0 else f"with exit code {returncode}"
         self._say(f"{child.program.name} ended {ended}; it starts again in {wait:g} s ({child.program.log_file})")
+
+
+def _errors(child: _Child) -> list[str]:
+    """What the child called an error in the lines of JSON that our services write; the first few."""
+    with child.program.log_file.open("rb") as output:
+        output.seek(child.output_at)
+        lines = output.read(MAX_TOLD_BYTES).splitlines()
+    told = []
+    for line in lines:
+        with suppress(ValueError):
+            said = json.loads(line)
+            if isinstance(said, dict) and said.get("level") == "error":
+                told.append(str(said.get("message")))
+    return told
 
 
 def _open_log(file: Path) -> IO[bytes]:

@@ -113,6 +113,9 @@ def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _wait_free(service: str, port: int) -> None:
+    if _is_free(port):
+        return
+    say(f"port {port} for {service} is taken; waiting up to {PORT_WAIT_SECONDS:g} s for whoever leaves it")
     deadline = time.monotonic() + PORT_WAIT_SECONDS
     while not _is_free(port):
         if time.monotonic() > deadline:

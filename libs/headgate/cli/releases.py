@@ -104,10 +104,12 @@ def start_release(
         override_quarantine=override_quarantine,
         request_id=str(uuid.uuid4()),
     )
-    show_one(stub.StartRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    started = stub.StartRelease(request, timeout=TIMEOUT_SECONDS)
+    show_one(started, render.RELEASE, output)
     if not _is_known(stub, environment):
         say(f"nothing has gone live in {environment} yet, and it has no policy: is the name right?")
         say(f"without a gateway that has HEADGATE_ENVIRONMENT={environment} the release will pause")
+        say(f"`headgate release abort {model}/{started.release}` ends it")
 
 
 def _is_known(stub: rpc.ReleaseServiceStub, name: str) -> bool:

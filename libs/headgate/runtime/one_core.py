@@ -28,6 +28,8 @@ def keep_to_one_core(name: str) -> None:
             os.sched_setaffinity(int(thread.name), {core})
     except OSError as error:
         logger.warning("not kept to one core", extra={"error": str(error)})
+        return
+    logger.info("kept to one core", extra={"core": core})
 
 
 def core_for(name: str, cores: Collection[int]) -> int:

@@ -22,7 +22,9 @@ class Shop:
         self.rounds: Rounds[str] = Rounds(self._do, most_waiting, most_at_once, company_seconds)
         self.done: list[list[str]] = []
         self.permits = threading.Semaphore(MANY)
-        self.begun = 0
+        self.begun: list[str] = []
+        self.under_way = False
+        self.gathers = company_seconds > 0
         self.fault: BaseException | None = None
         self._pool = ThreadPoolExecutor(16)
 
@@ -31,14 +33,19 @@ class Shop:
         return answer
 
     def soon(self, item: str, cost: int = 1, seconds: float = PATIENCE_SECONDS) -> "Future[tuple[int, int]]":
-        """Asks on another thread; returns when the item waits or its round has begun."""
-        before = self.begun + self.waiting()
+        """Asks on another thread; returns when the item's round has begun, or when it waits behind one that has."""
         asked = self._pool.submit(self.ask, item, cost, seconds)
-        until(lambda: self.begun + self.waiting() > before or asked.done(), seconds=PATIENCE_SECONDS)
+        until(lambda: self._has_come(item) or asked.done(), seconds=PATIENCE_SECONDS)
         return asked
 
-    def waiting(self) -> int:
-        return len(self.rounds._queue)
+    def _has_come(self, item: str) -> bool:
+        """By its name, which is asked once: one that waits for a leader who has taken nothing joins his round.
+
+        That is what is wanted only where leaders wait for company.
+        """
+        with self.rounds._lock:
+            waits = any(work.item == item for work in self.rounds._queue)
+        return item in self.begun or (waits and (self.under_way or self.gathers))
 
     def shut(self) -> None:
         self.permits = threading.Semaphore(0)
@@ -52,8 +59,10 @@ class Shop:
 
     def _do(self, take: Take[str], deadline: float) -> None:
         works = take()
-        self.begun += len(works)
+        self.begun += [work.item for work in works]
+        self.under_way = True
         assert self.permits.acquire(timeout=PATIENCE_SECONDS)
+        self.under_way = False
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault

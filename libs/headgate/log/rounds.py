@@ -121,10 +121,10 @@ class Rounds(Generic[Item]):
     def _leave(self, work: Work[Item]) -> None:
         """Its caller goes on, or was interrupted: nothing of it waits any more, and another leads if it did."""
         with self._lock:
-            if work.leads:
-                self._next_leads(work)
-            elif not work.taken and work in self._queue:
+            if not work.taken and work in self._queue:
                 self._remove(work)
+            if work.leads:
+                self._next_leads()
 
     def _lead(self, work: Work[Item], deadline: float) -> None:
         """A round of this work and what waits behind it."""
@@ -164,10 +164,7 @@ class Rounds(Generic[Item]):
             self._space.notify_all()
         return works
 
-    def _next_leads(self, work: Work[Item]) -> None:
-        work.leads = False
-        if not work.taken:
-            self._remove(work)
+    def _next_leads(self) -> None:
         self._leading = bool(self._queue)
         if self._leading:
             self._queue[0].leads = True

@@ -8,7 +8,6 @@ import pytest
 
 from headgate.domain.refusal import FROZEN, Refused
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable, Message, OutcomeUnknown, Position
 from headgate.log.sqlite import SqliteLog
 from headgate.runtime.metrics import Metrics
@@ -17,6 +16,7 @@ from services.registry import decider as deciding
 from services.registry import turns
 from services.registry.decider import Decided, Decider
 from services.registry.turns import Contended
+from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
 
 WAIT_SECONDS = 10.0
@@ -58,13 +58,8 @@ class Hindered(SqliteLog):
 @pytest.fixture
 def stage(tmp_path: Path):
     log = Hindered(tmp_path / "log.db")
-    log.create_topics(topics.TOPICS)
-    fold = LifecycleFold(log)
-    fold.start()
-    assert fold.wait_caught_up(WAIT_SECONDS)
-    yield log, fold, Decider(log, fold, lambda: 1, Metrics("registry"))
-    fold.close()
-    log.close()
+    with decider_on(log) as (fold, decider):
+        yield log, fold, decider
 
 
 def create(number: int, model: str = "fraud") -> k.Command:

@@ -5,21 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from headgate.log import topics
 from headgate.log.fold import LifecycleFold
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, Record
 from headgate.log.sqlite import SqliteLog
-from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc
 from services.registry import door
 from services.registry.decider import Decided, Decider
 from services.registry.history import MAX_GAP, MAX_SPAN, History, span
 from services.registry.watches import Watches
+from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
-
-WAIT_SECONDS = 10.0
 
 
 class Counting(SqliteLog):
@@ -33,14 +30,10 @@ class Counting(SqliteLog):
 
 
 class Stage:
-    def __init__(self, folder: Path) -> None:
-        self.log = Counting(folder / "log.db")
-        self.log.create_topics(topics.TOPICS)
-        self.fold = LifecycleFold(self.log)
-        self.fold.start()
-        assert self.fold.wait_caught_up(WAIT_SECONDS)
-        self.history = History(self.log, self.fold, Watches())
-        self._decider = Decider(self.log, self.fold, lambda: 1, Metrics("registry"))
+    def __init__(self, log: Counting, fold: LifecycleFold, decider: Decider) -> None:
+        self.log = log
+        self._history = History(log, fold, Watches())
+        self._decider = decider
 
     def create(self, model: str, number: int) -> None:
         wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
@@ -48,18 +41,14 @@ class Stage:
         assert isinstance(self._decider.execute(command), Decided)
 
     def page(self, **request: int) -> rpc.ListHistoryResponse:
-        return self.history.page(rpc.ListHistoryRequest(stream="models/fraud", **request))
-
-    def close(self) -> None:
-        self.fold.close()
-        self.log.close()
+        return self._history.page(rpc.ListHistoryRequest(stream="models/fraud", **request))
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    stage.close()
+    log = Counting(tmp_path / "log.db")
+    with decider_on(log) as (fold, decider):
+        yield Stage(log, fold, decider)
 
 
 def neighbour_of(model: str) -> str:

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from headgate.log import topics
 from headgate.log.fold import LifecycleFold
 from headgate.log.sqlite import SqliteLog
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.view.fields import Kind
@@ -18,6 +16,7 @@ from services.registry import history, watches
 from services.registry.decider import Decided, Decider
 from services.registry.history import History
 from services.registry.watches import ResourceWatch, Watches
+from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
 
 WAIT_SECONDS = 10.0
@@ -34,13 +33,8 @@ class Caller:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[tuple[SqliteLog, LifecycleFold, Decider]]:
     log = SqliteLog(tmp_path / "log.db")
-    log.create_topics(topics.TOPICS)
-    fold = LifecycleFold(log)
-    fold.start()
-    assert fold.wait_caught_up(WAIT_SECONDS)
-    yield log, fold, Decider(log, fold, lambda: 1, Metrics("registry"))
-    fold.close()
-    log.close()
+    with decider_on(log) as (fold, decider):
+        yield log, fold, decider
 
 
 def create(decider: Decider, number: int) -> None:

@@ -1,0 +1,24 @@
+"""A decider in this process, on a log that a test brings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from headgate.log import topics
+from headgate.log.fold import LifecycleFold
+from headgate.log.port import EventLog
+from headgate.runtime.metrics import Metrics
+from services.registry.decider import Decider
+
+WAIT_SECONDS = 10.0
+
+
+@contextmanager
+def decider_on(log: EventLog) -> Iterator[tuple[LifecycleFold, Decider]]:
+    """The fold of the log, which is new, and a decider on it. All three are closed at the end."""
+    log.create_topics(topics.TOPICS)
+    fold = LifecycleFold(log)
+    fold.start()
+    assert fold.wait_caught_up(WAIT_SECONDS)
+    yield fold, Decider(log, fold, lambda: 1, Metrics("registry"))
+    fold.close()
+    log.close()

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from tests.kafka_broker import ADDRESS_VARIABLE, BrokerUnavailable, KafkaBroker
-from tests.redis_server import RedisServer, RedisUnavailable, named_by_environment
+from tests.redis_server import RedisNotStarted, RedisServer, named_by_environment
 
 Broker = TypeVar("Broker")
 
@@ -76,7 +76,7 @@ def redis_available(*options: str) -> RedisServer:
     """A server, not started yet; skips, and fails in CI, when none can run here."""
     try:
         return RedisServer(*options)
-    except RedisUnavailable as missing:
+    except RedisNotStarted as missing:
         if os.environ.get("CI"):
             pytest.fail(f"Redis view: {missing}")
         pytest.skip(f"Redis view not tested: {missing}")

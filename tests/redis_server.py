@@ -19,7 +19,7 @@ ADDRESS_VARIABLE = "HEADGATE_REDIS"
 """Names a running server (redis://host:port/db) to use instead of starting one. Tests flush its database."""
 
 
-class RedisUnavailable(Exception):
+class RedisNotStarted(Exception):
     """The server cannot run here; the message says what is missing or what it last printed."""
 
 
@@ -28,7 +28,7 @@ class RedisServer:
 
     def __init__(self, *options: str) -> None:
         if shutil.which("redis-server") is None:
-            raise RedisUnavailable("the Redis server needs redis-server")
+            raise RedisNotStarted("the Redis server needs redis-server")
         self._directory = Path(tempfile.mkdtemp(prefix="headgate-redis-"))
         self._options = options
         (self.port,) = free_ports(1)
@@ -39,7 +39,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> Self:
-        """Returns when the server answers. Raises RedisUnavailable."""
+        """Returns when the server answers. Raises RedisNotStarted."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         command += ["--save", "", "--appendonly", "no", *self._options]
         output = self._directory / "server.log"
@@ -48,7 +48,7 @@ class RedisServer:
             await_ready(self._process, output, lambda: _answers(self.port), READY_SECONDS)
         except ServerUnavailable as error:
             self.kill()
-            raise RedisUnavailable(f"redis-server did not start: {error}") from error
+            raise RedisNotStarted(f"redis-server did not start: {error}") from error
         return self
 
     def kill(self) -> None:

@@ -2,23 +2,23 @@
 
 import grpc
 
+from headgate.dead_letters.burials import Burials, counting
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.at_start import await_log
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable
+from headgate.log.startup import await_log
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.grpc_server import GrpcServer
-from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
-from headgate.runtime.metric_catalogue import DEPLOYER
-from headgate.runtime.metrics import Reading
+from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.observability.metric_catalogue import DEPLOYER
+from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.operations import Operations
-from headgate.runtime.rpc_metrics import RpcMetrics
+from headgate.runtime.rpc.metrics import RpcMetrics
+from headgate.runtime.rpc.server import GrpcServer
+from headgate.telemetry.topic import TelemetryReader
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
-from headgate.worker.dead_letters import Burials, counting
 from headgate.worker.loop import Issue, Worker
-from headgate.worker.telemetry import TelemetryReader
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import Observations, needed_since
 from services.deployer.figures import FIGURES, figures

@@ -3,9 +3,9 @@
 from headgate.domain.fact import ReleaseFact, fact_of
 from headgate.domain.names import split_stream
 from headgate.domain.state import ModelState
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import Record
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
-from headgate.runtime.metrics import Reading
+from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.deployer.evidence import Observations

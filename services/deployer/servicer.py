@@ -2,7 +2,7 @@
 
 import grpc
 
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.runtime.clock import now_ms
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc

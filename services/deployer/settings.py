@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from headgate.log.at_start import LOG_WAIT_SECONDS
+from headgate.log.startup import LOG_WAIT_SECONDS
 from headgate.runtime.service import GRACE_SECONDS
 
 

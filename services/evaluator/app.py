@@ -7,22 +7,22 @@ import grpc
 
 from headgate.artifacts.store import open_store
 from headgate.domain.names import model_stream
-from headgate.log.at_start import await_log
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogUnavailable
+from headgate.log.startup import await_log
 from headgate.log.topics import LIFECYCLE, TELEMETRY
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.grpc_server import GrpcServer
-from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
-from headgate.runtime.metric_catalogue import EVALUATOR
+from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.observability.metric_catalogue import EVALUATOR
 from headgate.runtime.operations import Operations
-from headgate.runtime.rpc_metrics import RpcMetrics
+from headgate.runtime.rpc.metrics import RpcMetrics
+from headgate.runtime.rpc.server import GrpcServer
+from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.loop import Issue, Undertake, Worker
-from headgate.worker.telemetry import TelemetryReader, TelemetryWriter
 from services.evaluator.due import LEASE_MS, Assignment, due
 from services.evaluator.figures import Figures
 from services.evaluator.score import Artifacts

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from headgate.log.port import Record
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 

@@ -4,7 +4,7 @@ import re
 
 import grpc
 
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources

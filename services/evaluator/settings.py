@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.log.at_start import LOG_WAIT_SECONDS
+from headgate.log.startup import LOG_WAIT_SECONDS
 from headgate.runtime.service import GRACE_SECONDS
 
 

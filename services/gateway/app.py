@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.store import open_store
 from headgate.domain.names import model_stream, version_name
-from headgate.log.at_start import await_log
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.log.startup import await_log
 from headgate.log.topics import LIFECYCLE
 from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
-from headgate.runtime.metric_catalogue import GATEWAY
-from headgate.runtime.metrics import Metrics, Reading
+from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.observability.metric_catalogue import GATEWAY
+from headgate.runtime.observability.metrics import Metrics, Reading
+from headgate.runtime.observability.work_log import unit_of_work
 from headgate.runtime.operations import Operations
-from headgate.runtime.work_log import unit_of_work
+from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
-from headgate.worker.telemetry import TelemetryWriter
 from services.gateway.door import Door
 from services.gateway.evidence import EvidenceBook
 from services.gateway.follower import Follower

@@ -17,9 +17,9 @@ from grpc_status import rpc_status
 from headgate.inference import grpc_predict_v2_pb2 as oip
 from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
 from headgate.runtime.errors import CannotListen, RpcRefused
-from headgate.runtime.metrics import Metrics
-from headgate.runtime.rpc_errors import status_of
-from headgate.runtime.rpc_metrics import split_method
+from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.rpc.errors import status_of
+from headgate.runtime.rpc.metrics import split_method
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from headgate.domain.model import ModelState
 from headgate.domain.names import model_stream
-from headgate.runtime.work_log import unit_of_work
+from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.evidence import EvidenceBook
 from services.gateway.routes import NO_RELEASE, Route, routes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container
 
-from headgate.runtime.metrics import Child, CounterSeries, Family, HistogramSeries, Metrics
+from headgate.runtime.observability.metrics import Child, CounterSeries, Family, HistogramSeries, Metrics
 from services.gateway.routes import NO_RELEASE, Route
 
 OK, BAD, REFUSED, ERROR = "ok", "bad", "refused", "error"

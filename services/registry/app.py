@@ -1,21 +1,21 @@
 """The registry, wired: the only place that chooses its parts."""
 
-from headgate.log.at_start import await_log
-from headgate.log.fold import LifecycleFold
+from headgate.dead_letters.burials import Burials, counting
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogUnavailable
+from headgate.log.startup import await_log
 from headgate.log.topics import LIFECYCLE
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.grpc_server import GrpcServer
-from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
-from headgate.runtime.metric_catalogue import REGISTRY
+from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.observability.metric_catalogue import REGISTRY
 from headgate.runtime.operations import Operations
-from headgate.runtime.rpc_metrics import RpcMetrics
+from headgate.runtime.rpc.metrics import RpcMetrics
+from headgate.runtime.rpc.server import GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_rpc
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
 from headgate.v1 import release_service_pb2 as release_rpc
 from headgate.v1 import release_service_pb2_grpc as release_grpc
-from headgate.worker.dead_letters import Burials, counting
 from services.registry.decider import Decider
 from services.registry.door import Door
 from services.registry.handlers import intakes

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from headgate.domain.refusal import Refused
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 
 ACCEPTED, HELD, REPEATED, REFUSED, FAILED = "accepted", "held", "repeated", "refused", "failed"

@@ -10,17 +10,18 @@ from headgate.domain.fact import Fact
 from headgate.domain.names import NAME_RULE, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
 from headgate.domain.state import EnvironmentState, ModelState
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogUnavailable, Message, OutcomeUnknown, RecordsLost, RecordTooLarge
-from headgate.log.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
-from headgate.runtime.metrics import Metrics
-from headgate.runtime.work_log import current_trace_parent, note
+from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.observability.work_log import current_trace_parent, note
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
+from headgate.worker.intake import Contended
 from services.registry import command_metrics as outcomes
 from services.registry.command_metrics import CommandMetrics
-from services.registry.turns import Contended, Turns
+from services.registry.turns import Turns
 
 MAX_DECISIONS = 8
 """How often a command is decided again when another writer's record won."""

@@ -12,14 +12,14 @@ from headgate.domain import refusal
 from headgate.domain.names import ANONYMOUS
 from headgate.domain.refusal import Refused
 from headgate.domain.state import ModelState
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogError
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.work_log import note
+from headgate.runtime.observability.work_log import note
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
+from headgate.worker.intake import Contended
 from services.registry.decider import MAX_SHOWN, Decider
-from services.registry.turns import Contended
 
 MAX_REQUEST_ID = 256
 MAX_PAGE = 1000

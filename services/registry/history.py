@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import grpc
 
 from headgate.domain.refusal import INVALID
+from headgate.lifecycle.digest import state_digest
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.stream import Stream, parse
 from headgate.log import topics
-from headgate.log.digest import state_digest
 from headgate.log.envelope import digest
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogError, Record
-from headgate.log.stream import Stream, parse
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import registry_service_pb2 as rpc

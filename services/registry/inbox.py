@@ -7,7 +7,7 @@ from typing import Any
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
-from headgate.runtime.trace_context import HEADER, parse_trace_parent
+from headgate.runtime.observability.trace_context import HEADER, parse_trace_parent
 from headgate.v1 import commands_pb2 as k
 
 CHANGE_MERGED = re.compile(r"dev\.cdevents\.change\.merged(\.\d+\.\d+\.\d+(-\w+)?)?")

@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import EventLog
-from headgate.runtime.metrics import Metrics, Reading
-from headgate.runtime.rate_limit import Buckets, LocalBuckets, Rate, RateLimit
+from headgate.runtime.observability.metrics import Metrics, Reading
+from headgate.runtime.rpc.rate_limit import Buckets, LocalBuckets, Rate, RateLimit
 from headgate.runtime.settings import SettingsError
 from services.registry.settings import Settings
 
 if TYPE_CHECKING:
-    from headgate.view.redis_buckets import RedisBuckets
-    from headgate.view.redis_view import RedisView
+    from headgate.runtime.rpc.redis_buckets import RedisBuckets
+    from headgate.view.redis.view import RedisView
 
 
 _GAUGES = ("headgate_view_up", "headgate_view_lag_records", "headgate_view_lag_seconds")
@@ -37,8 +37,8 @@ class RedisParts:
         buckets: Buckets | None = LocalBuckets(rate) if rate else None
         if settings.redis:
             # The embedded default needs neither Redis nor its library.
-            from headgate.view.redis_buckets import RedisBuckets
-            from headgate.view.redis_view import RedisView
+            from headgate.runtime.rpc.redis_buckets import RedisBuckets
+            from headgate.view.redis.view import RedisView
 
             rebuilds = metrics.counter("headgate_view_rebuilds_total")
             self.view = RedisView(settings.redis, log, fold, lambda reason: rebuilds.labels(reason).inc())

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from headgate.worker.intake import Contended
+
 TURN_SECONDS = 10.0
 """How long a command waits for others on its stream: while the log is away, each of those may take longer."""
-
-
-class Contended(Exception):
-    """Others are at the stream for too long: the caller may try again."""
 
 
 @dataclass(slots=True)

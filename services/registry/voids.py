@@ -10,10 +10,11 @@ import threading
 from queue import Empty, Full, Queue
 from typing import NamedTuple
 
+from headgate.dead_letters.burials import Burials
+from headgate.lifecycle.fold import Fault
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import Fault, LifecycleFold
 from headgate.log.port import EventLog, LogError, Record
-from headgate.worker.dead_letters import Burials
 
 MAX_WAITING = 50_000
 """Faults found and not buried yet. Those beyond it are found again at the next start: the fold waits for no burial."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import grpc
 
 from headgate.domain.state import ModelState
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import Record
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as f

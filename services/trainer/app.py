@@ -5,27 +5,28 @@ from pathlib import Path
 
 from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.artifacts.store import open_store
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.at_start import await_log
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable
+from headgate.log.startup import await_log
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.grpc_server import GrpcServer
-from headgate.runtime.log_metrics import FoldMetrics, LagWatch, Reader
-from headgate.runtime.metric_catalogue import TRAINER
+from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.observability.metric_catalogue import TRAINER
 from headgate.runtime.operations import Operations
-from headgate.runtime.rpc_metrics import RpcMetrics
+from headgate.runtime.rpc.metrics import RpcMetrics
+from headgate.runtime.rpc.server import GrpcServer
+from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.loop import Issue, Undertake, Worker
-from headgate.worker.telemetry import TelemetryReader, TelemetryWriter
-from services.trainer import due, work
+from services.trainer import due
+from services.trainer.attempt import work
+from services.trainer.attempt.bench import Bench, Limits
 from services.trainer.attempts import Attempts
-from services.trainer.bench import Bench, Limits
 from services.trainer.due import LEASE_MS, Claim, Hands
 from services.trainer.figures import Figures
 from services.trainer.servicer import TrainerServicer

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from headgate.runtime.metrics import Metrics, Reading
+from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import telemetry_pb2 as telemetry
 

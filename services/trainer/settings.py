@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headgate.log.at_start import LOG_WAIT_SECONDS
+from headgate.log.startup import LOG_WAIT_SECONDS
 from headgate.runtime.service import GRACE_SECONDS
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from headgate.domain.fact import Fact
 from headgate.domain.names import model_stream
+from headgate.lifecycle.stream import Stream, message_of, new_stream, record_of
 from headgate.log import topics
 from headgate.log.envelope import digest
 from headgate.log.port import Message
-from headgate.log.sqlite import SqliteLog
-from headgate.log.stream import Stream, message_of, new_stream, record_of
+from headgate.log.sqlite.log import SqliteLog
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f

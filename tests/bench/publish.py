@@ -14,11 +14,11 @@ from pathlib import Path
 from kafka import KafkaProducer
 
 from headgate.client.change import Change, change_event
-from headgate.log.at_start import create_declared
 from headgate.log.envelope import CloudEvent, encode
 from headgate.log.open import open_log
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog, Message, record_bytes
+from headgate.log.startup import create_declared
 from headgate.log.topics import INBOX
 from tests.bench.figures import Results, Slice
 from tests.kafka_broker import BrokerUnavailable, KafkaBroker

@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import quantiles
 
 from headgate.log import topics
-from headgate.log.at_start import create_declared
 from headgate.log.open import open_log
+from headgate.log.startup import create_declared
 from tests.bench import processes
 from tests.bench.figures import Results, Slice
 from tests.kafka_broker import BrokerUnavailable, KafkaBroker

@@ -6,8 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from headgate.log.fold import fold_all
-from headgate.log.sqlite import SqliteLog
+from headgate.lifecycle.replay import fold_all
+from headgate.log.sqlite.log import SqliteLog
 from tests.bench.figures import Results, Slice
 from tests.bench.history import history
 

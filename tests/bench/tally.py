@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from headgate.runtime.metric_catalogue import GATEWAY
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metric_catalogue import GATEWAY
+from headgate.runtime.observability.metrics import Metrics
 from services.gateway.routes import Route
 from services.gateway.tally import OK, TallyBook
 from tests.bench.figures import Results, Slice

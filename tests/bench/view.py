@@ -13,20 +13,20 @@ from statistics import median, quantiles
 import grpc
 from redis import Redis
 
-from headgate.log.fold import LifecycleFold
-from headgate.log.sqlite import SqliteLog
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.log.sqlite.log import SqliteLog
+from headgate.runtime.redis_client import RedisUnavailable
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
 from headgate.view.fields import Kind
 from headgate.view.folded import find
 from headgate.view.query import new_query
-from headgate.view.redis_client import ViewUnavailable
-from headgate.view.redis_reader import RedisReader
-from headgate.view.redis_writer import ViewWriter
+from headgate.view.redis.reader import RedisReader
+from headgate.view.redis.writer import ViewWriter
 from tests.bench import processes
 from tests.bench.figures import Results
 from tests.bench.history import history
-from tests.redis_server import RedisServer, RedisUnavailable
+from tests.redis_server import RedisNotStarted, RedisServer
 
 FACTS, QUICK_FACTS = 100_000, 20_000
 WRITERS = 8
@@ -51,7 +51,7 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
             _measure_rebuild(results, cache, redis.url, QUICK_FACTS if quick else FACTS)
         with RedisServer() as redis:
             _measure_lag(results, cache, redis.url, QUICK_SECONDS if quick else SECONDS)
-    except RedisUnavailable as error:
+    except RedisNotStarted as error:
         results.notes.append(f"the view is not measured: {error}")
 
 
@@ -139,5 +139,5 @@ def _write(stub: rpc_grpc.RegistryServiceStub, reader: RedisReader, model: str, 
 def _shown(reader: RedisReader, id_: str) -> bool:
     try:
         return reader.get(Kind.VERSION, [id_])[0] != [None]
-    except ViewUnavailable:  # at the very start it is still being built
+    except RedisUnavailable:  # at the very start it is still being built
         return False

@@ -8,14 +8,14 @@ import pytest
 
 from headgate.cli import main as command_line
 from headgate.cli.dead_letter_page import hex_lines
+from headgate.dead_letters.burials import Burials
+from headgate.dead_letters.letters import Ledger
+from headgate.dead_letters.settling import drop
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Message
 from headgate.log.scan import scan_all
 from headgate.v1 import commands_pb2 as k
-from headgate.worker.dead_letters import Burials
-from headgate.worker.letters import Ledger
-from headgate.worker.settling import drop
 
 Run = Callable[..., tuple[int, str]]
 

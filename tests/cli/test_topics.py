@@ -9,7 +9,7 @@ import pytest
 from headgate.cli import main as command_line
 from headgate.log import topics
 from headgate.log.open import open_log
-from headgate.log.sqlite import SqliteLog
+from headgate.log.sqlite.log import SqliteLog
 from tests.kafka_admin import grow_topics
 from tests.kafka_broker import KafkaBroker
 

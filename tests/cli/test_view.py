@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from headgate.cli.main import app
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
-from headgate.view import redis_layout as layout
+from headgate.view.redis import layout
 from services.registry.app import Registry, build
 from services.registry.settings import Settings
 from tests.cli.test_cli import run

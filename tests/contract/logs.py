@@ -1,7 +1,7 @@
 """Opens the log that a test's address names, with a session short enough for tests. Shared with the child processes."""
 
 from headgate.log.port import EventLog
-from headgate.log.sqlite import SqliteLog
+from headgate.log.sqlite.log import SqliteLog
 
 SESSION_SECONDS = 3.0
 
@@ -10,6 +10,6 @@ def open_for_test(url: str) -> EventLog:
     scheme, _, address = url.partition("://")
     if scheme == "sqlite":
         return SqliteLog(address, session_seconds=SESSION_SECONDS)
-    from headgate.log.kafka import KafkaLog
+    from headgate.log.kafka.log import KafkaLog
 
     return KafkaLog([address], {}, session_seconds=SESSION_SECONDS)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from headgate.domain.state import ModelState
 from headgate.v1 import facts_pb2 as f
-from headgate.view import redis_layout as layout
-from headgate.view import redis_reader
 from headgate.view.fields import Kind
 from headgate.view.folded import Answer, find
 from headgate.view.query import Query, new_query
-from headgate.view.redis_reader import RedisReader
-from headgate.view.redis_store import Batch, RedisStore
+from headgate.view.redis import layout
+from headgate.view.redis import reader as redis_reader
+from headgate.view.redis.reader import RedisReader
+from headgate.view.redis.store import Batch, RedisStore
 from headgate.view.touched import places, resource_at
 from tests.domain.scenario import built, created
 from tests.view.material import FLEET, folded, ids

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from headgate.log import topics
-from headgate.log.kafka_topics import declared_settings
-from headgate.runtime import metric_catalogue
+from headgate.log.kafka.topics import declared_settings
+from headgate.runtime.observability import metric_catalogue
 from tests.deploy.kustomize import Manifest
 from tests.deploy.manifests import name_of
 from tests.deploy.pod_policies import Objects, of_kind, pods

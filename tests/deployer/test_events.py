@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from headgate.domain.fact import Fact
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
-from headgate.log.stream import message_of, new_stream, record_of
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from services.deployer.events import ReleaseEvents

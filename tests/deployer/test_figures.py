@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.runtime.metrics import Reading
+from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.deployer.figures import ACTIVE, RELEASES, figures

@@ -8,17 +8,17 @@ from typing import Any
 import grpc
 
 from headgate.domain.state import ModelState
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.open import open_log
 from headgate.log.port import Message
+from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
-from headgate.worker.telemetry import TelemetryWriter
 from services.deployer import app as deployer
 from services.deployer import settings as deployer_settings
 from services.registry import app as registry

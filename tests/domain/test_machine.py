@@ -19,8 +19,8 @@ from headgate.domain.policy import WHOLE_BPS
 from headgate.domain.refusal import Refused
 from headgate.domain.release import RUNNING, TERMINAL
 from headgate.domain.state import EnvironmentState, ModelState
-from headgate.log.digest import state_digest
-from headgate.log.stream import Stream
+from headgate.lifecycle.digest import state_digest
+from headgate.lifecycle.stream import Stream
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import configuration_pb2 as c
 from headgate.v1 import facts_pb2 as f

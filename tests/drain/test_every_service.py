@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.artifacts.store import open_store
-from headgate.runtime.metric_catalogue import EVERY
+from headgate.runtime.observability.metric_catalogue import EVERY
 from headgate.v1 import registry_service_pb2 as registry_rpc
 from headgate.v1 import registry_service_pb2_grpc as registry_grpc
 from headgate.v1 import worker_services_pb2 as worker_rpc

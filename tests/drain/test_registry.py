@@ -6,10 +6,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from headgate.lifecycle.fold import Fold
+from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
-from headgate.log.fold import Fold, fold_all
 from headgate.log.port import Message, Record
-from headgate.log.sqlite import SqliteLog
+from headgate.log.sqlite.log import SqliteLog
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import registry_service_pb2_grpc as rpc_grpc

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
-from headgate.log.fold import fold_all
 from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import resources_pb2 as r

@@ -6,8 +6,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Message
 from headgate.v1 import commands_pb2 as commands

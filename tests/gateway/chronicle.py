@@ -1,6 +1,6 @@
 """Writes facts to the lifecycle as the registry does, chained, but without deciding on them."""
 
-from headgate.log.stream import message_of, new_stream, record_of
+from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.v1 import commands_pb2 as commands
 
 

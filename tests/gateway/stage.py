@@ -11,8 +11,8 @@ import numpy as np
 from headgate.domain.model import ModelState
 from headgate.inference import grpc_predict_v2_pb2 as oip
 from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
-from headgate.runtime.metric_catalogue import GATEWAY
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metric_catalogue import GATEWAY
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.gateway.door import Door

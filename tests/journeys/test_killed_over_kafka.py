@@ -19,8 +19,8 @@ import pytest
 
 from examples.driver import Facts, Repository, Running, Traffic, read_rows
 from headgate.client.doors import serves
+from headgate.lifecycle.fold import Fold
 from headgate.log import topics
-from headgate.log.fold import Fold
 from headgate.log.open import open_log
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry

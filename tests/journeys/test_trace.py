@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from examples.driver import Facts, Repository, Running
+from headgate.lifecycle.stream import parse
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
 from headgate.log.scan import scan_all
-from headgate.log.stream import parse
 from tests.otlp_collector import Collector, Span, collecting
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import pytest
 
 from headgate.log.open import open_log
 from headgate.log.port import LogError
-from headgate.log.sqlite import SqliteLog
+from headgate.log.sqlite.log import SqliteLog
 
 
 def test_an_absolute_and_a_relative_sqlite_address_name_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.fact import Fact
 from headgate.domain.names import model_stream
+from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.log.port import Message
-from headgate.log.stream import message_of, new_stream, record_of
 from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f

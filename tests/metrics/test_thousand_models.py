@@ -11,7 +11,7 @@ from headgate.artifacts.store import open_store
 from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
 from headgate.log import topics
 from headgate.log.port import EventLog
-from headgate.runtime.metric_catalogue import EVERY, MAX_SERIES, metrics_of
+from headgate.runtime.observability.metric_catalogue import EVERY, MAX_SERIES, metrics_of
 from tests.drain.builds import build
 from tests.drain.processes import Place
 from tests.gateway.stage import ask

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from headgate.runtime.metric_catalogue import CATALOGUE
+from headgate.runtime.observability.metric_catalogue import CATALOGUE
 from tests.house.tree import ROOT
 
 MONITORING = ROOT / "k8s" / "monitoring"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from headgate.runtime.metric_catalogue import CATALOGUE
+from headgate.runtime.observability.metric_catalogue import CATALOGUE
 from tests.monitoring.questions import (
     TARGET_LABELS,
     Question,

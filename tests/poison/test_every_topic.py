@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from examples.driver import Running
+from headgate.dead_letters.settling import REPLAY_HEADER
 from headgate.log import topics
-from headgate.log.kafka_headers import RawName
+from headgate.log.kafka.workarounds.header_names import RawName
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Headers, Message
 from headgate.log.scan import scan_all
@@ -17,7 +18,6 @@ from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import telemetry_pb2 as t
-from headgate.worker.settling import REPLAY_HEADER
 from tests import waiting
 from tests.kafka_broker import KafkaBroker
 

@@ -8,29 +8,29 @@ from google.protobuf.message import Message as Protobuf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headgate.dead_letters.letters import parse_letter, summary_of
 from headgate.domain import environment as environments
 from headgate.domain import model as models
 from headgate.domain import policy as policies
 from headgate.domain.fact import EnvironmentFact, fact_of
 from headgate.domain.refusal import Refused
 from headgate.domain.state import EnvironmentState, ModelState
+from headgate.lifecycle.digest import state_digest
+from headgate.lifecycle.fold import Fold
+from headgate.lifecycle.stream import new_stream, record_of
 from headgate.log import topics
-from headgate.log.digest import state_digest
 from headgate.log.envelope import MalformedEvent, decode
-from headgate.log.fold import Fold
 from headgate.log.port import Record
-from headgate.log.stream import new_stream, record_of
-from headgate.runtime.log_metrics import FoldMetrics
-from headgate.runtime.metric_catalogue import DEPLOYER, EVALUATOR
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.log_metrics import FoldMetrics
+from headgate.runtime.observability.metric_catalogue import DEPLOYER, EVALUATOR
+from headgate.runtime.observability.metrics import Metrics
+from headgate.telemetry.rules import flaw_of
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import resources_pb2 as r
 from headgate.v1 import telemetry_pb2 as t
-from headgate.view import redis_layout as layout
+from headgate.view.redis import layout
 from headgate.view.touched import places, resource_at, touched
-from headgate.worker.letters import parse_letter, summary_of
-from headgate.worker.telemetry_rules import flaw_of
 from services.deployer import pilot
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import Observations

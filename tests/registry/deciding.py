@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metrics import Metrics
 from services.registry.decider import Decider
 
 WAIT_SECONDS = 10.0

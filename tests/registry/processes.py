@@ -15,8 +15,8 @@ import grpc
 
 from examples.driver import environ
 from headgate.client.doors import serves
+from headgate.lifecycle.fold import Fold
 from headgate.log import topics
-from headgate.log.fold import Fold
 from headgate.log.port import EventLog
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import registry_service_pb2_grpc as rpc_grpc

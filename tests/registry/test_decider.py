@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
+from headgate.lifecycle.replay import fold_all
+from headgate.lifecycle.stream import parse
 from headgate.log import topics
 from headgate.log.envelope import digest
-from headgate.log.fold import fold_all
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Record
-from headgate.log.stream import parse
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
 from tests.registry.conftest import Running, read_all

@@ -9,13 +9,13 @@ import pytest
 from headgate.domain.refusal import FROZEN, Refused
 from headgate.log import topics
 from headgate.log.port import LogUnavailable, Message, OutcomeUnknown, Position
-from headgate.log.sqlite import SqliteLog
-from headgate.runtime.metrics import Metrics
+from headgate.log.sqlite.log import SqliteLog
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
+from headgate.worker.intake import Contended
 from services.registry import decider as deciding
 from services.registry import turns
 from services.registry.decider import Decided, Decider
-from services.registry.turns import Contended
 from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
 

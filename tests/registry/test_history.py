@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from headgate.log.fold import LifecycleFold
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, Record
-from headgate.log.sqlite import SqliteLog
+from headgate.log.sqlite.log import SqliteLog
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc
 from services.registry import door

@@ -12,17 +12,17 @@ from kafka import KafkaAdminClient
 
 from examples.driver import environ, headgate
 from headgate.domain.refusal import Refused
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
-from headgate.log.kafka import KafkaLog
+from headgate.log.kafka.log import KafkaLog
 from headgate.log.open import open_log
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, LogUnavailable, Message, OutcomeUnknown, Position
 from headgate.runtime.clock import now_ms
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
+from headgate.worker.intake import Contended
 from services.registry.decider import Decided, Decider
-from services.registry.turns import Contended
 from tests.conftest import available
 from tests.kafka_broker import KafkaCluster
 from tests.registry.processes import RegistryProcess, Writers, assert_each_exactly_once

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
+from headgate.dead_letters.letters import Ledger
 from headgate.log import topics
 from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import registry_service_pb2 as rpc
-from headgate.worker.letters import Ledger
+from headgate.worker import intake
 from services.registry import handlers
 from tests.registry.conftest import Running
 from tests.registry.test_inbox import binary, command, data, wait_for
@@ -37,7 +38,7 @@ def test_a_record_its_handler_always_fails_on_is_buried_after_its_tries(
     wait_for(registry, 9)
     (letter,) = registry.dead_letters(1)
     assert (letter.code, letter.reason) == ("handler-failed", "3 tries: ZeroDivisionError: a fault of ours")
-    assert len(tries) == handlers.MAX_TRIES
+    assert len(tries) == intake.MAX_TRIES
 
 
 def test_a_forged_fact_stops_its_stream_and_comes_before_the_operator(registry: Running) -> None:

@@ -16,8 +16,8 @@ from redis import Redis
 from headgate.runtime.settings import SettingsError
 from headgate.v1 import registry_service_pb2 as rpc
 from headgate.v1 import resources_pb2 as r
-from headgate.view import redis_layout as layout
-from headgate.view import redis_view
+from headgate.view.redis import layout
+from headgate.view.redis import view as redis_view
 from services.registry.app import build
 from services.registry.settings import Settings
 from tests.conftest import redis_available

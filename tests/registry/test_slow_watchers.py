@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headgate.log.fold import LifecycleFold
-from headgate.log.sqlite import SqliteLog
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import registry_service_pb2 as rpc

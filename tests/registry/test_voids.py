@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from headgate.dead_letters.burials import Burials
+from headgate.dead_letters.letters import Ledger
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import Message, Position
-from headgate.log.sqlite import SqliteLog
-from headgate.worker.dead_letters import Burials
-from headgate.worker.letters import Ledger
+from headgate.log.sqlite.log import SqliteLog
 from services.registry import voids
 from services.registry.voids import VoidBurials
 from tests.registry.waiting import until

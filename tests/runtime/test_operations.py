@@ -8,7 +8,7 @@ from threading import Event, Thread, current_thread
 import pytest
 
 from headgate.runtime.errors import CannotListen
-from headgate.runtime.metrics import Reading
+from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.operations import MAX_CONNECTIONS, Operations
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from services.trainer import child
-from services.trainer.checkpoint import save
-from services.trainer.course import Course
-from services.trainer.exporting import ExportFailure, largest_difference
+from services.trainer.child import __main__ as child
+from services.trainer.child.checkpoint import save
+from services.trainer.child.course import Course
+from services.trainer.child.exporting import ExportFailure, largest_difference
 from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, Job, read_job
 
 OWN_LOOP = """

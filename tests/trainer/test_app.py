@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from headgate.artifacts.keys import create_keys
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.open import open_log
 from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as commands

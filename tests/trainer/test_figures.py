@@ -1,6 +1,6 @@
 """What the trainer shows of its attempts."""
 
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.v1 import facts_pb2 as f
 from headgate.v1 import telemetry_pb2 as t

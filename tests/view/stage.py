@@ -10,15 +10,15 @@ from pathlib import Path
 from redis import Redis
 
 from headgate.domain.names import model_stream
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
-from headgate.log.sqlite import SqliteLog
-from headgate.log.stream import message_of, new_stream, record_of
+from headgate.log.sqlite.log import SqliteLog
 from headgate.v1 import commands_pb2 as k
-from headgate.view import redis_layout as layout
 from headgate.view.fields import Kind, resource_id
-from headgate.view.redis_reader import RedisReader
-from headgate.view.redis_writer import ViewWriter
+from headgate.view.redis import layout
+from headgate.view.redis.reader import RedisReader
+from headgate.view.redis.writer import ViewWriter
 from headgate.view.touched import places, resource_at
 
 WAIT_SECONDS = 30.0

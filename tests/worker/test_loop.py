@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import LogUnavailable, Message, Position
-from headgate.log.sqlite import SqliteLog
-from headgate.runtime.metrics import Metrics
+from headgate.log.sqlite.log import SqliteLog
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.worker import loop
 from headgate.worker.loop import Undertake, Worker

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
-from headgate.runtime.metric_catalogue import EVALUATOR
-from headgate.runtime.metrics import Metrics
+from headgate.runtime.observability.metric_catalogue import EVALUATOR
+from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as k
 from headgate.worker.loop import MAX_TRIES, Undertake, Worker
 from tests.metrics.exposed import Exposition, parsed, until

@@ -4,9 +4,9 @@ import base64
 from collections.abc import Iterable
 
 from headgate.cli.render import pairs, printable, time_text
+from headgate.dead_letters import settling
+from headgate.dead_letters.letters import Settlement
 from headgate.v1 import commands_pb2 as k
-from headgate.worker import settling
-from headgate.worker.letters import Settlement
 
 HEX_WIDTH = 16
 FACTS = ("id", "buried", "topic", "position", "service", "code", "reason", "state", "settled", "truncated")

@@ -11,10 +11,10 @@ import typer
 from headgate.cli.dead_letter_page import as_data, show_page
 from headgate.cli.render import Format, Output, Row, show_data, show_rows, time_text
 from headgate.cli.session import CommandFailed, Exit, progress, session, usage
+from headgate.dead_letters import settling
+from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
+from headgate.dead_letters.settling import NoSuchLetter, Outcome
 from headgate.runtime.clock import now_ms
-from headgate.worker import settling
-from headgate.worker.letters import Ledger, LetterId, State, Summary, find
-from headgate.worker.settling import NoSuchLetter, Outcome
 
 DEFAULT_LINES = 100
 MAX_AT_ONCE = 1_000

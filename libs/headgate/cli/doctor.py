@@ -13,11 +13,11 @@ from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_metrics_ports, running_ports, say, session
 from headgate.cli.view import Redis, reading
 from headgate.client.doors import serves
-from headgate.log.at_start import await_log
+from headgate.dead_letters.letters import SETTLED, Ledger
 from headgate.log.open import without_passwords
 from headgate.log.port import LogError
+from headgate.log.startup import await_log
 from headgate.log.topics import TOPICS
-from headgate.worker.letters import SETTLED, Ledger
 
 METRICS_SECONDS = 5.0
 PACKAGES = ("headgate", "grpcio", "protobuf", "kafka-python", "torch", "onnxruntime")

@@ -15,9 +15,10 @@ from headgate.cli.render import Format, Output, as_dict, printable, show_data, t
 from headgate.cli.session import Exit, progress, say, session
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
+from headgate.lifecycle.digest import state_digest
+from headgate.lifecycle.fold import Fold
+from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
-from headgate.log.digest import state_digest
-from headgate.log.fold import Fold, fold_all
 from headgate.log.port import LogUnavailable, Record, Tail
 from headgate.log.scan import newest
 from headgate.v1 import commands_pb2 as commands

@@ -16,10 +16,10 @@ from headgate.cli.session import CommandFailed, Exit, Session, progress, say, se
 from headgate.client.change import Change, change_merged
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.port import EventLog
-from headgate.runtime import tracing
 from headgate.runtime.clock import now_ms
+from headgate.runtime.observability import tracing
+from headgate.runtime.observability.trace_context import TraceContext, new_trace
 from headgate.runtime.settings import SettingsError
-from headgate.runtime.trace_context import TraceContext, new_trace
 from headgate.v1 import registry_service_pb2 as registry
 
 GIT_SECONDS = 30

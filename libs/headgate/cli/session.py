@@ -11,9 +11,9 @@ from rich.console import Console
 
 from headgate.client.actor import logged_in
 from headgate.client.doors import Doors
-from headgate.log.at_start import await_log
 from headgate.log.open import is_embedded, without_passwords
 from headgate.log.port import EventLog
+from headgate.log.startup import await_log
 
 HOME = ".headgate"
 DEFAULT_REGISTRY = "127.0.0.1:7400"

@@ -18,8 +18,8 @@ from headgate.artifacts.keys import create_keys
 from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, say
 from headgate.cli.supervisor import HopelessChild, Program, Supervisor
 from headgate.client.doors import serves
-from headgate.log.at_start import await_log, create_declared
 from headgate.log.open import without_passwords
+from headgate.log.startup import await_log, create_declared
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 HOST = "127.0.0.1"

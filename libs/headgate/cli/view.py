@@ -9,11 +9,11 @@ import typer
 
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import CommandFailed, Exit, progress, session, usage
+from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
-from headgate.log.fold import fold_all
 
 if TYPE_CHECKING:
-    from headgate.view.redis_reader import RedisReader
+    from headgate.view.redis.reader import RedisReader
 
 TIMEOUT_SECONDS = 10.0
 REBUILD_SECONDS = 120.0
@@ -47,7 +47,7 @@ def status(context: typer.Context, redis: Redis = "", output: Output = Format.TA
 def verify(context: typer.Context, redis: Redis = "") -> None:
     """Fold the log afresh and compare every row of the view, byte for byte; exit 1 names what differs."""
     with reading(redis) as reader, closing(session(context).open_log()) as log:
-        from headgate.view.redis_comparison import compare
+        from headgate.view.redis.comparison import compare
 
         equal, elsewhere, differences = compare(reader, fold_all(log))
     for line in differences:
@@ -63,7 +63,7 @@ def verify(context: typer.Context, redis: Redis = "") -> None:
 def rebuild(redis: Redis = "") -> None:
     """Have a registry build the view anew beside the old one, which serves until it is done."""
     with reading(redis) as reader:
-        from headgate.view.redis_store import RedisStore
+        from headgate.view.redis.store import RedisStore
 
         before, store = reader.status().generation, RedisStore(redis)
         try:
@@ -85,8 +85,8 @@ def reading(url: str) -> "Iterator[RedisReader]":
     if not url:
         usage("which Redis? Give --redis or set HEADGATE_REDIS")
     try:
-        from headgate.view.redis_client import ViewUnavailable
-        from headgate.view.redis_reader import RedisReader
+        from headgate.runtime.redis_client import RedisUnavailable
+        from headgate.view.redis.reader import RedisReader
     except ModuleNotFoundError as missing:
         raise CommandFailed(f"{missing.name} is not installed: it comes with headgate[registry]") from None
     try:
@@ -95,7 +95,7 @@ def reading(url: str) -> "Iterator[RedisReader]":
         usage(f"--redis: {error}")
     try:
         yield reader
-    except ViewUnavailable as error:
+    except RedisUnavailable as error:
         raise CommandFailed(str(error), Exit.UNAVAILABLE) from None
     finally:
         reader.close()

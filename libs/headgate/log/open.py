@@ -4,7 +4,7 @@ import re
 from urllib.parse import parse_qsl, urlsplit
 
 from headgate.log.port import EventLog, LogError
-from headgate.log.sqlite import SqliteLog
+from headgate.log.sqlite.log import SqliteLog
 
 
 def open_log(url: str) -> EventLog:
@@ -36,7 +36,7 @@ def _path(url: str, rest: str) -> str:
 
 
 def _open_kafka(url: str) -> EventLog:
-    from headgate.log.kafka import KafkaLog  # the embedded default does not pay for loading the client
+    from headgate.log.kafka.log import KafkaLog  # the embedded default does not pay for loading the client
 
     parts = urlsplit(url)
     servers = [server for server in parts.netloc.split(",") if server]

@@ -14,8 +14,8 @@ from socketserver import ThreadingTCPServer
 from typing import Any, Protocol
 
 from headgate.runtime.errors import CannotListen
-from headgate.runtime.metrics import Metrics
-from headgate.runtime.work_log import count_invalid_by
+from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.observability.work_log import count_invalid_by
 
 MAX_CONNECTIONS = 16
 """More at once are closed without an answer: Prometheus and a kubelet need two."""

@@ -11,9 +11,9 @@ from queue import Empty, SimpleQueue
 from typing import NoReturn, Protocol
 
 from headgate.log.port import LogError, LogRefused, LogUnavailable, RecordsLost, TopicMismatch
-from headgate.runtime import tracing
 from headgate.runtime.errors import CannotListen
-from headgate.runtime.logs import LEVELS, LogLevel, log_to_stderr
+from headgate.runtime.observability import tracing
+from headgate.runtime.observability.logs import LEVELS, LogLevel, log_to_stderr
 from headgate.runtime.parent import PARENT_VARIABLE, die_with_parent
 from headgate.runtime.settings import SettingsError, from_env
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from headgate.dead_letters.burials import WORK_FAILED, bury_command
 from headgate.domain.subject import subject_of
+from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.fold import LifecycleFold
 from headgate.log.port import EventLog, LogError, LogUnavailable, Message, OutcomeUnknown
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
-from headgate.runtime.metrics import Metrics, Reading
-from headgate.runtime.work_log import current_trace_parent, note, unit_of_work
+from headgate.runtime.observability.metrics import Metrics, Reading
+from headgate.runtime.observability.work_log import current_trace_parent, note, unit_of_work
 from headgate.v1 import commands_pb2 as k
-from headgate.worker.dead_letters import WORK_FAILED, bury_command
 
 RESEND_MS = 5_000
 """A command that is still due after this long is sent again: same id, so at most one fact."""

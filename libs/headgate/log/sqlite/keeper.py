@@ -1,0 +1,68 @@
+"""The thread that keeps a SQLite log in order: heartbeats of its consumers, and deletion of expired records."""
+
+import logging
+import threading
+import time
+
+from headgate.log.port import LogError, StaleMember
+from headgate.log.sqlite.reading import SqliteConsumer
+from headgate.log.sqlite.retention import delete_expired
+from headgate.log.sqlite.writer import Writer
+
+DELETE_EVERY_SECONDS = 600.0
+DELETE_AGAIN_SECONDS = 0.5
+DELETE_TIMEOUT_SECONDS = 30.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Implements sqlite_reading.Registrar."""
+
+    def __init__(self, writer: Writer, beat_seconds: float) -> None:
+        self._writer = writer
+        self._beat_seconds = beat_seconds
+        self._consumers: set[SqliteConsumer] = set()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._delete_at = time.monotonic() + DELETE_EVERY_SECONDS
+        self._thread = threading.Thread(target=self._keep, name="headgate-log-keeper", daemon=True)
+        self._thread.start()
+
+    def add(self, consumer: SqliteConsumer) -> None:
+        with self._lock:
+            self._consumers.add(consumer)
+
+    def remove(self, consumer: SqliteConsumer) -> None:
+        with self._lock:
+            self._consumers.discard(consumer)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._closed.wait(self._beat_seconds):
+            with self._lock:
+                consumers = list(self._consumers)
+            for consumer in consumers:
+                self._beat(consumer)
+            if time.monotonic() >= self._delete_at:
+                self._delete()
+
+    def _beat(self, consumer: SqliteConsumer) -> None:
+        try:
+            consumer.beat()
+        except StaleMember:
+            pass  # the consumer's next poll joins again or reports it
+        except LogError as error:
+            _logger.warning("heartbeat not written: %s", error)
+
+    def _delete(self) -> None:
+        pause = DELETE_EVERY_SECONDS
+        try:
+            if self._writer.run(lambda db: delete_expired(db, time.time_ns() // 1_000_000), DELETE_TIMEOUT_SECONDS):
+                pause = DELETE_AGAIN_SECONDS
+        except LogError as error:
+            _logger.warning("expired records were not deleted: %s", error)
+        self._delete_at = time.monotonic() + pause

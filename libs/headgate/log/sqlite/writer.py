@@ -1,0 +1,124 @@
+"""All writes of a process to the SQLite log: what waits together goes into one transaction and one fsync."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from headgate.log.group_commit import Rounds, Take, Work
+from headgate.log.port import LogError, LogUnavailable, OutcomeUnknown
+from headgate.log.sqlite.appender import Appender, Row
+from headgate.log.sqlite.store import when_free
+
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+ROW_OVERHEAD_BYTES = 200
+COMPANY_SECONDS = 0.002
+CLOSE_SECONDS = 30.0
+
+_logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+
+class _Write(NamedTuple):
+    """Rows to append, or a job that runs inside the transaction."""
+
+    rows: Sequence[Row]
+    job: Job[Any] | None
+
+
+class Writer:
+    """Serialises all writes of this process. `committed` is called after every commit, before the callers go on.
+
+    It is told the topics that got records, or None when any reader may find something new: a group changed, or
+    another process has written too.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, committed: Callable[[Collection[int] | None], None]) -> None:
+        self._connection = connection
+        self._committed = committed
+        self._appender = Appender(connection)
+        self._rounds: Rounds[_Write] = Rounds(self._transaction, MAX_WAITING_BYTES, MAX_BATCH_BYTES, COMPANY_SECONDS)
+
+    def append(self, rows: Sequence[Row], timeout_seconds: float) -> list[int]:
+        """The offsets of the rows, once they are on disk. All rows of one call stand in one transaction."""
+        cost_bytes = sum(row.cost_bytes for row in rows) + ROW_OVERHEAD_BYTES * len(rows)
+        write = _Write(rows, None)
+        offsets: list[int] = self._rounds.carry_out(write, cost_bytes, time.monotonic() + timeout_seconds)
+        return offsets
+
+    def run(self, job: Job[T], timeout_seconds: float) -> T:
+        """Runs a job in a transaction; a LogError that it raises undoes only the job and comes back here."""
+        write = _Write((), job)
+        result: T = self._rounds.carry_out(write, ROW_OVERHEAD_BYTES, time.monotonic() + timeout_seconds)
+        return result
+
+    def close(self) -> None:
+        """Takes nothing more, waits until what waits is written, and closes the connection."""
+        if self._rounds.close(CLOSE_SECONDS):
+            self._connection.close()
+
+    def _transaction(self, take: Take[_Write], deadline: float) -> None:
+        try:
+            self._begin(deadline)
+            self._commit(take())
+        finally:
+            if self._connection.in_transaction:  # this thread was interrupted
+                self._undo()
+
+    def _begin(self, deadline: float) -> None:
+        try:
+            when_free(self._connection, "BEGIN IMMEDIATE", deadline)
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"nothing was changed: {error}") from error
+
+    def _commit(self, works: Sequence[Work[_Write]]) -> None:
+        try:
+            results = [self._result(work.item) for work in works]
+        except Exception as error:  # noqa: BLE001 - whatever it was, it goes to all of those who wait
+            self._undo()
+            return _fail(works, LogUnavailable, f"nothing was written: {error}", error)
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            # The commit record may have reached the disk although the call failed.
+            self._undo()
+            return _fail(works, OutcomeUnknown, f"the commit failed: {error}", error)
+        self._committed(self._topics_of(works))
+        for work, result in zip(works, results, strict=True):
+            work.end(result)
+
+    def _topics_of(self, works: Sequence[Work[_Write]]) -> set[int] | None:
+        if self._appender.found_others() or any(work.item.job is not None for work in works):
+            return None
+        return {row.topic_id for work in works for row in work.item.rows}
+
+    def _result(self, write: _Write) -> object:
+        if write.job is None:
+            return self._appender.append(write.rows)
+        self._connection.execute("SAVEPOINT job")
+        try:
+            result = write.job(self._connection)
+        except LogError as refusal:
+            self._connection.execute("ROLLBACK TO job")
+            result = refusal
+        self._connection.execute("RELEASE job")
+        return result
+
+    def _undo(self) -> None:
+        self._appender.forget()
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            _logger.exception("rollback failed")
+
+
+def _fail(works: Sequence[Work[_Write]], kind: type[LogError], reason: str, cause: Exception) -> None:
+    for work in works:
+        failure = kind(reason)  # one each: every waiting thread adds its own traceback
+        failure.__cause__ = cause
+        work.end(failure)

@@ -1,0 +1,117 @@
+"""What a process does with the log, as metrics: the facts its fold takes in, and how far its readers are behind."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from headgate.domain.fact import FIELD_OF
+from headgate.log.port import EventLog, LogError
+from headgate.runtime.clock import now_ms
+from headgate.runtime.observability.metrics import Metrics
+from headgate.v1 import facts_pb2 as f
+
+LOOK_SECONDS = 5.0
+"""How often the ends of the topics are looked at; each look asks for one record per partition that is behind."""
+MS_PER_SECOND = 1000.0
+UNKNOWN = "Unknown"
+
+logger = logging.getLogger(__name__)
+_NAME_OF = {field: name for name, field in FIELD_OF.items()}
+
+
+class FoldMetrics:
+    """Observes a LifecycleFold: rate, errors and duration by fact, age, void records. Live ones only."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._facts = metrics.counter("headgate_facts_total")
+        self._errors = metrics.counter("headgate_fact_errors_total")
+        self._duration = metrics.histogram("headgate_fact_duration_seconds")
+        self._age = metrics.histogram("headgate_fact_age_seconds").labels()
+        self._void = metrics.counter("headgate_void_records_total").labels()
+        self._lost = metrics.counter("headgate_log_errors_total").labels()
+        self._stopped = metrics.gauge("headgate_streams_stopped").labels()
+
+    def folded(self, record: f.LifecycleRecord, seconds: float) -> None:
+        """An accepted fact was folded in this time."""
+        name = fact_name(record)
+        self._facts.labels(name).inc()
+        self._duration.labels(name).observe(seconds)
+        self._age.observe(max(0.0, (now_ms() - record.occurred_at_ms) / MS_PER_SECOND))
+
+    def broke(self, record: f.LifecycleRecord) -> None:
+        """An accepted fact was illegal and stopped its stream."""
+        self._errors.labels(fact_name(record)).inc()
+
+    def voided(self) -> None:
+        """A record did not follow its head."""
+        self._void.inc()
+
+    def lost(self) -> None:
+        """The log could not be read; the reader begins again."""
+        self._lost.inc()
+
+    def stopped(self, streams: int) -> None:
+        """So many streams are stopped now, those found by the replay included."""
+        self._stopped.set(streams)
+
+
+def fact_name(record: f.LifecycleRecord) -> str:
+    """The fact's type, for example VersionCreated."""
+    return _NAME_OF.get(record.WhichOneof("fact") or "", UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a topic, and from where it reads on, per partition."""
+
+    name: str
+    topic: str
+    positions: Callable[[], Mapping[int, int]]
+
+
+class LagWatch:
+    """Looks every LOOK_SECONDS, in a thread of its own, how far each reader is behind its topic's end."""
+
+    def __init__(self, log: EventLog, metrics: Metrics, readers: Iterable[Reader]) -> None:
+        self._log = log
+        self._readers = tuple(readers)
+        self._records = metrics.gauge("headgate_log_lag_records")
+        self._seconds = metrics.gauge("headgate_log_lag_seconds")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Takes no further look; one under way may still end."""
+        self._stopping.set()
+
+    def look(self) -> None:
+        """One look. Raises LogError."""
+        for reader in self._readers:
+            positions = reader.positions()
+            behind = {
+                partition: (positions.get(partition, 0), end)
+                for partition, end in self._log.end(reader.topic).items()
+                if positions.get(partition, 0) < end
+            }
+            oldest_ms = min((self._time_of(reader.topic, at, start) for at, (start, _) in behind.items()), default=None)
+            age_ms = max(0, now_ms() - oldest_ms) if oldest_ms is not None else 0
+            self._records.labels(reader.topic, reader.name).set(sum(end - start for start, end in behind.values()))
+            self._seconds.labels(reader.topic, reader.name).set(age_ms / MS_PER_SECOND)
+
+    def _time_of(self, topic: str, partition: int, offset: int) -> int:
+        found = self._log.read(topic, partition, offset, limit=1)
+        return found[0].timestamp_ms if found else now_ms()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.look()
+            except LogError as error:
+                # While the log is away nobody can say how far behind anyone is: the last look stays.
+                logger.debug("the lag cannot be told", extra={"error": str(error)})
+            self._stopping.wait(LOOK_SECONDS)

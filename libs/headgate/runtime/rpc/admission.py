@@ -1,0 +1,73 @@
+"""Whom a gRPC door lets in: nobody before the service is ready, and no stream stays while it drains."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.wrap import Behaviour, wrapped
+
+ALWAYS = "/grpc."
+"""Health and reflection answer at any time."""
+QUIET_SECONDS = 0.2
+"""Without a call for this long, nothing is left that the transport has taken in but not yet handed over."""
+
+
+class Admission(grpc.ServerInterceptor):
+    """Closed until `open` is set; once `draining` is, calls under way end as usual and streams soon."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.draining = threading.Event()
+        self._last_at = 0.0
+
+    def wait_quiet(self, limit_seconds: float) -> None:
+        """Returns when no call has arrived for QUIET_SECONDS, or at the limit."""
+        give_up_at = time.monotonic() + limit_seconds
+        while (left := min(give_up_at, self._last_at + QUIET_SECONDS) - time.monotonic()) > 0:
+            time.sleep(left)
+
+    def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(ALWAYS):
+            return handler
+        self._last_at = time.monotonic()
+        if not self.open.is_set():
+            return wrapped(handler, _closed, _closed)
+        if handler.response_streaming:
+            return wrapped(handler, lambda unary: unary, self._ending)
+        return handler
+
+    def _ending(self, behaviour: Behaviour) -> Behaviour:
+        def call(request: Any, context: Any) -> Iterator[Any]:
+            yield from behaviour(request, _Draining(context, self.draining))
+            if self.draining.is_set():
+                raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "draining", "this process ends; ask again elsewhere")
+
+        return call
+
+
+def _closed(_: Behaviour) -> Behaviour:
+    def call(request: Any, context: Any) -> Any:
+        raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this process still reads the log; try again")
+
+    return call
+
+
+class _Draining:
+    """A call's context that is no longer active once the door drains."""
+
+    def __init__(self, context: Any, draining: threading.Event) -> None:
+        self._context = context
+        self._draining = draining
+
+    def is_active(self) -> bool:
+        return bool(self._context.is_active()) and not self._draining.is_set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)

@@ -1,0 +1,86 @@
+"""Errors become statuses here: refusals with google.rpc details, all else opaque with an incident id."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.wrap import Behaviour, Kept
+
+DOMAIN = "headgate.dev"
+
+logger = logging.getLogger(__name__)
+
+
+class ErrorInterceptor(grpc.ServerInterceptor):
+    """Wraps every handler. What a servicer aborted by itself passes through."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+
+    def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        return self._kept.wrapped(
+            handler, method, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method)
+        )
+
+
+def _unary(behaviour: Behaviour, method: str) -> Behaviour:
+    def call(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return behaviour(request, context)
+        except Exception as error:  # the last resort of every call: nothing may leak
+            _abort(error, context, method)
+            raise
+
+    return call
+
+
+def _stream(behaviour: Behaviour, method: str) -> Behaviour:
+    def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from behaviour(request, context)
+        except Exception as error:
+            _abort(error, context, method)
+            raise
+
+    return call
+
+
+def _abort(error: Exception, context: grpc.ServicerContext, method: str) -> None:
+    """Ends the call with a status; returns when the servicer has already ended it."""
+    if isinstance(error, RpcRefused):
+        context.abort_with_status(rpc_status.to_status(status_of(error)))
+    if context.code() is None and context.is_active():  # type: ignore[attr-defined]  # public, missing in the stubs
+        incident = uuid.uuid4().hex[:12]
+        logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
+        context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
+
+
+def status_of(refusal: RpcRefused) -> status_pb2.Status:
+    """The refusal as google.rpc.Status: ErrorInfo always, BadRequest for a blamed field, RetryInfo if waiting helps."""
+    details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=refusal.slug, domain=DOMAIN)]
+    if refusal.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=refusal.rule)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if refusal.retry_after_seconds > 0:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(refusal.retry_after_seconds * 1e9))
+        details.append(retry)
+    packed = []
+    for detail in details:
+        box = any_pb2.Any()
+        box.Pack(detail)
+        packed.append(box)
+    return status_pb2.Status(code=refusal.code.value[0], message=refusal.rule, details=packed)

@@ -1,0 +1,113 @@
+"""Token buckets per caller and door: a caller that asks too often is told when to come back."""
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+from grpc_status import rpc_status
+
+from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.errors import status_of
+from headgate.runtime.rpc.wrap import Behaviour, wrapped
+
+MAX_BUCKETS = 10_000
+"""Buckets in one process; the one longest unused makes room, which gives its caller a full one again."""
+MAX_CALLER = 128
+OURS = "/headgate."
+"""Health and reflection are never limited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`burst` calls at once, `per_second` in the long run."""
+
+    per_second: float
+    burst: int
+
+
+class Buckets(Protocol):
+    """Where tokens are kept."""
+
+    def take(self, bucket: str) -> float:
+        """Takes a token; answers the seconds until there is one, 0 when it was taken."""
+        ...
+
+
+def take(arrival: float, now: float, rate: Rate) -> tuple[float, float]:
+    """The bucket's theoretical arrival time after a call (GCRA), and the seconds to wait; above 0 nothing is taken."""
+    each = 1 / rate.per_second
+    after = max(arrival, now) + each
+    wait = after - rate.burst * each - now
+    return (arrival, wait) if wait > 1e-9 else (after, 0.0)
+
+
+class LocalBuckets:
+    """Buckets of this process alone. Thread-safe."""
+
+    def __init__(self, rate: Rate, now: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._now = now
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, bucket: str) -> float:
+        with self._lock:
+            arrival, wait = take(self._arrivals.pop(bucket, -math.inf), self._now(), self._rate)
+            self._arrivals[bucket] = arrival
+            if len(self._arrivals) > MAX_BUCKETS:
+                self._arrivals.popitem(last=False)
+            return wait
+
+
+class RateLimit(grpc.ServerInterceptor):
+    """Turns a call away with RESOURCE_EXHAUSTED and google.rpc.RetryInfo once its caller's bucket is empty."""
+
+    def __init__(self, buckets: Buckets, on_limited: Callable[[str], None] = lambda door: None) -> None:
+        self._buckets = buckets
+        self._on_limited = on_limited
+
+    def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith(OURS):
+            return handler
+        door = handler_call_details.method.split("/")[1].rpartition(".")[2]
+        metadata = dict(handler_call_details.invocation_metadata or ())
+
+        def unary(behaviour: Behaviour) -> Behaviour:
+            def call(request: Any, context: grpc.ServicerContext) -> Any:
+                self._admit(door, metadata, context)
+                return behaviour(request, context)
+
+            return call
+
+        def stream(behaviour: Behaviour) -> Behaviour:
+            def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+                self._admit(door, metadata, context)
+                yield from behaviour(request, context)
+
+            return call
+
+        return wrapped(handler, unary, stream)
+
+    def _admit(self, door: str, metadata: Mapping[str, str | bytes], context: grpc.ServicerContext) -> None:
+        wait = self._buckets.take(f"{door}:{caller_of(metadata, context.peer())}")
+        if wait > 0:
+            self._on_limited(door)
+            rule = f"too many calls of this caller to {door}: try again in {math.ceil(wait * 1000)} ms"
+            refused = RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate-limited", rule, retry_after_seconds=wait)
+            context.abort_with_status(rpc_status.to_status(status_of(refused)))
+
+
+def caller_of(metadata: Mapping[str, str | bytes], peer: str) -> str:
+    """The name a caller gives itself in x-actor, else its address without the port."""
+    actor = metadata.get("x-actor", "")
+    if isinstance(actor, str) and actor:
+        return f"actor:{actor[:MAX_CALLER]}"
+    return peer.rpartition(":")[0] or peer

@@ -1,0 +1,88 @@
+"""Each call of a gRPC door as a unit of work: one line at its end, one span below the caller's. Health is left out."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from headgate.runtime.observability import trace_context
+from headgate.runtime.observability.work_log import ERROR, Unit, trace_of, unit_of_work
+from headgate.runtime.rpc.wrap import Behaviour, Kept
+
+NOT_LOGGED = "/grpc."
+REFUSED = "refused"
+CANCELLED = "cancelled"
+OURS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS})
+"""Statuses that are our fault; any other one tells a caller what it may do about it."""
+
+
+class RpcWork(grpc.ServerInterceptor):
+    """Stands around the errors' interceptor, so that it sees the status that the caller gets."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+
+    def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(NOT_LOGGED):
+            return handler
+        return self._kept.wrapped(
+            handler, method, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method)
+        )
+
+
+def _unary(behaviour: Behaviour, method: str) -> Behaviour:
+    name = _short(method)
+
+    def call(request: Any, context: Any) -> Any:
+        with unit_of_work("rpc", name, _trace_parent(context)) as unit:
+            try:
+                return behaviour(request, context)
+            finally:
+                _conclude(unit, context.code())
+
+    return call
+
+
+def _stream(behaviour: Behaviour, method: str) -> Behaviour:
+    """A stream's messages are asked for one by one, perhaps from several threads: its unit is nobody's surroundings."""
+
+    def call(request: Any, context: Any) -> Iterator[Any]:
+        unit = Unit("rpc", _short(method), trace_of(_trace_parent(context)))
+        failure: BaseException | None = None
+        try:
+            yield from behaviour(request, context)
+        except GeneratorExit:
+            unit.outcome = CANCELLED
+            raise
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            _conclude(unit, context.code() if context.is_active() else grpc.StatusCode.CANCELLED)
+            unit.end(failure)
+
+    return call
+
+
+def _conclude(unit: Unit, code: grpc.StatusCode | None) -> None:
+    if code is grpc.StatusCode.CANCELLED:
+        unit.outcome = CANCELLED
+    elif code is not None and code is not grpc.StatusCode.OK:
+        unit.outcome, unit.code = ERROR if code in OURS else REFUSED, code.name
+
+
+def _trace_parent(context: Any) -> str:
+    for name, value in context.invocation_metadata() or ():
+        if name == trace_context.HEADER and isinstance(value, str):
+            return value
+    return ""
+
+
+def _short(method: str) -> str:
+    """Service and method in /package.Service/Method."""
+    service, _, name = method.removeprefix("/").rpartition("/")
+    return f"{service.rpartition('.')[2]}/{name}"

@@ -1,0 +1,137 @@
+"""Writing and reading headgate.telemetry: heartbeats, epochs, gateway status and evidence."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from headgate.dead_letters.burials import Burials
+from headgate.log import topics
+from headgate.log.port import EventLog, LogError, Message, Record
+from headgate.runtime.clock import now_ms
+from headgate.runtime.observability.metrics import Metrics
+from headgate.telemetry.rules import flaw_of
+from headgate.v1 import telemetry_pb2 as t
+
+POLL_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+Handle = Callable[[t.TelemetryRecord, int], None]
+
+
+class TelemetryWriter:
+    """One process's voice on telemetry: numbered within a boot, so that a reader can drop what came twice."""
+
+    def __init__(self, log: EventLog, source: str) -> None:
+        self.boot_id = uuid.uuid4().hex
+        self._log = log
+        self._source = source
+        self._sequence = 0
+        self._lock = threading.Lock()
+
+    def send(self, key: str, **measurement: Any) -> None:
+        """Appends one measurement, for example `epoch_measured=...`, keyed by its stream. Raises LogError."""
+        with self._lock:
+            self._sequence += 1
+            sequence = self._sequence
+        record = t.TelemetryRecord(
+            source=self._source, boot_id=self.boot_id, sequence=sequence, at_ms=now_ms(), **measurement
+        )
+        self._log.append(Message(topics.TELEMETRY, key.encode(), record.SerializeToString()))
+
+
+class TelemetryReader:
+    """Hands every telemetry record since a time to `handle`, from a thread of its own.
+
+    A record that cannot be used is skipped, and buried by the one reader that has `burials`: the topic's owner.
+    """
+
+    def __init__(self, log: EventLog, handle: Handle, metrics: Metrics, burials: Burials | None = None) -> None:
+        self._log = log
+        self._lost = metrics.counter("headgate_log_errors_total").labels()
+        self._handle = handle
+        self._burials = burials
+        self._since_ms = 0
+        self._positions: dict[int, int] = {}
+        self._targets: dict[int, int] | None = None
+        self._caught_up = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+
+    def start(self, since_ms: int) -> None:
+        """Begins to read at the first record of this time or later."""
+        self._since_ms = since_ms
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def positions(self) -> dict[int, int]:
+        """Per partition, the offset to read on from; empty before the start."""
+        return dict(self._positions)
+
+    def wait_caught_up(self, timeout_seconds: float) -> bool:
+        """Waits until everything that was there at the start has been handed over."""
+        return self._caught_up.wait(timeout_seconds)
+
+    def stop_soon(self) -> None:
+        """Reads no further; does not wait."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Stops within a poll."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5 * POLL_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._tail()
+            except LogError as error:
+                logger.warning("telemetry cannot be read; trying again", extra={"error": str(error)})
+                self._lost.inc()
+                self._stopping.wait(POLL_SECONDS)
+
+    def _tail(self) -> None:
+        start = {**self._log.offsets_at(topics.TELEMETRY, self._since_ms), **self._positions}
+        self._positions = dict(start)
+        self._targets = self._targets or dict(self._log.end(topics.TELEMETRY))
+        with self._log.tail(topics.TELEMETRY, start) as tail:
+            while not self._stopping.is_set():
+                self._note_progress(self._targets)
+                for record in tail.poll(POLL_SECONDS):
+                    self._read(record)
+                    self._positions[record.partition] = record.offset + 1
+
+    def _note_progress(self, targets: dict[int, int]) -> None:
+        if all(self._positions.get(partition, 0) >= end for partition, end in targets.items()):
+            self._caught_up.set()
+
+    def _read(self, record: Record) -> None:
+        try:
+            telemetry = t.TelemetryRecord.FromString(record.value or b"")
+        except DecodeError:
+            return self._skip(record, "malformed-telemetry", "the value is not a headgate.v1.TelemetryRecord")
+        if flaw := flaw_of(telemetry):
+            return self._skip(record, "malformed-telemetry", flaw)
+        try:
+            self._handle(telemetry, record.timestamp_ms)
+        except Exception as error:  # whatever one record does to the reader, the ones behind it are read
+            logger.exception("telemetry not handled", extra=_where(record))
+            self._skip(record, "handler-failed", f"{type(error).__name__}: {error}")
+
+    def _skip(self, record: Record, code: str, reason: str) -> None:
+        """Raises LogError when the burial fails: the record is then read again."""
+        if self._burials is not None:
+            self._burials.bury(record, code, reason)
+        else:
+            logger.debug("telemetry skipped", extra={**_where(record), "code": code, "why": reason})
+
+
+def _where(record: Record) -> dict[str, object]:
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}

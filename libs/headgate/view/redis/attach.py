@@ -1,0 +1,102 @@
+"""Taking up a view as it is found: is it a picture of this very log, and what happened since?"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+
+from headgate.domain.state import ModelState
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.stream import Stream, parse
+from headgate.log import topics
+from headgate.log.port import EventLog
+from headgate.runtime.redis_client import RedisUnavailable
+from headgate.v1 import facts_pb2 as f
+from headgate.view.redis import layout
+from headgate.view.redis.reader import Status
+from headgate.view.redis.target import Target
+from headgate.view.touched import touched
+
+MAX_BEHIND = 5_000
+"""Accepted records that a view is brought forward by; one further behind is built anew."""
+FOLD_SECONDS = 10.0
+READ_RECORDS = 1_000
+
+
+class Unfit(Exception):
+    """The view has to be built anew; `reason` is empty, schema, behind or log-replaced."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def check(found: Status, log: EventLog, fold: LifecycleFold) -> None:
+    """Whether the view may be one of this log. Raises Unfit, RedisUnavailable, LogError."""
+    if not found.generation:
+        raise Unfit("empty")
+    schema = layout.schema_of(found.generation)
+    if schema > layout.SCHEMA:
+        raise RedisUnavailable(f"the view is of schema {schema}, newer than {layout.SCHEMA}: a newer registry keeps it")
+    if schema < layout.SCHEMA:
+        raise Unfit("schema")
+    ends = log.end(topics.LIFECYCLE)
+    for partition, offset in found.positions.items():
+        if offset >= ends.get(partition, 0):
+            raise Unfit("log-replaced")
+        if not fold.wait_position(partition, offset, FOLD_SECONDS):
+            raise RedisUnavailable(f"partition {partition} is not folded as far as the view shows")
+
+
+def adopt(found: Status, fold: LifecycleFold) -> tuple[Target, dict[int, list[int]]]:
+    """A target at the view's positions, and the offsets of what was accepted since; hold the fold's lock.
+
+    Raises Unfit when a head of the view is not the one that the log had at the view's positions.
+    """
+    missed: dict[int, list[int]] = {}
+    for name, stream in fold.streams.items():
+        seen = bisect_right(stream.offsets, found.positions.get(stream.partition, -1))
+        sequence, digest = found.heads.get(name, (0, b""))
+        if seen != sequence or (seen == stream.sequence and digest != stream.digest):
+            raise Unfit("log-replaced")
+        if seen < stream.sequence:
+            missed.setdefault(stream.partition, []).extend(stream.offsets[seen:])
+    if not found.heads.keys() <= fold.streams.keys():
+        raise Unfit("log-replaced")
+    if sum(map(len, missed.values())) > MAX_BEHIND:
+        raise Unfit("behind")
+    return Target(found.generation, found.positions), missed
+
+
+def catch_up(
+    target: Target,
+    found: Status,
+    missed: Mapping[int, list[int]],
+    log: EventLog,
+    fold: LifecycleFold,
+) -> None:
+    """Marks what the missed records changed. Raises Unfit when they do not continue the view's heads; LogError."""
+    for partition, offsets in missed.items():
+        for record in _records(log, partition, sorted(offsets)):
+            sequence, digest = found.heads.get(record.stream, (0, b""))
+            if record.sequence == sequence + 1 and record.previous_digest != digest:
+                raise Unfit("log-replaced")
+            with fold.lock:
+                mark(target, fold.streams[record.stream], record)
+
+
+def mark(target: Target, stream: Stream, record: f.LifecycleRecord) -> None:
+    """Notes what an accepted record of the stream changed; hold the fold's lock."""
+    places = touched(stream.state, record) if isinstance(stream.state, ModelState) else []
+    target.mark(stream.partition, stream.name, places)
+
+
+def _records(log: EventLog, partition: int, offsets: list[int]) -> Iterator[f.LifecycleRecord]:
+    wanted, at, last = set(offsets), offsets[0], offsets[-1]
+    while at <= last:
+        records = log.read(topics.LIFECYCLE, partition, at, READ_RECORDS)
+        if not records:
+            raise Unfit("log-replaced")
+        for stored in records:
+            record = parse(stored.value or b"") if stored.offset in wanted else None
+            if record is not None:
+                yield record
+        at = records[-1].offset + 1

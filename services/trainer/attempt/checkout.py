@@ -1,0 +1,161 @@
+"""Fetches one commit and the data it names, and checks both against their digests."""
+
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from headgate.configuration import FILE_NAME, MAX_BYTES, ConfigurationError, parse
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from services.trainer.attempt import processes
+from services.trainer.attempt.failure import AttemptFailed
+
+GIT_SECONDS = 120.0
+MAX_CHECKOUT_BYTES = 2 * 1024**3
+MAX_DATA_BYTES = 8 * 1024**3
+CHUNK_BYTES = 1 << 20
+
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+URL = re.compile(r"(https?|ssh|file)://|[\w.-]+@[\w.-]+:", re.ASCII)
+GIT_SETTINGS = """[safe]
+    directory = *
+[protocol]
+    allow = never
+[protocol "file"]
+    allow = always
+[protocol "https"]
+    allow = always
+[protocol "http"]
+    allow = always
+[protocol "ssh"]
+    allow = always
+[core]
+    hooksPath = /dev/null
+[advice]
+    detachedHead = false
+[gc]
+    auto = 0
+"""
+
+
+class Git:
+    """git without prompts, hooks, settings of the machine, or more time than GIT_SECONDS."""
+
+    def __init__(self, scratch: Path, stop: threading.Event) -> None:
+        self._scratch = scratch
+        self._stop = stop
+        settings = scratch / "gitconfig"
+        settings.write_text(GIT_SETTINGS)
+        self._environment = processes.surroundings(scratch) | {
+            "GIT_CONFIG_GLOBAL": str(settings),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+        }
+
+    def __call__(self, directory: Path, *arguments: str) -> processes.Ended:
+        log = self._scratch / "git.log"
+        ended = processes.run(["git", *arguments], directory, self._environment, log, GIT_SECONDS, self._stop)
+        if ended.overran:
+            raise AttemptFailed(facts.STAGE_CHECKOUT, f"git {arguments[0]} {ended.overran}", ended.log_tail)
+        return ended
+
+
+def check_out(repository: str, commit: str, scratch: Path, stop: threading.Event) -> Path:
+    """The files of the commit. Raises AttemptFailed."""
+    if not COMMIT.fullmatch(commit):
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"{commit!r} is not a whole commit hash")
+    source = location(repository)
+    directory = scratch / "checkout"
+    directory.mkdir()
+    git = Git(scratch, stop)
+    kind = "sha256" if len(commit) == 64 else "sha1"
+    succeed(git(directory, "init", "--quiet", f"--object-format={kind}"), "git init failed")
+    # One commit is enough, but not every server gives out a commit by its hash.
+    if git(directory, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source, commit).exit_code != 0:
+        everything = git(directory, "fetch", "--quiet", "--no-tags", "--", source, "+refs/*:refs/source/*")
+        succeed(everything, f"the repository {repository} cannot be read")
+    found = git(directory, "cat-file", "-e", f"{commit}^{{commit}}")
+    succeed(found, f"the repository {repository} has no commit {commit}")
+    succeed(git(directory, "checkout", "--quiet", "--detach", commit), f"commit {commit} cannot be checked out")
+    size = sum(file.lstat().st_size for file in directory.rglob("*"))
+    if size > MAX_CHECKOUT_BYTES:
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"the checkout has {size} bytes; the limit is {MAX_CHECKOUT_BYTES}")
+    return directory
+
+
+def location(repository: str) -> str:
+    if URL.match(repository):
+        return repository
+    path = Path(repository)
+    if not path.is_absolute():
+        reason = f"the repository {repository!r} is neither an absolute path nor an https, http, ssh or file URL"
+        raise AttemptFailed(facts.STAGE_CHECKOUT, reason)
+    if not path.is_dir():
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"the repository {repository} does not exist")
+    return str(path)
+
+
+def succeed(ended: processes.Ended, reason: str) -> None:
+    if ended.exit_code != 0:
+        said = ended.log_tail.strip().splitlines()
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"{reason}: {said[-1]}" if said else reason, ended.log_tail)
+
+
+def read_configuration(checkout: Path, model: str) -> configuration.ModelConfiguration:
+    """headgate.toml of the commit. Raises AttemptFailed."""
+    file = inside(checkout, FILE_NAME)
+    if file is None:
+        raise AttemptFailed(facts.STAGE_CONFIGURATION, f"the commit has no {FILE_NAME} at its root")
+    with file.open("rb") as text:
+        try:
+            parsed = parse(text.read(MAX_BYTES + 1))
+        except ConfigurationError as error:
+            raise AttemptFailed(facts.STAGE_CONFIGURATION, "\n".join(error.problems)) from error
+    if parsed.model != model:
+        reason = f"model.name: expected {model}, whose version this is, got {parsed.model}"
+        raise AttemptFailed(facts.STAGE_CONFIGURATION, reason)
+    return parsed
+
+
+def verified_data(checkout: Path, parsed: configuration.ModelConfiguration) -> dict[str, Path]:
+    """Where each data file is, once its bytes have been found to be the named ones. Raises AttemptFailed."""
+    return {file.name: verified(checkout, file) for file in parsed.data}
+
+
+def verified(checkout: Path, file: configuration.DataFile) -> Path:
+    path = data_path(checkout, file)
+    if path.stat().st_size > MAX_DATA_BYTES:
+        raise AttemptFailed(facts.STAGE_DATA, f"data.{file.name}: {file.uri} has more than {MAX_DATA_BYTES} bytes")
+    found = hashlib.sha256()
+    with path.open("rb") as data:
+        while chunk := data.read(CHUNK_BYTES):
+            found.update(chunk)
+    if found.hexdigest() != file.sha256:
+        reason = f"data.{file.name}: {file.uri} has the SHA-256 {found.hexdigest()}, not {file.sha256}"
+        raise AttemptFailed(facts.STAGE_DATA, reason)
+    return path
+
+
+def data_path(checkout: Path, file: configuration.DataFile) -> Path:
+    parts = urlsplit(file.uri)
+    if parts.scheme == "file":
+        path: Path | None = Path(unquote(parts.path))
+    elif parts.scheme:
+        reason = f"data.{file.name}: expected a path in the repository or a file URL, got {file.uri}"
+        raise AttemptFailed(facts.STAGE_DATA, reason)
+    else:
+        path = inside(checkout, file.uri)
+    if path is None or not path.is_file():
+        raise AttemptFailed(facts.STAGE_DATA, f"data.{file.name}: there is no file {file.uri}")
+    return path
+
+
+def inside(checkout: Path, name: str) -> Path | None:
+    """The file when it is one and lies in the checkout also after links are followed."""
+    path = Path(os.path.realpath(checkout / name))
+    return path if path.is_file() and path.is_relative_to(checkout.resolve()) else None

@@ -1,0 +1,209 @@
+"""The fold: log in, state out; what it cannot use it counts and passes by."""
+
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from headgate.domain.fact import Fact
+from headgate.lifecycle.fold import NOT_A_LINK, Fold
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.replay import fold_all
+from headgate.lifecycle.stream import Stream, message_of, new_stream, record_of
+from headgate.log import topics
+from headgate.log.port import EventLog, LogUnavailable, Message, Record, RecordsLost
+from headgate.log.sqlite.log import SqliteLog
+from headgate.log.sqlite.tail import SqliteTail
+from headgate.v1 import commands_pb2 as k
+from headgate.v1 import facts_pb2 as f
+from tests.domain.scenario import claimed, created, trained
+from tests.registry.waiting import until
+
+WAIT_SECONDS = 20.0
+
+
+class Chain:
+    """Writes facts of one stream, whether they are legal or not."""
+
+    def __init__(self, name: str) -> None:
+        stream = new_stream(name)
+        assert stream is not None
+        self.stream: Stream = stream
+
+    def message(self, fact: Fact) -> Message:
+        command = k.Command(command_id=f"c{self.stream.sequence}", stream=self.stream.name)
+        record = record_of(command, fact, self.stream, 1)
+        message = message_of(record)
+        self.stream.accept(record, message.value or b"", 0, 0)
+        return message
+
+
+def folded(*messages: Message) -> Fold:
+    fold = Fold()
+    for offset, message in enumerate(messages):
+        fold.apply(Record(message.topic, 0, offset, 0, message.key, message.value, message.headers))
+    return fold
+
+
+def garbage(value: bytes) -> Message:
+    return Message(topics.LIFECYCLE, b"models/fraud", value)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", b"hello", b"\x0a\x02\xc3\x28", b"\x00" * 100])
+def test_garbage_is_void_and_the_fold_goes_on(value: bytes) -> None:
+    chain = Chain("models/fraud")
+    fold = folded(chain.message(created(1)), garbage(value), chain.message(created(2)))
+    assert (fold.revision, fold.void_records) == (2, 1)
+    assert sorted(fold.models["fraud"].versions) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["", "fraud", "models/", "models/a/b", "things/fraud", "models/Fraud"])
+def test_a_record_of_no_stream_is_void(name: str) -> None:
+    record = f.LifecycleRecord(stream=name, sequence=1, version_created=created())
+    assert folded(garbage(record.SerializeToString())).void_records == 1
+
+
+def test_an_illegal_fact_stops_its_stream_and_no_other() -> None:
+    fraud, churn = Chain("models/fraud"), Chain("models/churn")
+    fold = folded(
+        fraud.message(created(1)),
+        fraud.message(trained(1)),
+        fraud.message(created(2)),
+        churn.message(created(1)),
+    )
+    assert "sequence 2" in fold.streams["models/fraud"].broken
+    assert sorted(fold.models["fraud"].versions) == [1]
+    assert sorted(fold.models["churn"].versions) == [1]
+    assert fold.void_records == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [("models/fraud", f.PolicySet()), ("environments/production", created(1)), ("models/fraud", claimed(1))],
+)
+def test_a_fact_on_the_wrong_kind_of_stream_is_illegal(name: str, fact: Fact) -> None:
+    assert folded(Chain(name).message(fact)).streams[name].broken
+
+
+def test_a_fact_of_a_later_version_is_kept_and_skipped() -> None:
+    chain = Chain("models/fraud")
+    first = chain.message(created(1))
+    record = record_of(k.Command(command_id="new", stream="models/fraud"), created(9), chain.stream, 1)
+    record.ClearField("version_created")
+    later = record.SerializeToString() + b"\xd2\x3e\x02hi"  # field 1002, unknown today
+    chain.stream.accept(record, later, 0, 0)
+    fold = folded(first, garbage(later), chain.message(created(2)))
+    assert (fold.revision, fold.void_records) == (3, 0)
+    assert sorted(fold.models["fraud"].versions) == [1, 2]
+
+
+def test_a_fold_of_the_log_tells_its_listeners_what_was_accepted(log: EventLog) -> None:
+    chain = Chain("models/fraud")
+    log.append(chain.message(created(1)))
+    fold = LifecycleFold(log)
+    heard: list[int] = []
+    fold.start()
+    try:
+        assert fold.wait_caught_up(WAIT_SECONDS)
+        assert fold.revision == 1
+        fold.on_accepted(lambda _, record: heard.append(record.sequence))
+        log.append(garbage(b"\xff\xff"))
+        position = log.append(chain.message(created(2)))
+        assert fold.wait_position(position.partition, position.offset, WAIT_SECONDS)
+        assert fold.wait_change(1, WAIT_SECONDS) == 2
+        assert heard == [2]
+        assert fold.void_records == 1
+    finally:
+        fold.close()
+    assert sorted(fold_all(log).models["fraud"].versions) == [1, 2]
+
+
+def test_each_waiter_hears_when_its_own_record_is_folded_and_the_last_when_the_fold_closes(log: EventLog) -> None:
+    chain = Chain("models/fraud")
+    first = log.append(chain.message(created(1)))
+    fold = LifecycleFold(log)
+    offsets = [first.offset, first.offset + 1, first.offset + 2]
+    with ThreadPoolExecutor(len(offsets)) as pool:
+        waits = [pool.submit(fold.wait_position, first.partition, offset, WAIT_SECONDS) for offset in offsets]
+        fold.start()
+        assert waits[0].result(WAIT_SECONDS)
+        assert not waits[1].done()
+        log.append(chain.message(created(2)))
+        assert waits[1].result(WAIT_SECONDS)
+        assert not waits[2].done()
+        fold.close()
+        assert not waits[2].result(WAIT_SECONDS)
+    assert not fold.wait_position(first.partition, offsets[2], WAIT_SECONDS), "nobody waits for a closed fold"
+
+
+def test_an_empty_log_is_caught_up_with(log: EventLog) -> None:
+    fold = LifecycleFold(log)
+    fold.start()
+    assert fold.wait_caught_up(WAIT_SECONDS)
+    assert not fold.wait_position(0, 0, 0.0)
+    fold.close()
+
+
+# A log that is not whole
+
+
+def shortened(log_file: Path, which: str) -> None:
+    with closing(sqlite3.connect(log_file)) as db:
+        db.execute(f"DELETE FROM log WHERE offset {which}")
+        db.commit()
+
+
+def test_a_log_whose_first_facts_were_deleted_is_not_folded(log: EventLog, tmp_path: Path) -> None:
+    chain = Chain("models/fraud")
+    log.append_all([chain.message(created(number)) for number in (1, 2, 3)])
+    shortened(tmp_path / "log.db", "< 1")
+    live = LifecycleFold(log)
+    live.start()
+    with pytest.raises(RecordsLost, match="begins at 1: the facts from 0 were deleted"):
+        live.wait_caught_up(WAIT_SECONDS)
+    live.close()
+    with pytest.raises(RecordsLost):
+        fold_all(log)
+
+
+def test_a_fold_whose_log_lost_its_end_says_so_until_the_facts_are_back(
+    log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(tail: SqliteTail, take: object, timeout_seconds: float) -> None:
+        raise LogUnavailable("the connection broke")
+
+    chain = Chain("models/fraud")
+    messages = [chain.message(created(number)) for number in (1, 2, 3)]
+    log.append_all(messages)
+    live = LifecycleFold(log)
+    live.start()
+    assert live.wait_caught_up(WAIT_SECONDS)
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteTail, "follow", breaks)
+        shortened(tmp_path / "log.db", ">= 1")
+        until(lambda: "ends at 1, before 3" in live.lost, "the fold misses facts")
+    log.append_all(messages[1:])
+    until(lambda: not live.lost, "the facts are back")
+    assert live.revision == 3
+    live.close()
+
+
+def test_a_link_in_another_partition_than_its_streams_is_void_for_everyone() -> None:
+    chain = Chain("models/fraud")
+    first, second = chain.message(created(1)), chain.message(created(2))
+    fold = folded(first)
+    assert fold.apply(Record(second.topic, 1, 0, 0, second.key, second.value, second.headers)) is None
+    assert fold.fault is not None
+    assert fold.fault.code == NOT_A_LINK
+    assert fold.apply(Record(second.topic, 0, 1, 0, second.key, second.value, second.headers)) is not None

@@ -1,0 +1,335 @@
+"""What only the Kafka log must cope with: absent and failing brokers, topics and options of others."""
+
+import importlib.util
+import itertools
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.replay import fold_all
+from headgate.log import topics
+from headgate.log.kafka import client as kafka_client
+from headgate.log.kafka import reading as kafka_reading
+from headgate.log.kafka.log import KafkaLog
+from headgate.log.kafka.reading import Following
+from headgate.log.kafka.workarounds.header_names import RawName
+from headgate.log.port import (
+    Consumer,
+    LogError,
+    LogUnavailable,
+    Message,
+    OutcomeUnknown,
+    Position,
+    Record,
+    RecordsLost,
+    RecordTooLarge,
+    Tail,
+    Topic,
+    TopicMismatch,
+)
+from tests.kafka_admin import members_of
+from tests.kafka_broker import KafkaBroker
+from tests.registry.waiting import until
+
+pytestmark = pytest.mark.kafka
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def log(kafka_broker: str) -> Iterator[KafkaLog]:
+    log = KafkaLog([kafka_broker], {})
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def topic(log: KafkaLog) -> str:
+    name = f"test.{uuid.uuid4().hex}"
+    log.create_topics([Topic(name, -1, 1)])
+    return name
+
+
+def test_an_absent_broker_is_reported_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    started = time.monotonic()
+    threads = threading.active_count()
+    with pytest.raises(LogUnavailable):
+        KafkaLog([f"127.0.0.1:{port}"], {})
+    assert time.monotonic() - started < 10.0
+    assert threading.active_count() == threads
+
+
+def test_a_reader_that_asks_an_absent_broker_again_and_again_leaves_no_thread_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_SECONDS", 0.2)
+    threads = threading.active_count()
+    following = Following(kafka_client.common_settings(["127.0.0.1:1"], {}), "headgate.lifecycle", {0: 0})
+    for _ in range(3):
+        with pytest.raises(LogUnavailable):
+            following.poll(0.1)
+    assert threading.active_count() == threads
+
+
+def test_an_unknown_option_is_refused_before_anything_is_connected() -> None:
+    for option in ("value_deserializer", "isolation_level", "enable_auto_commit", "acks"):
+        with pytest.raises(LogError, match=f"{option} is not an option"):
+            KafkaLog(["127.0.0.1:1"], {option: "x"})
+
+
+def test_a_missing_checksum_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LogError, match="crc32c"):
+        KafkaLog(["127.0.0.1:1"], {})
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("geheim\n")
+    settings = kafka_client.common_settings(
+        ["b:1"], {"sasl_plain_password_file": f"{tmp_path}/password", "ssl_check_hostname": "false"}
+    )
+    assert (settings["sasl_plain_password"], settings["ssl_check_hostname"]) == ("geheim", False)
+
+
+def test_a_topic_that_compacts_or_takes_foreign_times_is_refused(kafka_broker: str, log: KafkaLog) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    for config in ({"cleanup.policy": "compact"}, {"message.timestamp.type": "CreateTime"}):
+        name = f"test.{uuid.uuid4().hex}"
+        kept_for_ever = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "2097152"}
+        admin.create_topics(
+            {name: {"num_partitions": 1, "configs": {**kept_for_ever, **config}}}, wait_for_metadata=True
+        )
+        with pytest.raises(TopicMismatch, match=next(iter(config))):
+            log.create_topics([Topic(name, -1, 1)])
+    admin.close()
+
+
+def test_a_record_without_key_and_with_an_empty_header_can_be_read(
+    kafka_broker: str, log: KafkaLog, topic: str
+) -> None:
+    foreign = KafkaProducer(bootstrap_servers=kafka_broker)
+    foreign.send(topic, value=b"v", headers=[("h", b"")]).get(timeout=10)
+    foreign.close()
+    (record,) = log.read(topic, 0, 0)
+    assert (record.key, record.value, record.headers) == (b"", b"v", (("h", b""),))
+
+
+def test_a_header_name_that_is_not_utf_8_is_read_and_stops_nothing(
+    kafka_broker: str, log: KafkaLog, topic: str
+) -> None:
+    foreign = KafkaProducer(bootstrap_servers=kafka_broker)
+    headers = [("a", b"1"), (RawName(b"\xff\xfe"), b""), (RawName(b"\xff\xfe"), b"\xff"), ("b", b"2")]
+    for value in (b"before", b"poison", b"behind"):
+        foreign.send(topic, value, b"k", headers if value == b"poison" else [("h", b"1")]).get(10)
+    foreign.close()
+    names = [b"a", b"\xff\xfe", b"\xff\xfe", b"b"]
+    values = [b"1", b"", b"\xff", b"2"]
+    with log.consumer(topic, "group", "member") as consumer, log.tail(topic, {0: 0}) as tail:
+        for found in (log.read(topic, 0, 0), read_all(tail, 3), read_all(consumer, 3)):
+            assert [record.value for record in found] == [b"before", b"poison", b"behind"]
+            assert [(name.encode(), value) for name, value in found[1].headers] == list(zip(names, values, strict=True))
+
+
+def read_all(source: Tail | Consumer, count: int) -> list[Record]:
+    found: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < count and time.monotonic() < deadline:
+        found.extend(source.poll(0.5))
+    return found
+
+
+def test_aborted_transactions_are_never_seen(kafka_broker: str, log: KafkaLog, topic: str) -> None:
+    foreign = KafkaProducer(bootstrap_servers=kafka_broker, transactional_id=uuid.uuid4().hex)
+    foreign.init_transactions()
+    for value, ends in ((b"aborted", foreign.abort_transaction), (b"kept", foreign.commit_transaction)):
+        foreign.begin_transaction()
+        foreign.send(topic, value=value).get(timeout=10)
+        ends()
+    foreign.close()
+    (record,) = log.read(topic, 0, 0)
+    assert record.value == b"kept"
+    assert log.end(topic)[0] > record.offset + 1  # the markers take offsets
+    assert log.read(topic, 0, record.offset + 1) == []
+    with log.tail(topic, {0: 0}) as tail:
+        assert [found.value for found in gather(tail.poll, 1)] == [b"kept"]
+
+
+def test_a_tail_whose_start_was_deleted_goes_on_at_the_first_record_that_is_kept(
+    kafka_broker: str, log: KafkaLog, topic: str
+) -> None:
+    log.append_all([Message(topic, b"k", b"%d" % number) for number in range(10)])
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    admin.delete_records({TopicPartition(topic, 0): 7})
+    admin.close()
+    with log.tail(topic, {0: 2}) as tail:
+        assert [record.value for record in gather(tail.poll, 3)] == [b"7", b"8", b"9"]
+    assert [record.value for record in log.read(topic, 0, 2)] == [b"7", b"8", b"9"]
+
+
+def test_a_tail_behind_the_end_reports_that_the_log_lost_records(log: KafkaLog, topic: str) -> None:
+    log.append(Message(topic, b"k", b"v"))
+    with log.tail(topic, {0: 5}) as tail, pytest.raises(RecordsLost, match="ends at 1, before 5"):
+        gather(tail.poll, 1)
+
+
+def test_a_record_too_large_for_its_topic_does_not_end_the_producer(kafka_broker: str, log: KafkaLog) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    name = f"test.{uuid.uuid4().hex}"
+    admin.create_topics({name: {"num_partitions": 1, "configs": {"max.message.bytes": "1000"}}}, wait_for_metadata=True)
+    admin.close()
+    with pytest.raises(RecordTooLarge):
+        log.append(Message(name, b"k", b"v" * 5000))
+    assert log.append(Message(name, b"k", b"v")).offset == 0
+
+
+def test_a_fold_knows_that_it_hears_nothing_because_the_broker_is_away(
+    own_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_reading, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_reading, "READ_SECONDS", 1.0)
+    log = KafkaLog([own_broker.start().address], {})
+    log.create_topics(topics.TOPICS)
+    fold = LifecycleFold(log)
+    fold.start()
+    assert fold.wait_caught_up(PATIENCE_SECONDS)
+    own_broker.kill()
+    until(lambda: time.monotonic() - fold.last_poll_monotonic > 2.5, "the fold hears nothing")
+    fold.close()
+    log.close()
+
+
+def test_facts_that_were_deleted_are_missed_by_a_fold(
+    kafka_broker: str, log: KafkaLog, monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    monkeypatch.setattr(topics, "LIFECYCLE", topic)
+    log.append_all([Message(topic, b"k", b"%d" % number) for number in range(3)])
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    admin.delete_records({TopicPartition(topic, 0): 3})
+    admin.close()
+    with pytest.raises(RecordsLost, match="the facts from 0 were deleted"):
+        fold_all(log)
+    fold = LifecycleFold(log)
+    fold.start()
+    with pytest.raises(RecordsLost):
+        fold.wait_caught_up(PATIENCE_SECONDS)
+    fold.close()
+
+
+def test_a_killed_broker_loses_nothing_that_was_acknowledged_and_everybody_goes_on() -> None:
+    with KafkaBroker() as broker:
+        log = KafkaLog([broker.address], {}, session_seconds=3.0)
+        log.create_topics([Topic("topic", -1, 1)])
+        writer = Writer(log)
+        tail, consumer = Reader(log.tail("topic", {0: 0})), Reader(log.consumer("topic", "group", "member"))
+        try:
+            read_on(writer, tail, consumer)
+            broker.kill()
+            broker.start()
+            read_on(writer, tail, consumer)
+        finally:
+            writer.stop()
+        records = [record for page in pages(log) for record in page]
+        values = [int(record.value or b"") for record in records]
+        assert len(set(values)) == len(values), "a record was written twice"
+        assert writer.written.keys() <= set(values) <= writer.written.keys() | writer.unknown
+        for record in records:
+            at = writer.written.get(int(record.value or b""))
+            assert at is None or at.offset == record.offset
+        assert tail.records == records[: len(tail.records)]
+        assert {record.offset for record in consumer.records} >= {record.offset for record in tail.records[:1]}
+        tail.source.close()
+        consumer.source.close()
+        log.close()
+
+
+class Writer:
+    """A thread that appends numbers and remembers what became of each."""
+
+    def __init__(self, log: KafkaLog) -> None:
+        self.written: dict[int, Position] = {}
+        self.unknown: set[int] = set()
+        self._log = log
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._append)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(PATIENCE_SECONDS)
+
+    def _append(self) -> None:
+        for number in itertools.count():
+            if self._stopped.is_set():
+                return
+            try:
+                self.written[number] = self._log.append(Message("topic", b"k", b"%d" % number), timeout_seconds=2.0)
+            except (OutcomeUnknown, LogUnavailable):
+                self.unknown.add(number)
+
+
+class Reader:
+    """A tail or a consumer, and what came out of it."""
+
+    def __init__(self, source: Tail | Consumer) -> None:
+        self.source = source
+        self.records: list[Record] = []
+
+    def poll(self) -> None:
+        with suppress(LogUnavailable):
+            self.records += self.source.poll(0.2)
+
+    def is_behind(self, number: int) -> bool:
+        return not self.records or int(self.records[-1].value or b"") <= number
+
+
+def read_on(writer: Writer, *readers: Reader) -> None:
+    """Until each reader has seen something that was written after now."""
+    seen, deadline = max(writer.written, default=-1), time.monotonic() + PATIENCE_SECONDS
+    while behind := [reader for reader in readers if reader.is_behind(seen)]:
+        assert time.monotonic() < deadline, "somebody never went on"
+        for reader in behind:
+            reader.poll()
+
+
+def pages(log: KafkaLog) -> Iterator[Sequence[Record]]:
+    offset = 0
+    while page := log.read("topic", 0, offset):
+        yield page
+        offset = page[-1].offset + 1
+
+
+def gather(poll: Callable[[float], Sequence[Record]], count: int) -> list[Record]:
+    found: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < count and time.monotonic() < deadline:
+        found += poll(0.5)
+    return found
+
+
+def test_a_member_that_leaves_while_it_still_joins_is_not_waited_for(
+    log: KafkaLog, topic: str, kafka_broker: str
+) -> None:
+    group = f"workers.{topic}"
+    log.append(Message(topic, b"key", b"value"))
+    with log.consumer(topic, "workers", "first") as first:
+        until(lambda: bool(first.poll(0.1)), "the first to have its share")
+        second = log.consumer(topic, "workers", "second")
+
+        def both_are_there() -> bool:
+            second.poll(0.1)
+            return members_of(kafka_broker, [group]) == {group: 2}
+
+        until(both_are_there, "the second to ask")
+        second.close()  # while the first does not poll, the second's wish to join has no answer
+        assert members_of(kafka_broker, [group]) == {group: 1}

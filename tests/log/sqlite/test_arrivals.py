@@ -1,0 +1,63 @@
+"""Whom a commit to the SQLite log wakes: the readers of its topics, and all others when another process committed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from headgate.log.port import Message, Record, Topic
+from headgate.log.sqlite import arrivals as sqlite_arrivals
+from headgate.log.sqlite.log import SqliteLog
+
+OURS, THEIRS = Topic("ours", -1, 1), Topic("theirs", -1, 1)
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[tuple[SqliteLog, SqliteLog]]:
+    """Two processes' logs on one file."""
+    with closing(SqliteLog(tmp_path / "log.db")) as ours, closing(SqliteLog(tmp_path / "log.db")) as theirs:
+        ours.create_topics([OURS, THEIRS])
+        ours.append(Message("ours", b"key", b"first"))  # from here on another process's commits are noticed
+        yield ours, theirs
+
+
+def test_a_commit_tells_the_readers_of_its_topic_and_no_others(logs: tuple[SqliteLog, SqliteLog]) -> None:
+    arrivals = logs[0]._arrivals
+    topics = {name: logs[0]._known(name).topic_id for name in ("ours", "theirs")}
+    seen = {name: arrivals.seen(topic_id) for name, topic_id in topics.items()}
+    logs[0].append(Message("ours", b"key", b"second"))
+    assert arrivals.seen(topics["ours"]) == seen["ours"] + 1
+    assert arrivals.seen(topics["theirs"]) == seen["theirs"]
+
+
+def test_a_commit_after_another_processs_tells_all(logs: tuple[SqliteLog, SqliteLog]) -> None:
+    ours, theirs = logs
+    topic_id = ours._known("theirs").topic_id
+    seen = ours._arrivals.seen(topic_id)
+    theirs.append(Message("theirs", b"key", b"hidden"))
+    ours.append(Message("ours", b"key", b"second"))
+    assert ours._arrivals.seen(topic_id) > seen
+
+
+def test_a_commit_that_hides_behind_ours_is_told_soon(
+    logs: tuple[SqliteLog, SqliteLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both come between two looks, so the watcher takes them for ours."""
+    ours, theirs = logs
+    monkeypatch.setattr(sqlite_arrivals, "LOOK_SECONDS", 0.2)
+    found: list[Record] = []
+    with ours.tail("theirs", {0: 0}) as tail:
+        reading = Thread(target=lambda: found.extend(tail.poll(PATIENCE_SECONDS)))
+        reading.start()
+        while not ours._arrivals._waiting:
+            time.sleep(0.001)
+        started = time.monotonic()
+        ours.append(Message("ours", b"key", b"second"))
+        theirs.append(Message("theirs", b"key", b"hidden"))
+        reading.join(PATIENCE_SECONDS)
+    assert [record.value for record in found] == [b"hidden"]
+    assert time.monotonic() - started < PATIENCE_SECONDS / 2

@@ -1,0 +1,111 @@
+"""What a fold and the readers of the log show: live facts once, and how far everyone is behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import EventLog, Message
+from headgate.runtime.clock import now_ms
+from headgate.runtime.observability import log_metrics
+from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.observability.metrics import Metrics
+from headgate.v1 import facts_pb2 as f
+from tests.gateway.chronicle import Chronicle
+from tests.metrics.exposed import Exposition, parsed
+
+WAIT_SECONDS = 10.0
+WAITED_MS = 90_000
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    log = open_log(f"sqlite://{tmp_path}/log.db")
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
+
+
+def shown(metrics: Metrics) -> Exposition:
+    return parsed(metrics.exposition()[0].decode())
+
+
+def await_all(log: EventLog, fold: LifecycleFold) -> None:
+    for partition, end in log.end(topics.LIFECYCLE).items():
+        assert fold.wait_position(partition, end - 1, WAIT_SECONDS)
+
+
+@pytest.fixture
+def folded(log: EventLog) -> Iterator[tuple[Chronicle, LifecycleFold, Metrics]]:
+    """A fold that has replayed one fact, and who writes more."""
+    chronicle, metrics = Chronicle(log, "models/fraud"), Metrics("trainer")
+    chronicle.write(f.ModelCreated(description="replayed"))
+    fold = LifecycleFold(log, FoldMetrics(metrics))
+    fold.start()
+    assert fold.wait_caught_up(WAIT_SECONDS)
+    yield chronicle, fold, metrics
+    fold.close()
+
+
+Folded = tuple[Chronicle, LifecycleFold, Metrics]
+
+
+def test_a_replayed_fact_is_not_counted_and_a_live_one_is_once(folded: Folded, log: EventLog) -> None:
+    chronicle, fold, metrics = folded
+    chronicle.write(f.ModelDescribed(description="a"), f.ModelDescribed(description="b"))
+    chronicle.write(f.VersionCreated(version=1, commit="c" * 40))
+    await_all(log, fold)
+    found = shown(metrics)
+    assert found.value("headgate_facts_total", fact="ModelDescribed") == 2
+    assert found.value("headgate_facts_total", fact="VersionCreated") == 1
+    assert found.value("headgate_facts_total", fact="ModelCreated") is None
+    assert found.value("headgate_fact_duration_seconds_count", fact="ModelDescribed") == 2
+    assert found.value("headgate_fact_age_seconds_count") == 3
+    assert found.value("headgate_void_records_total") == 0
+
+
+def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog) -> None:
+    chronicle, fold, metrics = folded
+    log.append(Message(topics.LIFECYCLE, b"models/fraud", b"no record"))
+    chronicle.write(f.GateDecided(version=7, passed=True))
+    await_all(log, fold)
+    found = shown(metrics)
+    assert found.value("headgate_void_records_total") == 1
+    assert found.value("headgate_fact_errors_total", fact="GateDecided") == 1
+    assert found.value("headgate_streams_stopped") == 1
+    again = Metrics("trainer")
+    replayed = LifecycleFold(log, FoldMetrics(again))
+    replayed.start()
+    assert replayed.wait_caught_up(WAIT_SECONDS)
+    chronicle.write(f.ModelDescribed())
+    await_all(log, replayed)
+    replayed.close()
+    assert shown(again).value("headgate_fact_errors_total", fact="GateDecided") is None
+    assert shown(again).value("headgate_streams_stopped") == 1, "what the replay found is still so"
+
+
+def test_lag_is_told_in_records_and_in_the_age_of_the_oldest(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    positions = dict.fromkeys(log.end(topics.COMMANDS), 0)
+    metrics = Metrics("registry")
+    watch = LagWatch(log, metrics, [Reader("registry", topics.COMMANDS, lambda: positions)])
+    labels = {"topic": topics.COMMANDS, "reader": "registry"}
+
+    def lag() -> tuple[float | None, float | None]:
+        watch.look()
+        found = shown(metrics)
+        return found.value("headgate_log_lag_records", **labels), found.value("headgate_log_lag_seconds", **labels)
+
+    assert lag() == (0, 0)
+    log.append_all([Message(topics.COMMANDS, f"key-{number}".encode(), b"value") for number in range(30)])
+    written_ms = now_ms()
+    monkeypatch.setattr(log_metrics, "now_ms", lambda: written_ms + WAITED_MS)
+    records, seconds = lag()
+    assert records == 30
+    assert seconds == pytest.approx(WAITED_MS / 1000, abs=5)
+    positions |= {partition: end - 1 for partition, end in log.end(topics.COMMANDS).items() if end}
+    assert lag()[0] == sum(end > 0 for end in log.end(topics.COMMANDS).values())
+    positions |= log.end(topics.COMMANDS)
+    assert lag() == (0, 0)

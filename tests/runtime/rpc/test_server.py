@@ -1,0 +1,101 @@
+"""The gRPC door that every service has."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+
+from headgate.runtime.errors import CannotListen, RpcRefused
+from headgate.runtime.rpc.server import MAX_REQUEST_BYTES, GrpcServer
+from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2_grpc as registry_grpc
+from headgate.v1 import resources_pb2 as resources
+
+NAME = "headgate.v1.RegistryService"
+
+
+class Answers(registry_grpc.RegistryServiceServicer):
+    def GetModel(self, request: registry.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
+        if request.name == "crash":
+            raise KeyError("a secret of ours")
+        if request.name == "abort":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        raise RpcRefused(grpc.StatusCode.NOT_FOUND, "no-such-model", "the model does not exist", "name")
+
+    def WatchHistory(
+        self, request: registry.WatchHistoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry.WatchHistoryResponse]:
+        yield registry.WatchHistoryResponse()
+        raise RpcRefused(grpc.StatusCode.OUT_OF_RANGE, "no-such-position", "the log does not reach that far")
+
+
+@pytest.fixture
+def channel() -> Iterator[grpc.Channel]:
+    server = GrpcServer(0, [partial(registry_grpc.add_RegistryServiceServicer_to_server, Answers())], [NAME])
+    port = server.start()
+    server.admit()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    server.stop(0)
+
+
+def ask(channel: grpc.Channel, name: str) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        registry_grpc.RegistryServiceStub(channel).GetModel(registry.GetModelRequest(name=name), timeout=5)
+    return caught.value
+
+
+def test_a_refusal_carries_its_code_its_rule_and_the_field(channel: grpc.Channel) -> None:
+    error = ask(channel, "models/x")
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    status = rpc_status.from_call(error)
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(bad)
+    assert (info.reason, status.message) == ("no-such-model", "the model does not exist")
+    assert bad.field_violations[0].field == "name"
+
+
+def test_a_crash_tells_the_caller_an_incident_and_nothing_else(channel: grpc.Channel) -> None:
+    error = ask(channel, "crash")
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in error.details()
+    assert "incident" in error.details()
+
+
+def test_what_a_servicer_aborts_by_itself_passes_through(channel: grpc.Channel) -> None:
+    error = ask(channel, "abort")
+    assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "not now")
+
+
+def test_a_refusal_in_the_middle_of_a_stream_ends_it_with_its_status(channel: grpc.Channel) -> None:
+    answers = registry_grpc.RegistryServiceStub(channel).WatchHistory(registry.WatchHistoryRequest(), timeout=5)
+    next(answers)
+    with pytest.raises(grpc.RpcError) as caught:
+        next(answers)
+    assert caught.value.code() is grpc.StatusCode.OUT_OF_RANGE
+
+
+def test_health_and_reflection_name_the_service(channel: grpc.Channel) -> None:
+    stub = health_pb2_grpc.HealthStub(channel)
+    for name in ("", NAME):
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert NAME in ProtoReflectionDescriptorDatabase(channel).get_services()
+
+
+def test_a_message_over_the_limit_is_turned_away(channel: grpc.Channel) -> None:
+    assert ask(channel, "x" * (MAX_REQUEST_BYTES + 1)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_taken_port_is_named() -> None:
+    first = GrpcServer(0, [], [])
+    port = first.start()
+    with pytest.raises(CannotListen, match=str(port)):
+        GrpcServer(port, [], []).start()
+    first.stop(0)

@@ -1,0 +1,295 @@
+"""The view in Redis is the fold, whatever happens to Redis."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from headgate.domain.names import environment_stream, model_stream
+from headgate.runtime.redis_client import RedisUnavailable
+from headgate.v1 import facts_pb2 as f
+from headgate.view.fields import Kind
+from headgate.view.query import new_query
+from headgate.view.redis import layout
+from headgate.view.redis.store import RedisStore
+from tests.redis_server import RedisServer
+from tests.registry.waiting import until
+from tests.view.material import FLEET, ids
+from tests.view.stage import Stage
+
+Open = Callable[..., Stage]
+
+
+@pytest.fixture
+def open_stage(tmp_path: Path) -> Iterator[Open]:
+    """Opens another stage on the same log, or on a log of another name."""
+    opened: list[Stage] = []
+
+    def begin(url: str, name: str = "log") -> Stage:
+        opened.append(Stage(tmp_path / f"{name}.db", url))
+        return opened[-1]
+
+    yield begin
+    for stage in opened:
+        stage.close()
+
+
+def test_the_view_is_the_fold_byte_for_byte(open_stage: Open, redis_server: str) -> None:
+    stage = open_stage(redis_server)
+    stage.tell({"churn": FLEET["churn"]})
+    stage.writer.start()
+    stage.wait_written()
+    stage.tell({name: FLEET[name] for name in ("fraud", "fraud-eu")})
+    stage.append(environment_stream("production"), f.EnvironmentCreated(description="live"))
+    stage.wait_written()
+    stage.assert_equal()
+    assert stage.rebuilt == ["empty"]
+
+
+def test_a_view_is_taken_up_where_it_was_left(open_stage: Open, redis_server: str) -> None:
+    first = open_stage(redis_server)
+    first.writer.start()
+    first.tell({"fraud": FLEET["fraud"]})
+    first.wait_written()
+    first.writer.close()
+    first.tell({"churn": FLEET["churn"]})
+    first.append(model_stream("fraud"), f.ModelLabelled(key="team", value="growth"))
+    second = open_stage(redis_server)
+    second.writer.start()
+    second.wait_written()
+    second.assert_equal()
+    assert second.rebuilt == []
+
+
+def test_two_writers_keep_one_view(open_stage: Open, redis_server: str) -> None:
+    one, other = open_stage(redis_server), open_stage(redis_server)
+    one.writer.start()
+    other.writer.start()
+    seen: list[int] = []
+    stopping = threading.Event()
+
+    def watch_positions() -> None:
+        while not stopping.is_set():
+            seen.append(sum(one.reader.status().positions.values()))
+
+    watcher = threading.Thread(target=watch_positions)
+    until(lambda: one.writer.is_up and other.writer.is_up, "both writers to keep the view")
+    watcher.start()
+    for number in range(40):
+        one.append(model_stream(f"m{number % 3}"), f.ModelDescribed(description=str(number)))
+        assert other.fold.wait_caught_up(10)
+    one.wait_written()
+    until(lambda: other.fold.accepted == one.fold.accepted, "the other fold to catch up")
+    other.wait_written()
+    stopping.set()
+    watcher.join()
+    one.assert_equal()
+    assert seen == sorted(seen)
+    assert len(one.rebuilt) + len(other.rebuilt) == 1
+
+
+def test_a_flushed_view_is_built_again_at_once(open_stage: Open, redis_server: str) -> None:
+    stage = open_stage(redis_server)
+    stage.tell(FLEET)
+    stage.writer.start()
+    stage.wait_written()
+    stage.redis.flushall()
+    until(lambda: stage.rebuilt == ["empty", "empty"], "the view to be built again")
+    stage.wait_written()
+    stage.assert_equal()
+
+
+@pytest.mark.parametrize(("part", "field"), [("heads", model_stream("fraud")), ("positions", "0")])
+def test_a_view_whose_heads_or_positions_are_unreadable_is_built_anew(
+    open_stage: Open, redis_server: str, part: str, field: str
+) -> None:
+    first = open_stage(redis_server, "log")
+    first.writer.start()
+    first.tell(FLEET)
+    first.wait_written()
+    first.writer.close()
+    first.redis.hset(layout.prefix_of(first.reader.status().generation) + part, field, "no such thing")
+    again = open_stage(redis_server, "log")
+    again.writer.start()
+    until(lambda: again.rebuilt == ["unreadable"], "the view to be built again")
+    again.wait_written()
+    again.assert_equal()
+
+
+def test_a_fault_of_the_writer_ends_it_not(
+    open_stage: Open, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = open_stage(redis_server)
+    stage.tell(FLEET)
+
+    def fail(store: RedisStore) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(RedisStore, "check_server", fail)
+    stage.writer.start()
+    until(lambda: stage.rebuilt == ["empty"], "the view to be built")
+    stage.wait_written()
+    stage.assert_equal()
+
+
+def test_a_view_of_another_log_is_built_anew(open_stage: Open, redis_server: str) -> None:
+    longer = open_stage(redis_server, "longer")
+    longer.writer.start()
+    longer.tell(FLEET)
+    longer.wait_written()
+    longer.writer.close()
+    shorter = open_stage(redis_server, "shorter")
+    shorter.tell({"churn": FLEET["churn"]})
+    shorter.writer.start()
+    shorter.wait_written()
+    assert shorter.rebuilt == ["log-replaced"]
+    shorter.assert_equal()
+    shorter.writer.close()
+    # As long as the view's, with other facts in it: only the digests tell.
+    other = open_stage(redis_server, "other")
+    other.tell({"churn": [*FLEET["churn"][:-1], f.ModelDescribed(description="another life")]})
+    other.writer.start()
+    other.wait_written()
+    assert other.rebuilt == ["log-replaced"]
+    other.assert_equal()
+
+
+def test_a_view_of_an_older_schema_serves_until_its_successor_takes_over(
+    open_stage: Open, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = open_stage(redis_server)
+    old.writer.start()
+    old.tell(FLEET)
+    old.wait_written()
+    before = old.reader.status().generation
+    old.writer.close()
+    monkeypatch.setattr(layout, "SCHEMA", layout.SCHEMA + 1)
+    new = open_stage(redis_server)
+    new.writer.start()
+    new.wait_written()
+    assert new.rebuilt == ["schema"]
+    new.assert_equal()
+    until(lambda: new.redis.smembers(layout.GENERATIONS) == {new.reader.status().generation.encode()}, "a sweep")
+    assert not new.redis.keys(layout.prefix_of(before) + "*")
+    monkeypatch.setattr(layout, "SCHEMA", layout.SCHEMA - 1)
+    late = open_stage(redis_server)
+    late.writer.start()
+    until(lambda: "newer" in late.writer.why_down, "the older registry to stand back")
+    assert late.rebuilt == []
+    with pytest.raises(RedisUnavailable, match=f"schema {layout.SCHEMA + 1}, not {layout.SCHEMA}"):
+        late.reader.find(new_query(Kind.MODEL))
+
+
+def test_a_rebuild_that_was_asked_for_goes_on_beside_the_old_view(open_stage: Open, redis_server: str) -> None:
+    stage = open_stage(redis_server)
+    stage.writer.start()
+    stage.tell(FLEET)
+    stage.wait_written()
+    before = stage.reader.status().generation
+    stopping = threading.Event()
+
+    def read_on() -> int:
+        count = 0
+        while not stopping.is_set():
+            assert ids(stage.reader.find(new_query(Kind.MODEL)).answer)[:3] == ["churn", "fraud", "fraud-eu"]
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(1) as readers:
+        reading = readers.submit(read_on)
+        stage.writer._store.ask_for_rebuild(60)
+        until(lambda: stage.rebuilt == ["empty", "asked"], "the rebuild")
+        stopping.set()
+        assert reading.result() > 0
+    stage.tell({"late": [f.ModelCreated()]})
+    stage.wait_written()
+    assert stage.reader.status().generation != before
+    stage.assert_equal()
+    until(lambda: not stage.redis.keys(layout.prefix_of(before) + "*"), "the old generation to be removed")
+
+
+def test_a_rebuild_whose_lease_was_lost_begins_again(open_stage: Open, redis_server: str) -> None:
+    stage = open_stage(redis_server)
+    stage.tell(FLEET)
+    stage.redis.set(layout.LEASE, "1:dead", px=300)  # of a registry that died while it built the view
+    stage.writer.start()
+    until(lambda: "another replica" in stage.writer.why_down, "the writer to stand back")
+    stage.wait_written()
+    stage.assert_equal()
+
+
+def test_the_reader_needs_nothing_but_redis(open_stage: Open, redis_server: str) -> None:
+    stage = open_stage(redis_server)
+    with pytest.raises(RedisUnavailable, match="there is no view"):
+        stage.reader.find(new_query(Kind.MODEL))
+    stage.writer.start()
+    stage.tell(FLEET)
+    stage.wait_written()
+    answer, positions = stage.reader.find(new_query(Kind.MODEL, filter_text="labels.team = risk"))
+    assert ids(answer) == ["fraud", "fraud-eu"]
+    assert positions == stage.fold.accepted
+    (version, none), _ = stage.reader.get(Kind.VERSION, ["fraud/0000000002", "fraud/0000000099"])
+    assert version == stage.fold.models["fraud"].versions[2]
+    assert none is None
+
+
+def test_changes_are_told_as_they_are_written(open_stage: Open, redis_server: str) -> None:
+    stage = open_stage(redis_server)
+    stage.writer.start()
+    stage.tell(FLEET)
+    stage.wait_written()
+    changes = stage.reader.changes()
+    assert next(changes) == []
+    stage.append(model_stream("fraud"), f.VersionTagged(version=1, key="k", value="v"))
+    told = next(news for news in changes if news)
+    assert set(told) == {(Kind.MODEL, "fraud"), (Kind.VERSION, "fraud/0000000001")}
+    changes.close()
+
+
+def test_a_rebuild_that_failed_is_tried_again_without_waiting_for_its_own_lease(
+    open_stage: Open, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = open_stage(own_redis.url)
+    stage.tell(FLEET)
+    begin = RedisStore.begin
+
+    def fill_up(store: RedisStore, generation: str, positions: Mapping[int, int]) -> bool:
+        begun = begin(store, generation, positions)
+        stage.redis.config_set("maxmemory", "1mb")
+        return begun
+
+    monkeypatch.setattr(RedisStore, "begin", fill_up)
+    stage.writer.start()
+    until(lambda: "is full" in stage.writer.why_down, "the writer to say so")
+    monkeypatch.undo()
+    assert stage.redis.exists(layout.LEASE)
+    stage.redis.config_set("maxmemory", "0")
+    until(lambda: stage.rebuilt == ["empty"], "the view to be built")
+    stage.wait_written()
+    stage.assert_equal()
+
+
+def test_a_full_redis_holds_the_last_whole_state(open_stage: Open, own_redis: RedisServer) -> None:
+    stage = open_stage(own_redis.url)
+    stage.writer.start()
+    stage.tell(FLEET)
+    stage.wait_written()
+    before = everything(stage)
+    stage.redis.config_set("maxmemory", "1mb")
+    for number in range(5):
+        stage.append(model_stream("fraud"), f.VersionTagged(version=1, key=f"k{number}", value="v"))
+    until(lambda: "is full" in stage.writer.why_down, "the writer to say so")
+    assert everything(stage) == before
+    stage.redis.config_set("maxmemory", "0")
+    stage.wait_written()
+    stage.assert_equal()
+    assert stage.rebuilt == ["empty"]
+
+
+def everything(stage: Stage) -> dict[bytes, bytes | None]:
+    return {key: stage.redis.dump(key) for key in stage.redis.keys("*")}

@@ -25,7 +25,7 @@ from examples.driver import (
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.timeline import describe, metrics_line, weights_line
 from headgate.v1 import facts_pb2 as facts
-from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2 as registry_service
 
 EXAMPLES = Path(__file__).resolve().parent
 MODEL = "breast-cancer"
@@ -176,7 +176,7 @@ class Stories:
 
     def _expect_live(self, version: int) -> None:
         stub = self._running.doors.registry
-        model = stub.GetModel(registry.GetModelRequest(name=STREAM), timeout=TIMEOUT_SECONDS)
+        model = stub.GetModel(registry_service.GetModelRequest(name=STREAM), timeout=TIMEOUT_SECONDS)
         if model.live.get(ENVIRONMENT) != version:
             raise StoryDiffers(f"v{version} should be live, but {dict(model.live)} is")
 

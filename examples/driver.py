@@ -28,7 +28,7 @@ from headgate.client.doors import Doors, serves
 from headgate.client.predict import ROUTING_KEY, answer, infer_request
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import facts_pb2 as facts
-from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2 as registry_service
 
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
@@ -213,7 +213,7 @@ class Facts:
         self.records: list[facts.LifecycleRecord] = []
         self._tell = tell
         self._changed = threading.Condition()
-        self._call = doors.registry.WatchHistory(registry.WatchHistoryRequest(stream=stream))
+        self._call = doors.registry.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))
         self._thread = threading.Thread(target=self._run, name="facts", daemon=True)
         self._thread.start()
 

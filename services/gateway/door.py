@@ -14,8 +14,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from headgate.inference import grpc_predict_v2_pb2 as oip
-from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
@@ -33,7 +33,7 @@ QUIET_SECONDS = 0.2
 QUIET_SHARE_OF_GRACE = 0.5
 QUIET_CHECK_SECONDS = 0.02
 
-SERVICE_NAME = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+SERVICE_NAME = inference.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH_NAMES = ("", SERVICE_NAME)
 
 Result = TypeVar("Result")
@@ -43,7 +43,9 @@ Behaviour = Callable[[Any, Any], Awaitable[Any]]
 class Door:
     """Answers from the start; health says SERVING once `set_ready` was called."""
 
-    def __init__(self, servicer: oip_grpc.GRPCInferenceServiceServicer, host: str, port: int, metrics: Metrics) -> None:
+    def __init__(
+        self, servicer: inference_grpc.GRPCInferenceServiceServicer, host: str, port: int, metrics: Metrics
+    ) -> None:
         self._servicer = servicer
         self._address = f"{host}:{port}"
         self._calls = Calls(metrics)
@@ -86,7 +88,7 @@ class Door:
                 ("grpc.so_reuseport", 1),
             ],
         )
-        oip_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
+        inference_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 
-from headgate.inference import grpc_predict_v2_pb2 as oip
-from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
@@ -57,7 +57,7 @@ class Turn:
             self.entry.counter.count(self.arm, self.key_hash, bad)
 
 
-class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
+class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     """Runs on one event loop. The model runs inline: a small network costs less than a change of thread."""
 
     def __init__(self, table: Callable[[], Table], is_ready: Callable[[], bool], heard_at: Callable[[], float]) -> None:
@@ -66,28 +66,34 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         self._heard_at = heard_at
         self._failed: set[tuple[str, int]] = set()
 
-    async def ServerLive(self, request: oip.ServerLiveRequest, context: Context) -> oip.ServerLiveResponse:
-        return oip.ServerLiveResponse(live=True)
+    async def ServerLive(self, request: inference.ServerLiveRequest, context: Context) -> inference.ServerLiveResponse:
+        return inference.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: oip.ServerReadyRequest, context: Context) -> oip.ServerReadyResponse:
-        return oip.ServerReadyResponse(ready=self._is_ready())
+    async def ServerReady(
+        self, request: inference.ServerReadyRequest, context: Context
+    ) -> inference.ServerReadyResponse:
+        return inference.ServerReadyResponse(ready=self._is_ready())
 
-    async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:
+    async def ModelReady(self, request: inference.ModelReadyRequest, context: Context) -> inference.ModelReadyResponse:
         entry = self._table().entries.get(request.name)
         if entry is None:
-            return oip.ModelReadyResponse(ready=False)
+            return inference.ModelReadyResponse(ready=False)
         pinned = _version_number(request.version) in entry.versions
-        return oip.ModelReadyResponse(ready=pinned if request.version else entry.ready)
+        return inference.ModelReadyResponse(ready=pinned if request.version else entry.ready)
 
-    async def ServerMetadata(self, request: oip.ServerMetadataRequest, context: Context) -> oip.ServerMetadataResponse:
-        return oip.ServerMetadataResponse(name="headgate", version=distribution_version("headgate"))
+    async def ServerMetadata(
+        self, request: inference.ServerMetadataRequest, context: Context
+    ) -> inference.ServerMetadataResponse:
+        return inference.ServerMetadataResponse(name="headgate", version=distribution_version("headgate"))
 
-    async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:
+    async def ModelMetadata(
+        self, request: inference.ModelMetadataRequest, context: Context
+    ) -> inference.ModelMetadataResponse:
         entry = self._entry(request.name)
         version = self._pinned(entry, request.version) if request.version else entry.standard
         if version is None:
             raise _no_version(request.name)
-        return oip.ModelMetadataResponse(
+        return inference.ModelMetadataResponse(
             name=request.name,
             versions=[str(number) for number in sorted(entry.versions)],
             platform=PLATFORM,
@@ -95,7 +101,7 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             outputs=[_metadata(spec) for spec in version.outputs],
         )
 
-    async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:
+    async def ModelInfer(self, request: inference.ModelInferRequest, context: Context) -> inference.ModelInferResponse:
         started = time.monotonic()
         turn = self._turn(request, context, started)
         names, arrays = self._read(request, turn)
@@ -126,7 +132,7 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         if not self._is_ready():
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this gateway is not ready yet")
 
-    def _turn(self, request: oip.ModelInferRequest, context: Context, now: float) -> Turn:
+    def _turn(self, request: inference.ModelInferRequest, context: Context, now: float) -> Turn:
         entry = self._entry(request.model_name)
         tally = entry.tally
         if request.model_version:
@@ -142,7 +148,7 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             raise _no_version(request.model_name)
         return Turn(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
 
-    def _read(self, request: oip.ModelInferRequest, turn: Turn) -> tuple[list[str], dict[str, Array]]:
+    def _read(self, request: inference.ModelInferRequest, turn: Turn) -> tuple[list[str], dict[str, Array]]:
         try:
             return _read(request, turn.version)
         except InvalidInput as error:
@@ -169,11 +175,11 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             logger.warning("model failed: %s", error, extra={"model": version.model, "version": version.version})
 
 
-def _read(request: oip.ModelInferRequest, version: LoadedVersion) -> tuple[list[str], dict[str, Array]]:
+def _read(request: inference.ModelInferRequest, version: LoadedVersion) -> tuple[list[str], dict[str, Array]]:
     return requested_outputs(request, version.outputs), read_inputs(request, version.inputs)
 
 
-def _fits(request: oip.ModelInferRequest, stable: LoadedVersion | None) -> bool:
+def _fits(request: inference.ModelInferRequest, stable: LoadedVersion | None) -> bool:
     """Whether stable would have taken the request: then the candidate broke the callers' contract."""
     if stable is None:
         return False
@@ -185,10 +191,12 @@ def _fits(request: oip.ModelInferRequest, stable: LoadedVersion | None) -> bool:
 
 
 def _response(
-    request: oip.ModelInferRequest, turn: Turn, names: Sequence[str], results: Sequence[Array], finite: bool
-) -> oip.ModelInferResponse:
+    request: inference.ModelInferRequest, turn: Turn, names: Sequence[str], results: Sequence[Array], finite: bool
+) -> inference.ModelInferResponse:
     version = turn.version
-    response = oip.ModelInferResponse(model_name=request.model_name, model_version=str(version.version), id=request.id)
+    response = inference.ModelInferResponse(
+        model_name=request.model_name, model_version=str(version.version), id=request.id
+    )
     if not turn.pinned:
         response.parameters["arm"].string_param = ARM_NAMES[turn.arm]
         response.parameters["release"].int64_param = turn.entry.route.release
@@ -199,7 +207,7 @@ def _response(
     return response
 
 
-def _routing_key(request: oip.ModelInferRequest, context: Context) -> str:
+def _routing_key(request: inference.ModelInferRequest, context: Context) -> str:
     for name, value in context.invocation_metadata() or ():
         if name == ROUTING_KEY_METADATA:
             return value if isinstance(value, str) else value.decode(errors="replace")
@@ -221,5 +229,5 @@ def _no_version(model: str) -> RpcRefused:
     return RpcRefused(grpc.StatusCode.UNAVAILABLE, "no-ready-version", rule)
 
 
-def _metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
-    return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.wire_shape)
+def _metadata(spec: TensorSpec) -> inference.ModelMetadataResponse.TensorMetadata:
+    return inference.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.wire_shape)

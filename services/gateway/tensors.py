@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headgate.inference import grpc_predict_v2_pb2 as oip
+from headgate.inference import grpc_predict_v2_pb2 as inference
 
 Array = npt.NDArray[Any]
 
@@ -67,7 +67,7 @@ class TensorSpec:
         return [size if isinstance(size, int) else -1 for size in self.shape]
 
 
-def read_inputs(request: oip.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
+def read_inputs(request: inference.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     """The arrays the model takes, by name. Raises InvalidInput."""
     _check_names([tensor.name for tensor in request.inputs], specs)
     raw = request.raw_input_contents
@@ -83,7 +83,7 @@ def read_inputs(request: oip.ModelInferRequest, specs: Mapping[str, TensorSpec])
     return arrays
 
 
-def requested_outputs(request: oip.ModelInferRequest, specs: Sequence[TensorSpec]) -> list[str]:
+def requested_outputs(request: inference.ModelInferRequest, specs: Sequence[TensorSpec]) -> list[str]:
     """Names in the order of the answer: as asked for, or all. Raises InvalidInput."""
     known = [spec.name for spec in specs]
     wanted = [output.name for output in request.outputs]
@@ -96,7 +96,7 @@ def requested_outputs(request: oip.ModelInferRequest, specs: Sequence[TensorSpec
 
 
 def write_outputs(
-    response: oip.ModelInferResponse, specs: Sequence[TensorSpec], arrays: Sequence[Array], raw: bool
+    response: inference.ModelInferResponse, specs: Sequence[TensorSpec], arrays: Sequence[Array], raw: bool
 ) -> None:
     """Adds the outputs to the response: as typed contents when the request came so and every type has such a form."""
     raw = raw or any(spec.datatype not in CONTENTS_FIELDS for spec in specs)
@@ -127,7 +127,7 @@ def _check_names(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:
 
 
 def _check_type_and_shape(
-    tensor: oip.ModelInferRequest.InferInputTensor, spec: TensorSpec, sizes: dict[str, int]
+    tensor: inference.ModelInferRequest.InferInputTensor, spec: TensorSpec, sizes: dict[str, int]
 ) -> None:
     if tensor.datatype != spec.datatype:
         raise InvalidInput(f"input {spec.name!r}: expected datatype {spec.datatype}, got {tensor.datatype!r}")
@@ -145,7 +145,7 @@ def _check_type_and_shape(
             )
 
 
-def _from_raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> Array:
+def _from_raw(tensor: inference.ModelInferRequest.InferInputTensor, raw: bytes) -> Array:
     if tensor.HasField("contents"):
         raise InvalidInput(f"input {tensor.name!r}: expected no contents beside raw_input_contents")
     if tensor.datatype == BYTES:
@@ -160,7 +160,7 @@ def _from_raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> Arr
     return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(tensor.shape)
 
 
-def _from_contents(tensor: oip.ModelInferRequest.InferInputTensor) -> Array:
+def _from_contents(tensor: inference.ModelInferRequest.InferInputTensor) -> Array:
     field = CONTENTS_FIELDS.get(tensor.datatype)
     if field is None:
         raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} can only be given in raw_input_contents")
@@ -179,7 +179,7 @@ def _from_contents(tensor: oip.ModelInferRequest.InferInputTensor) -> Array:
         raise InvalidInput(f"input {tensor.name!r}: expected values of {tensor.datatype}: {error}") from error
 
 
-def _split_raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> list[bytes]:
+def _split_raw(tensor: inference.ModelInferRequest.InferInputTensor, raw: bytes) -> list[bytes]:
     """Elements of BYTES, each after its length as four little-endian bytes."""
     elements: list[bytes] = []
     start = 0
@@ -198,7 +198,7 @@ def _split_raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> li
     return elements
 
 
-def _strings(tensor: oip.ModelInferRequest.InferInputTensor, elements: Sequence[bytes]) -> Array:
+def _strings(tensor: inference.ModelInferRequest.InferInputTensor, elements: Sequence[bytes]) -> Array:
     try:
         texts = [element.decode() for element in elements]
     except UnicodeDecodeError as error:

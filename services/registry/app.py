@@ -12,10 +12,10 @@ from headgate.runtime.observability.metric_catalogue import REGISTRY
 from headgate.runtime.operations import Operations
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
-from headgate.v1 import registry_service_pb2 as registry_rpc
-from headgate.v1 import registry_service_pb2_grpc as registry_grpc
-from headgate.v1 import release_service_pb2 as release_rpc
-from headgate.v1 import release_service_pb2_grpc as release_grpc
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
+from headgate.v1 import release_service_pb2 as release_service
+from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from services.registry.decider import Decider
 from services.registry.door import Door
 from services.registry.handlers import intakes
@@ -63,12 +63,12 @@ class Registry:
         self._server = GrpcServer(
             settings.port,
             [
-                lambda server: registry_grpc.add_RegistryServiceServicer_to_server(registry, server),
-                lambda server: release_grpc.add_ReleaseServiceServicer_to_server(release, server),
+                lambda server: registry_service_grpc.add_RegistryServiceServicer_to_server(registry, server),
+                lambda server: release_service_grpc.add_ReleaseServiceServicer_to_server(release, server),
             ],
             [
-                registry_rpc.DESCRIPTOR.services_by_name["RegistryService"].full_name,
-                release_rpc.DESCRIPTOR.services_by_name["ReleaseService"].full_name,
+                registry_service.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+                release_service.DESCRIPTOR.services_by_name["ReleaseService"].full_name,
             ],
             interceptors=[RpcMetrics(metrics), *self._redis.interceptors],
             threads=UNARY_THREADS + MAX_WATCHES,

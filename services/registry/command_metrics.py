@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from headgate.domain.refusal import Refused
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 ACCEPTED, HELD, REPEATED, REFUSED, FAILED = "accepted", "held", "repeated", "refused", "failed"
 UNKNOWN = "unknown"
@@ -25,7 +25,7 @@ class CommandMetrics:
         self._refusals = metrics.counter("headgate_refusals_total")
 
     @contextmanager
-    def measured(self, command: k.Command) -> Iterator[Measured]:
+    def measured(self, command: commands.Command) -> Iterator[Measured]:
         """Counts the command with the outcome that is set inside, also when an exception leaves."""
         measured, started = Measured(), time.perf_counter()
         try:

@@ -16,8 +16,8 @@ from headgate.log import topics
 from headgate.log.port import EventLog, LogUnavailable, Message, OutcomeUnknown, RecordsLost, RecordTooLarge
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import current_trace_parent, note
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from headgate.worker.intake import Contended
 from services.registry import command_metrics as outcomes
 from services.registry.command_metrics import CommandMetrics
@@ -42,7 +42,7 @@ class Decided:
     `repeated` says that an earlier copy of the command led to the record.
     """
 
-    record: f.LifecycleRecord | None
+    record: facts.LifecycleRecord | None
     repeated: bool = False
 
 
@@ -56,7 +56,7 @@ class Decider:
         self._now_ms = now_ms
         self.turns = Turns()
 
-    def execute(self, command: k.Command) -> Decided | Refused:
+    def execute(self, command: commands.Command) -> Decided | Refused:
         """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable, RecordsLost."""
         # The fact continues the unit that decides it, which continues what asked for it.
         command.trace_parent = current_trace_parent()
@@ -71,7 +71,7 @@ class Decider:
             note(decision=measured.outcome, sequence=_sequence_of(outcome))
             return outcome
 
-    def _execute(self, command: k.Command) -> Decided | Refused:
+    def _execute(self, command: commands.Command) -> Decided | Refused:
         if command.ByteSize() > MAX_COMMAND_BYTES:
             return Refused(INVALID, SIZE_RULE, f"the command has {command.ByteSize()} bytes: {SIZE_RULE}", "command")
         if len(command.command_id) > MAX_ID:
@@ -84,10 +84,10 @@ class Decider:
         with self.turns.of(command.stream):
             return self._carry_out(command)
 
-    def refuse(self, command: k.Command, refused: Refused) -> None:
+    def refuse(self, command: commands.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
         self._metrics.refused(refused)
-        record = k.Refusal(
+        record = commands.Refusal(
             command_id=command.command_id[:MAX_ID],
             stream=command.stream[:MAX_ID],
             actor=command.actor[:MAX_ID],
@@ -100,12 +100,12 @@ class Decider:
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
-    def _carry_out(self, command: k.Command) -> Decided | Refused:
+    def _carry_out(self, command: commands.Command) -> Decided | Refused:
         sent = 0
         for _ in range(MAX_DECISIONS):
             may_arrive = self._head(command.stream) < sent
             outcome = self._decide(command)
-            if not isinstance(outcome, f.LifecycleRecord):
+            if not isinstance(outcome, facts.LifecycleRecord):
                 if may_arrive:  # and count: to deny it could be wrong in a moment
                     raise LogUnavailable("the log has not told what became of the record; the same request is safe")
                 return outcome
@@ -125,7 +125,7 @@ class Decider:
             stream = self._fold.streams.get(name)
             return stream.sequence if stream is not None else 0
 
-    def _decide(self, command: k.Command) -> f.LifecycleRecord | Decided | Refused:
+    def _decide(self, command: commands.Command) -> facts.LifecycleRecord | Decided | Refused:
         """The record to append, or the outcome when there is nothing to append."""
         at_ms = self._now_ms()
         with self._fold.lock:
@@ -141,7 +141,9 @@ class Decider:
                 return self._decided(stream, command, at_ms)
         return self._repeated(stream, known, command)  # reads the log, which may take long: not under the lock
 
-    def _decided(self, stream: Stream, command: k.Command, at_ms: int) -> f.LifecycleRecord | Decided | Refused:
+    def _decided(
+        self, stream: Stream, command: commands.Command, at_ms: int
+    ) -> facts.LifecycleRecord | Decided | Refused:
         if command.HasField("expected_sequence") and command.expected_sequence != stream.sequence:
             rule = "a change is made on the state its author saw"
             return Refused(STALE, rule, f"{command.stream} stands at {stream.sequence}", "etag")
@@ -152,7 +154,7 @@ class Decider:
             return fact
         return record_of(command, fact, stream, at_ms)
 
-    def _repeated(self, stream: Stream, sequence: int, command: k.Command) -> Decided | Refused:
+    def _repeated(self, stream: Stream, sequence: int, command: commands.Command) -> Decided | Refused:
         """The fact an earlier copy of this command led to."""
         record = self.read(stream, sequence)
         if record.command_digest != command_digest(command):
@@ -160,7 +162,7 @@ class Decider:
             return Refused(REUSED, rule, f"{command.command_id} was another command", "request_id")
         return Decided(record, repeated=True)
 
-    def read(self, stream: Stream, sequence: int) -> f.LifecycleRecord:
+    def read(self, stream: Stream, sequence: int) -> facts.LifecycleRecord:
         """The accepted record of the stream at this sequence, from the log. Raises LogError."""
         offset = stream.offsets[sequence - 1]
         found = self._log.read(topics.LIFECYCLE, stream.partition, offset, 1)
@@ -170,7 +172,7 @@ class Decider:
             raise LogUnavailable(f"{stream.name} sequence {sequence} cannot be read")
         return record
 
-    def _fact(self, stream: Stream, command: k.Command, at_ms: int) -> Fact | Refused | None:
+    def _fact(self, stream: Stream, command: commands.Command, at_ms: int) -> Fact | Refused | None:
         name = command.WhichOneof("command")
         if name is None:
             return Refused(INVALID, "a command says what it wants", "the command is empty or unknown", "command")
@@ -182,7 +184,7 @@ class Decider:
             return environments.decide(state, wish)
         return Refused(INVALID, "a command goes to its own kind of stream", f"{name} on {stream.name}", "stream")
 
-    def _append(self, record: f.LifecycleRecord) -> bool:
+    def _append(self, record: facts.LifecycleRecord) -> bool:
         """Whether this very record was accepted. If not, another writer's won, which may carry the same command.
 
         Raises OutcomeUnknown, LogUnavailable, RecordTooLarge.

@@ -16,8 +16,8 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogError
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.work_log import note
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from headgate.worker.intake import Contended
 from services.registry.decider import MAX_SHOWN, Decider
 
@@ -96,7 +96,7 @@ class Door:
 
     def carry_out(
         self, stream: str, request: Any, context: grpc.ServicerContext, **wish: Message
-    ) -> f.LifecycleRecord | None:
+    ) -> facts.LifecycleRecord | None:
         """Executes one wish, for example `tag_version=...`; answers the accepted record, None when it already held.
 
         Raises RpcRefused; the refusal is recorded on headgate.refusals first.
@@ -122,11 +122,11 @@ class Door:
         return state
 
 
-def _command(stream: str, request: Any, context: grpc.ServicerContext, wish: Mapping[str, Any]) -> k.Command:
+def _command(stream: str, request: Any, context: grpc.ServicerContext, wish: Mapping[str, Any]) -> commands.Command:
     request_id = request.request_id
     if len(request_id) > MAX_REQUEST_ID:
         raise bad_name("request_id", request_id[:32] + "...", f"at most {MAX_REQUEST_ID} characters")
-    command = k.Command(
+    command = commands.Command(
         command_id=request_id or str(uuid.uuid4()),
         stream=stream,
         actor=_actor(context),

@@ -10,7 +10,7 @@ from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.port import EventLog, Record
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import ends, note, unit_of_work
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
 from services.registry.inbox import UnusableEvent, command_of, trace_parent_of
@@ -27,7 +27,7 @@ class CommandHandler:
 
     def __call__(self, record: Record) -> None:
         try:
-            command = k.Command.FromString(record.value or b"")
+            command = commands.Command.FromString(record.value or b"")
         except DecodeError:
             return bury(self._burials, "command", record, "the value is not a headgate.v1.Command")
         if not command.command_id or not command.stream:
@@ -73,7 +73,7 @@ def bury(burials: Burials, unit: str, record: Record, reason: str) -> None:
         burials.bury(record, f"malformed-{unit}", reason)
 
 
-def carry_out(decider: Decider, command: k.Command) -> None:
+def carry_out(decider: Decider, command: commands.Command) -> None:
     """Executes a command from the log and records its refusal. Raises LogError, Contended."""
     outcome = decider.execute(command)
     if isinstance(outcome, Refused):

@@ -13,8 +13,8 @@ from headgate.log import topics
 from headgate.log.envelope import digest
 from headgate.log.port import EventLog, LogError, Record
 from headgate.runtime.errors import RpcRefused
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry.door import DEFAULT_PAGE, MAX_PAGE, fitting, missing
 from services.registry.watches import WAIT_SECONDS, Watches
 
@@ -35,10 +35,10 @@ class _Backlog:
 
     def __init__(self) -> None:
         self.overrun = False
-        self._waiting: queue.SimpleQueue[tuple[Record, f.LifecycleRecord]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Record, facts.LifecycleRecord]] = queue.SimpleQueue()
         self._put_bytes = self._taken_bytes = 0
 
-    def put(self, record: Record, lifecycle: f.LifecycleRecord) -> None:
+    def put(self, record: Record, lifecycle: facts.LifecycleRecord) -> None:
         """Keeps the record, which all watchers share, or notes the overrun."""
         size_bytes = len(record.value or b"")
         left_bytes = MAX_BACKLOG_BYTES - (self._put_bytes - self._taken_bytes)
@@ -48,7 +48,7 @@ class _Backlog:
         self._put_bytes += size_bytes
         self._waiting.put((record, lifecycle))
 
-    def take(self, timeout_seconds: float) -> rpc.HistoryRecord:
+    def take(self, timeout_seconds: float) -> registry_service.HistoryRecord:
         """The next record. Raises queue.Empty."""
         record, lifecycle = self._waiting.get(timeout=timeout_seconds)
         self._taken_bytes += len(record.value or b"")
@@ -63,7 +63,7 @@ class History:
         self._fold = fold
         self._watches = watches
 
-    def page(self, request: rpc.ListHistoryRequest) -> rpc.ListHistoryResponse:
+    def page(self, request: registry_service.ListHistoryRequest) -> registry_service.ListHistoryResponse:
         """Records of one stream after a sequence. Raises RpcRefused."""
         with self._fold.lock:
             stream = self._fold.streams.get(request.stream)
@@ -75,15 +75,17 @@ class History:
             more = start + size < stream.sequence
         records = list(fitting(self._records(places)))
         more = more or len(records) < len(places)
-        return rpc.ListHistoryResponse(records=records, next_after_sequence=start + len(records) if more else 0)
+        return registry_service.ListHistoryResponse(
+            records=records, next_after_sequence=start + len(records) if more else 0
+        )
 
     def watch(
-        self, request: rpc.WatchHistoryRequest, context: grpc.ServicerContext
-    ) -> Iterator[rpc.WatchHistoryResponse]:
+        self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service.WatchHistoryResponse]:
         """Accepted records behind the asked positions, then each new one. Ends when the watcher is too slow."""
         backlog = _Backlog()
 
-        def listen(record: Record, lifecycle: f.LifecycleRecord) -> None:
+        def listen(record: Record, lifecycle: facts.LifecycleRecord) -> None:
             if not request.stream or lifecycle.stream == request.stream:
                 backlog.put(record, lifecycle)
 
@@ -93,10 +95,10 @@ class History:
                 self._fold.on_accepted(listen)
             try:
                 for record in self._records(past):
-                    yield rpc.WatchHistoryResponse(record=record)
+                    yield registry_service.WatchHistoryResponse(record=record)
                 while self._watches.goes_on(context) and not backlog.overrun:
                     try:
-                        yield rpc.WatchHistoryResponse(record=backlog.take(WAIT_SECONDS))
+                        yield registry_service.WatchHistoryResponse(record=backlog.take(WAIT_SECONDS))
                     except queue.Empty:
                         continue
                 if backlog.overrun:
@@ -105,7 +107,7 @@ class History:
             finally:
                 self._fold.remove_listener(listen)
 
-    def _past(self, request: rpc.WatchHistoryRequest) -> list[Place]:
+    def _past(self, request: registry_service.WatchHistoryRequest) -> list[Place]:
         after = {position.partition: position.offset for position in request.after}
         if any(partition < 0 for partition in after):
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, "a partition is 0 or more", "after")
@@ -118,7 +120,7 @@ class History:
             if offset > after.get(stream.partition, -1) and (stream.partition in after or not request.from_now)
         )
 
-    def _records(self, places: Sequence[Place]) -> Iterator[rpc.HistoryRecord]:
+    def _records(self, places: Sequence[Place]) -> Iterator[registry_service.HistoryRecord]:
         """The records at these places, which are in order. Raises RpcRefused."""
         found: Mapping[Place, Record] = {}
         for at, place in enumerate(places):
@@ -151,19 +153,19 @@ def span(places: Sequence[Place], at: int) -> int:
     return last - first + 1
 
 
-def _history_record(record: Record, lifecycle: f.LifecycleRecord) -> rpc.HistoryRecord:
-    return rpc.HistoryRecord(
-        position=rpc.HistoryPosition(partition=record.partition, offset=record.offset),
+def _history_record(record: Record, lifecycle: facts.LifecycleRecord) -> registry_service.HistoryRecord:
+    return registry_service.HistoryRecord(
+        position=registry_service.HistoryPosition(partition=record.partition, offset=record.offset),
         digest=digest(record.value or b""),
         record=lifecycle,
     )
 
 
-def fold_digest(streams: Mapping[str, Stream], void_records: int) -> rpc.FoldDigest:
+def fold_digest(streams: Mapping[str, Stream], void_records: int) -> registry_service.FoldDigest:
     """Heads and state digests of the streams, by name."""
-    return rpc.FoldDigest(
+    return registry_service.FoldDigest(
         streams=[
-            rpc.StreamDigest(
+            registry_service.StreamDigest(
                 stream=name,
                 sequence=streams[name].sequence,
                 head_digest=streams[name].digest,
@@ -175,6 +177,9 @@ def fold_digest(streams: Mapping[str, Stream], void_records: int) -> rpc.FoldDig
     )
 
 
-def history_positions(positions: Mapping[int, int]) -> list[rpc.HistoryPosition]:
+def history_positions(positions: Mapping[int, int]) -> list[registry_service.HistoryPosition]:
     """Offsets by partition as a reader resumes from them."""
-    return [rpc.HistoryPosition(partition=partition, offset=positions[partition]) for partition in sorted(positions)]
+    return [
+        registry_service.HistoryPosition(partition=partition, offset=positions[partition])
+        for partition in sorted(positions)
+    ]

@@ -8,7 +8,7 @@ from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
 from headgate.runtime.observability.trace_context import HEADER, parse_trace_parent
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 CHANGE_MERGED = re.compile(r"dev\.cdevents\.change\.merged(\.\d+\.\d+\.\d+(-\w+)?)?")
 MAX_DATA_BYTES = 256 * 1024
@@ -23,7 +23,7 @@ class UnusableEvent(ValueError):
         self.code = code
 
 
-def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> k.Command:
+def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> commands.Command:
     """The command an upstream event asks for. Raises UnusableEvent.
 
     `model_of_repository` names the model of a repository for events that do not name it themselves.
@@ -42,13 +42,13 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> k.Comm
         raise UnusableEvent("no-model", "customData.model: the event names no model and its repository is not known")
     if not is_name(model):
         raise UnusableEvent("invalid-model", f"customData.model is {model!r}: {NAME_RULE}")
-    return k.Command(
+    return commands.Command(
         command_id=command_id(event.source, event.id),
         stream=model_stream(model),
         actor=event.source,
         causation_id=event.id,
         correlation_id=commit,
-        create_version=k.CreateVersion(
+        create_version=commands.CreateVersion(
             repository=repository, commit=commit, commit_message=_text(custom, "message").strip()
         ),
     )

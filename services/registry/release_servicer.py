@@ -8,11 +8,11 @@ import grpc
 
 from headgate.domain.names import environment_stream, model_stream
 from headgate.domain.release import is_active
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import release_service_pb2 as rpc
-from headgate.v1 import release_service_pb2_grpc as rpc_grpc
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import release_service_pb2 as release_service
+from headgate.v1 import release_service_pb2_grpc as release_service_grpc
+from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from services.registry.door import Door, bad_name, copy_of, missing, model_of, numbered
 from services.registry.search import Search
@@ -21,7 +21,7 @@ from services.registry.watches import WAIT_SECONDS, Watches
 _ENVIRONMENT = re.compile(r"environments/([^/]+)")
 
 
-class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
+class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     """Every change here is a command like any other; nothing is piloted from this side."""
 
     def __init__(self, door: Door, search: Search, watches: Watches) -> None:
@@ -29,9 +29,11 @@ class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
         self._search = search
         self._watches = watches
 
-    def StartRelease(self, request: rpc.StartReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+    def StartRelease(
+        self, request: release_service.StartReleaseRequest, context: grpc.ServicerContext
+    ) -> resources.Release:
         model = model_of(request.parent, "parent")
-        wish = k.StartRelease(
+        wish = commands.StartRelease(
             environment=request.environment,
             candidate=request.version,
             strategy=request.strategy,
@@ -42,92 +44,120 @@ class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
         record = self._door.carry_out(model_stream(model), request, context, start_release=wish)
         return self._release(model, record.release_requested.release if record is not None else 0)
 
-    def GetRelease(self, request: rpc.GetReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+    def GetRelease(
+        self, request: release_service.GetReleaseRequest, context: grpc.ServicerContext
+    ) -> resources.Release:
         return self._release(*numbered(request.name, "releases"))
 
-    def ListReleases(self, request: rpc.ListReleasesRequest, context: grpc.ServicerContext) -> rpc.ListReleasesResponse:
+    def ListReleases(
+        self, request: release_service.ListReleasesRequest, context: grpc.ServicerContext
+    ) -> release_service.ListReleasesResponse:
         found = self._search.in_parent(Kind.RELEASE, request)
-        return rpc.ListReleasesResponse(releases=found.resources, next_page_token=found.token, read=found.mark)
+        return release_service.ListReleasesResponse(
+            releases=found.matches, next_page_token=found.token, read=found.mark
+        )
 
     def WatchRelease(
-        self, request: rpc.WatchReleaseRequest, context: grpc.ServicerContext
-    ) -> Iterator[rpc.WatchReleaseResponse]:
+        self, request: release_service.WatchReleaseRequest, context: grpc.ServicerContext
+    ) -> Iterator[release_service.WatchReleaseResponse]:
         model, number = numbered(request.name, "releases")
         with self._watches.place():
             revision = self._door.fold.revision  # before the release, or a fact in between would wake nobody
-            release, last = self._release(model, number), r.Release()
+            release, last = self._release(model, number), resources.Release()
             while self._watches.goes_on(context):
                 if _without_etag(release) != _without_etag(last):
-                    yield rpc.WatchReleaseResponse(release=release)
+                    yield release_service.WatchReleaseResponse(release=release)
                 if not is_active(release):
                     return
                 revision = self._door.fold.wait_change(revision, WAIT_SECONDS)
                 last, release = release, self._release(model, number)
 
-    def PauseRelease(self, request: rpc.PauseReleaseRequest, context: grpc.ServicerContext) -> r.Release:
-        return self._on_release(request, context, "pause_release", k.PauseRelease)
+    def PauseRelease(
+        self, request: release_service.PauseReleaseRequest, context: grpc.ServicerContext
+    ) -> resources.Release:
+        return self._on_release(request, context, "pause_release", commands.PauseRelease)
 
-    def ResumeRelease(self, request: rpc.ResumeReleaseRequest, context: grpc.ServicerContext) -> r.Release:
-        return self._on_release(request, context, "resume_release", k.ResumeRelease)
+    def ResumeRelease(
+        self, request: release_service.ResumeReleaseRequest, context: grpc.ServicerContext
+    ) -> resources.Release:
+        return self._on_release(request, context, "resume_release", commands.ResumeRelease)
 
-    def PromoteRelease(self, request: rpc.PromoteReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+    def PromoteRelease(
+        self, request: release_service.PromoteReleaseRequest, context: grpc.ServicerContext
+    ) -> resources.Release:
         if not request.reason:
             raise bad_name("reason", "", "why a person promotes ahead of the judge")
-        return self._on_release(request, context, "promote_release", k.PromoteRelease)
+        return self._on_release(request, context, "promote_release", commands.PromoteRelease)
 
-    def AbortRelease(self, request: rpc.AbortReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+    def AbortRelease(
+        self, request: release_service.AbortReleaseRequest, context: grpc.ServicerContext
+    ) -> resources.Release:
         return self._on_release(
-            request, context, "roll_back_release", k.RollBackRelease, cause=f.ROLLBACK_CAUSE_ABORTED
+            request, context, "roll_back_release", commands.RollBackRelease, cause=facts.ROLLBACK_CAUSE_ABORTED
         )
 
-    def UndoRelease(self, request: rpc.UndoReleaseRequest, context: grpc.ServicerContext) -> r.Release:
+    def UndoRelease(
+        self, request: release_service.UndoReleaseRequest, context: grpc.ServicerContext
+    ) -> resources.Release:
         model, number = numbered(request.name, "releases")
-        wish = k.UndoRelease(release=number, reason=request.reason)
+        wish = commands.UndoRelease(release=number, reason=request.reason)
         record = self._door.carry_out(model_stream(model), request, context, undo_release=wish)
         return self._release(model, record.release_requested.release if record is not None else number)
 
-    def CreateEnvironment(self, request: rpc.CreateEnvironmentRequest, context: grpc.ServicerContext) -> r.Environment:
-        wish = k.CreateEnvironment(description=request.description)
+    def CreateEnvironment(
+        self, request: release_service.CreateEnvironmentRequest, context: grpc.ServicerContext
+    ) -> resources.Environment:
+        wish = commands.CreateEnvironment(description=request.description)
         self._door.carry_out(environment_stream(request.environment), request, context, create_environment=wish)
         return self._environment(request.environment)
 
-    def GetEnvironment(self, request: rpc.GetEnvironmentRequest, context: grpc.ServicerContext) -> r.Environment:
+    def GetEnvironment(
+        self, request: release_service.GetEnvironmentRequest, context: grpc.ServicerContext
+    ) -> resources.Environment:
         return self._environment(_environment_of(request.name))
 
     def ListEnvironments(
-        self, request: rpc.ListEnvironmentsRequest, context: grpc.ServicerContext
-    ) -> rpc.ListEnvironmentsResponse:
+        self, request: release_service.ListEnvironmentsRequest, context: grpc.ServicerContext
+    ) -> release_service.ListEnvironmentsResponse:
         with self._door.fold.lock:
             states = self._door.fold.environments
-            return rpc.ListEnvironmentsResponse(environments=[states[name].environment for name in sorted(states)])
+            return release_service.ListEnvironmentsResponse(
+                environments=[states[name].environment for name in sorted(states)]
+            )
 
-    def SetPolicy(self, request: rpc.SetPolicyRequest, context: grpc.ServicerContext) -> r.Environment:
-        return self._on_environment(request, context, set_policy=k.SetPolicy(policy=request.policy))
+    def SetPolicy(
+        self, request: release_service.SetPolicyRequest, context: grpc.ServicerContext
+    ) -> resources.Environment:
+        return self._on_environment(request, context, set_policy=commands.SetPolicy(policy=request.policy))
 
-    def DeclareFreeze(self, request: rpc.DeclareFreezeRequest, context: grpc.ServicerContext) -> r.Environment:
-        wish = k.DeclareFreeze(
+    def DeclareFreeze(
+        self, request: release_service.DeclareFreezeRequest, context: grpc.ServicerContext
+    ) -> resources.Environment:
+        wish = commands.DeclareFreeze(
             freeze=request.freeze, reason=request.reason, from_ms=request.from_ms, until_ms=request.until_ms
         )
         return self._on_environment(request, context, declare_freeze=wish)
 
-    def LiftFreeze(self, request: rpc.LiftFreezeRequest, context: grpc.ServicerContext) -> r.Environment:
-        wish = k.LiftFreeze(freeze=request.freeze, reason=request.reason)
+    def LiftFreeze(
+        self, request: release_service.LiftFreezeRequest, context: grpc.ServicerContext
+    ) -> resources.Environment:
+        wish = commands.LiftFreeze(freeze=request.freeze, reason=request.reason)
         return self._on_environment(request, context, lift_freeze=wish)
 
     def _on_release(
         self, request: Any, context: grpc.ServicerContext, field: str, wish: Any, **more: object
-    ) -> r.Release:
+    ) -> resources.Release:
         model, number = numbered(request.name, "releases")
         command = wish(release=number, reason=request.reason, **more)
         self._door.carry_out(model_stream(model), request, context, **{field: command})
         return self._release(model, number)
 
-    def _on_environment(self, request: Any, context: grpc.ServicerContext, **wish: Any) -> r.Environment:
+    def _on_environment(self, request: Any, context: grpc.ServicerContext, **wish: Any) -> resources.Environment:
         environment = _environment_of(request.name)
         self._door.carry_out(environment_stream(environment), request, context, **wish)
         return self._environment(environment)
 
-    def _release(self, model: str, number: int) -> r.Release:
+    def _release(self, model: str, number: int) -> resources.Release:
         with self._door.fold.lock:
             state = self._door.model(model)
             release = state.releases.get(number)
@@ -137,7 +167,7 @@ class ReleaseServicer(rpc_grpc.ReleaseServiceServicer):
             copied.etag = state.model.etag
             return copied
 
-    def _environment(self, name: str) -> r.Environment:
+    def _environment(self, name: str) -> resources.Environment:
         with self._door.fold.lock:
             state = self._door.fold.environments.get(name)
             if state is None:
@@ -152,7 +182,7 @@ def _environment_of(name: str) -> str:
     return match[1]
 
 
-def _without_etag(release: r.Release) -> bytes:
+def _without_etag(release: resources.Release) -> bytes:
     bare = copy_of(release)
     bare.ClearField("etag")
     return bare.SerializeToString(deterministic=True)

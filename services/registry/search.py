@@ -8,8 +8,8 @@ import grpc
 
 from headgate.domain.refusal import INVALID
 from headgate.runtime.errors import RpcRefused
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from headgate.view.filter import BadQuery
 from headgate.view.folded import Answer, find
@@ -29,9 +29,9 @@ class View(Protocol):
 class Found:
     """One page as a response shows it."""
 
-    resources: list[Any]
+    matches: list[Any]
     token: str
-    mark: r.ReadMark
+    mark: resources.ReadMark
 
 
 class Search:
@@ -42,7 +42,7 @@ class Search:
         self._view = view
         self._count = count
 
-    def models(self, request: rpc.ListModelsRequest) -> Found:
+    def models(self, request: registry_service.ListModelsRequest) -> Found:
         """Models by filter and order. Raises RpcRefused."""
         return self._find(
             query_of(
@@ -81,11 +81,11 @@ class Search:
         seen = self._view.find(query, accepted) if self._view is not None else None
         self._count("fold" if seen is None else "view")
         if seen is not None:
-            return _found(query, _fitting(query, seen[0]), r.READ_SOURCE_VIEW, seen[1])
+            return _found(query, _fitting(query, seen[0]), resources.READ_SOURCE_VIEW, seen[1])
         with fold.lock:
             answer = _fitting(query, find(fold.models, query))
             copied = Answer([copy_of(resource) for resource in answer.resources], answer.next)
-            return _found(query, copied, r.READ_SOURCE_FOLD, fold.accepted)
+            return _found(query, copied, resources.READ_SOURCE_FOLD, fold.accepted)
 
 
 def query_of(kind: Kind, **asked: Any) -> Query:
@@ -98,12 +98,12 @@ def query_of(kind: Kind, **asked: Any) -> Query:
 
 def _fitting(query: Query, answer: Answer) -> Answer:
     """As much of the page as one message carries."""
-    resources = list(fitting(answer.resources))
-    if len(resources) == len(answer.resources):
+    kept = list(fitting(answer.resources))
+    if len(kept) == len(answer.resources):
         return answer
-    return Answer(resources, query.order.of(resources[-1]))
+    return Answer(kept, query.order.of(kept[-1]))
 
 
-def _found(query: Query, answer: Answer, source: r.ReadSource.ValueType, positions: Mapping[int, int]) -> Found:
+def _found(query: Query, answer: Answer, source: resources.ReadSource.ValueType, positions: Mapping[int, int]) -> Found:
     token = page_token(query, answer.next) if answer.next is not None else ""
-    return Found(answer.resources, token, r.ReadMark(source=source, positions=positions))
+    return Found(answer.resources, token, resources.ReadMark(source=source, positions=positions))

@@ -6,10 +6,10 @@ from typing import Any
 import grpc
 
 from headgate.domain.names import model_stream
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
+from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from services.registry.door import Door, alias_of, copy_of, missing, model_of, numbered
 from services.registry.history import History, fold_digest, history_positions
@@ -17,7 +17,7 @@ from services.registry.search import Search, query_of
 from services.registry.watches import ResourceWatch, Watches
 
 
-class RegistryServicer(rpc_grpc.RegistryServiceServicer):
+class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     """Models, versions, aliases, tags and their history."""
 
     def __init__(self, door: Door, history: History, search: Search, watches: Watches) -> None:
@@ -26,46 +26,60 @@ class RegistryServicer(rpc_grpc.RegistryServiceServicer):
         self._search = search
         self._watches = watches
 
-    def CreateModel(self, request: rpc.CreateModelRequest, context: grpc.ServicerContext) -> r.Model:
-        wish = k.CreateModel(description=request.description, repository=request.repository, labels=request.labels)
+    def CreateModel(
+        self, request: registry_service.CreateModelRequest, context: grpc.ServicerContext
+    ) -> resources.Model:
+        wish = commands.CreateModel(
+            description=request.description, repository=request.repository, labels=request.labels
+        )
         self._door.carry_out(model_stream(request.model), request, context, create_model=wish)
         return self._model(request.model)
 
-    def GetModel(self, request: rpc.GetModelRequest, context: grpc.ServicerContext) -> r.Model:
+    def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
         return self._model(model_of(request.name))
 
-    def ListModels(self, request: rpc.ListModelsRequest, context: grpc.ServicerContext) -> rpc.ListModelsResponse:
+    def ListModels(
+        self, request: registry_service.ListModelsRequest, context: grpc.ServicerContext
+    ) -> registry_service.ListModelsResponse:
         found = self._search.models(request)
-        return rpc.ListModelsResponse(models=found.resources, next_page_token=found.token, read=found.mark)
+        return registry_service.ListModelsResponse(models=found.matches, next_page_token=found.token, read=found.mark)
 
     def WatchModels(
-        self, request: rpc.WatchModelsRequest, context: grpc.ServicerContext
-    ) -> Iterator[rpc.WatchModelsResponse]:
+        self, request: registry_service.WatchModelsRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service.WatchModelsResponse]:
         watch = ResourceWatch(self._door.fold, query_of(Kind.MODEL, filter_text=request.filter))
         for change, model, positions in watch.run(self._watches, context):
-            yield rpc.WatchModelsResponse(change=change, model=model, positions=history_positions(positions))
+            yield registry_service.WatchModelsResponse(
+                change=change, model=model, positions=history_positions(positions)
+            )
 
-    def UpdateModel(self, request: rpc.UpdateModelRequest, context: grpc.ServicerContext) -> r.Model:
+    def UpdateModel(
+        self, request: registry_service.UpdateModelRequest, context: grpc.ServicerContext
+    ) -> resources.Model:
         model = model_of(request.name)
-        wish = k.DescribeModel(description=request.description, repository=request.repository)
+        wish = commands.DescribeModel(description=request.description, repository=request.repository)
         self._door.carry_out(model_stream(model), request, context, describe_model=wish)
         return self._model(model)
 
-    def LabelModel(self, request: rpc.LabelModelRequest, context: grpc.ServicerContext) -> r.Model:
+    def LabelModel(self, request: registry_service.LabelModelRequest, context: grpc.ServicerContext) -> resources.Model:
         model = model_of(request.name)
-        wish = k.LabelModel(key=request.key, value=request.value)
+        wish = commands.LabelModel(key=request.key, value=request.value)
         self._door.carry_out(model_stream(model), request, context, label_model=wish)
         return self._model(model)
 
-    def CreateVersion(self, request: rpc.CreateVersionRequest, context: grpc.ServicerContext) -> r.Version:
+    def CreateVersion(
+        self, request: registry_service.CreateVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
         model = model_of(request.parent, "parent")
-        wish = k.CreateVersion(
+        wish = commands.CreateVersion(
             repository=request.repository, commit=request.commit, commit_message=request.commit_message
         )
         record = self._door.carry_out(model_stream(model), request, context, create_version=wish)
         return self._version(model, record.version_created.version if record is not None else 0)
 
-    def GetVersion(self, request: rpc.GetVersionRequest, context: grpc.ServicerContext) -> r.Version:
+    def GetVersion(
+        self, request: registry_service.GetVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
         alias = alias_of(request.name)
         if alias is None:
             return self._version(*numbered(request.name, "versions"))
@@ -75,79 +89,105 @@ class RegistryServicer(rpc_grpc.RegistryServiceServicer):
             raise missing(request.name, "name")
         return self._version(alias[0], number)
 
-    def ListVersions(self, request: rpc.ListVersionsRequest, context: grpc.ServicerContext) -> rpc.ListVersionsResponse:
+    def ListVersions(
+        self, request: registry_service.ListVersionsRequest, context: grpc.ServicerContext
+    ) -> registry_service.ListVersionsResponse:
         found = self._search.in_parent(Kind.VERSION, request)
-        return rpc.ListVersionsResponse(versions=found.resources, next_page_token=found.token, read=found.mark)
+        return registry_service.ListVersionsResponse(
+            versions=found.matches, next_page_token=found.token, read=found.mark
+        )
 
     def WatchVersions(
-        self, request: rpc.WatchVersionsRequest, context: grpc.ServicerContext
-    ) -> Iterator[rpc.WatchVersionsResponse]:
+        self, request: registry_service.WatchVersionsRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service.WatchVersionsResponse]:
         query = self._search.scoped(Kind.VERSION, request.parent, filter_text=request.filter)
         for change, version, positions in ResourceWatch(self._door.fold, query).run(self._watches, context):
-            yield rpc.WatchVersionsResponse(change=change, version=version, positions=history_positions(positions))
+            yield registry_service.WatchVersionsResponse(
+                change=change, version=version, positions=history_positions(positions)
+            )
 
-    def TagVersion(self, request: rpc.TagVersionRequest, context: grpc.ServicerContext) -> r.Version:
+    def TagVersion(
+        self, request: registry_service.TagVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
         model, number = numbered(request.name, "versions")
-        wish = k.TagVersion(version=number, key=request.key, value=request.value)
+        wish = commands.TagVersion(version=number, key=request.key, value=request.value)
         self._door.carry_out(model_stream(model), request, context, tag_version=wish)
         return self._version(model, number)
 
-    def ApproveVersion(self, request: rpc.ApproveVersionRequest, context: grpc.ServicerContext) -> r.Version:
-        return self._on_version(request, context, "grant_approval", k.GrantApproval)
+    def ApproveVersion(
+        self, request: registry_service.ApproveVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
+        return self._on_version(request, context, "grant_approval", commands.GrantApproval)
 
-    def DenyVersion(self, request: rpc.DenyVersionRequest, context: grpc.ServicerContext) -> r.Version:
-        return self._on_version(request, context, "deny_approval", k.DenyApproval)
+    def DenyVersion(
+        self, request: registry_service.DenyVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
+        return self._on_version(request, context, "deny_approval", commands.DenyApproval)
 
-    def WaiveGate(self, request: rpc.WaiveGateRequest, context: grpc.ServicerContext) -> r.Version:
-        return self._on_version(request, context, "waive_gate", k.WaiveGate)
+    def WaiveGate(self, request: registry_service.WaiveGateRequest, context: grpc.ServicerContext) -> resources.Version:
+        return self._on_version(request, context, "waive_gate", commands.WaiveGate)
 
-    def ArchiveVersion(self, request: rpc.ArchiveVersionRequest, context: grpc.ServicerContext) -> r.Version:
-        return self._on_version(request, context, "archive_version", k.ArchiveVersion)
+    def ArchiveVersion(
+        self, request: registry_service.ArchiveVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
+        return self._on_version(request, context, "archive_version", commands.ArchiveVersion)
 
-    def PurgeVersion(self, request: rpc.PurgeVersionRequest, context: grpc.ServicerContext) -> r.Version:
-        return self._on_version(request, context, "purge_version", k.PurgeVersion)
+    def PurgeVersion(
+        self, request: registry_service.PurgeVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
+        return self._on_version(request, context, "purge_version", commands.PurgeVersion)
 
-    def QuarantineVersion(self, request: rpc.QuarantineVersionRequest, context: grpc.ServicerContext) -> r.Version:
-        return self._on_version(request, context, "quarantine_candidate", k.QuarantineCandidate)
+    def QuarantineVersion(
+        self, request: registry_service.QuarantineVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
+        return self._on_version(request, context, "quarantine_candidate", commands.QuarantineCandidate)
 
-    def LiftQuarantine(self, request: rpc.LiftQuarantineRequest, context: grpc.ServicerContext) -> r.Version:
-        return self._on_version(request, context, "lift_quarantine", k.LiftQuarantine)
+    def LiftQuarantine(
+        self, request: registry_service.LiftQuarantineRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
+        return self._on_version(request, context, "lift_quarantine", commands.LiftQuarantine)
 
-    def SetAlias(self, request: rpc.SetAliasRequest, context: grpc.ServicerContext) -> r.Model:
+    def SetAlias(self, request: registry_service.SetAliasRequest, context: grpc.ServicerContext) -> resources.Model:
         model = model_of(request.parent, "parent")
-        wish = k.MoveAlias(alias=request.alias, version=request.version)
+        wish = commands.MoveAlias(alias=request.alias, version=request.version)
         self._door.carry_out(model_stream(model), request, context, move_alias=wish)
         return self._model(model)
 
-    def DeleteAlias(self, request: rpc.DeleteAliasRequest, context: grpc.ServicerContext) -> r.Model:
+    def DeleteAlias(
+        self, request: registry_service.DeleteAliasRequest, context: grpc.ServicerContext
+    ) -> resources.Model:
         model = model_of(request.parent, "parent")
-        wish = k.RemoveAlias(alias=request.alias)
+        wish = commands.RemoveAlias(alias=request.alias)
         self._door.carry_out(model_stream(model), request, context, remove_alias=wish)
         return self._model(model)
 
-    def ListHistory(self, request: rpc.ListHistoryRequest, context: grpc.ServicerContext) -> rpc.ListHistoryResponse:
+    def ListHistory(
+        self, request: registry_service.ListHistoryRequest, context: grpc.ServicerContext
+    ) -> registry_service.ListHistoryResponse:
         return self._history.page(request)
 
     def WatchHistory(
-        self, request: rpc.WatchHistoryRequest, context: grpc.ServicerContext
-    ) -> Iterator[rpc.WatchHistoryResponse]:
+        self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service.WatchHistoryResponse]:
         return self._history.watch(request, context)
 
-    def GetFoldDigest(self, request: rpc.GetFoldDigestRequest, context: grpc.ServicerContext) -> rpc.FoldDigest:
+    def GetFoldDigest(
+        self, request: registry_service.GetFoldDigestRequest, context: grpc.ServicerContext
+    ) -> registry_service.FoldDigest:
         with self._door.fold.lock:
             return fold_digest(self._door.fold.streams, self._door.fold.void_records)
 
-    def _on_version(self, request: Any, context: grpc.ServicerContext, field: str, wish: Any) -> r.Version:
+    def _on_version(self, request: Any, context: grpc.ServicerContext, field: str, wish: Any) -> resources.Version:
         model, number = numbered(request.name, "versions")
         command = wish(version=number, reason=request.reason)
         self._door.carry_out(model_stream(model), request, context, **{field: command})
         return self._version(model, number)
 
-    def _model(self, name: str) -> r.Model:
+    def _model(self, name: str) -> resources.Model:
         with self._door.fold.lock:
             return copy_of(self._door.model(name).model)
 
-    def _version(self, model: str, number: int) -> r.Version:
+    def _version(self, model: str, number: int) -> resources.Version:
         with self._door.fold.lock:
             state = self._door.model(model)
             version = state.versions.get(number)

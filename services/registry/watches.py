@@ -11,8 +11,8 @@ from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import Record
 from headgate.runtime.errors import RpcRefused
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.fields import Resource
 from headgate.view.query import Query
 from headgate.view.touched import Place, places, resource_at, touched
@@ -64,7 +64,7 @@ class Watches:
 class Change(NamedTuple):
     """What a watch sends next; no resource with SYNCED."""
 
-    change: rpc.ResourceChange.ValueType
+    change: registry_service.ResourceChange.ValueType
     resource: Any
     positions: Mapping[int, int]
 
@@ -88,7 +88,7 @@ class ResourceWatch:
                 positions = dict(self._fold.accepted)
             try:
                 yield from self._present(present)
-                yield Change(rpc.RESOURCE_CHANGE_SYNCED, None, positions)
+                yield Change(registry_service.RESOURCE_CHANGE_SYNCED, None, positions)
                 while watches.goes_on(context):
                     if self._news.wait(WAIT_SECONDS):
                         yield from self._changes()
@@ -96,7 +96,7 @@ class ResourceWatch:
             finally:
                 self._fold.remove_listener(self._listen)
 
-    def _listen(self, _: Record, record: f.LifecycleRecord) -> None:
+    def _listen(self, _: Record, record: facts.LifecycleRecord) -> None:
         state = self._fold.streams[record.stream].state
         if isinstance(state, ModelState) and self._query.model in ("", state.name):
             self._pending.update((place, None) for place in touched(state, record) if place.kind is self._query.kind)
@@ -115,7 +115,7 @@ class ResourceWatch:
                 found = [(place, copy_of(one)) for place in batch if (one := self._matching(place)) is not None]
             for place, resource in found:
                 self._sent.add(place)
-                yield Change(rpc.RESOURCE_CHANGE_PRESENT, resource, {})
+                yield Change(registry_service.RESOURCE_CHANGE_PRESENT, resource, {})
 
     def _changes(self) -> Iterator[Change]:
         with self._fold.lock:
@@ -124,7 +124,7 @@ class ResourceWatch:
             positions = dict(self._fold.accepted)
         last: Change | None = None
         for place, change, resource in self._found(pending):
-            if change == rpc.RESOURCE_CHANGE_LEFT:
+            if change == registry_service.RESOURCE_CHANGE_LEFT:
                 self._sent.discard(place)
             else:
                 self._sent.add(place)
@@ -135,7 +135,9 @@ class ResourceWatch:
             # Only with the last one has everything up to there been sent.
             yield last._replace(positions=positions)
 
-    def _found(self, pending: list[Place]) -> Iterator[tuple[Place, rpc.ResourceChange.ValueType, Resource]]:
+    def _found(
+        self, pending: list[Place]
+    ) -> Iterator[tuple[Place, registry_service.ResourceChange.ValueType, Resource]]:
         """What there is to say about these places, some at a time: a slow watcher's many must not hold the fold up."""
         for start in range(0, len(pending), BATCH):
             batch = pending[start : start + BATCH]
@@ -143,13 +145,13 @@ class ResourceWatch:
                 found = [(place, *now) for place in batch if (now := self._change(place)) is not None]
             yield from found
 
-    def _change(self, place: Place) -> tuple[rpc.ResourceChange.ValueType, Resource] | None:
+    def _change(self, place: Place) -> tuple[registry_service.ResourceChange.ValueType, Resource] | None:
         resource = self._resource(place)
         if resource is None:
             return None
         if self._query.filter.matches(resource):
-            return rpc.RESOURCE_CHANGE_CHANGED, copy_of(resource)
-        return (rpc.RESOURCE_CHANGE_LEFT, copy_of(resource)) if place in self._sent else None
+            return registry_service.RESOURCE_CHANGE_CHANGED, copy_of(resource)
+        return (registry_service.RESOURCE_CHANGE_LEFT, copy_of(resource)) if place in self._sent else None
 
     def _matching(self, place: Place) -> Resource | None:
         resource = self._resource(place)

@@ -6,23 +6,25 @@ import grpc
 
 from headgate.domain.names import model_stream, split_stream
 from headgate.runtime.errors import RpcRefused
-from headgate.v1 import worker_services_pb2 as pb
-from headgate.v1 import worker_services_pb2_grpc as rpc
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.trainer.attempts import Attempts
 
 WAIT_SECONDS = 1.0
 
 
-class TrainerServicer(rpc.TrainerServiceServicer):
+class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
 
-    def ListAttempts(self, request: pb.ListAttemptsRequest, context: grpc.ServicerContext) -> pb.ListAttemptsResponse:
-        return pb.ListAttemptsResponse(attempts=self._attempts.listed())
+    def ListAttempts(
+        self, request: worker_services.ListAttemptsRequest, context: grpc.ServicerContext
+    ) -> worker_services.ListAttemptsResponse:
+        return worker_services.ListAttemptsResponse(attempts=self._attempts.listed())
 
     def WatchEpochs(
-        self, request: pb.WatchEpochsRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.WatchEpochsResponse]:
+        self, request: worker_services.WatchEpochsRequest, context: grpc.ServicerContext
+    ) -> Iterator[worker_services.WatchEpochsResponse]:
         attempt = self._attempts.latest(*version_of(request.name))
         if attempt is None:
             rule = f"{request.name} is not in this trainer's hands; the log's telemetry has the epochs of all trainers"
@@ -31,7 +33,7 @@ class TrainerServicer(rpc.TrainerServiceServicer):
             if not context.is_active():
                 return
             if epoch is not None:
-                yield pb.WatchEpochsResponse(epoch=epoch)
+                yield worker_services.WatchEpochsResponse(epoch=epoch)
 
 
 def version_of(name: str) -> tuple[str, int]:

@@ -11,9 +11,9 @@ from headgate.log import topics
 from headgate.log.envelope import digest
 from headgate.log.port import Message
 from headgate.log.sqlite.log import SqliteLog
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
 
 MODELS = 1_000
 BATCH = 5_000
@@ -68,7 +68,7 @@ def _stream(number: int) -> Stream:
 
 def _append(stream: Stream, fact: Fact, at_ms: int) -> Message:
     command_id = f"{stream.name}/{stream.sequence + 1}"
-    command = k.Command(command_id=command_id, stream=stream.name, actor="trainer-0", correlation_id="push-1")
+    command = commands.Command(command_id=command_id, stream=stream.name, actor="trainer-0", correlation_id="push-1")
     message = message_of(record_of(command, fact, stream, at_ms))
     stream.sequence += 1
     stream.digest = digest(message.value or b"")
@@ -78,34 +78,36 @@ def _append(stream: Stream, fact: Fact, at_ms: int) -> Message:
 def _version(model: str, version: int) -> Iterator[Fact]:
     """Eight facts from commit to gate; every third version stops after three, at its own tests."""
     sha = hashlib.sha256(f"{model}/{version}".encode()).hexdigest()
-    yield f.VersionCreated(
+    yield facts.VersionCreated(
         version=version,
-        origin=f.ORIGIN_COMMIT,
+        origin=facts.ORIGIN_COMMIT,
         repository=f"https://git.example/{model}.git",
         commit=sha[:40],
         commit_message="Weigh the rare class by its cost",
     )
-    yield f.TestingStarted(version=version, attempt=1, worker="trainer-0", lease_ms=LEASE_MS)
+    yield facts.TestingStarted(version=version, attempt=1, worker="trainer-0", lease_ms=LEASE_MS)
     if version % 3 == 0:
-        yield f.CodeTested(version=version, attempt=1, passed=False, exit_code=1, log_tail="1 failed, 12 passed")
+        yield facts.CodeTested(version=version, attempt=1, passed=False, exit_code=1, log_tail="1 failed, 12 passed")
         return
-    yield f.CodeTested(version=version, attempt=1, passed=True, duration_ms=900, configuration=_configuration(model))
-    yield f.TrainingStarted(version=version, attempt=1, environment={"torch": "2.13.0", "python": "3.11.7"})
-    files = [f.ArtifactFile(name="model.onnx", sha256=sha, size_bytes=52_000)]
-    artifact = f.Artifact(manifest_sha256=sha, files=files)
-    yield f.TrainingFinished(
+    yield facts.CodeTested(
+        version=version, attempt=1, passed=True, duration_ms=900, configuration=_configuration(model)
+    )
+    yield facts.TrainingStarted(version=version, attempt=1, environment={"torch": "2.13.0", "python": "3.11.7"})
+    files = [facts.ArtifactFile(name="model.onnx", sha256=sha, size_bytes=52_000)]
+    artifact = facts.Artifact(manifest_sha256=sha, files=files)
+    yield facts.TrainingFinished(
         version=version, attempt=1, artifact=artifact, epochs=20, train_loss=0.1, duration_ms=4_000
     )
-    yield f.EvaluationStarted(version=version, attempt=1, worker="evaluator-0", lease_ms=LEASE_MS)
-    metrics = [f.Metric(name="accuracy", value=0.97), f.Metric(name="recall", value=0.95)]
-    report = f.EvaluationReport(rows=1_000, rows_sha256=sha, metrics=metrics, duration_ms=30)
-    yield f.EvaluationFinished(version=version, attempt=1, report=report)
-    yield f.GateDecided(version=version, passed=True, policy_sha256=sha, metrics=metrics)
+    yield facts.EvaluationStarted(version=version, attempt=1, worker="evaluator-0", lease_ms=LEASE_MS)
+    metrics = [facts.Metric(name="accuracy", value=0.97), facts.Metric(name="recall", value=0.95)]
+    report = facts.EvaluationReport(rows=1_000, rows_sha256=sha, metrics=metrics, duration_ms=30)
+    yield facts.EvaluationFinished(version=version, attempt=1, report=report)
+    yield facts.GateDecided(version=version, passed=True, policy_sha256=sha, metrics=metrics)
 
 
-def _configuration(model: str) -> c.ModelConfiguration:
-    data = [c.DataFile(name="train", uri=f"file:///data/{model}.csv", sha256="ab" * 32)]
-    code = c.CodeConfiguration(module="network", tests="pytest -q")
-    return c.ModelConfiguration(
+def _configuration(model: str) -> configuration.ModelConfiguration:
+    data = [configuration.DataFile(name="train", uri=f"file:///data/{model}.csv", sha256="ab" * 32)]
+    code = configuration.CodeConfiguration(module="network", tests="pytest -q")
+    return configuration.ModelConfiguration(
         model=model, task="binary", code=code, data=data, parameters_json='{"hidden":64}', digest=b"\x01" * 32
     )

@@ -31,12 +31,12 @@ class HeadgateClient:
     def __init__(self, port: int, model: str) -> None:
         import grpc  # half a second that the other client does not need
 
-        from headgate.v1 import registry_service_pb2 as rpc
-        from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+        from headgate.v1 import registry_service_pb2 as registry_service
+        from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 
-        self._rpc = rpc
+        self._rpc = registry_service
         self._model = f"models/{model}"
-        self._stub = rpc_grpc.RegistryServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
+        self._stub = registry_service_grpc.RegistryServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
         self.create()
 
     def connect(self) -> None:

@@ -16,8 +16,8 @@ from redis import Redis
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.redis_client import RedisUnavailable
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.view.fields import Kind
 from headgate.view.folded import find
 from headgate.view.query import new_query
@@ -102,7 +102,7 @@ def _measure_lag(results: Results, cache: Path, url: str, seconds: float) -> Non
         pid = stack.enter_context(processes.server(command, env, port, folder / "registry.log"))
         channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
         reader = stack.enter_context(closing(RedisReader(url, 5.0)))
-        stub = rpc_grpc.RegistryServiceStub(channel)
+        stub = registry_service_grpc.RegistryServiceStub(channel)
         until = time.perf_counter() + seconds
         wall, cpu = time.perf_counter(), processes.cpu_s([pid])
         with ThreadPoolExecutor(WRITERS) as writers:
@@ -120,14 +120,18 @@ def _measure_lag(results: Results, cache: Path, url: str, seconds: float) -> Non
     results.compare("view lag after acknowledgement p99, 1 s over it", MOST_LAG_SECONDS / hundredths[98], 1, 10)
 
 
-def _write(stub: rpc_grpc.RegistryServiceStub, reader: RedisReader, model: str, until: float) -> list[float]:
+def _write(
+    stub: registry_service_grpc.RegistryServiceStub, reader: RedisReader, model: str, until: float
+) -> list[float]:
     """Seconds from each acknowledgement until the view shows it, at this writer's share of the rate."""
     pace, lags = threading.Event(), []
     next_at = time.perf_counter()
     while (now := time.perf_counter()) < until:
         pace.wait(max(0.0, next_at - now))
         next_at = max(next_at + WRITERS / FACTS_PER_SECOND, now)
-        request = rpc.CreateVersionRequest(parent=f"models/{model}", repository="r", commit=os.urandom(20).hex())
+        request = registry_service.CreateVersionRequest(
+            parent=f"models/{model}", repository="r", commit=os.urandom(20).hex()
+        )
         id_ = f"{model}/{stub.CreateVersion(request).version:010d}"
         acknowledged = time.perf_counter()
         while not _shown(reader, id_):

@@ -18,7 +18,7 @@ from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
 from headgate.log.port import LogUnavailable, Record
-from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2 as registry_service
 
 NOBODY = "127.0.0.1:1"
 
@@ -195,14 +195,14 @@ def test_a_policy_file_with_a_mistake_names_the_key(tmp_path: Path, text: str, n
 
 
 def test_replay_names_the_stream_that_differs() -> None:
-    def digest(state: bytes, head: bytes = b"h") -> registry.FoldDigest:
-        stream = registry.StreamDigest(stream="models/a", sequence=3, head_digest=head, state_digest=state)
-        return registry.FoldDigest(streams=[stream])
+    def digest(state: bytes, head: bytes = b"h") -> registry_service.FoldDigest:
+        stream = registry_service.StreamDigest(stream="models/a", sequence=3, head_digest=head, state_digest=state)
+        return registry_service.FoldDigest(streams=[stream])
 
     assert differences(digest(b"s"), digest(b"s")) == []
     assert differences(digest(b"s"), digest(b"t")) == ["models/a: the same facts at 3, another state"]
     assert differences(digest(b"s"), digest(b"s", b"x")) == ["models/a: the log ends at 3, the registry at 3"]
-    assert differences(registry.FoldDigest(), digest(b"s")) == ["models/a: in the log, but not in the registry"]
+    assert differences(registry_service.FoldDigest(), digest(b"s")) == ["models/a: in the log, but not in the registry"]
 
 
 def test_a_password_in_the_logs_address_is_not_shown() -> None:

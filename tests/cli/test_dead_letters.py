@@ -15,7 +15,7 @@ from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Message
 from headgate.log.scan import scan_all
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 Run = Callable[..., tuple[int, str]]
 
@@ -130,7 +130,9 @@ def test_letters_of_the_last_hour_of_one_topic(log: EventLog, run: Run) -> None:
 
 
 def test_refusals_are_listed_and_what_is_none_is_told_too(log: EventLog, run: Run) -> None:
-    refusal = k.Refusal(stream="models/fraud", code="illegal-transition", message="no", actor="ann", refused_at_ms=1)
+    refusal = commands.Refusal(
+        stream="models/fraud", code="illegal-transition", message="no", actor="ann", refused_at_ms=1
+    )
     refusal.command.create_model.description = "x"
     for value in (refusal.SerializeToString(), b"\xff", None):
         log.append(Message(topics.REFUSALS, b"models/fraud", value))
@@ -143,7 +145,7 @@ def test_refusals_are_listed_and_what_is_none_is_told_too(log: EventLog, run: Ru
 @pytest.mark.parametrize("topic", [topic.name.removeprefix("headgate.") for topic in topics.TOPICS])
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_a_tail_shows_whatever_stands_in_a_topic(log: EventLog, run: Run, topic: str, output: str) -> None:
-    values = (b"\xff\xff", None, b"", k.Command(command_id="1").SerializeToString())
+    values = (b"\xff\xff", None, b"", commands.Command(command_id="1").SerializeToString())
     for value in values:
         log.append(Message(f"headgate.{topic}", b"\xff", value, (("ce_id", b"\xff"),)))
     code, said = run("tail", "--topic", topic, "-o", output, group="")

@@ -11,8 +11,8 @@ from redis import Redis
 from typer.testing import CliRunner, Result
 
 from headgate.cli.main import app
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as registry_grpc
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.view.redis import layout
 from services.registry.app import Registry, build
 from services.registry.settings import Settings
@@ -73,10 +73,10 @@ def test_an_operator_looks_at_the_view_checks_it_and_has_it_built_anew(
 
 def create(port: int, *models: str) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = registry_grpc.RegistryServiceStub(channel)
+        stub = registry_service_grpc.RegistryServiceStub(channel)
         for model in models:
             stub.CreateVersion(
-                rpc.CreateVersionRequest(parent=f"models/{model}", repository=REPOSITORY, commit=commit(1))
+                registry_service.CreateVersionRequest(parent=f"models/{model}", repository=REPOSITORY, commit=commit(1))
             )
 
 

@@ -9,7 +9,7 @@ import pytest
 from headgate.client.doors import Doors
 from headgate.client.watching import AGAIN_SECONDS, kept
 from headgate.v1 import commands_pb2 as commands
-from headgate.v1 import release_service_pb2 as door
+from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
 from tests.deployer.world import World, phase_is
 
@@ -33,7 +33,7 @@ def test_a_watch_goes_on_when_its_registry_starts_again(world: World) -> None:
     world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
     world.pass_gate(2)
     world.wait_for(phase_is(2, resources.PHASE_STEPPING))
-    request = door.WatchReleaseRequest(name="models/fraud/releases/2")
+    request = release_service.WatchReleaseRequest(name="models/fraud/releases/2")
     with Doors(f"127.0.0.1:{world.registry_port}", "") as doors:
         seen = kept(lambda: doors.releases.WatchRelease(request))
         before = next(seen).release

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.domain.state import ModelState
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from headgate.view.fields import Kind
 from headgate.view.folded import Answer, find
 from headgate.view.query import Query, new_query
@@ -129,10 +129,10 @@ def test_an_answer_holds_the_whole_resource(answer: Source) -> None:
 
 
 def test_pages_go_on_where_they_ended_while_others_create(answer: Source) -> None:
-    facts: dict[str, list[object]] = {f"m{number:02d}": [f.ModelCreated()] for number in range(0, 16, 2)}
+    history: dict[str, list[object]] = {f"m{number:02d}": [facts.ModelCreated()] for number in range(0, 16, 2)}
     query = new_query(Kind.MODEL, page_size=3)
-    first = answer(folded(facts), query)
-    later = folded({**facts, "m01": [f.ModelCreated()], "m07": [f.ModelCreated()]})
+    first = answer(folded(history), query)
+    later = folded({**history, "m01": [facts.ModelCreated()], "m07": [facts.ModelCreated()]})
     second = answer(later, replace(query, after=first.next))
     assert [*ids(first), *ids(second)] == ["m00", "m02", "m04", "m06", "m07", "m08"]
 
@@ -140,7 +140,7 @@ def test_pages_go_on_where_they_ended_while_others_create(answer: Source) -> Non
 def test_pages_go_on_behind_a_version_that_has_moved_in_the_order(answer: Source) -> None:
     query = new_query(Kind.VERSION, filter_text="build = evaluated", order_by="update_time", page_size=1)
     first = answer(folded(FLEET), query)
-    moved = {**FLEET, "fraud": [*FLEET["fraud"], f.VersionTagged(version=1, key="k", value="v")]}
+    moved = {**FLEET, "fraud": [*FLEET["fraud"], facts.VersionTagged(version=1, key="k", value="v")]}
     second = answer(folded(moved), replace(query, after=first.next))
     assert [ids(first), ids(second)] == [["fraud/0000000001"], ["fraud/0000000002"]]
 
@@ -194,11 +194,11 @@ def test_every_source_means_the_same(answer: Source, text: str, order: str, size
 
 def fleet_of(values: list[float]) -> dict[str, list[object]]:
     """Versions of three models that were measured with these values; the last model's were not measured."""
-    facts: dict[str, list[object]] = {}
+    history: dict[str, list[object]] = {}
     for at, value in enumerate(values):
         name, number = f"m{at % 3}", at // 3 + 1
-        facts.setdefault(name, []).extend(built(number, auc=value) if name != "m2" else [created(number)])
-    return facts
+        history.setdefault(name, []).extend(built(number, auc=value) if name != "m2" else [created(number)])
+    return history
 
 
 def paged(answer: Source, models: Mapping[str, ModelState], query: Query) -> list[str]:

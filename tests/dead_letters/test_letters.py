@@ -25,14 +25,14 @@ from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import MAX_RECORD_BYTES, EventLog, Headers, Message, Record, record_bytes
 from headgate.log.scan import scan_all
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 KEY = b"models/fraud"
 HEADERS: Headers = (("ce_id", b"1"), ("ce_id", b"\xff"))
 REPLAYING, REPLAYED, DROPPED = (
-    k.DEAD_LETTER_OUTCOME_REPLAYING,
-    k.DEAD_LETTER_OUTCOME_REPLAYED,
-    k.DEAD_LETTER_OUTCOME_DROPPED,
+    commands.DEAD_LETTER_OUTCOME_REPLAYING,
+    commands.DEAD_LETTER_OUTCOME_REPLAYED,
+    commands.DEAD_LETTER_OUTCOME_DROPPED,
 )
 
 
@@ -63,9 +63,9 @@ def records(log: EventLog, topic: str) -> list[Record]:
     return list(scan_all(log, topic))
 
 
-def say(log: EventLog, letter: LetterId, outcome: k.DeadLetterOutcome.ValueType, actor: str) -> None:
-    said = k.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=outcome, actor=actor)
-    log.append(Message(topics.DEAD_LETTERS, KEY, k.DeadLetter(settled=said).SerializeToString()))
+def say(log: EventLog, letter: LetterId, outcome: commands.DeadLetterOutcome.ValueType, actor: str) -> None:
+    said = commands.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=outcome, actor=actor)
+    log.append(Message(topics.DEAD_LETTERS, KEY, commands.DeadLetter(settled=said).SerializeToString()))
 
 
 @pytest.mark.parametrize("value", [b"", None, b"\xff", b"x" * 1000])
@@ -105,8 +105,8 @@ def test_a_letter_whose_replay_broke_off_can_be_dropped_once_the_claim_ran_out(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letter = buried(log)
-    claim = k.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=REPLAYING, actor="ann")
-    log.append(Message(topics.DEAD_LETTERS, KEY, k.DeadLetter(settled=claim).SerializeToString()))
+    claim = commands.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=REPLAYING, actor="ann")
+    log.append(Message(topics.DEAD_LETTERS, KEY, commands.DeadLetter(settled=claim).SerializeToString()))
     assert drop(Ledger(log), letter, "bob", "noise").said == "is being replayed by ann"
     monkeypatch.setattr("headgate.dead_letters.letters.CLAIM_MS", 0)
     assert drop(Ledger(log), letter, "bob", "noise").said == "was dropped by bob: noise"
@@ -166,7 +166,7 @@ def test_whatever_stands_among_the_letters_they_are_all_told(
 
 def is_settlement(value: bytes | None) -> bool:
     try:
-        return k.DeadLetter.FromString(value or b"").HasField("settled")
+        return commands.DeadLetter.FromString(value or b"").HasField("settled")
     except DecodeError:
         return False
 
@@ -191,7 +191,7 @@ def test_an_end_is_final_and_every_replay_was_claimed(steps: list[tuple[int, int
     known, at_ms, claimed = OPEN, 1, False
     for offset, (outcome, pause_ms) in enumerate(steps):
         at_ms += pause_ms
-        said = k.DeadLetterSettled(outcome=outcome)  # type: ignore[arg-type]  # numbers of a newer version, too
+        said = commands.DeadLetterSettled(outcome=outcome)  # type: ignore[arg-type]  # numbers of a newer version, too
         before, known = known, settled(known, said, Record(topics.DEAD_LETTERS, 0, offset, at_ms, b"", b"", ()))
         claimed = claimed or known.state is State.REPLAYING
         if before.state in SETTLED:

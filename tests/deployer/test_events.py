@@ -12,14 +12,14 @@ from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from services.deployer.events import ReleaseEvents
 from tests.metrics.exposed import Exposition, parsed
 
 WAIT_SECONDS = 10.0
 WHERE = {"environment": "production", "model": "fraud"}
-WORSE = f.Judgement(verdict=f.VERDICT_FAIL)
+WORSE = facts.Judgement(verdict=facts.VERDICT_FAIL)
 
 
 class Past:
@@ -31,23 +31,23 @@ class Past:
         assert stream is not None
         self._stream = stream
 
-    def write(self, *facts: tuple[int, Fact]) -> None:
-        for at_ms, fact in facts:
-            command = k.Command(command_id=f"c{self._stream.sequence}", stream=self._stream.name, actor="test")
+    def write(self, *timed: tuple[int, Fact]) -> None:
+        for at_ms, fact in timed:
+            command = commands.Command(command_id=f"c{self._stream.sequence}", stream=self._stream.name, actor="test")
             message = message_of(record_of(command, fact, self._stream, at_ms))
             position = self._log.append(message)
-            record, value = f.LifecycleRecord.FromString(message.value or b""), message.value or b""
+            record, value = facts.LifecycleRecord.FromString(message.value or b""), message.value or b""
             assert self._stream.accept(record, value, position.partition, position.offset)
             self.last = position
 
 
 def begun(release: int, stable: int, at_ms: int) -> list[tuple[int, Fact]]:
-    weights = [f.Weight(version=release, weight_bps=10_000)]
+    weights = [facts.Weight(version=release, weight_bps=10_000)]
     return [
-        (at_ms, f.VersionCreated(version=release, repository="r", commit=f"{release:040x}")),
-        (at_ms, f.ReleaseRequested(release=release, environment="production", candidate=release)),
-        (at_ms, f.ReleaseStarted(release=release, stable=stable)),
-        (at_ms, f.PromotionStarted(release=release, weights=weights)),
+        (at_ms, facts.VersionCreated(version=release, repository="r", commit=f"{release:040x}")),
+        (at_ms, facts.ReleaseRequested(release=release, environment="production", candidate=release)),
+        (at_ms, facts.ReleaseStarted(release=release, stable=stable)),
+        (at_ms, facts.PromotionStarted(release=release, weights=weights)),
     ]
 
 
@@ -74,9 +74,9 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 def test_a_completed_release_is_counted_with_its_lead_time_and_a_replayed_one_is_not(log: EventLog) -> None:
     past = Past(log)
-    past.write(*begun(1, 0, at_ms=1_000), (2_000, f.WeightsApplied(release=1, epoch=4)))
+    past.write(*begun(1, 0, at_ms=1_000), (2_000, facts.WeightsApplied(release=1, epoch=4)))
     running = Running(log)
-    past.write((601_000, f.ReleaseCompleted(release=1, judgement=f.Judgement(verdict=f.VERDICT_PASS))))
+    past.write((601_000, facts.ReleaseCompleted(release=1, judgement=facts.Judgement(verdict=facts.VERDICT_PASS))))
     found = running.shown(past)
     assert found.value("headgate_release_events_total", **WHERE, event="ReleaseCompleted") == 1
     assert found.value("headgate_release_events_total", **WHERE, event="ReleaseRequested") is None
@@ -87,13 +87,13 @@ def test_a_completed_release_is_counted_with_its_lead_time_and_a_replayed_one_is
 
 def test_the_time_to_restore_counts_from_the_rollbacks_start_even_over_a_restart(log: EventLog) -> None:
     past = Past(log)
-    past.write(*begun(1, 0, at_ms=1_000), (1_000, f.WeightsApplied(release=1, epoch=4)))
-    past.write((1_000, f.ReleaseCompleted(release=1)), *begun(2, 1, at_ms=2_000))
-    stable = [f.Weight(version=1, weight_bps=10_000)]
-    verdict = f.ROLLBACK_CAUSE_VERDICT
-    past.write((10_000, f.RollbackStarted(release=2, cause=verdict, weights=stable, judgement=WORSE)))
+    past.write(*begun(1, 0, at_ms=1_000), (1_000, facts.WeightsApplied(release=1, epoch=4)))
+    past.write((1_000, facts.ReleaseCompleted(release=1)), *begun(2, 1, at_ms=2_000))
+    stable = [facts.Weight(version=1, weight_bps=10_000)]
+    verdict = facts.ROLLBACK_CAUSE_VERDICT
+    past.write((10_000, facts.RollbackStarted(release=2, cause=verdict, weights=stable, judgement=WORSE)))
     running = Running(log)
-    past.write((14_000, f.ReleaseRolledBack(release=2)))
+    past.write((14_000, facts.ReleaseRolledBack(release=2)))
     found = running.shown(past)
     assert found.value("headgate_time_to_restore_seconds_count") == 1
     assert found.value("headgate_time_to_restore_seconds_sum") == 4

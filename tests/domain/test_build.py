@@ -3,36 +3,40 @@
 import pytest
 
 from headgate.domain.state import IllegalFact
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 from tests.domain.scenario import (
     LEASE_MS,
     REPOSITORY,
     claimed,
     code_tested,
     commit,
-    configuration,
     created,
     evaluated,
     evaluating,
+    gated_configuration,
     given,
     trained,
     training,
 )
 
 
-def claim(attempt: int = 1, worker: str = "trainer-0", seen: int = 0, lease_ms: int = LEASE_MS) -> k.StartTesting:
-    return k.StartTesting(version=1, attempt=attempt, worker=worker, lease_ms=lease_ms, predecessor_seen_at_ms=seen)
+def claim(
+    attempt: int = 1, worker: str = "trainer-0", seen: int = 0, lease_ms: int = LEASE_MS
+) -> commands.StartTesting:
+    return commands.StartTesting(
+        version=1, attempt=attempt, worker=worker, lease_ms=lease_ms, predecessor_seen_at_ms=seen
+    )
 
 
-def evaluate(attempt: int = 1, worker: str = "evaluator-0") -> k.StartEvaluation:
-    return k.StartEvaluation(version=1, attempt=attempt, worker=worker, lease_ms=LEASE_MS)
+def evaluate(attempt: int = 1, worker: str = "evaluator-0") -> commands.StartEvaluation:
+    return commands.StartEvaluation(version=1, attempt=attempt, worker=worker, lease_ms=LEASE_MS)
 
 
-def create(hash_: str, repository: str = REPOSITORY) -> k.CreateVersion:
-    return k.CreateVersion(repository=repository, commit=hash_)
+def create(hash_: str, repository: str = REPOSITORY) -> commands.CreateVersion:
+    return commands.CreateVersion(repository=repository, commit=hash_)
 
 
 def test_the_first_version_creates_its_model() -> None:
@@ -50,7 +54,7 @@ def test_versions_count_from_one_without_gaps() -> None:
 
 def test_a_commit_is_written_in_lower_case() -> None:
     given().when(create("A" * 40)).then(
-        f.VersionCreated(version=1, origin=f.ORIGIN_COMMIT, repository=REPOSITORY, commit="a" * 40)
+        facts.VersionCreated(version=1, origin=facts.ORIGIN_COMMIT, repository=REPOSITORY, commit="a" * 40)
     )
 
 
@@ -67,7 +71,7 @@ def test_a_commit_becomes_one_version_per_repository() -> None:
     past = given(created(1))
     past.when(create(commit(1))).then_refused("already-exists", "version 1")
     past.when(create(commit(1), "elsewhere")).then(
-        f.VersionCreated(version=2, origin=f.ORIGIN_COMMIT, repository="elsewhere", commit=commit(1))
+        facts.VersionCreated(version=2, origin=facts.ORIGIN_COMMIT, repository="elsewhere", commit=commit(1))
     )
 
 
@@ -75,7 +79,7 @@ def test_a_trainer_claims_a_created_version() -> None:
     past = given(created())
     past.when(claim()).then(claimed())
     past.and_given(claimed())
-    assert past.version().lease == r.Lease(worker="trainer-0", claimed_at_ms=2, lease_ms=LEASE_MS)
+    assert past.version().lease == resources.Lease(worker="trainer-0", claimed_at_ms=2, lease_ms=LEASE_MS)
 
 
 def test_the_first_claim_is_attempt_one() -> None:
@@ -117,40 +121,44 @@ def test_a_restarted_worker_takes_its_own_version_up_again_at_once() -> None:
 
 def test_a_takeover_during_training_starts_with_the_tests_again() -> None:
     past = given(created(), claimed(), code_tested(), training(), claimed(attempt=2))
-    assert past.version().build == r.BUILD_STATE_TESTING
-    past.when(k.ReportTrainingStarted(fact=training(attempt=2))).then_refused("illegal-transition", "tests")
+    assert past.version().build == resources.BUILD_STATE_TESTING
+    past.when(commands.ReportTrainingStarted(fact=training(attempt=2))).then_refused("illegal-transition", "tests")
 
 
 def test_a_report_is_taken_from_the_attempt_in_hand() -> None:
-    given(created(), claimed()).when(k.ReportCodeTested(fact=code_tested())).then(code_tested())
+    given(created(), claimed()).when(commands.ReportCodeTested(fact=code_tested())).then(code_tested())
 
 
 def test_a_report_of_a_lost_attempt_is_refused() -> None:
     past = given(created(), claimed(), claimed(attempt=2))
-    past.when(k.ReportCodeTested(fact=code_tested())).then_refused("illegal-transition", "attempt 1")
+    past.when(commands.ReportCodeTested(fact=code_tested())).then_refused("illegal-transition", "attempt 1")
 
 
 def test_the_same_report_twice_is_refused_the_second_time() -> None:
     past = given(created(), claimed(), code_tested(), training(), trained())
-    past.when(k.ReportTrainingFinished(fact=trained())).then_refused("illegal-transition")
+    past.when(commands.ReportTrainingFinished(fact=trained())).then_refused("illegal-transition")
 
 
 def test_tests_are_reported_once_in_an_attempt() -> None:
     past = given(created(), claimed(), code_tested())
-    past.when(k.ReportCodeTested(fact=code_tested())).then_nothing()
-    past.when(k.ReportCodeTested(fact=f.CodeTested(version=1, attempt=1))).then_refused("illegal-transition", "once")
-    past.and_given(claimed(attempt=2)).when(k.ReportCodeTested(fact=code_tested(attempt=2))).then(
+    past.when(commands.ReportCodeTested(fact=code_tested())).then_nothing()
+    past.when(commands.ReportCodeTested(fact=facts.CodeTested(version=1, attempt=1))).then_refused(
+        "illegal-transition", "once"
+    )
+    past.and_given(claimed(attempt=2)).when(commands.ReportCodeTested(fact=code_tested(attempt=2))).then(
         code_tested(attempt=2)
     )
 
 
 def test_tests_name_the_model_they_were_sent_to() -> None:
-    fact = f.CodeTested(version=1, attempt=1, passed=True, configuration=c.ModelConfiguration(model="other"))
-    given(created(), claimed()).when(k.ReportCodeTested(fact=fact)).then_refused("invalid-argument", "fraud")
+    fact = facts.CodeTested(
+        version=1, attempt=1, passed=True, configuration=configuration.ModelConfiguration(model="other")
+    )
+    given(created(), claimed()).when(commands.ReportCodeTested(fact=fact)).then_refused("invalid-argument", "fraud")
 
 
 def test_failed_tests_end_the_version() -> None:
-    past = given(created(), claimed(), f.CodeTested(version=1, attempt=1, exit_code=3, log_tail="x" * 20_000))
+    past = given(created(), claimed(), facts.CodeTested(version=1, attempt=1, exit_code=3, log_tail="x" * 20_000))
     assert past.version().label == "tests failed"
     assert past.version().failure == "tests ended with 3"
     assert len(past.version().failure_log_tail) == 16_384
@@ -158,13 +166,13 @@ def test_failed_tests_end_the_version() -> None:
 
 
 def test_training_starts_only_after_the_tests() -> None:
-    given(created(), claimed()).when(k.ReportTrainingStarted(fact=training())).then_refused("illegal-transition")
+    given(created(), claimed()).when(commands.ReportTrainingStarted(fact=training())).then_refused("illegal-transition")
 
 
 def test_a_trained_version_names_its_artifact() -> None:
-    fact = f.TrainingFinished(version=1, attempt=1)
+    fact = facts.TrainingFinished(version=1, attempt=1)
     past = given(created(), claimed(), code_tested(), training())
-    past.when(k.ReportTrainingFinished(fact=fact)).then_refused("invalid-argument", "manifest")
+    past.when(commands.ReportTrainingFinished(fact=fact)).then_refused("invalid-argument", "manifest")
 
 
 def test_a_trained_version_is_free_for_the_evaluator() -> None:
@@ -193,7 +201,7 @@ def test_an_evaluation_is_recorded_with_the_live_versions_report() -> None:
 
 
 def test_a_version_that_does_not_exist_is_not_found() -> None:
-    given(created()).when(k.StartTesting(version=9, attempt=1, worker="w", lease_ms=1)).then_refused("not-found")
+    given(created()).when(commands.StartTesting(version=9, attempt=1, worker="w", lease_ms=1)).then_refused("not-found")
 
 
 def test_a_model_that_does_not_exist_is_not_found() -> None:
@@ -201,11 +209,11 @@ def test_a_model_that_does_not_exist_is_not_found() -> None:
 
 
 def test_an_illegal_fact_is_never_folded() -> None:
-    for facts in ([created(2)], [created(), trained()], [created(), training()], [claimed()]):
+    for history in ([created(2)], [created(), trained()], [created(), training()], [claimed()]):
         with pytest.raises(IllegalFact):
-            given(*facts)
+            given(*history)
 
 
 def test_the_configuration_of_the_commit_is_kept() -> None:
-    rule = c.GateRule(metric="auc", min=0.9)
-    assert given(created(), claimed(), code_tested()).version().configuration == configuration(rule)
+    rule = configuration.GateRule(metric="auc", min=0.9)
+    assert given(created(), claimed(), code_tested()).version().configuration == gated_configuration(rule)

@@ -8,27 +8,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.domain.gate import decide_gate
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
 
 finite = st.floats(min_value=-1e6, max_value=1e6)
 
 
-def report(**metrics: float) -> f.EvaluationReport:
-    return f.EvaluationReport(rows=10, metrics=[f.Metric(name=name, value=value) for name, value in metrics.items()])
+def report(**metrics: float) -> facts.EvaluationReport:
+    return facts.EvaluationReport(
+        rows=10, metrics=[facts.Metric(name=name, value=value) for name, value in metrics.items()]
+    )
 
 
 def gate(
-    rule: c.GateRule, measured: f.EvaluationReport, live_version: int = 0, live: f.EvaluationReport | None = None
-) -> f.RuleResult:
-    decided = decide_gate(3, c.GatePolicy(rules=[rule]), measured, live_version, live)
+    rule: configuration.GateRule,
+    measured: facts.EvaluationReport,
+    live_version: int = 0,
+    live: facts.EvaluationReport | None = None,
+) -> facts.RuleResult:
+    decided = decide_gate(3, configuration.GatePolicy(rules=[rule]), measured, live_version, live)
     (result,) = decided.results
     assert decided.passed == result.passed
     return result
 
 
 def test_a_value_below_the_minimum_fails_and_says_by_how_much() -> None:
-    result = gate(c.GateRule(metric="accuracy", min=0.93), report(accuracy=0.9123))
+    result = gate(configuration.GateRule(metric="accuracy", min=0.93), report(accuracy=0.9123))
     assert not result.passed
     assert result.value == 0.9123
     assert result.missed_by == pytest.approx(0.0177)
@@ -36,25 +41,25 @@ def test_a_value_below_the_minimum_fails_and_says_by_how_much() -> None:
 
 
 def test_a_value_above_the_maximum_fails_and_says_by_how_much() -> None:
-    result = gate(c.GateRule(metric="mse", max=2), report(mse=2.5))
+    result = gate(configuration.GateRule(metric="mse", max=2), report(mse=2.5))
     assert result.explanation == "mse 2.5000 is above the maximum 2.0000 by 0.5000"
     assert result.missed_by == 0.5
 
 
 def test_a_value_at_its_bounds_passes() -> None:
-    result = gate(c.GateRule(metric="f1", min=0.5, max=0.5), report(f1=0.5))
+    result = gate(configuration.GateRule(metric="f1", min=0.5, max=0.5), report(f1=0.5))
     assert result.passed
     assert result.missed_by == 0
     assert result.explanation == "f1 0.5000 meets the minimum 0.5000 and the maximum 0.5000"
 
 
 def test_a_narrow_miss_is_shown_with_enough_decimals() -> None:
-    result = gate(c.GateRule(metric="auc", min=0.97), report(auc=0.969999))
+    result = gate(configuration.GateRule(metric="auc", min=0.97), report(auc=0.969999))
     assert result.explanation == "auc 0.969999 is below the minimum 0.970000 by 0.000001"
 
 
 def test_a_metric_that_was_not_measured_fails() -> None:
-    result = gate(c.GateRule(metric="recall", min=0.0), report(accuracy=1.0))
+    result = gate(configuration.GateRule(metric="recall", min=0.0), report(accuracy=1.0))
     assert not result.passed
     assert not result.HasField("value")
     assert result.explanation == "recall was not measured"
@@ -62,14 +67,14 @@ def test_a_metric_that_was_not_measured_fails() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_no_finite_number_fails(value: float) -> None:
-    result = gate(c.GateRule(metric="auc", max=9e9), report(auc=value))
+    result = gate(configuration.GateRule(metric="auc", max=9e9), report(auc=value))
     assert not result.passed
     assert not result.HasField("value")
     assert result.explanation == "auc is not a finite number"
 
 
 def test_a_drop_against_the_live_version_fails_beyond_the_allowed_one() -> None:
-    result = gate(c.GateRule(metric="recall", max_drop=0.01), report(recall=0.90), 2, report(recall=0.95))
+    result = gate(configuration.GateRule(metric="recall", max_drop=0.01), report(recall=0.90), 2, report(recall=0.95))
     assert not result.passed
     assert result.baseline == 0.95
     assert result.missed_by == pytest.approx(0.04)
@@ -80,17 +85,19 @@ def test_a_drop_against_the_live_version_fails_beyond_the_allowed_one() -> None:
 
 def test_a_drop_of_exactly_the_allowed_size_passes_despite_floating_point() -> None:
     assert 0.92 - 0.91 > 0.01
-    assert gate(c.GateRule(metric="recall", max_drop=0.01), report(recall=0.91), 2, report(recall=0.92)).passed
+    assert gate(
+        configuration.GateRule(metric="recall", max_drop=0.01), report(recall=0.91), 2, report(recall=0.92)
+    ).passed
 
 
 def test_for_a_loss_the_rise_is_the_drop_in_quality() -> None:
-    rule = c.GateRule(metric="log_loss", max_drop=0.1)
+    rule = configuration.GateRule(metric="log_loss", max_drop=0.1)
     assert gate(rule, report(log_loss=0.2), 2, report(log_loss=0.9)).passed
     assert not gate(rule, report(log_loss=0.9), 2, report(log_loss=0.2)).passed
 
 
 def test_a_drop_without_a_live_version_passes_and_says_so() -> None:
-    result = gate(c.GateRule(metric="recall", min=0.5, max_drop=0.01), report(recall=0.6))
+    result = gate(configuration.GateRule(metric="recall", min=0.5, max_drop=0.01), report(recall=0.6))
     assert result.passed
     assert not result.HasField("baseline")
     assert result.explanation == (
@@ -100,39 +107,41 @@ def test_a_drop_without_a_live_version_passes_and_says_so() -> None:
 
 def test_a_live_version_without_the_metric_counts_as_no_baseline() -> None:
     for live in (report(), report(recall=math.nan)):
-        assert gate(c.GateRule(metric="recall", max_drop=0.0), report(recall=0.1), 2, live).passed
+        assert gate(configuration.GateRule(metric="recall", max_drop=0.0), report(recall=0.1), 2, live).passed
 
 
 def test_the_worst_bound_gives_the_distance_and_every_missed_bound_its_sentence() -> None:
-    rule = c.GateRule(metric="recall", min=0.8, max_drop=0.01)
+    rule = configuration.GateRule(metric="recall", min=0.8, max_drop=0.01)
     result = gate(rule, report(recall=0.7), 2, report(recall=0.95))
     assert result.missed_by == pytest.approx(0.24)
     assert result.explanation.count("; ") == 1
 
 
 def test_one_failed_rule_fails_the_gate() -> None:
-    policy = c.GatePolicy(rules=[c.GateRule(metric="a", min=0), c.GateRule(metric="b", min=1)])
+    policy = configuration.GatePolicy(
+        rules=[configuration.GateRule(metric="a", min=0), configuration.GateRule(metric="b", min=1)]
+    )
     decided = decide_gate(1, policy, report(a=1, b=0), 0, None)
     assert [result.passed for result in decided.results] == [True, False]
     assert not decided.passed
 
 
 def test_a_policy_without_rules_passes() -> None:
-    assert decide_gate(1, c.GatePolicy(), report(), 0, None).passed
+    assert decide_gate(1, configuration.GatePolicy(), report(), 0, None).passed
 
 
 def test_the_verdict_carries_what_it_was_decided_on() -> None:
-    policy = c.GatePolicy(rules=[c.GateRule(metric="a", min=0)], approvals=2)
+    policy = configuration.GatePolicy(rules=[configuration.GateRule(metric="a", min=0)], approvals=2)
     decided = decide_gate(7, policy, report(a=1, z=5), 6, report(a=2))
     assert (decided.version, decided.baseline_version) == (7, 6)
     assert decided.policy == policy
     assert decided.policy_sha256 == hashlib.sha256(policy.SerializeToString(deterministic=True)).hexdigest()
-    assert list(decided.metrics) == [f.Metric(name="a", value=1), f.Metric(name="z", value=5)]
-    assert list(decided.baseline_metrics) == [f.Metric(name="a", value=2)]
+    assert list(decided.metrics) == [facts.Metric(name="a", value=1), facts.Metric(name="z", value=5)]
+    assert list(decided.baseline_metrics) == [facts.Metric(name="a", value=2)]
 
 
 def test_an_empty_baseline_report_without_a_version_is_no_baseline() -> None:
-    decided = decide_gate(1, c.GatePolicy(), report(), 0, report(a=2))
+    decided = decide_gate(1, configuration.GatePolicy(), report(), 0, report(a=2))
     assert not decided.baseline_metrics
 
 
@@ -140,7 +149,7 @@ def test_an_empty_baseline_report_without_a_version_is_no_baseline() -> None:
 def test_a_rule_passes_exactly_when_no_bound_is_missed(
     value: float, low: float, high: float, live: float, drop: float
 ) -> None:
-    rule = c.GateRule(metric="a", min=low, max=high, max_drop=drop)
+    rule = configuration.GateRule(metric="a", min=low, max=high, max_drop=drop)
     result = gate(rule, report(a=value), 1, report(a=live))
     worst = max(low - value, value - high, live - value - drop)
     if abs(worst) > 1e-9:

@@ -21,48 +21,48 @@ from headgate.domain.release import RUNNING, TERMINAL
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.lifecycle.digest import state_digest
 from headgate.lifecycle.stream import Stream
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 from tests.domain.scenario import LEASE_MS, PASS, POLICY, built, code_tested, commit, gate, passed, report, stamp
 
 ENVIRONMENTS = ("production", "staging")
-REPEATABLE = (k.DescribeModel,)
+REPEATABLE = (commands.DescribeModel,)
 """Wishes that mean something again: a description is written again."""
 PEOPLE = ("ada", "grace", "anonymous", "")
 
 KEEPING = (
-    k.GrantApproval,
-    k.DenyApproval,
-    k.WaiveGate,
-    k.ArchiveVersion,
-    k.PurgeVersion,
-    k.QuarantineCandidate,
-    k.LiftQuarantine,
-    k.DecideGate,
+    commands.GrantApproval,
+    commands.DenyApproval,
+    commands.WaiveGate,
+    commands.ArchiveVersion,
+    commands.PurgeVersion,
+    commands.QuarantineCandidate,
+    commands.LiftQuarantine,
+    commands.DecideGate,
 )
 small = st.integers(1, 3)
 pick = st.integers(0, 5)
-verdicts = st.sampled_from(list(f.Verdict.values()))
-judgements = st.builds(f.Judgement, verdict=verdicts)
+verdicts = st.sampled_from(list(facts.Verdict.values()))
+judgements = st.builds(facts.Judgement, verdict=verdicts)
 
 
-def next_move(release: r.Release) -> ModelCommand:
+def next_move(release: resources.Release) -> ModelCommand:
     number = release.release
-    if release.phase == r.PHASE_REQUESTED:
-        return k.BeginRelease(release=number)
+    if release.phase == resources.PHASE_REQUESTED:
+        return commands.BeginRelease(release=number)
     if release.epoch and not release.applied_at_ms:
-        return k.ReportWeightsApplied(release=number, epoch=release.epoch, gateways=["g0"])
-    if release.phase == r.PHASE_PREPARING and not release.candidate_ready:
-        return k.ReportCandidateReady(release=number, gateways=["g0"])
-    if release.phase == r.PHASE_ROLLING_BACK:
-        return k.FinishRollback(release=number)
-    if release.phase == r.PHASE_BAKING:
-        return k.CompleteRelease(release=number)
-    if release.strategy == c.STRATEGY_CANARY and release.step + 1 < len(POLICY.steps):
-        return k.SetWeights(release=number, step=release.step + 1, judgement=PASS)
-    return k.PromoteRelease(release=number, judgement=PASS)
+        return commands.ReportWeightsApplied(release=number, epoch=release.epoch, gateways=["g0"])
+    if release.phase == resources.PHASE_PREPARING and not release.candidate_ready:
+        return commands.ReportCandidateReady(release=number, gateways=["g0"])
+    if release.phase == resources.PHASE_ROLLING_BACK:
+        return commands.FinishRollback(release=number)
+    if release.phase == resources.PHASE_BAKING:
+        return commands.CompleteRelease(release=number)
+    if release.strategy == configuration.STRATEGY_CANARY and release.step + 1 < len(POLICY.steps):
+        return commands.SetWeights(release=number, step=release.step + 1, judgement=PASS)
+    return commands.PromoteRelease(release=number, judgement=PASS)
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -72,9 +72,9 @@ class Lifecycle(RuleBasedStateMachine):
         super().__init__()
         self.state = ModelState("fraud")
         self.environments = {name: EnvironmentState(name) for name in ENVIRONMENTS}
-        self.facts: list[tuple[Fact, f.LifecycleRecord]] = []
+        self.facts: list[tuple[Fact, facts.LifecycleRecord]] = []
         self.now_ms = 1
-        self.ended: dict[int, r.Release] = {}
+        self.ended: dict[int, resources.Release] = {}
         self.going_back: dict[int, int] = {}
 
     def do(self, command: ModelCommand, actor: str = "") -> None:
@@ -84,7 +84,9 @@ class Lifecycle(RuleBasedStateMachine):
         assert self.state == before, "a decision changes nothing"
         if decision is None or isinstance(decision, Refused):
             return
-        if isinstance(decision, f.ReleaseStarted | f.WeightsSet | f.PromotionStarted | f.ReleaseCompleted):
+        if isinstance(
+            decision, facts.ReleaseStarted | facts.WeightsSet | facts.PromotionStarted | facts.ReleaseCompleted
+        ):
             release = self.state.releases[decision.release]
             assert release.override_quarantine or not self.state.versions[release.candidate].quarantined
         at = stamp(len(self.facts) + 1, self.now_ms, actor)
@@ -124,21 +126,25 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(number=small)
     def create(self, number: int) -> None:
-        self.do(k.CreateVersion(repository="r", commit=commit(100 + number)))
+        self.do(commands.CreateVersion(repository="r", commit=commit(100 + number)))
 
     @rule(text=st.sampled_from(["", "d"]), again=st.booleans())
     def describe(self, text: str, again: bool) -> None:
-        self.do(k.DescribeModel(description=text) if again else k.CreateModel(description=text, labels={"team": text}))
+        self.do(
+            commands.DescribeModel(description=text)
+            if again
+            else commands.CreateModel(description=text, labels={"team": text})
+        )
 
     @rule(key=st.sampled_from(["team", "Team"]), value=st.sampled_from(["risk", "", "x" * 300]))
     def label(self, key: str, value: str) -> None:
-        self.do(k.LabelModel(key=key, value=value))
+        self.do(commands.LabelModel(key=key, value=value))
 
     @rule(pick=pick, worker=st.sampled_from("ab"), next_=st.integers(0, 1), evaluate=st.booleans(), late=st.booleans())
     def claim(self, pick: int, worker: str, next_: int, evaluate: bool, late: bool) -> None:
         number = self.version(pick)
         self.now_ms += 2 * LEASE_MS * late
-        kind = k.StartEvaluation if evaluate else k.StartTesting
+        kind = commands.StartEvaluation if evaluate else commands.StartTesting
         attempt = self.attempt(number) + 1 if next_ else 1
         self.do(kind(version=number, attempt=attempt, worker=worker, lease_ms=LEASE_MS))
 
@@ -147,29 +153,29 @@ class Lifecycle(RuleBasedStateMachine):
         number = self.version(pick)
         fact = code_tested(number, self.attempt(number) - off, approvals=pick % 3)
         fact.passed = good
-        self.do(k.ReportCodeTested(fact=fact))
+        self.do(commands.ReportCodeTested(fact=fact))
 
     @rule(pick=pick, good=st.booleans())
     def train(self, pick: int, good: bool) -> None:
         number = self.version(pick)
         attempt = self.attempt(number)
-        self.do(k.ReportTrainingStarted(fact=f.TrainingStarted(version=number, attempt=attempt)))
-        artifact = f.Artifact(manifest_sha256="ab")
-        done = f.TrainingFinished(version=number, attempt=attempt, artifact=artifact)
-        lost = f.TrainingFailed(version=number, attempt=attempt, reason="r")
-        self.do(k.ReportTrainingFinished(fact=done) if good else k.ReportTrainingFailed(fact=lost))
+        self.do(commands.ReportTrainingStarted(fact=facts.TrainingStarted(version=number, attempt=attempt)))
+        artifact = facts.Artifact(manifest_sha256="ab")
+        done = facts.TrainingFinished(version=number, attempt=attempt, artifact=artifact)
+        lost = facts.TrainingFailed(version=number, attempt=attempt, reason="r")
+        self.do(commands.ReportTrainingFinished(fact=done) if good else commands.ReportTrainingFailed(fact=lost))
 
     @rule(pick=pick, auc=st.sampled_from([0.5, 0.95, None]))
     def evaluate(self, pick: int, auc: float | None) -> None:
         number = self.version(pick)
         attempt = self.attempt(number)
         if auc is None:
-            fact = f.EvaluationFailed(version=number, attempt=attempt)
-            self.do(k.ReportEvaluationFailed(fact=fact))
+            fact = facts.EvaluationFailed(version=number, attempt=attempt)
+            self.do(commands.ReportEvaluationFailed(fact=fact))
         else:
-            done = f.EvaluationFinished(version=number, attempt=attempt, report=report(auc))
-            self.do(k.ReportEvaluationFinished(fact=done))
-        self.do(k.DecideGate(version=number))
+            done = facts.EvaluationFinished(version=number, attempt=attempt, report=report(auc))
+            self.do(commands.ReportEvaluationFinished(fact=done))
+        self.do(commands.DecideGate(version=number))
 
     @rule(
         pick=pick,
@@ -177,23 +183,29 @@ class Lifecycle(RuleBasedStateMachine):
     )
     def judge_or_keep(self, pick: int, kind: type) -> None:
         number = self.version(pick)
-        self.do(kind(version=number) if kind is k.DecideGate else kind(version=number, reason="r"))
+        self.do(kind(version=number) if kind is commands.DecideGate else kind(version=number, reason="r"))
 
     @rule(back=st.integers(0, 1), who=st.sampled_from(PEOPLE))
     def approve(self, back: int, who: str) -> None:
-        self.do(k.GrantApproval(version=len(self.state.versions) - back), actor=who)
+        self.do(commands.GrantApproval(version=len(self.state.versions) - back), actor=who)
 
     @rule(pick=pick, value=st.sampled_from(["", "x"]))
     def name(self, pick: int, value: str) -> None:
-        self.do(k.TagVersion(version=self.version(pick), key="team", value=value))
-        self.do(k.MoveAlias(alias="champion", version=self.version(pick)) if value else k.RemoveAlias(alias="champion"))
+        self.do(commands.TagVersion(version=self.version(pick), key="team", value=value))
+        self.do(
+            commands.MoveAlias(alias="champion", version=self.version(pick))
+            if value
+            else commands.RemoveAlias(alias="champion")
+        )
 
-    @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), strategy=st.sampled_from(list(c.Strategy.values())))
-    def start(self, pick: int, where: str, strategy: c.Strategy.ValueType) -> None:
+    @rule(
+        pick=pick, where=st.sampled_from(ENVIRONMENTS), strategy=st.sampled_from(list(configuration.Strategy.values()))
+    )
+    def start(self, pick: int, where: str, strategy: configuration.Strategy.ValueType) -> None:
         number = self.version(pick)
         override = pick % 2 == 0
         self.do(
-            k.StartRelease(
+            commands.StartRelease(
                 environment=where, candidate=number, strategy=strategy, policy=POLICY, override_quarantine=override
             )
         )
@@ -201,70 +213,79 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(pick=pick)
     def get_ready(self, pick: int) -> None:
         number = self.release(pick)
-        self.do(k.BeginRelease(release=number))
-        self.do(k.ReportCandidateReady(release=number, gateways=["g0"]))
+        self.do(commands.BeginRelease(release=number))
+        self.do(commands.ReportCandidateReady(release=number, gateways=["g0"]))
 
     @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), override=st.booleans())
     def quarantine_while_waiting(self, pick: int, where: str, override: bool) -> None:
         number = self.version(pick)
-        wish = k.StartRelease(environment=where, candidate=number, policy=POLICY, override_quarantine=override)
+        wish = commands.StartRelease(environment=where, candidate=number, policy=POLICY, override_quarantine=override)
         self.do(wish)
-        self.do(k.QuarantineCandidate(version=number, reason="r"))
+        self.do(commands.QuarantineCandidate(version=number, reason="r"))
         self.now_ms += 10_000  # beyond any freeze
-        self.do(k.BeginRelease(release=len(self.state.releases)))
+        self.do(commands.BeginRelease(release=len(self.state.releases)))
 
     @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), moves=st.integers(1, 12), back=st.booleans())
     def pilot(self, pick: int, where: str, moves: int, back: bool) -> None:
         """Starts a release and does what a deployer would do with it, a while."""
-        self.do(k.StartRelease(environment=where, candidate=self.version(pick), policy=POLICY))
+        self.do(commands.StartRelease(environment=where, candidate=self.version(pick), policy=POLICY))
         self.now_ms += 10_000  # beyond any freeze
         for release in list(self.state.releases.values()):
             for _ in range(moves):
                 self.do(next_move(release))
             if back:
-                self.do(k.RollBackRelease(release=release.release, cause=f.ROLLBACK_CAUSE_VERDICT))
+                self.do(commands.RollBackRelease(release=release.release, cause=facts.ROLLBACK_CAUSE_VERDICT))
 
     @rule(pick=pick, judgement=judgements)
-    def step(self, pick: int, judgement: f.Judgement) -> None:
+    def step(self, pick: int, judgement: facts.Judgement) -> None:
         number = self.release(pick)
         after = self.state.releases[number].step + 1 if number in self.state.releases else 0
-        self.do(k.SetWeights(release=number, step=after, judgement=judgement))
+        self.do(commands.SetWeights(release=number, step=after, judgement=judgement))
 
     @rule(pick=pick, off=st.sampled_from([0, 0, 0, 1]))
     def apply(self, pick: int, off: int) -> None:
         number = self.release(pick)
         epoch = self.state.releases[number].epoch if number in self.state.releases else 0
-        self.do(k.ReportWeightsApplied(release=number, epoch=epoch - off, gateways=["g0"]))
+        self.do(commands.ReportWeightsApplied(release=number, epoch=epoch - off, gateways=["g0"]))
 
     @rule(pick=pick, judgement=judgements, reason=st.sampled_from(["", "a person"]))
-    def promote(self, pick: int, judgement: f.Judgement, reason: str) -> None:
-        self.do(k.PromoteRelease(release=self.release(pick), judgement=judgement, reason=reason))
+    def promote(self, pick: int, judgement: facts.Judgement, reason: str) -> None:
+        self.do(commands.PromoteRelease(release=self.release(pick), judgement=judgement, reason=reason))
 
     @rule(
         pick=pick,
         kind=st.sampled_from(
-            [k.CompleteRelease, k.PauseRelease, k.ResumeRelease, k.FinishRollback, k.UndoRelease, k.BeginRelease]
+            [
+                commands.CompleteRelease,
+                commands.PauseRelease,
+                commands.ResumeRelease,
+                commands.FinishRollback,
+                commands.UndoRelease,
+                commands.BeginRelease,
+            ]
         ),
     )
     def move(self, pick: int, kind: type) -> None:
         self.do(kind(release=self.release(pick)))
 
-    @rule(pick=pick, cause=st.sampled_from(list(f.RollbackCause.values())))
-    def roll_back(self, pick: int, cause: f.RollbackCause.ValueType) -> None:
-        self.do(k.RollBackRelease(release=self.release(pick), cause=cause, reason="r"))
+    @rule(pick=pick, cause=st.sampled_from(list(facts.RollbackCause.values())))
+    def roll_back(self, pick: int, cause: facts.RollbackCause.ValueType) -> None:
+        self.do(commands.RollBackRelease(release=self.release(pick), cause=cause, reason="r"))
 
     @rule(pick=pick, by=pick)
     def supersede(self, pick: int, by: int) -> None:
-        self.do(k.SupersedeRelease(release=self.release(pick), by=self.release(by)))
+        self.do(commands.SupersedeRelease(release=self.release(pick), by=self.release(by)))
 
     @rule(where=st.sampled_from(ENVIRONMENTS), length=st.sampled_from([5, 5_000]), lift=st.booleans())
     def freeze(self, where: str, length: int, lift: bool) -> None:
-        self.in_environment(where, k.CreateEnvironment())
-        self.in_environment(where, k.SetPolicy(policy=POLICY))
+        self.in_environment(where, commands.CreateEnvironment())
+        self.in_environment(where, commands.SetPolicy(policy=POLICY))
         until_ms = self.now_ms + length
         self.in_environment(
             where,
-            k.LiftFreeze(freeze="z") if lift else k.DeclareFreeze(freeze="z", from_ms=self.now_ms, until_ms=until_ms),
+            commands.LiftFreeze(freeze="z")
+            if lift
+            else commands.DeclareFreeze(freeze="z", from_ms=self.now_ms, until_ms=until_ms),
         )
 
     @invariant()
@@ -278,11 +299,11 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def each_approval_is_of_another_person(self) -> None:
         for number, version in self.state.versions.items():
-            granted = [(fact, at) for fact, at in self.facts if isinstance(fact, f.ApprovalGranted)]
+            granted = [(fact, at) for fact, at in self.facts if isinstance(fact, facts.ApprovalGranted)]
             people = [at.actor or "anonymous" for fact, at in granted if fact.version == number]
             assert list(version.approved_by) == people
             assert version.approvals == len(people) == len(set(people)) <= version.gate.policy.approvals
-            if version.verdict == r.VERDICT_STATE_APPROVED:
+            if version.verdict == resources.VERDICT_STATE_APPROVED:
                 assert len(people) == version.gate.policy.approvals
 
     @invariant()
@@ -301,7 +322,7 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def a_candidate_never_gains_once_it_goes_back(self) -> None:
         for number, release in self.state.releases.items():
-            if release.phase in (r.PHASE_ROLLING_BACK, r.PHASE_ROLLED_BACK):
+            if release.phase in (resources.PHASE_ROLLING_BACK, resources.PHASE_ROLLED_BACK):
                 share = sum(weight.weight_bps for weight in release.weights if weight.version == release.candidate)
                 assert share <= self.going_back.setdefault(number, share) == 0
 
@@ -311,10 +332,10 @@ class Lifecycle(RuleBasedStateMachine):
         for release in self.state.releases.values():
             if release.phase in RUNNING:
                 needed |= {release.candidate, release.stable} - {0}
-        kept = (r.RETENTION_STATE_KEPT,)
+        kept = (resources.RETENTION_STATE_KEPT,)
         assert all(self.state.versions[number].retention in kept for number in needed)
         for target in self.state.model.aliases.values():
-            assert self.state.versions[target].retention != r.RETENTION_STATE_PURGED
+            assert self.state.versions[target].retention != resources.RETENTION_STATE_PURGED
 
     def teardown(self) -> None:
         again = ModelState("fraud")
@@ -334,12 +355,12 @@ TestLifecycle = Lifecycle.TestCase
 
 
 def test_every_fact_of_the_record_is_in_the_union_and_the_other_way_round() -> None:
-    fields = f.LifecycleRecord.DESCRIPTOR.oneofs_by_name["fact"].fields
+    fields = facts.LifecycleRecord.DESCRIPTOR.oneofs_by_name["fact"].fields
     assert {fact.__name__ for fact in get_args(Fact)} == {each.message_type.name for each in fields}
 
 
 def test_every_command_of_the_oneof_reaches_a_decision() -> None:
-    fields = k.Command.DESCRIPTOR.oneofs_by_name["command"].fields
+    fields = commands.Command.DESCRIPTOR.oneofs_by_name["command"].fields
     of_models = {command.__name__ for command in get_args(ModelCommand)}
     of_environments = {command.__name__ for command in get_args(EnvironmentCommand)}
     assert of_models | of_environments == {each.message_type.name for each in fields}

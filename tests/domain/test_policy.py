@@ -3,52 +3,71 @@
 import pytest
 
 from headgate.domain.policy import DEFAULT, check, digest, resolve
-from headgate.v1 import configuration_pb2 as c
+from headgate.v1 import configuration_pb2 as configuration
 
 
 def test_the_default_is_sound_and_complete() -> None:
     assert check(DEFAULT) is None
     assert resolve(None) == DEFAULT
-    assert resolve(c.ReleasePolicy()) == DEFAULT
+    assert resolve(configuration.ReleasePolicy()) == DEFAULT
 
 
 def test_what_is_given_stays_and_the_rest_is_filled_in() -> None:
-    policy = resolve(c.ReleasePolicy(steps=[c.Step(weight_bps=1)], judge=c.JudgePolicy(alpha=0.2), bake_ms=5))
-    assert list(policy.steps) == [c.Step(weight_bps=1)]
+    policy = resolve(
+        configuration.ReleasePolicy(
+            steps=[configuration.Step(weight_bps=1)], judge=configuration.JudgePolicy(alpha=0.2), bake_ms=5
+        )
+    )
+    assert list(policy.steps) == [configuration.Step(weight_bps=1)]
     assert (policy.judge.alpha, policy.judge.beta, policy.bake_ms) == (0.2, DEFAULT.judge.beta, 5)
     assert policy.hold_deadline_ms == DEFAULT.hold_deadline_ms
 
 
 def test_resolving_leaves_its_argument_and_the_default_alone() -> None:
-    given = c.ReleasePolicy(bake_ms=5)
+    given = configuration.ReleasePolicy(bake_ms=5)
     resolve(given).steps.add(weight_bps=9)
-    assert given == c.ReleasePolicy(bake_ms=5)
+    assert given == configuration.ReleasePolicy(bake_ms=5)
     assert len(DEFAULT.steps) == 3
 
 
 def test_equal_policies_have_equal_digests() -> None:
-    assert digest(resolve(c.ReleasePolicy())) == digest(DEFAULT)
-    assert digest(resolve(c.ReleasePolicy(bake_ms=5))) != digest(DEFAULT)
+    assert digest(resolve(configuration.ReleasePolicy())) == digest(DEFAULT)
+    assert digest(resolve(configuration.ReleasePolicy(bake_ms=5))) != digest(DEFAULT)
 
 
 @pytest.mark.parametrize(
     ("policy", "field"),
     [
-        (c.ReleasePolicy(steps=[c.Step(weight_bps=0)]), "policy.steps"),
-        (c.ReleasePolicy(steps=[c.Step(weight_bps=10_000)]), "policy.steps"),
-        (c.ReleasePolicy(steps=[c.Step(weight_bps=5), c.Step(weight_bps=5)]), "policy.steps"),
-        (c.ReleasePolicy(steps=[c.Step(weight_bps=6), c.Step(weight_bps=5)]), "policy.steps"),
-        (c.ReleasePolicy(steps=[c.Step(weight_bps=5, min_keys=-1)]), "policy.steps"),
-        (c.ReleasePolicy(judge=c.JudgePolicy(alpha=1)), "policy.judge.alpha"),
-        (c.ReleasePolicy(judge=c.JudgePolicy(beta=float("nan"))), "policy.judge.beta"),
-        (c.ReleasePolicy(judge=c.JudgePolicy(pass_ceiling=-0.1)), "policy.judge.pass_ceiling"),
-        (c.ReleasePolicy(judge=c.JudgePolicy(fail_ratio=2, pass_ratio=2)), "policy.judge.pass_ratio"),
-        (c.ReleasePolicy(judge=c.JudgePolicy(fail_ratio=float("nan"))), "policy.judge.pass_ratio"),
-        (c.ReleasePolicy(judge=c.JudgePolicy(pass_ratio=float("nan"))), "policy.judge.pass_ratio"),
-        (c.ReleasePolicy(bake_ms=-1), "policy.bake_ms"),
+        (configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=0)]), "policy.steps"),
+        (configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=10_000)]), "policy.steps"),
+        (
+            configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=5), configuration.Step(weight_bps=5)]),
+            "policy.steps",
+        ),
+        (
+            configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=6), configuration.Step(weight_bps=5)]),
+            "policy.steps",
+        ),
+        (configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=5, min_keys=-1)]), "policy.steps"),
+        (configuration.ReleasePolicy(judge=configuration.JudgePolicy(alpha=1)), "policy.judge.alpha"),
+        (configuration.ReleasePolicy(judge=configuration.JudgePolicy(beta=float("nan"))), "policy.judge.beta"),
+        (configuration.ReleasePolicy(judge=configuration.JudgePolicy(pass_ceiling=-0.1)), "policy.judge.pass_ceiling"),
+        (
+            configuration.ReleasePolicy(judge=configuration.JudgePolicy(fail_ratio=2, pass_ratio=2)),
+            "policy.judge.pass_ratio",
+        ),
+        (
+            configuration.ReleasePolicy(judge=configuration.JudgePolicy(fail_ratio=float("nan"))),
+            "policy.judge.pass_ratio",
+        ),
+        (
+            configuration.ReleasePolicy(judge=configuration.JudgePolicy(pass_ratio=float("nan"))),
+            "policy.judge.pass_ratio",
+        ),
+        (configuration.ReleasePolicy(bake_ms=-1), "policy.bake_ms"),
     ],
 )
-def test_an_unsound_policy_is_named_by_its_field(policy: c.ReleasePolicy, field: str) -> None:
+def test_an_unsound_policy_is_named_by_its_field(policy: configuration.ReleasePolicy, field: str) -> None:
     refused = check(resolve(policy))
     assert refused is not None
     assert refused.field == field

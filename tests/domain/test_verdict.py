@@ -4,14 +4,14 @@ import pytest
 
 from headgate.domain.refusal import Refused
 from headgate.domain.verdict import MAX_APPROVER
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from tests.domain.scenario import built, created, gate, given
 
 
-def decided(auc: float) -> f.GateDecided:
-    outcome = given(*built(auc=auc)).when(k.DecideGate(version=1)).decision
-    assert isinstance(outcome, f.GateDecided)
+def decided(auc: float) -> facts.GateDecided:
+    outcome = given(*built(auc=auc)).when(commands.DecideGate(version=1)).decision
+    assert isinstance(outcome, facts.GateDecided)
     return outcome
 
 
@@ -23,11 +23,11 @@ def test_the_gate_is_computed_from_the_recorded_report() -> None:
 
 
 def test_the_gate_judges_only_evaluated_versions() -> None:
-    given(created()).when(k.DecideGate(version=1)).then_refused("illegal-transition", "evaluated")
+    given(created()).when(commands.DecideGate(version=1)).then_refused("illegal-transition", "evaluated")
 
 
 def test_the_gate_is_decided_once() -> None:
-    given(*built(), gate()).when(k.DecideGate(version=1)).then_nothing()
+    given(*built(), gate()).when(commands.DecideGate(version=1)).then_nothing()
 
 
 def test_a_version_that_needs_no_approval_has_passed() -> None:
@@ -35,92 +35,98 @@ def test_a_version_that_needs_no_approval_has_passed() -> None:
 
 
 def test_the_gate_of_the_commit_says_how_many_approve() -> None:
-    outcome = given(*built(approvals=2)).when(k.DecideGate(version=1)).decision
-    assert isinstance(outcome, f.GateDecided)
+    outcome = given(*built(approvals=2)).when(commands.DecideGate(version=1)).decision
+    assert isinstance(outcome, facts.GateDecided)
     assert outcome.policy.approvals == 2
 
 
 def test_a_version_is_approved_by_as_many_as_the_policy_asks() -> None:
     past = given(*built(), gate(approvals=2))
     assert past.version().label == "awaiting approval"
-    past.when(k.GrantApproval(version=1, reason="ok"), actor="ada").then(f.ApprovalGranted(version=1, reason="ok"))
-    past.and_given(f.ApprovalGranted(version=1), actor="ada")
+    past.when(commands.GrantApproval(version=1, reason="ok"), actor="ada").then(
+        facts.ApprovalGranted(version=1, reason="ok")
+    )
+    past.and_given(facts.ApprovalGranted(version=1), actor="ada")
     assert past.version().label == "awaiting approval"
-    past.and_given(f.ApprovalGranted(version=1), actor="grace")
+    past.and_given(facts.ApprovalGranted(version=1), actor="grace")
     assert past.version().label == "approved"
     assert list(past.version().approved_by) == ["ada", "grace"]
-    past.when(k.GrantApproval(version=1), actor="alan").then_nothing()
+    past.when(commands.GrantApproval(version=1), actor="alan").then_nothing()
 
 
 def test_one_person_approves_once() -> None:
-    past = given(*built(), gate(approvals=2)).and_given(f.ApprovalGranted(version=1), actor="ada")
-    past.when(k.GrantApproval(version=1, reason="again"), actor="ada").then_nothing()
-    past.when(k.GrantApproval(version=1), actor="grace").then(f.ApprovalGranted(version=1))
+    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor="ada")
+    past.when(commands.GrantApproval(version=1, reason="again"), actor="ada").then_nothing()
+    past.when(commands.GrantApproval(version=1), actor="grace").then(facts.ApprovalGranted(version=1))
 
 
 def test_who_approved_one_version_may_approve_another() -> None:
     past = given(*built(1), *built(2), gate(1, approvals=2), gate(2, approvals=2))
-    past.and_given(f.ApprovalGranted(version=1), actor="ada")
-    past.when(k.GrantApproval(version=2), actor="ada").then(f.ApprovalGranted(version=2))
+    past.and_given(facts.ApprovalGranted(version=1), actor="ada")
+    past.when(commands.GrantApproval(version=2), actor="ada").then(facts.ApprovalGranted(version=2))
 
 
 @pytest.mark.parametrize("nobody", ["", "anonymous"])
 def test_all_who_say_no_name_are_one_person(nobody: str) -> None:
-    past = given(*built(), gate(approvals=2)).and_given(f.ApprovalGranted(version=1), actor=nobody)
+    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor=nobody)
     assert list(past.version().approved_by) == ["anonymous"]
-    past.when(k.GrantApproval(version=1)).then_nothing()
-    past.when(k.GrantApproval(version=1), actor="anonymous").then_nothing()
-    past.when(k.GrantApproval(version=1), actor="ada").then(f.ApprovalGranted(version=1))
+    past.when(commands.GrantApproval(version=1)).then_nothing()
+    past.when(commands.GrantApproval(version=1), actor="anonymous").then_nothing()
+    past.when(commands.GrantApproval(version=1), actor="ada").then(facts.ApprovalGranted(version=1))
 
 
 def test_who_has_approved_may_still_deny() -> None:
-    past = given(*built(), gate(approvals=2)).and_given(f.ApprovalGranted(version=1), actor="ada")
-    past.when(k.DenyApproval(version=1, reason="r"), actor="ada").then(f.ApprovalDenied(version=1, reason="r"))
+    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor="ada")
+    past.when(commands.DenyApproval(version=1, reason="r"), actor="ada").then(
+        facts.ApprovalDenied(version=1, reason="r")
+    )
 
 
 def test_an_approver_whose_name_is_too_long_to_keep_is_refused() -> None:
     past = given(*built(), gate(approvals=1))
-    past.when(k.GrantApproval(version=1), actor="x" * (MAX_APPROVER + 1)).then_refused("invalid-argument", "actor")
-    past.when(k.GrantApproval(version=1), actor="x" * MAX_APPROVER).then(f.ApprovalGranted(version=1))
+    past.when(commands.GrantApproval(version=1), actor="x" * (MAX_APPROVER + 1)).then_refused(
+        "invalid-argument", "actor"
+    )
+    past.when(commands.GrantApproval(version=1), actor="x" * MAX_APPROVER).then(facts.ApprovalGranted(version=1))
 
 
 def test_what_one_person_approved_alone_before_the_rule_stays_approved() -> None:
     past = given(*built(), gate(approvals=2))
-    past.and_given(f.ApprovalGranted(version=1), f.ApprovalGranted(version=1), actor="ada")
+    past.and_given(facts.ApprovalGranted(version=1), facts.ApprovalGranted(version=1), actor="ada")
     assert (past.version().label, past.version().approvals) == ("approved", 2)
     assert list(past.version().approved_by) == ["ada"]
-    wish = k.StartRelease(environment="production", candidate=1)
-    assert isinstance(past.when(wish).decision, f.ReleaseRequested)
+    wish = commands.StartRelease(environment="production", candidate=1)
+    assert isinstance(past.when(wish).decision, facts.ReleaseRequested)
 
 
 def test_one_denial_ends_the_waiting() -> None:
-    past = given(*built(), gate(approvals=2), f.ApprovalGranted(version=1))
-    past.when(k.DenyApproval(version=1, reason="biased")).then(f.ApprovalDenied(version=1, reason="biased"))
-    past.and_given(f.ApprovalDenied(version=1))
-    past.when(k.DenyApproval(version=1)).then_nothing()
-    past.when(k.GrantApproval(version=1)).then_refused("illegal-transition", "awaits")
-    past.when(k.WaiveGate(version=1, reason="r")).then_refused("illegal-transition", "failed gate")
+    past = given(*built(), gate(approvals=2), facts.ApprovalGranted(version=1))
+    past.when(commands.DenyApproval(version=1, reason="biased")).then(facts.ApprovalDenied(version=1, reason="biased"))
+    past.and_given(facts.ApprovalDenied(version=1))
+    past.when(commands.DenyApproval(version=1)).then_nothing()
+    past.when(commands.GrantApproval(version=1)).then_refused("illegal-transition", "awaits")
+    past.when(commands.WaiveGate(version=1, reason="r")).then_refused("illegal-transition", "failed gate")
 
 
 def test_nobody_approves_what_does_not_wait_for_it() -> None:
-    for facts in ([created()], [*built(), gate()], [*built(), gate(passed=False)]):
-        past = given(*facts)
-        for command in (k.GrantApproval(version=1), k.DenyApproval(version=1)):
+    for history in ([created()], [*built(), gate()], [*built(), gate(passed=False)]):
+        past = given(*history)
+        for command in (commands.GrantApproval(version=1), commands.DenyApproval(version=1)):
             past.when(command).then_refused("illegal-transition", "awaits")
 
 
 def test_a_failed_gate_is_waived_with_a_reason() -> None:
     past = given(*built(), gate(passed=False))
-    past.when(k.WaiveGate(version=1)).then_refused("invalid-argument", "reason")
-    past.when(k.WaiveGate(version=1, reason="known label noise")).then(
-        f.GateWaived(version=1, reason="known label noise")
+    past.when(commands.WaiveGate(version=1)).then_refused("invalid-argument", "reason")
+    past.when(commands.WaiveGate(version=1, reason="known label noise")).then(
+        facts.GateWaived(version=1, reason="known label noise")
     )
-    past.and_given(f.GateWaived(version=1))
-    past.when(k.WaiveGate(version=1, reason="again")).then_nothing()
+    past.and_given(facts.GateWaived(version=1))
+    past.when(commands.WaiveGate(version=1, reason="again")).then_nothing()
 
 
 def test_only_a_failed_gate_is_waived() -> None:
-    for facts in ([created()], [*built()], [*built(), gate()], [*built(), gate(approvals=1)]):
-        outcome = given(*facts).when(k.WaiveGate(version=1, reason="r")).decision
+    for history in ([created()], [*built()], [*built(), gate()], [*built(), gate(approvals=1)]):
+        outcome = given(*history).when(commands.WaiveGate(version=1, reason="r")).decision
         assert isinstance(outcome, Refused)
         assert outcome.code == "illegal-transition"

@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from headgate.domain.versions import Versions
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import resources_pb2 as resources
 
 
 def test_versions_stand_in_the_order_they_were_added_from_one_on() -> None:
@@ -18,7 +18,7 @@ def test_versions_stand_in_the_order_they_were_added_from_one_on() -> None:
 
 @pytest.mark.parametrize("number", [-1, 0, 3])
 def test_a_number_that_no_version_has_is_no_version(number: int) -> None:
-    versions = Versions([r.Version(commit="a"), r.Version(commit="b")])
+    versions = Versions([resources.Version(commit="a"), resources.Version(commit="b")])
     assert versions.get(number) is None
     assert number not in versions
     with pytest.raises(KeyError):
@@ -26,7 +26,7 @@ def test_a_number_that_no_version_has_is_no_version(number: int) -> None:
 
 
 def test_a_change_stays_when_nobody_looks_any_more() -> None:
-    versions = Versions([r.Version(commit="a")])
+    versions = Versions([resources.Version(commit="a")])
     versions[1].quarantined = True
     gc.collect()
     assert versions[1].quarantined

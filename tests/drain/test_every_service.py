@@ -10,10 +10,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.artifacts.store import open_store
 from headgate.runtime.observability.metric_catalogue import EVERY
-from headgate.v1 import registry_service_pb2 as registry_rpc
-from headgate.v1 import registry_service_pb2_grpc as registry_grpc
-from headgate.v1 import worker_services_pb2 as worker_rpc
-from headgate.v1 import worker_services_pb2_grpc as worker_grpc
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from tests.drain.builds import build
 from tests.drain.processes import Place
 from tests.metrics.exposed import get, until
@@ -35,17 +35,21 @@ def call(service: str, channel: grpc.Channel) -> object:
     """Any call of the service. Raises grpc.RpcError."""
     match service:
         case "registry":
-            return registry_grpc.RegistryServiceStub(channel).CreateModel(
-                registry_rpc.CreateModelRequest(model="fraud"), timeout=5
+            return registry_service_grpc.RegistryServiceStub(channel).CreateModel(
+                registry_service.CreateModelRequest(model="fraud"), timeout=5
             )
         case "trainer":
-            return worker_grpc.TrainerServiceStub(channel).ListAttempts(worker_rpc.ListAttemptsRequest(), timeout=5)
+            return worker_services_grpc.TrainerServiceStub(channel).ListAttempts(
+                worker_services.ListAttemptsRequest(), timeout=5
+            )
         case "evaluator":
-            return worker_grpc.EvaluatorServiceStub(channel).Evaluate(
-                worker_rpc.EvaluateRequest(name="models/model/versions/1"), timeout=5
+            return worker_services_grpc.EvaluatorServiceStub(channel).Evaluate(
+                worker_services.EvaluateRequest(name="models/model/versions/1"), timeout=5
             )
         case _:
-            return worker_grpc.DeployerServiceStub(channel).ListPilots(worker_rpc.ListPilotsRequest(), timeout=5)
+            return worker_services_grpc.DeployerServiceStub(channel).ListPilots(
+                worker_services.ListPilotsRequest(), timeout=5
+            )
 
 
 def refusal(service: str, channel: grpc.Channel) -> grpc.RpcError | None:

@@ -6,7 +6,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from headgate.artifacts.store import open_store
-from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.log import topics
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests.drain.processes import Place
@@ -37,7 +37,7 @@ def evidence(place: Place) -> int:
 
 def test_no_accepted_request_fails_and_every_one_is_counted(place: Place) -> None:
     with place.running("gateway") as gateway:
-        stub = oip_grpc.GRPCInferenceServiceStub(gateway.await_ready().channel)
+        stub = inference_grpc.GRPCInferenceServiceStub(gateway.await_ready().channel)
         calls = [stub.ModelInfer.future(ask([[1, 1, 1]], key=f"k{n}")) for n in range(CALLS)]
         calls[0].result()
         gateway.terminate()

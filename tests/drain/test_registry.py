@@ -11,9 +11,9 @@ from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
 from headgate.log.port import Message, Record
 from headgate.log.sqlite.log import SqliteLog
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.drain.processes import Place
 from tests.metrics.exposed import until
 
@@ -30,10 +30,12 @@ def test_commands_under_way_are_answered_and_those_in_the_topic_are_carried_out_
     with place.running("registry") as first:
         first.await_ready()
         place.log.append_all([command(number) for number in range(COMMANDS)])
-        stub = rpc_grpc.RegistryServiceStub(first.channel)
-        watch = stub.WatchHistory(rpc.WatchHistoryRequest())
+        stub = registry_service_grpc.RegistryServiceStub(first.channel)
+        watch = stub.WatchHistory(registry_service.WatchHistoryRequest())
         next(iter(watch))
-        calls = [stub.CreateModel.future(rpc.CreateModelRequest(model=f"called-{n}")) for n in range(CALLS)]
+        calls = [
+            stub.CreateModel.future(registry_service.CreateModelRequest(model=f"called-{n}")) for n in range(CALLS)
+        ]
         calls[0].result()
         first.terminate()
         assert first.exit_code()[0] == 0
@@ -71,5 +73,5 @@ def left_to_others(path: Path) -> int:
 
 def command(number: int) -> Message:
     stream = f"models/sent-{number}"
-    create = k.Command(command_id=f"c{number}", stream=stream, actor="test", create_model=k.CreateModel())
+    create = commands.Command(command_id=f"c{number}", stream=stream, actor="test", create_model=commands.CreateModel())
     return Message(topics.COMMANDS, stream.encode(), create.SerializeToString())

@@ -8,10 +8,10 @@ import pytest
 from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
 from headgate.log.port import Message
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import resources_pb2 as r
-from headgate.v1 import worker_services_pb2 as rpc
-from headgate.v1 import worker_services_pb2_grpc as rpc_grpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from tests.drain.builds import build
 from tests.drain.processes import Place, Running
 from tests.metrics.exposed import get, until
@@ -31,8 +31,8 @@ class Attempt:
             f'[time.sleep(0.05) for _ in range(600) if not os.path.exists("{self._may_end}")]'
         )
         path, commit = repository(place.folder / "tiny", tests=f"python -c '{waits}; sys.exit(1)'")
-        create = k.CreateVersion(repository=path, commit=commit)
-        command = k.Command(command_id="create", stream="models/tiny", actor="test", create_version=create)
+        create = commands.CreateVersion(repository=path, commit=commit)
+        command = commands.Command(command_id="create", stream="models/tiny", actor="test", create_version=create)
         place.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
 
     def await_begun(self) -> None:
@@ -41,7 +41,7 @@ class Attempt:
     def end(self) -> None:
         self._may_end.touch()
 
-    def version(self) -> r.Version:
+    def version(self) -> resources.Version:
         return fold_all(self.place.log).models["tiny"].versions[1]
 
 
@@ -55,12 +55,12 @@ def attempt(tmp_path: Path) -> Iterator[Attempt]:
     place.log.close()
 
 
-def terminated(trainer: Running, attempt: Attempt) -> rpc_grpc.TrainerServiceStub:
+def terminated(trainer: Running, attempt: Attempt) -> worker_services_grpc.TrainerServiceStub:
     """A stub of the trainer, once it says that it drains."""
     attempt.await_begun()
     trainer.terminate()
     until(lambda: trainer.readiness() == (503, "draining"), "the drain")
-    return rpc_grpc.TrainerServiceStub(trainer.channel)
+    return worker_services_grpc.TrainerServiceStub(trainer.channel)
 
 
 def test_an_attempt_that_ends_within_the_grace_is_reported(attempt: Attempt) -> None:
@@ -68,13 +68,13 @@ def test_an_attempt_that_ends_within_the_grace_is_reported(attempt: Attempt) -> 
         door = terminated(trainer, attempt)
         assert trainer.health("headgate.v1.TrainerService") == 2, "not serving"
         assert get(trainer.metrics_port, "/livez") == (200, "alive\n")
-        (listed,) = door.ListAttempts(rpc.ListAttemptsRequest(), timeout=5).attempts
+        (listed,) = door.ListAttempts(worker_services.ListAttemptsRequest(), timeout=5).attempts
         assert listed.running
         trainer.terminate()  # a second signal does not shorten the first
         assert trainer.readiness() == (503, "draining")
         attempt.end()
         assert trainer.exit_code()[0] == 0
-    until(lambda: attempt.version().build == r.BUILD_STATE_TESTS_FAILED, "the report")
+    until(lambda: attempt.version().build == resources.BUILD_STATE_TESTS_FAILED, "the report")
 
 
 def test_an_attempt_that_does_not_is_left_without_harm(attempt: Attempt) -> None:
@@ -84,4 +84,4 @@ def test_an_attempt_that_does_not_is_left_without_harm(attempt: Attempt) -> None
         assert (code, seconds < GRACE_SECONDS) == (0, True)
     assert not list((attempt.place.folder / "work").iterdir()), "nothing is left behind"
     version = attempt.version()
-    assert (version.build, version.attempt, version.failure) == (r.BUILD_STATE_TESTING, 1, "")
+    assert (version.build, version.attempt, version.failure) == (resources.BUILD_STATE_TESTING, 1, "")

@@ -9,8 +9,8 @@ import grpc
 import numpy as np
 
 from headgate.domain.model import ModelState
-from headgate.inference import grpc_predict_v2_pb2 as oip
-from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.runtime.observability.metric_catalogue import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
@@ -134,7 +134,7 @@ def stage(networks):
     staged.follower.start()
     staged.address = f"127.0.0.1:{port}"
     with grpc.insecure_channel(staged.address) as staged.channel:
-        staged.stub = oip_grpc.GRPCInferenceServiceStub(staged.channel)
+        staged.stub = inference_grpc.GRPCInferenceServiceStub(staged.channel)
         yield staged
     staged.door.stop(grace_seconds=2.0)
     staged.follower.close()
@@ -143,7 +143,7 @@ def stage(networks):
 def ask(array, model="fraud", name="x", key=None, **fields):
     """A request with one raw FP32 input."""
     array = np.asarray(array, np.float32)
-    request = oip.ModelInferRequest(model_name=model, raw_input_contents=[array.tobytes()], **fields)
+    request = inference.ModelInferRequest(model_name=model, raw_input_contents=[array.tobytes()], **fields)
     request.inputs.add(name=name, datatype="FP32", shape=array.shape)
     if key is not None:
         request.parameters["routing_key"].string_param = key

@@ -13,7 +13,7 @@ import pytest
 from headgate.artifacts.keys import create_keys
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import open_store
-from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.v1 import facts_pb2 as facts
@@ -52,7 +52,7 @@ class Running:
         self._drain = threading.Thread(target=self.process.stderr.read)
         self._drain.start()
         self.channel = grpc.insecure_channel(f"127.0.0.1:{found[1]}")
-        self.stub = oip_grpc.GRPCInferenceServiceStub(self.channel)
+        self.stub = inference_grpc.GRPCInferenceServiceStub(self.channel)
         return self
 
     def build(self, version, network):

@@ -4,7 +4,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from headgate.inference import grpc_predict_v2_pb2 as oip
+from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.door import MAX_MESSAGE_BYTES
@@ -49,7 +49,7 @@ def test_the_live_version_answers_and_says_who_it_is(gateway):
 
 
 def test_a_typed_request_gets_a_typed_answer(gateway):
-    request = oip.ModelInferRequest(model_name="fraud")
+    request = inference.ModelInferRequest(model_name="fraud")
     request.inputs.add(name="x", datatype="FP32", shape=[1, 3]).contents.fp32_contents.extend([1, 2, 3])
     response = gateway.infer(request)
     assert list(response.outputs[0].contents.fp32_contents) == [2, 4, 6]
@@ -57,7 +57,7 @@ def test_a_typed_request_gets_a_typed_answer(gateway):
 
 
 def test_every_type_of_the_protocol_comes_back_as_it_went(gateway):
-    request = oip.ModelInferRequest(model_name="mixed")
+    request = inference.ModelInferRequest(model_name="mixed")
     sent = {
         "i64": ("INT64", "int64_contents", [-(2**40), 7]),
         "u8": ("UINT8", "uint_contents", [0, 255]),
@@ -75,7 +75,7 @@ def test_every_type_of_the_protocol_comes_back_as_it_went(gateway):
 
 
 def test_text_travels_raw_with_its_lengths(gateway):
-    request = oip.ModelInferRequest(model_name="mixed", outputs=[{"name": "text_out"}])
+    request = inference.ModelInferRequest(model_name="mixed", outputs=[{"name": "text_out"}])
     for name, datatype, raw in (
         ("i64", "INT64", bytes(8)),
         ("u8", "UINT8", b"\1"),
@@ -93,7 +93,7 @@ def test_text_travels_raw_with_its_lengths(gateway):
 
 
 def test_halves_travel_raw_only(gateway):
-    request = oip.ModelInferRequest(model_name="half", raw_input_contents=[np.array([1.5], np.float16).tobytes()])
+    request = inference.ModelInferRequest(model_name="half", raw_input_contents=[np.array([1.5], np.float16).tobytes()])
     request.inputs.add(name="x", datatype="FP16", shape=[1])
     assert np.frombuffer(gateway.infer(request).raw_output_contents[0], np.float16).tolist() == [1.5]
     del request.raw_input_contents[:]
@@ -122,7 +122,7 @@ def wrong(array=((1, 2, 3),), shape=None, datatype="FP32", name="x", raw=None, *
         (wrong(raw=[b"", b""]), ["one entry for each of 1 inputs", "got 2"]),
         (wrong(outputs=[{"name": "q"}]), ["output 'q'", "it has 'y'"]),
         (wrong(outputs=[{"name": "y"}, {"name": "y"}]), ["each may be asked for once"]),
-        (oip.ModelInferRequest(model_name="fraud"), ["input 'x': expected"]),
+        (inference.ModelInferRequest(model_name="fraud"), ["input 'x': expected"]),
     ],
 )
 def test_a_request_that_does_not_fit_is_told_what_was_expected_and_what_came(gateway, request_, words):
@@ -132,11 +132,11 @@ def test_a_request_that_does_not_fit_is_told_what_was_expected_and_what_came(gat
 
 
 def test_typed_values_out_of_range_and_wrong_counts_are_refused(gateway):
-    request = oip.ModelInferRequest(model_name="fraud")
+    request = inference.ModelInferRequest(model_name="fraud")
     tensor = request.inputs.add(name="x", datatype="FP32", shape=[1, 3])
     tensor.contents.fp32_contents.extend([1, 2])
     assert "expected 3 elements in fp32_contents" in gateway.refusal(request)[1]
-    request = oip.ModelInferRequest(model_name="mixed")
+    request = inference.ModelInferRequest(model_name="mixed")
     for name, datatype in (("i64", "INT64"), ("u8", "UINT8"), ("f64", "FP64"), ("flag", "BOOL"), ("text", "BYTES")):
         request.inputs.add(name=name, datatype=datatype, shape=[1 if name == "u8" else 0])
     request.inputs[1].contents.uint_contents.append(300)
@@ -249,16 +249,18 @@ def test_a_candidate_that_cannot_be_loaded_is_reported_while_stable_serves(gatew
 
 def test_readiness_and_metadata_follow_the_routes(gateway):
     stub = gateway.stub
-    assert stub.ServerLive(oip.ServerLiveRequest()).live
-    assert stub.ServerReady(oip.ServerReadyRequest()).ready
-    assert stub.ServerMetadata(oip.ServerMetadataRequest()).name == "headgate"
+    assert stub.ServerLive(inference.ServerLiveRequest()).live
+    assert stub.ServerReady(inference.ServerReadyRequest()).ready
+    assert stub.ServerMetadata(inference.ServerMetadataRequest()).name == "headgate"
     ready = [("fraud", ""), ("fraud", "1"), ("fraud", "9"), ("fraud", "one"), ("nobody", "")]
-    answers = [stub.ModelReady(oip.ModelReadyRequest(name=name, version=version)).ready for name, version in ready]
+    answers = [
+        stub.ModelReady(inference.ModelReadyRequest(name=name, version=version)).ready for name, version in ready
+    ]
     assert answers == [True, True, False, False, False]
-    metadata = stub.ModelMetadata(oip.ModelMetadataRequest(name="fraud"))
+    metadata = stub.ModelMetadata(inference.ModelMetadataRequest(name="fraud"))
     assert (metadata.name, list(metadata.versions), list(metadata.inputs[0].shape)) == ("fraud", ["1"], [-1, 3])
     with pytest.raises(grpc.RpcError) as refused:
-        stub.ModelMetadata(oip.ModelMetadataRequest(name="nobody"))
+        stub.ModelMetadata(inference.ModelMetadataRequest(name="nobody"))
     assert refused.value.code() == grpc.StatusCode.NOT_FOUND
 
 

@@ -23,7 +23,7 @@ from headgate.lifecycle.fold import Fold
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.v1 import facts_pb2 as facts
-from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2 as registry_service
 from tests import waiting
 from tests.kafka_broker import KafkaBroker
 
@@ -75,7 +75,7 @@ class Writer:
 
     def _run(self) -> None:
         for number in itertools.count():
-            request = registry.TagVersionRequest(
+            request = registry_service.TagVersionRequest(
                 name=f"{STREAM}/versions/1", key="probe", value=str(number), request_id=f"probe-{number}"
             )
             sent = time.monotonic()
@@ -86,7 +86,7 @@ class Writer:
             if self._stopping.wait(0.05):
                 return
 
-    def _answered(self, request: registry.TagVersionRequest) -> bool:
+    def _answered(self, request: registry_service.TagVersionRequest) -> bool:
         try:
             self._registry.TagVersion(request, timeout=CALL_SECONDS)
         except grpc.RpcError:

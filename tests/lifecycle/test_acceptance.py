@@ -14,8 +14,8 @@ from headgate.lifecycle.fold import Fold
 from headgate.lifecycle.stream import event_id, message_of, new_stream, parse, record_of
 from headgate.log.envelope import digest
 from headgate.log.port import Message, Record
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 
 WRITERS = 3
 STREAMS = ("models/churn", "models/fraud")
@@ -49,8 +49,8 @@ class Writer:
         stream = self.fold.streams.get(name) or new_stream(name)
         assert stream is not None
         assert isinstance(stream.state, ModelState)
-        wish = k.CreateVersion(repository="r", commit=f"{number:040x}")
-        command = k.Command(command_id=f"c{number}", stream=name, create_version=wish)
+        wish = commands.CreateVersion(repository="r", commit=f"{number:040x}")
+        command = commands.Command(command_id=f"c{number}", stream=name, create_version=wish)
         fact = model.decide(stream.state, wish, number, {}, command.actor)
         if fact is not None and not isinstance(fact, Refused):
             self.held.append(message_of(record_of(command, fact, stream, number)))
@@ -106,7 +106,7 @@ def repeat(log: Log, index: int) -> None:
 def test_there_is_one_chain_and_every_fold_agrees_on_it(script: list[tuple[object, ...]]) -> None:
     log = play(script)
     fold = Fold()
-    accepted: dict[str, list[f.LifecycleRecord]] = {}
+    accepted: dict[str, list[facts.LifecycleRecord]] = {}
     heads: dict[str, bytes] = {}
     for record in log.records:
         lifecycle = fold.apply(record)
@@ -172,10 +172,10 @@ def test_an_altered_byte_ends_the_chain_there() -> None:
 
 streams = st.builds("{}/{}".format, st.sampled_from(["models", "environments"]), st.sampled_from(["a", "a-b", "ab"]))
 command_ids = st.text(st.sampled_from("|a/b"), max_size=8)
-commands = st.tuples(streams, command_ids)
+named_commands = st.tuples(streams, command_ids)
 
 
-@given(commands, commands)
+@given(named_commands, named_commands)
 def test_two_commands_have_the_same_event_id_only_when_stream_and_id_are_the_same(
     one: tuple[str, str], other: tuple[str, str]
 ) -> None:

@@ -17,8 +17,8 @@ from headgate.log import topics
 from headgate.log.port import EventLog, LogUnavailable, Message, Record, RecordsLost
 from headgate.log.sqlite.log import SqliteLog
 from headgate.log.sqlite.tail import SqliteTail
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from tests.domain.scenario import claimed, created, trained
 from tests.registry.waiting import until
 
@@ -34,7 +34,7 @@ class Chain:
         self.stream: Stream = stream
 
     def message(self, fact: Fact) -> Message:
-        command = k.Command(command_id=f"c{self.stream.sequence}", stream=self.stream.name)
+        command = commands.Command(command_id=f"c{self.stream.sequence}", stream=self.stream.name)
         record = record_of(command, fact, self.stream, 1)
         message = message_of(record)
         self.stream.accept(record, message.value or b"", 0, 0)
@@ -70,7 +70,7 @@ def test_garbage_is_void_and_the_fold_goes_on(value: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["", "fraud", "models/", "models/a/b", "things/fraud", "models/Fraud"])
 def test_a_record_of_no_stream_is_void(name: str) -> None:
-    record = f.LifecycleRecord(stream=name, sequence=1, version_created=created())
+    record = facts.LifecycleRecord(stream=name, sequence=1, version_created=created())
     assert folded(garbage(record.SerializeToString())).void_records == 1
 
 
@@ -90,7 +90,7 @@ def test_an_illegal_fact_stops_its_stream_and_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("name", "fact"),
-    [("models/fraud", f.PolicySet()), ("environments/production", created(1)), ("models/fraud", claimed(1))],
+    [("models/fraud", facts.PolicySet()), ("environments/production", created(1)), ("models/fraud", claimed(1))],
 )
 def test_a_fact_on_the_wrong_kind_of_stream_is_illegal(name: str, fact: Fact) -> None:
     assert folded(Chain(name).message(fact)).streams[name].broken
@@ -99,7 +99,7 @@ def test_a_fact_on_the_wrong_kind_of_stream_is_illegal(name: str, fact: Fact) ->
 def test_a_fact_of_a_later_version_is_kept_and_skipped() -> None:
     chain = Chain("models/fraud")
     first = chain.message(created(1))
-    record = record_of(k.Command(command_id="new", stream="models/fraud"), created(9), chain.stream, 1)
+    record = record_of(commands.Command(command_id="new", stream="models/fraud"), created(9), chain.stream, 1)
     record.ClearField("version_created")
     later = record.SerializeToString() + b"\xd2\x3e\x02hi"  # field 1002, unknown today
     chain.stream.accept(record, later, 0, 0)

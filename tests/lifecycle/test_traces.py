@@ -9,8 +9,8 @@ from headgate.lifecycle.fold import Fold
 from headgate.lifecycle.stream import MAX_TRACED, message_of, new_stream, record_of
 from headgate.log.envelope import decode
 from headgate.log.port import Record
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 STREAM = "models/fraud"
@@ -23,8 +23,8 @@ def folded(count: int, trace_parent: str = "") -> tuple[Fold, list[Record]]:
         stream = fold.streams.get(STREAM) or new_stream(STREAM)
         assert stream is not None
         parent = trace_parent.replace("b7-", f"{number % 256:02x}-") if trace_parent else ""
-        command = k.Command(command_id=str(number), stream=STREAM, trace_parent=parent)
-        fact = f.VersionCreated(version=number, repository="r", commit=f"{number:040x}")
+        command = commands.Command(command_id=str(number), stream=STREAM, trace_parent=parent)
+        fact = facts.VersionCreated(version=number, repository="r", commit=f"{number:040x}")
         message = message_of(record_of(command, fact, stream, number))
         records.append(Record(message.topic, 0, number, 1, message.key, message.value, message.headers))
         assert fold.apply(records[-1]) is not None
@@ -33,15 +33,15 @@ def folded(count: int, trace_parent: str = "") -> tuple[Fold, list[Record]]:
 
 def test_a_traced_fact_has_its_parent_in_the_record_and_in_the_envelope() -> None:
     _, (record,) = folded(1, PARENT)
-    written = f.LifecycleRecord.FromString(record.value or b"").trace_parent
+    written = facts.LifecycleRecord.FromString(record.value or b"").trace_parent
     assert decode(record).attributes["traceparent"] == written
     assert written.startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
 
 
 def test_an_untraced_fact_is_the_bytes_it_was_before_there_were_traces() -> None:
     _, (record,) = folded(1)
-    numbers = {field.number for field, _ in f.LifecycleRecord.FromString(record.value or b"").ListFields()}
-    assert f.LifecycleRecord.DESCRIPTOR.fields_by_name["trace_parent"].number not in numbers
+    numbers = {field.number for field, _ in facts.LifecycleRecord.FromString(record.value or b"").ListFields()}
+    assert facts.LifecycleRecord.DESCRIPTOR.fields_by_name["trace_parent"].number not in numbers
     assert "traceparent" not in decode(record).attributes
 
 
@@ -61,13 +61,13 @@ def test_the_newest_subjects_are_remembered_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("message", "subject"),
     [
-        (f.VersionCreated(version=3), "versions/3"),
-        (f.ReleaseRequested(release=2, candidate=3), "releases/2"),
-        (f.PolicySet(), ""),
-        (k.StartRelease(candidate=3), "versions/3"),
-        (k.PromoteRelease(release=2), "releases/2"),
-        (k.ReportTrainingFinished(fact=f.TrainingFinished(version=3)), "versions/3"),
-        (k.CreateModel(), ""),
+        (facts.VersionCreated(version=3), "versions/3"),
+        (facts.ReleaseRequested(release=2, candidate=3), "releases/2"),
+        (facts.PolicySet(), ""),
+        (commands.StartRelease(candidate=3), "versions/3"),
+        (commands.PromoteRelease(release=2), "releases/2"),
+        (commands.ReportTrainingFinished(fact=facts.TrainingFinished(version=3)), "versions/3"),
+        (commands.CreateModel(), ""),
     ],
 )
 def test_a_message_is_about_its_release_or_its_version(message: Message, subject: str) -> None:

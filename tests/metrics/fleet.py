@@ -11,8 +11,8 @@ from headgate.domain.names import model_stream
 from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.log.port import Message
 from headgate.runtime.clock import now_ms
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from tests.gateway import networks
 
 METRICS = ("accuracy", "auc", "f1", "log_loss", "precision", "recall")
@@ -31,44 +31,48 @@ class Fleet:
         stream = new_stream(model_stream(model))
         assert stream is not None
         for at, fact in enumerate(self._facts(model, in_release)):
-            command = k.Command(command_id=f"{model}/{at}", stream=stream.name, actor="test")
+            command = commands.Command(command_id=f"{model}/{at}", stream=stream.name, actor="test")
             message = message_of(record_of(command, fact, stream, now_ms()))
             yield message
-            record = f.LifecycleRecord.FromString(message.value or b"")
+            record = facts.LifecycleRecord.FromString(message.value or b"")
             assert stream.accept(record, message.value or b"", 0, at)
 
     def _facts(self, model: str, in_release: bool) -> Iterator[Fact]:
         yield from self._version(model, 1)
-        everything = [f.Weight(version=1, weight_bps=10_000)]
-        yield f.ReleaseRequested(release=1, environment="production", candidate=1, salt="s")
-        yield f.ReleaseStarted(release=1)
-        yield f.CandidateReady(release=1)
-        yield f.PromotionStarted(release=1, weights=everything)
-        yield f.WeightsApplied(release=1, epoch=12)
-        yield f.ReleaseCompleted(release=1, judgement=f.Judgement(verdict=f.VERDICT_PASS))
+        everything = [facts.Weight(version=1, weight_bps=10_000)]
+        yield facts.ReleaseRequested(release=1, environment="production", candidate=1, salt="s")
+        yield facts.ReleaseStarted(release=1)
+        yield facts.CandidateReady(release=1)
+        yield facts.PromotionStarted(release=1, weights=everything)
+        yield facts.WeightsApplied(release=1, epoch=12)
+        yield facts.ReleaseCompleted(release=1, judgement=facts.Judgement(verdict=facts.VERDICT_PASS))
         if in_release:
             yield from self._version(model, 2)
             yield from self._canary()
 
     def _canary(self) -> Iterator[Fact]:
-        split = [f.Weight(version=1, weight_bps=STABLE_BPS), f.Weight(version=2, weight_bps=CANDIDATE_BPS)]
-        yield f.ReleaseRequested(release=2, environment="production", candidate=2, salt="s")
-        yield f.ReleaseStarted(release=2, stable=1)
-        yield f.CandidateReady(release=2)
-        yield f.WeightsSet(release=2, weights=split)
-        yield f.WeightsApplied(release=2, epoch=26)
+        split = [facts.Weight(version=1, weight_bps=STABLE_BPS), facts.Weight(version=2, weight_bps=CANDIDATE_BPS)]
+        yield facts.ReleaseRequested(release=2, environment="production", candidate=2, salt="s")
+        yield facts.ReleaseStarted(release=2, stable=1)
+        yield facts.CandidateReady(release=2)
+        yield facts.WeightsSet(release=2, weights=split)
+        yield facts.WeightsApplied(release=2, epoch=26)
         # Paused, so that nobody is asked to move it while it is looked at.
-        yield f.ReleasePaused(release=2, reason="to be looked at")
+        yield facts.ReleasePaused(release=2, reason="to be looked at")
 
     def _version(self, model: str, version: int) -> Iterator[Fact]:
         artifact = seal(self.store, {"model.onnx": NETWORK}, f"models/{model}/versions/{version}", self.key)
-        report = f.EvaluationReport(rows=1, metrics=[f.Metric(name=name, value=version / 3) for name in METRICS])
+        report = facts.EvaluationReport(
+            rows=1, metrics=[facts.Metric(name=name, value=version / 3) for name in METRICS]
+        )
         which = {"version": version, "attempt": 1}
-        yield f.VersionCreated(version=version, origin=f.ORIGIN_COMMIT, repository=model, commit=f"{version:040x}")
-        yield f.TestingStarted(**which, worker="trainer-0", lease_ms=60_000)
-        yield f.CodeTested(**which, passed=True)
-        yield f.TrainingStarted(**which)
-        yield f.TrainingFinished(**which, artifact=artifact, epochs=1)
-        yield f.EvaluationStarted(**which, worker="evaluator-0", lease_ms=60_000)
-        yield f.EvaluationFinished(**which, report=report)
-        yield f.GateDecided(version=version, passed=True)
+        yield facts.VersionCreated(
+            version=version, origin=facts.ORIGIN_COMMIT, repository=model, commit=f"{version:040x}"
+        )
+        yield facts.TestingStarted(**which, worker="trainer-0", lease_ms=60_000)
+        yield facts.CodeTested(**which, passed=True)
+        yield facts.TrainingStarted(**which)
+        yield facts.TrainingFinished(**which, artifact=artifact, epochs=1)
+        yield facts.EvaluationStarted(**which, worker="evaluator-0", lease_ms=60_000)
+        yield facts.EvaluationFinished(**which, report=report)
+        yield facts.GateDecided(version=version, passed=True)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from headgate.artifacts.store import open_store
-from headgate.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.log import topics
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metric_catalogue import EVERY, MAX_SERIES, metrics_of
@@ -60,7 +60,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         until(lambda: running.shown(service).total("headgate_facts_total") == facts, f"the fold of {service}")  # noqa: B023
     until(lambda: running.shown("gateway").value("headgate_versions_loaded") == MODELS + IN_RELEASE, "the versions")
     with grpc.insecure_channel(f"127.0.0.1:{running.doors['gateway']}") as channel:
-        predict(oip_grpc.GRPCInferenceServiceStub(channel))
+        predict(inference_grpc.GRPCInferenceServiceStub(channel))
     until(
         lambda: running.shown("deployer").series_by_name()["headgate_release_weight_observed_ratio"] > 1,
         "the evidence",
@@ -77,7 +77,7 @@ def append(log: EventLog, fleet: Fleet) -> None:
         log.append_all(messages, timeout_seconds=60.0)
 
 
-def predict(stub: oip_grpc.GRPCInferenceServiceStub) -> None:
+def predict(stub: inference_grpc.GRPCInferenceServiceStub) -> None:
     """Four requests a model: the keys find both arms, one answer is no number, one request does not fit."""
     for start in range(0, MODELS, MODELS_AT_ONCE):
         calls = [

@@ -14,10 +14,10 @@ from headgate.log.kafka.workarounds.header_names import RawName
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Headers, Message
 from headgate.log.scan import scan_all
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import telemetry_pb2 as t
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import telemetry_pb2 as telemetry
 from tests import waiting
 from tests.kafka_broker import KafkaBroker
 
@@ -28,13 +28,13 @@ BAD_HEADERS: Headers = (("ce_id", b"\xff\xfe"), ("content-type", b"\x80"), ("ce_
 RAW_NAME: Headers = ((RawName(b"\xff\xfe"), b"1"),)
 HUGE_HEADERS: Headers = (("ce_id", b"x" * 850_000),)
 
-FACT = f.LifecycleRecord(stream="models/fraud", sequence=1, model_created=f.ModelCreated())
-COMMAND = k.Command(command_id="1", stream="models/fraud", create_model=k.CreateModel())
-BAD_EVIDENCE = t.TelemetryRecord(
-    source="g", boot_id="b", sequence=1, evidence=t.Evidence(environment="production", model="fraud", release=1)
+FACT = facts.LifecycleRecord(stream="models/fraud", sequence=1, model_created=facts.ModelCreated())
+COMMAND = commands.Command(command_id="1", stream="models/fraud", create_model=commands.CreateModel())
+BAD_EVIDENCE = telemetry.TelemetryRecord(
+    source="g", boot_id="b", sequence=1, evidence=telemetry.Evidence(environment="production", model="fraud", release=1)
 )
 BAD_EVIDENCE.evidence.arms.add(requests=-(2**63), keys=2**63 - 1)
-FAR_FACT = f.LifecycleRecord(stream="models/fraud", sequence=2**63 - 1, model_created=f.ModelCreated())
+FAR_FACT = facts.LifecycleRecord(stream="models/fraud", sequence=2**63 - 1, model_created=facts.ModelCreated())
 
 WRONG_KIND = {
     topics.INBOX: COMMAND,
@@ -76,11 +76,11 @@ def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"kafka://{broker.start().address}"
 
 
-def letters(log: EventLog, topic: str) -> list[k.DeadLetter]:
+def letters(log: EventLog, topic: str) -> list[commands.DeadLetter]:
     found = []
     for record in scan_all(log, topics.DEAD_LETTERS):
         try:
-            letter = k.DeadLetter.FromString(record.value or b"")
+            letter = commands.DeadLetter.FromString(record.value or b"")
         except Exception:  # noqa: BLE001 - the poison of this test stands among them
             continue
         if letter.topic == topic:
@@ -93,7 +93,9 @@ until = partial(waiting.until, seconds=LIMIT_SECONDS, pause_seconds=0.1)
 
 def has_fact(running: Running, stream: str, fact: str) -> bool:
     try:
-        records = running.doors.registry.ListHistory(rpc.ListHistoryRequest(stream=stream), timeout=10).records
+        records = running.doors.registry.ListHistory(
+            registry_service.ListHistoryRequest(stream=stream), timeout=10
+        ).records
     except Exception:  # noqa: BLE001 - the stream does not exist yet
         return False
     return any(record.record.WhichOneof("fact") == fact for record in records)
@@ -144,7 +146,7 @@ def replay_one(running: Running, log: EventLog) -> None:
     for _ in range(2):
         running.command("log", "dead-letters", "replay", rows[0]["id"], "--reason", "a test")
 
-    def again() -> list[k.DeadLetter]:
+    def again() -> list[commands.DeadLetter]:
         return [letter for letter in letters(log, topics.COMMANDS) if is_replayed(letter)]
 
     until(lambda: bool(again()), "the new letter")
@@ -152,11 +154,11 @@ def replay_one(running: Running, log: EventLog) -> None:
     assert letter.headers[-1].value == rows[0]["id"].encode()
 
 
-def is_replayed(letter: k.DeadLetter) -> bool:
+def is_replayed(letter: commands.DeadLetter) -> bool:
     return any(header.name == REPLAY_HEADER for header in letter.headers)
 
 
-def check_letter(letter: k.DeadLetter, message: Message, owner: str) -> None:
+def check_letter(letter: commands.DeadLetter, message: Message, owner: str) -> None:
     assert letter.value == (message.value or b"")
     assert letter.null_value == (message.value is None)
     assert letter.key == message.key
@@ -167,8 +169,8 @@ def check_letter(letter: k.DeadLetter, message: Message, owner: str) -> None:
 
 
 def works_on(running: Running, log: EventLog, model: str) -> None:
-    wish = k.CreateVersion(repository=str(running.folder / "nowhere"), commit="0" * 40)
-    command = k.Command(command_id=model, stream=f"models/{model}", actor="test", create_version=wish)
+    wish = commands.CreateVersion(repository=str(running.folder / "nowhere"), commit="0" * 40)
+    command = commands.Command(command_id=model, stream=f"models/{model}", actor="test", create_version=wish)
     log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
     until(lambda: has_fact(running, f"models/{model}", "training_failed"), f"{model} fails")
     ports = json.loads((running.folder / ".headgate" / "up.json").read_text())["ports"]

@@ -25,10 +25,10 @@ from headgate.runtime.observability.log_metrics import FoldMetrics
 from headgate.runtime.observability.metric_catalogue import DEPLOYER, EVALUATOR
 from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.rules import flaw_of
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
-from headgate.v1 import telemetry_pb2 as t
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.view.redis import layout
 from headgate.view.touched import places, resource_at, touched
 from services.deployer import pilot
@@ -77,9 +77,9 @@ def point_at_the_first(fact: Protobuf) -> None:
 
 
 @poisoned
-@given(forged=st.lists(messages(f.LifecycleRecord), min_size=1, max_size=10), plausible=st.booleans())
+@given(forged=st.lists(messages(facts.LifecycleRecord), min_size=1, max_size=10), plausible=st.booleans())
 def test_facts_that_follow_the_chain_and_say_anything_stop_their_stream_at_most(
-    forged: list[f.LifecycleRecord], plausible: bool
+    forged: list[facts.LifecycleRecord], plausible: bool
 ) -> None:
     fold = Fold()
     ears = Ears(fold)
@@ -113,7 +113,7 @@ class Ears:
     def on_accepted(self, listener: Any) -> None:
         self._listeners.append(listener)
 
-    def hear(self, stored: Record, lifecycle: f.LifecycleRecord) -> None:
+    def hear(self, stored: Record, lifecycle: facts.LifecycleRecord) -> None:
         self._metrics.folded(lifecycle, 0.1)
         self._metrics.broke(lifecycle)
         state = self._fold.streams[lifecycle.stream].state
@@ -125,7 +125,7 @@ class Ears:
 
 
 @poisoned
-@given(values=st.lists(st.one_of(st.none(), st.binary(max_size=60), messages(f.LifecycleRecord)), max_size=8))
+@given(values=st.lists(st.one_of(st.none(), st.binary(max_size=60), messages(facts.LifecycleRecord)), max_size=8))
 def test_a_record_no_registry_can_have_written_is_void_and_says_what_is_wrong(values: list[Any]) -> None:
     fold = Fold()
     for offset, value in enumerate(values):
@@ -138,9 +138,9 @@ def test_a_record_no_registry_can_have_written_is_void_and_says_what_is_wrong(va
 
 
 @poisoned
-@given(wishes=st.lists(messages(k.Command), min_size=1, max_size=10), plausible=st.booleans())
+@given(wishes=st.lists(messages(commands.Command), min_size=1, max_size=10), plausible=st.booleans())
 def test_a_command_that_asks_for_anything_is_refused_or_gives_a_fact_that_folds(
-    wishes: list[k.Command], plausible: bool
+    wishes: list[commands.Command], plausible: bool
 ) -> None:
     fold = Fold()
     for offset, command in enumerate(wishes):
@@ -163,8 +163,8 @@ def test_a_command_that_asks_for_anything_is_refused_or_gives_a_fact_that_folds(
 
 
 @poisoned
-@given(said=st.lists(messages(t.TelemetryRecord), min_size=1, max_size=8))
-def test_telemetry_has_a_flaw_or_can_be_judged(said: list[t.TelemetryRecord]) -> None:
+@given(said=st.lists(messages(telemetry.TelemetryRecord), min_size=1, max_size=8))
+def test_telemetry_has_a_flaw_or_can_be_judged(said: list[telemetry.TelemetryRecord]) -> None:
     seen = Observations()
     for each in said:
         each.source, each.boot_id, each.sequence = each.source or "gateway-0", each.boot_id or "b", 1
@@ -174,16 +174,20 @@ def test_telemetry_has_a_flaw_or_can_be_judged(said: list[t.TelemetryRecord]) ->
             each.gateway_status.environment = "production"
         if not flaw_of(each):
             seen.take(each, 1)
-    release = r.Release(release=1, environment="production", candidate=2, stable=1, phase=r.PHASE_STEPPING, epoch=3)
+    release = resources.Release(
+        release=1, environment="production", candidate=2, stable=1, phase=resources.PHASE_STEPPING, epoch=3
+    )
     judge(policies.resolve(release.policy).judge, seen.strata("fraud", release))
     seen.gateways("production", 1)
 
 
 @poisoned
-@given(value=st.one_of(st.none(), st.binary(), messages(t.TelemetryRecord).map(lambda m: m.SerializeToString())))
+@given(
+    value=st.one_of(st.none(), st.binary(), messages(telemetry.TelemetryRecord).map(lambda m: m.SerializeToString()))
+)
 def test_bytes_that_are_no_telemetry_have_a_flaw(value: bytes | None) -> None:
     try:
-        said = t.TelemetryRecord.FromString(value or b"")
+        said = telemetry.TelemetryRecord.FromString(value or b"")
     except DecodeError:
         return
     assert flaw_of(said) or (said.source and said.boot_id and said.sequence > 0)
@@ -200,7 +204,7 @@ def test_an_upstream_event_is_a_command_or_says_why_not(value: bytes | None, nam
 
 
 @poisoned
-@given(value=st.one_of(st.none(), st.binary(), messages(k.DeadLetter).map(lambda m: m.SerializeToString())))
+@given(value=st.one_of(st.none(), st.binary(), messages(commands.DeadLetter).map(lambda m: m.SerializeToString())))
 def test_whatever_stands_in_the_dead_letters_can_be_listed(value: bytes | None) -> None:
     stored = record(topics.DEAD_LETTERS, value)
     letter = parse_letter(stored)

@@ -11,9 +11,9 @@ import pytest
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Record
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2_grpc as registry_grpc
-from headgate.v1 import release_service_pb2_grpc as release_grpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
+from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from services.registry.app import Registry, build
 from services.registry.settings import Settings
 from tests.registry.waiting import until
@@ -24,21 +24,21 @@ class Running:
     """The registry, its stubs and another handle on its log."""
 
     registry: Registry
-    models: registry_grpc.RegistryServiceStub
-    releases: release_grpc.ReleaseServiceStub
+    models: registry_service_grpc.RegistryServiceStub
+    releases: release_service_grpc.ReleaseServiceStub
     log: EventLog
     address: str
 
     def records(self, topic: str) -> list[Record]:
         return read_all(self.log, topic)
 
-    def refusals(self) -> list[k.Refusal]:
-        return [k.Refusal.FromString(record.value or b"") for record in self.records(topics.REFUSALS)]
+    def refusals(self) -> list[commands.Refusal]:
+        return [commands.Refusal.FromString(record.value or b"") for record in self.records(topics.REFUSALS)]
 
-    def dead_letters(self, count: int) -> list[k.DeadLetter]:
+    def dead_letters(self, count: int) -> list[commands.DeadLetter]:
         """The letters, as soon as there are this many."""
         until(lambda: len(self.records(topics.DEAD_LETTERS)) >= count, f"{count} dead letters")
-        return [k.DeadLetter.FromString(record.value or b"") for record in self.records(topics.DEAD_LETTERS)]
+        return [commands.DeadLetter.FromString(record.value or b"") for record in self.records(topics.DEAD_LETTERS)]
 
 
 def read_all(log: EventLog, topic: str) -> list[Record]:
@@ -63,7 +63,7 @@ def start(log_url: str) -> Iterator[Callable[..., Running]]:
         registry = build(Settings(log=log_url, port=0, name=name, **settings))
         address = f"127.0.0.1:{registry.start()}"
         channel = grpc.insecure_channel(address)
-        stubs = registry_grpc.RegistryServiceStub(channel), release_grpc.ReleaseServiceStub(channel)
+        stubs = registry_service_grpc.RegistryServiceStub(channel), release_service_grpc.ReleaseServiceStub(channel)
         one = Running(registry, *stubs, open_log(log_url), address)
         running.append((one, channel))
         return one

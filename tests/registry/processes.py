@@ -18,8 +18,8 @@ from headgate.client.doors import serves
 from headgate.lifecycle.fold import Fold
 from headgate.log import topics
 from headgate.log.port import EventLog
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.registry.waiting import REPOSITORY, commit
 
 START_SECONDS = 60.0
@@ -99,7 +99,7 @@ class Writers:
         self.acknowledged: dict[str, int] = {}
         """Request id to the version that was answered."""
         self._channels = [grpc.insecure_channel(address) for address in addresses]
-        self._stubs = [rpc_grpc.RegistryServiceStub(channel) for channel in self._channels]
+        self._stubs = [registry_service_grpc.RegistryServiceStub(channel) for channel in self._channels]
         self._model = model
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(count)]
@@ -127,7 +127,7 @@ class Writers:
     def _run(self, writer: int) -> None:
         number = writer
         while not self._stopping.is_set():
-            request = rpc.CreateVersionRequest(
+            request = registry_service.CreateVersionRequest(
                 parent=f"models/{self._model}",
                 repository=REPOSITORY,
                 commit=commit(number),
@@ -136,7 +136,7 @@ class Writers:
             self.acknowledged[request.request_id] = self._create(request, writer)
             number += self._count
 
-    def _create(self, request: rpc.CreateVersionRequest, at: int) -> int:
+    def _create(self, request: registry_service.CreateVersionRequest, at: int) -> int:
         while True:
             try:
                 return int(self._stubs[at % len(self._stubs)].CreateVersion(request, timeout=CALL_SECONDS).version)

@@ -5,7 +5,7 @@ import pytest
 
 from headgate.log import topics
 from headgate.log.port import Message
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import registry_service_pb2 as registry_service
 from tests.metrics.exposed import exposition
 from tests.registry.waiting import until
 from tests.server_process import free_ports
@@ -14,11 +14,11 @@ from tests.server_process import free_ports
 def test_commands_are_counted_by_outcome_refusals_and_dead_letters_by_code(start) -> None:
     (port,) = free_ports(1)
     registry = start("registry-0", metrics_port=port)
-    create = rpc.CreateModelRequest(model="fraud", request_id="one")
+    create = registry_service.CreateModelRequest(model="fraud", request_id="one")
     registry.models.CreateModel(create)
     registry.models.CreateModel(create)
     with pytest.raises(grpc.RpcError):
-        registry.models.CreateModel(rpc.CreateModelRequest(model="fraud", request_id="two"))
+        registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud", request_id="two"))
     registry.log.append(Message(topics.COMMANDS, b"key", b"\xff not a command"))
     registry.log.append(Message(topics.INBOX, b"key", b"\xff not an event"))
     until(lambda: exposition(port).total("headgate_dead_letters_total") == 2, "the dead letters")

@@ -18,8 +18,8 @@ from headgate.log import topics
 from headgate.log.envelope import digest
 from headgate.log.open import open_log
 from headgate.log.port import EventLog, Record
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.registry.conftest import Running, read_all
 from tests.registry.waiting import REPOSITORY, commit, until
 
@@ -30,9 +30,9 @@ BEFORE_THE_KILL = 12
 ROUNDS = 40
 
 
-def create(stub: rpc_grpc.RegistryServiceStub, number: int) -> int:
+def create(stub: registry_service_grpc.RegistryServiceStub, number: int) -> int:
     """Creates a version, asking again while others win."""
-    request = rpc.CreateVersionRequest(
+    request = registry_service.CreateVersionRequest(
         parent="models/fraud", repository=REPOSITORY, commit=commit(number), request_id=f"r{number}"
     )
     for _ in range(ROUNDS):
@@ -106,7 +106,9 @@ def launch(log_url: str, port: int) -> "subprocess.Popen[bytes]":
 def answers(address: str) -> bool:
     with grpc.insecure_channel(address) as channel:
         try:
-            rpc_grpc.RegistryServiceStub(channel).ListModels(rpc.ListModelsRequest(), timeout=1)
+            registry_service_grpc.RegistryServiceStub(channel).ListModels(
+                registry_service.ListModelsRequest(), timeout=1
+            )
         except grpc.RpcError:
             return False
         return True
@@ -114,7 +116,7 @@ def answers(address: str) -> bool:
 
 def create_until_killed(address: str, client: int, acknowledged: "dict[int, int]", enough: threading.Event) -> None:
     with grpc.insecure_channel(address) as channel:
-        stub = rpc_grpc.RegistryServiceStub(channel)
+        stub = registry_service_grpc.RegistryServiceStub(channel)
         for number in range(client, 10_000, CLIENTS):
             try:
                 acknowledged[number] = create(stub, number)
@@ -149,7 +151,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_exactly_once_after_it(log_
     try:
         until(lambda: answers(address), "the registry again")
         with grpc.insecure_channel(address) as channel:
-            stub = rpc_grpc.RegistryServiceStub(channel)
+            stub = registry_service_grpc.RegistryServiceStub(channel)
             for number, version in acknowledged.items():
                 assert create(stub, number) == version
             again = create(stub, 20_000)

@@ -11,7 +11,7 @@ from headgate.log import topics
 from headgate.log.port import LogUnavailable, Message, OutcomeUnknown, Position
 from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Contended
 from services.registry import decider as deciding
 from services.registry import turns
@@ -62,9 +62,9 @@ def stage(tmp_path: Path):
         yield log, fold, decider
 
 
-def create(number: int, model: str = "fraud") -> k.Command:
-    wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
-    return k.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=wish)
+def create(number: int, model: str = "fraud") -> commands.Command:
+    wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+    return commands.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=wish)
 
 
 def test_a_repeated_command_whose_record_is_slow_to_read_holds_nobody_up(stage) -> None:
@@ -132,9 +132,9 @@ def test_what_may_still_arrive_is_not_denied(stage) -> None:
 def test_streams_that_nobody_waits_for_are_forgotten(stage) -> None:
     _, _, decider = stage
     for number in range(20):
-        tag = k.TagVersion(version=1, key="a", value="b")
+        tag = commands.TagVersion(version=1, key="a", value="b")
         assert isinstance(
-            decider.execute(k.Command(command_id="c", stream=f"models/m{number}", tag_version=tag)), Refused
+            decider.execute(commands.Command(command_id="c", stream=f"models/m{number}", tag_version=tag)), Refused
         )
     assert len(decider.turns) == 0
 

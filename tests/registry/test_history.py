@@ -9,8 +9,8 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, Record
 from headgate.log.sqlite.log import SqliteLog
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry import door
 from services.registry.decider import Decided, Decider
 from services.registry.history import MAX_GAP, MAX_SPAN, History, span
@@ -36,12 +36,12 @@ class Stage:
         self._decider = decider
 
     def create(self, model: str, number: int) -> None:
-        wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
-        command = k.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=wish)
+        wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+        command = commands.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=wish)
         assert isinstance(self._decider.execute(command), Decided)
 
-    def page(self, **request: int) -> rpc.ListHistoryResponse:
-        return self._history.page(rpc.ListHistoryRequest(stream="models/fraud", **request))
+    def page(self, **request: int) -> registry_service.ListHistoryResponse:
+        return self._history.page(registry_service.ListHistoryRequest(stream="models/fraud", **request))
 
 
 @pytest.fixture

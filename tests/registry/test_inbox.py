@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from headgate.log import topics
 from headgate.log.port import MAX_RECORD_BYTES, Headers, Message, record_bytes
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry.inbox import command_id
 from tests.registry.conftest import Running
 from tests.registry.waiting import REPOSITORY, commit, until
@@ -41,9 +41,12 @@ def structured(id_: str, **body: object) -> Message:
 
 
 def commits(registry: Running, model: str = "fraud") -> list[str]:
-    if not any(known.name == f"models/{model}" for known in registry.models.ListModels(rpc.ListModelsRequest()).models):
+    if not any(
+        known.name == f"models/{model}"
+        for known in registry.models.ListModels(registry_service.ListModelsRequest()).models
+    ):
         return []
-    versions = registry.models.ListVersions(rpc.ListVersionsRequest(parent=f"models/{model}")).versions
+    versions = registry.models.ListVersions(registry_service.ListVersionsRequest(parent=f"models/{model}")).versions
     return sorted(version.commit for version in versions)
 
 
@@ -57,14 +60,14 @@ def test_a_hand_written_event_in_either_mode_starts_a_version(registry: Running)
     registry.log.append(structured("2", data=data(2)))
     registry.log.append(structured("3", data_base64=raw, datacontenttype="application/json"))
     wait_for(registry, 1, 2, 3)
-    version = registry.models.GetVersion(rpc.GetVersionRequest(name="models/fraud/versions/1"))
+    version = registry.models.GetVersion(registry_service.GetVersionRequest(name="models/fraud/versions/1"))
     assert (version.repository, version.commit_message, version.label) == (REPOSITORY, "raise recall", "created")
-    history = registry.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud")).records
+    history = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records
     assert (history[0].record.actor, history[0].record.causation_id) == ("/ci", "1")
 
 
 def test_a_known_repository_names_the_model_of_a_plain_event(registry: Running) -> None:
-    registry.models.CreateModel(rpc.CreateModelRequest(model="fraud", repository=REPOSITORY))
+    registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud", repository=REPOSITORY))
     plain = {"subject": {"id": commit(1), "content": {"repository": {"source": REPOSITORY}}}}
     registry.log.append(binary("1", plain))
     wait_for(registry, 1)
@@ -153,8 +156,8 @@ def test_an_event_of_the_largest_size_is_buried_too(registry: Running) -> None:
 
 
 def command(number: int, stream: str = "models/fraud", id_: str = "") -> bytes:
-    wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
-    return k.Command(command_id=id_ or f"c{number}", stream=stream, create_version=wish).SerializeToString()
+    wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+    return commands.Command(command_id=id_ or f"c{number}", stream=stream, create_version=wish).SerializeToString()
 
 
 @pytest.mark.parametrize(
@@ -163,8 +166,8 @@ def command(number: int, stream: str = "models/fraud", id_: str = "") -> bytes:
         b"\xff\xff\xff\xff",
         None,
         b"not protobuf at all",
-        k.Command(command_id="1").SerializeToString(),
-        k.Command(stream="models/fraud").SerializeToString(),
+        commands.Command(command_id="1").SerializeToString(),
+        commands.Command(stream="models/fraud").SerializeToString(),
     ],
 )
 def test_a_poison_command_is_buried_and_the_next_one_handled(registry: Running, poison: bytes | None) -> None:
@@ -178,7 +181,7 @@ def test_a_poison_command_is_buried_and_the_next_one_handled(registry: Running, 
 @pytest.mark.parametrize(
     ("value", "field"),
     [
-        (k.Command(command_id="1", stream="models/fraud").SerializeToString(), "command"),
+        (commands.Command(command_id="1", stream="models/fraud").SerializeToString(), "command"),
         (command(1, stream="fraud"), "stream"),
         (command(1, stream="models/" + "x" * 500_000), "command"),
         (command(1, stream="models/" + "x" * 300_000), "stream"),
@@ -195,9 +198,9 @@ def test_an_impossible_command_is_refused_and_the_next_one_handled(registry: Run
 
 
 def test_a_command_as_large_as_a_record_is_refused_instead_of_tried_for_ever(registry: Running) -> None:
-    registry.models.CreateModel(rpc.CreateModelRequest(model="fraud"))
-    wish = k.DescribeModel(description="d", repository="x" * 999_900)
-    large = k.Command(command_id="1", stream="models/fraud", describe_model=wish).SerializeToString()
+    registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud"))
+    wish = commands.DescribeModel(description="d", repository="x" * 999_900)
+    large = commands.Command(command_id="1", stream="models/fraud", describe_model=wish).SerializeToString()
     for value in (large, command(9)):
         registry.log.append(Message(topics.COMMANDS, b"models/fraud", value))
     wait_for(registry, 9)
@@ -222,5 +225,5 @@ def test_a_fact_continues_the_trace_of_its_event_if_that_is_one(registry: Runnin
     for message, _ in events:
         registry.log.append(message)
     wait_for(registry, *range(1, 8))
-    created = registry.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud")).records
+    created = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records
     assert [each.record.trace_parent for each in created] == [continued for _, continued in events]

@@ -16,9 +16,9 @@ from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog, Message
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.conftest import available
 from tests.kafka_broker import KafkaBroker
 from tests.registry.processes import RegistryProcess, Writers, assert_each_exactly_once
@@ -59,8 +59,8 @@ class Stage:
 
     def until_carried_out(self, model: str) -> float:
         """Sends a command for a new model over the log; seconds until a registry that lives knows the model."""
-        wish = k.CreateVersion(repository=REPOSITORY, commit=commit(1))
-        command = k.Command(command_id=f"first-{model}", stream=f"models/{model}", create_version=wish)
+        wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(1))
+        command = commands.Command(command_id=f"first-{model}", stream=f"models/{model}", create_version=wish)
         began = time.monotonic()
         self.log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
         until(lambda: self.knows(model), f"models/{model}")
@@ -69,7 +69,9 @@ class Stage:
     def knows(self, model: str) -> bool:
         with grpc.insecure_channel(self.registries[0].address) as channel:
             try:
-                rpc_grpc.RegistryServiceStub(channel).GetModel(rpc.GetModelRequest(name=f"models/{model}"), timeout=5)
+                registry_service_grpc.RegistryServiceStub(channel).GetModel(
+                    registry_service.GetModelRequest(name=f"models/{model}"), timeout=5
+                )
             except grpc.RpcError:
                 return False
             return True
@@ -159,6 +161,8 @@ def test_a_killed_broker_costs_no_acknowledged_command(stage: Stage) -> None:
     print(f"the first command after the broker's restart was acknowledged after {took:.1f} s")
 
 
-def digest_at(address: str) -> rpc.FoldDigest:
+def digest_at(address: str) -> registry_service.FoldDigest:
     with grpc.insecure_channel(address) as channel:
-        return rpc_grpc.RegistryServiceStub(channel).GetFoldDigest(rpc.GetFoldDigestRequest(), timeout=20)
+        return registry_service_grpc.RegistryServiceStub(channel).GetFoldDigest(
+            registry_service.GetFoldDigestRequest(), timeout=20
+        )

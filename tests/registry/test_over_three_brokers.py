@@ -20,7 +20,7 @@ from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, LogUnavailable, Message, OutcomeUnknown, Position
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Contended
 from services.registry.decider import Decided, Decider
 from tests.conftest import available
@@ -99,15 +99,17 @@ class HastyWriter:
         for number in itertools.count():
             if self._stopping.is_set():
                 return
-            wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number))
-            command = k.Command(command_id=f"hasty-{number}", stream=f"models/{self._model}", create_version=wish)
+            wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+            command = commands.Command(
+                command_id=f"hasty-{number}", stream=f"models/{self._model}", create_version=wish
+            )
             while (outcome := self._outcome(command)) is None:
                 threading.Event().wait(0.05)
             assert isinstance(outcome, Decided)
             assert outcome.record is not None
             self.acknowledged[command.command_id] = outcome.record.version_created.version
 
-    def _outcome(self, command: k.Command) -> Decided | Refused | None:
+    def _outcome(self, command: commands.Command) -> Decided | Refused | None:
         try:
             return self._decider.execute(command)
         except (LogUnavailable, Contended):

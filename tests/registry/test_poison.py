@@ -7,9 +7,9 @@ import pytest
 from headgate.dead_letters.letters import Ledger
 from headgate.log import topics
 from headgate.log.port import Message
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.worker import intake
 from services.registry import handlers
 from tests.registry.conftest import Running
@@ -25,7 +25,7 @@ def test_a_record_its_handler_always_fails_on_is_buried_after_its_tries(
     tries: list[str] = []
     real = handlers.command_of
 
-    def failing(event: object, models: object) -> k.Command:
+    def failing(event: object, models: object) -> commands.Command:
         made = real(event, models)
         if made.causation_id == "1":
             tries.append(made.causation_id)
@@ -42,28 +42,28 @@ def test_a_record_its_handler_always_fails_on_is_buried_after_its_tries(
 
 
 def test_a_forged_fact_stops_its_stream_and_comes_before_the_operator(registry: Running) -> None:
-    registry.models.CreateModel(rpc.CreateModelRequest(model="other"))
-    forged = f.LifecycleRecord(stream="models/fraud", sequence=1, version_created=f.VersionCreated(version=7))
-    behind = f.LifecycleRecord(stream="models/fraud", sequence=2, model_created=f.ModelCreated())
+    registry.models.CreateModel(registry_service.CreateModelRequest(model="other"))
+    forged = facts.LifecycleRecord(stream="models/fraud", sequence=1, version_created=facts.VersionCreated(version=7))
+    behind = facts.LifecycleRecord(stream="models/fraud", sequence=2, model_created=facts.ModelCreated())
     for record in (forged, behind):
         registry.log.append(Message(topics.LIFECYCLE, KEY, record.SerializeToString()))
     letters = registry.dead_letters(2)
     assert [letter.code for letter in letters] == ["illegal-fact", "stream-stopped"]
     assert [letter.value for letter in letters] == [forged.SerializeToString(), behind.SerializeToString()]
-    registry.models.CreateModel(rpc.CreateModelRequest(model="third"))
+    registry.models.CreateModel(registry_service.CreateModelRequest(model="third"))
     registry.log.append(Message(topics.COMMANDS, KEY, command(1)))
     until(lambda: len(registry.refusals()) == 1, "the refusal on the stopped stream")
     assert "stopped" in registry.refusals()[0].rule or "illegal" in registry.refusals()[0].rule
 
 
 def test_a_record_that_lost_its_race_is_counted_and_not_buried(registry: Running) -> None:
-    registry.models.CreateModel(rpc.CreateModelRequest(model="fraud"))
+    registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud"))
     (won,) = registry.records(topics.LIFECYCLE)
     registry.log.append(Message(topics.LIFECYCLE, KEY, won.value))
     registry.log.append(Message(topics.LIFECYCLE, KEY, b"\xff"))
     (letter,) = registry.dead_letters(1)
     assert (letter.code, letter.offset) == ("not-a-fact", won.offset + 2)
-    assert registry.models.GetFoldDigest(rpc.GetFoldDigestRequest()).void_records == 2
+    assert registry.models.GetFoldDigest(registry_service.GetFoldDigestRequest()).void_records == 2
 
 
 def test_two_registries_and_a_third_one_later_tell_of_a_foreign_record_once(
@@ -78,5 +78,5 @@ def test_two_registries_and_a_third_one_later_tell_of_a_foreign_record_once(
     first.log.append(Message(topics.LIFECYCLE, KEY, b"\xfflast"))
     until(lambda: len(Ledger(third.log).summaries()) == 4, "the last letter")
     for each in (first, second, third):
-        assert each.models.GetFoldDigest(rpc.GetFoldDigestRequest()).void_records == 4
+        assert each.models.GetFoldDigest(registry_service.GetFoldDigestRequest()).void_records == 4
     assert [summary.offset for summary in Ledger(first.log).summaries()] == [0, 1, 2, 3]

@@ -14,8 +14,8 @@ from grpc_status import rpc_status
 from redis import Redis
 
 from headgate.runtime.settings import SettingsError
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import resources_pb2 as resources
 from headgate.view.redis import layout
 from headgate.view.redis import view as redis_view
 from services.registry.app import build
@@ -26,12 +26,12 @@ from tests.registry.conftest import Running
 from tests.registry.test_servicer import create
 from tests.registry.waiting import until
 
-VIEW, FOLD = r.READ_SOURCE_VIEW, r.READ_SOURCE_FOLD
+VIEW, FOLD = resources.READ_SOURCE_VIEW, resources.READ_SOURCE_FOLD
 Start = Callable[..., Running]
 
 
-def read(registry: Running, text: str = "") -> tuple[r.ReadSource.ValueType, list[str]]:
-    answer = registry.models.ListModels(rpc.ListModelsRequest(filter=text))
+def read(registry: Running, text: str = "") -> tuple[resources.ReadSource.ValueType, list[str]]:
+    answer = registry.models.ListModels(registry_service.ListModelsRequest(filter=text))
     return answer.read.source, [model.name.removeprefix("models/") for model in answer.models]
 
 
@@ -57,13 +57,13 @@ def traffic(registry: Running) -> Iterator[list[str]]:
     def write() -> None:
         while not stopping.is_set():
             name = f"m{len(made):04d}"
-            registry.models.CreateModel(rpc.CreateModelRequest(model=name), timeout=10)
+            registry.models.CreateModel(registry_service.CreateModelRequest(model=name), timeout=10)
             made.append(name)
 
     def list_all() -> None:
         while not stopping.is_set():
             wanted = list(made)
-            request = rpc.ListModelsRequest(page_size=1_000)
+            request = registry_service.ListModelsRequest(page_size=1_000)
             found = [model.name for model in registry.models.ListModels(request, timeout=10).models]
             assert found[: len(wanted)] == [f"models/{name}" for name in wanted]
 
@@ -89,11 +89,13 @@ def test_lists_come_from_the_view_and_hold_what_was_just_acknowledged(
     registry = start("registry-0", redis=redis_server)
     until_view(registry)
     for number in range(20):
-        registry.models.CreateModel(rpc.CreateModelRequest(model=f"m{number:02d}", labels={"n": str(number % 2)}))
+        registry.models.CreateModel(
+            registry_service.CreateModelRequest(model=f"m{number:02d}", labels={"n": str(number % 2)})
+        )
         source, found = read(registry, f"labels.n = {number % 2}")
         assert (source, found) == (VIEW, [f"m{each:02d}" for each in range(number + 1) if each % 2 == number % 2])
     create(registry, 1, model="m00")
-    answer = registry.models.ListVersions(rpc.ListVersionsRequest(parent="models/-"))
+    answer = registry.models.ListVersions(registry_service.ListVersionsRequest(parent="models/-"))
     assert (answer.read.source, [version.name for version in answer.versions]) == (VIEW, ["models/m00/versions/1"])
 
 
@@ -226,7 +228,7 @@ def limited(registry: Running, actor: str = "") -> tuple[int, float]:
     metadata = [("x-actor", actor)] if actor else []
     for let_in in range(1_000):
         try:
-            registry.models.ListModels(rpc.ListModelsRequest(), metadata=metadata)
+            registry.models.ListModels(registry_service.ListModelsRequest(), metadata=metadata)
         except grpc.RpcError as error:
             return let_in, retry_seconds(error)
     raise AssertionError("no call was turned away")
@@ -257,7 +259,7 @@ def test_replicas_share_their_limits_through_redis_and_count_alone_without_it(
     settings = {"redis": own_redis.url, "rate_per_second": 0.01, "rate_burst": 20}
     one, other = start("registry-0", **settings), start("registry-1", **settings)
     for _ in range(15):
-        one.models.ListModels(rpc.ListModelsRequest())
+        one.models.ListModels(registry_service.ListModelsRequest())
     assert limited(other)[0] == 5
     own_redis.kill()
     assert limited(other)[0] == 20

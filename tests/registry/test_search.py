@@ -6,28 +6,28 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import release_service_pb2 as release_rpc
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import release_service_pb2 as release_service
+from headgate.v1 import resources_pb2 as resources
 from services.registry import door
 from services.registry.watches import MAX_WATCHES
 from tests.registry.conftest import Running
 from tests.registry.test_servicer import create, details
 from tests.registry.waiting import until
 
-PRESENT, SYNCED = rpc.RESOURCE_CHANGE_PRESENT, rpc.RESOURCE_CHANGE_SYNCED
-CHANGED, LEFT = rpc.RESOURCE_CHANGE_CHANGED, rpc.RESOURCE_CHANGE_LEFT
+PRESENT, SYNCED = registry_service.RESOURCE_CHANGE_PRESENT, registry_service.RESOURCE_CHANGE_SYNCED
+CHANGED, LEFT = registry_service.RESOURCE_CHANGE_CHANGED, registry_service.RESOURCE_CHANGE_LEFT
 
 
 def named(registry: Running, text: str, **more: object) -> list[str]:
-    request = rpc.ListModelsRequest(filter=text, **more)  # type: ignore[arg-type]
+    request = registry_service.ListModelsRequest(filter=text, **more)  # type: ignore[arg-type]
     return [model.name.removeprefix("models/") for model in registry.models.ListModels(request).models]
 
 
 @pytest.fixture
 def fleet(registry: Running) -> Running:
     for name, team in (("churn", "growth"), ("fraud", "risk"), ("fraud-eu", "risk")):
-        registry.models.CreateModel(rpc.CreateModelRequest(model=name, labels={"team": team}))
+        registry.models.CreateModel(registry_service.CreateModelRequest(model=name, labels={"team": team}))
         create(registry, 1, model=name)
     return registry
 
@@ -35,23 +35,25 @@ def fleet(registry: Running) -> Running:
 def test_models_are_searched_by_label_and_name(fleet: Running) -> None:
     assert named(fleet, "labels.team = risk") == ["fraud", "fraud-eu"]
     assert named(fleet, "labels.team = risk AND name = *", order_by="name desc") == ["fraud-eu", "fraud"]
-    fleet.models.LabelModel(rpc.LabelModelRequest(name="models/fraud", key="team", value="growth"))
+    fleet.models.LabelModel(registry_service.LabelModelRequest(name="models/fraud", key="team", value="growth"))
     assert named(fleet, "labels.team = growth") == ["churn", "fraud"]
 
 
 def test_versions_of_all_models_are_searched(fleet: Running) -> None:
-    fleet.models.TagVersion(rpc.TagVersionRequest(name="models/fraud/versions/1", key="team", value="risk"))
-    found = fleet.models.ListVersions(rpc.ListVersionsRequest(parent="models/-", filter="tags.team:*"))
+    fleet.models.TagVersion(
+        registry_service.TagVersionRequest(name="models/fraud/versions/1", key="team", value="risk")
+    )
+    found = fleet.models.ListVersions(registry_service.ListVersionsRequest(parent="models/-", filter="tags.team:*"))
     assert [version.name for version in found.versions] == ["models/fraud/versions/1"]
-    everything = fleet.models.ListVersions(rpc.ListVersionsRequest(parent="models/-", order_by="name"))
+    everything = fleet.models.ListVersions(registry_service.ListVersionsRequest(parent="models/-", order_by="name"))
     assert [version.name.split("/")[1] for version in everything.versions] == ["churn", "fraud-eu", "fraud"]
-    assert not fleet.releases.ListReleases(release_rpc.ListReleasesRequest(parent="models/-")).releases
+    assert not fleet.releases.ListReleases(release_service.ListReleasesRequest(parent="models/-")).releases
 
 
 def test_an_answer_says_what_it_reflects(fleet: Running) -> None:
-    read = fleet.models.ListModels(rpc.ListModelsRequest()).read
-    assert read.source == r.READ_SOURCE_FOLD
-    newest = fleet.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud")).records[-1].position
+    read = fleet.models.ListModels(registry_service.ListModelsRequest()).read
+    assert read.source == resources.READ_SOURCE_FOLD
+    newest = fleet.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records[-1].position
     assert read.positions[newest.partition] == newest.offset
 
 
@@ -66,37 +68,37 @@ def test_an_answer_says_what_it_reflects(fleet: Running) -> None:
 )
 def test_a_question_that_means_nothing_names_the_field(registry: Running, field: str, asked: dict[str, object]) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        registry.models.ListModels(rpc.ListModelsRequest(**asked))  # type: ignore[arg-type]
+        registry.models.ListModels(registry_service.ListModelsRequest(**asked))  # type: ignore[arg-type]
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert details(caught.value) == ("invalid-argument", field)
 
 
 def test_a_list_below_a_model_that_is_not_there_is_not_found(registry: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        registry.models.ListVersions(rpc.ListVersionsRequest(parent="models/nobody"))
+        registry.models.ListVersions(registry_service.ListVersionsRequest(parent="models/nobody"))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 def test_a_watch_sends_what_is_there_then_what_changes(fleet: Running) -> None:
-    watch = fleet.models.WatchModels(rpc.WatchModelsRequest(filter="labels.team = risk"), timeout=20)
+    watch = fleet.models.WatchModels(registry_service.WatchModelsRequest(filter="labels.team = risk"), timeout=20)
     present = [next(watch) for _ in range(3)]
     assert [(each.change, each.model.name) for each in present] == [
         (PRESENT, "models/fraud"),
         (PRESENT, "models/fraud-eu"),
         (SYNCED, ""),
     ]
-    fleet.models.LabelModel(rpc.LabelModelRequest(name="models/churn", key="team", value="risk"))
+    fleet.models.LabelModel(registry_service.LabelModelRequest(name="models/churn", key="team", value="risk"))
     news = next(watch)
     assert (news.change, news.model.name, news.model.labels["team"]) == (CHANGED, "models/churn", "risk")
     assert {each.partition: each.offset for each in news.positions} == positions_of(fleet)
-    fleet.models.LabelModel(rpc.LabelModelRequest(name="models/fraud", key="team", value="growth"))
+    fleet.models.LabelModel(registry_service.LabelModelRequest(name="models/fraud", key="team", value="growth"))
     gone = next(watch)
     assert (gone.change, gone.model.name) == (LEFT, "models/fraud")
     watch.cancel()
 
 
 def test_a_watch_of_one_models_versions_hears_nothing_of_others(fleet: Running) -> None:
-    watch = fleet.models.WatchVersions(rpc.WatchVersionsRequest(parent="models/fraud"), timeout=20)
+    watch = fleet.models.WatchVersions(registry_service.WatchVersionsRequest(parent="models/fraud"), timeout=20)
     assert [next(watch).change for _ in range(2)] == [PRESENT, SYNCED]
     create(fleet, 2, model="churn")
     create(fleet, 2, model="fraud")
@@ -107,12 +109,14 @@ def test_a_watch_of_one_models_versions_hears_nothing_of_others(fleet: Running) 
 
 def test_watches_never_starve_other_calls(registry: Running) -> None:
     create(registry, 1)
-    watches = [registry.models.WatchHistory(rpc.WatchHistoryRequest(), timeout=60) for _ in range(MAX_WATCHES)]
+    watches = [
+        registry.models.WatchHistory(registry_service.WatchHistoryRequest(), timeout=60) for _ in range(MAX_WATCHES)
+    ]
     for watch in watches:
         next(watch)
     for refused in (
-        registry.models.WatchHistory(rpc.WatchHistoryRequest(), timeout=20),
-        registry.models.WatchModels(rpc.WatchModelsRequest(), timeout=20),
+        registry.models.WatchHistory(registry_service.WatchHistoryRequest(), timeout=20),
+        registry.models.WatchModels(registry_service.WatchModelsRequest(), timeout=20),
     ):
         with pytest.raises(grpc.RpcError) as caught:
             next(refused)
@@ -120,14 +124,17 @@ def test_watches_never_starve_other_calls(registry: Running) -> None:
         assert details(caught.value)[0] == "too-many-watches"
     assert create(registry, 2) == 2
     watches.pop().cancel()
-    until(lambda: answers(registry.models.WatchModels(rpc.WatchModelsRequest(), timeout=20)), "a place to be free")
+    until(
+        lambda: answers(registry.models.WatchModels(registry_service.WatchModelsRequest(), timeout=20)),
+        "a place to be free",
+    )
     for watch in watches:
         watch.cancel()
 
 
 def test_a_stopping_registry_ends_its_watches_at_once(registry: Running) -> None:
     create(registry, 1)
-    watch = registry.models.WatchVersions(rpc.WatchVersionsRequest(parent="models/fraud"), timeout=20)
+    watch = registry.models.WatchVersions(registry_service.WatchVersionsRequest(parent="models/fraud"), timeout=20)
     assert [next(watch).change for _ in range(2)] == [PRESENT, SYNCED]
     stopping = threading.Thread(target=registry.registry.stop, args=[10.0])
     stopping.start()
@@ -137,7 +144,7 @@ def test_a_stopping_registry_ends_its_watches_at_once(registry: Running) -> None
     stopping.join()
 
 
-def answers(watch: Iterator[rpc.WatchModelsResponse]) -> bool:
+def answers(watch: Iterator[registry_service.WatchModelsResponse]) -> bool:
     try:
         next(watch)
     except grpc.RpcError:
@@ -147,7 +154,7 @@ def answers(watch: Iterator[rpc.WatchModelsResponse]) -> bool:
 
 
 def positions_of(registry: Running) -> dict[int, int]:
-    return dict(registry.models.ListModels(rpc.ListModelsRequest()).read.positions)
+    return dict(registry.models.ListModels(registry_service.ListModelsRequest()).read.positions)
 
 
 def test_a_page_ends_before_a_message_is_too_large(registry: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,12 +162,12 @@ def test_a_page_ends_before_a_message_is_too_large(registry: Running, monkeypatc
         create(registry, number)
     for number in range(1, 5):
         for key in ("a", "b"):
-            tag = rpc.TagVersionRequest(name=f"models/fraud/versions/{number}", key=key, value="x" * 1_000)
+            tag = registry_service.TagVersionRequest(name=f"models/fraud/versions/{number}", key=key, value="x" * 1_000)
             registry.models.TagVersion(tag)
     monkeypatch.setattr(door, "MAX_PAGE_BYTES", 5_000)
     seen, token = [], "first"
     while token:
-        request = rpc.ListVersionsRequest(parent="models/fraud", page_token=token.removeprefix("first"))
+        request = registry_service.ListVersionsRequest(parent="models/fraud", page_token=token.removeprefix("first"))
         page = registry.models.ListVersions(request)
         seen.append([version.version for version in page.versions])
         token = page.next_page_token

@@ -7,15 +7,15 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import release_service_pb2 as release_rpc
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import release_service_pb2 as release_service
 from tests.registry.conftest import Running
 from tests.registry.waiting import REPOSITORY, commit, until
 
 
 def create(registry: Running, number: int, model: str = "fraud", request_id: str = "") -> int:
-    request = rpc.CreateVersionRequest(
+    request = registry_service.CreateVersionRequest(
         parent=f"models/{model}", repository=REPOSITORY, commit=commit(number), request_id=request_id
     )
     return int(registry.models.CreateVersion(request).version)
@@ -34,13 +34,15 @@ def details(error: grpc.RpcError) -> tuple[str, str]:
 
 
 def test_a_model_is_created_read_and_listed(registry: Running) -> None:
-    made = registry.models.CreateModel(rpc.CreateModelRequest(model="fraud", description="cards"))
+    made = registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud", description="cards"))
     assert (made.name, made.description, made.etag) == ("models/fraud", "cards", "1")
-    assert registry.models.GetModel(rpc.GetModelRequest(name="models/fraud")) == made
-    registry.models.CreateModel(rpc.CreateModelRequest(model="churn"))
-    listed = registry.models.ListModels(rpc.ListModelsRequest()).models
+    assert registry.models.GetModel(registry_service.GetModelRequest(name="models/fraud")) == made
+    registry.models.CreateModel(registry_service.CreateModelRequest(model="churn"))
+    listed = registry.models.ListModels(registry_service.ListModelsRequest()).models
     assert [model.name for model in listed] == ["models/churn", "models/fraud"]
-    changed = registry.models.UpdateModel(rpc.UpdateModelRequest(name="models/fraud", description="all cards"))
+    changed = registry.models.UpdateModel(
+        registry_service.UpdateModelRequest(name="models/fraud", description="all cards")
+    )
     assert (changed.description, changed.etag) == ("all cards", "2")
 
 
@@ -50,7 +52,7 @@ def test_versions_are_listed_page_by_page_newest_first(registry: Running) -> Non
     seen: list[int] = []
     token = ""
     for _ in range(3):
-        request = rpc.ListVersionsRequest(parent="models/fraud", page_size=2, page_token=token)
+        request = registry_service.ListVersionsRequest(parent="models/fraud", page_size=2, page_token=token)
         page = registry.models.ListVersions(request)
         seen.extend(version.version for version in page.versions)
         token = page.next_page_token
@@ -60,11 +62,11 @@ def test_versions_are_listed_page_by_page_newest_first(registry: Running) -> Non
 
 def test_an_alias_names_a_version(registry: Running) -> None:
     create(registry, 1)
-    request = rpc.SetAliasRequest(parent="models/fraud", alias="champion", version=1)
+    request = registry_service.SetAliasRequest(parent="models/fraud", alias="champion", version=1)
     assert dict(registry.models.SetAlias(request).aliases) == {"champion": 1}
-    alias = rpc.GetVersionRequest(name="models/fraud/aliases/champion")
+    alias = registry_service.GetVersionRequest(name="models/fraud/aliases/champion")
     assert registry.models.GetVersion(alias).name == "models/fraud/versions/1"
-    registry.models.DeleteAlias(rpc.DeleteAliasRequest(parent="models/fraud", alias="champion"))
+    registry.models.DeleteAlias(registry_service.DeleteAliasRequest(parent="models/fraud", alias="champion"))
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.GetVersion(alias)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
@@ -72,27 +74,27 @@ def test_an_alias_names_a_version(registry: Running) -> None:
 
 def test_a_version_is_tagged(registry: Running) -> None:
     create(registry, 1)
-    request = rpc.TagVersionRequest(name="models/fraud/versions/1", key="team", value="risk")
+    request = registry_service.TagVersionRequest(name="models/fraud/versions/1", key="team", value="risk")
     assert dict(registry.models.TagVersion(request).tags) == {"team": "risk"}
 
 
 def test_the_history_is_a_chain_and_comes_in_pages(registry: Running) -> None:
     for number in range(1, 4):
         create(registry, number)
-    first = registry.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud", page_size=2))
+    first = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud", page_size=2))
     assert first.next_after_sequence == 2
-    rest = registry.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud", after_sequence=2))
+    rest = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud", after_sequence=2))
     assert rest.next_after_sequence == 0
     records = [*first.records, *rest.records]
     assert [item.record.sequence for item in records] == [1, 2, 3]
     assert [item.record.previous_digest for item in records] == [b"", records[0].digest, records[1].digest]
-    everything = registry.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud", page_size=-1))
+    everything = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud", page_size=-1))
     assert len(everything.records) == 3
 
 
 def test_a_watch_shows_the_past_then_what_happens(registry: Running) -> None:
     create(registry, 1)
-    watch = registry.models.WatchHistory(rpc.WatchHistoryRequest(stream="models/fraud"), timeout=20)
+    watch = registry.models.WatchHistory(registry_service.WatchHistoryRequest(stream="models/fraud"), timeout=20)
     assert next(watch).record.record.version_created.version == 1
     create(registry, 2)
     assert next(watch).record.record.version_created.version == 2
@@ -102,8 +104,8 @@ def test_a_watch_shows_the_past_then_what_happens(registry: Running) -> None:
 def test_a_watch_resumes_behind_a_position(registry: Running) -> None:
     create(registry, 1)
     create(registry, 2)
-    first = registry.models.ListHistory(rpc.ListHistoryRequest(stream="models/fraud")).records[0]
-    request = rpc.WatchHistoryRequest(stream="models/fraud", after=[first.position])
+    first = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records[0]
+    request = registry_service.WatchHistoryRequest(stream="models/fraud", after=[first.position])
     watch = registry.models.WatchHistory(request, timeout=20)
     assert next(watch).record.record.sequence == 2
     create(registry, 3, model="churn")
@@ -114,14 +116,14 @@ def test_a_watch_resumes_behind_a_position(registry: Running) -> None:
 
 def test_a_change_to_a_state_that_has_moved_on_is_aborted(registry: Running) -> None:
     create(registry, 1)
-    etag = registry.models.GetModel(rpc.GetModelRequest(name="models/fraud")).etag
-    request = rpc.SetAliasRequest(parent="models/fraud", alias="a", version=1, etag=etag)
+    etag = registry.models.GetModel(registry_service.GetModelRequest(name="models/fraud")).etag
+    request = registry_service.SetAliasRequest(parent="models/fraud", alias="a", version=1, etag=etag)
     create(registry, 2)
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.SetAlias(request)
     assert caught.value.code() == grpc.StatusCode.ABORTED
     assert details(caught.value) == ("stale-etag", "etag")
-    request.etag = registry.models.GetModel(rpc.GetModelRequest(name="models/fraud")).etag
+    request.etag = registry.models.GetModel(registry_service.GetModelRequest(name="models/fraud")).etag
     registry.models.SetAlias(request)
 
 
@@ -129,7 +131,7 @@ def test_a_repeated_request_id_is_answered_with_its_own_version(registry: Runnin
     assert create(registry, 1, request_id="push-1") == 1
     create(registry, 2)
     assert create(registry, 1, request_id="push-1") == 1
-    assert len(registry.models.ListVersions(rpc.ListVersionsRequest(parent="models/fraud")).versions) == 2
+    assert len(registry.models.ListVersions(registry_service.ListVersionsRequest(parent="models/fraud")).versions) == 2
 
 
 def test_a_request_id_stands_for_one_request(registry: Running) -> None:
@@ -141,7 +143,9 @@ def test_a_request_id_stands_for_one_request(registry: Running) -> None:
 
 def test_a_refusal_says_why_and_is_recorded(registry: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        registry.models.CreateVersion(rpc.CreateVersionRequest(parent="models/fraud", repository="r", commit="main"))
+        registry.models.CreateVersion(
+            registry_service.CreateVersionRequest(parent="models/fraud", repository="r", commit="main")
+        )
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert details(caught.value) == ("invalid-argument", "commit")
     (refusal,) = registry.refusals()
@@ -152,14 +156,16 @@ def test_a_refusal_says_why_and_is_recorded(registry: Running) -> None:
 @pytest.mark.parametrize("name", ["", "fraud", "models/", "models/a/b", "models/Fraud", "models/../x"])
 def test_a_bad_name_is_a_clear_error(registry: Running, name: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        registry.models.CreateVersion(rpc.CreateVersionRequest(parent=name, repository="r", commit=commit(1)))
+        registry.models.CreateVersion(
+            registry_service.CreateVersionRequest(parent=name, repository="r", commit=commit(1))
+        )
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("size", [450_000, 2_000_000, 5 * 1024 * 1024])
 def test_an_oversized_request_is_a_clear_error_and_the_service_goes_on(registry: Running, size: int) -> None:
     create(registry, 1)
-    request = rpc.QuarantineVersionRequest(name="models/fraud/versions/1", reason="x" * size)
+    request = registry_service.QuarantineVersionRequest(name="models/fraud/versions/1", reason="x" * size)
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.QuarantineVersion(request)
     assert details(caught.value) == ("invalid-argument", "command")
@@ -168,21 +174,21 @@ def test_an_oversized_request_is_a_clear_error_and_the_service_goes_on(registry:
 
 
 def test_a_huge_name_is_shortened_in_its_refusal(registry: Running) -> None:
-    request = rpc.CreateVersionRequest(parent="models/fraud", repository="r", commit="x" * 300_000)
+    request = registry_service.CreateVersionRequest(parent="models/fraud", repository="r", commit="x" * 300_000)
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.CreateVersion(request)
     assert details(caught.value) == ("invalid-argument", "commit")
 
 
 def test_an_environment_has_a_policy_and_freezes(registry: Running) -> None:
-    made = registry.releases.CreateEnvironment(release_rpc.CreateEnvironmentRequest(environment="production"))
+    made = registry.releases.CreateEnvironment(release_service.CreateEnvironmentRequest(environment="production"))
     assert made.name == "environments/production"
-    policy = c.ReleasePolicy(bake_ms=7)
-    request = release_rpc.SetPolicyRequest(name="environments/production", policy=policy)
+    policy = configuration.ReleasePolicy(bake_ms=7)
+    request = release_service.SetPolicyRequest(name="environments/production", policy=policy)
     assert registry.releases.SetPolicy(request).policy.bake_ms == 7
-    freeze = release_rpc.DeclareFreezeRequest(name=made.name, freeze="holidays", reason="r", from_ms=1, until_ms=2)
+    freeze = release_service.DeclareFreezeRequest(name=made.name, freeze="holidays", reason="r", from_ms=1, until_ms=2)
     assert [z.freeze for z in registry.releases.DeclareFreeze(freeze).freezes] == ["holidays"]
-    lift = release_rpc.LiftFreezeRequest(name=made.name, freeze="holidays")
+    lift = release_service.LiftFreezeRequest(name=made.name, freeze="holidays")
     assert not registry.releases.LiftFreeze(lift).freezes
 
 
@@ -190,7 +196,7 @@ def test_a_version_that_did_not_pass_is_not_released(registry: Running) -> None:
     create(registry, 1)
     with pytest.raises(grpc.RpcError) as caught:
         registry.releases.StartRelease(
-            release_rpc.StartReleaseRequest(parent="models/fraud", environment="production", version=1)
+            release_service.StartReleaseRequest(parent="models/fraud", environment="production", version=1)
         )
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert details(caught.value) == ("gate-not-met", "candidate")
@@ -203,7 +209,7 @@ def test_two_registries_on_one_log_agree_on_the_digest(registry: Running, start:
     other = start("registry-1")
     for number in range(1, 4):
         create(registry if number % 2 else other, number)
-    ask = rpc.GetFoldDigestRequest()
+    ask = registry_service.GetFoldDigestRequest()
     until(
         lambda: registry.models.GetFoldDigest(ask).streams == other.models.GetFoldDigest(ask).streams,
         "both folds to agree",

@@ -8,8 +8,8 @@ import pytest
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.errors import RpcRefused
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2 as rpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.fields import Kind
 from headgate.view.query import new_query
 from services.registry import history, watches
@@ -38,8 +38,8 @@ def stage(tmp_path: Path) -> Iterator[tuple[SqliteLog, LifecycleFold, Decider]]:
 
 
 def create(decider: Decider, number: int) -> None:
-    wish = k.CreateVersion(repository=REPOSITORY, commit=commit(number), commit_message="m" * 500)
-    made = decider.execute(k.Command(command_id=f"c{number}", stream="models/fraud", create_version=wish))
+    wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number), commit_message="m" * 500)
+    made = decider.execute(commands.Command(command_id=f"c{number}", stream="models/fraud", create_version=wish))
     assert isinstance(made, Decided)
 
 
@@ -47,7 +47,7 @@ def test_a_watcher_too_many_bytes_behind_is_told_to_resume(stage, monkeypatch: p
     log, fold, decider = stage
     monkeypatch.setattr(history, "MAX_BACKLOG_BYTES", 2_000)
     create(decider, 1)
-    watch = History(log, fold, Watches()).watch(rpc.WatchHistoryRequest(), Caller())
+    watch = History(log, fold, Watches()).watch(registry_service.WatchHistoryRequest(), Caller())
     assert next(watch).record.record.sequence == 1
     create(decider, 2)
     assert next(watch).record.record.sequence == 2
@@ -63,7 +63,7 @@ def test_many_changes_are_copied_a_few_at_a_time_and_the_last_tells_the_position
     _, fold, decider = stage
     monkeypatch.setattr(watches, "BATCH", 2)
     changes = ResourceWatch(fold, new_query(Kind.VERSION)).run(Watches(), Caller())
-    assert next(changes).change == rpc.RESOURCE_CHANGE_SYNCED
+    assert next(changes).change == registry_service.RESOURCE_CHANGE_SYNCED
     copied: list[int] = []
     real = watches.copy_of
     monkeypatch.setattr(watches, "copy_of", lambda resource: copied.append(resource.version) or real(resource))

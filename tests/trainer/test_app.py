@@ -14,8 +14,8 @@ from headgate.log.open import open_log
 from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
-from headgate.v1 import worker_services_pb2 as pb
-from headgate.v1 import worker_services_pb2_grpc as rpc
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.registry import app as registry_app
 from services.registry.settings import Settings as RegistrySettings
 from services.trainer import app
@@ -42,10 +42,10 @@ class Site:
         )
         self.trainers: list[app.Trainer] = []
 
-    def trainer(self) -> tuple[app.Trainer, rpc.TrainerServiceStub]:
+    def trainer(self) -> tuple[app.Trainer, worker_services_grpc.TrainerServiceStub]:
         trainer = app.build(self.settings)
         self.trainers.append(trainer)
-        return trainer, rpc.TrainerServiceStub(grpc.insecure_channel(f"127.0.0.1:{trainer.start()}"))
+        return trainer, worker_services_grpc.TrainerServiceStub(grpc.insecure_channel(f"127.0.0.1:{trainer.start()}"))
 
     def create(self, source: tuple[str, str]) -> None:
         create = commands.CreateVersion(repository=source[0], commit=source[1])
@@ -86,9 +86,9 @@ def test_a_version_whose_tests_fail_is_on_record_and_at_the_door(site: Site, tmp
     site.create(repository(tmp_path / "tiny", tests=FAILING))
     version = site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)
     assert (version.attempt, version.failure) == (1, "tests ended with 1")
-    (attempt,) = door.ListAttempts(pb.ListAttemptsRequest()).attempts
+    (attempt,) = door.ListAttempts(worker_services.ListAttemptsRequest()).attempts
     assert (attempt.model, attempt.version, attempt.attempt, attempt.running) == ("tiny", 1, 1, False)
-    assert list(door.WatchEpochs(pb.WatchEpochsRequest(name="models/tiny/versions/1"))) == []
+    assert list(door.WatchEpochs(worker_services.WatchEpochsRequest(name="models/tiny/versions/1"))) == []
 
 
 def test_a_trainer_that_was_stopped_in_the_middle_begins_the_next_attempt_at_once(site: Site, tmp_path: Path) -> None:
@@ -117,5 +117,5 @@ def test_epochs_of_what_is_not_in_hand_are_refused(site: Site) -> None:
     }
     for name, code in refusals.items():
         with pytest.raises(grpc.RpcError) as caught:
-            list(door.WatchEpochs(pb.WatchEpochsRequest(name=name)))
+            list(door.WatchEpochs(worker_services.WatchEpochsRequest(name=name)))
         assert caught.value.code() == code

@@ -1,9 +1,9 @@
 """What the trainer shows of its attempts."""
 
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import telemetry_pb2 as t
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import telemetry_pb2 as telemetry
 from services.trainer.attempts import Attempts
 from services.trainer.due import Claim
 from services.trainer.figures import Figures
@@ -15,16 +15,18 @@ MODELS = 1_000
 def measure(attempts: Attempts, model: str, epoch: int, loss: float) -> None:
     claim = Claim(f"models/{model}", 1, 1)
     attempt = attempts.begin(claim, now_ms=epoch)
-    attempts.measured(attempt, t.EpochMeasured(model=model, epoch=epoch, train_loss=loss, validation_loss=loss / 2))
+    attempts.measured(
+        attempt, telemetry.EpochMeasured(model=model, epoch=epoch, train_loss=loss, validation_loss=loss / 2)
+    )
 
 
 def test_attempts_are_told_apart_by_their_end() -> None:
     metrics = Metrics("trainer")
     figures = Figures(metrics, list)
     reports = (
-        k.Command(report_training_finished=k.ReportTrainingFinished()),
-        k.Command(report_training_failed=k.ReportTrainingFailed()),
-        k.Command(report_code_tested=k.ReportCodeTested(fact=f.CodeTested(passed=False))),
+        commands.Command(report_training_finished=commands.ReportTrainingFinished()),
+        commands.Command(report_training_failed=commands.ReportTrainingFailed()),
+        commands.Command(report_code_tested=commands.ReportCodeTested(fact=facts.CodeTested(passed=False))),
         None,
     )
     for report in reports:

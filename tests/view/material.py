@@ -6,25 +6,25 @@ from collections.abc import Mapping
 
 from headgate.domain import model
 from headgate.domain.state import ModelState
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from headgate.view.fields import resource_id
 from headgate.view.folded import Answer
 from tests.domain.scenario import created, passed, ready, requested, stamp, started
 
 FLEET: Mapping[str, list[object]] = {
-    "churn": [f.ModelCreated(description="who leaves", labels={"team": "growth", "tier": "2"}), created(1)],
+    "churn": [facts.ModelCreated(description="who leaves", labels={"team": "growth", "tier": "2"}), created(1)],
     "fraud": [
-        f.ModelCreated(description="cards", labels={"team": "risk"}),
+        facts.ModelCreated(description="cards", labels={"team": "risk"}),
         *passed(1),
         *passed(2),
         created(3),
-        f.VersionTagged(version=2, key="dataset", value="2026-01"),
-        f.AliasMoved(alias="champion", version=2),
+        facts.VersionTagged(version=2, key="dataset", value="2026-01"),
+        facts.AliasMoved(alias="champion", version=2),
         requested(1, 1),
         started(1),
         ready(1),
     ],
-    "fraud-eu": [f.ModelCreated(labels={"team": "risk", "tier": "1"}), *passed(1)],
+    "fraud-eu": [facts.ModelCreated(labels={"team": "risk", "tier": "1"}), *passed(1)],
 }
 
 

@@ -14,7 +14,7 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.log import topics
 from headgate.log.sqlite.log import SqliteLog
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 from headgate.view.fields import Kind, resource_id
 from headgate.view.redis import layout
 from headgate.view.redis.reader import RedisReader
@@ -44,7 +44,7 @@ class Stage:
             with self.fold.lock:
                 stream = self.fold.streams.get(stream_name) or new_stream(stream_name)
             assert stream is not None
-            command = k.Command(command_id=f"{stream_name}/{stream.sequence + 1}", stream=stream_name)
+            command = commands.Command(command_id=f"{stream_name}/{stream.sequence + 1}", stream=stream_name)
             message = message_of(record_of(command, fact, stream, 1_000 + stream.sequence))  # type: ignore[arg-type]
             position = self.log.append(message)
             assert self.fold.wait_position(position.partition, position.offset, WAIT_SECONDS)

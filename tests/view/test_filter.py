@@ -7,21 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from headgate.view.filter import MAX_COMPARISONS, MAX_FILTER, BadQuery, parse
 
-VERSION = r.Version(
+VERSION = resources.Version(
     name="models/fraud/versions/3",
     version=3,
     label="awaiting approval",
-    build=r.BUILD_STATE_EVALUATED,
-    verdict=r.VERDICT_STATE_AWAITING_APPROVAL,
-    retention=r.RETENTION_STATE_KEPT,
+    build=resources.BUILD_STATE_EVALUATED,
+    verdict=resources.VERDICT_STATE_AWAITING_APPROVAL,
+    retention=resources.RETENTION_STATE_KEPT,
     commit="ab" * 20,
     tags={"team": "risk", "note": 'a "quoted" word*'},
-    report=f.EvaluationReport(metrics=[f.Metric(name="accuracy", value=0.9), f.Metric(name="auc", value=float("nan"))]),
+    report=facts.EvaluationReport(
+        metrics=[facts.Metric(name="accuracy", value=0.9), facts.Metric(name="auc", value=float("nan"))]
+    ),
     create_time_ms=1_767_225_600_000,  # 2026-01-01
 )
 
@@ -112,7 +114,7 @@ def test_a_filter_has_its_limits() -> None:
 
 
 def test_a_models_name_may_be_written_in_full() -> None:
-    model = r.Model(name="models/fraud")
+    model = resources.Model(name="models/fraud")
     assert parse(Kind.MODEL, "name = models/fraud").matches(model)
     assert parse(Kind.MODEL, "name = fr*").matches(model)
     assert not parse(Kind.MODEL, "name = fraud-eu").matches(model)
@@ -129,7 +131,9 @@ def test_any_text_can_be_asked_for_in_quotes(text: str) -> None:
     quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
     if len(quoted) > 1_900:
         return
-    assert parse(Kind.VERSION, f'tags.note = "{quoted}"').matches(r.Version(name="models/m", tags={"note": text}))
+    assert parse(Kind.VERSION, f'tags.note = "{quoted}"').matches(
+        resources.Version(name="models/m", tags={"note": text})
+    )
 
 
 SIGNS = {
@@ -145,6 +149,6 @@ numbers = st.floats(allow_nan=False)
 
 @given(st.sampled_from(sorted(SIGNS)), numbers, numbers)
 def test_numbers_compare_as_numbers(sign: str, measured: float, limit: float) -> None:
-    report = f.EvaluationReport(metrics=[f.Metric(name="loss", value=measured)])
-    version = r.Version(name="models/m/versions/1", report=report)
+    report = facts.EvaluationReport(metrics=[facts.Metric(name="loss", value=measured)])
+    version = resources.Version(name="models/m/versions/1", report=report)
     assert parse(Kind.VERSION, f"metrics.loss {sign} {limit!r}").matches(version) is SIGNS[sign](measured, limit)

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 from headgate.domain.fact import FIELD_OF
 from headgate.domain.model import ModelCommand
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from headgate.view.touched import places, resource_at, touched
 from tests.domain.test_machine import Lifecycle
 
@@ -19,7 +19,7 @@ class Touching(Lifecycle):
         super().do(command, actor)
         for fact, _ in self.facts[count:]:
             changed = {place for place, data in self.rows().items() if before.get(place) != data}
-            record = f.LifecycleRecord(**{FIELD_OF[type(fact).__name__]: fact})
+            record = facts.LifecycleRecord(**{FIELD_OF[type(fact).__name__]: fact})
             assert changed <= set(touched(self.state, record)), fact
 
     def rows(self) -> dict[object, bytes]:

@@ -10,7 +10,7 @@ from headgate.log import topics
 from headgate.log.port import LogUnavailable, Message, Position
 from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 from headgate.worker import loop
 from headgate.worker.loop import Undertake, Worker
 from tests.registry.conftest import read_all
@@ -46,10 +46,10 @@ def test_a_log_that_is_away_when_work_is_done_does_not_undo_the_work(
     monkeypatch.setattr(loop, "REPORT_PAUSE_SECONDS", 0.01)
     done: list[str] = []
 
-    def work() -> k.Command:
+    def work() -> commands.Command:
         done.append("once")
         log.outages = OUTAGES
-        return k.Command(command_id="report", stream="models/fraud", tag_version=k.TagVersion(version=1))
+        return commands.Command(command_id="report", stream="models/fraud", tag_version=commands.TagVersion(version=1))
 
     fold = LifecycleFold(log)
     fold.start()

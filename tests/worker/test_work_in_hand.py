@@ -12,7 +12,7 @@ from headgate.log.open import open_log
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metric_catalogue import EVALUATOR
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 from headgate.worker.loop import MAX_TRIES, Undertake, Worker
 from tests.metrics.exposed import Exposition, parsed, until
 
@@ -22,7 +22,7 @@ GRACE_SECONDS = 10.0
 class Work:
     """One piece that begins when the loop finds it and ends when the test says so."""
 
-    def __init__(self, log: EventLog, run: Callable[["Work"], k.Command | None]) -> None:
+    def __init__(self, log: EventLog, run: Callable[["Work"], commands.Command | None]) -> None:
         self.began, self.may_end = threading.Event(), threading.Event()
         self.due = True
         self._log = log
@@ -40,31 +40,31 @@ class Work:
 
     def reports(self) -> list[str]:
         return [
-            k.Command.FromString(record.value or b"").command_id
+            commands.Command.FromString(record.value or b"").command_id
             for partition in self._log.end(topics.COMMANDS)
             for record in self._log.read(topics.COMMANDS, partition, 0)
         ]
 
 
-def held(work: Work) -> k.Command:
+def held(work: Work) -> commands.Command:
     work.began.set()
     work.may_end.wait(GRACE_SECONDS)
     work.due = False
-    report = k.ReportEvaluationFailed()
-    return k.Command(command_id="report", stream="models/fraud", report_evaluation_failed=report)
+    report = commands.ReportEvaluationFailed()
+    return commands.Command(command_id="report", stream="models/fraud", report_evaluation_failed=report)
 
 
-def failing(work: Work) -> k.Command:
+def failing(work: Work) -> commands.Command:
     raise KeyError("broken")
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Callable[[Callable[[Work], k.Command | None]], Work]]:
+def begin(tmp_path: Path) -> Iterator[Callable[[Callable[[Work], commands.Command | None]], Work]]:
     log = open_log(f"sqlite://{tmp_path}/log.db")
     log.create_topics(topics.TOPICS)
     begun: list[Work] = []
 
-    def start(run: Callable[[Work], k.Command | None]) -> Work:
+    def start(run: Callable[[Work], commands.Command | None]) -> Work:
         begun.append(Work(log, run))
         return begun[-1]
 
@@ -76,7 +76,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[[Callable[[Work], k.Command | Non
     log.close()
 
 
-Begin = Callable[[Callable[[Work], k.Command | None]], Work]
+Begin = Callable[[Callable[[Work], commands.Command | None]], Work]
 
 
 def test_work_in_hand_is_finished_and_reported_before_the_loop_ends(begin: Begin) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from headgate.cli.render import pairs, printable, time_text
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Settlement
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 HEX_WIDTH = 16
 FACTS = ("id", "buried", "topic", "position", "service", "code", "reason", "state", "settled", "truncated")
 
 
-def show_page(name: str, content: k.DeadLetter, settlement: Settlement) -> None:
+def show_page(name: str, content: commands.DeadLetter, settlement: Settlement) -> None:
     """The letter for a person: what is known of it, then its record's headers and bytes."""
     data = as_data(name, content, settlement)
     pairs({label: printable(str(data[label])) for label in FACTS if data[label] not in ("", False)})
@@ -37,7 +37,7 @@ def hex_lines(data: bytes) -> Iterable[str]:
         yield f"{at:08x}  {part.hex(' '):<{3 * HEX_WIDTH}} |{readable}|"
 
 
-def as_data(name: str, content: k.DeadLetter, settlement: Settlement) -> dict[str, object]:
+def as_data(name: str, content: commands.DeadLetter, settlement: Settlement) -> dict[str, object]:
     """The same for a program: bytes in base64, and as text where they are text."""
     return {
         "id": name,

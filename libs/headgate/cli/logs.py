@@ -23,7 +23,7 @@ from headgate.log.port import LogUnavailable, Record, Tail
 from headgate.log.scan import newest
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
-from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import telemetry_pb2 as telemetry
 
 POLL_SECONDS = 0.5
@@ -166,7 +166,7 @@ def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
     events = here.open_log()
     try:
         for _ in range(REPLAY_TRIES):
-            before = here.doors.registry.GetFoldDigest(registry.GetFoldDigestRequest(), timeout=TIMEOUT_SECONDS)
+            before = here.doors.registry.GetFoldDigest(registry_service.GetFoldDigestRequest(), timeout=TIMEOUT_SECONDS)
             fresh = fold_digest(fold_all(events))
             differing = differences(before, fresh)
             if not differing:
@@ -187,18 +187,18 @@ def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
     progress.print("the replayed log gives the live state")
 
 
-def fold_digest(fold: Fold) -> registry.FoldDigest:
+def fold_digest(fold: Fold) -> registry_service.FoldDigest:
     """Heads and states of a fold in the form of the registry's answer."""
     streams = [
-        registry.StreamDigest(
+        registry_service.StreamDigest(
             stream=name, sequence=stream.sequence, head_digest=stream.digest, state_digest=state_digest(stream)
         )
         for name, stream in sorted(fold.streams.items())
     ]
-    return registry.FoldDigest(streams=streams, void_records=fold.void_records)
+    return registry_service.FoldDigest(streams=streams, void_records=fold.void_records)
 
 
-def differences(live: registry.FoldDigest, fresh: registry.FoldDigest) -> list[str]:
+def differences(live: registry_service.FoldDigest, fresh: registry_service.FoldDigest) -> list[str]:
     """One line per stream that is not the same in both."""
     ours = {stream.stream: stream for stream in fresh.streams}
     theirs = {stream.stream: stream for stream in live.streams}

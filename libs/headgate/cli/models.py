@@ -12,7 +12,7 @@ from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import kept
 from headgate.v1 import facts_pb2 as facts
-from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 
 PAGE_SIZE = 100
@@ -36,7 +36,9 @@ def list_models(context: typer.Context, filter_: Filter = "", order: Order = "",
     found: list[resources.Model] = []
     token = ""
     for _ in range(MAX_PAGES):
-        request = registry.ListModelsRequest(page_size=PAGE_SIZE, page_token=token, filter=filter_, order_by=order)
+        request = registry_service.ListModelsRequest(
+            page_size=PAGE_SIZE, page_token=token, filter=filter_, order_by=order
+        )
         page = stub.ListModels(request, timeout=TIMEOUT_SECONDS)
         found.extend(page.models)
         token = page.next_page_token
@@ -48,7 +50,7 @@ def list_models(context: typer.Context, filter_: Filter = "", order: Order = "",
 @model.command("get")
 def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
     """Show one model."""
-    request = registry.GetModelRequest(name=full_name("models", name))
+    request = registry_service.GetModelRequest(name=full_name("models", name))
     found = session(context).doors.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.MODEL, output)
 
@@ -62,7 +64,7 @@ def label_model(
     output: Output = Format.TABLE,
 ) -> None:
     """Set a label of a model; without a value, remove it."""
-    request = registry.LabelModelRequest(name=full_name("models", name), key=key, value=value)
+    request = registry_service.LabelModelRequest(name=full_name("models", name), key=key, value=value)
     found = session(context).doors.registry.LabelModel(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.MODEL, output)
 
@@ -81,7 +83,7 @@ def list_versions(
     found: list[resources.Version] = []
     token = ""
     while len(found) < limit:
-        request = registry.ListVersionsRequest(
+        request = registry_service.ListVersionsRequest(
             parent=full_name("models", model),
             page_size=min(PAGE_SIZE, limit - len(found)),
             page_token=token,
@@ -99,7 +101,7 @@ def list_versions(
 @version.command("get")
 def get_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
     """Show one version."""
-    request = registry.GetVersionRequest(name=version_name(name))
+    request = registry_service.GetVersionRequest(name=version_name(name))
     found = session(context).doors.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.VERSION, output)
 
@@ -108,11 +110,11 @@ def get_version(context: typer.Context, name: VersionName, output: Output = Form
 def watch_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
     """Follow a version from its commit to the gate's verdict; exit 1 when it fails."""
     stub = session(context).doors.registry
-    request = registry.GetVersionRequest(name=version_name(name))
+    request = registry_service.GetVersionRequest(name=version_name(name))
     wanted = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
     stream = wanted.name.partition("/versions/")[0]
     ended, told = None, 0
-    for response in kept(lambda: stub.WatchHistory(registry.WatchHistoryRequest(stream=stream))):
+    for response in kept(lambda: stub.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))):
         record = response.record.record
         if record.sequence <= told or version_of(record) != wanted.version:
             continue
@@ -131,7 +133,9 @@ def approve_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Agree with a version that passed a gate which waits for people; each person counts once."""
-    request = registry.ApproveVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = registry_service.ApproveVersionRequest(
+        name=version_name(name), reason=reason, request_id=str(uuid.uuid4())
+    )
     found = session(context).doors.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.VERSION, output)
     missing = found.gate.policy.approvals - found.approvals
@@ -142,14 +146,14 @@ def approve_version(
 @version.command("deny")
 def deny_version(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Refuse a version that passed a gate which waits for people."""
-    request = registry.DenyVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = registry_service.DenyVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).doors.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 
 @version.command("waive")
 def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Let a version that the gate refused be released all the same; the reason is recorded."""
-    request = registry.WaiveGateRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = registry_service.WaiveGateRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).doors.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 

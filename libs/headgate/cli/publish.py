@@ -20,7 +20,7 @@ from headgate.runtime.clock import now_ms
 from headgate.runtime.observability import tracing
 from headgate.runtime.observability.trace_context import TraceContext, new_trace
 from headgate.runtime.settings import SettingsError
-from headgate.v1 import registry_service_pb2 as registry
+from headgate.v1 import registry_service_pb2 as registry_service
 
 GIT_SECONDS = 30
 ASK_SECONDS = 2.0
@@ -72,7 +72,7 @@ def publish(
 
 def _version_of(here: Session, change: Change) -> str:
     """The version that the commit is already; empty where there is none, or no registry to ask."""
-    request = registry.ListVersionsRequest(
+    request = registry_service.ListVersionsRequest(
         parent=model_stream(change.model), page_size=1, filter=f'commit = "{change.commit}"'
     )
     try:

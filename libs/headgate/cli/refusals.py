@@ -11,7 +11,7 @@ from headgate.cli.session import session
 from headgate.log import topics
 from headgate.log.port import Record
 from headgate.log.scan import newest
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 DEFAULT_LINES = 20
 MAX_LINES = 10_000
@@ -35,21 +35,21 @@ def refusals(
     show_rows([_row(parse_refusal(record)) for record in found], output)
 
 
-def parse_refusal(record: Record) -> k.Refusal:
+def parse_refusal(record: Record) -> commands.Refusal:
     """The refusal in a record; bytes that are none are shown as one, so that they are not overlooked."""
     try:
-        refusal = k.Refusal.FromString(record.value or b"")
+        refusal = commands.Refusal.FromString(record.value or b"")
     except DecodeError:
-        refusal = k.Refusal()
+        refusal = commands.Refusal()
     if not refusal.code:
         where = f"{record.topic} {record.partition}:{record.offset}"
-        return k.Refusal(
+        return commands.Refusal(
             code="not-a-refusal", message=f"{where} holds something else", refused_at_ms=record.timestamp_ms
         )
     return refusal
 
 
-def _row(refusal: k.Refusal) -> Row:
+def _row(refusal: commands.Refusal) -> Row:
     return {
         "time": time_text(refusal.refused_at_ms),
         "stream": refusal.stream,

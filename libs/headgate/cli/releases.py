@@ -18,8 +18,8 @@ from headgate.client.errors import failure
 from headgate.client.watching import kept
 from headgate.domain import policy
 from headgate.v1 import configuration_pb2 as configuration
-from headgate.v1 import release_service_pb2 as door
-from headgate.v1 import release_service_pb2_grpc as rpc
+from headgate.v1 import release_service_pb2 as release_service
+from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 
 PAGE_SIZE = 100
@@ -43,7 +43,7 @@ def list_releases(
     """List a model's releases, newest first (the first hundred); `-` as the model searches all of them."""
     stub = session(context).doors.releases
     found: list[resources.Release] = []
-    request = door.ListReleasesRequest(parent=full_name("models", model), filter=filter_, order_by=order)
+    request = release_service.ListReleasesRequest(parent=full_name("models", model), filter=filter_, order_by=order)
     while len(found) < PAGE_SIZE:
         request.page_size = PAGE_SIZE - len(found)
         page = stub.ListReleases(request, timeout=TIMEOUT_SECONDS)
@@ -65,7 +65,7 @@ def get_release(
     if watch:
         watch_release(context, name, output)
         return
-    request = door.GetReleaseRequest(name=release_name(name))
+    request = release_service.GetReleaseRequest(name=release_name(name))
     found = session(context).doors.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.RELEASE, output)
 
@@ -74,7 +74,7 @@ def get_release(
 def watch_release(context: typer.Context, name: ReleaseName, output: Output = Format.TABLE) -> None:
     """Show a release after every change until it ends; exit 1 unless it completed."""
     last = resources.Release()
-    stub, request = session(context).doors.releases, door.WatchReleaseRequest(name=release_name(name))
+    stub, request = session(context).doors.releases, release_service.WatchReleaseRequest(name=release_name(name))
     for response in kept(lambda: stub.WatchRelease(request)):
         if response.release != last:
             last = response.release
@@ -95,7 +95,7 @@ def start_release(
     """Release a version by hand."""
     stub = session(context).doors.releases
     model, number = model_and_number(version)
-    request = door.StartReleaseRequest(
+    request = release_service.StartReleaseRequest(
         parent=full_name("models", model),
         environment=environment,
         version=number,
@@ -112,17 +112,19 @@ def start_release(
         say(f"`headgate release abort {model}/{started.release}` ends it")
 
 
-def _is_known(stub: rpc.ReleaseServiceStub, name: str) -> bool:
+def _is_known(stub: release_service_grpc.ReleaseServiceStub, name: str) -> bool:
     """Whether an environment was declared or served in: a mistyped one is taken for a new one.
 
     A registry that does not answer that now is no reason to ask a person, nor to call a release failed that started.
     """
     served = f'environment = "{name}" AND phase = "completed"'
-    request = door.ListReleasesRequest(parent=full_name("models", ANY), filter=served, page_size=1)
+    request = release_service.ListReleasesRequest(parent=full_name("models", ANY), filter=served, page_size=1)
     try:
         if stub.ListReleases(request, timeout=TIMEOUT_SECONDS).releases:
             return True
-        declared = stub.ListEnvironments(door.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS).environments
+        declared = stub.ListEnvironments(
+            release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS
+        ).environments
     except grpc.RpcError:
         return True
     return full_name("environments", name) in [each.name for each in declared]
@@ -133,7 +135,7 @@ def pause_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Hold a release at its present weights."""
-    request = door.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = release_service.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).doors.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
@@ -142,7 +144,7 @@ def resume_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Let a paused release go on."""
-    request = door.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = release_service.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).doors.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
@@ -151,7 +153,9 @@ def promote_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Give the candidate all traffic now."""
-    request = door.PromoteReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = release_service.PromoteReleaseRequest(
+        name=release_name(name), reason=reason, request_id=str(uuid.uuid4())
+    )
     show_one(session(context).doors.releases.PromoteRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
@@ -160,28 +164,30 @@ def abort_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Take the candidate back from live traffic."""
-    request = door.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = release_service.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).doors.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @release.command("undo")
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Release the version again that was stable before a completed release."""
-    request = door.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = release_service.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).doors.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @environment.command("list")
 def list_environments(context: typer.Context, output: Output = Format.TABLE) -> None:
     """List all environments."""
-    found = session(context).doors.releases.ListEnvironments(door.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS)
+    found = session(context).doors.releases.ListEnvironments(
+        release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS
+    )
     show_list(found.environments, render.ENVIRONMENT, output)
 
 
 @environment.command("get")
 def get_environment(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
     """Show one environment and its policy; where none was set, the default that its releases follow."""
-    request = door.GetEnvironmentRequest(name=full_name("environments", name))
+    request = release_service.GetEnvironmentRequest(name=full_name("environments", name))
     try:
         found = session(context).doors.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
     except grpc.RpcError as error:
@@ -204,5 +210,7 @@ def set_policy(
         wanted = read_policy(file)
     except PolicyUnreadable as error:
         usage(str(error))
-    request = door.SetPolicyRequest(name=full_name("environments", name), policy=wanted, request_id=str(uuid.uuid4()))
+    request = release_service.SetPolicyRequest(
+        name=full_name("environments", name), policy=wanted, request_id=str(uuid.uuid4())
+    )
     show_one(session(context).doors.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), render.ENVIRONMENT, output)

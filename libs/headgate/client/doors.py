@@ -9,8 +9,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.client.actor import SaysWho
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
-from headgate.v1 import registry_service_pb2_grpc as registry_grpc
-from headgate.v1 import release_service_pb2_grpc as release_grpc
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
+from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 
 TIMEOUT_SECONDS = 15.0
 """How long one call waits for its answer."""
@@ -26,12 +26,12 @@ class Doors:
         self._channels: dict[str, grpc.Channel] = {}
 
     @cached_property
-    def registry(self) -> registry_grpc.RegistryServiceStub:
-        return registry_grpc.RegistryServiceStub(self._registry_channel)
+    def registry(self) -> registry_service_grpc.RegistryServiceStub:
+        return registry_service_grpc.RegistryServiceStub(self._registry_channel)
 
     @cached_property
-    def releases(self) -> release_grpc.ReleaseServiceStub:
-        return release_grpc.ReleaseServiceStub(self._registry_channel)
+    def releases(self) -> release_service_grpc.ReleaseServiceStub:
+        return release_service_grpc.ReleaseServiceStub(self._registry_channel)
 
     @cached_property
     def inference(self) -> inference_grpc.GRPCInferenceServiceStub:

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
-from headgate.v1.configuration_pb2 import Strategy
-from headgate.v1.facts_pb2 import RollbackCause, Stage
 
 
 def describe(record: facts.LifecycleRecord) -> str:
@@ -61,7 +60,7 @@ def _training_finished(fact: facts.TrainingFinished) -> str:
 
 
 def _training_failed(fact: facts.TrainingFailed) -> str:
-    stage = Stage.Name(fact.stage).removeprefix("STAGE_").lower()
+    stage = facts.Stage.Name(fact.stage).removeprefix("STAGE_").lower()
     return f"v{fact.version} failed at {stage}: {fact.reason}"
 
 
@@ -73,7 +72,7 @@ def _gate_decided(fact: facts.GateDecided) -> str:
 
 
 def _requested(fact: facts.ReleaseRequested) -> str:
-    strategy = Strategy.Name(fact.strategy).removeprefix("STRATEGY_").lower().replace("_", "-")
+    strategy = configuration.Strategy.Name(fact.strategy).removeprefix("STRATEGY_").lower().replace("_", "-")
     return f"release {fact.release} requested: v{fact.candidate} into {fact.environment}, {strategy}"
 
 
@@ -91,7 +90,7 @@ def _promotion(fact: facts.PromotionStarted) -> str:
 
 
 def _rollback(fact: facts.RollbackStarted) -> str:
-    cause = RollbackCause.Name(fact.cause).removeprefix("ROLLBACK_CAUSE_").lower().replace("_", " ")
+    cause = facts.RollbackCause.Name(fact.cause).removeprefix("ROLLBACK_CAUSE_").lower().replace("_", " ")
     because = fact.judgement.explanation or fact.reason
     return f"release {fact.release} ROLLS BACK ({cause})" + (f": {because}" if because else "")
 

@@ -9,7 +9,7 @@ from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarge
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 WORK_FAILED = "work-failed"
 """Code of the letter about work, which has no topic."""
@@ -83,7 +83,7 @@ def counting(metrics: Metrics) -> Callable[[str, str], None]:
 
 def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
     """Records work that failed too often; the lifecycle still shows it as due."""
-    letter = k.DeadLetter(
+    letter = commands.DeadLetter(
         key=work.encode(), code=WORK_FAILED, reason=reason[:MAX_REASON], service=service, buried_at_ms=now_ms()
     )
     try:
@@ -92,7 +92,7 @@ def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
         logger.exception("dead letter not written", extra={"work": work})
 
 
-def _append(log: EventLog, record: Record, letter: k.DeadLetter) -> None:
+def _append(log: EventLog, record: Record, letter: commands.DeadLetter) -> None:
     try:
         log.append(Message(topics.DEAD_LETTERS, record.key, letter.SerializeToString()))
     except RecordTooLarge:

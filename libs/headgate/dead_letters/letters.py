@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from headgate.log import topics
 from headgate.log.port import EventLog, Record
 from headgate.log.scan import scan
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 CLAIM_MS = 60_000
 """For how long nobody else may replay a letter that someone began to replay."""
@@ -63,7 +63,7 @@ class Summary:
     settlement: Settlement = OPEN
 
 
-def settled(known: Settlement, said: k.DeadLetterSettled, record: Record) -> Settlement:
+def settled(known: Settlement, said: commands.DeadLetterSettled, record: Record) -> Settlement:
     """The letter's settlement after one more record about it. Pure, and the same for every reader.
 
     The first end counts. A claim keeps others away for CLAIM_MS; after that whoever claims next takes over.
@@ -72,35 +72,35 @@ def settled(known: Settlement, said: k.DeadLetterSettled, record: Record) -> Set
         return known
     held = known.state is State.REPLAYING and record.timestamp_ms - known.at_ms < CLAIM_MS
     match said.outcome:
-        case k.DEAD_LETTER_OUTCOME_REPLAYING if not held:
+        case commands.DEAD_LETTER_OUTCOME_REPLAYING if not held:
             state = State.REPLAYING
-        case k.DEAD_LETTER_OUTCOME_REPLAYED if known.state is State.REPLAYING:
+        case commands.DEAD_LETTER_OUTCOME_REPLAYED if known.state is State.REPLAYING:
             state = State.REPLAYED
-        case k.DEAD_LETTER_OUTCOME_DROPPED if not held:
+        case commands.DEAD_LETTER_OUTCOME_DROPPED if not held:
             state = State.DROPPED
         case _:
             return known
     return Settlement(state, said.actor, said.reason, record.timestamp_ms, record.partition, record.offset)
 
 
-def is_letter(content: k.DeadLetter) -> bool:
+def is_letter(content: commands.DeadLetter) -> bool:
     return content.code != "" and not content.HasField("settled")
 
 
-def parse_letter(record: Record) -> k.DeadLetter:
+def parse_letter(record: Record) -> commands.DeadLetter:
     """The letter, or the settlement, in a record. Bytes that are neither are shown as a letter about themselves."""
     try:
-        content = k.DeadLetter.FromString(record.value or b"")
+        content = commands.DeadLetter.FromString(record.value or b"")
     except DecodeError:
-        content = k.DeadLetter()
+        content = commands.DeadLetter()
     if is_letter(content) or content.HasField("settled"):
         return content
     return letter_of(record, NOT_A_LETTER, "the value is not a headgate.v1.DeadLetter", "", record.timestamp_ms)
 
 
-def letter_of(record: Record, code: str, reason: str, service: str, buried_at_ms: int) -> k.DeadLetter:
+def letter_of(record: Record, code: str, reason: str, service: str, buried_at_ms: int) -> commands.DeadLetter:
     """The letter about a record, with all its bytes."""
-    return k.DeadLetter(
+    return commands.DeadLetter(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
@@ -115,13 +115,13 @@ def letter_of(record: Record, code: str, reason: str, service: str, buried_at_ms
     )
 
 
-def headers_of(record: Record) -> list[k.Header]:
+def headers_of(record: Record) -> list[commands.Header]:
     """A record's headers as a letter keeps them; a name that is not UTF-8 keeps its bytes beside a readable form."""
     headers = []
     for name, value in record.headers:
         raw = name.encode()
         shown = raw.decode(errors="replace")
-        headers.append(k.Header(name=shown, value=value, raw_name=b"" if shown.encode() == raw else raw))
+        headers.append(commands.Header(name=shown, value=value, raw_name=b"" if shown.encode() == raw else raw))
     return headers
 
 
@@ -163,7 +163,7 @@ class Ledger:
             self._letters.setdefault(_origin(record, content), summary_of(record, content))
 
 
-def find(log: EventLog, letter: LetterId) -> tuple[Record, k.DeadLetter] | None:
+def find(log: EventLog, letter: LetterId) -> tuple[Record, commands.DeadLetter] | None:
     """The letter with this id; None when there is none, or it is kept no more. Raises LogError."""
     partition, offset = letter
     if partition not in log.end(topics.DEAD_LETTERS) or offset < 0:
@@ -175,14 +175,14 @@ def find(log: EventLog, letter: LetterId) -> tuple[Record, k.DeadLetter] | None:
     return None
 
 
-def _origin(record: Record, content: k.DeadLetter) -> tuple[str, int, int]:
+def _origin(record: Record, content: commands.DeadLetter) -> tuple[str, int, int]:
     """The position a letter is about; its own when it is about no record."""
     if content.topic:
         return content.topic, content.partition, content.offset
     return record.topic, record.partition, record.offset
 
 
-def summary_of(record: Record, content: k.DeadLetter) -> Summary:
+def summary_of(record: Record, content: commands.DeadLetter) -> Summary:
     return Summary(
         id=(record.partition, record.offset),
         buried_at_ms=content.buried_at_ms,

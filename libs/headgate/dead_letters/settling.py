@@ -6,7 +6,7 @@ from headgate.dead_letters.letters import NOT_A_LETTER, SETTLED, Ledger, LetterI
 from headgate.log import topics
 from headgate.log.port import EventLog, Message, Record
 from headgate.log.scan import scan_all
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 REPLAY_HEADER = "headgate-dead-letter"
 """Header of a replayed record: the id of the letter it comes from. Finds the copy after a crash."""
@@ -25,7 +25,7 @@ class Outcome:
     said: str
 
 
-def why_not_replayed(content: k.DeadLetter) -> str:
+def why_not_replayed(content: commands.DeadLetter) -> str:
     """Why a letter cannot be replayed at all; empty when it can. Pure."""
     if not content.topic:
         return "it tells of work that failed, not of a record: the work is due again when its service starts anew"
@@ -54,14 +54,14 @@ def replay(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome
     known = ledger.settlement(letter)
     if known.state in SETTLED:
         return Outcome(letter, known.state is State.REPLAYED, told(known))
-    claim = _say(log, record, k.DEAD_LETTER_OUTCOME_REPLAYING, actor, reason)
+    claim = _say(log, record, commands.DEAD_LETTER_OUTCOME_REPLAYING, actor, reason)
     held = ledger.settlement(letter)
     if (held.partition, held.offset) != claim:
         return Outcome(letter, False, told(held))
     # Whoever claimed it before us may have come as far as the append.
     if known.state is State.OPEN or not _was_appended(log, letter, content.topic, record.timestamp_ms):
         log.append(copy_of(letter, content))
-    _say(log, record, k.DEAD_LETTER_OUTCOME_REPLAYED, actor, reason)
+    _say(log, record, commands.DEAD_LETTER_OUTCOME_REPLAYED, actor, reason)
     return Outcome(letter, True, f"replayed to {content.topic}")
 
 
@@ -70,7 +70,7 @@ def drop(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome:
     record, _ = _existing(ledger.log, letter)
     known = ledger.settlement(letter)
     if known.state not in SETTLED:  # of a claim that ran out, its holder crashed: the letter is anybody's again
-        _say(ledger.log, record, k.DEAD_LETTER_OUTCOME_DROPPED, actor, reason)
+        _say(ledger.log, record, commands.DEAD_LETTER_OUTCOME_DROPPED, actor, reason)
         known = ledger.settlement(letter)
     return Outcome(letter, known.state is State.DROPPED, told(known))
 
@@ -88,14 +88,14 @@ def told(settlement: Settlement) -> str:
     return f"{words[settlement.state]} {settlement.actor}{because}"
 
 
-def copy_of(letter: LetterId, content: k.DeadLetter) -> Message:
+def copy_of(letter: LetterId, content: commands.DeadLetter) -> Message:
     """The buried record as it was, with one more header that names the letter."""
     headers = [(header.name, header.value) for header in content.headers if header.name != REPLAY_HEADER]
     mark = (REPLAY_HEADER, _mark(letter))
     return Message(content.topic, content.key, None if content.null_value else content.value, (*headers, mark))
 
 
-def _existing(log: EventLog, letter: LetterId) -> tuple[Record, k.DeadLetter]:
+def _existing(log: EventLog, letter: LetterId) -> tuple[Record, commands.DeadLetter]:
     found = find(log, letter)
     if found is None:
         raise NoSuchLetter(f"there is no dead letter {letter[0]}:{letter[1]}")
@@ -103,13 +103,13 @@ def _existing(log: EventLog, letter: LetterId) -> tuple[Record, k.DeadLetter]:
 
 
 def _say(
-    log: EventLog, record: Record, outcome: k.DeadLetterOutcome.ValueType, actor: str, reason: str
+    log: EventLog, record: Record, outcome: commands.DeadLetterOutcome.ValueType, actor: str, reason: str
 ) -> tuple[int, int]:
     """Appends a settlement under the letter's own key, so that it stands behind it in the same partition."""
-    settlement = k.DeadLetterSettled(
+    settlement = commands.DeadLetterSettled(
         partition=record.partition, offset=record.offset, outcome=outcome, actor=actor, reason=reason
     )
-    said = k.DeadLetter(settled=settlement)
+    said = commands.DeadLetter(settled=settlement)
     position = log.append(Message(topics.DEAD_LETTERS, record.key, said.SerializeToString()))
     return position.partition, position.offset
 

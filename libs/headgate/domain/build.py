@@ -6,9 +6,9 @@ from typing import Any, assert_never, get_args
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
 from headgate.domain.state import IllegalFact, ModelState
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 
 MAX_ATTEMPTS = 3
 """Claims of one version's build or evaluation before a lost worker ends it for good."""
@@ -17,49 +17,54 @@ MAX_LOG_TAIL = 16_384
 MAX_MESSAGE = 4_096
 
 BuildCommand = (
-    k.CreateVersion
-    | k.StartTesting
-    | k.ReportCodeTested
-    | k.ReportTrainingStarted
-    | k.ReportTrainingFinished
-    | k.ReportTrainingFailed
-    | k.StartEvaluation
-    | k.ReportEvaluationFinished
-    | k.ReportEvaluationFailed
+    commands.CreateVersion
+    | commands.StartTesting
+    | commands.ReportCodeTested
+    | commands.ReportTrainingStarted
+    | commands.ReportTrainingFinished
+    | commands.ReportTrainingFailed
+    | commands.StartEvaluation
+    | commands.ReportEvaluationFinished
+    | commands.ReportEvaluationFailed
 )
 Report = (
-    f.CodeTested | f.TrainingStarted | f.TrainingFinished | f.TrainingFailed | f.EvaluationFinished | f.EvaluationFailed
+    facts.CodeTested
+    | facts.TrainingStarted
+    | facts.TrainingFinished
+    | facts.TrainingFailed
+    | facts.EvaluationFinished
+    | facts.EvaluationFailed
 )
-Progress = f.TestingStarted | f.EvaluationStarted | Report
-BuildFact = f.VersionCreated | Progress
+Progress = facts.TestingStarted | facts.EvaluationStarted | Report
+BuildFact = facts.VersionCreated | Progress
 
 _ATTEMPT_RULE = "a report belongs to the attempt that is in hand"
-_AT_WORK = (r.BUILD_STATE_TESTING, r.BUILD_STATE_TRAINING)
+_AT_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
 
 
 def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | Refused | None:
     """The fact a build command leads to, a refusal, or None when the fact already holds."""
     match command:
-        case k.CreateVersion():
+        case commands.CreateVersion():
             return _create(state, command)
-        case k.StartTesting():
+        case commands.StartTesting():
             return _start_testing(state, command, at_ms)
-        case k.StartEvaluation():
+        case commands.StartEvaluation():
             return _start_evaluation(state, command, at_ms)
         case (
-            k.ReportCodeTested()
-            | k.ReportTrainingStarted()
-            | k.ReportTrainingFinished()
-            | k.ReportTrainingFailed()
-            | k.ReportEvaluationFinished()
-            | k.ReportEvaluationFailed()
+            commands.ReportCodeTested()
+            | commands.ReportTrainingStarted()
+            | commands.ReportTrainingFinished()
+            | commands.ReportTrainingFailed()
+            | commands.ReportEvaluationFinished()
+            | commands.ReportEvaluationFailed()
         ):
             return _report(state, command.fact)
         case _:
             assert_never(command)
 
 
-def create(state: ModelState, fact: f.VersionCreated, record: f.LifecycleRecord) -> r.Version:
+def create(state: ModelState, fact: facts.VersionCreated, record: facts.LifecycleRecord) -> resources.Version:
     """Folds the creation of a version, which it answers. Raises IllegalFact when it is not the next one."""
     if fact.version != len(state.versions) + 1:
         raise IllegalFact(f"version {fact.version} after {len(state.versions)}")
@@ -73,9 +78,9 @@ def create(state: ModelState, fact: f.VersionCreated, record: f.LifecycleRecord)
     return state.versions.add(
         name=version_name(state.name, fact.version),
         version=fact.version,
-        build=r.BUILD_STATE_CREATED,
-        verdict=r.VERDICT_STATE_UNDECIDED,
-        retention=r.RETENTION_STATE_KEPT,
+        build=resources.BUILD_STATE_CREATED,
+        verdict=resources.VERDICT_STATE_UNDECIDED,
+        retention=resources.RETENTION_STATE_KEPT,
         origin=fact.origin,
         repository=fact.repository,
         commit=fact.commit,
@@ -85,7 +90,7 @@ def create(state: ModelState, fact: f.VersionCreated, record: f.LifecycleRecord)
     )
 
 
-def evolve(state: ModelState, fact: Progress, record: f.LifecycleRecord) -> r.Version:
+def evolve(state: ModelState, fact: Progress, record: facts.LifecycleRecord) -> resources.Version:
     """Folds a later build fact into its version, which it answers. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
     allowed_from, fold = _FOLDS[type(fact)]
@@ -96,7 +101,7 @@ def evolve(state: ModelState, fact: Progress, record: f.LifecycleRecord) -> r.Ve
     return version
 
 
-def _create(state: ModelState, command: k.CreateVersion) -> f.VersionCreated | Refused:
+def _create(state: ModelState, command: commands.CreateVersion) -> facts.VersionCreated | Refused:
     commit = command.commit.lower()
     if len(commit) not in (40, 64) or not all(char in "0123456789abcdef" for char in commit):
         return invalid("commit", command.commit, "a commit is a full hash of 40 or 64 hex digits")
@@ -108,37 +113,39 @@ def _create(state: ModelState, command: k.CreateVersion) -> f.VersionCreated | R
     if built is not None:
         rule = "a commit becomes one version"
         return Refused(ALREADY_EXISTS, rule, f"commit {commit} is version {built}", "commit")
-    return f.VersionCreated(
+    return facts.VersionCreated(
         version=len(state.versions) + 1,
-        origin=f.ORIGIN_COMMIT,
+        origin=facts.ORIGIN_COMMIT,
         repository=command.repository,
         commit=commit,
         commit_message=command.commit_message[:MAX_MESSAGE],
     )
 
 
-def _start_testing(state: ModelState, command: k.StartTesting, at_ms: int) -> f.TestingStarted | Refused | None:
+def _start_testing(
+    state: ModelState, command: commands.StartTesting, at_ms: int
+) -> facts.TestingStarted | Refused | None:
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    refused = _claim(version, command, at_ms, r.BUILD_STATE_CREATED, _AT_WORK)
+    refused = _claim(version, command, at_ms, resources.BUILD_STATE_CREATED, _AT_WORK)
     if refused is not None:
         return None if refused == _MINE else refused
-    return f.TestingStarted(
+    return facts.TestingStarted(
         version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
     )
 
 
 def _start_evaluation(
-    state: ModelState, command: k.StartEvaluation, at_ms: int
-) -> f.EvaluationStarted | Refused | None:
+    state: ModelState, command: commands.StartEvaluation, at_ms: int
+) -> facts.EvaluationStarted | Refused | None:
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    refused = _claim(version, command, at_ms, r.BUILD_STATE_TRAINED, (r.BUILD_STATE_EVALUATING,))
+    refused = _claim(version, command, at_ms, resources.BUILD_STATE_TRAINED, (resources.BUILD_STATE_EVALUATING,))
     if refused is not None:
         return None if refused == _MINE else refused
-    return f.EvaluationStarted(
+    return facts.EvaluationStarted(
         version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
     )
 
@@ -147,11 +154,11 @@ _MINE = Refused("held", "", "")
 
 
 def _claim(
-    version: r.Version,
-    command: k.StartTesting | k.StartEvaluation,
+    version: resources.Version,
+    command: commands.StartTesting | commands.StartEvaluation,
     at_ms: int,
-    free: r.BuildState.ValueType,
-    held: tuple[r.BuildState.ValueType, ...],
+    free: resources.BuildState.ValueType,
+    held: tuple[resources.BuildState.ValueType, ...],
 ) -> Refused | None:
     if not 0 < command.lease_ms <= MAX_LEASE_MS:
         return invalid("lease_ms", command.lease_ms, f"a lease lasts 1 to {MAX_LEASE_MS} ms")
@@ -183,98 +190,104 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
             f"attempt {version.attempt}",
             _ATTEMPT_RULE,
         )
-    if isinstance(fact, f.CodeTested) and version.HasField("configuration"):
+    if isinstance(fact, facts.CodeTested) and version.HasField("configuration"):
         rule = "an attempt's tests are reported once"
         return None if fact.configuration == version.configuration else illegal(f"{version.name} is tested", rule)
-    if isinstance(fact, f.CodeTested) and fact.passed and fact.configuration.model != state.name:
+    if isinstance(fact, facts.CodeTested) and fact.passed and fact.configuration.model != state.name:
         return invalid("configuration.model", fact.configuration.model, f"headgate.toml names the model {state.name}")
-    if isinstance(fact, f.TrainingStarted) and not version.HasField("configuration"):
+    if isinstance(fact, facts.TrainingStarted) and not version.HasField("configuration"):
         return illegal(f"{version.name} has not passed its tests", "tests pass before training starts")
-    if isinstance(fact, f.TrainingFinished) and not fact.artifact.manifest_sha256:
+    if isinstance(fact, facts.TrainingFinished) and not fact.artifact.manifest_sha256:
         return invalid("artifact.manifest_sha256", "", "a trained version names its artifact")
     return fact
 
 
-def _testing_started(version: r.Version, fact: f.TestingStarted, record: f.LifecycleRecord) -> None:
-    version.build = r.BUILD_STATE_TESTING
+def _testing_started(version: resources.Version, fact: facts.TestingStarted, record: facts.LifecycleRecord) -> None:
+    version.build = resources.BUILD_STATE_TESTING
     _lease(version, fact, record)
     version.ClearField("configuration")
 
 
-def _code_tested(version: r.Version, fact: f.CodeTested, record: f.LifecycleRecord) -> None:
+def _code_tested(version: resources.Version, fact: facts.CodeTested, record: facts.LifecycleRecord) -> None:
     if fact.passed:
         version.configuration.CopyFrom(fact.configuration)
     else:
-        _failed(version, r.BUILD_STATE_TESTS_FAILED, f"tests ended with {fact.exit_code}", fact.log_tail)
+        _failed(version, resources.BUILD_STATE_TESTS_FAILED, f"tests ended with {fact.exit_code}", fact.log_tail)
 
 
-def _training_started(version: r.Version, fact: f.TrainingStarted, record: f.LifecycleRecord) -> None:
-    version.build = r.BUILD_STATE_TRAINING
+def _training_started(version: resources.Version, fact: facts.TrainingStarted, record: facts.LifecycleRecord) -> None:
+    version.build = resources.BUILD_STATE_TRAINING
 
 
-def _training_finished(version: r.Version, fact: f.TrainingFinished, record: f.LifecycleRecord) -> None:
-    version.build = r.BUILD_STATE_TRAINED
+def _training_finished(version: resources.Version, fact: facts.TrainingFinished, record: facts.LifecycleRecord) -> None:
+    version.build = resources.BUILD_STATE_TRAINED
     version.artifact.CopyFrom(fact.artifact)
     version.ClearField("lease")
 
 
-def _training_failed(version: r.Version, fact: f.TrainingFailed, record: f.LifecycleRecord) -> None:
-    _failed(version, r.BUILD_STATE_TRAINING_FAILED, fact.reason, fact.log_tail)
+def _training_failed(version: resources.Version, fact: facts.TrainingFailed, record: facts.LifecycleRecord) -> None:
+    _failed(version, resources.BUILD_STATE_TRAINING_FAILED, fact.reason, fact.log_tail)
 
 
-def _evaluation_started(version: r.Version, fact: f.EvaluationStarted, record: f.LifecycleRecord) -> None:
-    version.build = r.BUILD_STATE_EVALUATING
+def _evaluation_started(
+    version: resources.Version, fact: facts.EvaluationStarted, record: facts.LifecycleRecord
+) -> None:
+    version.build = resources.BUILD_STATE_EVALUATING
     _lease(version, fact, record)
 
 
-def _evaluation_finished(version: r.Version, fact: f.EvaluationFinished, record: f.LifecycleRecord) -> None:
-    version.build = r.BUILD_STATE_EVALUATED
+def _evaluation_finished(
+    version: resources.Version, fact: facts.EvaluationFinished, record: facts.LifecycleRecord
+) -> None:
+    version.build = resources.BUILD_STATE_EVALUATED
     version.report.CopyFrom(fact.report)
     version.baseline_version = fact.baseline_version
     version.baseline_report.CopyFrom(fact.baseline_report)
     version.ClearField("lease")
 
 
-def _evaluation_failed(version: r.Version, fact: f.EvaluationFailed, record: f.LifecycleRecord) -> None:
-    _failed(version, r.BUILD_STATE_EVALUATION_FAILED, fact.reason, fact.log_tail)
+def _evaluation_failed(version: resources.Version, fact: facts.EvaluationFailed, record: facts.LifecycleRecord) -> None:
+    _failed(version, resources.BUILD_STATE_EVALUATION_FAILED, fact.reason, fact.log_tail)
 
 
-def _lease(version: r.Version, fact: f.TestingStarted | f.EvaluationStarted, record: f.LifecycleRecord) -> None:
+def _lease(
+    version: resources.Version, fact: facts.TestingStarted | facts.EvaluationStarted, record: facts.LifecycleRecord
+) -> None:
     version.attempt = fact.attempt
     lease = version.lease
     lease.worker, lease.claimed_at_ms, lease.lease_ms = fact.worker, record.occurred_at_ms, fact.lease_ms
 
 
-def _failed(version: r.Version, build: r.BuildState.ValueType, reason: str, log_tail: str) -> None:
+def _failed(version: resources.Version, build: resources.BuildState.ValueType, reason: str, log_tail: str) -> None:
     version.build = build
     version.failure = reason
     version.failure_log_tail = log_tail[-MAX_LOG_TAIL:]
     version.ClearField("lease")
 
 
-_Fold = Callable[[r.Version, Any, f.LifecycleRecord], None]
-_Row = tuple[tuple[r.BuildState.ValueType, ...], _Fold]
+_Fold = Callable[[resources.Version, Any, facts.LifecycleRecord], None]
+_Row = tuple[tuple[resources.BuildState.ValueType, ...], _Fold]
 
 
 def _row_of(fact: Progress) -> _Row:  # noqa: C901 - a closed match reads as a table
     """The builds that a fact of this kind may follow, and how it folds."""
     match fact:
-        case f.TestingStarted():
-            return (r.BUILD_STATE_CREATED, *_AT_WORK), _testing_started
-        case f.CodeTested():
-            return (r.BUILD_STATE_TESTING,), _code_tested
-        case f.TrainingStarted():
-            return (r.BUILD_STATE_TESTING,), _training_started
-        case f.TrainingFinished():
-            return (r.BUILD_STATE_TRAINING,), _training_finished
-        case f.TrainingFailed():
+        case facts.TestingStarted():
+            return (resources.BUILD_STATE_CREATED, *_AT_WORK), _testing_started
+        case facts.CodeTested():
+            return (resources.BUILD_STATE_TESTING,), _code_tested
+        case facts.TrainingStarted():
+            return (resources.BUILD_STATE_TESTING,), _training_started
+        case facts.TrainingFinished():
+            return (resources.BUILD_STATE_TRAINING,), _training_finished
+        case facts.TrainingFailed():
             return _AT_WORK, _training_failed
-        case f.EvaluationStarted():
-            return (r.BUILD_STATE_TRAINED, r.BUILD_STATE_EVALUATING), _evaluation_started
-        case f.EvaluationFinished():
-            return (r.BUILD_STATE_EVALUATING,), _evaluation_finished
-        case f.EvaluationFailed():
-            return (r.BUILD_STATE_EVALUATING,), _evaluation_failed
+        case facts.EvaluationStarted():
+            return (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING), _evaluation_started
+        case facts.EvaluationFinished():
+            return (resources.BUILD_STATE_EVALUATING,), _evaluation_finished
+        case facts.EvaluationFailed():
+            return (resources.BUILD_STATE_EVALUATING,), _evaluation_failed
         case _:
             assert_never(fact)
 

@@ -7,51 +7,51 @@ from headgate.domain.fact import EnvironmentFact
 from headgate.domain.names import NAME_RULE, environment_stream, is_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found
 from headgate.domain.state import EnvironmentState
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 
 MAX_FREEZES = 100
 
-EnvironmentCommand = k.CreateEnvironment | k.SetPolicy | k.DeclareFreeze | k.LiftFreeze
+EnvironmentCommand = commands.CreateEnvironment | commands.SetPolicy | commands.DeclareFreeze | commands.LiftFreeze
 
 
 def decide(state: EnvironmentState, command: EnvironmentCommand) -> EnvironmentFact | Refused | None:
     """The fact an environment command leads to, a refusal, or None when the fact already holds."""
     match command:
-        case k.CreateEnvironment():
+        case commands.CreateEnvironment():
             if state.exists:
                 rule = "a name is given once"
                 return Refused(ALREADY_EXISTS, rule, f"{environment_stream(state.name)} exists", "environment")
-            return f.EnvironmentCreated(description=command.description)
-        case k.SetPolicy():
+            return facts.EnvironmentCreated(description=command.description)
+        case commands.SetPolicy():
             return _set_policy(state, command)
-        case k.DeclareFreeze():
+        case commands.DeclareFreeze():
             return _declare(state, command)
-        case k.LiftFreeze():
+        case commands.LiftFreeze():
             if not any(freeze.freeze == command.freeze for freeze in state.environment.freezes):
                 return not_found(f"freeze {command.freeze}", "freeze")
-            return f.FreezeLifted(freeze=command.freeze, reason=command.reason)
+            return facts.FreezeLifted(freeze=command.freeze, reason=command.reason)
         case _:
             assert_never(command)
 
 
-def evolve(state: EnvironmentState, fact: EnvironmentFact, record: f.LifecycleRecord) -> None:
+def evolve(state: EnvironmentState, fact: EnvironmentFact, record: facts.LifecycleRecord) -> None:
     """Folds an environment fact."""
     environment = state.environment
     environment.name = environment_stream(state.name)
     environment.etag = str(record.sequence)
     match fact:
-        case f.EnvironmentCreated():
+        case facts.EnvironmentCreated():
             environment.description = fact.description
-        case f.PolicySet():
+        case facts.PolicySet():
             environment.policy.CopyFrom(fact.policy)
             environment.policy_sha256 = fact.policy_sha256
-        case f.FreezeDeclared():
+        case facts.FreezeDeclared():
             environment.freezes.append(
-                r.Freeze(freeze=fact.freeze, reason=fact.reason, from_ms=fact.from_ms, until_ms=fact.until_ms)
+                resources.Freeze(freeze=fact.freeze, reason=fact.reason, from_ms=fact.from_ms, until_ms=fact.until_ms)
             )
-        case f.FreezeLifted():
+        case facts.FreezeLifted():
             kept = [freeze for freeze in environment.freezes if freeze.freeze != fact.freeze]
             del environment.freezes[:]
             environment.freezes.extend(kept)
@@ -59,16 +59,16 @@ def evolve(state: EnvironmentState, fact: EnvironmentFact, record: f.LifecycleRe
             assert_never(fact)
 
 
-def _set_policy(state: EnvironmentState, command: k.SetPolicy) -> f.PolicySet | Refused | None:
+def _set_policy(state: EnvironmentState, command: commands.SetPolicy) -> facts.PolicySet | Refused | None:
     policy = policies.resolve(command.policy)
     refused = policies.check(policy)
     if refused is not None:
         return refused
     digest = policies.digest(policy)
-    return None if state.environment.policy_sha256 == digest else f.PolicySet(policy=policy, policy_sha256=digest)
+    return None if state.environment.policy_sha256 == digest else facts.PolicySet(policy=policy, policy_sha256=digest)
 
 
-def _declare(state: EnvironmentState, command: k.DeclareFreeze) -> f.FreezeDeclared | Refused | None:
+def _declare(state: EnvironmentState, command: commands.DeclareFreeze) -> facts.FreezeDeclared | Refused | None:
     if not is_name(command.freeze):
         return invalid("freeze", command.freeze, NAME_RULE)
     if command.until_ms <= command.from_ms:
@@ -79,6 +79,6 @@ def _declare(state: EnvironmentState, command: k.DeclareFreeze) -> f.FreezeDecla
         if freeze.freeze == command.freeze:
             same = (freeze.from_ms, freeze.until_ms) == (command.from_ms, command.until_ms)
             return None if same else Refused(ALREADY_EXISTS, "a name is given once", f"freeze {freeze.freeze} exists")
-    return f.FreezeDeclared(
+    return facts.FreezeDeclared(
         freeze=command.freeze, reason=command.reason, from_ms=command.from_ms, until_ms=command.until_ms
     )

@@ -6,8 +6,8 @@ A metric that was not measured fails its rule; a missing baseline never does, si
 import hashlib
 import math
 
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
 
 LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mse"})
 """Metrics for which max_drop bounds the rise: a drop is always a loss of quality."""
@@ -19,11 +19,11 @@ MAX_DECIMALS = 15
 
 def decide_gate(
     version: int,
-    policy: c.GatePolicy,
-    report: f.EvaluationReport,
+    policy: configuration.GatePolicy,
+    report: facts.EvaluationReport,
     baseline_version: int,
-    baseline: f.EvaluationReport | None,
-) -> f.GateDecided:
+    baseline: facts.EvaluationReport | None,
+) -> facts.GateDecided:
     """Every rule's result; the gate passes when each has passed. A policy without rules passes.
 
     `baseline` is the live version's report on the same rows, None when nothing was live.
@@ -31,7 +31,7 @@ def decide_gate(
     values = _measured(report)
     live = _measured(baseline) if baseline is not None and baseline_version else {}
     results = [_judge(rule, values.get(rule.metric), live.get(rule.metric)) for rule in policy.rules]
-    return f.GateDecided(
+    return facts.GateDecided(
         version=version,
         passed=all(result.passed for result in results),
         policy=policy,
@@ -43,17 +43,17 @@ def decide_gate(
     )
 
 
-def _measured(report: f.EvaluationReport) -> dict[str, float]:
+def _measured(report: facts.EvaluationReport) -> dict[str, float]:
     return {metric.name: metric.value for metric in report.metrics}
 
 
-def _judge(rule: c.GateRule, value: float | None, live: float | None) -> f.RuleResult:
+def _judge(rule: configuration.GateRule, value: float | None, live: float | None) -> facts.RuleResult:
     live = live if live is not None and math.isfinite(live) else None
     if value is None or not math.isfinite(value):
         fault = "was not measured" if value is None else "is not a finite number"
-        return f.RuleResult(rule=rule, baseline=live, passed=False, explanation=f"{rule.metric} {fault}")
+        return facts.RuleResult(rule=rule, baseline=live, passed=False, explanation=f"{rule.metric} {fault}")
     misses = [miss for miss in (_below(rule, value), _above(rule, value), _dropped(rule, value, live)) if miss]
-    return f.RuleResult(
+    return facts.RuleResult(
         rule=rule,
         value=value,
         baseline=live,
@@ -66,7 +66,7 @@ def _judge(rule: c.GateRule, value: float | None, live: float | None) -> f.RuleR
 # A bound that is not a number is never met: each comparison asks whether the bound holds.
 
 
-def _below(rule: c.GateRule, value: float) -> tuple[float, str] | None:
+def _below(rule: configuration.GateRule, value: float) -> tuple[float, str] | None:
     if not rule.HasField("min") or value >= rule.min:
         return None
     distance = rule.min - value
@@ -74,7 +74,7 @@ def _below(rule: c.GateRule, value: float) -> tuple[float, str] | None:
     return distance, f"{rule.metric} {shown[1]} is below the minimum {shown[2]} by {shown[0]}"
 
 
-def _above(rule: c.GateRule, value: float) -> tuple[float, str] | None:
+def _above(rule: configuration.GateRule, value: float) -> tuple[float, str] | None:
     if not rule.HasField("max") or value <= rule.max:
         return None
     distance = value - rule.max
@@ -82,7 +82,7 @@ def _above(rule: c.GateRule, value: float) -> tuple[float, str] | None:
     return distance, f"{rule.metric} {shown[1]} is above the maximum {shown[2]} by {shown[0]}"
 
 
-def _dropped(rule: c.GateRule, value: float, live: float | None) -> tuple[float, str] | None:
+def _dropped(rule: configuration.GateRule, value: float, live: float | None) -> tuple[float, str] | None:
     if not rule.HasField("max_drop") or live is None:
         return None
     drop = _drop(rule.metric, value, live)
@@ -101,7 +101,7 @@ def _drop(metric: str, value: float, live: float) -> float:
     return value - live if metric in LOWER_IS_BETTER else live - value
 
 
-def _met(rule: c.GateRule, value: float, live: float | None) -> str:
+def _met(rule: configuration.GateRule, value: float, live: float | None) -> str:
     shown = _shown(0.0, value)[1]
     bounds = []
     if rule.HasField("min"):

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import resources_pb2 as resources
 
 
-def label(version: r.Version) -> str:
+def label(version: resources.Version) -> str:
     """The furthest of the axes, for example "training", "passed" or "quarantined"."""
     retention, verdict = version.retention, version.verdict
-    if retention != r.RETENTION_STATE_KEPT:
+    if retention != resources.RETENTION_STATE_KEPT:
         return _RETENTION[retention]
     if version.quarantined:
         return "quarantined"
-    if verdict != r.VERDICT_STATE_UNDECIDED:
+    if verdict != resources.VERDICT_STATE_UNDECIDED:
         return _VERDICT[verdict]
     return _BUILD[version.build]
 
@@ -23,6 +23,6 @@ def _words(names: Sequence[str], numbers: Sequence[int], prefix: str) -> Mapping
     }
 
 
-_RETENTION = _words(r.RetentionState.keys(), r.RetentionState.values(), "RETENTION_STATE_")
-_VERDICT = _words(r.VerdictState.keys(), r.VerdictState.values(), "VERDICT_STATE_")
-_BUILD = _words(r.BuildState.keys(), r.BuildState.values(), "BUILD_STATE_")
+_RETENTION = _words(resources.RetentionState.keys(), resources.RetentionState.values(), "RETENTION_STATE_")
+_VERDICT = _words(resources.VerdictState.keys(), resources.VerdictState.values(), "VERDICT_STATE_")
+_BUILD = _words(resources.BuildState.keys(), resources.BuildState.values(), "BUILD_STATE_")

@@ -9,9 +9,9 @@ from headgate.domain.label import label
 from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 
 __all__ = ["ModelCommand", "ModelState", "decide", "evolve"]
 
@@ -20,11 +20,11 @@ MAX_LABELS = 64
 MAX_LABEL_VALUE = 256
 
 ModelCommand = (
-    k.CreateModel
-    | k.DescribeModel
-    | k.LabelModel
-    | k.MoveAlias
-    | k.RemoveAlias
+    commands.CreateModel
+    | commands.DescribeModel
+    | commands.LabelModel
+    | commands.MoveAlias
+    | commands.RemoveAlias
     | build.BuildCommand
     | verdict.VerdictCommand
     | retention.RetentionCommand
@@ -41,7 +41,7 @@ def decide(
     """
     if not is_name(state.name):
         return invalid("model", state.name, NAME_RULE)
-    if not state.exists and not isinstance(command, k.CreateModel | k.CreateVersion):
+    if not state.exists and not isinstance(command, commands.CreateModel | commands.CreateVersion):
         return not_found(model_stream(state.name), "model")
     if isinstance(command, build.BuildCommand):
         return build.decide(state, command, at_ms)
@@ -54,7 +54,7 @@ def decide(
     return _decide_model(state, command)
 
 
-def evolve(state: ModelState, fact: Fact, record: f.LifecycleRecord) -> None:
+def evolve(state: ModelState, fact: Fact, record: facts.LifecycleRecord) -> None:
     """Folds a fact in place. Raises IllegalFact when the state does not allow it."""
     fold = _FOLDS.get(type(fact))
     if fold is None:
@@ -66,30 +66,35 @@ def evolve(state: ModelState, fact: Fact, record: f.LifecycleRecord) -> None:
 
 
 def _decide_model(
-    state: ModelState, command: k.CreateModel | k.DescribeModel | k.LabelModel | k.MoveAlias | k.RemoveAlias
+    state: ModelState,
+    command: commands.CreateModel
+    | commands.DescribeModel
+    | commands.LabelModel
+    | commands.MoveAlias
+    | commands.RemoveAlias,
 ) -> ModelFact | Refused | None:
     match command:
-        case k.CreateModel():
+        case commands.CreateModel():
             if state.exists:
                 return Refused(ALREADY_EXISTS, "a name is given once", f"{state.model.name} exists", "model")
             return _created(command)
-        case k.DescribeModel():
-            return _described(command) or f.ModelDescribed(
+        case commands.DescribeModel():
+            return _described(command) or facts.ModelDescribed(
                 description=command.description, repository=command.repository
             )
-        case k.LabelModel():
+        case commands.LabelModel():
             return _label(state.model, command)
-        case k.MoveAlias():
+        case commands.MoveAlias():
             return _move_alias(state, command)
-        case k.RemoveAlias():
+        case commands.RemoveAlias():
             if command.alias not in state.model.aliases:
                 return not_found(f"alias {command.alias}", "alias")
-            return f.AliasRemoved(alias=command.alias)
+            return facts.AliasRemoved(alias=command.alias)
         case _:
             assert_never(command)
 
 
-def _created(command: k.CreateModel) -> f.ModelCreated | Refused:
+def _created(command: commands.CreateModel) -> facts.ModelCreated | Refused:
     labels = {key: value for key, value in command.labels.items() if value}
     if len(labels) > MAX_LABELS:
         return invalid("labels", len(labels), f"a model has at most {MAX_LABELS} labels")
@@ -97,16 +102,16 @@ def _created(command: k.CreateModel) -> f.ModelCreated | Refused:
     return (
         wrong
         or _described(command)
-        or f.ModelCreated(description=command.description, repository=command.repository, labels=labels)
+        or facts.ModelCreated(description=command.description, repository=command.repository, labels=labels)
     )
 
 
-def _label(model: r.Model, command: k.LabelModel) -> f.ModelLabelled | Refused | None:
+def _label(model: resources.Model, command: commands.LabelModel) -> facts.ModelLabelled | Refused | None:
     if model.labels.get(command.key, "") == command.value:
         return _bad_label(command.key, command.value, "key")
     if command.value and command.key not in model.labels and len(model.labels) >= MAX_LABELS:
         return invalid("key", command.key, f"a model has at most {MAX_LABELS} labels")
-    return _bad_label(command.key, command.value, "key") or f.ModelLabelled(key=command.key, value=command.value)
+    return _bad_label(command.key, command.value, "key") or facts.ModelLabelled(key=command.key, value=command.value)
 
 
 def _bad_label(key: str, value: str, field: str) -> Refused | None:
@@ -117,61 +122,64 @@ def _bad_label(key: str, value: str, field: str) -> Refused | None:
     return None
 
 
-def _described(command: k.CreateModel | k.DescribeModel) -> Refused | None:
+def _described(command: commands.CreateModel | commands.DescribeModel) -> Refused | None:
     if len(command.description) > MAX_DESCRIPTION:
         return invalid("description", "too long", f"a description has at most {MAX_DESCRIPTION} characters")
     return None
 
 
-def _move_alias(state: ModelState, command: k.MoveAlias) -> f.AliasMoved | Refused | None:
+def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMoved | Refused | None:
     if not is_name(command.alias):
         return invalid("alias", command.alias, NAME_RULE)
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    if version.retention == r.RETENTION_STATE_PURGED:
+    if version.retention == resources.RETENTION_STATE_PURGED:
         return invalid("version", command.version, "an alias points at a version that is not purged")
     if state.model.aliases.get(command.alias, 0) == command.version:
         return None
-    return f.AliasMoved(alias=command.alias, version=command.version)
+    return facts.AliasMoved(alias=command.alias, version=command.version)
 
 
 def _evolve_model(
     state: ModelState,
-    fact: f.ModelCreated | f.ModelDescribed | f.ModelLabelled | f.AliasMoved | f.AliasRemoved,
-    record: f.LifecycleRecord,
+    fact: facts.ModelCreated | facts.ModelDescribed | facts.ModelLabelled | facts.AliasMoved | facts.AliasRemoved,
+    record: facts.LifecycleRecord,
 ) -> None:
     model = state.model
     match fact:
-        case f.ModelCreated():
+        case facts.ModelCreated():
             if state.exists:
                 raise IllegalFact(f"{model.name} is created twice")
             model.name = model_stream(state.name)
             model.create_time_ms = record.occurred_at_ms
             model.description, model.repository = fact.description, fact.repository
             model.labels.update(fact.labels)
-        case f.ModelDescribed():
+        case facts.ModelDescribed():
             model.description, model.repository = fact.description, fact.repository
-        case f.ModelLabelled():
+        case facts.ModelLabelled():
             if fact.value:
                 model.labels[fact.key] = fact.value
             else:
                 model.labels.pop(fact.key, None)
-        case f.AliasMoved():
+        case facts.AliasMoved():
             model.aliases[fact.alias] = fact.version
-        case f.AliasRemoved():
+        case facts.AliasRemoved():
             model.aliases.pop(fact.alias, None)
         case _:
             assert_never(fact)
 
 
-_FOLDS: Mapping[type, Callable[[ModelState, Any, f.LifecycleRecord], r.Version | None]] = {
-    f.VersionCreated: build.create,
+_FOLDS: Mapping[type, Callable[[ModelState, Any, facts.LifecycleRecord], resources.Version | None]] = {
+    facts.VersionCreated: build.create,
     **dict.fromkeys(get_args(build.Progress), build.evolve),
     **dict.fromkeys(get_args(verdict.VerdictFact), verdict.evolve),
     **dict.fromkeys(get_args(retention.RetentionFact), retention.evolve),
     **dict.fromkeys(get_args(ReleaseFact), release.evolve),
-    **dict.fromkeys((f.ModelCreated, f.ModelDescribed, f.ModelLabelled, f.AliasMoved, f.AliasRemoved), _evolve_model),
+    **dict.fromkeys(
+        (facts.ModelCreated, facts.ModelDescribed, facts.ModelLabelled, facts.AliasMoved, facts.AliasRemoved),
+        _evolve_model,
+    ),
 }
 """The axis of each fact, which answers the version whose label may have changed.
 

@@ -3,19 +3,21 @@
 import hashlib
 
 from headgate.domain.refusal import Refused, invalid
-from headgate.v1 import configuration_pb2 as c
+from headgate.v1 import configuration_pb2 as configuration
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 WHOLE_BPS = 10_000
 
-DEFAULT = c.ReleasePolicy(
+DEFAULT = configuration.ReleasePolicy(
     steps=[
-        c.Step(weight_bps=500, min_duration_ms=10 * MINUTE_MS, min_keys=300),
-        c.Step(weight_bps=2500, min_duration_ms=10 * MINUTE_MS, min_keys=500),
-        c.Step(weight_bps=5000, min_duration_ms=10 * MINUTE_MS, min_keys=1000),
+        configuration.Step(weight_bps=500, min_duration_ms=10 * MINUTE_MS, min_keys=300),
+        configuration.Step(weight_bps=2500, min_duration_ms=10 * MINUTE_MS, min_keys=500),
+        configuration.Step(weight_bps=5000, min_duration_ms=10 * MINUTE_MS, min_keys=1000),
     ],
-    judge=c.JudgePolicy(alpha=0.01, beta=0.05, fail_ratio=1.1, pass_ratio=1.5, pass_ceiling=0.005, fail_ceiling=0.02),
+    judge=configuration.JudgePolicy(
+        alpha=0.01, beta=0.05, fail_ratio=1.1, pass_ratio=1.5, pass_ceiling=0.005, fail_ceiling=0.02
+    ),
     bake_ms=HOUR_MS,
     prepare_deadline_ms=10 * MINUTE_MS,
     no_data_limit_ms=10 * MINUTE_MS,
@@ -24,9 +26,9 @@ DEFAULT = c.ReleasePolicy(
 )
 
 
-def resolve(policy: c.ReleasePolicy | None) -> c.ReleasePolicy:
+def resolve(policy: configuration.ReleasePolicy | None) -> configuration.ReleasePolicy:
     """The policy with every field that is 0 or empty taken from DEFAULT."""
-    resolved = c.ReleasePolicy()
+    resolved = configuration.ReleasePolicy()
     resolved.CopyFrom(policy if policy is not None else DEFAULT)
     if not resolved.steps:
         resolved.steps.extend(DEFAULT.steps)
@@ -37,12 +39,12 @@ def resolve(policy: c.ReleasePolicy | None) -> c.ReleasePolicy:
     return resolved
 
 
-def digest(policy: c.ReleasePolicy) -> str:
+def digest(policy: configuration.ReleasePolicy) -> str:
     """SHA-256 of the policy's canonical bytes, in hex."""
     return hashlib.sha256(policy.SerializeToString(deterministic=True)).hexdigest()
 
 
-def check(policy: c.ReleasePolicy) -> Refused | None:
+def check(policy: configuration.ReleasePolicy) -> Refused | None:
     """The first rule a resolved policy breaks; None when it is sound."""
     weights = [step.weight_bps for step in policy.steps]
     if weights != sorted(set(weights)) or not all(0 < weight < WHOLE_BPS for weight in weights):

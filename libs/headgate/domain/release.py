@@ -9,46 +9,46 @@ from headgate.domain.refusal import ALREADY_EXISTS, FROZEN, GATE_NOT_MET, Refuse
 from headgate.domain.release_fold import ACTIVE, RUNNING, TERMINAL, evolve, is_active
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.domain.verdict import RELEASABLE
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 
 __all__ = ["ACTIVE", "RUNNING", "TERMINAL", "ReleaseCommand", "decide", "evolve", "is_active"]
 
 ReleaseCommand = (
-    k.StartRelease
-    | k.BeginRelease
-    | k.ReportCandidateReady
-    | k.SetWeights
-    | k.ReportWeightsApplied
-    | k.PromoteRelease
-    | k.CompleteRelease
-    | k.PauseRelease
-    | k.ResumeRelease
-    | k.RollBackRelease
-    | k.FinishRollback
-    | k.SupersedeRelease
-    | k.UndoRelease
+    commands.StartRelease
+    | commands.BeginRelease
+    | commands.ReportCandidateReady
+    | commands.SetWeights
+    | commands.ReportWeightsApplied
+    | commands.PromoteRelease
+    | commands.CompleteRelease
+    | commands.PauseRelease
+    | commands.ResumeRelease
+    | commands.RollBackRelease
+    | commands.FinishRollback
+    | commands.SupersedeRelease
+    | commands.UndoRelease
 )
 _RunningCommand = (
-    k.BeginRelease
-    | k.ReportCandidateReady
-    | k.SetWeights
-    | k.ReportWeightsApplied
-    | k.PromoteRelease
-    | k.CompleteRelease
-    | k.PauseRelease
-    | k.ResumeRelease
-    | k.RollBackRelease
-    | k.FinishRollback
-    | k.SupersedeRelease
-    | k.UndoRelease
+    commands.BeginRelease
+    | commands.ReportCandidateReady
+    | commands.SetWeights
+    | commands.ReportWeightsApplied
+    | commands.PromoteRelease
+    | commands.CompleteRelease
+    | commands.PauseRelease
+    | commands.ResumeRelease
+    | commands.RollBackRelease
+    | commands.FinishRollback
+    | commands.SupersedeRelease
+    | commands.UndoRelease
 )
 Decision = ReleaseFact | Refused | None
 
 _PAUSE_RULE = "a paused release does not move forward"
-_MOVING_UP = (r.PHASE_PREPARING, r.PHASE_STEPPING)
+_MOVING_UP = (resources.PHASE_PREPARING, resources.PHASE_STEPPING)
 
 
 def decide(
@@ -58,7 +58,7 @@ def decide(
 
     `environments` gives the policies and freezes in force; rollbacks never look at them.
     """
-    if isinstance(command, k.StartRelease):
+    if isinstance(command, commands.StartRelease):
         return _start(state, command, environments)
     release = state.releases.get(command.release)
     if release is None:
@@ -71,7 +71,7 @@ def decide(
     return _decide_running(state, release, command)
 
 
-def freeze_at(environment: EnvironmentState | None, at_ms: int) -> r.Freeze | None:
+def freeze_at(environment: EnvironmentState | None, at_ms: int) -> resources.Freeze | None:
     """The freeze that holds the environment at this time; None when there is none."""
     if environment is None:
         return None
@@ -79,42 +79,42 @@ def freeze_at(environment: EnvironmentState | None, at_ms: int) -> r.Freeze | No
 
 
 def _moves_forward(command: _RunningCommand) -> bool:
-    return isinstance(command, k.BeginRelease | k.SetWeights | k.PromoteRelease)
+    return isinstance(command, commands.BeginRelease | commands.SetWeights | commands.PromoteRelease)
 
 
-def _decide_running(state: ModelState, release: r.Release, command: _RunningCommand) -> Decision:  # noqa: C901 - a closed match reads as a table
+def _decide_running(state: ModelState, release: resources.Release, command: _RunningCommand) -> Decision:  # noqa: C901 - a closed match reads as a table
     match command:
-        case k.BeginRelease():
+        case commands.BeginRelease():
             return _begin(state, release)
-        case k.ReportCandidateReady():
+        case commands.ReportCandidateReady():
             return _candidate_ready(release, command)
-        case k.SetWeights():
+        case commands.SetWeights():
             return _set_weights(state, release, command)
-        case k.ReportWeightsApplied():
+        case commands.ReportWeightsApplied():
             return _weights_applied(release, command)
-        case k.PromoteRelease():
+        case commands.PromoteRelease():
             return _promote(state, release, command)
-        case k.CompleteRelease():
+        case commands.CompleteRelease():
             return _complete(state, release, command)
-        case k.PauseRelease():
+        case commands.PauseRelease():
             return _pause(release, command)
-        case k.ResumeRelease():
+        case commands.ResumeRelease():
             if not release.paused:
                 return None if is_active(release) else _ended(release)
-            return f.ReleaseResumed(release=release.release, reason=command.reason)
-        case k.RollBackRelease():
+            return facts.ReleaseResumed(release=release.release, reason=command.reason)
+        case commands.RollBackRelease():
             return _roll_back(release, command)
-        case k.FinishRollback():
+        case commands.FinishRollback():
             return _finish_rollback(release)
-        case k.SupersedeRelease():
+        case commands.SupersedeRelease():
             return _supersede(state, release, command)
-        case k.UndoRelease():
+        case commands.UndoRelease():
             return _undo(state, release, command)
         case _:
             assert_never(command)
 
 
-def _start(state: ModelState, command: k.StartRelease, environments: dict[str, EnvironmentState]) -> Decision:
+def _start(state: ModelState, command: commands.StartRelease, environments: dict[str, EnvironmentState]) -> Decision:
     if not is_name(command.environment):
         return invalid("environment", command.environment, NAME_RULE)
     version = state.versions.get(command.candidate)
@@ -135,10 +135,10 @@ def _start(state: ModelState, command: k.StartRelease, environments: dict[str, E
 
 
 def _request(
-    state: ModelState, command: k.StartRelease, live: int, environments: dict[str, EnvironmentState]
+    state: ModelState, command: commands.StartRelease, live: int, environments: dict[str, EnvironmentState]
 ) -> Decision:
-    strategy = command.strategy or c.STRATEGY_CANARY
-    if strategy == c.STRATEGY_SHADOW:
+    strategy = command.strategy or configuration.STRATEGY_CANARY
+    if strategy == configuration.STRATEGY_SHADOW:
         return invalid("strategy", "shadow", "this Headgate releases by canary, blue-green or direct")
     environment = environments.get(command.environment)
     own = command.policy if command.HasField("policy") else None
@@ -149,11 +149,11 @@ def _request(
     # A release that waits behind the first one will have a stable version to be compared with.
     queued = any(is_active(z) and z.environment == command.environment for z in state.releases.values())
     number = len(state.releases) + 1
-    return f.ReleaseRequested(
+    return facts.ReleaseRequested(
         release=number,
         environment=command.environment,
         candidate=command.candidate,
-        strategy=strategy if live or queued else c.STRATEGY_DIRECT,
+        strategy=strategy if live or queued else configuration.STRATEGY_DIRECT,
         policy=policy,
         policy_sha256=policies.digest(policy),
         salt=f"{state.name}/{number}",
@@ -162,21 +162,21 @@ def _request(
     )
 
 
-def _candidate_refused(version: r.Version, override_quarantine: bool) -> Refused | None:
+def _candidate_refused(version: resources.Version, override_quarantine: bool) -> Refused | None:
     if version.verdict not in RELEASABLE:
         rule = "only a version that passed its gate, was approved or waived is released"
         return Refused(GATE_NOT_MET, rule, f"{version.name} is {version.label}", "candidate")
-    if version.retention != r.RETENTION_STATE_KEPT:
+    if version.retention != resources.RETENTION_STATE_KEPT:
         return illegal(f"{version.name} is {version.label}", "only kept versions are released")
     if version.quarantined and not override_quarantine:
         return illegal(f"{version.name} is quarantined", "a quarantined version is released by override only")
     return None
 
 
-def _begin(state: ModelState, release: r.Release) -> Decision:
-    if release.phase == r.PHASE_PREPARING:
+def _begin(state: ModelState, release: resources.Release) -> Decision:
+    if release.phase == resources.PHASE_PREPARING:
         return None
-    if release.phase != r.PHASE_REQUESTED:
+    if release.phase != resources.PHASE_REQUESTED:
         return illegal(f"{release.name} is {phase_name(release)}", "only a requested release begins")
     if release.paused:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
@@ -186,47 +186,47 @@ def _begin(state: ModelState, release: r.Release) -> Decision:
     refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
     if refused is not None:
         # What it was requested for holds no more: it ends, or it would be begun and refused for ever.
-        return f.ReleaseRejected(release=release.release, reason=refused.message)
-    return f.ReleaseStarted(release=release.release, stable=state.model.live.get(release.environment, 0))
+        return facts.ReleaseRejected(release=release.release, reason=refused.message)
+    return facts.ReleaseStarted(release=release.release, stable=state.model.live.get(release.environment, 0))
 
 
-def _candidate_ready(release: r.Release, command: k.ReportCandidateReady) -> Decision:
+def _candidate_ready(release: resources.Release, command: commands.ReportCandidateReady) -> Decision:
     if release.candidate_ready:
         return None
-    if release.phase != r.PHASE_PREPARING:
+    if release.phase != resources.PHASE_PREPARING:
         return illegal(f"{release.name} is {phase_name(release)}", "readiness is reported while preparing")
     if not command.gateways:
         return invalid("gateways", [], "a candidate is ready on at least one gateway")
-    return f.CandidateReady(release=release.release, gateways=command.gateways)
+    return facts.CandidateReady(release=release.release, gateways=command.gateways)
 
 
-def _set_weights(state: ModelState, release: r.Release, command: k.SetWeights) -> Decision:
-    if release.phase == r.PHASE_STEPPING and release.step == command.step:
+def _set_weights(state: ModelState, release: resources.Release, command: commands.SetWeights) -> Decision:
+    if release.phase == resources.PHASE_STEPPING and release.step == command.step:
         return None
     refused = _forward_refused(state, release)
     if refused is not None:
         return refused
-    if release.strategy != c.STRATEGY_CANARY or not release.stable:
+    if release.strategy != configuration.STRATEGY_CANARY or not release.stable:
         return illegal(f"{release.name} has no steps", "only a canary beside a stable version steps")
     if command.step != release.step + 1 or command.step >= len(release.policy.steps):
         return invalid("step", command.step, f"the next step is {release.step + 1}")
     if command.step > 0 and not release.applied_at_ms:
         return illegal(f"{release.name} step {release.step} is not applied", "a step is observed before the next")
-    if command.step > 0 and command.judgement.verdict not in (f.VERDICT_PASS, f.VERDICT_INCONCLUSIVE):
+    if command.step > 0 and command.judgement.verdict not in (facts.VERDICT_PASS, facts.VERDICT_INCONCLUSIVE):
         return illegal(f"{release.name} has no judgement", "a step is taken on evidence")
     weight = release.policy.steps[command.step].weight_bps
-    return f.WeightsSet(
+    return facts.WeightsSet(
         release=release.release,
         step=command.step,
         weights=[
-            f.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS - weight),
-            f.Weight(version=release.candidate, weight_bps=weight),
+            facts.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS - weight),
+            facts.Weight(version=release.candidate, weight_bps=weight),
         ],
         judgement=command.judgement,
     )
 
 
-def _forward_refused(state: ModelState, release: r.Release) -> Refused | None:
+def _forward_refused(state: ModelState, release: resources.Release) -> Refused | None:
     if release.phase not in _MOVING_UP:
         return illegal(f"{release.name} is {phase_name(release)}", "weights rise while preparing or stepping")
     if release.paused:
@@ -236,90 +236,94 @@ def _forward_refused(state: ModelState, release: r.Release) -> Refused | None:
     return _candidate_refused(state.versions[release.candidate], release.override_quarantine)
 
 
-def _weights_applied(release: r.Release, command: k.ReportWeightsApplied) -> Decision:
+def _weights_applied(release: resources.Release, command: commands.ReportWeightsApplied) -> Decision:
     if release.epoch == command.epoch and release.applied_at_ms:
         return None
     if release.phase not in RUNNING or not release.epoch or command.epoch != release.epoch:
         return illegal(f"epoch {command.epoch} is not in force", "only the weights in force are applied")
-    return f.WeightsApplied(release=release.release, epoch=command.epoch, gateways=command.gateways)
+    return facts.WeightsApplied(release=release.release, epoch=command.epoch, gateways=command.gateways)
 
 
-def _promote(state: ModelState, release: r.Release, command: k.PromoteRelease) -> Decision:
-    if release.phase in (r.PHASE_PROMOTING, r.PHASE_BAKING, r.PHASE_COMPLETED):
+def _promote(state: ModelState, release: resources.Release, command: commands.PromoteRelease) -> Decision:
+    if release.phase in (resources.PHASE_PROMOTING, resources.PHASE_BAKING, resources.PHASE_COMPLETED):
         return None
     refused = _forward_refused(state, release)
     if refused is not None:
         return refused
-    if release.strategy == c.STRATEGY_CANARY and command.judgement.verdict != f.VERDICT_PASS and not command.reason:
+    if (
+        release.strategy == configuration.STRATEGY_CANARY
+        and command.judgement.verdict != facts.VERDICT_PASS
+        and not command.reason
+    ):
         return illegal(f"{release.name} has no PASS", "a canary is promoted on a PASS, or by a person with a reason")
-    return f.PromotionStarted(
+    return facts.PromotionStarted(
         release=release.release,
-        weights=[f.Weight(version=release.candidate, weight_bps=policies.WHOLE_BPS)],
+        weights=[facts.Weight(version=release.candidate, weight_bps=policies.WHOLE_BPS)],
         judgement=command.judgement,
         reason=command.reason,
     )
 
 
-def _complete(state: ModelState, release: r.Release, command: k.CompleteRelease) -> Decision:
-    if release.phase == r.PHASE_COMPLETED:
+def _complete(state: ModelState, release: resources.Release, command: commands.CompleteRelease) -> Decision:
+    if release.phase == resources.PHASE_COMPLETED:
         return None
-    if release.phase != r.PHASE_BAKING:
+    if release.phase != resources.PHASE_BAKING:
         return illegal(f"{release.name} is {phase_name(release)}", "a release completes after its bake")
     if release.paused:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
     if refused is not None:
         return refused
-    return f.ReleaseCompleted(release=release.release, judgement=command.judgement)
+    return facts.ReleaseCompleted(release=release.release, judgement=command.judgement)
 
 
-def _pause(release: r.Release, command: k.PauseRelease) -> Decision:
-    if release.phase in TERMINAL or release.phase == r.PHASE_ROLLING_BACK:
+def _pause(release: resources.Release, command: commands.PauseRelease) -> Decision:
+    if release.phase in TERMINAL or release.phase == resources.PHASE_ROLLING_BACK:
         return _ended(release)
     if release.paused:
         return None
-    return f.ReleasePaused(release=release.release, reason=command.reason or "paused by hand")
+    return facts.ReleasePaused(release=release.release, reason=command.reason or "paused by hand")
 
 
-def _roll_back(release: r.Release, command: k.RollBackRelease) -> Decision:
-    if release.phase in (r.PHASE_ROLLING_BACK, r.PHASE_ROLLED_BACK):
+def _roll_back(release: resources.Release, command: commands.RollBackRelease) -> Decision:
+    if release.phase in (resources.PHASE_ROLLING_BACK, resources.PHASE_ROLLED_BACK):
         return None
     if release.phase in TERMINAL:
         return _ended(release)
-    if release.phase == r.PHASE_REQUESTED:
-        return f.ReleaseRejected(release=release.release, reason=command.reason or "aborted before it began")
-    weights = [f.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS)] if release.stable else []
-    return f.RollbackStarted(
+    if release.phase == resources.PHASE_REQUESTED:
+        return facts.ReleaseRejected(release=release.release, reason=command.reason or "aborted before it began")
+    weights = [facts.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS)] if release.stable else []
+    return facts.RollbackStarted(
         release=release.release,
-        cause=command.cause or f.ROLLBACK_CAUSE_ABORTED,
+        cause=command.cause or facts.ROLLBACK_CAUSE_ABORTED,
         reason=command.reason,
         weights=weights,
         judgement=command.judgement,
     )
 
 
-def _finish_rollback(release: r.Release) -> Decision:
-    if release.phase == r.PHASE_ROLLED_BACK:
+def _finish_rollback(release: resources.Release) -> Decision:
+    if release.phase == resources.PHASE_ROLLED_BACK:
         return None
-    if release.phase != r.PHASE_ROLLING_BACK or not release.applied_at_ms:
+    if release.phase != resources.PHASE_ROLLING_BACK or not release.applied_at_ms:
         return illegal(f"{release.name} is {phase_name(release)}", "a rollback ends when its weights are applied")
-    return f.ReleaseRolledBack(release=release.release)
+    return facts.ReleaseRolledBack(release=release.release)
 
 
-def _supersede(state: ModelState, release: r.Release, command: k.SupersedeRelease) -> Decision:
-    if release.phase == r.PHASE_SUPERSEDED:
+def _supersede(state: ModelState, release: resources.Release, command: commands.SupersedeRelease) -> Decision:
+    if release.phase == resources.PHASE_SUPERSEDED:
         return None
     newer = state.releases.get(command.by)
     if newer is None or newer.release <= release.release or newer.environment != release.environment:
         return invalid("by", command.by, "a release is superseded by a newer one in its environment")
-    if release.phase != r.PHASE_REQUESTED:
+    if release.phase != resources.PHASE_REQUESTED:
         return illegal(f"{release.name} is {phase_name(release)}", "only a release that has not begun is superseded")
-    return f.ReleaseSuperseded(release=release.release, by=command.by)
+    return facts.ReleaseSuperseded(release=release.release, by=command.by)
 
 
-def _undo(state: ModelState, release: r.Release, command: k.UndoRelease) -> Decision:
+def _undo(state: ModelState, release: resources.Release, command: commands.UndoRelease) -> Decision:
     live = state.model.live.get(release.environment, 0)
-    if release.phase != r.PHASE_COMPLETED or live != release.candidate:
+    if release.phase != resources.PHASE_COMPLETED or live != release.candidate:
         return illegal(
             f"{release.name} is {phase_name(release)}", "the release that put the live version there is undone"
         )
@@ -332,11 +336,11 @@ def _undo(state: ModelState, release: r.Release, command: k.UndoRelease) -> Deci
     if refused is not None:
         return refused
     number = len(state.releases) + 1
-    return f.ReleaseRequested(
+    return facts.ReleaseRequested(
         release=number,
         environment=release.environment,
         candidate=release.stable,
-        strategy=c.STRATEGY_DIRECT,
+        strategy=configuration.STRATEGY_DIRECT,
         policy=release.policy,
         policy_sha256=release.policy_sha256,
         salt=f"{state.name}/{number}",
@@ -346,10 +350,10 @@ def _undo(state: ModelState, release: r.Release, command: k.UndoRelease) -> Deci
     )
 
 
-def _ended(release: r.Release) -> Refused:
+def _ended(release: resources.Release) -> Refused:
     return illegal(f"{release.name} is {phase_name(release)}", "a release that has ended stays as it is")
 
 
-def phase_name(release: r.Release) -> str:
+def phase_name(release: resources.Release) -> str:
     """The phase as people write it, for example "rolling back"."""
-    return r.Phase.Name(release.phase).removeprefix("PHASE_").replace("_", " ").lower()
+    return resources.Phase.Name(release.phase).removeprefix("PHASE_").replace("_", " ").lower()

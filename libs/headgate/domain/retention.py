@@ -6,17 +6,29 @@ from headgate.domain.names import NAME_RULE, is_name, version_name
 from headgate.domain.refusal import IN_USE, Refused, illegal, invalid, not_found
 from headgate.domain.release import is_active
 from headgate.domain.state import IllegalFact, ModelState
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 
 MAX_TAG_VALUE = 1_024
 MAX_TAGS = 64
 
 _USE_RULE = "what serves or may serve again is kept"
 
-RetentionCommand = k.TagVersion | k.ArchiveVersion | k.PurgeVersion | k.QuarantineCandidate | k.LiftQuarantine
-RetentionFact = f.VersionTagged | f.VersionArchived | f.VersionPurged | f.CandidateQuarantined | f.QuarantineLifted
+RetentionCommand = (
+    commands.TagVersion
+    | commands.ArchiveVersion
+    | commands.PurgeVersion
+    | commands.QuarantineCandidate
+    | commands.LiftQuarantine
+)
+RetentionFact = (
+    facts.VersionTagged
+    | facts.VersionArchived
+    | facts.VersionPurged
+    | facts.CandidateQuarantined
+    | facts.QuarantineLifted
+)
 
 
 def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refused | None:
@@ -25,50 +37,54 @@ def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refu
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
     match command:
-        case k.TagVersion():
+        case commands.TagVersion():
             return _tag(version, command)
-        case k.ArchiveVersion():
+        case commands.ArchiveVersion():
             return _archive(state, version, command)
-        case k.PurgeVersion():
+        case commands.PurgeVersion():
             return _purge(state, version, command)
-        case k.QuarantineCandidate():
+        case commands.QuarantineCandidate():
             return (
-                None if version.quarantined else f.CandidateQuarantined(version=version.version, reason=command.reason)
+                None
+                if version.quarantined
+                else facts.CandidateQuarantined(version=version.version, reason=command.reason)
             )
-        case k.LiftQuarantine():
-            return f.QuarantineLifted(version=version.version, reason=command.reason) if version.quarantined else None
+        case commands.LiftQuarantine():
+            return (
+                facts.QuarantineLifted(version=version.version, reason=command.reason) if version.quarantined else None
+            )
         case _:
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: RetentionFact, record: f.LifecycleRecord) -> r.Version:  # noqa: C901 - a closed match reads as a table
+def evolve(state: ModelState, fact: RetentionFact, record: facts.LifecycleRecord) -> resources.Version:  # noqa: C901 - a closed match reads as a table
     """Folds a retention fact into its version, which it answers. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
     if version is None:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
     version.update_time_ms = record.occurred_at_ms
     match fact:
-        case f.VersionTagged():
+        case facts.VersionTagged():
             if fact.value:
                 version.tags[fact.key] = fact.value
             else:
                 version.tags.pop(fact.key, None)
-        case f.VersionArchived():
-            version.retention = r.RETENTION_STATE_ARCHIVED
-        case f.VersionPurged():
-            if version.retention != r.RETENTION_STATE_ARCHIVED:
+        case facts.VersionArchived():
+            version.retention = resources.RETENTION_STATE_ARCHIVED
+        case facts.VersionPurged():
+            if version.retention != resources.RETENTION_STATE_ARCHIVED:
                 raise IllegalFact(f"purge of version {fact.version} that is not archived")
-            version.retention = r.RETENTION_STATE_PURGED
-        case f.CandidateQuarantined():
+            version.retention = resources.RETENTION_STATE_PURGED
+        case facts.CandidateQuarantined():
             version.quarantined = True
-        case f.QuarantineLifted():
+        case facts.QuarantineLifted():
             version.quarantined = False
         case _:
             assert_never(fact)
     return version
 
 
-def _tag(version: r.Version, command: k.TagVersion) -> f.VersionTagged | Refused | None:
+def _tag(version: resources.Version, command: commands.TagVersion) -> facts.VersionTagged | Refused | None:
     if not is_name(command.key):
         return invalid("key", command.key, NAME_RULE)
     if len(command.value) > MAX_TAG_VALUE:
@@ -77,27 +93,31 @@ def _tag(version: r.Version, command: k.TagVersion) -> f.VersionTagged | Refused
         return None
     if command.key not in version.tags and len(version.tags) >= MAX_TAGS:
         return invalid("key", command.key, f"a version has at most {MAX_TAGS} tags")
-    return f.VersionTagged(version=command.version, key=command.key, value=command.value)
+    return facts.VersionTagged(version=command.version, key=command.key, value=command.value)
 
 
-def _archive(state: ModelState, version: r.Version, command: k.ArchiveVersion) -> f.VersionArchived | Refused | None:
-    if version.retention != r.RETENTION_STATE_KEPT:
+def _archive(
+    state: ModelState, version: resources.Version, command: commands.ArchiveVersion
+) -> facts.VersionArchived | Refused | None:
+    if version.retention != resources.RETENTION_STATE_KEPT:
         return None
     used = use_of(state, version.version)
     if used:
         return Refused(IN_USE, _USE_RULE, f"{version.name} is {used}")
-    return f.VersionArchived(version=version.version, reason=command.reason)
+    return facts.VersionArchived(version=version.version, reason=command.reason)
 
 
-def _purge(state: ModelState, version: r.Version, command: k.PurgeVersion) -> f.VersionPurged | Refused | None:
-    if version.retention == r.RETENTION_STATE_PURGED:
+def _purge(
+    state: ModelState, version: resources.Version, command: commands.PurgeVersion
+) -> facts.VersionPurged | Refused | None:
+    if version.retention == resources.RETENTION_STATE_PURGED:
         return None
-    if version.retention != r.RETENTION_STATE_ARCHIVED:
+    if version.retention != resources.RETENTION_STATE_ARCHIVED:
         return illegal(f"{version.name} is {version.label}", "a version is archived before it is purged")
     used = use_of(state, version.version)
     if used:
         return Refused(IN_USE, _USE_RULE, f"{version.name} is {used}")
-    return f.VersionPurged(version=version.version, reason=command.reason)
+    return facts.VersionPurged(version=version.version, reason=command.reason)
 
 
 def use_of(state: ModelState, version: int) -> str:

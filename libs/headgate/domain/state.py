@@ -6,7 +6,7 @@ A fold changes them in place, since a replay of a million facts would otherwise 
 from dataclasses import dataclass, field
 
 from headgate.domain.versions import Versions
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import resources_pb2 as resources
 
 
 @dataclass(slots=True)
@@ -14,9 +14,9 @@ class ModelState:
     """One model with its versions and releases by number."""
 
     name: str
-    model: r.Model = field(default_factory=r.Model)
+    model: resources.Model = field(default_factory=resources.Model)
     versions: Versions = field(default_factory=Versions)
-    releases: dict[int, r.Release] = field(default_factory=dict)
+    releases: dict[int, resources.Release] = field(default_factory=dict)
     # Version by commit, by repository: a commit becomes one version, however many there are.
     built: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -31,7 +31,7 @@ class EnvironmentState:
     """One environment."""
 
     name: str
-    environment: r.Environment = field(default_factory=r.Environment)
+    environment: resources.Environment = field(default_factory=resources.Environment)
 
     @property
     def exists(self) -> bool:

@@ -6,14 +6,14 @@ from headgate.domain.gate import decide_gate
 from headgate.domain.names import ANONYMOUS, version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found
 from headgate.domain.state import IllegalFact, ModelState
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 
-VerdictCommand = k.DecideGate | k.GrantApproval | k.DenyApproval | k.WaiveGate
-VerdictFact = f.GateDecided | f.ApprovalGranted | f.ApprovalDenied | f.GateWaived
+VerdictCommand = commands.DecideGate | commands.GrantApproval | commands.DenyApproval | commands.WaiveGate
+VerdictFact = facts.GateDecided | facts.ApprovalGranted | facts.ApprovalDenied | facts.GateWaived
 
-RELEASABLE = (r.VERDICT_STATE_PASSED, r.VERDICT_STATE_APPROVED, r.VERDICT_STATE_WAIVED)
+RELEASABLE = (resources.VERDICT_STATE_PASSED, resources.VERDICT_STATE_APPROVED, resources.VERDICT_STATE_WAIVED)
 """Verdicts with which a version may take traffic."""
 
 MAX_APPROVER = 256
@@ -29,72 +29,74 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
     match command:
-        case k.DecideGate():
+        case commands.DecideGate():
             return _decide_gate(version)
-        case k.GrantApproval():
+        case commands.GrantApproval():
             return _approve(version, command, actor or ANONYMOUS)
-        case k.DenyApproval():
-            if version.verdict == r.VERDICT_STATE_DENIED:
+        case commands.DenyApproval():
+            if version.verdict == resources.VERDICT_STATE_DENIED:
                 return None
-            return _awaiting(version) or f.ApprovalDenied(version=command.version, reason=command.reason)
-        case k.WaiveGate():
+            return _awaiting(version) or facts.ApprovalDenied(version=command.version, reason=command.reason)
+        case commands.WaiveGate():
             return _waive(version, command)
         case _:
             assert_never(command)
 
 
-def evolve(state: ModelState, fact: VerdictFact, record: f.LifecycleRecord) -> r.Version:
+def evolve(state: ModelState, fact: VerdictFact, record: facts.LifecycleRecord) -> resources.Version:
     """Folds a verdict fact into its version, which it answers. Raises IllegalFact when the state does not allow it."""
     version = state.versions.get(fact.version)
     if version is None or version.verdict not in _ALLOWED_FROM[type(fact)]:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
     version.update_time_ms = record.occurred_at_ms
     match fact:
-        case f.GateDecided():
+        case facts.GateDecided():
             version.gate.CopyFrom(fact)
             version.verdict = _after_gate(fact)
-        case f.ApprovalGranted():
+        case facts.ApprovalGranted():
             _add_approval(version, record.actor or ANONYMOUS)
-        case f.ApprovalDenied():
-            version.verdict = r.VERDICT_STATE_DENIED
-        case f.GateWaived():
-            version.verdict = r.VERDICT_STATE_WAIVED
+        case facts.ApprovalDenied():
+            version.verdict = resources.VERDICT_STATE_DENIED
+        case facts.GateWaived():
+            version.verdict = resources.VERDICT_STATE_WAIVED
         case _:
             assert_never(fact)
     return version
 
 
-_ALLOWED_FROM: dict[type, tuple[r.VerdictState.ValueType, ...]] = {
-    f.GateDecided: (r.VERDICT_STATE_UNDECIDED,),
-    f.ApprovalGranted: (r.VERDICT_STATE_AWAITING_APPROVAL,),
-    f.ApprovalDenied: (r.VERDICT_STATE_AWAITING_APPROVAL,),
-    f.GateWaived: (r.VERDICT_STATE_FAILED,),
+_ALLOWED_FROM: dict[type, tuple[resources.VerdictState.ValueType, ...]] = {
+    facts.GateDecided: (resources.VERDICT_STATE_UNDECIDED,),
+    facts.ApprovalGranted: (resources.VERDICT_STATE_AWAITING_APPROVAL,),
+    facts.ApprovalDenied: (resources.VERDICT_STATE_AWAITING_APPROVAL,),
+    facts.GateWaived: (resources.VERDICT_STATE_FAILED,),
 }
 
 
-def _decide_gate(version: r.Version) -> f.GateDecided | Refused | None:
-    if version.verdict != r.VERDICT_STATE_UNDECIDED:
+def _decide_gate(version: resources.Version) -> facts.GateDecided | Refused | None:
+    if version.verdict != resources.VERDICT_STATE_UNDECIDED:
         return None
-    if version.build != r.BUILD_STATE_EVALUATED:
+    if version.build != resources.BUILD_STATE_EVALUATED:
         return illegal(f"{version.name} is {version.label}", "the gate judges evaluated versions")
     baseline = version.baseline_report if version.baseline_version else None
     return decide_gate(version.version, version.configuration.gate, version.report, version.baseline_version, baseline)
 
 
-def _after_gate(fact: f.GateDecided) -> r.VerdictState.ValueType:
+def _after_gate(fact: facts.GateDecided) -> resources.VerdictState.ValueType:
     if not fact.passed:
-        return r.VERDICT_STATE_FAILED
-    return r.VERDICT_STATE_AWAITING_APPROVAL if fact.policy.approvals else r.VERDICT_STATE_PASSED
+        return resources.VERDICT_STATE_FAILED
+    return resources.VERDICT_STATE_AWAITING_APPROVAL if fact.policy.approvals else resources.VERDICT_STATE_PASSED
 
 
-def _awaiting(version: r.Version) -> Refused | None:
-    if version.verdict == r.VERDICT_STATE_AWAITING_APPROVAL:
+def _awaiting(version: resources.Version) -> Refused | None:
+    if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL:
         return None
     return illegal(f"{version.name} is {version.label}", "only a version that awaits approval is approved or denied")
 
 
-def _approve(version: r.Version, command: k.GrantApproval, actor: str) -> f.ApprovalGranted | Refused | None:
-    if version.verdict == r.VERDICT_STATE_APPROVED:
+def _approve(
+    version: resources.Version, command: commands.GrantApproval, actor: str
+) -> facts.ApprovalGranted | Refused | None:
+    if version.verdict == resources.VERDICT_STATE_APPROVED:
         return None
     refused = _awaiting(version)
     if refused is not None:
@@ -103,24 +105,24 @@ def _approve(version: r.Version, command: k.GrantApproval, actor: str) -> f.Appr
         return None
     if len(actor) > MAX_APPROVER:
         return invalid("actor", actor, f"who approves has a name of at most {MAX_APPROVER} characters")
-    return f.ApprovalGranted(version=command.version, reason=command.reason)
+    return facts.ApprovalGranted(version=command.version, reason=command.reason)
 
 
-def _add_approval(version: r.Version, actor: str) -> None:
+def _add_approval(version: resources.Version, actor: str) -> None:
     # Each fact counts, whoever it is of: logs of before the rule hold several of one actor, and what they approved,
     # which perhaps serves, stays approved.
     version.approvals += 1
     if actor not in version.approved_by:
         version.approved_by.append(actor)
     if version.approvals >= version.gate.policy.approvals:
-        version.verdict = r.VERDICT_STATE_APPROVED
+        version.verdict = resources.VERDICT_STATE_APPROVED
 
 
-def _waive(version: r.Version, command: k.WaiveGate) -> f.GateWaived | Refused | None:
-    if version.verdict == r.VERDICT_STATE_WAIVED:
+def _waive(version: resources.Version, command: commands.WaiveGate) -> facts.GateWaived | Refused | None:
+    if version.verdict == resources.VERDICT_STATE_WAIVED:
         return None
     if not command.reason:
         return invalid("reason", "", "a waiver says why")
-    if version.verdict != r.VERDICT_STATE_FAILED:
+    if version.verdict != resources.VERDICT_STATE_FAILED:
         return illegal(f"{version.name} is {version.label}", "only a failed gate is waived")
-    return f.GateWaived(version=command.version, reason=command.reason)
+    return facts.GateWaived(version=command.version, reason=command.reason)

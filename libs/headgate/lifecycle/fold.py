@@ -8,7 +8,7 @@ from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.domain.subject import subject_of
 from headgate.lifecycle.stream import Stream, new_stream, parse
 from headgate.log.port import Record
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 
 MAX_SHOWN = 200
 
@@ -43,11 +43,11 @@ class Fold:
         self.fault: Fault | None = None
         """What is wrong with the newest record that something was wrong with."""
 
-    def apply(self, record: Record) -> f.LifecycleRecord | None:
+    def apply(self, record: Record) -> facts.LifecycleRecord | None:
         """Folds one log record; answers the lifecycle record when it was accepted, None when it is void."""
         return self.fold(record.partition, record.offset, record.value or b"")
 
-    def fold(self, partition: int, offset: int, value: bytes) -> f.LifecycleRecord | None:
+    def fold(self, partition: int, offset: int, value: bytes) -> facts.LifecycleRecord | None:
         """The same for a record of which only the place and the value are known: all that a replay needs."""
         self.positions[partition] = offset + 1
         record = parse(value)
@@ -63,7 +63,7 @@ class Fold:
         self.fault = _fault(record, stream)
         return None
 
-    def _evolve(self, stream: Stream, record: f.LifecycleRecord) -> None:
+    def _evolve(self, stream: Stream, record: facts.LifecycleRecord) -> None:
         self.revision += 1
         fact = fact_of(record)
         if fact is not None:
@@ -92,7 +92,7 @@ class Fold:
             self.environments[stream.state.name] = stream.state
 
 
-def _fault(record: f.LifecycleRecord | None, stream: Stream | None) -> Fault | None:
+def _fault(record: facts.LifecycleRecord | None, stream: Stream | None) -> Fault | None:
     """What is wrong with a void record; None when it merely lost a race for its sequence."""
     if record is None:
         return Fault(NOT_A_FACT, "the value is not a headgate.v1.LifecycleRecord")

@@ -13,25 +13,25 @@ from headgate.lifecycle.stream import Stream
 from headgate.lifecycle.waiters import Waiters
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Record, RecordsLost
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 
 POLL_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
-Listener = Callable[[Record, f.LifecycleRecord], None]
+Listener = Callable[[Record, facts.LifecycleRecord], None]
 FaultListener = Callable[[Record, Fault], None]
-FoldOne = Callable[[Record], f.LifecycleRecord | None]
+FoldOne = Callable[[Record], facts.LifecycleRecord | None]
 
 
 class Observer(Protocol):
     """Hears what happens to live records, never to replayed ones, under the fold's lock."""
 
-    def folded(self, record: f.LifecycleRecord, seconds: float) -> None:
+    def folded(self, record: facts.LifecycleRecord, seconds: float) -> None:
         """Accepted and folded in this time."""
         ...
 
-    def broke(self, record: f.LifecycleRecord) -> None:
+    def broke(self, record: facts.LifecycleRecord) -> None:
         """Accepted, but illegal: its stream has stopped."""
         ...
 
@@ -237,7 +237,7 @@ class LifecycleFold:
     def _observed(self, observer: Observer) -> FoldOne:
         """Folds a record and tells the observer."""
 
-        def fold(record: Record) -> f.LifecycleRecord | None:
+        def fold(record: Record) -> facts.LifecycleRecord | None:
             stopped = self._fold.stopped_streams
             started = time.perf_counter()
             accepted = self._fold.apply(record)

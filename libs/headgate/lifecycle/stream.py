@@ -18,8 +18,8 @@ from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.log import topics
 from headgate.log.envelope import PROTOBUF, CloudEvent, digest, encode
 from headgate.log.port import Message
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 
 EVENT_NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 GENESIS = b""
@@ -57,7 +57,7 @@ class Stream:
         if len(self.traces) > MAX_TRACED:
             del self.traces[next(iter(self.traces))]
 
-    def accept(self, record: f.LifecycleRecord, value: bytes, partition: int, offset: int) -> bool:
+    def accept(self, record: facts.LifecycleRecord, value: bytes, partition: int, offset: int) -> bool:
         """Whether the record is the next link; moves the head onto it if so. `value` are its exact bytes."""
         sequence = self.sequence + 1
         if record.sequence != sequence or record.previous_digest != self.digest:
@@ -71,7 +71,7 @@ class Stream:
         self.accepted[record.event_id] = sequence
         return True
 
-    def evolve(self, fact: Fact, record: f.LifecycleRecord) -> None:
+    def evolve(self, fact: Fact, record: facts.LifecycleRecord) -> None:
         """Folds an accepted fact into the state. Raises IllegalFact."""
         state = self.state
         if isinstance(state, ModelState):
@@ -100,9 +100,9 @@ def event_id(stream: str, command_id: str) -> bytes:
     return uuid.uuid5(EVENT_NAMESPACE, f"{stream}|{command_id}").bytes
 
 
-def record_of(command: k.Command, fact: Fact, stream: Stream, at_ms: int) -> f.LifecycleRecord:
+def record_of(command: commands.Command, fact: Fact, stream: Stream, at_ms: int) -> facts.LifecycleRecord:
     """The record that would follow the stream's head with this fact."""
-    record = f.LifecycleRecord(
+    record = facts.LifecycleRecord(
         stream=command.stream,
         sequence=stream.sequence + 1,
         previous_digest=stream.digest,
@@ -119,14 +119,14 @@ def record_of(command: k.Command, fact: Fact, stream: Stream, at_ms: int) -> f.L
     return record
 
 
-def command_digest(command: k.Command) -> bytes:
+def command_digest(command: commands.Command) -> bytes:
     """SHA-256 of what the command asks for, without who asks or when."""
     name = command.WhichOneof("command") or ""
     body = getattr(command, name).SerializeToString(deterministic=True) if name else b""
     return digest(name.encode() + b"\x00" + body)
 
 
-def message_of(record: f.LifecycleRecord) -> Message:
+def message_of(record: facts.LifecycleRecord) -> Message:
     """The record as a CloudEvent in binary mode, keyed by its stream."""
     event = CloudEvent(
         id=str(uuid.UUID(bytes=record.event_id)),
@@ -146,10 +146,10 @@ def message_of(record: f.LifecycleRecord) -> Message:
     return Message(topics.LIFECYCLE, record.stream.encode(), value, headers)
 
 
-_from_bytes = f.LifecycleRecord.FromString
+_from_bytes = facts.LifecycleRecord.FromString
 
 
-def parse(value: bytes) -> f.LifecycleRecord | None:
+def parse(value: bytes) -> facts.LifecycleRecord | None:
     """The lifecycle record in the value of a log record; None when the bytes are not one."""
     try:
         return _from_bytes(value)

@@ -2,7 +2,7 @@
 
 from headgate.domain.names import NAME_RULE, is_name
 from headgate.domain.policy import WHOLE_BPS
-from headgate.v1 import telemetry_pb2 as t
+from headgate.v1 import telemetry_pb2 as telemetry
 
 MAX_NAME = 256
 MAX_COUNT = 10**15
@@ -10,7 +10,7 @@ MAX_COUNT = 10**15
 MAX_ROUTES = 100_000
 
 
-def flaw_of(record: t.TelemetryRecord) -> str:
+def flaw_of(record: telemetry.TelemetryRecord) -> str:
     """Field, value and rule that are broken first; empty when nothing is. Kinds of a newer version are let through."""
     for name, text in (("source", record.source), ("boot_id", record.boot_id)):
         if not 0 < len(text) <= MAX_NAME:
@@ -30,7 +30,7 @@ def flaw_of(record: t.TelemetryRecord) -> str:
             return ""
 
 
-def _evidence(evidence: t.Evidence) -> str:
+def _evidence(evidence: telemetry.Evidence) -> str:
     if not is_name(evidence.environment) or not is_name(evidence.model):
         return f"evidence is about {evidence.model!r} in {evidence.environment!r}: {NAME_RULE}"
     if not 0 <= evidence.candidate_weight_bps <= WHOLE_BPS:
@@ -40,7 +40,7 @@ def _evidence(evidence: t.Evidence) -> str:
     return next(filter(None, flaws), "")
 
 
-def _arm(name: str, arm: t.ArmCounts) -> str:
+def _arm(name: str, arm: telemetry.ArmCounts) -> str:
     counts = {
         "requests": arm.requests,
         "bad_requests": arm.bad_requests,
@@ -53,7 +53,7 @@ def _arm(name: str, arm: t.ArmCounts) -> str:
     return next(filter(None, flaws), "")
 
 
-def _status(status: t.GatewayStatus) -> str:
+def _status(status: telemetry.GatewayStatus) -> str:
     if not is_name(status.environment):
         return f"gateway_status.environment is {status.environment!r}: {NAME_RULE}"
     if len(status.routes) > MAX_ROUTES:

@@ -14,12 +14,12 @@ from headgate.log.port import EventLog, LogError, Message, Record
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.rules import flaw_of
-from headgate.v1 import telemetry_pb2 as t
+from headgate.v1 import telemetry_pb2 as telemetry
 
 POLL_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
-Handle = Callable[[t.TelemetryRecord, int], None]
+Handle = Callable[[telemetry.TelemetryRecord, int], None]
 
 
 class TelemetryWriter:
@@ -37,7 +37,7 @@ class TelemetryWriter:
         with self._lock:
             self._sequence += 1
             sequence = self._sequence
-        record = t.TelemetryRecord(
+        record = telemetry.TelemetryRecord(
             source=self._source, boot_id=self.boot_id, sequence=sequence, at_ms=now_ms(), **measurement
         )
         self._log.append(Message(topics.TELEMETRY, key.encode(), record.SerializeToString()))
@@ -114,13 +114,13 @@ class TelemetryReader:
 
     def _read(self, record: Record) -> None:
         try:
-            telemetry = t.TelemetryRecord.FromString(record.value or b"")
+            parsed = telemetry.TelemetryRecord.FromString(record.value or b"")
         except DecodeError:
             return self._skip(record, "malformed-telemetry", "the value is not a headgate.v1.TelemetryRecord")
-        if flaw := flaw_of(telemetry):
+        if flaw := flaw_of(parsed):
             return self._skip(record, "malformed-telemetry", flaw)
         try:
-            self._handle(telemetry, record.timestamp_ms)
+            self._handle(parsed, record.timestamp_ms)
         except Exception as error:  # whatever one record does to the reader, the ones behind it are read
             logger.exception("telemetry not handled", extra=_where(record))
             self._skip(record, "handler-failed", f"{type(error).__name__}: {error}")

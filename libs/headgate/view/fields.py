@@ -7,10 +7,10 @@ from enum import Enum
 from typing import Any
 
 from headgate.domain.release import is_active
-from headgate.v1 import configuration_pb2 as c
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import resources_pb2 as resources
 
-Resource = r.Model | r.Version | r.Release
+Resource = resources.Model | resources.Version | resources.Release
 Value = str | float | bool
 
 
@@ -67,11 +67,11 @@ def paths(kind: Kind, ordered: bool = False) -> str:
 def resource_id(resource: Resource) -> str:
     """Unique in its kind, and in the order of models and numbers: `fraud`, `fraud/0000000003`."""
     match resource:
-        case r.Model():
+        case resources.Model():
             return short_name(resource)
-        case r.Version():
+        case resources.Version():
             return f"{short_name(resource)}/{resource.version:010d}"
-        case r.Release():
+        case resources.Release():
             return f"{short_name(resource)}/{resource.release:010d}"
 
 
@@ -151,29 +151,29 @@ def _texts(attribute: str) -> Field:
 
 
 def _numbers(attribute: str) -> Field:
-    def read(resource: r.Model, key: str) -> float | None:
+    def read(resource: resources.Model, key: str) -> float | None:
         found = getattr(resource, attribute).get(key)
         return None if found is None else float(found)
 
     return Field(Type.NUMBER, read, lambda resource: iter(getattr(resource, attribute)))
 
 
-def _metric(version: r.Version, name: str) -> float | None:
+def _metric(version: resources.Version, name: str) -> float | None:
     # A metric that is not a number compares with nothing, as one that was not measured.
     values = (metric.value for metric in version.report.metrics if metric.name == name)
     value = next(values, None)
     return None if value is None or math.isnan(value) else value
 
 
-def _metric_names(version: r.Version) -> Iterator[str]:
+def _metric_names(version: resources.Version) -> Iterator[str]:
     return (metric.name for metric in version.report.metrics)
 
 
 _MODEL_NAME = Field(Type.TEXT, lambda resource, _: short_name(resource), indexed=True)
 _NAME = Field(Type.TEXT, lambda resource, _: resource.name, ordered=True)
-_BUILD = _word("build", r.BuildState.items(), "BUILD_STATE_")
-_VERDICT = _word("verdict", r.VerdictState.items(), "VERDICT_STATE_")
-_RETENTION = _word("retention", r.RetentionState.items(), "RETENTION_STATE_")
+_BUILD = _word("build", resources.BuildState.items(), "BUILD_STATE_")
+_VERDICT = _word("verdict", resources.VerdictState.items(), "VERDICT_STATE_")
+_RETENTION = _word("retention", resources.RetentionState.items(), "RETENTION_STATE_")
 _LABELS = tuple(dict.fromkeys((*_BUILD.words, *_VERDICT.words, *_RETENTION.words, "quarantined")))
 
 FIELDS: Mapping[Kind, Mapping[str, Field]] = {
@@ -211,8 +211,8 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = {
         "model": _MODEL_NAME,
         "release": _number("release", ordered=True),
         "environment": _text("environment", indexed=True),
-        "phase": _word("phase", r.Phase.items(), "PHASE_"),
-        "strategy": _word("strategy", c.Strategy.items(), "STRATEGY_"),
+        "phase": _word("phase", resources.Phase.items(), "PHASE_"),
+        "strategy": _word("strategy", configuration.Strategy.items(), "STRATEGY_"),
         "candidate": _number("candidate"),
         "stable": _number("stable"),
         "active": _flag(is_active),

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from headgate.domain.fact import fact_of
 from headgate.domain.state import ModelState
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from headgate.view.fields import Kind, Resource
 
 
@@ -16,12 +16,12 @@ class Place(NamedTuple):
     number: int = 0
 
 
-def touched(state: ModelState, record: f.LifecycleRecord) -> list[Place]:
+def touched(state: ModelState, record: facts.LifecycleRecord) -> list[Place]:
     """The resources that may differ after this record of the model's stream; rather one too many."""
     places = [Place(Kind.MODEL, state.name)]
     fact = fact_of(record)
     version, release = getattr(fact, "version", 0), getattr(fact, "release", 0)
-    if isinstance(fact, f.ReleaseRequested):
+    if isinstance(fact, facts.ReleaseRequested):
         version = fact.candidate
     elif release in state.releases:
         version = state.releases[release].candidate  # a rollback may put it in quarantine

@@ -20,7 +20,7 @@ from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import current_trace_parent, note, unit_of_work
-from headgate.v1 import commands_pb2 as k
+from headgate.v1 import commands_pb2 as commands
 
 RESEND_MS = 5_000
 """A command that is still due after this long is sent again: same id, so at most one fact."""
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 class Issue:
     """A command that should be sent; its id is the same whenever it is due for the same reason."""
 
-    command: k.Command
+    command: commands.Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Undertake:
     """Work that should be under way; `run` does it outside the loop and answers the command that reports it."""
 
     key: str
-    run: Callable[[], k.Command | None]
+    run: Callable[[], commands.Command | None]
     what: str = "work"
     stream: str = ""
     subject: str = ""
@@ -104,7 +104,7 @@ class Worker:
         with self._lock:
             return self._lock.wait_for(lambda: not self._under_way, deadline.left())
 
-    def issue(self, command: k.Command) -> None:
+    def issue(self, command: commands.Command) -> None:
         """Appends the command to headgate.commands, keyed by its stream. Raises LogError."""
         name = command.WhichOneof("command") or ""
         parent = current_trace_parent() or self._fold.trace_of(command.stream, subject_of(getattr(command, name)))
@@ -113,7 +113,7 @@ class Worker:
             command.trace_parent = current_trace_parent()
             self._log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
 
-    def report(self, command: k.Command) -> None:
+    def report(self, command: commands.Command) -> None:
         """As issue, for what work has come to: a log that is away is waited for, and does not undo the work.
 
         Raises LogError after REPORT_SECONDS, or when the worker stops.
@@ -151,7 +151,7 @@ class Worker:
             else:
                 self._undertake(work)
 
-    def _issue_once(self, command: k.Command, at_ms: int) -> None:
+    def _issue_once(self, command: commands.Command, at_ms: int) -> None:
         sent_at_ms = self._sent_at_ms.get(command.command_id)
         if sent_at_ms is not None and at_ms - sent_at_ms < RESEND_MS:
             return
@@ -191,7 +191,7 @@ class Worker:
         if command is not None:
             self._await_fact(command)
 
-    def _await_fact(self, command: k.Command) -> None:
+    def _await_fact(self, command: commands.Command) -> None:
         """Keeps the work in hand until its report is folded, or `due` would start it once more."""
         revision, deadline_ms = self._fold.revision, now_ms() + RESEND_MS
         while not self._stopping.is_set() and now_ms() < deadline_ms:

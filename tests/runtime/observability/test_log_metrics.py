@@ -13,7 +13,7 @@ from headgate.runtime.clock import now_ms
 from headgate.runtime.observability import log_metrics
 from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from tests.gateway.chronicle import Chronicle
 from tests.metrics.exposed import Exposition, parsed
 
@@ -42,7 +42,7 @@ def await_all(log: EventLog, fold: LifecycleFold) -> None:
 def folded(log: EventLog) -> Iterator[tuple[Chronicle, LifecycleFold, Metrics]]:
     """A fold that has replayed one fact, and who writes more."""
     chronicle, metrics = Chronicle(log, "models/fraud"), Metrics("trainer")
-    chronicle.write(f.ModelCreated(description="replayed"))
+    chronicle.write(facts.ModelCreated(description="replayed"))
     fold = LifecycleFold(log, FoldMetrics(metrics))
     fold.start()
     assert fold.wait_caught_up(WAIT_SECONDS)
@@ -55,8 +55,8 @@ Folded = tuple[Chronicle, LifecycleFold, Metrics]
 
 def test_a_replayed_fact_is_not_counted_and_a_live_one_is_once(folded: Folded, log: EventLog) -> None:
     chronicle, fold, metrics = folded
-    chronicle.write(f.ModelDescribed(description="a"), f.ModelDescribed(description="b"))
-    chronicle.write(f.VersionCreated(version=1, commit="c" * 40))
+    chronicle.write(facts.ModelDescribed(description="a"), facts.ModelDescribed(description="b"))
+    chronicle.write(facts.VersionCreated(version=1, commit="c" * 40))
     await_all(log, fold)
     found = shown(metrics)
     assert found.value("headgate_facts_total", fact="ModelDescribed") == 2
@@ -70,7 +70,7 @@ def test_a_replayed_fact_is_not_counted_and_a_live_one_is_once(folded: Folded, l
 def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog) -> None:
     chronicle, fold, metrics = folded
     log.append(Message(topics.LIFECYCLE, b"models/fraud", b"no record"))
-    chronicle.write(f.GateDecided(version=7, passed=True))
+    chronicle.write(facts.GateDecided(version=7, passed=True))
     await_all(log, fold)
     found = shown(metrics)
     assert found.value("headgate_void_records_total") == 1
@@ -80,7 +80,7 @@ def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog
     replayed = LifecycleFold(log, FoldMetrics(again))
     replayed.start()
     assert replayed.wait_caught_up(WAIT_SECONDS)
-    chronicle.write(f.ModelDescribed())
+    chronicle.write(facts.ModelDescribed())
     await_all(log, replayed)
     replayed.close()
     assert shown(again).value("headgate_fact_errors_total", fact="GateDecided") is None

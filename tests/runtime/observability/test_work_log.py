@@ -20,9 +20,9 @@ from headgate.log.port import Message
 from headgate.runtime.observability import tracing, work_log
 from headgate.runtime.observability.logs import JsonFormatter, with_work_under_way
 from headgate.runtime.settings import SettingsError
-from headgate.v1 import commands_pb2 as k
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.registry.waiting import until
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -146,17 +146,19 @@ class Process:
 def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) -> None:
     process = Process(tmp_path, HEADGATE_LOG_LEVEL="info")
     with grpc.insecure_channel(f"127.0.0.1:{process.port()}") as channel:
-        registry = rpc_grpc.RegistryServiceStub(channel)
+        registry = registry_service_grpc.RegistryServiceStub(channel)
         parent = [("traceparent", PARENT)]
-        registry.CreateModel(rpc.CreateModelRequest(model="fraud", request_id="r1"), timeout=10, metadata=parent)
+        registry.CreateModel(
+            registry_service.CreateModelRequest(model="fraud", request_id="r1"), timeout=10, metadata=parent
+        )
         with pytest.raises(grpc.RpcError):
-            registry.GetModel(rpc.GetModelRequest(name="models/nobody"), timeout=10)
+            registry.GetModel(registry_service.GetModelRequest(name="models/nobody"), timeout=10)
         log = open_log(process.url)
-        wish = k.CreateVersion(repository="r", commit="0" * 40)
-        command = k.Command(command_id="c1", stream="models/fraud", correlation_id="0" * 40, create_version=wish)
+        wish = commands.CreateVersion(repository="r", commit="0" * 40)
+        command = commands.Command(command_id="c1", stream="models/fraud", correlation_id="0" * 40, create_version=wish)
         log.append(Message(topics.COMMANDS, b"models/fraud", command.SerializeToString()))
         log.append(Message(topics.INBOX, b"fraud", b"{}", event_headers("no.such.type")))
-        watched = registry.WatchHistory(rpc.WatchHistoryRequest(stream="models/fraud"), timeout=20)
+        watched = registry.WatchHistory(registry_service.WatchHistoryRequest(stream="models/fraud"), timeout=20)
         facts = [next(watched).record.record for _ in range(2)]
         watched.cancel()
         until(lambda: any(log.end(topics.DEAD_LETTERS).values()), "the event's letter")
@@ -191,8 +193,8 @@ def event_headers(kind: str) -> tuple[tuple[str, bytes], ...]:
 def test_a_collector_that_is_away_costs_spans_and_nothing_else(tmp_path: Path) -> None:
     process = Process(tmp_path, HEADGATE_TRACES="http://127.0.0.1:1")
     with grpc.insecure_channel(f"127.0.0.1:{process.port()}") as channel:
-        registry = rpc_grpc.RegistryServiceStub(channel)
-        registry.CreateModel(rpc.CreateModelRequest(model="fraud"), timeout=10)
+        registry = registry_service_grpc.RegistryServiceStub(channel)
+        registry.CreateModel(registry_service.CreateModelRequest(model="fraud"), timeout=10)
     started = time.monotonic()
     lines = process.lines()
     assert time.monotonic() - started < EXIT_SECONDS / 2

@@ -11,41 +11,41 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
-from headgate.v1 import registry_service_pb2 as rpc
-from headgate.v1 import registry_service_pb2_grpc as rpc_grpc
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
+from headgate.v1 import resources_pb2 as resources
 from tests.metrics.exposed import parsed
 
 NAME = "headgate.v1.RegistryService"
 
 
-class Answers(rpc_grpc.RegistryServiceServicer):
-    def GetModel(self, request: rpc.GetModelRequest, context: grpc.ServicerContext) -> r.Model:
+class Answers(registry_service_grpc.RegistryServiceServicer):
+    def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
         if request.name == "crash":
             raise KeyError("lost")
         if request.name == "missing":
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", "no such model")
-        return r.Model()
+        return resources.Model()
 
     def WatchHistory(
-        self, request: rpc.WatchHistoryRequest, context: grpc.ServicerContext
-    ) -> Iterator[rpc.WatchHistoryResponse]:
-        yield rpc.WatchHistoryResponse()
+        self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service.WatchHistoryResponse]:
+        yield registry_service.WatchHistoryResponse()
 
 
 @pytest.fixture
 def server() -> Iterator[tuple[GrpcServer, Metrics]]:
     metrics = Metrics("registry")
-    add = partial(rpc_grpc.add_RegistryServiceServicer_to_server, Answers())
+    add = partial(registry_service_grpc.add_RegistryServiceServicer_to_server, Answers())
     server = GrpcServer(0, [add], [NAME], interceptors=[RpcMetrics(metrics)])
     server.start()
     yield server, metrics
     server.stop(0)
 
 
-def ask(stub: rpc_grpc.RegistryServiceStub, name: str) -> grpc.StatusCode:
+def ask(stub: registry_service_grpc.RegistryServiceStub, name: str) -> grpc.StatusCode:
     try:
-        stub.GetModel(rpc.GetModelRequest(name=name), timeout=5)
+        stub.GetModel(registry_service.GetModelRequest(name=name), timeout=5)
     except grpc.RpcError as error:
         code: grpc.StatusCode = error.code()
         return code
@@ -55,11 +55,11 @@ def ask(stub: rpc_grpc.RegistryServiceStub, name: str) -> grpc.StatusCode:
 def test_calls_are_counted_by_method_and_by_the_code_the_caller_got(server: tuple[GrpcServer, Metrics]) -> None:
     door, metrics = server
     with grpc.insecure_channel(f"127.0.0.1:{door.port}") as channel:
-        stub = rpc_grpc.RegistryServiceStub(channel)
+        stub = registry_service_grpc.RegistryServiceStub(channel)
         asked = [ask(stub, "too early")]
         door.admit()
         asked += [ask(stub, name) for name in ("fraud", "fraud", "missing", "crash")]
-        assert len(list(stub.WatchHistory(rpc.WatchHistoryRequest(), timeout=5))) == 1
+        assert len(list(stub.WatchHistory(registry_service.WatchHistoryRequest(), timeout=5))) == 1
         assert serves(f"127.0.0.1:{door.port}"), "a probe, which is not counted"
     door.stop(1)
     shown = parsed(metrics.exposition()[0].decode())

@@ -12,15 +12,15 @@ from grpc_status import rpc_status
 
 from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.rpc.server import MAX_REQUEST_BYTES, GrpcServer
-from headgate.v1 import registry_service_pb2 as registry
-from headgate.v1 import registry_service_pb2_grpc as registry_grpc
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 
 NAME = "headgate.v1.RegistryService"
 
 
-class Answers(registry_grpc.RegistryServiceServicer):
-    def GetModel(self, request: registry.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
+class Answers(registry_service_grpc.RegistryServiceServicer):
+    def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
         if request.name == "crash":
             raise KeyError("a secret of ours")
         if request.name == "abort":
@@ -28,15 +28,15 @@ class Answers(registry_grpc.RegistryServiceServicer):
         raise RpcRefused(grpc.StatusCode.NOT_FOUND, "no-such-model", "the model does not exist", "name")
 
     def WatchHistory(
-        self, request: registry.WatchHistoryRequest, context: grpc.ServicerContext
-    ) -> Iterator[registry.WatchHistoryResponse]:
-        yield registry.WatchHistoryResponse()
+        self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service.WatchHistoryResponse]:
+        yield registry_service.WatchHistoryResponse()
         raise RpcRefused(grpc.StatusCode.OUT_OF_RANGE, "no-such-position", "the log does not reach that far")
 
 
 @pytest.fixture
 def channel() -> Iterator[grpc.Channel]:
-    server = GrpcServer(0, [partial(registry_grpc.add_RegistryServiceServicer_to_server, Answers())], [NAME])
+    server = GrpcServer(0, [partial(registry_service_grpc.add_RegistryServiceServicer_to_server, Answers())], [NAME])
     port = server.start()
     server.admit()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -46,7 +46,9 @@ def channel() -> Iterator[grpc.Channel]:
 
 def ask(channel: grpc.Channel, name: str) -> grpc.RpcError:
     with pytest.raises(grpc.RpcError) as caught:
-        registry_grpc.RegistryServiceStub(channel).GetModel(registry.GetModelRequest(name=name), timeout=5)
+        registry_service_grpc.RegistryServiceStub(channel).GetModel(
+            registry_service.GetModelRequest(name=name), timeout=5
+        )
     return caught.value
 
 
@@ -74,7 +76,9 @@ def test_what_a_servicer_aborts_by_itself_passes_through(channel: grpc.Channel) 
 
 
 def test_a_refusal_in_the_middle_of_a_stream_ends_it_with_its_status(channel: grpc.Channel) -> None:
-    answers = registry_grpc.RegistryServiceStub(channel).WatchHistory(registry.WatchHistoryRequest(), timeout=5)
+    answers = registry_service_grpc.RegistryServiceStub(channel).WatchHistory(
+        registry_service.WatchHistoryRequest(), timeout=5
+    )
     next(answers)
     with pytest.raises(grpc.RpcError) as caught:
         next(answers)

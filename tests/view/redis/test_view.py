@@ -11,7 +11,7 @@ import pytest
 
 from headgate.domain.names import environment_stream, model_stream
 from headgate.runtime.redis_client import RedisUnavailable
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from headgate.view.fields import Kind
 from headgate.view.query import new_query
 from headgate.view.redis import layout
@@ -44,7 +44,7 @@ def test_the_view_is_the_fold_byte_for_byte(open_stage: Open, redis_server: str)
     stage.writer.start()
     stage.wait_written()
     stage.tell({name: FLEET[name] for name in ("fraud", "fraud-eu")})
-    stage.append(environment_stream("production"), f.EnvironmentCreated(description="live"))
+    stage.append(environment_stream("production"), facts.EnvironmentCreated(description="live"))
     stage.wait_written()
     stage.assert_equal()
     assert stage.rebuilt == ["empty"]
@@ -57,7 +57,7 @@ def test_a_view_is_taken_up_where_it_was_left(open_stage: Open, redis_server: st
     first.wait_written()
     first.writer.close()
     first.tell({"churn": FLEET["churn"]})
-    first.append(model_stream("fraud"), f.ModelLabelled(key="team", value="growth"))
+    first.append(model_stream("fraud"), facts.ModelLabelled(key="team", value="growth"))
     second = open_stage(redis_server)
     second.writer.start()
     second.wait_written()
@@ -80,7 +80,7 @@ def test_two_writers_keep_one_view(open_stage: Open, redis_server: str) -> None:
     until(lambda: one.writer.is_up and other.writer.is_up, "both writers to keep the view")
     watcher.start()
     for number in range(40):
-        one.append(model_stream(f"m{number % 3}"), f.ModelDescribed(description=str(number)))
+        one.append(model_stream(f"m{number % 3}"), facts.ModelDescribed(description=str(number)))
         assert other.fold.wait_caught_up(10)
     one.wait_written()
     until(lambda: other.fold.accepted == one.fold.accepted, "the other fold to catch up")
@@ -152,7 +152,7 @@ def test_a_view_of_another_log_is_built_anew(open_stage: Open, redis_server: str
     shorter.writer.close()
     # As long as the view's, with other facts in it: only the digests tell.
     other = open_stage(redis_server, "other")
-    other.tell({"churn": [*FLEET["churn"][:-1], f.ModelDescribed(description="another life")]})
+    other.tell({"churn": [*FLEET["churn"][:-1], facts.ModelDescribed(description="another life")]})
     other.writer.start()
     other.wait_written()
     assert other.rebuilt == ["log-replaced"]
@@ -206,7 +206,7 @@ def test_a_rebuild_that_was_asked_for_goes_on_beside_the_old_view(open_stage: Op
         until(lambda: stage.rebuilt == ["empty", "asked"], "the rebuild")
         stopping.set()
         assert reading.result() > 0
-    stage.tell({"late": [f.ModelCreated()]})
+    stage.tell({"late": [facts.ModelCreated()]})
     stage.wait_written()
     assert stage.reader.status().generation != before
     stage.assert_equal()
@@ -245,7 +245,7 @@ def test_changes_are_told_as_they_are_written(open_stage: Open, redis_server: st
     stage.wait_written()
     changes = stage.reader.changes()
     assert next(changes) == []
-    stage.append(model_stream("fraud"), f.VersionTagged(version=1, key="k", value="v"))
+    stage.append(model_stream("fraud"), facts.VersionTagged(version=1, key="k", value="v"))
     told = next(news for news in changes if news)
     assert set(told) == {(Kind.MODEL, "fraud"), (Kind.VERSION, "fraud/0000000001")}
     changes.close()
@@ -282,7 +282,7 @@ def test_a_full_redis_holds_the_last_whole_state(open_stage: Open, own_redis: Re
     before = everything(stage)
     stage.redis.config_set("maxmemory", "1mb")
     for number in range(5):
-        stage.append(model_stream("fraud"), f.VersionTagged(version=1, key=f"k{number}", value="v"))
+        stage.append(model_stream("fraud"), facts.VersionTagged(version=1, key=f"k{number}", value="v"))
     until(lambda: "is full" in stage.writer.why_down, "the writer to say so")
     assert everything(stage) == before
     stage.redis.config_set("maxmemory", "0")

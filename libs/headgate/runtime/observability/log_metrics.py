@@ -9,7 +9,7 @@ from headgate.domain.fact import FIELD_OF
 from headgate.log.port import EventLog, LogError
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 
 LOOK_SECONDS = 5.0
 """How often the ends of the topics are looked at; each look asks for one record per partition that is behind."""
@@ -32,14 +32,14 @@ class FoldMetrics:
         self._lost = metrics.counter("headgate_log_errors_total").labels()
         self._stopped = metrics.gauge("headgate_streams_stopped").labels()
 
-    def folded(self, record: f.LifecycleRecord, seconds: float) -> None:
+    def folded(self, record: facts.LifecycleRecord, seconds: float) -> None:
         """An accepted fact was folded in this time."""
         name = fact_name(record)
         self._facts.labels(name).inc()
         self._duration.labels(name).observe(seconds)
         self._age.observe(max(0.0, (now_ms() - record.occurred_at_ms) / MS_PER_SECOND))
 
-    def broke(self, record: f.LifecycleRecord) -> None:
+    def broke(self, record: facts.LifecycleRecord) -> None:
         """An accepted fact was illegal and stopped its stream."""
         self._errors.labels(fact_name(record)).inc()
 
@@ -56,7 +56,7 @@ class FoldMetrics:
         self._stopped.set(streams)
 
 
-def fact_name(record: f.LifecycleRecord) -> str:
+def fact_name(record: facts.LifecycleRecord) -> str:
     """The fact's type, for example VersionCreated."""
     return _NAME_OF.get(record.WhichOneof("fact") or "", UNKNOWN)
 

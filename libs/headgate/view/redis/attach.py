@@ -9,7 +9,7 @@ from headgate.lifecycle.stream import Stream, parse
 from headgate.log import topics
 from headgate.log.port import EventLog
 from headgate.runtime.redis_client import RedisUnavailable
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from headgate.view.redis import layout
 from headgate.view.redis.reader import Status
 from headgate.view.redis.target import Target
@@ -83,13 +83,13 @@ def catch_up(
                 mark(target, fold.streams[record.stream], record)
 
 
-def mark(target: Target, stream: Stream, record: f.LifecycleRecord) -> None:
+def mark(target: Target, stream: Stream, record: facts.LifecycleRecord) -> None:
     """Notes what an accepted record of the stream changed; hold the fold's lock."""
     places = touched(stream.state, record) if isinstance(stream.state, ModelState) else []
     target.mark(stream.partition, stream.name, places)
 
 
-def _records(log: EventLog, partition: int, offsets: list[int]) -> Iterator[f.LifecycleRecord]:
+def _records(log: EventLog, partition: int, offsets: list[int]) -> Iterator[facts.LifecycleRecord]:
     wanted, at, last = set(offsets), offsets[0], offsets[-1]
     while at <= last:
         records = log.read(topics.LIFECYCLE, partition, at, READ_RECORDS)

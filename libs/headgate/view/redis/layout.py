@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from headgate.v1 import resources_pb2 as r
+from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind, Resource, resource_id, sort_values, terms
 
 SCHEMA = 2
@@ -22,7 +22,11 @@ LEASE = f"{ROOT}rebuilding"
 WANTED = f"{ROOT}wanted"
 CHANGES = f"{ROOT}changes"
 
-_TYPES: Mapping[Kind, type[Resource]] = {Kind.MODEL: r.Model, Kind.VERSION: r.Version, Kind.RELEASE: r.Release}
+_TYPES: Mapping[Kind, type[Resource]] = {
+    Kind.MODEL: resources.Model,
+    Kind.VERSION: resources.Version,
+    Kind.RELEASE: resources.Release,
+}
 
 
 class Row(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import EventLog, LogError, Record
 from headgate.runtime.redis_client import WRITE_SECONDS, RedisUnavailable
-from headgate.v1 import facts_pb2 as f
+from headgate.v1 import facts_pb2 as facts
 from headgate.view.redis import layout
 from headgate.view.redis.attach import Unfit, adopt, catch_up, check, mark
 from headgate.view.redis.errors import ViewDamaged
@@ -93,7 +93,7 @@ class ViewWriter:
     def _reflects(self, at_least: Mapping[int, int]) -> bool:
         return all(self._positions.get(partition, -1) >= offset for partition, offset in at_least.items())
 
-    def _listen(self, _: Record, record: f.LifecycleRecord) -> None:
+    def _listen(self, _: Record, record: facts.LifecycleRecord) -> None:
         for target in self._targets:
             mark(target, self._fold.streams[record.stream], record)
         self._oldest = self._oldest or time.monotonic()

@@ -1,0 +1,57 @@
+"""A generated module has one name everywhere, so that a reader who knows one file can read the next."""
+
+import ast
+from collections.abc import Iterator
+
+from tests.house.tree import ROOT, short, tracked
+
+NAMES = {
+    "headgate.v1.facts_pb2": "facts",
+    "headgate.v1.commands_pb2": "commands",
+    "headgate.v1.resources_pb2": "resources",
+    "headgate.v1.configuration_pb2": "configuration",
+    "headgate.v1.telemetry_pb2": "telemetry",
+    "headgate.v1.registry_service_pb2": "registry_service",
+    "headgate.v1.registry_service_pb2_grpc": "registry_service_grpc",
+    "headgate.v1.release_service_pb2": "release_service",
+    "headgate.v1.release_service_pb2_grpc": "release_service_grpc",
+    "headgate.v1.worker_services_pb2": "worker_services",
+    "headgate.v1.worker_services_pb2_grpc": "worker_services_grpc",
+    "headgate.inference.grpc_predict_v2_pb2": "inference",
+    "headgate.inference.grpc_predict_v2_pb2_grpc": "inference_grpc",
+}
+"""Generated module -> the name under which it is imported."""
+
+GENERATED = ("libs/headgate/v1/", "libs/headgate/inference/")
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
+    """Line, module and local name of each import, also of single names out of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name, alias.asname or alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if "_pb2" in node.module:
+                yield node.lineno, node.module, "a name out of it"
+            yield from (
+                (node.lineno, f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names
+            )
+
+
+def test_a_generated_module_is_imported_under_its_one_name() -> None:
+    others = [
+        f"{short(path)}:{line}: {module} as {name}"
+        for path in tracked()
+        if path.suffix == ".py" and not short(path).startswith(GENERATED)
+        for line, module, name in imports(ast.parse(path.read_text()))
+        if module.startswith("headgate.") and "_pb2" in module and NAMES.get(module) != name
+    ]
+    assert others == []
+
+
+def test_every_generated_module_has_its_name() -> None:
+    made = {
+        f"headgate.{path.parent.name}.{path.stem}" for folder in GENERATED for path in (ROOT / folder).glob("*_pb2*.py")
+    }
+    without_services = {module for module in made if module.endswith("_grpc") and module not in NAMES}
+    assert made - without_services == set(NAMES)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from headgate.domain.release import RUNNING
 from headgate.domain.state import ModelState
 from headgate.log import topics
+from headgate.telemetry import counters
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -27,10 +28,6 @@ MAX_GATEWAYS = 10_000
 
 Place = tuple[int, int, int]
 """Epoch, weight and arm under which a key was bad for the first time; the smallest when gateways differ."""
-
-ARM_NAMES: dict[int, str] = {telemetry.ARM_CANDIDATE: "candidate", telemetry.ARM_STABLE: "stable"}
-COUNTS = ("requests", "bad_requests", "keys", "bad_keys", "new_keys", "new_bad_keys", "first_bad_keys")
-"""The counts that ArmCounts and, behind the arm's name, Stratum have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +109,13 @@ class Observations:
                 key = (evidence.epoch, evidence.candidate_weight_bps)
                 stratum = strata.setdefault(key, facts.Stratum(epoch=key[0], candidate_weight_bps=key[1]))
                 for arm in evidence.arms:
-                    _add(stratum, arm)
+                    counters.add(stratum, arm)
+                    # The named ones are counted once, when the reports of all gateways are known.
+                    counters.add_to(stratum, arm.arm, "first_bad_keys", -len(arm.first_bad_key_hashes))
                     for key_hash in arm.first_bad_key_hashes:
                         first_bad[key_hash] = min(first_bad.get(key_hash, (*key, arm.arm)), (*key, arm.arm))
         for epoch, weight, arm_number in first_bad.values():
-            _count(strata[epoch, weight], arm_number, "first_bad_keys", 1)
+            counters.add_to(strata[epoch, weight], arm_number, "first_bad_keys", 1)
         return tuple(strata[key] for key in sorted(strata))
 
     def _evidence_of(self, model: str, release: resources.Release) -> Iterator[telemetry.Evidence]:
@@ -156,17 +155,3 @@ def _is_stale(new: Gateway, known: Gateway) -> bool:
     if new.boot_id == known.boot_id:
         return new.sequence <= known.sequence
     return new.seen_at_ms < known.seen_at_ms
-
-
-def _add(stratum: facts.Stratum, arm: telemetry.ArmCounts) -> None:
-    for count in COUNTS:
-        _count(stratum, arm.arm, count, getattr(arm, count))
-    # Those that are named are counted once all are known.
-    _count(stratum, arm.arm, "first_bad_keys", -len(arm.first_bad_key_hashes))
-
-
-def _count(stratum: facts.Stratum, arm: int, count: str, more: int) -> None:
-    name = ARM_NAMES.get(arm)
-    if name:
-        field = f"{name}_{count}"
-        setattr(stratum, field, getattr(stratum, field) + more)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.weights import share_of
 from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -13,7 +14,6 @@ from services.deployer.pilot import Sight, look
 
 MOST_JUDGED = 40
 """Releases under way that are judged for one reading, the newest first: each holds the fold's lock for 0.1 ms."""
-WHOLE_BPS = 10_000
 PAUSED = "paused"
 MS_PER_SECOND = 1000.0
 
@@ -52,7 +52,7 @@ def _release(state: ModelState, release: resources.Release, now_ms: int) -> Iter
     where = (release.environment, state.name)
     yield Reading(ACTIVE, (*where, _phase(release)), 1)
     yield Reading(STEP, where, max(0, now_ms - release.phase_since_ms) / MS_PER_SECOND)
-    weights = {weight.version: weight.weight_bps / WHOLE_BPS for weight in release.weights}
+    weights = {weight.version: share_of(weight.weight_bps) for weight in release.weights}
     if weights:
         yield Reading(WANTED, (*where, "candidate"), weights.get(release.candidate, 0.0))
         yield Reading(WANTED, (*where, "stable"), weights.get(release.stable, 0.0))

@@ -13,11 +13,10 @@ is several keys: what is shown below or above a ceiling is shown of the gateways
 
 from collections.abc import Sequence
 
+from headgate.domain.weights import FULL_WEIGHT_BPS, share_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.deployer.e_values import Split, Tally, above, below, better_than, worse_than
-
-WHOLE_BPS = 10_000
 
 
 def judge(policy: configuration.JudgePolicy, strata: Sequence[facts.Stratum]) -> facts.Judgement:
@@ -61,19 +60,21 @@ def _splits(strata: Sequence[facts.Stratum]) -> list[Split]:
     """
     counts: dict[int, tuple[int, int]] = {}
     for stratum in strata:
-        comparable = 0 < stratum.candidate_weight_bps < WHOLE_BPS and stratum.candidate_keys and stratum.stable_keys
+        comparable = (
+            0 < stratum.candidate_weight_bps < FULL_WEIGHT_BPS and stratum.candidate_keys and stratum.stable_keys
+        )
         if comparable:
             candidate, stable = counts.get(stratum.candidate_weight_bps, (0, 0))
             counts[stratum.candidate_weight_bps] = (
                 candidate + stratum.candidate_first_bad_keys,
                 stable + stratum.stable_first_bad_keys,
             )
-    return [Split(weight / WHOLE_BPS, *counts[weight]) for weight in sorted(counts)]
+    return [Split(share_of(weight), *counts[weight]) for weight in sorted(counts)]
 
 
 def _at_full_weight(strata: Sequence[facts.Stratum]) -> Tally:
     """A release has one epoch of full weight, so its keys are counted once."""
-    alone = [stratum for stratum in strata if stratum.candidate_weight_bps == WHOLE_BPS]
+    alone = [stratum for stratum in strata if stratum.candidate_weight_bps == FULL_WEIGHT_BPS]
     return Tally(sum(s.candidate_keys for s in alone), sum(s.candidate_bad_keys for s in alone))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from google.protobuf.message import Message
 
-from headgate.domain.names import model_stream, release_name, version_name
+from headgate.domain.names import model_stream, release_name, short_name, version_name
 from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
@@ -38,7 +38,7 @@ def start_release(model: str, version: resources.Version) -> commands.Command:
 def correlate(command: commands.Command, models: Mapping[str, ModelState]) -> None:
     """Names the commit that it all began with in an order about a release."""
     wish = getattr(command, command.WhichOneof("command") or "")
-    state = models.get(command.stream.removeprefix(model_stream("")))
+    state = models.get(short_name(command.stream))
     release = state.releases.get(getattr(wish, "release", 0)) if state is not None else None
     version = state.versions.get(release.candidate) if state is not None and release is not None else None
     if version is not None:

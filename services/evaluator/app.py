@@ -6,7 +6,7 @@ from functools import partial
 import grpc
 
 from headgate.artifacts.store import open_store
-from headgate.domain.names import model_stream
+from headgate.domain.names import model_stream, version_subject
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogUnavailable
 from headgate.log.startup import await_log
@@ -103,7 +103,7 @@ class Evaluator:
     def _due(self, at_ms: int) -> Iterator[Issue | Undertake]:
         for work in due(self._fold.models, self._signs.life(), self._claimant, at_ms):
             if isinstance(work, Assignment):
-                subject = f"versions/{work.version.version}"
+                subject = version_subject(work.version.version)
                 yield Undertake(
                     work.key, partial(self._evaluate, work), "evaluation", model_stream(work.model), subject
                 )

@@ -1,18 +1,15 @@
 """EvaluatorService: a request in, the core's report out. Nothing is recorded."""
 
-import re
-
 import grpc
 
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.names import version_in
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.evaluator.score import CANNOT_BE_SCORED, Artifacts, score
-
-VERSION = re.compile(r"models/([a-z0-9][a-z0-9_-]{0,62})/versions/([1-9][0-9]{0,8})")
 
 
 class EvaluatorServicer(worker_services_grpc.EvaluatorServiceServicer):
@@ -30,13 +27,10 @@ class EvaluatorServicer(worker_services_grpc.EvaluatorServiceServicer):
 
 def trained(fold: LifecycleFold, name: str) -> resources.Version:
     """The named version, which has an artifact. Raises RpcRefused."""
-    parts = VERSION.fullmatch(name)
-    if parts is None:
-        rule = f"{name!r} is not the name of a version: models/MODEL/versions/NUMBER"
-        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument", rule, "name")
+    model, number = version_in(name)
     with fold.lock:
-        state = fold.models.get(parts[1])
-        found = state.versions.get(int(parts[2])) if state is not None else None
+        state = fold.models.get(model)
+        found = state.versions.get(number) if state is not None else None
         if found is None:
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", f"{name} does not exist", "name")
         version = resources.Version()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.store import open_store
-from headgate.domain.names import model_stream, version_name
+from headgate.domain.names import model_stream, release_subject, version_name, version_subject
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.startup import await_log
 from headgate.log.topics import LIFECYCLE
@@ -124,8 +124,8 @@ def told(fold: LifecycleFold, load: Load) -> Load:
         with fold.lock:
             state = fold.models.get(model)
             releases = [each.release for each in state.releases.values() if each.candidate == version] if state else []
-        for_release = fold.trace_of(stream, f"releases/{max(releases, default=0)}")
-        parent = for_release or fold.trace_of(stream, f"versions/{version}")
+        for_release = fold.trace_of(stream, release_subject(max(releases, default=0)))
+        parent = for_release or fold.trace_of(stream, version_subject(version))
         with unit_of_work("load", version_name(model, version), parent, stream=stream):
             return load(model, version, artifact)
 

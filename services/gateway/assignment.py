@@ -2,9 +2,9 @@
 
 from hashlib import blake2b
 
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import telemetry_pb2 as telemetry
 
-FULL_WEIGHT_BPS = 10_000
 HASH_BITS = 64
 
 

@@ -6,6 +6,7 @@ a release has met, for as long as it lives, and names the first bad ones, which 
 
 from dataclasses import dataclass, field
 
+from headgate.telemetry.counters import COUNTERS
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.routes import NO_RELEASE, Route
 
@@ -39,12 +40,14 @@ class ReleaseKeys:
 
 @dataclass(slots=True)
 class ArmCounter:
+    """COUNTERS as plain numbers, since every request counts here."""
+
     version: int
     requests: int = 0
     bad_requests: int = 0
     keys: int = 0
-    bad_keys: int = 0
     new_keys: int = 0
+    bad_keys: int = 0
     new_bad_keys: int = 0
     first_bad_keys: int = 0
     first_bad_key_hashes: list[int] = field(default_factory=list)
@@ -112,20 +115,10 @@ class EpochCounter:
 
 
 def _arm_counts(arm: telemetry.Arm.ValueType, counter: ArmCounter) -> telemetry.ArmCounts:
-    # Before the count: what is counted meanwhile is then one of those that are not named yet.
-    named = list(counter.first_bad_key_hashes)
-    return telemetry.ArmCounts(
-        first_bad_key_hashes=named,
-        arm=arm,
-        version=counter.version,
-        requests=counter.requests,
-        bad_requests=counter.bad_requests,
-        keys=counter.keys,
-        bad_keys=counter.bad_keys,
-        new_keys=counter.new_keys,
-        new_bad_keys=counter.new_bad_keys,
-        first_bad_keys=counter.first_bad_keys,
-    )
+    """Read against the order in which an answer is counted, so that no counter exceeds its bound meanwhile."""
+    hashes = list(counter.first_bad_key_hashes)
+    counts = {name: getattr(counter, name) for name in reversed(COUNTERS)}
+    return telemetry.ArmCounts(arm=arm, version=counter.version, first_bad_key_hashes=hashes, **counts)
 
 
 class EvidenceBook:

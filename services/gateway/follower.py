@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from headgate.domain.model import ModelState
-from headgate.domain.names import model_stream
+from headgate.domain.names import model_stream, release_subject
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.evidence import EvidenceBook
@@ -116,7 +116,7 @@ class Follower:
     def _tell(self, route: Route, release: int) -> None:
         stream = model_stream(route.model)
         numbers = {"stable": route.stable, "candidate": route.candidate, "candidate_bps": route.candidate_bps}
-        parent = self._trace_of(stream, f"releases/{release}")
+        parent = self._trace_of(stream, release_subject(release))
         with unit_of_work("route", "switch", parent, stream=stream, release=release, epoch=route.epoch, **numbers):
             """The table is in force already."""
 

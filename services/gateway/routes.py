@@ -4,24 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headgate.domain.model import ModelState
+from headgate.domain.release import RUNNING
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import resources_pb2 as resources
-from services.gateway.assignment import FULL_WEIGHT_BPS
 
 DEFAULT_CANDIDATE_LEASE_MS = 60_000
 
 NO_VERSION = 0
 NO_RELEASE = 0
 NO_EPOCH = 0
-
-ACTIVE_PHASES = frozenset(
-    (
-        resources.PHASE_PREPARING,
-        resources.PHASE_STEPPING,
-        resources.PHASE_PROMOTING,
-        resources.PHASE_BAKING,
-        resources.PHASE_ROLLING_BACK,
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +68,7 @@ def _active_release(state: ModelState, environment: str) -> resources.Release | 
     active = (
         release
         for release in state.releases.values()
-        if release.environment == environment and release.phase in ACTIVE_PHASES
+        if release.environment == environment and release.phase in RUNNING
     )
     return max(active, key=lambda release: release.release, default=None)
 

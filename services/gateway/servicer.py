@@ -13,6 +13,7 @@ import grpc
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.runtime.errors import RpcRefused
+from headgate.telemetry.counters import ARM_NAMES
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
 from services.gateway.routes import NO_RELEASE, NO_VERSION
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 ROUTING_KEY_METADATA = "x-routing-key"
 ROUTING_KEY_PARAMETER = "routing_key"
-ARM_NAMES = {telemetry.ARM_STABLE: "stable", telemetry.ARM_CANDIDATE: "candidate"}
 PLATFORM = "onnxruntime_onnx"
 MAX_FAILURES_REMEMBERED = 1_000
 

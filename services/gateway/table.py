@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.assignment import FULL_WEIGHT_BPS, arm_of_hash
+from services.gateway.assignment import arm_of_hash
 from services.gateway.evidence import EpochCounter, EvidenceBook
 from services.gateway.routes import NO_EPOCH, NO_VERSION, Route
 from services.gateway.sessions import LoadedVersion

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Container
 
 from headgate.runtime.observability.metrics import Child, CounterSeries, Family, HistogramSeries, Metrics
+from headgate.telemetry.counters import ARM_NAMES
+from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.routes import NO_RELEASE, Route
 
 OK, BAD, REFUSED, ERROR = "ok", "bad", "refused", "error"
-STABLE, CANDIDATE, PINNED = "stable", "candidate", "pinned"
+STABLE, CANDIDATE = ARM_NAMES[telemetry.ARM_STABLE], ARM_NAMES[telemetry.ARM_CANDIDATE]
+PINNED = "pinned"
 
 
 class ArmTally:

@@ -17,11 +17,11 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from services.registry.decider import Decider
-from services.registry.door import Door
 from services.registry.handlers import intakes
 from services.registry.history import History
 from services.registry.redis_parts import RedisParts, check_settings
 from services.registry.release_servicer import ReleaseServicer
+from services.registry.requests import Requests
 from services.registry.search import Search
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import Settings
@@ -48,7 +48,7 @@ class Registry:
         self._log = await_log(settings.log, settings.log_wait_seconds)
         self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
         decider = Decider(self._log, self._fold, now_ms, metrics)
-        door = Door(decider, self._fold)
+        requests = Requests(decider, self._fold)
         burials = Burials(self._log, settings.name, counting(metrics))
         self._voids = VoidBurials(self._log, self._fold, burials)
         self._intakes = intakes(self._log, self._fold, decider, settings.name, burials, metrics)
@@ -56,10 +56,10 @@ class Registry:
         self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions), *readers])
         self._watches = Watches()
         self._redis = RedisParts(settings, self._log, self._fold, metrics)
-        search = Search(door, self._redis.view, self._redis.count_read)
+        search = Search(requests, self._redis.view, self._redis.count_read)
         history = History(self._log, self._fold, self._watches)
-        registry = RegistryServicer(door, history, search, self._watches)
-        release = ReleaseServicer(door, search, self._watches)
+        registry = RegistryServicer(requests, history, search, self._watches)
+        release = ReleaseServicer(requests, search, self._watches)
         self._server = GrpcServer(
             settings.port,
             [

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import grpc
 
 from headgate.domain.refusal import INVALID
-from headgate.lifecycle.digest import state_digest
 from headgate.lifecycle.follower import LifecycleFold
-from headgate.lifecycle.stream import Stream, parse
+from headgate.lifecycle.stream import parse
 from headgate.log import topics
 from headgate.log.envelope import digest
 from headgate.log.port import EventLog, LogError, Record
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
-from services.registry.door import DEFAULT_PAGE, MAX_PAGE, fitting, missing
+from headgate.view.query import page_rows
+from services.registry.requests import fitting, missing
 from services.registry.watches import WAIT_SECONDS, Watches
 
 Place = tuple[int, int]
@@ -70,7 +70,7 @@ class History:
             if stream is None:
                 raise missing(request.stream, "stream")
             start = max(request.after_sequence, 0)
-            size = min(request.page_size if request.page_size > 0 else DEFAULT_PAGE, MAX_PAGE)
+            size = page_rows(request.page_size)
             places = [(stream.partition, offset) for offset in stream.offsets[start : start + size]]
             more = start + size < stream.sequence
         records = list(fitting(self._records(places)))
@@ -158,22 +158,6 @@ def _history_record(record: Record, lifecycle: facts.LifecycleRecord) -> registr
         position=registry_service.HistoryPosition(partition=record.partition, offset=record.offset),
         digest=digest(record.value or b""),
         record=lifecycle,
-    )
-
-
-def fold_digest(streams: Mapping[str, Stream], void_records: int) -> registry_service.FoldDigest:
-    """Heads and state digests of the streams, by name."""
-    return registry_service.FoldDigest(
-        streams=[
-            registry_service.StreamDigest(
-                stream=name,
-                sequence=streams[name].sequence,
-                head_digest=streams[name].digest,
-                state_digest=state_digest(streams[name]),
-            )
-            for name in sorted(streams)
-        ],
-        void_records=void_records,
     )
 
 

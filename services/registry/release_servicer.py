@@ -1,38 +1,36 @@
 """ReleaseService: releases, environments, policies and freezes."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
 
-from headgate.domain.names import environment_stream, model_stream
+from headgate.domain.names import environment_stream, model_stream, release_name
 from headgate.domain.release import is_active
+from headgate.runtime.rpc.names import bad_field, environment_in, model_in, release_in
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
-from services.registry.door import Door, bad_name, copy_of, missing, model_of, numbered
+from services.registry.requests import Requests, copy_of, missing
 from services.registry.search import Search
 from services.registry.watches import WAIT_SECONDS, Watches
-
-_ENVIRONMENT = re.compile(r"environments/([^/]+)")
 
 
 class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     """Every change here is a command like any other; nothing is piloted from this side."""
 
-    def __init__(self, door: Door, search: Search, watches: Watches) -> None:
-        self._door = door
+    def __init__(self, requests: Requests, search: Search, watches: Watches) -> None:
+        self._requests = requests
         self._search = search
         self._watches = watches
 
     def StartRelease(
         self, request: release_service.StartReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
-        model = model_of(request.parent, "parent")
+        model = model_in(request.parent, "parent")
         wish = commands.StartRelease(
             environment=request.environment,
             candidate=request.version,
@@ -41,13 +39,13 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
             policy=request.policy if request.HasField("policy") else None,
             override_quarantine=request.override_quarantine,
         )
-        record = self._door.carry_out(model_stream(model), request, context, start_release=wish)
+        record = self._requests.execute(model_stream(model), request, context, start_release=wish)
         return self._release(model, record.release_requested.release if record is not None else 0)
 
     def GetRelease(
         self, request: release_service.GetReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
-        return self._release(*numbered(request.name, "releases"))
+        return self._release(*release_in(request.name))
 
     def ListReleases(
         self, request: release_service.ListReleasesRequest, context: grpc.ServicerContext
@@ -60,16 +58,16 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def WatchRelease(
         self, request: release_service.WatchReleaseRequest, context: grpc.ServicerContext
     ) -> Iterator[release_service.WatchReleaseResponse]:
-        model, number = numbered(request.name, "releases")
+        model, number = release_in(request.name)
         with self._watches.place():
-            revision = self._door.fold.revision  # before the release, or a fact in between would wake nobody
+            revision = self._requests.fold.revision  # before the release, or a fact in between would wake nobody
             release, last = self._release(model, number), resources.Release()
             while self._watches.goes_on(context):
                 if _without_etag(release) != _without_etag(last):
                     yield release_service.WatchReleaseResponse(release=release)
                 if not is_active(release):
                     return
-                revision = self._door.fold.wait_change(revision, WAIT_SECONDS)
+                revision = self._requests.fold.wait_change(revision, WAIT_SECONDS)
                 last, release = release, self._release(model, number)
 
     def PauseRelease(
@@ -86,7 +84,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         self, request: release_service.PromoteReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
         if not request.reason:
-            raise bad_name("reason", "", "why a person promotes ahead of the judge")
+            raise bad_field("reason", "", "why a person promotes ahead of the judge")
         return self._on_release(request, context, "promote_release", commands.PromoteRelease)
 
     def AbortRelease(
@@ -99,28 +97,28 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def UndoRelease(
         self, request: release_service.UndoReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
-        model, number = numbered(request.name, "releases")
+        model, number = release_in(request.name)
         wish = commands.UndoRelease(release=number, reason=request.reason)
-        record = self._door.carry_out(model_stream(model), request, context, undo_release=wish)
+        record = self._requests.execute(model_stream(model), request, context, undo_release=wish)
         return self._release(model, record.release_requested.release if record is not None else number)
 
     def CreateEnvironment(
         self, request: release_service.CreateEnvironmentRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
         wish = commands.CreateEnvironment(description=request.description)
-        self._door.carry_out(environment_stream(request.environment), request, context, create_environment=wish)
+        self._requests.execute(environment_stream(request.environment), request, context, create_environment=wish)
         return self._environment(request.environment)
 
     def GetEnvironment(
         self, request: release_service.GetEnvironmentRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
-        return self._environment(_environment_of(request.name))
+        return self._environment(environment_in(request.name))
 
     def ListEnvironments(
         self, request: release_service.ListEnvironmentsRequest, context: grpc.ServicerContext
     ) -> release_service.ListEnvironmentsResponse:
-        with self._door.fold.lock:
-            states = self._door.fold.environments
+        with self._requests.fold.lock:
+            states = self._requests.fold.environments
             return release_service.ListEnvironmentsResponse(
                 environments=[states[name].environment for name in sorted(states)]
             )
@@ -147,39 +145,32 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def _on_release(
         self, request: Any, context: grpc.ServicerContext, field: str, wish: Any, **more: object
     ) -> resources.Release:
-        model, number = numbered(request.name, "releases")
+        model, number = release_in(request.name)
         command = wish(release=number, reason=request.reason, **more)
-        self._door.carry_out(model_stream(model), request, context, **{field: command})
+        self._requests.execute(model_stream(model), request, context, **{field: command})
         return self._release(model, number)
 
     def _on_environment(self, request: Any, context: grpc.ServicerContext, **wish: Any) -> resources.Environment:
-        environment = _environment_of(request.name)
-        self._door.carry_out(environment_stream(environment), request, context, **wish)
+        environment = environment_in(request.name)
+        self._requests.execute(environment_stream(environment), request, context, **wish)
         return self._environment(environment)
 
     def _release(self, model: str, number: int) -> resources.Release:
-        with self._door.fold.lock:
-            state = self._door.model(model)
+        with self._requests.fold.lock:
+            state = self._requests.model(model)
             release = state.releases.get(number)
             if release is None:
-                raise missing(f"models/{model}/releases/{number}", "name")
+                raise missing(release_name(model, number), "name")
             copied = copy_of(release)
             copied.etag = state.model.etag
             return copied
 
     def _environment(self, name: str) -> resources.Environment:
-        with self._door.fold.lock:
-            state = self._door.fold.environments.get(name)
+        with self._requests.fold.lock:
+            state = self._requests.fold.environments.get(name)
             if state is None:
                 raise missing(environment_stream(name), "name")
             return copy_of(state.environment)
-
-
-def _environment_of(name: str) -> str:
-    match = _ENVIRONMENT.fullmatch(name)
-    if match is None:
-        raise bad_name("name", name, "environments/{environment}")
-    return match[1]
 
 
 def _without_etag(release: resources.Release) -> bytes:

@@ -8,13 +8,14 @@ import grpc
 
 from headgate.domain.refusal import INVALID
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.names import model_in
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from headgate.view.filter import BadQuery
 from headgate.view.folded import Answer, find
 from headgate.view.query import ANY_MODEL, Query, new_query, page_token
-from services.registry.door import Door, copy_of, fitting, model_of
+from services.registry.requests import Requests, copy_of, fitting
 
 
 class View(Protocol):
@@ -37,8 +38,8 @@ class Found:
 class Search:
     """Answers the requests that list. `view` is absent when there is no Redis; `count` is told what answered."""
 
-    def __init__(self, door: Door, view: View | None, count: Callable[[str], None]) -> None:
-        self._door = door
+    def __init__(self, requests: Requests, view: View | None, count: Callable[[str], None]) -> None:
+        self._requests = requests
         self._view = view
         self._count = count
 
@@ -68,14 +69,14 @@ class Search:
 
     def scoped(self, kind: Kind, parent: str, **asked: Any) -> Query:
         """The query below models/{model}, which must exist, or models/-. Raises RpcRefused."""
-        model = model_of(parent, "parent")
+        model = model_in(parent, "parent")
         if model != ANY_MODEL:
-            with self._door.fold.lock:
-                self._door.model(model, "parent")
+            with self._requests.fold.lock:
+                self._requests.model(model, "parent")
         return query_of(kind, model=model, **asked)
 
     def _find(self, query: Query) -> Found:
-        fold = self._door.fold
+        fold = self._requests.fold
         with fold.lock:
             accepted = dict(fold.accepted)
         seen = self._view.find(query, accepted) if self._view is not None else None

@@ -5,14 +5,16 @@ from typing import Any
 
 import grpc
 
-from headgate.domain.names import model_stream
+from headgate.domain.names import model_stream, split_alias, version_name
+from headgate.lifecycle.digest import fold_digest
+from headgate.runtime.rpc.names import model_in, version_in
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
-from services.registry.door import Door, alias_of, copy_of, missing, model_of, numbered
-from services.registry.history import History, fold_digest, history_positions
+from services.registry.history import History, history_positions
+from services.registry.requests import Requests, copy_of, missing
 from services.registry.search import Search, query_of
 from services.registry.watches import ResourceWatch, Watches
 
@@ -20,8 +22,8 @@ from services.registry.watches import ResourceWatch, Watches
 class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     """Models, versions, aliases, tags and their history."""
 
-    def __init__(self, door: Door, history: History, search: Search, watches: Watches) -> None:
-        self._door = door
+    def __init__(self, requests: Requests, history: History, search: Search, watches: Watches) -> None:
+        self._requests = requests
         self._history = history
         self._search = search
         self._watches = watches
@@ -32,11 +34,11 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         wish = commands.CreateModel(
             description=request.description, repository=request.repository, labels=request.labels
         )
-        self._door.carry_out(model_stream(request.model), request, context, create_model=wish)
+        self._requests.execute(model_stream(request.model), request, context, create_model=wish)
         return self._model(request.model)
 
     def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
-        return self._model(model_of(request.name))
+        return self._model(model_in(request.name))
 
     def ListModels(
         self, request: registry_service.ListModelsRequest, context: grpc.ServicerContext
@@ -47,7 +49,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def WatchModels(
         self, request: registry_service.WatchModelsRequest, context: grpc.ServicerContext
     ) -> Iterator[registry_service.WatchModelsResponse]:
-        watch = ResourceWatch(self._door.fold, query_of(Kind.MODEL, filter_text=request.filter))
+        watch = ResourceWatch(self._requests.fold, query_of(Kind.MODEL, filter_text=request.filter))
         for change, model, positions in watch.run(self._watches, context):
             yield registry_service.WatchModelsResponse(
                 change=change, model=model, positions=history_positions(positions)
@@ -56,35 +58,35 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def UpdateModel(
         self, request: registry_service.UpdateModelRequest, context: grpc.ServicerContext
     ) -> resources.Model:
-        model = model_of(request.name)
+        model = model_in(request.name)
         wish = commands.DescribeModel(description=request.description, repository=request.repository)
-        self._door.carry_out(model_stream(model), request, context, describe_model=wish)
+        self._requests.execute(model_stream(model), request, context, describe_model=wish)
         return self._model(model)
 
     def LabelModel(self, request: registry_service.LabelModelRequest, context: grpc.ServicerContext) -> resources.Model:
-        model = model_of(request.name)
+        model = model_in(request.name)
         wish = commands.LabelModel(key=request.key, value=request.value)
-        self._door.carry_out(model_stream(model), request, context, label_model=wish)
+        self._requests.execute(model_stream(model), request, context, label_model=wish)
         return self._model(model)
 
     def CreateVersion(
         self, request: registry_service.CreateVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:
-        model = model_of(request.parent, "parent")
+        model = model_in(request.parent, "parent")
         wish = commands.CreateVersion(
             repository=request.repository, commit=request.commit, commit_message=request.commit_message
         )
-        record = self._door.carry_out(model_stream(model), request, context, create_version=wish)
+        record = self._requests.execute(model_stream(model), request, context, create_version=wish)
         return self._version(model, record.version_created.version if record is not None else 0)
 
     def GetVersion(
         self, request: registry_service.GetVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:
-        alias = alias_of(request.name)
+        alias = split_alias(request.name)
         if alias is None:
-            return self._version(*numbered(request.name, "versions"))
-        with self._door.fold.lock:
-            number = self._door.model(alias[0]).model.aliases.get(alias[1], 0)
+            return self._version(*version_in(request.name))
+        with self._requests.fold.lock:
+            number = self._requests.model(alias[0]).model.aliases.get(alias[1], 0)
         if not number:
             raise missing(request.name, "name")
         return self._version(alias[0], number)
@@ -101,7 +103,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         self, request: registry_service.WatchVersionsRequest, context: grpc.ServicerContext
     ) -> Iterator[registry_service.WatchVersionsResponse]:
         query = self._search.scoped(Kind.VERSION, request.parent, filter_text=request.filter)
-        for change, version, positions in ResourceWatch(self._door.fold, query).run(self._watches, context):
+        for change, version, positions in ResourceWatch(self._requests.fold, query).run(self._watches, context):
             yield registry_service.WatchVersionsResponse(
                 change=change, version=version, positions=history_positions(positions)
             )
@@ -109,9 +111,9 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def TagVersion(
         self, request: registry_service.TagVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:
-        model, number = numbered(request.name, "versions")
+        model, number = version_in(request.name)
         wish = commands.TagVersion(version=number, key=request.key, value=request.value)
-        self._door.carry_out(model_stream(model), request, context, tag_version=wish)
+        self._requests.execute(model_stream(model), request, context, tag_version=wish)
         return self._version(model, number)
 
     def ApproveVersion(
@@ -148,17 +150,17 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         return self._on_version(request, context, "lift_quarantine", commands.LiftQuarantine)
 
     def SetAlias(self, request: registry_service.SetAliasRequest, context: grpc.ServicerContext) -> resources.Model:
-        model = model_of(request.parent, "parent")
+        model = model_in(request.parent, "parent")
         wish = commands.MoveAlias(alias=request.alias, version=request.version)
-        self._door.carry_out(model_stream(model), request, context, move_alias=wish)
+        self._requests.execute(model_stream(model), request, context, move_alias=wish)
         return self._model(model)
 
     def DeleteAlias(
         self, request: registry_service.DeleteAliasRequest, context: grpc.ServicerContext
     ) -> resources.Model:
-        model = model_of(request.parent, "parent")
+        model = model_in(request.parent, "parent")
         wish = commands.RemoveAlias(alias=request.alias)
-        self._door.carry_out(model_stream(model), request, context, remove_alias=wish)
+        self._requests.execute(model_stream(model), request, context, remove_alias=wish)
         return self._model(model)
 
     def ListHistory(
@@ -174,25 +176,25 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def GetFoldDigest(
         self, request: registry_service.GetFoldDigestRequest, context: grpc.ServicerContext
     ) -> registry_service.FoldDigest:
-        with self._door.fold.lock:
-            return fold_digest(self._door.fold.streams, self._door.fold.void_records)
+        with self._requests.fold.lock:
+            return fold_digest(self._requests.fold)
 
     def _on_version(self, request: Any, context: grpc.ServicerContext, field: str, wish: Any) -> resources.Version:
-        model, number = numbered(request.name, "versions")
+        model, number = version_in(request.name)
         command = wish(version=number, reason=request.reason)
-        self._door.carry_out(model_stream(model), request, context, **{field: command})
+        self._requests.execute(model_stream(model), request, context, **{field: command})
         return self._version(model, number)
 
     def _model(self, name: str) -> resources.Model:
-        with self._door.fold.lock:
-            return copy_of(self._door.model(name).model)
+        with self._requests.fold.lock:
+            return copy_of(self._requests.model(name).model)
 
     def _version(self, model: str, number: int) -> resources.Version:
-        with self._door.fold.lock:
-            state = self._door.model(model)
+        with self._requests.fold.lock:
+            state = self._requests.model(model)
             version = state.versions.get(number)
             if version is None:
-                raise missing(f"models/{model}/versions/{number}", "name")
+                raise missing(version_name(model, number), "name")
             copied = copy_of(version)
             copied.etag = state.model.etag
             return copied

@@ -16,7 +16,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.fields import Resource
 from headgate.view.query import Query
 from headgate.view.touched import Place, places, resource_at, touched
-from services.registry.door import copy_of
+from services.registry.requests import copy_of
 
 MAX_WATCHES = 64
 """Watches of all kinds at once; each holds a thread of its own, beside those of the other calls."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from headgate.domain.names import short_name
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -113,7 +114,7 @@ class Attempts:
         with self._changed:
             return [
                 worker_services.TrainingAttempt(
-                    model=attempt.claim.stream.removeprefix("models/"),
+                    model=short_name(attempt.claim.stream),
                     version=attempt.claim.version,
                     attempt=attempt.claim.attempt,
                     stage=attempt.stage,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from headgate.domain.build import MAX_ATTEMPTS
 from headgate.domain.model import ModelState
-from headgate.domain.names import model_stream
+from headgate.domain.names import model_stream, version_subject
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -108,7 +108,7 @@ def is_lost(claim: Claim, version: resources.Version, hands: Hands, now_ms: int,
 def undertake(claim: Claim, version: resources.Version, run: Run) -> Undertake:
     copy = resources.Version()
     copy.CopyFrom(version)
-    return Undertake(claim.name, lambda: run(claim, copy), "training", claim.stream, f"versions/{claim.version}")
+    return Undertake(claim.name, lambda: run(claim, copy), "training", claim.stream, version_subject(claim.version))
 
 
 def start_testing(claim: Claim, version: resources.Version, worker: str, seen: Mapping[Claim, int]) -> commands.Command:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import grpc
 
-from headgate.domain.names import model_stream, split_stream
+from headgate.domain.names import model_stream
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.names import version_in
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.trainer.attempts import Attempts
@@ -25,7 +26,8 @@ class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
     def WatchEpochs(
         self, request: worker_services.WatchEpochsRequest, context: grpc.ServicerContext
     ) -> Iterator[worker_services.WatchEpochsResponse]:
-        attempt = self._attempts.latest(*version_of(request.name))
+        model, version = version_in(request.name)
+        attempt = self._attempts.latest(model_stream(model), version)
         if attempt is None:
             rule = f"{request.name} is not in this trainer's hands; the log's telemetry has the epochs of all trainers"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "name")
@@ -34,12 +36,3 @@ class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
                 return
             if epoch is not None:
                 yield worker_services.WatchEpochsResponse(epoch=epoch)
-
-
-def version_of(name: str) -> tuple[str, int]:
-    stream, _, number = name.partition("/versions/")
-    kind, model = split_stream(stream)
-    if kind != "models" or not (number.isascii() and number.isdecimal() and len(number) < 10):
-        rule = "a version is named models/{model}/versions/{number}"
-        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument", rule, "name")
-    return model_stream(model), int(number)

@@ -15,10 +15,10 @@ from headgate.domain import model
 from headgate.domain.environment import EnvironmentCommand
 from headgate.domain.fact import Fact
 from headgate.domain.model import ModelCommand
-from headgate.domain.policy import WHOLE_BPS
 from headgate.domain.refusal import Refused
 from headgate.domain.release import RUNNING, TERMINAL
 from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.lifecycle.digest import state_digest
 from headgate.lifecycle.stream import Stream
 from headgate.v1 import commands_pb2 as commands
@@ -315,7 +315,7 @@ class Lifecycle(RuleBasedStateMachine):
     def weights_are_whole_and_name_the_two_arms_only(self) -> None:
         for release in self.state.releases.values():
             if release.weights:
-                assert sum(weight.weight_bps for weight in release.weights) == WHOLE_BPS
+                assert sum(weight.weight_bps for weight in release.weights) == FULL_WEIGHT_BPS
                 assert {weight.version for weight in release.weights} <= {release.candidate, release.stable} - {0}
                 assert all(weight.weight_bps > 0 for weight in release.weights)
 

@@ -1,8 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.assignment import FULL_WEIGHT_BPS, arm
+from services.gateway.assignment import arm
 
 KEYS = 20_000
 WEIGHTS = st.integers(0, FULL_WEIGHT_BPS)

@@ -11,7 +11,7 @@ from headgate.log.port import PARTITIONS, Record
 from headgate.log.sqlite.log import SqliteLog
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
-from services.registry import door
+from services.registry import requests
 from services.registry.decider import Decided, Decider
 from services.registry.history import MAX_GAP, MAX_SPAN, History, span
 from services.registry.watches import Watches
@@ -87,10 +87,10 @@ def test_a_page_ends_before_a_message_would_be_too_large_and_the_next_goes_on(
     for number in range(5):
         stage.create("fraud", number)
     two = sum(record.ByteSize() for record in stage.page(page_size=2).records)
-    monkeypatch.setattr(door, "MAX_PAGE_BYTES", two)
+    monkeypatch.setattr(requests, "MAX_PAGE_BYTES", two)
     first = stage.page()
     assert ([record.record.sequence for record in first.records], first.next_after_sequence) == ([1, 2], 2)
-    monkeypatch.setattr(door, "MAX_PAGE_BYTES", 1)
+    monkeypatch.setattr(requests, "MAX_PAGE_BYTES", 1)
     second = stage.page(after_sequence=2)
     assert ([record.record.sequence for record in second.records], second.next_after_sequence) == ([3], 3)
 

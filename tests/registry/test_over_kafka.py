@@ -11,7 +11,8 @@ import pytest
 from kafka import KafkaAdminClient
 
 from examples.driver import environ, headgate
-from headgate.cli.logs import differences, fold_digest
+from headgate.cli.logs import differences
+from headgate.lifecycle.digest import fold_digest
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.partitioner import partition_of

@@ -9,7 +9,7 @@ import pytest
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
-from services.registry import door
+from services.registry import requests
 from services.registry.watches import MAX_WATCHES
 from tests.registry.conftest import Running
 from tests.registry.test_servicer import create, details
@@ -164,7 +164,7 @@ def test_a_page_ends_before_a_message_is_too_large(registry: Running, monkeypatc
         for key in ("a", "b"):
             tag = registry_service.TagVersionRequest(name=f"models/fraud/versions/{number}", key=key, value="x" * 1_000)
             registry.models.TagVersion(tag)
-    monkeypatch.setattr(door, "MAX_PAGE_BYTES", 5_000)
+    monkeypatch.setattr(requests, "MAX_PAGE_BYTES", 5_000)
     seen, token = [], "first"
     while token:
         request = registry_service.ListVersionsRequest(parent="models/fraud", page_token=token.removeprefix("first"))

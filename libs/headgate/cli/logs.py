@@ -15,8 +15,8 @@ from headgate.cli.render import Format, Output, as_dict, printable, show_data, t
 from headgate.cli.session import Exit, progress, say, session
 from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
-from headgate.lifecycle.digest import state_digest
-from headgate.lifecycle.fold import Fold
+from headgate.domain.words import word_of
+from headgate.lifecycle.digest import fold_digest
 from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
 from headgate.log.port import LogUnavailable, Record, Tail
@@ -143,7 +143,7 @@ def _line(record: Record, message: Message | None) -> str:
 
 
 def _outcome(settled: commands.DeadLetterSettled) -> str:
-    word = commands.DeadLetterOutcome.Name(settled.outcome).removeprefix("DEAD_LETTER_OUTCOME_").lower()
+    word = word_of(commands.DeadLetterOutcome, settled.outcome)
     return f"{word} by {settled.actor}"
 
 
@@ -185,17 +185,6 @@ def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
         progress.print("the replayed log does not give the live state")
         raise typer.Exit(Exit.FAILED)
     progress.print("the replayed log gives the live state")
-
-
-def fold_digest(fold: Fold) -> registry_service.FoldDigest:
-    """Heads and states of a fold in the form of the registry's answer."""
-    streams = [
-        registry_service.StreamDigest(
-            stream=name, sequence=stream.sequence, head_digest=stream.digest, state_digest=state_digest(stream)
-        )
-        for name, stream in sorted(fold.streams.items())
-    ]
-    return registry_service.FoldDigest(streams=streams, void_records=fold.void_records)
 
 
 def differences(live: registry_service.FoldDigest, fresh: registry_service.FoldDigest) -> list[str]:

@@ -16,6 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from headgate.client.timeline import metrics_line, weights_line
+from headgate.domain.names import short_name
+from headgate.domain.weights import percent_of
+from headgate.domain.words import hyphenated, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -122,25 +125,21 @@ def time_text(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
 
 
-def _word(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower().replace("_", " ")
-
-
 def _short(name: str) -> str:
     _, model, _, number = name.split("/")
     return f"{model}/{number}"
 
 
 def _build(version: resources.Version) -> str:
-    return _word(resources.BuildState.Name(version.build), "BUILD_STATE_")
+    return word_of(resources.BuildState, version.build)
 
 
 def _verdict(version: resources.Version) -> str:
-    return _word(resources.VerdictState.Name(version.verdict), "VERDICT_STATE_")
+    return word_of(resources.VerdictState, version.verdict)
 
 
 def _phase(release: resources.Release) -> str:
-    word = _word(resources.Phase.Name(release.phase), "PHASE_")
+    word = word_of(resources.Phase, release.phase)
     if release.phase == resources.PHASE_STEPPING:
         word += f" {release.step + 1}/{len(release.policy.steps)}"
     return f"{word}, paused" if release.paused else word
@@ -171,7 +170,7 @@ def _judgement(judgement: facts.Judgement) -> str:
 
 
 MODEL: Columns = (
-    ("MODEL", lambda m: m.name.removeprefix("models/")),
+    ("MODEL", lambda m: short_name(m.name)),
     ("LIVE", lambda m: _numbers(m.live)),
     ("LATEST", lambda m: f"v{m.latest_version}" if m.latest_version else ""),
     ("ALIASES", lambda m: _numbers(m.aliases)),
@@ -217,7 +216,7 @@ RELEASES: Columns = (
     ("ENVIRONMENT", lambda r: r.environment),
     ("CANDIDATE", lambda r: f"v{r.candidate}"),
     ("STABLE", lambda r: f"v{r.stable}" if r.stable else ""),
-    ("STRATEGY", lambda r: _word(configuration.Strategy.Name(r.strategy), "STRATEGY_").replace(" ", "-")),
+    ("STRATEGY", lambda r: hyphenated(configuration.Strategy, r.strategy)),
     ("PHASE", _phase),
     ("WEIGHTS", lambda r: weights_line(r.weights)),
     ("REQUESTED", lambda r: time_text(r.requested_at_ms)),
@@ -238,8 +237,11 @@ RELEASE: Columns = (
 )
 
 ENVIRONMENT: Columns = (
-    ("ENVIRONMENT", lambda e: e.name.removeprefix("environments/")),
-    ("STEPS", lambda e: ", ".join(f"{s.weight_bps / 100:g} % {s.min_duration_ms / 1000:g} s" for s in e.policy.steps)),
+    ("ENVIRONMENT", lambda e: short_name(e.name)),
+    (
+        "STEPS",
+        lambda e: ", ".join(f"{percent_of(s.weight_bps)} {s.min_duration_ms / 1000:g} s" for s in e.policy.steps),
+    ),
     ("BAKE", lambda e: f"{e.policy.bake_ms / 1000:g} s"),
     ("ALPHA", lambda e: f"{e.policy.judge.alpha:g}"),
     ("BETA", lambda e: f"{e.policy.judge.beta:g}"),

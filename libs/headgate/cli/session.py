@@ -11,6 +11,7 @@ from rich.console import Console
 
 from headgate.client.actor import logged_in
 from headgate.client.doors import Doors
+from headgate.domain import names
 from headgate.log.open import is_embedded, without_passwords
 from headgate.log.port import EventLog
 from headgate.log.startup import await_log
@@ -140,16 +141,15 @@ def version_name(text: str) -> str:
         return text
     model, at, alias = text.partition("@")
     if at:
-        return f"models/{model}/aliases/{alias}"
-    return f"models/{model_and_number(text)[0]}/versions/{model_and_number(text)[1]}"
+        return names.alias_name(model, alias)
+    return names.version_name(*model_and_number(text))
 
 
 def release_name(text: str) -> str:
     """`fraud/3` or the full resource name."""
     if text.startswith("models/"):
         return text
-    model, number = model_and_number(text)
-    return f"models/{model}/releases/{number}"
+    return names.release_name(*model_and_number(text))
 
 
 def model_and_number(text: str) -> tuple[str, int]:

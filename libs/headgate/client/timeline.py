@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from headgate.domain.names import short_name
+from headgate.domain.weights import percent_of
+from headgate.domain.words import hyphenated, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 
@@ -23,12 +26,12 @@ def metrics_line(metrics: Sequence[facts.Metric]) -> str:
 
 
 def weights_line(weights: Sequence[facts.Weight]) -> str:
-    return ", ".join(f"v{weight.version} {weight.weight_bps / 100:g} %" for weight in weights)
+    return ", ".join(f"v{weight.version} {percent_of(weight.weight_bps)}" for weight in weights)
 
 
 def subject(record: facts.LifecycleRecord) -> str:
     """The stream's own name: `fraud` of `models/fraud`."""
-    return record.stream.partition("/")[2]
+    return short_name(record.stream)
 
 
 def _plain(kind: str, fact: Any) -> str:
@@ -60,7 +63,7 @@ def _training_finished(fact: facts.TrainingFinished) -> str:
 
 
 def _training_failed(fact: facts.TrainingFailed) -> str:
-    stage = facts.Stage.Name(fact.stage).removeprefix("STAGE_").lower()
+    stage = word_of(facts.Stage, fact.stage)
     return f"v{fact.version} failed at {stage}: {fact.reason}"
 
 
@@ -72,7 +75,7 @@ def _gate_decided(fact: facts.GateDecided) -> str:
 
 
 def _requested(fact: facts.ReleaseRequested) -> str:
-    strategy = configuration.Strategy.Name(fact.strategy).removeprefix("STRATEGY_").lower().replace("_", "-")
+    strategy = hyphenated(configuration.Strategy, fact.strategy)
     return f"release {fact.release} requested: v{fact.candidate} into {fact.environment}, {strategy}"
 
 
@@ -90,7 +93,7 @@ def _promotion(fact: facts.PromotionStarted) -> str:
 
 
 def _rollback(fact: facts.RollbackStarted) -> str:
-    cause = facts.RollbackCause.Name(fact.cause).removeprefix("ROLLBACK_CAUSE_").lower().replace("_", " ")
+    cause = word_of(facts.RollbackCause, fact.cause)
     because = fact.judgement.explanation or fact.reason
     return f"release {fact.release} ROLLS BACK ({cause})" + (f": {because}" if because else "")
 

@@ -1,7 +1,6 @@
 """The one word people see for a version, derived from its axes."""
 
-from collections.abc import Mapping, Sequence
-
+from headgate.domain.words import word_of
 from headgate.v1 import resources_pb2 as resources
 
 
@@ -9,20 +8,9 @@ def label(version: resources.Version) -> str:
     """The furthest of the axes, for example "training", "passed" or "quarantined"."""
     retention, verdict = version.retention, version.verdict
     if retention != resources.RETENTION_STATE_KEPT:
-        return _RETENTION[retention]
+        return word_of(resources.RetentionState, retention)
     if version.quarantined:
         return "quarantined"
     if verdict != resources.VERDICT_STATE_UNDECIDED:
-        return _VERDICT[verdict]
-    return _BUILD[version.build]
-
-
-def _words(names: Sequence[str], numbers: Sequence[int], prefix: str) -> Mapping[int, str]:
-    return {
-        number: name.removeprefix(prefix).replace("_", " ").lower() for number, name in zip(numbers, names, strict=True)
-    }
-
-
-_RETENTION = _words(resources.RetentionState.keys(), resources.RetentionState.values(), "RETENTION_STATE_")
-_VERDICT = _words(resources.VerdictState.keys(), resources.VerdictState.values(), "VERDICT_STATE_")
-_BUILD = _words(resources.BuildState.keys(), resources.BuildState.values(), "BUILD_STATE_")
+        return word_of(resources.VerdictState, verdict)
+    return word_of(resources.BuildState, version.build)

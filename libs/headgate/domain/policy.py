@@ -3,11 +3,11 @@
 import hashlib
 
 from headgate.domain.refusal import Refused, invalid
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import configuration_pb2 as configuration
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-WHOLE_BPS = 10_000
 
 DEFAULT = configuration.ReleasePolicy(
     steps=[
@@ -47,7 +47,7 @@ def digest(policy: configuration.ReleasePolicy) -> str:
 def check(policy: configuration.ReleasePolicy) -> Refused | None:
     """The first rule a resolved policy breaks; None when it is sound."""
     weights = [step.weight_bps for step in policy.steps]
-    if weights != sorted(set(weights)) or not all(0 < weight < WHOLE_BPS for weight in weights):
+    if weights != sorted(set(weights)) or not all(0 < weight < FULL_WEIGHT_BPS for weight in weights):
         return invalid("policy.steps", weights, "step weights rise and lie between 1 and 9999 basis points")
     if any(step.min_duration_ms < 0 or step.min_keys < 0 for step in policy.steps):
         return invalid("policy.steps", "negative", "a step's duration and keys are not negative")

@@ -9,6 +9,8 @@ from headgate.domain.refusal import ALREADY_EXISTS, FROZEN, GATE_NOT_MET, Refuse
 from headgate.domain.release_fold import ACTIVE, RUNNING, TERMINAL, evolve, is_active
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.domain.verdict import RELEASABLE
+from headgate.domain.weights import FULL_WEIGHT_BPS
+from headgate.domain.words import word_of
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -75,7 +77,7 @@ def freeze_at(environment: EnvironmentState | None, at_ms: int) -> resources.Fre
     """The freeze that holds the environment at this time; None when there is none."""
     if environment is None:
         return None
-    return next((z for z in environment.environment.freezes if z.from_ms <= at_ms < z.until_ms), None)
+    return next((each for each in environment.environment.freezes if each.from_ms <= at_ms < each.until_ms), None)
 
 
 def _moves_forward(command: _RunningCommand) -> bool:
@@ -147,7 +149,7 @@ def _request(
     if refused is not None:
         return refused
     # A release that waits behind the first one will have a stable version to be compared with.
-    queued = any(is_active(z) and z.environment == command.environment for z in state.releases.values())
+    queued = any(is_active(each) and each.environment == command.environment for each in state.releases.values())
     number = len(state.releases) + 1
     return facts.ReleaseRequested(
         release=number,
@@ -219,7 +221,7 @@ def _set_weights(state: ModelState, release: resources.Release, command: command
         release=release.release,
         step=command.step,
         weights=[
-            facts.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS - weight),
+            facts.Weight(version=release.stable, weight_bps=FULL_WEIGHT_BPS - weight),
             facts.Weight(version=release.candidate, weight_bps=weight),
         ],
         judgement=command.judgement,
@@ -258,7 +260,7 @@ def _promote(state: ModelState, release: resources.Release, command: commands.Pr
         return illegal(f"{release.name} has no PASS", "a canary is promoted on a PASS, or by a person with a reason")
     return facts.PromotionStarted(
         release=release.release,
-        weights=[facts.Weight(version=release.candidate, weight_bps=policies.WHOLE_BPS)],
+        weights=[facts.Weight(version=release.candidate, weight_bps=FULL_WEIGHT_BPS)],
         judgement=command.judgement,
         reason=command.reason,
     )
@@ -292,7 +294,7 @@ def _roll_back(release: resources.Release, command: commands.RollBackRelease) ->
         return _ended(release)
     if release.phase == resources.PHASE_REQUESTED:
         return facts.ReleaseRejected(release=release.release, reason=command.reason or "aborted before it began")
-    weights = [facts.Weight(version=release.stable, weight_bps=policies.WHOLE_BPS)] if release.stable else []
+    weights = [facts.Weight(version=release.stable, weight_bps=FULL_WEIGHT_BPS)] if release.stable else []
     return facts.RollbackStarted(
         release=release.release,
         cause=command.cause or facts.ROLLBACK_CAUSE_ABORTED,
@@ -356,4 +358,4 @@ def _ended(release: resources.Release) -> Refused:
 
 def phase_name(release: resources.Release) -> str:
     """The phase as people write it, for example "rolling back"."""
-    return resources.Phase.Name(release.phase).removeprefix("PHASE_").replace("_", " ").lower()
+    return word_of(resources.Phase, release.phase)

@@ -1,13 +1,37 @@
 """The digest of a folded state: two folds of the same log agree on it, byte for byte."""
 
 import hashlib
+from collections.abc import Mapping
+from typing import Protocol
 
 from google.protobuf.message import Message
 
 from headgate.domain.state import ModelState
 from headgate.lifecycle.stream import Stream
+from headgate.v1 import registry_service_pb2 as registry_service
 
 DIGEST_DOMAIN = b"headgate.v1.State\x00"
+
+
+class FoldedStreams(Protocol):
+    """A fold, live or fresh."""
+
+    @property
+    def streams(self) -> Mapping[str, Stream]: ...
+
+    @property
+    def void_records(self) -> int: ...
+
+
+def fold_digest(fold: FoldedStreams) -> registry_service.FoldDigest:
+    """Head and state digest of every stream, by name: two folds of the same log give the same message."""
+    digests = [
+        registry_service.StreamDigest(
+            stream=name, sequence=stream.sequence, head_digest=stream.digest, state_digest=state_digest(stream)
+        )
+        for name, stream in sorted(fold.streams.items())
+    ]
+    return registry_service.FoldDigest(streams=digests, void_records=fold.void_records)
 
 
 def state_digest(stream: Stream) -> bytes:

@@ -1,12 +1,13 @@
 """What a telemetry record may say. Pure: anyone can write the topic, and what is read there steers releases."""
 
+from collections.abc import Iterator, Sequence
+
 from headgate.domain.names import NAME_RULE, is_name
-from headgate.domain.policy import WHOLE_BPS
+from headgate.domain.weights import FULL_WEIGHT_BPS
+from headgate.telemetry import counters
 from headgate.v1 import telemetry_pb2 as telemetry
 
 MAX_NAME = 256
-MAX_COUNT = 10**15
-"""Far more than a gateway ever counts, and far from where sums of counts overflow."""
 MAX_ROUTES = 100_000
 
 
@@ -33,24 +34,19 @@ def flaw_of(record: telemetry.TelemetryRecord) -> str:
 def _evidence(evidence: telemetry.Evidence) -> str:
     if not is_name(evidence.environment) or not is_name(evidence.model):
         return f"evidence is about {evidence.model!r} in {evidence.environment!r}: {NAME_RULE}"
-    if not 0 <= evidence.candidate_weight_bps <= WHOLE_BPS:
-        return f"evidence.candidate_weight_bps is {evidence.candidate_weight_bps}: it is 0 to {WHOLE_BPS}"
+    if not 0 <= evidence.candidate_weight_bps <= FULL_WEIGHT_BPS:
+        return f"evidence.candidate_weight_bps is {evidence.candidate_weight_bps}: it is 0 to {FULL_WEIGHT_BPS}"
     flaws = [_count("evidence.release", evidence.release), _count("evidence.epoch", evidence.epoch)]
-    flaws += [_arm(f"evidence.arms[{index}]", arm) for index, arm in enumerate(evidence.arms)]
-    return next(filter(None, flaws), "")
+    return next(filter(None, [*flaws, *_arms(evidence.arms)]), "")
 
 
-def _arm(name: str, arm: telemetry.ArmCounts) -> str:
-    counts = {
-        "requests": arm.requests,
-        "bad_requests": arm.bad_requests,
-        "keys": arm.keys,
-        "bad_keys": arm.bad_keys,
-    }
-    flaws = [_count(f"{name}.{field}", count) for field, count in counts.items()]
-    if arm.bad_keys > arm.keys:
-        flaws.append(f"{name}.bad_keys is {arm.bad_keys}: there are only {arm.keys} keys")
-    return next(filter(None, flaws), "")
+def _arms(arms: Sequence[telemetry.ArmCounts]) -> Iterator[str]:
+    seen: set[int] = set()
+    for index, arm in enumerate(arms):
+        if arm.arm in seen:
+            yield f"evidence.arms[{index}].arm is {arm.arm}: an arm is reported once"
+        seen.add(arm.arm)
+        yield from (f"evidence.arms[{index}].{fault}" for fault in counters.faults_of(arm))
 
 
 def _status(status: telemetry.GatewayStatus) -> str:
@@ -63,4 +59,4 @@ def _status(status: telemetry.GatewayStatus) -> str:
 
 
 def _count(name: str, count: int) -> str:
-    return "" if 0 <= count <= MAX_COUNT else f"{name} is {count}: it is 0 to {MAX_COUNT}"
+    return "" if 0 <= count <= counters.MAX_COUNT else f"{name} is {count}: it is 0 to {counters.MAX_COUNT}"

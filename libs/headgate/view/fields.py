@@ -68,14 +68,14 @@ def resource_id(resource: Resource) -> str:
     """Unique in its kind, and in the order of models and numbers: `fraud`, `fraud/0000000003`."""
     match resource:
         case resources.Model():
-            return short_name(resource)
+            return model_of(resource)
         case resources.Version():
-            return f"{short_name(resource)}/{resource.version:010d}"
+            return f"{model_of(resource)}/{resource.version:010d}"
         case resources.Release():
-            return f"{short_name(resource)}/{resource.release:010d}"
+            return f"{model_of(resource)}/{resource.release:010d}"
 
 
-def short_name(resource: Resource) -> str:
+def model_of(resource: Resource) -> str:
     """The model of a resource, without its prefix."""
     return str(resource.name.split("/")[1])
 
@@ -169,7 +169,7 @@ def _metric_names(version: resources.Version) -> Iterator[str]:
     return (metric.name for metric in version.report.metrics)
 
 
-_MODEL_NAME = Field(Type.TEXT, lambda resource, _: short_name(resource), indexed=True)
+_MODEL_NAME = Field(Type.TEXT, lambda resource, _: model_of(resource), indexed=True)
 _NAME = Field(Type.TEXT, lambda resource, _: resource.name, ordered=True)
 _BUILD = _word("build", resources.BuildState.items(), "BUILD_STATE_")
 _VERDICT = _word("verdict", resources.VerdictState.items(), "VERDICT_STATE_")
@@ -178,7 +178,7 @@ _LABELS = tuple(dict.fromkeys((*_BUILD.words, *_VERDICT.words, *_RETENTION.words
 
 FIELDS: Mapping[Kind, Mapping[str, Field]] = {
     Kind.MODEL: {
-        "name": Field(Type.TEXT, lambda resource, _: short_name(resource), ordered=True),
+        "name": Field(Type.TEXT, lambda resource, _: model_of(resource), ordered=True),
         "description": _text("description"),
         "repository": _text("repository", indexed=True),
         "labels": _texts("labels"),

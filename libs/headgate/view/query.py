@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from headgate.view.fields import Field, Kind, Resource, field_of, paths, resource_id, short_name, sort_value, term
+from headgate.view.fields import Field, Kind, Resource, field_of, model_of, paths, resource_id, sort_value, term
 from headgate.view.filter import BadQuery, Filter, Operator, parse
 
 MAX_PAGE = 1_000
@@ -62,7 +62,7 @@ class Query:
     digest: str
 
     def matches(self, resource: Resource) -> bool:
-        return (not self.model or short_name(resource) == self.model) and self.filter.matches(resource)
+        return (not self.model or model_of(resource) == self.model) and self.filter.matches(resource)
 
     def terms(self) -> list[str]:
         """Indexed equalities that every answer fulfils; the filter may ask for more."""
@@ -89,8 +89,12 @@ def new_query(
     order = _order(kind, order_by or _default_order(kind, scope))
     digest = _digest(kind.value, scope, filter_text.strip(), order.path, str(order.descending))
     after = _after(page_token, digest) if page_token else None
-    size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
-    return Query(kind, scope, parse(kind, filter_text), order, size, after, digest)
+    return Query(kind, scope, parse(kind, filter_text), order, page_rows(page_size), after, digest)
+
+
+def page_rows(wanted: int) -> int:
+    """How many rows a page holds at most, when a request asks for so many; 0 or less leaves it to the service."""
+    return min(wanted if wanted > 0 else DEFAULT_PAGE, MAX_PAGE)
 
 
 def page_token(query: Query, last: Key) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
+from headgate.domain.names import short_name
 from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -100,7 +101,7 @@ class Work:
     def _fetch(self) -> tuple[Path, configuration.ModelConfiguration, dict[str, Path]]:
         checkout = check_out(self.version.repository, self.version.commit, self.scratch, self.attempt.cancelled)
         self.bench.attempts.enter(self.attempt, facts.STAGE_CONFIGURATION)
-        parsed = read_configuration(checkout, self.claim.stream.removeprefix("models/"))
+        parsed = read_configuration(checkout, short_name(self.claim.stream))
         self.bench.attempts.enter(self.attempt, facts.STAGE_DATA)
         return checkout, parsed, verified_data(checkout, parsed)
 
@@ -181,7 +182,7 @@ class Work:
     def _measured_by(self, epochs: int) -> Callable[[dict[str, Any]], None]:
         def measured(line: dict[str, Any]) -> None:
             epoch = telemetry.EpochMeasured(
-                model=self.claim.stream.removeprefix("models/"),
+                model=short_name(self.claim.stream),
                 **self._which(),
                 epoch=line["epoch"],
                 epochs=epochs,

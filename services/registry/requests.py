@@ -1,6 +1,5 @@
 """What both servicers share: requests become commands, refusals become statuses, names become state."""
 
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -9,21 +8,20 @@ import grpc
 from google.protobuf.message import Message
 
 from headgate.domain import refusal
-from headgate.domain.names import ANONYMOUS
+from headgate.domain.names import ANONYMOUS, model_stream
 from headgate.domain.refusal import Refused
 from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogError
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.work_log import note
+from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.intake import Contended
 from services.registry.decider import MAX_SHOWN, Decider
 
 MAX_REQUEST_ID = 256
-MAX_PAGE = 1000
-DEFAULT_PAGE = 100
 MAX_PAGE_BYTES = 3 * 1024 * 1024
 """A page ends before the limit of a message does: its token goes on."""
 
@@ -40,8 +38,6 @@ STATUS_OF: Mapping[str, grpc.StatusCode] = {
 }
 """The one table from refusals to statuses."""
 
-_MODEL = re.compile(r"models/([^/]+)")
-_NUMBERED = re.compile(r"models/([^/]+)/(versions|releases|aliases)/([^/]+)")
 Resource = TypeVar("Resource", bound=Message)
 
 
@@ -53,48 +49,19 @@ def rpc_refused(refused: Refused) -> RpcRefused:
     return RpcRefused(STATUS_OF[refused.code], refused.code, told, refused.field)
 
 
-def bad_name(field: str, value: str, form: str) -> RpcRefused:
-    """The field is not a resource name of the expected form."""
-    return RpcRefused(
-        grpc.StatusCode.INVALID_ARGUMENT, refusal.INVALID, f"{field} is {value!r}: expected {form}", field
-    )
-
-
 def missing(what: str, field: str) -> RpcRefused:
     """The named resource does not exist."""
     return RpcRefused(grpc.StatusCode.NOT_FOUND, refusal.NOT_FOUND, f"{what} does not exist", field)
 
 
-def model_of(name: str, field: str = "name") -> str:
-    """The model in models/{model}. Raises RpcRefused."""
-    match = _MODEL.fullmatch(name)
-    if match is None:
-        raise bad_name(field, name, "models/{model}")
-    return match[1]
-
-
-def numbered(name: str, kind: str) -> tuple[str, int]:
-    """Model and number in models/{model}/{kind}/{number}. Raises RpcRefused."""
-    match = _NUMBERED.fullmatch(name)
-    if match is None or match[2] != kind or not match[3].isdecimal() or len(match[3]) > 9:
-        raise bad_name("name", name, f"models/{{model}}/{kind}/{{number}}")
-    return match[1], int(match[3])
-
-
-def alias_of(name: str) -> tuple[str, str] | None:
-    """Model and alias in models/{model}/aliases/{alias}; None for another form."""
-    match = _NUMBERED.fullmatch(name)
-    return (match[1], match[3]) if match and match[2] == "aliases" else None
-
-
-class Door:
+class Requests:
     """Executes requests against the decider and reads the folded state."""
 
     def __init__(self, decider: Decider, fold: LifecycleFold) -> None:
         self.decider = decider
         self.fold = fold
 
-    def carry_out(
+    def execute(
         self, stream: str, request: Any, context: grpc.ServicerContext, **wish: Message
     ) -> facts.LifecycleRecord | None:
         """Executes one wish, for example `tag_version=...`; answers the accepted record, None when it already held.
@@ -118,14 +85,14 @@ class Door:
         """The model's state; hold the fold's lock. Raises RpcRefused."""
         state = self.fold.models.get(name)
         if state is None:
-            raise missing(f"models/{name}", field)
+            raise missing(model_stream(name), field)
         return state
 
 
 def _command(stream: str, request: Any, context: grpc.ServicerContext, wish: Mapping[str, Any]) -> commands.Command:
     request_id = request.request_id
     if len(request_id) > MAX_REQUEST_ID:
-        raise bad_name("request_id", request_id[:32] + "...", f"at most {MAX_REQUEST_ID} characters")
+        raise bad_field("request_id", request_id[:32] + "...", f"at most {MAX_REQUEST_ID} characters")
     command = commands.Command(
         command_id=request_id or str(uuid.uuid4()),
         stream=stream,
@@ -135,7 +102,7 @@ def _command(stream: str, request: Any, context: grpc.ServicerContext, wish: Map
     etag = getattr(request, "etag", "")
     if etag:
         if not etag.isdecimal() or len(etag) > 18:
-            raise bad_name("etag", etag, "the etag of the resource as it was read")
+            raise bad_field("etag", etag, "the etag of the resource as it was read")
         command.expected_sequence = int(etag)
     return command
 

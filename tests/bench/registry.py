@@ -81,7 +81,7 @@ def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool)
         ours = Side("headgate kafka", pid, _clients(stack, "headgate", port), jvm)
         broker_port = int(broker.address.rpartition(":")[2])
         # Nobody else writes there.
-        (sender,) = _clients(stack, "kafka", broker_port, [topics.PREDICTIONS])
+        (sender,) = _clients(stack, "kafka", broker_port, [topics.TELEMETRY])
         bare = Side("kafka-python send, tail", sender.pid, [sender], jvm)
         found = _alternate(results, "acknowledged write, 1 client", [ours, bare], "create", 1, *_length(quick))
         ratio = found[bare.name]["p50 ms"] / found[ours.name]["p50 ms"]

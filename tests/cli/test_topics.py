@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from headgate.cli import main as command_line
 from headgate.log import topics
 from headgate.log.open import open_log
+from headgate.log.port import Topic
 from headgate.log.sqlite.log import SqliteLog
+from headgate.log.startup import await_log
 from tests.kafka_admin import grow_topics
 from tests.kafka_broker import KafkaBroker
 
@@ -51,12 +54,12 @@ def test_topics_are_made_once_and_a_difference_is_refused_with_every_setting_nam
     assert code == 0
     assert LIFECYCLE_FOR_EVER in json.loads(said)
 
-    grow_topics(own_broker.address, {topics.INBOX: 13, topics.LABELS: 14})
+    grow_topics(own_broker.address, {topics.INBOX: 13, topics.REFUSALS: 14})
     for command in ("apply", "list"):
         code, _, said = headgate(log, "topics", command, "--replication", "3")
         assert code == 5
         assert "headgate.inbox: partitions is 13, declared is 12" in said
-        assert "headgate.labels: partitions is 14, declared is 12" in said
+        assert "headgate.refusals: partitions is 14, declared is 12" in said
         assert said.count("replication.factor is 1, declared is 3") == len(topics.TOPICS)
 
 
@@ -71,6 +74,21 @@ def test_the_topics_of_the_embedded_log_are_listed_and_compared_too(headgate: He
     assert headgate(f"--log={url}", "topics", "list")[0] == 0
     code, _, said = headgate(f"--log={url}", "topics", "apply", "--replication", "3")
     assert (code, "the embedded log keeps one copy" in said) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+def test_a_topic_that_is_not_declared_is_no_difference(
+    headgate: Headgate, request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    """Such as those that earlier versions declared and nobody used."""
+    broker = request.getfixturevalue("own_broker").start() if kind == "kafka" else None
+    url = f"kafka://{broker.address}" if broker else f"sqlite://{tmp_path}/log.db"
+    with closing(open_log(url)) as log:
+        log.create_topics([*topics.TOPICS, Topic("headgate.predictions", 14 * topics.DAY_MS)])
+    await_log(url, wait_seconds=0).close()
+    for command in ("apply", "list"):
+        code, said, _ = headgate(f"--log={url}", "topics", command)
+        assert (code, "headgate.predictions" in said) == (0, False)
 
 
 def test_more_acknowledging_copies_than_copies_are_refused(headgate: Headgate) -> None:

@@ -17,13 +17,13 @@ CLUSTER = "strimzi.io/cluster"
 ACCESS: dict[str, tuple[set[str], set[str]]] = {
     "registry": (
         {topics.COMMANDS, topics.INBOX, topics.LIFECYCLE, topics.DEAD_LETTERS},
-        {topics.LIFECYCLE, topics.REFUSALS, topics.CHECKPOINTS, topics.DEAD_LETTERS},
+        {topics.LIFECYCLE, topics.REFUSALS, topics.DEAD_LETTERS},
     ),
     "trainer": ({topics.LIFECYCLE, topics.TELEMETRY}, {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS}),
     "evaluator": ({topics.LIFECYCLE, topics.TELEMETRY}, {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS}),
     "deployer": ({topics.LIFECYCLE, topics.TELEMETRY, topics.DEAD_LETTERS}, {topics.COMMANDS, topics.DEAD_LETTERS}),
-    "gateway": ({topics.LIFECYCLE}, {topics.TELEMETRY, topics.PREDICTIONS}),
-    "publisher": (set(), {topics.INBOX, topics.LABELS}),
+    "gateway": ({topics.LIFECYCLE}, {topics.TELEMETRY}),
+    "publisher": (set(), {topics.INBOX}),
     "operator": (
         {topic.name for topic in topics.TOPICS},
         {topics.INBOX, topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS},

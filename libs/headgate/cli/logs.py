@@ -41,9 +41,6 @@ class TopicName(StrEnum):
     COMMANDS = "commands"
     INBOX = "inbox"
     TELEMETRY = "telemetry"
-    PREDICTIONS = "predictions"
-    LABELS = "labels"
-    CHECKPOINTS = "checkpoints"
     REFUSALS = "refusals"
     DEAD_LETTERS = "dead-letters"
 

@@ -9,10 +9,7 @@ INBOX = "headgate.inbox"
 COMMANDS = "headgate.commands"
 LIFECYCLE = "headgate.lifecycle"
 TELEMETRY = "headgate.telemetry"
-PREDICTIONS = "headgate.predictions"
-LABELS = "headgate.labels"
 REFUSALS = "headgate.refusals"
-CHECKPOINTS = "headgate.checkpoints"
 DEAD_LETTERS = "headgate.dead-letters"
 
 TOPICS = (
@@ -20,10 +17,7 @@ TOPICS = (
     Topic(COMMANDS, 30 * DAY_MS),
     Topic(LIFECYCLE, FOR_EVER),
     Topic(TELEMETRY, 30 * DAY_MS),
-    Topic(PREDICTIONS, 14 * DAY_MS),
-    Topic(LABELS, 14 * DAY_MS),
     Topic(REFUSALS, 90 * DAY_MS),
-    Topic(CHECKPOINTS, FOR_EVER),
     Topic(DEAD_LETTERS, 90 * DAY_MS),
 )
 

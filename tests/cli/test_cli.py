@@ -17,7 +17,7 @@ from headgate.cli.session import CommandFailed, default_log, release_name, versi
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
-from headgate.log.port import LogUnavailable, Record
+from headgate.log.port import LogUnavailable, Message, Record
 from headgate.v1 import registry_service_pb2 as registry_service
 
 NOBODY = "127.0.0.1:1"
@@ -159,6 +159,28 @@ def test_log_tail_prints_one_json_object_per_record(
     assert run(monkeypatch, "log", "tail", "--topic", "inbox", "-o", "json") == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["key"] == "fraud"
+
+
+def test_log_tail_begins_with_the_newest_records_of_a_topic_or_of_one_key(
+    embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = open_log(embedded)
+    for topic in (topics.LIFECYCLE, topics.TELEMETRY):
+        for key in (b"models/fraud", b"models/fraud", b"models/churn"):
+            log.append(Message(topic, key, b""))
+    log.close()
+
+    def shown(*arguments: str) -> list[str]:
+        assert run(monkeypatch, *arguments) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert len(shown("log", "tail", "-n", "1")) == 1
+    assert [line.split()[2] for line in shown("log", "tail", "--key", "models/fraud", "-n", "20")] == [
+        "models/fraud"
+    ] * 2
+    assert len(shown("log", "tail", "--topic", "telemetry", "-n", "2")) == 2
+    lines = shown("log", "tail", "--topic", "lifecycle", "-n", "50", "-o", "json")
+    assert {json.loads(line)["topic"] for line in lines} == {topics.LIFECYCLE}
 
 
 def test_names_may_be_short() -> None:

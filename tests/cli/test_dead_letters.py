@@ -139,7 +139,7 @@ def test_refusals_are_listed_and_what_is_none_is_told_too(log: EventLog, run: Ru
     rows = json.loads(run("refusals", "-o", "json", group="")[1])
     assert [row["code"] for row in rows] == ["illegal-transition", "not-a-refusal", "not-a-refusal"]
     assert rows[0]["command"] == "create_model"
-    assert len(json.loads(run("refusals", "--stream", "models/fraud", "-o", "json", group="")[1])) == 1
+    assert len(json.loads(run("refusals", "-n", "20", "--stream", "models/fraud", "-o", "json", group="")[1])) == 1
 
 
 @pytest.mark.parametrize("topic", [topic.name.removeprefix("headgate.") for topic in topics.TOPICS])

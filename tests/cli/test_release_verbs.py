@@ -79,7 +79,9 @@ def test_a_release_is_started_and_undone_by_hand(world: World, say: Say, tmp_pat
     code, out, _ = say("release", "watch", "fraud/3", "-o", "json")
     states = [json.loads(line) for line in out.splitlines()]
     assert (code, states[-1]["phase"]) == (0, "PHASE_COMPLETED")
-    assert say("release", "undo", "fraud/3")[0] == 0
+    assert json.loads(say("release", "get", "fraud/3", "-o", "json")[1])["reason"] == "by hand"
+    assert say("release", "undo", "fraud/3", "--reason", "live version fails")[0] == 0
+    assert "live version fails" in say("release", "get", "fraud/4")[1]
     assert say("release", "watch", "fraud/4")[0] == 0
     assert "production v1" in say("model", "get", "fraud")[1]
 

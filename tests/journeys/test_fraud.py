@@ -50,6 +50,7 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
     repository.commit("2-meets")
     running.command("publish", "repository")
     passed = verdict(told, 2)
+    assert "passed" in running.command("version", "watch", "fraud/2")
     metrics = {metric.name: metric.value for metric in passed.metrics}
     assert passed.passed
     assert metrics["accuracy"] >= 0.98

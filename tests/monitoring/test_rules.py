@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
-from headgate.cli.main import app
 from tests.house.tree import ROOT
 from tests.monitoring.questions import MONITORING, RULES, alerts
 from tests.monitoring.tools import tool
@@ -63,33 +61,6 @@ def test_a_page_says_what_it_means_what_to_look_at_and_how_to_stop_it(page: Path
     lines = page.read_text().splitlines()
     assert lines[0] == f"# {page.stem}"
     assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == HEADINGS
-
-
-@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
-def test_a_page_shows_only_commands_that_there_are(page: Path) -> None:
-    text = page.read_text()
-    commands = re.findall(r"^\s*(headgate .*)$", text, re.MULTILINE) + re.findall(r"`(headgate [^`]*)`", text)
-    for command in commands:
-        check(command)
-
-
-def test_a_command_that_there_is_not_is_found_out() -> None:
-    with pytest.raises(AssertionError):
-        check("headgate release stop fraud/3")
-    with pytest.raises(AssertionError):
-        check("headgate release abort fraud/3 --because late")
-
-
-def check(command: str) -> None:
-    """Follows the words of a command through the command line's tree, and its options at the end."""
-    words = command.split()[1:]
-    node: Any = typer.main.get_command(app)
-    while hasattr(node, "commands"):
-        assert words, f"{command}: which one?"
-        assert words[0] in node.commands, command
-        node = node.commands[words.pop(0)]
-    known = {option for parameter in node.params for option in parameter.opts}
-    assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, command
 
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)

@@ -1,0 +1,220 @@
+"""Every command that README and docs/ show exists and is run by a test."""
+
+import ast
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from headgate.cli.main import app
+from tests.house.tree import ROOT, short, tracked
+
+CLI = "tests/cli/test_cli.py"
+FRAUD = "tests/journeys/test_fraud.py"
+LETTERS = "tests/cli/test_dead_letters.py"
+PEOPLE = "tests/cli/test_people.py"
+RELEASES = "tests/cli/test_release_verbs.py"
+TOPICS = "tests/cli/test_topics.py"
+VIEW = "tests/cli/test_view.py"
+FIRST_STEPS = "tests/examples/test_first_steps.py"
+
+RUN_BY: dict[str, str] = {
+    "headgate doctor": FRAUD,
+    "headgate environment get": RELEASES,
+    "headgate environment set-policy": FRAUD,
+    "headgate event": "tests/cli/test_event.py",
+    "headgate log dead-letters drop --reason": LETTERS,
+    "headgate log dead-letters list": LETTERS,
+    "headgate log dead-letters list --since": LETTERS,
+    "headgate log dead-letters replay": LETTERS,
+    "headgate log dead-letters replay --code --dry-run": LETTERS,
+    "headgate log dead-letters show": LETTERS,
+    "headgate log refusals": LETTERS,
+    "headgate log refusals -n": LETTERS,
+    "headgate log tail --key -n": CLI,
+    "headgate log tail --topic -n": CLI,
+    "headgate log tail --topic -n -o": CLI,
+    "headgate log tail -n": CLI,
+    "headgate model get": FRAUD,
+    "headgate model list": CLI,
+    "headgate model list --filter": VIEW,
+    "headgate predict --row": FRAUD,
+    "headgate publish": FRAUD,
+    "headgate publish --url": "tests/cli/test_keys.py",
+    "headgate release abort --reason": RELEASES,
+    "headgate release get": RELEASES,
+    "headgate release get -o": RELEASES,
+    "headgate release list": RELEASES,
+    "headgate release pause --reason": RELEASES,
+    "headgate release promote --reason": RELEASES,
+    "headgate release resume": RELEASES,
+    "headgate release undo": RELEASES,
+    "headgate release undo --reason": RELEASES,
+    "headgate release watch": RELEASES,
+    "headgate replay": FRAUD,
+    "headgate topics apply --min-insync --replication": TOPICS,
+    "headgate topics list": TOPICS,
+    "headgate up": "tests/cli/test_up.py",
+    "headgate version approve --reason": PEOPLE,
+    "headgate version deny --reason": PEOPLE,
+    "headgate version get": PEOPLE,
+    "headgate version list --filter": FRAUD,
+    "headgate version list --order": VIEW,
+    "headgate version watch": FRAUD,
+    "headgate view rebuild": VIEW,
+    "headgate view status": VIEW,
+    "headgate view verify": VIEW,
+}
+"""A command without what is named in it, its options in order -> the file with a call that has all of these words."""
+
+ADDED_WORDS = {LETTERS: {"log", "dead-letters"}}
+"""Words that a file's own fixture puts before those of its calls."""
+
+RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "make": ("tests/house/test_makefile.py", '"make"'),
+    "make check": (".ci/run", "make check"),
+    "make demo": ("tests/journeys/test_breast_cancer.py", "demo.tell_all"),
+    "make down": ("tests/deploy/test_compose.py", '["up", "down", "images"]'),
+    "make setup": (FIRST_STEPS, "run_as_written"),
+    "make test": (".ci/run", "make test"),
+    "make up": ("tests/deploy/test_compose.py", '["make", "--no-print-directory", target]'),
+    "export HEADGATE_LOG=kafka://broker-1:9092,broker-2:9092,broker-3:9092": (TOPICS, "kafka://"),
+    "export HEADGATE_LOG=kafka://127.0.0.1:9094": ("scripts/compose.sh", "HEADGATE_LOG=kafka://127.0.0.1:9094"),
+    'export PATH="$PWD/.venv/bin:$PATH"': (FIRST_STEPS, "run_as_written"),
+    "cp -r examples/fraud ~/fraud": (FIRST_STEPS, "run_as_written"),
+    "git -C ~/fraud init": (FIRST_STEPS, "run_as_written"),
+    "git -C ~/fraud add .": (FIRST_STEPS, "run_as_written"),
+    'git -C ~/fraud commit -m "First version"': (FIRST_STEPS, "run_as_written"),
+}
+"""Any other command, whole -> the file that runs it, and the words there that do."""
+
+ROOT_COMMAND = typer.main.get_command(app)
+
+BLOCK = re.compile(r"^ *```(?:sh|bash|shell|console)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`((?:headgate|make) [^`]*)`")
+
+
+def pages() -> list[Path]:
+    """What a user reads, and the two pages of the root that engineers read."""
+    named = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "k8s/README.md")]
+    return [*named, *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def shown(text: str) -> list[str]:
+    """The commands of the shell blocks, without prompts, comments and what a command answers."""
+    found = []
+    for block in BLOCK.findall(text):
+        lines = [line.strip() for line in block.replace("\\\n", " ").splitlines()]
+        if any(line.startswith("$ ") for line in lines):
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        stripped = (re.sub(r"\s+", " ", re.sub(r"(^|\s)#.*", "", line)).strip() for line in lines)
+        found += [line for line in stripped if line]
+    return found
+
+
+def inline(text: str) -> list[str]:
+    return [" ".join(command.split()) for command in INLINE.findall(BLOCK.sub("", text))]
+
+
+def shape(command: str) -> str:
+    """A headgate command as its verbs and options, without the names in it; any other as it is."""
+    if not command.startswith("headgate "):
+        return command
+    verbs, _, options = parsed(command)
+    return " ".join(["headgate", *verbs, *sorted(options)])
+
+
+def parsed(command: str) -> tuple[list[str], Any, set[str]]:
+    """Verbs, the last verb's own node, and options. Raises AssertionError for what the command line does not know."""
+    words = shlex.split(command)[1:]
+    node: Any = ROOT_COMMAND
+    verbs: list[str] = []
+    while hasattr(node, "commands") and words and not words[0].startswith("-"):
+        assert words[0] in node.commands, f"{command}: there is no {words[0]}"
+        verbs.append(words.pop(0))
+        node = node.commands[verbs[-1]]
+    options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    known = {option for parameter in node.params for option in parameter.opts}
+    assert options <= known | {"--help"}, f"{command}: unknown {options - known}"
+    return verbs, node, options
+
+
+@cache
+def word_lists(path: str) -> list[set[str]]:
+    """The constant words of each call, list and tuple of a Python file: what a test types is one of these."""
+    nodes = ast.walk(ast.parse((ROOT / path).read_text()))
+    return [words(node) for node in nodes if isinstance(node, ast.Call | ast.List | ast.Tuple)]
+
+
+def words(node: ast.Call | ast.List | ast.Tuple) -> set[str]:
+    parts = node.args if isinstance(node, ast.Call) else node.elts
+    constants = (part.value for part in parts if isinstance(part, ast.Constant))
+    return {value.partition("=")[0] for value in constants if isinstance(value, str)}
+
+
+def runs(path: str, command: str) -> bool:
+    wanted = set(command.split()[1:]) - ADDED_WORDS.get(path, set())
+    return any(wanted <= typed for typed in word_lists(path))
+
+
+@pytest.mark.parametrize("page", pages(), ids=short)
+def test_a_page_shows_only_commands_that_a_test_runs(page: Path) -> None:
+    commands = {shape(command) for command in shown(page.read_text())}
+    assert commands - RUN_BY.keys() - RUN_ELSEWHERE.keys() == set()
+
+
+@pytest.mark.parametrize("page", pages(), ids=short)
+def test_a_page_names_only_commands_that_there_are(page: Path) -> None:
+    targets = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for command in inline(page.read_text()):
+        if command.startswith("make "):
+            assert command.split()[1] in targets, command
+        else:
+            parsed(command)
+
+
+@pytest.mark.parametrize("page", pages(), ids=short)
+def test_a_command_of_a_block_is_whole(page: Path) -> None:
+    for command in shown(page.read_text()):
+        if command.startswith("headgate "):
+            assert not hasattr(parsed(command)[1], "commands"), f"{command}: which one?"
+
+
+def test_the_tables_hold_what_is_shown_and_no_more() -> None:
+    everything = {shape(command) for page in pages() for command in shown(page.read_text())}
+    assert RUN_BY.keys() | RUN_ELSEWHERE.keys() <= everything | {"make"}
+
+
+@pytest.mark.parametrize("command", RUN_BY)
+def test_a_command_is_run_where_the_table_says(command: str) -> None:
+    assert runs(RUN_BY[command], command)
+
+
+@pytest.mark.parametrize("command", RUN_ELSEWHERE)
+def test_another_command_is_run_where_the_table_says(command: str) -> None:
+    path, words = RUN_ELSEWHERE[command]
+    assert words in (ROOT / path).read_text()
+
+
+def test_a_command_that_nothing_runs_is_found_out() -> None:
+    assert not runs(RELEASES, "headgate release abort --because")
+    assert not runs(FRAUD, "headgate release abort --reason")
+
+
+@pytest.mark.parametrize("command", ["headgate release stop fraud/3", "headgate release abort fraud/3 --because late"])
+def test_a_command_that_there_is_not_is_found_out(command: str) -> None:
+    with pytest.raises(AssertionError):
+        parsed(command)
+
+
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", [path for path in tracked() if path.suffix == ".md"], ids=short)
+def test_a_link_leads_to_something(page: Path) -> None:
+    missing = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+    assert missing == []

@@ -110,8 +110,11 @@ class KafkaTail:
         self._following = following
         self._log_is_closed = is_closed
         self._heard_at = time.monotonic()
+        self._closed = False
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
+        if self._closed:
+            raise LogUnavailable("the tail is closed")
         if self._log_is_closed():
             raise LogUnavailable("the log is closed")
         records = self._following.poll(timeout_seconds)
@@ -126,6 +129,7 @@ class KafkaTail:
         take(self.poll(timeout_seconds))
 
     def close(self) -> None:
+        self._closed = True
         self._following.close()
 
     def __enter__(self) -> Self:

@@ -27,8 +27,10 @@ class SqliteTail:
         self._more = False
         """Whether there may be records that were not handed over."""
         self._failure: Exception | None = None
+        self._closed = False
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
+        self._require_open()
         deadline = time.monotonic() + timeout_seconds
         while True:
             seen = self._arrivals.seen(self._topic_id)
@@ -39,6 +41,7 @@ class SqliteTail:
             self._arrivals.wait(self._topic_id, seen, left)
 
     def follow(self, take: Take, timeout_seconds: float) -> None:
+        self._require_open()
         if self._take is None:
             self._take = take
             self._arrivals.call(self._topic_id, self._committed)
@@ -50,6 +53,9 @@ class SqliteTail:
             self._arrivals.wait(FOLLOWERS, seen, timeout_seconds)
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         if self._take is not None:
             self._arrivals.call_no_more(self._topic_id, self._committed)
             with self._handing_over:
@@ -60,6 +66,10 @@ class SqliteTail:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise LogUnavailable("the tail is closed")
 
     def _committed(self) -> None:
         assert self._take is not None, "called for followers only"

@@ -10,7 +10,7 @@ from services.registry.settings import Settings
 
 
 def start() -> Registry:
-    """Here and not in the app: the core is the process's, whoever else lives in it."""
+    """Pins here and not in the app: the core is a matter of the whole process."""
     settings = from_env(Settings, os.environ)
     if settings.one_core:
         keep_to_one_core(f"{settings.log} {settings.name}")

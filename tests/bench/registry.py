@@ -1,7 +1,8 @@
 """The registry beside MLflow's server: creating and getting versions, with 1 and 8 clients that take turns.
 
-Each side is asked by its own Python client, gRPC's and MLflow's. A second MLflow server keeps to one core and is asked
-by bare HTTP requests, as no user does, to tell what it can give at most; those ratios stand in the notes.
+Each side is asked by its own Python client, gRPC's and MLflow's. Our registry is pinned to one CPU core, as `headgate
+up` runs it. A second MLflow server is pinned to one core too and is asked by bare HTTP requests, as no user does: that
+is the most it can do. Those ratios stand in the notes.
 """
 
 import json
@@ -193,7 +194,8 @@ def _mlflow_server(
 
 def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[int, int]:
     port = processes.free_port()
-    env = {"HEADGATE_LOG": log, "HEADGATE_PORT": str(port)}
+    # As `headgate up` runs a registry; the other services have no such setting.
+    env = {"HEADGATE_LOG": log, "HEADGATE_PORT": str(port), "HEADGATE_ONE_CORE": "true"}
     command = [sys.executable, "-m", f"services.{service}"]
     output = folder / f"{service}-{port}.log"
     return stack.enter_context(processes.server(command, env, port, output)), port

@@ -98,6 +98,7 @@ def _measure_lag(results: Results, cache: Path, url: str, seconds: float) -> Non
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
         port = processes.free_port()
         env = {"HEADGATE_LOG": f"sqlite://{folder}/log.db", "HEADGATE_PORT": str(port), "HEADGATE_REDIS": url}
+        env["HEADGATE_ONE_CORE"] = "true"  # as `headgate up` runs it
         command = [sys.executable, "-m", "services.registry"]
         pid = stack.enter_context(processes.server(command, env, port, folder / "registry.log"))
         channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples.driver import Running, environ, headgate
+from headgate.cli.up import SERVICES, Layout
 from tests.metrics.exposed import get
 
 LIMIT_SECONDS = 60.0
@@ -36,6 +37,18 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+@pytest.mark.parametrize(("set_by_the_user", "expected"), [(None, "true"), ("", "true"), ("false", "false")])
+def test_the_registry_pins_itself_to_one_core_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, set_by_the_user: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("HEADGATE_ONE_CORE", raising=False)
+    if set_by_the_user is not None:
+        monkeypatch.setenv("HEADGATE_ONE_CORE", set_by_the_user)
+    layout = Layout(tmp_path, "sqlite:///log.db", dict.fromkeys(SERVICES, 0), dict.fromkeys(SERVICES, 0))
+    chosen = {service: layout.environ(service).get("HEADGATE_ONE_CORE") for service in SERVICES}
+    assert chosen == {**dict.fromkeys(SERVICES), "registry": expected}
 
 
 def test_up_restarts_a_killed_service_holds_its_folder_and_takes_everything_with_it(tmp_path: Path) -> None:

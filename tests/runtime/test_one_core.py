@@ -1,4 +1,4 @@
-"""A process that keeps to one core."""
+"""A process that is pinned to one CPU core."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def test_threads_from_before_and_after_stay_on_the_core() -> None:
 
 @on_linux
 def test_a_system_that_forbids_it_is_told_of_and_stops_nobody() -> None:
-    assert "not kept to one core" in run(FORBIDDEN)
+    assert "not pinned to one CPU core" in run(FORBIDDEN)
 
 
 def test_replicas_take_different_cores_while_there_are_enough() -> None:

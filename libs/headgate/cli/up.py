@@ -41,7 +41,7 @@ class Layout:
     metrics_ports: Mapping[str, int]
 
     def environ(self, service: str) -> dict[str, str]:
-        return {
+        chosen = {
             "HEADGATE_LOG": self.log_url,
             "HEADGATE_ARTIFACTS": f"file://{self.home / 'artifacts'}",
             "HEADGATE_KEYS": str(self.home / "keys"),
@@ -52,6 +52,10 @@ class Layout:
             "HEADGATE_ENVIRONMENT": "production",
             "HEADGATE_WORK": str(self.home / "work" / service),
         }
+        if service == "registry":
+            # Here the registry shares the machine with everything else, and one core serves more calls than several.
+            chosen["HEADGATE_ONE_CORE"] = os.environ.get("HEADGATE_ONE_CORE") or "true"
+        return chosen
 
     def program(self, service: str) -> Program:
         command = (sys.executable, "-m", f"services.{service}")

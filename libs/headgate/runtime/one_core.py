@@ -1,8 +1,8 @@
-"""Keeps a process on one core. Linux only; elsewhere nothing happens.
+"""Pins a process to one CPU core. Linux only; elsewhere nothing happens.
 
-The threads of a Python process take turns at one interpreter lock. On several cores they hand it from core to core,
-which may cost as much as what they do in between; on one core they run through. A process gains here when many threads
-each do a little: a synchronous gRPC server. One that computes outside of the lock needs its cores.
+The threads of a Python process share one interpreter lock. On several cores the lock moves from core to core, and that
+may cost as much CPU as the work itself; on one core it does not. A process gains from one core when many threads each
+do a little, as in a synchronous gRPC server. A process that computes without the lock needs several cores.
 """
 
 import logging
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def keep_to_one_core(name: str) -> None:
-    """Keeps this process's threads, and those that they start from now on, on the core for this name.
+    """Pins this process's threads, and those that they start later, to the core for this name.
 
-    Child processes inherit it. Call it before other threads start threads: those might be missed. Where the system
-    forbids it the process runs as it would have, and says so.
+    Child processes inherit the core. Call this before other threads start threads, since those might be missed. Where
+    the system forbids it, the process keeps all its cores and logs a warning.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
@@ -27,9 +27,9 @@ def keep_to_one_core(name: str) -> None:
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setaffinity(int(thread.name), {core})
     except OSError as error:
-        logger.warning("not kept to one core", extra={"error": str(error)})
+        logger.warning("not pinned to one CPU core", extra={"error": str(error)})
         return
-    logger.info("kept to one core", extra={"core": core})
+    logger.info("pinned to one CPU core", extra={"core": core})
 
 
 def core_for(name: str, cores: Collection[int]) -> int:

@@ -1,0 +1,41 @@
+"""The pages that lead an engineer through the tree name only what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import ROOT, tracked
+
+PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+QUOTED = re.compile(r"`([^`\s]+)`")
+PATH = re.compile(r"[.\w<*-][\w.<>*-]*(/[\w.<>*-]+)*/?")
+ENDINGS = {".py", ".proto", ".toml", ".yaml", ".yml", ".md", ".txt", ".sh", ".json", ".binpb"}
+STREAMS = ("models/", "environments/")
+
+
+def named(text: str) -> list[str]:
+    """The paths that stand in backticks, from the root; `<name>` stands for any name, a bare file for one anywhere."""
+    return [word for word in QUOTED.findall(text) if PATH.fullmatch(word) and is_path(word)]
+
+
+def is_path(word: str) -> bool:
+    return ("/" in word and not word.startswith(STREAMS)) or Path(word).suffix in ENDINGS
+
+
+def is_there(path: str) -> bool:
+    if "/" not in path:
+        return any(each.name == path for each in tracked())
+    return any(ROOT.glob(re.sub(r"<\w+>", "*", path)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_that_a_map_names_is_there(page: str) -> None:
+    paths = named((ROOT / page).read_text())
+    assert paths
+    assert [path for path in paths if not is_there(path)] == []
+
+
+def test_a_path_that_is_not_there_is_found_out() -> None:
+    said = "`services/nowhere.py`, `nowhere.toml`, `make check`, `kafka://`, `/livez`, `models/fraud`, `<name>`"
+    assert [path for path in named(said) if not is_there(path)] == ["services/nowhere.py", "nowhere.toml"]

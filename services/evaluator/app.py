@@ -22,13 +22,13 @@ from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.leases import Heartbeats
 from headgate.worker.loop import Issue, Undertake, Worker
-from services.evaluator.due import LEASE_MS, Assignment, due
+from services.evaluator.due import LEASE_MS, WORK, Assignment, due
 from services.evaluator.figures import Figures
 from services.evaluator.score import Artifacts
 from services.evaluator.servicer import EvaluatorServicer
 from services.evaluator.settings import Settings
-from services.evaluator.signs import Signs
 from services.evaluator.work import evaluate
 
 CATCH_UP_SECONDS = 60.0
@@ -51,17 +51,17 @@ class Evaluator:
         self._log = await_log(settings.log, settings.log_wait_seconds)
         self._artifacts = Artifacts(open_store(settings.artifacts), settings.keys)
         self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
-        self._signs = Signs(now_ms())
-        self._voice = TelemetryWriter(self._log, settings.name)
-        self._hearing = TelemetryReader(self._log, self._signs.hear, metrics)
-        self._claimant = f"{settings.name}.{self._voice.boot_id[:BOOT_LETTERS]}"
+        self._heartbeats = Heartbeats(WORK, listening_since_ms=now_ms())
+        self._telemetry = TelemetryWriter(self._log, settings.name)
+        self._reader = TelemetryReader(self._log, self._heartbeats.observe, metrics)
+        self._claimant = f"{settings.name}.{self._telemetry.boot_id[:BOOT_LETTERS]}"
         self._worker = Worker(self._log, self._fold, self._due, settings.name, metrics)
         self._lag = LagWatch(
             self._log,
             metrics,
             [
                 Reader("fold", LIFECYCLE, self._fold.positions),
-                Reader("evaluator", TELEMETRY, self._hearing.positions),
+                Reader("evaluator", TELEMETRY, self._reader.positions),
             ],
         )
         self._server = GrpcServer(
@@ -72,13 +72,13 @@ class Evaluator:
         """Opens the door, folds the log, and then begins to work; returns the port."""
         port = self._server.start()
         self._fold.start()
-        self._hearing.start(now_ms() - LEASE_MS)
+        self._reader.start(now_ms() - LEASE_MS)
         self._lag.start()
         if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
             raise LogUnavailable(f"the log was not folded within {CATCH_UP_SECONDS} s")
         self._fold.on_accepted(self._figures.accepted)
         self._worker.start()
-        self._operations.watch(self._fold, self._hearing, self._worker)
+        self._operations.watch(self._fold, self._reader, self._worker)
         self._server.admit()
         self._operations.ready()
         return port
@@ -91,17 +91,17 @@ class Evaluator:
         deadline = Deadline(grace_seconds)
         self._operations.drain()
         self._lag.close()
-        self._hearing.stop_soon()
+        self._reader.stop_soon()
         self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
-        self._hearing.close()
+        self._reader.close()
         self._fold.close()
         within(deadline.left(), self._log.close)
         self._operations.close()
 
     def _due(self, at_ms: int) -> Iterator[Issue | Undertake]:
-        for work in due(self._fold.models, self._signs.life(), self._claimant, at_ms):
+        for work in due(self._fold.models, self._claimant, self._heartbeats.liveness(), at_ms):
             if isinstance(work, Assignment):
                 subject = version_subject(work.version.version)
                 yield Undertake(
@@ -112,7 +112,7 @@ class Evaluator:
 
     def _evaluate(self, assignment: Assignment) -> commands.Command:
         with self._figures.evaluation() as evaluation:
-            report = evaluate(self._artifacts, self._voice, assignment)
+            report = evaluate(self._artifacts, self._telemetry, assignment)
             evaluation.reported(report)
             return report
 

@@ -12,8 +12,11 @@ from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.leases import Claim, Liveness, claim_of
 
 ACTOR = "evaluator"
+WORK = "evaluation"
+"""What the evaluator's heartbeats call its work."""
 LEASE_MS = 15_000
 DEFAULT_ENVIRONMENT = "production"
 
@@ -27,27 +30,23 @@ class Assignment:
     baseline: resources.Version | None
 
     @property
+    def claim(self) -> Claim:
+        return claim_of(self.model, self.version)
+
+    @property
     def key(self) -> str:
         return f"{self.version.name}/evaluations/{self.version.attempt}"
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
-    """Last sign of life of each attempt, by stream, version and attempt; and since when we have been listening."""
-
-    signs: Mapping[tuple[str, int, int], int]
-    since_ms: int
-
-
 def due(
-    models: Mapping[str, ModelState], life: Life, worker: str, now_ms: int
+    models: Mapping[str, ModelState], worker: str, liveness: Liveness, now_ms: int
 ) -> Iterator[commands.Command | Assignment]:
     """The commands and evaluations that are due. `worker` is new at each start: a crash ends its claims.
 
-    One evaluation is held at a time, since a claim that waits in a queue shows no sign of life.
+    One evaluation is held at a time, since a claim that waits in a queue sends no heartbeats.
     """
     found = [
-        _of_version(state, version, life, worker, now_ms)
+        _of_version(state, version, worker, liveness, now_ms)
         for state in models.values()
         for version in state.versions.values()
     ]
@@ -62,13 +61,13 @@ def due(
 
 
 def _of_version(
-    state: ModelState, version: resources.Version, life: Life, worker: str, now_ms: int
+    state: ModelState, version: resources.Version, worker: str, liveness: Liveness, now_ms: int
 ) -> commands.Command | Assignment | None:
     if version.build == resources.BUILD_STATE_TRAINED:
         return _claim(state, version, attempt=1, worker=worker, seen_at_ms=0)
     if version.build == resources.BUILD_STATE_EVALUATING:
-        if _is_lost(state, version, life, now_ms):
-            return _after_loss(state, version, life, worker)
+        if liveness.is_lost(claim_of(state.name, version), version.lease, now_ms):
+            return _after_loss(state, version, worker, liveness)
         return assignment(state, version) if version.lease.worker == worker else None
     if version.build == resources.BUILD_STATE_EVALUATED and version.verdict == resources.VERDICT_STATE_UNDECIDED:
         decide = commands.DecideGate(version=version.version)
@@ -95,19 +94,10 @@ def command(model: str, version: resources.Version, command_id: str, **wish: obj
     )
 
 
-def _seen_at_ms(state: ModelState, version: resources.Version, life: Life) -> int:
-    return life.signs.get((model_stream(state.name), version.version, version.attempt), 0)
-
-
-def _is_lost(state: ModelState, version: resources.Version, life: Life, now_ms: int) -> bool:
-    # What was said before we listened may not have been heard: a lease lasts from our start at the earliest.
-    last_ms = max(version.lease.claimed_at_ms, _seen_at_ms(state, version, life), life.since_ms)
-    return last_ms + version.lease.lease_ms < now_ms
-
-
-def _after_loss(state: ModelState, version: resources.Version, life: Life, worker: str) -> commands.Command:
+def _after_loss(state: ModelState, version: resources.Version, worker: str, liveness: Liveness) -> commands.Command:
     if version.attempt < MAX_ATTEMPTS:
-        return _claim(state, version, version.attempt + 1, worker, _seen_at_ms(state, version, life))
+        seen_at_ms = liveness.last_seen_ms(claim_of(state.name, version))
+        return _claim(state, version, version.attempt + 1, worker, seen_at_ms)
     failed = facts.EvaluationFailed(
         version=version.version,
         attempt=version.attempt,

@@ -1,38 +1,22 @@
-"""Carries out one evaluation that this worker holds, and says that it is alive meanwhile."""
+"""Runs one evaluation that this worker holds, with a heartbeat, and answers the command that reports it."""
 
-import logging
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
 
 from headgate.domain.build import MAX_LOG_TAIL
-from headgate.domain.names import model_stream
-from headgate.log.port import LogError
+from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
-from headgate.v1 import telemetry_pb2 as telemetry
-from services.evaluator.due import Assignment, command
+from headgate.worker.leases import heartbeat
+from services.evaluator.due import WORK, Assignment, command
 from services.evaluator.score import CANNOT_BE_SCORED, Artifacts, score, score_baseline
 
-WORK = "evaluation"
-HEARTBEAT_SECONDS = 2.0
 MAX_REASON = 1_000
 
-logger = logging.getLogger(__name__)
 
-
-class Telemetry(Protocol):
-    """Where signs of life go."""
-
-    def send(self, key: str, *, work_heartbeat: telemetry.WorkHeartbeat) -> None: ...
-
-
-def evaluate(artifacts: Artifacts, alive: Telemetry, assignment: Assignment) -> commands.Command:
+def evaluate(artifacts: Artifacts, telemetry: TelemetryWriter, assignment: Assignment) -> commands.Command:
     """The report of the evaluation: finished, or failed when the artifact cannot be scored. Other errors are raised."""
     version = assignment.version
-    with beating(alive, assignment):
+    with heartbeat(telemetry, assignment.claim, WORK):
         try:
             finished = _measure(artifacts, assignment)
         except CANNOT_BE_SCORED as error:
@@ -58,29 +42,3 @@ def _measure(artifacts: Artifacts, assignment: Assignment) -> facts.EvaluationFi
         if compared is not None:
             finished.baseline_report.CopyFrom(compared)
     return finished
-
-
-@contextmanager
-def beating(alive: Telemetry, assignment: Assignment) -> Iterator[None]:
-    """Sends a heartbeat at once and then every HEARTBEAT_SECONDS until the work is done."""
-    stream = model_stream(assignment.model)
-    beat = telemetry.WorkHeartbeat(
-        stream=stream, version=assignment.version.version, attempt=assignment.version.attempt, work=WORK
-    )
-    done = threading.Event()
-
-    def beats() -> None:
-        while not done.is_set():
-            try:
-                alive.send(stream, work_heartbeat=beat)
-            except LogError as error:
-                logger.warning("heartbeat not sent", extra={"work": assignment.key, "error": str(error)})
-            done.wait(HEARTBEAT_SECONDS)
-
-    thread = threading.Thread(target=beats, name=f"heartbeat {assignment.key}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -19,15 +19,15 @@ from headgate.runtime.rpc.server import GrpcServer
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
-from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import Issue, Undertake, Worker
 from services.trainer import due
 from services.trainer.attempt import work
 from services.trainer.attempt.bench import Bench, Limits
 from services.trainer.attempts import Attempts
-from services.trainer.due import LEASE_MS, Claim, Hands
+from services.trainer.due import LEASE_MS, WORK, WorkerState
 from services.trainer.figures import Figures
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
@@ -37,7 +37,6 @@ SHARE_TO_FINISH = 0.5
 """Of the grace, for the attempt in hand to end by itself; then it is stopped and left to be taken over."""
 SHARE_TO_LEAVE = 0.5
 SHARE_OF_CALLS = 0.3
-TESTING = "testing"
 
 
 def build(settings: Settings) -> "Trainer":
@@ -57,7 +56,8 @@ class Trainer:
         self._figures = Figures(metrics, self._attempts.last_epochs)
         self._listening_since_ms = now_ms()
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics)
-        self._reader = TelemetryReader(log, self._heard, metrics)
+        self._heartbeats = Heartbeats(WORK, self._listening_since_ms)
+        self._reader = TelemetryReader(log, self._heartbeats.observe, metrics)
         key = load_signing_key(settings.keys)
         self._bench = Bench(
             worker=settings.name,
@@ -114,14 +114,9 @@ class Trainer:
 
     def _due(self, at_ms: int) -> Iterable[Issue | Undertake]:
         """Runs under the fold's lock."""
-        hands = Hands(
-            self.name,
-            self._attempts.claimed(),
-            self._attempts.running(),
-            listening_since_ms=self._listening_since_ms,
-        )
-        self._attempts.cancel_except(frozenset(claim for claim, _ in due.held(self._fold.models, hands)))
-        for piece in due.due(self._fold.models, hands, at_ms, self._attempts.seen(), self._run):
+        worker = WorkerState(self.name, self._attempts.claimed(), self._attempts.running())
+        self._attempts.cancel_except(frozenset(claim for claim, _ in due.held(self._fold.models, worker)))
+        for piece in due.due(self._fold.models, worker, self._heartbeats.liveness(), at_ms, self._run):
             if isinstance(piece, Issue) and piece.command.HasField("start_testing"):
                 start = piece.command.start_testing
                 self._attempts.claim(Claim(piece.command.stream, start.version, start.attempt))
@@ -132,8 +127,3 @@ class Trainer:
             report = work.do(self._bench, claim, version)
             attempt.reported(report)
             return report
-
-    def _heard(self, record: telemetry.TelemetryRecord, timestamp_ms: int) -> None:
-        if record.HasField("work_heartbeat") and record.work_heartbeat.work == TESTING:
-            beat = record.work_heartbeat
-            self._attempts.sighted(Claim(beat.stream, beat.version, beat.attempt), timestamp_ms)

@@ -4,16 +4,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from headgate.domain.names import short_name
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
-from services.trainer.due import Claim
+from headgate.worker.leases import Claim
 
 MAX_ATTEMPTS_KEPT = 200
 MAX_EPOCHS_KEPT = 10_000
-MAX_SIGHTINGS = 10_000
 MAX_CLAIMS = 10_000
 
 
@@ -35,7 +33,6 @@ class Attempts:
         self._changed = threading.Condition()
         self._claimed: dict[Claim, None] = {}
         self._attempts: dict[Claim, Attempt] = {}
-        self._seen: dict[Claim, int] = {}
         self._closed = False
 
     def claim(self, claim: Claim) -> None:
@@ -100,21 +97,11 @@ class Attempts:
             attempt.outcome = outcome
             self._changed.notify_all()
 
-    def sighted(self, claim: Claim, at_ms: int) -> None:
-        with self._changed:
-            self._seen[claim] = max(at_ms, self._seen.pop(claim, 0))
-            if len(self._seen) > MAX_SIGHTINGS:
-                del self._seen[next(iter(self._seen))]
-
-    def seen(self) -> dict[Claim, int]:
-        with self._changed:
-            return dict(self._seen)
-
     def listed(self) -> list[worker_services.TrainingAttempt]:
         with self._changed:
             return [
                 worker_services.TrainingAttempt(
-                    model=short_name(attempt.claim.stream),
+                    model=attempt.claim.model,
                     version=attempt.claim.version,
                     attempt=attempt.claim.attempt,
                     stage=attempt.stage,

@@ -7,12 +7,13 @@ from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
-from services.evaluator.due import LEASE_MS, Assignment, Life, due
+from headgate.worker.leases import Claim, Liveness
+from services.evaluator.due import LEASE_MS, Assignment, due
 from tests.model_states import with_versions
 
 NOW = 1_000_000
 ME = "evaluator-0.boot"
-SILENCE = Life({}, 0)
+SILENCE = Liveness({}, listening_since_ms=0)
 
 
 def version(number: int, build: resources.BuildState.ValueType, **fields: object) -> resources.Version:
@@ -38,8 +39,8 @@ def model(*versions: resources.Version, live: int = 0, environment: str = "produ
     return state
 
 
-def work(state: ModelState, life: Life = SILENCE) -> list[commands.Command | Assignment]:
-    return list(due({state.name: state}, life, ME, NOW))
+def work(state: ModelState, liveness: Liveness = SILENCE) -> list[commands.Command | Assignment]:
+    return list(due({state.name: state}, ME, liveness, NOW))
 
 
 def only_command(found: Iterable[commands.Command | Assignment]) -> commands.Command:
@@ -102,25 +103,25 @@ def test_an_assignment_does_not_change_with_the_fold() -> None:
 
 
 def test_what_another_holds_is_left_alone_while_its_lease_lasts() -> None:
-    assert work(model(evaluating("other", NOW - LEASE_MS))) == []
+    assert work(model(evaluating("other", NOW - LEASE_MS + 1))) == []
 
 
 def test_a_lost_lease_is_taken_over_with_the_next_attempt() -> None:
-    command = only_command(work(model(evaluating("other", NOW - LEASE_MS - 1))))
+    command = only_command(work(model(evaluating("other", NOW - LEASE_MS))))
     assert command.start_evaluation.attempt == 2
     assert command.start_evaluation.worker == ME
 
 
-def test_a_sign_of_life_prolongs_a_lease_and_is_named_when_it_is_taken_over() -> None:
+def test_a_heartbeat_prolongs_a_lease_and_its_time_stands_in_the_claim_that_follows() -> None:
     state = model(evaluating("other", 0))
-    key = ("models/fraud", 1, 1)
-    assert work(state, Life({key: NOW - LEASE_MS}, 0)) == []
-    command = only_command(work(state, Life({key: NOW - LEASE_MS - 1}, 0)))
-    assert command.start_evaluation.predecessor_seen_at_ms == NOW - LEASE_MS - 1
+    claim = Claim("models/fraud", 1, 1)
+    assert work(state, Liveness({claim: NOW - LEASE_MS + 1}, 0)) == []
+    command = only_command(work(state, Liveness({claim: NOW - LEASE_MS}, 0)))
+    assert command.start_evaluation.predecessor_seen_at_ms == NOW - LEASE_MS
 
 
 def test_a_new_evaluator_listens_for_a_whole_lease_before_it_takes_over() -> None:
-    assert work(model(evaluating("other", 0)), Life({}, NOW - LEASE_MS)) == []
+    assert work(model(evaluating("other", 0)), Liveness({}, NOW - LEASE_MS + 1)) == []
 
 
 def test_my_own_silent_attempt_is_claimed_again() -> None:

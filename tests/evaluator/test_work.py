@@ -1,38 +1,38 @@
 """An evaluation from the signed artifact to the report, on real ONNX models."""
 
 import hashlib
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from headgate.log.port import LogUnavailable
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import EventLog
+from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.evaluator import inference
 from services.evaluator.due import Assignment
 from services.evaluator.score import Artifacts, score
-from services.evaluator.signs import Signs
 from services.evaluator.work import evaluate
 from tests.evaluator.material import artifacts_in, logistic, rows_of, sealed_files, separable
+from tests.registry.conftest import read_all
 
 RIGHT, WRONG = logistic([5.0, 0.0]), logistic([-5.0, 0.0])
 
 
-class Ear:
-    def __init__(self) -> None:
-        self.heard: list[telemetry.WorkHeartbeat] = []
-        self.spoke = threading.Event()
-
-    def send(self, key: str, *, work_heartbeat: telemetry.WorkHeartbeat) -> None:
-        assert key == "models/fraud"
-        self.heard.append(work_heartbeat)
-        self.spoke.set()
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    log = open_log(f"sqlite://{tmp_path}/log.db")
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
 
 
-class Deaf:
-    def send(self, key: str, *, work_heartbeat: telemetry.WorkHeartbeat) -> None:
-        raise LogUnavailable("away")
+@pytest.fixture
+def writer(log: EventLog) -> TelemetryWriter:
+    return TelemetryWriter(log, "evaluator-0")
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def artifacts(tmp_path: Path) -> Artifacts:
 
 
 def test_an_evaluation_reports_metrics_confusion_and_the_digest_of_the_rows(
-    artifacts: Artifacts, tmp_path: Path
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
     features, answers = separable()
     files = {"model.onnx": RIGHT, "test.safetensors": rows_of(features, answers)}
     version = sealed_files(artifacts, tmp_path, 1, files)
-    command = evaluate(artifacts, Ear(), Assignment("fraud", version, None))
+    command = evaluate(artifacts, writer, Assignment("fraud", version, None))
     assert command.command_id == "models/fraud/versions/1/evaluations/1/finished"
     finished = command.report_evaluation_finished.fact
     report = finished.report
@@ -59,7 +59,9 @@ def test_an_evaluation_reports_metrics_confusion_and_the_digest_of_the_rows(
     assert not finished.HasField("baseline_report")
 
 
-def test_the_baseline_is_measured_on_the_rows_of_the_candidate(artifacts: Artifacts, tmp_path: Path) -> None:
+def test_the_baseline_is_measured_on_the_rows_of_the_candidate(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
     features, answers = separable()
     candidate = sealed_files(
         artifacts, tmp_path, 2, {"model.onnx": RIGHT, "test.safetensors": rows_of(features, answers)}
@@ -67,17 +69,19 @@ def test_the_baseline_is_measured_on_the_rows_of_the_candidate(artifacts: Artifa
     live = sealed_files(
         artifacts, tmp_path, 1, {"model.onnx": WRONG, "test.safetensors": rows_of(features[:3], answers[:3])}
     )
-    finished = evaluate(artifacts, Ear(), Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
     assert finished.baseline_version == 1
     assert finished.baseline_report.rows_sha256 == finished.report.rows_sha256
     assert {metric.name: metric.value for metric in finished.baseline_report.metrics}["accuracy"] == 0
 
 
-def test_a_baseline_that_cannot_take_the_rows_never_fails_the_candidate(artifacts: Artifacts, tmp_path: Path) -> None:
+def test_a_baseline_that_cannot_take_the_rows_never_fails_the_candidate(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
     files = {"model.onnx": RIGHT, "test.safetensors": rows_of(*separable())}
     candidate = sealed_files(artifacts, tmp_path, 2, files)
     live = sealed_files(artifacts, tmp_path, 1, {"model.onnx": logistic([1.0, 2.0, 3.0])})
-    finished = evaluate(artifacts, Ear(), Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
     assert finished.baseline_version == 1
     assert not finished.HasField("baseline_report")
 
@@ -94,36 +98,33 @@ def test_a_baseline_that_cannot_take_the_rows_never_fails_the_candidate(artifact
     ],
 )
 def test_an_artifact_that_cannot_be_scored_is_reported_as_failed(
-    artifacts: Artifacts, tmp_path: Path, files: dict[str, bytes], reason: str
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter, files: dict[str, bytes], reason: str
 ) -> None:
     version = sealed_files(artifacts, tmp_path, 1, files)
-    command = evaluate(artifacts, Ear(), Assignment("fraud", version, None))
+    command = evaluate(artifacts, writer, Assignment("fraud", version, None))
     assert command.command_id == "models/fraud/versions/1/evaluations/1/failed"
     assert reason in command.report_evaluation_failed.fact.reason
     assert "Traceback" in command.report_evaluation_failed.fact.log_tail
 
 
-def test_an_artifact_signed_for_another_version_is_not_run(artifacts: Artifacts, tmp_path: Path) -> None:
+def test_an_artifact_signed_for_another_version_is_not_run(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
     files = {"model.onnx": RIGHT, "test.safetensors": rows_of(*separable())}
     stolen = sealed_files(artifacts, tmp_path, 1, files)
     stolen.name = "models/fraud/versions/2"
-    fact = evaluate(artifacts, Ear(), Assignment("fraud", stolen, None)).report_evaluation_failed.fact
+    fact = evaluate(artifacts, writer, Assignment("fraud", stolen, None)).report_evaluation_failed.fact
     assert "signed for" in fact.reason
 
 
-def test_an_evaluation_gives_signs_of_life(artifacts: Artifacts, tmp_path: Path) -> None:
-    ear = Ear()
+def test_an_evaluation_sends_heartbeats(
+    artifacts: Artifacts, tmp_path: Path, log: EventLog, writer: TelemetryWriter
+) -> None:
     version = sealed_files(artifacts, tmp_path, 1, {})
-    evaluate(artifacts, ear, Assignment("fraud", version, None))
-    assert ear.spoke.wait(5)
-    assert ear.heard[0] == telemetry.WorkHeartbeat(stream="models/fraud", version=1, attempt=1, work="evaluation")
-
-
-def test_an_evaluation_goes_on_while_telemetry_is_away(artifacts: Artifacts, tmp_path: Path) -> None:
-    files = {"model.onnx": RIGHT, "test.safetensors": rows_of(*separable())}
-    version = sealed_files(artifacts, tmp_path, 1, files)
-    command = evaluate(artifacts, Deaf(), Assignment("fraud", version, None))
-    assert command.HasField("report_evaluation_finished")
+    evaluate(artifacts, writer, Assignment("fraud", version, None))
+    record = telemetry.TelemetryRecord.FromString(read_all(log, topics.TELEMETRY)[0].value or b"")
+    expected = telemetry.WorkHeartbeat(stream="models/fraud", version=1, attempt=1, work="evaluation")
+    assert record.work_heartbeat == expected
 
 
 def test_batches_change_no_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,16 +140,3 @@ def test_the_threshold_of_the_version_decides_what_is_positive(artifacts: Artifa
     assert {m.name: m.value for m in score(artifacts, version)[0].metrics}["recall"] == 1
     version.configuration.evaluate.threshold = 0.6
     assert {m.name: m.value for m in score(artifacts, version)[0].metrics}["recall"] == 0
-
-
-def test_only_heartbeats_of_evaluations_are_signs_of_life() -> None:
-    signs = Signs(since_ms=5)
-    beat = telemetry.WorkHeartbeat(stream="models/fraud", version=1, attempt=2, work="evaluation")
-    signs.hear(telemetry.TelemetryRecord(work_heartbeat=beat), 100)
-    signs.hear(telemetry.TelemetryRecord(work_heartbeat=beat), 90)
-    beat.work = "testing"
-    beat.version = 9
-    signs.hear(telemetry.TelemetryRecord(work_heartbeat=beat), 300)
-    signs.hear(telemetry.TelemetryRecord(epoch_measured=telemetry.EpochMeasured()), 400)
-    assert signs.life().signs == {("models/fraud", 1, 2): 100}
-    assert signs.life().since_ms == 5

@@ -31,6 +31,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.view.redis import layout
 from headgate.view.touched import places, resource_at, touched
+from headgate.worker.leases import Liveness
 from services.deployer import pilot
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import Observations
@@ -64,8 +65,9 @@ def read_by_everyone(fold: Fold) -> None:
             layout.row(place.kind, resource.SerializeToString())
     pilot.due(fold.models, fold.environments, Observations(), NOW_MS)
     pilot.pilots(fold.models, fold.environments, Observations(), NOW_MS)
-    list(evaluator.due(fold.models, evaluator.Life({}, 0), "evaluator-0", NOW_MS))
-    list(trainer.due(fold.models, trainer.Hands("trainer-0", (), ()), NOW_MS, {}, lambda claim, version: None))
+    list(evaluator.due(fold.models, "evaluator-0", Liveness({}, 0), NOW_MS))
+    idle = trainer.WorkerState("trainer-0", (), ())
+    list(trainer.due(fold.models, idle, Liveness({}, 0), NOW_MS, lambda claim, version: None))
     routes(fold.models, "production")
 
 

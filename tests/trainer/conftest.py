@@ -12,10 +12,10 @@ from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.store import open_store
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.leases import Claim
 from services.trainer.attempt.bench import Bench, Limits
 from services.trainer.attempt.work import do
 from services.trainer.attempts import Attempts
-from services.trainer.due import Claim
 from tests.trainer.repositories import repository
 
 CLAIM = Claim("models/tiny", 1, 1)

@@ -7,12 +7,13 @@ from headgate.domain.model import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.leases import Claim, Liveness
 from headgate.worker.loop import Issue, Undertake
-from services.trainer.due import LEASE_MS, Claim, Hands, due
+from services.trainer.due import LEASE_MS, WorkerState, due
 from tests.model_states import with_versions
 
 ME = "trainer-0"
-IDLE = Hands(ME, claimed=frozenset(), running=frozenset())
+IDLE = WorkerState(ME, claimed=frozenset(), running=frozenset())
 NOW = 1_000_000
 
 
@@ -41,9 +42,13 @@ def claim(number: int = 1, attempt: int = 1) -> Claim:
 
 
 def pieces(
-    state: dict[str, ModelState], hands: Hands = IDLE, now_ms: int = NOW, seen: dict[Claim, int] | None = None
+    state: dict[str, ModelState],
+    worker: WorkerState = IDLE,
+    heartbeats_ms: dict[Claim, int] | None = None,
+    listening_since_ms: int = 0,
 ) -> list:
-    return list(due(state, hands, now_ms, seen or {}, lambda _claim, _version: None))
+    liveness = Liveness(heartbeats_ms or {}, listening_since_ms)
+    return list(due(state, worker, liveness, NOW, lambda _claim, _version: None))
 
 
 def starts(found: list) -> list[tuple[int, int]]:
@@ -67,39 +72,39 @@ def test_a_created_version_is_claimed() -> None:
     )
 
 
-def test_the_oldest_version_is_claimed_and_no_more_than_there_are_hands() -> None:
+def test_the_oldest_version_is_claimed_first_and_no_more_than_there_is_capacity_for() -> None:
     assert starts(pieces(models(version(2), version(1)))) == [(1, 1)]
     assert starts(pieces(models(version(2), version(1)), replace(IDLE, capacity=2))) == [(1, 1), (2, 1)]
 
 
-def test_full_hands_claim_nothing() -> None:
-    hands = Hands(ME, claimed={claim()}, running={claim()})
-    found = pieces(models(version(1, "TRAINING", ME, 1), version(2)), hands)
+def test_a_worker_without_free_capacity_claims_nothing() -> None:
+    busy = WorkerState(ME, claimed={claim()}, running={claim()})
+    found = pieces(models(version(1, "TRAINING", ME, 1), version(2)), busy)
     assert [type(piece) for piece in found] == [Undertake]
 
 
-def test_a_version_this_process_has_claimed_is_undertaken() -> None:
+def test_a_version_this_process_has_claimed_is_run() -> None:
     (piece,) = pieces(models(version(1, "TESTING", ME, 1)), replace(IDLE, claimed={claim()}))
     assert isinstance(piece, Undertake)
     assert piece.key == "models/fraud/versions/1/attempts/1"
 
 
-def test_a_version_another_worker_is_alive_at_is_left_alone() -> None:
+def test_a_version_whose_worker_sends_heartbeats_is_left_alone() -> None:
     state = models(version(1, "TRAINING", "trainer-1", 1, since=NOW - LEASE_MS))
-    assert pieces(state, seen={claim(): NOW - LEASE_MS + 1}) == []
+    assert pieces(state, heartbeats_ms={claim(): NOW - LEASE_MS + 1}) == []
 
 
 def test_a_lost_workers_version_is_taken_over_with_the_next_attempt() -> None:
     state = models(version(1, "TRAINING", "trainer-1", 1, since=0))
-    (piece,) = pieces(state, seen={claim(): NOW - LEASE_MS})
+    (piece,) = pieces(state, heartbeats_ms={claim(): NOW - LEASE_MS})
     assert starts([piece]) == [(1, 2)]
     assert piece.command.start_testing.predecessor_seen_at_ms == NOW - LEASE_MS
 
 
-def test_a_worker_that_has_just_begun_to_listen_waits_a_lease_before_it_calls_another_lost() -> None:
+def test_a_worker_that_has_just_started_waits_one_lease_before_it_takes_a_version_over() -> None:
     state = models(version(1, "TRAINING", "trainer-1", 1, since=0))
-    assert pieces(state, replace(IDLE, listening_since_ms=NOW - LEASE_MS + 1)) == []
-    assert starts(pieces(state, replace(IDLE, listening_since_ms=NOW - LEASE_MS))) == [(1, 2)]
+    assert pieces(state, listening_since_ms=NOW - LEASE_MS + 1) == []
+    assert starts(pieces(state, listening_since_ms=NOW - LEASE_MS)) == [(1, 2)]
 
 
 def test_a_restarted_worker_takes_its_own_version_over_at_once() -> None:
@@ -107,14 +112,14 @@ def test_a_restarted_worker_takes_its_own_version_over_at_once() -> None:
 
 
 def test_a_running_attempt_is_never_taken_from_itself() -> None:
-    hands = Hands(ME, claimed={claim()}, running={claim()})
-    (piece,) = pieces(models(version(1, "TRAINING", ME, 1, since=0)), hands)
+    busy = WorkerState(ME, claimed={claim()}, running={claim()})
+    (piece,) = pieces(models(version(1, "TRAINING", ME, 1, since=0)), busy)
     assert isinstance(piece, Undertake)
 
 
-def test_an_attempt_that_was_given_up_by_this_process_is_begun_anew_once_its_lease_has_run_out() -> None:
-    hands = replace(IDLE, claimed={claim()})
-    assert starts(pieces(models(version(1, "TRAINING", ME, 1, since=0)), hands)) == [(1, 2)]
+def test_an_attempt_that_this_process_has_given_up_is_followed_by_the_next_once_its_lease_has_run_out() -> None:
+    gave_up = replace(IDLE, claimed={claim()})
+    assert starts(pieces(models(version(1, "TRAINING", ME, 1, since=0)), gave_up)) == [(1, 2)]
 
 
 def test_a_version_whose_last_attempt_is_lost_is_failed() -> None:

@@ -4,8 +4,8 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
+from headgate.worker.leases import Claim
 from services.trainer.attempts import Attempts
-from services.trainer.due import Claim
 from services.trainer.figures import Figures
 from tests.metrics.exposed import parsed
 

@@ -1,10 +1,9 @@
-"""What an attempt works with, and what surrounds it: a scratch folder, a heartbeat, and the voice on telemetry."""
+"""What an attempt works with, and what surrounds it: a scratch folder and the writer of its telemetry."""
 
 import logging
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from headgate.artifacts.store import ArtifactStore
 from headgate.log.port import LogError
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
-from headgate.v1 import telemetry_pb2 as telemetry
+from headgate.worker.leases import Claim
 from services.trainer.attempts import Attempts
-from services.trainer.due import HEARTBEAT_SECONDS, Claim
 
 logger = logging.getLogger(__name__)
 
@@ -54,25 +52,6 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def heartbeat(bench: Bench, claim: Claim) -> Iterator[None]:
-    ended = threading.Event()
-    beat = telemetry.WorkHeartbeat(stream=claim.stream, version=claim.version, attempt=claim.attempt, work="testing")
-
-    def speak() -> None:
-        while not ended.is_set():
-            send(bench, claim, work_heartbeat=beat)
-            ended.wait(HEARTBEAT_SECONDS)
-
-    thread = threading.Thread(target=speak, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(HEARTBEAT_SECONDS)
 
 
 def send(bench: Bench, claim: Claim, **measurement: object) -> None:

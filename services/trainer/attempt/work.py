@@ -13,15 +13,15 @@ from typing import Any
 
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
-from headgate.domain.names import short_name
 from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
+from headgate.worker.leases import Claim, heartbeat
 from services.trainer.attempt import processes
-from services.trainer.attempt.bench import Bench, heartbeat, scratch_directory, send
+from services.trainer.attempt.bench import Bench, scratch_directory, send
 from services.trainer.attempt.checkout import check_out, read_configuration, verified_data
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
@@ -30,7 +30,7 @@ from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
 from services.trainer.attempt.resuming import Origin, drop, find, fingerprint, keep
 from services.trainer.attempts import Attempt
-from services.trainer.due import Claim, envelope
+from services.trainer.due import WORK, envelope
 from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, TRAIN, Job, write_job
 
 MAX_REASON = 4096
@@ -46,7 +46,7 @@ def do(bench: Bench, claim: Claim, version: resources.Version) -> commands.Comma
     attempt = bench.attempts.begin(claim, now_ms())
     outcome = None
     try:
-        with scratch_directory(bench.scratch) as scratch, heartbeat(bench, claim):
+        with scratch_directory(bench.scratch) as scratch, heartbeat(bench.telemetry, claim, WORK):
             outcome = Work(bench, attempt, version, scratch).outcome()
     except Stopped:
         logger.info("attempt left", extra={"attempt": claim.name})
@@ -61,7 +61,7 @@ class Work:
         self.attempt = attempt
         self.claim = attempt.claim
         self.version = version
-        self.name = f"{attempt.claim.stream}/versions/{attempt.claim.version}"
+        self.name = attempt.claim.version_name
         self.scratch = scratch
         self.environment = training_environment()
 
@@ -101,7 +101,7 @@ class Work:
     def _fetch(self) -> tuple[Path, configuration.ModelConfiguration, dict[str, Path]]:
         checkout = check_out(self.version.repository, self.version.commit, self.scratch, self.attempt.cancelled)
         self.bench.attempts.enter(self.attempt, facts.STAGE_CONFIGURATION)
-        parsed = read_configuration(checkout, short_name(self.claim.stream))
+        parsed = read_configuration(checkout, self.claim.model)
         self.bench.attempts.enter(self.attempt, facts.STAGE_DATA)
         return checkout, parsed, verified_data(checkout, parsed)
 
@@ -182,7 +182,7 @@ class Work:
     def _measured_by(self, epochs: int) -> Callable[[dict[str, Any]], None]:
         def measured(line: dict[str, Any]) -> None:
             epoch = telemetry.EpochMeasured(
-                model=short_name(self.claim.stream),
+                model=self.claim.model,
                 **self._which(),
                 epoch=line["epoch"],
                 epochs=epochs,

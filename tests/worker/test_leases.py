@@ -1,0 +1,148 @@
+"""A claim is held as long as its heartbeats arrive, and is lost once one whole lease has passed without any sign."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.log import topics
+from headgate.log.port import EventLog, LogUnavailable, Message, Position
+from headgate.log.sqlite.log import SqliteLog
+from headgate.runtime.observability.metrics import Metrics
+from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
+from headgate.worker import leases
+from headgate.worker.leases import HEARTBEAT_SECONDS, Claim, Heartbeats, Liveness, claim_of, heartbeat
+from services.evaluator import due as evaluator
+from services.trainer import due as trainer
+from tests.registry.waiting import until
+
+LEASE_MS = 1_000
+CLAIMED_AT_MS = 50_000
+LEASE = resources.Lease(worker="trainer-0", claimed_at_ms=CLAIMED_AT_MS, lease_ms=LEASE_MS)
+CLAIM = Claim("models/fraud", 3, 2)
+
+
+class Unavailable(SqliteLog):
+    """A log that cannot be written for the next appends."""
+
+    outages = 0
+
+    def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
+        if self.outages:
+            self.outages -= 1
+            raise LogUnavailable("nobody answers")
+        return super().append(message, timeout_seconds)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Unavailable]:
+    log = Unavailable(tmp_path / "log.db")
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def read(log: Unavailable) -> Iterator[Heartbeats]:
+    """Heartbeats of the work "testing", read from the log all the while."""
+    heartbeats = Heartbeats("testing", listening_since_ms=0)
+    reader = TelemetryReader(log, heartbeats.observe, Metrics("trainer"))
+    reader.start(since_ms=0)
+    yield heartbeats
+    reader.close()
+
+
+def record_of(claim: Claim, work: str = "testing") -> telemetry.TelemetryRecord:
+    beat = telemetry.WorkHeartbeat(stream=claim.stream, version=claim.version, attempt=claim.attempt, work=work)
+    return telemetry.TelemetryRecord(work_heartbeat=beat)
+
+
+def test_a_claim_names_its_model_its_version_and_its_attempt() -> None:
+    assert claim_of("fraud", resources.Version(version=3, attempt=2)) == CLAIM
+    assert CLAIM.model == "fraud"
+    assert CLAIM.version_name == "models/fraud/versions/3"
+    assert CLAIM.name == "models/fraud/versions/3/attempts/2"
+
+
+@pytest.mark.parametrize(
+    ("liveness", "last_sign_ms"),
+    [
+        pytest.param(Liveness({}, 0), CLAIMED_AT_MS, id="the claim"),
+        pytest.param(Liveness({CLAIM: CLAIMED_AT_MS + 700}, 0), CLAIMED_AT_MS + 700, id="a heartbeat"),
+        pytest.param(Liveness({CLAIM: CLAIMED_AT_MS - 700}, 0), CLAIMED_AT_MS, id="an older heartbeat"),
+        pytest.param(Liveness({}, CLAIMED_AT_MS + 900), CLAIMED_AT_MS + 900, id="the start of listening"),
+        pytest.param(Liveness({CLAIM: CLAIMED_AT_MS + 950}, CLAIMED_AT_MS + 900), CLAIMED_AT_MS + 950, id="the latest"),
+    ],
+)
+def test_a_claim_is_lost_exactly_one_lease_after_the_latest_sign(liveness: Liveness, last_sign_ms: int) -> None:
+    assert not liveness.is_lost(CLAIM, LEASE, last_sign_ms + LEASE_MS - 1)
+    assert liveness.is_lost(CLAIM, LEASE, last_sign_ms + LEASE_MS)
+
+
+def test_the_heartbeat_of_another_attempt_prolongs_nothing() -> None:
+    another = Liveness({Claim("models/fraud", 3, 1): CLAIMED_AT_MS + LEASE_MS}, 0)
+    assert another.is_lost(CLAIM, LEASE, CLAIMED_AT_MS + LEASE_MS)
+    assert another.last_seen_ms(CLAIM) == 0
+
+
+def test_the_latest_heartbeat_of_an_attempt_counts_even_when_an_older_one_is_read_after_it() -> None:
+    heartbeats = Heartbeats("testing", listening_since_ms=5)
+    heartbeats.observe(record_of(CLAIM), 100)
+    before = heartbeats.liveness()
+    heartbeats.observe(record_of(CLAIM), 90)
+    assert heartbeats.liveness() == Liveness({CLAIM: 100}, 5)
+    heartbeats.observe(record_of(CLAIM), 110)
+    assert (heartbeats.liveness().last_seen_ms(CLAIM), before.last_seen_ms(CLAIM)) == (110, 100)
+
+
+def test_only_heartbeats_of_the_same_work_are_remembered() -> None:
+    heartbeats = Heartbeats("testing", listening_since_ms=0)
+    heartbeats.observe(record_of(CLAIM, work="evaluation"), 100)
+    heartbeats.observe(telemetry.TelemetryRecord(epoch_measured=telemetry.EpochMeasured(version=3)), 100)
+    assert heartbeats.liveness().heartbeats_ms == {}
+
+
+def test_the_attempt_that_has_been_silent_the_longest_is_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "MAX_ATTEMPTS_SEEN", 2)
+    heartbeats = Heartbeats("testing", listening_since_ms=0)
+    first, second, third = (Claim("models/fraud", number, 1) for number in (1, 2, 3))
+    for at_ms, claim in enumerate((first, second, first, third)):
+        heartbeats.observe(record_of(claim), at_ms)
+    assert heartbeats.liveness().heartbeats_ms == {first: 2, third: 3}
+
+
+def test_work_under_way_is_seen_by_whoever_reads_telemetry(log: EventLog, read: Heartbeats) -> None:
+    with heartbeat(TelemetryWriter(log, "trainer-0"), CLAIM, "testing"):
+        until(lambda: read.liveness().last_seen_ms(CLAIM), "the first heartbeat")
+
+
+def test_heartbeats_go_on_until_the_work_ends(log: EventLog, read: Heartbeats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.01)
+    writer = TelemetryWriter(log, "trainer-0")
+    with heartbeat(writer, CLAIM, "testing"):
+        first_ms = until(lambda: read.liveness().last_seen_ms(CLAIM), "the first heartbeat")
+        until(lambda: read.liveness().last_seen_ms(CLAIM) > first_ms, "a later heartbeat")
+    assert not [thread for thread in threading.enumerate() if CLAIM.name in thread.name]
+
+
+def test_a_log_that_is_away_neither_ends_the_work_nor_the_heartbeats(
+    log: Unavailable, read: Heartbeats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.01)
+    log.outages = 2
+    with caplog.at_level(logging.WARNING), heartbeat(TelemetryWriter(log, "trainer-0"), CLAIM, "testing"):
+        until(lambda: read.liveness().last_seen_ms(CLAIM), "a heartbeat after the outage")
+    assert [record.getMessage() for record in caplog.records] == ["heartbeat not sent"] * 2
+
+
+@pytest.mark.parametrize("lease_ms", [trainer.LEASE_MS, evaluator.LEASE_MS])
+def test_a_lease_outlasts_several_lost_heartbeats(lease_ms: int) -> None:
+    assert lease_ms >= 5 * HEARTBEAT_SECONDS * 1_000
+
+
+def test_both_services_write_the_lease_they_always_wrote() -> None:
+    assert (trainer.LEASE_MS, evaluator.LEASE_MS) == (20_000, 15_000)

@@ -1,0 +1,116 @@
+"""Records what the registry's decider writes: a story sends commands, and the log behind it becomes the history."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from google.protobuf.message import Message as Protobuf
+
+from headgate.domain.fact import Fact
+from headgate.domain.state import ModelState
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.stream import Stream, message_of, new_stream, record_of
+from headgate.log import topics
+from headgate.log.port import EventLog, Message
+from headgate.log.sqlite.log import SqliteLog
+from headgate.runtime.observability.metrics import Metrics
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from services.registry.decider import Decided, Decider
+from tests.histories.history import Entry
+
+WAIT_SECONDS = 30.0
+BEGIN_MS = 1_760_000_000_000
+STEP_MS = 1_000
+
+_FIELDS = {
+    field.message_type.name: field.name
+    for field in commands.Command.DESCRIPTOR.oneofs_by_name["command"].fields
+    if field.message_type is not None
+}
+
+
+class Recorder:
+    """Takes the commands of a story. Each comes a second after the one before it, under an id of its own."""
+
+    def __init__(self, log: EventLog, fold: LifecycleFold) -> None:
+        self.now_ms = BEGIN_MS
+        self._log, self._fold = log, fold
+        self._count = 0
+        self._decider = Decider(log, fold, lambda: self.now_ms, Metrics("registry"))
+
+    def send(self, stream: str, *bodies: Protobuf, actor: str = "ada@example.org") -> None:
+        """Has each command decided; each must lead to a fact."""
+        for body in bodies:
+            outcome = self._decider.execute(self._command(stream, body, actor))
+            assert isinstance(outcome, Decided), outcome
+            assert outcome.record is not None, f"this fact holds already: {body}"
+
+    def wait(self, seconds: int) -> None:
+        """Lets time pass in the story."""
+        self.now_ms += seconds * 1000
+
+    def release(self, stream: str, number: int) -> resources.Release:
+        """A release as it is folded now."""
+        state = self._stream(stream).state
+        assert isinstance(state, ModelState)
+        return state.releases[number]
+
+    def next_record(self, stream: str, fact: Fact, actor: str = "ada@example.org") -> facts.LifecycleRecord:
+        """The link with this fact that another program would write behind the stream's head; nobody decided it."""
+        command = self._command(stream, None, actor)
+        return record_of(command, fact, self._stream(stream), self.now_ms)
+
+    def append(self, record: facts.LifecycleRecord, unknown: bytes = b"") -> None:
+        """Appends a record as another program would, with protobuf fields that this version does not know."""
+        message = message_of(record)
+        self._append(Message(message.topic, message.key, (message.value or b"") + unknown, message.headers))
+
+    def append_bytes(self, stream: str, value: bytes) -> None:
+        """Appends what is no record."""
+        self._append(Message(topics.LIFECYCLE, stream.encode(), value))
+
+    def _append(self, message: Message) -> None:
+        at = self._log.append(message)
+        assert self._fold.wait_position(at.partition, at.offset, WAIT_SECONDS)
+
+    def _stream(self, name: str) -> Stream:
+        stream = self._fold.streams.get(name) or new_stream(name)
+        assert stream is not None
+        return stream
+
+    def _command(self, stream: str, body: Protobuf | None, actor: str) -> commands.Command:
+        self._count += 1
+        self.now_ms += STEP_MS
+        command = commands.Command(command_id=f"command-{self._count}", stream=stream, actor=actor)
+        if body is not None:
+            getattr(command, _FIELDS[type(body).__name__]).CopyFrom(body)
+        return command
+
+
+@contextmanager
+def new_recorder(path: Path) -> Iterator[tuple[Recorder, EventLog]]:
+    """A recorder on a new log in this folder."""
+    log = SqliteLog(path / "log.db")
+    log.create_topics(topics.TOPICS)
+    fold = LifecycleFold(log)
+    fold.start()
+    try:
+        assert fold.wait_caught_up(WAIT_SECONDS)
+        yield Recorder(log, fold), log
+    finally:
+        fold.close()
+        log.close()
+
+
+def entries_of(log: EventLog, streams: Sequence[str] = ()) -> list[Entry]:
+    """The lifecycle records of a log that bear one of these streams as their key; all of them when none is named."""
+    wanted = {name.encode() for name in streams}
+    found: list[Entry] = []
+    for partition, end in sorted(log.end(topics.LIFECYCLE).items()):
+        offset = 0
+        while offset < end and (page := log.read(topics.LIFECYCLE, partition, offset)):
+            found += [Entry(r.partition, r.offset, r.value or b"") for r in page if not wanted or r.key in wanted]
+            offset = page[-1].offset + 1
+    return found

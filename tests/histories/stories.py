@@ -1,0 +1,366 @@
+"""The stories behind the recorded histories: each sends the commands of one life to the registry's decider.
+
+A recorded file outlives its story. When new rules refuse a command, the story changes or goes; the file stays.
+"""
+
+from collections.abc import Callable, Mapping
+
+from headgate.domain.policy import MINUTE_MS
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from tests.domain.scenario import POLICY, REPOSITORY, commit, report
+from tests.histories.recorder import Recorder
+
+FRAUD, CHURN = "models/fraud", "models/churn"
+PRODUCTION = "environments/production"
+LEASE_MS = 60_000
+GATEWAYS = ["gateway-0", "gateway-1"]
+
+
+def canary_promoted(recorder: Recorder) -> None:
+    """A model's first version goes live directly, its second by a canary that is promoted on evidence."""
+    recorder.send(
+        FRAUD, commands.CreateModel(description="card payments", repository=REPOSITORY, labels={"team": "risk"})
+    )
+    recorder.send(FRAUD, commands.DescribeModel(description="card payments, worldwide", repository=REPOSITORY))
+    recorder.send(FRAUD, commands.LabelModel(key="tier", value="1"), commands.LabelModel(key="team", value=""))
+    recorder.send(PRODUCTION, commands.CreateEnvironment(description="what customers meet"))
+    recorder.send(PRODUCTION, commands.SetPolicy(policy=POLICY))
+    _pass(recorder, FRAUD, 1)
+    _release_directly(recorder, FRAUD, 1, 1)
+    _pass(recorder, FRAUD, 2)
+    recorder.send(FRAUD, commands.TagVersion(version=2, key="dataset", value="2026-01"))
+    recorder.send(
+        FRAUD, commands.MoveAlias(alias="champion", version=1), commands.MoveAlias(alias="challenger", version=2)
+    )
+    _step(recorder, FRAUD, 2, 2, steps=2)
+    recorder.send(FRAUD, commands.PromoteRelease(release=2, judgement=_judgement(facts.VERDICT_PASS, 5000)))
+    _apply(recorder, FRAUD, 2)
+    recorder.wait(3600)
+    recorder.send(FRAUD, commands.CompleteRelease(release=2, judgement=_judgement(facts.VERDICT_PASS, 10_000)))
+    recorder.send(FRAUD, commands.MoveAlias(alias="champion", version=2), commands.RemoveAlias(alias="challenger"))
+
+
+def rolled_back_by_verdict(recorder: Recorder) -> None:
+    """The judge fails a canary at its second step: it is rolled back, quarantined, and released by override."""
+    _live_and_passed(recorder)
+    _step(recorder, FRAUD, 2, 2, steps=2)
+    failed = _judgement(facts.VERDICT_FAIL, 5000)
+    cause = facts.ROLLBACK_CAUSE_VERDICT
+    recorder.send(FRAUD, commands.RollBackRelease(release=2, cause=cause, reason="twice the errors", judgement=failed))
+    _apply(recorder, FRAUD, 2)
+    recorder.send(FRAUD, commands.FinishRollback(release=2))
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=2, override_quarantine=True))
+    recorder.send(
+        FRAUD, commands.BeginRelease(release=3), commands.RollBackRelease(release=3, reason="thought better of it")
+    )
+    _apply(recorder, FRAUD, 3)
+    recorder.send(FRAUD, commands.FinishRollback(release=3))
+    recorder.send(FRAUD, commands.LiftQuarantine(version=2, reason="the errors were the network's"))
+
+
+def frozen_and_paused(recorder: Recorder) -> None:
+    """A release waits for a freeze, is paused and resumed; one that waits behind it is superseded, one is refused."""
+    _live_and_passed(recorder)
+    _pass(recorder, FRAUD, 3)
+    recorder.send(PRODUCTION, commands.CreateEnvironment())
+    until_ms = recorder.now_ms + 60 * MINUTE_MS
+    freeze = commands.DeclareFreeze(freeze="year-end", reason="closing", from_ms=recorder.now_ms, until_ms=until_ms)
+    recorder.send(PRODUCTION, freeze)
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=2, reason="first"))
+    recorder.send(FRAUD, commands.PauseRelease(release=2, reason="not before the holidays"))
+    recorder.send(FRAUD, commands.ResumeRelease(release=2, reason="after all"))
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=3))
+    recorder.send(FRAUD, commands.SupersedeRelease(release=2, by=3))
+    recorder.send(PRODUCTION, commands.LiftFreeze(freeze="year-end", reason="closed"))
+    recorder.send(FRAUD, commands.BeginRelease(release=3))
+    recorder.send(FRAUD, commands.ReportCandidateReady(release=3, gateways=GATEWAYS))
+    recorder.send(FRAUD, commands.SetWeights(release=3, step=0))
+    _apply(recorder, FRAUD, 3)
+    recorder.send(FRAUD, commands.PauseRelease(release=3))
+    recorder.wait(600)
+    recorder.send(FRAUD, commands.ResumeRelease(release=3, reason="the dashboards are quiet"))
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=2))
+    recorder.send(FRAUD, commands.RollBackRelease(release=4, reason="it was superseded for a reason"))
+    recorder.send(FRAUD, commands.PromoteRelease(release=3, reason="the on-call engineer looked at it"))
+    _apply(recorder, FRAUD, 3)
+
+
+def approved_denied_and_waived(recorder: Recorder) -> None:
+    """Two people approve one version and deny another; the failed gate of a third is waived."""
+    _evaluate(recorder, FRAUD, 1, approvals=2)
+    recorder.send(FRAUD, commands.DecideGate(version=1))
+    recorder.send(FRAUD, commands.GrantApproval(version=1, reason="numbers are fine"), actor="ada@example.org")
+    recorder.send(FRAUD, commands.GrantApproval(version=1), actor="grace@example.org")
+    _evaluate(recorder, FRAUD, 2, approvals=1)
+    recorder.send(FRAUD, commands.DecideGate(version=2), commands.DenyApproval(version=2, reason="biased"))
+    _evaluate(recorder, FRAUD, 3, auc=0.85)
+    recorder.send(
+        FRAUD, commands.DecideGate(version=3), commands.WaiveGate(version=3, reason="the test set was broken")
+    )
+    _release_directly(recorder, FRAUD, 3, 1)
+    _evaluate(recorder, FRAUD, 4, auc=0.5, baseline=3)
+    recorder.send(FRAUD, commands.DecideGate(version=4))
+
+
+def undone(recorder: Recorder) -> None:
+    """A blue-green release completes and is undone by hand an hour later."""
+    _live_and_passed(recorder)
+    blue_green = configuration.STRATEGY_BLUE_GREEN
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=2, strategy=blue_green))
+    _promote(recorder, FRAUD, 2)
+    recorder.wait(3600)
+    recorder.send(FRAUD, commands.UndoRelease(release=2, reason="customers complain"))
+    _promote(recorder, FRAUD, 3)
+
+
+def quarantined(recorder: Recorder) -> None:
+    """A gateway's reflex takes a candidate back; versions are quarantined by hand, and a queued one is rejected."""
+    _live_and_passed(recorder)
+    _step(recorder, FRAUD, 2, 2, steps=1)
+    cause = facts.ROLLBACK_CAUSE_REFLEX
+    recorder.send(FRAUD, commands.RollBackRelease(release=2, cause=cause, reason="gateway-1 saw 9 of 10 fail"))
+    _apply(recorder, FRAUD, 2)
+    recorder.send(FRAUD, commands.FinishRollback(release=2))
+    _pass(recorder, FRAUD, 3)
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=3))
+    recorder.send(FRAUD, commands.QuarantineCandidate(version=3, reason="trained on the wrong month"))
+    recorder.send(FRAUD, commands.BeginRelease(release=3))
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=3, override_quarantine=True))
+    recorder.send(FRAUD, commands.BeginRelease(release=4))
+    not_ready = facts.ROLLBACK_CAUSE_NOT_READY
+    recorder.send(FRAUD, commands.RollBackRelease(release=4, cause=not_ready, reason="gateway-0 cannot load it"))
+    _apply(recorder, FRAUD, 4)
+    recorder.send(FRAUD, commands.FinishRollback(release=4))
+
+
+def archived_and_purged(recorder: Recorder) -> None:
+    """Versions that nobody needs are archived, and one of them is purged; tags come and go."""
+    _live_and_passed(recorder)
+    _pass(recorder, FRAUD, 3)
+    recorder.send(FRAUD, commands.TagVersion(version=3, key="dataset", value="2026-01"))
+    recorder.send(FRAUD, commands.TagVersion(version=3, key="dataset", value=""))
+    recorder.send(FRAUD, commands.ArchiveVersion(version=2, reason="older than a year"))
+    recorder.send(
+        FRAUD, commands.ArchiveVersion(version=3), commands.PurgeVersion(version=3, reason="a customer's wish")
+    )
+
+
+def leases_lost(recorder: Recorder) -> None:
+    """Workers die and others take over: an attempt goes on from a checkpoint; builds fail in each of their stages."""
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(1), commit_message="first"))
+    recorder.send(FRAUD, _claim(1, 1, "trainer-0"), _tested(1, 1), _training(1, 1))
+    recorder.wait(120)
+    takeover = _claim(1, 2, "trainer-1")
+    takeover.predecessor_seen_at_ms = recorder.now_ms - LEASE_MS
+    recorder.send(FRAUD, takeover, _tested(1, 2), _training(1, 2))
+    finished = _trained(1, 2)
+    finished.fact.resumed_from_epoch, finished.fact.resumed_from_attempt = 40, 1
+    recorder.send(FRAUD, finished, _evaluation(1, 1, "evaluator-0"))
+    recorder.wait(120)
+    recorder.send(FRAUD, _evaluation(1, 2, "evaluator-1"))
+    recorder.send(
+        FRAUD, commands.ReportEvaluationFailed(fact=facts.EvaluationFailed(version=1, attempt=2, reason="no rows"))
+    )
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(2)), _claim(2, 1, "trainer-0"))
+    broken = facts.CodeTested(version=2, attempt=1, passed=False, exit_code=1, duration_ms=900, log_tail="1 failed")
+    recorder.send(FRAUD, commands.ReportCodeTested(fact=broken))
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(3)), _claim(3, 1, "trainer-0"))
+    recorder.send(FRAUD, _tested(3, 1), _training(3, 1))
+    failure = facts.TrainingFailed(version=3, attempt=1, stage=facts.STAGE_TRAINING, reason="loss is nan", log_tail="…")
+    recorder.send(FRAUD, commands.ReportTrainingFailed(fact=failure))
+
+
+def void_and_forged(recorder: Recorder) -> None:
+    """Records that lost a race, foreign bytes, a forked chain, and an illegal fact that stops its stream alone."""
+    recorder.send(FRAUD, commands.CreateModel(description="card payments", repository=REPOSITORY))
+    late = recorder.next_record(FRAUD, facts.ModelDescribed(description="of a second registry, a moment too late"))
+    recorder.send(FRAUD, commands.DescribeModel(description="of the first registry"))
+    recorder.append(late)
+    recorder.append_bytes(FRAUD, b"\xff\xfe not a record")
+    fork = recorder.next_record(FRAUD, facts.ModelDescribed(description="behind another head"))
+    fork.previous_digest = b"\x00" * 32
+    recorder.append(fork)
+    ahead = recorder.next_record(FRAUD, facts.ModelDescribed(description="of a later sequence"))
+    ahead.sequence += 5
+    recorder.append(ahead)
+    stray = recorder.next_record(FRAUD, facts.ModelDescribed(description="of no stream"))
+    stray.stream = "things/fraud"
+    recorder.append(stray)
+    recorder.send(CHURN, commands.CreateVersion(repository=REPOSITORY, commit=commit(1)))
+    recorder.append(recorder.next_record(CHURN, facts.GateWaived(version=1, reason="forged")))
+    recorder.append(recorder.next_record(CHURN, facts.VersionTagged(version=1, key="too", value="late")))
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(1)))
+
+
+def newer_registry(recorder: Recorder) -> None:
+    """A newer minor version wrote facts of a kind, and fields, that this one does not know: kept, and skipped."""
+    _evaluate(recorder, FRAUD, 1)
+    later = recorder.next_record(FRAUD, facts.ModelDescribed())
+    later.ClearField("model_described")
+    recorder.append(later, unknown=b"\xd2\x3e\x02hi")  # field 1002 of the record, a fact that came later
+    known = recorder.next_record(FRAUD, facts.VersionTagged(version=1, key="dataset", value="2026-01"))
+    recorder.append(known, unknown=b"\xda\x3e\x02yo")  # field 1003 of the record, beside a fact that is known
+    recorder.send(FRAUD, commands.DecideGate(version=1))
+    policy = configuration.ReleasePolicy.FromString(POLICY.SerializeToString() + b"\xe0\x3e\x07")  # field 1004 within
+    recorder.append(recorder.next_record(PRODUCTION, facts.PolicySet(policy=policy, policy_sha256="ab" * 32)))
+    recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=1))
+
+
+def older_registry(recorder: Recorder) -> None:
+    """Facts as the first versions wrote them: one actor approves twice, an override of a quarantine says so nowhere."""
+    _evaluate(recorder, FRAUD, 1, approvals=2)
+    recorder.send(FRAUD, commands.DecideGate(version=1))
+    for _ in range(2):
+        recorder.append(recorder.next_record(FRAUD, facts.ApprovalGranted(version=1), actor=""))
+    recorder.send(FRAUD, commands.QuarantineCandidate(version=1))
+    override = facts.ReleaseRequested(
+        release=1,
+        environment="production",
+        candidate=1,
+        strategy=configuration.STRATEGY_DIRECT,
+        policy=POLICY,
+        salt="s",
+    )
+    recorder.append(recorder.next_record(FRAUD, override))
+    recorder.send(FRAUD, commands.BeginRelease(release=1))
+
+
+STORIES: Mapping[str, Callable[[Recorder], None]] = {
+    story.__name__: story
+    for story in (
+        canary_promoted,
+        rolled_back_by_verdict,
+        frozen_and_paused,
+        approved_denied_and_waived,
+        undone,
+        quarantined,
+        archived_and_purged,
+        leases_lost,
+        void_and_forged,
+        newer_registry,
+        older_registry,
+    )
+}
+
+
+# What happens in many stories
+
+
+def _evaluate(
+    recorder: Recorder, stream: str, number: int, *, auc: float = 0.95, approvals: int = 0, baseline: int = 0
+) -> None:
+    """A version, from its commit to its evaluation."""
+    recorder.send(
+        stream, commands.CreateVersion(repository=REPOSITORY, commit=commit(number), commit_message=f"try {number}")
+    )
+    recorder.send(stream, _claim(number, 1, "trainer-0"), _tested(number, 1, approvals), _training(number, 1))
+    recorder.send(stream, _trained(number, 1), _evaluation(number, 1, "evaluator-0"))
+    fact = facts.EvaluationFinished(version=number, attempt=1, report=report(auc))
+    if baseline:
+        fact.baseline_version = baseline
+        fact.baseline_report.CopyFrom(report(0.95))
+    recorder.send(stream, commands.ReportEvaluationFinished(fact=fact))
+
+
+def _pass(recorder: Recorder, stream: str, number: int) -> None:
+    _evaluate(recorder, stream, number)
+    recorder.send(stream, commands.DecideGate(version=number))
+
+
+def _live_and_passed(recorder: Recorder) -> None:
+    """Version 1 is live in production, version 2 has passed its gate."""
+    _pass(recorder, FRAUD, 1)
+    _release_directly(recorder, FRAUD, 1, 1)
+    _pass(recorder, FRAUD, 2)
+
+
+def _release_directly(recorder: Recorder, stream: str, candidate: int, release: int) -> None:
+    direct = configuration.STRATEGY_DIRECT
+    recorder.send(
+        stream, commands.StartRelease(environment="production", candidate=candidate, strategy=direct, policy=POLICY)
+    )
+    _promote(recorder, stream, release)
+
+
+def _promote(recorder: Recorder, stream: str, release: int) -> None:
+    """A release without steps, from its queue to its end."""
+    recorder.send(stream, commands.BeginRelease(release=release))
+    recorder.send(stream, commands.ReportCandidateReady(release=release, gateways=GATEWAYS))
+    recorder.send(stream, commands.PromoteRelease(release=release))
+    _apply(recorder, stream, release)
+    recorder.send(stream, commands.CompleteRelease(release=release))
+
+
+def _step(recorder: Recorder, stream: str, candidate: int, release: int, steps: int) -> None:
+    """A canary, up to this many steps."""
+    recorder.send(stream, commands.StartRelease(environment="production", candidate=candidate, policy=POLICY))
+    recorder.send(stream, commands.BeginRelease(release=release))
+    recorder.send(stream, commands.ReportCandidateReady(release=release, gateways=GATEWAYS))
+    for step in range(steps):
+        judgement = _judgement(facts.VERDICT_INCONCLUSIVE, 500) if step else None
+        recorder.send(stream, commands.SetWeights(release=release, step=step, judgement=judgement))
+        _apply(recorder, stream, release)
+        recorder.wait(60)
+
+
+def _apply(recorder: Recorder, stream: str, release: int) -> None:
+    epoch = recorder.release(stream, release).epoch
+    recorder.send(stream, commands.ReportWeightsApplied(release=release, epoch=epoch, gateways=GATEWAYS))
+
+
+def _judgement(verdict: facts.Verdict.ValueType, weight_bps: int) -> facts.Judgement:
+    stratum = facts.Stratum(
+        epoch=12,
+        candidate_weight_bps=weight_bps,
+        candidate_keys=640,
+        candidate_bad_keys=9,
+        stable_keys=610,
+        stable_bad_keys=4,
+        candidate_first_bad_keys=8,
+        stable_first_bad_keys=4,
+    )
+    return facts.Judgement(
+        verdict=verdict,
+        strata=[stratum],
+        fail_e_value=1.25,
+        fail_threshold=100.0,
+        pass_e_value=21.5,
+        pass_threshold=20.0,
+        explanation="as recorded",
+    )
+
+
+def _claim(number: int, attempt: int, worker: str) -> commands.StartTesting:
+    return commands.StartTesting(version=number, attempt=attempt, worker=worker, lease_ms=LEASE_MS)
+
+
+def _tested(number: int, attempt: int, approvals: int = 0) -> commands.ReportCodeTested:
+    rule = configuration.GateRule(metric="auc", min=0.9, max_drop=0.02)
+    declared = configuration.ModelConfiguration(
+        model="fraud",
+        task="binary",
+        data=[configuration.DataFile(name="transactions", uri="data.csv", sha256="cd" * 32)],
+        train=configuration.TrainConfiguration(loss="bce", optimizer="adam", learning_rate=0.05, epochs=100, seed=7),
+        gate=configuration.GatePolicy(rules=[rule], approvals=approvals),
+    )
+    fact = facts.CodeTested(version=number, attempt=attempt, passed=True, duration_ms=1200, configuration=declared)
+    return commands.ReportCodeTested(fact=fact)
+
+
+def _training(number: int, attempt: int) -> commands.ReportTrainingStarted:
+    environment = {"torch": "2.13.0", "threads": "1", "python": "3.11.9"}
+    fact = facts.TrainingStarted(version=number, attempt=attempt, environment=environment)
+    return commands.ReportTrainingStarted(fact=fact)
+
+
+def _trained(number: int, attempt: int) -> commands.ReportTrainingFinished:
+    files = [facts.ArtifactFile(name="model.onnx", sha256="ef" * 32, size_bytes=2048)]
+    artifact = facts.Artifact(manifest_sha256=f"{number:02x}" * 32, files=files)
+    fact = facts.TrainingFinished(version=number, attempt=attempt, artifact=artifact, epochs=100, train_loss=0.125)
+    return commands.ReportTrainingFinished(fact=fact)
+
+
+def _evaluation(number: int, attempt: int, worker: str) -> commands.StartEvaluation:
+    return commands.StartEvaluation(version=number, attempt=attempt, worker=worker, lease_ms=LEASE_MS)

@@ -1,0 +1,79 @@
+"""Old histories fold to the same state for ever (invariant I4), and new ones are recorded through the real rules."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from headgate.domain.fact import FIELD_OF
+from headgate.lifecycle.stream import parse
+from headgate.log import topics
+from headgate.log.sqlite.log import SqliteLog
+from tests.histories import history as histories
+from tests.histories.__main__ import record_story
+from tests.histories.history import FOLDER, Entry, ending_of, read, write
+from tests.histories.recorder import entries_of, new_recorder
+from tests.histories.stories import CHURN, STORIES
+
+RECORDED = sorted(FOLDER.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_a_history_folds_to_what_it_folded_to_when_it_was_recorded(path: Path) -> None:
+    history = read(path)
+    assert ending_of(history.entries) == history.ending
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_the_order_in_which_partitions_are_read_changes_nothing(path: Path) -> None:
+    history = read(path)
+    other_way = ending_of(sorted(history.entries, key=lambda entry: -entry.partition))
+    assert (other_way.streams, other_way.void_records) == (history.ending.streams, history.ending.void_records)
+    assert set(other_way.faults) == set(history.ending.faults)
+
+
+def test_every_kind_of_fact_stands_in_a_history() -> None:
+    records = [parse(entry.value) for path in RECORDED for entry in read(path).entries]
+    kinds = {record.WhichOneof("fact") for record in records if record is not None}
+    assert kinds >= set(FIELD_OF.values()), "record a history that holds it: see CONTRIBUTING.md"
+
+
+def test_every_way_in_which_a_record_can_be_void_stands_in_a_history() -> None:
+    faults = [fault.split()[1] for path in RECORDED for fault in read(path).ending.faults]
+    assert set(faults) == {"not-a-fact", "not-a-link", "illegal-fact", "stream-stopped"}
+    assert sum(read(path).ending.void_records for path in RECORDED) > len(faults) - faults.count("illegal-fact")
+
+
+def test_a_changed_value_changes_the_digests() -> None:
+    history = read(FOLDER / "canary_promoted.jsonl")
+    last = history.entries[-1]
+    changed = ending_of([*history.entries[:-1], last._replace(value=last.value + b"\xd2\x3e\x02hi")])
+    assert changed != history.ending
+
+
+@pytest.mark.parametrize("name", sorted(STORIES))
+def test_a_story_recorded_now_reads_back_as_what_it_folds_to(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.jsonl"
+    record_story(name, path)
+    history = read(path)
+    assert history.entries
+    assert ending_of(history.entries) == history.ending
+    with pytest.raises(FileExistsError):
+        record_story(name, path)
+
+
+def test_a_log_is_recorded_with_all_its_streams_or_with_some(tmp_path: Path) -> None:
+    with new_recorder(tmp_path) as (recorder, _):
+        STORIES["void_and_forged"](recorder)
+    with closing(SqliteLog(tmp_path / "log.db")) as log:
+        everything, churn = entries_of(log), entries_of(log, [CHURN])
+        assert len(everything) == sum(log.end(topics.LIFECYCLE).values())
+    assert [stream.stream for stream in ending_of(churn).streams] == [CHURN]
+    assert set(churn) < set(everything)
+
+
+def test_a_history_that_is_too_large_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histories, "MAX_BYTES", 100)
+    with pytest.raises(ValueError, match="name the streams it needs"):
+        write(tmp_path / "large.jsonl", "too much", [Entry(0, 0, bytes(100))])
+    assert not list(tmp_path.iterdir())

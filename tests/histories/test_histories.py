@@ -1,18 +1,16 @@
 """Old histories fold to the same state for ever (invariant I4), and new ones are recorded through the real rules."""
 
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from headgate.domain.fact import FIELD_OF
 from headgate.lifecycle.stream import parse
-from headgate.log import topics
-from headgate.log.sqlite.log import SqliteLog
+from tests.histories import __main__ as recording
 from tests.histories import history as histories
-from tests.histories.__main__ import record_story
+from tests.histories.__main__ import main
 from tests.histories.history import FOLDER, Entry, ending_of, read, write
-from tests.histories.recorder import entries_of, new_recorder
+from tests.histories.recorder import new_recorder
 from tests.histories.stories import CHURN, STORIES
 
 RECORDED = sorted(FOLDER.glob("*.jsonl"))
@@ -51,25 +49,31 @@ def test_a_changed_value_changes_the_digests() -> None:
     assert changed != history.ending
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where histories are recorded for this test."""
+    monkeypatch.setattr(recording, "FOLDER", tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize("name", sorted(STORIES))
-def test_a_story_recorded_now_reads_back_as_what_it_folds_to(name: str, tmp_path: Path) -> None:
-    path = tmp_path / f"{name}.jsonl"
-    record_story(name, path)
-    history = read(path)
+def test_a_story_recorded_now_reads_back_as_what_it_folds_to(name: str, folder: Path) -> None:
+    main(name)
+    history = read(folder / f"{name}.jsonl")
     assert history.entries
     assert ending_of(history.entries) == history.ending
     with pytest.raises(FileExistsError):
-        record_story(name, path)
+        main(name)
 
 
-def test_a_log_is_recorded_with_all_its_streams_or_with_some(tmp_path: Path) -> None:
+def test_of_a_log_the_named_streams_are_recorded_or_all(folder: Path, tmp_path: Path) -> None:
     with new_recorder(tmp_path) as (recorder, _):
         STORIES["void_and_forged"](recorder)
-    with closing(SqliteLog(tmp_path / "log.db")) as log:
-        everything, churn = entries_of(log), entries_of(log, [CHURN])
-        assert len(everything) == sum(log.end(topics.LIFECYCLE).values())
-    assert [stream.stream for stream in ending_of(churn).streams] == [CHURN]
-    assert set(churn) < set(everything)
+    main("churn", f"sqlite://{tmp_path}/log.db", "What it shows", CHURN)
+    main("everything", f"sqlite://{tmp_path}/log.db", "What it shows")
+    churn, everything = read(folder / "churn.jsonl"), read(folder / "everything.jsonl")
+    assert (churn.about, [stream.stream for stream in churn.ending.streams]) == ("What it shows", [CHURN])
+    assert set(churn.entries) < set(everything.entries)
 
 
 def test_a_history_that_is_too_large_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

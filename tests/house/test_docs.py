@@ -15,6 +15,7 @@ from tests.house.tree import ROOT, short, tracked
 
 CLI = "tests/cli/test_cli.py"
 FRAUD = "tests/journeys/test_fraud.py"
+HISTORIES = "tests/histories/test_histories.py"
 LETTERS = "tests/cli/test_dead_letters.py"
 PEOPLE = "tests/cli/test_people.py"
 RELEASES = "tests/cli/test_release_verbs.py"
@@ -89,6 +90,11 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
     "git -C ~/fraud init": (FIRST_STEPS, "run_as_written"),
     "git -C ~/fraud add .": (FIRST_STEPS, "run_as_written"),
     'git -C ~/fraud commit -m "First version"': (FIRST_STEPS, "run_as_written"),
+    ".venv/bin/python -m tests.histories NAME": (HISTORIES, "main(name)"),
+    '.venv/bin/python -m tests.histories NAME sqlite:///path/log.db "What it shows" models/fraud': (
+        HISTORIES,
+        'main("churn", f"sqlite://{tmp_path}/log.db", "What it shows", CHURN)',
+    ),
 }
 """Any other command, whole -> the file that runs it, and the words there that do."""
 

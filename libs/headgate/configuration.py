@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import math
 import re
 import shlex
-import tomllib
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Collection
 
 from headgate.domain.names import is_name
+from headgate.toml_tables import Table, is_number, is_text, read
 from headgate.v1 import configuration_pb2 as configuration
 
 FILE_NAME = "headgate.toml"
@@ -19,7 +17,6 @@ MAX_EPOCHS = 100_000
 MAX_BATCH_SIZE = 1_000_000
 MAX_SEED = 2**63 - 1
 MAX_APPROVALS = 10
-MAX_TEXT = 4096
 
 METRICS = {
     "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss"),
@@ -40,27 +37,10 @@ MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 A_NAME = "1 to 63 of a-z, 0-9, - and _, first a letter or digit"
 
-REQUIRED: Any = object()
-
-
-class ConfigurationError(Exception):
-    """Every problem of the file, each as "key: expected what, got what"."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
-
 
 def parse(text: bytes) -> configuration.ModelConfiguration:
-    """The checked content. Raises ConfigurationError."""
-    if len(text) > MAX_BYTES:
-        raise ConfigurationError([f"{FILE_NAME}: expected at most {MAX_BYTES} bytes, got {len(text)}"])
-    try:
-        document = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"{FILE_NAME}: expected TOML, got {error}"]) from error
-    problems: list[str] = []
-    root = Table("", document, problems)
+    """The checked content. Raises InvalidToml."""
+    root = read(text, FILE_NAME, MAX_BYTES)
     parsed = configuration.ModelConfiguration(digest=hashlib.sha256(text).digest())
     model(root.table("model"), parsed)
     code(root.table("code"), parsed.code)
@@ -71,69 +51,8 @@ def parse(text: bytes) -> configuration.ModelConfiguration:
     release(root.table("release", optional=True), parsed)
     parsed.parameters_json = parameters(root.table("parameters", optional=True))
     root.no_more(TABLES)
-    if problems:
-        raise ConfigurationError(problems)
+    root.refuse_problems()
     return parsed
-
-
-class Table:
-    """One TOML table: hands out checked values and notes what is wrong with the others."""
-
-    def __init__(self, name: str, values: dict[str, Any], problems: list[str]) -> None:
-        self.name = name
-        self.values = values
-        self.present = True
-        self._problems = problems
-
-    def key(self, key: str) -> str:
-        return f"{self.name}.{key}" if self.name else key
-
-    def wrong(self, key: str, expected: str, got: object) -> None:
-        shown = got if isinstance(got, str) and got == "nothing" else repr(got)
-        self._problems.append(f"{self.key(key)}: expected {expected}, got {shown[:200]}")
-
-    def table(self, key: str, optional: bool = False) -> "Table":
-        value = self.values.get(key)
-        if not isinstance(value, dict):
-            if value is not None:
-                self.wrong(key, "a table", value)
-            elif not optional:
-                self.wrong(key, "a table", "nothing")
-        inner = Table(self.key(key), value if isinstance(value, dict) else {}, self._problems)
-        # A table that is not there has been complained about as a whole.
-        inner.present = isinstance(value, dict)
-        return inner
-
-    def value(self, key: str, expected: str, fits: Callable[[Any], bool], default: Any = REQUIRED) -> Any:
-        """The value when it fits; None, with the problem noted, when it does not."""
-        if key not in self.values:
-            if default is REQUIRED and self.present:
-                self.wrong(key, expected, "nothing")
-            return None if default is REQUIRED else default
-        found = self.values[key]
-        if fits(found):
-            return found
-        self.wrong(key, expected, found)
-        return None
-
-    def text(self, key: str) -> str | None:
-        found: str | None = self.value(key, "text", lambda value: is_text(value) and value.strip() != "")
-        return found
-
-    def choice(self, key: str, choices: Collection[str]) -> str | None:
-        expected = f"one of {', '.join(choices)}"
-        found: str | None = self.value(key, expected, lambda value: is_text(value) and value in choices)
-        return found
-
-    def whole(self, key: str, low: int, high: int, default: Any = REQUIRED) -> int | None:
-        expected = f"a whole number from {low} to {high}"
-        found: int | None = self.value(key, expected, lambda value: is_whole(value) and low <= value <= high, default)
-        return found
-
-    def no_more(self, known: Collection[str]) -> None:
-        for key in self.values:
-            if key not in known:
-                self.wrong(key, f"one of the keys {', '.join(known)}", key)
 
 
 def model(table: Table, into: configuration.ModelConfiguration) -> None:
@@ -189,7 +108,7 @@ def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
     expected = f"a list of {', '.join(known)}" if known else "a list of metrics"
     metrics = table.value("metrics", expected, lambda value: are_metrics(value, known))
     into.evaluate.metrics.extend(metrics or [])
-    threshold = table.value("threshold", "a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1, 0.5)
+    threshold = table.number("threshold", 0, 1, 0.5)
     into.evaluate.threshold = 0.5 if threshold is None else threshold
     table.no_more(("metrics", "threshold"))
 
@@ -228,21 +147,9 @@ def parameters(table: Table) -> str:
     """The free table as canonical JSON; dates, and numbers that JSON lacks, are not allowed."""
     try:
         return json.dumps(table.values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         table.wrong("*", "values that JSON knows", str(error))
         return "{}"
-
-
-def is_text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TEXT
-
-
-def is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_command(value: object) -> bool:

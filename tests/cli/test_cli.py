@@ -1,6 +1,7 @@
 """The command line as scripts meet it."""
 
 import json
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -200,20 +201,47 @@ def test_a_policy_file_is_read_in_seconds_and_percent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "problem"),
     [
-        ("bake = 4", "bake"),
-        ("bake_seconds = true", "bake_seconds"),
-        ("steps = 3", "steps"),
-        ("[[steps]]\nweight_percent = 'x'\nmin_seconds = 1", "weight_percent"),
-        ("[judge]\ngamma = 1", "gamma"),
+        ("bake = 4", "bake: expected one of the keys bake_seconds, prepare_deadline_seconds"),
+        ("bake_seconds = true", "bake_seconds: expected a number from 0 to 1e+09, got True"),
+        ("bake_seconds = inf", "bake_seconds: expected a number from 0 to 1e+09, got inf"),
+        ("steps = 3", "steps: expected tables, each under [[steps]], got 3"),
+        (
+            "[[steps]]\nweight_percent = 'x'\nmin_seconds = 1",
+            "steps[0].weight_percent: expected a number from 0 to 100",
+        ),
+        ("[[steps]]\nweight_percent = 5", "steps[0].min_seconds: expected a number from 0 to 1e+09, got nothing"),
+        ("judge = 1", "judge: expected a table, got 1"),
+        ("[judge]\ngamma = 1", "judge.gamma: expected one of the keys alpha, beta"),
+        ("[judge", "policy.toml: expected TOML, got "),
     ],
 )
-def test_a_policy_file_with_a_mistake_names_the_key(tmp_path: Path, text: str, named: str) -> None:
+def test_a_policy_file_with_a_mistake_names_the_key(tmp_path: Path, text: str, problem: str) -> None:
     file = tmp_path / "policy.toml"
     file.write_text(text)
-    with pytest.raises(PolicyUnreadable, match=named):
+    with pytest.raises(PolicyUnreadable, match=re.escape(problem)):
         read_policy(file)
+
+
+def test_a_policy_file_is_refused_once_with_all_of_its_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    step = "[[steps]]\nweight_percent = {}\nmin_seconds = 1\n"
+    file.write_text("bake = 4\n" + step.format(5) + step.format(-1) + "[judge]\nalpha = 'x'\n")
+    with pytest.raises(PolicyUnreadable) as refused:
+        read_policy(file)
+    first, *problems = str(refused.value).splitlines()
+    assert first == f"{file} is no release policy:"
+    assert [problem.strip().partition(":")[0] for problem in problems] == [
+        "steps[1].weight_percent",
+        "judge.alpha",
+        "bake",
+    ]
+
+
+def test_a_policy_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PolicyUnreadable, match=r"nowhere\.toml: No such file"):
+        read_policy(tmp_path / "nowhere.toml")
 
 
 def test_replay_names_the_stream_that_differs() -> None:

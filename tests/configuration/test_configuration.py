@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from headgate.configuration import MAX_BYTES, ConfigurationError, parse
+from headgate.configuration import MAX_BYTES, parse
+from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 
 SHA = "a" * 64
@@ -41,7 +42,7 @@ strategy = "blue-green"
 
 
 def problems(text: str) -> list[str]:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(InvalidToml) as caught:
         parse(text.encode())
     return caught.value.problems
 
@@ -95,6 +96,13 @@ def test_a_file_without_release_wishes_for_none() -> None:
         ('"blue-green"', '"yolo"', "release.strategy: expected one of canary, blue-green, direct, got 'yolo'"),
         ('"blue-green"', '"shadow"', "release.strategy: expected one of canary, blue-green, direct, got 'shadow'"),
         ("hidden = 16", "hidden = 2020-01-01", "parameters.*: expected values that JSON knows"),
+        ("hidden = 16", f"hidden{'.a' * 2_000} = 1", "parameters.*: expected values that JSON knows"),
+        ('name = "fraud"', f"name{'.a' * 2_000} = 1", "model.name: expected 1 to 63 of"),
+        (
+            "learning_rate = 0.05",
+            f"learning_rate = 1{'0' * 400}",
+            "train.learning_rate: expected a number above 0, got 1",
+        ),
         ("[gate]", "[gates]", "gates: expected one of the keys model"),
     ],
 )
@@ -115,12 +123,12 @@ def test_an_empty_file_names_the_missing_tables() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["[model", "\0", "x" * (MAX_BYTES + 1)])
+@pytest.mark.parametrize("text", ["[model", "\0", "x" * (MAX_BYTES + 1), "a = " + "[" * 30_000, "a = " + "1" * 5_000])
 def test_what_is_no_toml_is_refused_in_one_sentence(text: str) -> None:
     (problem,) = problems(text)
     assert problem.startswith("headgate.toml: expected")
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(InvalidToml):
         parse(b"\xff\xfe")

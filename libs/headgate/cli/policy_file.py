@@ -1,70 +1,58 @@
 """A release policy as people write it: TOML with durations in seconds and weights in percent."""
 
-import tomllib
 from pathlib import Path
-from typing import Any
 
+from headgate.toml_tables import InvalidToml, Table, is_number, read
 from headgate.v1 import configuration_pb2 as configuration
 
+MAX_BYTES = 64 * 1024
+MAX_SECONDS = 1_000_000_000
+MAX_KEYS = 1_000_000_000
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
 JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
-STEP = ("weight_percent", "min_seconds", "min_keys")
 
 
 class PolicyUnreadable(Exception):
-    """The file is no policy; the message names the key and what was expected."""
+    """The file is no policy; the message names the file and, for every problem, the key and what was expected."""
 
 
 def read_policy(file: Path) -> configuration.ReleasePolicy:
-    """Reads the file; what it leaves out takes the default."""
+    """Reads the file; what it leaves out takes the default. Raises PolicyUnreadable."""
     try:
-        document = tomllib.loads(file.read_text())
+        with file.open("rb") as text:
+            return _policy(read(text.read(MAX_BYTES + 1), file.name, MAX_BYTES))
     except OSError as error:
         raise PolicyUnreadable(f"{file}: {error.strerror}") from error
-    except ValueError as error:
-        raise PolicyUnreadable(f"{file}: {error}") from error
-    _known(document, {"steps", "judge", *(f"{name}_seconds" for name in DURATIONS)}, str(file))
-    policy = configuration.ReleasePolicy(judge=_judge(document.get("judge", {})))
+    except InvalidToml as error:
+        raise PolicyUnreadable("\n  ".join((f"{file} is no release policy:", *error.problems))) from error
+
+
+def _policy(root: Table) -> configuration.ReleasePolicy:
+    policy = configuration.ReleasePolicy()
     for name in DURATIONS:
-        if f"{name}_seconds" in document:
-            setattr(policy, f"{name}_ms", _milliseconds(document, f"{name}_seconds"))
-    policy.steps.extend(_step(step, index) for index, step in enumerate(_tables(document.get("steps", []))))
+        setattr(policy, f"{name}_ms", _milliseconds(root, f"{name}_seconds", 0))
+    policy.steps.extend(_step(step) for step in root.tables("steps"))
+    policy.judge.CopyFrom(_judge(root.table("judge", optional=True)))
+    root.no_more((*(f"{name}_seconds" for name in DURATIONS), "steps", "judge"))
+    root.refuse_problems()
     return policy
 
 
-def _judge(table: Any) -> configuration.JudgePolicy:
-    if not isinstance(table, dict):
-        raise PolicyUnreadable("judge: expected a table")
-    _known(table, set(JUDGE), "judge")
-    return configuration.JudgePolicy(**{name: _number(table, name) for name in table})
+def _judge(table: Table) -> configuration.JudgePolicy:
+    judge = configuration.JudgePolicy(**{name: table.value(name, "a number", is_number, 0) or 0 for name in JUDGE})
+    table.no_more(JUDGE)
+    return judge
 
 
-def _step(table: dict[str, Any], index: int) -> configuration.Step:
-    _known(table, set(STEP), f"steps[{index}]")
-    return configuration.Step(
-        weight_bps=round(_number(table, "weight_percent") * 100),
+def _step(table: Table) -> configuration.Step:
+    step = configuration.Step(
+        weight_bps=round((table.number("weight_percent", 0, 100) or 0) * 100),
         min_duration_ms=_milliseconds(table, "min_seconds"),
-        min_keys=round(_number(table, "min_keys")) if "min_keys" in table else 0,
+        min_keys=round(table.number("min_keys", 0, MAX_KEYS, 0) or 0),
     )
+    table.no_more(("weight_percent", "min_seconds", "min_keys"))
+    return step
 
 
-def _tables(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
-        raise PolicyUnreadable("steps: expected tables, each under [[steps]]")
-    return value
-
-
-def _known(table: dict[str, Any], names: set[str], place: str) -> None:
-    if unknown := sorted(table.keys() - names):
-        raise PolicyUnreadable(f"{place}: unknown key {unknown[0]!r}; known are {', '.join(sorted(names))}")
-
-
-def _number(table: dict[str, Any], name: str) -> float:
-    value = table.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PolicyUnreadable(f"{name}: expected a number, got {value!r}")
-    return float(value)
-
-
-def _milliseconds(table: dict[str, Any], name: str) -> int:
-    return round(_number(table, name) * 1000)
+def _milliseconds(table: Table, key: str, *default: int) -> int:
+    return round((table.number(key, 0, MAX_SECONDS, *default) or 0) * 1000)

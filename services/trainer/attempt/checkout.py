@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from headgate.configuration import FILE_NAME, MAX_BYTES, ConfigurationError, parse
+from headgate.configuration import FILE_NAME, MAX_BYTES, parse
+from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt import processes
@@ -114,7 +115,7 @@ def read_configuration(checkout: Path, model: str) -> configuration.ModelConfigu
     with file.open("rb") as text:
         try:
             parsed = parse(text.read(MAX_BYTES + 1))
-        except ConfigurationError as error:
+        except InvalidToml as error:
             raise AttemptFailed(facts.STAGE_CONFIGURATION, "\n".join(error.problems)) from error
     if parsed.model != model:
         reason = f"model.name: expected {model}, whose version this is, got {parsed.model}"

@@ -1,0 +1,136 @@
+"""Reads a TOML file table by table and collects every problem, so that its author sees all of them at once.
+
+Each value is read together with what is expected of it. Each problem names its table and key, as in "train.epochs".
+"""
+
+import reprlib
+import sys
+import tomllib
+from collections.abc import Callable, Collection
+from typing import Any
+
+MAX_TEXT = 4096
+MAX_SHOWN_CHARACTERS = 200
+REQUIRED: Any = object()
+NOTHING: Any = object()
+
+_shown = reprlib.Repr()  # bounded in depth too: dotted keys nest tables deeper than repr() can go
+_shown.maxstring = _shown.maxother = MAX_SHOWN_CHARACTERS
+
+
+class InvalidToml(Exception):
+    """Every problem of a file, each as "key: expected what, got what"."""
+
+    def __init__(self, problems: Collection[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
+
+
+class Table:
+    """One TOML table: gives checked values, and notes a problem for each of the others.
+
+    All tables of a file share one list of problems; call `refuse_problems` once everything is read.
+    """
+
+    def __init__(self, name: str, values: dict[str, Any] | None, problems: list[str]) -> None:
+        self.name = name
+        self.values: dict[str, Any] = values or {}
+        # A table that is absent has its problem already, if it was required: its keys add no further ones.
+        self.present = values is not None
+        self._problems = problems
+
+    def refuse_problems(self) -> None:
+        """Raises InvalidToml when anything in the file was wrong."""
+        if self._problems:
+            raise InvalidToml(self._problems)
+
+    def wrong(self, key: str, expected: str, got: object) -> None:
+        """Notes a problem; `got` NOTHING means that the key is absent."""
+        shown = "nothing" if got is NOTHING else _shown.repr(got)
+        self._problems.append(f"{self._key(key)}: expected {expected}, got {shown[:MAX_SHOWN_CHARACTERS]}")
+
+    def table(self, key: str, optional: bool = False) -> "Table":
+        """The table at this key; an empty one that is not `present` where there is none."""
+        value = self.values.get(key, NOTHING)
+        if not isinstance(value, dict):
+            if value is not NOTHING or not optional:
+                self.wrong(key, "a table", value)
+            value = None
+        return Table(self._key(key), value, self._problems)
+
+    def tables(self, key: str) -> list["Table"]:
+        """The tables at this key, each written under [[key]]; none where the key is absent."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            self.wrong(key, f"tables, each under [[{self._key(key)}]]", value)
+            return []
+        return [Table(f"{self._key(key)}[{number}]", each, self._problems) for number, each in enumerate(value)]
+
+    def value(self, key: str, expected: str, fits: Callable[[Any], bool], default: Any = REQUIRED) -> Any:
+        """The value when it fits, the default where the key is absent; None, with the problem noted, otherwise."""
+        if key not in self.values:
+            if default is not REQUIRED:
+                return default
+            if self.present:
+                self.wrong(key, expected, NOTHING)
+            return None
+        found = self.values[key]
+        if fits(found):
+            return found
+        self.wrong(key, expected, found)
+        return None
+
+    def text(self, key: str) -> str | None:
+        found: str | None = self.value(key, "text", lambda value: is_text(value) and value.strip() != "")
+        return found
+
+    def choice(self, key: str, choices: Collection[str]) -> str | None:
+        expected = f"one of {', '.join(choices)}"
+        found: str | None = self.value(key, expected, lambda value: is_text(value) and value in choices)
+        return found
+
+    def whole(self, key: str, low: int, high: int, default: Any = REQUIRED) -> int | None:
+        expected = f"a whole number from {low} to {high}"
+        found: int | None = self.value(key, expected, lambda value: is_whole(value) and low <= value <= high, default)
+        return found
+
+    def number(self, key: str, low: float, high: float, default: Any = REQUIRED) -> float | None:
+        expected = f"a number from {low:g} to {high:g}"
+        found: float | None = self.value(
+            key, expected, lambda value: is_number(value) and low <= value <= high, default
+        )
+        return found
+
+    def no_more(self, known: Collection[str]) -> None:
+        """Notes each key that is not known: it would have no effect."""
+        for key in self.values:
+            if key not in known:
+                self.wrong(key, f"one of the keys {', '.join(known)}", key)
+
+    def _key(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key
+
+
+def read(text: bytes, file_name: str, max_bytes: int) -> Table:
+    """The file's root table. Raises InvalidToml for a file that is too large or no TOML."""
+    if len(text) > max_bytes:
+        raise InvalidToml([f"{file_name}: expected at most {max_bytes} bytes, got {len(text)}"])
+    try:
+        return Table("", tomllib.loads(text.decode()), [])
+    except RecursionError as error:
+        raise InvalidToml([f"{file_name}: expected lists and tables that are nested less deeply"]) from error
+    except ValueError as error:  # of the text, of the syntax, or of a number with thousands of digits
+        raise InvalidToml([f"{file_name}: expected TOML, got {error}"]) from error
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Whether a double can hold it; a whole number in TOML may be too large, and there are nan and inf."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

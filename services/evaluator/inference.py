@@ -5,8 +5,8 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-INPUT = "features"
-OUTPUT = "prediction"
+from headgate.artifacts.layout import INPUT, OUTPUT
+
 BATCH_ROWS = 1024
 FATAL_ONLY = 4
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from headgate.artifacts.keys import load_trusted
+from headgate.artifacts.layout import ANSWERS_TENSOR, FEATURES_TENSOR, MODEL_FILE, TEST_ROWS_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.v1 import facts_pb2 as facts
@@ -22,8 +23,6 @@ from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import Unrunnable, predict
 from services.evaluator.metrics import Measured, Unmeasurable, measure
 
-MODEL = "model.onnx"
-TEST_ROWS = "test.safetensors"
 DEFAULT_THRESHOLD = 0.5
 
 CANNOT_BE_SCORED = (ArtifactError, Unmeasurable, Unrunnable)
@@ -58,7 +57,7 @@ class Artifacts:
 
 def score(artifacts: Artifacts, version: resources.Version) -> tuple[facts.EvaluationReport, Rows]:
     """The version's report on its own rows. Raises one of CANNOT_BE_SCORED."""
-    rows = read_rows(artifacts.read(version, TEST_ROWS))
+    rows = read_rows(artifacts.read(version, TEST_ROWS_FILE))
     return score_on(artifacts, version, version.configuration.task, rows), rows
 
 
@@ -80,7 +79,7 @@ def score_on(artifacts: Artifacts, version: resources.Version, task: str, rows: 
     """The version's report on any rows, binary with the threshold it serves with."""
     started = time.monotonic()
     threshold = version.configuration.evaluate.threshold or DEFAULT_THRESHOLD
-    predictions = predict(artifacts.read(version, MODEL), rows.features)
+    predictions = predict(artifacts.read(version, MODEL_FILE), rows.features)
     measured = measure(task, predictions, rows.answers, threshold)
     return report_of(measured, rows, int((time.monotonic() - started) * 1000))
 
@@ -100,16 +99,19 @@ def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.Evaluat
 
 
 def read_rows(data: bytes) -> Rows:
-    """Tensors X (float32, one row per row) and y of a safetensors file. Raises Unmeasurable."""
+    """The test rows of an artifact: float32 features and one answer for each row. Raises Unmeasurable."""
     try:
         tensors = load(data)
-        features, answers = tensors["X"], tensors["y"]
+        features, answers = tensors[FEATURES_TENSOR], tensors[ANSWERS_TENSOR]
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise Unmeasurable(f"{TEST_ROWS} holds no tensors X and y: {error!r}") from error
+        names = f"{FEATURES_TENSOR} and {ANSWERS_TENSOR}"
+        raise Unmeasurable(f"{TEST_ROWS_FILE} holds no tensors {names}: {error!r}") from error
     if features.dtype != np.float32 or features.ndim < 2:
-        raise Unmeasurable(f"X is {features.dtype} of shape {features.shape}, expected float32 rows of features")
+        found = f"{FEATURES_TENSOR} is {features.dtype} of shape {features.shape}"
+        raise Unmeasurable(f"{TEST_ROWS_FILE}: {found}, expected float32 rows of features")
     if answers.ndim < 1 or len(answers) != len(features):
-        raise Unmeasurable(f"X has the shape {features.shape} and y {answers.shape}: one answer per row is needed")
+        found = f"{FEATURES_TENSOR} has the shape {features.shape} and {ANSWERS_TENSOR} {answers.shape}"
+        raise Unmeasurable(f"{TEST_ROWS_FILE}: {found}, expected one answer for each row")
     digest = hashlib.sha256(np.ascontiguousarray(features).tobytes())
     digest.update(np.ascontiguousarray(answers).tobytes())
     return Rows(features, answers, digest.hexdigest())

@@ -7,13 +7,13 @@ import numpy as np
 import onnxruntime
 
 from headgate.artifacts.keys import TrustedKeys
+from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import version_name
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
 
-MODEL_FILE = "model.onnx"
 WARM_UP_SIZE = 1
 """Size that a varying dimension has in the warm-up call."""
 

@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
+from headgate.artifacts import layout
 from headgate.artifacts.keys import create_keys
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import open_store
@@ -40,12 +41,12 @@ def logistic(weight: list[float]) -> bytes:
     weights = numpy_helper.from_array(np.array(weight, np.float32).reshape(-1, 1), "weight")
     graph = helper.make_graph(
         [
-            helper.make_node("MatMul", ["features", "weight"], ["score"]),
-            helper.make_node("Sigmoid", ["score"], ["prediction"]),
+            helper.make_node("MatMul", [layout.INPUT, "weight"], ["score"]),
+            helper.make_node("Sigmoid", ["score"], [layout.OUTPUT]),
         ],
         "logistic",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", len(weight)])],
-        [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["batch", 1])],
+        [helper.make_tensor_value_info(layout.INPUT, TensorProto.FLOAT, ["batch", len(weight)])],
+        [helper.make_tensor_value_info(layout.OUTPUT, TensorProto.FLOAT, ["batch", 1])],
         [weights],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
@@ -54,8 +55,13 @@ def logistic(weight: list[float]) -> bytes:
     return data
 
 
+def files_of(model: bytes, rows: bytes) -> dict[str, bytes]:
+    """What an evaluator reads of an artifact."""
+    return {layout.MODEL_FILE: model, layout.TEST_ROWS_FILE: rows}
+
+
 def rows_of(features: npt.NDArray[np.float32], answers: npt.NDArray[np.generic]) -> bytes:
-    data: bytes = save({"X": features, "y": answers})
+    data: bytes = save({layout.FEATURES_TENSOR: features, layout.ANSWERS_TENSOR: answers})
     return data
 
 

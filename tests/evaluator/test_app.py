@@ -20,7 +20,7 @@ from services.evaluator import app as evaluator
 from services.evaluator import settings as evaluator_settings
 from services.registry import app as registry
 from services.registry import settings as registry_settings
-from tests.evaluator.material import artifacts_in, logistic, rows_of, sealed_files, separable
+from tests.evaluator.material import artifacts_in, files_of, logistic, rows_of, sealed_files, separable
 from tests.registry.waiting import until
 
 STREAM = "models/fraud"
@@ -71,7 +71,7 @@ class World:
 
     def train(self, number: int, model: bytes) -> None:
         self.create(number)
-        files = {"model.onnx": model, "test.safetensors": rows_of(*separable())}
+        files = files_of(model, rows_of(*separable()))
         artifact = sealed_files(self.artifacts, self.directory, number, files).artifact
         claim = commands.StartTesting(version=number, attempt=1, worker="trainer-0", lease_ms=60_000)
         tested = facts.CodeTested(version=number, attempt=1, passed=True)

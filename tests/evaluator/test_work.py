@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headgate.artifacts.layout import MODEL_FILE, TEST_ROWS_FILE
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
@@ -16,7 +17,7 @@ from services.evaluator import inference
 from services.evaluator.due import Assignment
 from services.evaluator.score import Artifacts, score
 from services.evaluator.work import evaluate
-from tests.evaluator.material import artifacts_in, logistic, rows_of, sealed_files, separable
+from tests.evaluator.material import artifacts_in, files_of, logistic, rows_of, sealed_files, separable
 from tests.registry.conftest import read_all
 
 RIGHT, WRONG = logistic([5.0, 0.0]), logistic([-5.0, 0.0])
@@ -44,7 +45,7 @@ def test_an_evaluation_reports_metrics_confusion_and_the_digest_of_the_rows(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
     features, answers = separable()
-    files = {"model.onnx": RIGHT, "test.safetensors": rows_of(features, answers)}
+    files = files_of(RIGHT, rows_of(features, answers))
     version = sealed_files(artifacts, tmp_path, 1, files)
     command = evaluate(artifacts, writer, Assignment("fraud", version, None))
     assert command.command_id == "models/fraud/versions/1/evaluations/1/finished"
@@ -63,12 +64,8 @@ def test_the_baseline_is_measured_on_the_rows_of_the_candidate(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
     features, answers = separable()
-    candidate = sealed_files(
-        artifacts, tmp_path, 2, {"model.onnx": RIGHT, "test.safetensors": rows_of(features, answers)}
-    )
-    live = sealed_files(
-        artifacts, tmp_path, 1, {"model.onnx": WRONG, "test.safetensors": rows_of(features[:3], answers[:3])}
-    )
+    candidate = sealed_files(artifacts, tmp_path, 2, files_of(RIGHT, rows_of(features, answers)))
+    live = sealed_files(artifacts, tmp_path, 1, files_of(WRONG, rows_of(features[:3], answers[:3])))
     finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
     assert finished.baseline_version == 1
     assert finished.baseline_report.rows_sha256 == finished.report.rows_sha256
@@ -78,9 +75,9 @@ def test_the_baseline_is_measured_on_the_rows_of_the_candidate(
 def test_a_baseline_that_cannot_take_the_rows_never_fails_the_candidate(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
-    files = {"model.onnx": RIGHT, "test.safetensors": rows_of(*separable())}
+    files = files_of(RIGHT, rows_of(*separable()))
     candidate = sealed_files(artifacts, tmp_path, 2, files)
-    live = sealed_files(artifacts, tmp_path, 1, {"model.onnx": logistic([1.0, 2.0, 3.0])})
+    live = sealed_files(artifacts, tmp_path, 1, {MODEL_FILE: logistic([1.0, 2.0, 3.0])})
     finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
     assert finished.baseline_version == 1
     assert not finished.HasField("baseline_report")
@@ -89,12 +86,12 @@ def test_a_baseline_that_cannot_take_the_rows_never_fails_the_candidate(
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"model.onnx": RIGHT}, "has no test.safetensors"),
-        ({"test.safetensors": rows_of(*separable())}, "has no model.onnx"),
-        ({"model.onnx": RIGHT, "test.safetensors": b"not tensors"}, "no tensors X and y"),
-        ({"model.onnx": b"not a model", "test.safetensors": rows_of(*separable())}, "ONNX Runtime"),
-        ({"model.onnx": logistic([1.0]), "test.safetensors": rows_of(*separable())}, "ONNX Runtime"),
-        ({"model.onnx": RIGHT, "test.safetensors": rows_of(*separable(0))}, "no test rows"),
+        ({MODEL_FILE: RIGHT}, "has no test.safetensors"),
+        ({TEST_ROWS_FILE: rows_of(*separable())}, "has no model.onnx"),
+        (files_of(RIGHT, b"not tensors"), "no tensors X and y"),
+        (files_of(b"not a model", rows_of(*separable())), "ONNX Runtime"),
+        (files_of(logistic([1.0]), rows_of(*separable())), "ONNX Runtime"),
+        (files_of(RIGHT, rows_of(*separable(0))), "no test rows"),
     ],
 )
 def test_an_artifact_that_cannot_be_scored_is_reported_as_failed(
@@ -110,7 +107,7 @@ def test_an_artifact_that_cannot_be_scored_is_reported_as_failed(
 def test_an_artifact_signed_for_another_version_is_not_run(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
-    files = {"model.onnx": RIGHT, "test.safetensors": rows_of(*separable())}
+    files = files_of(RIGHT, rows_of(*separable()))
     stolen = sealed_files(artifacts, tmp_path, 1, files)
     stolen.name = "models/fraud/versions/2"
     fact = evaluate(artifacts, writer, Assignment("fraud", stolen, None)).report_evaluation_failed.fact
@@ -135,7 +132,7 @@ def test_batches_change_no_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_threshold_of_the_version_decides_what_is_positive(artifacts: Artifacts, tmp_path: Path) -> None:
-    files = {"model.onnx": logistic([0.0, 0.0]), "test.safetensors": rows_of(*separable())}
+    files = files_of(logistic([0.0, 0.0]), rows_of(*separable()))
     version = sealed_files(artifacts, tmp_path, 1, files)
     assert {m.name: m.value for m in score(artifacts, version)[0].metrics}["recall"] == 1
     version.configuration.evaluate.threshold = 0.6

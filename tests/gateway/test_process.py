@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from headgate.artifacts.keys import create_keys
+from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import open_store
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
@@ -57,7 +58,7 @@ class Running:
 
     def build(self, version, network):
         key = create_keys(self.directory / "keys")
-        artifact = seal(self._store, {"model.onnx": network}, f"models/fraud/versions/{version}", key)
+        artifact = seal(self._store, {MODEL_FILE: network}, f"models/fraud/versions/{version}", key)
         self.fraud.write(
             facts.VersionCreated(version=version, commit="c" * 40),
             facts.TestingStarted(version=version, attempt=1, worker="trainer-0"),

@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.manifest import ArtifactUntrusted, seal
 from headgate.artifacts.store import open_store
 from headgate.v1 import facts_pb2 as facts
@@ -72,7 +73,7 @@ def test_a_lasting_fault_is_reported_with_its_reason_and_holds_up_nobody(shelf_o
 @pytest.fixture
 def sealed():
     store, key = open_store("memory:///"), new_signing_key()
-    artifact = seal(store, {"model.onnx": networks.affine()}, "models/fraud/versions/1", key)
+    artifact = seal(store, {MODEL_FILE: networks.affine()}, "models/fraud/versions/1", key)
     return store, key, artifact
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from headgate.artifacts.keys import SigningKey
+from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.fact import Fact
@@ -61,7 +62,7 @@ class Fleet:
         yield facts.ReleasePaused(release=2, reason="to be looked at")
 
     def _version(self, model: str, version: int) -> Iterator[Fact]:
-        artifact = seal(self.store, {"model.onnx": NETWORK}, f"models/{model}/versions/{version}", self.key)
+        artifact = seal(self.store, {MODEL_FILE: NETWORK}, f"models/{model}/versions/{version}", self.key)
         report = facts.EvaluationReport(
             rows=1, metrics=[facts.Metric(name=name, value=version / 3) for name in METRICS]
         )

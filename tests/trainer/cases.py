@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from headgate.artifacts.layout import MODEL_FILE
 from services.trainer.child import __main__ as child
 from services.trainer.child.checkpoint import save
 from services.trainer.child.course import Course
@@ -72,7 +73,7 @@ def main() -> int:
             case = Path(scratch) / f"case{number}"
             tried(replace(job, checkout=scratch, module=case.name, batch_size=4), case)
             found[name] = told(case)[-1]
-    found["differs"] = unfaithful(first["model.onnx"])
+    found["differs"] = unfaithful(first[MODEL_FILE])
     outcomes.write_text(json.dumps(found))
     return code
 

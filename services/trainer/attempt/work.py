@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headgate.artifacts.layout import EXPORTED_FILES, PROVENANCE_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.runtime.clock import now_ms
@@ -34,7 +35,6 @@ from services.trainer.due import WORK, envelope
 from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, TRAIN, Job, write_job
 
 MAX_REASON = 4096
-ARTIFACT_FILES = ("model.onnx", "weights.safetensors", "signature.json", "training.json", "test.safetensors")
 
 logger = logging.getLogger(__name__)
 
@@ -164,13 +164,13 @@ class Work:
 
     def _seal(self, directory: Path, parsed: configuration.ModelConfiguration) -> facts.Artifact:
         files = {}
-        for name in ARTIFACT_FILES:
+        for name in EXPORTED_FILES:
             file = directory / name
             if not file.is_file() or file.is_symlink() or file.stat().st_size > MAX_FILE_BYTES:
                 raise AttemptFailed(facts.STAGE_EXPORT, f"{name} is missing or larger than {MAX_FILE_BYTES} bytes")
             files[name] = file.read_bytes()
         version = self.version
-        files["provenance.json"] = provenance(files, version.repository, version.commit, parsed, self.environment)
+        files[PROVENANCE_FILE] = provenance(files, version.repository, version.commit, parsed, self.environment)
         return seal(self.bench.store, files, self.name, self.bench.key)
 
     def _progress(self, directory: Path, epochs: int, origin: Origin) -> Progress:

@@ -11,11 +11,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from headgate.artifacts import layout
 from services.trainer.child.course import Epoch, Rows
 from services.trainer.job import Job
 
-INPUT = "features"
-OUTPUT = "prediction"
 MAX_DIFFERENCE = 1e-4
 DATATYPES = {torch.float32: "FP32", torch.float64: "FP64", torch.int64: "INT64"}
 
@@ -33,14 +32,15 @@ def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: J
     check_shape(prediction, features)
     graph = onnx_of(network, features)
     difference = largest_difference(graph, features, prediction)
-    (directory / "model.onnx").write_bytes(graph)
+    (directory / layout.MODEL_FILE).write_bytes(graph)
     # Copies, since weights that share memory cannot be written.
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
-    safetensors.torch.save_file(weights, directory / "weights.safetensors")
+    safetensors.torch.save_file(weights, directory / layout.WEIGHTS_FILE)
     test_features, test_answers = rows["test"]
-    safetensors.torch.save_file({"X": test_features, "y": test_answers}, directory / "test.safetensors")
-    write_json(directory / "signature.json", signature(features, prediction))
-    write_json(directory / "training.json", history(job, epochs))
+    test_rows = {layout.FEATURES_TENSOR: test_features, layout.ANSWERS_TENSOR: test_answers}
+    safetensors.torch.save_file(test_rows, directory / layout.TEST_ROWS_FILE)
+    write_json(directory / layout.SIGNATURE_FILE, signature(features, prediction))
+    write_json(directory / layout.TRAINING_FILE, history(job, epochs))
     return difference
 
 
@@ -64,8 +64,8 @@ def onnx_of(network: nn.Module, features: Tensor) -> bytes:
         network,
         (example,),
         dynamo=True,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
+        input_names=[layout.INPUT],
+        output_names=[layout.OUTPUT],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         external_data=False,
         verbose=False,
@@ -100,7 +100,7 @@ def largest_difference(graph: bytes, features: Tensor, prediction: Tensor) -> fl
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    (served,) = session.run([OUTPUT], {INPUT: features.numpy()})
+    (served,) = session.run([layout.OUTPUT], {layout.INPUT: features.numpy()})
     trained = prediction.numpy()
     if served.shape != trained.shape:
         raise ExportFailure(f"ONNX Runtime answers with the shape {served.shape}, torch with {trained.shape}")
@@ -116,8 +116,10 @@ def largest_difference(graph: bytes, features: Tensor, prediction: Tensor) -> fl
 
 def signature(features: Tensor, prediction: Tensor) -> dict[str, object]:
     return {
-        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, *features.shape[1:]]}],
-        "outputs": [{"name": OUTPUT, "datatype": DATATYPES[prediction.dtype], "shape": [-1, *prediction.shape[1:]]}],
+        "inputs": [{"name": layout.INPUT, "datatype": "FP32", "shape": [-1, *features.shape[1:]]}],
+        "outputs": [
+            {"name": layout.OUTPUT, "datatype": DATATYPES[prediction.dtype], "shape": [-1, *prediction.shape[1:]]}
+        ],
     }
 
 

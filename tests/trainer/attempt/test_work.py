@@ -9,6 +9,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.layout import EXPORTED_FILES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.v1 import facts_pb2 as facts
@@ -35,9 +36,9 @@ resumed_from = int((directory / "resume.safetensors").exists())
 finished = {"epochs": epochs, "export_difference": 0.0, "resumed_from": resumed_from}
 progress.write_text(json.dumps({"finished": finished}) + "\\n")
 """
-FILES = """
+FILES = f"""
 (directory / "files").mkdir()
-for name in ("model.onnx", "weights.safetensors", "signature.json", "training.json", "test.safetensors"):
+for name in {EXPORTED_FILES}:
     (directory / "files" / name).write_text("resumed from " + (directory / "resume.safetensors").read_text())
 """
 CHECKPOINT = """
@@ -241,7 +242,7 @@ def test_what_a_lost_attempt_has_trained_is_gone_on_from_and_the_fact_says_so(tr
     finished = report.report_training_finished.fact
     assert (finished.resumed_from_epoch, finished.resumed_from_attempt) == (1, 1)
     files = unseal(trial.bench.store, finished.artifact, "models/tiny/versions/1", trial.trusted)
-    assert trial.bench.store.get(files["model.onnx"]) == b"resumed from epoch 1"
+    assert trial.bench.store.get(files[MODEL_FILE]) == b"resumed from epoch 1"
     assert trial.bench.store.latest(KEPT) is None
 
 

@@ -43,6 +43,19 @@ def test_every_epoch_is_measured_as_it_happens(trained: Trained) -> None:
     assert any("work_heartbeat" in told for _, told in trained.trial.telemetry.sent)
 
 
+def test_an_artifact_has_these_files_and_no_others(trained: Trained) -> None:
+    assert trained.trial.report is not None
+    names = {file.name for file in trained.trial.report.report_training_finished.fact.artifact.files}
+    assert names == {
+        "model.onnx",
+        "weights.safetensors",
+        "signature.json",
+        "training.json",
+        "test.safetensors",
+        "provenance.json",
+    }
+
+
 def test_the_artifact_answers_from_onnx_alone(trained: Trained) -> None:
     rows = safetensors.numpy.load(file(trained, "test.safetensors"))
     assert (rows["X"].shape, rows["X"].dtype, rows["y"].shape) == ((16, 3), np.float32, (16,))

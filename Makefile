@@ -22,7 +22,7 @@ ARGS :=
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: $(READY) ## Make .venv from the hash-locked requirements; does nothing when it is up to date
@@ -50,6 +50,10 @@ kafka: setup test-setup ## Start a Kafka broker on this machine, as the tests do
 .PHONY: test
 test: setup test-setup ## Run every test (ARGS="tests/log -x" for some of them)
 	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) $(ARGS)
+
+.PHONY: test-strimzi-kafka
+test-strimzi-kafka: setup test-setup ## Run the log's contract and a journey on the Kafka that Strimzi starts
+	@scripts/test_strimzi_kafka.sh $(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) $(ARGS)
 
 .PHONY: test-setup
 test-setup: setup $(TRITONCLIENT) ## Install what the tests need beside Python: Java, Maven, a tritonclient environment

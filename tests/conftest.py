@@ -7,10 +7,15 @@ from typing import TypeVar
 import pytest
 from redis import Redis
 
-from tests.kafka_broker import ADDRESS_VARIABLE, BrokerUnavailable, KafkaBroker
+from tests.kafka_broker import ADDRESS_VARIABLE, VERSION, BrokerUnavailable, KafkaBroker
 from tests.redis_server import RedisNotStarted, RedisServer, named_by_environment
 
 Broker = TypeVar("Broker")
+
+
+def pytest_report_header() -> str:
+    """Which Kafka the tests that start a broker run on."""
+    return f"kafka: {VERSION}"
 
 
 @pytest.fixture(scope="session")

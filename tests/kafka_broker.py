@@ -20,7 +20,11 @@ from typing import Self
 
 from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch, listens
 
-VERSION = "4.4.0"
+TESTED_VERSION = "4.4.0"
+"""What Headgate is tested on, and what docker-compose.yml starts."""
+VERSION_VARIABLE = "HEADGATE_KAFKA_VERSION"
+"""Names another version of Kafka to fetch and start, for a run of the tests on it."""
+VERSION = os.environ.get(VERSION_VARIABLE) or TESTED_VERSION
 DOWNLOAD_SECONDS = 600.0
 FORMAT_SECONDS = 60.0
 READY_SECONDS = 90.0
@@ -297,7 +301,7 @@ def _kafka_id() -> str:
 
 def _copy_dependencies(folder: Path) -> None:
     command = ["mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies"]
-    command += [f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
+    command += [f"-Dkafka.version={VERSION}", f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=DOWNLOAD_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:

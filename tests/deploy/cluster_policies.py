@@ -31,6 +31,9 @@ ACCESS: dict[str, tuple[set[str], set[str]]] = {
 }
 """What each Kafka user reads and writes: the table of the log's topics, seen from the users."""
 
+STRIMZI_KAFKA = ((4, 2, 0), (4, 3, 1))
+"""The oldest and the newest Kafka that Strimzi 1.2.0 starts."""
+
 
 def everything_is_in_one_namespace(objects: Objects) -> Iterator[str]:
     (namespace,) = of_kind(objects, "Namespace")
@@ -182,6 +185,14 @@ def the_log_survives_a_broker(objects: Objects) -> Iterator[str]:
             yield "the log goes with the cluster"
 
 
+def strimzi_offers_the_kafka(objects: Objects) -> Iterator[str]:
+    oldest, newest = STRIMZI_KAFKA
+    for each in of_kind(objects, "Kafka"):
+        version = each["spec"]["kafka"]["version"]
+        if not oldest <= tuple(int(part) for part in version.split(".")) <= newest:
+            yield f"Strimzi starts no broker of version {version}"
+
+
 def queries_name_metrics_that_there_are(objects: Objects) -> Iterator[str]:
     names = {metric.name for metric in metric_catalogue.CATALOGUE}
     for each in of_kind(objects, "ScaledObject"):
@@ -211,6 +222,7 @@ RULES: tuple[Callable[[Objects], Iterator[str]], ...] = (
     users_have_the_least_they_need,
     what_belongs_to_kafka_says_so,
     the_log_survives_a_broker,
+    strimzi_offers_the_kafka,
     queries_name_metrics_that_there_are,
     everything_is_scraped,
 )

@@ -11,6 +11,7 @@ from headgate.runtime.service import GRACE_SECONDS, OVERTIME_SECONDS
 from tests.deploy import service_settings
 from tests.deploy.service_settings import SERVICES
 from tests.house.tree import ROOT
+from tests.kafka_broker import TESTED_VERSION
 
 Document = dict[str, Any]
 
@@ -149,6 +150,12 @@ def every_image_is_built_by_the_one_recipe(document: Document) -> Iterator[str]:
             yield f"{service} is {found['image']}, not this version"
 
 
+def kafka_is_what_the_tests_run_on(document: Document) -> Iterator[str]:
+    _, _, version = document["services"]["kafka"]["image"].partition(":")
+    if version != TESTED_VERSION:
+        yield f"Kafka is {version}, the tests run on {TESTED_VERSION}"
+
+
 RULES: tuple[Callable[[Document], Iterator[str]], ...] = (
     images_are_pinned,
     every_service_has_a_health_check,
@@ -163,4 +170,5 @@ RULES: tuple[Callable[[Document], Iterator[str]], ...] = (
     jobs_run_commands_that_there_are,
     the_grace_is_longer_than_the_drain,
     every_image_is_built_by_the_one_recipe,
+    kafka_is_what_the_tests_run_on,
 )

@@ -74,6 +74,7 @@ BREAKING: list[tuple[Callable[[rules.Document], object], Change]] = [
     (rules.the_grace_is_longer_than_the_drain, lambda d: d["gateway"].update(stop_grace_period="10s")),
     (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"]["build"]["args"].update(SERVICE="trainer")),
     (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"].update(image="headgate/gateway:0.0.1")),
+    (rules.kafka_is_what_the_tests_run_on, lambda d: d["kafka"].update(image="apache/kafka:4.3.1")),
 ]
 
 

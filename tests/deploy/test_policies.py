@@ -171,6 +171,7 @@ BREAKING: list[tuple[Rule, Callable[[Objects], object]]] = [
         cluster.the_log_survives_a_broker,
         lambda o: the(o, "KafkaNodePool", "node")["spec"]["storage"]["volumes"][0].update(deleteClaim=True),
     ),
+    (cluster.strimzi_offers_the_kafka, lambda o: the(o, "Kafka", "headgate")["spec"]["kafka"].update(version="4.4.0")),
     (
         cluster.queries_name_metrics_that_there_are,
         lambda o: the(o, "ScaledObject", "trainer")["spec"]["triggers"][0]["metadata"].update(

@@ -5,14 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/engine.sh
 
-need_engine "$1"
-docker compose version >/dev/null 2>&1 || {
-    echo "$1: this docker has no compose; install its compose plugin" >&2
-    exit 1
-}
+need_compose "$1"
 case $1 in
 up)
     shift
+    # What the trainer may fetch from this machine, unless you name a folder of your own.
+    [[ -n ${REPOSITORIES:-} ]] || scripts/repositories.sh repositories
     docker compose "${@/#/--profile=}" up --build --detach --wait
     echo "up: registry 127.0.0.1:7400, gateway 127.0.0.1:7404, Kafka 127.0.0.1:9094"
     echo "up: export HEADGATE_LOG=kafka://127.0.0.1:9094 for headgate publish; make down ends it"

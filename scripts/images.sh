@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image of every service, or of those named: headgate/NAME:VERSION.
+# Builds the image of every service, or of those named: headgate.invalid/NAME:VERSION. No registry can have that name; give
+# an image the name of yours with `docker tag`. BASE, PIP_INDEX_URL and COMPUTE are passed on to services/Dockerfile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/engine.sh
@@ -10,7 +11,9 @@ services=("$@")
 
 need_engine images
 for service in "${services[@]}"; do
-    echo "images: headgate/$service:$version"
-    docker build --file services/Dockerfile --build-arg "SERVICE=$service" --build-arg PIP_INDEX_URL \
-        --tag "headgate/$service:$version" .
+    echo "images: headgate.invalid/$service:$version"
+    # An argument without a value takes that of the variable of its name, if there is one.
+    docker build --file services/Dockerfile --build-arg "SERVICE=$service" \
+        --build-arg BASE --build-arg PIP_INDEX_URL --build-arg COMPUTE \
+        --tag "headgate.invalid/$service:$version" .
 done

@@ -20,9 +20,26 @@ JOBS = frozenset({"topics", "keys"})
 
 WRITES_ITS_ROOT = frozenset({"kafka"})
 
+NOBODYS = "headgate.invalid/"
+"""Where the images that are built here stand: by RFC 2606 nobody can own a name that ends in .invalid."""
+OFFICIAL = frozenset({"apache/kafka", "redis", "prom/prometheus", "grafana/grafana"})
+"""Images of other projects, under the names that these projects own."""
+
+DECLARED_VOLUMES = {
+    "apache/kafka": {"/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"},
+    "redis": {"/data"},
+    "prom/prometheus": {"/prometheus"},
+    "grafana/grafana": set[str](),
+}
+"""What the images of other projects declare as volumes: each that is not mounted becomes a volume without a name."""
+
+MADE_BY_MAKE_UP = frozenset({"./repositories"})
+BUILD_ARGUMENTS = ("BASE", "PIP_INDEX_URL")
+
 EXACT_TAG = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*|[\w./-]+(:[\w.-]+)?@sha256:[0-9a-f]{64}")
 LOOPBACK = re.compile(r"127\.0\.0\.1:\d+:\d+")
 SECONDS = re.compile(r"(\d+)s")
+REDIS_NETWORK = "view"
 DRAIN_SECONDS = GRACE_SECONDS + OVERTIME_SECONDS
 
 PERSISTENT = ("artifacts", "kafka", "keys", "work")
@@ -32,6 +49,13 @@ def images_are_pinned(document: Document) -> Iterator[str]:
     for name, service in document["services"].items():
         if not EXACT_TAG.fullmatch(service["image"]):
             yield f"{name}: {service['image']} is neither an exact tag nor a digest"
+
+
+def images_cannot_be_a_strangers(document: Document) -> Iterator[str]:
+    for name, service in document["services"].items():
+        image = service["image"]
+        if not image.startswith(NOBODYS) and image.partition(":")[0] not in OFFICIAL:
+            yield f"{name}: anybody may own {image}"
 
 
 def every_service_has_a_health_check(document: Document) -> Iterator[str]:
@@ -77,9 +101,14 @@ def ports_are_on_the_loopback(document: Document) -> Iterator[str]:
 
 
 def networks_are_private(document: Document) -> Iterator[str]:
-    if not document["networks"]["backplane"].get("internal"):
-        yield "the backplane reaches outside"
+    for name in ("backplane", REDIS_NETWORK):
+        if not document["networks"][name].get("internal"):
+            yield f"the network {name} reaches outside"
     for name, service in document["services"].items():
+        if REDIS_NETWORK in service["networks"] and name not in ("registry", "redis"):
+            yield f"{name} reaches Redis, which asks for no password"
+        if name == "redis" and service["networks"] != [REDIS_NETWORK]:
+            yield f"Redis asks for no password and is on {service['networks']}"
         if "doors" in service["networks"] and not service.get("ports"):
             yield f"{name} is on the network of doors and has none"
 
@@ -90,10 +119,19 @@ def what_is_mounted_exists(document: Document) -> Iterator[str]:
             source = volume["source"] if isinstance(volume, dict) else volume.rpartition(":/")[0]
             folder = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", source)
             if folder.startswith("."):
-                if not (ROOT / folder).exists():
+                if folder not in MADE_BY_MAKE_UP and not (ROOT / folder).exists():
                     yield f"{name} mounts {folder}, which is not there"
             elif folder not in document["volumes"]:
                 yield f"{name} mounts the volume {folder}, which is not declared"
+
+
+def no_volume_is_without_a_name(document: Document) -> Iterator[str]:
+    for name, service in document["services"].items():
+        mounted = {path.partition(":")[0] for path in service.get("tmpfs", [])}
+        for volume in service.get("volumes", []):
+            mounted.add(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
+        declared = DECLARED_VOLUMES.get(service["image"].partition(":")[0], set())
+        yield from (f"{name}: {path} becomes a volume without a name" for path in sorted(declared - mounted))
 
 
 def what_must_outlive_a_restart_is_on_a_named_volume(document: Document) -> Iterator[str]:
@@ -143,10 +181,11 @@ def every_image_is_built_by_the_one_recipe(document: Document) -> Iterator[str]:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     for service in SERVICES:
         found = document["services"][service]
-        build = {"context": ".", "dockerfile": "services/Dockerfile", "args": {"SERVICE": service}}
+        arguments = [f"SERVICE={service}", *BUILD_ARGUMENTS, *(["COMPUTE"] if service == "trainer" else [])]
+        build = {"context": ".", "dockerfile": "services/Dockerfile", "args": arguments}
         if found.get("build") != build:
             yield f"{service} is built by {found.get('build')}"
-        if not version or found["image"] != f"headgate/{service}:{version[1]}":
+        if not version or found["image"] != f"{NOBODYS}{service}:{version[1]}":
             yield f"{service} is {found['image']}, not this version"
 
 
@@ -158,12 +197,14 @@ def kafka_is_what_the_tests_run_on(document: Document) -> Iterator[str]:
 
 RULES: tuple[Callable[[Document], Iterator[str]], ...] = (
     images_are_pinned,
+    images_cannot_be_a_strangers,
     every_service_has_a_health_check,
     dependencies_wait_for_what_can_be_waited_for,
     nothing_has_rights,
     ports_are_on_the_loopback,
     networks_are_private,
     what_is_mounted_exists,
+    no_volume_is_without_a_name,
     what_must_outlive_a_restart_is_on_a_named_volume,
     only_the_trainer_sees_the_signing_key,
     settings_are_known_and_complete,

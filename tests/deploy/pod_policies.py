@@ -7,7 +7,7 @@ from typing import Any
 from headgate.log.startup import LOG_WAIT_SECONDS
 from services.registry.app import REPLAY_SECONDS
 from tests.deploy import service_settings
-from tests.deploy.compose_rules import DRAIN_SECONDS, EXACT_TAG
+from tests.deploy.compose_rules import DRAIN_SECONDS, EXACT_TAG, NOBODYS, OFFICIAL
 from tests.deploy.kustomize import Manifest, pod_of
 from tests.deploy.manifests import name_of
 from tests.deploy.service_settings import SERVICES
@@ -73,6 +73,14 @@ def images_are_pinned(objects: Objects) -> Iterator[str]:
     for name, _, container in pods(objects):
         if not EXACT_TAG.fullmatch(container["image"]):
             yield f"{name}: {container['image']} is neither an exact tag nor a digest"
+
+
+def images_cannot_be_a_strangers(objects: Objects) -> Iterator[str]:
+    """Who forgets to name a registry has an image that cannot be pulled, and not one that somebody else put there."""
+    for name, _, container in pods(objects):
+        image = container["image"]
+        if not image.startswith(NOBODYS) and image.partition(":")[0] not in OFFICIAL:
+            yield f"{name}: anybody may own {image}"
 
 
 def resources_are_set(objects: Objects) -> Iterator[str]:
@@ -166,6 +174,7 @@ RULES: tuple[Callable[[Objects], Iterator[str]], ...] = (
     nothing_has_rights,
     nobody_holds_a_token,
     images_are_pinned,
+    images_cannot_be_a_strangers,
     resources_are_set,
     probes_ask_the_right_thing,
     the_grace_is_longer_than_the_drain,

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from headgate.cli.publish import read_change
 from tests.deploy import compose_rules as rules
 from tests.house.tree import ROOT
+from tests.server_process import free_ports
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas/compose-spec.json").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -39,6 +42,8 @@ BREAKING: list[tuple[Callable[[rules.Document], object], Change]] = [
     (rules.images_are_pinned, lambda d: d["redis"].update(image="redis:latest")),
     (rules.images_are_pinned, lambda d: d["redis"].update(image="redis:8")),
     (rules.images_are_pinned, lambda d: d["redis"].update(image="redis")),
+    (rules.images_cannot_be_a_strangers, lambda d: d["gateway"].update(image="headgate/gateway:0.1.0")),
+    (rules.images_cannot_be_a_strangers, lambda d: d["redis"].update(image="redis-plus/redis:8.2.2")),
     (rules.every_service_has_a_health_check, lambda d: d["gateway"].pop("healthcheck")),
     (rules.every_service_has_a_health_check, lambda d: d["topics"].update(restart="always")),
     (
@@ -62,8 +67,12 @@ BREAKING: list[tuple[Callable[[rules.Document], object], Change]] = [
     (rules.ports_are_on_the_loopback, lambda d: d["gateway"].update(ports=["7404:7404"])),
     (rules.ports_are_on_the_loopback, lambda d: d["gateway"].update(ports=["0.0.0.0:7404:7404"])),
     (rules.networks_are_private, lambda d: d["redis"].update(networks=["backplane", "doors"])),
+    (rules.networks_are_private, lambda d: d["redis"].update(networks=["backplane"])),
+    (rules.networks_are_private, lambda d: d["trainer"].update(networks=["view"])),
     (rules.what_is_mounted_exists, lambda d: d["trainer"]["volumes"].append("./no-such-file:/etc/file:ro")),
     (rules.what_is_mounted_exists, lambda d: d["trainer"]["volumes"].append("no-such-volume:/data")),
+    (rules.no_volume_is_without_a_name, lambda d: d["kafka"].update(tmpfs=["/tmp"])),
+    (rules.no_volume_is_without_a_name, lambda d: d["prometheus"].update(volumes=[])),
     (rules.only_the_trainer_sees_the_signing_key, lambda d: d["gateway"]["volumes"].append("keys:/keys:ro")),
     (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].update(HEADGATE_KEY="/keys")),
     (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].pop("HEADGATE_LOG")),
@@ -72,8 +81,12 @@ BREAKING: list[tuple[Callable[[rules.Document], object], Change]] = [
     (rules.jobs_run_commands_that_there_are, lambda d: d["keys"].update(entrypoint=["headgate", "keys", "made"])),
     (rules.jobs_run_commands_that_there_are, lambda d: d["keys"].update(entrypoint=["sh", "-c", "true"])),
     (rules.the_grace_is_longer_than_the_drain, lambda d: d["gateway"].update(stop_grace_period="10s")),
-    (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"]["build"]["args"].update(SERVICE="trainer")),
-    (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"].update(image="headgate/gateway:0.0.1")),
+    (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"]["build"].update(args=["SERVICE=trainer"])),
+    (rules.every_image_is_built_by_the_one_recipe, lambda d: d["gateway"]["build"]["args"].remove("PIP_INDEX_URL")),
+    (
+        rules.every_image_is_built_by_the_one_recipe,
+        lambda d: d["gateway"].update(image="headgate.invalid/gateway:0.0.1"),
+    ),
     (rules.kafka_is_what_the_tests_run_on, lambda d: d["kafka"].update(image="apache/kafka:4.3.1")),
 ]
 
@@ -109,3 +122,79 @@ def test_without_an_engine_make_says_how_headgate_runs_without_one(target, tmp_p
     assert ended.returncode != 0
     assert "no Docker engine answers" in ended.stderr
     assert "headgate up" in ended.stderr
+
+
+def probed(port: int) -> int:
+    """The exit code of Kafka's health check, asked of another port of this machine."""
+    _, *command = SERVICES["kafka"]["healthcheck"]["test"]
+    asked = [word.replace("/9094", f"/{port}") for word in command]
+    return subprocess.run(asked, stderr=subprocess.DEVNULL, timeout=10).returncode
+
+
+def test_kafka_is_healthy_once_its_port_listens_and_no_jvm_is_started_to_find_out():
+    assert SERVICES["kafka"]["healthcheck"]["test"][1] == "bash"
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        assert probed(broker.getsockname()[1]) == 0
+    assert probed(free_ports(1)[0]) != 0
+
+
+DOCKER = """#!/bin/sh
+case "$*" in
+    info) ;;
+    version*) echo "$ENGINE" ;;
+    "compose version --short") [ -n "$COMPOSE" ] && echo "$COMPOSE" ;;
+    *) echo "docker $*" ;;
+esac
+"""
+
+
+@pytest.fixture
+def down(tmp_path):
+    """Runs `make down` with a docker of these versions; its exit code and what it says."""
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+
+    def run(engine: str, compose: str) -> tuple[int, str]:
+        versions = {"ENGINE": engine, "COMPOSE": compose, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        ended = subprocess.run(
+            ["make", "--no-print-directory", "down"],
+            cwd=ROOT,
+            env={**os.environ, **versions},
+            capture_output=True,
+            text=True,
+        )
+        return ended.returncode, ended.stdout + ended.stderr
+
+    return run
+
+
+@pytest.mark.parametrize(("engine", "compose"), [("26.0.0", "2.26.0"), ("28.2.2", "v2.39.1"), ("30.1.0-rc1", "5.0.1")])
+def test_an_engine_and_compose_that_are_new_enough_are_taken(down, engine, compose):
+    assert down(engine, compose) == (0, "docker compose --profile=* down\n")
+
+
+@pytest.mark.parametrize(
+    ("engine", "compose", "words"),
+    [
+        ("20.10.24+dfsg1", "2.39.1", "down: Docker Engine 20.10.24+dfsg1 is too old: it takes 26 or newer"),
+        ("25.0.5", "2.39.1", "it takes 26 or newer"),
+        ("28.2.2", "2.25.9", "down: Docker Compose 2.25.9 is too old: it takes 2.26 or newer"),
+        ("28.2.2", "", "install its compose plugin, 2.26 or newer"),
+    ],
+)
+def test_an_engine_or_compose_that_is_too_old_is_named(down, engine, compose, words):
+    code, said = down(engine, compose)
+    assert code != 0
+    assert words in said
+
+
+def test_what_make_up_offers_the_trainer_can_be_published(tmp_path):
+    def prepare() -> None:
+        subprocess.run([ROOT / "scripts/repositories.sh", tmp_path], check=True, capture_output=True)
+
+    prepare()
+    made = {folder.name: read_change(folder, "HEAD") for folder in tmp_path.iterdir()}
+    assert {"fraud", "breast_cancer"} <= made.keys()
+    assert made["fraud"].model == "fraud"
+    prepare()
+    assert {folder.name: read_change(folder, "HEAD") for folder in tmp_path.iterdir()} == made

@@ -1,5 +1,6 @@
 """The overlays of k8s/ are what the schemas say, talk to whom they have to, and are built as kustomize builds them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.deploy.flows import flows
 from tests.deploy.k8s_validate import main
 from tests.deploy.kustomize import Unsupported, build
 from tests.deploy.manifests import OVERLAYS, name_of, objects, problems
+from tests.house.tree import ROOT
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -125,3 +127,11 @@ def test_a_patch_adds_replaces_and_removes(folder):
     (built,) = build(folder(patches=[{"target": {"kind": "ConfigMap", "name": "o.e"}, "patch": patch}], namespace="n"))
     assert built["data"] == {"a": "e", "f/g": "h"}
     assert built["metadata"]["namespace"] == "n"
+
+
+def test_the_namespace_is_made_by_apply_so_that_no_later_apply_warns_of_it():
+    page = (ROOT / "k8s/README.md").read_text()
+    (file,) = re.findall(r"kubectl apply -f (\S*namespace\S*)", page)
+    (namespace,) = (each for each in objects("prod") if each["kind"] == "Namespace")
+    assert yaml.safe_load((ROOT / file).read_text())["metadata"]["name"] == namespace["metadata"]["name"]
+    assert "kubectl create namespace" not in page

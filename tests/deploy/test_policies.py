@@ -8,9 +8,11 @@ import yaml
 from tests.deploy import cluster_policies as cluster
 from tests.deploy import pod_policies as pods
 from tests.deploy.changes import container, given, pod, the, variable, without
+from tests.deploy.compose_rules import NOBODYS
 from tests.deploy.kustomize import build
 from tests.deploy.manifests import OVERLAYS, objects, problems
 from tests.deploy.pod_policies import Objects
+from tests.deploy.service_settings import SERVICES
 from tests.house.tree import ROOT
 
 K8S = ROOT / "k8s"
@@ -65,8 +67,10 @@ BREAKING: list[tuple[Rule, Callable[[Objects], object]]] = [
     (pods.nobody_holds_a_token, lambda o: pod(o, "gateway").pop("automountServiceAccountToken")),
     (pods.nobody_holds_a_token, lambda o: pod(o, "gateway").pop("serviceAccountName")),
     (pods.nobody_holds_a_token, lambda o: the(o, "ServiceAccount", "redis").update(automountServiceAccountToken=True)),
-    (pods.images_are_pinned, lambda o: container(o, "gateway").update(image="headgate/gateway:latest")),
+    (pods.images_are_pinned, lambda o: container(o, "gateway").update(image="headgate.invalid/gateway:latest")),
     (pods.images_are_pinned, lambda o: container(o, "redis").update(image="redis")),
+    (pods.images_cannot_be_a_strangers, lambda o: container(o, "gateway").update(image="headgate/gateway:0.1.0")),
+    (pods.images_cannot_be_a_strangers, lambda o: container(o, "redis").update(image="redis-plus/redis:8.2.2")),
     (pods.resources_are_set, lambda o: container(o, "gateway")["resources"].pop("limits")),
     (pods.resources_are_set, lambda o: container(o, "gateway")["resources"]["requests"].pop("cpu")),
     (pods.probes_ask_the_right_thing, lambda o: container(o, "gateway").pop("livenessProbe")),
@@ -199,6 +203,13 @@ def test_an_overlay_that_breaks_the_rule_is_caught(rule, change):
     changed = objects("prod")
     change(changed)
     assert list(rule(changed)) != []
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_is_the_place_to_name_every_image_of_headgate(overlay):
+    kustomization = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())
+    named = {image["name"] for image in kustomization["images"]}
+    assert named == {f"{NOBODYS}{service}" for service in SERVICES}
 
 
 def test_every_rule_has_a_change_that_it_catches():

@@ -31,10 +31,10 @@ class Finding:
 
 
 def doctor(context: typer.Context, redis: Redis = "", output: Output = Format.TABLE) -> None:
-    """Check the services, the log, the artifacts and the keys; exit 1 when something is wrong."""
+    """Check the services, the log and, where `headgate up` ran, artifacts and keys; exit 1 when something is wrong."""
     here = session(context)
     home = Path(HOME)
-    findings = [*_services(here, home), *_log(here), _artifacts(home), _keys(home), *_view(redis)]
+    findings = [*_services(here, home), *_log(here), *_home(home), *_view(redis)]
     if output is Format.TABLE:
         for finding in findings:
             print(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what}: {finding.detail}")
@@ -93,6 +93,11 @@ def _log(here: Session) -> list[Finding]:
     # Open letters are somebody's to look at, but nothing here is broken by them.
     waiting = f"{len(letters)} open: headgate log dead-letters list" if letters else "none open"
     return [Finding("log", True, detail), Finding("dead letters", True, waiting)]
+
+
+def _home(home: Path) -> list[Finding]:
+    """Artifacts and keys of `headgate up`; nothing where it has never run: another deployment keeps them elsewhere."""
+    return [_artifacts(home), _keys(home)] if home.is_dir() else []
 
 
 def _artifacts(home: Path) -> Finding:

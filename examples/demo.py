@@ -22,7 +22,7 @@ from examples.driver import (
     Traffic,
     read_rows,
 )
-from headgate.client.doors import TIMEOUT_SECONDS
+from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe, metrics_line, weights_line
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -81,10 +81,10 @@ class Stories:
         example = EXAMPLES / "breast_cancer"
         self._repository = Repository(folder / "repository", example)
         self.traffic = Traffic(
-            running.doors, MODEL, read_rows(example / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND
+            running.stubs, MODEL, read_rows(example / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND
         )
         self._began = time.monotonic()
-        self._facts = Facts(running.doors, STREAM, self._tell)
+        self._facts = Facts(running.stubs, STREAM, self._tell)
 
     def close(self) -> None:
         self.traffic.stop()
@@ -175,7 +175,7 @@ class Stories:
             raise StoryDiffers(f"the release of v{candidate}: {describe(ended)}")
 
     def _expect_live(self, version: int) -> None:
-        stub = self._running.doors.registry
+        stub = self._running.stubs.registry
         model = stub.GetModel(registry_service.GetModelRequest(name=STREAM), timeout=TIMEOUT_SECONDS)
         if model.live.get(ENVIRONMENT) != version:
             raise StoryDiffers(f"v{version} should be live, but {dict(model.live)} is")

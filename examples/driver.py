@@ -1,6 +1,6 @@
 """What the demo and the journeys drive Headgate with: a running `headgate up`, a repository, live traffic, the facts.
 
-Everything here goes through the doors a user has: the command line, gRPC, Git.
+Everything here goes through the stubs a user has: the command line, gRPC, Git.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 
 import grpc
 
-from headgate.client.doors import Doors, serves
 from headgate.client.predict import ROUTING_KEY, answer, infer_request
+from headgate.client.stubs import Stubs, serves
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -54,10 +54,10 @@ class Running:
         self._environ = {**environ(), **(settings or {})}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._doors: Doors | None = None
+        self._doors: Stubs | None = None
 
     @property
-    def doors(self) -> Doors:
+    def stubs(self) -> Stubs:
         if self._doors is None:
             raise StoryDiffers("headgate is not up")
         return self._doors
@@ -89,7 +89,7 @@ class Running:
                 raise StoryDiffers(f"headgate up is not ready: {(home / 'up.log').read_text()[-2000:]}")
             ports = self._ports()
             time.sleep(TICK_SECONDS)
-        self._doors = Doors(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}")
+        self._doors = Stubs(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}")
 
     def address(self, service: str) -> str:
         """Where the service's gRPC door is."""
@@ -209,11 +209,11 @@ class Repository:
 class Facts:
     """The model's facts as the registry tells them, in a thread; each is handed on once, in order."""
 
-    def __init__(self, doors: Doors, stream: str, tell: Callable[[facts.LifecycleRecord], None]) -> None:
+    def __init__(self, stubs: Stubs, stream: str, tell: Callable[[facts.LifecycleRecord], None]) -> None:
         self.records: list[facts.LifecycleRecord] = []
         self._tell = tell
         self._changed = threading.Condition()
-        self._call = doors.registry.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))
+        self._call = stubs.registry.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))
         self._thread = threading.Thread(target=self._run, name="facts", daemon=True)
         self._thread.start()
 
@@ -250,7 +250,7 @@ class Facts:
 class Traffic:
     """Clients that keep asking for predictions, each request with a key of its own, some with a missing value."""
 
-    def __init__(self, doors: Doors, model: str, rows: Sequence[Sequence[float]], per_second: float) -> None:
+    def __init__(self, stubs: Stubs, model: str, rows: Sequence[Sequence[float]], per_second: float) -> None:
         self.answered: Counter[tuple[str, int]] = Counter()
         """Answers by the weights in force and the version that gave them."""
         self.bad: Counter[int] = Counter()
@@ -259,7 +259,7 @@ class Traffic:
         """Calls that were not answered, by status."""
         self.weights = ""
         """What the caller says is in force; empty while it changes."""
-        self._doors = doors
+        self._doors = stubs
         self._model = model
         self._rows = rows
         self._pause_seconds = CLIENTS / per_second

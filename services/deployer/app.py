@@ -20,7 +20,7 @@ from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.loop import Issue, Worker
 from services.deployer.events import ReleaseEvents
-from services.deployer.evidence import Observations, needed_since
+from services.deployer.evidence import GatewayReports, needed_since
 from services.deployer.figures import FIGURES, figures
 from services.deployer.orders import correlate
 from services.deployer.pilot import due
@@ -46,9 +46,9 @@ class Deployer:
         metrics = self._operations.metrics
         self._log = await_log(settings.log, settings.log_wait_seconds)
         self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
-        self._observations = Observations()
+        self._reports = GatewayReports()
         burials = Burials(self._log, settings.name, counting(metrics))
-        self._hearing = TelemetryReader(self._log, self._observations.take, metrics, burials)
+        self._hearing = TelemetryReader(self._log, self._reports.take, metrics, burials)
         self._worker = Worker(self._log, self._fold, self._due, settings.name, metrics)
         self._events = ReleaseEvents(metrics, self._fold)
         metrics.read_at_scrape(FIGURES, self._figures)
@@ -94,17 +94,17 @@ class Deployer:
         self._operations.close()
 
     def _due(self, at_ms: int) -> list[Issue]:
-        issues = due(self._fold.models, self._fold.environments, self._observations, at_ms)
+        issues = due(self._fold.models, self._fold.environments, self._reports, at_ms)
         for issue in issues:
             correlate(issue.command, self._fold.models)
         return issues
 
     def _figures(self) -> list[Reading]:
         with self._fold.lock:
-            return list(figures(self._fold.models, self._fold.environments, self._observations, now_ms()))
+            return list(figures(self._fold.models, self._fold.environments, self._reports, now_ms()))
 
     def _register(self, server: grpc.Server) -> None:
-        servicer = DeployerServicer(self._fold, self._observations)
+        servicer = DeployerServicer(self._fold, self._reports)
         worker_services_grpc.add_DeployerServiceServicer_to_server(servicer, server)
 
 

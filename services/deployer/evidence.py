@@ -66,7 +66,7 @@ def needed_since(models: Mapping[str, ModelState], now_ms: int) -> int:
     return max(min([now_ms, *begun_at_ms]) - CLOCK_SLACK_MS, kept_since_ms)
 
 
-class Observations:
+class GatewayReports:
     """Written by the telemetry reader's thread, read by the deployer's."""
 
     def __init__(self) -> None:

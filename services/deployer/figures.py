@@ -9,8 +9,8 @@ from headgate.domain.weights import share_of
 from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.deployer.evidence import Observations
-from services.deployer.pilot import Sight, look
+from services.deployer.evidence import GatewayReports
+from services.deployer.pilot import Observation, observe
 
 MOST_JUDGED = 40
 """Releases under way that are judged for one reading, the newest first: each holds the fold's lock for 0.1 ms."""
@@ -28,7 +28,7 @@ FIGURES = (RELEASES, ACTIVE, STEP, WANTED, OBSERVED, E_VALUE, THRESHOLD, LIVE, L
 def figures(
     models: Mapping[str, ModelState],
     environments: Mapping[str, EnvironmentState],
-    observations: Observations,
+    reports: GatewayReports,
     now_ms: int,
 ) -> Iterator[Reading]:
     """All readings; those of releases under way come first, so that they have series of their own."""
@@ -39,13 +39,13 @@ def figures(
     for number, (state, release) in enumerate(under_way):
         yield from _release(state, release, now_ms)
         if number < MOST_JUDGED:
-            yield from _judged(look(state, release, environments, observations, now_ms))
+            yield from _judged(observe(state, release, environments, reports, now_ms))
     released = {state.name for state, _ in under_way}
     for state in sorted(models.values(), key=lambda state: state.name not in released):
         yield from _live(state)
     yield from _phases(models)
     for environment in environments:
-        yield Reading(GATEWAYS, (environment,), len(observations.gateways(environment, now_ms)))
+        yield Reading(GATEWAYS, (environment,), len(reports.gateways(environment, now_ms)))
 
 
 def _release(state: ModelState, release: resources.Release, now_ms: int) -> Iterator[Reading]:
@@ -60,9 +60,9 @@ def _release(state: ModelState, release: resources.Release, now_ms: int) -> Iter
         yield Reading(CANDIDATE_METRIC, (*where, metric.name), metric.value)
 
 
-def _judged(sight: Sight) -> Iterator[Reading]:
-    where = (sight.release.environment, sight.model)
-    judgement, stratum = sight.judgement, sight.stratum
+def _judged(seen: Observation) -> Iterator[Reading]:
+    where = (seen.release.environment, seen.model)
+    judgement, stratum = seen.judgement, seen.stratum
     yield Reading(E_VALUE, (*where, "fail"), judgement.fail_e_value)
     yield Reading(E_VALUE, (*where, "pass"), judgement.pass_e_value)
     yield Reading(THRESHOLD, (*where, "fail"), judgement.fail_threshold)

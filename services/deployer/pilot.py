@@ -15,14 +15,14 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.worker.loop import Issue
-from services.deployer.evidence import Gateway, Observations
+from services.deployer.evidence import Gateway, GatewayReports
 from services.deployer.judge import judge
 from services.deployer.orders import order
 from services.deployer.queue import next_in_line, wished_releases
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observation:
     """All that is known of one release at one moment."""
 
     model: str
@@ -67,7 +67,7 @@ class Move:
 def due(
     models: Mapping[str, ModelState],
     environments: Mapping[str, EnvironmentState],
-    observations: Observations,
+    reports: GatewayReports,
     now_ms: int,
 ) -> list[Issue]:
     """Every command that is due now."""
@@ -76,7 +76,7 @@ def due(
         issues += [Issue(command) for command in wished_releases(state)]
         for release in state.releases.values():
             if is_active(release):
-                command = move(state, look(state, release, environments, observations, now_ms)).command
+                command = move(state, observe(state, release, environments, reports, now_ms)).command
                 issues += [Issue(command)] if command is not None else []
     return issues
 
@@ -84,7 +84,7 @@ def due(
 def pilots(
     models: Mapping[str, ModelState],
     environments: Mapping[str, EnvironmentState],
-    observations: Observations,
+    reports: GatewayReports,
     now_ms: int,
 ) -> list[worker_services.Pilot]:
     """Every release under way as it looks from here."""
@@ -92,65 +92,65 @@ def pilots(
     for state in models.values():
         for release in state.releases.values():
             if is_active(release):
-                sight = look(state, release, environments, observations, now_ms)
+                seen = observe(state, release, environments, reports, now_ms)
                 pilot = worker_services.Pilot(
                     release=release,
-                    judgement=sight.judgement,
-                    live_gateways=[gateway.name for gateway in sight.gateways],
-                    waiting_for=move(state, sight).waiting_for,
+                    judgement=seen.judgement,
+                    live_gateways=[gateway.name for gateway in seen.gateways],
+                    waiting_for=move(state, seen).waiting_for,
                 )
                 found.append(pilot)
     return found
 
 
-def look(
+def observe(
     state: ModelState,
     release: resources.Release,
     environments: Mapping[str, EnvironmentState],
-    observations: Observations,
+    reports: GatewayReports,
     now_ms: int,
-) -> Sight:
+) -> Observation:
     """Gathers what is known of a release."""
     policy = policies.resolve(release.policy)
-    return Sight(
+    return Observation(
         model=state.name,
         release=release,
         policy=policy,
-        gateways=observations.gateways(release.environment, now_ms),
-        judgement=judge(policy.judge, observations.strata(state.name, release)),
+        gateways=reports.gateways(release.environment, now_ms),
+        judgement=judge(policy.judge, reports.strata(state.name, release)),
         frozen=freeze_at(environments.get(release.environment), now_ms) is not None,
         now_ms=now_ms,
     )
 
 
-def move(state: ModelState, sight: Sight) -> Move:
+def move(state: ModelState, seen: Observation) -> Move:
     """The next step of one release that has not ended."""
-    release = sight.release
-    if _has_failed(sight):
-        return _roll_back(sight, facts.ROLLBACK_CAUSE_VERDICT, sight.judgement.explanation)
+    release = seen.release
+    if _has_failed(seen):
+        return _roll_back(seen, facts.ROLLBACK_CAUSE_VERDICT, seen.judgement.explanation)
     if _is_quarantined(state, release):
-        return _roll_back(sight, facts.ROLLBACK_CAUSE_ABORTED, "the candidate was quarantined")
+        return _roll_back(seen, facts.ROLLBACK_CAUSE_ABORTED, "the candidate was quarantined")
     if release.phase == resources.PHASE_REQUESTED:
-        waiting = "the end of a freeze" if sight.frozen else "the release before it, or to be resumed"
-        return Move(next_in_line(state, release, sight.frozen), waiting)
+        waiting = "the end of a freeze" if seen.frozen else "the release before it, or to be resumed"
+        return Move(next_in_line(state, release, seen.frozen), waiting)
     if release.phase == resources.PHASE_ROLLING_BACK:
-        return _finish_rollback(sight)
+        return _finish_rollback(seen)
     if release.paused:
         return Move(None, f"someone to resume it: {release.paused_reason}")
-    return _advance(sight)
+    return _advance(seen)
 
 
-def _advance(sight: Sight) -> Move:
-    release = sight.release
+def _advance(seen: Observation) -> Move:
+    release = seen.release
     match release.phase:
         case resources.PHASE_PREPARING:
-            return _enter_traffic(sight) if release.candidate_ready else _prepare(sight)
+            return _enter_traffic(seen) if release.candidate_ready else _prepare(seen)
         case resources.PHASE_STEPPING:
-            return _step(sight) if release.applied_at_ms else _report_applied(sight)
+            return _step(seen) if release.applied_at_ms else _report_applied(seen)
         case resources.PHASE_PROMOTING:
-            return _report_applied(sight)
+            return _report_applied(seen)
         case resources.PHASE_BAKING:
-            return _bake(sight)
+            return _bake(seen)
         case _:
             raise ValueError(f"{release.name} is {phase_name(release)}: nothing to pilot")
 
@@ -162,122 +162,120 @@ def _is_quarantined(state: ModelState, release: resources.Release) -> bool:
     return is_going and candidate.quarantined and not release.override_quarantine
 
 
-def _has_failed(sight: Sight) -> bool:
+def _has_failed(seen: Observation) -> bool:
     """Whether evidence takes the candidate back: not a first version, nor one that a person went back to by undo."""
     in_traffic = (resources.PHASE_STEPPING, resources.PHASE_PROMOTING, resources.PHASE_BAKING)
-    can_go_back = sight.release.stable and not sight.release.undo_of
-    return bool(can_go_back) and sight.release.phase in in_traffic and sight.judgement.verdict == facts.VERDICT_FAIL
+    can_go_back = seen.release.stable and not seen.release.undo_of
+    return bool(can_go_back) and seen.release.phase in in_traffic and seen.judgement.verdict == facts.VERDICT_FAIL
 
 
-def _prepare(sight: Sight) -> Move:
-    release, late = sight.release, sight.now_ms - sight.release.phase_since_ms >= sight.policy.prepare_deadline_ms
-    if not sight.gateways:
-        return _pause(sight, "no gateway is live") if late else Move(None, "a live gateway")
-    if not sight.unready:
-        names = [gateway.name for gateway in sight.gateways]
+def _prepare(seen: Observation) -> Move:
+    release, late = seen.release, seen.now_ms - seen.release.phase_since_ms >= seen.policy.prepare_deadline_ms
+    if not seen.gateways:
+        return _pause(seen, "no gateway is live") if late else Move(None, "a live gateway")
+    if not seen.unready:
+        names = [gateway.name for gateway in seen.gateways]
         wish = commands.ReportCandidateReady(release=release.release, gateways=names)
-        return Move(order(sight.model, release, "candidate-ready", wish))
-    waiting = f"the candidate on {', '.join(sight.unready)}"
-    return _roll_back(sight, facts.ROLLBACK_CAUSE_NOT_READY, _load_failures(sight)) if late else Move(None, waiting)
+        return Move(order(seen.model, release, "candidate-ready", wish))
+    waiting = f"the candidate on {', '.join(seen.unready)}"
+    return _roll_back(seen, facts.ROLLBACK_CAUSE_NOT_READY, _load_failures(seen)) if late else Move(None, waiting)
 
 
-def _load_failures(sight: Sight) -> str:
+def _load_failures(seen: Observation) -> str:
     failures = [
         f"{gateway.name}: {failure.reason}"
-        for gateway in sight.gateways
-        for failure in gateway.route(sight.model).failures
-        if failure.version == sight.release.candidate
+        for gateway in seen.gateways
+        for failure in gateway.route(seen.model).failures
+        if failure.version == seen.release.candidate
     ]
-    return "; ".join([f"not loaded in time by {', '.join(sight.unready)}", *failures])
+    return "; ".join([f"not loaded in time by {', '.join(seen.unready)}", *failures])
 
 
-def _enter_traffic(sight: Sight) -> Move:
-    strategy = sight.release.strategy
-    if strategy == configuration.STRATEGY_CANARY and sight.release.stable:
-        return _set_weights(sight, 0)
+def _enter_traffic(seen: Observation) -> Move:
+    strategy = seen.release.strategy
+    if strategy == configuration.STRATEGY_CANARY and seen.release.stable:
+        return _set_weights(seen, 0)
     reasons = {configuration.STRATEGY_BLUE_GREEN: "blue-green", configuration.STRATEGY_DIRECT: "direct"}
-    return _promote(sight, reasons.get(strategy, "nothing is live beside it"))
+    return _promote(seen, reasons.get(strategy, "nothing is live beside it"))
 
 
-def _step(sight: Sight) -> Move:
-    release, stratum = sight.release, sight.stratum
-    step = sight.policy.steps[release.step]
-    is_last = release.step + 1 == len(sight.policy.steps)
-    if sight.served_ms < step.min_duration_ms:
-        return _hold(sight, f"{step.min_duration_ms - sight.served_ms} ms more at this weight")
+def _step(seen: Observation) -> Move:
+    release, stratum = seen.release, seen.stratum
+    step = seen.policy.steps[release.step]
+    is_last = release.step + 1 == len(seen.policy.steps)
+    if seen.served_ms < step.min_duration_ms:
+        return _hold(seen, f"{step.min_duration_ms - seen.served_ms} ms more at this weight")
     if stratum.candidate_keys < step.min_keys:
-        return _hold(sight, f"{step.min_keys - stratum.candidate_keys} more candidate keys")
+        return _hold(seen, f"{step.min_keys - stratum.candidate_keys} more candidate keys")
     if not is_last:
-        return _set_weights(sight, release.step + 1)
-    if sight.judgement.verdict == facts.VERDICT_PASS:
-        return _promote(sight, "")
-    return _hold(sight, f"a verdict. {sight.judgement.explanation}")
+        return _set_weights(seen, release.step + 1)
+    if seen.judgement.verdict == facts.VERDICT_PASS:
+        return _promote(seen, "")
+    return _hold(seen, f"a verdict. {seen.judgement.explanation}")
 
 
-def _hold(sight: Sight, waiting_for: str) -> Move:
+def _hold(seen: Observation, waiting_for: str) -> Move:
     """Stays at the step, but not for ever and not in the dark."""
-    if not sight.stratum.candidate_requests and sight.served_ms >= sight.policy.no_data_limit_ms:
-        return _pause(sight, "no data: the candidate got no request at this weight")
-    if sight.served_ms >= sight.policy.hold_deadline_ms:
-        return _pause(sight, f"inconclusive: still waiting for {waiting_for}")
+    if not seen.stratum.candidate_requests and seen.served_ms >= seen.policy.no_data_limit_ms:
+        return _pause(seen, "no data: the candidate got no request at this weight")
+    if seen.served_ms >= seen.policy.hold_deadline_ms:
+        return _pause(seen, f"inconclusive: still waiting for {waiting_for}")
     return Move(None, waiting_for)
 
 
-def _report_applied(sight: Sight) -> Move:
-    if not sight.gateways:
+def _report_applied(seen: Observation) -> Move:
+    if not seen.gateways:
         return Move(None, "a live gateway")
-    if sight.lagging:
-        return Move(None, f"the weights on {', '.join(sight.lagging)}")
-    return Move(_applied(sight))
+    if seen.lagging:
+        return Move(None, f"the weights on {', '.join(seen.lagging)}")
+    return Move(_applied(seen))
 
 
-def _applied(sight: Sight) -> commands.Command:
-    epoch = sight.release.epoch
+def _applied(seen: Observation) -> commands.Command:
+    epoch = seen.release.epoch
     wish = commands.ReportWeightsApplied(
-        release=sight.release.release, epoch=epoch, gateways=[gateway.name for gateway in sight.gateways]
+        release=seen.release.release, epoch=epoch, gateways=[gateway.name for gateway in seen.gateways]
     )
-    return order(sight.model, sight.release, f"weights-applied/{epoch}", wish)
+    return order(seen.model, seen.release, f"weights-applied/{epoch}", wish)
 
 
-def _bake(sight: Sight) -> Move:
+def _bake(seen: Observation) -> Move:
     # A first version has nothing to be taken back to, so there is nothing to watch it for.
-    left_ms = sight.policy.bake_ms - sight.served_ms if sight.release.stable else 0
+    left_ms = seen.policy.bake_ms - seen.served_ms if seen.release.stable else 0
     if left_ms > 0:
         return Move(None, f"{left_ms} ms more of bake")
-    wish = commands.CompleteRelease(release=sight.release.release, judgement=sight.judgement)
-    return Move(order(sight.model, sight.release, "complete", wish))
+    wish = commands.CompleteRelease(release=seen.release.release, judgement=seen.judgement)
+    return Move(order(seen.model, seen.release, "complete", wish))
 
 
-def _finish_rollback(sight: Sight) -> Move:
-    if sight.release.applied_at_ms:
-        wish = commands.FinishRollback(release=sight.release.release)
-        return Move(order(sight.model, sight.release, "finish-rollback", wish))
+def _finish_rollback(seen: Observation) -> Move:
+    if seen.release.applied_at_ms:
+        wish = commands.FinishRollback(release=seen.release.release)
+        return Move(order(seen.model, seen.release, "finish-rollback", wish))
     # Without a live gateway nothing serves the candidate: the next one starts from the log, on stable.
-    return Move(None, f"stable on {', '.join(sight.lagging)}") if sight.lagging else Move(_applied(sight))
+    return Move(None, f"stable on {', '.join(seen.lagging)}") if seen.lagging else Move(_applied(seen))
 
 
-def _set_weights(sight: Sight, step: int) -> Move:
-    wish = commands.SetWeights(release=sight.release.release, step=step, judgement=sight.judgement)
-    return _forward(sight, order(sight.model, sight.release, f"set-weights/{step}", wish))
+def _set_weights(seen: Observation, step: int) -> Move:
+    wish = commands.SetWeights(release=seen.release.release, step=step, judgement=seen.judgement)
+    return _forward(seen, order(seen.model, seen.release, f"set-weights/{step}", wish))
 
 
-def _promote(sight: Sight, reason: str) -> Move:
-    wish = commands.PromoteRelease(release=sight.release.release, judgement=sight.judgement, reason=reason)
-    return _forward(sight, order(sight.model, sight.release, "promote", wish))
+def _promote(seen: Observation, reason: str) -> Move:
+    wish = commands.PromoteRelease(release=seen.release.release, judgement=seen.judgement, reason=reason)
+    return _forward(seen, order(seen.model, seen.release, "promote", wish))
 
 
-def _forward(sight: Sight, command: commands.Command) -> Move:
-    return Move(None, "the end of a freeze") if sight.frozen else Move(command)
+def _forward(seen: Observation, command: commands.Command) -> Move:
+    return Move(None, "the end of a freeze") if seen.frozen else Move(command)
 
 
-def _pause(sight: Sight, reason: str) -> Move:
-    wish = commands.PauseRelease(release=sight.release.release, reason=reason)
+def _pause(seen: Observation, reason: str) -> Move:
+    wish = commands.PauseRelease(release=seen.release.release, reason=reason)
     # A release that is resumed begins a new stretch, which may end in a pause of its own.
-    return Move(order(sight.model, sight.release, f"pause/{sight.release.phase_since_ms}", wish))
+    return Move(order(seen.model, seen.release, f"pause/{seen.release.phase_since_ms}", wish))
 
 
-def _roll_back(sight: Sight, cause: facts.RollbackCause.ValueType, reason: str) -> Move:
-    wish = commands.RollBackRelease(
-        release=sight.release.release, cause=cause, reason=reason, judgement=sight.judgement
-    )
-    return Move(order(sight.model, sight.release, "roll-back", wish))
+def _roll_back(seen: Observation, cause: facts.RollbackCause.ValueType, reason: str) -> Move:
+    wish = commands.RollBackRelease(release=seen.release.release, cause=cause, reason=reason, judgement=seen.judgement)
+    return Move(order(seen.model, seen.release, "roll-back", wish))

@@ -18,10 +18,10 @@ from headgate.runtime.observability.work_log import unit_of_work
 from headgate.runtime.operations import Operations
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
-from services.gateway.door import Door
 from services.gateway.evidence import EvidenceBook
 from services.gateway.follower import Follower
 from services.gateway.reporter import Reporter
+from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import Settings
@@ -64,7 +64,7 @@ class Gateway:
             is_ready=self._ready.is_set,
             heard_at=lambda: self._fold.last_poll_monotonic,
         )
-        self._door = Door(servicer, settings.host, settings.port, metrics)
+        self._door = InferenceServer(servicer, settings.host, settings.port, metrics)
 
     def start(self) -> int:
         port = self._door.start()

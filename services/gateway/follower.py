@@ -11,9 +11,9 @@ from headgate.v1 import facts_pb2 as facts
 from services.gateway.evidence import EvidenceBook
 from services.gateway.routes import NO_RELEASE, Route, routes
 from services.gateway.sessions import Load
-from services.gateway.shelf import Shelf, VersionKey
 from services.gateway.table import Table, join
 from services.gateway.tally import TallyBook
+from services.gateway.version_loader import VersionKey, VersionLoader
 
 TraceOf = Callable[[str, str], str]
 FOLD_WAIT_SECONDS = 0.5
@@ -64,7 +64,7 @@ class Follower:
         self._tallies = tallies
         self._on_change = on_change
         self._trace_of = trace_of
-        self._shelf = Shelf(load, self._rebuild)
+        self._loader = VersionLoader(load, self._rebuild)
         self._rebuilding = threading.Lock()
         self._routes: dict[str, Route] = {}
         self._closing = threading.Event()
@@ -74,7 +74,7 @@ class Follower:
 
     def start(self) -> None:
         """Begins once the fold has caught up: what was routed in the past is neither loaded nor reported."""
-        self._shelf.start()
+        self._loader.start()
         self._thread.start()
 
     def is_alive(self) -> bool:
@@ -83,7 +83,7 @@ class Follower:
 
     def close(self) -> None:
         self._closing.set()
-        self._shelf.close()
+        self._loader.close()
         self._thread.join(FOLD_WAIT_SECONDS * 2)
 
     def settled(self) -> bool:
@@ -101,7 +101,7 @@ class Follower:
             wanted = routes(self._fold.models, self._environment)
             artifacts = _artifacts(wanted, self._fold.models)
         self._routes = wanted
-        self._shelf.want(artifacts)
+        self._loader.want(artifacts)
         self._rebuild()
         return revision
 
@@ -123,7 +123,7 @@ class Follower:
     def _rebuild(self) -> None:
         with self._rebuilding:
             before = self.table
-            self.table = join(self._routes, self._shelf.ready(), self._shelf.failures(), self._book, self._tallies)
+            self.table = join(self._routes, self._loader.ready(), self._loader.failures(), self._book, self._tallies)
             changed = not self._routed or self.table.statuses() != before.statuses()
             switched = switches(before, self.table) if self._routed else []
             self._routed = True

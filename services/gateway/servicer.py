@@ -41,7 +41,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Routing:
     """Who answers one request, and on whose account it is counted."""
 
     entry: Entry
@@ -103,13 +103,13 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: inference.ModelInferRequest, context: Context) -> inference.ModelInferResponse:
         started = time.monotonic()
-        turn = self._turn(request, context, started)
-        names, arrays = self._read(request, turn)
-        results = self._predict(turn, arrays, names)
+        routing = self._routing(request, context, started)
+        names, arrays = self._read(request, routing)
+        results = self._predict(routing, arrays, names)
         finite = all_finite(results)
-        turn.count(bad=not finite)
-        response = _response(request, turn, names, results, finite)
-        turn.tally.answered(OK if finite else BAD, time.monotonic() - started)
+        routing.count(bad=not finite)
+        response = _response(request, routing, names, results, finite)
+        routing.tally.answered(OK if finite else BAD, time.monotonic() - started)
         return response
 
     def _entry(self, model: str) -> Entry:
@@ -132,12 +132,12 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         if not self._is_ready():
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this gateway is not ready yet")
 
-    def _turn(self, request: inference.ModelInferRequest, context: Context, now: float) -> Turn:
+    def _routing(self, request: inference.ModelInferRequest, context: Context, now: float) -> Routing:
         entry = self._entry(request.model_name)
         tally = entry.tally
         if request.model_version:
             version = self._pinned(entry, request.model_version)
-            return Turn(entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, tally=tally.pinned, pinned=True)
+            return Routing(entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, tally=tally.pinned, pinned=True)
         key_hash = 0
         if entry.route.release != NO_RELEASE:
             key_hash = hash_key(entry.route.salt, _routing_key(request, context))
@@ -146,25 +146,25 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         if choice.version is None:
             arm.count(ERROR)
             raise _no_version(request.model_name)
-        return Turn(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
+        return Routing(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
 
-    def _read(self, request: inference.ModelInferRequest, turn: Turn) -> tuple[list[str], dict[str, Array]]:
+    def _read(self, request: inference.ModelInferRequest, routing: Routing) -> tuple[list[str], dict[str, Array]]:
         try:
-            return _read(request, turn.version)
+            return _read(request, routing.version)
         except InvalidInput as error:
-            turn.tally.count(REFUSED)
-            if turn.arm == telemetry.ARM_CANDIDATE and _fits(request, turn.entry.stable):
-                turn.count(bad=True)
+            routing.tally.count(REFUSED)
+            if routing.arm == telemetry.ARM_CANDIDATE and _fits(request, routing.entry.stable):
+                routing.count(bad=True)
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), "inputs") from error
 
-    def _predict(self, turn: Turn, arrays: dict[str, Array], names: Sequence[str]) -> list[Array]:
+    def _predict(self, routing: Routing, arrays: dict[str, Array], names: Sequence[str]) -> list[Array]:
         try:
-            return turn.version.predict(arrays, names)
+            return routing.version.predict(arrays, names)
         except Exception as error:  # the model is a stranger's: whatever it does is one bad answer
-            turn.count(bad=True)
-            turn.tally.count(ERROR)
-            self._log_first_failure(turn.version, error)
-            rule = f"{turn.version.model} version {turn.version.version} failed with {type(error).__name__}"
+            routing.count(bad=True)
+            routing.tally.count(ERROR)
+            self._log_first_failure(routing.version, error)
+            rule = f"{routing.version.model} version {routing.version.version} failed with {type(error).__name__}"
             raise RpcRefused(grpc.StatusCode.INTERNAL, "model-failed", rule) from error
 
     def _log_first_failure(self, version: LoadedVersion, error: Exception) -> None:
@@ -191,15 +191,15 @@ def _fits(request: inference.ModelInferRequest, stable: LoadedVersion | None) ->
 
 
 def _response(
-    request: inference.ModelInferRequest, turn: Turn, names: Sequence[str], results: Sequence[Array], finite: bool
+    request: inference.ModelInferRequest, routing: Routing, names: Sequence[str], results: Sequence[Array], finite: bool
 ) -> inference.ModelInferResponse:
-    version = turn.version
+    version = routing.version
     response = inference.ModelInferResponse(
         model_name=request.model_name, model_version=str(version.version), id=request.id
     )
-    if not turn.pinned:
-        response.parameters["arm"].string_param = ARM_NAMES[turn.arm]
-        response.parameters["release"].int64_param = turn.entry.route.release
+    if not routing.pinned:
+        response.parameters["arm"].string_param = ARM_NAMES[routing.arm]
+        response.parameters["release"].int64_param = routing.entry.route.release
     if not finite:
         response.parameters["headgate_bad"].bool_param = True
     specs = {spec.name: spec for spec in version.outputs}

@@ -21,7 +21,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.worker.intake import Contended
 from services.registry import command_metrics as outcomes
 from services.registry.command_metrics import CommandMetrics
-from services.registry.turns import Turns
+from services.registry.stream_locks import StreamLocks
 
 MAX_DECISIONS = 8
 """How often a command is decided again when another writer's record won."""
@@ -54,7 +54,7 @@ class Decider:
         self._log = log
         self._fold = fold
         self._now_ms = now_ms
-        self.turns = Turns()
+        self.locks = StreamLocks()
 
     def execute(self, command: commands.Command) -> Decided | Refused:
         """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable, RecordsLost."""
@@ -81,7 +81,7 @@ class Decider:
                 INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
             )
         # One decision at a time per stream: two of ours would only race each other for the same head.
-        with self.turns.of(command.stream):
+        with self.locks.hold(command.stream):
             return self._carry_out(command)
 
     def refuse(self, command: commands.Command, refused: Refused) -> None:

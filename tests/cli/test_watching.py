@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from headgate.client.doors import Doors
+from headgate.client.stubs import Stubs
 from headgate.client.watching import AGAIN_SECONDS, kept
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import release_service_pb2 as release_service
@@ -34,8 +34,8 @@ def test_a_watch_goes_on_when_its_registry_starts_again(world: World) -> None:
     world.pass_gate(2)
     world.wait_for(phase_is(2, resources.PHASE_STEPPING))
     request = release_service.WatchReleaseRequest(name="models/fraud/releases/2")
-    with Doors(f"127.0.0.1:{world.registry_port}", "") as doors:
-        seen = kept(lambda: doors.releases.WatchRelease(request))
+    with Stubs(f"127.0.0.1:{world.registry_port}", "") as stubs:
+        seen = kept(lambda: stubs.releases.WatchRelease(request))
         before = next(seen).release
         world.restart_registry()
         assert (next(seen).release.name, before.phase) == ("models/fraud/releases/2", resources.PHASE_STEPPING)

@@ -2,14 +2,14 @@ from headgate.domain.state import ModelState
 from headgate.log.topics import DAY_MS
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.deployer.evidence import CLOCK_SLACK_MS, LIVE_MS, Observations, needed_since
+from services.deployer.evidence import CLOCK_SLACK_MS, LIVE_MS, GatewayReports, needed_since
 from tests.deployer.reports import evidence, status
 
 RELEASE = resources.Release(release=1, environment="production")
 
 
-def observed(*records: telemetry.TelemetryRecord, at_ms: int = 1_000) -> Observations:
-    observations = Observations()
+def observed(*records: telemetry.TelemetryRecord, at_ms: int = 1_000) -> GatewayReports:
+    observations = GatewayReports()
     for record in records:
         observations.take(record, at_ms)
     return observations
@@ -20,7 +20,7 @@ def begun(at_ms: int, phase: resources.Phase.ValueType) -> ModelState:
     return ModelState("fraud", releases={1: release})
 
 
-def keys(observations: Observations) -> list[tuple[int, int, int]]:
+def keys(observations: GatewayReports) -> list[tuple[int, int, int]]:
     return [(each.epoch, each.candidate_keys, each.stable_keys) for each in observations.strata("fraud", RELEASE)]
 
 
@@ -38,7 +38,7 @@ def test_counters_are_summed_over_gateways_and_boots():
     assert keys(observed(*records)) == [(7, 10, 100)]
 
 
-def first_bad(observations: Observations) -> list[tuple[int, int, int]]:
+def first_bad(observations: GatewayReports) -> list[tuple[int, int, int]]:
     strata = observations.strata("fraud", RELEASE)
     return [(each.epoch, each.candidate_first_bad_keys, each.stable_first_bad_keys) for each in strata]
 

@@ -9,7 +9,7 @@ from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
-from services.deployer.evidence import Observations
+from services.deployer.evidence import GatewayReports
 from services.deployer.pilot import due
 from tests.deployer.reports import evidence, status
 from tests.domain.scenario import stamp
@@ -77,8 +77,8 @@ class World:
             self.facts.append(type(fact).__name__)
             rules.evolve(self.state, fact, stamp(self.sequence, self.now_ms))
 
-    def _report(self) -> Observations:
-        observations = Observations()
+    def _report(self) -> GatewayReports:
+        observations = GatewayReports()
         self._telemetry += 1
         epoch = max((release.epoch for release in self.state.releases.values()), default=0)
         observations.take(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry), self.now_ms)

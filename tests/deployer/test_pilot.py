@@ -9,7 +9,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.deployer.evidence import Observations
+from services.deployer.evidence import GatewayReports
 from services.deployer.pilot import due, pilots
 from tests.deployer.reports import evidence, status
 from tests.model_states import put_version
@@ -65,7 +65,7 @@ class Given:
             else:
                 self.state.releases[item.release] = item
         self.environments: dict[str, EnvironmentState] = {}
-        self.observations = Observations()
+        self.observations = GatewayReports()
 
     def frozen(self) -> "Given":
         self.environments["production"] = FROZEN

@@ -11,7 +11,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.deployer.evidence import Observations
+from services.deployer.evidence import GatewayReports
 from services.deployer.judge import judge
 from services.gateway.assignment import arm_of_hash
 from services.gateway.evidence import EpochCounter, EvidenceBook
@@ -38,7 +38,7 @@ def released(
     gateways: int,
 ) -> facts.Verdict.ValueType:
     """The first verdict of one release: `keys` callers ask at random, as many times at each weight and gateway."""
-    books, observations = [EvidenceBook() for _ in range(gateways)], Observations()
+    books, reports = [EvidenceBook() for _ in range(gateways)], GatewayReports()
     hashes = [chance.getrandbits(64) for _ in range(keys)]
     for epoch, weight in enumerate(weights, 1):
         counters = [book.open(Route("fraud", 1, 2, weight, release=1, epoch=epoch)) for book in books]
@@ -51,8 +51,8 @@ def released(
             if bad_keys(counter) != before:
                 record = telemetry.TelemetryRecord(source=f"gateway-{gateway}", sequence=counter.requests)
                 record.evidence.CopyFrom(counter.evidence("production"))
-                observations.take(record, 0)
-                verdict = judge(policy, observations.strata("fraud", RELEASE)).verdict
+                reports.take(record, 0)
+                verdict = judge(policy, reports.strata("fraud", RELEASE)).verdict
                 if verdict != facts.VERDICT_INCONCLUSIVE:
                     return verdict
     return facts.VERDICT_INCONCLUSIVE

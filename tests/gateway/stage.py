@@ -15,9 +15,9 @@ from headgate.runtime.observability.metric_catalogue import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.gateway.door import Door
 from services.gateway.evidence import EvidenceBook
 from services.gateway.follower import Follower
+from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
 from services.gateway.tally import TallyBook
@@ -92,7 +92,7 @@ class Stage:
             is_ready=lambda: self.ready,
             heard_at=lambda: self.fold.last_poll_monotonic,
         )
-        self.door = Door(servicer, "127.0.0.1", 0, self.metrics)
+        self.door = InferenceServer(servicer, "127.0.0.1", 0, self.metrics)
 
     def _load(self, model, version, artifact):
         return load_onnx(model, version, self.networks[model, version])

@@ -7,7 +7,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.door import MAX_MESSAGE_BYTES
+from services.gateway.server import MAX_MESSAGE_BYTES
 from tests.gateway import networks
 from tests.gateway.stage import answer, ask, canary, stage, until
 

@@ -37,7 +37,7 @@ def verdict(told: Facts, version: int) -> facts.GateDecided:
 def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running: Running, tmp_path: Path) -> None:
     running.command("environment", "set-policy", "production", str(ROOT / "examples" / "demo_policy.toml"))
     repository = Repository(tmp_path / "repository", EXAMPLE)
-    told = Facts(running.doors, "models/fraud", lambda record: None)
+    told = Facts(running.stubs, "models/fraud", lambda record: None)
 
     repository.commit("1-misses")
     running.command("publish", "repository")

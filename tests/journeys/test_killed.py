@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 
 def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what: str, seconds: float) -> None:
-    told = Facts(running.doors, f"models/{MODEL}", lambda record: None)
+    told = Facts(running.stubs, f"models/{MODEL}", lambda record: None)
     try:
         told.wait(found, what, seconds)
     finally:
@@ -47,7 +47,7 @@ def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what:
 
 
 def live_for(running: Running, seconds: float) -> None:
-    traffic = Traffic(running.doors, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
+    traffic = Traffic(running.stubs, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
     traffic.start()
     threading.Event().wait(seconds)
     traffic.stop()
@@ -73,7 +73,7 @@ def test_a_release_whose_services_are_killed_ten_times_still_ends_in_promotion(t
             live_for(running, chance.uniform(0.1, LONGEST_LIFE_SECONDS))
             running.kill()
             running.start()
-        traffic = Traffic(running.doors, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
+        traffic = Traffic(running.stubs, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
         traffic.start()
         wait(running, lambda record: record.release_completed.release == 2, "v2 goes live", RELEASE_SECONDS)
         traffic.stop()

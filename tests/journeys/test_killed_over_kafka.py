@@ -18,7 +18,7 @@ import grpc
 import pytest
 
 from examples.driver import Facts, Repository, Running, Traffic, read_rows
-from headgate.client.doors import serves
+from headgate.client.stubs import serves
 from headgate.lifecycle.fold import Fold
 from headgate.log import topics
 from headgate.log.open import open_log
@@ -58,7 +58,7 @@ class Writer:
 
     def __init__(self, running: Running) -> None:
         self.acknowledged: list[tuple[str, float]] = []
-        self._registry = running.doors.registry
+        self._registry = running.stubs.registry
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -102,7 +102,7 @@ def until(holds: Callable[[], bool], what: str) -> float:
 
 
 def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what: str) -> None:
-    told = Facts(running.doors, STREAM, lambda record: None)
+    told = Facts(running.stubs, STREAM, lambda record: None)
     try:
         told.wait(found, what, LIVE_SECONDS)
     finally:
@@ -165,7 +165,7 @@ def test_a_release_goes_on_to_its_end_whatever_is_killed(own_broker: KafkaBroker
         for _ in range(POWER_CUTS):
             running.kill()
             running.start()
-        traffic, writer = Traffic(running.doors, MODEL, rows, REQUESTS_PER_SECOND), Writer(running)
+        traffic, writer = Traffic(running.stubs, MODEL, rows, REQUESTS_PER_SECOND), Writer(running)
         try:
             traffic.start()
             writer.start()

@@ -66,7 +66,7 @@ def test_a_commit_is_one_trace_through_every_hop_and_one_line_for_each_unit_of_w
     with collecting() as collector, Running(tmp_path, settings={"HEADGATE_TRACES": collector.endpoint}) as running:
         running.command("environment", "set-policy", "production", str(ROOT / "examples" / "demo_policy.toml"))
         Repository(tmp_path / "repository", EXAMPLE).commit("1-first")
-        told = Facts(running.doors, STREAM, lambda record: None)
+        told = Facts(running.stubs, STREAM, lambda record: None)
         published = json.loads(running.command("publish", "repository", "-o", "json"))
         told.wait(lambda record: record.HasField("release_completed"), "v1 goes live", LIVE_SECONDS)
         told.close()

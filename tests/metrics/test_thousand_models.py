@@ -38,7 +38,7 @@ class Everything:
         self.store = open_store((directory / "artifacts").as_uri())
         self.ports = dict(zip(EVERY, free_ports(len(EVERY)), strict=True))
         self.services = {service: build(service, place, port) for service, port in self.ports.items()}
-        self.doors = {name: service.start() for name, service in self.services.items()}
+        self.stubs = {name: service.start() for name, service in self.services.items()}
 
     def shown(self, service: str) -> Exposition:
         return exposition(self.ports[service])
@@ -59,7 +59,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
     for service in EVERY:
         until(lambda: running.shown(service).total("headgate_facts_total") == facts, f"the fold of {service}")  # noqa: B023
     until(lambda: running.shown("gateway").value("headgate_versions_loaded") == MODELS + IN_RELEASE, "the versions")
-    with grpc.insecure_channel(f"127.0.0.1:{running.doors['gateway']}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{running.stubs['gateway']}") as channel:
         predict(inference_grpc.GRPCInferenceServiceStub(channel))
     until(
         lambda: running.shown("deployer").series_by_name()["headgate_release_weight_observed_ratio"] > 1,

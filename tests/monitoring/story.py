@@ -70,9 +70,9 @@ class _Stage:
         self._running = running
         self._prometheus = prometheus
         self._repository = Repository(folder / "repository", EXAMPLE)
-        self._facts = Facts(running.doors, f"models/{MODEL}", lambda record: None)
+        self._facts = Facts(running.stubs, f"models/{MODEL}", lambda record: None)
         rows = read_rows(EXAMPLE / "data" / "breast_cancer.csv")
-        self._traffic = Traffic(running.doors, MODEL, rows, REQUESTS_PER_SECOND)
+        self._traffic = Traffic(running.stubs, MODEL, rows, REQUESTS_PER_SECOND)
 
     def close(self) -> None:
         self._traffic.stop()

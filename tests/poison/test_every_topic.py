@@ -93,7 +93,7 @@ until = partial(waiting.until, seconds=LIMIT_SECONDS, pause_seconds=0.1)
 
 def has_fact(running: Running, stream: str, fact: str) -> bool:
     try:
-        records = running.doors.registry.ListHistory(
+        records = running.stubs.registry.ListHistory(
             registry_service.ListHistoryRequest(stream=stream), timeout=10
         ).records
     except Exception:  # noqa: BLE001 - the stream does not exist yet

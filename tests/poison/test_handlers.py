@@ -34,7 +34,7 @@ from headgate.view.touched import places, resource_at, touched
 from headgate.worker.leases import Liveness
 from services.deployer import pilot
 from services.deployer.events import ReleaseEvents
-from services.deployer.evidence import Observations
+from services.deployer.evidence import GatewayReports
 from services.deployer.figures import figures
 from services.deployer.judge import judge
 from services.evaluator import due as evaluator
@@ -63,8 +63,8 @@ def read_by_everyone(fold: Fold) -> None:
             resource = resource_at(state, place)
             assert resource is not None
             layout.row(place.kind, resource.SerializeToString())
-    pilot.due(fold.models, fold.environments, Observations(), NOW_MS)
-    pilot.pilots(fold.models, fold.environments, Observations(), NOW_MS)
+    pilot.due(fold.models, fold.environments, GatewayReports(), NOW_MS)
+    pilot.pilots(fold.models, fold.environments, GatewayReports(), NOW_MS)
     list(evaluator.due(fold.models, "evaluator-0", Liveness({}, 0), NOW_MS))
     idle = trainer.WorkerState("trainer-0", (), ())
     list(trainer.due(fold.models, idle, Liveness({}, 0), NOW_MS, lambda claim, version: None))
@@ -123,7 +123,7 @@ class Ears:
             touched(state, lifecycle)
         for listener in self._listeners:
             listener(stored, lifecycle)
-        list(figures(self.models, self._fold.environments, Observations(), NOW_MS))
+        list(figures(self.models, self._fold.environments, GatewayReports(), NOW_MS))
 
 
 @poisoned
@@ -167,7 +167,7 @@ def test_a_command_that_asks_for_anything_is_refused_or_gives_a_fact_that_folds(
 @poisoned
 @given(said=st.lists(messages(telemetry.TelemetryRecord), min_size=1, max_size=8))
 def test_telemetry_has_a_flaw_or_can_be_judged(said: list[telemetry.TelemetryRecord]) -> None:
-    seen = Observations()
+    seen = GatewayReports()
     for each in said:
         each.source, each.boot_id, each.sequence = each.source or "gateway-0", each.boot_id or "b", 1
         if each.HasField("evidence"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 
 from examples.driver import environ
-from headgate.client.doors import serves
+from headgate.client.stubs import serves
 from headgate.lifecycle.fold import Fold
 from headgate.log import topics
 from headgate.log.port import EventLog

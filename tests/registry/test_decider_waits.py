@@ -14,7 +14,7 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Contended
 from services.registry import decider as deciding
-from services.registry import turns
+from services.registry import stream_locks
 from services.registry.decider import Decided, Decider
 from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
@@ -84,7 +84,7 @@ def test_a_repeated_command_whose_record_is_slow_to_read_holds_nobody_up(stage) 
 
 def test_a_command_waits_for_the_others_on_its_stream_only_for_so_long(stage, monkeypatch: pytest.MonkeyPatch) -> None:
     log, _, decider = stage
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(stream_locks, "LOCK_SECONDS", 0.1)
     log.may_append.clear()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(decider.execute, create(1))
@@ -136,7 +136,7 @@ def test_streams_that_nobody_waits_for_are_forgotten(stage) -> None:
         assert isinstance(
             decider.execute(commands.Command(command_id="c", stream=f"models/m{number}", tag_version=tag)), Refused
         )
-    assert len(decider.turns) == 0
+    assert len(decider.locks) == 0
 
 
 def test_a_repeated_command_is_not_answered_with_another_record_where_its_own_was_deleted(stage) -> None:

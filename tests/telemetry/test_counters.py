@@ -14,7 +14,7 @@ from headgate.telemetry.rules import flaw_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.deployer.evidence import MAX_COUNTERS, Observations
+from services.deployer.evidence import MAX_COUNTERS, GatewayReports
 from services.deployer.judge import judge
 from services.gateway.evidence import ArmCounter, EvidenceBook
 from services.gateway.routes import Route
@@ -116,10 +116,10 @@ def test_almost_valid_evidence_is_refused_or_judged_without_an_error(
     assert refused == (not is_sound or len(arm.first_bad_key_hashes) > arm.first_bad_keys)
     if refused:
         return
-    observations = Observations()
-    observations.take(record_of(evidence), 1)
+    reports = GatewayReports()
+    reports.take(record_of(evidence), 1)
     release = resources.Release(release=1, environment="production", candidate=2, stable=1, epoch=3)
-    strata = observations.strata("fraud", release)
+    strata = reports.strata("fraud", release)
     assert all(value >= 0 for stratum in strata for _, value in stratum.ListFields())
     judgement = judge(policies.DEFAULT.judge, strata)
     assert math.isfinite(judgement.pass_e_value)

@@ -12,7 +12,7 @@ from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_metrics_ports, running_ports, say, session
 from headgate.cli.view import Redis, reading
-from headgate.client.doors import serves
+from headgate.client.stubs import serves
 from headgate.dead_letters.letters import SETTLED, Ledger
 from headgate.log.open import without_passwords
 from headgate.log.port import LogError
@@ -47,7 +47,7 @@ def doctor(context: typer.Context, redis: Redis = "", output: Output = Format.TA
 
 def _services(here: Session, home: Path) -> list[Finding]:
     addresses = {name: f"127.0.0.1:{port}" for name, port in running_ports(home).items()}
-    addresses |= {"registry": here.doors.registry_address, "gateway": here.doors.gateway_address}
+    addresses |= {"registry": here.stubs.registry_address, "gateway": here.stubs.gateway_address}
     findings = []
     for name, address in addresses.items():
         well = serves(address)

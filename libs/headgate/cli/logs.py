@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from headgate.cli import dead_letters, refusals
 from headgate.cli.render import Format, Output, as_dict, printable, show_data, time_text
 from headgate.cli.session import Exit, progress, say, session
-from headgate.client.doors import TIMEOUT_SECONDS
+from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.domain.words import word_of
 from headgate.lifecycle.digest import fold_digest
@@ -163,7 +163,7 @@ def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
     events = here.open_log()
     try:
         for _ in range(REPLAY_TRIES):
-            before = here.doors.registry.GetFoldDigest(registry_service.GetFoldDigestRequest(), timeout=TIMEOUT_SECONDS)
+            before = here.stubs.registry.GetFoldDigest(registry_service.GetFoldDigestRequest(), timeout=TIMEOUT_SECONDS)
             fresh = fold_digest(fold_all(events))
             differing = differences(before, fresh)
             if not differing:

@@ -8,7 +8,7 @@ import typer
 from headgate.cli import render
 from headgate.cli.render import Format, Output, show_list, show_one
 from headgate.cli.session import full_name, progress, say, session, version_name
-from headgate.client.doors import TIMEOUT_SECONDS
+from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import kept
 from headgate.v1 import facts_pb2 as facts
@@ -32,7 +32,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 @model.command("list")
 def list_models(context: typer.Context, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE) -> None:
     """List all models, or those that a filter describes."""
-    stub = session(context).doors.registry
+    stub = session(context).stubs.registry
     found: list[resources.Model] = []
     token = ""
     for _ in range(MAX_PAGES):
@@ -51,7 +51,7 @@ def list_models(context: typer.Context, filter_: Filter = "", order: Order = "",
 def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
     """Show one model."""
     request = registry_service.GetModelRequest(name=full_name("models", name))
-    found = session(context).doors.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
+    found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.MODEL, output)
 
 
@@ -65,7 +65,7 @@ def label_model(
 ) -> None:
     """Set a label of a model; without a value, remove it."""
     request = registry_service.LabelModelRequest(name=full_name("models", name), key=key, value=value)
-    found = session(context).doors.registry.LabelModel(request, timeout=TIMEOUT_SECONDS)
+    found = session(context).stubs.registry.LabelModel(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.MODEL, output)
 
 
@@ -79,7 +79,7 @@ def list_versions(
     output: Output = Format.TABLE,
 ) -> None:
     """List a model's versions, newest first; `-` as the model searches all of them."""
-    stub = session(context).doors.registry
+    stub = session(context).stubs.registry
     found: list[resources.Version] = []
     token = ""
     while len(found) < limit:
@@ -102,14 +102,14 @@ def list_versions(
 def get_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
     """Show one version."""
     request = registry_service.GetVersionRequest(name=version_name(name))
-    found = session(context).doors.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
+    found = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.VERSION, output)
 
 
 @version.command("watch")
 def watch_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
     """Follow a version from its commit to the gate's verdict; exit 1 when it fails."""
-    stub = session(context).doors.registry
+    stub = session(context).stubs.registry
     request = registry_service.GetVersionRequest(name=version_name(name))
     wanted = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
     stream = wanted.name.partition("/versions/")[0]
@@ -136,7 +136,7 @@ def approve_version(
     request = registry_service.ApproveVersionRequest(
         name=version_name(name), reason=reason, request_id=str(uuid.uuid4())
     )
-    found = session(context).doors.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS)
+    found = session(context).stubs.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.VERSION, output)
     missing = found.gate.policy.approvals - found.approvals
     if missing > 0:
@@ -147,14 +147,14 @@ def approve_version(
 def deny_version(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Refuse a version that passed a gate which waits for people."""
     request = registry_service.DenyVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).doors.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 
 @version.command("waive")
 def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Let a version that the gate refused be released all the same; the reason is recorded."""
     request = registry_service.WaiveGateRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).doors.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 
 def version_of(record: facts.LifecycleRecord) -> int:

@@ -10,8 +10,8 @@ import typer
 
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import session, usage
-from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.predict import ROUTING_KEY, Answer, answer, infer_request
+from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 
@@ -32,7 +32,7 @@ def predict(
     rows = [parse_row(text) for text in row or ()] + (_json_rows(json_file) if json_file else [])
     if not rows or len({len(values) for values in rows}) != 1:
         usage("give rows with --row or --json, all of one length")
-    stub = session(context).doors.inference
+    stub = session(context).stubs.inference
     about = stub.ModelMetadata(inference.ModelMetadataRequest(name=model, version=version), timeout=TIMEOUT_SECONDS)
     if len(about.inputs) != 1:
         usage(f"{model} has {len(about.inputs)} inputs; this command knows models with one")

@@ -76,7 +76,7 @@ def _version_of(here: Session, change: Change) -> str:
         parent=model_stream(change.model), page_size=1, filter=f'commit = "{change.commit}"'
     )
     try:
-        found = here.doors.registry.ListVersions(request, timeout=ASK_SECONDS).versions
+        found = here.stubs.registry.ListVersions(request, timeout=ASK_SECONDS).versions
     except grpc.RpcError:
         return ""
     return f"{change.model}/{found[0].version}" if found else ""

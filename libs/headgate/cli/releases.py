@@ -13,8 +13,8 @@ from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.render import Format, Output, show_list, show_next, show_one
 from headgate.cli.session import full_name, model_and_number, release_name, say, session, usage
-from headgate.client.doors import TIMEOUT_SECONDS
 from headgate.client.errors import failure
+from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.watching import kept
 from headgate.domain import policy
 from headgate.v1 import configuration_pb2 as configuration
@@ -41,7 +41,7 @@ def list_releases(
     context: typer.Context, model: str, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE
 ) -> None:
     """List a model's releases, newest first (the first hundred); `-` as the model searches all of them."""
-    stub = session(context).doors.releases
+    stub = session(context).stubs.releases
     found: list[resources.Release] = []
     request = release_service.ListReleasesRequest(parent=full_name("models", model), filter=filter_, order_by=order)
     while len(found) < PAGE_SIZE:
@@ -66,7 +66,7 @@ def get_release(
         watch_release(context, name, output)
         return
     request = release_service.GetReleaseRequest(name=release_name(name))
-    found = session(context).doors.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
+    found = session(context).stubs.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.RELEASE, output)
 
 
@@ -74,7 +74,7 @@ def get_release(
 def watch_release(context: typer.Context, name: ReleaseName, output: Output = Format.TABLE) -> None:
     """Show a release after every change until it ends; exit 1 unless it completed."""
     last = resources.Release()
-    stub, request = session(context).doors.releases, release_service.WatchReleaseRequest(name=release_name(name))
+    stub, request = session(context).stubs.releases, release_service.WatchReleaseRequest(name=release_name(name))
     for response in kept(lambda: stub.WatchRelease(request)):
         if response.release != last:
             last = response.release
@@ -93,7 +93,7 @@ def start_release(
     output: Output = Format.TABLE,
 ) -> None:
     """Release a version by hand."""
-    stub = session(context).doors.releases
+    stub = session(context).stubs.releases
     model, number = model_and_number(version)
     request = release_service.StartReleaseRequest(
         parent=full_name("models", model),
@@ -136,7 +136,7 @@ def pause_release(
 ) -> None:
     """Hold a release at its present weights."""
     request = release_service.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).doors.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @release.command("resume")
@@ -145,7 +145,7 @@ def resume_release(
 ) -> None:
     """Let a paused release go on."""
     request = release_service.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).doors.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @release.command("promote")
@@ -156,7 +156,7 @@ def promote_release(
     request = release_service.PromoteReleaseRequest(
         name=release_name(name), reason=reason, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).doors.releases.PromoteRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.PromoteRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @release.command("abort")
@@ -165,20 +165,20 @@ def abort_release(
 ) -> None:
     """Take the candidate back from live traffic."""
     request = release_service.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).doors.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @release.command("undo")
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Release the version again that was stable before a completed release."""
     request = release_service.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).doors.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @environment.command("list")
 def list_environments(context: typer.Context, output: Output = Format.TABLE) -> None:
     """List all environments."""
-    found = session(context).doors.releases.ListEnvironments(
+    found = session(context).stubs.releases.ListEnvironments(
         release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS
     )
     show_list(found.environments, render.ENVIRONMENT, output)
@@ -189,7 +189,7 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
     """Show one environment and its policy; where none was set, the default that its releases follow."""
     request = release_service.GetEnvironmentRequest(name=full_name("environments", name))
     try:
-        found = session(context).doors.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
+        found = session(context).stubs.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
     except grpc.RpcError as error:
         if failure(error).code is not grpc.StatusCode.NOT_FOUND:
             raise
@@ -213,4 +213,4 @@ def set_policy(
     request = release_service.SetPolicyRequest(
         name=full_name("environments", name), policy=wanted, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).doors.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), render.ENVIRONMENT, output)
+    show_one(session(context).stubs.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), render.ENVIRONMENT, output)

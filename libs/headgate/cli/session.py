@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from headgate.client.actor import logged_in
-from headgate.client.doors import Doors
+from headgate.client.stubs import Stubs
 from headgate.domain import names
 from headgate.log.open import is_embedded, without_passwords
 from headgate.log.port import EventLog
@@ -51,7 +51,7 @@ class CommandFailed(Exception):
 class Session:
     """The addresses of this run."""
 
-    doors: Doors
+    stubs: Stubs
     log_url: str
     log_wait_seconds: float = CLI_WAIT_SECONDS
     actor: str = ""
@@ -97,7 +97,7 @@ def new_session(
     if not gateway:
         gateway = f"127.0.0.1:{ports['gateway']}" if "gateway" in ports else DEFAULT_GATEWAY
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
-    return Session(Doors(registry, gateway, actor), log_url, log_wait_seconds, actor)
+    return Session(Stubs(registry, gateway, actor), log_url, log_wait_seconds, actor)
 
 
 def default_log(home: Path) -> str:

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from headgate.artifacts.keys import create_keys
 from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, say
 from headgate.cli.supervisor import HopelessChild, Program, Supervisor
-from headgate.client.doors import serves
+from headgate.client.stubs import serves
 from headgate.log.open import without_passwords
 from headgate.log.startup import await_log, create_declared
 

@@ -36,7 +36,7 @@ def _asked_by_http(url: str) -> str:
 
 
 def _asked_by_grpc(address: str) -> str:
-    from headgate.client.doors import serves  # takes ten times as long to load as a question by HTTP takes
+    from headgate.client.stubs import serves  # takes ten times as long to load as a question by HTTP takes
 
     return "" if serves(address, TIMEOUT_SECONDS) else f"{address} does not answer as healthy"
 

@@ -135,7 +135,7 @@ def test_a_call_that_times_out_in_anothers_write_has_an_unknown_outcome(log: Sql
     for waiting, caller in enumerate(callers):
         caller.start()
         assert first.begun.wait(PATIENCE_SECONDS)
-        until(lambda waiting=waiting: len(log._writer._rounds._queue) == waiting, seconds=PATIENCE_SECONDS)  # type: ignore[misc]
+        until(lambda waiting=waiting: len(log._writer._group_commit._queue) == waiting, seconds=PATIENCE_SECONDS)  # type: ignore[misc]
     first.released.set()
     callers[2].join(PATIENCE_SECONDS)
     second.released.set()

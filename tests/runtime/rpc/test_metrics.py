@@ -6,7 +6,7 @@ from functools import partial
 import grpc
 import pytest
 
-from headgate.client.doors import serves
+from headgate.client.stubs import serves
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.metrics import RpcMetrics

@@ -17,7 +17,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from headgate.log.group_commit import Rounds, Take
+from headgate.log.group_commit import GroupCommit, Take
 from headgate.log.kafka.client import NO_METRICS, RECORD_BATCH_BYTES, REQUEST_SECONDS, in_our_words, translated
 from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown, Position, RecordTooLarge, UnknownTopic
 
@@ -26,11 +26,11 @@ MAX_IN_FLIGHT_MESSAGES = 4_000
 """The library never holds a sender back, so we do."""
 SLICE_MESSAGES = 500
 """How many messages of one call take their room together, and give it back together."""
-ROUND_SECONDS = 0.05
-"""How long those who come later wait for the records of a round, so that theirs share a request."""
-COMPANY_SECONDS = 0.004
+BATCH_SECONDS = 0.05
+"""How long a leader waits for the outcome of its batch: what arrives meanwhile shares the next request."""
+GATHER_SECONDS = 0.004
 LINGER_MS = 5
-"""Longer than it takes to hand a round over, so that the library does not send its first record alone."""
+"""Longer than it takes to pass a batch to the library, so that it does not send the first record alone."""
 CLOSE_SECONDS = 5.0
 
 
@@ -46,8 +46,8 @@ class KafkaWriter:
         self._in_flight = _InFlight(MAX_IN_FLIGHT_MESSAGES)
         self._producer = _producer(settings)
         self._spent: Any = None
-        self._rounds: Rounds[_Call] = Rounds(
-            self._send_together, MAX_IN_FLIGHT_MESSAGES, SLICE_MESSAGES, COMPANY_SECONDS
+        self._group_commit: GroupCommit[_Call] = GroupCommit(
+            self._send_together, MAX_IN_FLIGHT_MESSAGES, SLICE_MESSAGES, GATHER_SECONDS
         )
 
     def write(self, messages: Sequence[Message], partitions: Sequence[int], deadline: float) -> list[Position]:
@@ -55,12 +55,12 @@ class KafkaWriter:
 
         Raises RecordTooLarge, UnknownTopic, LogRefused, LogUnavailable, OutcomeUnknown.
         """
-        sent: list[_Sent] = self._rounds.carry_out(_Call(messages, partitions, deadline), len(messages), deadline)
+        sent: list[_Sent] = self._group_commit.submit(_Call(messages, partitions, deadline), len(messages), deadline)
         return [position for some in sent for position in self._positions(some, deadline)]
 
     def close(self) -> None:
         """Sends what waits, within twice CLOSE_SECONDS; what is unsent then has an unknown outcome for its callers."""
-        self._rounds.close(CLOSE_SECONDS)
+        self._group_commit.close(CLOSE_SECONDS)
         try:
             self._producer.close(timeout=CLOSE_SECONDS)
         except KafkaTimeoutError:
@@ -68,12 +68,12 @@ class KafkaWriter:
 
     def _send_together(self, take: Take["_Call"], deadline: float) -> None:
         """Nobody waits here for a partition without a leader: each caller waits for its own records."""
-        self._usable()  # before others are in the same boat: while no broker answers, each of them gives up in time
-        sent = [(work, self._sent(work.item)) for work in take()]
+        self._usable()  # before the batch is taken, so that waiting callers can still give up in time
+        sent = [(entry, self._sent(entry.item)) for entry in take()]
         with suppress(KafkaError):
-            self._producer.flush(timeout=min(ROUND_SECONDS, max(0.0, deadline - time.monotonic())))
-        for work, result in sent:
-            work.end(result)
+            self._producer.flush(timeout=min(BATCH_SECONDS, max(0.0, deadline - time.monotonic())))
+        for entry, result in sent:
+            entry.finish(result)
 
     def _sent(self, call: "_Call") -> "list[_Sent] | Exception":
         if time.monotonic() >= call.deadline:
@@ -120,7 +120,7 @@ class KafkaWriter:
             self._spent = producer
 
     def _usable(self) -> KafkaProducer:
-        """Called by the leader of a round only. While no broker answers this takes seconds; others give up in time."""
+        """Only the leader of a batch calls it. It may take seconds while no broker answers; others give up in time."""
         spent = self._spent
         if spent is self._producer:
             with translated("connecting a new producer"):

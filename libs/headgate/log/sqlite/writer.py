@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from headgate.log.group_commit import Rounds, Take, Work
+from headgate.log.group_commit import Entry, GroupCommit, Take
 from headgate.log.port import LogError, LogUnavailable, OutcomeUnknown
 from headgate.log.sqlite.appender import Appender, Row
 from headgate.log.sqlite.store import when_free
@@ -14,7 +14,7 @@ from headgate.log.sqlite.store import when_free
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 ROW_OVERHEAD_BYTES = 200
-COMPANY_SECONDS = 0.002
+GATHER_SECONDS = 0.002
 CLOSE_SECONDS = 30.0
 
 _logger = logging.getLogger(__name__)
@@ -41,24 +41,26 @@ class Writer:
         self._connection = connection
         self._committed = committed
         self._appender = Appender(connection)
-        self._rounds: Rounds[_Write] = Rounds(self._transaction, MAX_WAITING_BYTES, MAX_BATCH_BYTES, COMPANY_SECONDS)
+        self._group_commit: GroupCommit[_Write] = GroupCommit(
+            self._transaction, MAX_WAITING_BYTES, MAX_BATCH_BYTES, GATHER_SECONDS
+        )
 
     def append(self, rows: Sequence[Row], timeout_seconds: float) -> list[int]:
         """The offsets of the rows, once they are on disk. All rows of one call stand in one transaction."""
         cost_bytes = sum(row.cost_bytes for row in rows) + ROW_OVERHEAD_BYTES * len(rows)
         write = _Write(rows, None)
-        offsets: list[int] = self._rounds.carry_out(write, cost_bytes, time.monotonic() + timeout_seconds)
+        offsets: list[int] = self._group_commit.submit(write, cost_bytes, time.monotonic() + timeout_seconds)
         return offsets
 
     def run(self, job: Job[T], timeout_seconds: float) -> T:
         """Runs a job in a transaction; a LogError that it raises undoes only the job and comes back here."""
         write = _Write((), job)
-        result: T = self._rounds.carry_out(write, ROW_OVERHEAD_BYTES, time.monotonic() + timeout_seconds)
+        result: T = self._group_commit.submit(write, ROW_OVERHEAD_BYTES, time.monotonic() + timeout_seconds)
         return result
 
     def close(self) -> None:
         """Takes nothing more, waits until what waits is written, and closes the connection."""
-        if self._rounds.close(CLOSE_SECONDS):
+        if self._group_commit.close(CLOSE_SECONDS):
             self._connection.close()
 
     def _transaction(self, take: Take[_Write], deadline: float) -> None:
@@ -75,26 +77,26 @@ class Writer:
         except sqlite3.Error as error:
             raise LogUnavailable(f"nothing was changed: {error}") from error
 
-    def _commit(self, works: Sequence[Work[_Write]]) -> None:
+    def _commit(self, batch: Sequence[Entry[_Write]]) -> None:
         try:
-            results = [self._result(work.item) for work in works]
+            results = [self._result(entry.item) for entry in batch]
         except Exception as error:  # noqa: BLE001 - whatever it was, it goes to all of those who wait
             self._undo()
-            return _fail(works, LogUnavailable, f"nothing was written: {error}", error)
+            return _fail(batch, LogUnavailable, f"nothing was written: {error}", error)
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             # The commit record may have reached the disk although the call failed.
             self._undo()
-            return _fail(works, OutcomeUnknown, f"the commit failed: {error}", error)
-        self._committed(self._topics_of(works))
-        for work, result in zip(works, results, strict=True):
-            work.end(result)
+            return _fail(batch, OutcomeUnknown, f"the commit failed: {error}", error)
+        self._committed(self._topics_of(batch))
+        for entry, result in zip(batch, results, strict=True):
+            entry.finish(result)
 
-    def _topics_of(self, works: Sequence[Work[_Write]]) -> set[int] | None:
-        if self._appender.found_others() or any(work.item.job is not None for work in works):
+    def _topics_of(self, batch: Sequence[Entry[_Write]]) -> set[int] | None:
+        if self._appender.found_others() or any(entry.item.job is not None for entry in batch):
             return None
-        return {row.topic_id for work in works for row in work.item.rows}
+        return {row.topic_id for entry in batch for row in entry.item.rows}
 
     def _result(self, write: _Write) -> object:
         if write.job is None:
@@ -117,8 +119,8 @@ class Writer:
             _logger.exception("rollback failed")
 
 
-def _fail(works: Sequence[Work[_Write]], kind: type[LogError], reason: str, cause: Exception) -> None:
-    for work in works:
+def _fail(batch: Sequence[Entry[_Write]], kind: type[LogError], reason: str, cause: Exception) -> None:
+    for entry in batch:
         failure = kind(reason)  # one each: every waiting thread adds its own traceback
         failure.__cause__ = cause
-        work.end(failure)
+        entry.finish(failure)

@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
-class Door:
+class InferenceServer:
     """Answers from the start; health says SERVING once `set_ready` was called."""
 
     def __init__(

@@ -7,9 +7,9 @@ from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.manifest import ArtifactUntrusted, seal
 from headgate.artifacts.store import open_store
 from headgate.v1 import facts_pb2 as facts
-from services.gateway import shelf as shelves
+from services.gateway import version_loader
 from services.gateway.sessions import ModelUnusable, loader
-from services.gateway.shelf import Shelf
+from services.gateway.version_loader import VersionLoader
 from tests.gateway import networks
 from tests.gateway.stage import until
 
@@ -18,30 +18,30 @@ TWO = ("fraud", 2)
 
 
 @pytest.fixture
-def shelf_of():
+def loader_of():
     opened = []
 
-    def open_shelf(load, on_change=lambda: None):
-        shelf = Shelf(load, on_change)
-        opened.append(shelf)
-        shelf.start()
-        return shelf
+    def open_loader(load, on_change=lambda: None):
+        versions = VersionLoader(load, on_change)
+        opened.append(versions)
+        versions.start()
+        return versions
 
-    yield open_shelf
-    for shelf in opened:
-        shelf.close()
-
-
-def test_what_is_wanted_becomes_ready_and_what_is_not_goes(shelf_of):
-    shelf = shelf_of(lambda model, version, artifact: (model, version))
-    shelf.want({ONE: facts.Artifact(), TWO: facts.Artifact()})
-    until(lambda: shelf.ready().keys() == {ONE, TWO})
-    shelf.want({TWO: facts.Artifact()})
-    assert shelf.ready().keys() == {TWO}
+    yield open_loader
+    for versions in opened:
+        versions.close()
 
 
-def test_a_passing_fault_is_not_reported(shelf_of, monkeypatch):
-    monkeypatch.setattr(shelves, "FIRST_RETRY_SECONDS", 0.001)
+def test_what_is_wanted_becomes_ready_and_what_is_not_goes(loader_of):
+    versions = loader_of(lambda model, version, artifact: (model, version))
+    versions.want({ONE: facts.Artifact(), TWO: facts.Artifact()})
+    until(lambda: versions.ready().keys() == {ONE, TWO})
+    versions.want({TWO: facts.Artifact()})
+    assert versions.ready().keys() == {TWO}
+
+
+def test_a_passing_fault_is_not_reported(loader_of, monkeypatch):
+    monkeypatch.setattr(version_loader, "FIRST_RETRY_SECONDS", 0.001)
     faults = iter([OSError("later"), OSError("later")])
 
     def load(model, version, artifact):
@@ -49,14 +49,14 @@ def test_a_passing_fault_is_not_reported(shelf_of, monkeypatch):
             raise fault
         return "loaded"
 
-    shelf = shelf_of(load)
-    shelf.want({ONE: facts.Artifact()})
-    until(lambda: shelf.ready() == {ONE: "loaded"})
-    assert shelf.failures() == {}
+    versions = loader_of(load)
+    versions.want({ONE: facts.Artifact()})
+    until(lambda: versions.ready() == {ONE: "loaded"})
+    assert versions.failures() == {}
 
 
-def test_a_lasting_fault_is_reported_with_its_reason_and_holds_up_nobody(shelf_of, monkeypatch):
-    monkeypatch.setattr(shelves, "FIRST_RETRY_SECONDS", 0.001)
+def test_a_lasting_fault_is_reported_with_its_reason_and_holds_up_nobody(loader_of, monkeypatch):
+    monkeypatch.setattr(version_loader, "FIRST_RETRY_SECONDS", 0.001)
     reported = threading.Event()
 
     def load(model, version, artifact):
@@ -64,9 +64,9 @@ def test_a_lasting_fault_is_reported_with_its_reason_and_holds_up_nobody(shelf_o
             raise ModelUnusable("no good")
         return "loaded"
 
-    shelf = shelf_of(load, reported.set)
-    shelf.want({ONE: facts.Artifact(), TWO: facts.Artifact()})
-    until(lambda: shelf.failures() == {ONE: "ModelUnusable: no good"} and shelf.ready() == {TWO: "loaded"})
+    versions = loader_of(load, reported.set)
+    versions.want({ONE: facts.Artifact(), TWO: facts.Artifact()})
+    until(lambda: versions.failures() == {ONE: "ModelUnusable: no good"} and versions.ready() == {TWO: "loaded"})
     assert reported.is_set()
 
 

@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 15.0
 """How long one call waits for its answer."""
 
 
-class Doors:
+class Stubs:
     """The registry and the gateway behind two addresses (host:port); `actor` is who the registry's log names."""
 
     def __init__(self, registry: str, gateway: str, actor: str = "") -> None:

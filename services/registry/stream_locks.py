@@ -1,4 +1,4 @@
-"""Whose turn it is: commands on one stream are decided one after the other, those on others beside them."""
+"""One lock per stream: commands on one stream are decided one after the other, those on other streams beside them."""
 
 import threading
 from collections.abc import Iterator
@@ -7,43 +7,43 @@ from dataclasses import dataclass, field
 
 from headgate.worker.intake import Contended
 
-TURN_SECONDS = 10.0
+LOCK_SECONDS = 10.0
 """How long a command waits for others on its stream: while the log is away, each of those may take longer."""
 
 
 @dataclass(slots=True)
-class _Turn:
-    """The place of one stream's commands; kept only while somebody has it or waits for it."""
+class _StreamLock:
+    """The lock of one stream; kept only while somebody holds it or waits for it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    wanted_by: int = 0
+    users: int = 0
 
 
-class Turns:
+class StreamLocks:
     """One command at a time per stream. Anyone may name any stream, so those that are not in use are forgotten."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._turns: dict[str, _Turn] = {}
+        self._locks: dict[str, _StreamLock] = {}
 
     def __len__(self) -> int:
-        return len(self._turns)
+        return len(self._locks)
 
     @contextmanager
-    def of(self, stream: str) -> Iterator[None]:
-        """Waits for the stream's turn and holds it. Raises Contended after TURN_SECONDS."""
+    def hold(self, stream: str) -> Iterator[None]:
+        """Waits for the stream's lock and holds it. Raises Contended after LOCK_SECONDS."""
         with self._guard:
-            turn = self._turns.setdefault(stream, _Turn())
-            turn.wanted_by += 1
+            held = self._locks.setdefault(stream, _StreamLock())
+            held.users += 1
         try:
-            if not turn.lock.acquire(timeout=TURN_SECONDS):
+            if not held.lock.acquire(timeout=LOCK_SECONDS):
                 raise Contended(f"other commands on {stream} take too long; try again")
             try:
                 yield
             finally:
-                turn.lock.release()
+                held.lock.release()
         finally:
             with self._guard:
-                turn.wanted_by -= 1
-                if not turn.wanted_by:
-                    del self._turns[stream]
+                held.users -= 1
+                if not held.users:
+                    del self._locks[stream]

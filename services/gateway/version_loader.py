@@ -18,26 +18,26 @@ ATTEMPTS_BEFORE_FAILURE = 3
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 30.0
-TELL_SECONDS = 0.25
+CHANGE_SECONDS = 0.25
 MAX_REASON_CHARACTERS = 500
 
 
 @dataclass(slots=True)
-class Trial:
-    attempts: int = 0
+class LoadAttempts:
+    failed: int = 0
     due_at: float = 0.0
     reason: str = ""
 
     def fail(self, reason: str, now: float) -> None:
-        self.attempts += 1
-        self.due_at = now + min(FIRST_RETRY_SECONDS * 2**self.attempts, LONGEST_RETRY_SECONDS)
+        self.failed += 1
+        self.due_at = now + min(FIRST_RETRY_SECONDS * 2**self.failed, LONGEST_RETRY_SECONDS)
         self.reason = reason[:MAX_REASON_CHARACTERS]
 
 
-class Shelf:
+class VersionLoader:
     """`on_change` is called from the loading thread soon after a version became ready or was found to fail.
 
-    While more are loaded it is called every TELL_SECONDS, since the whole table is made anew each time.
+    While more are loaded it is called every CHANGE_SECONDS, since the whole table is made anew each time.
     """
 
     def __init__(self, load: Load, on_change: Callable[[], None]) -> None:
@@ -46,9 +46,9 @@ class Shelf:
         self._changed = threading.Condition()
         self._wanted: Mapping[VersionKey, facts.Artifact] = {}
         self._ready: dict[VersionKey, LoadedVersion] = {}
-        self._trials: dict[VersionKey, Trial] = {}
+        self._attempts: dict[VersionKey, LoadAttempts] = {}
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="version-loader", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -64,7 +64,7 @@ class Shelf:
         with self._changed:
             self._wanted = dict(artifacts)
             self._ready = {key: loaded for key, loaded in self._ready.items() if key in artifacts}
-            self._trials = {key: trial for key, trial in self._trials.items() if key in artifacts}
+            self._attempts = {key: attempts for key, attempts in self._attempts.items() if key in artifacts}
             self._changed.notify()
 
     def ready(self) -> dict[VersionKey, LoadedVersion]:
@@ -74,26 +74,28 @@ class Shelf:
     def failures(self) -> dict[VersionKey, str]:
         with self._changed:
             return {
-                key: trial.reason for key, trial in self._trials.items() if trial.attempts >= ATTEMPTS_BEFORE_FAILURE
+                key: attempts.reason
+                for key, attempts in self._attempts.items()
+                if attempts.failed >= ATTEMPTS_BEFORE_FAILURE
             }
 
     def _run(self) -> None:
-        changed, told_at = False, 0.0
+        changed, notified_at = False, 0.0
         while (next_load := self._next()) is not None:
             changed = self._try(*next_load) or changed
             now = time.monotonic()
-            if changed and (now - told_at >= TELL_SECONDS or not self._is_due(now)):
-                changed, told_at = False, now
+            if changed and (now - notified_at >= CHANGE_SECONDS or not self._is_due(now)):
+                changed, notified_at = False, now
                 self._on_change()
 
     def _try(self, key: VersionKey, artifact: facts.Artifact) -> bool:
-        """Whether there is something to tell."""
+        """Whether the state changed so that `on_change` is due."""
         try:
             loaded = self._load(*key, artifact)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with one version, the others go on serving
             return self._failed(key, error)
         with self._changed:
-            self._trials.pop(key, None)
+            self._attempts.pop(key, None)
             if key in self._wanted:
                 self._ready[key] = loaded
         logger.info("version ready", extra={"model": key[0], "version": key[1]})
@@ -101,10 +103,10 @@ class Shelf:
 
     def _failed(self, key: VersionKey, error: Exception) -> bool:
         with self._changed:
-            trial = self._trials.setdefault(key, Trial())
-            trial.fail(f"{type(error).__name__}: {error}", time.monotonic())
-        logger.warning("version not ready: %s", trial.reason, extra={"model": key[0], "version": key[1]})
-        return trial.attempts == ATTEMPTS_BEFORE_FAILURE
+            attempts = self._attempts.setdefault(key, LoadAttempts())
+            attempts.fail(f"{type(error).__name__}: {error}", time.monotonic())
+        logger.warning("version not ready: %s", attempts.reason, extra={"model": key[0], "version": key[1]})
+        return attempts.failed == ATTEMPTS_BEFORE_FAILURE
 
     def _is_due(self, now: float) -> bool:
         with self._changed:
@@ -123,5 +125,5 @@ class Shelf:
             return None
 
     def _due_at(self, key: VersionKey) -> float:
-        trial = self._trials.get(key)
-        return trial.due_at if trial else 0.0
+        attempts = self._attempts.get(key)
+        return attempts.due_at if attempts else 0.0

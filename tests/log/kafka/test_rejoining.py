@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from headgate.log.kafka.log.workarounds import rejoining as kafka_joining
 from kafka.cluster import ClusterMetadata
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import UnknownTopicOrPartitionError
 
 from headgate.log.kafka.log import KafkaLog
+from headgate.log.kafka.workarounds import rejoining as kafka_joining
 from headgate.log.kafka.workarounds.rejoining import EMPTY_REJOINS, EMPTY_SECONDS, Joining, Membership, Push
 from headgate.log.partitioner import partition_of
 from headgate.log.port import Consumer, Message, Position, Record, Topic

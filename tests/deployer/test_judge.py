@@ -3,10 +3,12 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.domain.policy import DEFAULT
+from headgate.cli.policy_file import read_policy
+from headgate.domain.policy import DEFAULT, resolve
 from headgate.v1 import facts_pb2 as facts
 from services.deployer.e_values import Tally, below
 from services.deployer.judge import judge
+from tests.house.tree import ROOT
 
 POLICY = DEFAULT.judge
 
@@ -158,3 +160,10 @@ def test_the_explanation_is_a_sentence_with_the_counts():
     assert explanation.startswith(
         "The candidate is worse: 30 of 1000 candidate keys and 90 of 9000 stable keys were bad"
     )
+
+
+def test_the_front_page_shows_what_the_judge_still_says_of_those_counts():
+    """The counts are those of the run that README.md shows."""
+    demo = resolve(read_policy(ROOT / "examples" / "demo_policy.toml")).judge
+    explanation = judge(demo, [stratum(1_000, (4, 44), (0, 458))]).explanation
+    assert explanation in " ".join((ROOT / "README.md").read_text().split())

@@ -15,7 +15,7 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from services.deployer.events import ReleaseEvents
-from tests.metrics.exposed import Exposition, parsed
+from tests.metrics.exposed import Exposition, parsed, text_of
 
 WAIT_SECONDS = 10.0
 WHERE = {"environment": "production", "model": "fraud"}
@@ -61,7 +61,7 @@ class Running:
 
     def shown(self, past: Past) -> Exposition:
         assert self.fold.wait_position(past.last.partition, past.last.offset, WAIT_SECONDS)
-        return parsed(self.metrics.exposition()[0].decode())
+        return parsed(text_of(self.metrics))
 
 
 @pytest.fixture

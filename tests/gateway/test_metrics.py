@@ -6,7 +6,7 @@ import pytest
 from headgate.v1 import resources_pb2 as resources
 from tests.gateway import networks
 from tests.gateway.stage import ask, canary, stage, until
-from tests.metrics.exposed import parsed
+from tests.metrics.exposed import parsed, text_of
 
 EVERYTHING = 10_000
 RPC = {"rpc_service": "inference.GRPCInferenceService", "method": "ModelInfer"}
@@ -21,7 +21,7 @@ def staged():
 
 
 def shown(staged):
-    return parsed(staged.metrics.exposition()[0].decode())
+    return parsed(text_of(staged.metrics))
 
 
 def code_of(staged, request):

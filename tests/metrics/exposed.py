@@ -7,6 +7,7 @@ from http.client import HTTPConnection
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from headgate.runtime.observability.metrics import Metrics
 from tests import waiting
 
 WAIT_SECONDS = 30.0
@@ -42,6 +43,12 @@ def get(port: int, path: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+def text_of(metrics: Metrics, accept: str = "") -> str:
+    """What a scrape of these metrics shows, without a server."""
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", "HTTP_ACCEPT": accept}
+    return b"".join(metrics.application()(environ, lambda *_: lambda _: None)).decode()
 
 
 def exposition(port: int) -> Exposition:

@@ -21,6 +21,7 @@ from headgate.view.redis import view as redis_view
 from services.registry.app import build
 from services.registry.settings import Settings
 from tests.conftest import redis_available
+from tests.metrics.exposed import text_of
 from tests.redis_server import RedisServer
 from tests.registry.conftest import Running
 from tests.registry.test_servicer import create
@@ -271,7 +272,7 @@ def test_a_rate_that_means_nothing_is_refused_at_the_start(log_url: str) -> None
 
 
 def measured(registry: Running) -> dict[str, float]:
-    lines = registry.registry._operations.metrics.exposition()[0].decode().splitlines()
+    lines = text_of(registry.registry._operations.metrics).splitlines()
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 

@@ -1,12 +1,14 @@
-"""The HTTP door of operations."""
+"""The HTTP server for operations."""
 
 import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from threading import Event, Thread, current_thread
+from threading import enumerate as enumerate_threads
 
 import pytest
 
+from headgate.runtime import operations as operations_module
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.operations import MAX_CONNECTIONS, Operations
@@ -19,9 +21,9 @@ def free_port() -> int:
 
 @pytest.fixture
 def operations() -> Iterator[Operations]:
-    door = Operations("deployer", "127.0.0.1", free_port())
-    yield door
-    door.close()
+    server = Operations("deployer", "127.0.0.1", free_port())
+    yield server
+    server.close()
 
 
 def get(operations: Operations, path: str, method: str = "GET") -> tuple[int, str]:
@@ -32,6 +34,10 @@ def get(operations: Operations, path: str, method: str = "GET") -> tuple[int, st
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+def connected(operations: Operations) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", operations.port), timeout=5)
 
 
 def test_it_says_when_the_service_takes_work(operations: Operations) -> None:
@@ -67,12 +73,27 @@ def test_it_shows_the_metrics_and_nothing_else(operations: Operations) -> None:
     assert status == 200
     assert "headgate_build_info" in body
     assert get(operations, "/metrics", "HEAD") == (200, "")
+    assert get(operations, "/readyz", "HEAD") == (503, "")
     assert get(operations, "/")[0] == 404
     assert get(operations, "/metrics/../livez")[0] == 404
     assert get(operations, "/metrics", "POST")[0] == 501
 
 
-def test_a_reading_that_fails_does_not_end_the_door(operations: Operations) -> None:
+def test_the_format_is_the_one_that_was_asked_for(operations: Operations) -> None:
+    def content_type(accept: str) -> str:
+        connection = HTTPConnection("127.0.0.1", operations.port, timeout=5)
+        connection.request("GET", "/metrics", headers={"Accept": accept, "Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        assert answer.getheader("Content-Length") == str(len(body))
+        return str(answer.getheader("Content-Type"))
+
+    assert content_type("application/openmetrics-text; version=1.0.0").startswith("application/openmetrics-text")
+    assert content_type("*/*").startswith("text/plain; version=")
+
+
+def test_a_reading_that_fails_does_not_end_the_server(operations: Operations) -> None:
     def failing() -> Iterator[Reading]:
         raise KeyError("gone")
 
@@ -81,11 +102,44 @@ def test_a_reading_that_fails_does_not_end_the_door(operations: Operations) -> N
     assert get(operations, "/livez")[0] == 200
 
 
-def test_connections_are_bounded_and_a_slow_client_holds_up_nobody(operations: Operations) -> None:
-    slow = [socket.create_connection(("127.0.0.1", operations.port)) for _ in range(MAX_CONNECTIONS - 1)]
+def test_a_slow_client_holds_up_nobody(operations: Operations) -> None:
+    slow = [connected(operations) for _ in range(MAX_CONNECTIONS - 1)]
     assert get(operations, "/livez")[0] == 200
     for connection in slow:
         connection.close()
+
+
+def test_a_connection_too_many_is_closed(operations: Operations) -> None:
+    slow = [connected(operations) for _ in range(MAX_CONNECTIONS)]
+    with connected(operations) as one_too_many:
+        assert one_too_many.recv(1) == b""
+    for connection in slow:
+        connection.close()
+
+
+def test_a_client_that_sends_nothing_is_closed_after_a_while(
+    operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations_module._Handler, "timeout", 0.05)
+    with connected(operations) as silent:
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine knows no IPv6")
+def test_it_listens_on_ipv6_too() -> None:
+    port = free_port()
+    server = Operations("deployer", "::1", port)
+    connection = HTTPConnection("::1", port, timeout=5)
+    connection.request("GET", "/livez")
+    assert connection.getresponse().status == 200
+    connection.close()
+    server.close()
+
+
+def test_a_closed_server_has_let_go_of_its_port_and_its_thread(operations: Operations) -> None:
+    operations.close()
+    socket.create_server(("127.0.0.1", operations.port)).close()
+    assert "operations" not in [thread.name for thread in enumerate_threads()]
 
 
 def test_a_taken_port_is_named() -> None:

@@ -7,7 +7,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.worker.leases import Claim
 from services.trainer.attempts import Attempts
 from services.trainer.figures import Figures
-from tests.metrics.exposed import parsed
+from tests.metrics.exposed import parsed, text_of
 
 MODELS = 1_000
 
@@ -32,7 +32,7 @@ def test_attempts_are_told_apart_by_their_end() -> None:
     for report in reports:
         with figures.attempt() as attempt:
             attempt.reported(report)
-    shown = parsed(metrics.exposition()[0].decode())
+    shown = parsed(text_of(metrics))
     for outcome, count in (("finished", 1), ("failed", 2), ("left", 1)):
         assert shown.value("headgate_training_duration_seconds_count", outcome=outcome) == count
 
@@ -44,7 +44,7 @@ def test_the_last_losses_of_a_thousand_models_stay_within_the_cap() -> None:
     for number in range(MODELS):
         measure(attempts, f"model-{number}", 1, loss=number)
     measure(attempts, "fraud", 7, loss=0.5)
-    shown = parsed(metrics.exposition()[0].decode())
+    shown = parsed(text_of(metrics))
     assert shown.value("headgate_training_epochs_total") == MODELS + 1
     assert shown.value("headgate_training_loss", model="fraud", kind="train") == 0.5
     assert shown.value("headgate_training_loss", model="fraud", kind="validation") == 0.25

@@ -14,7 +14,7 @@ from headgate.runtime.observability.metric_catalogue import EVALUATOR
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.loop import MAX_TRIES, Undertake, Worker
-from tests.metrics.exposed import Exposition, parsed, until
+from tests.metrics.exposed import Exposition, parsed, text_of, until
 
 GRACE_SECONDS = 10.0
 
@@ -36,7 +36,7 @@ class Work:
         self.worker.start()
 
     def shown(self) -> Exposition:
-        return parsed(self._metrics.exposition()[0].decode())
+        return parsed(text_of(self._metrics))
 
     def reports(self) -> list[str]:
         return [

@@ -1,32 +1,33 @@
-"""The HTTP door of operations: /metrics, /livez and /readyz, on a port of its own and in threads of its own.
+"""The HTTP server for operations: /metrics, /livez and /readyz, on a port of its own and in threads of its own.
 
-Nothing behind it asks the log, Redis or another service, so it answers while all of them are away.
+It asks neither the log nor Redis nor another service, so it answers while all of them are away.
 """
 
+import io
 import logging
 import socket
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from socketserver import ThreadingTCPServer
-from typing import Any, Protocol
+from socketserver import TCPServer, ThreadingMixIn
+from typing import TYPE_CHECKING, Any, Protocol
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import count_invalid_by
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 MAX_CONNECTIONS = 16
 """More at once are closed without an answer: Prometheus and a kubelet need two."""
 REQUEST_SECONDS = 5.0
-CLOSING_SECONDS = 0.1
-"""How soon the door notices that it is to be closed."""
+CLOSING_SECONDS = 1.0
 STARTING, READY, DRAINING = "starting", "ready", "draining"
-TEXT = "text/plain; charset=utf-8"
 
 logger = logging.getLogger(__name__)
-Answer = tuple[HTTPStatus, bytes, str]
 
 
 class Loop(Protocol):
@@ -36,7 +37,7 @@ class Loop(Protocol):
 
 
 class Operations:
-    """A process's metrics and what it says of its own state. Port 0: no door, the rest works."""
+    """The metrics and the state of a process. With port 0 there is no HTTP server, and the rest works."""
 
     def __init__(self, service: str, host: str, port: int) -> None:
         self.metrics = Metrics(service)
@@ -45,11 +46,8 @@ class Operations:
         self._state = STARTING
         self._loops: tuple[Loop, ...] = ()
         self._is_ready = self.metrics.gauge("headgate_ready").labels()
-        self._server: _Server | None = None
-        if port:
-            self._server = _listen(host, port, self._answer)
-            serve = partial(self._server.serve_forever, CLOSING_SECONDS)
-            threading.Thread(target=serve, name="operations", daemon=True).start()
+        self._show_metrics = self.metrics.application()
+        self._server = _listen(host, port, self._answer) if port else None
 
     def watch(self, *loops: Loop) -> None:
         """Loops without which the process is of no use: /livez fails once one of them has ended."""
@@ -70,46 +68,61 @@ class Operations:
     def close(self) -> None:
         """Lets go of the port."""
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.close()
 
-    def _answer(self, path: str, accept: str) -> Answer:
-        match path:
-            case "/metrics":
-                body, content_type = self.metrics.exposition(accept)
-                return HTTPStatus.OK, body, content_type
-            case "/livez":
-                ended = [type(loop).__name__ for loop in self._loops if not loop.is_alive()]
-                return _text(f"ended: {', '.join(ended)}" if ended else "alive", not ended)
-            case "/readyz":
-                return _text(self._state, self._state == READY)
-            case _:
-                return HTTPStatus.NOT_FOUND, b"there are /metrics, /livez and /readyz\n", TEXT
+    def _answer(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        try:
+            match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
+                case "HEAD", _:
+                    self._answer({**environ, "REQUEST_METHOD": "GET"}, start)
+                    return iter((b"",))  # no list: wsgiref would take its length for that of the content
+                case "GET", "/metrics":
+                    return self._show_metrics(environ, start)
+                case "GET", "/livez":
+                    ended = [type(loop).__name__ for loop in self._loops if not loop.is_alive()]
+                    return _text(start, _status(not ended), f"ended: {', '.join(ended)}" if ended else "alive")
+                case "GET", "/readyz":
+                    return _text(start, _status(self._state == READY), self._state)
+                case "GET", _:
+                    return _text(start, HTTPStatus.NOT_FOUND, "there are /metrics, /livez and /readyz")
+                case _:
+                    return _text(start, HTTPStatus.NOT_IMPLEMENTED, "only GET and HEAD are answered")
+        except Exception:  # one failing reading must not end the server
+            logger.exception("a request for operations failed", extra={"path": environ["PATH_INFO"]})
+            return _text(start, HTTPStatus.INTERNAL_SERVER_ERROR, "see the log")
 
 
-def _text(line: str, well: bool) -> Answer:
-    return HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE, f"{line}\n".encode(), TEXT
+def _status(is_well: bool) -> HTTPStatus:
+    return HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE
 
 
-class _Server(ThreadingTCPServer):
-    """Not http.server's own: that one looks its host up in the DNS when it starts."""
+def _text(start: "StartResponse", status: HTTPStatus, line: str) -> list[bytes]:
+    start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+    return [f"{line}\n".encode()]
 
-    allow_reuse_address = True
+
+class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[str, str], Answer]) -> None:
-        self.answer = answer
+    def __init__(self, address: tuple[str, int], application: "WSGIApplication") -> None:
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._closing = False
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
+        self.set_app(application)
+        self._thread = threading.Thread(target=self._serve, name="operations", daemon=True)
+        self._thread.start()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+    def server_bind(self) -> None:
+        """As WSGIServer does it, but without asking the DNS for a name."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return self._free.acquire(blocking=False)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -118,36 +131,33 @@ class _Server(ThreadingTCPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        logger.debug("a client of the operations door went away", exc_info=True)
+        logger.debug("a client of the operations port went away", exc_info=True)
+
+    def close(self) -> None:
+        self._closing = True
+        with suppress(OSError):  # this connection wakes the thread, which waits for one without a timeout
+            socket.create_connection((self.server_name, self.server_port), CLOSING_SECONDS).close()
+        self._thread.join(CLOSING_SECONDS)
+        self.server_close()
+
+    def _serve(self) -> None:
+        while not self._closing:
+            self.handle_request()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+class _Handler(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
-    server_version, sys_version = "headgate", ""
-
-    def do_GET(self) -> None:
-        try:
-            status, body, content_type = self.server.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
-        except Exception:  # one failing reading must not end the door
-            logger.exception("the operations door failed", extra={"path": self.path})
-            status, body, content_type = HTTPStatus.INTERNAL_SERVER_ERROR, b"see the log\n", TEXT
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
         """Probes and scrapes are no news."""
 
+    def get_stderr(self) -> Any:
+        """wsgiref would print a traceback when a client reads too slowly."""
+        return io.StringIO()
 
-def _listen(host: str, port: int, answer: Callable[[str, str], Answer]) -> _Server:
+
+def _listen(host: str, port: int, application: "WSGIApplication") -> _Server:
     try:
-        return _Server((host, port), answer)
+        return _Server((host, port), application)
     except OSError as error:
         raise CannotListen(f"cannot listen on {host}:{port} for /metrics: {error.strerror}") from error

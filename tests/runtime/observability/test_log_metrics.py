@@ -15,7 +15,7 @@ from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Re
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from tests.gateway.chronicle import Chronicle
-from tests.metrics.exposed import Exposition, parsed
+from tests.metrics.exposed import Exposition, parsed, text_of
 
 WAIT_SECONDS = 10.0
 WAITED_MS = 90_000
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 
 def shown(metrics: Metrics) -> Exposition:
-    return parsed(metrics.exposition()[0].decode())
+    return parsed(text_of(metrics))
 
 
 def await_all(log: EventLog, fold: LifecycleFold) -> None:

@@ -6,10 +6,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from headgate.runtime.observability.metrics import Metrics, Reading, UndeclaredMetric
+from tests.metrics.exposed import text_of
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    text = metrics.exposition()[0].decode()
+    text = text_of(metrics)
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -36,7 +37,7 @@ def test_a_metric_that_is_not_declared_for_the_service_cannot_be_used() -> None:
 def test_an_exposition_names_the_build_and_has_no_series_of_creation_times() -> None:
     metrics = Metrics("gateway")
     metrics.counter("headgate_facts_total").labels("ModelCreated").inc()
-    text = metrics.exposition()[0].decode()
+    text = text_of(metrics)
     assert re.search(r'headgate_build_info\{python="3[^"]*",service="gateway",version="[^"]+"\} 1.0', text)
     assert 'headgate_facts_total{fact="ModelCreated"} 1.0' in text
     assert "_created" not in text
@@ -115,7 +116,6 @@ def test_a_state_beyond_the_cap_is_told_by_its_worst_or_its_sum() -> None:
     assert value(metrics, active, environment="production", model="_other", phase="stepping") == 925
 
 
-def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
-    body, content_type = Metrics("registry").exposition("application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
-    assert body.endswith(b"# EOF\n")
+def test_openmetrics_is_shown_to_who_asks_for_it() -> None:
+    assert text_of(Metrics("registry"), "application/openmetrics-text; version=1.0.0").endswith("# EOF\n")
+    assert "# EOF" not in text_of(Metrics("registry"))

@@ -14,7 +14,7 @@ from headgate.runtime.rpc.server import GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
-from tests.metrics.exposed import parsed
+from tests.metrics.exposed import parsed, text_of
 
 NAME = "headgate.v1.RegistryService"
 
@@ -62,7 +62,7 @@ def test_calls_are_counted_by_method_and_by_the_code_the_caller_got(server: tupl
         assert len(list(stub.WatchHistory(registry_service.WatchHistoryRequest(), timeout=5))) == 1
         assert serves(f"127.0.0.1:{door.port}"), "a probe, which is not counted"
     door.stop(1)
-    shown = parsed(metrics.exposition()[0].decode())
+    shown = parsed(text_of(metrics))
     method = {"rpc_service": NAME, "method": "GetModel"}
     for code in set(asked):
         assert shown.value("headgate_rpc_requests_total", **method, code=code.name) == asked.count(code)

@@ -6,14 +6,17 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import prometheus_client as prometheus
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import make_wsgi_app
 from prometheus_client.registry import Collector
 
 from headgate.runtime.observability.metric_catalogue import OTHER, Kind, Metric, Overflow, metrics_of
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 Child = TypeVar("Child", prometheus.Counter, prometheus.Gauge, prometheus.Histogram)
 LabelSet = tuple[str, ...]
@@ -70,10 +73,11 @@ class Metrics:
         declared = {name: self._lookup(name, "gauge") for name in names}
         self._registry.register(_StateCollector(self.service, declared, read))
 
-    def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """All series in the format that the Accept header asks for, and its content type."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+    def application(self) -> "WSGIApplication":
+        """Answers every GET with all series, in the format that the Accept header asks for."""
+        # Not compressed: that costs the service more than the bytes cost on the way to a Prometheus near by.
+        answer: WSGIApplication = make_wsgi_app(self._registry, disable_compression=True)
+        return answer
 
     def _family(self, name: str, kind: Kind, make: Callable[..., Child]) -> "Family[Child]":
         declared = self._lookup(name, kind)

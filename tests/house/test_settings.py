@@ -1,4 +1,4 @@
-"""docs/operators/settings.md lists every setting with the services that read it and its default."""
+"""The pages list every setting of the services and every key of a release policy, each with its default."""
 
 import importlib
 import re
@@ -12,6 +12,8 @@ import pytest
 import typer
 
 from headgate.cli.main import app
+from headgate.cli.policy_file import DURATIONS, JUDGE
+from headgate.domain.policy import DEFAULT
 from headgate.runtime.service import ProcessSettings
 from tests.house.test_docs import pages
 from tests.house.tree import ROOT, short
@@ -75,3 +77,12 @@ def test_the_page_lists_what_the_command_line_reads() -> None:
 @pytest.mark.parametrize("page", pages(), ids=short)
 def test_a_page_names_only_settings_that_there_are(page: Path) -> None:
     assert set(NAME.findall(page.read_text())) <= set(NAME.findall(PAGE))
+
+
+def test_the_page_for_model_authors_gives_the_default_of_every_key_of_a_policy() -> None:
+    text = (ROOT / "docs" / "model-authors.md").read_text()
+    shown = dict(re.findall(r"^\| `(\w+_seconds|judge\.\w+)` \| ([\d.]+) \|", text, re.MULTILINE))
+    durations = {f"{name}_seconds": f"{getattr(DEFAULT, f'{name}_ms') / 1000:g}" for name in DURATIONS}
+    assert shown == durations | {f"judge.{name}": f"{getattr(DEFAULT.judge, name):g}" for name in JUDGE}
+    weights = [f"{step.weight_bps / 100:g} %" for step in DEFAULT.steps]
+    assert f"| {', '.join(weights[:-1])} and {weights[-1]}, each " in text

@@ -11,6 +11,7 @@ PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
 QUOTED = re.compile(r"`([^`\s]+)`")
 PATH = re.compile(r"[.\w<*-][\w.<>*-]*(/[\w.<>*-]+)*/?")
 ENDINGS = {".py", ".proto", ".toml", ".yaml", ".yml", ".md", ".txt", ".sh", ".json", ".binpb"}
+NAME_IN_A_FILE = re.compile(r"`([\w.]+)(?:\(\.\.\.\))?` (?:in|of) `([\w/.]+\.\w+)`")
 STREAMS = ("models/", "environments/")
 
 
@@ -34,6 +35,14 @@ def test_every_path_that_a_map_names_is_there(page: str) -> None:
     paths = named((ROOT / page).read_text())
     assert paths
     assert [path for path in paths if not is_there(path)] == []
+
+
+def test_every_name_that_the_map_puts_into_a_file_is_in_it() -> None:
+    found = NAME_IN_A_FILE.findall((ROOT / "ARCHITECTURE.md").read_text())
+    assert len(found) > 3
+    for name, path in found:
+        missing = [word for word in name.split(".") if word not in (ROOT / path).read_text()]
+        assert missing == [], path
 
 
 def test_a_path_that_is_not_there_is_found_out() -> None:

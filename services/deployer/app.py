@@ -3,16 +3,13 @@
 import grpc
 
 from headgate.dead_letters.burials import Burials, counting
-from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.service_parts import REPLAY_SECONDS, ServiceParts
 from headgate.log import topics
 from headgate.log.port import LogUnavailable
-from headgate.log.startup import await_log
 from headgate.runtime.clock import now_ms
-from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric_catalogue import DEPLOYER
 from headgate.runtime.observability.metrics import Reading
-from headgate.runtime.operations import Operations
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.telemetry.topic import TelemetryReader
@@ -27,71 +24,58 @@ from services.deployer.pilot import due
 from services.deployer.servicer import DeployerServicer
 from services.deployer.settings import Settings
 
-CATCH_UP_SECONDS = 600.0
-"""For the facts, and again for the telemetry of the oldest release under way."""
 SHARE_OF_WORK = 0.4
-"""Of the grace, for the orders in hand; what they leave is for calls under way and for leaving the log."""
+"""Of the grace, for commands that are being sent; the rest is for calls under way and for leaving the log."""
 SHARE_OF_CALLS = 0.4
 
 SERVICE = worker_services.DESCRIPTOR.services_by_name["DeployerService"].full_name
 
 
 class Deployer:
-    """The running service: a fold, the gateways' reports, the loop that pilots, and the door."""
+    """The running service: the gateways' reports, the loop that pilots releases, and its gRPC server."""
 
     def __init__(self, settings: Settings) -> None:
-        self.name = settings.name
-        self.grace_seconds = settings.grace_seconds
-        self._operations = Operations(DEPLOYER, settings.host, settings.metrics_port)
-        metrics = self._operations.metrics
-        self._log = await_log(settings.log, settings.log_wait_seconds)
-        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
+        self._parts = parts = ServiceParts(DEPLOYER, settings)
+        self.name, self.grace_seconds = parts.name, parts.grace_seconds
+        self._fold = parts.fold
         self._reports = GatewayReports()
-        burials = Burials(self._log, settings.name, counting(metrics))
-        self._hearing = TelemetryReader(self._log, self._reports.take, metrics, burials)
-        self._worker = Worker(self._log, self._fold, self._due, settings.name, metrics)
-        self._events = ReleaseEvents(metrics, self._fold)
-        metrics.read_at_scrape(FIGURES, self._figures)
-        fold = Reader("fold", topics.LIFECYCLE, self._fold.positions)
-        hearing = Reader("deployer", topics.TELEMETRY, self._hearing.positions)
-        self._lag = LagWatch(self._log, metrics, [fold, hearing])
+        burials = Burials(parts.log, settings.name, counting(parts.metrics))
+        self._reader = TelemetryReader(parts.log, self._reports.take, parts.metrics, burials)
+        self._worker = Worker(parts.log, parts.fold, self._due, settings.name, parts.metrics)
+        self._events = ReleaseEvents(parts.metrics, parts.fold)
+        parts.metrics.read_at_scrape(FIGURES, self._figures)
+        parts.watch_lag("deployer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
-            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
+            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(parts.metrics)], host=settings.host
         )
 
     def start(self) -> int:
-        """Opens the door, reads what there is, and then begins to pilot; returns the port."""
+        """Opens the port, reads the log, and then begins to pilot; returns the port."""
         port = self._server.start()
-        self._fold.start()
-        self._lag.start()
-        if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
-            raise LogUnavailable(f"the facts were not read within {CATCH_UP_SECONDS:.0f} s")
+        self._parts.start()
+        self._parts.await_replay()
         with self._fold.lock:
             since_ms = needed_since(self._fold.models, now_ms())
-        self._hearing.start(since_ms)
+        self._reader.start(since_ms)
         # Half of the gateways' reports would make one ready gateway look like all of them.
-        if not self._hearing.wait_caught_up(CATCH_UP_SECONDS):
-            raise LogUnavailable(f"the telemetry was not read within {CATCH_UP_SECONDS:.0f} s")
+        if not self._reader.wait_caught_up(REPLAY_SECONDS):
+            raise LogUnavailable(f"the telemetry was not read within {REPLAY_SECONDS:.0f} s")
         self._events.listen()
         self._worker.start()
-        self._operations.watch(self._fold, self._hearing, self._worker)
+        self._parts.ready(self._reader, self._worker)
         self._server.admit()
-        self._operations.ready()
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Closes the door and leaves the log. Releases stay as they are until a deployer comes back."""
+        """Leaves the log. Releases stay as they are until a deployer comes back."""
         deadline = Deadline(grace_seconds)
-        self._operations.drain()
-        self._lag.close()
-        self._hearing.stop_soon()
+        self._parts.drain()
+        self._reader.stop_soon()
         self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
-        self._hearing.close()
-        self._fold.close()
-        within(deadline.left(), self._log.close)
-        self._operations.close()
+        self._reader.close()
+        self._parts.close(deadline)
 
     def _due(self, at_ms: int) -> list[Issue]:
         issues = due(self._fold.models, self._fold.environments, self._reports, at_ms)

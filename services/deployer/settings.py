@@ -2,17 +2,9 @@
 
 from dataclasses import dataclass
 
-from headgate.log.startup import LOG_WAIT_SECONDS
-from headgate.runtime.service import GRACE_SECONDS
+from headgate.lifecycle.service_parts import ServiceSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    log: str
-    port: int = 0
-    host: str = "127.0.0.1"
-    metrics_port: int = 0
-    """Of the HTTP door with /metrics, /livez and /readyz; 0 for none."""
-    grace_seconds: float = GRACE_SECONDS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ServiceSettings):
     name: str = "deployer-0"
-    log_wait_seconds: float = LOG_WAIT_SECONDS

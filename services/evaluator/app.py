@@ -7,15 +7,11 @@ import grpc
 
 from headgate.artifacts.store import open_store
 from headgate.domain.names import model_stream, version_subject
-from headgate.lifecycle.follower import LifecycleFold
-from headgate.log.port import LogUnavailable
-from headgate.log.startup import await_log
-from headgate.log.topics import LIFECYCLE, TELEMETRY
+from headgate.lifecycle.service_parts import ServiceParts
+from headgate.log.topics import TELEMETRY
 from headgate.runtime.clock import now_ms
-from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric_catalogue import EVALUATOR
-from headgate.runtime.operations import Operations
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
@@ -31,7 +27,6 @@ from services.evaluator.servicer import EvaluatorServicer
 from services.evaluator.settings import Settings
 from services.evaluator.work import evaluate
 
-CATCH_UP_SECONDS = 60.0
 SHARE_OF_WORK = 0.6
 """Of the grace, for the evaluation in hand; what it leaves is for calls under way and for leaving the log."""
 SHARE_OF_CALLS = 0.3
@@ -40,65 +35,50 @@ SERVICE = worker_services.DESCRIPTOR.services_by_name["EvaluatorService"].full_n
 
 
 class Evaluator:
-    """The running service: a fold, the loop that works it off, and the door."""
+    """The running service: the loop that finds and does evaluations, and its gRPC server."""
 
     def __init__(self, settings: Settings) -> None:
-        self.name = settings.name
-        self.grace_seconds = settings.grace_seconds
-        self._operations = Operations(EVALUATOR, settings.host, settings.metrics_port)
-        metrics = self._operations.metrics
-        self._figures = Figures(metrics)
-        self._log = await_log(settings.log, settings.log_wait_seconds)
+        self._parts = parts = ServiceParts(EVALUATOR, settings)
+        self.name, self.grace_seconds = parts.name, parts.grace_seconds
+        self._fold = parts.fold
+        self._figures = Figures(parts.metrics)
         self._artifacts = Artifacts(open_store(settings.artifacts), settings.keys)
-        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
-        self._heartbeats = Heartbeats(WORK, listening_since_ms=now_ms())
-        self._telemetry = TelemetryWriter(self._log, settings.name)
-        self._reader = TelemetryReader(self._log, self._heartbeats.observe, metrics)
+        self._listening_since_ms = now_ms()
+        self._heartbeats = Heartbeats(WORK, self._listening_since_ms)
+        self._telemetry = TelemetryWriter(parts.log, settings.name)
+        self._reader = TelemetryReader(parts.log, self._heartbeats.observe, parts.metrics)
         self._claimant = f"{settings.name}.{self._telemetry.boot_id[:BOOT_LETTERS]}"
-        self._worker = Worker(self._log, self._fold, self._due, settings.name, metrics)
-        self._lag = LagWatch(
-            self._log,
-            metrics,
-            [
-                Reader("fold", LIFECYCLE, self._fold.positions),
-                Reader("evaluator", TELEMETRY, self._reader.positions),
-            ],
-        )
+        self._worker = Worker(parts.log, parts.fold, self._due, settings.name, parts.metrics)
+        parts.watch_lag("evaluator", TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
-            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
+            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(parts.metrics)], host=settings.host
         )
 
     def start(self) -> int:
-        """Opens the door, folds the log, and then begins to work; returns the port."""
+        """Opens the port, folds the log, and then begins to work; returns the port."""
         port = self._server.start()
-        self._fold.start()
-        self._reader.start(now_ms() - LEASE_MS)
-        self._lag.start()
-        if not self._fold.wait_caught_up(CATCH_UP_SECONDS):
-            raise LogUnavailable(f"the log was not folded within {CATCH_UP_SECONDS} s")
+        self._parts.start()
+        self._parts.await_replay()
+        self._reader.start(self._listening_since_ms - LEASE_MS)
         self._fold.on_accepted(self._figures.accepted)
         self._worker.start()
-        self._operations.watch(self._fold, self._reader, self._worker)
+        self._parts.ready(self._reader, self._worker)
         self._server.admit()
-        self._operations.ready()
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Closes the door, lets the evaluation in hand end within the grace, and leaves the log.
+        """Gives the running evaluation the grace to end, and leaves the log.
 
         What does not end in time is taken over by another evaluator once its lease has run out.
         """
         deadline = Deadline(grace_seconds)
-        self._operations.drain()
-        self._lag.close()
+        self._parts.drain()
         self._reader.stop_soon()
         self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._reader.close()
-        self._fold.close()
-        within(deadline.left(), self._log.close)
-        self._operations.close()
+        self._parts.close(deadline)
 
     def _due(self, at_ms: int) -> Iterator[Issue | Undertake]:
         for work in due(self._fold.models, self._claimant, self._heartbeats.liveness(), at_ms):

@@ -1,4 +1,4 @@
-"""Wires the gateway: the fold drives the table, the table serves the door, the reporter tells the log."""
+"""Puts the gateway together: the fold drives the routing table, the server reads it, the reporter writes telemetry."""
 
 import threading
 import time
@@ -8,14 +8,11 @@ from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.store import open_store
 from headgate.domain.names import model_stream, release_subject, version_name, version_subject
 from headgate.lifecycle.follower import LifecycleFold
-from headgate.log.startup import await_log
-from headgate.log.topics import LIFECYCLE
+from headgate.lifecycle.service_parts import ServiceParts
 from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.observability.metric_catalogue import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
-from headgate.runtime.operations import Operations
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.evidence import EvidenceBook
@@ -33,73 +30,65 @@ SHARE_OF_CALLS = 0.7
 
 
 class Gateway:
-    """Its door opens at once and says that it is not ready; it is ready when what must answer has been loaded."""
+    """Its port opens at once and health says NOT_SERVING; it is ready when every version that must answer is loaded."""
 
     def __init__(self, settings: Settings) -> None:
-        self.name = settings.name
-        self.grace_seconds = settings.grace_seconds
         self._settings = settings
-        self._operations = Operations(GATEWAY, settings.host, settings.metrics_port)
-        metrics = self._operations.metrics
+        self._parts = parts = ServiceParts(GATEWAY, settings)
+        self.name, self.grace_seconds = parts.name, parts.grace_seconds
+        self._fold, metrics = parts.fold, parts.metrics
         metrics.gauge("headgate_gateway_info").labels(settings.environment).set(1)
-        self._log = await_log(settings.log, settings.log_wait_seconds)
         self._ready = threading.Event()
-        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
         self._book = EvidenceBook()
-        self._writer = TelemetryWriter(self._log, settings.name)
+        self._writer = TelemetryWriter(parts.log, settings.name)
         load = counting(metrics, loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys)))
         self.follower = Follower(
             self._fold,
             settings.environment,
-            told(self._fold, load),
+            traced(self._fold, load),
             self._book,
             TallyBook(metrics),
             self._changed,
             self._fold.trace_of,
         )
-        self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions)])
         metrics.read_at_scrape((VERSIONS, STABLE_ONLY, HEARD), self._figures)
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=self._ready.is_set,
             heard_at=lambda: self._fold.last_poll_monotonic,
         )
-        self._door = InferenceServer(servicer, settings.host, settings.port, metrics)
+        self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
 
     def start(self) -> int:
-        port = self._door.start()
+        port = self._server.start()
         address = f"{self._settings.advertise}:{port}"
         self._reporter = Reporter(self._writer, self.follower, self._book, self._settings.environment, address)
-        self._fold.start()
+        self._parts.start()
         self.follower.start()
         self._reporter.start()
-        self._lag.start()
-        self._operations.watch(self._fold, self.follower, self._reporter, self._door)
+        self._parts.watch(self.follower, self._reporter, self._server)
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Leaves first, so that no release waits for it; then finishes what it has accepted."""
+        """Reports that it leaves, so that no release waits for it; then finishes the requests it has accepted."""
         deadline = Deadline(grace_seconds)
-        self._operations.drain()
-        self._lag.close()
-        self._door.drain()
-        # Beside the door: a log that is away must not eat the time of accepted requests.
+        self._parts.drain()
+        self._server.drain()
+        # Beside the server: a log that is away must not take the time of accepted requests.
         leaving = threading.Thread(target=self._reporter.leave, name="leaving", daemon=True)
         leaving.start()
-        self._door.stop(deadline.left(SHARE_OF_CALLS))
+        self._server.stop(deadline.left(SHARE_OF_CALLS))
         self.follower.close()
         leaving.join(deadline.left())
         within(deadline.left(), self._reporter.send_last_evidence)
-        self._fold.close()
-        within(deadline.left(), self._log.close)
-        self._operations.close()
+        self._parts.close(deadline)
 
     def _changed(self) -> None:
         self._reporter.wake()
         if not self._ready.is_set() and self.follower.settled():
             self._ready.set()
-            self._door.set_ready()
-            self._operations.ready()
+            self._server.set_ready()
+            self._parts.operations.ready()
 
     def _figures(self) -> Iterator[Reading]:
         silent_seconds = time.monotonic() - self._fold.last_poll_monotonic
@@ -116,7 +105,7 @@ def build(settings: Settings) -> Gateway:
     return Gateway(settings)
 
 
-def told(fold: LifecycleFold, load: Load) -> Load:
+def traced(fold: LifecycleFold, load: Load) -> Load:
     """The load as a unit of work that continues the release it is for, or the making of the version."""
 
     def loaded(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:

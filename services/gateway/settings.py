@@ -3,22 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.log.startup import LOG_WAIT_SECONDS
-from headgate.runtime.service import GRACE_SECONDS
+from headgate.lifecycle.service_parts import ServiceSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    log: str
-    artifacts: str
-    keys: Path
-    port: int = 0
-    host: str = "127.0.0.1"
-    metrics_port: int = 0
-    """Of the HTTP door with /metrics, /livez and /readyz; 0 for none."""
-    grace_seconds: float = GRACE_SECONDS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ServiceSettings):
     name: str = "gateway-0"
+    artifacts: str
+    """URL of the artifact store."""
+    keys: Path
+    """Directory of the trusted keys."""
     environment: str = "production"
     advertise: str = "127.0.0.1"
-    """Host under which other processes reach this one; goes into its status."""
-    log_wait_seconds: float = LOG_WAIT_SECONDS
+    """Host under which other processes reach this one; the gateway's status names it."""

@@ -1,15 +1,10 @@
 """The registry, wired: the only place that chooses its parts."""
 
 from headgate.dead_letters.burials import Burials, counting
-from headgate.lifecycle.follower import LifecycleFold
-from headgate.log.port import LogUnavailable
-from headgate.log.startup import await_log
-from headgate.log.topics import LIFECYCLE
+from headgate.lifecycle.service_parts import ServiceParts
 from headgate.runtime.clock import now_ms
-from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric_catalogue import REGISTRY
-from headgate.runtime.operations import Operations
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -28,7 +23,6 @@ from services.registry.settings import Settings
 from services.registry.voids import VoidBurials
 from services.registry.watches import MAX_WATCHES, Watches
 
-REPLAY_SECONDS = 600.0
 UNARY_THREADS = 32
 """Left to the other calls while every place of a watch is taken."""
 SHARE_OF_CALLS = 0.6
@@ -41,23 +35,20 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         check_settings(settings)
-        self.name = settings.name
-        self.grace_seconds = settings.grace_seconds
-        self._operations = Operations(REGISTRY, settings.host, settings.metrics_port)
-        metrics = self._operations.metrics
-        self._log = await_log(settings.log, settings.log_wait_seconds)
-        self._fold = LifecycleFold(self._log, FoldMetrics(metrics))
-        decider = Decider(self._log, self._fold, now_ms, metrics)
-        requests = Requests(decider, self._fold)
-        burials = Burials(self._log, settings.name, counting(metrics))
-        self._voids = VoidBurials(self._log, self._fold, burials)
-        self._intakes = intakes(self._log, self._fold, decider, settings.name, burials, metrics)
-        readers = [Reader("registry", intake.topic, intake.positions) for intake in self._intakes]
-        self._lag = LagWatch(self._log, metrics, [Reader("fold", LIFECYCLE, self._fold.positions), *readers])
+        self._parts = parts = ServiceParts(REGISTRY, settings)
+        self.name, self.grace_seconds = parts.name, parts.grace_seconds
+        log, fold, metrics = parts.log, parts.fold, parts.metrics
+        decider = Decider(log, fold, now_ms, metrics)
+        requests = Requests(decider, fold)
+        burials = Burials(log, settings.name, counting(metrics))
+        self._voids = VoidBurials(log, fold, burials)
+        self._intakes = intakes(log, fold, decider, settings.name, burials, metrics)
+        for intake in self._intakes:
+            parts.watch_lag("registry", intake.topic, intake.positions)
         self._watches = Watches()
-        self._redis = RedisParts(settings, self._log, self._fold, metrics)
+        self._redis = RedisParts(settings, log, fold, metrics)
         search = Search(requests, self._redis.view, self._redis.count_read)
-        history = History(self._log, self._fold, self._watches)
+        history = History(log, fold, self._watches)
         registry = RegistryServicer(requests, history, search, self._watches)
         release = ReleaseServicer(requests, search, self._watches)
         self._server = GrpcServer(
@@ -76,26 +67,22 @@ class Registry:
         )
 
     def start(self) -> int:
-        """Opens the door, replays the log, and only then takes commands; returns the port."""
+        """Opens the port, replays the log, and only then takes commands; returns the port."""
         port = self._server.start()
         self._voids.start()
-        self._fold.start()
-        self._lag.start()
-        if not self._fold.wait_caught_up(REPLAY_SECONDS):
-            raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
+        self._parts.start()
+        self._parts.await_replay()
         self._redis.start()
         for intake in self._intakes:
             intake.start()
-        self._operations.watch(self._fold, *self._intakes)
+        self._parts.ready(*self._intakes)
         self._server.admit()
-        self._operations.ready()
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Turns callers away, finishes what is in hand, leaves the group."""
+        """Refuses new calls, finishes what was begun, and leaves the group and the log."""
         deadline = Deadline(grace_seconds)
-        self._operations.drain()
-        self._lag.close()
+        self._parts.drain()
         self._watches.close()
         for intake in self._intakes:
             intake.stop_soon()
@@ -104,9 +91,7 @@ class Registry:
             intake.stop(deadline.left(SHARE_OF_INTAKE))
         self._voids.stop(deadline.left(SHARE_OF_INTAKE))
         self._redis.close(deadline.left(SHARE_OF_INTAKE))
-        self._fold.close()
-        within(deadline.left(), self._log.close)
-        self._operations.close()
+        self._parts.close(deadline)
 
 
 def build(settings: Settings) -> Registry:

@@ -1,29 +1,19 @@
-"""What the registry reads from its environment."""
+"""What the registry takes from the environment."""
 
 from dataclasses import dataclass
 
-from headgate.log.startup import LOG_WAIT_SECONDS
-from headgate.runtime.service import GRACE_SECONDS
+from headgate.lifecycle.service_parts import ServiceSettings
 
 
-@dataclass(frozen=True)
-class Settings:
-    """`log` is the event log's URL; `port` 0 takes any.
-
-    `redis` names the server that keeps the view; empty for none. A caller may make `rate_per_second` calls per door, in
-    bursts of `rate_burst` (0: one second's worth); a rate of 0 sets no limit.
-    """
-
-    log: str
-    port: int = 7400
-    host: str = "127.0.0.1"
-    metrics_port: int = 0
-    """Of the HTTP door with /metrics, /livez and /readyz; 0 for none."""
-    grace_seconds: float = GRACE_SECONDS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ServiceSettings):
     name: str = "registry-0"
+    port: int = 7400
     redis: str = ""
+    """URL of the server that keeps the view; empty for none."""
     rate_per_second: float = 0.0
+    """Calls that one caller may make to one gRPC service in the long run; 0 sets no limit."""
     rate_burst: int = 0
-    log_wait_seconds: float = LOG_WAIT_SECONDS
+    """Calls that it may make at once; 0 stands for those of one second."""
     one_core: bool = False
     """Pins the process to one CPU core, chosen by `name`: its threads then waste no time on the interpreter lock."""

@@ -6,7 +6,6 @@ about each. A record that lost a race for its sequence is void too, but nothing 
 
 import logging
 import random
-import threading
 from queue import Empty, Full, Queue
 from typing import NamedTuple
 
@@ -14,7 +13,8 @@ from headgate.dead_letters.burials import Burials
 from headgate.lifecycle.fold import Fault
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.port import EventLog, LogError, Record
+from headgate.log.port import EventLog, Record
+from headgate.runtime.retrying import RetryingThread
 
 MAX_WAITING = 50_000
 """Faults found and not buried yet. Those beyond it are found again at the next start: the fold waits for no burial."""
@@ -43,8 +43,8 @@ class VoidBurials:
         self._burials = burials
         self._waiting: Queue[_Found] = Queue(MAX_WAITING)
         self._overrun = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="void-burials", daemon=True)
+        self._batch: list[_Found] = []
+        self._thread = RetryingThread("void-burials", self._bury_next, self._failed, RETRY_SECONDS)
         fold.on_fault(self._found)
 
     def start(self) -> None:
@@ -52,9 +52,7 @@ class VoidBurials:
 
     def stop(self, grace_seconds: float) -> None:
         """Finishes the burial in hand."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(grace_seconds)
+        self._thread.stop(grace_seconds)
 
     def _found(self, record: Record, fault: Fault) -> None:
         try:
@@ -65,18 +63,16 @@ class VoidBurials:
                 logger.error("more faulty records than can be buried; the next start finds them again")
             self._overrun = True
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            batch = self._batch()
-            while batch and not self._stopping.is_set():
-                try:
-                    self._bury(batch)
-                    break
-                except LogError as error:
-                    logger.warning("dead letter not written; trying again", extra={"error": str(error)})
-                    self._stopping.wait(RETRY_SECONDS)
+    def _bury_next(self) -> None:
+        """A batch that failed is kept and tried again."""
+        self._batch = self._batch or self._next_batch()
+        self._bury(self._batch)
+        self._batch = []
 
-    def _batch(self) -> list[_Found]:
+    def _failed(self, error: Exception) -> None:
+        logger.warning("dead letter not written; trying again", extra={"error": str(error)})
+
+    def _next_batch(self) -> list[_Found]:
         """What waits, up to MAX_BATCH; empty when nothing came within POLL_SECONDS."""
         batch: list[_Found] = []
         try:
@@ -94,7 +90,7 @@ class VoidBurials:
         for found in batch:
             if found.place not in new:
                 continue
-            if self._stopping.wait(random.uniform(0, MAX_PAUSE_SECONDS)):
+            if self._thread.pause(random.uniform(0, MAX_PAUSE_SECONDS)):
                 return
             if (record := self._record(*found.place)) is not None:
                 self._burials.bury(record, found.fault.code, found.fault.reason)

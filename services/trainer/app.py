@@ -3,17 +3,15 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import grpc
+
 from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.artifacts.store import open_store
-from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log import topics
-from headgate.log.port import LogUnavailable
-from headgate.log.startup import await_log
 from headgate.runtime.clock import now_ms
-from headgate.runtime.deadline import Deadline, within
-from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric_catalogue import TRAINER
-from headgate.runtime.operations import Operations
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
@@ -32,11 +30,11 @@ from services.trainer.figures import Figures
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
 
-REPLAY_SECONDS = 600.0
 SHARE_TO_FINISH = 0.5
 """Of the grace, for the attempt in hand to end by itself; then it is stopped and left to be taken over."""
 SHARE_TO_LEAVE = 0.5
 SHARE_OF_CALLS = 0.3
+SERVICE = worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name
 
 
 def build(settings: Settings) -> "Trainer":
@@ -46,12 +44,9 @@ def build(settings: Settings) -> "Trainer":
 
 class Trainer:
     def __init__(self, settings: Settings) -> None:
-        self.name = settings.name
-        self.grace_seconds = settings.grace_seconds
-        self._operations = Operations(TRAINER, settings.host, settings.metrics_port)
-        metrics = self._operations.metrics
-        self._log = log = await_log(settings.log, settings.log_wait_seconds)
-        self._fold = LifecycleFold(log, FoldMetrics(metrics))
+        self._parts = parts = ServiceParts(TRAINER, settings)
+        self.name, self.grace_seconds = parts.name, parts.grace_seconds
+        self._fold, log, metrics = parts.fold, parts.log, parts.metrics
         self._attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
         self._figures = Figures(metrics, self._attempts.last_epochs)
         self._listening_since_ms = now_ms()
@@ -72,45 +67,33 @@ class Trainer:
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
         )
-        servicer = TrainerServicer(self._attempts)
-        self._door = GrpcServer(
-            settings.port,
-            [lambda server: worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)],
-            [worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name],
-            interceptors=[RpcMetrics(metrics)],
-            host=settings.host,
+        parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
+        self._server = GrpcServer(
+            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
         )
-        fold = Reader("fold", topics.LIFECYCLE, self._fold.positions)
-        self._lag = LagWatch(log, metrics, [fold, Reader("trainer", topics.TELEMETRY, self._reader.positions)])
 
     def start(self) -> int:
-        """Opens the door, folds the log, and then begins to work; returns the port."""
-        port = self._door.start()
-        self._fold.start()
-        self._lag.start()
-        if not self._fold.wait_caught_up(REPLAY_SECONDS):
-            raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
+        """Opens the port, folds the log, and then begins to work; returns the port."""
+        port = self._server.start()
+        self._parts.start()
+        self._parts.await_replay()
         self._reader.start(self._listening_since_ms - LEASE_MS)
         self._worker.start()
-        self._operations.watch(self._fold, self._reader, self._worker)
-        self._door.admit()
-        self._operations.ready()
+        self._parts.ready(self._reader, self._worker)
+        self._server.admit()
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Lets the attempt in hand end, or leaves it to be taken over, and leaves the log."""
+        """Lets the running attempt end, or leaves it to be taken over, and leaves the log."""
         deadline = Deadline(grace_seconds)
-        self._operations.drain()
-        self._lag.close()
+        self._parts.drain()
         self._reader.stop_soon()
-        self._door.drain()
+        self._server.drain()
         if not self._worker.stop(deadline.left(SHARE_TO_FINISH)):
             self._attempts.close(deadline.left(SHARE_TO_LEAVE))
-        self._door.stop(deadline.left(SHARE_OF_CALLS))
+        self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._reader.close()
-        self._fold.close()
-        within(deadline.left(), self._log.close)
-        self._operations.close()
+        self._parts.close(deadline)
 
     def _due(self, at_ms: int) -> Iterable[Issue | Undertake]:
         """Runs under the fold's lock."""
@@ -127,3 +110,7 @@ class Trainer:
             report = work.do(self._bench, claim, version)
             attempt.reported(report)
             return report
+
+    def _register(self, server: grpc.Server) -> None:
+        servicer = TrainerServicer(self._attempts)
+        worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)

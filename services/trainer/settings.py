@@ -1,29 +1,24 @@
-"""What the trainer reads from its environment."""
+"""What the trainer takes from the environment."""
 
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headgate.log.startup import LOG_WAIT_SECONDS
-from headgate.runtime.service import GRACE_SECONDS
+from headgate.lifecycle.service_parts import ServiceSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    log: str
-    artifacts: str
-    keys: Path
-    port: int = 0
-    host: str = "127.0.0.1"
-    metrics_port: int = 0
-    """Of the HTTP door with /metrics, /livez and /readyz; 0 for none."""
-    grace_seconds: float = GRACE_SECONDS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ServiceSettings):
     name: str = "trainer-0"
+    artifacts: str
+    """URL of the artifact store."""
+    keys: Path
+    """Directory of the signing key and of the trusted keys."""
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "headgate-trainer")
+    """Directory for checkouts and trainings."""
     tests_seconds: float = 600.0
     training_seconds: float = 3600.0
-    # A training that tells of no new epoch for this long hangs.
     epoch_seconds: float = 600.0
-    # Between two checkpoints of a training; what is lost with a trainer is trained again.
+    """A training that reports no epoch for this long has failed."""
     checkpoint_seconds: float = 30.0
-    log_wait_seconds: float = LOG_WAIT_SECONDS
+    """Between two checkpoints of a training: what a lost trainer did since the last one is trained again."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from headgate.lifecycle.service_parts import REPLAY_SECONDS
 from headgate.log.startup import LOG_WAIT_SECONDS
-from services.registry.app import REPLAY_SECONDS
 from tests.deploy import service_settings
 from tests.deploy.compose_rules import DRAIN_SECONDS, EXACT_TAG, NOBODYS, OFFICIAL
 from tests.deploy.kustomize import Manifest, pod_of

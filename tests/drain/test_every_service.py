@@ -87,7 +87,7 @@ def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Pat
     start = threading.Thread(target=lambda: ports.append(built.start()))
     with built._fold.lock:  # nothing is folded as long as the test holds it
         start.start()
-        server = built._door if service == "trainer" else built._server
+        server = built._server
         until(lambda: server.port, "the door")
         channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
         health = health_pb2_grpc.HealthStub(channel)

@@ -272,7 +272,7 @@ def test_a_rate_that_means_nothing_is_refused_at_the_start(log_url: str) -> None
 
 
 def measured(registry: Running) -> dict[str, float]:
-    lines = text_of(registry.registry._operations.metrics).splitlines()
+    lines = text_of(registry.registry._parts.metrics).splitlines()
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 

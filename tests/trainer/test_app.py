@@ -33,12 +33,12 @@ class Site:
         url = f"sqlite:///{directory}/log.db"
         create_keys(directory / "keys")
         self.log = open_log(url)
-        self.registry = registry_app.build(RegistrySettings(url, port=0))
+        self.registry = registry_app.build(RegistrySettings(log=url, port=0))
         self.registry.start()
         self.fold = LifecycleFold(self.log)
         self.fold.start()
         self.settings = Settings(
-            url, f"file://{directory}/artifacts", directory / "keys", name="trainer-0", work=directory / "work"
+            log=url, artifacts=f"file://{directory}/artifacts", keys=directory / "keys", work=directory / "work"
         )
         self.trainers: list[app.Trainer] = []
 

@@ -12,11 +12,11 @@ from headgate.lifecycle.replay import cycles_kept, require_whole
 from headgate.lifecycle.stream import Stream
 from headgate.lifecycle.waiters import Waiters
 from headgate.log import topics
-from headgate.log.port import EventLog, LogError, Record, RecordsLost
+from headgate.log.port import EventLog, Record, RecordsLost
+from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import facts_pb2 as facts
 
 POLL_SECONDS = 0.5
-RECONNECT_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 Listener = Callable[[Record, facts.LifecycleRecord], None]
@@ -64,8 +64,7 @@ class LifecycleFold:
         self._fault_listeners: list[FaultListener] = []
         self._waiters = Waiters()
         self._targets: dict[int, int] | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lifecycle-fold", daemon=True)
+        self._thread = RetryingThread("lifecycle-fold", self._tail, self._failed)
 
     @property
     def models(self) -> dict[str, ModelState]:
@@ -106,12 +105,11 @@ class LifecycleFold:
 
     def close(self) -> None:
         """Stops the thread within a poll."""
-        self._stopping.set()
+        self._thread.stop_soon()
         with self._changed:
             self._changed.notify_all()
             self._waiters.wake_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5 * POLL_SECONDS)
+        self._thread.stop(5 * POLL_SECONDS)
 
     def trace_of(self, stream: str, subject: str) -> str:
         """W3C traceparent of the last fact about a version or release; empty when nobody traced it."""
@@ -144,7 +142,7 @@ class LifecycleFold:
         """Waits until the record at this position has been folded."""
         with self.lock:
             is_folded = self._fold.positions.get(partition, 0) > offset
-            if is_folded or self._stopping.is_set():
+            if is_folded or self._thread.is_stopping:
                 return is_folded
             waiter = self._waiters.add(partition, offset)
         waiter.over.wait(timeout_seconds)
@@ -159,7 +157,7 @@ class LifecycleFold:
 
     def _wait(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping.is_set() or condition(), timeout_seconds)
+            self._changed.wait_for(lambda: self._thread.is_stopping or condition(), timeout_seconds)
             return condition()
 
     def _is_caught_up(self) -> bool:
@@ -167,18 +165,12 @@ class LifecycleFold:
             return False
         return all(self._fold.positions.get(partition, 0) >= end for partition, end in self._targets.items())
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._tail()
-            except RecordsLost as error:
-                self._note_loss(str(error))
-                self._stopping.wait(RECONNECT_SECONDS)
-            except LogError as error:
-                logger.warning("the log cannot be read; trying again", extra={"error": str(error)})
-                if self._observer is not None:
-                    self._observer.lost()
-                self._stopping.wait(RECONNECT_SECONDS)
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, RecordsLost):
+            return self._note_loss(str(error))
+        logger.warning("the log cannot be read; trying again", extra={"error": str(error)})
+        if self._observer is not None:
+            self._observer.lost()
 
     def _note_loss(self, lost: str) -> None:
         if lost and lost != self.lost:
@@ -200,13 +192,13 @@ class LifecycleFold:
             self._changed.notify_all()
         with self._log.tail(topics.LIFECYCLE, start) as tail:
             with cycles_kept():
-                while not self._stopping.is_set() and not self._is_caught_up():
+                while not self._thread.is_stopping and not self._is_caught_up():
                     self._apply(tail.poll(POLL_SECONDS), self._fold.apply)
             fold: FoldOne = self._fold.apply
             if self._observer is not None:
                 self._observer.stopped(self._fold.stopped_streams)
                 fold = self._observed(self._observer)
-            while not self._stopping.is_set():
+            while not self._thread.is_stopping:
                 tail.follow(lambda records: self._apply(records, fold), POLL_SECONDS)
 
     def _require_no_gap(self, records: Sequence[Record]) -> None:

@@ -10,9 +10,10 @@ from google.protobuf.message import DecodeError
 
 from headgate.dead_letters.burials import Burials
 from headgate.log import topics
-from headgate.log.port import EventLog, LogError, Message, Record
+from headgate.log.port import EventLog, Message, Record
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.retrying import RetryingThread
 from headgate.telemetry.rules import flaw_of
 from headgate.v1 import telemetry_pb2 as telemetry
 
@@ -58,8 +59,7 @@ class TelemetryReader:
         self._positions: dict[int, int] = {}
         self._targets: dict[int, int] | None = None
         self._caught_up = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        self._thread = RetryingThread("telemetry", self._tail, self._failed)
 
     def start(self, since_ms: int) -> None:
         """Begins to read at the first record of this time or later."""
@@ -80,29 +80,22 @@ class TelemetryReader:
 
     def stop_soon(self) -> None:
         """Reads no further; does not wait."""
-        self._stopping.set()
+        self._thread.stop_soon()
 
     def close(self) -> None:
         """Stops within a poll."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5 * POLL_SECONDS)
+        self._thread.stop(5 * POLL_SECONDS)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._tail()
-            except LogError as error:
-                logger.warning("telemetry cannot be read; trying again", extra={"error": str(error)})
-                self._lost.inc()
-                self._stopping.wait(POLL_SECONDS)
+    def _failed(self, error: Exception) -> None:
+        logger.warning("telemetry cannot be read; trying again", extra={"error": str(error)})
+        self._lost.inc()
 
     def _tail(self) -> None:
         start = {**self._log.offsets_at(topics.TELEMETRY, self._since_ms), **self._positions}
         self._positions = dict(start)
         self._targets = self._targets or dict(self._log.end(topics.TELEMETRY))
         with self._log.tail(topics.TELEMETRY, start) as tail:
-            while not self._stopping.is_set():
+            while not self._thread.is_stopping:
                 self._note_progress(self._targets)
                 for record in tail.poll(POLL_SECONDS):
                     self._read(record)

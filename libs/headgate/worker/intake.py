@@ -1,15 +1,14 @@
 """Consumes one topic as a member of a group, one record at a time. The commit follows the effect."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 
 from headgate.dead_letters.burials import Burials
 from headgate.log.port import EventLog, LogError, Record, RecordTooLarge, StaleMember
 from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.retrying import RetryingThread
 
 POLL_SECONDS = 0.5
-RECONNECT_SECONDS = 0.5
 MAX_TRIES = 3
 """Tries of one record that makes its handler fail; then it is buried, or it would stop everything behind it."""
 RETRY_SECONDS = 0.2
@@ -42,8 +41,7 @@ class Intake:
         self._group, self._member = group, member
         self._handle = handle
         self._burials = burials
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"intake-{topic}", daemon=True)
+        self._thread = RetryingThread(f"intake-{topic}", self._consume, self._failed, passing=(LogError, Contended))
 
     def start(self) -> None:
         """Joins the group."""
@@ -59,28 +57,22 @@ class Intake:
 
     def stop_soon(self) -> None:
         """Takes no further record; does not wait."""
-        self._stopping.set()
+        self._thread.stop_soon()
 
     def stop(self, grace_seconds: float) -> None:
         """Finishes the record in hand, commits it and leaves the group."""
-        self._stopping.set()
-        self._thread.join(timeout=grace_seconds)
+        self._thread.stop(grace_seconds)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._consume()
-            except (LogError, Contended) as error:
-                # Nothing was committed for the record in hand, so it comes again.
-                logger.warning("intake interrupted; joining again", extra={"topic": self.topic, "error": str(error)})
-                self._lost.inc()
-                self._stopping.wait(RECONNECT_SECONDS)
+    def _failed(self, error: Exception) -> None:
+        """Nothing was committed for the current record, so it comes again."""
+        logger.warning("intake interrupted; joining again", extra={"topic": self.topic, "error": str(error)})
+        self._lost.inc()
 
     def _consume(self) -> None:
         with self._log.consumer(self.topic, self._group, self._member) as consumer:
-            while not self._stopping.is_set():
+            while not self._thread.is_stopping:
                 for record in consumer.poll(POLL_SECONDS):
-                    if self._stopping.is_set():
+                    if self._thread.is_stopping:
                         return
                     self._handle_in_turn(record)
                     try:
@@ -94,7 +86,7 @@ class Intake:
             try:
                 return self._handle_or_bury(record)
             except Contended:
-                if self._stopping.wait(RETRY_SECONDS):
+                if self._thread.pause(RETRY_SECONDS):
                     raise
         raise Contended(f"other writers won {MAX_CONTENTIONS} times in a row")
 
@@ -111,5 +103,5 @@ class Intake:
                 where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
                 logger.exception("handler failed", extra={**where, "tries": tries})
                 reason = f"{type(error).__name__}: {error}"
-            self._stopping.wait(RETRY_SECONDS)
+            self._thread.pause(RETRY_SECONDS)
         self._burials.bury(record, "handler-failed", f"{MAX_TRIES} tries: {reason}")

@@ -20,6 +20,7 @@ from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import current_trace_parent, note, unit_of_work
+from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import commands_pb2 as commands
 
 RESEND_MS = 5_000
@@ -80,12 +81,12 @@ class Worker:
         self._under_way = 0
         self._tries: Counter[str] = Counter()
         self._lock = threading.Condition()
-        self._stopping = threading.Event()
         self._outcomes = metrics.counter("headgate_work_total")
         self._buried = metrics.counter("headgate_dead_letters_total")
         metrics.read_at_scrape([IN_HAND], lambda: [Reading(IN_HAND, (), self._under_way)])
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
+        self._revision = -1
+        self._thread = RetryingThread(f"{name}-loop", self._run, self._due_failed, tick_seconds, passing=(Exception,))
 
     def start(self) -> None:
         """Begins to look for due work."""
@@ -98,8 +99,7 @@ class Worker:
     def stop(self, grace_seconds: float) -> bool:
         """Starts nothing new and gives what is in hand the grace to end and be reported; whether it did."""
         deadline = Deadline(grace_seconds)
-        self._stopping.set()
-        self._thread.join(deadline.left())
+        self._thread.stop(deadline.left())
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             return self._lock.wait_for(lambda: not self._under_way, deadline.left())
@@ -124,23 +124,20 @@ class Worker:
                 self.issue(command)
                 return
             except (LogUnavailable, OutcomeUnknown) as error:
-                if time.monotonic() > deadline or self._stopping.wait(REPORT_PAUSE_SECONDS):
+                if time.monotonic() > deadline or self._thread.pause(REPORT_PAUSE_SECONDS):
                     raise
                 what = {"command": command.command_id, "error": str(error)}
                 logger.warning("the log is away; the report waits", extra=what)
 
     def _run(self) -> None:
-        revision = -1
-        while not self._stopping.is_set():
-            try:
-                self._once(now_ms())
-            except LogError as error:
-                logger.warning("the log is away; trying again", extra={"error": str(error)})
-                self._stopping.wait(self._tick_seconds)
-            except Exception:
-                logger.exception("due failed; trying again")
-                self._stopping.wait(self._tick_seconds)
-            revision = self._fold.wait_change(revision, self._tick_seconds)
+        self._once(now_ms())
+        self._revision = self._fold.wait_change(self._revision, self._tick_seconds)
+
+    def _due_failed(self, error: Exception) -> None:
+        if isinstance(error, LogError):
+            logger.warning("the log is away; trying again", extra={"error": str(error)})
+        else:
+            logger.error("due failed; trying again", exc_info=error)
 
     def _once(self, at_ms: int) -> None:
         with self._fold.lock:
@@ -194,7 +191,7 @@ class Worker:
     def _await_fact(self, command: commands.Command) -> None:
         """Keeps the work in hand until its report is folded, or `due` would start it once more."""
         revision, deadline_ms = self._fold.revision, now_ms() + RESEND_MS
-        while not self._stopping.is_set() and now_ms() < deadline_ms:
+        while not self._thread.is_stopping and now_ms() < deadline_ms:
             with self._fold.lock:
                 stream = self._fold.streams.get(command.stream)
                 if stream is not None and stream.knows(command.command_id):

@@ -1,14 +1,14 @@
 """What a process does with the log, as metrics: the facts its fold takes in, and how far its readers are behind."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from headgate.domain.fact import FIELD_OF
-from headgate.log.port import EventLog, LogError
+from headgate.log.port import EventLog
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import facts_pb2 as facts
 
 LOOK_SECONDS = 5.0
@@ -75,11 +75,14 @@ class LagWatch:
 
     def __init__(self, log: EventLog, metrics: Metrics, readers: Iterable[Reader]) -> None:
         self._log = log
-        self._readers = tuple(readers)
+        self._readers = list(readers)
         self._records = metrics.gauge("headgate_log_lag_records")
         self._seconds = metrics.gauge("headgate_log_lag_seconds")
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
+        self._thread = RetryingThread("lag", self._watch, self._failed, LOOK_SECONDS)
+
+    def add(self, reader: Reader) -> None:
+        """One more reader; before the start."""
+        self._readers.append(reader)
 
     def start(self) -> None:
         """Begins to look."""
@@ -87,7 +90,7 @@ class LagWatch:
 
     def close(self) -> None:
         """Takes no further look; one under way may still end."""
-        self._stopping.set()
+        self._thread.stop_soon()
 
     def look(self) -> None:
         """One look. Raises LogError."""
@@ -107,11 +110,10 @@ class LagWatch:
         found = self._log.read(topic, partition, offset, limit=1)
         return found[0].timestamp_ms if found else now_ms()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except LogError as error:
-                # While the log is away nobody can say how far behind anyone is: the last look stays.
-                logger.debug("the lag cannot be told", extra={"error": str(error)})
-            self._stopping.wait(LOOK_SECONDS)
+    def _watch(self) -> None:
+        self.look()
+        self._thread.pause(LOOK_SECONDS)
+
+    def _failed(self, error: Exception) -> None:
+        """While the log is away nobody knows how far behind anyone is: the last values stay."""
+        logger.debug("the lag is not known", extra={"error": str(error)})

@@ -1,0 +1,80 @@
+"""What every service is made of: its settings, its log, the fold that follows it, its metrics and its health."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.log import topics
+from headgate.log.port import LogUnavailable
+from headgate.log.startup import LOG_WAIT_SECONDS, await_log
+from headgate.runtime.deadline import Deadline, within
+from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.operations import Loop, Operations
+from headgate.runtime.service import GRACE_SECONDS
+
+REPLAY_SECONDS = 600.0
+"""How long a service takes at most to fold what is in the log at its start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """What every service reads from its environment. Each adds its own name, and more where it needs more."""
+
+    log: str
+    """URL of the event log."""
+    name: str
+    """Of this replica: unique among the live ones, and the same after a restart."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """Of the gRPC server; 0 takes any."""
+    metrics_port: int = 0
+    """Of the HTTP server with /metrics, /livez and /readyz; 0 for none."""
+    grace_seconds: float = GRACE_SECONDS
+    log_wait_seconds: float = LOG_WAIT_SECONDS
+
+
+class ServiceParts:
+    """Waits for the log when it is made; folds it from `replay` on."""
+
+    def __init__(self, service: str, settings: ServiceSettings) -> None:
+        self.name = settings.name
+        self.grace_seconds = settings.grace_seconds
+        self.operations = Operations(service, settings.host, settings.metrics_port)
+        self.metrics = self.operations.metrics
+        self.log = await_log(settings.log, settings.log_wait_seconds)
+        self.fold = LifecycleFold(self.log, FoldMetrics(self.metrics))
+        self._lag = LagWatch(self.log, self.metrics, [Reader("fold", topics.LIFECYCLE, self.fold.positions)])
+
+    def watch_lag(self, reader: str, topic: str, positions: Callable[[], Mapping[int, int]]) -> None:
+        """Measures also how far this reader is behind the end of its topic."""
+        self._lag.add(Reader(reader, topic, positions))
+
+    def start(self) -> None:
+        """Begins to follow the log; does not wait."""
+        self.fold.start()
+        self._lag.start()
+
+    def await_replay(self) -> None:
+        """Returns when all that was in the log at the start is folded. Raises LogUnavailable, RecordsLost."""
+        if not self.fold.wait_caught_up(REPLAY_SECONDS):
+            raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
+
+    def watch(self, *loops: Loop) -> None:
+        """From now on /livez fails once the fold or one of these loops has ended."""
+        self.operations.watch(self.fold, *loops)
+
+    def ready(self, *loops: Loop) -> None:
+        """The service takes work, and its loops are watched."""
+        self.watch(*loops)
+        self.operations.ready()
+
+    def drain(self) -> None:
+        """The service takes no more work."""
+        self.operations.drain()
+        self._lag.close()
+
+    def close(self, deadline: Deadline) -> None:
+        """Leaves the log, within the deadline."""
+        self.fold.close()
+        within(deadline.left(), self.log.close)
+        self.operations.close()

@@ -21,14 +21,14 @@ from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.leases import Heartbeats
 from headgate.worker.loop import Issue, Undertake, Worker
 from services.evaluator.due import LEASE_MS, WORK, Assignment, due
-from services.evaluator.figures import Figures
 from services.evaluator.score import Artifacts
+from services.evaluator.service_metrics import EvaluatorMetrics
 from services.evaluator.servicer import EvaluatorServicer
 from services.evaluator.settings import Settings
 from services.evaluator.work import evaluate
 
 SHARE_OF_WORK = 0.6
-"""Of the grace, for the evaluation in hand; what it leaves is for calls under way and for leaving the log."""
+"""Of the grace, for the running evaluation. What it does not need is for running calls and for leaving the log."""
 SHARE_OF_CALLS = 0.3
 BOOT_LETTERS = 8
 SERVICE = worker_services.DESCRIPTOR.services_by_name["EvaluatorService"].full_name
@@ -41,7 +41,7 @@ class Evaluator:
         self._parts = parts = ServiceParts(EVALUATOR, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold = parts.fold
-        self._figures = Figures(parts.metrics)
+        self._metrics = EvaluatorMetrics(parts.metrics)
         self._artifacts = Artifacts(open_store(settings.artifacts), settings.keys)
         self._listening_since_ms = now_ms()
         self._heartbeats = Heartbeats(WORK, self._listening_since_ms)
@@ -60,7 +60,7 @@ class Evaluator:
         self._parts.start()
         self._parts.await_replay()
         self._reader.start(self._listening_since_ms - LEASE_MS)
-        self._fold.on_accepted(self._figures.accepted)
+        self._fold.on_accepted(self._metrics.on_accepted)
         self._worker.start()
         self._parts.ready(self._reader, self._worker)
         self._server.admit()
@@ -69,7 +69,7 @@ class Evaluator:
     def stop(self, grace_seconds: float) -> None:
         """Gives the running evaluation the grace to end, and leaves the log.
 
-        What does not end in time is taken over by another evaluator once its lease has run out.
+        Another evaluator takes over what does not end in time, after its lease has run out.
         """
         deadline = Deadline(grace_seconds)
         self._parts.drain()
@@ -91,9 +91,9 @@ class Evaluator:
                 yield Issue(work)
 
     def _evaluate(self, assignment: Assignment) -> commands.Command:
-        with self._figures.evaluation() as evaluation:
+        with self._metrics.evaluation() as outcome:
             report = evaluate(self._artifacts, self._telemetry, assignment)
-            evaluation.reported(report)
+            outcome.set_from(report)
             return report
 
     def _register(self, server: grpc.Server) -> None:

@@ -1,6 +1,6 @@
-"""What the evaluator should be doing, from the folded state alone: claim, evaluate, ask for the verdict, bury the lost.
+"""What an evaluator should do now, from the folded models alone: claim, evaluate, ask for the verdict, fail the lost.
 
-Nothing here is remembered between calls, so a restarted evaluator finds the same work.
+Nothing is remembered between calls, so an evaluator that starts again finds the same work.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ DEFAULT_ENVIRONMENT = "production"
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """An evaluation this worker holds: the version as it was claimed, and the live one to compare it with."""
+    """An evaluation that this worker holds: the version as it was claimed, and the live version to compare it with."""
 
     model: str
     version: resources.Version
@@ -41,12 +41,12 @@ class Assignment:
 def due(
     models: Mapping[str, ModelState], worker: str, liveness: Liveness, now_ms: int
 ) -> Iterator[commands.Command | Assignment]:
-    """The commands and evaluations that are due. `worker` is new at each start: a crash ends its claims.
+    """The commands and evaluations that are due. `worker` is a new name at each start, so a crash ends its claims.
 
-    One evaluation is held at a time, since a claim that waits in a queue sends no heartbeats.
+    A worker holds one evaluation at a time, because a claim that waits in a queue sends no heartbeats.
     """
     found = [
-        _of_version(state, version, worker, liveness, now_ms)
+        _due_for(state, version, worker, liveness, now_ms)
         for state in models.values()
         for version in state.versions.values()
     ]
@@ -60,7 +60,7 @@ def due(
             yield work
 
 
-def _of_version(
+def _due_for(
     state: ModelState, version: resources.Version, worker: str, liveness: Liveness, now_ms: int
 ) -> commands.Command | Assignment | None:
     if version.build == resources.BUILD_STATE_TRAINED:
@@ -90,7 +90,7 @@ def command(model: str, version: resources.Version, command_id: str, **wish: obj
         stream=model_stream(model),
         actor=ACTOR,
         correlation_id=version.commit,
-        **wish,  # type: ignore[arg-type]  # one field of the oneof, which the stub cannot say
+        **wish,  # type: ignore[arg-type]  # one field of the oneof, which the stub cannot express
     )
 
 
@@ -101,7 +101,7 @@ def _after_loss(state: ModelState, version: resources.Version, worker: str, live
     failed = facts.EvaluationFailed(
         version=version.version,
         attempt=version.attempt,
-        reason=f"each of {version.attempt} attempts lost its evaluator, the last one {version.lease.worker}",
+        reason=f"{version.attempt} attempts were lost without a report; the last worker was {version.lease.worker}",
     )
     command_id = f"{version.name}/evaluations/{version.attempt}/lost"
     report = commands.ReportEvaluationFailed(fact=failed)
@@ -123,7 +123,7 @@ def _claim(
 
 
 def _copy(version: resources.Version) -> resources.Version:
-    # The fold goes on changing its messages in place while the evaluation runs.
+    # The fold changes its messages in place while the evaluation runs.
     copy = resources.Version()
     copy.CopyFrom(version)
     return copy

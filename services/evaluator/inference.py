@@ -1,4 +1,4 @@
-"""ONNX Runtime: bytes of a model and rows in, predictions out. One thread, so that a figure repeats bit for bit."""
+"""Runs a model with ONNX Runtime. It uses one thread, so that the same rows give the same predictions, bit for bit."""
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,10 @@ def predict(model: bytes, features: npt.NDArray[np.float32]) -> npt.NDArray[np.g
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL_ONLY  # what goes wrong is raised, and said once
+    options.log_severity_level = FATAL_ONLY  # errors are raised, so ONNX Runtime need not print them too
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        # An empty set of rows runs once too: the shape of the answer comes from the model.
+        # Without any rows the model runs once too, because the shape of the answer comes from it.
         batches = [
             session.run([OUTPUT], {INPUT: features[start : start + BATCH_ROWS]})[0]
             for start in range(0, max(len(features), 1), BATCH_ROWS)

@@ -1,6 +1,6 @@
-"""What a model's predictions are worth against the true answers: pure arithmetic on arrays.
+"""Measures a model's predictions against the true answers, by arithmetic on arrays alone.
 
-A metric that is not defined on the rows at hand is absent, never a stand-in value: the gate then fails its rule.
+A metric that is not defined on these rows is absent; no other value takes its place, so the gate fails its rule.
 A row whose prediction is not finite counts as wrong: in the confusion it was predicted INVALID. The metrics that need
 every prediction (auc, log_loss, mse, mae, r2) are absent as soon as one row is invalid.
 
@@ -27,10 +27,10 @@ MULTICLASS = "multiclass"
 REGRESSION = "regression"
 INVALID = "invalid"
 RESOLUTION = 2.0**-23
-"""Probabilities are float32: one this close to 0 or 1 is taken as this far from it in log_loss."""
+"""Of a float32 probability. In log_loss a probability closer to 0 or 1 counts as this far from it."""
 NO_COUNTS = {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0}
 MAX_CELLS = 2_000
-"""Cells of a confusion; a larger one is left out, since the report has to fit one record."""
+"""Cells of a confusion. A larger one is left out, because the report has to fit into one record."""
 
 
 class Unmeasurable(Exception):
@@ -48,7 +48,7 @@ class Measured:
 def measure(
     task: str, predictions: npt.NDArray[np.generic], answers: npt.NDArray[np.generic], threshold: float
 ) -> Measured:
-    """Measures one model on its rows; `threshold` is binary's. Raises Unmeasurable."""
+    """The metrics of one model on its rows; only a binary task uses `threshold`. Raises Unmeasurable."""
     if len(answers) == 0:
         raise Unmeasurable("there are no test rows")
     if len(predictions) != len(answers):
@@ -86,13 +86,11 @@ def binary(probabilities: Floats, answers: Integers, threshold: float) -> Measur
         if probabilities.min() >= 0 and probabilities.max() <= 1:
             metrics["log_loss"] = _log_loss(np.where(actual, probabilities, 1 - probabilities))
     predicted = np.where(valid, positive.astype(np.int64), -1)
-    return Measured(
-        metrics, {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0} | confusion(answers, predicted)
-    )
+    return Measured(metrics, NO_COUNTS | confusion(answers, predicted))
 
 
 def auc(scores: Floats, actual: npt.NDArray[np.bool_]) -> float:
-    """Chance that a positive row scores above a negative one, ties counting half (Mann-Whitney)."""
+    """The probability that a positive row scores above a negative one; a tie counts half (Mann-Whitney)."""
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     ranks = ((ends - counts + 1 + ends) / 2)[place]
@@ -124,7 +122,7 @@ def multiclass(logits: Floats, answers: Integers) -> Measured:
 
 
 def regression(predictions: Floats, answers: Floats) -> Measured:
-    """Errors of real-valued predictions; a figure that overflows is absent."""
+    """Errors of real-valued predictions; a metric that overflows is absent."""
     errors = predictions - answers
     metrics = {"mse": float(np.mean(errors**2)), "mae": float(np.mean(np.abs(errors)))}
     spread = float(np.mean((answers - np.mean(answers)) ** 2))
@@ -134,7 +132,7 @@ def regression(predictions: Floats, answers: Floats) -> Measured:
 
 
 def confusion(answers: Integers, predicted: Integers) -> dict[tuple[str, str], int]:
-    """Counts by label; a negative prediction is INVALID. Only cells that occur."""
+    """Counts by (actual, predicted), of the pairs that occur; a negative prediction is INVALID."""
     counts = Counter(zip(answers.tolist(), predicted.tolist(), strict=True))
     if len(counts) > MAX_CELLS:
         return {}

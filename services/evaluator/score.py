@@ -1,6 +1,6 @@
-"""Runs a trained artifact on its held-out rows and reports what it is worth.
+"""Runs a trained version on its test rows and measures its predictions.
 
-Only bytes that the signed manifest names are run, and the baseline always runs on the candidate's rows.
+Only bytes that the signed manifest names are run. The baseline always runs on the candidate's rows.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from services.evaluator.metrics import Measured, Unmeasurable, measure
 DEFAULT_THRESHOLD = 0.5
 
 CANNOT_BE_SCORED = (ArtifactError, Unmeasurable, Unrunnable)
-"""What an artifact can be at fault for; anything else is the machine's fault and worth another try."""
+"""Errors that the artifact causes. Any other error is the machine's, so it is worth another try."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Held-out rows with their answers, and the digest of both."""
+    """Test rows with their answers, and the digest of both."""
 
     features: npt.NDArray[np.float32]
     answers: npt.NDArray[np.generic]
@@ -42,7 +42,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """Where artifacts lie, and the directory of the trusted keys, which is read each time since keys come and go."""
+    """The artifact store and the directory of the trusted keys. Keys may change, so they are read each time."""
 
     store: ArtifactStore
     keys: Path
@@ -64,19 +64,20 @@ def score(artifacts: Artifacts, version: resources.Version) -> tuple[facts.Evalu
 def score_baseline(
     artifacts: Artifacts, baseline: resources.Version, task: str, rows: Rows
 ) -> facts.EvaluationReport | None:
-    """The live version's report on the candidate's rows; None when it cannot take them, for example other features.
+    """The live version's report on the candidate's rows; None when it cannot run on them, as with other features.
 
-    That is no fault of the candidate, so it never fails the evaluation.
+    The candidate is not at fault then, so the evaluation does not fail.
     """
     try:
         return score_on(artifacts, baseline, task, rows)
     except CANNOT_BE_SCORED as error:
-        logger.warning("no baseline", extra={"version": baseline.name, "reason": str(error)})
+        where = {"version": baseline.name, "reason": str(error)}
+        logger.warning("the live version cannot run on the candidate's rows", extra=where)
         return None
 
 
 def score_on(artifacts: Artifacts, version: resources.Version, task: str, rows: Rows) -> facts.EvaluationReport:
-    """The version's report on any rows, binary with the threshold it serves with."""
+    """The version's report on the rows. A binary task uses the version's own threshold."""
     started = time.monotonic()
     threshold = version.configuration.evaluate.threshold or DEFAULT_THRESHOLD
     predictions = predict(artifacts.read(version, MODEL_FILE), rows.features)
@@ -85,7 +86,7 @@ def score_on(artifacts: Artifacts, version: resources.Version, task: str, rows: 
 
 
 def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.EvaluationReport:
-    """The measurements as they are recorded: metrics and cells in order of their names."""
+    """The measurements as they are recorded: metrics in the order of their names."""
     return facts.EvaluationReport(
         rows=len(rows.answers),
         rows_sha256=rows.sha256,

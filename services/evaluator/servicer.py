@@ -1,4 +1,4 @@
-"""EvaluatorService: a request in, the core's report out. Nothing is recorded."""
+"""EvaluatorService: measures a version on request. Nothing is recorded."""
 
 import grpc
 
@@ -13,7 +13,7 @@ from services.evaluator.score import CANNOT_BE_SCORED, Artifacts, score
 
 
 class EvaluatorServicer(worker_services_grpc.EvaluatorServiceServicer):
-    """Measures on demand what the fold knows."""
+    """Measures any trained version of the fold."""
 
     def __init__(self, fold: LifecycleFold, artifacts: Artifacts) -> None:
         self._fold = fold

@@ -1,4 +1,4 @@
-"""What the evaluator takes from the environment."""
+"""What the evaluator reads from its environment."""
 
 from dataclasses import dataclass
 from pathlib import Path

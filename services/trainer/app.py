@@ -1,4 +1,4 @@
-"""The only place that wires the trainer."""
+"""Puts the trainer together; the only place that does."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,17 +22,17 @@ from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import Issue, Undertake, Worker
 from services.trainer import due
-from services.trainer.attempt import work
-from services.trainer.attempt.bench import Bench, Limits
+from services.trainer.attempt.tools import AttemptTools, Limits
+from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
 from services.trainer.due import LEASE_MS, WORK, WorkerState
-from services.trainer.figures import Figures
+from services.trainer.service_metrics import TrainerMetrics
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
 
 SHARE_TO_FINISH = 0.5
-"""Of the grace, for the attempt in hand to end by itself; then it is stopped and left to be taken over."""
-SHARE_TO_LEAVE = 0.5
+"""Of the grace, for the running attempt to end by itself. Then it is stopped, and another worker takes it over."""
+SHARE_TO_STOP = 0.5
 SHARE_OF_CALLS = 0.3
 SERVICE = worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name
 
@@ -48,20 +48,20 @@ class Trainer:
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, log, metrics = parts.fold, parts.log, parts.metrics
         self._attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
-        self._figures = Figures(metrics, self._attempts.last_epochs)
+        self._metrics = TrainerMetrics(metrics, self._attempts.last_epochs)
         self._listening_since_ms = now_ms()
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics)
         self._heartbeats = Heartbeats(WORK, self._listening_since_ms)
         self._reader = TelemetryReader(log, self._heartbeats.observe, metrics)
         key = load_signing_key(settings.keys)
-        self._bench = Bench(
+        self._tools = AttemptTools(
             worker=settings.name,
             store=open_store(settings.artifacts),
             key=key,
             trusted={**load_trusted(settings.keys), **trust(key)},
             telemetry=TelemetryWriter(log, settings.name),
             attempts=self._attempts,
-            issue=self._worker.report,
+            report=self._worker.report,
             scratch=Path(settings.work),
             limits=Limits(
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
@@ -84,19 +84,19 @@ class Trainer:
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Lets the running attempt end, or leaves it to be taken over, and leaves the log."""
+        """Lets the running attempt end, or stops it so that another worker takes it over, and leaves the log."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
         self._reader.stop_soon()
         self._server.drain()
         if not self._worker.stop(deadline.left(SHARE_TO_FINISH)):
-            self._attempts.close(deadline.left(SHARE_TO_LEAVE))
+            self._attempts.close(deadline.left(SHARE_TO_STOP))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._reader.close()
         self._parts.close(deadline)
 
     def _due(self, at_ms: int) -> Iterable[Issue | Undertake]:
-        """Runs under the fold's lock."""
+        """Runs under the fold's lock. Remembers its claims, because a restarted process has none."""
         worker = WorkerState(self.name, self._attempts.claimed(), self._attempts.running())
         self._attempts.cancel_except(frozenset(claim for claim, _ in due.held(self._fold.models, worker)))
         for piece in due.due(self._fold.models, worker, self._heartbeats.liveness(), at_ms, self._run):
@@ -106,9 +106,9 @@ class Trainer:
             yield piece
 
     def _run(self, claim: Claim, version: resources.Version) -> commands.Command | None:
-        with self._figures.attempt() as attempt:
-            report = work.do(self._bench, claim, version)
-            attempt.reported(report)
+        with self._metrics.attempt() as outcome:
+            report = run_attempt(self._tools, claim, version)
+            outcome.set_from(report)
             return report
 
     def _register(self, server: grpc.Server) -> None:

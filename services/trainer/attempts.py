@@ -1,4 +1,4 @@
-"""The attempts of this process: what the due rules, the work and the gRPC door have to share. Thread-safe."""
+"""The attempts of this process, shared by the due rules, the running attempts and the gRPC server. Thread-safe."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class Attempt:
 
 class Attempts:
     def __init__(self, on_epoch: Callable[[], None] = lambda: None) -> None:
-        """`on_epoch` is called for each epoch measured."""
+        """`on_epoch` is called for each measured epoch."""
         self._on_epoch = on_epoch
         self._changed = threading.Condition()
         self._claimed: dict[Claim, None] = {}
@@ -50,14 +50,14 @@ class Attempts:
             return frozenset(claim for claim, attempt in self._attempts.items() if attempt.running)
 
     def cancel_except(self, held: frozenset[Claim]) -> None:
-        """Ends the running attempts that this worker no longer holds."""
+        """Tells the running attempts that this worker no longer holds to end."""
         with self._changed:
             for claim, attempt in self._attempts.items():
                 if attempt.running and claim not in held:
                     attempt.cancelled.set()
 
     def close(self, grace_seconds: float) -> None:
-        """Ends the running attempts and those that begin from now on; waits for their ends."""
+        """Ends the running attempts, and each one that begins from now on; waits until none runs."""
         self.cancel_except(frozenset())
         with self._changed:
             self._closed = True
@@ -74,17 +74,17 @@ class Attempts:
             return attempt
 
     def outcome(self, claim: Claim) -> commands.Command | None:
-        """The report of an attempt that has ended: said again rather than worked out again."""
+        """The report of an attempt that has ended: it can be sent again without running the attempt again."""
         with self._changed:
             attempt = self._attempts.get(claim)
             return attempt.outcome if attempt else None
 
-    def enter(self, attempt: Attempt, stage: facts.Stage.ValueType) -> None:
+    def enter_stage(self, attempt: Attempt, stage: facts.Stage.ValueType) -> None:
         with self._changed:
             attempt.stage = stage
             self._changed.notify_all()
 
-    def measured(self, attempt: Attempt, epoch: telemetry.EpochMeasured) -> None:
+    def add_epoch(self, attempt: Attempt, epoch: telemetry.EpochMeasured) -> None:
         with self._changed:
             if len(attempt.epochs) < MAX_EPOCHS_KEPT:
                 attempt.epochs.append(epoch)
@@ -112,7 +112,7 @@ class Attempts:
             ]
 
     def last_epochs(self) -> list[telemetry.EpochMeasured]:
-        """The last epoch measured of each model, the latest begun first."""
+        """The last measured epoch of each model; the model whose attempt began last comes first."""
         with self._changed:
             last = {attempt.claim.stream: attempt.epochs[-1] for attempt in self._attempts.values() if attempt.epochs}
         return list(reversed(last.values()))
@@ -126,14 +126,14 @@ class Attempts:
             ]
             return max(found, key=lambda attempt: attempt.claim.attempt, default=None)
 
-    def epochs(self, attempt: Attempt, wait_seconds: float) -> Iterator[telemetry.EpochMeasured | None]:
-        """Each epoch as it is measured, None when nothing came within the wait; ends with the attempt."""
-        told = 0
+    def follow_epochs(self, attempt: Attempt, wait_seconds: float) -> Iterator[telemetry.EpochMeasured | None]:
+        """Each epoch as it is measured, and None when none came within the wait. Ends with the attempt."""
+        seen = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: len(attempt.epochs) > told or not attempt.running, wait_seconds)  # noqa: B023
-                new, running = attempt.epochs[told:], attempt.running
-            told += len(new)
+                self._changed.wait_for(lambda: len(attempt.epochs) > seen or not attempt.running, wait_seconds)  # noqa: B023
+                new, running = attempt.epochs[seen:], attempt.running
+            seen += len(new)
             yield from new
             if not new and not running:
                 return

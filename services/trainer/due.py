@@ -1,4 +1,4 @@
-"""What a trainer should be doing, from the folded models alone: claims, takeovers, and the attempts it holds."""
+"""What a trainer should do now, from the folded models alone: claims, takeovers, and the attempts that it holds."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def held(models: Mapping[str, ModelState], worker: WorkerState) -> Iterator[tupl
 def waiting(
     models: Mapping[str, ModelState], worker: WorkerState, liveness: Liveness, now_ms: int
 ) -> Iterable[tuple[Claim, resources.Version]]:
-    """Created versions, and those whose worker was lost, each with the attempt that comes next."""
+    """Created versions, and versions whose worker was lost, each with its next attempt; the oldest version first."""
     found = []
     for claim, version in open_versions(models):
         if version.build == resources.BUILD_STATE_CREATED:
@@ -100,11 +100,11 @@ def start_testing(claim: Claim, version: resources.Version, worker: str, livenes
         lease_ms=LEASE_MS,
         predecessor_seen_at_ms=liveness.last_seen_ms(predecessor),
     )
-    return envelope(claim, f"claimed/{worker}", version, worker, start_testing=command)
+    return attempt_command(claim, f"claimed/{worker}", version, worker, start_testing=command)
 
 
 def given_up(claim: Claim, version: resources.Version, worker: str) -> commands.Command:
-    """Ends the version whose last allowed attempt was lost too."""
+    """The command that fails a version after its last allowed attempt was lost."""
     last = Claim(claim.stream, claim.version, claim.attempt - 1)
     fact = facts.TrainingFailed(
         version=last.version,
@@ -113,11 +113,13 @@ def given_up(claim: Claim, version: resources.Version, worker: str) -> commands.
         reason=f"{MAX_ATTEMPTS} attempts were lost without a report; the last worker was {version.lease.worker}",
     )
     failed = commands.ReportTrainingFailed(fact=fact)
-    return envelope(last, f"given-up/{worker}", version, worker, report_training_failed=failed)
+    return attempt_command(last, f"given-up/{worker}", version, worker, report_training_failed=failed)
 
 
-def envelope(claim: Claim, what: str, version: resources.Version, worker: str, **command: object) -> commands.Command:
-    """A command about an attempt; its id is the same each time this worker says it."""
+def attempt_command(
+    claim: Claim, what: str, version: resources.Version, worker: str, **command: object
+) -> commands.Command:
+    """A command about an attempt. Its id is the same each time it is sent, so it has its effect once."""
     return commands.Command(
         command_id=f"{claim.name}/{what}",
         stream=claim.stream,

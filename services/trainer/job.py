@@ -1,4 +1,4 @@
-"""What the trainer and its training child tell each other through files in the job's directory. Knows no torch."""
+"""The files in a job's directory through which the trainer and its training process talk. Imports no torch."""
 
 import json
 from collections.abc import Mapping
@@ -8,13 +8,14 @@ from typing import Any
 
 JOB = "job.json"
 PROGRESS = "progress.jsonl"
-TRAIN = "train"
-"""What the child is told once the job is written."""
+START_LINE = "train"
+"""The trainer writes this line to the standard input of the training process when the job is ready."""
 CHECKPOINT = "checkpoint.safetensors"
+"""The training process writes its last checkpoint here."""
 RESUME = "resume.safetensors"
-"""Where the child writes its last checkpoint, and where it finds the one to go on from."""
-FILES = "files"
-"""Directory of the artifact's files inside the job's."""
+"""The checkpoint of a lost attempt, when there is one: the training goes on from it."""
+ARTIFACT_DIRECTORY = "files"
+"""The training process writes the files of the artifact into this directory."""
 
 
 @dataclass(frozen=True, slots=True)

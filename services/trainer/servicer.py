@@ -1,4 +1,4 @@
-"""TrainerService: the attempts of this process, for those who watch."""
+"""TrainerService: the attempts of this process and their epochs."""
 
 from collections.abc import Iterator
 
@@ -29,9 +29,9 @@ class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
         model, version = version_in(request.name)
         attempt = self._attempts.latest(model_stream(model), version)
         if attempt is None:
-            rule = f"{request.name} is not in this trainer's hands; the log's telemetry has the epochs of all trainers"
+            rule = f"this trainer has no attempt at {request.name}; headgate.telemetry has the epochs of all trainers"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "name")
-        for epoch in self._attempts.epochs(attempt, WAIT_SECONDS):
+        for epoch in self._attempts.follow_epochs(attempt, WAIT_SECONDS):
             if not context.is_active():
                 return
             if epoch is not None:

@@ -1,4 +1,4 @@
-"""The whole evaluator on a log with a registry: from a trained version to its verdict, and its door."""
+"""The whole evaluator on a log with a registry: from a trained version to its verdict, and its gRPC service."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ GATE = configuration.GatePolicy(rules=[configuration.GateRule(metric="accuracy",
 
 
 class World:
-    """A log with a registry and an evaluator, and the trainer's part played by hand."""
+    """A log with a registry and an evaluator. The test sends the commands of the trainer."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -52,7 +52,7 @@ class World:
     def start_evaluator(self) -> None:
         port = self.evaluator.start()
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-        self.door = worker_services_grpc.EvaluatorServiceStub(self.channel)
+        self.stub = worker_services_grpc.EvaluatorServiceStub(self.channel)
 
     def stop(self) -> None:
         self.channel.close()
@@ -61,8 +61,8 @@ class World:
         self.fold.close()
         self.log.close()
 
-    def issue(self, number: int, what: str, **wish: object) -> None:
-        command = commands.Command(command_id=f"test/{number}/{what}", stream=STREAM, actor="test", **wish)  # type: ignore[arg-type]
+    def issue(self, number: int, what: str, **fields: object) -> None:
+        command = commands.Command(command_id=f"test/{number}/{what}", stream=STREAM, actor="test", **fields)  # type: ignore[arg-type]
         self.log.append(Message(topics.COMMANDS, STREAM.encode(), command.SerializeToString()))
 
     def create(self, number: int) -> None:
@@ -95,7 +95,7 @@ class World:
 
     def refused(self, name: str) -> grpc.StatusCode:
         with pytest.raises(grpc.RpcError) as refusal:
-            self.door.Evaluate(worker_services.EvaluateRequest(name=name), timeout=LIMIT_SECONDS)
+            self.stub.Evaluate(worker_services.EvaluateRequest(name=name), timeout=LIMIT_SECONDS)
         code: grpc.StatusCode = refusal.value.code()
         return code
 
@@ -119,7 +119,7 @@ def test_a_trained_version_is_evaluated_and_judged(world: World) -> None:
     assert judged.build == resources.BUILD_STATE_EVALUATED
     assert judged.gate.passed
     assert judged.gate.results[0].explanation.startswith("accuracy 1.0000 meets the minimum 0.9000")
-    on_demand = world.door.Evaluate(worker_services.EvaluateRequest(name=judged.name), timeout=LIMIT_SECONDS)
+    on_demand = world.stub.Evaluate(worker_services.EvaluateRequest(name=judged.name), timeout=LIMIT_SECONDS)
     assert on_demand.metrics == judged.report.metrics
     assert on_demand.rows_sha256 == judged.report.rows_sha256
 
@@ -134,11 +134,11 @@ def test_a_bad_version_fails_its_gate_and_an_unusable_one_its_evaluation(world: 
     assert world.refused("models/fraud/versions/2") == grpc.StatusCode.FAILED_PRECONDITION
 
 
-def test_the_door_says_what_is_missing(world: World) -> None:
+def test_a_version_that_cannot_be_evaluated_is_refused_with_the_reason(world: World) -> None:
     world.start_evaluator()
     world.create(1)
-    # The evaluator folds for itself, and may hear of the version a little later than others.
-    until(lambda: world.refused("models/fraud/versions/1") != grpc.StatusCode.NOT_FOUND, "the evaluator knows v1")
+    # The evaluator has a fold of its own, which may learn of the version a little later.
+    until(lambda: world.refused("models/fraud/versions/1") != grpc.StatusCode.NOT_FOUND, "the version to be known")
     assert world.refused("models/fraud/versions/1") == grpc.StatusCode.FAILED_PRECONDITION
     assert world.refused("models/fraud/versions/2") == grpc.StatusCode.NOT_FOUND
     assert world.refused("models/none/versions/1") == grpc.StatusCode.NOT_FOUND

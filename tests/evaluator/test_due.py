@@ -13,7 +13,7 @@ from tests.model_states import with_versions
 
 NOW = 1_000_000
 ME = "evaluator-0.boot"
-SILENCE = Liveness({}, listening_since_ms=0)
+NO_HEARTBEATS = Liveness({}, listening_since_ms=0)
 
 
 def version(number: int, build: resources.BuildState.ValueType, **fields: object) -> resources.Version:
@@ -39,7 +39,7 @@ def model(*versions: resources.Version, live: int = 0, environment: str = "produ
     return state
 
 
-def work(state: ModelState, liveness: Liveness = SILENCE) -> list[commands.Command | Assignment]:
+def work(state: ModelState, liveness: Liveness = NO_HEARTBEATS) -> list[commands.Command | Assignment]:
     return list(due({state.name: state}, ME, liveness, NOW))
 
 
@@ -76,13 +76,13 @@ def test_nothing_is_claimed_while_an_evaluation_is_held() -> None:
     assert only_assignment(work(state)).version.version == 1
 
 
-def test_what_i_hold_is_evaluated() -> None:
+def test_a_version_that_this_worker_holds_is_evaluated() -> None:
     assignment = only_assignment(work(model(evaluating(ME, NOW))))
     assert assignment.baseline is None
     assert assignment.key == "models/fraud/versions/1/evaluations/1"
 
 
-def test_the_baseline_is_what_is_live_where_the_version_wants_to_go() -> None:
+def test_the_baseline_is_the_version_that_is_live_in_the_wanted_environment() -> None:
     mine = evaluating(ME, NOW)
     mine.configuration.release.CopyFrom(configuration.ReleaseWish(environment="staging"))
     live = version(2, resources.BUILD_STATE_EVALUATED, **{})
@@ -91,7 +91,7 @@ def test_the_baseline_is_what_is_live_where_the_version_wants_to_go() -> None:
     assert only_assignment(work(model(mine, live, live=2, environment="production"))).baseline is None
 
 
-def test_a_version_without_a_wish_is_compared_in_production_but_never_with_itself() -> None:
+def test_a_version_without_a_wanted_environment_is_compared_in_production_but_never_with_itself() -> None:
     assert only_assignment(work(model(evaluating(ME, NOW), live=1))).baseline is None
 
 
@@ -102,7 +102,7 @@ def test_an_assignment_does_not_change_with_the_fold() -> None:
     assert assignment.version.attempt == 1
 
 
-def test_what_another_holds_is_left_alone_while_its_lease_lasts() -> None:
+def test_a_version_that_another_worker_holds_is_left_alone_while_its_lease_lasts() -> None:
     assert work(model(evaluating("other", NOW - LEASE_MS + 1))) == []
 
 
@@ -120,11 +120,11 @@ def test_a_heartbeat_prolongs_a_lease_and_its_time_stands_in_the_claim_that_foll
     assert command.start_evaluation.predecessor_seen_at_ms == NOW - LEASE_MS
 
 
-def test_a_new_evaluator_listens_for_a_whole_lease_before_it_takes_over() -> None:
+def test_an_evaluator_that_has_just_started_waits_one_lease_before_it_takes_a_version_over() -> None:
     assert work(model(evaluating("other", 0)), Liveness({}, NOW - LEASE_MS + 1)) == []
 
 
-def test_my_own_silent_attempt_is_claimed_again() -> None:
+def test_an_attempt_of_this_worker_without_heartbeats_is_claimed_again() -> None:
     assert only_command(work(model(evaluating(ME, 0)))).start_evaluation.attempt == 2
 
 
@@ -142,7 +142,7 @@ def test_an_evaluated_version_is_judged_once() -> None:
     assert work(model(evaluated)) == []
 
 
-def test_versions_in_other_states_are_none_of_its_business() -> None:
+def test_versions_in_other_states_need_no_evaluator() -> None:
     mine = {resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING, resources.BUILD_STATE_EVALUATED}
     for build in resources.BuildState.values():
         if build not in mine:

@@ -72,7 +72,7 @@ def test_the_baseline_is_measured_on_the_rows_of_the_candidate(
     assert {metric.name: metric.value for metric in finished.baseline_report.metrics}["accuracy"] == 0
 
 
-def test_a_baseline_that_cannot_take_the_rows_never_fails_the_candidate(
+def test_a_baseline_that_cannot_run_on_the_rows_never_fails_the_candidate(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
     files = files_of(RIGHT, rows_of(*separable()))
@@ -124,7 +124,7 @@ def test_an_evaluation_sends_heartbeats(
     assert record.work_heartbeat == expected
 
 
-def test_batches_change_no_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     features, _ = separable(50)
     whole = inference.predict(RIGHT, features)
     monkeypatch.setattr(inference, "BATCH_ROWS", 7)

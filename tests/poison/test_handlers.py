@@ -38,7 +38,7 @@ from services.deployer.evidence import GatewayReports
 from services.deployer.figures import figures
 from services.deployer.judge import judge
 from services.evaluator import due as evaluator
-from services.evaluator.figures import Figures
+from services.evaluator.service_metrics import EvaluatorMetrics
 from services.gateway.routes import routes
 from services.registry.inbox import UnusableEvent, command_of
 from services.trainer import due as trainer
@@ -110,7 +110,7 @@ class Ears:
         self._listeners: list[Any] = []
         self._metrics = FoldMetrics(Metrics(DEPLOYER))
         ReleaseEvents(Metrics(DEPLOYER), self).listen()  # type: ignore[arg-type]  # all it needs of a LifecycleFold
-        self.on_accepted(Figures(Metrics(EVALUATOR)).accepted)
+        self.on_accepted(EvaluatorMetrics(Metrics(EVALUATOR)).on_accepted)
 
     def on_accepted(self, listener: Any) -> None:
         self._listeners.append(listener)

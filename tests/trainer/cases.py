@@ -1,4 +1,4 @@
-"""A training child that also tries what must fail, so that torch starts once for all tests.
+"""A training process that also runs the trainings that must fail, so that torch starts once for all tests.
 
 python -P cases.py OUTCOMES JOB_DIRECTORY
 """
@@ -20,9 +20,9 @@ import torch
 from headgate.artifacts.layout import MODEL_FILE
 from services.trainer.child import __main__ as child
 from services.trainer.child.checkpoint import save
-from services.trainer.child.course import Course
+from services.trainer.child.context import TrainingContext
 from services.trainer.child.exporting import ExportFailure, largest_difference
-from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, Job, read_job
+from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, Job, read_job
 
 OWN_LOOP = """
 def train(context):
@@ -59,98 +59,104 @@ def datasets(context): return {part: (ROWS, ROWS[:, 0]) for part in PARTS}
 
 def main() -> int:
     outcomes, directory = Path(sys.argv.pop(1)), Path(sys.argv[1])
-    lost = Lost()
+    doomed = DoomedTraining()
     code = child.main()
     job = replace(read_job(directory), loss="mse")
-    first = {file.name: file.read_bytes() for file in (directory / FILES).iterdir()}
+    first = {file.name: file.read_bytes() for file in (directory / ARTIFACT_DIRECTORY).iterdir()}
     found = {}
     with TemporaryDirectory() as scratch:
-        found["same"] = differing(first, tried(read_job(directory), Path(scratch) / "again"))
-        found["killed"] = killed_and_resumed(lost, directory, Path(scratch), first)
-        found["misfit"] = resumed_from_a_misfit(read_job(directory), Path(scratch), first)
+        found["same"] = differing(first, run_job_in(read_job(directory), Path(scratch) / "again"))
+        found["killed"] = killed_and_resumed(doomed, directory, Path(scratch), first)
+        found["another network"] = resumed_from_another_network(read_job(directory), Path(scratch), first)
         for number, (name, text) in enumerate(CASES.items()):
             (Path(scratch) / f"case{number}.py").write_text(COMMON + text)
             case = Path(scratch) / f"case{number}"
-            tried(replace(job, checkout=scratch, module=case.name, batch_size=4), case)
-            found[name] = told(case)[-1]
+            run_job_in(replace(job, checkout=scratch, module=case.name, batch_size=4), case)
+            found[name] = progress_lines(case)[-1]
     found["differs"] = unfaithful(first[MODEL_FILE])
     outcomes.write_text(json.dumps(found))
     return code
 
 
-def tried(job: Job, directory: Path) -> Path:
-    """One attempt in this process."""
+def run_job_in(job: Job, directory: Path) -> Path:
+    """Runs the job in this process."""
     directory.mkdir(exist_ok=True)
     with (directory / PROGRESS).open("w", buffering=1) as progress:
-        child.attempt(job, directory, progress)
+        child.run_job(job, directory, progress)
     return directory
 
 
-def told(directory: Path) -> list[dict[str, Any]]:
+def progress_lines(directory: Path) -> list[dict[str, Any]]:
     file = directory / PROGRESS
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def differing(first: dict[str, bytes], directory: Path) -> list[str]:
-    return [name for name, content in first.items() if (directory / FILES / name).read_bytes() != content]
+    return [name for name, content in first.items() if (directory / ARTIFACT_DIRECTORY / name).read_bytes() != content]
 
 
-class Lost:
-    """A training that is killed by SIGKILL in its middle. Forked early: autograd does not outlive a fork."""
+class DoomedTraining:
+    """A training that is killed with SIGKILL after three epochs.
+
+    It is forked before torch trains anything, because autograd does not work in a fork that comes later.
+    """
 
     def __init__(self) -> None:
-        told_where, self._where = os.pipe()
+        read_end, self._write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            job_directory, directory = os.read(told_where, 65_536).decode().splitlines()
-            Course.epoch = until_the_third(Course.epoch)  # type: ignore[method-assign]
-            tried(read_job(Path(job_directory)), Path(directory))
+            job_directory, directory = os.read(read_end, 65_536).decode().splitlines()
+            TrainingContext.epoch = stuck_after_three(TrainingContext.epoch)  # type: ignore[method-assign]
+            run_job_in(read_job(Path(job_directory)), Path(directory))
             os._exit(0)
 
     def run(self, job_directory: Path, directory: Path) -> int:
         """The signal that ended it."""
-        os.write(self._where, f"{job_directory}\n{directory}".encode())
+        os.write(self._write_end, f"{job_directory}\n{directory}".encode())
         pause = threading.Event()
         for _ in range(6_000):
-            if {"checkpoint": 3} in told(directory):
+            if {"checkpoint": 3} in progress_lines(directory):
                 break
             pause.wait(0.01)
         os.kill(self._pid, signal.SIGKILL)
         return os.WTERMSIG(os.waitpid(self._pid, 0)[1])
 
 
-def killed_and_resumed(lost: Lost, job_directory: Path, scratch: Path, first: dict[str, bytes]) -> dict[str, Any]:
-    killed_by = lost.run(job_directory, scratch / "lost")
+def killed_and_resumed(
+    doomed: DoomedTraining, job_directory: Path, scratch: Path, first: dict[str, bytes]
+) -> dict[str, Any]:
+    killed_by = doomed.run(job_directory, scratch / "lost")
     directory = scratch / "taken-over"
     directory.mkdir()
     (scratch / "lost" / CHECKPOINT).rename(directory / RESUME)
-    # What comes between moves the sources of chance elsewhere.
+    # The random state changes between the two trainings.
     random.seed(99)
-    tried(read_job(job_directory), directory)
+    run_job_in(read_job(job_directory), directory)
     return {
         "signal": killed_by,
-        "resumed from": told(directory)[-1]["finished"]["resumed_from"],
-        "epochs told": [line["epoch"]["epoch"] for line in told(directory) if "epoch" in line],
+        "resumed from": progress_lines(directory)[-1]["finished"]["resumed_from"],
+        "epochs reported": [line["epoch"]["epoch"] for line in progress_lines(directory) if "epoch" in line],
         "differing": differing(first, directory),
     }
 
 
-def until_the_third(epoch: Callable[..., None]) -> Callable[..., None]:
-    def told_or_stuck(course: Course, *losses: float) -> None:
-        epoch(course, *losses)
-        if len(course.history) == 3:
+def stuck_after_three(epoch: Callable[..., None]) -> Callable[..., None]:
+    def report_or_hang(context: TrainingContext, *losses: float) -> None:
+        epoch(context, *losses)
+        if len(context.history) == 3:
             signal.pause()
 
-    return told_or_stuck
+    return report_or_hang
 
 
-def resumed_from_a_misfit(job: Job, scratch: Path, first: dict[str, bytes]) -> dict[str, Any]:
-    """A checkpoint of another network: the training begins anew."""
-    directory = scratch / "misfit"
+def resumed_from_another_network(job: Job, scratch: Path, first: dict[str, bytes]) -> dict[str, Any]:
+    """The checkpoint is of another network, so the training starts from the beginning."""
+    directory = scratch / "another-network"
     directory.mkdir()
     save(directory / RESUME, torch.nn.Linear(1, 1), [], [])
-    tried(job, directory)
-    return {"resumed from": told(directory)[-1]["finished"]["resumed_from"], "differing": differing(first, directory)}
+    run_job_in(job, directory)
+    finished = progress_lines(directory)[-1]["finished"]
+    return {"resumed from": finished["resumed_from"], "differing": differing(first, directory)}
 
 
 def unfaithful(graph: bytes) -> str:

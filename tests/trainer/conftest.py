@@ -1,4 +1,4 @@
-"""A bench without a log: what is issued and measured is kept in lists."""
+"""An attempt without a log: its reports and its telemetry go into lists."""
 
 import json
 import sys
@@ -13,8 +13,8 @@ from headgate.artifacts.store import open_store
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.leases import Claim
-from services.trainer.attempt.bench import Bench, Limits
-from services.trainer.attempt.work import do
+from services.trainer.attempt.tools import AttemptTools, Limits
+from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
 from tests.trainer.repositories import repository
 
@@ -31,37 +31,37 @@ class Telemetry:
 
 @dataclass
 class Trial:
-    """One attempt and all that it told."""
+    """One attempt, the commands it sent on its way, its telemetry, and its report."""
 
-    bench: Bench
-    issued: list[commands.Command]
+    tools: AttemptTools
+    sent: list[commands.Command]
     telemetry: Telemetry
     trusted: Any
     report: commands.Command | None = None
 
     def run(self, source: tuple[str, str], **changes: Any) -> commands.Command | None:
-        self.bench = replace(self.bench, **changes)
+        self.tools = replace(self.tools, **changes)
         version = resources.Version(
             version=1, build=resources.BUILD_STATE_TESTING, repository=source[0], commit=source[1], attempt=1
         )
-        self.report = do(self.bench, CLAIM, version)
+        self.report = run_attempt(self.tools, CLAIM, version)
         return self.report
 
 
 def trial_in(directory: Path) -> Trial:
-    key, issued, telemetry = new_signing_key(), [], Telemetry()
-    bench = Bench(
+    key, sent, telemetry = new_signing_key(), [], Telemetry()
+    tools = AttemptTools(
         worker="trainer-0",
         store=open_store("memory:///"),
         key=key,
         trusted=trust(key),
         telemetry=telemetry,  # type: ignore[arg-type]
         attempts=Attempts(),
-        issue=issued.append,
+        report=sent.append,
         scratch=directory / "scratch",
         limits=Limits(tests_seconds=30, training_seconds=280, epoch_seconds=280, checkpoint_seconds=0),
     )
-    return Trial(bench, issued, telemetry, trust(key))
+    return Trial(tools, sent, telemetry, trust(key))
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """The one start of torch: a whole attempt, and in the same process the trainings that must fail."""
+    """A whole attempt, and in the same process the trainings that must fail, so that torch starts once."""
     directory = tmp_path_factory.mktemp("trained")
     source = repository(directory / "tiny")
     outcomes = directory / "outcomes.json"

@@ -17,8 +17,8 @@ def network(context):
 
 def datasets(context):
     numbers = [float(n) for n in context.data["numbers"].read_text().split(",")]
-    chance = torch.Generator().manual_seed(context.seed)
-    rows = torch.randn(64, 3, generator=chance) * torch.tensor(numbers)
+    generator = torch.Generator().manual_seed(context.seed)
+    rows = torch.randn(64, 3, generator=generator) * torch.tensor(numbers)
     answers = (rows.sum(dim=1) > 0).float()
     parts = {"train": slice(0, 40), "validation": slice(40, 48), "test": slice(48, 64)}
     return {name: (rows[part], answers[part]) for name, part in parts.items()}

@@ -81,17 +81,17 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.close()
 
 
-def test_a_version_whose_tests_fail_is_on_record_and_at_the_door(site: Site, tmp_path: Path) -> None:
-    _, door = site.trainer()
+def test_a_version_whose_tests_fail_is_on_record_and_in_the_list_of_attempts(site: Site, tmp_path: Path) -> None:
+    _, stub = site.trainer()
     site.create(repository(tmp_path / "tiny", tests=FAILING))
     version = site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)
     assert (version.attempt, version.failure) == (1, "tests ended with 1")
-    (attempt,) = door.ListAttempts(worker_services.ListAttemptsRequest()).attempts
+    (attempt,) = stub.ListAttempts(worker_services.ListAttemptsRequest()).attempts
     assert (attempt.model, attempt.version, attempt.attempt, attempt.running) == ("tiny", 1, 1, False)
-    assert list(door.WatchEpochs(worker_services.WatchEpochsRequest(name="models/tiny/versions/1"))) == []
+    assert list(stub.WatchEpochs(worker_services.WatchEpochsRequest(name="models/tiny/versions/1"))) == []
 
 
-def test_a_trainer_that_was_stopped_in_the_middle_begins_the_next_attempt_at_once(site: Site, tmp_path: Path) -> None:
+def test_a_trainer_that_was_stopped_during_an_attempt_begins_the_next_one_at_once(site: Site, tmp_path: Path) -> None:
     began, may_end = tmp_path / "began", tmp_path / "may-end"
     waits = (
         f'open("{began}", "w"); import os, sys, time; '
@@ -108,8 +108,8 @@ def test_a_trainer_that_was_stopped_in_the_middle_begins_the_next_attempt_at_onc
     assert version.attempt == 2
 
 
-def test_epochs_of_what_is_not_in_hand_are_refused(site: Site) -> None:
-    _, door = site.trainer()
+def test_epochs_of_a_version_without_an_attempt_here_are_refused(site: Site) -> None:
+    _, stub = site.trainer()
     refusals = {
         "models/tiny/versions/7": grpc.StatusCode.NOT_FOUND,
         "models/tiny": grpc.StatusCode.INVALID_ARGUMENT,
@@ -117,5 +117,5 @@ def test_epochs_of_what_is_not_in_hand_are_refused(site: Site) -> None:
     }
     for name, code in refusals.items():
         with pytest.raises(grpc.RpcError) as caught:
-            list(door.WatchEpochs(worker_services.WatchEpochsRequest(name=name)))
+            list(stub.WatchEpochs(worker_services.WatchEpochsRequest(name=name)))
         assert caught.value.code() == code

@@ -1,4 +1,4 @@
-"""Fetches one commit and the data it names, and checks both against their digests."""
+"""Fetches one commit and the data that it names, and checks both against their digests."""
 
 import hashlib
 import os
@@ -43,14 +43,14 @@ GIT_SETTINGS = """[safe]
 
 
 class Git:
-    """git without prompts, hooks, settings of the machine, or more time than GIT_SECONDS."""
+    """Runs git without prompts, hooks or the machine's settings, and for GIT_SECONDS at most."""
 
     def __init__(self, scratch: Path, stop: threading.Event) -> None:
         self._scratch = scratch
         self._stop = stop
         settings = scratch / "gitconfig"
         settings.write_text(GIT_SETTINGS)
-        self._environment = processes.surroundings(scratch) | {
+        self._environment = processes.foreign_environment(scratch) | {
             "GIT_CONFIG_GLOBAL": str(settings),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
@@ -58,31 +58,33 @@ class Git:
             "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
         }
 
-    def __call__(self, directory: Path, *arguments: str) -> processes.Ended:
+    def __call__(self, directory: Path, *arguments: str) -> processes.Exit:
         log = self._scratch / "git.log"
-        ended = processes.run(["git", *arguments], directory, self._environment, log, GIT_SECONDS, self._stop)
-        if ended.overran:
-            raise AttemptFailed(facts.STAGE_CHECKOUT, f"git {arguments[0]} {ended.overran}", ended.log_tail)
-        return ended
+        done = processes.run(["git", *arguments], directory, self._environment, log, GIT_SECONDS, self._stop)
+        if done.limit_broken:
+            raise AttemptFailed(facts.STAGE_CHECKOUT, f"git {arguments[0]} {done.limit_broken}", done.log_tail)
+        return done
 
 
 def check_out(repository: str, commit: str, scratch: Path, stop: threading.Event) -> Path:
     """The files of the commit. Raises AttemptFailed."""
     if not COMMIT.fullmatch(commit):
-        raise AttemptFailed(facts.STAGE_CHECKOUT, f"{commit!r} is not a whole commit hash")
+        reason = f"{commit!r} is not a full commit hash: expected 40 or 64 hexadecimal digits"
+        raise AttemptFailed(facts.STAGE_CHECKOUT, reason)
     source = location(repository)
     directory = scratch / "checkout"
     directory.mkdir()
     git = Git(scratch, stop)
     kind = "sha256" if len(commit) == 64 else "sha1"
-    succeed(git(directory, "init", "--quiet", f"--object-format={kind}"), "git init failed")
-    # One commit is enough, but not every server gives out a commit by its hash.
+    require_success(git(directory, "init", "--quiet", f"--object-format={kind}"), "git init failed")
+    # One commit is enough, but some servers do not serve a commit by its hash.
     if git(directory, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source, commit).exit_code != 0:
         everything = git(directory, "fetch", "--quiet", "--no-tags", "--", source, "+refs/*:refs/source/*")
-        succeed(everything, f"the repository {repository} cannot be read")
+        require_success(everything, f"the repository {repository} cannot be read")
     found = git(directory, "cat-file", "-e", f"{commit}^{{commit}}")
-    succeed(found, f"the repository {repository} has no commit {commit}")
-    succeed(git(directory, "checkout", "--quiet", "--detach", commit), f"commit {commit} cannot be checked out")
+    require_success(found, f"the repository {repository} has no commit {commit}")
+    done = git(directory, "checkout", "--quiet", "--detach", commit)
+    require_success(done, f"commit {commit} cannot be checked out")
     size = sum(file.lstat().st_size for file in directory.rglob("*"))
     if size > MAX_CHECKOUT_BYTES:
         raise AttemptFailed(facts.STAGE_CHECKOUT, f"the checkout has {size} bytes; the limit is {MAX_CHECKOUT_BYTES}")
@@ -101,10 +103,11 @@ def location(repository: str) -> str:
     return str(path)
 
 
-def succeed(ended: processes.Ended, reason: str) -> None:
-    if ended.exit_code != 0:
-        said = ended.log_tail.strip().splitlines()
-        raise AttemptFailed(facts.STAGE_CHECKOUT, f"{reason}: {said[-1]}" if said else reason, ended.log_tail)
+def require_success(done: processes.Exit, reason: str) -> None:
+    """Raises AttemptFailed with the reason and the last line that git printed."""
+    if done.exit_code != 0:
+        printed = done.log_tail.strip().splitlines()
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"{reason}: {printed[-1]}" if printed else reason, done.log_tail)
 
 
 def read_configuration(checkout: Path, model: str) -> configuration.ModelConfiguration:
@@ -124,7 +127,7 @@ def read_configuration(checkout: Path, model: str) -> configuration.ModelConfigu
 
 
 def verified_data(checkout: Path, parsed: configuration.ModelConfiguration) -> dict[str, Path]:
-    """Where each data file is, once its bytes have been found to be the named ones. Raises AttemptFailed."""
+    """The path of each data file, by name, after its digest has been checked. Raises AttemptFailed."""
     return {file.name: verified(checkout, file) for file in parsed.data}
 
 
@@ -157,6 +160,6 @@ def data_path(checkout: Path, file: configuration.DataFile) -> Path:
 
 
 def inside(checkout: Path, name: str) -> Path | None:
-    """The file when it is one and lies in the checkout also after links are followed."""
+    """The path of a file in the checkout; None when there is none, or when a link leads out of the checkout."""
     path = Path(os.path.realpath(checkout / name))
     return path if path.is_file() and path.is_relative_to(checkout.resolve()) else None

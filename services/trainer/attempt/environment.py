@@ -1,4 +1,4 @@
-"""The libraries and the machine that decide the weights, found without importing them."""
+"""The versions of what decides the weights: Python, the machine, the libraries. No library is imported for it."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

@@ -4,7 +4,7 @@ from headgate.v1 import facts_pb2 as facts
 
 
 class AttemptFailed(Exception):
-    """The attempt cannot succeed as it is; it is reported and not tried again."""
+    """The attempt cannot succeed with this commit. It is reported, and not tried again."""
 
     def __init__(self, stage: facts.Stage.ValueType, reason: str, log_tail: str = "") -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Runs a command and keeps its whole process group from outliving the trainer, however the trainer ended.
+"""Runs a command whose whole process group ends with the trainer, also when the trainer is killed.
 
 python -P -m services.trainer.attempt.launch TRAINER_PID COMMAND...
 """

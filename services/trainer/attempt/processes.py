@@ -1,4 +1,4 @@
-"""Runs foreign programs: each in a process group of its own, with a time limit, a log, and an end in every case."""
+"""Runs foreign programs. Each has a process group, a time limit and a log of its own, and is ended in every case."""
 
 import contextlib
 import os
@@ -18,21 +18,21 @@ MAX_LOG_BYTES = 64 * 1024 * 1024
 
 
 class Stopped(Exception):
-    """The trainer is stopping, or holds the attempt no more: nobody waits for a report."""
+    """The trainer is stopping, or it no longer holds the attempt. No report is expected."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a program ended; `overran` names the limit it was killed for."""
+class Exit:
+    """How a program ended. `limit_broken` says which limit it was killed for; it is empty when it ended by itself."""
 
     exit_code: int
     duration_ms: int
     log_tail: str
-    overran: str = ""
+    limit_broken: str = ""
 
 
 class Program:
-    """A foreign program under way. It hears one line at most, and ends by `wait` or `end`."""
+    """A running foreign program. It reads at most one line, and is ended by `wait` or by `end`."""
 
     def __init__(self, command: Sequence[str], directory: Path, environment: dict[str, str], log: Path) -> None:
         launcher = [sys.executable, "-P", "-m", "services.trainer.attempt.launch", str(os.getpid()), *command]
@@ -43,21 +43,27 @@ class Program:
                 start_new_session=True,
             )  # fmt: skip
 
-    def tell(self, line: str) -> None:
-        """The one line on its standard input; none when empty. That it has ended already is found out by `wait`."""
+    def close_input(self, line: str = "") -> None:
+        """Writes the line to its standard input, if there is one, and closes it.
+
+        A program that has ended already cannot read it; `wait` answers how it ended.
+        """
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as lines:
             lines.write(f"{line}\n".encode() if line else b"")
 
-    def wait(self, timeout_seconds: float, stop: threading.Event, overran: Callable[[], str] = lambda: "") -> Ended:
-        """Waits for the end. `overran` is asked all the while; what it answers ends the program. Raises Stopped."""
+    def wait(self, timeout_seconds: float, stop: threading.Event, broken_limit: Callable[[], str] = lambda: "") -> Exit:
+        """Waits for the end. `broken_limit` is asked at each poll; an answer that is not empty ends the program.
+
+        Raises Stopped.
+        """
         started = time.monotonic()
         limit = ""
         try:
             while not has_ended(self._process) and not limit:
                 if stop.wait(POLL_SECONDS):
                     raise Stopped
-                limit = overran()
+                limit = broken_limit()
                 if time.monotonic() - started > timeout_seconds:
                     limit = f"took longer than {timeout_seconds:g} s"
                 elif self._log.stat().st_size > MAX_LOG_BYTES:
@@ -65,10 +71,10 @@ class Program:
         finally:
             self.end()
         duration_ms = int((time.monotonic() - started) * 1000)
-        return Ended(self._process.returncode, duration_ms, tail(self._log), limit)
+        return Exit(self._process.returncode, duration_ms, tail(self._log), limit)
 
     def end(self) -> None:
-        """Ends it and all that it started; nothing happens when that is done already."""
+        """Ends the program and everything that it started. A second call does nothing."""
         if self._process.returncode is None:
             kill_group(self._process)
         if self._process.stdin is not None:
@@ -83,26 +89,26 @@ def run(
     log: Path,
     timeout_seconds: float,
     stop: threading.Event,
-) -> Ended:
-    """Runs a program that is told nothing to its end. Raises Stopped."""
+) -> Exit:
+    """Runs a program without input to its end. Raises Stopped."""
     program = Program(command, directory, environment, log)
-    program.tell("")
+    program.close_input()
     return program.wait(timeout_seconds, stop)
 
 
 def has_ended(process: "subprocess.Popen[bytes]") -> bool:
-    """Leaves the ended process unreaped, so that nobody else can get its number before its group is killed."""
+    """Leaves an ended process unreaped: its number must not be given to another one before its group is killed."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Also when the program has ended: what it left behind must not live on."""
+    """Also after the program has ended, because what it started may still run."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(KILL_SECONDS)
 
 
 def tail(log: Path) -> str:
-    """The last LOG_TAIL_BYTES, cut at whole characters."""
+    """The last LOG_TAIL_BYTES of the log, cut between characters."""
     with log.open("rb") as lines:
         lines.seek(0, os.SEEK_END)
         lines.seek(max(0, lines.tell() - LOG_TAIL_BYTES))
@@ -110,15 +116,15 @@ def tail(log: Path) -> str:
     return text.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
 
 
-def surroundings(scratch: Path) -> dict[str, str]:
-    """The environment of foreign code: this interpreter first, a home of its own, nothing of Headgate's settings."""
-    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE") if name in os.environ}
+def foreign_environment(scratch: Path) -> dict[str, str]:
+    """The environment variables of foreign code: this interpreter first, a home of its own, no setting of Headgate."""
+    passed_on = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE") if name in os.environ}
     home = scratch / "home"
     temporary = scratch / "tmp"
     for directory in (home, temporary):
         directory.mkdir(exist_ok=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return kept | {
+    return passed_on | {
         "PATH": path,
         "HOME": str(home),
         "TMPDIR": str(temporary),

@@ -1,4 +1,4 @@
-"""Reads a training child's lines while it writes them; what it wrote is foreign and is checked."""
+"""Reads the progress of a training process while it is written. The lines are foreign, so each one is checked."""
 
 import json
 import math
@@ -16,31 +16,35 @@ STAGES = {"TRAINING": facts.STAGE_TRAINING, "EXPORT": facts.STAGE_EXPORT}
 
 
 class Progress:
-    """Hands each epoch to `measured`, and to `kept` that of a checkpoint; `overran` tells when none came in time."""
+    """Calls `on_epoch` with each epoch and `on_checkpoint` with the epoch of each checkpoint.
+
+    In the end it knows how the training ended: `failed`, `finished`, or neither when the process wrote no last line.
+    """
 
     def __init__(
         self,
         file: Path,
         idle_seconds: float,
-        measured: Callable[[dict[str, Any]], None],
-        kept: Callable[[int], None],
+        on_epoch: Callable[[dict[str, Any]], None],
+        on_checkpoint: Callable[[int], None],
     ) -> None:
         self.failed: AttemptFailed | None = None
         self.finished: dict[str, Any] | None = None
         self._file = file
         self._position = 0
         self._idle_seconds = idle_seconds
-        self._measured = measured
-        self._kept = kept
-        self._heard_at = time.monotonic()
+        self._on_epoch = on_epoch
+        self._on_checkpoint = on_checkpoint
+        self._last_line_at = time.monotonic()
 
-    def overran(self) -> str:
+    def broken_limit(self) -> str:
+        """Reads what is new. Says so when nothing came for too long; empty otherwise."""
         self.read()
-        idle = time.monotonic() - self._heard_at > self._idle_seconds
-        return f"told nothing for {self._idle_seconds:g} s" if idle else ""
+        idle = time.monotonic() - self._last_line_at > self._idle_seconds
+        return f"reported no progress for {self._idle_seconds:g} s" if idle else ""
 
     def read(self) -> None:
-        """Whole lines only: the last one may be half written."""
+        """Whole lines only: the last one may be half written. Raises AttemptFailed for a line of another form."""
         if not self._file.exists():
             return
         with self._file.open("rb") as lines:
@@ -49,17 +53,17 @@ class Progress:
         if not newline:
             return
         self._position += len(text) + 1
-        self._heard_at = time.monotonic()
+        self._last_line_at = time.monotonic()
         for line in text.splitlines():
-            self._hear(line)
+            self._handle(line)
 
-    def _hear(self, line: bytes) -> None:
+    def _handle(self, line: bytes) -> None:
         try:
             match json.loads(line):
                 case {"epoch": {"epoch": int(), "train_loss": float(), "validation_loss": float()} as epoch}:
-                    self._measured(epoch)
+                    self._on_epoch(epoch)
                 case {"checkpoint": int(epoch)}:
-                    self._kept(epoch)
+                    self._on_checkpoint(epoch)
                 case {"failed": {"stage": str(stage), "reason": str(reason)}} if stage in STAGES:
                     self.failed = AttemptFailed(STAGES[stage], reason[:MAX_REASON])
                 case {"finished": {"epochs": dict(), "export_difference": float(), "resumed_from": int()} as finished}:
@@ -67,5 +71,5 @@ class Progress:
                 case _:
                     raise ValueError("unknown line")
         except ValueError as error:
-            reason = f"the training process told something that is no progress: {line[:200]!r}"
+            reason = f"the training process wrote a line that is not a progress report: {line[:200]!r}"
             raise AttemptFailed(facts.STAGE_TRAINING, reason) from error

@@ -1,4 +1,7 @@
-"""Where an artifact comes from, as an in-toto statement with SLSA's build predicate. No times in it."""
+"""Where an artifact comes from, as an in-toto statement with the build predicate of SLSA.
+
+It holds no times, so that the same training gives the same bytes.
+"""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""One attempt at one version: checkout, configuration, data, tests, training, export, artifact; and its report.
+"""Runs one attempt at one version: checkout, configuration, data, tests, training, export, artifact, report.
 
 Foreign code runs in child processes only. Whatever it does, the attempt ends with a report or with the trainer.
 """
@@ -22,42 +22,53 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.worker.leases import Claim, heartbeat
 from services.trainer.attempt import processes
-from services.trainer.attempt.bench import Bench, scratch_directory, send
 from services.trainer.attempt.checkout import check_out, read_configuration, verified_data
+from services.trainer.attempt.checkpoints import (
+    Origin,
+    find_checkpoint,
+    fingerprint,
+    remove_checkpoint,
+    store_checkpoint,
+)
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
-from services.trainer.attempt.resuming import Origin, drop, find, fingerprint, keep
+from services.trainer.attempt.tools import AttemptTools, scratch_directory
 from services.trainer.attempts import Attempt
-from services.trainer.due import WORK, envelope
-from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, TRAIN, Job, write_job
+from services.trainer.due import WORK, attempt_command
+from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, write_job
 
 MAX_REASON = 4096
 
 logger = logging.getLogger(__name__)
 
 
-def do(bench: Bench, claim: Claim, version: resources.Version) -> commands.Command | None:
-    """The report of the attempt; None when the trainer stops or holds it no more."""
-    if told := bench.attempts.outcome(claim):
-        return told
-    attempt = bench.attempts.begin(claim, now_ms())
+def run_attempt(tools: AttemptTools, claim: Claim, version: resources.Version) -> commands.Command | None:
+    """The report of the attempt; None when the trainer stops, or when it no longer holds the attempt.
+
+    An attempt that has already ended is not run again: its report is returned once more.
+    """
+    if known := tools.attempts.outcome(claim):
+        return known
+    attempt = tools.attempts.begin(claim, now_ms())
     outcome = None
     try:
-        with scratch_directory(bench.scratch) as scratch, heartbeat(bench.telemetry, claim, WORK):
-            outcome = Work(bench, attempt, version, scratch).outcome()
+        with scratch_directory(tools.scratch) as scratch, heartbeat(tools.telemetry, claim, WORK):
+            outcome = AttemptRun(tools, attempt, version, scratch).report()
     except Stopped:
-        logger.info("attempt left", extra={"attempt": claim.name})
+        logger.info("attempt stopped without a report", extra={"attempt": claim.name})
     finally:
-        bench.attempts.end(attempt, outcome)
+        tools.attempts.end(attempt, outcome)
     return outcome
 
 
-class Work:
-    def __init__(self, bench: Bench, attempt: Attempt, version: resources.Version, scratch: Path) -> None:
-        self.bench = bench
+class AttemptRun:
+    """The stages of one attempt. The training process starts first, because it takes long to import torch."""
+
+    def __init__(self, tools: AttemptTools, attempt: Attempt, version: resources.Version, scratch: Path) -> None:
+        self.tools = tools
         self.attempt = attempt
         self.claim = attempt.claim
         self.version = version
@@ -65,70 +76,71 @@ class Work:
         self.scratch = scratch
         self.environment = training_environment()
 
-    def outcome(self) -> commands.Command:
+    def report(self) -> commands.Command:
+        """Runs the stages. Raises Stopped."""
         (self.scratch / "job").mkdir()
         self.child = processes.Program(
-            [*self.bench.child, str(self.scratch / "job")],
+            [*self.tools.child, str(self.scratch / "job")],
             self.scratch,
-            processes.surroundings(self.scratch),
+            processes.foreign_environment(self.scratch),
             self.scratch / "training.log",
         )
         try:
-            return self._reported()
+            return self._run_stages()
         finally:
             self.child.end()
 
-    def _reported(self) -> commands.Command:
+    def _run_stages(self) -> commands.Command:
         try:
             checkout, parsed, data = self._fetch()
             if not self.version.HasField("configuration"):
                 tested = self._test(checkout, parsed)
                 if not tested.report_code_tested.fact.passed:
                     return tested
-                self.bench.issue(tested)
+                self.tools.report(tested)
             if self.version.build == resources.BUILD_STATE_TESTING:
-                started = facts.TrainingStarted(**self._which(), environment=self.environment)
+                started = facts.TrainingStarted(**self._numbers(), environment=self.environment)
                 report = commands.ReportTrainingStarted(fact=started)
-                self.bench.issue(self._command("training", report_training_started=report))
+                self.tools.report(self._command("training", report_training_started=report))
             finished = self._train(checkout, parsed, data)
         except AttemptFailed as failure:
-            drop(self.bench.store, self.name)
+            remove_checkpoint(self.tools.store, self.name)
             return self._failed(failure)
-        drop(self.bench.store, self.name)
+        remove_checkpoint(self.tools.store, self.name)
         report_finished = commands.ReportTrainingFinished(fact=finished)
         return self._command("finished", report_training_finished=report_finished)
 
     def _fetch(self) -> tuple[Path, configuration.ModelConfiguration, dict[str, Path]]:
         checkout = check_out(self.version.repository, self.version.commit, self.scratch, self.attempt.cancelled)
-        self.bench.attempts.enter(self.attempt, facts.STAGE_CONFIGURATION)
+        self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
         parsed = read_configuration(checkout, self.claim.model)
-        self.bench.attempts.enter(self.attempt, facts.STAGE_DATA)
+        self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
         return checkout, parsed, verified_data(checkout, parsed)
 
     def _test(self, checkout: Path, parsed: configuration.ModelConfiguration) -> commands.Command:
         """The report of the repository's own tests at the commit."""
-        self.bench.attempts.enter(self.attempt, facts.STAGE_TESTS)
-        # pytest looks upwards for settings: here it finds none, and not those of whatever surrounds the scratch.
+        self.tools.attempts.enter_stage(self.attempt, facts.STAGE_TESTS)
+        # pytest searches the parent directories for settings. It finds this empty file first, and looks no further.
         (self.scratch / "pytest.ini").write_text("[pytest]\n")
-        # A copy: what the tests leave behind must not reach the training.
+        # The tests get a copy, because files that they write must not reach the training.
         copy = self.scratch / "tests"
         shutil.copytree(checkout, copy, symlinks=True)
-        ended = processes.run(
+        tests = processes.run(
             shlex.split(parsed.code.tests),
             copy,
-            processes.surroundings(self.scratch),
+            processes.foreign_environment(self.scratch),
             self.scratch / "tests.log",
-            self.bench.limits.tests_seconds,
+            self.tools.limits.tests_seconds,
             self.attempt.cancelled,
         )
-        if ended.overran:
-            raise AttemptFailed(facts.STAGE_TESTS, f"the tests {ended.overran}", ended.log_tail)
+        if tests.limit_broken:
+            raise AttemptFailed(facts.STAGE_TESTS, f"the tests {tests.limit_broken}", tests.log_tail)
         fact = facts.CodeTested(
-            **self._which(),
-            passed=ended.exit_code == 0,
-            exit_code=ended.exit_code,
-            duration_ms=ended.duration_ms,
-            log_tail=ended.log_tail,
+            **self._numbers(),
+            passed=tests.exit_code == 0,
+            exit_code=tests.exit_code,
+            duration_ms=tests.duration_ms,
+            log_tail=tests.log_tail,
             configuration=parsed,
         )
         return self._command("tested", report_code_tested=commands.ReportCodeTested(fact=fact))
@@ -136,27 +148,27 @@ class Work:
     def _train(
         self, checkout: Path, parsed: configuration.ModelConfiguration, data: dict[str, Path]
     ) -> facts.TrainingFinished:
-        self.bench.attempts.enter(self.attempt, facts.STAGE_TRAINING)
+        self.tools.attempts.enter_stage(self.attempt, facts.STAGE_TRAINING)
         directory = self.scratch / "job"
-        write_job(directory, job_of(checkout, parsed, data, self.environment, self.bench.limits.checkpoint_seconds))
+        write_job(directory, job_of(checkout, parsed, data, self.environment, self.tools.limits.checkpoint_seconds))
         origin = Origin(self.name, fingerprint(self.version.commit, parsed.digest, self.environment))
-        found = find(self.bench.store, self.bench.trusted, origin)
+        found = find_checkpoint(self.tools.store, self.tools.trusted, origin)
         if found is not None:
             (directory / RESUME).write_bytes(found.state)
         progress = self._progress(directory, parsed.train.epochs, origin)
-        self.child.tell(TRAIN)
-        ended = self.child.wait(self.bench.limits.training_seconds, self.attempt.cancelled, progress.overran)
+        self.child.close_input(START_LINE)
+        training = self.child.wait(self.tools.limits.training_seconds, self.attempt.cancelled, progress.broken_limit)
         progress.read()
-        finished = finish(progress, ended)
-        self.bench.attempts.enter(self.attempt, facts.STAGE_EXPORT)
+        finished = result_of(progress, training)
+        self.tools.attempts.enter_stage(self.attempt, facts.STAGE_EXPORT)
         resumed = finished["resumed_from"] > 0 and found is not None
         return facts.TrainingFinished(
-            **self._which(),
-            artifact=self._seal(directory / FILES, parsed),
+            **self._numbers(),
+            artifact=self._seal(directory / ARTIFACT_DIRECTORY, parsed),
             epochs=finished["epochs"]["epoch"],
             train_loss=finished["epochs"]["train_loss"],
             validation_loss=finished["epochs"]["validation_loss"],
-            duration_ms=ended.duration_ms,
+            duration_ms=training.duration_ms,
             export_difference=finished["export_difference"],
             resumed_from_epoch=finished["resumed_from"] if resumed else 0,
             resumed_from_attempt=found.attempt if resumed and found else 0,
@@ -171,44 +183,48 @@ class Work:
             files[name] = file.read_bytes()
         version = self.version
         files[PROVENANCE_FILE] = provenance(files, version.repository, version.commit, parsed, self.environment)
-        return seal(self.bench.store, files, self.name, self.bench.key)
+        return seal(self.tools.store, files, self.name, self.tools.key)
 
     def _progress(self, directory: Path, epochs: int, origin: Origin) -> Progress:
-        def kept(epoch: int) -> None:
-            keep(self.bench.store, self.bench.key, origin, self.claim.attempt, epoch, directory / CHECKPOINT)
+        def on_checkpoint(epoch: int) -> None:
+            file = directory / CHECKPOINT
+            store_checkpoint(self.tools.store, self.tools.key, origin, self.claim.attempt, epoch, file)
 
-        return Progress(directory / PROGRESS, self.bench.limits.epoch_seconds, self._measured_by(epochs), kept)
+        idle_seconds = self.tools.limits.epoch_seconds
+        return Progress(directory / PROGRESS, idle_seconds, self._on_epoch_of(epochs), on_checkpoint)
 
-    def _measured_by(self, epochs: int) -> Callable[[dict[str, Any]], None]:
-        def measured(line: dict[str, Any]) -> None:
+    def _on_epoch_of(self, epochs: int) -> Callable[[dict[str, Any]], None]:
+        """What is done with each measured epoch of a training that has `epochs`."""
+
+        def on_epoch(line: dict[str, Any]) -> None:
             epoch = telemetry.EpochMeasured(
                 model=self.claim.model,
-                **self._which(),
+                **self._numbers(),
                 epoch=line["epoch"],
                 epochs=epochs,
                 train_loss=line["train_loss"],
                 validation_loss=line["validation_loss"],
                 duration_ms=line.get("duration_ms", 0),
             )
-            self.bench.attempts.measured(self.attempt, epoch)
-            send(self.bench, self.claim, epoch_measured=epoch)
+            self.tools.attempts.add_epoch(self.attempt, epoch)
+            self.tools.send_measurement(self.claim, epoch_measured=epoch)
 
-        return measured
+        return on_epoch
 
     def _failed(self, failure: AttemptFailed) -> commands.Command:
         fact = facts.TrainingFailed(
-            **self._which(),
+            **self._numbers(),
             stage=failure.stage,
             reason=failure.reason[:MAX_REASON],
             log_tail=failure.log_tail[-LOG_TAIL_BYTES:],
         )
         return self._command("failed", report_training_failed=commands.ReportTrainingFailed(fact=fact))
 
-    def _which(self) -> dict[str, int]:
+    def _numbers(self) -> dict[str, int]:
         return {"version": self.claim.version, "attempt": self.claim.attempt}
 
     def _command(self, what: str, **command: object) -> commands.Command:
-        return envelope(self.claim, what, self.version, self.bench.worker, **command)
+        return attempt_command(self.claim, what, self.version, self.tools.worker, **command)
 
 
 def job_of(
@@ -238,13 +254,13 @@ def job_of(
     )
 
 
-def finish(progress: Progress, ended: processes.Ended) -> dict[str, Any]:
-    """What the child told at its end. Raises AttemptFailed when it told of a failure, or nothing."""
+def result_of(progress: Progress, training: processes.Exit) -> dict[str, Any]:
+    """What the training process reported in its last line. Raises AttemptFailed when it failed or reported nothing."""
     if progress.failed is not None:
-        raise AttemptFailed(progress.failed.stage, progress.failed.reason, ended.log_tail)
-    if ended.overran:
-        raise AttemptFailed(facts.STAGE_TRAINING, f"the training {ended.overran}", ended.log_tail)
-    if ended.exit_code != 0 or progress.finished is None:
-        reason = f"the training process ended with {ended.exit_code} and told no reason"
-        raise AttemptFailed(facts.STAGE_TRAINING, reason, ended.log_tail)
+        raise AttemptFailed(progress.failed.stage, progress.failed.reason, training.log_tail)
+    if training.limit_broken:
+        raise AttemptFailed(facts.STAGE_TRAINING, f"the training {training.limit_broken}", training.log_tail)
+    if training.exit_code != 0 or progress.finished is None:
+        reason = f"the training process ended with exit code {training.exit_code} and gave no reason"
+        raise AttemptFailed(facts.STAGE_TRAINING, reason, training.log_tail)
     return progress.finished

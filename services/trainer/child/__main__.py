@@ -1,10 +1,10 @@
-"""The training child: the only process that imports torch and runs a repository's network. Tells its progress as lines.
+"""The training process: the only one that imports torch and runs a repository's network.
 
 python -P -m services.trainer.child JOB_DIRECTORY
 
-It is started when an attempt begins and gets itself ready while the commit is fetched and tested, since torch and its
-exporter take longer to import than a small network takes to train. It trains once, when it is told to on its standard
-input, and has run nobody's code before.
+It starts with the attempt and imports torch while the commit is fetched and tested, because the import takes longer
+than a small training. Until it reads the start line it runs no foreign code. It trains once, and writes its progress as
+lines.
 """
 
 import json
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TextIO
 
 from services.trainer.child.checkpoint import NotResumable
-from services.trainer.child.course import Course, Papers, TrainingFailure
-from services.trainer.child.exporting import export, get_ready
-from services.trainer.child.training import be_deterministic, prepare, train
-from services.trainer.job import CHECKPOINT, FILES, PROGRESS, RESUME, TRAIN, Job, read_job
+from services.trainer.child.context import CheckpointFiles, TrainingContext, TrainingFailure
+from services.trainer.child.exporting import ExportFailure, export, warm_up
+from services.trainer.child.training import load_model, make_deterministic, train
+from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, read_job
 
 logger = logging.getLogger(__name__)
 
@@ -28,64 +28,62 @@ logger = logging.getLogger(__name__)
 def main() -> int:
     directory = Path(sys.argv[1])
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    get_ready()
-    if sys.stdin.readline().strip() != TRAIN:
+    warm_up()
+    if sys.stdin.readline().strip() != START_LINE:
         return 0
-    # What the repository runs has nothing to read.
+    # The repository's code gets an empty standard input.
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     job = read_job(directory)
     os.chdir(job.checkout)
     with (directory / PROGRESS).open("w", buffering=1) as progress:
-        return attempt(job, directory, progress)
+        return run_job(job, directory, progress)
 
 
-def attempt(job: Job, directory: Path, progress: TextIO) -> int:
+def run_job(job: Job, directory: Path, progress: TextIO) -> int:
     stage = "TRAINING"
     try:
-        be_deterministic()
-        course = trained(job, directory, progress)
+        make_deterministic()
+        context = train_model(job, directory, progress)
         stage = "EXPORT"
-        files = directory / FILES
+        files = directory / ARTIFACT_DIRECTORY
         files.mkdir()
-        difference = export(files, course.network, course.rows, job, course.history)
+        difference = export(files, context.network, context.rows, job, context.history)
     except Exception as error:  # noqa: BLE001  # foreign code: whatever it raises is the reason of the failure
         traceback.print_exc()
-        known = isinstance(error, TrainingFailure) or type(error).__module__ == "services.trainer.child.exporting"
-        tell(progress, failed={"stage": stage, "reason": str(error) if known else f"{type(error).__name__}: {error}"})
+        known = isinstance(error, TrainingFailure | ExportFailure)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        write_line(progress, failed={"stage": stage, "reason": reason})
         return 1
-    last = asdict(course.history[-1])
-    tell(
-        progress,
-        finished={"epochs": last, "export_difference": difference, "resumed_from": course.resumed_from},
-    )
+    last, resumed_from = asdict(context.history[-1]), context.resumed_from
+    write_line(progress, finished={"epochs": last, "export_difference": difference, "resumed_from": resumed_from})
     return 0
 
 
-def trained(job: Job, directory: Path, progress: TextIO) -> Course:
-    """Goes on from a lost attempt's checkpoint where there is one and it fits; from nothing otherwise."""
+def train_model(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
+    """Goes on from a lost attempt's checkpoint if there is one that fits. Otherwise it starts from the beginning."""
     try:
-        return one_training(job, directory, progress)
+        return train_once(job, directory, progress)
     except NotResumable as reason:
-        logger.warning("begun anew: %s", reason)
+        logger.warning("the training starts from the beginning: %s", reason)
         (directory / RESUME).unlink()
-        return one_training(job, directory, progress)
+        return train_once(job, directory, progress)
 
 
-def one_training(job: Job, directory: Path, progress: TextIO) -> Course:
-    subject = prepare(job)
-    course = Course(
-        subject.network,
-        subject.rows,
+def train_once(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
+    model = load_model(job)
+    context = TrainingContext(
+        model.network,
+        model.rows,
         job,
-        Papers(directory / CHECKPOINT, directory / RESUME, job.checkpoint_seconds),
-        lambda epoch: tell(progress, epoch=asdict(epoch)),
-        lambda epoch: tell(progress, checkpoint=epoch),
+        CheckpointFiles(directory / CHECKPOINT, directory / RESUME, job.checkpoint_seconds),
+        on_epoch=lambda epoch: write_line(progress, epoch=asdict(epoch)),
+        on_checkpoint=lambda epoch: write_line(progress, checkpoint=epoch),
     )
-    train(course, subject.hook)
-    return course
+    train(context, model.train_function)
+    return context
 
 
-def tell(progress: TextIO, **line: object) -> None:
+def write_line(progress: TextIO, **line: object) -> None:
     progress.write(json.dumps(line) + "\n")
 
 

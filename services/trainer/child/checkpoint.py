@@ -1,6 +1,7 @@
-"""The state of a training between two epochs, as one safetensors file: continued from it, it gives the same weights.
+"""The state of a training between two epochs, as one safetensors file.
 
-Tensors are kept as they are, everything else as JSON beside them: reading one runs nobody's code.
+A training that goes on from it gives the same weights as one that was never interrupted. Tensors are stored as they
+are, everything else as JSON in the metadata. Reading a checkpoint runs no foreign code.
 """
 
 import json
@@ -21,11 +22,11 @@ SCALARS = (str, int, float, bool, type(None))
 
 
 class NotResumable(Exception):
-    """The training keeps a state that a checkpoint cannot hold, or one that is not this training's."""
+    """The training has a state that a checkpoint cannot hold, or the checkpoint belongs to another training."""
 
 
 class Stateful(Protocol):
-    """An optimizer, a scheduler, or what else changes from epoch to epoch."""
+    """An optimizer, a scheduler, or anything else that changes from epoch to epoch."""
 
     def state_dict(self) -> Mapping[str, Any]: ...
 
@@ -35,16 +36,16 @@ class Stateful(Protocol):
 Part = Stateful | torch.Generator
 
 
-def save(file: Path, network: nn.Module, parts: Sequence[Part], told: object) -> None:
-    """Writes what continues the training; `told` comes back from `load`. Raises NotResumable."""
+def save(file: Path, network: nn.Module, parts: Sequence[Part], history: object) -> None:
+    """Writes what the training needs to go on; `load` returns `history`. Raises NotResumable."""
     if not all(isinstance(value, Tensor) for value in network.state_dict().values()):
-        raise NotResumable("the network keeps a state that is no tensor")
+        raise NotResumable("the network has a state that is not a tensor")
     tensors: dict[str, Tensor] = {}
     state = {
         "network": dict(weights(network)),
         "parts": [part.get_state() if isinstance(part, torch.Generator) else part.state_dict() for part in parts],
-        "chance": chance(),
-        "told": told,
+        "random_state": random_state(),
+        "history": history,
     }
     packed = json.dumps(pack(state, tensors))
     aside = file.with_suffix(".part")
@@ -52,22 +53,22 @@ def save(file: Path, network: nn.Module, parts: Sequence[Part], told: object) ->
         safetensors.torch.save_file(tensors, aside, metadata={STATE: packed})
     except (ValueError, KeyError) as error:
         raise NotResumable(f"a tensor cannot be written: {error}") from error
-    # Renamed when whole: a reader sees one checkpoint or the one before.
+    # Renamed when it is complete, so that a reader finds a whole checkpoint, the new one or the one before.
     os.replace(aside, file)
 
 
 def load(file: Path, network: nn.Module, parts: Sequence[Part]) -> Any:
-    """Puts everything back and returns what was told at `save`.
+    """Restores everything and returns the `history` given to `save`.
 
-    Raises NotResumable when it does not fit; network and parts may be changed by then.
+    Raises NotResumable when it does not fit. Network and parts may have changed by then.
     """
     try:
-        return put_back(file, network, parts)
+        return restore(file, network, parts)
     except (ValueError, KeyError, TypeError, RuntimeError, AttributeError, safetensors.SafetensorError) as error:
         raise NotResumable(f"the checkpoint does not fit: {error}") from error
 
 
-def put_back(file: Path, network: nn.Module, parts: Sequence[Part]) -> Any:
+def restore(file: Path, network: nn.Module, parts: Sequence[Part]) -> Any:
     with safetensors.safe_open(file, framework="pt") as content:
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - it is no mapping
         state = unpack(json.loads(content.metadata()[STATE]), tensors)
@@ -75,38 +76,38 @@ def put_back(file: Path, network: nn.Module, parts: Sequence[Part]) -> Any:
     if {name: value.shape for name, value in here.items()} != {n: v.shape for n, v in state["network"].items()}:
         raise NotResumable("the checkpoint is of another network")
     if len(parts) != len(state["parts"]):
-        raise NotResumable(f"the checkpoint has {len(state['parts'])} parts, and {len(parts)} are to be put back")
+        raise NotResumable(f"the checkpoint has {len(state['parts'])} parts, and {len(parts)} are to be restored")
     with torch.no_grad():
         for name, value in here.items():
             value.copy_(state["network"][name])
-    for part, kept in zip(parts, state["parts"], strict=True):
+    for part, part_state in zip(parts, state["parts"], strict=True):
         if isinstance(part, torch.Generator):
-            part.set_state(kept)
+            part.set_state(part_state)
         else:
-            part.load_state_dict(kept)
-    set_chance(state["chance"])
-    return state["told"]
+            part.load_state_dict(part_state)
+    set_random_state(state["random_state"])
+    return state["history"]
 
 
 def weights(network: nn.Module) -> Mapping[str, Tensor]:
-    """Also the buffers that are no part of what is exported."""
+    """Parameters and buffers, also the buffers that are not exported."""
     return dict(network.named_parameters()) | dict(network.named_buffers())
 
 
-def chance() -> dict[str, Any]:
-    """Where the sources of chance that a repository's code shares stand."""
+def random_state() -> dict[str, Any]:
+    """The state of the global random generators, which the repository's code may use."""
     kind, numbers, *rest = np.random.get_state(legacy=True)
     return {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": (kind, numbers.tolist(), *rest)}  # type: ignore[union-attr]
 
 
-def set_chance(kept: Mapping[str, Any]) -> None:
-    torch.set_rng_state(kept["torch"])
-    random.setstate(kept["python"])
-    np.random.set_state(kept["numpy"])
+def set_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
 
 
 def pack(tree: object, tensors: dict[str, Tensor]) -> object:
-    """The tree as JSON knows it; its tensors go into `tensors` by number."""
+    """The tree as JSON can hold it. Its tensors go into `tensors`, and their numbers into the tree."""
     match tree:
         case Tensor():
             name = str(len(tensors))
@@ -121,7 +122,7 @@ def pack(tree: object, tensors: dict[str, Tensor]) -> object:
         case _ if isinstance(tree, SCALARS):
             return tree
         case _:
-            raise NotResumable(f"{type(tree).__name__} cannot be kept")
+            raise NotResumable(f"{type(tree).__name__} cannot be stored in a checkpoint")
 
 
 def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -1,4 +1,4 @@
-"""Turns a trained network into the files of its artifact, and proves that what will serve is what was trained."""
+"""Writes the files of an artifact, and checks that its ONNX graph answers as the trained network does."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headgate.artifacts import layout
-from services.trainer.child.course import Epoch, Rows
+from services.trainer.child.context import Epoch, Rows
 from services.trainer.job import Job
 
 MAX_DIFFERENCE = 1e-4
@@ -20,11 +20,11 @@ DATATYPES = {torch.float32: "FP32", torch.float64: "FP64", torch.int64: "INT64"}
 
 
 class ExportFailure(Exception):
-    """The network has no faithful ONNX form."""
+    """The network has no ONNX graph that answers as it does."""
 
 
 def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: Job, epochs: Sequence[Epoch]) -> float:
-    """Writes the files; the largest difference between ONNX Runtime and torch. Raises ExportFailure."""
+    """Writes the files. Returns the largest difference between ONNX Runtime and torch. Raises ExportFailure."""
     network.eval()
     features, _ = rows["validation"]
     with torch.no_grad():
@@ -33,7 +33,7 @@ def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: J
     graph = onnx_of(network, features)
     difference = largest_difference(graph, features, prediction)
     (directory / layout.MODEL_FILE).write_bytes(graph)
-    # Copies, since weights that share memory cannot be written.
+    # These are copies, because weights that share memory cannot be written.
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     safetensors.torch.save_file(weights, directory / layout.WEIGHTS_FILE)
     test_features, test_answers = rows["test"]
@@ -44,21 +44,21 @@ def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: J
     return difference
 
 
-def get_ready() -> None:
-    """Imports all that an export needs: the exporter imports most of it at the first one."""
+def warm_up() -> None:
+    """Exports a tiny network, because the exporter imports most of its modules at the first export."""
     onnx_of(nn.Linear(1, 1).eval(), torch.zeros(2, 1))
 
 
 def check_shape(prediction: object, features: Tensor) -> None:
     if not isinstance(prediction, Tensor) or prediction.ndim < 1 or len(prediction) != len(features):
         shape = tuple(prediction.shape) if isinstance(prediction, Tensor) else type(prediction).__name__
-        raise ExportFailure(f"network: expected one tensor with a row per row, got {shape}")
+        raise ExportFailure(f"network: expected one tensor with one prediction per row, got {shape}")
     if prediction.dtype not in DATATYPES:
         raise ExportFailure(f"network: expected a prediction of float32, got {prediction.dtype}")
 
 
 def onnx_of(network: nn.Module, features: Tensor) -> bytes:
-    # A batch of one would be taken for a constant.
+    # The exporter takes a batch of one for a constant.
     example = features[:2] if len(features) > 1 else features.repeat(2, *[1] * (features.ndim - 1))
     program = torch.onnx.export(
         network,
@@ -71,16 +71,16 @@ def onnx_of(network: nn.Module, features: Tensor) -> bytes:
         verbose=False,
     )
     if program is None:
-        raise ExportFailure("torch.onnx.export gave no program")
+        raise ExportFailure("torch.onnx.export returned no program")
     model = program.model_proto
-    forget_origins(model)
+    remove_origins(model)
     onnx.checker.check_model(model)
     graph: bytes = model.SerializeToString(deterministic=True)
     return graph
 
 
-def forget_origins(model: onnx.ModelProto) -> None:
-    """Stack traces name the directory of this attempt: the same training would give other bytes."""
+def remove_origins(model: onnx.ModelProto) -> None:
+    """Removes the stack traces. They name this attempt's directory, and equal trainings must give equal bytes."""
     del model.metadata_props[:]
     model.doc_string = ""
     graph = model.graph
@@ -103,10 +103,10 @@ def largest_difference(graph: bytes, features: Tensor, prediction: Tensor) -> fl
     (served,) = session.run([layout.OUTPUT], {layout.INPUT: features.numpy()})
     trained = prediction.numpy()
     if served.shape != trained.shape:
-        raise ExportFailure(f"ONNX Runtime answers with the shape {served.shape}, torch with {trained.shape}")
+        raise ExportFailure(f"ONNX Runtime answers in the shape {served.shape}, torch in {trained.shape}")
     if not np.array_equal(np.isnan(served), np.isnan(trained)):
-        raise ExportFailure("ONNX Runtime and torch answer NaN to different rows")
-    # Equal infinities differ by nothing, not by NaN.
+        raise ExportFailure("ONNX Runtime and torch answer NaN for different rows")
+    # Two equal infinities differ by 0; their subtraction would give NaN.
     apart = np.where((served == trained) | np.isnan(trained), 0.0, served - trained)
     difference = float(np.max(np.abs(apart)))
     if not difference <= MAX_DIFFERENCE:
@@ -124,7 +124,7 @@ def signature(features: Tensor, prediction: Tensor) -> dict[str, object]:
 
 
 def history(job: Job, epochs: Sequence[Epoch]) -> dict[str, object]:
-    """No times in it: the same training gives the same bytes."""
+    """It holds no times, so that the same training gives the same bytes."""
     return {
         "environment": dict(job.environment),
         "seed": job.seed,

@@ -13,13 +13,13 @@ from headgate.artifacts.layout import EXPORTED_FILES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.v1 import facts_pb2 as facts
-from services.trainer.attempt.bench import Limits
 from services.trainer.attempt.processes import LOG_TAIL_BYTES
+from services.trainer.attempt.tools import Limits
 from services.trainer.attempts import Attempts
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.repositories import git, repository
 
-KEPT = "checkpoints/models/tiny/versions/1"
+CHECKPOINT_PATH = "checkpoints/models/tiny/versions/1"
 CHILD = """
 import json, os, pathlib, sys, time
 if input() != "train":
@@ -49,7 +49,7 @@ time.sleep(600)
 
 
 def child(text: str) -> tuple[str, ...]:
-    """A training child that is anything but one; argv[1] is the job's directory."""
+    """The command of a training process that does what the text says; argv[1] is the job's directory."""
     return (sys.executable, "-c", CHILD + text)
 
 
@@ -79,7 +79,7 @@ def test_a_repository_that_is_neither_a_path_nor_a_known_url_is_refused(trial: T
 def test_a_missing_commit_is_named(trial: Trial, tmp_path: Path) -> None:
     path, _ = repository(tmp_path / "tiny")
     assert failure(trial, (path, "a" * 40)).reason.startswith(f"the repository {path} has no commit {'a' * 40}")
-    assert not list(trial.bench.scratch.iterdir())
+    assert not list(trial.tools.scratch.iterdir())
 
 
 def test_a_commit_that_is_not_the_newest_is_checked_out(trial: Trial, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_commit_that_is_not_the_newest_is_checked_out(trial: Trial, tmp_path: 
     assert report.report_code_tested.fact.exit_code == 5
 
 
-def test_every_wrong_key_of_the_configuration_is_told(trial: Trial, tmp_path: Path) -> None:
+def test_every_wrong_key_of_the_configuration_is_named(trial: Trial, tmp_path: Path) -> None:
     failed = failure(trial, repository(tmp_path / "tiny", loss="vibes", learning_rate="-1"))
     assert failed.stage == facts.STAGE_CONFIGURATION
     assert [line.partition(":")[0] for line in failed.reason.splitlines()] == ["train.loss", "train.learning_rate"]
@@ -105,13 +105,13 @@ def test_the_configuration_of_another_model_is_refused(trial: Trial, tmp_path: P
     )
 
 
-def test_data_that_is_not_what_the_commit_names_is_refused(trial: Trial, tmp_path: Path) -> None:
+def test_data_with_another_digest_than_the_commit_names_are_refused(trial: Trial, tmp_path: Path) -> None:
     failed = failure(trial, repository(tmp_path / "tiny", sha256="0" * 64))
     assert failed.stage == facts.STAGE_DATA
     assert failed.reason.endswith(f"not {'0' * 64}")
 
 
-def test_failing_tests_are_reported_with_the_tail_of_what_they_said(trial: Trial, tmp_path: Path) -> None:
+def test_failing_tests_are_reported_with_the_end_of_their_output(trial: Trial, tmp_path: Path) -> None:
     tests = """python -c 'print("x" * 20000); print("last words"); raise SystemExit(3)'"""
     report = trial.run(repository(tmp_path / "tiny", tests=tests))
     assert report is not None
@@ -119,7 +119,7 @@ def test_failing_tests_are_reported_with_the_tail_of_what_they_said(trial: Trial
     assert (tested.passed, tested.exit_code) == (False, 3)
     assert tested.log_tail.endswith("last words\n")
     assert len(tested.log_tail.encode()) == LOG_TAIL_BYTES
-    assert trial.issued == []
+    assert trial.sent == []
 
 
 def test_a_test_command_that_does_not_exist_fails_like_a_test(trial: Trial, tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_the_tests_see_nothing_of_the_trainers_settings(
     tests = """python -c 'import os, sys; sys.exit(len([n for n in os.environ if n.startswith("HEADGATE")]))'"""
     report = trial.run(repository(tmp_path / "tiny", tests=tests), child=child("sys.exit(1)"))
     assert report is not None
-    assert trial.issued[0].report_code_tested.fact.passed
+    assert trial.sent[0].report_code_tested.fact.passed
 
 
-def test_what_the_tests_leave_behind_does_not_reach_the_training(trial: Trial, tmp_path: Path) -> None:
+def test_files_that_the_tests_write_do_not_reach_the_training(trial: Trial, tmp_path: Path) -> None:
     tests = """python -c 'open("model.py", "w").write("spoilt")'"""
     failed = failure(
         trial,
@@ -162,20 +162,20 @@ def test_a_training_that_crashes_is_a_failed_attempt(trial: Trial, tmp_path: Pat
     )
     assert (failed.stage, failed.reason) == (
         facts.STAGE_TRAINING,
-        "the training process ended with 139 and told no reason",
+        "the training process ended with exit code 139 and gave no reason",
     )
     assert failed.log_tail == "ouch\n"
 
 
-def test_a_training_that_tells_no_epochs_is_taken_to_hang(trial: Trial, tmp_path: Path) -> None:
+def test_a_training_that_reports_no_epoch_is_taken_to_hang(trial: Trial, tmp_path: Path) -> None:
     limits = Limits(epoch_seconds=0.3)
     failed = failure(trial, repository(tmp_path / "tiny"), child=child("time.sleep(600)"), limits=limits)
-    assert failed.reason == "the training told nothing for 0.3 s"
+    assert failed.reason == "the training reported no progress for 0.3 s"
 
 
-def test_a_training_that_tells_nonsense_is_a_failed_attempt(trial: Trial, tmp_path: Path) -> None:
+def test_a_training_that_writes_an_unknown_line_is_a_failed_attempt(trial: Trial, tmp_path: Path) -> None:
     failed = failure(trial, repository(tmp_path / "tiny"), child=child("progress.write_text('{}\\n')"))
-    assert failed.reason.startswith("the training process told something that is no progress")
+    assert failed.reason.startswith("the training process wrote a line that is not a progress report: b'{}'")
 
 
 def test_a_training_that_claims_success_without_files_is_a_failed_attempt(trial: Trial, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_training_that_claims_success_without_files_is_a_failed_attempt(trial:
     assert (failed.stage, failed.reason.partition(" ")[0]) == (facts.STAGE_EXPORT, "model.onnx")
 
 
-def test_a_stopped_trainer_leaves_the_attempt_without_a_report_and_without_processes(
+def test_a_stopped_trainer_ends_the_attempt_without_a_report_and_without_processes(
     trial: Trial, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
@@ -199,14 +199,14 @@ def test_a_stopped_trainer_leaves_the_attempt_without_a_report_and_without_proce
         if pid.exists() and pid.read_text():
             break
         until.wait(0.05)
-    trial.bench.attempts.close(20)
+    trial.tools.attempts.close(20)
     thread.join(20)
-    assert (trial.report, trial.issued) == (None, [])
+    assert (trial.report, trial.sent) == (None, [])
     assert not is_alive(int(pid.read_text()))
 
 
 def is_alive(pid: int) -> bool:
-    """A killed orphan may be a zombie until its new parent has noticed."""
+    """A killed orphan is a zombie until its new parent has reaped it; that counts as ended."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -214,57 +214,59 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_an_outcome_is_told_again_and_not_worked_out_again(trial: Trial, tmp_path: Path) -> None:
+def test_an_attempt_that_has_ended_is_reported_again_and_not_run_again(trial: Trial, tmp_path: Path) -> None:
     first = trial.run((str(tmp_path / "nowhere"), "a" * 40))
     assert trial.run(("elsewhere", "b" * 40)) is first
-    assert trial.bench.attempts.outcome(CLAIM) is first
+    assert trial.tools.attempts.outcome(CLAIM) is first
 
 
 def lost_after_its_checkpoint(trial: Trial, source: tuple[str, str]) -> None:
-    """An attempt whose trainer ends when the first checkpoint is where others find it."""
+    """Runs an attempt until its first checkpoint is stored; then the trainer stops."""
     thread = threading.Thread(target=trial.run, args=(source,), kwargs={"child": child(CHECKPOINT)})
     thread.start()
     pause = threading.Event()
     for _ in range(600):
-        if trial.bench.store.latest(KEPT) is not None:
+        if trial.tools.store.latest(CHECKPOINT_PATH) is not None:
             break
         pause.wait(0.05)
-    trial.bench.attempts.close(20)
+    trial.tools.attempts.close(20)
     thread.join(20)
     assert trial.report is None
 
 
-def test_what_a_lost_attempt_has_trained_is_gone_on_from_and_the_fact_says_so(trial: Trial, tmp_path: Path) -> None:
+def test_the_next_attempt_goes_on_from_the_checkpoint_of_a_lost_one_and_the_fact_names_it(
+    trial: Trial, tmp_path: Path
+) -> None:
     source = repository(tmp_path / "tiny")
     lost_after_its_checkpoint(trial, source)
     report = trial.run(source, child=child(FILES + FINISH), attempts=Attempts())
     assert report is not None
     finished = report.report_training_finished.fact
     assert (finished.resumed_from_epoch, finished.resumed_from_attempt) == (1, 1)
-    files = unseal(trial.bench.store, finished.artifact, "models/tiny/versions/1", trial.trusted)
-    assert trial.bench.store.get(files[MODEL_FILE]) == b"resumed from epoch 1"
-    assert trial.bench.store.latest(KEPT) is None
+    files = unseal(trial.tools.store, finished.artifact, "models/tiny/versions/1", trial.trusted)
+    assert trial.tools.store.get(files[MODEL_FILE]) == b"resumed from epoch 1"
+    assert trial.tools.store.latest(CHECKPOINT_PATH) is None
 
 
 @pytest.mark.parametrize("strange", ["another key", "another library", "other bytes"])
-def test_a_checkpoint_that_is_not_this_trainings_is_not_used(
+def test_a_checkpoint_of_another_training_is_not_used(
     trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strange: str
 ) -> None:
     source = repository(tmp_path / "tiny")
     lost_after_its_checkpoint(trial, source)
-    trusted = trial.bench.trusted
+    trusted = trial.tools.trusted
     if strange == "another key":
         trusted = trust(new_signing_key())
     elif strange == "another library":
         monkeypatch.setattr("services.trainer.attempt.work.training_environment", lambda: {"torch": "1.0"})
     else:
-        trial.bench.store.replace(KEPT, (trial.bench.store.latest(KEPT) or b"")[:-1] + b"2")
+        trial.tools.store.replace(CHECKPOINT_PATH, (trial.tools.store.latest(CHECKPOINT_PATH) or b"")[:-1] + b"2")
     failed = failure(trial, source, child=child(FINISH), attempts=Attempts(), trusted=trusted)
     assert failed.reason.startswith("model.onnx is missing")
-    assert trial.bench.store.latest(KEPT) is None
+    assert trial.tools.store.latest(CHECKPOINT_PATH) is None
 
 
-def test_a_store_that_is_away_stops_no_training(trial: Trial, tmp_path: Path) -> None:
+def test_a_training_goes_on_while_the_store_cannot_be_reached(trial: Trial, tmp_path: Path) -> None:
     class Away(ArtifactStore):
         def latest(self, name: str) -> bytes:
             raise ArtifactError("away")
@@ -274,4 +276,4 @@ def test_a_store_that_is_away_stops_no_training(trial: Trial, tmp_path: Path) ->
 
     away = Away(MemoryStore())
     failed = failure(trial, repository(tmp_path / "tiny"), child=child("os.kill(os.getpid(), 11)"), store=away)
-    assert failed.reason == "the training process ended with 139 and told no reason"
+    assert failed.reason == "the training process ended with exit code 139 and gave no reason"

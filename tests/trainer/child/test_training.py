@@ -1,4 +1,4 @@
-"""A commit becomes a signed artifact, the same bytes each time, or a failure that says why."""
+"""A commit becomes a signed artifact, with the same bytes each time, or a failure that says why."""
 
 import json
 
@@ -11,36 +11,40 @@ from headgate.artifacts.manifest import unseal
 from headgate.v1 import facts_pb2 as facts
 from tests.trainer.conftest import Trained
 
-# On a busy machine torch alone takes a minute to start.
+# On a busy machine the start of torch alone takes a minute.
 pytestmark = pytest.mark.timeout(300)
 
 
 def file(trained: Trained, name: str) -> bytes:
     assert trained.trial.report is not None
     artifact = trained.trial.report.report_training_finished.fact.artifact
-    store = trained.trial.bench.store
+    store = trained.trial.tools.store
     return store.get(unseal(store, artifact, "models/tiny/versions/1", trained.trial.trusted)[name])
 
 
-def test_the_reports_come_in_order_and_under_ids_of_their_own(trained: Trained) -> None:
-    said = [*trained.trial.issued, trained.trial.report]
-    assert [command.WhichOneof("command") for command in said] == [
+def test_the_reports_come_in_order_and_have_ids_of_their_own(trained: Trained) -> None:
+    sent = [*trained.trial.sent, trained.trial.report]
+    assert [command.WhichOneof("command") for command in sent] == [
         "report_code_tested",
         "report_training_started",
         "report_training_finished",
     ]
     prefix = "models/tiny/versions/1/attempts/1"
-    assert [command.command_id for command in said] == [
+    assert [command.command_id for command in sent] == [
         f"{prefix}/{what}" for what in ("tested", "training", "finished")
     ]
-    assert {(command.stream, command.correlation_id) for command in said} == {("models/tiny", trained.source[1])}
+    assert {(command.stream, command.correlation_id) for command in sent} == {("models/tiny", trained.source[1])}
 
 
 def test_every_epoch_is_measured_as_it_happens(trained: Trained) -> None:
-    measured = [told["epoch_measured"] for _, told in trained.trial.telemetry.sent if "epoch_measured" in told]
+    measured = [
+        measurement["epoch_measured"]
+        for _, measurement in trained.trial.telemetry.sent
+        if "epoch_measured" in measurement
+    ]
     assert [(epoch.epoch, epoch.epochs) for epoch in measured] == [(number, 5) for number in range(1, 6)]
     assert measured[-1].train_loss < measured[0].train_loss
-    assert any("work_heartbeat" in told for _, told in trained.trial.telemetry.sent)
+    assert any("work_heartbeat" in measurement for _, measurement in trained.trial.telemetry.sent)
 
 
 def test_an_artifact_has_these_files_and_no_others(trained: Trained) -> None:
@@ -56,7 +60,7 @@ def test_an_artifact_has_these_files_and_no_others(trained: Trained) -> None:
     }
 
 
-def test_the_artifact_answers_from_onnx_alone(trained: Trained) -> None:
+def test_the_artifact_predicts_with_onnx_runtime_alone(trained: Trained) -> None:
     rows = safetensors.numpy.load(file(trained, "test.safetensors"))
     assert (rows["X"].shape, rows["X"].dtype, rows["y"].shape) == ((16, 3), np.float32, (16,))
     session = onnxruntime.InferenceSession(file(trained, "model.onnx"), providers=["CPUExecutionProvider"])
@@ -67,14 +71,14 @@ def test_the_artifact_answers_from_onnx_alone(trained: Trained) -> None:
     assert trained.trial.report.report_training_finished.fact.export_difference <= 1e-4
 
 
-def test_the_artifact_says_what_it_takes_and_where_it_comes_from(trained: Trained) -> None:
+def test_the_artifact_says_what_it_takes_and_what_it_was_made_from(trained: Trained) -> None:
     assert json.loads(file(trained, "signature.json")) == {
         "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 3]}],
         "outputs": [{"name": "prediction", "datatype": "FP32", "shape": [-1, 1]}],
     }
     history = json.loads(file(trained, "training.json"))
     assert (history["seed"], len(history["epochs"]), history["threads"]) == (7, 5, 1)
-    assert history["environment"] == dict(trained.trial.issued[1].report_training_started.fact.environment)
+    assert history["environment"] == dict(trained.trial.sent[1].report_training_started.fact.environment)
     statement = json.loads(file(trained, "provenance.json"))
     assert statement["predicate"]["buildDefinition"]["externalParameters"]["commit"] == trained.source[1]
     assert "model.onnx" in [subject["name"] for subject in statement["subject"]]
@@ -84,12 +88,12 @@ def test_the_same_job_gives_the_same_bytes(trained: Trained) -> None:
     assert trained.outcomes["same"] == []
 
 
-def test_a_training_killed_in_its_middle_and_gone_on_from_its_checkpoint_gives_the_same_bytes(trained: Trained) -> None:
-    assert trained.outcomes["killed"] == {"signal": 9, "resumed from": 3, "epochs told": [4, 5], "differing": []}
+def test_a_training_that_was_killed_and_resumed_gives_the_same_bytes(trained: Trained) -> None:
+    assert trained.outcomes["killed"] == {"signal": 9, "resumed from": 3, "epochs reported": [4, 5], "differing": []}
 
 
-def test_a_checkpoint_that_does_not_fit_means_to_begin_anew(trained: Trained) -> None:
-    assert trained.outcomes["misfit"] == {"resumed from": 0, "differing": []}
+def test_a_training_whose_checkpoint_does_not_fit_starts_from_the_beginning(trained: Trained) -> None:
+    assert trained.outcomes["another network"] == {"resumed from": 0, "differing": []}
 
 
 def test_a_repositorys_own_training_loop_makes_a_version(trained: Trained) -> None:
@@ -98,36 +102,39 @@ def test_a_repositorys_own_training_loop_makes_a_version(trained: Trained) -> No
 
 
 def test_no_file_names_a_directory_of_the_machine(trained: Trained) -> None:
-    assert str(trained.trial.bench.scratch).encode() not in file(trained, "model.onnx")
+    assert str(trained.trial.tools.scratch).encode() not in file(trained, "model.onnx")
 
 
 @pytest.mark.parametrize(
     ("case", "reason"),
     [
-        ("nan loss", "the loss is no finite number in epoch 1"),
+        ("nan loss", "the loss is not a finite number in epoch 1"),
         ("no module", "network(context): expected a torch.nn.Module, got int"),
         ("raises", "RuntimeError: no idea"),
         ("no test part", "datasets(context): expected a dict of train, validation, test"),
-        ("no epoch", "train(context): told of no epoch"),
-        ("too many epochs", "train(context): told of more epochs than train.epochs, 5"),
+        ("no epoch", "train(context): it reported no epoch; call context.epoch"),
+        ("too many epochs", "train(context): context.epoch was called more often than train.epochs, which is 5"),
         ("returns", "train(context): expected it to train context.network in place"),
-        ("own nan", "the loss is no finite number in epoch 1: training nan"),
+        ("own nan", "the loss is not a finite number in epoch 1: training nan"),
         ("unequal", "datasets(context): train: expected as many answers as rows"),
     ],
 )
-def test_a_training_that_cannot_become_a_version_says_why(trained: Trained, case: str, reason: str) -> None:
+def test_a_training_that_cannot_become_a_version_fails_with_the_reason(
+    trained: Trained, case: str, reason: str
+) -> None:
     failed = trained.outcomes[case]["failed"]
     assert failed["stage"] == "TRAINING"
     assert failed["reason"].startswith(reason)
 
 
-def test_a_graph_that_answers_otherwise_than_the_network_is_not_exported(trained: Trained) -> None:
+def test_a_graph_that_answers_differently_from_the_network_is_not_exported(trained: Trained) -> None:
     assert "differ by" in trained.outcomes["differs"]
 
 
 def test_the_attempt_is_listed_with_its_epochs(trained: Trained) -> None:
-    (listed,) = trained.trial.bench.attempts.listed()
+    (listed,) = trained.trial.tools.attempts.listed()
     assert (listed.model, listed.version, listed.running, listed.stage) == ("tiny", 1, False, facts.STAGE_EXPORT)
-    attempt = trained.trial.bench.attempts.latest("models/tiny", 1)
+    attempts = trained.trial.tools.attempts
+    attempt = attempts.latest("models/tiny", 1)
     assert attempt is not None
-    assert [epoch.epoch for epoch in trained.trial.bench.attempts.epochs(attempt, 1.0) if epoch] == [1, 2, 3, 4, 5]
+    assert [epoch.epoch for epoch in attempts.follow_epochs(attempt, 1.0) if epoch] == [1, 2, 3, 4, 5]

@@ -1,4 +1,4 @@
-"""What an attempt works with, and what surrounds it: a scratch folder and the writer of its telemetry."""
+"""What an attempt works with: the store, the keys, the limits, a scratch directory, its reports and telemetry."""
 
 import logging
 import shutil
@@ -29,8 +29,8 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What an attempt works with."""
+class AttemptTools:
+    """The same for every attempt of one trainer. `report` sends a command and waits for a log that is away."""
 
     worker: str
     store: ArtifactStore
@@ -38,25 +38,25 @@ class Bench:
     trusted: TrustedKeys
     telemetry: TelemetryWriter
     attempts: Attempts
-    issue: Callable[[commands.Command], None]
+    report: Callable[[commands.Command], None]
     scratch: Path
     limits: Limits
     child: tuple[str, ...] = (sys.executable, "-P", "-m", "services.trainer.child")
 
+    def send_measurement(self, claim: Claim, **measurement: object) -> None:
+        """Writes telemetry about the attempt. One that cannot be written is lost; the attempt goes on."""
+        try:
+            self.telemetry.send(claim.stream, **measurement)
+        except LogError as error:
+            logger.warning("telemetry not written", extra={"attempt": claim.name, "error": str(error)})
+
 
 @contextmanager
 def scratch_directory(parent: Path) -> Iterator[Path]:
+    """A new directory below `parent`; it is removed with everything in it."""
     parent.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="attempt-", dir=parent)).resolve()
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def send(bench: Bench, claim: Claim, **measurement: object) -> None:
-    """A measurement that cannot be written is lost; the attempt is not."""
-    try:
-        bench.telemetry.send(claim.stream, **measurement)
-    except LogError as error:
-        logger.warning("telemetry not written", extra={"attempt": claim.name, "error": str(error)})

@@ -1,6 +1,6 @@
-"""One training as its loop sees it: what is trained on what, and how it tells of its epochs and goes on after a loss.
+"""The training context: what a training loop works on, how it reports an epoch, how it goes on from a checkpoint.
 
-The loop is Headgate's or the repository's own `train(context)`; the context is a Course.
+The loop is Headgate's own or the `train(context)` of the repository.
 """
 
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingFailure(Exception):
-    """The repository's code or its training did something that cannot become a version."""
+    """The repository's code or its training did something that cannot become a version. The text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +34,29 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Papers:
-    """Where a training's checkpoints go, and the one it may go on from."""
+class CheckpointFiles:
+    """Where a checkpoint is written, at most once per interval, and the one to go on from when it exists."""
 
     checkpoint: Path
     resume: Path
-    seconds: float
+    interval_seconds: float
 
 
-class Course:
-    """Trains `network` in place on `rows`, by part of the data; `settings` is the [train] table of headgate.toml."""
+class TrainingContext:
+    """What `train(context)` gets. The loop trains `network` in place.
+
+    `rows` has features and answers for "train", "validation" and "test". `settings` is the [train] table of
+    headgate.toml. `data` has the path of each data file, by name.
+    """
 
     def __init__(
         self,
         network: nn.Module,
         rows: Mapping[str, Rows],
         job: Job,
-        papers: Papers,
-        told: Callable[[Epoch], None],
-        kept: Callable[[int], None],
+        checkpoint_files: CheckpointFiles,
+        on_epoch: Callable[[Epoch], None],
+        on_checkpoint: Callable[[int], None],
     ) -> None:
         self.network = network
         self.rows = rows
@@ -70,52 +74,53 @@ class Course:
         )
         self.history: list[Epoch] = []
         self.resumed_from = 0
-        self._papers = papers
-        self._told = told
-        self._kept = kept
+        self._checkpoint_files = checkpoint_files
+        self._on_epoch = on_epoch
+        self._on_checkpoint = on_checkpoint
         self._parts: tuple[Part, ...] | None = None
         self._epoch_began = self._saved_at = time.monotonic()
 
     def resume(self, *parts: Part) -> int:
-        """Names what changes from epoch to epoch beside the network: optimizers, schedulers, generators.
+        """Names everything that changes from epoch to epoch besides the network: optimizers, schedulers, generators.
 
-        Returns how many epochs are done: 0, or more once network, parts and chance stand where the checkpoint of a
-        lost attempt left them. Without this call a training starts from nothing each time. To be called once, before
-        the first epoch.
+        Returns how many epochs are done. It is more than 0 when a lost attempt left a checkpoint; the network, the
+        parts and the random state are then restored from it. To be called once, before the first epoch. A training
+        that does not call it has no checkpoints.
         """
         if self._parts is not None or self.history:
-            raise TrainingFailure("train(context): context.resume is called once, before the first epoch")
+            raise TrainingFailure("train(context): call context.resume once, before the first epoch")
         self._parts = parts
-        if self._papers.resume.exists():
-            told = load(self._papers.resume, self.network, parts)
-            self.history = [Epoch(**epoch) for epoch in told]
+        if self._checkpoint_files.resume.exists():
+            history = load(self._checkpoint_files.resume, self.network, parts)
+            self.history = [Epoch(**epoch) for epoch in history]
             self.resumed_from = len(self.history)
         self._epoch_began = time.monotonic()
         return self.resumed_from
 
     def epoch(self, train_loss: float, validation_loss: float) -> None:
-        """Tells of an epoch that has ended. Raises TrainingFailure for a loss that is no finite number."""
+        """Reports an epoch that has ended. Raises TrainingFailure for a loss that is not a finite number."""
         number = len(self.history) + 1
         if number > self.settings.epochs:
-            raise TrainingFailure(f"train(context): told of more epochs than train.epochs, {self.settings.epochs}")
+            limit = f"train.epochs, which is {self.settings.epochs}"
+            raise TrainingFailure(f"train(context): context.epoch was called more often than {limit}")
         losses = float(train_loss), float(validation_loss)
         if not all(math.isfinite(loss) for loss in losses):
             found = f"training {losses[0]}, validation {losses[1]}"
-            raise TrainingFailure(f"the loss is no finite number in epoch {number}: {found}")
+            raise TrainingFailure(f"the loss is not a finite number in epoch {number}: {found}")
         now = time.monotonic()
         epoch = Epoch(number, *losses, int((now - self._epoch_began) * 1000))
         self._epoch_began = now
         self.history.append(epoch)
-        self._told(epoch)
-        if self._parts is not None and now - self._saved_at >= self._papers.seconds:
+        self._on_epoch(epoch)
+        if self._parts is not None and now - self._saved_at >= self._checkpoint_files.interval_seconds:
             self._save(self._parts)
 
     def _save(self, parts: tuple[Part, ...]) -> None:
         try:
-            save(self._papers.checkpoint, self.network, parts, [asdict(epoch) for epoch in self.history])
+            save(self._checkpoint_files.checkpoint, self.network, parts, [asdict(epoch) for epoch in self.history])
         except NotResumable as reason:
-            logger.warning("no checkpoints: %s", reason)
+            logger.warning("this training has no checkpoints: %s", reason)
             self._parts = None
             return
         self._saved_at = time.monotonic()
-        self._kept(len(self.history))
+        self._on_checkpoint(len(self.history))

@@ -1,7 +1,8 @@
-"""The last checkpoint of a version under training, where whoever takes a lost attempt over finds it.
+"""The last checkpoint of a version in training, kept in the artifact store.
 
-One per version, replaced by the next and removed with the end of the training. It becomes weights that a trainer signs,
-so it is signed itself, and says which commit and which libraries it belongs to: with others it is not used.
+The trainer that takes a lost attempt over finds it there. A version has one at most: the next one replaces it, and the
+end of the training removes it. Its state becomes weights that a trainer signs, so it is signed too. It names the commit
+and the libraries that it was made with; a training with other ones does not use it.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a checkpoint belongs to: a resource name, and a digest of all that decides the weights."""
+    """What a checkpoint belongs to: the name of a version, and a digest of everything that decides its weights."""
 
     version: str
     fingerprint: str
@@ -41,8 +42,10 @@ def fingerprint(commit: str, configuration_sha256: bytes, environment: Mapping[s
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def keep(store: ArtifactStore, key: SigningKey, origin: Origin, attempt: int, epoch: int, file: Path) -> None:
-    """Takes the child's file to where others find it. What cannot be stored is said, and the training goes on."""
+def store_checkpoint(
+    store: ArtifactStore, key: SigningKey, origin: Origin, attempt: int, epoch: int, file: Path
+) -> None:
+    """Signs the child's file and stores it. When that fails it warns, and the training goes on."""
     if not file.is_file() or file.is_symlink() or file.stat().st_size > MAX_FILE_BYTES:
         logger.warning("checkpoint missing or too large", extra={"version": origin.version, "limit": MAX_FILE_BYTES})
         return
@@ -54,8 +57,8 @@ def keep(store: ArtifactStore, key: SigningKey, origin: Origin, attempt: int, ep
         logger.warning("checkpoint not stored", extra={"version": origin.version, "error": str(error)})
 
 
-def find(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) -> Checkpoint | None:
-    """The checkpoint to go on from; None when there is none, or none that is ours to use."""
+def find_checkpoint(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) -> Checkpoint | None:
+    """The checkpoint from which the training can go on; None when there is none that may be used."""
     try:
         stored = store.latest(path(origin.version))
     except ArtifactError as error:
@@ -65,18 +68,18 @@ def find(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) -> Checkpoi
         return None
     payload = verified(stored, trusted)
     if payload is None:
-        logger.warning("checkpoint is signed by no trusted key", extra={"version": origin.version})
+        logger.warning("checkpoint not signed by a trusted key", extra={"version": origin.version})
         return None
     text, _, state = payload.partition(b"\n")
     head = json.loads(text)
     if (head["version"], head["fingerprint"]) != (origin.version, origin.fingerprint):
-        logger.warning("checkpoint is of another training", extra={"version": origin.version})
+        logger.warning("checkpoint belongs to another training", extra={"version": origin.version})
         return None
     return Checkpoint(head["attempt"], head["epoch"], state)
 
 
-def drop(store: ArtifactStore, version: str) -> None:
-    """The training has ended."""
+def remove_checkpoint(store: ArtifactStore, version: str) -> None:
+    """To be called when the training has ended. When it fails it warns."""
     try:
         store.remove(path(version))
     except ArtifactError as error:
@@ -88,7 +91,7 @@ def path(version: str) -> str:
 
 
 def verified(stored: bytes, trusted: TrustedKeys) -> bytes | None:
-    """The payload when a trusted key has signed it. Nothing of it is read before."""
+    """The payload when a trusted key has signed it. Nothing of it is parsed before."""
     key_id, signed = stored[:KEY_ID_BYTES].decode(errors="replace"), stored[KEY_ID_BYTES:]
     signature, payload = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
     return payload if has_signed(trusted, key_id, signature, DOMAIN + payload) else None

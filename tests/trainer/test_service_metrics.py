@@ -1,4 +1,4 @@
-"""What the trainer shows of its attempts."""
+"""The trainer's metrics of its attempts."""
 
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
@@ -6,7 +6,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.worker.leases import Claim
 from services.trainer.attempts import Attempts
-from services.trainer.figures import Figures
+from services.trainer.service_metrics import TrainerMetrics
 from tests.metrics.exposed import parsed, text_of
 
 MODELS = 1_000
@@ -15,14 +15,14 @@ MODELS = 1_000
 def measure(attempts: Attempts, model: str, epoch: int, loss: float) -> None:
     claim = Claim(f"models/{model}", 1, 1)
     attempt = attempts.begin(claim, now_ms=epoch)
-    attempts.measured(
+    attempts.add_epoch(
         attempt, telemetry.EpochMeasured(model=model, epoch=epoch, train_loss=loss, validation_loss=loss / 2)
     )
 
 
-def test_attempts_are_told_apart_by_their_end() -> None:
+def test_attempts_are_counted_by_how_they_end() -> None:
     metrics = Metrics("trainer")
-    figures = Figures(metrics, list)
+    trainer_metrics = TrainerMetrics(metrics, list)
     reports = (
         commands.Command(report_training_finished=commands.ReportTrainingFinished()),
         commands.Command(report_training_failed=commands.ReportTrainingFailed()),
@@ -30,8 +30,8 @@ def test_attempts_are_told_apart_by_their_end() -> None:
         None,
     )
     for report in reports:
-        with figures.attempt() as attempt:
-            attempt.reported(report)
+        with trainer_metrics.attempt() as outcome:
+            outcome.set_from(report)
     shown = parsed(text_of(metrics))
     for outcome, count in (("finished", 1), ("failed", 2), ("left", 1)):
         assert shown.value("headgate_training_duration_seconds_count", outcome=outcome) == count
@@ -40,7 +40,7 @@ def test_attempts_are_told_apart_by_their_end() -> None:
 def test_the_last_losses_of_a_thousand_models_stay_within_the_cap() -> None:
     metrics = Metrics("trainer")
     attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
-    Figures(metrics, attempts.last_epochs)
+    TrainerMetrics(metrics, attempts.last_epochs)
     for number in range(MODELS):
         measure(attempts, f"model-{number}", 1, loss=number)
     measure(attempts, "fraud", 7, loss=0.5)

@@ -1,4 +1,4 @@
-"""What the trainer counts: how long attempts take and how they end, their epochs and the last losses."""
+"""The trainer's metrics: how long attempts take and how they end, and the last losses."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,30 +12,30 @@ FINISHED, FAILED, LEFT = "finished", "failed", "left"
 LOSS = "headgate_training_loss"
 
 
-class Ending:
-    """How an attempt ends; left unless it comes to a report."""
+class AttemptOutcome:
+    """How an attempt ends: `left` when there is no report of it."""
 
-    outcome = LEFT
+    label = LEFT
 
-    def reported(self, report: commands.Command | None) -> None:
+    def set_from(self, report: commands.Command | None) -> None:
         if report is not None:
-            self.outcome = FINISHED if report.HasField("report_training_finished") else FAILED
+            self.label = FINISHED if report.HasField("report_training_finished") else FAILED
 
 
-class Figures:
+class TrainerMetrics:
     def __init__(self, metrics: Metrics, last_epochs: Callable[[], list[telemetry.EpochMeasured]]) -> None:
         self._last_epochs = last_epochs
         self._duration = metrics.histogram("headgate_training_duration_seconds")
         metrics.read_at_scrape([LOSS], self._losses)
 
     @contextmanager
-    def attempt(self) -> Iterator[Ending]:
-        """Measures what is done inside."""
-        ending, started = Ending(), time.perf_counter()
+    def attempt(self) -> Iterator[AttemptOutcome]:
+        """Measures how long the block takes, under the outcome that is set in it."""
+        outcome, started = AttemptOutcome(), time.perf_counter()
         try:
-            yield ending
+            yield outcome
         finally:
-            self._duration.labels(ending.outcome).observe(time.perf_counter() - started)
+            self._duration.labels(outcome.label).observe(time.perf_counter() - started)
 
     def _losses(self) -> Iterator[Reading]:
         for epoch in self._last_epochs():

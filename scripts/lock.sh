@@ -4,6 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 services=(registry trainer evaluator deployer gateway)
+# What torch takes from CUDA and a CPU never calls. The rest of CUDA stays: torch reads data of these libraries when it is
+# loaded, and they are small. See services/trainer/without_cuda.py.
+only_for_a_gpu=(
+    cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-nvrtc nvidia-cudnn-cu13
+    nvidia-cufft nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvtx triton
+)
 
 compile() {
     local target=$1
@@ -19,6 +25,8 @@ for service in "${services[@]}"; do
     # What is deployed is what was tested: the versions of dev.txt. An image can trace when it is told where to.
     compile "$service" pyproject.toml --extra="$service" --extra=tracing --constraint requirements/dev.txt
 done
+compile trainer-cpu pyproject.toml --extra=trainer --extra=tracing --constraint requirements/dev.txt \
+    "${only_for_a_gpu[@]/#/--no-emit-package=}"
 # What makes the wheel inside the image, and nothing else.
 compile build requirements/build.in --constraint requirements/dev.txt
 compile tritonclient requirements/tritonclient.in "$@"

@@ -75,7 +75,10 @@ def build(root: Path, service: str) -> None:
     subprocess.run([base / "bin/python", pip / "pip", "install", "-q", "--no-index", pip], check=True)
     environ = {**os.environ, "SERVICE": service, "PATH": f"{base / 'bin'}:{os.environ['PATH']}", "PIP_QUIET": "1"}
     for step in stages()[1]:
-        if step.verb == "COPY":
+        if step.verb == "ARG" and "=" in step.text:
+            name, _, value = step.text.partition("=")
+            environ.setdefault(name, value)
+        elif step.verb == "COPY":
             *sources, target = step.text.replace("${SERVICE}", service).split()
             _copy(sources, work / target)
         elif step.verb == "RUN":
@@ -88,7 +91,7 @@ def build(root: Path, service: str) -> None:
 def _copy(sources: list[str], target: Path) -> None:
     for path in context():
         for source in sources:
-            if short(path) == source:
+            if fnmatch.fnmatchcase(short(path), source):
                 place = target / path.name
             elif short(path).startswith(f"{source}/"):
                 place = target / path.relative_to(ROOT / source)

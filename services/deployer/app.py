@@ -1,5 +1,7 @@
 """Puts the deployer together; the only place that does."""
 
+from collections.abc import Iterator
+
 import grpc
 
 from headgate.dead_letters.burials import Burials, counting
@@ -15,6 +17,7 @@ from headgate.runtime.rpc.server import GrpcServer
 from headgate.telemetry.topic import TelemetryReader
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.isolation import Undecidable
 from headgate.worker.loop import Issue, Worker
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import GatewayReports, needed_since
@@ -77,11 +80,11 @@ class Deployer:
         self._reader.close()
         self._parts.close(deadline)
 
-    def _due(self, at_ms: int) -> list[Issue]:
-        issues = due(self._fold.models, self._fold.environments, self._reports, at_ms)
-        for issue in issues:
-            correlate(issue.command, self._fold.models)
-        return issues
+    def _due(self, at_ms: int) -> Iterator[Issue | Undecidable]:
+        for work in due(self._fold.models, self._fold.environments, self._reports, at_ms):
+            if isinstance(work, Issue):
+                correlate(work.command, self._fold.models)
+            yield work
 
     def _figures(self) -> list[Reading]:
         with self._fold.lock:

@@ -1,7 +1,8 @@
 """The present state of versions and releases as readings for the metrics. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ParamSpec
 
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
@@ -9,13 +10,16 @@ from headgate.domain.weights import share_of
 from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.isolation import isolated
 from services.deployer.evidence import GatewayReports
-from services.deployer.pilot import Observation, observe
+from services.deployer.pilot import observe
 
 MOST_JUDGED = 40
 """Releases under way that are judged for one reading, the newest first: each holds the fold's lock for 0.1 ms."""
 PAUSED = "paused"
 MS_PER_SECOND = 1000.0
+
+Arguments = ParamSpec("Arguments")
 
 RELEASES, ACTIVE, STEP = "headgate_releases", "headgate_release_active", "headgate_release_step_seconds"
 WANTED, OBSERVED = "headgate_release_weight_wanted_ratio", "headgate_release_weight_observed_ratio"
@@ -37,12 +41,12 @@ def figures(
     ]
     under_way.sort(key=lambda pair: pair[1].requested_at_ms, reverse=True)
     for number, (state, release) in enumerate(under_way):
-        yield from _release(state, release, now_ms)
+        yield from _readable(_release, state, release, now_ms)
         if number < MOST_JUDGED:
-            yield from _judged(observe(state, release, environments, reports, now_ms))
+            yield from _readable(_judged, state, release, environments, reports, now_ms)
     released = {state.name for state, _ in under_way}
     for state in sorted(models.values(), key=lambda state: state.name not in released):
-        yield from _live(state)
+        yield from _readable(_live, state)
     yield from _phases(models)
     for environment in environments:
         yield Reading(GATEWAYS, (environment,), len(reports.gateways(environment, now_ms)))
@@ -60,7 +64,23 @@ def _release(state: ModelState, release: resources.Release, now_ms: int) -> Iter
         yield Reading(CANDIDATE_METRIC, (*where, metric.name), metric.value)
 
 
-def _judged(seen: Observation) -> Iterator[Reading]:
+def _readable(
+    read: Callable[Arguments, Iterable[Reading]], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Iterator[Reading]:
+    """The readings of one model or release; none when they raise an error, which `due` reports."""
+    for reading in isolated("", "", read, *arguments, **named):
+        if isinstance(reading, Reading):
+            yield reading
+
+
+def _judged(
+    state: ModelState,
+    release: resources.Release,
+    environments: Mapping[str, EnvironmentState],
+    reports: GatewayReports,
+    now_ms: int,
+) -> Iterator[Reading]:
+    seen = observe(state, release, environments, reports, now_ms)
     where = (seen.release.environment, seen.model)
     judgement, stratum = seen.judgement, seen.stratum
     yield Reading(E_VALUE, (*where, "fail"), judgement.fail_e_value)

@@ -3,10 +3,11 @@
 It never remembers: after a restart the same state leads to the same commands with the same ids.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headgate.domain import policy as policies
+from headgate.domain.names import model_stream, release_subject
 from headgate.domain.release import freeze_at, is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.v1 import commands_pb2 as commands
@@ -14,6 +15,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.loop import Issue
 from services.deployer.evidence import Gateway, GatewayReports
 from services.deployer.judge import judge
@@ -69,16 +71,30 @@ def due(
     environments: Mapping[str, EnvironmentState],
     reports: GatewayReports,
     now_ms: int,
-) -> list[Issue]:
-    """Every command that is due now."""
-    issues = []
+) -> Iterator[Issue | Undecidable]:
+    """Every command that is due now, and every release about which nothing can be decided."""
     for state in models.values():
-        issues += [Issue(command) for command in wished_releases(state)]
+        stream = model_stream(state.name)
+        yield from isolated(stream, "", _requests, state)
         for release in state.releases.values():
             if is_active(release):
-                command = move(state, observe(state, release, environments, reports, now_ms)).command
-                issues += [Issue(command)] if command is not None else []
-    return issues
+                subject = release_subject(release.release)
+                yield from isolated(stream, subject, _moves, state, release, environments, reports, now_ms)
+
+
+def _requests(state: ModelState) -> list[Issue]:
+    return [Issue(command) for command in wished_releases(state)]
+
+
+def _moves(
+    state: ModelState,
+    release: resources.Release,
+    environments: Mapping[str, EnvironmentState],
+    reports: GatewayReports,
+    now_ms: int,
+) -> list[Issue]:
+    command = move(state, observe(state, release, environments, reports, now_ms)).command
+    return [Issue(command)] if command is not None else []
 
 
 def pilots(
@@ -88,19 +104,33 @@ def pilots(
     now_ms: int,
 ) -> list[worker_services.Pilot]:
     """Every release under way as it looks from here."""
-    found = []
-    for state in models.values():
-        for release in state.releases.values():
-            if is_active(release):
-                seen = observe(state, release, environments, reports, now_ms)
-                pilot = worker_services.Pilot(
-                    release=release,
-                    judgement=seen.judgement,
-                    live_gateways=[gateway.name for gateway in seen.gateways],
-                    waiting_for=move(state, seen).waiting_for,
-                )
-                found.append(pilot)
-    return found
+    return [
+        _pilot(state, release, environments, reports, now_ms)
+        for state in models.values()
+        for release in state.releases.values()
+        if is_active(release)
+    ]
+
+
+def _pilot(
+    state: ModelState,
+    release: resources.Release,
+    environments: Mapping[str, EnvironmentState],
+    reports: GatewayReports,
+    now_ms: int,
+) -> worker_services.Pilot:
+    try:
+        seen = observe(state, release, environments, reports, now_ms)
+        return worker_services.Pilot(
+            release=release,
+            judgement=seen.judgement,
+            live_gateways=[gateway.name for gateway in seen.gateways],
+            waiting_for=move(state, seen).waiting_for,
+        )
+    except Exception as error:  # noqa: BLE001 - the other releases are shown, and this one with its error
+        return worker_services.Pilot(
+            release=release, waiting_for=f"an error to be mended: {type(error).__name__}: {error}"
+        )
 
 
 def observe(

@@ -18,6 +18,7 @@ from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Heartbeats
 from headgate.worker.loop import Issue, Undertake, Worker
 from services.evaluator.due import LEASE_MS, WORK, Assignment, due
@@ -80,13 +81,15 @@ class Evaluator:
         self._reader.close()
         self._parts.close(deadline)
 
-    def _due(self, at_ms: int) -> Iterator[Issue | Undertake]:
+    def _due(self, at_ms: int) -> Iterator[Issue | Undertake | Undecidable]:
         for work in due(self._fold.models, self._claimant, self._heartbeats.liveness(), at_ms):
             if isinstance(work, Assignment):
                 subject = version_subject(work.version.version)
                 yield Undertake(
                     work.key, partial(self._evaluate, work), "evaluation", model_stream(work.model), subject
                 )
+            elif isinstance(work, Undecidable):
+                yield work
             else:
                 yield Issue(work)
 

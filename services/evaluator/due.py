@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headgate.domain.build import MAX_ATTEMPTS
-from headgate.domain.names import model_stream
+from headgate.domain.names import model_stream, version_subject
 from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.leases import Claim, Liveness, claim_of
 
 ACTOR = "evaluator"
@@ -40,15 +41,27 @@ class Assignment:
 
 def due(
     models: Mapping[str, ModelState], worker: str, liveness: Liveness, now_ms: int
-) -> Iterator[commands.Command | Assignment]:
-    """The commands and evaluations that are due. `worker` is a new name at each start, so a crash ends its claims.
+) -> Iterator[commands.Command | Assignment | Undecidable]:
+    """The commands and evaluations that are due, and the versions about which nothing can be decided.
+
+    `worker` is a new name at each start, so a crash ends its claims.
 
     A worker holds one evaluation at a time, because a claim that waits in a queue sends no heartbeats.
     """
     found = [
-        _due_for(state, version, worker, liveness, now_ms)
+        work
         for state in models.values()
         for version in state.versions.values()
+        for work in isolated(
+            model_stream(state.name),
+            version_subject(version.version),
+            _due_for,
+            state,
+            version,
+            worker,
+            liveness,
+            now_ms,
+        )
     ]
     may_claim = not any(isinstance(work, Assignment) for work in found)
     for work in found:
@@ -56,23 +69,23 @@ def due(
             if may_claim:
                 yield work
             may_claim = False
-        elif work is not None:
+        else:
             yield work
 
 
 def _due_for(
     state: ModelState, version: resources.Version, worker: str, liveness: Liveness, now_ms: int
-) -> commands.Command | Assignment | None:
+) -> Iterator[commands.Command | Assignment]:
     if version.build == resources.BUILD_STATE_TRAINED:
-        return _claim(state, version, attempt=1, worker=worker, seen_at_ms=0)
-    if version.build == resources.BUILD_STATE_EVALUATING:
+        yield _claim(state, version, attempt=1, worker=worker, seen_at_ms=0)
+    elif version.build == resources.BUILD_STATE_EVALUATING:
         if liveness.is_lost(claim_of(state.name, version), version.lease, now_ms):
-            return _after_loss(state, version, worker, liveness)
-        return assignment(state, version) if version.lease.worker == worker else None
-    if version.build == resources.BUILD_STATE_EVALUATED and version.verdict == resources.VERDICT_STATE_UNDECIDED:
+            yield _after_loss(state, version, worker, liveness)
+        elif version.lease.worker == worker:
+            yield assignment(state, version)
+    elif version.build == resources.BUILD_STATE_EVALUATED and version.verdict == resources.VERDICT_STATE_UNDECIDED:
         decide = commands.DecideGate(version=version.version)
-        return command(state.name, version, f"{version.name}/gate", decide_gate=decide)
-    return None
+        yield command(state.name, version, f"{version.name}/gate", decide_gate=decide)
 
 
 def assignment(state: ModelState, version: resources.Version) -> Assignment:

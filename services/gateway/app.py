@@ -49,6 +49,7 @@ class Gateway:
             self._book,
             TallyBook(metrics),
             self._changed,
+            metrics,
             self._fold.trace_of,
         )
         metrics.read_at_scrape((VERSIONS, STABLE_ONLY, HEARD), self._figures)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from headgate.domain.model import ModelState
-from headgate.domain.names import model_stream, release_subject
+from headgate.domain.names import model_stream, release_subject, short_name
+from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
+from headgate.worker.isolation import Undecidable, UndecidableReport
 from services.gateway.evidence import EvidenceBook
 from services.gateway.routes import NO_RELEASE, Route, routes
 from services.gateway.sessions import Load
@@ -56,6 +58,7 @@ class Follower:
         book: EvidenceBook,
         tallies: TallyBook,
         on_change: Callable[[], None],
+        metrics: Metrics,
         trace_of: TraceOf = untraced,
     ) -> None:
         self._fold = fold
@@ -65,6 +68,7 @@ class Follower:
         self._on_change = on_change
         self._trace_of = trace_of
         self._loader = VersionLoader(load, self._rebuild)
+        self._undecidable = UndecidableReport(metrics)
         self._rebuilding = threading.Lock()
         self._routes: dict[str, Route] = {}
         self._closing = threading.Event()
@@ -98,8 +102,14 @@ class Follower:
         """Brings the table to the fold's present state; returns the revision it saw."""
         with self._fold.lock:
             revision = self._fold.revision
-            wanted = routes(self._fold.models, self._environment)
+            found = list(routes(self._fold.models, self._environment))
+            undecidable = [each for each in found if isinstance(each, Undecidable)]
+            wanted = {route.model: route for route in found if isinstance(route, Route)}
+            # A model about which nothing can be decided is served as before.
+            kept = {short_name(each.stream) for each in undecidable} & self._routes.keys()
+            wanted |= {model: self._routes[model] for model in kept}
             artifacts = _artifacts(wanted, self._fold.models)
+        self._undecidable.report(undecidable)
         self._routes = wanted
         self._loader.want(artifacts)
         self._rebuild()

@@ -1,12 +1,14 @@
 """What the folded log asks this gateway to serve: one route per model. Pure; it never loads and never measures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headgate.domain.model import ModelState
+from headgate.domain.names import model_stream
 from headgate.domain.release import RUNNING
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.isolation import Undecidable, isolated
 
 DEFAULT_CANDIDATE_LEASE_MS = 60_000
 
@@ -41,18 +43,23 @@ class Route:
         return tuple(version for version in (stable, candidate) if version != NO_VERSION)
 
 
-def routes(models: Mapping[str, ModelState], environment: str) -> dict[str, Route]:
-    """A route for every known model; one without any version when nothing of it may serve here."""
-    return {name: _route(name, state, environment) for name, state in models.items()}
+def routes(models: Mapping[str, ModelState], environment: str) -> Iterator[Route | Undecidable]:
+    """A route for every known model; one without any version when nothing of it may serve here.
+
+    A model whose route cannot be decided, because of an error, is named instead.
+    """
+    for name, state in models.items():
+        yield from isolated(model_stream(name), "", _route, name, state, environment)
 
 
-def _route(name: str, state: ModelState, environment: str) -> Route:
+def _route(name: str, state: ModelState, environment: str) -> Iterator[Route]:
     release = _active_release(state, environment)
     # Reading a protobuf map by [] would insert the missing key.
     live = state.model.live.get(environment, NO_VERSION)
     if release is None:
-        return Route(model=name, stable=live)
-    return Route(
+        yield Route(model=name, stable=live)
+        return
+    yield Route(
         model=name,
         stable=release.stable,
         candidate=release.candidate,

@@ -19,6 +19,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import Issue, Undertake, Worker
 from services.trainer import due
@@ -95,10 +96,10 @@ class Trainer:
         self._reader.close()
         self._parts.close(deadline)
 
-    def _due(self, at_ms: int) -> Iterable[Issue | Undertake]:
+    def _due(self, at_ms: int) -> Iterable[Issue | Undertake | Undecidable]:
         """Runs under the fold's lock. Remembers its claims, because a restarted process has none."""
         worker = WorkerState(self.name, self._attempts.claimed(), self._attempts.running())
-        self._attempts.cancel_except(frozenset(claim for claim, _ in due.held(self._fold.models, worker)))
+        self._attempts.cancel_except(frozenset(due.held(self._fold.models, worker)))
         for piece in due.due(self._fold.models, worker, self._heartbeats.liveness(), at_ms, self._run):
             if isinstance(piece, Issue) and piece.command.HasField("start_testing"):
                 start = piece.command.start_testing

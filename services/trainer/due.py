@@ -1,14 +1,15 @@
 """What a trainer should do now, from the folded models alone: claims, takeovers, and the attempts that it holds."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from headgate.domain.build import MAX_ATTEMPTS
 from headgate.domain.model import ModelState
-from headgate.domain.names import version_subject
+from headgate.domain.names import model_stream, version_subject
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.leases import Claim, Liveness, claim_of
 from headgate.worker.loop import Issue, Undertake
 
@@ -32,52 +33,83 @@ class WorkerState:
 Run = Callable[[Claim, resources.Version], commands.Command | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An open version with the work about it, and whether that work takes one of the worker's places."""
+
+    claim: Claim
+    version: resources.Version
+    work: Issue | Undertake
+    is_held: bool = False
+    takes_place: bool = True
+
+
 def due(
     models: Mapping[str, ModelState], worker: WorkerState, liveness: Liveness, now_ms: int, run: Run
-) -> Iterator[Issue | Undertake]:
-    """The attempts to run, and the claims to make: no more than there is capacity for, the oldest version first."""
-    free = worker.capacity
-    for claim, version in held(models, worker):
-        if claim in worker.running or not liveness.is_lost(claim, version.lease, now_ms):
-            free -= 1
-            yield undertake(claim, version, run)
-    for claim, version in waiting(models, worker, liveness, now_ms):
-        if claim.attempt > MAX_ATTEMPTS:
-            yield Issue(given_up(claim, version, worker.name))
-        elif free > 0:
-            free -= 1
-            yield Issue(start_testing(claim, version, worker.name, liveness))
+) -> Iterator[Issue | Undertake | Undecidable]:
+    """The attempts to run, and the claims to make: no more than there is capacity for, the oldest version first.
+
+    A version about which an error keeps us from deciding is named, and the others go on.
+    """
+    found: list[_Open] = []
+    for state, version in open_versions(models):
+        subject = version_subject(version.version)
+        for each in isolated(
+            model_stream(state.name), subject, _of_version, state, version, worker, liveness, now_ms, run
+        ):
+            if isinstance(each, Undecidable):
+                yield each
+            else:
+                found.append(each)
+    yield from (each.work for each in found if each.is_held)
+    free = worker.capacity - sum(each.is_held for each in found)
+    for each in sorted(found, key=lambda each: (each.version.create_time_ms, each.claim.name)):
+        if not each.is_held and (free > 0 or not each.takes_place):
+            free -= each.takes_place
+            yield each.work
 
 
-def held(models: Mapping[str, ModelState], worker: WorkerState) -> Iterator[tuple[Claim, resources.Version]]:
+def held(models: Mapping[str, ModelState], worker: WorkerState) -> Iterator[Claim]:
     """The attempts this process has claimed and still holds."""
-    for claim, version in open_versions(models):
-        if version.build in IN_PROGRESS and version.lease.worker == worker.name and claim in worker.claimed:
-            yield claim, version
+    for state, version in open_versions(models):
+        claim = claim_of(state.name, version)
+        if _is_held(claim, version, worker):
+            yield claim
 
 
-def waiting(
-    models: Mapping[str, ModelState], worker: WorkerState, liveness: Liveness, now_ms: int
-) -> Iterable[tuple[Claim, resources.Version]]:
-    """Created versions, and versions whose worker was lost, each with its next attempt; the oldest version first."""
-    found = []
-    for claim, version in open_versions(models):
-        if version.build == resources.BUILD_STATE_CREATED:
-            found.append((Claim(claim.stream, claim.version, 1), version))
-        elif claim in worker.running and version.lease.worker == worker.name:
-            continue
-        elif is_orphaned(claim, version, worker) or liveness.is_lost(claim, version.lease, now_ms):
-            found.append((Claim(claim.stream, claim.version, claim.attempt + 1), version))
-    return sorted(found, key=lambda pair: (pair[1].create_time_ms, pair[0].name))
+def _of_version(
+    state: ModelState, version: resources.Version, worker: WorkerState, liveness: Liveness, now_ms: int, run: Run
+) -> Iterator[_Open]:
+    claim = claim_of(state.name, version)
+    is_lost = version.build in IN_PROGRESS and liveness.is_lost(claim, version.lease, now_ms)
+    if _is_held(claim, version, worker) and (claim in worker.running or not is_lost):
+        yield _Open(claim, version, undertake(claim, version, run), is_held=True)
+    elif version.build == resources.BUILD_STATE_CREATED:
+        yield _claimed(Claim(claim.stream, claim.version, 1), version, worker, liveness)
+    elif claim in worker.running and version.lease.worker == worker.name:
+        return
+    elif is_orphaned(claim, version, worker) or is_lost:
+        yield _claimed(Claim(claim.stream, claim.version, claim.attempt + 1), version, worker, liveness)
 
 
-def open_versions(models: Mapping[str, ModelState]) -> Iterator[tuple[Claim, resources.Version]]:
+def _claimed(following: Claim, version: resources.Version, worker: WorkerState, liveness: Liveness) -> _Open:
+    if following.attempt > MAX_ATTEMPTS:
+        return _Open(following, version, Issue(given_up(following, version, worker.name)), takes_place=False)
+    return _Open(following, version, Issue(start_testing(following, version, worker.name, liveness)))
+
+
+def open_versions(models: Mapping[str, ModelState]) -> Iterator[tuple[ModelState, resources.Version]]:
+    """Kept versions that are created or whose attempt is in progress."""
     for state in models.values():
         for version in state.versions.values():
             if version.retention != resources.RETENTION_STATE_KEPT:
                 continue
             if version.build == resources.BUILD_STATE_CREATED or version.build in IN_PROGRESS:
-                yield claim_of(state.name, version), version
+                yield state, version
+
+
+def _is_held(claim: Claim, version: resources.Version, worker: WorkerState) -> bool:
+    return version.build in IN_PROGRESS and version.lease.worker == worker.name and claim in worker.claimed
 
 
 def is_orphaned(claim: Claim, version: resources.Version, worker: WorkerState) -> bool:

@@ -86,7 +86,9 @@ class Stage:
         self.book = EvidenceBook()
         self.metrics = Metrics(GATEWAY)
         self.ready = True
-        self.follower = Follower(self.fold, "production", self._load, self.book, TallyBook(self.metrics), lambda: None)
+        self.follower = Follower(
+            self.fold, "production", self._load, self.book, TallyBook(self.metrics), lambda: None, self.metrics
+        )
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=lambda: self.ready,

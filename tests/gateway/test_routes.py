@@ -30,7 +30,8 @@ def release(phase, candidate_bps=None, stable=1, candidate=2, epoch=0, environme
 def route(live=None, *releases):
     state = ModelState(name="fraud", releases={each.release: each for each in releases})
     state.model.live.update({"production": live} if live else {})
-    return routes({"fraud": state}, "production")["fraud"]
+    (route,) = routes({"fraud": state}, "production")
+    return route
 
 
 def test_without_a_release_the_live_version_serves():
@@ -44,7 +45,7 @@ def test_without_a_live_version_there_is_nobody_to_serve():
 
 def test_looking_for_a_live_version_does_not_write_to_the_fold():
     state = ModelState(name="fraud")
-    routes({"fraud": state}, "production")
+    list(routes({"fraud": state}, "production"))
     assert dict(state.model.live) == {}
 
 

@@ -31,6 +31,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.view.redis import layout
 from headgate.view.touched import places, resource_at, touched
+from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Liveness
 from services.deployer import pilot
 from services.deployer.events import ReleaseEvents
@@ -63,12 +64,13 @@ def read_by_everyone(fold: Fold) -> None:
             resource = resource_at(state, place)
             assert resource is not None
             layout.row(place.kind, resource.SerializeToString())
-    pilot.due(fold.models, fold.environments, GatewayReports(), NOW_MS)
+    found: list[object] = list(pilot.due(fold.models, fold.environments, GatewayReports(), NOW_MS))
     pilot.pilots(fold.models, fold.environments, GatewayReports(), NOW_MS)
-    list(evaluator.due(fold.models, "evaluator-0", Liveness({}, 0), NOW_MS))
+    found += evaluator.due(fold.models, "evaluator-0", Liveness({}, 0), NOW_MS)
     idle = trainer.WorkerState("trainer-0", (), ())
-    list(trainer.due(fold.models, idle, Liveness({}, 0), NOW_MS, lambda claim, version: None))
-    routes(fold.models, "production")
+    found += trainer.due(fold.models, idle, Liveness({}, 0), NOW_MS, lambda claim, version: None)
+    found += routes(fold.models, "production")
+    assert [each for each in found if isinstance(each, Undecidable)] == []
 
 
 def point_at_the_first(fact: Protobuf) -> None:

@@ -30,6 +30,14 @@ NOW = Row(
             limits=((1, RED),),
         ),
         Number(
+            "Undecidable",
+            "Models, releases and versions about which an error keeps a service from deciding. Any: see the runbook "
+            "HeadgateUndecidable.",
+            (Query(f"max(headgate_undecidable{{{SERVICE}}})", "undecidable"),),
+            "short",
+            limits=((1, RED),),
+        ),
+        Number(
             "Dead letters",
             "Records and work buried over the chosen time. Any: see the runbook HeadgateDeadLetters.",
             (Query(_sum(count("headgate_dead_letters_total", "topic, code")), "buried"),),

@@ -22,6 +22,7 @@ from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import current_trace_parent, note, unit_of_work
 from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import commands_pb2 as commands
+from headgate.worker.isolation import Undecidable, UndecidableReport
 
 RESEND_MS = 5_000
 """A command that is still due after this long is sent again: same id, so at most one fact."""
@@ -55,7 +56,7 @@ class Undertake:
     """What it is about, for example versions/3: the work continues the trace of the last fact about it."""
 
 
-Due = Callable[[int], Iterable[Issue | Undertake]]
+Due = Callable[[int], Iterable[Issue | Undertake | Undecidable]]
 
 
 class Worker:
@@ -85,6 +86,7 @@ class Worker:
         self._buried = metrics.counter("headgate_dead_letters_total")
         metrics.read_at_scrape([IN_HAND], lambda: [Reading(IN_HAND, (), self._under_way)])
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._undecidable = UndecidableReport(metrics)
         self._revision = -1
         self._thread = RetryingThread(f"{name}-loop", self._run, self._due_failed, tick_seconds, passing=(Exception,))
 
@@ -142,10 +144,11 @@ class Worker:
     def _once(self, at_ms: int) -> None:
         with self._fold.lock:
             due = list(self._due(at_ms))
+        self._undecidable.report(work for work in due if isinstance(work, Undecidable))
         for work in due:
             if isinstance(work, Issue):
                 self._issue_once(work.command, at_ms)
-            else:
+            elif isinstance(work, Undertake):
                 self._undertake(work)
 
     def _issue_once(self, command: commands.Command, at_ms: int) -> None:

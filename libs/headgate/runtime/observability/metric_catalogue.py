@@ -138,6 +138,12 @@ _PROCESS = (
     Metric("headgate_log_errors_total", "counter", EVERY, "Times a reader lost the log and began again."),
     Metric("headgate_invalid_trace_parents_total", "counter", EVERY, "Headers traceparent that were none and ignored."),
     Metric("headgate_work_in_hand", "gauge", WORKERS, "Pieces of work under way."),
+    Metric(
+        "headgate_undecidable",
+        "gauge",
+        (*WORKERS, GATEWAY),
+        "Models, releases and versions about which an error keeps this process from deciding.",
+    ),
     Metric("headgate_work_total", "counter", WORKERS, "Tries of work: done, failed or given-up.", ("outcome",), cap=4),
 )
 

@@ -15,6 +15,8 @@ PEERS := .venv-peers/.ready
 TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
 # Seconds one test may take, its fixtures included.
 TEST_TIMEOUT := 120
+# Test files run side by side, each file on one worker: as many as there are cores, and each worker has its own servers.
+WORKERS := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 # Profiles of docker-compose.yml beside the core.
 PROFILES :=
 # Passed on to pytest, e.g. make test ARGS="tests/log -x".
@@ -49,7 +51,7 @@ kafka: setup test-setup ## Start a Kafka broker on this machine, as the tests do
 
 .PHONY: test
 test: setup test-setup ## Run every test (ARGS="tests/log -x" for some of them)
-	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) $(ARGS)
+	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) $(WORKERS) $(ARGS)
 
 .PHONY: test-strimzi-kafka
 test-strimzi-kafka: setup test-setup ## Run the log's contract and a journey on the Kafka that Strimzi starts

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -16,6 +17,22 @@ Broker = TypeVar("Broker")
 def pytest_report_header() -> str:
     """Which Kafka the tests that start a broker run on."""
     return f"kafka: {VERSION}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, the files whose tests may take longest come first: none is left when the others are done."""
+    if not hasattr(config, "workerinput"):
+        return
+    limits: dict[Path, float] = {}
+    for item in items:
+        limits[item.path] = max(limits.get(item.path, 0.0), _own_limit_seconds(item))
+    items.sort(key=lambda item: -limits[item.path])
+
+
+def _own_limit_seconds(item: pytest.Item) -> float:
+    """What the test asks for with pytest.mark.timeout; 0 when the limit of all is enough."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(scope="session")

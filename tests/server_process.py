@@ -1,16 +1,21 @@
 """What servers that tests start have in common: free ports, an end with their parent, a wait until they answer."""
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 HOST = "127.0.0.1"
 END_SECONDS = 30.0
+FIRST_PORT, END_PORT = 12_000, 32_000
+"""Below what Linux uses for connections that go out (net.ipv4.ip_local_port_range)."""
+PORT_SHARES = 16
 TICK_SECONDS = 0.02
 CONNECT_SECONDS = 1.0
 LAST_WORDS_CHARACTERS = 2000
@@ -29,11 +34,34 @@ class ServerUnavailable(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    held = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in held]
-    for each in held:
-        each.close()
+    """Ports that nobody listens on, none of them given before by this process."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = next(_PORTS)
+        if _is_free(port):
+            ports.append(port)
     return ports
+
+
+def _own_ports() -> Iterator[int]:
+    """A share of the ports for each worker of pytest-xdist, each port once in a round, from a random one on.
+
+    The kernel gives none of them to a connection that goes out, so a port stays free until its server takes it.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_SHARES
+    share = range(FIRST_PORT + worker, END_PORT, PORT_SHARES)
+    return itertools.islice(itertools.cycle(share), random.randrange(len(share)), None)
+
+
+_PORTS = _own_ports()
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def listens(port: int) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from headgate.domain import policy as policies
 from headgate.domain.model import ModelState
 from headgate.domain.names import model_stream
 from headgate.domain.release import RUNNING
@@ -10,7 +11,7 @@ from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.isolation import Undecidable, isolated
 
-DEFAULT_CANDIDATE_LEASE_MS = 60_000
+DEFAULT_CANDIDATE_LEASE_MS = policies.DEFAULT.candidate_lease_ms
 
 NO_VERSION = 0
 NO_RELEASE = 0

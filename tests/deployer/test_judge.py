@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from headgate.cli.policy_file import read_policy
 from headgate.domain.policy import DEFAULT, resolve
+from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
-from services.deployer.e_values import Tally, below
+from services.deployer.e_values import Split, Tally, below, worse_than
 from services.deployer.judge import judge
 from tests.house.tree import ROOT
 
@@ -38,6 +39,24 @@ def strata(draw: st.DrawFn) -> facts.Stratum:
 
 def verdict(*seen: facts.Stratum) -> facts.Verdict.ValueType:
     return judge(POLICY, seen).verdict
+
+
+def test_evidence_that_just_reaches_its_threshold_is_proof():
+    """Without a key both e-values are 1; an alpha or a beta of 1 makes that the threshold."""
+    sure = configuration.JudgePolicy()
+    sure.CopyFrom(POLICY)
+    sure.beta = 1.0
+    assert judge(sure, []).verdict == facts.VERDICT_PASS
+    sure.alpha = 1.0
+    assert judge(sure, []).verdict == facts.VERDICT_FAIL
+
+
+def test_the_first_bad_keys_of_both_arms_enter_under_their_weight_and_are_added_up_over_epochs():
+    beside = stratum(1_000, (30, 1_000), (90, 9_000)), stratum(1_000, (5, 100), (1, 900), epoch=2)
+    at_least = stratum(1, (2, 10), (3, 9_000), epoch=3)
+    splits = [Split(0.0001, 2, 3), Split(0.1, 35, 91)]
+    judgement = judge(POLICY, [*beside, at_least])
+    assert judgement.fail_e_value == (worse_than(splits, POLICY.fail_ratio) + 1) / 2
 
 
 def test_no_evidence_is_inconclusive():

@@ -45,8 +45,8 @@ def release(number: int = 1, **fields: Any) -> resources.Release:
 
 
 def stepping(step: int = 0, minutes: float = 11, **fields: Any) -> resources.Release:
-    applied_at_ms = int(NOW_MS - minutes * MINUTE_MS)
-    return release(phase=resources.PHASE_STEPPING, step=step, epoch=7, applied_at_ms=applied_at_ms, **fields)
+    settings = {"step": step, "epoch": 7, "applied_at_ms": int(NOW_MS - minutes * MINUTE_MS)} | fields
+    return release(phase=resources.PHASE_STEPPING, **settings)
 
 
 def baking(minutes: float, **fields: Any) -> resources.Release:
@@ -134,6 +134,10 @@ def test_of_several_versions_only_the_newest_asks():
 
 def test_an_older_version_approved_late_does_not_queue_behind_a_newer_one():
     Given(version(2), version(3), baking(1, candidate=3)).then()
+
+
+def test_a_version_older_than_the_one_under_way_does_not_ask_even_when_that_one_is_taken_out_of_service():
+    Given(version(2), version(3, quarantined=True), baking(1, candidate=3)).then("releases/1/roll-back")
 
 
 def test_the_second_version_waits_for_the_first_to_be_live_so_that_it_can_be_a_canary():
@@ -225,6 +229,15 @@ def test_a_step_that_was_seen_enough_leads_to_the_next():
 @pytest.mark.parametrize(("minutes", "counts"), [(9, GOOD), (11, THIN)])
 def test_a_step_needs_both_its_time_and_its_keys(minutes: float, counts: Any):
     Given(stepping(minutes=minutes)).heard(evidence(*counts)).then()
+
+
+def test_a_step_has_been_seen_enough_at_its_last_millisecond_and_at_its_last_key():
+    step = DEFAULT.steps[0]
+    just_enough = evidence((0, step.min_keys), (0, 9_000))
+    Given(stepping(minutes=step.min_duration_ms / MINUTE_MS)).heard(just_enough).then("releases/1/set-weights/1")
+    a_millisecond_early = stepping(applied_at_ms=NOW_MS - step.min_duration_ms + 1)
+    assert Given(a_millisecond_early).heard(just_enough).waits_for() == "1 ms more at this weight"
+    assert Given(stepping()).heard(evidence((0, step.min_keys - 1), (0, 9_000))).waits_for() == "1 more candidate keys"
 
 
 def test_keys_of_an_earlier_step_do_not_count_for_this_one():

@@ -95,6 +95,14 @@ def test_a_version_without_a_wanted_environment_is_compared_in_production_but_ne
     assert only_assignment(work(model(evaluating(ME, NOW), live=1))).baseline is None
 
 
+def test_while_nothing_is_live_there_is_no_baseline() -> None:
+    older = version(1, resources.BUILD_STATE_EVALUATED, **{})
+    older.verdict = resources.VERDICT_STATE_PASSED
+    mine = evaluating(ME, NOW)
+    mine.version, mine.name = 2, "models/fraud/versions/2"
+    assert only_assignment(work(model(older, mine))).baseline is None
+
+
 def test_an_assignment_does_not_change_with_the_fold() -> None:
     mine = evaluating(ME, NOW)
     assignment = only_assignment(work(model(mine)))

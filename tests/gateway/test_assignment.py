@@ -1,9 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.assignment import arm
+from services.gateway.assignment import HASH_BITS, arm, arm_of_hash
 
 KEYS = 20_000
 WEIGHTS = st.integers(0, FULL_WEIGHT_BPS)
@@ -25,6 +26,13 @@ def test_a_growing_weight_only_moves_keys_from_stable_to_candidate(salt, key, we
 def test_no_weight_sends_no_key_and_full_weight_sends_every_key_to_the_candidate(key):
     assert arm("salt", key, 0) == telemetry.ARM_STABLE
     assert arm("salt", key, FULL_WEIGHT_BPS) == telemetry.ARM_CANDIDATE
+
+
+@pytest.mark.parametrize("weight", [1, 500, 9_999])
+def test_a_weight_ends_exactly_where_the_next_basis_point_begins(weight):
+    first_beyond = -(-weight * 2**HASH_BITS // FULL_WEIGHT_BPS)
+    assert arm_of_hash(first_beyond - 1, weight) == telemetry.ARM_CANDIDATE
+    assert arm_of_hash(first_beyond, weight) == telemetry.ARM_STABLE
 
 
 def test_the_candidate_gets_the_share_that_its_weight_says():

@@ -1,6 +1,7 @@
 import pytest
 
 from headgate.domain.model import ModelState
+from headgate.domain.policy import DEFAULT
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -70,6 +71,22 @@ def test_a_release_under_way_follows_its_weights_and_keeps_both_versions_warm(ph
     assert (under_way.candidate_bps, under_way.epoch, under_way.salt) == (candidate_bps, 17, "salt")
     assert under_way.wanted == (1, 2)
     assert under_way.candidate_lease_ms == 30_000
+
+
+@pytest.mark.parametrize(("candidate_bps", "weighted"), [(0, (1,)), (1, (1, 2)), (9_999, (1, 2)), (10_000, (2,))])
+def test_a_version_must_be_ready_as_soon_as_it_has_any_weight_and_no_longer_than_it_has_some(candidate_bps, weighted):
+    assert route(1, release(resources.PHASE_STEPPING, candidate_bps)).weighted == weighted
+
+
+def test_a_release_of_an_older_log_that_names_no_lease_has_the_one_of_the_default_policy():
+    under_way = release(resources.PHASE_STEPPING, 500)
+    under_way.policy.ClearField("candidate_lease_ms")
+    assert route(1, under_way).candidate_lease_ms == DEFAULT.candidate_lease_ms
+
+
+def test_of_two_releases_under_way_the_newer_one_is_followed():
+    older, newer = (release(resources.PHASE_STEPPING, 500, candidate=number, number=number) for number in (2, 3))
+    assert route(1, older, newer).candidate == route(1, newer, older).candidate == 3
 
 
 def test_the_first_direct_release_serves_nobody_until_it_is_promoted():

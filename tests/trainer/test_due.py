@@ -77,6 +77,19 @@ def test_the_oldest_version_is_claimed_first_and_no_more_than_there_is_capacity_
     assert starts(pieces(models(version(2), version(1)), replace(IDLE, capacity=2))) == [(1, 1), (2, 1)]
 
 
+def test_every_place_that_is_free_is_used_and_none_twice() -> None:
+    waiting = models(version(3), version(1), version(2))
+    assert starts(pieces(waiting, replace(IDLE, capacity=2))) == [(1, 1), (2, 1)]
+    busy = WorkerState(ME, claimed={claim(1)}, running={claim(1)}, capacity=2)
+    assert starts(pieces(models(version(1, "TRAINING", ME, 1), version(2), version(3)), busy)) == [(2, 1)]
+
+
+def test_of_two_versions_of_the_same_moment_the_first_by_name_is_claimed_first() -> None:
+    one, two = version(1), version(2)
+    two.create_time_ms = one.create_time_ms
+    assert starts(pieces(models(two, one))) == [(1, 1)]
+
+
 def test_a_worker_without_free_capacity_claims_nothing() -> None:
     busy = WorkerState(ME, claimed={claim()}, running={claim()})
     found = pieces(models(version(1, "TRAINING", ME, 1), version(2)), busy)
@@ -120,6 +133,11 @@ def test_a_running_attempt_is_never_taken_from_itself() -> None:
 def test_an_attempt_that_this_process_has_given_up_is_followed_by_the_next_once_its_lease_has_run_out() -> None:
     gave_up = replace(IDLE, claimed={claim()})
     assert starts(pieces(models(version(1, "TRAINING", ME, 1, since=0)), gave_up)) == [(1, 2)]
+
+
+def test_the_last_allowed_attempt_is_claimed() -> None:
+    state = models(version(1, "TRAINING", "trainer-1", build.MAX_ATTEMPTS - 1, since=0))
+    assert starts(pieces(state)) == [(1, build.MAX_ATTEMPTS)]
 
 
 def test_a_version_whose_last_attempt_is_lost_is_failed() -> None:

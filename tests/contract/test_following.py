@@ -1,4 +1,4 @@
-"""What `Tail.follow` promises, whatever the log stands on: every record once, in order, and never two calls at once."""
+"""`Tail.follow` on every log passes each record on once and in order, and its calls never overlap."""
 
 import subprocess
 import sys
@@ -20,16 +20,16 @@ ALL = dict.fromkeys(range(PARTITIONS), 0)
 
 
 class Reader:
-    """Follows a tail on a thread of its own, keeps what it was given, and notes when two calls ran at once."""
+    """Follows a tail on its own thread, keeps the records, and counts calls that overlap."""
 
     def __init__(self, tail: Tail) -> None:
         self.records: list[Record] = []
         self.overlaps = 0
         self.failure: Exception | None = None
         self.raises: Exception | None = None
-        """What the next call that gets records raises."""
+        """The error that the next call with records raises."""
         self.open = threading.Event()
-        """While it is clear, a call that got records does not return."""
+        """While it is clear, a call with records does not return."""
         self.open.set()
         self.held = threading.Event()
         self._tail = tail
@@ -53,11 +53,11 @@ class Reader:
     def _follow(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._tail.follow(self._take, FOLLOW_SECONDS)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+                self._tail.follow(self._handle, FOLLOW_SECONDS)
+        except Exception as error:  # noqa: BLE001 - the test checks every error
             self.failure = error
 
-    def _take(self, records: Sequence[Record]) -> None:
+    def _handle(self, records: Sequence[Record]) -> None:
         if not self._busy.acquire(blocking=False):
             self.overlaps += 1
             return
@@ -88,7 +88,7 @@ def reader(log: EventLog, topic: str) -> Iterator[Reader]:
         yield reader
 
 
-def test_who_follows_gets_what_is_there_and_then_what_this_process_appends_in_order_and_once(
+def test_a_follower_gets_the_records_of_the_log_and_then_those_of_this_process_once_and_in_order(
     log: EventLog, topic: str
 ) -> None:
     log.append_all([Message(topic, b"k", b"%d" % number) for number in range(2500)])
@@ -101,7 +101,7 @@ def test_who_follows_gets_what_is_there_and_then_what_this_process_appends_in_or
     assert (reader.overlaps, reader.failure) == (0, None)
 
 
-def test_who_follows_gets_only_the_named_partitions_from_the_named_offsets(log: EventLog, topic: str) -> None:
+def test_a_follower_gets_only_the_given_partitions_from_the_given_offsets(log: EventLog, topic: str) -> None:
     keys = [b"a", b"b", b"c"]
     first, other, third = (partition_of(key, PARTITIONS) for key in keys)
     assert len({first, other, third}) == 3
@@ -113,13 +113,13 @@ def test_who_follows_gets_only_the_named_partitions_from_the_named_offsets(log: 
     assert sorted(record.value or b"" for record in reader.records) == [b"a1", b"a2", b"c0", b"c1", b"c2"]
 
 
-def test_who_waits_wakes_up_for_an_append_of_another_log(bench: Bench, reader: Reader, topic: str) -> None:
+def test_an_append_of_another_log_wakes_a_waiting_follower(bench: Bench, reader: Reader, topic: str) -> None:
     bench.open().append(Message(topic, b"k", b"v"))
     reader.wait_for(1)
     assert reader.values() == [b"v"]
 
 
-def test_records_of_many_threads_and_of_another_process_come_once_in_order_and_never_two_calls_at_once(
+def test_records_of_many_threads_and_of_another_process_come_once_and_in_order_and_calls_never_overlap(
     bench: Bench, log: EventLog, topic: str, reader: Reader
 ) -> None:
     theirs, ours = [f"theirs-{number}" for number in range(3)], [f"ours-{number}" for number in range(6)]
@@ -141,7 +141,7 @@ def test_records_of_many_threads_and_of_another_process_come_once_in_order_and_n
     assert (reader.overlaps, reader.failure, process.returncode) == (0, None, 0)
 
 
-def test_appends_go_on_while_a_call_has_not_returned_and_their_records_come_after_it(
+def test_appends_go_on_while_a_call_is_running_and_their_records_come_after_it(
     log: EventLog, topic: str, reader: Reader
 ) -> None:
     reader.open.clear()
@@ -156,7 +156,7 @@ def test_appends_go_on_while_a_call_has_not_returned_and_their_records_come_afte
     assert (reader.overlaps, reader.failure) == (0, None)
 
 
-def test_what_a_call_raises_about_records_that_were_there_comes_out_of_follow(log: EventLog, topic: str) -> None:
+def test_follow_raises_the_error_of_a_call_about_old_records(log: EventLog, topic: str) -> None:
     log.append(Message(topic, b"k", b"v"))
 
     def refuse(records: Sequence[Record]) -> None:
@@ -167,19 +167,19 @@ def test_what_a_call_raises_about_records_that_were_there_comes_out_of_follow(lo
         follow_until(lambda: False, tail, refuse)
 
 
-def test_what_a_call_raises_about_an_append_of_this_process_comes_out_of_follow_and_not_of_the_append(
+def test_follow_and_not_the_append_raises_the_error_of_a_call_about_an_append_of_this_process(
     log: EventLog, topic: str, reader: Reader
 ) -> None:
     log.append(Message(topic, b"k", b"fine"))
     reader.wait_for(1)
     reader.raises = ZeroDivisionError("not this one")
     assert log.append(Message(topic, b"k", b"refused")).offset >= 0
-    until(lambda: reader.failure, "what the call raised", seconds=PATIENCE_SECONDS)
+    until(lambda: reader.failure, "the error of the call", seconds=PATIENCE_SECONDS)
     assert reader.failure is reader.raises
     assert reader.values() == [b"fine", b"refused"]
 
 
-def test_after_close_nothing_comes_however_busy_the_log_is(log: EventLog, topic: str) -> None:
+def test_no_record_comes_after_close_even_from_a_busy_log(log: EventLog, topic: str) -> None:
     ending = threading.Event()
 
     def write() -> None:
@@ -192,7 +192,7 @@ def test_after_close_nothing_comes_however_busy_the_log_is(log: EventLog, topic:
     for writer in writers:
         writer.start()
     reader.wait_for(20)
-    reader.stop()  # a tail belongs to one thread: this one has it now
+    reader.stop()  # a tail belongs to one thread, and from now on to this one
     tail.close()
     count = len(reader.records)
     for _ in range(20):
@@ -205,7 +205,9 @@ def test_after_close_nothing_comes_however_busy_the_log_is(log: EventLog, topic:
 
 
 @pytest.mark.parametrize("was_followed", [True, False], ids=["followed", "unused"])
-def test_a_closed_tail_gives_nothing_and_may_be_closed_again(log: EventLog, topic: str, was_followed: bool) -> None:
+def test_a_closed_tail_passes_no_records_on_and_may_be_closed_again(
+    log: EventLog, topic: str, was_followed: bool
+) -> None:
     log.append(Message(topic, b"k", b"v"))
     found: list[Record] = []
     tail = log.tail(topic, ALL)
@@ -222,7 +224,7 @@ def test_a_closed_tail_gives_nothing_and_may_be_closed_again(log: EventLog, topi
     assert len(found) == count == int(was_followed)
 
 
-def test_follow_returns_although_nothing_comes(log: EventLog, topic: str) -> None:
+def test_follow_returns_when_no_record_comes(log: EventLog, topic: str) -> None:
     found: list[Record] = []
     with log.tail(topic, ALL) as tail:
         started = time.monotonic()
@@ -247,11 +249,11 @@ def append(log: EventLog, topic: str, key: bytes, count: int, *, on_a_thread: bo
         log.append(Message(topic, key, b"%d" % number))
 
 
-def follow_until(holds: Callable[[], object], tail: Tail, take: Callable[[Sequence[Record]], None]) -> None:
+def follow_until(holds: Callable[[], object], tail: Tail, handle: Callable[[Sequence[Record]], None]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
-        assert time.monotonic() < deadline, "what was waited for never came"
-        tail.follow(take, FOLLOW_SECONDS)
+        assert time.monotonic() < deadline, "the condition never held"
+        tail.follow(handle, FOLLOW_SECONDS)
 
 
 def in_order(records: Sequence[Record]) -> bool:

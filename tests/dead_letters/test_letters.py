@@ -1,4 +1,4 @@
-"""What becomes of dead letters: every reader agrees, a record is buried once, and replayed once."""
+"""Dead letters: all readers agree on what became of each, and a record is buried once and replayed once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,13 +63,13 @@ def records(log: EventLog, topic: str) -> list[Record]:
     return list(scan_all(log, topic))
 
 
-def say(log: EventLog, letter: LetterId, outcome: commands.DeadLetterOutcome.ValueType, actor: str) -> None:
-    said = commands.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=outcome, actor=actor)
-    log.append(Message(topics.DEAD_LETTERS, KEY, commands.DeadLetter(settled=said).SerializeToString()))
+def settle(log: EventLog, letter: LetterId, outcome: commands.DeadLetterOutcome.ValueType, actor: str) -> None:
+    settlement = commands.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=outcome, actor=actor)
+    log.append(Message(topics.DEAD_LETTERS, KEY, commands.DeadLetter(settled=settlement).SerializeToString()))
 
 
 @pytest.mark.parametrize("value", [b"", None, b"\xff", b"x" * 1000])
-def test_a_replayed_record_is_the_buried_one_and_says_where_it_comes_from(log: EventLog, value: bytes | None) -> None:
+def test_a_replayed_record_equals_the_buried_one_and_names_its_letter(log: EventLog, value: bytes | None) -> None:
     letter = buried(log, value=value)
     assert replay(Ledger(log), letter, "ann", "fixed upstream").done
     first, again = records(log, topics.INBOX)
@@ -79,57 +79,57 @@ def test_a_replayed_record_is_the_buried_one_and_says_where_it_comes_from(log: E
     assert (summary.settlement.state, summary.settlement.actor) == (State.REPLAYED, "ann")
 
 
-def test_a_letter_is_replayed_once_however_often_it_is_asked(log: EventLog) -> None:
+def test_a_letter_is_replayed_once_even_when_asked_twice(log: EventLog) -> None:
     letter = buried(log)
     replay(Ledger(log), letter, "ann", "")
-    assert replay(Ledger(log), letter, "bob", "").said == "was replayed by ann"
+    assert replay(Ledger(log), letter, "bob", "").detail == "was replayed by ann"
     assert len(records(log, topics.INBOX)) == 2
 
 
-@pytest.mark.parametrize("came_as_far_as_the_append", [True, False])
-def test_a_replay_that_broke_off_is_finished_by_the_next_one(
-    log: EventLog, came_as_far_as_the_append: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("was_appended", [True, False])
+def test_the_next_replay_finishes_one_that_crashed(
+    log: EventLog, was_appended: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letter = buried(log)
-    say(log, letter, REPLAYING, "ann")
-    if came_as_far_as_the_append:
+    settle(log, letter, REPLAYING, "ann")
+    if was_appended:
         mark = (REPLAY_HEADER, f"{letter[0]}:{letter[1]}".encode())
         log.append(Message(topics.INBOX, KEY, b"\xff\x00", (*HEADERS, mark)))
-    assert replay(Ledger(log), letter, "bob", "").said == "is being replayed by ann"
+    assert replay(Ledger(log), letter, "bob", "").detail == "is being replayed by ann"
     monkeypatch.setattr("headgate.dead_letters.letters.CLAIM_MS", 0)
     assert replay(Ledger(log), letter, "bob", "").done
     assert len(records(log, topics.INBOX)) == 2
 
 
-def test_a_letter_whose_replay_broke_off_can_be_dropped_once_the_claim_ran_out(
+def test_a_letter_can_be_dropped_when_the_claim_of_a_crashed_replay_has_expired(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letter = buried(log)
     claim = commands.DeadLetterSettled(partition=letter[0], offset=letter[1], outcome=REPLAYING, actor="ann")
     log.append(Message(topics.DEAD_LETTERS, KEY, commands.DeadLetter(settled=claim).SerializeToString()))
-    assert drop(Ledger(log), letter, "bob", "noise").said == "is being replayed by ann"
+    assert drop(Ledger(log), letter, "bob", "noise").detail == "is being replayed by ann"
     monkeypatch.setattr("headgate.dead_letters.letters.CLAIM_MS", 0)
-    assert drop(Ledger(log), letter, "bob", "noise").said == "was dropped by bob: noise"
+    assert drop(Ledger(log), letter, "bob", "noise").detail == "was dropped by bob: noise"
 
 
-def test_a_dropped_letter_is_not_replayed_and_a_replayed_one_not_dropped(log: EventLog) -> None:
+def test_a_dropped_letter_is_not_replayed_and_a_replayed_letter_is_not_dropped(log: EventLog) -> None:
     dropped, replayed = buried(log), buried(log)
     assert drop(Ledger(log), dropped, "ann", "a test").done
     assert replay(Ledger(log), replayed, "ann", "").done
-    assert replay(Ledger(log), dropped, "bob", "").said == "was dropped by ann: a test"
+    assert replay(Ledger(log), dropped, "bob", "").detail == "was dropped by ann: a test"
     assert not drop(Ledger(log), replayed, "bob", "too late").done
     assert [summary.settlement.state for summary in Ledger(log).summaries()] == [State.DROPPED, State.REPLAYED]
 
 
-def test_what_cannot_be_replayed_says_why(log: EventLog) -> None:
+def test_a_refused_replay_gives_the_reason(log: EventLog) -> None:
     bury_command(log, "models/fraud/versions/1/attempts/1", "ValueError: no", "trainer-0")
     (work,) = Ledger(log).summaries()
     lifecycle = buried(log, topics.LIFECYCLE)
     largest = MAX_RECORD_BYTES - record_bytes(Message(topics.INBOX, KEY, b"", HEADERS))
     cut = buried(log, value=b"x" * largest)
-    assert "not of a record" in replay(Ledger(log), work.id, "ann", "").said
-    assert "only writer" in replay(Ledger(log), lifecycle, "ann", "").said
-    assert "were cut" in replay(Ledger(log), cut, "ann", "").said
+    assert "not about a record" in replay(Ledger(log), work.id, "ann", "").detail
+    assert "only the registry writes" in replay(Ledger(log), lifecycle, "ann", "").detail
+    assert "were truncated" in replay(Ledger(log), cut, "ann", "").detail
     assert {summary.settlement for summary in Ledger(log).summaries()} == {OPEN}
     with pytest.raises(NoSuchLetter):
         replay(Ledger(log), (0, 10**12), "ann", "")
@@ -137,7 +137,7 @@ def test_what_cannot_be_replayed_says_why(log: EventLog) -> None:
         drop(Ledger(log), (99, 0), "ann", "no such partition")
 
 
-def test_a_record_found_again_is_not_buried_again_even_by_another_process(log: EventLog) -> None:
+def test_a_record_is_buried_once_even_when_another_process_finds_it(log: EventLog) -> None:
     record = stored(log, Message(topics.INBOX, KEY, b"\xff"))
     first, second = Burials(log, "registry-0"), Burials(log, "registry-1")
     assert first.bury(record, "malformed-event", "why")
@@ -148,18 +148,18 @@ def test_a_record_found_again_is_not_buried_again_even_by_another_process(log: E
 
 
 @settings(max_examples=20, deadline=None)
-@given(poison=st.lists(st.one_of(st.none(), st.binary(max_size=200)), max_size=6))
-def test_whatever_stands_among_the_letters_they_are_all_told(
-    tmp_path_factory: pytest.TempPathFactory, poison: list[bytes | None]
+@given(values=st.lists(st.one_of(st.none(), st.binary(max_size=200)), max_size=6))
+def test_records_that_are_not_letters_do_not_hide_the_letters(
+    tmp_path_factory: pytest.TempPathFactory, values: list[bytes | None]
 ) -> None:
     log = open_log(f"sqlite://{tmp_path_factory.mktemp('log')}/log.db")
     log.create_topics(topics.TOPICS)
-    for value in poison:
+    for value in values:
         log.append(Message(topics.DEAD_LETTERS, KEY, value))
     letter = buried(log)
     found = Ledger(log).summaries()
     assert letter in [summary.id for summary in found]
-    assert len(found) + len([value for value in poison if is_settlement(value)]) == len(poison) + 1
+    assert len(found) + len([value for value in values if is_settlement(value)]) == len(values) + 1
     assert replay(Ledger(log), letter, "ann", "").done
     log.close()
 
@@ -171,7 +171,7 @@ def is_settlement(value: bytes | None) -> bool:
         return False
 
 
-def test_bytes_that_are_no_letter_are_shown_and_can_be_dropped_but_not_replayed(log: EventLog) -> None:
+def test_a_record_that_is_not_a_letter_is_listed_and_can_be_dropped_but_not_replayed(log: EventLog) -> None:
     position = log.append(Message(topics.DEAD_LETTERS, b"k", b"\xff\xff", HEADERS))
     letter = (position.partition, position.offset)
     found = find(log, letter)
@@ -187,12 +187,12 @@ steps = st.lists(
 
 
 @given(steps=steps)
-def test_an_end_is_final_and_every_replay_was_claimed(steps: list[tuple[int, int]]) -> None:
+def test_a_settlement_is_final_and_a_replay_needs_a_claim(steps: list[tuple[int, int]]) -> None:
     known, at_ms, claimed = OPEN, 1, False
     for offset, (outcome, pause_ms) in enumerate(steps):
         at_ms += pause_ms
-        said = commands.DeadLetterSettled(outcome=outcome)  # type: ignore[arg-type]  # numbers of a newer version, too
-        before, known = known, settled(known, said, Record(topics.DEAD_LETTERS, 0, offset, at_ms, b"", b"", ()))
+        change = commands.DeadLetterSettled(outcome=outcome)  # type: ignore[arg-type]  # numbers of a newer version, too
+        before, known = known, settled(known, change, Record(topics.DEAD_LETTERS, 0, offset, at_ms, b"", b"", ()))
         claimed = claimed or known.state is State.REPLAYING
         if before.state in SETTLED:
             assert known == before
@@ -200,14 +200,14 @@ def test_an_end_is_final_and_every_replay_was_claimed(steps: list[tuple[int, int
             assert claimed
 
 
-def test_the_settlement_of_one_letter_is_that_of_the_list(log: EventLog) -> None:
+def test_a_letter_has_the_same_settlement_alone_and_in_the_list(log: EventLog) -> None:
     first, second = buried(log), buried(log)
     drop(Ledger(log), first, "ann", "a test")
     listed = {summary.id: summary.settlement for summary in Ledger(log).summaries()}
     assert {letter: Ledger(log).settlement(letter) for letter in (first, second)} == listed
 
 
-def test_many_letters_are_settled_with_one_reading_of_the_topic(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settling_many_letters_reads_the_topic_once(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         buried(log, value=b"\xff%d" % number)
     ledger, read = Ledger(log), []

@@ -48,7 +48,7 @@ def as_data(name: str, content: commands.DeadLetter, settlement: Settlement) -> 
         "code": content.code,
         "reason": content.reason,
         "state": settlement.state.value,
-        "settled": settling.told(settlement),
+        "settled": settling.describe(settlement),
         "truncated": content.truncated,
         "key": _text(content.key),
         "key_base64": base64.b64encode(content.key).decode(),

@@ -197,7 +197,7 @@ def _each(wanted: list[LetterId], act: Callable[[LetterId], Outcome], output: Fo
 
 
 def _tell(outcomes: list[Outcome], output: Format) -> None:
-    show_rows([{"id": _name(one.letter), "done": one.done, "outcome": one.said} for one in outcomes], output)
+    show_rows([{"id": _name(one.letter), "done": one.done, "outcome": one.detail} for one in outcomes], output)
     if refused := sum(not outcome.done for outcome in outcomes):
         progress.print(f"{refused} of {len(outcomes)} refused")
         raise typer.Exit(Exit.FAILED)
@@ -208,7 +208,7 @@ def _would(ledger: Ledger, letter: LetterId) -> Outcome:
     if found is None:
         raise CommandFailed(f"there is no dead letter {_name(letter)}", Exit.NOT_FOUND)
     known = ledger.settlement(letter)
-    why = settling.why_not_replayed(found[1]) or settling.told(known)
+    why = settling.why_not_replayed(found[1]) or settling.describe(known)
     return Outcome(letter, not why, why or f"would be replayed to {found[1].topic}")
 
 
@@ -223,7 +223,7 @@ def _row(summary: Summary) -> Row:
         "bytes": summary.size_bytes,
         "state": summary.settlement.state.value,
         "reason": summary.reason,
-        "settled": settling.told(summary.settlement),
+        "settled": settling.describe(summary.settlement),
     }
 
 

@@ -81,7 +81,7 @@ def _metrics(name: str, port: int) -> Finding:
 def _log(here: Session) -> list[Finding]:
     try:
         here.check_log()
-        log = await_log(here.log_url, wait_seconds=0, say=say)
+        log = await_log(here.log_url, wait_seconds=0, report=say)
         try:
             facts = [sum(log.end(topic.name).values()) for topic in TOPICS]
             letters = [summary for summary in Ledger(log).summaries() if summary.settlement.state not in SETTLED]

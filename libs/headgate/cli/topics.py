@@ -9,7 +9,7 @@ import typer
 from headgate.cli.render import Format, Output, show_rows
 from headgate.cli.session import session, usage
 from headgate.log.open import is_embedded
-from headgate.log.port import AS_THE_BROKER_HAS_IT, EventLog, Topic, TopicState, refuse_mismatch
+from headgate.log.port import BROKER_DEFAULT, EventLog, Topic, TopicState, refuse_mismatch
 from headgate.log.topics import TOPICS
 
 MAX_REPLICATION = 32_767
@@ -79,9 +79,7 @@ def _with_log(
 
 
 def _declared(topic: Topic, replication: int | None, min_insync: int | None) -> Topic:
-    return replace(
-        topic, replication=replication or AS_THE_BROKER_HAS_IT, min_insync=min_insync or AS_THE_BROKER_HAS_IT
-    )
+    return replace(topic, replication=replication or BROKER_DEFAULT, min_insync=min_insync or BROKER_DEFAULT)
 
 
 def _show(states: Sequence[TopicState], output: Format) -> None:

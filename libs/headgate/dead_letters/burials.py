@@ -1,4 +1,4 @@
-"""What could not be handled is recorded with its bytes and the reason; nothing is dropped."""
+"""Writes dead letters: each holds a record that could not be handled, with its bytes and the reason."""
 
 import logging
 import threading
@@ -12,25 +12,26 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 
 WORK_FAILED = "work-failed"
-"""Code of the letter about work, which has no topic."""
+"""Code of a letter about failed work. Such a letter has no topic."""
 MAX_KEPT = 200_000
+"""Bytes of the key, and of the value, that a truncated letter keeps."""
 MAX_REMEMBERED = 100_000
-"""Buried positions known to one process; one that is older than so many later letters may be buried once more."""
+"""Buried positions that one process remembers. A record with more later letters than this may be buried again."""
 
 logger = logging.getLogger(__name__)
 
 
 class Burials:
-    """Copies records that cannot be handled to headgate.dead-letters, each position once, whoever restarts.
+    """Copies records that cannot be handled to headgate.dead-letters. Each position is buried once.
 
-    Before a burial it reads the letters written since the last one, so the same record found again is not buried
-    again: after a crash between burial and commit, and at each replay of a topic that is read without a group.
+    Before each burial it reads the letters that other processes have written. So a record is not buried again after a
+    crash between burial and commit, or when a topic is read again from its start.
     """
 
     def __init__(
         self, log: EventLog, service: str, count: Callable[[str, str], None] = lambda topic, code: None
     ) -> None:
-        """`count` is told the topic and the code of each letter."""
+        """`count` is called with the topic and the code of each letter."""
         self._log = log
         self._service = service
         self._count = count
@@ -39,7 +40,7 @@ class Burials:
         self._buried: dict[tuple[str, int, int], None] = {}
 
     def bury(self, record: Record, code: str, reason: str) -> bool:
-        """Whether a letter was written: not when one stands there already. Raises LogError."""
+        """Writes a letter unless the record has one already, and returns whether it did. Raises LogError."""
         with self._lock:
             self._catch_up()
             if (record.topic, record.partition, record.offset) in self._buried:
@@ -55,7 +56,7 @@ class Burials:
             return True
 
     def unburied(self, topic: str, places: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-        """Those of a topic's partitions and offsets about which there is no letter yet. Raises LogError."""
+        """The partitions and offsets, out of these, that have no letter yet. Raises LogError."""
         with self._lock:
             self._catch_up()
             return {place for place in places if (topic, *place) not in self._buried}
@@ -76,13 +77,13 @@ class Burials:
 
 
 def counting(metrics: Metrics) -> Callable[[str, str], None]:
-    """Counts letters by their topic and code."""
+    """A function that counts letters by topic and code."""
     letters = metrics.counter("headgate_dead_letters_total")
     return lambda topic, code: letters.labels(topic, code).inc()
 
 
 def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
-    """Records work that failed too often; the lifecycle still shows it as due."""
+    """Writes a letter about work that failed too often. The lifecycle still shows this work as due."""
     letter = commands.DeadLetter(
         key=work.encode(), code=WORK_FAILED, reason=reason[:MAX_REASON], service=service, buried_at_ms=now_ms()
     )
@@ -96,8 +97,8 @@ def _append(log: EventLog, record: Record, letter: commands.DeadLetter) -> None:
     try:
         log.append(Message(topics.DEAD_LETTERS, record.key, letter.SerializeToString()))
     except RecordTooLarge:
-        # A record of the largest size has no room for its letter: the position says where the rest stands.
-        letter.reason = f"{letter.reason} (only the first {MAX_KEPT} bytes of each part are kept here)"
+        # The letter would be too large. It keeps the beginning of the record; its position tells where the rest is.
+        letter.reason = f"{letter.reason} (this letter keeps only the first {MAX_KEPT} bytes of key and value)"
         letter.key, letter.value = letter.key[:MAX_KEPT], letter.value[:MAX_KEPT]
         letter.truncated = True
         del letter.headers[:]

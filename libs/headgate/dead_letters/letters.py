@@ -1,6 +1,6 @@
-"""Reading headgate.dead-letters: which letters there are and what became of each. Nothing there is ever removed.
+"""Reads headgate.dead-letters: which letters there are, and what became of each.
 
-A settlement is a record of its own, so whoever folds the topic in log order comes to the same answer.
+No letter is ever changed. A settlement is another record, so all readers of the topic agree on the result.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from headgate.log.scan import scan
 from headgate.v1 import commands_pb2 as commands
 
 CLAIM_MS = 60_000
-"""For how long nobody else may replay a letter that someone began to replay."""
+"""How long a claim on a letter keeps others from replaying or dropping it."""
 NOT_A_LETTER = "not-a-letter"
 MAX_REASON = 4_096
 
@@ -34,7 +34,7 @@ SETTLED = frozenset({State.REPLAYED, State.DROPPED})
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a letter so far; `offset` is where the record that says so stands, `at_ms` when it came."""
+    """What became of a letter so far. Position and `at_ms` are those of the record that settled it."""
 
     state: State = State.OPEN
     actor: str = ""
@@ -49,7 +49,7 @@ OPEN = Settlement()
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A letter without the bytes it keeps: what a list of many can hold."""
+    """A letter without the bytes of its record, small enough to list many."""
 
     id: LetterId
     buried_at_ms: int
@@ -63,15 +63,15 @@ class Summary:
     settlement: Settlement = OPEN
 
 
-def settled(known: Settlement, said: commands.DeadLetterSettled, record: Record) -> Settlement:
-    """The letter's settlement after one more record about it. Pure, and the same for every reader.
+def settled(known: Settlement, change: commands.DeadLetterSettled, record: Record) -> Settlement:
+    """The letter's settlement after one more record about it. Pure, so every reader gets the same result.
 
-    The first end counts. A claim keeps others away for CLAIM_MS; after that whoever claims next takes over.
+    The first replay or drop is final. A claim holds for CLAIM_MS; after that, the next claim replaces it.
     """
     if known.state in SETTLED:
         return known
     held = known.state is State.REPLAYING and record.timestamp_ms - known.at_ms < CLAIM_MS
-    match said.outcome:
+    match change.outcome:
         case commands.DEAD_LETTER_OUTCOME_REPLAYING if not held:
             state = State.REPLAYING
         case commands.DEAD_LETTER_OUTCOME_REPLAYED if known.state is State.REPLAYING:
@@ -80,7 +80,7 @@ def settled(known: Settlement, said: commands.DeadLetterSettled, record: Record)
             state = State.DROPPED
         case _:
             return known
-    return Settlement(state, said.actor, said.reason, record.timestamp_ms, record.partition, record.offset)
+    return Settlement(state, change.actor, change.reason, record.timestamp_ms, record.partition, record.offset)
 
 
 def is_letter(content: commands.DeadLetter) -> bool:
@@ -88,7 +88,7 @@ def is_letter(content: commands.DeadLetter) -> bool:
 
 
 def parse_letter(record: Record) -> commands.DeadLetter:
-    """The letter, or the settlement, in a record. Bytes that are neither are shown as a letter about themselves."""
+    """The letter or settlement in a record. For any other bytes it makes a letter about the record itself."""
     try:
         content = commands.DeadLetter.FromString(record.value or b"")
     except DecodeError:
@@ -99,7 +99,7 @@ def parse_letter(record: Record) -> commands.DeadLetter:
 
 
 def letter_of(record: Record, code: str, reason: str, service: str, buried_at_ms: int) -> commands.DeadLetter:
-    """The letter about a record, with all its bytes."""
+    """A letter about a record, with all bytes of the record."""
     return commands.DeadLetter(
         topic=record.topic,
         partition=record.partition,
@@ -116,7 +116,7 @@ def letter_of(record: Record, code: str, reason: str, service: str, buried_at_ms
 
 
 def headers_of(record: Record) -> list[commands.Header]:
-    """A record's headers as a letter keeps them; a name that is not UTF-8 keeps its bytes beside a readable form."""
+    """A record's headers as a letter keeps them. A name that is not UTF-8 has its raw bytes beside a readable form."""
     headers = []
     for name, value in record.headers:
         raw = name.encode()
@@ -126,7 +126,7 @@ def headers_of(record: Record) -> list[commands.Header]:
 
 
 class Ledger:
-    """The letters and what became of each, as far as they were read; each call reads on where the last one ended."""
+    """The letters and what became of each. Every call reads on from where the last call ended."""
 
     def __init__(self, log: EventLog) -> None:
         self.log = log
@@ -135,9 +135,9 @@ class Ledger:
         self._settlements: dict[LetterId, Settlement] = {}
 
     def summaries(self) -> list[Summary]:
-        """Every letter that is kept, in the order of the partitions, with what became of it. Raises LogError.
+        """Every letter with what became of it, partition by partition. Raises LogError.
 
-        Of two letters about one record the first counts: two services that find it at the same moment may write two.
+        Two services that find a bad record at the same moment may both write a letter. The first one counts.
         """
         self._catch_up()
         letters = self._letters.values()
@@ -151,10 +151,10 @@ class Ledger:
     def _catch_up(self) -> None:
         for partition, end in self.log.end(topics.DEAD_LETTERS).items():
             for record in scan(self.log, topics.DEAD_LETTERS, partition, self._read.get(partition, 0), end):
-                self._take(record)
+                self._add(record)
             self._read[partition] = end
 
-    def _take(self, record: Record) -> None:
+    def _add(self, record: Record) -> None:
         content = parse_letter(record)
         if content.HasField("settled"):
             about = (content.settled.partition, content.settled.offset)
@@ -164,7 +164,7 @@ class Ledger:
 
 
 def find(log: EventLog, letter: LetterId) -> tuple[Record, commands.DeadLetter] | None:
-    """The letter with this id; None when there is none, or it is kept no more. Raises LogError."""
+    """The letter with this id; None when there is none or it has expired. Raises LogError."""
     partition, offset = letter
     if partition not in log.end(topics.DEAD_LETTERS) or offset < 0:
         return None
@@ -176,7 +176,7 @@ def find(log: EventLog, letter: LetterId) -> tuple[Record, commands.DeadLetter] 
 
 
 def _origin(record: Record, content: commands.DeadLetter) -> tuple[str, int, int]:
-    """The position a letter is about; its own when it is about no record."""
+    """The position of the record that a letter is about; the letter's own position when there is no such record."""
     if content.topic:
         return content.topic, content.partition, content.offset
     return record.topic, record.partition, record.offset

@@ -1,4 +1,4 @@
-"""What an operator does with a dead letter: append its record to its topic once more, or say that nobody needs it."""
+"""How an operator settles a dead letter: append its record to its topic again, or drop it with a reason."""
 
 from dataclasses import dataclass
 
@@ -9,43 +9,44 @@ from headgate.log.scan import scan_all
 from headgate.v1 import commands_pb2 as commands
 
 REPLAY_HEADER = "headgate-dead-letter"
-"""Header of a replayed record: the id of the letter it comes from. Finds the copy after a crash."""
+"""Header of a replayed record, with the id of its letter. After a crash it shows that the record was appended."""
 
 
 class NoSuchLetter(Exception):
-    """There is no letter with this id, or it is kept no more."""
+    """No letter has this id, or the letter has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done with one letter. `done` is false when it was refused; `said` says what or why."""
+    """The result for one letter. `done` is false for a refusal. `detail` gives what was done, or why not."""
 
     letter: LetterId
     done: bool
-    said: str
+    detail: str
 
 
 def why_not_replayed(content: commands.DeadLetter) -> str:
-    """Why a letter cannot be replayed at all; empty when it can. Pure."""
+    """Why a letter can never be replayed; empty when it can. Pure."""
     if not content.topic:
-        return "it tells of work that failed, not of a record: the work is due again when its service starts anew"
+        return "it is about failed work, not about a record: the work is due again when its service restarts"
     if content.topic == topics.LIFECYCLE:
-        return f"the registry is the only writer of {topics.LIFECYCLE}: ask for the change by a command"
+        return f"only the registry writes {topics.LIFECYCLE}: send a command that asks for the change"
     if content.code == NOT_A_LETTER or content.topic == topics.DEAD_LETTERS:
-        return f"{topics.DEAD_LETTERS} is the end of the line: only letters are written there"
+        return f"only letters are written to {topics.DEAD_LETTERS}"
     if content.truncated:
-        return "its bytes were cut when it was buried; publish the original again from where it came"
+        return "its bytes were truncated when it was buried: publish the original record again from its source"
     if any(header.raw_name for header in content.headers):
-        return "a header's name is not UTF-8, which no writer of ours can say again"
+        return "a header name is not UTF-8, and Headgate cannot write such a name"
     if not any(topic.name == content.topic for topic in topics.TOPICS):
-        return f"{content.topic!r} is no topic of Headgate"
+        return f"{content.topic!r} is not a topic of Headgate"
     return ""
 
 
 def replay(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome:
-    """Appends the letter's record to its topic once: claims it, appends, says so. Raises NoSuchLetter, LogError.
+    """Appends the letter's record to its topic once. It claims the letter, appends the record and settles the letter.
 
-    A second call does nothing, and one after a crash finds out whether the record was appended.
+    A second call does nothing. A call after a crash first checks whether the record was appended.
+    Raises NoSuchLetter, LogError.
     """
     log = ledger.log
     record, content = _existing(log, letter)
@@ -53,30 +54,30 @@ def replay(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome
         return Outcome(letter, False, why)
     known = ledger.settlement(letter)
     if known.state in SETTLED:
-        return Outcome(letter, known.state is State.REPLAYED, told(known))
-    claim = _say(log, record, commands.DEAD_LETTER_OUTCOME_REPLAYING, actor, reason)
+        return Outcome(letter, known.state is State.REPLAYED, describe(known))
+    claim = _append_settlement(log, record, commands.DEAD_LETTER_OUTCOME_REPLAYING, actor, reason)
     held = ledger.settlement(letter)
     if (held.partition, held.offset) != claim:
-        return Outcome(letter, False, told(held))
-    # Whoever claimed it before us may have come as far as the append.
+        return Outcome(letter, False, describe(held))
+    # An earlier caller may have claimed the letter and crashed after the append.
     if known.state is State.OPEN or not _was_appended(log, letter, content.topic, record.timestamp_ms):
         log.append(copy_of(letter, content))
-    _say(log, record, commands.DEAD_LETTER_OUTCOME_REPLAYED, actor, reason)
+    _append_settlement(log, record, commands.DEAD_LETTER_OUTCOME_REPLAYED, actor, reason)
     return Outcome(letter, True, f"replayed to {content.topic}")
 
 
 def drop(ledger: Ledger, letter: LetterId, actor: str, reason: str) -> Outcome:
-    """Says on the record that nobody needs the letter. Raises NoSuchLetter, LogError."""
+    """Settles the letter without a replay. Raises NoSuchLetter, LogError."""
     record, _ = _existing(ledger.log, letter)
     known = ledger.settlement(letter)
-    if known.state not in SETTLED:  # of a claim that ran out, its holder crashed: the letter is anybody's again
-        _say(ledger.log, record, commands.DEAD_LETTER_OUTCOME_DROPPED, actor, reason)
+    if known.state not in SETTLED:  # an expired claim does not count: its holder crashed
+        _append_settlement(ledger.log, record, commands.DEAD_LETTER_OUTCOME_DROPPED, actor, reason)
         known = ledger.settlement(letter)
-    return Outcome(letter, known.state is State.DROPPED, told(known))
+    return Outcome(letter, known.state is State.DROPPED, describe(known))
 
 
-def told(settlement: Settlement) -> str:
-    """A settlement in a sentence; empty for an open letter."""
+def describe(settlement: Settlement) -> str:
+    """What became of a letter, for example "was dropped by ann: a test"; empty for an open letter."""
     if settlement.state is State.OPEN:
         return ""
     words = {
@@ -89,7 +90,7 @@ def told(settlement: Settlement) -> str:
 
 
 def copy_of(letter: LetterId, content: commands.DeadLetter) -> Message:
-    """The buried record as it was, with one more header that names the letter."""
+    """The buried record unchanged, with one more header that names the letter."""
     headers = [(header.name, header.value) for header in content.headers if header.name != REPLAY_HEADER]
     mark = (REPLAY_HEADER, _mark(letter))
     return Message(content.topic, content.key, None if content.null_value else content.value, (*headers, mark))
@@ -102,15 +103,15 @@ def _existing(log: EventLog, letter: LetterId) -> tuple[Record, commands.DeadLet
     return found
 
 
-def _say(
+def _append_settlement(
     log: EventLog, record: Record, outcome: commands.DeadLetterOutcome.ValueType, actor: str, reason: str
 ) -> tuple[int, int]:
-    """Appends a settlement under the letter's own key, so that it stands behind it in the same partition."""
+    """Appends a settlement under the letter's key, so that both are in the same partition."""
     settlement = commands.DeadLetterSettled(
         partition=record.partition, offset=record.offset, outcome=outcome, actor=actor, reason=reason
     )
-    said = commands.DeadLetter(settled=settlement)
-    position = log.append(Message(topics.DEAD_LETTERS, record.key, said.SerializeToString()))
+    content = commands.DeadLetter(settled=settlement)
+    position = log.append(Message(topics.DEAD_LETTERS, record.key, content.SerializeToString()))
     return position.partition, position.offset
 
 

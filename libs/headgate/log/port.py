@@ -1,7 +1,7 @@
 """The event log as the rest of Headgate sees it: topics, partitions, records, positions and groups.
 
-Two adapters implement it, Kafka and SQLite; tests/contract/ holds the one suite that both must pass.
-Values are bytes in and bytes out: what they mean is decided above this port.
+Kafka and SQLite each have an adapter that implements it. Both must pass the suite in tests/contract.
+The log stores values as bytes and does not interpret them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,34 +9,38 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
 PARTITIONS = 12
-"""Partitions of every topic, fixed for life: changing it would move streams between partitions."""
+"""Partitions of every topic. Never change this number: streams would move to other partitions."""
 
 MAX_RECORD_BYTES = 1_000_000
 """Largest key + value + headers of one record."""
 
 Headers = tuple[tuple[str, bytes], ...]
 
-
-AS_THE_BROKER_HAS_IT = -1
+BROKER_DEFAULT = -1
+"""For a setting that the brokers choose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic and how long its records are kept; `retention_ms` -1 keeps them for ever.
+    """A topic and how long its records are kept. A `retention_ms` of -1 keeps them for ever.
 
-    `replication` copies are kept, of which `min_insync` acknowledge a record; the embedded log keeps one.
+    `replication` is the number of copies. `min_insync` is how many of them must store a record before it is
+    acknowledged. The embedded log ignores both and keeps one copy.
     """
 
     name: str
     retention_ms: int
     partitions: int = PARTITIONS
-    replication: int = AS_THE_BROKER_HAS_IT
-    min_insync: int = AS_THE_BROKER_HAS_IT
+    replication: int = BROKER_DEFAULT
+    min_insync: int = BROKER_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic's settings in the log's words, as declared and as found; nothing is found of a missing topic."""
+    """A topic's settings, declared and found, under the names that the log uses.
+
+    `found` is empty when the topic does not exist.
+    """
 
     name: str
     declared: Mapping[str, str]
@@ -47,7 +51,7 @@ class TopicState:
         return bool(self.found)
 
     def differences(self) -> list[str]:
-        """One sentence for each setting that is not as declared; none for a missing topic."""
+        """One sentence for each setting that differs from its declaration. Empty when the topic does not exist."""
         return [
             f"{self.name}: {setting} is {self.found[setting]}, declared is {value}"
             for setting, value in self.declared.items()
@@ -57,7 +61,7 @@ class TopicState:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a writer hands over: the key decides the partition, headers keep their order and bytes."""
+    """A record to append. The key decides the partition. Headers keep their order and bytes."""
 
     topic: str
     key: bytes
@@ -66,9 +70,9 @@ class Message:
 
 
 class Record(NamedTuple):
-    """One stored message at its position. Offsets in a partition grow, but may leave gaps.
+    """A stored message and its position. Offsets in a partition grow, but may leave gaps.
 
-    A tuple, since a replay makes millions of them and a frozen dataclass takes three times as long to make.
+    It is a tuple because a replay makes millions of records, and a frozen dataclass takes three times as long to make.
     """
 
     topic: str
@@ -82,7 +86,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where one record stands; `offset + 1` is where to read on."""
+    """The position of one record. The next read starts at `offset + 1`."""
 
     topic: str
     partition: int
@@ -90,7 +94,7 @@ class Position:
 
 
 def record_bytes(message: Message) -> int:
-    """What counts towards MAX_RECORD_BYTES."""
+    """The size of the message that MAX_RECORD_BYTES limits."""
     size = len(message.key) + len(message.value or b"")
     for name, value in message.headers:
         size += len(name.encode()) + len(value)
@@ -98,7 +102,7 @@ def record_bytes(message: Message) -> int:
 
 
 def refuse_mismatch(states: Iterable[TopicState]) -> None:
-    """Raises TopicMismatch for topics that exist with other settings, all of them at once."""
+    """Raises one TopicMismatch that lists every difference, if there are any."""
     differences = [difference for state in states for difference in state.differences()]
     if differences:
         raise TopicMismatch(differences)
@@ -109,35 +113,35 @@ class LogError(Exception):
 
 
 class LogUnavailable(LogError):
-    """The log cannot be reached; the same call may work later."""
+    """The log cannot be reached. The same call may work later."""
 
 
 class OutcomeUnknown(LogError):
-    """The append may or may not have happened: look for the record before trying again."""
+    """It is unknown whether the record was written. Look for it before you append it again."""
 
 
 class RecordTooLarge(LogError):
-    """The message is larger than MAX_RECORD_BYTES; it was not written."""
+    """The message is larger than MAX_RECORD_BYTES. It was not written."""
 
 
 class UnknownTopic(LogError):
-    """The topic does not exist; topics are never created by use."""
+    """The topic does not exist. Using a topic never creates it."""
 
 
 class LogRefused(LogError):
-    """The log is there and turns us away: wrong credentials, no trust, no right. Trying again changes nothing."""
+    """The log refused us: wrong credentials, an untrusted certificate or a missing right. Retrying does not help."""
 
 
 class RecordsLost(LogError):
-    """Records that a reader needs are no longer in the log: deleted, or lost with the end of a partition."""
+    """Records that a reader needs are no longer in the log. They were deleted, or the end of a partition was lost."""
 
 
 class TopicsMissing(LogUnavailable):
-    """Declared topics do not exist yet; whoever runs the log creates them."""
+    """Declared topics do not exist yet. The operator of the log creates them."""
 
 
 class TopicMismatch(LogError):
-    """Topics exist with other settings than the declared ones: one sentence for each topic and setting."""
+    """Topics exist with other settings than declared. `differences` has one sentence for each topic and setting."""
 
     def __init__(self, differences: Sequence[str]) -> None:
         super().__init__("; ".join(differences))
@@ -145,27 +149,27 @@ class TopicMismatch(LogError):
 
 
 class StaleMember(LogError):
-    """The group gave this member's partitions to others; its commit was refused."""
+    """Another member has taken over this member's partitions or name. Its commits are refused."""
 
 
 class Tail(Protocol):
-    """Reads named partitions onwards from given offsets, without a group. Not thread-safe."""
+    """Reads given partitions from given offsets on, without a group. Not thread-safe."""
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
-        """Records in order per partition; empty when none came within the timeout."""
+        """The next records, in order within each partition. Empty when none arrive within the timeout."""
         ...
 
-    def follow(self, take: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
-        """Hands what `poll` would answer to `take`. Called again and again with the same `take`, and no `poll` between.
+    def follow(self, handle: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
+        """Passes the records that `poll` would return to `handle`.
 
-        An adapter may also call `take` between and beside these calls, on a thread of this process that appended,
-        before its append returns; always in order, and never twice at the same time. What `take` raises there is
-        raised here.
+        Repeat this call with the same `handle`, and do not call `poll` in between. An adapter may also call `handle`
+        outside of these calls: on a thread of this process that appends, before its append returns. All calls of
+        `handle` are in order and never overlap. An error that `handle` raises on such a thread is raised here.
         """
         ...
 
     def close(self) -> None:
-        """Once it returns, nothing is handed over any more: `poll` and `follow` raise LogUnavailable. Idempotent."""
+        """After it returns, no records are passed on, and `poll` and `follow` raise LogUnavailable. Idempotent."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -174,21 +178,24 @@ class Tail(Protocol):
 
 
 class Consumer(Protocol):
-    """A member of a consumer group: gets a share of the partitions, commits what it has done. Not thread-safe."""
+    """A member of a consumer group. It gets a share of the partitions and commits the records it has handled.
+
+    Not thread-safe.
+    """
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
-        """The next records of the partitions this member holds; uncommitted ones come again after a crash.
+        """The next records of this member's partitions. Uncommitted records come again after a crash.
 
-        Raises StaleMember once another process has joined under the same member name.
+        Raises StaleMember after another process has joined under the same member name.
         """
         ...
 
     def commit(self, records: Iterable[Record]) -> None:
-        """Marks these records and all before them in their partitions as done. Raises StaleMember."""
+        """Marks these records, and all earlier ones of their partitions, as handled. Raises StaleMember."""
         ...
 
     def close(self) -> None:
-        """Leaves the group; its partitions go to the other members."""
+        """Leaves the group. The other members get this member's partitions."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -197,33 +204,33 @@ class Consumer(Protocol):
 
 
 class EventLog(Protocol):
-    """Durable, ordered, replayable topics. Thread-safe; tails and consumers belong to one thread each."""
+    """Durable, ordered topics that can be replayed. Thread-safe, but each tail and consumer belongs to one thread."""
 
     def create_topics(self, topics: Iterable[Topic]) -> None:
-        """Creates the missing ones, unless some differ: then raises TopicMismatch for all of those. Idempotent."""
+        """Creates the missing topics. If an existing one differs, creates none and raises TopicMismatch. Idempotent."""
         ...
 
     def describe_topics(self, topics: Iterable[Topic]) -> Sequence[TopicState]:
-        """What is declared of each topic beside what the log has, in the same order."""
+        """The declared and the found settings of each topic, in the order of `topics`."""
         ...
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
-        """Returns once the record is durable. Raises RecordTooLarge, UnknownTopic, LogUnavailable, OutcomeUnknown."""
+        """Returns when the record is durable. Raises RecordTooLarge, UnknownTopic, LogUnavailable, OutcomeUnknown."""
         ...
 
     def append_all(self, messages: Sequence[Message], timeout_seconds: float = 10.0) -> list[Position]:
-        """Appends in order with one wait for all; on an error some may have been written."""
+        """Appends in order and waits once for all. After an error, some of the records may be in the log."""
         ...
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:
-        """Up to `limit` records at or after `offset` that are there now; never waits for new ones.
+        """Up to `limit` records at or after `offset`. Never waits for new records.
 
-        Empty means that there are none; fewer than `limit` may also mean that the page was large enough.
+        Empty means that there are none. A page may have fewer than `limit` records because of its size in bytes.
         """
         ...
 
     def values(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[tuple[int, bytes | None]]:
-        """Offset and value of the records that `read` answers: a replay needs no more and gets it sooner."""
+        """Offset and value of the records that `read` would return. A replay needs no more, and this is faster."""
         ...
 
     def end(self, topic: str) -> Mapping[int, int]:
@@ -231,19 +238,19 @@ class EventLog(Protocol):
         ...
 
     def offsets_at(self, topic: str, timestamp_ms: int) -> Mapping[int, int]:
-        """Per partition, the first offset at or after the time; the end when there is none."""
+        """Per partition, the offset of the first record at or after the time, or the end when there is none."""
         ...
 
     def tail(self, topic: str, start: Mapping[int, int]) -> Tail:
-        """Reads on from the given offset of each named partition."""
+        """A tail that starts at the given offset of each given partition."""
         ...
 
     def consumer(self, topic: str, group: str, member: str) -> Consumer:
-        """Joins `group` as the static member `member`; a new group starts at the earliest record."""
+        """Joins `group` as the static member `member`. A new group starts at the earliest record."""
         ...
 
     def committed(self, topic: str, group: str) -> Mapping[int, int]:
-        """Per partition, the offset the group reads from next; partitions without a commit are absent."""
+        """Per partition, the offset that the group reads next. Partitions without a commit are absent."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The log at the start of a process: what is not there yet is waited for, what is not as declared is refused."""
+"""Opens the log at the start of a process. It waits for a missing log or topic and refuses topics that differ."""
 
 import logging
 import time
@@ -9,15 +9,15 @@ from headgate.log.port import EventLog, LogUnavailable, TopicsMissing, refuse_mi
 from headgate.log.topics import TOPICS
 
 LOG_WAIT_SECONDS = 300.0
-"""How long a service waits for its log. An attempt that is under way then is the last one."""
+"""How long a service waits for its log. An attempt that has started by then is the last one."""
 PAUSE_SECONDS = 1.0
-SAY_SECONDS = 10.0
-"""The wait is told of at once and then this often."""
+REPORT_EVERY_SECONDS = 10.0
+"""The first report of a wait comes at once, and the next ones at this interval."""
 
 logger = logging.getLogger(__name__)
 
 
-def _nobody_stops_us(seconds: float) -> bool:
+def _pause(seconds: float) -> bool:
     time.sleep(seconds)
     return False
 
@@ -25,44 +25,46 @@ def _nobody_stops_us(seconds: float) -> bool:
 def await_log(
     url: str,
     wait_seconds: float = LOG_WAIT_SECONDS,
-    say: Callable[[str], None] = logger.warning,
-    is_over: Callable[[float], bool] = _nobody_stops_us,
+    report: Callable[[str], None] = logger.warning,
+    wait_for_stop: Callable[[float], bool] = _pause,
     prepare: Callable[[EventLog], None] | None = None,
 ) -> EventLog:
-    """The log at this address, once it is there and `prepare` is content; without one, every declared topic is there.
+    """Waits until the log at this address can be opened and `prepare` succeeds, and returns it.
 
-    An embedded log is made with them; whoever runs another log makes its topics, and they are waited for as it is:
-    how many copies of them are kept is not for the first service to choose. `is_over` pauses for some seconds and
-    says whether to give up early. Raises LogUnavailable when the wait is over; at once LogRefused, TopicMismatch, and
-    LogError for an address that is none.
+    Without `prepare`, the declared topics are created in an embedded log. In any other log this function waits for
+    them: its operator creates the topics, because the number of copies is the operator's choice.
+    `wait_for_stop` waits some seconds and returns whether to give up early.
+
+    Raises LogUnavailable when the wait is over. Raises LogRefused, TopicMismatch, or LogError for a wrong address at
+    once.
     """
     began = time.monotonic()
-    say_at = began
+    report_at = began
     while True:
         try:
             return _open(url, prepare or (create_declared if is_embedded(url) else check_declared))
         except LogUnavailable as error:
             waited = time.monotonic() - began
             left = wait_seconds - waited
-            if left > 0 and time.monotonic() >= say_at:
-                say(f"waiting for the log at {without_passwords(url)}, for {left:.0f} s more: {error}")
-                say_at = time.monotonic() + SAY_SECONDS
-            if left <= 0 or is_over(min(PAUSE_SECONDS, left)):
-                given_up = f"gave up on the log at {without_passwords(url)} after {waited:.0f} s"
-                raise LogUnavailable(f"{given_up}: {error}") from error
+            if left > 0 and time.monotonic() >= report_at:
+                report(f"waiting for the log at {without_passwords(url)}, for {left:.0f} s more: {error}")
+                report_at = time.monotonic() + REPORT_EVERY_SECONDS
+            if left <= 0 or wait_for_stop(min(PAUSE_SECONDS, left)):
+                stopped = f"stopped waiting for the log at {without_passwords(url)} after {waited:.0f} s"
+                raise LogUnavailable(f"{stopped}: {error}") from error
 
 
 def create_declared(log: EventLog) -> None:
-    """Makes the declared topics that are missing. Raises TopicMismatch."""
+    """Creates the declared topics that are missing. Raises TopicMismatch."""
     log.create_topics(TOPICS)
 
 
 def check_declared(log: EventLog) -> None:
-    """Raises TopicMismatch, or TopicsMissing when some are not there."""
+    """Raises TopicMismatch, or TopicsMissing when a declared topic does not exist."""
     states = log.describe_topics(TOPICS)
     refuse_mismatch(states)
     if missing := [state.name for state in states if not state.exists]:
-        raise TopicsMissing(f"there is no {', '.join(missing)}; `headgate topics apply` makes the topics")
+        raise TopicsMissing(f"missing topics: {', '.join(missing)}; `headgate topics apply` creates them")
 
 
 def _open(url: str, prepare: Callable[[EventLog], None]) -> EventLog:

@@ -1,4 +1,4 @@
-"""Whom a commit to the SQLite log wakes: the readers of its topics, and all others when another process committed."""
+"""A commit to the SQLite log wakes the readers of its topics. A commit of another process wakes all readers."""
 
 import time
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ def logs(tmp_path: Path) -> Iterator[tuple[SqliteLog, SqliteLog]]:
     """Two processes' logs on one file."""
     with closing(SqliteLog(tmp_path / "log.db")) as ours, closing(SqliteLog(tmp_path / "log.db")) as theirs:
         ours.create_topics([OURS, THEIRS])
-        ours.append(Message("ours", b"key", b"first"))  # from here on another process's commits are noticed
+        ours.append(Message("ours", b"key", b"first"))  # from here on commits of another process are detected
         yield ours, theirs
 
 
-def test_a_commit_tells_the_readers_of_its_topic_and_no_others(logs: tuple[SqliteLog, SqliteLog]) -> None:
+def test_a_commit_wakes_only_the_readers_of_its_topics(logs: tuple[SqliteLog, SqliteLog]) -> None:
     arrivals = logs[0]._arrivals
     topics = {name: logs[0]._known(name).topic_id for name in ("ours", "theirs")}
     seen = {name: arrivals.seen(topic_id) for name, topic_id in topics.items()}
@@ -34,7 +34,7 @@ def test_a_commit_tells_the_readers_of_its_topic_and_no_others(logs: tuple[Sqlit
     assert arrivals.seen(topics["theirs"]) == seen["theirs"]
 
 
-def test_a_commit_after_another_processs_tells_all(logs: tuple[SqliteLog, SqliteLog]) -> None:
+def test_a_commit_that_follows_one_of_another_process_wakes_all_readers(logs: tuple[SqliteLog, SqliteLog]) -> None:
     ours, theirs = logs
     topic_id = ours._known("theirs").topic_id
     seen = ours._arrivals.seen(topic_id)
@@ -43,10 +43,10 @@ def test_a_commit_after_another_processs_tells_all(logs: tuple[SqliteLog, Sqlite
     assert ours._arrivals.seen(topic_id) > seen
 
 
-def test_a_commit_that_hides_behind_ours_is_told_soon(
+def test_a_commit_that_is_hidden_by_our_own_still_wakes_its_readers_soon(
     logs: tuple[SqliteLog, SqliteLog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both come between two looks, so the watcher takes them for ours."""
+    """Both commits fall between two checks, so the watcher takes the change for our own commit."""
     ours, theirs = logs
     monkeypatch.setattr(sqlite_arrivals, "LOOK_SECONDS", 0.2)
     found: list[Record] = []

@@ -125,8 +125,8 @@ class KafkaTail:
             self._heard_at = time.monotonic()
         return records
 
-    def follow(self, take: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
-        take(self.poll(timeout_seconds))
+    def follow(self, handle: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
+        handle(self.poll(timeout_seconds))
 
     def close(self) -> None:
         self._closed = True

@@ -8,7 +8,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import RetriableError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from headgate.log.kafka.client import RECORD_BATCH_BYTES, in_our_words, patiently
-from headgate.log.port import AS_THE_BROKER_HAS_IT, Topic, TopicState, refuse_mismatch
+from headgate.log.port import BROKER_DEFAULT, Topic, TopicState, refuse_mismatch
 
 _PARTITIONS = "partitions"
 _REPLICATION = "replication.factor"
@@ -123,8 +123,8 @@ def declared_settings(topic: Topic) -> dict[str, str]:
         "retention.bytes": "-1",
         "retention.ms": str(topic.retention_ms),
     }
-    if topic.replication != AS_THE_BROKER_HAS_IT:
+    if topic.replication != BROKER_DEFAULT:
         settings[_REPLICATION] = str(topic.replication)
-    if topic.min_insync != AS_THE_BROKER_HAS_IT:
+    if topic.min_insync != BROKER_DEFAULT:
         settings["min.insync.replicas"] = str(topic.min_insync)
     return settings

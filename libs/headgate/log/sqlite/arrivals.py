@@ -1,7 +1,7 @@
-"""Wakes those who wait for records: at once for this process's commits, within milliseconds for other processes'.
+"""Wakes the threads that wait for records: at once after commits of this process, in milliseconds after others.
 
-A commit of this process wakes only the readers of the topics it wrote to, and the watcher does not tell them again:
-a busy registry commits some hundred times a second, and each thread that is woken costs more than the commit's rows.
+A commit of this process wakes only the readers of the topics it wrote to, and it wakes them once. A busy registry
+commits some hundred times a second, and waking a thread costs more than writing the rows.
 """
 
 import sqlite3
@@ -14,25 +14,25 @@ from dataclasses import dataclass, field
 from headgate.log.port import LogError, LogUnavailable
 
 FOLLOWERS = -1
-"""In place of a topic: those who are called at commits of this process, and so wait for other processes' alone."""
+"""Stands for a topic. Followers are called after commits of this process, so they wait only for other processes."""
 LOOK_SECONDS = 0.003
-"""How often another process's commits are looked for while somebody waits; one look costs two microseconds."""
-DOUBTED_LOOKS = 4
-"""After so many looks without a commit of ours, what came beside our last one may have been another process's, too."""
+"""How often to check for commits of other processes while a thread waits. One check takes two microseconds."""
+UNCERTAIN_LOOKS = 4
+"""Checks without an own commit after which all readers are woken, because an own commit can hide another process's."""
 
 
 @dataclass(slots=True)
 class _Readers:
-    """Those who wait for records of one topic, and those who are called when there are some."""
+    """The threads that wait for records of one topic, and the callbacks of its followers."""
 
     committed: threading.Condition
     count: int = 0
     waiting: int = 0
-    called: list[Callable[[], None]] = field(default_factory=list)
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Arrivals:
-    """Counts commits by topic. A thread looks for other processes' commits, but only while somebody waits."""
+    """Counts commits by topic. A thread checks for commits of other processes, but only while a reader waits."""
 
     def __init__(self, borrow: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         self._borrow = borrow
@@ -40,41 +40,41 @@ class Arrivals:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._readers: dict[int, _Readers] = {}
-        self._own = 0
+        self._own_commits = 0
         self._wanted = threading.Condition(self._lock)
         self._failure: LogError | None = None
         self._thread = threading.Thread(target=self._watch, name="headgate-log-arrivals", daemon=True)
         self._thread.start()
 
     def committed(self, topic_ids: Collection[int] | None) -> None:
-        """This process committed records of these topics; None when any reader may find something new."""
+        """Call this after a commit of this process to these topics. None means that any topic may have new records."""
         with self._lock:
-            self._own += 1
+            self._own_commits += 1
             if topic_ids is None:
-                return self._tell_all()
-            told = [self._of(topic_id) for topic_id in topic_ids]
-            for readers in told:
-                self._tell(readers)
-            calls = [call for readers in told for call in readers.called]
-        for call in calls:
-            call()
+                return self._wake_all()
+            affected = [self._of(topic_id) for topic_id in topic_ids]
+            for readers in affected:
+                self._wake(readers)
+            callbacks = [callback for readers in affected for callback in readers.callbacks]
+        for callback in callbacks:
+            callback()
 
-    def call(self, topic_id: int, reader: Callable[[], None]) -> None:
-        """Calls the reader after each commit of this process to the topic, on the thread that committed."""
+    def call(self, topic_id: int, callback: Callable[[], None]) -> None:
+        """From now on calls back after each commit of this process to the topic, on the thread that committed."""
         with self._lock:
-            self._of(topic_id).called.append(reader)
+            self._of(topic_id).callbacks.append(callback)
 
-    def call_no_more(self, topic_id: int, reader: Callable[[], None]) -> None:
+    def stop_calling(self, topic_id: int, callback: Callable[[], None]) -> None:
         with self._lock:
-            self._of(topic_id).called.remove(reader)
+            self._of(topic_id).callbacks.remove(callback)
 
     def seen(self, topic_id: int) -> int:
-        """How many commits a reader of this topic has been told of; ask before reading."""
+        """How many commits to this topic are known. Call it before reading, and pass the result to `wait`."""
         with self._lock:
             return self._of(topic_id).count
 
     def wait(self, topic_id: int, seen: int, timeout_seconds: float) -> None:
-        """Returns when more than `seen` commits are known or the time is over. Raises LogUnavailable when closed."""
+        """Returns when more than `seen` commits are known, or after the timeout. Raises LogUnavailable when closed."""
         deadline = time.monotonic() + timeout_seconds
         with self._lock:
             readers = self._of(topic_id)
@@ -92,12 +92,12 @@ class Arrivals:
             if self._closed.is_set():
                 raise LogUnavailable("the log is closed")
             if self._failure:
-                raise LogUnavailable(f"other processes' records cannot be seen: {self._failure}")
+                raise LogUnavailable(f"cannot check for records of other processes: {self._failure}")
 
     def close(self) -> None:
         with self._lock:
             self._closed.set()
-            self._tell_all()
+            self._wake_all()
             self._wanted.notify()
         self._thread.join()
 
@@ -107,14 +107,14 @@ class Arrivals:
             readers = self._readers[topic_id] = _Readers(threading.Condition(self._lock))
         return readers
 
-    def _tell(self, readers: _Readers) -> None:
+    def _wake(self, readers: _Readers) -> None:
         readers.count += 1
         if readers.waiting:
             readers.committed.notify_all()
 
-    def _tell_all(self) -> None:
+    def _wake_all(self) -> None:
         for readers in self._readers.values():
-            self._tell(readers)
+            self._wake(readers)
 
     def _watch(self) -> None:
         while not self._closed.is_set():
@@ -126,11 +126,13 @@ class Arrivals:
                 self._closed.wait(1.0)
 
     def _look(self, connection: sqlite3.Connection) -> None:
-        """Every commit changes the version. One beside a commit of ours is ours, but another may hide behind it.
+        """Wakes all readers after commits of other processes.
 
-        The writer finds that one when it writes next; if it does not, it is told here a few looks later.
+        Every commit changes the data version. A change since the last check is taken for our own commit if we made
+        one. It may hide a commit of another process. The writer finds that commit at its next write; if it does not
+        write, all readers are woken here after UNCERTAIN_LOOKS checks.
         """
-        known, own, doubted = -1, self._own, 0
+        known, own_commits, uncertain = -1, self._own_commits, 0
         while not self._closed.is_set():
             with self._wanted:
                 while not self._waiting and not self._closed.is_set():
@@ -138,19 +140,19 @@ class Arrivals:
             (version,) = connection.execute("PRAGMA data_version").fetchone()
             with self._lock:
                 self._failure = None
-                if own != self._own:
-                    own, doubted = self._own, DOUBTED_LOOKS
+                if own_commits != self._own_commits:
+                    own_commits, uncertain = self._own_commits, UNCERTAIN_LOOKS
                 elif version != known:
-                    doubted = 0
-                    self._tell_all()
-                elif doubted:
-                    doubted -= 1
-                    if not doubted:
-                        self._tell_all()
+                    uncertain = 0
+                    self._wake_all()
+                elif uncertain:
+                    uncertain -= 1
+                    if not uncertain:
+                        self._wake_all()
             known = version
             self._closed.wait(LOOK_SECONDS)
 
     def _report(self, error: LogError) -> None:
         with self._lock:
             self._failure = error
-            self._tell_all()
+            self._wake_all()

@@ -1,4 +1,4 @@
-"""Tails of the SQLite log. A commit of this process is handed to those who follow on the thread that committed it."""
+"""Tails of the SQLite log. The thread that commits records also passes them to the followers in its process."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from headgate.log.sqlite.arrivals import FOLLOWERS, Arrivals
 from headgate.log.sqlite.reading import PAGE_RECORDS, advance, page
 from headgate.log.sqlite.store import Readers
 
-Take = Callable[[Sequence[Record]], None]
+Handle = Callable[[Sequence[Record]], None]
 
 
 class SqliteTail:
@@ -22,10 +22,10 @@ class SqliteTail:
         self._topic, self._topic_id = topic, topic_id
         self._next = dict(start)
         self._readers, self._arrivals = readers, arrivals
-        self._take: Take | None = None
-        self._handing_over = threading.Lock()
-        self._more = False
-        """Whether there may be records that were not handed over."""
+        self._handle: Handle | None = None
+        self._passing_on = threading.Lock()
+        self._has_more = False
+        """Whether there may be records that were not passed on."""
         self._failure: Exception | None = None
         self._closed = False
 
@@ -40,13 +40,13 @@ class SqliteTail:
                 return records
             self._arrivals.wait(self._topic_id, seen, left)
 
-    def follow(self, take: Take, timeout_seconds: float) -> None:
+    def follow(self, handle: Handle, timeout_seconds: float) -> None:
         self._require_open()
-        if self._take is None:
-            self._take = take
+        if self._handle is None:
+            self._handle = handle
             self._arrivals.call(self._topic_id, self._committed)
         seen = self._arrivals.seen(FOLLOWERS)
-        found = self._hand_over(take)
+        found = self._pass_on(handle)
         if self._failure is not None:
             raise self._failure
         if not found:
@@ -56,9 +56,9 @@ class SqliteTail:
         if self._closed:
             return
         self._closed = True
-        if self._take is not None:
-            self._arrivals.call_no_more(self._topic_id, self._committed)
-            with self._handing_over:
+        if self._handle is not None:
+            self._arrivals.stop_calling(self._topic_id, self._committed)
+            with self._passing_on:
                 self._failure = LogUnavailable("the tail is closed")
 
     def __enter__(self) -> Self:
@@ -72,31 +72,36 @@ class SqliteTail:
             raise LogUnavailable("the tail is closed")
 
     def _committed(self) -> None:
-        assert self._take is not None, "called for followers only"
+        assert self._handle is not None, "called for followers only"
         try:
-            self._hand_over(self._take)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it goes to the one who follows, not to the writer
+            self._pass_on(self._handle)
+        except Exception as error:  # noqa: BLE001 - every error belongs to the follower, not to the writer
             self._failure = error
 
-    def _hand_over(self, take: Take) -> bool:
-        """Whether there was anything. Whoever finds another thread at it leaves it to that one, and never waits."""
+    def _pass_on(self, handle: Handle) -> bool:
+        """Passes new records on and returns whether there were any.
+
+        Never waits: when another thread is passing records on, that thread also passes on the new ones.
+        """
         found = False
-        self._more = True
-        while self._more and self._failure is None and self._handing_over.acquire(blocking=False):
+        self._has_more = True
+        while self._has_more and self._failure is None and self._passing_on.acquire(blocking=False):
             try:
-                if self._failure is not None:  # since it was looked at without the lock
+                if self._failure is not None:  # set by another thread before this one got the lock
                     break
-                self._more = False
+                self._has_more = False
                 records = self._read()
                 if len(records) >= PAGE_RECORDS:
-                    self._more = True
-                take(records)
+                    self._has_more = True
+                handle(records)
                 found = found or bool(records)
             except BaseException:
-                self._failure = LogUnavailable("records were read that did not arrive: the tail cannot go on")
+                self._failure = LogUnavailable(
+                    "a follower did not get all records that were read: this tail cannot go on"
+                )
                 raise
             finally:
-                self._handing_over.release()
+                self._passing_on.release()
         return found
 
     def _read(self) -> Sequence[Record]:

@@ -1,4 +1,4 @@
-"""Puts the deployer together; the only place that does."""
+"""Puts the deployer's parts together. No other file constructs them."""
 
 from collections.abc import Iterator
 
@@ -21,21 +21,22 @@ from headgate.worker.isolation import Undecidable
 from headgate.worker.loop import Issue, Worker
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import GatewayReports, needed_since
-from services.deployer.figures import FIGURES, figures
-from services.deployer.orders import correlate
 from services.deployer.pilot import due
+from services.deployer.readings import READING_NAMES, readings
+from services.deployer.release_commands import set_correlation_id
 from services.deployer.servicer import DeployerServicer
 from services.deployer.settings import Settings
 
 SHARE_OF_WORK = 0.4
-"""Of the grace, for commands that are being sent; the rest is for calls under way and for leaving the log."""
+"""Share of the grace for commands that are being sent."""
 SHARE_OF_CALLS = 0.4
+"""Share of the grace for calls in progress. The rest is for closing the log."""
 
 SERVICE = worker_services.DESCRIPTOR.services_by_name["DeployerService"].full_name
 
 
 class Deployer:
-    """The running service: the gateways' reports, the loop that pilots releases, and its gRPC server."""
+    """The running service: it reads the gateways' reports, steers releases and answers gRPC."""
 
     def __init__(self, settings: Settings) -> None:
         self._parts = parts = ServiceParts(DEPLOYER, settings)
@@ -43,26 +44,26 @@ class Deployer:
         self._fold = parts.fold
         self._reports = GatewayReports()
         burials = Burials(parts.log, settings.name, counting(parts.metrics))
-        self._reader = TelemetryReader(parts.log, self._reports.take, parts.metrics, burials)
+        self._reader = TelemetryReader(parts.log, self._reports.add, parts.metrics, burials)
         self._worker = Worker(parts.log, parts.fold, self._due, settings.name, parts.metrics)
         self._events = ReleaseEvents(parts.metrics, parts.fold)
-        parts.metrics.read_at_scrape(FIGURES, self._figures)
+        parts.metrics.read_at_scrape(READING_NAMES, self._readings)
         parts.watch_lag("deployer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
             settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(parts.metrics)], host=settings.host
         )
 
     def start(self) -> int:
-        """Opens the port, reads the log, and then begins to pilot; returns the port."""
+        """Opens the port, reads the log, then begins to steer releases. Returns the port."""
         port = self._server.start()
         self._parts.start()
         self._parts.await_replay()
         with self._fold.lock:
             since_ms = needed_since(self._fold.models, now_ms())
         self._reader.start(since_ms)
-        # Half of the gateways' reports would make one ready gateway look like all of them.
+        # With only some of the reports read, one ready gateway would look like all gateways.
         if not self._reader.wait_caught_up(REPLAY_SECONDS):
-            raise LogUnavailable(f"the telemetry was not read within {REPLAY_SECONDS:.0f} s")
+            raise LogUnavailable(f"the deployer could not read {topics.TELEMETRY} within {REPLAY_SECONDS:.0f} s")
         self._events.listen()
         self._worker.start()
         self._parts.ready(self._reader, self._worker)
@@ -70,7 +71,7 @@ class Deployer:
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Leaves the log. Releases stay as they are until a deployer comes back."""
+        """Ends what is in progress and closes the log. Releases stay as they are until a deployer runs again."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
         self._reader.stop_soon()
@@ -83,12 +84,12 @@ class Deployer:
     def _due(self, at_ms: int) -> Iterator[Issue | Undecidable]:
         for work in due(self._fold.models, self._fold.environments, self._reports, at_ms):
             if isinstance(work, Issue):
-                correlate(work.command, self._fold.models)
+                set_correlation_id(work.command, self._fold.models)
             yield work
 
-    def _figures(self) -> list[Reading]:
+    def _readings(self) -> list[Reading]:
         with self._fold.lock:
-            return list(figures(self._fold.models, self._fold.environments, self._reports, now_ms()))
+            return list(readings(self._fold.models, self._fold.environments, self._reports, now_ms()))
 
     def _register(self, server: grpc.Server) -> None:
         servicer = DeployerServicer(self._fold, self._reports)

@@ -1,7 +1,8 @@
-"""The judge's arithmetic: e-values from integer counts. Each starts at 1 and has a mean of at most 1 under its null.
+"""The judge's arithmetic: computes e-values from integer counts.
 
-So by Ville's inequality it ever reaches 1/alpha with a chance of at most alpha, however often one looks, and the mean
-of two such values is one again (Vovk and Wang, Annals of Statistics 2021): two tests share one alpha.
+Each e-value starts at 1, and its mean is at most 1 while its null hypothesis is true. So the chance that it ever
+reaches 1/alpha is at most alpha, however often it is looked at (Ville's inequality). The mean of two e-values is an
+e-value too (Vovk and Wang, Annals of Statistics 2021), so two tests can share one alpha.
 """
 
 import math
@@ -9,15 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 EFFECTS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
-"""How far beyond the null the alternatives lie; each gets the same prior weight."""
+"""Each alternative hypothesis lies beyond the null by one of these factors. All have the same prior weight."""
 
 LOG_LARGEST = 700.0
-"""E-values beyond exp(700) would be infinite as doubles; no threshold is near."""
+"""Doubles overflow soon above exp(700), so e-values end there. No threshold is near it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Bad keys of both arms while the candidate had one share of the traffic, between 0 and 1."""
+    """Bad keys of both arms at one weight. `share` is the candidate's share of the traffic, between 0 and 1."""
 
     share: float
     candidate_bad: int
@@ -25,8 +26,8 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Keys of one arm, each counted once."""
+class KeyCounts:
+    """All keys and bad keys of one arm. Each key is counted once."""
 
     keys: int
     bad: int
@@ -39,37 +40,38 @@ class Tally:
 def worse_than(splits: Sequence[Split], ratio: float) -> float:
     """Evidence that the candidate's risk is above `ratio` times stable's (Lindon and Malek, NeurIPS 2022).
 
-    Given that a key was bad while the candidate had the share w, it was the candidate's with a probability that
-    depends only on w and the ratio of the risks: the base rate cancels, and so does what hits both arms alike.
+    Take a key that was bad while the candidate had the share w. The probability that it was the candidate's depends
+    only on w and on the ratio of the two risks. The base rate cancels out, and so does a fault that hits both arms.
     """
     return _mean_ratio(_relative(splits, ratio, ratio * effect) for effect in EFFECTS)
 
 
 def better_than(splits: Sequence[Split], ratio: float) -> float:
-    """Evidence that the candidate's risk is below `ratio` times stable's: the mirror image of `worse_than`."""
+    """Evidence that the candidate's risk is below `ratio` times stable's: the same test in the other direction."""
     return _mean_ratio(_relative(splits, ratio, ratio / effect) for effect in EFFECTS)
 
 
-def below(tally: Tally, bad_share: float) -> float:
-    """Evidence that a key's first answer is bad with a probability below `bad_share`.
+def below(counts: KeyCounts, bad_share: float) -> float:
+    """Evidence that the probability of a bad first answer to a key is below `bad_share`.
 
-    A key that turns bad later counts as bad as well, which can only make the evidence smaller.
+    A key that becomes bad later also counts as bad. This can only make the evidence smaller.
     """
-    return _mean_ratio(_absolute(tally, bad_share, bad_share / effect) for effect in EFFECTS)
+    return _mean_ratio(_absolute(counts, bad_share, bad_share / effect) for effect in EFFECTS)
 
 
-def above(tally: Tally, bad_share: float) -> float:
-    """Evidence that a key is answered badly, sooner or later, with a probability above `bad_share`.
+def above(counts: KeyCounts, bad_share: float) -> float:
+    """Evidence that the probability that a key ever gets a bad answer is above `bad_share`.
 
-    A key counts as good until then, which can only make the evidence smaller. Nothing lies above 1.
+    A key counts as good until its first bad answer. This can only make the evidence smaller.
+    No probability is above 1, so a `bad_share` of 1 or more gives no evidence.
     """
     if bad_share >= 1:
         return 1.0
-    return _mean_ratio(_absolute(tally, bad_share, _shifted(bad_share, effect)) for effect in EFFECTS)
+    return _mean_ratio(_absolute(counts, bad_share, _shifted(bad_share, effect)) for effect in EFFECTS)
 
 
 def _relative(splits: Sequence[Split], null: float, alternative: float) -> float:
-    """Log likelihood ratio of one risk ratio against another."""
+    """Log of the likelihood ratio: one ratio of the risks (`alternative`) against another (`null`)."""
     return math.fsum(
         split.candidate_bad * math.log(_shifted(split.share, alternative) / _shifted(split.share, null))
         + split.stable_bad * math.log((1 - _shifted(split.share, alternative)) / (1 - _shifted(split.share, null)))
@@ -77,14 +79,17 @@ def _relative(splits: Sequence[Split], null: float, alternative: float) -> float
     )
 
 
-def _absolute(tally: Tally, null: float, alternative: float) -> float:
-    """Log likelihood ratio of one bad share against another."""
-    good = tally.keys - tally.bad
-    return tally.bad * math.log(alternative / null) + good * (math.log1p(-alternative) - math.log1p(-null))
+def _absolute(counts: KeyCounts, null: float, alternative: float) -> float:
+    """Log of the likelihood ratio: one bad share (`alternative`) against another (`null`)."""
+    good = counts.keys - counts.bad
+    return counts.bad * math.log(alternative / null) + good * (math.log1p(-alternative) - math.log1p(-null))
 
 
 def _shifted(probability: float, factor: float) -> float:
-    """The probability whose odds are `factor` times as large: also of a bad key to be the candidate's."""
+    """The probability whose odds are `factor` times as large.
+
+    With a share and a ratio of risks it is the probability that a bad key is the candidate's.
+    """
     return probability * factor / (probability * factor + 1 - probability)
 
 

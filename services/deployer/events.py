@@ -1,4 +1,4 @@
-"""Counts what happens to releases while the deployer runs, and how long delivery and restoration took."""
+"""Counts the facts of releases while the deployer runs, and measures lead time and time to restore."""
 
 from headgate.domain.fact import ReleaseFact, fact_of
 from headgate.domain.names import split_stream
@@ -24,7 +24,7 @@ class ReleaseEvents:
         self._rolling_back_since_ms: dict[tuple[str, int], int] = {}
 
     def listen(self) -> None:
-        """Counts from now on. Call it once the fold has caught up."""
+        """Counts every fact from now on. Call it when the fold has caught up, or old facts would be counted again."""
         with self._fold.lock:
             for state in self._fold.models.values():
                 for release in state.releases.values():

@@ -1,14 +1,16 @@
-"""Is the candidate worse than stable? A verdict from integer counts and a policy: the same ones give the same bits.
+"""Decides whether the candidate is worse than stable, from integer counts and a policy.
 
-Beside stable, FAIL and PASS compare the two arms' bad keys of the same moments, so that looking at every tick is free,
-late counts change nothing, and what hits both arms fails nobody. At full weight nothing is beside the candidate, and
-a comparison with an earlier hour would blame it for the hour. There FAIL is absolute, as Podkopaev and Ramdas track
-a deployed model's risk (ICLR 2022): the bad share against the policy's ceiling, or against what stable itself had
-shown in this release where that was more, so that a version as bad as the one it replaces is not taken back for it.
+While both arms have traffic, FAIL and PASS compare the bad keys of both arms at the same moments. So the judge may look
+as often as it likes, late counts do no harm, and a fault that hits both arms does not fail the candidate.
 
-The bounds hold for keys that fail independently and are counted once. A key's first bad answer in a release is counted
-once over all gateways. For the absolute tests a key that reaches several gateways, or one before and after a restart,
-is several keys: what is shown below or above a ceiling is shown of the gateways' keys.
+At full weight stable has no traffic, and a comparison with an earlier hour would blame the candidate for the hour. So
+there FAIL looks at the candidate's bad share alone, as Podkopaev and Ramdas track the risk of a deployed model
+(ICLR 2022). The limit is the policy's ceiling, or `fail_ratio` times the bad share of stable earlier in this release if
+that is higher. So a candidate that is only as bad as the version before it is not taken back.
+
+The bounds on wrong verdicts hold for keys that fail independently and are counted once. A key's first bad answer in a
+release is counted once over all gateways. The tests of the bad share count a key once for each gateway that it reaches,
+and again after a gateway's restart.
 """
 
 from collections.abc import Sequence
@@ -16,15 +18,18 @@ from collections.abc import Sequence
 from headgate.domain.weights import FULL_WEIGHT_BPS, share_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
-from services.deployer.e_values import Split, Tally, above, below, better_than, worse_than
+from services.deployer.e_values import KeyCounts, Split, above, below, better_than, worse_than
 
 
 def judge(policy: configuration.JudgePolicy, strata: Sequence[facts.Stratum]) -> facts.Judgement:
-    """FAIL once "worse by fail_ratio" or "too bad at full weight" is shown, PASS once "not as bad as pass_ratio" or
-    "below pass_ceiling" is; FAIL goes first.
+    """FAIL, PASS or INCONCLUSIVE, with the evidence and an explanation. FAIL goes before PASS.
 
-    Two tests share alpha, and two share beta: the mean of their e-values is held against 1/alpha and 1/beta.
-    Everything else is INCONCLUSIVE, missing data above all. The same strata in any order give the same bits.
+    FAIL needs proof that the candidate's risk is above `fail_ratio` times stable's, or that its bad share at full
+    weight is too high. PASS needs proof that its risk is below `pass_ratio` times stable's, or that its bad share is
+    below `pass_ceiling`. Everything else is INCONCLUSIVE, and so is missing data.
+
+    FAIL is proved when the mean of the e-values of its two tests reaches 1/alpha; for PASS it is 1/beta.
+    The result does not depend on the order of the strata, down to the last bit.
     """
     ordered = sorted(strata, key=lambda stratum: (stratum.epoch, stratum.candidate_weight_bps))
     splits = _splits(ordered)
@@ -47,16 +52,16 @@ def judge(policy: configuration.JudgePolicy, strata: Sequence[facts.Stratum]) ->
 
 
 def full_weight_bound(policy: configuration.JudgePolicy, strata: Sequence[facts.Stratum]) -> float:
-    """The bad share that the candidate may have once nothing serves beside it."""
+    """The highest bad share that the candidate may have at full weight."""
     return max(policy.fail_ceiling, policy.fail_ratio * _stable(strata).bad_share)
 
 
 def _splits(strata: Sequence[facts.Stratum]) -> list[Split]:
-    """First bad keys for each weight at which both arms were seen.
+    """The first bad keys of both arms, for each weight at which both arms had keys.
 
-    A key enters with its first bad answer in the whole release, under the weight of that moment. That moment depends
-    on the key alone as long as the versions are equal, so the chance that it was the candidate's is the weight.
-    An arm nobody has seen is missing data: the other's errors say nothing about their ratio.
+    A key counts once, with its first bad answer in the whole release, under the weight of that moment. While both
+    versions are equally good, that moment depends on the key alone. So the chance that the candidate gave the answer
+    equals the weight. When one arm had no keys, the errors of the other arm prove nothing about the ratio.
     """
     counts: dict[int, tuple[int, int]] = {}
     for stratum in strata:
@@ -72,18 +77,18 @@ def _splits(strata: Sequence[facts.Stratum]) -> list[Split]:
     return [Split(share_of(weight), *counts[weight]) for weight in sorted(counts)]
 
 
-def _at_full_weight(strata: Sequence[facts.Stratum]) -> Tally:
-    """A release has one epoch of full weight, so its keys are counted once."""
+def _at_full_weight(strata: Sequence[facts.Stratum]) -> KeyCounts:
+    """The candidate's keys at full weight. A release has one epoch of full weight, so no key is counted twice."""
     alone = [stratum for stratum in strata if stratum.candidate_weight_bps == FULL_WEIGHT_BPS]
-    return Tally(sum(s.candidate_keys for s in alone), sum(s.candidate_bad_keys for s in alone))
+    return KeyCounts(sum(s.candidate_keys for s in alone), sum(s.candidate_bad_keys for s in alone))
 
 
-def _candidate(strata: Sequence[facts.Stratum]) -> Tally:
-    return Tally(sum(s.candidate_new_keys for s in strata), sum(s.candidate_new_bad_keys for s in strata))
+def _candidate(strata: Sequence[facts.Stratum]) -> KeyCounts:
+    return KeyCounts(sum(s.candidate_new_keys for s in strata), sum(s.candidate_new_bad_keys for s in strata))
 
 
-def _stable(strata: Sequence[facts.Stratum]) -> Tally:
-    return Tally(sum(s.stable_new_keys for s in strata), sum(s.stable_new_bad_keys for s in strata))
+def _stable(strata: Sequence[facts.Stratum]) -> KeyCounts:
+    return KeyCounts(sum(s.stable_new_keys for s in strata), sum(s.stable_new_bad_keys for s in strata))
 
 
 def _explain(policy: configuration.JudgePolicy, judgement: facts.Judgement) -> str:
@@ -94,17 +99,17 @@ def _explain(policy: configuration.JudgePolicy, judgement: facts.Judgement) -> s
     too_bad = ""
     if alone.keys:
         counts += f", and {alone.bad} of {alone.keys} candidate keys at full weight"
-        too_bad = f" or a bad share above {full_weight_bound(policy, judgement.strata):.3g} at full weight"
+        too_bad = f", or a bad share above {full_weight_bound(policy, judgement.strata):.3g} at full weight"
     worse = (
-        f"the evidence for more than {policy.fail_ratio:g} times stable's risk{too_bad} is "
-        f"{judgement.fail_e_value:.3g} and {judgement.fail_threshold:.3g} is proof"
+        f"The evidence for a risk above {policy.fail_ratio:g} times stable's{too_bad} is "
+        f"{judgement.fail_e_value:.3g}; {judgement.fail_threshold:.3g} is proof."
     )
     fine = (
-        f"the evidence for less than {policy.pass_ratio:g} times stable's risk or a bad share below "
-        f"{policy.pass_ceiling:g} is {judgement.pass_e_value:.3g} and {judgement.pass_threshold:.3g} is proof"
+        f"The evidence for a risk below {policy.pass_ratio:g} times stable's, or a bad share below "
+        f"{policy.pass_ceiling:g}, is {judgement.pass_e_value:.3g}; {judgement.pass_threshold:.3g} is proof."
     )
     if judgement.verdict == facts.VERDICT_FAIL:
-        return f"The candidate is worse: {counts}; {worse}."
+        return f"The candidate is worse: {counts}. {worse}"
     if judgement.verdict == facts.VERDICT_PASS:
-        return f"The candidate is good enough: {counts}; {fine}."
-    return f"Undecided: {counts}; {worse}; {fine}."
+        return f"The candidate is good enough: {counts}. {fine}"
+    return f"Undecided: {counts}. {worse} {fine}"

@@ -1,10 +1,12 @@
-"""What should happen next to every release, from the folded log and the gateways' reports. Pure: it only asks.
+"""Decides the next command for every release, from the folded log and the gateways' reports. Pure.
 
-It never remembers: after a restart the same state leads to the same commands with the same ids.
+The pilot keeps no state of its own. After a restart the same fold leads to the same commands with the same ids.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from google.protobuf.message import Message
 
 from headgate.domain import policy as policies
 from headgate.domain.names import model_stream, release_subject
@@ -19,13 +21,13 @@ from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.loop import Issue
 from services.deployer.evidence import Gateway, GatewayReports
 from services.deployer.judge import judge
-from services.deployer.orders import order
-from services.deployer.queue import next_in_line, wished_releases
+from services.deployer.queue import next_in_line, releases_to_start
+from services.deployer.release_commands import release_command
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All that is known of one release at one moment."""
+    """Everything the pilot knows of one release at one moment."""
 
     model: str
     release: resources.Release
@@ -37,18 +39,18 @@ class Observation:
 
     @property
     def served_ms(self) -> int:
-        """For how long the weights in force have been in force everywhere."""
+        """How long all gateways have served the present weights."""
         return self.now_ms - self.release.applied_at_ms
 
     @property
     def stratum(self) -> facts.Stratum:
-        """What was seen under the weights in force."""
+        """The counts under the present weights."""
         strata = [stratum for stratum in self.judgement.strata if stratum.epoch == self.release.epoch]
         return max(strata, key=lambda stratum: stratum.candidate_keys, default=facts.Stratum())
 
     @property
     def lagging(self) -> list[str]:
-        """Live gateways that do not serve the weights in force yet."""
+        """Live gateways that do not serve the present weights yet."""
         return [each.name for each in self.gateways if each.route(self.model).epoch < self.release.epoch]
 
     @property
@@ -57,10 +59,14 @@ class Observation:
         candidate = self.release.candidate
         return [each.name for each in self.gateways if candidate not in each.route(self.model).ready_versions]
 
+    def command(self, step: str, payload: Message) -> commands.Command:
+        """A command about this release."""
+        return release_command(self.model, self.release, step, payload)
+
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """A command that is due, or what a release waits for."""
+class NextCommand:
+    """The command that is due for a release. Without a command, `waiting_for` names what the release waits for."""
 
     command: commands.Command | None
     waiting_for: str = ""
@@ -72,28 +78,28 @@ def due(
     reports: GatewayReports,
     now_ms: int,
 ) -> Iterator[Issue | Undecidable]:
-    """Every command that is due now, and every release about which nothing can be decided."""
+    """Every command that is due now, and every model or release for which an error prevents a decision."""
     for state in models.values():
         stream = model_stream(state.name)
-        yield from isolated(stream, "", _requests, state)
+        yield from isolated(stream, "", _start_commands, state)
         for release in state.releases.values():
             if is_active(release):
                 subject = release_subject(release.release)
-                yield from isolated(stream, subject, _moves, state, release, environments, reports, now_ms)
+                yield from isolated(stream, subject, _next_commands, state, release, environments, reports, now_ms)
 
 
-def _requests(state: ModelState) -> list[Issue]:
-    return [Issue(command) for command in wished_releases(state)]
+def _start_commands(state: ModelState) -> list[Issue]:
+    return [Issue(command) for command in releases_to_start(state)]
 
 
-def _moves(
+def _next_commands(
     state: ModelState,
     release: resources.Release,
     environments: Mapping[str, EnvironmentState],
     reports: GatewayReports,
     now_ms: int,
 ) -> list[Issue]:
-    command = move(state, observe(state, release, environments, reports, now_ms)).command
+    command = next_command(state, observe(state, release, environments, reports, now_ms)).command
     return [Issue(command)] if command is not None else []
 
 
@@ -103,7 +109,7 @@ def pilots(
     reports: GatewayReports,
     now_ms: int,
 ) -> list[worker_services.Pilot]:
-    """Every release under way as it looks from here."""
+    """Every active release, with its judgement, the live gateways and what the release waits for."""
     return [
         _pilot(state, release, environments, reports, now_ms)
         for state in models.values()
@@ -120,16 +126,16 @@ def _pilot(
     now_ms: int,
 ) -> worker_services.Pilot:
     try:
-        seen = observe(state, release, environments, reports, now_ms)
+        observation = observe(state, release, environments, reports, now_ms)
         return worker_services.Pilot(
             release=release,
-            judgement=seen.judgement,
-            live_gateways=[gateway.name for gateway in seen.gateways],
-            waiting_for=move(state, seen).waiting_for,
+            judgement=observation.judgement,
+            live_gateways=[gateway.name for gateway in observation.gateways],
+            waiting_for=next_command(state, observation).waiting_for,
         )
-    except Exception as error:  # noqa: BLE001 - the other releases are shown, and this one with its error
+    except Exception as error:  # noqa: BLE001  # one release's error must not hide the other releases
         return worker_services.Pilot(
-            release=release, waiting_for=f"an error to be mended: {type(error).__name__}: {error}"
+            release=release, waiting_for=f"a fix for this error: {type(error).__name__}: {error}"
         )
 
 
@@ -140,7 +146,7 @@ def observe(
     reports: GatewayReports,
     now_ms: int,
 ) -> Observation:
-    """Gathers what is known of a release."""
+    """Collects everything the pilot knows of a release."""
     policy = policies.resolve(release.policy)
     return Observation(
         model=state.name,
@@ -153,159 +159,172 @@ def observe(
     )
 
 
-def move(state: ModelState, seen: Observation) -> Move:
-    """The next step of one release that has not ended."""
-    release = seen.release
-    if _has_failed(seen):
-        return _roll_back(seen, facts.ROLLBACK_CAUSE_VERDICT, seen.judgement.explanation)
+def next_command(state: ModelState, observation: Observation) -> NextCommand:
+    """The next command for one active release."""
+    release = observation.release
+    if _has_failed(observation):
+        return _roll_back(observation, facts.ROLLBACK_CAUSE_VERDICT, observation.judgement.explanation)
     if _is_quarantined(state, release):
-        return _roll_back(seen, facts.ROLLBACK_CAUSE_ABORTED, "the candidate was quarantined")
+        return _roll_back(observation, facts.ROLLBACK_CAUSE_ABORTED, "the candidate was quarantined")
     if release.phase == resources.PHASE_REQUESTED:
-        waiting = "the end of a freeze" if seen.frozen else "the release before it, or to be resumed"
-        return Move(next_in_line(state, release, seen.frozen), waiting)
+        waiting = "the end of a freeze" if observation.frozen else "the release before it, or someone to resume it"
+        return NextCommand(next_in_line(state, release, observation.frozen), waiting)
     if release.phase == resources.PHASE_ROLLING_BACK:
-        return _finish_rollback(seen)
+        return _finish_rollback(observation)
     if release.paused:
-        return Move(None, f"someone to resume it: {release.paused_reason}")
-    return _advance(seen)
+        return NextCommand(None, f"someone to resume it: {release.paused_reason}")
+    return _advance(observation)
 
 
-def _advance(seen: Observation) -> Move:
-    release = seen.release
+def _advance(observation: Observation) -> NextCommand:
+    release = observation.release
     match release.phase:
         case resources.PHASE_PREPARING:
-            return _enter_traffic(seen) if release.candidate_ready else _prepare(seen)
+            return _enter_traffic(observation) if release.candidate_ready else _prepare(observation)
         case resources.PHASE_STEPPING:
-            return _step(seen) if release.applied_at_ms else _report_applied(seen)
+            return _step(observation) if release.applied_at_ms else _report_applied(observation)
         case resources.PHASE_PROMOTING:
-            return _report_applied(seen)
+            return _report_applied(observation)
         case resources.PHASE_BAKING:
-            return _bake(seen)
+            return _bake(observation)
         case _:
-            raise ValueError(f"{release.name} is {phase_name(release)}: nothing to pilot")
+            raise ValueError(f"{release.name} is {phase_name(release)}: there is no next command")
 
 
 def _is_quarantined(state: ModelState, release: resources.Release) -> bool:
-    """Whether somebody has taken the candidate out of service since it was asked for, and nobody overrides that."""
+    """Whether the release must end because its candidate was put into quarantine. An override lets it go on."""
     candidate = state.versions.get(release.candidate, resources.Version())
-    is_going = release.phase != resources.PHASE_ROLLING_BACK and is_active(release)
-    return is_going and candidate.quarantined and not release.override_quarantine
+    goes_forward = release.phase != resources.PHASE_ROLLING_BACK and is_active(release)
+    return goes_forward and candidate.quarantined and not release.override_quarantine
 
 
-def _has_failed(seen: Observation) -> bool:
-    """Whether evidence takes the candidate back: not a first version, nor one that a person went back to by undo."""
+def _has_failed(observation: Observation) -> bool:
+    """Whether the evidence demands a rollback.
+
+    It never does for a first version, because there is no stable version to go back to. It never does for an undo
+    either, because a person chose that version.
+    """
     in_traffic = (resources.PHASE_STEPPING, resources.PHASE_PROMOTING, resources.PHASE_BAKING)
-    can_go_back = seen.release.stable and not seen.release.undo_of
-    return bool(can_go_back) and seen.release.phase in in_traffic and seen.judgement.verdict == facts.VERDICT_FAIL
+    release = observation.release
+    can_go_back = bool(release.stable) and not release.undo_of
+    return can_go_back and release.phase in in_traffic and observation.judgement.verdict == facts.VERDICT_FAIL
 
 
-def _prepare(seen: Observation) -> Move:
-    release, late = seen.release, seen.now_ms - seen.release.phase_since_ms >= seen.policy.prepare_deadline_ms
-    if not seen.gateways:
-        return _pause(seen, "no gateway is live") if late else Move(None, "a live gateway")
-    if not seen.unready:
-        names = [gateway.name for gateway in seen.gateways]
-        wish = commands.ReportCandidateReady(release=release.release, gateways=names)
-        return Move(order(seen.model, release, "candidate-ready", wish))
-    waiting = f"the candidate on {', '.join(seen.unready)}"
-    return _roll_back(seen, facts.ROLLBACK_CAUSE_NOT_READY, _load_failures(seen)) if late else Move(None, waiting)
+def _prepare(observation: Observation) -> NextCommand:
+    release = observation.release
+    late = observation.now_ms - release.phase_since_ms >= observation.policy.prepare_deadline_ms
+    if not observation.gateways:
+        return _pause(observation, "no gateway is live") if late else NextCommand(None, "a live gateway")
+    if not observation.unready:
+        names = [gateway.name for gateway in observation.gateways]
+        payload = commands.ReportCandidateReady(release=release.release, gateways=names)
+        return NextCommand(observation.command("candidate-ready", payload))
+    if late:
+        return _roll_back(observation, facts.ROLLBACK_CAUSE_NOT_READY, _load_failures(observation))
+    return NextCommand(None, f"the candidate on {', '.join(observation.unready)}")
 
 
-def _load_failures(seen: Observation) -> str:
+def _load_failures(observation: Observation) -> str:
     failures = [
         f"{gateway.name}: {failure.reason}"
-        for gateway in seen.gateways
-        for failure in gateway.route(seen.model).failures
-        if failure.version == seen.release.candidate
+        for gateway in observation.gateways
+        for failure in gateway.route(observation.model).failures
+        if failure.version == observation.release.candidate
     ]
-    return "; ".join([f"not loaded in time by {', '.join(seen.unready)}", *failures])
+    return "; ".join([f"not loaded in time by {', '.join(observation.unready)}", *failures])
 
 
-def _enter_traffic(seen: Observation) -> Move:
-    strategy = seen.release.strategy
-    if strategy == configuration.STRATEGY_CANARY and seen.release.stable:
-        return _set_weights(seen, 0)
+def _enter_traffic(observation: Observation) -> NextCommand:
+    strategy = observation.release.strategy
+    if strategy == configuration.STRATEGY_CANARY and observation.release.stable:
+        return _set_weights(observation, 0)
     reasons = {configuration.STRATEGY_BLUE_GREEN: "blue-green", configuration.STRATEGY_DIRECT: "direct"}
-    return _promote(seen, reasons.get(strategy, "nothing is live beside it"))
+    return _promote(observation, reasons.get(strategy, "nothing is live beside it"))
 
 
-def _step(seen: Observation) -> Move:
-    release, stratum = seen.release, seen.stratum
-    step = seen.policy.steps[release.step]
-    is_last = release.step + 1 == len(seen.policy.steps)
-    if seen.served_ms < step.min_duration_ms:
-        return _hold(seen, f"{step.min_duration_ms - seen.served_ms} ms more at this weight")
+def _step(observation: Observation) -> NextCommand:
+    release, stratum = observation.release, observation.stratum
+    step = observation.policy.steps[release.step]
+    is_last = release.step + 1 == len(observation.policy.steps)
+    if observation.served_ms < step.min_duration_ms:
+        return _hold(observation, f"{step.min_duration_ms - observation.served_ms} ms more at this weight")
     if stratum.candidate_keys < step.min_keys:
-        return _hold(seen, f"{step.min_keys - stratum.candidate_keys} more candidate keys")
+        return _hold(observation, f"{step.min_keys - stratum.candidate_keys} more candidate keys")
     if not is_last:
-        return _set_weights(seen, release.step + 1)
-    if seen.judgement.verdict == facts.VERDICT_PASS:
-        return _promote(seen, "")
-    return _hold(seen, f"a verdict. {seen.judgement.explanation}")
+        return _set_weights(observation, release.step + 1)
+    if observation.judgement.verdict == facts.VERDICT_PASS:
+        return _promote(observation, "")
+    return _hold(observation, f"a verdict. {observation.judgement.explanation}")
 
 
-def _hold(seen: Observation, waiting_for: str) -> Move:
-    """Stays at the step, but not for ever and not in the dark."""
-    if not seen.stratum.candidate_requests and seen.served_ms >= seen.policy.no_data_limit_ms:
-        return _pause(seen, "no data: the candidate got no request at this weight")
-    if seen.served_ms >= seen.policy.hold_deadline_ms:
-        return _pause(seen, f"inconclusive: still waiting for {waiting_for}")
-    return Move(None, waiting_for)
+def _hold(observation: Observation, waiting_for: str) -> NextCommand:
+    """Stays at the present step. Pauses the release when no data comes, or after the policy's deadline."""
+    if not observation.stratum.candidate_requests and observation.served_ms >= observation.policy.no_data_limit_ms:
+        return _pause(observation, "no data: the candidate got no request at this weight")
+    if observation.served_ms >= observation.policy.hold_deadline_ms:
+        return _pause(observation, f"inconclusive: still waiting for {waiting_for}")
+    return NextCommand(None, waiting_for)
 
 
-def _report_applied(seen: Observation) -> Move:
-    if not seen.gateways:
-        return Move(None, "a live gateway")
-    if seen.lagging:
-        return Move(None, f"the weights on {', '.join(seen.lagging)}")
-    return Move(_applied(seen))
+def _report_applied(observation: Observation) -> NextCommand:
+    if not observation.gateways:
+        return NextCommand(None, "a live gateway")
+    if observation.lagging:
+        return NextCommand(None, f"the weights on {', '.join(observation.lagging)}")
+    return NextCommand(_applied(observation))
 
 
-def _applied(seen: Observation) -> commands.Command:
-    epoch = seen.release.epoch
-    wish = commands.ReportWeightsApplied(
-        release=seen.release.release, epoch=epoch, gateways=[gateway.name for gateway in seen.gateways]
+def _applied(observation: Observation) -> commands.Command:
+    epoch = observation.release.epoch
+    payload = commands.ReportWeightsApplied(
+        release=observation.release.release, epoch=epoch, gateways=[gateway.name for gateway in observation.gateways]
     )
-    return order(seen.model, seen.release, f"weights-applied/{epoch}", wish)
+    return observation.command(f"weights-applied/{epoch}", payload)
 
 
-def _bake(seen: Observation) -> Move:
-    # A first version has nothing to be taken back to, so there is nothing to watch it for.
-    left_ms = seen.policy.bake_ms - seen.served_ms if seen.release.stable else 0
+def _bake(observation: Observation) -> NextCommand:
+    # A first version has no stable version to go back to, so it needs no bake.
+    left_ms = observation.policy.bake_ms - observation.served_ms if observation.release.stable else 0
     if left_ms > 0:
-        return Move(None, f"{left_ms} ms more of bake")
-    wish = commands.CompleteRelease(release=seen.release.release, judgement=seen.judgement)
-    return Move(order(seen.model, seen.release, "complete", wish))
+        return NextCommand(None, f"{left_ms} ms more of bake")
+    payload = commands.CompleteRelease(release=observation.release.release, judgement=observation.judgement)
+    return NextCommand(observation.command("complete", payload))
 
 
-def _finish_rollback(seen: Observation) -> Move:
-    if seen.release.applied_at_ms:
-        wish = commands.FinishRollback(release=seen.release.release)
-        return Move(order(seen.model, seen.release, "finish-rollback", wish))
-    # Without a live gateway nothing serves the candidate: the next one starts from the log, on stable.
-    return Move(None, f"stable on {', '.join(seen.lagging)}") if seen.lagging else Move(_applied(seen))
+def _finish_rollback(observation: Observation) -> NextCommand:
+    if observation.release.applied_at_ms:
+        payload = commands.FinishRollback(release=observation.release.release)
+        return NextCommand(observation.command("finish-rollback", payload))
+    # Without a live gateway nothing serves the candidate. A gateway that starts later reads the log and serves stable.
+    if observation.lagging:
+        return NextCommand(None, f"stable on {', '.join(observation.lagging)}")
+    return NextCommand(_applied(observation))
 
 
-def _set_weights(seen: Observation, step: int) -> Move:
-    wish = commands.SetWeights(release=seen.release.release, step=step, judgement=seen.judgement)
-    return _forward(seen, order(seen.model, seen.release, f"set-weights/{step}", wish))
+def _set_weights(observation: Observation, step: int) -> NextCommand:
+    payload = commands.SetWeights(release=observation.release.release, step=step, judgement=observation.judgement)
+    return _forward(observation, observation.command(f"set-weights/{step}", payload))
 
 
-def _promote(seen: Observation, reason: str) -> Move:
-    wish = commands.PromoteRelease(release=seen.release.release, judgement=seen.judgement, reason=reason)
-    return _forward(seen, order(seen.model, seen.release, "promote", wish))
+def _promote(observation: Observation, reason: str) -> NextCommand:
+    payload = commands.PromoteRelease(
+        release=observation.release.release, judgement=observation.judgement, reason=reason
+    )
+    return _forward(observation, observation.command("promote", payload))
 
 
-def _forward(seen: Observation, command: commands.Command) -> Move:
-    return Move(None, "the end of a freeze") if seen.frozen else Move(command)
+def _forward(observation: Observation, command: commands.Command) -> NextCommand:
+    return NextCommand(None, "the end of a freeze") if observation.frozen else NextCommand(command)
 
 
-def _pause(seen: Observation, reason: str) -> Move:
-    wish = commands.PauseRelease(release=seen.release.release, reason=reason)
-    # A release that is resumed begins a new stretch, which may end in a pause of its own.
-    return Move(order(seen.model, seen.release, f"pause/{seen.release.phase_since_ms}", wish))
+def _pause(observation: Observation, reason: str) -> NextCommand:
+    payload = commands.PauseRelease(release=observation.release.release, reason=reason)
+    # A resumed release gets a new `phase_since_ms`. So a later pause has another command id and is not a repetition.
+    return NextCommand(observation.command(f"pause/{observation.release.phase_since_ms}", payload))
 
 
-def _roll_back(seen: Observation, cause: facts.RollbackCause.ValueType, reason: str) -> Move:
-    wish = commands.RollBackRelease(release=seen.release.release, cause=cause, reason=reason, judgement=seen.judgement)
-    return Move(order(seen.model, seen.release, "roll-back", wish))
+def _roll_back(observation: Observation, cause: facts.RollbackCause.ValueType, reason: str) -> NextCommand:
+    payload = commands.RollBackRelease(
+        release=observation.release.release, cause=cause, reason=reason, judgement=observation.judgement
+    )
+    return NextCommand(observation.command("roll-back", payload))

@@ -1,4 +1,4 @@
-"""The deployer's door: what it sees of the releases it pilots."""
+"""DeployerService: shows the releases that this deployer steers, and what each one waits for."""
 
 import grpc
 

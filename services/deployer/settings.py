@@ -1,4 +1,4 @@
-"""What the deployer takes from the environment."""
+"""The deployer's settings, read from environment variables."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Telemetry as gateways would send it."""
+"""Telemetry records as gateways send them."""
 
 from collections.abc import Iterable
 
@@ -34,7 +34,7 @@ def evidence(
     boot_id: str = "boot",
     release: int = 1,
 ) -> telemetry.TelemetryRecord:
-    """Arms as (bad keys, keys)."""
+    """Evidence of both arms. Each arm is given as (bad keys, keys)."""
     arms = [
         telemetry.ArmCounts(
             arm=arm,

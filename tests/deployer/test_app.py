@@ -1,4 +1,4 @@
-"""The whole deployer on a log with a registry; the trainer's, the evaluator's and the gateway's parts are played."""
+"""The whole deployer on a log, with a real registry. The test sends what a trainer, an evaluator and a gateway send."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.stop()
 
 
-def test_versions_that_pass_their_gate_go_live_and_a_bad_one_goes_back(world: World) -> None:
+def test_versions_that_pass_their_gate_go_live_and_a_bad_one_is_rolled_back(world: World) -> None:
     world.issue("policy", "environments/production", set_policy=commands.SetPolicy(policy=POLICY))
     world.pass_gate(1)
     world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
@@ -40,7 +40,9 @@ def test_versions_that_pass_their_gate_go_live_and_a_bad_one_goes_back(world: Wo
         assert state.versions[3].quarantined
 
 
-def test_a_restart_days_later_finds_the_counts_of_the_release(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restarted_deployer_reads_the_counts_of_a_release_days_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
     world.pass_gate(1)
     world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
@@ -52,7 +54,7 @@ def test_a_restart_days_later_finds_the_counts_of_the_release(world: World, monk
     assert world.pilot().judgement.strata[0].candidate_keys == 2_000
 
 
-def test_the_door_tells_what_each_release_waits_for(world: World) -> None:
+def test_list_pilots_shows_each_release_with_its_live_gateways_and_its_judgement(world: World) -> None:
     world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
     world.pass_gate(1)
     world.wait_for(phase_is(1, resources.PHASE_COMPLETED))

@@ -1,4 +1,4 @@
-"""What the deployer counts of releases: live events once, how long delivery took and how long restoration."""
+"""The deployer counts the facts of releases that happen while it runs, the lead time and the time to restore."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ WORSE = facts.Judgement(verdict=facts.VERDICT_FAIL)
 
 
 class Past:
-    """Writes facts of one model at times of the test's choice."""
+    """Writes facts of one model at the times that the test gives."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
@@ -85,7 +85,9 @@ def test_a_completed_release_is_counted_with_its_lead_time_and_a_replayed_one_is
     running.fold.close()
 
 
-def test_the_time_to_restore_counts_from_the_rollbacks_start_even_over_a_restart(log: EventLog) -> None:
+def test_the_time_to_restore_counts_from_the_rollbacks_start_even_after_a_restart(
+    log: EventLog,
+) -> None:
     past = Past(log)
     past.write(*begun(1, 0, at_ms=1_000), (1_000, facts.WeightsApplied(release=1, epoch=4)))
     past.write((1_000, facts.ReleaseCompleted(release=1)), *begun(2, 1, at_ms=2_000))

@@ -9,10 +9,10 @@ RELEASE = resources.Release(release=1, environment="production")
 
 
 def observed(*records: telemetry.TelemetryRecord, at_ms: int = 1_000) -> GatewayReports:
-    observations = GatewayReports()
+    reports = GatewayReports()
     for record in records:
-        observations.take(record, at_ms)
-    return observations
+        reports.add(record, at_ms)
+    return reports
 
 
 def begun(at_ms: int, phase: resources.Phase.ValueType) -> ModelState:
@@ -20,11 +20,11 @@ def begun(at_ms: int, phase: resources.Phase.ValueType) -> ModelState:
     return ModelState("fraud", releases={1: release})
 
 
-def keys(observations: GatewayReports) -> list[tuple[int, int, int]]:
-    return [(each.epoch, each.candidate_keys, each.stable_keys) for each in observations.strata("fraud", RELEASE)]
+def keys(reports: GatewayReports) -> list[tuple[int, int, int]]:
+    return [(each.epoch, each.candidate_keys, each.stable_keys) for each in reports.strata("fraud", RELEASE)]
 
 
-def test_a_newer_report_of_a_counter_replaces_the_older_even_when_they_come_in_the_wrong_order():
+def test_a_newer_report_of_a_counter_replaces_the_older_one_in_whatever_order_they_arrive():
     first, second = evidence((0, 5), (0, 50), sequence=1), evidence((0, 8), (0, 80), sequence=2)
     assert keys(observed(second, first, second)) == [(7, 8, 80)]
 
@@ -38,8 +38,8 @@ def test_counters_are_summed_over_gateways_and_boots():
     assert keys(observed(*records)) == [(7, 10, 100)]
 
 
-def first_bad(observations: GatewayReports) -> list[tuple[int, int, int]]:
-    strata = observations.strata("fraud", RELEASE)
+def first_bad(reports: GatewayReports) -> list[tuple[int, int, int]]:
+    strata = reports.strata("fraud", RELEASE)
     return [(each.epoch, each.candidate_first_bad_keys, each.stable_first_bad_keys) for each in strata]
 
 
@@ -49,14 +49,14 @@ def named(record: telemetry.TelemetryRecord, candidate: list[int], stable: list[
     return record
 
 
-def test_a_first_bad_key_that_two_gateways_name_is_one_and_stands_under_its_first_weight():
+def test_a_first_bad_key_that_two_gateways_name_is_counted_once_under_its_first_weight():
     here = named(evidence((2, 5), (1, 50), epoch=9, weight=2_500), [7, 8], [5])
     there = named(evidence((1, 5), (2, 50), epoch=7, source="gateway-1"), [6], [7, 4])
     for order in ((here, there), (there, here)):
         assert first_bad(observed(*order)) == [(7, 1, 2), (9, 1, 1)]
 
 
-def test_first_bad_keys_beyond_those_that_are_named_are_counted_as_they_are():
+def test_first_bad_keys_without_a_name_are_summed_over_the_gateways():
     here = named(evidence((5, 9), (0, 50)), [7, 8], [])
     there = named(evidence((3, 9), (0, 50), source="gateway-1"), [7], [])
     assert first_bad(observed(here, there)) == [(7, 2 + 3 + 2, 0)]
@@ -67,7 +67,7 @@ def test_each_weight_is_a_stratum_of_its_own():
     assert keys(observed(*records)) == [(7, 1, 9), (9, 2, 6)]
 
 
-def test_telemetry_is_read_back_to_the_start_of_the_oldest_running_release():
+def test_telemetry_is_read_from_the_start_of_the_oldest_running_release():
     now_ms = 100 * DAY_MS
     states = {
         "old": begun(now_ms - 9 * DAY_MS, resources.PHASE_COMPLETED),
@@ -78,25 +78,25 @@ def test_telemetry_is_read_back_to_the_start_of_the_oldest_running_release():
     assert needed_since({}, now_ms) == now_ms - CLOCK_SLACK_MS
 
 
-def test_telemetry_that_is_no_longer_kept_is_not_asked_for():
+def test_telemetry_older_than_the_topics_retention_is_not_read():
     now_ms = 100 * DAY_MS
     states = {"ancient": begun(now_ms - 90 * DAY_MS, resources.PHASE_STEPPING)}
     assert needed_since(states, now_ms) == now_ms - 30 * DAY_MS
 
 
-def test_another_release_is_not_counted():
+def test_evidence_of_another_release_is_not_counted():
     assert keys(observed(evidence((0, 1), (0, 1), release=2))) == []
 
 
-def test_a_gateway_is_live_until_it_has_been_silent_for_too_long():
-    observations = observed(status(), at_ms=1_000)
-    assert [gateway.name for gateway in observations.gateways("production", 1_000 + LIVE_MS)] == ["gateway-0"]
-    assert observations.gateways("production", 1_001 + LIVE_MS) == ()
-    assert observations.gateways("staging", 1_000) == ()
+def test_a_gateway_is_live_until_it_has_sent_no_status_for_too_long():
+    reports = observed(status(), at_ms=1_000)
+    assert [gateway.name for gateway in reports.gateways("production", 1_000 + LIVE_MS)] == ["gateway-0"]
+    assert reports.gateways("production", 1_001 + LIVE_MS) == ()
+    assert reports.gateways("staging", 1_000) == ()
 
 
-def test_a_leaving_gateway_is_not_live_until_its_next_boot():
-    observations = observed(status(sequence=5), status(sequence=6, leaving=True), status(sequence=5))
-    assert observations.gateways("production", 1_000) == ()
-    observations.take(status(boot_id="next"), 1_500)
-    assert len(observations.gateways("production", 1_500)) == 1
+def test_a_gateway_that_is_leaving_is_not_live_until_it_starts_again():
+    reports = observed(status(sequence=5), status(sequence=6, leaving=True), status(sequence=5))
+    assert reports.gateways("production", 1_000) == ()
+    reports.add(status(boot_id="next"), 1_500)
+    assert len(reports.gateways("production", 1_500)) == 1

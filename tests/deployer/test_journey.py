@@ -1,4 +1,4 @@
-"""The deployer, the rules and a pretended gateway together, on a clock that only the test moves."""
+"""The pilot and the rules together, with the reports of one simulated gateway, on a clock that only the test moves."""
 
 from collections.abc import Callable
 
@@ -22,17 +22,17 @@ ENDED = (resources.PHASE_COMPLETED, resources.PHASE_ROLLED_BACK)
 
 
 def passed(number: int) -> resources.Version:
-    wish = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
+    requested = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
     return resources.Version(
         version=number,
         verdict=resources.VERDICT_STATE_PASSED,
         retention=resources.RETENTION_STATE_KEPT,
-        configuration=configuration.ModelConfiguration(release=wish),
+        configuration=configuration.ModelConfiguration(release=requested),
     )
 
 
 class World:
-    """One model, one gateway that obeys at once, and as many deployers as are asked for."""
+    """One model, one gateway that follows every change at once, and one or more deployers."""
 
     def __init__(self, candidate_bad_share: float, deployers: int = 1) -> None:
         self.now_ms = 1_000_000
@@ -47,11 +47,11 @@ class World:
         self._seen: dict[int, list[int]] = {}
 
     def tick(self) -> None:
-        """Every deployer looks at the same state, and starts from nothing each time: only telemetry is remembered."""
+        """Every deployer sees the same state. It keeps nothing between two ticks except the telemetry."""
         self.now_ms += TICK_MS
-        observations = self._report()
-        asked = [issue.command for issue in due({"fraud": self.state}, {}, observations, self.now_ms)]
-        for command in asked * self._deployers:
+        reports = self._report()
+        due_commands = [issue.command for issue in due({"fraud": self.state}, {}, reports, self.now_ms)]
+        for command in due_commands * self._deployers:
             self._handle(command)
 
     def run_until(self, ended: Callable[[], bool]) -> None:
@@ -68,8 +68,8 @@ class World:
     def _handle(self, command: commands.Command) -> None:
         if command.command_id in self._done:
             return
-        wish = getattr(command, str(command.WhichOneof("command")))
-        fact = rules.decide(self.state, wish, self.now_ms, {}, command.actor)
+        payload = getattr(command, str(command.WhichOneof("command")))
+        fact = rules.decide(self.state, payload, self.now_ms, {}, command.actor)
         assert not isinstance(fact, Refused), fact
         if fact is not None:
             self.sequence += 1
@@ -78,10 +78,10 @@ class World:
             rules.evolve(self.state, fact, stamp(self.sequence, self.now_ms))
 
     def _report(self) -> GatewayReports:
-        observations = GatewayReports()
+        reports = GatewayReports()
         self._telemetry += 1
         epoch = max((release.epoch for release in self.state.releases.values()), default=0)
-        observations.take(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry), self.now_ms)
+        reports.add(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry), self.now_ms)
         for release in self.state.releases.values():
             if release.phase == resources.PHASE_STEPPING:
                 weight = DEFAULT.steps[release.step].weight_bps
@@ -91,8 +91,8 @@ class World:
             candidate = keys * weight // 10_000
             stable = keys - candidate
             arms = (int(candidate * self._bad_share), candidate), (stable // 100, stable)
-            observations.take(evidence(*arms, epoch=epoch, weight=weight, release=number), self.now_ms)
-        return observations
+            reports.add(evidence(*arms, epoch=epoch, weight=weight, release=number), self.now_ms)
+        return reports
 
 
 def world(candidate_bad_share: float, deployers: int = 1) -> World:
@@ -108,26 +108,26 @@ UP = ["ReleaseRequested", "ReleaseStarted", "CandidateReady", *["WeightsSet", "W
 OVER = ["PromotionStarted", "WeightsApplied", "ReleaseCompleted"]
 
 
-def test_a_good_candidate_goes_up_all_steps_and_becomes_live():
+def test_a_good_candidate_passes_all_steps_and_becomes_live():
     good = world(0.01)
     good.run_until(lambda: good.phase(1) in ENDED)
     assert good.facts == UP + OVER
     assert good.state.model.live["production"] == 2
 
 
-def test_a_bad_candidate_goes_back_and_is_not_tried_again():
+def test_a_bad_candidate_is_rolled_back_and_not_released_again():
     bad = world(0.05)
     bad.run_until(lambda: bad.phase(1) in ENDED)
     assert bad.phase(1) == resources.PHASE_ROLLED_BACK
     assert bad.facts[-3:] == ["RollbackStarted", "WeightsApplied", "ReleaseRolledBack"]
     assert bad.state.versions[2].quarantined
     assert bad.state.model.live["production"] == 1
-    told = list(bad.facts)
+    before = list(bad.facts)
     bad.tick()
-    assert bad.facts == told
+    assert bad.facts == before
 
 
-def test_two_deployers_tell_the_same_story_as_one():
+def test_two_deployers_lead_to_the_same_facts_as_one():
     two = world(0.01, deployers=2)
     two.run_until(lambda: two.phase(1) in ENDED)
     assert two.facts == UP + OVER

@@ -7,7 +7,7 @@ from headgate.cli.policy_file import read_policy
 from headgate.domain.policy import DEFAULT, resolve
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
-from services.deployer.e_values import Split, Tally, below, worse_than
+from services.deployer.e_values import KeyCounts, Split, below, worse_than
 from services.deployer.judge import judge
 from tests.house.tree import ROOT
 
@@ -17,7 +17,7 @@ POLICY = DEFAULT.judge
 def stratum(
     weight: int, candidate: tuple[int, int] = (0, 0), stable: tuple[int, int] = (0, 0), epoch: int = 1
 ) -> facts.Stratum:
-    """Arms as (bad keys, keys), each key new in the release."""
+    """The counts of both arms. Each arm is given as (bad keys, keys); all keys are new in the release."""
     counts = {}
     for arm, (bad, keys) in (("candidate", candidate), ("stable", stable)):
         counts |= {f"{arm}_{name}": bad for name in ("bad_keys", "new_bad_keys", "first_bad_keys")}
@@ -65,11 +65,11 @@ def test_no_evidence_is_inconclusive():
     assert (judgement.fail_e_value, judgement.pass_e_value) == (1, 1)
 
 
-def test_three_times_the_errors_fail():
+def test_a_candidate_with_three_times_the_errors_of_stable_fails():
     assert verdict(stratum(1_000, (30, 1_000), (90, 9_000))) == facts.VERDICT_FAIL
 
 
-def test_a_candidate_as_good_as_stable_passes_in_time():
+def test_a_candidate_as_good_as_stable_passes_after_enough_keys():
     assert verdict(stratum(5_000, (300, 30_000), (300, 30_000))) == facts.VERDICT_PASS
 
 
@@ -78,21 +78,21 @@ def test_a_candidate_without_errors_passes_below_the_ceiling():
     assert verdict(stratum(500, (0, 1_000))) == facts.VERDICT_PASS
 
 
-def test_an_incident_that_hits_both_alike_fails_nobody():
+def test_an_incident_that_hits_both_arms_alike_does_not_fail_the_candidate():
     assert verdict(stratum(1_000, (500, 1_000), (4_500, 9_000))) != facts.VERDICT_FAIL
 
 
-def test_an_arm_that_nobody_saw_neither_fails_nor_passes():
+def test_without_keys_on_one_arm_the_verdict_is_inconclusive():
     assert verdict(stratum(500, (300, 300), (0, 0))) == facts.VERDICT_INCONCLUSIVE
     assert verdict(stratum(500, (0, 0), (5_000, 9_000))) == facts.VERDICT_INCONCLUSIVE
 
 
 @given(st.integers(0, 1_000), st.integers(0, 1_000))
-def test_a_weight_without_two_arms_says_nothing_about_their_ratio(bad: int, stable_bad: int):
+def test_a_weight_at_which_one_arm_has_no_traffic_is_no_evidence_of_a_ratio(bad: int, stable_bad: int):
     assert judge(POLICY, [stratum(0, (bad, 1_000), (stable_bad, 1_000))]).fail_e_value == 1
 
 
-# At full weight nothing serves beside the candidate.
+# At full weight stable has no traffic.
 
 BESIDE_STABLE = stratum(5_000, (2, 2_000), (2, 2_000))
 
@@ -100,7 +100,7 @@ BESIDE_STABLE = stratum(5_000, (2, 2_000), (2, 2_000))
 def test_a_candidate_that_breaks_at_full_weight_fails():
     judgement = judge(POLICY, [BESIDE_STABLE, stratum(10_000, (30, 100), epoch=2)])
     assert judgement.verdict == facts.VERDICT_FAIL
-    assert "were bad, and 30 of 100 candidate keys at full weight;" in judgement.explanation
+    assert "were bad, and 30 of 100 candidate keys at full weight." in judgement.explanation
     assert "a bad share above 0.02 at full weight" in judgement.explanation
 
 
@@ -114,16 +114,16 @@ def test_a_candidate_as_bad_as_stable_was_does_not_fail_at_full_weight():
     assert verdict(beside, stratum(10_000, (2_000, 10_000), epoch=2)) == facts.VERDICT_FAIL
 
 
-def test_nobody_fails_for_being_as_bad_as_a_stable_version_that_answers_nobody_well():
+def test_a_candidate_does_not_fail_when_stable_gave_only_bad_answers_too():
     beside = stratum(5_000, (500, 500), (500, 500))
     assert verdict(beside, stratum(10_000, (5_000, 5_000), epoch=2)) != facts.VERDICT_FAIL
 
 
-def test_without_requests_at_full_weight_nobody_fails():
+def test_without_requests_at_full_weight_the_verdict_is_inconclusive():
     assert verdict(stratum(10_000)) == facts.VERDICT_INCONCLUSIVE
 
 
-# A key that is bad again and again.
+# A key that gets bad answers again and again.
 
 
 def test_keys_that_were_bad_before_in_the_release_are_no_evidence_of_a_ratio():
@@ -132,21 +132,21 @@ def test_keys_that_were_bad_before_in_the_release_are_no_evidence_of_a_ratio():
     assert judge(POLICY, [again]).fail_e_value < 1
 
 
-def test_a_key_that_both_arms_answered_badly_counts_against_the_ceiling():
+def test_a_key_that_got_bad_answers_from_both_arms_still_counts_against_the_ceiling():
     seen = stratum(5_000, (100, 1_000), (100, 1_000))
     seen.candidate_first_bad_keys = seen.stable_first_bad_keys = 0
     assert verdict(seen) == facts.VERDICT_INCONCLUSIVE
 
 
-def test_the_mean_of_two_tests_is_held_against_alpha_and_against_beta():
+def test_the_mean_of_two_e_values_is_compared_with_one_over_alpha_and_one_over_beta():
     judgement = judge(POLICY, [stratum(500, (0, 800))])
     assert (judgement.fail_threshold, judgement.pass_threshold) == (1 / POLICY.alpha, 1 / POLICY.beta)
-    # Without a bad key the ratio's test stays at 1: half of it, and half of the ceiling's.
-    assert judgement.pass_e_value == (1 + below(Tally(800, 0), POLICY.pass_ceiling)) / 2
+    # Without a bad key the e-value of the ratio stays at 1. The mean takes half of it and half of the ceiling's.
+    assert judgement.pass_e_value == (1 + below(KeyCounts(800, 0), POLICY.pass_ceiling)) / 2
 
 
 @given(st.lists(strata(), max_size=6), st.randoms())
-def test_the_order_of_the_strata_is_of_no_account(seen: list[facts.Stratum], order: random.Random):
+def test_the_order_of_the_strata_does_not_change_the_judgement(seen: list[facts.Stratum], order: random.Random):
     shuffled = list(seen)
     order.shuffle(shuffled)
     ours, theirs = judge(POLICY, seen), judge(POLICY, shuffled)
@@ -169,7 +169,7 @@ def test_more_bad_candidate_keys_never_look_better(seen: facts.Stratum, more: in
 
 
 @given(st.lists(strata(), max_size=6))
-def test_the_judgement_holds_what_is_needed_to_judge_again(seen: list[facts.Stratum]):
+def test_a_judgement_can_be_computed_again_from_its_own_strata(seen: list[facts.Stratum]):
     judgement = judge(POLICY, seen)
     assert judge(POLICY, judgement.strata) == judgement
 
@@ -181,8 +181,8 @@ def test_the_explanation_is_a_sentence_with_the_counts():
     )
 
 
-def test_the_front_page_shows_what_the_judge_still_says_of_those_counts():
-    """The counts are those of the run that README.md shows."""
+def test_the_front_page_shows_the_judges_explanation_of_its_counts():
+    """The counts come from the run that README.md shows."""
     demo = resolve(read_policy(ROOT / "examples" / "demo_policy.toml")).judge
     explanation = judge(demo, [stratum(1_000, (4, 44), (0, 458))]).explanation
     assert explanation in " ".join((ROOT / "README.md").read_text().split())

@@ -27,8 +27,10 @@ FROZEN = EnvironmentState(
 
 def version(number: int, **fields: Any) -> resources.Version:
     settings = {"verdict": resources.VERDICT_STATE_PASSED, "retention": resources.RETENTION_STATE_KEPT} | fields
-    wish = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
-    return resources.Version(version=number, configuration=configuration.ModelConfiguration(release=wish), **settings)
+    requested = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
+    return resources.Version(
+        version=number, configuration=configuration.ModelConfiguration(release=requested), **settings
+    )
 
 
 def release(number: int = 1, **fields: Any) -> resources.Release:
@@ -65,38 +67,38 @@ class Given:
             else:
                 self.state.releases[item.release] = item
         self.environments: dict[str, EnvironmentState] = {}
-        self.observations = GatewayReports()
+        self.reports = GatewayReports()
 
     def frozen(self) -> "Given":
         self.environments["production"] = FROZEN
         return self
 
-    def heard(self, *records: telemetry.TelemetryRecord) -> "Given":
+    def reported(self, *records: telemetry.TelemetryRecord) -> "Given":
         for record in records:
-            self.observations.take(record, NOW_MS)
+            self.reports.add(record, NOW_MS)
         return self
 
-    def asked(self) -> list[commands.Command]:
-        found = due({"fraud": self.state}, self.environments, self.observations, NOW_MS)
+    def due_commands(self) -> list[commands.Command]:
+        found = due({"fraud": self.state}, self.environments, self.reports, NOW_MS)
         return [issue.command for issue in found]
 
     def then(self, *ids: str) -> list[commands.Command]:
-        found = self.asked()
+        found = self.due_commands()
         assert [command.command_id.removeprefix("models/fraud/") for command in found] == list(ids)
         assert all(command.stream == "models/fraud" for command in found)
         return found
 
     def waits_for(self) -> str:
         self.then()
-        (pilot,) = pilots({"fraud": self.state}, self.environments, self.observations, NOW_MS)
+        (pilot,) = pilots({"fraud": self.state}, self.environments, self.reports, NOW_MS)
         return pilot.waiting_for
 
 
-# A version asks for its release.
+# Which versions get a release.
 
 
 @pytest.mark.parametrize("verdict", ["PASSED", "APPROVED", "WAIVED"])
-def test_a_version_that_may_serve_asks_for_the_release_its_configuration_wishes(verdict: str):
+def test_a_version_with_a_good_verdict_gets_the_release_that_its_configuration_asks_for(verdict: str):
     passed = version(2, verdict=resources.VerdictState.Value(f"VERDICT_STATE_{verdict}"))
     (command,) = Given(passed).then("versions/2/release/production")
     assert command.start_release.strategy == configuration.STRATEGY_CANARY
@@ -112,27 +114,27 @@ def test_a_version_that_may_serve_asks_for_the_release_its_configuration_wishes(
         {"retention": resources.RETENTION_STATE_ARCHIVED},
     ],
 )
-def test_a_version_that_may_not_serve_asks_for_nothing(fields: dict[str, Any]):
+def test_a_version_that_may_not_serve_gets_no_release(fields: dict[str, Any]):
     Given(version(2, **fields)).then()
 
 
-def test_a_version_without_a_wish_stays_where_it_is():
-    modest = version(2)
-    modest.configuration.ClearField("release")
-    Given(modest).then()
+def test_a_version_whose_configuration_asks_for_no_release_gets_none():
+    unreleased = version(2)
+    unreleased.configuration.ClearField("release")
+    Given(unreleased).then()
 
 
-def test_only_news_is_released():
+def test_a_version_gets_no_release_when_it_is_live_or_older_than_the_live_one_or_was_released_before():
     Given(version(2), live=2).then()
     Given(version(2), live=3).then()
     Given(version(2), release(phase=resources.PHASE_ROLLED_BACK)).then()
 
 
-def test_of_several_versions_only_the_newest_asks():
+def test_of_several_versions_only_the_newest_gets_a_release():
     Given(version(2), version(3), version(4, quarantined=True), live=0).then("versions/3/release/production")
 
 
-def test_an_older_version_approved_late_does_not_queue_behind_a_newer_one():
+def test_an_older_version_gets_no_release_while_a_newer_one_is_being_released():
     Given(version(2), version(3), baking(1, candidate=3)).then()
 
 
@@ -166,24 +168,24 @@ def test_no_release_begins_in_a_freeze():
 
 
 def test_a_candidate_is_ready_when_every_live_gateway_has_it():
-    given = Given(release(phase=resources.PHASE_PREPARING)).heard(status("gateway-0", [1, 2]))
-    (command,) = given.heard(status("gateway-1", [2])).then("releases/1/candidate-ready")
+    given = Given(release(phase=resources.PHASE_PREPARING)).reported(status("gateway-0", [1, 2]))
+    (command,) = given.reported(status("gateway-1", [2])).then("releases/1/candidate-ready")
     assert command.report_candidate_ready.gateways == ["gateway-0", "gateway-1"]
 
 
-def test_one_lagging_gateway_of_two_holds_the_release():
-    given = Given(release(phase=resources.PHASE_PREPARING)).heard(status("gateway-0", [2]), status("gateway-1", [1]))
+def test_a_release_waits_while_one_of_two_gateways_has_not_loaded_the_candidate():
+    given = Given(release(phase=resources.PHASE_PREPARING)).reported(status("gateway-0", [2]), status("gateway-1", [1]))
     assert given.waits_for() == "the candidate on gateway-1"
 
 
-def test_a_candidate_that_is_not_loaded_in_time_is_rolled_back_with_the_gateways_reason():
+def test_a_candidate_that_is_not_loaded_in_time_is_rolled_back_with_the_reason_of_the_gateway():
     late = release(phase=resources.PHASE_PREPARING, phase_since_ms=NOW_MS - DEFAULT.prepare_deadline_ms)
-    (command,) = Given(late).heard(status(failure=(2, "bad signature"))).then("releases/1/roll-back")
+    (command,) = Given(late).reported(status(failure=(2, "bad signature"))).then("releases/1/roll-back")
     assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_NOT_READY
     assert command.roll_back_release.reason == "not loaded in time by gateway-0; gateway-0: bad signature"
 
 
-def test_without_a_gateway_the_release_waits_and_pauses_in_the_end():
+def test_without_a_gateway_the_release_waits_and_pauses_after_the_deadline():
     assert Given(release(phase=resources.PHASE_PREPARING)).waits_for() == "a live gateway"
     late = release(phase=resources.PHASE_PREPARING, phase_since_ms=NOW_MS - DEFAULT.prepare_deadline_ms)
     (command,) = Given(late).then(f"releases/1/pause/{late.phase_since_ms}")
@@ -213,52 +215,54 @@ def test_a_ready_candidate_enters_traffic_as_its_strategy_says(
 def test_weights_are_applied_when_every_live_gateway_serves_them():
     fresh = stepping()
     fresh.applied_at_ms = 0
-    given = Given(fresh).heard(status("gateway-0", epoch=7), status("gateway-1", epoch=6))
+    given = Given(fresh).reported(status("gateway-0", epoch=7), status("gateway-1", epoch=6))
     assert given.waits_for() == "the weights on gateway-1"
-    (command,) = given.heard(status("gateway-1", epoch=7, sequence=2)).then("releases/1/weights-applied/7")
+    (command,) = given.reported(status("gateway-1", epoch=7, sequence=2)).then("releases/1/weights-applied/7")
     assert command.report_weights_applied.epoch == 7
     assert Given(fresh).waits_for() == "a live gateway"
 
 
-def test_a_step_that_was_seen_enough_leads_to_the_next():
-    (command,) = Given(stepping()).heard(evidence(*GOOD)).then("releases/1/set-weights/1")
+def test_a_step_with_enough_time_and_keys_leads_to_the_next_step():
+    (command,) = Given(stepping()).reported(evidence(*GOOD)).then("releases/1/set-weights/1")
     assert command.set_weights.judgement.verdict == facts.VERDICT_PASS
     assert len(command.set_weights.judgement.strata) == 1
 
 
 @pytest.mark.parametrize(("minutes", "counts"), [(9, GOOD), (11, THIN)])
 def test_a_step_needs_both_its_time_and_its_keys(minutes: float, counts: Any):
-    Given(stepping(minutes=minutes)).heard(evidence(*counts)).then()
+    Given(stepping(minutes=minutes)).reported(evidence(*counts)).then()
 
 
-def test_a_step_has_been_seen_enough_at_its_last_millisecond_and_at_its_last_key():
+def test_a_step_is_complete_at_its_last_millisecond_and_at_its_last_key():
     step = DEFAULT.steps[0]
     just_enough = evidence((0, step.min_keys), (0, 9_000))
-    Given(stepping(minutes=step.min_duration_ms / MINUTE_MS)).heard(just_enough).then("releases/1/set-weights/1")
-    a_millisecond_early = stepping(applied_at_ms=NOW_MS - step.min_duration_ms + 1)
-    assert Given(a_millisecond_early).heard(just_enough).waits_for() == "1 ms more at this weight"
-    assert Given(stepping()).heard(evidence((0, step.min_keys - 1), (0, 9_000))).waits_for() == "1 more candidate keys"
+    Given(stepping(minutes=step.min_duration_ms / MINUTE_MS)).reported(just_enough).then("releases/1/set-weights/1")
+    one_millisecond_early = stepping(applied_at_ms=NOW_MS - step.min_duration_ms + 1)
+    assert Given(one_millisecond_early).reported(just_enough).waits_for() == "1 ms more at this weight"
+    assert (
+        Given(stepping()).reported(evidence((0, step.min_keys - 1), (0, 9_000))).waits_for() == "1 more candidate keys"
+    )
 
 
-def test_keys_of_an_earlier_step_do_not_count_for_this_one():
-    Given(stepping()).heard(evidence(*GOOD, epoch=5), evidence(*THIN)).then()
+def test_keys_of_an_earlier_step_do_not_count_for_the_present_step():
+    Given(stepping()).reported(evidence(*GOOD, epoch=5), evidence(*THIN)).then()
 
 
-def test_the_last_step_needs_a_pass():
+def test_the_last_step_needs_the_verdict_pass():
     undecided = ((10, 1_100), (10, 1_100))
-    assert "Undecided" in Given(stepping(2)).heard(evidence(*undecided, weight=5_000)).waits_for()
-    (command,) = Given(stepping(2)).heard(evidence(*GOOD)).then("releases/1/promote")
+    assert "Undecided" in Given(stepping(2)).reported(evidence(*undecided, weight=5_000)).waits_for()
+    (command,) = Given(stepping(2)).reported(evidence(*GOOD)).then("releases/1/promote")
     assert command.promote_release.judgement.verdict == facts.VERDICT_PASS
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("paused", [False, True])
 @pytest.mark.parametrize("failing", [stepping(minutes=0.1), baking(1)])
-def test_a_failing_candidate_is_rolled_back_at_once_whatever_holds_the_release(
+def test_a_failing_candidate_is_rolled_back_at_once_even_when_the_release_is_paused_or_frozen(
     failing: resources.Release, paused: bool, frozen: bool
 ):
     failing.paused = paused
-    given = Given(failing).heard(evidence(*BAD))
+    given = Given(failing).reported(evidence(*BAD))
     (command,) = (given.frozen() if frozen else given).then("releases/1/roll-back")
     assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_VERDICT
     assert command.roll_back_release.judgement.verdict == facts.VERDICT_FAIL
@@ -268,22 +272,22 @@ def quarantined(release: resources.Release) -> "Given":
     return Given(version(2, quarantined=True), release)
 
 
-def test_a_candidate_that_somebody_quarantines_is_taken_back():
-    for going in (release(phase=resources.PHASE_REQUESTED), stepping(), stepping(paused=True), baking(1)):
-        (command,) = quarantined(going).heard(evidence(*GOOD)).then("releases/1/roll-back")
+def test_a_candidate_in_quarantine_is_rolled_back():
+    for active in (release(phase=resources.PHASE_REQUESTED), stepping(), stepping(paused=True), baking(1)):
+        (command,) = quarantined(active).reported(evidence(*GOOD)).then("releases/1/roll-back")
         assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_ABORTED
-    falling = release(phase=resources.PHASE_ROLLING_BACK, epoch=9)
-    quarantined(falling).heard(status(epoch=9)).then("releases/1/weights-applied/9")
+    rolling_back = release(phase=resources.PHASE_ROLLING_BACK, epoch=9)
+    quarantined(rolling_back).reported(status(epoch=9)).then("releases/1/weights-applied/9")
 
 
 def test_an_override_lets_a_quarantined_candidate_go_on():
-    quarantined(stepping(override_quarantine=True)).heard(evidence(*GOOD)).then("releases/1/set-weights/1")
+    quarantined(stepping(override_quarantine=True)).reported(evidence(*GOOD)).then("releases/1/set-weights/1")
 
 
-def test_a_freeze_and_a_pause_hold_a_step_that_is_due():
-    assert Given(stepping()).heard(evidence(*GOOD)).frozen().waits_for() == "the end of a freeze"
+def test_a_step_that_is_due_waits_for_the_end_of_a_freeze_or_a_pause():
+    assert Given(stepping()).reported(evidence(*GOOD)).frozen().waits_for() == "the end of a freeze"
     paused = stepping(paused=True, paused_reason="lunch")
-    assert Given(paused).heard(evidence(*GOOD)).waits_for() == "someone to resume it: lunch"
+    assert Given(paused).reported(evidence(*GOOD)).waits_for() == "someone to resume it: lunch"
 
 
 def test_a_candidate_without_any_request_is_paused():
@@ -292,17 +296,17 @@ def test_a_candidate_without_any_request_is_paused():
 
 
 def test_a_step_that_stays_undecided_is_paused():
-    (command,) = Given(stepping(minutes=8 * 60)).heard(evidence(*THIN)).then(f"releases/1/pause/{NOW_MS}")
+    (command,) = Given(stepping(minutes=8 * 60)).reported(evidence(*THIN)).then(f"releases/1/pause/{NOW_MS}")
     assert command.pause_release.reason == "inconclusive: still waiting for 290 more candidate keys"
 
 
 # Promoting, baking, rolling back.
 
 
-def test_a_promotion_is_applied_when_every_live_gateway_serves_it():
+def test_the_weights_of_a_promotion_are_applied_when_every_live_gateway_serves_them():
     promoting = release(phase=resources.PHASE_PROMOTING, epoch=9)
-    Given(promoting).heard(status(epoch=9)).then("releases/1/weights-applied/9")
-    Given(promoting).heard(status(epoch=7)).then()
+    Given(promoting).reported(status(epoch=9)).then("releases/1/weights-applied/9")
+    Given(promoting).reported(status(epoch=7)).then()
 
 
 def test_a_release_completes_after_its_bake():
@@ -314,16 +318,16 @@ BROKEN = evidence((40, 100), (0, 0), epoch=9, weight=10_000)
 
 
 @pytest.mark.parametrize("strategy", ["CANARY", "BLUE_GREEN", "DIRECT"])
-def test_a_candidate_that_breaks_while_it_bakes_is_taken_back(strategy: str):
+def test_a_candidate_that_breaks_during_its_bake_is_rolled_back(strategy: str):
     alone = baking(1, strategy=configuration.Strategy.Value(f"STRATEGY_{strategy}"))
-    (command,) = Given(alone).heard(BROKEN).then("releases/1/roll-back")
+    (command,) = Given(alone).reported(BROKEN).then("releases/1/roll-back")
     assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_VERDICT
 
 
 @pytest.mark.parametrize("fields", [{"stable": 0}, {"undo_of": 1}])
-def test_evidence_takes_back_neither_a_first_version_nor_one_that_a_person_went_back_to(fields: dict[str, int]):
+def test_evidence_rolls_back_neither_a_first_version_nor_an_undo(fields: dict[str, int]):
     alone = baking(60, strategy=configuration.STRATEGY_DIRECT, **fields)
-    Given(alone).heard(BROKEN).then("releases/1/complete")
+    Given(alone).reported(BROKEN).then("releases/1/complete")
 
 
 def test_a_first_version_needs_no_bake():
@@ -331,21 +335,21 @@ def test_a_first_version_needs_no_bake():
 
 
 def test_a_rollback_ends_when_every_live_gateway_serves_stable():
-    falling = release(phase=resources.PHASE_ROLLING_BACK, epoch=9)
-    assert Given(falling).heard(status(epoch=7)).waits_for() == "stable on gateway-0"
-    Given(falling).heard(status(epoch=9)).then("releases/1/weights-applied/9")
-    Given(falling).then("releases/1/weights-applied/9")
-    falling.applied_at_ms = NOW_MS
-    Given(falling).then("releases/1/finish-rollback")
+    rolling_back = release(phase=resources.PHASE_ROLLING_BACK, epoch=9)
+    assert Given(rolling_back).reported(status(epoch=7)).waits_for() == "stable on gateway-0"
+    Given(rolling_back).reported(status(epoch=9)).then("releases/1/weights-applied/9")
+    Given(rolling_back).then("releases/1/weights-applied/9")
+    rolling_back.applied_at_ms = NOW_MS
+    Given(rolling_back).then("releases/1/finish-rollback")
 
 
-def test_an_ended_release_is_left_alone():
+def test_a_release_that_has_ended_gets_no_command():
     for phase in ("COMPLETED", "ROLLED_BACK", "SUPERSEDED", "REJECTED"):
         Given(release(phase=resources.Phase.Value(f"PHASE_{phase}"))).then()
 
 
 def test_after_a_restart_the_same_commands_are_due():
-    before = Given(version(3), stepping()).heard(evidence(*GOOD)).asked()
-    after = Given(version(3), stepping()).heard(evidence(*THIN), evidence(*GOOD, sequence=2)).asked()
+    before = Given(version(3), stepping()).reported(evidence(*GOOD)).due_commands()
+    after = Given(version(3), stepping()).reported(evidence(*THIN), evidence(*GOOD, sequence=2)).due_commands()
     assert len(before) == 2
     assert before == after

@@ -1,6 +1,6 @@
-"""What alpha and beta promise, tried on the gateway's own counters: keys come back, and each new bad key is looked at.
+"""Tests the limits that alpha and beta set on wrong verdicts, with the gateway's own counters.
 
-Seeded, so that each run of a test is the same run.
+Keys come back, and the judge looks after each new bad key. The random numbers are seeded, so every run is the same.
 """
 
 import random
@@ -37,7 +37,7 @@ def released(
     is_bad: IsBad,
     gateways: int,
 ) -> facts.Verdict.ValueType:
-    """The first verdict of one release: `keys` callers ask at random, as many times at each weight and gateway."""
+    """The first verdict of one release. At each weight, `keys` callers send `keys` requests per gateway, at random."""
     books, reports = [EvidenceBook() for _ in range(gateways)], GatewayReports()
     hashes = [chance.getrandbits(64) for _ in range(keys)]
     for epoch, weight in enumerate(weights, 1):
@@ -51,7 +51,7 @@ def released(
             if bad_keys(counter) != before:
                 record = telemetry.TelemetryRecord(source=f"gateway-{gateway}", sequence=counter.requests)
                 record.evidence.CopyFrom(counter.evidence("production"))
-                reports.take(record, 0)
+                reports.add(record, 0)
                 verdict = judge(policy, reports.strata("fraud", RELEASE)).verdict
                 if verdict != facts.VERDICT_INCONCLUSIVE:
                     return verdict
@@ -71,7 +71,7 @@ def shares(
     candidate: float,
     gateways: int = 1,
 ) -> Counter[facts.Verdict.ValueType]:
-    """Verdicts by their share of the runs, when a key is bad for ever with these chances."""
+    """The share of the runs that ends in each verdict. A key is always bad on an arm, or never, with these chances."""
     chance, verdicts = random.Random(20), Counter[facts.Verdict.ValueType]()
     for _ in range(runs):
         luck = [chance.random() for _ in range(keys)]
@@ -80,27 +80,27 @@ def shares(
     return verdicts
 
 
-def test_callers_that_fail_on_either_version_and_come_back_take_back_no_more_than_alpha():
+def test_with_callers_that_fail_on_both_versions_and_come_back_at_most_alpha_of_the_releases_fail():
     found = shares(100, policy(alpha=0.05), STEPS, keys=200, stable=0.2, candidate=0.2)
     assert found[facts.VERDICT_FAIL] <= 0.05
 
 
-def test_callers_that_fail_at_every_gateway_are_counted_once():
+def test_with_callers_that_fail_at_every_gateway_at_most_alpha_of_the_releases_fail():
     found = shares(30, policy(alpha=0.05), STEPS, keys=80, stable=0.2, candidate=0.2, gateways=8)
     assert found[facts.VERDICT_FAIL] <= 0.05
 
 
-def test_no_more_than_alpha_of_those_at_the_ceiling_are_taken_back_at_full_weight():
+def test_at_full_weight_at_most_alpha_of_the_candidates_at_the_ceiling_fail():
     found = shares(100, policy(alpha=0.05), WHOLE, keys=600, stable=0.05, candidate=0.05)
     assert found[facts.VERDICT_FAIL] <= 0.05
 
 
-def test_no_more_than_beta_of_those_at_the_bad_margin_pass():
+def test_at_most_beta_of_the_candidates_at_the_pass_ratio_pass():
     found = shares(60, policy(beta=0.05), STEPS, keys=800, stable=0.10, candidate=0.15)
     assert found[facts.VERDICT_PASS] <= 0.05
 
 
-def test_what_the_promises_do_not_forbid_still_happens():
+def test_clearly_worse_candidates_fail_and_equal_ones_pass():
     worse = shares(20, policy(alpha=0.05), STEPS, keys=600, stable=0.05, candidate=0.25)
     assert worse[facts.VERDICT_FAIL] >= 0.9
     broken = shares(20, policy(alpha=0.05), WHOLE, keys=600, stable=0.05, candidate=0.25)

@@ -1,4 +1,4 @@
-"""A deployer on a log with a registry; the trainer's, the evaluator's and the gateway's parts are played."""
+"""A deployer and a registry on a log. The test sends what a trainer, an evaluator and a gateway would send."""
 
 import threading
 from collections.abc import Callable
@@ -35,7 +35,7 @@ POLICY = configuration.ReleasePolicy(
 
 
 class World:
-    """A log, a registry, a deployer, and a gateway that obeys at once."""
+    """A log, a registry, a deployer, and a simulated gateway that follows every change at once."""
 
     def __init__(self, directory: Path) -> None:
         self.url = f"sqlite://{directory / 'log.db'}"
@@ -44,7 +44,7 @@ class World:
         self.deployer = deployer.build(deployer_settings.Settings(log=self.url))
         self.fold = LifecycleFold(self.log)
         self.bad_versions: set[int] = set()
-        self._voice = TelemetryWriter(self.log, "gateway-0")
+        self._telemetry = TelemetryWriter(self.log, "gateway-0")
         self._leaving = threading.Event()
         self._gateway = threading.Thread(target=self._report_until_stopped)
 
@@ -57,8 +57,8 @@ class World:
 
     def pilot(self) -> worker_services.Pilot:
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
-            door = worker_services_grpc.DeployerServiceStub(channel)
-            (pilot,) = door.ListPilots(worker_services.ListPilotsRequest(), timeout=LIMIT_SECONDS).pilots
+            stub = worker_services_grpc.DeployerServiceStub(channel)
+            (pilot,) = stub.ListPilots(worker_services.ListPilotsRequest(), timeout=LIMIT_SECONDS).pilots
         return pilot
 
     def stop_gateway(self) -> None:
@@ -73,7 +73,7 @@ class World:
         self.log.close()
 
     def restart_registry(self) -> None:
-        """Stops it and starts another on the same port."""
+        """Stops the registry and starts another one on the same port."""
         self.registry.stop(5)
         self.registry = registry.build(registry_settings.Settings(log=self.url, port=self.registry_port))
         self.registry.start()
@@ -83,21 +83,21 @@ class World:
         self.deployer = deployer.build(deployer_settings.Settings(log=self.url))
         self.port = self.deployer.start()
 
-    def issue(self, what: str, stream: str = STREAM, **wish: Any) -> None:
-        command = commands.Command(command_id=f"test/{what}", stream=stream, actor="test", **wish)
+    def issue(self, step: str, stream: str = STREAM, **payload: Any) -> None:
+        command = commands.Command(command_id=f"test/{step}", stream=stream, actor="test", **payload)
         self.log.append(Message(topics.COMMANDS, stream.encode(), command.SerializeToString()))
 
     def pass_gate(self, number: int, gate: configuration.GatePolicy | None = None) -> None:
-        """Evaluated, and judged by the gate; without one it has no rules."""
-        wish = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
+        """Sends all commands that bring a version through the gate. Without `gate` the gate has no rules."""
+        requested = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
         tested = facts.CodeTested(version=number, attempt=1, passed=True)
-        tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=wish, gate=gate))
+        tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=requested, gate=gate))
         artifact = facts.Artifact(manifest_sha256="0" * 64)
         finished = facts.TrainingFinished(version=number, attempt=1, artifact=artifact)
         evaluated = facts.EvaluationFinished(version=number, attempt=1, report=facts.EvaluationReport(rows=1))
         claim = {"version": number, "attempt": 1, "worker": "test", "lease_ms": LEASE_MS}
         started = facts.TrainingStarted(version=number, attempt=1)
-        for wish_field, wished in (
+        for field, payload in (
             ("create_version", commands.CreateVersion(repository="here", commit=f"{number:040x}")),
             ("start_testing", commands.StartTesting(**claim)),
             ("report_code_tested", commands.ReportCodeTested(fact=tested)),
@@ -107,7 +107,7 @@ class World:
             ("report_evaluation_finished", commands.ReportEvaluationFinished(fact=evaluated)),
             ("decide_gate", commands.DecideGate(version=number)),
         ):
-            self.issue(f"{number}/{wish_field}", **{wish_field: wished})
+            self.issue(f"{number}/{field}", **{field: payload})
 
     def wait_for(self, condition: Callable[[ModelState], bool]) -> None:
         while True:
@@ -116,7 +116,9 @@ class World:
                 state = self.fold.models.get("fraud")
                 if state is not None and condition(state):
                     return
-            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, f"stays at {state}"
+            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, (
+                f"no change any more; the state is {state}"
+            )
 
     def _report_until_stopped(self) -> None:
         revision = -1
@@ -130,11 +132,11 @@ class World:
             newest = max(state.releases.values(), key=lambda release: release.release, default=resources.Release())
             ready, epoch, weights = list(state.versions), newest.epoch, list(newest.weights)
             release, candidate = newest.release, newest.candidate
-        self._voice.send("environments/production", gateway_status=status(ready=ready, epoch=epoch).gateway_status)
+        self._telemetry.send("environments/production", gateway_status=status(ready=ready, epoch=epoch).gateway_status)
         if len(weights) > 1:
             bad = 200 if candidate in self.bad_versions else 0
             counts = evidence((bad, 2_000), (0, 2_000), epoch=epoch, weight=5_000, release=release).evidence
-            self._voice.send(STREAM, evidence=counts)
+            self._telemetry.send(STREAM, evidence=counts)
 
 
 def phase_is(release: int, phase: resources.Phase.ValueType) -> Callable[[ModelState], bool]:

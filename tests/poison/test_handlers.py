@@ -36,8 +36,8 @@ from headgate.worker.leases import Liveness
 from services.deployer import pilot
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import GatewayReports
-from services.deployer.figures import figures
 from services.deployer.judge import judge
+from services.deployer.readings import readings
 from services.evaluator import due as evaluator
 from services.evaluator.service_metrics import EvaluatorMetrics
 from services.gateway.routes import routes
@@ -125,7 +125,7 @@ class Ears:
             touched(state, lifecycle)
         for listener in self._listeners:
             listener(stored, lifecycle)
-        list(figures(self.models, self._fold.environments, GatewayReports(), NOW_MS))
+        list(readings(self.models, self._fold.environments, GatewayReports(), NOW_MS))
 
 
 @poisoned
@@ -177,7 +177,7 @@ def test_telemetry_has_a_flaw_or_can_be_judged(said: list[telemetry.TelemetryRec
         if each.HasField("gateway_status"):
             each.gateway_status.environment = "production"
         if not flaw_of(each):
-            seen.take(each, 1)
+            seen.add(each, 1)
     release = resources.Release(
         release=1, environment="production", candidate=2, stable=1, phase=resources.PHASE_STEPPING, epoch=3
     )

@@ -10,7 +10,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.worker.isolation import Undecidable, UndecidableReport, isolated
 from headgate.worker.leases import Claim, Liveness
 from headgate.worker.loop import Issue
-from services.deployer import figures, pilot
+from services.deployer import pilot, readings
 from services.deployer.evidence import GatewayReports
 from services.evaluator import due as evaluator
 from services.gateway import routes as gateway
@@ -66,9 +66,9 @@ def test_a_release_that_cannot_be_judged_stops_no_other_release() -> None:
     assert [issue.command.stream for issue in found if isinstance(issue, Issue)] == ["models/fraud"]
     assert [each.name for each in found if isinstance(each, Undecidable)] == ["models/broken/releases/1"]
     waiting = [each.waiting_for for each in pilot.pilots(models, {}, GatewayReports(), NOW_MS)]
-    assert waiting[0].startswith("an error to be mended: IndexError")
-    readings = figures.figures(models, {}, GatewayReports(), NOW_MS)
-    assert {reading.values[1] for reading in readings if reading.name == figures.E_VALUE} == {"broken", "fraud"}
+    assert waiting[0].startswith("a fix for this error: IndexError")
+    found = readings.readings(models, {}, GatewayReports(), NOW_MS)
+    assert {reading.values[1] for reading in found if reading.name == readings.E_VALUE} == {"broken", "fraud"}
 
 
 @pytest.mark.parametrize("build", [resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING])

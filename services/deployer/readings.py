@@ -1,4 +1,4 @@
-"""The present state of versions and releases as readings for the metrics. Pure."""
+"""The gauges of the deployer: the present state of versions and releases, as readings for Prometheus. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,8 +14,8 @@ from headgate.worker.isolation import isolated
 from services.deployer.evidence import GatewayReports
 from services.deployer.pilot import observe
 
-MOST_JUDGED = 40
-"""Releases under way that are judged for one reading, the newest first: each holds the fold's lock for 0.1 ms."""
+MAX_JUDGED_RELEASES = 40
+"""Active releases that are judged for one scrape, the newest first. Each holds the fold's lock for 0.1 ms."""
 PAUSED = "paused"
 MS_PER_SECOND = 1000.0
 
@@ -26,25 +26,37 @@ WANTED, OBSERVED = "headgate_release_weight_wanted_ratio", "headgate_release_wei
 E_VALUE, THRESHOLD = "headgate_judge_e_value", "headgate_judge_threshold"
 LIVE, LIVE_METRIC = "headgate_version_live_info", "headgate_live_metric"
 CANDIDATE_METRIC, GATEWAYS = "headgate_candidate_metric", "headgate_gateways_live"
-FIGURES = (RELEASES, ACTIVE, STEP, WANTED, OBSERVED, E_VALUE, THRESHOLD, LIVE, LIVE_METRIC, CANDIDATE_METRIC, GATEWAYS)
+READING_NAMES = (
+    RELEASES,
+    ACTIVE,
+    STEP,
+    WANTED,
+    OBSERVED,
+    E_VALUE,
+    THRESHOLD,
+    LIVE,
+    LIVE_METRIC,
+    CANDIDATE_METRIC,
+    GATEWAYS,
+)
 
 
-def figures(
+def readings(
     models: Mapping[str, ModelState],
     environments: Mapping[str, EnvironmentState],
     reports: GatewayReports,
     now_ms: int,
 ) -> Iterator[Reading]:
-    """All readings; those of releases under way come first, so that they have series of their own."""
-    under_way = [
+    """All readings. Those of active releases come first: when a metric's series run out, they still have one."""
+    active = [
         (state, release) for state in models.values() for release in state.releases.values() if is_active(release)
     ]
-    under_way.sort(key=lambda pair: pair[1].requested_at_ms, reverse=True)
-    for number, (state, release) in enumerate(under_way):
+    active.sort(key=lambda pair: pair[1].requested_at_ms, reverse=True)
+    for number, (state, release) in enumerate(active):
         yield from _readable(_release, state, release, now_ms)
-        if number < MOST_JUDGED:
+        if number < MAX_JUDGED_RELEASES:
             yield from _readable(_judged, state, release, environments, reports, now_ms)
-    released = {state.name for state, _ in under_way}
+    released = {state.name for state, _ in active}
     for state in sorted(models.values(), key=lambda state: state.name not in released):
         yield from _readable(_live, state)
     yield from _phases(models)
@@ -67,7 +79,7 @@ def _release(state: ModelState, release: resources.Release, now_ms: int) -> Iter
 def _readable(
     read: Callable[Arguments, Iterable[Reading]], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Iterator[Reading]:
-    """The readings of one model or release; none when they raise an error, which `due` reports."""
+    """The readings of one model or release; none when `read` raises an error, which `due` also finds and reports."""
     for reading in isolated("", "", read, *arguments, **named):
         if isinstance(reading, Reading):
             yield reading
@@ -80,9 +92,9 @@ def _judged(
     reports: GatewayReports,
     now_ms: int,
 ) -> Iterator[Reading]:
-    seen = observe(state, release, environments, reports, now_ms)
-    where = (seen.release.environment, seen.model)
-    judgement, stratum = seen.judgement, seen.stratum
+    observation = observe(state, release, environments, reports, now_ms)
+    where = (observation.release.environment, observation.model)
+    judgement, stratum = observation.judgement, observation.stratum
     yield Reading(E_VALUE, (*where, "fail"), judgement.fail_e_value)
     yield Reading(E_VALUE, (*where, "pass"), judgement.pass_e_value)
     yield Reading(THRESHOLD, (*where, "fail"), judgement.fail_threshold)
@@ -113,5 +125,5 @@ def _phases(models: Mapping[str, ModelState]) -> Iterator[Reading]:
 
 
 def _phase(release: resources.Release) -> str:
-    """What it is in; a paused one waits for a person, wherever it stands."""
+    """The release's phase, or PAUSED: a paused release waits for a person, whatever its phase is."""
     return PAUSED if release.paused and is_active(release) else phase_name(release).replace(" ", "_")

@@ -113,9 +113,12 @@ class Attempts:
 
     def last_epochs(self) -> list[telemetry.EpochMeasured]:
         """The last measured epoch of each model; the model whose attempt began last comes first."""
+        last: dict[str, telemetry.EpochMeasured] = {}
         with self._changed:
-            last = {attempt.claim.stream: attempt.epochs[-1] for attempt in self._attempts.values() if attempt.epochs}
-        return list(reversed(last.values()))
+            for attempt in reversed(self._attempts.values()):
+                if attempt.epochs:
+                    last.setdefault(attempt.claim.stream, attempt.epochs[-1])
+        return list(last.values())
 
     def latest(self, stream: str, version: int) -> Attempt | None:
         with self._changed:

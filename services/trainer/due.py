@@ -94,7 +94,7 @@ def _of_version(
 
 def _claimed(following: Claim, version: resources.Version, worker: WorkerState, liveness: Liveness) -> _Open:
     if following.attempt > MAX_ATTEMPTS:
-        return _Open(following, version, Issue(given_up(following, version, worker.name)), takes_place=False)
+        return _Open(following, version, Issue(give_up(following, version, worker.name)), takes_place=False)
     return _Open(following, version, Issue(start_testing(following, version, worker.name, liveness)))
 
 
@@ -135,7 +135,7 @@ def start_testing(claim: Claim, version: resources.Version, worker: str, livenes
     return attempt_command(claim, f"claimed/{worker}", version, worker, start_testing=command)
 
 
-def given_up(claim: Claim, version: resources.Version, worker: str) -> commands.Command:
+def give_up(claim: Claim, version: resources.Version, worker: str) -> commands.Command:
     """The command that fails a version after its last allowed attempt was lost."""
     last = Claim(claim.stream, claim.version, claim.attempt - 1)
     fact = facts.TrainingFailed(

@@ -37,6 +37,14 @@ def test_attempts_are_counted_by_how_they_end() -> None:
         assert shown.value("headgate_training_duration_seconds_count", outcome=outcome) == count
 
 
+def test_a_model_that_is_trained_again_comes_first_with_its_newest_epoch() -> None:
+    attempts = Attempts()
+    for model, version, epoch in (("fraud", 1, 9), ("tiny", 1, 9), ("fraud", 2, 1)):
+        attempt = attempts.begin(Claim(f"models/{model}", version, 1), now_ms=0)
+        attempts.add_epoch(attempt, telemetry.EpochMeasured(model=model, version=version, epoch=epoch))
+    assert [(epoch.model, epoch.version) for epoch in attempts.last_epochs()] == [("fraud", 2), ("tiny", 1)]
+
+
 def test_the_last_losses_of_a_thousand_models_stay_within_the_cap() -> None:
     metrics = Metrics("trainer")
     attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)

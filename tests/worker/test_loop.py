@@ -1,47 +1,23 @@
 """The loop that all workers share."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.port import LogUnavailable, Message, Position
-from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker import loop
 from headgate.worker.loop import Undertake, Worker
 from tests.registry.conftest import read_all
 from tests.registry.waiting import until
+from tests.worker.outages import FailingLog
 
 OUTAGES = 2 * loop.MAX_TRIES
 WAIT_SECONDS = 20.0
 
 
-class Failing(SqliteLog):
-    """A log that is away for the next appends."""
-
-    outages = 0
-
-    def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
-        if self.outages:
-            self.outages -= 1
-            raise LogUnavailable("nobody answers")
-        return super().append(message, timeout_seconds)
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[Failing]:
-    log = Failing(tmp_path / "log.db")
-    log.create_topics(topics.TOPICS)
-    yield log
-    log.close()
-
-
 def test_a_log_that_is_away_when_work_is_done_does_not_undo_the_work(
-    log: Failing, monkeypatch: pytest.MonkeyPatch
+    log: FailingLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "REPORT_PAUSE_SECONDS", 0.01)
     done: list[str] = []

@@ -16,7 +16,8 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 
 HEARTBEAT_SECONDS = 2.0
-"""Between two heartbeats; also how long the end of the work waits for one that is being written."""
+LAST_HEARTBEAT_SECONDS = 2.0
+"""How long the end of the work waits for a heartbeat that is being written."""
 MAX_ATTEMPTS_SEEN = 10_000
 """Attempts whose last heartbeat is remembered; the one that has been silent the longest is dropped first."""
 
@@ -118,4 +119,4 @@ def heartbeat(writer: TelemetryWriter, claim: Claim, work: str) -> Iterator[None
         yield
     finally:
         ended.set()
-        thread.join(HEARTBEAT_SECONDS)
+        thread.join(LAST_HEARTBEAT_SECONDS)

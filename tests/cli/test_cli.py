@@ -1,4 +1,4 @@
-"""The command line as scripts meet it."""
+"""The command line as scripts use it."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from headgate.log.open import open_log
 from headgate.log.port import LogUnavailable, Message, Record
 from headgate.v1 import registry_service_pb2 as registry_service
 
-NOBODY = "127.0.0.1:1"
+CLOSED_ADDRESS = "127.0.0.1:1"
 
 
 @pytest.fixture
@@ -60,35 +60,35 @@ def embedded(home: Path) -> str:
     return url
 
 
-def test_a_registry_that_is_not_there_ends_with_4(
+def test_a_registry_that_cannot_be_reached_gives_exit_code_4(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "--registry", NOBODY, "model", "list") == 4
+    assert run(monkeypatch, "--registry", CLOSED_ADDRESS, "model", "list") == 4
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "no service answers; is Headgate up" in printed.err
-    assert NOBODY in printed.err
+    assert "no service answers: is Headgate running" in printed.err
+    assert CLOSED_ADDRESS in printed.err
 
 
-def test_a_call_without_an_answer_in_time_says_that_it_may_yet_happen(
+def test_an_error_about_a_late_answer_warns_that_the_request_may_still_take_effect(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("headgate.cli.models.TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         assert run(monkeypatch, "--registry", address, "model", "get", "fraud") == 4
-    assert "no answer in time; what was asked for may yet happen" in capsys.readouterr().err
+    assert "no answer in time: the request may still take effect" in capsys.readouterr().err
 
 
-def test_a_wrong_name_ends_with_2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_name_gives_exit_code_2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "release", "get", "fraud") == 2
 
 
-def test_the_exit_codes_stand_in_the_help() -> None:
+def test_the_help_lists_the_exit_codes() -> None:
     assert "Exit codes: 0 done" in " ".join(CliRunner().invoke(app, ["--help"]).output.split())
 
 
-def test_publish_puts_a_change_merged_event_on_the_inbox(
+def test_publish_appends_a_change_merged_event_to_the_inbox(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "publish", str(repository)) == 0
@@ -105,7 +105,7 @@ def test_publish_puts_a_change_merged_event_on_the_inbox(
     assert body["subject"]["id"] == body["customData"]["commit"] == event.attributes["subject"]
 
 
-def test_publishing_a_commit_again_repeats_the_event_and_not_the_wish(
+def test_publishing_a_commit_again_sends_the_same_event_id(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
@@ -114,15 +114,15 @@ def test_publishing_a_commit_again_repeats_the_event_and_not_the_wish(
     assert first == second
 
 
-def test_a_repository_that_is_not_there_ends_with_3(embedded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_that_does_not_exist_gives_exit_code_3(embedded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "publish", "nowhere") == 3
 
 
-def test_a_commit_without_a_configuration_and_one_that_is_not_there_are_named(
+def test_the_error_names_a_missing_commit_and_a_commit_without_a_configuration(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "publish", str(repository), "--commit", "nope") == 3
-    assert f"'nope' names no commit of {repository}" in capsys.readouterr().err
+    assert f"{repository} has no commit 'nope'" in capsys.readouterr().err
     git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for arguments in (["rm", "-q", "headgate.toml"], ["commit", "-q", "-m", "Gone"]):
         subprocess.run([*git, *arguments], check=True)
@@ -130,7 +130,7 @@ def test_a_commit_without_a_configuration_and_one_that_is_not_there_are_named(
     assert f"{repository} has no headgate.toml at its root" in capsys.readouterr().err
 
 
-def test_a_folder_inside_another_repository_is_told_apart_from_one_without_a_configuration(
+def test_a_folder_inside_another_repository_has_an_error_of_its_own(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (repository / "inner").mkdir()
@@ -138,7 +138,7 @@ def test_a_folder_inside_another_repository_is_told_apart_from_one_without_a_con
     assert "is the folder inner/ of another repository" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_repository_is_named(
+def test_the_error_names_a_folder_that_is_not_a_repository(
     embedded: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "plain").mkdir()
@@ -147,7 +147,7 @@ def test_a_folder_that_is_no_repository_is_named(
     assert "not a git repository" in capsys.readouterr().err
 
 
-def test_nothing_is_made_by_looking_at_a_log_that_is_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_log_that_does_not_exist_creates_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "log", "tail") == 4
     assert not (home / ".headgate").exists()
 
@@ -184,7 +184,7 @@ def test_log_tail_begins_with_the_newest_records_of_a_topic_or_of_one_key(
     assert {json.loads(line)["topic"] for line in lines} == {topics.LIFECYCLE}
 
 
-def test_names_may_be_short() -> None:
+def test_short_names_are_accepted() -> None:
     assert version_name("fraud/v3") == "models/fraud/versions/3"
     assert version_name("fraud@champion") == "models/fraud/aliases/champion"
     assert release_name("models/fraud/releases/2") == "models/fraud/releases/2"
@@ -224,14 +224,14 @@ def test_a_policy_file_with_a_mistake_names_the_key(tmp_path: Path, text: str, p
         read_policy(file)
 
 
-def test_a_policy_file_is_refused_once_with_all_of_its_mistakes(tmp_path: Path) -> None:
+def test_one_error_lists_all_mistakes_of_a_policy_file(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     step = "[[steps]]\nweight_percent = {}\nmin_seconds = 1\n"
     file.write_text("bake = 4\n" + step.format(5) + step.format(-1) + "[judge]\nalpha = 'x'\n")
     with pytest.raises(PolicyUnreadable) as refused:
         read_policy(file)
     first, *problems = str(refused.value).splitlines()
-    assert first == f"{file} is no release policy:"
+    assert first == f"{file} is not a release policy:"
     assert [problem.strip().partition(":")[0] for problem in problems] == [
         "steps[1].weight_percent",
         "judge.alpha",
@@ -239,18 +239,18 @@ def test_a_policy_file_is_refused_once_with_all_of_its_mistakes(tmp_path: Path) 
     ]
 
 
-def test_a_policy_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_policy_file_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(PolicyUnreadable, match=r"nowhere\.toml: No such file"):
         read_policy(tmp_path / "nowhere.toml")
 
 
-def test_replay_names_the_stream_that_differs() -> None:
+def test_replay_names_the_streams_that_differ() -> None:
     def digest(state: bytes, head: bytes = b"h") -> registry_service.FoldDigest:
         stream = registry_service.StreamDigest(stream="models/a", sequence=3, head_digest=head, state_digest=state)
         return registry_service.FoldDigest(streams=[stream])
 
     assert differences(digest(b"s"), digest(b"s")) == []
-    assert differences(digest(b"s"), digest(b"t")) == ["models/a: the same facts at 3, another state"]
+    assert differences(digest(b"s"), digest(b"t")) == ["models/a: the same facts up to 3, but another state"]
     assert differences(digest(b"s"), digest(b"s", b"x")) == ["models/a: the log ends at 3, the registry at 3"]
     assert differences(registry_service.FoldDigest(), digest(b"s")) == ["models/a: in the log, but not in the registry"]
 
@@ -260,22 +260,22 @@ def test_a_password_in_the_logs_address_is_not_shown() -> None:
     assert without_passwords(url) == "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=***&ssl_password=***"
 
 
-def test_following_a_log_waits_for_one_that_goes_away_and_gives_up_after_the_limit(
+def test_following_a_log_that_goes_away_waits_for_it_and_gives_up_after_the_limit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    class Leaving:
-        """A tail whose log is away for some polls."""
+    class UnavailableAtFirst:
+        """A tail whose log does not answer some polls."""
 
-        def __init__(self, absences: int) -> None:
-            self.absences = absences
+        def __init__(self, failures: int) -> None:
+            self.failures = failures
 
         def poll(self, timeout_seconds: float) -> list[Record]:
-            if self.absences:
-                self.absences -= 1
-                raise LogUnavailable("nobody answers")
+            if self.failures:
+                self.failures -= 1
+                raise LogUnavailable("no broker answers")
             return []
 
-    assert logs._polled(Leaving(3), wait_seconds=20) == []
-    assert capsys.readouterr().err.count("waiting for the log: nobody answers") == 3
+    assert logs._polled(UnavailableAtFirst(3), wait_seconds=20) == []
+    assert capsys.readouterr().err.count("waiting for the log: no broker answers") == 3
     with pytest.raises(LogUnavailable):
-        logs._polled(Leaving(3), wait_seconds=-1)
+        logs._polled(UnavailableAtFirst(3), wait_seconds=-1)

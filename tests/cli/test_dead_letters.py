@@ -1,4 +1,4 @@
-"""`headgate log dead-letters` and `log refusals` as an operator meets them."""
+"""`headgate log dead-letters` and `headgate log refusals`, as an operator uses them."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -70,23 +70,23 @@ def test_letters_are_listed_shown_replayed_and_dropped(log: EventLog, run: Run) 
     assert "dropped by ann" in run("tail", "--topic", "dead-letters", group="")[1]
 
 
-def test_a_letter_is_shown_as_text_as_bytes_and_as_it_is(log: EventLog, run: Run) -> None:
-    letter = bury(log, b"\x00\x1b[2Jhello world, this is poison")
+def test_a_letter_is_shown_as_text_as_a_hex_dump_and_raw(log: EventLog, run: Run) -> None:
+    letter = bury(log, b"\x00\x1b[2Jhello world, this is no event")
     page = json.loads(run("show", letter, "-o", "json")[1])
     assert (page["value"], page["value_base64"][:4], page["key"]) == (None, "ABtb", "fraud")
     shown = run("show", letter)[1]
     assert "00000000  00 1b 5b 32 4a 68" in shown
     assert "header ce_id: 31 ff" in shown
     assert "\x1b" not in shown
-    assert run("show", letter, "--raw")[1] == "\x00\x1b[2Jhello world, this is poison"
+    assert run("show", letter, "--raw")[1] == "\x00\x1b[2Jhello world, this is no event"
     assert list(hex_lines(b"")) == []
 
 
-def test_a_dry_run_tells_and_does_nothing(log: EventLog, run: Run) -> None:
+def test_a_dry_run_prints_what_would_be_done_and_does_nothing(log: EventLog, run: Run) -> None:
     letter = bury(log, b"hello")
     assert run("replay", "--code", "bad-data", "--dry-run") == (0, "")
-    code, said = run("replay", "--all", "--dry-run", "-o", "json")
-    assert (code, json.loads(said)[0]["outcome"]) == (0, "would be replayed to headgate.inbox")
+    code, printed = run("replay", "--all", "--dry-run", "-o", "json")
+    assert (code, json.loads(printed)[0]["outcome"]) == (0, "would be replayed to headgate.inbox")
     assert run("drop", letter, "--reason", "x", "--dry-run")[0] == 0
     assert len(list(scan_all(log, topics.INBOX))) == 1
     assert len(json.loads(run("list", "-o", "json")[1])) == 1
@@ -95,10 +95,10 @@ def test_a_dry_run_tells_and_does_nothing(log: EventLog, run: Run) -> None:
 def test_a_lifecycle_record_is_refused_and_the_others_are_replayed(log: EventLog, run: Run) -> None:
     bury(log, b"x", topics.LIFECYCLE, "not-a-fact")
     bury(log, b"hello")
-    code, said = run("replay", "--all", "--yes", "-o", "json")
+    code, printed = run("replay", "--all", "--yes", "-o", "json")
     assert code == 1
-    assert [outcome["done"] for outcome in json.loads(said)] == [False, True]
-    assert "only the registry writes" in said
+    assert [outcome["done"] for outcome in json.loads(printed)] == [False, True]
+    assert "only the registry writes" in printed
 
 
 @pytest.mark.parametrize(
@@ -116,20 +116,20 @@ def test_a_lifecycle_record_is_refused_and_the_others_are_replayed(log: EventLog
         (["drop", "77:0", "--reason", "x"], 3),
     ],
 )
-def test_a_wrong_wish_ends_with_its_exit_code(log: EventLog, run: Run, arguments: list[str], code: int) -> None:
+def test_wrong_arguments_give_their_exit_code(log: EventLog, run: Run, arguments: list[str], code: int) -> None:
     bury(log, b"hello")
     assert run(*arguments)[0] == code
     assert len(list(scan_all(log, topics.DEAD_LETTERS))) == 1
 
 
-def test_letters_of_the_last_hour_of_one_topic(log: EventLog, run: Run) -> None:
+def test_letters_are_listed_by_age_and_topic(log: EventLog, run: Run) -> None:
     bury(log, b"hello")
     bury(log, b"x", topics.COMMANDS)
     assert len(json.loads(run("list", "--since", "1h", "--topic", "commands", "-o", "json")[1])) == 1
     assert json.loads(run("list", "--topic", "labels", "-o", "json")[1]) == []
 
 
-def test_refusals_are_listed_and_what_is_none_is_told_too(log: EventLog, run: Run) -> None:
+def test_refusals_are_listed_together_with_records_that_are_not_refusals(log: EventLog, run: Run) -> None:
     refusal = commands.Refusal(
         stream="models/fraud", code="illegal-transition", message="no", actor="ann", refused_at_ms=1
     )
@@ -144,15 +144,15 @@ def test_refusals_are_listed_and_what_is_none_is_told_too(log: EventLog, run: Ru
 
 @pytest.mark.parametrize("topic", [topic.name.removeprefix("headgate.") for topic in topics.TOPICS])
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_a_tail_shows_whatever_stands_in_a_topic(log: EventLog, run: Run, topic: str, output: str) -> None:
+def test_a_tail_prints_any_record_of_a_topic(log: EventLog, run: Run, topic: str, output: str) -> None:
     values = (b"\xff\xff", None, b"", commands.Command(command_id="1").SerializeToString())
     for value in values:
         log.append(Message(f"headgate.{topic}", b"\xff", value, (("ce_id", b"\xff"),)))
-    code, said = run("tail", "--topic", topic, "-o", output, group="")
-    assert (code, len(said.splitlines())) == (0, len(values))
+    code, printed = run("tail", "--topic", topic, "-o", output, group="")
+    assert (code, len(printed.splitlines())) == (0, len(values))
 
 
-def test_the_doctor_tells_of_open_letters(
+def test_the_doctor_reports_open_letters(
     log: EventLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letter = bury(log, b"hello")

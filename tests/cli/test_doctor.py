@@ -1,4 +1,4 @@
-"""`headgate doctor` beside a deployment that is not the one of `headgate up` in this folder."""
+"""`headgate doctor` with a deployment that does not belong to the `headgate up` of this folder."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,24 +14,24 @@ from services.registry.settings import Settings
 
 @pytest.fixture
 def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Result]]:
-    """Asks about a healthy registry and its log, from a folder where `headgate up` never ran."""
+    """Checks a healthy registry and its log from a folder where `headgate up` never ran."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     log = f"sqlite://{tmp_path}/log.db"
     registry = build(Settings(log=log, port=0))
     address = f"127.0.0.1:{registry.start()}"
-    # Any service that calls itself healthy does for the gateway.
+    # Any healthy service can stand in for the gateway.
     command = ["--registry", address, "--gateway", address, "doctor"]
     yield lambda: CliRunner().invoke(app, command, env={"HEADGATE_LOG": log})
     registry.stop(2)
 
 
-def test_a_healthy_deployment_is_well_from_any_folder(doctor: Callable[[], Result]) -> None:
+def test_a_healthy_deployment_is_reported_as_ok_from_any_folder(doctor: Callable[[], Result]) -> None:
     found = doctor()
     assert (found.exit_code, "WRONG" in found.stdout) == (0, False), found.stdout
 
 
-def test_in_a_folder_of_headgate_up_artifacts_and_keys_have_to_be_there(doctor: Callable[[], Result]) -> None:
+def test_in_a_folder_of_headgate_up_missing_artifacts_and_keys_are_reported(doctor: Callable[[], Result]) -> None:
     Path(HOME).mkdir()
     found = doctor()
     assert found.exit_code == 1

@@ -1,4 +1,4 @@
-"""A CloudEvent that another program wrote, handed to the embedded log."""
+"""`headgate event` appends a CloudEvent that another program wrote to the embedded log."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def on_the_inbox(url: str) -> list[Record]:
         log.close()
 
 
-def test_an_event_of_a_file_stands_on_the_inbox_as_it_was_written(
+def test_an_event_from_a_file_is_appended_to_the_inbox_unchanged(
     run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = json.dumps(EVENT, indent=1)
@@ -66,7 +66,7 @@ def test_an_event_of_a_file_stands_on_the_inbox_as_it_was_written(
     assert decode(record).id == "42"
 
 
-def test_an_event_of_standard_input_goes_where_its_partition_key_says(
+def test_an_event_from_standard_input_gets_the_key_from_its_partition_key(
     run: Callable[..., int], log_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = json.dumps({**EVENT, "partitionkey": "fraud"}).encode()
@@ -76,7 +76,7 @@ def test_an_event_of_standard_input_goes_where_its_partition_key_says(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "malformed-event: the value is not JSON"),
         (json.dumps({**EVENT, "specversion": "0.3"}), "specversion '0.3': only 1.0 is known"),
@@ -84,14 +84,14 @@ def test_an_event_of_standard_input_goes_where_its_partition_key_says(
         (json.dumps({**EVENT, "data": "x" * 1_000_000}), "at most 1000000 are kept"),
     ],
 )
-def test_what_is_no_event_is_named_and_not_sent(
-    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str], text: str, said: str
+def test_a_text_that_is_not_an_event_is_refused_and_not_appended(
+    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
     Path("merged.json").write_text(text)
     assert run("event", "merged.json") == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert on_the_inbox(log_url) == []
 
 
-def test_an_event_file_that_is_not_there_ends_with_3(run: Callable[..., int]) -> None:
+def test_an_event_file_that_does_not_exist_gives_exit_code_3(run: Callable[..., int]) -> None:
     assert run("event", "nowhere.json") == 3

@@ -1,4 +1,4 @@
-"""`headgate keys create`, and publishing what the trainer fetches from elsewhere."""
+"""`headgate keys create`, and publishing a repository that the trainer fetches from another address."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_the_keys_are_made_once_and_kept(
     assert (home / "keys/signing.key").stat().st_mode & 0o077 == 0
 
 
-def test_a_key_that_is_none_is_named_and_left_alone(
+def test_a_file_that_is_not_a_key_is_named_and_kept(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "keys").mkdir()
@@ -37,7 +37,7 @@ def test_a_key_that_is_none_is_named_and_left_alone(
     assert (home / "keys/signing.key").read_text() == "not a key"
 
 
-def test_a_repository_may_be_published_under_the_address_that_the_trainer_knows(
+def test_a_repository_can_be_published_under_another_address(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, "publish", str(repository), "--url", "https://git.example.org/fraud.git") == 0

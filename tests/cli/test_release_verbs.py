@@ -1,4 +1,4 @@
-"""Every verb of `headgate release` on a real registry and deployer, as a person types it."""
+"""Every command of `headgate release`, on a real registry and deployer."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from tests.deployer.world import World, phase_is
 
-Said = tuple[int, str, str]
-Say = Callable[..., Said]
+Printed = tuple[int, str, str]
+Headgate = Callable[..., Printed]
 
 
 @pytest.fixture
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
-    """Version 1 is live, version 2 at the first step of a canary that takes minutes. The parameter: with a policy?"""
+    """Version 1 is live, and version 2 is at the first step of a long canary. The parameter: is a policy set?"""
     world = World(tmp_path)
     world.start()
     if getattr(request, "param", True):
@@ -33,10 +33,10 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 @pytest.fixture
-def say(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Runs `headgate ARGUMENTS`: its exit code, what is data, and what is said beside it."""
+def headgate(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Headgate:
+    """Runs `headgate ARGUMENTS` and returns its exit code, its data (stdout) and its progress (stderr)."""
 
-    def run(*arguments: str) -> Said:
+    def run(*arguments: str) -> Printed:
         where = ["--registry", f"127.0.0.1:{world.registry_port}", "--log", world.url]
         monkeypatch.setattr("sys.argv", ["headgate", *where, *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -47,72 +47,72 @@ def say(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return run
 
 
-def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, say: Say) -> None:
-    code, out, _ = say("release", "pause", "fraud/2", "--reason", "lunch")
+def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, headgate: Headgate) -> None:
+    code, out, _ = headgate("release", "pause", "fraud/2", "--reason", "lunch")
     assert code == 0
     assert "paused: lunch" in out
-    listed = say("release", "list", "fraud")[1]
+    listed = headgate("release", "list", "fraud")[1]
     assert "paused" in listed
     assert "lunch" not in listed
-    assert say("release", "pause", "fraud/2")[0] == 0
-    assert "paused" not in say("release", "resume", "fraud/2")[1]
-    code, _, err = say("release", "promote", "fraud/2")
+    assert headgate("release", "pause", "fraud/2")[0] == 0
+    assert "paused" not in headgate("release", "resume", "fraud/2")[1]
+    code, _, err = headgate("release", "promote", "fraud/2")
     assert code == 1
     assert "expected why a person promotes ahead of the judge (reason)" in err
-    assert say("release", "promote", "fraud/2", "--reason", "known good")[0] == 0
+    assert headgate("release", "promote", "fraud/2", "--reason", "known good")[0] == 0
     world.wait_for(phase_is(2, resources.PHASE_BAKING))
-    code, out, _ = say("release", "abort", "fraud/2", "--reason", "second thoughts", "-o", "json")
+    code, out, _ = headgate("release", "abort", "fraud/2", "--reason", "second thoughts", "-o", "json")
     assert (code, json.loads(out)["phase"]) == (0, "PHASE_ROLLING_BACK")
-    code, out, _ = say("release", "watch", "fraud/2")
+    code, out, _ = headgate("release", "watch", "fraud/2")
     assert code == 1
     assert "rolled back" in out
 
 
-def test_a_release_is_started_and_undone_by_hand(world: World, say: Say, tmp_path: Path) -> None:
-    say("release", "abort", "fraud/2")
+def test_a_release_is_started_and_undone_by_hand(world: World, headgate: Headgate, tmp_path: Path) -> None:
+    headgate("release", "abort", "fraud/2")
     world.wait_for(phase_is(2, resources.PHASE_ROLLED_BACK))
     (tmp_path / "policy.toml").write_text("bake_seconds = 0.001")
-    assert say("environment", "set-policy", "production", str(tmp_path / "policy.toml"))[0] == 0
-    code, out, _ = say("release", "start", "fraud/2", "--strategy", "blue-green", "--reason", "by hand")
+    assert headgate("environment", "set-policy", "production", str(tmp_path / "policy.toml"))[0] == 0
+    code, out, _ = headgate("release", "start", "fraud/2", "--strategy", "blue-green", "--reason", "by hand")
     assert code == 0
     assert "blue-green" in out
-    code, out, _ = say("release", "watch", "fraud/3", "-o", "json")
+    code, out, _ = headgate("release", "watch", "fraud/3", "-o", "json")
     states = [json.loads(line) for line in out.splitlines()]
     assert (code, states[-1]["phase"]) == (0, "PHASE_COMPLETED")
-    assert json.loads(say("release", "get", "fraud/3", "-o", "json")[1])["reason"] == "by hand"
-    assert say("release", "undo", "fraud/3", "--reason", "live version fails")[0] == 0
-    assert "live version fails" in say("release", "get", "fraud/4")[1]
-    assert say("release", "watch", "fraud/4")[0] == 0
-    assert "production v1" in say("model", "get", "fraud")[1]
+    assert json.loads(headgate("release", "get", "fraud/3", "-o", "json")[1])["reason"] == "by hand"
+    assert headgate("release", "undo", "fraud/3", "--reason", "live version fails")[0] == 0
+    assert "live version fails" in headgate("release", "get", "fraud/4")[1]
+    assert headgate("release", "watch", "fraud/4")[0] == 0
+    assert "production v1" in headgate("model", "get", "fraud")[1]
 
 
-def test_a_release_into_an_environment_that_nobody_has_seen_asks_whether_the_name_is_right(say: Say) -> None:
-    code, _, err = say("release", "start", "fraud/1", "-e", "prodction")
+def test_a_release_into_an_unknown_environment_asks_whether_the_name_is_right(headgate: Headgate) -> None:
+    code, _, err = headgate("release", "start", "fraud/1", "-e", "prodction")
     assert code == 0
     assert "nothing has gone live in prodction yet" in err
     assert "HEADGATE_ENVIRONMENT=prodction" in err
 
 
-def test_a_release_into_an_environment_with_a_policy_asks_nothing(say: Say, tmp_path: Path) -> None:
+def test_a_release_into_an_environment_with_a_policy_asks_nothing(headgate: Headgate, tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text("")
-    say("environment", "set-policy", "staging", str(tmp_path / "policy.toml"))
-    code, _, err = say("release", "start", "fraud/1", "-e", "staging")
+    headgate("environment", "set-policy", "staging", str(tmp_path / "policy.toml"))
+    code, _, err = headgate("release", "start", "fraud/1", "-e", "staging")
     assert (code, err) == (0, "")
 
 
-def test_a_release_that_started_is_not_called_failed_when_nobody_can_say_whether_the_name_is_right() -> None:
-    class Gone:
+def test_a_release_that_started_does_not_fail_when_the_environment_cannot_be_checked() -> None:
+    class Unavailable:
         def ListReleases(self, *_: object, **__: object) -> None:
             raise grpc.RpcError("UNAVAILABLE")
 
-    assert releases._is_known(Gone(), "production")
+    assert releases._is_known(Unavailable(), "production")
 
 
 @pytest.mark.parametrize("world", [False], indirect=True, ids=["no policy"])
-def test_a_release_into_an_environment_where_something_went_live_asks_nothing(world: World, say: Say) -> None:
-    say("release", "abort", "fraud/2")
+def test_a_release_into_an_environment_where_something_went_live_asks_nothing(world: World, headgate: Headgate) -> None:
+    headgate("release", "abort", "fraud/2")
     world.wait_for(phase_is(2, resources.PHASE_ROLLED_BACK))
-    code, _, err = say("release", "start", "fraud/2", "--override-quarantine")
+    code, _, err = headgate("release", "start", "fraud/2", "--override-quarantine")
     assert (code, err) == (0, "")
 
 
@@ -128,15 +128,15 @@ REFUSED = (
 )
 
 
-def test_a_wish_that_cannot_be_had_says_what_is_the_case_and_the_rule(say: Say) -> None:
-    for arguments, code, said in REFUSED:
-        found, out, err = say("release", *arguments)
+def test_a_refused_command_names_the_state_and_the_rule(headgate: Headgate) -> None:
+    for arguments, code, message in REFUSED:
+        found, out, err = headgate("release", *arguments)
         assert (found, out) == (code, ""), arguments
-        assert said in err
+        assert message in err
 
 
-def test_an_environment_without_a_policy_shows_the_default_that_it_follows(world: World, say: Say) -> None:
-    code, out, err = say("environment", "get", "staging", "-o", "json")
+def test_an_environment_without_a_policy_shows_the_default_policy(world: World, headgate: Headgate) -> None:
+    code, out, err = headgate("environment", "get", "staging", "-o", "json")
     assert (code, "no policy was set for environments/staging" in err) == (0, True)
     assert [step["weight_bps"] for step in json.loads(out)["policy"]["steps"]] == [500, 2500, 5000]
-    assert "no policy" not in say("environment", "get", "production")[2]
+    assert "no policy" not in headgate("environment", "get", "production")[2]

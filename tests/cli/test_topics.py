@@ -1,4 +1,4 @@
-"""`headgate topics` on a log of each kind: it makes what is missing, and never changes what is there."""
+"""`headgate topics` on both kinds of log: it makes missing topics and never changes existing ones."""
 
 import json
 from collections.abc import Callable
@@ -22,15 +22,15 @@ LIFECYCLE_FOR_EVER = {"topic": "headgate.lifecycle", "setting": "retention.ms", 
 
 @pytest.fixture
 def headgate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Headgate:
-    """Runs one command; answers its exit code, standard output and standard error."""
+    """Runs one command and returns its exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["headgate", *arguments])
         with pytest.raises(SystemExit) as ended:
             command_line.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
 
     return run
 
@@ -63,7 +63,7 @@ def test_topics_are_made_once_and_a_difference_is_refused_with_every_setting_nam
         assert said.count("replication.factor is 1, declared is 3") == len(topics.TOPICS)
 
 
-def test_the_topics_of_the_embedded_log_are_listed_and_compared_too(headgate: Headgate, tmp_path: Path) -> None:
+def test_the_topics_of_the_embedded_log_are_also_listed_and_compared(headgate: Headgate, tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/log.db"
     log = open_log(url)
     assert isinstance(log, SqliteLog)
@@ -77,10 +77,10 @@ def test_the_topics_of_the_embedded_log_are_listed_and_compared_too(headgate: He
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
-def test_a_topic_that_is_not_declared_is_no_difference(
+def test_a_topic_that_is_not_declared_is_not_a_difference(
     headgate: Headgate, request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:
-    """Such as those that earlier versions declared and nobody used."""
+    """Earlier versions declared topics that no service used."""
     broker = request.getfixturevalue("own_broker").start() if kind == "kafka" else None
     url = f"kafka://{broker.address}" if broker else f"sqlite://{tmp_path}/log.db"
     with closing(open_log(url)) as log:
@@ -91,6 +91,6 @@ def test_a_topic_that_is_not_declared_is_no_difference(
         assert (code, "headgate.predictions" in said) == (0, False)
 
 
-def test_more_acknowledging_copies_than_copies_are_refused(headgate: Headgate) -> None:
+def test_a_min_insync_above_the_replication_is_refused(headgate: Headgate) -> None:
     code, _, said = headgate("--log=kafka://nowhere:1", "topics", "apply", "--replication=2", "--min-insync=3")
     assert (code, "--min-insync is 3: at most the 2 copies" in said) == (2, True)

@@ -1,4 +1,4 @@
-"""`headgate up` as a process: it holds its folder, and its services do not outlive it."""
+"""`headgate up` as a process: it locks its folder, and its services end with it."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(("set_by_the_user", "expected"), [(None, "true"), ("", "true"), ("false", "false")])
-def test_the_registry_pins_itself_to_one_core_unless_the_user_says_otherwise(
+def test_the_registry_pins_itself_to_one_core_unless_the_user_sets_otherwise(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, set_by_the_user: str | None, expected: str
 ) -> None:
     monkeypatch.delenv("HEADGATE_ONE_CORE", raising=False)
@@ -51,7 +51,7 @@ def test_the_registry_pins_itself_to_one_core_unless_the_user_says_otherwise(
     assert chosen == {**dict.fromkeys(SERVICES), "registry": expected}
 
 
-def test_up_restarts_a_killed_service_holds_its_folder_and_takes_everything_with_it(tmp_path: Path) -> None:
+def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_when_it_is_killed(tmp_path: Path) -> None:
     running = Running(tmp_path)
     running.start()
     try:

@@ -36,12 +36,12 @@ def headgate(registry: tuple[Registry, int], tmp_path: Path, redis_server: str) 
     return lambda *command: CliRunner().invoke(app, ["--registry", f"127.0.0.1:{registry[1]}", *command], env=env)
 
 
-def keeps_up(registry: Registry) -> bool:
+def is_up_to_date(registry: Registry) -> bool:
     view = registry._redis.view
-    return view is not None and view.writer.wait_written(registry._fold.accepted, 1.0)
+    return view is not None and view.writer.wait_written(registry._parts.fold.accepted, 1.0)
 
 
-def test_an_operator_looks_at_the_view_checks_it_and_has_it_built_anew(
+def test_an_operator_reads_checks_and_rebuilds_the_view(
     registry: tuple[Registry, int], headgate: Headgate, redis_server: str
 ) -> None:
     assert "WRONG  view: " in headgate("doctor", "--redis", "redis://127.0.0.1:1/0").stdout
@@ -55,8 +55,8 @@ def test_an_operator_looks_at_the_view_checks_it_and_has_it_built_anew(
     assert "churn" not in listed
     found = headgate("version", "list", "-", "--order", "name").stdout.split()
     assert [word for word in found if "/" in word] == ["churn/1", "fraud/1"]
-    until(lambda: keeps_up(registry[0]), "the view to keep up")
-    assert "4 rows are what the log says" in headgate("view", "verify").stdout
+    until(lambda: is_up_to_date(registry[0]), "the view to be up to date")
+    assert "4 rows are equal to the log's state" in headgate("view", "verify").stdout
     rebuilt = headgate("view", "rebuild")
     assert "serves" in rebuilt.stdout
     generation = rebuilt.stdout.split()[1]
@@ -80,7 +80,7 @@ def create(port: int, *models: str) -> None:
             )
 
 
-def test_without_an_address_or_a_view_the_command_says_so(
+def test_a_missing_or_wrong_address_of_redis_is_named_in_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis_server: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""A watch outlives the registry it listens to: what the command line follows goes on at the next one."""
+"""A watch of the command line goes on when the registry that it reads from is restarted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,14 +7,14 @@ import grpc
 import pytest
 
 from headgate.client.stubs import Stubs
-from headgate.client.watching import AGAIN_SECONDS, kept
+from headgate.client.watching import REOPEN_SECONDS, watch_through_restarts
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
 from tests.deployer.world import World, phase_is
 
 
-class Away(grpc.RpcError):
+class Unavailable(grpc.RpcError):
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.UNAVAILABLE
 
@@ -35,29 +35,29 @@ def test_a_watch_goes_on_when_its_registry_starts_again(world: World) -> None:
     world.wait_for(phase_is(2, resources.PHASE_STEPPING))
     request = release_service.WatchReleaseRequest(name="models/fraud/releases/2")
     with Stubs(f"127.0.0.1:{world.registry_port}", "") as stubs:
-        seen = kept(lambda: stubs.releases.WatchRelease(request))
-        before = next(seen).release
+        responses = watch_through_restarts(lambda: stubs.releases.WatchRelease(request))
+        before = next(responses).release
         world.restart_registry()
-        assert (next(seen).release.name, before.phase) == ("models/fraud/releases/2", resources.PHASE_STEPPING)
-        seen.close()
+        assert (next(responses).release.name, before.phase) == ("models/fraud/releases/2", resources.PHASE_STEPPING)
+        responses.close()
 
 
-def test_a_watch_gives_up_when_nobody_goes_on_and_at_once_when_nobody_was_there() -> None:
-    said, clock = [1], [0.0]
+def test_a_watch_gives_up_after_the_limit_and_at_once_when_no_service_answered_before() -> None:
+    sent, clock = [1], [0.0]
 
     def watch() -> Iterator[int]:
-        yield from said
-        said.clear()
-        raise Away
+        yield from sent
+        sent.clear()
+        raise Unavailable
 
     def pause(seconds: float) -> None:
         clock[0] += seconds
 
-    seen = kept(watch, now=lambda: clock[0], pause=pause)
-    assert next(seen) == 1
-    with pytest.raises(Away):
-        next(seen)
-    assert clock[0] == AGAIN_SECONDS
-    with pytest.raises(Away):
-        next(kept(watch, now=lambda: clock[0], pause=pause))
-    assert clock[0] == AGAIN_SECONDS
+    responses = watch_through_restarts(watch, now=lambda: clock[0], pause=pause)
+    assert next(responses) == 1
+    with pytest.raises(Unavailable):
+        next(responses)
+    assert clock[0] == REOPEN_SECONDS
+    with pytest.raises(Unavailable):
+        next(watch_through_restarts(watch, now=lambda: clock[0], pause=pause))
+    assert clock[0] == REOPEN_SECONDS

@@ -1,4 +1,4 @@
-"""What people read: one line per fact, and a release without what says nothing."""
+"""The texts that people read: one line for each fact, and a release without empty explanations."""
 
 import json
 from pathlib import Path
@@ -21,17 +21,17 @@ def aborted(reason: str) -> facts.LifecycleRecord:
     return facts.LifecycleRecord(rollback_started=facts.RollbackStarted(release=5, cause=cause, reason=reason))
 
 
-def test_a_fact_told_by_its_name_says_release_once():
+def test_a_fact_described_by_its_name_has_the_word_release_once():
     assert describe(PAUSED) == "release 5 paused: no data"
     assert describe(RESUMED) == "release 5 resumed"
 
 
-def test_a_commit_without_a_message_ends_with_its_digits():
+def test_a_version_without_a_commit_message_is_described_by_the_commit_alone():
     created = facts.VersionCreated(version=2, commit="a" * 40)
     assert describe(facts.LifecycleRecord(version_created=created)) == "v2 created from aaaaaaaaaa"
 
 
-def test_a_rollback_without_a_reason_ends_with_its_cause():
+def test_a_rollback_without_a_reason_is_described_by_its_cause_alone():
     assert describe(aborted("")) == "release 5 ROLLS BACK (aborted)"
     assert describe(aborted("noise")) == "release 5 ROLLS BACK (aborted): noise"
 
@@ -45,7 +45,7 @@ def test_a_judgement_is_shown_once_a_caller_was_counted():
 
 
 @pytest.mark.parametrize("document", [{"a": 1}, 3, "row", None])
-def test_rows_that_are_no_array_are_said_to_be_something_else(tmp_path: Path, document: object):
+def test_the_error_names_the_type_of_rows_that_are_not_an_array(tmp_path: Path, document: object):
     (tmp_path / "rows.json").write_text(json.dumps(document))
     ended = CliRunner().invoke(app, ["predict", "fraud", "--json", str(tmp_path / "rows.json")])
     assert f"expected an array of rows of numbers: got {type(document).__name__}" in str(ended.exception)

@@ -71,5 +71,5 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
     assert [word for word in found.split() if "/" in word] == ["fraud/2"]
     running.command("replay")
     # The model, its two versions and its release lie in Redis as the log has them.
-    assert "4 rows are what the log says" in running.command("view", "verify")
+    assert "4 rows are equal to the log's state" in running.command("view", "verify")
     running.command("doctor")

@@ -1,4 +1,4 @@
-"""One dead letter in full: text where the bytes are text, a dump where they are not."""
+"""One dead letter in full. Bytes that are text are shown as text, others as a hex dump."""
 
 import base64
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ FACTS = ("id", "buried", "topic", "position", "service", "code", "reason", "stat
 
 
 def show_page(name: str, content: commands.DeadLetter, settlement: Settlement) -> None:
-    """The letter for a person: what is known of it, then its record's headers and bytes."""
+    """Prints the letter for a person: what is known about it, then the headers and bytes of its record."""
     data = as_data(name, content, settlement)
     pairs({label: printable(str(data[label])) for label in FACTS if data[label] not in ("", False)})
     for header in content.headers:
@@ -24,7 +24,7 @@ def show_page(name: str, content: commands.DeadLetter, settlement: Settlement) -
 
 
 def _show_part(part: str, data: bytes | None) -> None:
-    print(f"\n{part}, {'none at all' if data is None else f'{len(data)} bytes'}")
+    print(f"\n{part}, {'null' if data is None else f'{len(data)} bytes'}")
     text = _text(data or b"")
     print("\n".join(hex_lines(data or b"")) if text is None else text)
 
@@ -38,7 +38,7 @@ def hex_lines(data: bytes) -> Iterable[str]:
 
 
 def as_data(name: str, content: commands.DeadLetter, settlement: Settlement) -> dict[str, object]:
-    """The same for a program: bytes in base64, and as text where they are text."""
+    """The letter for a program: the bytes in base64, and also as text when they are text."""
     return {
         "id": name,
         "buried": time_text(content.buried_at_ms),
@@ -59,7 +59,7 @@ def as_data(name: str, content: commands.DeadLetter, settlement: Settlement) -> 
 
 
 def _text(data: bytes) -> str | None:
-    """The bytes as text; None when they are not UTF-8 or would confuse a terminal."""
+    """The bytes as text; None when they are not UTF-8 or hold control characters."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""`headgate log dead-letters`: what could not be handled, and what an operator makes of it. Nothing is deleted."""
+"""`headgate log dead-letters`: lists, shows and settles the records that no service could handle."""
 
 import re
 import sys
@@ -18,26 +18,27 @@ from headgate.runtime.clock import now_ms
 
 DEFAULT_LINES = 100
 MAX_AT_ONCE = 1_000
-"""Letters that one run replays or drops; the rest is left for the next run, and told."""
-HEX_WIDTH = 16
+"""The most letters that one run replays or drops. It reports that more are left for the next run."""
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 HELP = """Records that no service could handle, with their bytes and the reason.
 
-A letter stays open until it is replayed or dropped; both are said on the record, and nothing is deleted.
+A letter stays open until it is replayed or dropped. Both are recorded in the log, and nothing is deleted.
 
-Exit codes: 0 done, 1 one or more were refused, 2 wrong usage, 3 there is no such letter, 4 the log is away."""
+Exit codes: 0 done, 1 at least one was refused, 2 wrong usage, 3 no such letter, 4 the log cannot be reached."""
 
 app = typer.Typer(help=HELP, no_args_is_help=True)
 
 Topic = Annotated[str, typer.Option("--topic", help="Only records of this topic, for example inbox.")]
 Code = Annotated[str, typer.Option("--code", help="Only letters with this code, for example bad-data.")]
 Since = Annotated[str, typer.Option("--since", help="Only letters buried in the last 30s, 15m, 12h or 7d.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Letters, as `list` names them: 3:17.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Letter ids, as `list` shows them: 3:17.")]
 All = Annotated[bool, typer.Option("--all", help="Every open letter.")]
-Actor = Annotated[str, typer.Option(envvar="HEADGATE_ACTOR", help="Who does this; without it, who is logged in.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many letters are touched.")]
+Actor = Annotated[
+    str, typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @app.command("list")
@@ -46,26 +47,26 @@ def list_letters(
     topic: Topic = "",
     code: Code = "",
     since: Since = "",
-    settled: Annotated[bool, typer.Option("--settled", help="Replayed and dropped ones as well.")] = False,
-    lines: Annotated[int, typer.Option("-n", min=1, max=100_000, help="The newest N.")] = DEFAULT_LINES,
+    settled: Annotated[bool, typer.Option("--settled", help="Also list replayed and dropped letters.")] = False,
+    lines: Annotated[int, typer.Option("-n", min=1, max=100_000, help="List the newest N.")] = DEFAULT_LINES,
     output: Output = Format.TABLE,
 ) -> None:
-    """The newest letters, oldest first: open ones, unless told otherwise."""
+    """List the newest open letters, the oldest of them first."""
     with closing(session(context).open_log()) as log:
         found = _matching(Ledger(log), topic, code, since, settled)
     if len(found) > lines:
-        progress.print(f"the newest {lines} of {len(found)} letters")
+        progress.print(f"only the newest {lines} of {len(found)} letters: -n lists more")
     show_rows([_row(summary) for summary in found[-lines:]], output)
 
 
 @app.command("show")
 def show(
     context: typer.Context,
-    letter: Annotated[str, typer.Argument(metavar="ID", help="A letter, as `list` names it: 3:17.")],
-    raw: Annotated[bool, typer.Option("--raw", help="Only the record's value, byte for byte.")] = False,
+    letter: Annotated[str, typer.Argument(metavar="ID", help="A letter id, as `list` shows it: 3:17.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Print only the record's value, byte for byte.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """One letter with the bytes, key and headers of its record."""
+    """Show one letter with the bytes, key and headers of its record."""
     wanted = parse_id(letter)
     with closing(session(context).open_log()) as log:
         found = find(log, wanted)
@@ -88,27 +89,28 @@ def replay(
     topic: Topic = "",
     since: Since = "",
     every: All = False,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason; it is recorded.")] = "",
     actor: Actor = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Append the records of letters to their topics again, each once: same key, bytes and headers."""
+    """Append the records of letters to their topics again, each once, with the same key, bytes and headers."""
     with closing(session(context).open_log()) as log:
         ledger = Ledger(log)
-        wanted = _wanted(ledger, ids, every, topic, code, since)
+        selected = _selected(ledger, ids, every, topic, code, since)
         if dry_run:
-            _tell([_would(ledger, letter) for letter in wanted], output)
+            _show_outcomes([_expected_outcome(ledger, letter) for letter in selected], output)
             return
-        _confirm("replay", wanted, bool(ids) or yes)
-        _each(wanted, lambda letter: settling.replay(ledger, letter, actor or session(context).actor, reason), output)
+        _confirm("replay", selected, bool(ids) or yes)
+        actor = actor or session(context).actor
+        _settle(selected, lambda letter: settling.replay(ledger, letter, actor, reason), output)
 
 
 @app.command("drop")
 def drop(
     context: typer.Context,
-    reason: Annotated[str, typer.Option(help="Why nobody needs them, for the record.")],
+    reason: Annotated[str, typer.Option(help="Why the letters are not needed; it is recorded.")],
     ids: Ids = None,
     code: Code = "",
     topic: Topic = "",
@@ -119,21 +121,22 @@ def drop(
     yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Settle letters that nobody needs. They stay in the log, with who dropped them and why."""
+    """Settle letters that are not needed. They stay in the log, with the actor and the reason."""
     if not reason.strip():
-        usage("--reason says why the letters are not needed")
+        usage("--reason is empty: give the reason why the letters are not needed")
     with closing(session(context).open_log()) as log:
         ledger = Ledger(log)
-        wanted = _wanted(ledger, ids, every, topic, code, since)
+        selected = _selected(ledger, ids, every, topic, code, since)
         if dry_run:
-            _tell([Outcome(letter, True, "would be dropped") for letter in wanted], output)
+            _show_outcomes([Outcome(letter, True, "would be dropped") for letter in selected], output)
             return
-        _confirm("drop", wanted, bool(ids) or yes)
-        _each(wanted, lambda letter: settling.drop(ledger, letter, actor or session(context).actor, reason), output)
+        _confirm("drop", selected, bool(ids) or yes)
+        actor = actor or session(context).actor
+        _settle(selected, lambda letter: settling.drop(ledger, letter, actor, reason), output)
 
 
 def parse_id(text: str) -> LetterId:
-    """`partition:offset`. Raises CommandFailed."""
+    """The id of a letter from `partition:offset`. Raises CommandFailed."""
     parts = re.fullmatch(r"(\d{1,9}):(\d{1,18})", text)
     if parts is None:
         usage(f"{text!r}: a dead letter is named PARTITION:OFFSET, for example 3:17")
@@ -141,7 +144,10 @@ def parse_id(text: str) -> LetterId:
 
 
 def since_ms(text: str, at_ms: int) -> int:
-    """The time before which a letter is too old; 0 when nothing was asked. Raises CommandFailed."""
+    """The oldest time to list, in ms since the epoch, from a text such as `12h`; 0 for an empty text.
+
+    Raises CommandFailed.
+    """
     if not text:
         return 0
     parts = re.fullmatch(r"(\d{1,6})([smhd])", text)
@@ -164,52 +170,52 @@ def _matching(ledger: Ledger, topic: str, code: str, since: str, settled: bool) 
     return sorted(found, key=lambda summary: (summary.buried_at_ms, summary.id))
 
 
-def _wanted(ledger: Ledger, ids: list[str] | None, every: bool, topic: str, code: str, since: str) -> list[LetterId]:
-    """The letters that were named, or the open ones that were described."""
-    described = every or bool(topic or code or since)
-    if ids and described:
-        usage("name letters, or describe them by --all, --topic, --code or --since; not both")
+def _selected(ledger: Ledger, ids: list[str] | None, every: bool, topic: str, code: str, since: str) -> list[LetterId]:
+    """The letters that the arguments name, or the open letters that the options match."""
+    by_options = every or bool(topic or code or since)
+    if ids and by_options:
+        usage("select letters by id or by --all, --topic, --code and --since, not by both")
     if ids:
         return [parse_id(text) for text in ids]
-    if not described:
-        usage("which letters? name them, or describe them by --all, --topic, --code or --since")
+    if not by_options:
+        usage("no letters are selected: give their ids, or --all, --topic, --code or --since")
     found = [summary.id for summary in _matching(ledger, topic, code, since, settled=False)]
     if len(found) > MAX_AT_ONCE:
-        progress.print(f"the first {MAX_AT_ONCE} of {len(found)} letters; run it again for the rest")
+        progress.print(f"only the first {MAX_AT_ONCE} of {len(found)} letters: run the command again for the others")
     return found[:MAX_AT_ONCE]
 
 
-def _confirm(verb: str, wanted: list[LetterId], is_certain: bool) -> None:
-    if is_certain or not wanted:
+def _confirm(verb: str, selected: list[LetterId], is_certain: bool) -> None:
+    if is_certain or not selected:
         return
     if not sys.stdin.isatty():
-        usage(f"{len(wanted)} letters to {verb}: give --yes, or look first with --dry-run")
-    if not typer.confirm(f"{verb} {len(wanted)} letters?", err=True):
+        usage(f"{verb} {len(selected)} letters? Give --yes to confirm, or look first with --dry-run")
+    if not typer.confirm(f"{verb} {len(selected)} letters?", err=True):
         raise CommandFailed("nothing was done")
 
 
-def _each(wanted: list[LetterId], act: Callable[[LetterId], Outcome], output: Format) -> None:
+def _settle(selected: list[LetterId], settle: Callable[[LetterId], Outcome], output: Format) -> None:
     try:
-        outcomes = [act(letter) for letter in wanted]
+        outcomes = [settle(letter) for letter in selected]
     except NoSuchLetter as error:
         raise CommandFailed(str(error), Exit.NOT_FOUND) from error
-    _tell(outcomes, output)
+    _show_outcomes(outcomes, output)
 
 
-def _tell(outcomes: list[Outcome], output: Format) -> None:
+def _show_outcomes(outcomes: list[Outcome], output: Format) -> None:
     show_rows([{"id": _name(one.letter), "done": one.done, "outcome": one.detail} for one in outcomes], output)
     if refused := sum(not outcome.done for outcome in outcomes):
-        progress.print(f"{refused} of {len(outcomes)} refused")
+        progress.print(f"{refused} of {len(outcomes)} letters were refused")
         raise typer.Exit(Exit.FAILED)
 
 
-def _would(ledger: Ledger, letter: LetterId) -> Outcome:
+def _expected_outcome(ledger: Ledger, letter: LetterId) -> Outcome:
     found = find(ledger.log, letter)
     if found is None:
         raise CommandFailed(f"there is no dead letter {_name(letter)}", Exit.NOT_FOUND)
     known = ledger.settlement(letter)
-    why = settling.why_not_replayed(found[1]) or settling.describe(known)
-    return Outcome(letter, not why, why or f"would be replayed to {found[1].topic}")
+    problem = settling.why_not_replayed(found[1]) or settling.describe(known)
+    return Outcome(letter, not problem, problem or f"would be replayed to {found[1].topic}")
 
 
 def _row(summary: Summary) -> Row:

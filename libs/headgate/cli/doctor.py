@@ -1,4 +1,4 @@
-"""`headgate doctor`: what is there, what answers, what is missing."""
+"""`headgate doctor` checks the services, the log, the view, the artifacts and the keys."""
 
 import platform
 from dataclasses import asdict, dataclass
@@ -10,7 +10,16 @@ import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import HOME, CommandFailed, Exit, Session, running_metrics_ports, running_ports, say, session
+from headgate.cli.session import (
+    HOME,
+    CommandFailed,
+    Exit,
+    Session,
+    report,
+    running_metrics_ports,
+    running_ports,
+    session,
+)
 from headgate.cli.view import Redis, reading
 from headgate.client.stubs import serves
 from headgate.dead_letters.letters import SETTLED, Ledger
@@ -31,10 +40,10 @@ class Finding:
 
 
 def doctor(context: typer.Context, redis: Redis = "", output: Output = Format.TABLE) -> None:
-    """Check the services, the log and, where `headgate up` ran, artifacts and keys; exit 1 when something is wrong."""
-    here = session(context)
+    """Check services and log, and artifacts and keys where `headgate up` ran. Exit with 1 when something is wrong."""
+    current = session(context)
     home = Path(HOME)
-    findings = [*_services(here, home), *_log(here), *_home(home), *_view(redis)]
+    findings = [*_services(current, home), *_log(current), *_home(home), *_view(redis)]
     if output is Format.TABLE:
         for finding in findings:
             print(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what}: {finding.detail}")
@@ -45,9 +54,9 @@ def doctor(context: typer.Context, redis: Redis = "", output: Output = Format.TA
         raise typer.Exit(Exit.FAILED)
 
 
-def _services(here: Session, home: Path) -> list[Finding]:
+def _services(current: Session, home: Path) -> list[Finding]:
     addresses = {name: f"127.0.0.1:{port}" for name, port in running_ports(home).items()}
-    addresses |= {"registry": here.stubs.registry_address, "gateway": here.stubs.gateway_address}
+    addresses |= {"registry": current.stubs.registry_address, "gateway": current.stubs.gateway_address}
     findings = []
     for name, address in addresses.items():
         well = serves(address)
@@ -56,7 +65,7 @@ def _services(here: Session, home: Path) -> list[Finding]:
 
 
 def _view(redis: str) -> list[Finding]:
-    """Nothing where no Redis is named: it is not needed."""
+    """The finding about the view; none when no Redis is named, because Redis is optional."""
     if not redis:
         return []
     try:
@@ -64,7 +73,9 @@ def _view(redis: str) -> list[Finding]:
             found = reader.status()
     except CommandFailed as error:
         return [Finding("view", False, str(error))]
-    detail = f"generation {found.generation}, {len(found.heads)} streams" if found.generation else "there is none yet"
+    detail = (
+        f"generation {found.generation}, {len(found.heads)} streams" if found.generation else "there is no view yet"
+    )
     return [Finding("view", bool(found.generation), detail)]
 
 
@@ -78,32 +89,32 @@ def _metrics(name: str, port: int) -> Finding:
     return Finding(f"{name} metrics", True, f"{url}, {count} series")
 
 
-def _log(here: Session) -> list[Finding]:
+def _log(current: Session) -> list[Finding]:
     try:
-        here.check_log()
-        log = await_log(here.log_url, wait_seconds=0, report=say)
+        current.check_log()
+        log = await_log(current.log_url, wait_seconds=0, report=report)
         try:
-            facts = [sum(log.end(topic.name).values()) for topic in TOPICS]
+            records = [sum(log.end(topic.name).values()) for topic in TOPICS]
             letters = [summary for summary in Ledger(log).summaries() if summary.settlement.state not in SETTLED]
         finally:
             log.close()
     except (LogError, CommandFailed) as error:
         return [Finding("log", False, str(error))]
-    detail = f"{without_passwords(here.log_url)}, {len(facts)} topics, {sum(facts)} records"
-    # Open letters are somebody's to look at, but nothing here is broken by them.
+    detail = f"{without_passwords(current.log_url)}, {len(records)} topics, {sum(records)} records"
+    # Someone should look at open letters, but they break nothing.
     waiting = f"{len(letters)} open: headgate log dead-letters list" if letters else "none open"
     return [Finding("log", True, detail), Finding("dead letters", True, waiting)]
 
 
 def _home(home: Path) -> list[Finding]:
-    """Artifacts and keys of `headgate up`; nothing where it has never run: another deployment keeps them elsewhere."""
+    """The findings about the artifacts and keys of `headgate up`; none in a folder where it never ran."""
     return [_artifacts(home), _keys(home)] if home.is_dir() else []
 
 
 def _artifacts(home: Path) -> Finding:
     folder = home / "artifacts"
     if not folder.is_dir():
-        return Finding("artifacts", False, f"{folder} is not there")
+        return Finding("artifacts", False, f"{folder} does not exist")
     return Finding("artifacts", True, str(folder))
 
 
@@ -114,7 +125,7 @@ def _keys(home: Path) -> Finding:
     except KeyUnusable as error:
         return Finding("keys", False, str(error))
     if own.key_id not in trusted:
-        return Finding("keys", False, f"the signing key {own.key_id} is not among the trusted ones")
+        return Finding("keys", False, f"the signing key {own.key_id} is not among the trusted keys")
     return Finding("keys", True, f"signing with {own.key_id}, {len(trusted)} trusted")
 
 

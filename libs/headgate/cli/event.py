@@ -1,4 +1,4 @@
-"""`headgate event`: puts a CloudEvent that another program wrote on the inbox, embedded or not."""
+"""`headgate event` appends a CloudEvent that another program wrote to the inbox."""
 
 import sys
 from contextlib import closing
@@ -19,7 +19,7 @@ def event(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A CloudEvent as JSON, in structured mode; - is stdin.")],
 ) -> None:
-    """Put a CloudEvent on the inbox; prints its id. The same source and id again do nothing."""
+    """Append a CloudEvent to the inbox and print its id. A second event with the same source and id does nothing."""
     try:
         value = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except FileNotFoundError as error:

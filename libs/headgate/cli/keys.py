@@ -1,4 +1,4 @@
-"""`headgate keys`: the pair of keys that artifacts are signed and trusted by."""
+"""`headgate keys` makes the key pair that signs artifacts and verifies them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,15 +9,15 @@ from headgate.artifacts.keys import KeyUnusable, create_keys
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import CommandFailed
 
-keys = typer.Typer(help="The keys that artifacts are signed and trusted by.", no_args_is_help=True)
+keys = typer.Typer(help="The keys that sign artifacts and verify them.", no_args_is_help=True)
 
 
 @keys.command("create")
 def create(
-    folder: Annotated[Path, typer.Argument(help="Where signing.key and trusted/ID.pub go.")],
+    folder: Annotated[Path, typer.Argument(help="The folder for signing.key and trusted/ID.pub.")],
     output: Output = Format.TABLE,
 ) -> None:
-    """Make a signing key for the trainer and its public key for gateway and evaluator; keeps those that are there."""
+    """Make a signing key for the trainer and a public key for gateway and evaluator. Existing keys are kept."""
     try:
         made = create_keys(folder)
     except KeyUnusable as error:

@@ -1,4 +1,4 @@
-"""`headgate log` and `headgate replay`: the log itself, read without any service."""
+"""`headgate log` and `headgate replay` read the log itself, without asking a service for its records."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
 from headgate.cli.render import Format, Output, as_dict, printable, show_data, time_text
-from headgate.cli.session import Exit, progress, say, session
+from headgate.cli.session import Exit, progress, report, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.domain.words import word_of
@@ -29,9 +29,9 @@ from headgate.v1 import telemetry_pb2 as telemetry
 POLL_SECONDS = 0.5
 MAX_LINES = 100_000
 REPLAY_TRIES = 5
-"""A live log moves on between the fold and the question: so often is the comparison made again."""
+"""How often the comparison is tried: a live log may grow between reading it and asking the registry."""
 
-log = typer.Typer(help="The log itself, read without any service.", no_args_is_help=True)
+log = typer.Typer(help="The log itself, without asking any service.", no_args_is_help=True)
 log.add_typer(dead_letters.app, name="dead-letters")
 log.command("refusals")(refusals.refusals)
 
@@ -57,10 +57,10 @@ KINDS: Mapping[str, type[Message]] = {
 @log.command("tail")
 def tail(
     context: typer.Context,
-    topic: Annotated[TopicName, typer.Option(help="Which topic.")] = TopicName.LIFECYCLE,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as records come, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("-n", min=0, max=MAX_LINES, help="Begin with the last N records.")] = 20,
-    key: Annotated[str, typer.Option("--key", help="Only this stream or model, for example models/fraud.")] = "",
+    topic: Annotated[TopicName, typer.Option(help="The topic to print.")] = TopicName.LIFECYCLE,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Print new records too, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", min=0, max=MAX_LINES, help="Start with the last N records.")] = 20,
+    key: Annotated[str, typer.Option("--key", help="Only records with this key, for example models/fraud.")] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Print the newest records of a topic; JSON is one object per line."""
@@ -86,7 +86,7 @@ def _follow(tail: Tail, key: str, output: Format, wait_seconds: float) -> None:
 
 
 def _polled(tail: Tail, wait_seconds: float) -> Sequence[Record]:
-    """The next records. A log that goes away is waited for like one that is absent at the start."""
+    """The next records. A log that does not answer gets `wait_seconds` to answer again. Raises LogUnavailable."""
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
@@ -94,7 +94,7 @@ def _polled(tail: Tail, wait_seconds: float) -> Sequence[Record]:
         except LogUnavailable as error:
             if time.monotonic() > deadline:
                 raise
-            say(f"waiting for the log: {error}")
+            report(f"waiting for the log: {error}")
 
 
 def _print(record: Record, output: Format) -> None:
@@ -158,44 +158,49 @@ def _as_data(record: Record, message: Message | None) -> dict[str, object]:
 
 
 def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
-    """Fold the log afresh and compare with the registry's live state; exit 1 names each stream that differs."""
-    here = session(context)
-    events = here.open_log()
+    """Fold the log and compare the result with the registry's live state. Exit with 1 when streams differ."""
+    current = session(context)
+    events = current.open_log()
     try:
         for _ in range(REPLAY_TRIES):
-            before = here.stubs.registry.GetFoldDigest(registry_service.GetFoldDigestRequest(), timeout=TIMEOUT_SECONDS)
-            fresh = fold_digest(fold_all(events))
-            differing = differences(before, fresh)
+            request = registry_service.GetFoldDigestRequest()
+            live = current.stubs.registry.GetFoldDigest(request, timeout=TIMEOUT_SECONDS)
+            replayed = fold_digest(fold_all(events))
+            differing = differences(live, replayed)
             if not differing:
                 break
     finally:
         events.close()
-    facts_folded = sum(stream.sequence for stream in fresh.streams)
+    facts_folded = sum(stream.sequence for stream in replayed.streams)
     if output is Format.TABLE:
         for line in differing:
             print(line)
-        print(f"{len(fresh.streams)} streams, {facts_folded} facts, {fresh.void_records} void records replayed")
+        print(f"{len(replayed.streams)} streams, {facts_folded} facts, {replayed.void_records} void records replayed")
     else:
-        report = {"streams": len(fresh.streams), "facts": facts_folded, "void_records": fresh.void_records}
-        show_data({**report, "differences": differing}, output)
+        counts = {"streams": len(replayed.streams), "facts": facts_folded, "void_records": replayed.void_records}
+        show_data({**counts, "differences": differing}, output)
     if differing:
-        progress.print("the replayed log does not give the live state")
+        progress.print("the replayed state differs from the registry's live state")
         raise typer.Exit(Exit.FAILED)
-    progress.print("the replayed log gives the live state")
+    progress.print("the replayed state equals the registry's live state")
 
 
-def differences(live: registry_service.FoldDigest, fresh: registry_service.FoldDigest) -> list[str]:
-    """One line per stream that is not the same in both."""
-    ours = {stream.stream: stream for stream in fresh.streams}
-    theirs = {stream.stream: stream for stream in live.streams}
+def differences(live: registry_service.FoldDigest, replayed: registry_service.FoldDigest) -> list[str]:
+    """One line for each stream that differs between the registry's live fold and the replayed one."""
+    in_log = {stream.stream: stream for stream in replayed.streams}
+    in_registry = {stream.stream: stream for stream in live.streams}
     lines = []
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name not in theirs:
+    for name in sorted(in_log.keys() | in_registry.keys()):
+        if name not in in_registry:
             lines.append(f"{name}: in the log, but not in the registry")
-        elif name not in ours:
+            continue
+        if name not in in_log:
             lines.append(f"{name}: in the registry, but not in the log")
-        elif ours[name].head_digest != theirs[name].head_digest:
-            lines.append(f"{name}: the log ends at {ours[name].sequence}, the registry at {theirs[name].sequence}")
-        elif ours[name].state_digest != theirs[name].state_digest:
-            lines.append(f"{name}: the same facts at {ours[name].sequence}, another state")
+            continue
+        replayed_stream, live_stream = in_log[name], in_registry[name]
+        if replayed_stream.head_digest != live_stream.head_digest:
+            ends = f"the log ends at {replayed_stream.sequence}, the registry at {live_stream.sequence}"
+            lines.append(f"{name}: {ends}")
+        elif replayed_stream.state_digest != live_stream.state_digest:
+            lines.append(f"{name}: the same facts up to {replayed_stream.sequence}, but another state")
     return lines

@@ -1,4 +1,4 @@
-"""The command line: data on stdout, progress on stderr, exit codes that scripts can use."""
+"""The command line. Data goes to stdout, progress to stderr, and scripts can rely on the exit codes."""
 
 import sys
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatc
 HELP = """From a commit to live traffic, and back when the evidence says so.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 a service or the log cannot be reached,
-5 the log's topics differ from the declared ones, 6 the log refuses our credentials or is not trusted.
+5 the log's topics differ from the declared ones, 6 the log refuses the credentials or its certificate is not trusted.
 
-Addresses that are not given are those of the `headgate up` that runs in this folder."""
+Without addresses, a command uses the services that `headgate up` runs in this folder."""
 
 CODES = {
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
@@ -40,10 +40,12 @@ def options(
     gateway: Annotated[str, typer.Option(envvar="HEADGATE_GATEWAY", help="host:port of the gateway.")] = "",
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
     log_wait_seconds: Annotated[
-        float, typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", min=0, help="How long to wait for an absent log.")
+        float,
+        typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", min=0, help="How long to wait for an absent log."),
     ] = CLI_WAIT_SECONDS,
     actor: Annotated[
-        str, typer.Option(envvar="HEADGATE_ACTOR", help="Who asks, for the log; without it, who is logged in.")
+        str,
+        typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user."),
     ] = "",
 ) -> None:
     context.obj = new_session(registry, gateway, log, log_wait_seconds, actor)
@@ -53,15 +55,13 @@ def options(
 def start_all(
     context: typer.Context,
     base_port: Annotated[
-        int, typer.Option(min=0, max=65_000, help="Registry here, the others above it; 0 takes free ports.")
+        int, typer.Option(min=0, max=65_000, help="The registry's port; the others follow it. 0 picks free ports.")
     ] = 7400,
-    log: Annotated[
-        str, typer.Option(envvar="HEADGATE_LOG", help="Run over this log instead of the embedded one.")
-    ] = "",
+    log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="Use this log instead of the embedded one.")] = "",
 ) -> None:
-    """Start every service on this machine under .headgate/ and keep them running until Ctrl-C."""
-    given = context.parent.params["log"] if context.parent else ""
-    up.run_up(log or given, base_port, session(context).log_wait_seconds)
+    """Start all services on this machine, with their data in .headgate/, and keep them running until Ctrl-C."""
+    global_log = context.parent.params["log"] if context.parent else ""
+    up.run_up(log or global_log, base_port, session(context).log_wait_seconds)
 
 
 app.command("publish")(publish.publish)
@@ -80,7 +80,7 @@ app.add_typer(view.view, name="view")
 
 
 def main() -> None:
-    """Runs the command line; every failure becomes one sentence and an exit code."""
+    """Runs the command line. Every failure becomes one sentence and an exit code."""
     try:
         app()
     except CommandFailed as error:
@@ -90,8 +90,8 @@ def main() -> None:
     except LogError as error:
         _fail(f"the log: {error}", next((code for kind, code in LOG_CODES if isinstance(error, kind)), Exit.FAILED))
     except grpc.RpcError as error:
-        said = failure(error)
-        _fail(str(said), CODES.get(said.code, Exit.FAILED))
+        failed = failure(error)
+        _fail(str(failed), CODES.get(failed.code, Exit.FAILED))
     except OSError as error:
         _fail(str(error), Exit.FAILED)
     except KeyboardInterrupt:

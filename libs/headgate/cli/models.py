@@ -7,10 +7,10 @@ import typer
 
 from headgate.cli import render
 from headgate.cli.render import Format, Output, show_list, show_one
-from headgate.cli.session import full_name, progress, say, session, version_name
+from headgate.cli.session import full_name, progress, report, session, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
-from headgate.client.watching import kept
+from headgate.client.watching import watch_through_restarts
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
@@ -23,15 +23,15 @@ model = typer.Typer(help="Models: named lines of versions.", no_args_is_help=Tru
 version = typer.Typer(help="Versions of a model.", no_args_is_help=True)
 
 Filter = Annotated[str, typer.Option("--filter", help='For example: labels.team = "risk" AND name = "fraud*".')]
-Order = Annotated[str, typer.Option("--order", help="A field, followed by desc for the largest first.")]
+Order = Annotated[str, typer.Option("--order", help="A field; add desc to list the largest first.")]
 VersionName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3, fraud@alias or the full name.")]
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason; it is recorded.")]
 
 
 @model.command("list")
 def list_models(context: typer.Context, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE) -> None:
-    """List all models, or those that a filter describes."""
+    """List all models, or those that match a filter."""
     stub = session(context).stubs.registry
     found: list[resources.Model] = []
     token = ""
@@ -63,7 +63,7 @@ def label_model(
     value: Annotated[str, typer.Argument()] = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """Set a label of a model; without a value, remove it."""
+    """Set a label of a model. Without a value, the label is removed."""
     request = registry_service.LabelModelRequest(name=full_name("models", name), key=key, value=value)
     found = session(context).stubs.registry.LabelModel(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.MODEL, output)
@@ -78,7 +78,7 @@ def list_versions(
     order: Order = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """List a model's versions, newest first; `-` as the model searches all of them."""
+    """List a model's versions, newest first. With `-` as the model, search all models."""
     stub = session(context).stubs.registry
     found: list[resources.Version] = []
     token = ""
@@ -108,31 +108,33 @@ def get_version(context: typer.Context, name: VersionName, output: Output = Form
 
 @version.command("watch")
 def watch_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
-    """Follow a version from its commit to the gate's verdict; exit 1 when it fails."""
+    """Follow a version from its commit to the gate's verdict. Exit with 1 when it fails."""
     stub = session(context).stubs.registry
     request = registry_service.GetVersionRequest(name=version_name(name))
     wanted = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
     stream = wanted.name.partition("/versions/")[0]
-    ended, told = None, 0
-    for response in kept(lambda: stub.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))):
+    passed, last_sequence = None, 0
+    for response in watch_through_restarts(
+        lambda: stub.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))
+    ):
         record = response.record.record
-        if record.sequence <= told or version_of(record) != wanted.version:
+        if record.sequence <= last_sequence or version_of(record) != wanted.version:
             continue
-        told = record.sequence
+        last_sequence = record.sequence
         progress.print(f"{render.time_text(record.occurred_at_ms)}  {describe(record)}")
-        ended = verdict_of(record)
-        if ended is not None:
+        passed = verdict_of(record)
+        if passed is not None:
             break
     found = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.VERSION, output)
-    raise typer.Exit(0 if ended else 1)
+    raise typer.Exit(0 if passed else 1)
 
 
 @version.command("approve")
 def approve_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Agree with a version that passed a gate which waits for people; each person counts once."""
+    """Approve a version that passed its gate and awaits approval. Each person counts once."""
     request = registry_service.ApproveVersionRequest(
         name=version_name(name), reason=reason, request_id=str(uuid.uuid4())
     )
@@ -140,31 +142,31 @@ def approve_version(
     show_one(found, render.VERSION, output)
     missing = found.gate.policy.approvals - found.approvals
     if missing > 0:
-        say(f"it waits for {missing} more, each by somebody else: {', '.join(found.approved_by)} approved it")
+        report(f"approved by {', '.join(found.approved_by)}; approvals still needed from other people: {missing}")
 
 
 @version.command("deny")
 def deny_version(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
-    """Refuse a version that passed a gate which waits for people."""
+    """Deny a version that passed its gate and awaits approval."""
     request = registry_service.DenyVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 
 @version.command("waive")
 def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
-    """Let a version that the gate refused be released all the same; the reason is recorded."""
+    """Allow a version to be released although the gate refused it. The reason is recorded."""
     request = registry_service.WaiveGateRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 
 def version_of(record: facts.LifecycleRecord) -> int:
-    """The version a record is about; 0 when none."""
+    """The version that a record is about; 0 when it is about none."""
     kind = record.WhichOneof("fact")
     return int(getattr(getattr(record, kind), "version", 0)) if kind else 0
 
 
 def verdict_of(record: facts.LifecycleRecord) -> bool | None:
-    """Whether the version has passed the gate; None while that is open."""
+    """Whether the version passed the gate; None while that is undecided."""
     match record.WhichOneof("fact"):
         case "gate_decided":
             return record.gate_decided.passed

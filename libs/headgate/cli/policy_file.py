@@ -1,4 +1,4 @@
-"""A release policy as people write it: TOML with durations in seconds and weights in percent."""
+"""Reads a release policy from a TOML file, with durations in seconds and weights in percent."""
 
 from pathlib import Path
 
@@ -13,18 +13,18 @@ JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceil
 
 
 class PolicyUnreadable(Exception):
-    """The file is no policy; the message names the file and, for every problem, the key and what was expected."""
+    """The file is not a release policy. The message names the file, and for each problem the key and the rule."""
 
 
 def read_policy(file: Path) -> configuration.ReleasePolicy:
-    """Reads the file; what it leaves out takes the default. Raises PolicyUnreadable."""
+    """Reads the file. A key that is missing keeps its default. Raises PolicyUnreadable."""
     try:
         with file.open("rb") as text:
             return _policy(read(text.read(MAX_BYTES + 1), file.name, MAX_BYTES))
     except OSError as error:
         raise PolicyUnreadable(f"{file}: {error.strerror}") from error
     except InvalidToml as error:
-        raise PolicyUnreadable("\n  ".join((f"{file} is no release policy:", *error.problems))) from error
+        raise PolicyUnreadable("\n  ".join((f"{file} is not a release policy:", *error.problems))) from error
 
 
 def _policy(root: Table) -> configuration.ReleasePolicy:

@@ -1,4 +1,4 @@
-"""`headgate predict`: rows to the gateway, answers back."""
+"""`headgate predict` sends rows to the gateway and prints the answers."""
 
 import json
 import math
@@ -19,25 +19,25 @@ def predict(
     context: typer.Context,
     model: str,
     row: Annotated[
-        list[str] | None, typer.Option("--row", help='Values like "1.5,2,,4"; a blank is missing. May be repeated.')
+        list[str] | None, typer.Option("--row", help='Values such as "1.5,2,,4"; an empty one is missing. Repeatable.')
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="A JSON array of rows, null for a missing value; - is stdin.")
     ] = None,
-    key: Annotated[str, typer.Option("--key", help="Routing key: one key stays with one version.")] = "",
+    key: Annotated[str, typer.Option("--key", help="Routing key: one key always reaches the same version.")] = "",
     version: Annotated[str, typer.Option("--version", help="Ask this version instead of the live one.")] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Ask the live version for a prediction."""
     rows = [parse_row(text) for text in row or ()] + (_json_rows(json_file) if json_file else [])
     if not rows or len({len(values) for values in rows}) != 1:
-        usage("give rows with --row or --json, all of one length")
+        usage("give rows with --row or --json; all rows need the same length")
     stub = session(context).stubs.inference
-    about = stub.ModelMetadata(inference.ModelMetadataRequest(name=model, version=version), timeout=TIMEOUT_SECONDS)
-    if len(about.inputs) != 1:
-        usage(f"{model} has {len(about.inputs)} inputs; this command knows models with one")
+    metadata = stub.ModelMetadata(inference.ModelMetadataRequest(name=model, version=version), timeout=TIMEOUT_SECONDS)
+    if len(metadata.inputs) != 1:
+        usage(f"{model} has {len(metadata.inputs)} inputs; this command supports models with one input")
     response = stub.ModelInfer(
-        infer_request(model, rows, about.inputs[0].name, version),
+        infer_request(model, rows, metadata.inputs[0].name, version),
         metadata=((ROUTING_KEY, key),) if key else (),
         timeout=TIMEOUT_SECONDS,
     )
@@ -45,7 +45,7 @@ def predict(
 
 
 def parse_row(text: str) -> list[float]:
-    """Comma-separated numbers; a blank or `nan` is a missing value."""
+    """Comma-separated numbers; an empty one or `nan` is a missing value. Raises CommandFailed."""
     try:
         return [float(cell) if cell.strip() else math.nan for cell in text.split(",")]
     except ValueError as error:
@@ -63,13 +63,13 @@ def _json_rows(file: Path) -> list[list[float]]:
         usage(f"--json {file}: expected an array of rows of numbers: {error}")
 
 
-def _show(got: Answer, output: Format) -> None:
+def _show(result: Answer, output: Format) -> None:
     if output is Format.TABLE:
-        pairs({"version": f"v{got.version}", **{name: _text(values) for name, values in got.outputs.items()}})
+        pairs({"version": f"v{result.version}", **{name: _text(values) for name, values in result.outputs.items()}})
     else:
-        # JSON knows no NaN: an answer that is no number is null.
-        values = {name: [v if math.isfinite(v) else None for v in found] for name, found in got.outputs.items()}
-        show_data({"version": got.version, "outputs": values}, output)
+        # JSON has no NaN, so a value that is not a finite number becomes null.
+        values = {name: [v if math.isfinite(v) else None for v in found] for name, found in result.outputs.items()}
+        show_data({"version": result.version, "outputs": values}, output)
 
 
 def _text(values: list[float]) -> str:

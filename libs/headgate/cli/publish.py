@@ -1,4 +1,4 @@
-"""`headgate publish`: says on the inbox that a commit of a model's repository was merged."""
+"""`headgate publish` appends an event to the inbox: a commit of a model's repository was merged."""
 
 import subprocess
 import tomllib
@@ -12,7 +12,7 @@ import grpc
 import typer
 
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import CommandFailed, Exit, Session, progress, say, session, usage
+from headgate.cli.session import CommandFailed, Exit, Session, progress, report, session, usage
 from headgate.client.change import Change, change_merged
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.port import EventLog
@@ -22,39 +22,40 @@ from headgate.runtime.observability.trace_context import TraceContext, new_trace
 from headgate.runtime.settings import SettingsError
 from headgate.v1 import registry_service_pb2 as registry_service
 
-GIT_SECONDS = 30
-ASK_SECONDS = 2.0
-"""How long the registry is asked whether it has the commit: publishing needs the log alone."""
+GIT_TIMEOUT_SECONDS = 30
+LOOKUP_TIMEOUT_SECONDS = 2.0
+"""How long to ask the registry whether it has the commit. Publishing itself needs only the log."""
 LAST_SPANS_SECONDS = 5.0
+"""How long to wait until the last spans are sent."""
 
 
 def publish(
     context: typer.Context,
     repository: Annotated[Path, typer.Argument(help="A Git repository with headgate.toml at its root.")],
-    commit: Annotated[str, typer.Option(help="Which commit.")] = "HEAD",
+    commit: Annotated[str, typer.Option(help="The commit to publish.")] = "HEAD",
     url: Annotated[
-        str, typer.Option(help="Where the trainer fetches it from, when that is another place than this folder.")
+        str, typer.Option(help="The address from which the trainer fetches it, if that is not this folder.")
     ] = "",
     again: Annotated[
-        bool, typer.Option("--again", help="A new event for a commit whose first one was refused or buried.")
+        bool, typer.Option("--again", help="Send a new event when the first one for this commit was refused or buried.")
     ] = False,
     traces: Annotated[
-        str, typer.Option(envvar="HEADGATE_TRACES", help="OTLP gRPC endpoint for the trace that begins here.")
+        str, typer.Option(envvar="HEADGATE_TRACES", help="OTLP gRPC endpoint that takes the trace of this event.")
     ] = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """Tell Headgate of a merged commit; it becomes the model's next version."""
+    """Send Headgate a merged commit. It becomes the model's next version."""
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)
-    known = _version_of(session(context), change)
+    existing = _version_of(session(context), change)
     source = repository.resolve().as_uri()
     seed = str(uuid.uuid4()) if again else change.commit
     event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))
     trace = _publish(session(context).open_log(), change, event_id, source, traces)
     progress.print(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
-    if known:
-        say(f"this commit is {known} already: a commit becomes one version, so nothing new comes of it")
+    if existing:
+        report(f"this commit already is version {existing}: it becomes no second version")
     if output is Format.TABLE:
         print(event_id)
     else:
@@ -70,20 +71,20 @@ def publish(
         )
 
 
-def _version_of(here: Session, change: Change) -> str:
-    """The version that the commit is already; empty where there is none, or no registry to ask."""
+def _version_of(current: Session, change: Change) -> str:
+    """The version that was made from this commit; empty when there is none, or when the registry does not answer."""
     request = registry_service.ListVersionsRequest(
         parent=model_stream(change.model), page_size=1, filter=f'commit = "{change.commit}"'
     )
     try:
-        found = here.stubs.registry.ListVersions(request, timeout=ASK_SECONDS).versions
+        found = current.stubs.registry.ListVersions(request, timeout=LOOKUP_TIMEOUT_SECONDS).versions
     except grpc.RpcError:
         return ""
     return f"{change.model}/{found[0].version}" if found else ""
 
 
 def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: str) -> TraceContext:
-    """Appends the event as the start of a trace, whose first span is this when somebody takes spans."""
+    """Appends the event as the start of a trace. Its first span is exported when an endpoint for traces is set."""
     with closing(log):
         try:
             tracing.start(traces, "cli", "headgate")
@@ -99,11 +100,11 @@ def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: 
 
 
 def read_change(repository: Path, commit: str) -> Change:
-    """The commit as the repository has it; the model's name stands in headgate.toml. Raises CommandFailed."""
+    """Reads the commit from the repository, and the model's name from its headgate.toml. Raises CommandFailed."""
     if inside := _git(repository, "rev-parse", "--show-prefix").strip():
         raise CommandFailed(
-            f"{repository} is the folder {inside} of another repository: a model has a repository of its own,"
-            " so copy the folder, `git init` and commit there",
+            f"{repository} is the folder {inside} of another repository, and a model needs its own repository:"
+            " copy the folder, then run `git init` there and commit",
             Exit.NOT_FOUND,
         )
     sha = _git(
@@ -112,7 +113,7 @@ def read_change(repository: Path, commit: str) -> Change:
         "--verify",
         "--end-of-options",
         f"{commit}^{{commit}}",
-        missing=f"{commit!r} names no commit of {repository}",
+        missing=f"{repository} has no commit {commit!r}",
     ).strip()
     try:
         text = _git(
@@ -133,10 +134,10 @@ def read_change(repository: Path, commit: str) -> Change:
 
 
 def _git(repository: Path, *arguments: str, missing: str = "") -> str:
-    """What git prints. Raises CommandFailed, with `missing` when git does not find what is asked for."""
+    """The output of git. Raises CommandFailed; its message is `missing`, if given, when git fails."""
     command = ["git", "-C", str(repository), *arguments]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=GIT_TIMEOUT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CommandFailed(f"git: {error}") from error
     if ended.returncode != 0:

@@ -1,4 +1,4 @@
-"""`headgate log refusals`: the commands that the rules refused, newest last."""
+"""`headgate log refusals` lists the commands that the rules refused, the newest last."""
 
 from contextlib import closing
 from typing import Annotated
@@ -21,10 +21,10 @@ def refusals(
     context: typer.Context,
     stream: Annotated[str, typer.Option(help="Only this stream, for example models/fraud.")] = "",
     code: Annotated[str, typer.Option(help="Only this code, for example illegal-transition.")] = "",
-    lines: Annotated[int, typer.Option("-n", min=1, max=MAX_LINES, help="The newest N.")] = DEFAULT_LINES,
+    lines: Annotated[int, typer.Option("-n", min=1, max=MAX_LINES, help="List the newest N.")] = DEFAULT_LINES,
     output: Output = Format.TABLE,
 ) -> None:
-    """The newest refused commands, each with the rule that refused it."""
+    """List the newest refused commands, each with the rule that refused it."""
 
     def wanted(record: Record) -> bool:
         refusal = parse_refusal(record)
@@ -36,7 +36,7 @@ def refusals(
 
 
 def parse_refusal(record: Record) -> commands.Refusal:
-    """The refusal in a record; bytes that are none are shown as one, so that they are not overlooked."""
+    """The refusal in a record. Bytes that are no refusal become one that says so, and are listed like the others."""
     try:
         refusal = commands.Refusal.FromString(record.value or b"")
     except DecodeError:
@@ -44,7 +44,7 @@ def parse_refusal(record: Record) -> commands.Refusal:
     if not refusal.code:
         where = f"{record.topic} {record.partition}:{record.offset}"
         return commands.Refusal(
-            code="not-a-refusal", message=f"{where} holds something else", refused_at_ms=record.timestamp_ms
+            code="not-a-refusal", message=f"the record at {where} is not a refusal", refused_at_ms=record.timestamp_ms
         )
     return refusal
 

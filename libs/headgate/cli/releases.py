@@ -12,10 +12,10 @@ from headgate.cli import render
 from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.render import Format, Output, show_list, show_next, show_one
-from headgate.cli.session import full_name, model_and_number, release_name, say, session, usage
+from headgate.cli.session import full_name, model_and_number, release_name, report, session, usage
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
-from headgate.client.watching import kept
+from headgate.client.watching import watch_through_restarts
 from headgate.domain import policy
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
@@ -40,7 +40,7 @@ class StrategyName(StrEnum):
 def list_releases(
     context: typer.Context, model: str, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE
 ) -> None:
-    """List a model's releases, newest first (the first hundred); `-` as the model searches all of them."""
+    """List the newest hundred releases of a model, newest first. With `-` as the model, search all models."""
     stub = session(context).stubs.releases
     found: list[resources.Release] = []
     request = release_service.ListReleasesRequest(parent=full_name("models", model), filter=filter_, order_by=order)
@@ -58,7 +58,7 @@ def list_releases(
 def get_release(
     context: typer.Context,
     name: ReleaseName,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Follow it until it ends.")] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Follow the release until it ends.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Show one release."""
@@ -72,10 +72,10 @@ def get_release(
 
 @release.command("watch")
 def watch_release(context: typer.Context, name: ReleaseName, output: Output = Format.TABLE) -> None:
-    """Show a release after every change until it ends; exit 1 unless it completed."""
+    """Show a release after each change, until it ends. Exit with 1 unless it completed."""
     last = resources.Release()
     stub, request = session(context).stubs.releases, release_service.WatchReleaseRequest(name=release_name(name))
-    for response in kept(lambda: stub.WatchRelease(request)):
+    for response in watch_through_restarts(lambda: stub.WatchRelease(request)):
         if response.release != last:
             last = response.release
             show_next(last, render.RELEASE, output)
@@ -107,15 +107,15 @@ def start_release(
     started = stub.StartRelease(request, timeout=TIMEOUT_SECONDS)
     show_one(started, render.RELEASE, output)
     if not _is_known(stub, environment):
-        say(f"nothing has gone live in {environment} yet, and it has no policy: is the name right?")
-        say(f"without a gateway that has HEADGATE_ENVIRONMENT={environment} the release will pause")
-        say(f"`headgate release abort {model}/{started.release}` ends it")
+        report(f"nothing has gone live in {environment} yet, and it has no policy: is the name right?")
+        report(f"the release pauses unless a gateway runs with HEADGATE_ENVIRONMENT={environment}")
+        report(f"to end it: headgate release abort {model}/{started.release}")
 
 
 def _is_known(stub: release_service_grpc.ReleaseServiceStub, name: str) -> bool:
-    """Whether an environment was declared or served in: a mistyped one is taken for a new one.
+    """Whether the environment has a policy or a completed release. If not, its name may be mistyped.
 
-    A registry that does not answer that now is no reason to ask a person, nor to call a release failed that started.
+    The answer is also True when the registry does not answer: the release has started, so this check must not fail it.
     """
     served = f'environment = "{name}" AND phase = "completed"'
     request = release_service.ListReleasesRequest(parent=full_name("models", ANY), filter=served, page_size=1)
@@ -134,7 +134,7 @@ def _is_known(stub: release_service_grpc.ReleaseServiceStub, name: str) -> bool:
 def pause_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Hold a release at its present weights."""
+    """Stop a release at its present weights."""
     request = release_service.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
@@ -143,7 +143,7 @@ def pause_release(
 def resume_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Let a paused release go on."""
+    """Continue a paused release."""
     request = release_service.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
@@ -163,14 +163,14 @@ def promote_release(
 def abort_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Take the candidate back from live traffic."""
+    """End a release: stable gets all traffic again."""
     request = release_service.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
 
 @release.command("undo")
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
-    """Release the version again that was stable before a completed release."""
+    """Undo a completed release: release the version that was stable before it."""
     request = release_service.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
 
@@ -186,14 +186,14 @@ def list_environments(context: typer.Context, output: Output = Format.TABLE) -> 
 
 @environment.command("get")
 def get_environment(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
-    """Show one environment and its policy; where none was set, the default that its releases follow."""
+    """Show one environment and its policy. Without a policy of its own, the default policy is shown."""
     request = release_service.GetEnvironmentRequest(name=full_name("environments", name))
     try:
         found = session(context).stubs.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
     except grpc.RpcError as error:
         if failure(error).code is not grpc.StatusCode.NOT_FOUND:
             raise
-        say(f"no policy was set for {request.name}: its releases follow the default one")
+        report(f"no policy was set for {request.name}: its releases follow the default policy")
         found = resources.Environment(name=request.name, policy=policy.DEFAULT)
     show_one(found, render.ENVIRONMENT, output)
 
@@ -202,15 +202,15 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
 def set_policy(
     context: typer.Context,
     name: str,
-    file: Annotated[Path, typer.Argument(help="The policy as TOML; examples/demo_policy.toml is one.")],
+    file: Annotated[Path, typer.Argument(help="The policy as TOML, such as examples/demo_policy.toml.")],
     output: Output = Format.TABLE,
 ) -> None:
-    """Set how releases into an environment proceed."""
+    """Set the release policy of an environment."""
     try:
-        wanted = read_policy(file)
+        new_policy = read_policy(file)
     except PolicyUnreadable as error:
         usage(str(error))
     request = release_service.SetPolicyRequest(
-        name=full_name("environments", name), policy=wanted, request_id=str(uuid.uuid4())
+        name=full_name("environments", name), policy=new_policy, request_id=str(uuid.uuid4())
     )
     show_one(session(context).stubs.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), render.ENVIRONMENT, output)

@@ -1,4 +1,4 @@
-"""Data on stdout: a table for people, JSON or YAML for programs."""
+"""Prints data on stdout: a table for people, JSON or YAML for programs."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ def show_list(messages: Sequence[Message], columns: Columns, output: Format) -> 
 
 
 def show_rows(rows: Sequence[Row], output: Format) -> None:
-    """Rows with the same names each; a table leaves out the columns in which nothing stands."""
+    """Prints rows that all have the same names. A table leaves out the columns that are empty in every row."""
     if output is not Format.TABLE:
         show_data([dict(row) for row in rows], output)
         return
@@ -62,7 +62,7 @@ def show_rows(rows: Sequence[Row], output: Format) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without what would move a terminal's cursor: records may come from anyone."""
+    """The text without control characters. Anyone can write records, and these characters could change the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text.replace("\n", " "))
 
 
@@ -78,7 +78,7 @@ def show_one(message: Message, columns: Columns, output: Format) -> None:
 
 
 def show_next(message: Message, columns: Columns, output: Format) -> None:
-    """One state of what is watched: JSON as one object per line, YAML as a document, a table with a blank line."""
+    """Prints one state of a watch: one line of JSON, one YAML document, or a table and a blank line."""
     if output is Format.JSON:
         print(json.dumps(as_dict(message), ensure_ascii=False), flush=True)
         return
@@ -90,7 +90,7 @@ def show_next(message: Message, columns: Columns, output: Format) -> None:
 
 
 def pairs(values: Mapping[str, str]) -> None:
-    """One line per value that is there."""
+    """Prints one line for each value that is not empty."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in values.items():
         if value:
@@ -106,12 +106,12 @@ def show_data(data: object, output: Format) -> None:
 
 
 def as_dict(message: Message) -> dict[str, Any]:
-    """The message as protobuf's JSON mapping has it, with the field names of the .proto files."""
+    """The message by protobuf's JSON mapping, with the field names of the .proto files."""
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
 def _print(table: Table) -> None:
-    """On a terminal as wide as it is; into a pipe uncut, since a program or a pager will read it."""
+    """Prints a table as wide as the terminal. Into a pipe it is not cut: a program or a pager reads it."""
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
         console.print(table)
@@ -145,7 +145,7 @@ def _phase(release: resources.Release) -> str:
     return f"{word}, paused" if release.paused else word
 
 
-def _phase_and_why(release: resources.Release) -> str:
+def _phase_and_reason(release: resources.Release) -> str:
     return f"{_phase(release)}: {release.paused_reason}" if release.paused else _phase(release)
 
 
@@ -154,9 +154,11 @@ def _gate(version: resources.Version) -> str:
 
 
 def _approvals(version: resources.Version) -> str:
-    wanted = version.gate.policy.approvals
+    required = version.gate.policy.approvals
     names = ", ".join(printable(name) for name in version.approved_by)
-    return f"{version.approvals} of {wanted}{': ' if names else ''}{names}" if wanted and version.gate.passed else ""
+    if not (required and version.gate.passed):
+        return ""
+    return f"{version.approvals} of {required}{': ' if names else ''}{names}"
 
 
 def _numbers(values: Mapping[str, int]) -> str:
@@ -164,7 +166,7 @@ def _numbers(values: Mapping[str, int]) -> str:
 
 
 def _judgement(judgement: facts.Judgement) -> str:
-    """Nothing while no caller was counted: a verdict on nothing says nothing."""
+    """The judge's explanation; empty until at least one caller was counted."""
     counted = any(stratum.candidate_keys or stratum.stable_keys for stratum in judgement.strata)
     return judgement.explanation if counted else ""
 
@@ -191,7 +193,7 @@ VERSIONS: Columns = (
 )
 
 FOUND_VERSIONS: Columns = (("VERSION", lambda v: _short(v.name)), *VERSIONS[1:])
-"""Versions of several models."""
+"""For a list with versions of several models."""
 
 VERSION: Columns = (
     ("NAME", lambda v: v.name),
@@ -223,12 +225,12 @@ RELEASES: Columns = (
 )
 
 FOUND_RELEASES: Columns = (("RELEASE", lambda r: _short(r.name)), *RELEASES[1:])
-"""Releases of several models."""
+"""For a list with releases of several models."""
 
 RELEASE: Columns = (
     ("NAME", lambda r: r.name),
     *RELEASES[1:5],
-    ("PHASE", _phase_and_why),
+    ("PHASE", _phase_and_reason),
     *RELEASES[6:],
     ("STARTED", lambda r: time_text(r.started_at_ms)),
     ("ENDED", lambda r: time_text(r.ended_at_ms)),

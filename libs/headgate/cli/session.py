@@ -1,4 +1,4 @@
-"""What every command shares: addresses, the exit codes, and the way a failure is told."""
+"""What all commands share: addresses, exit codes, names, and how a failure ends a command."""
 
 import json
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ CLI_WAIT_SECONDS = 20.0
 
 
 class Exit(IntEnum):
-    """What a script can tell a run apart by; `headgate --help` lists them."""
+    """The exit codes that scripts can rely on; `headgate --help` lists them."""
 
     OK = 0
     FAILED = 1
@@ -36,11 +36,11 @@ class Exit(IntEnum):
 
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Where everything goes that is not data."""
+"""Progress and warnings go here, data goes to stdout."""
 
 
 class CommandFailed(Exception):
-    """Ends the command with a sentence on stderr and an exit code."""
+    """Ends the command: the message goes to stderr, the code becomes the exit code."""
 
     def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The addresses of this run."""
+    """The addresses and the actor of this run."""
 
     stubs: Stubs
     log_url: str
@@ -57,16 +57,16 @@ class Session:
     actor: str = ""
 
     def open_log(self) -> EventLog:
-        """The log itself, waited for. An embedded log that is not there is not made by looking at it."""
+        """Opens the log and waits for it. Never creates an embedded log. Raises CommandFailed and LogError."""
         self.check_log()
-        return await_log(self.log_url, self.log_wait_seconds, say, prepare=lambda log: None)
+        return await_log(self.log_url, self.log_wait_seconds, report, prepare=lambda log: None)
 
     def check_log(self) -> None:
-        """Raises CommandFailed for an embedded log that is not there."""
+        """Raises CommandFailed when the embedded log does not exist."""
         _, _, rest = self.log_url.partition(":")
         if is_embedded(self.log_url) and not Path(rest.removeprefix("//")).exists():
             raise CommandFailed(
-                f"there is no log at {without_passwords(self.log_url)}: is `headgate up` running here?",
+                f"there is no log at {without_passwords(self.log_url)}: is `headgate up` running in this folder?",
                 Exit.UNAVAILABLE,
             )
 
@@ -78,17 +78,18 @@ def session(context: typer.Context) -> Session:
     return found
 
 
-def say(message: str) -> None:
-    """Progress, as it stands: an address may look like markup."""
+def report(message: str) -> None:
+    """Prints progress without markup, because an address may look like markup."""
     progress.print(message, markup=False)
 
 
 def new_session(
     registry: str, gateway: str, log: str, log_wait_seconds: float = CLI_WAIT_SECONDS, actor: str = ""
 ) -> Session:
-    """Addresses that were not given are those of the `headgate up` in this folder, else the defaults.
+    """A session with the given addresses and actor.
 
-    Without an actor it is who is logged in.
+    A missing address is taken from the `headgate up` in this folder; without one it is the default. A missing actor is
+    the logged-in user.
     """
     actor = actor or logged_in()
     ports = running_ports(Path(HOME))
@@ -105,12 +106,12 @@ def default_log(home: Path) -> str:
 
 
 def running_ports(home: Path) -> dict[str, int]:
-    """The ports that `headgate up` wrote down in this folder; empty when it does not run."""
+    """The services' gRPC ports, as `headgate up` recorded them in this folder; empty when it does not run."""
     return dict(_running(home).get("ports", {}))
 
 
 def running_metrics_ports(home: Path) -> dict[str, int]:
-    """The same of the HTTP doors with /metrics."""
+    """The services' HTTP ports for /metrics, recorded the same way."""
     return dict(_running(home).get("metrics_ports", {}))
 
 

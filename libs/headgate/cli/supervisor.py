@@ -1,4 +1,4 @@
-"""Keeps the processes of `headgate up` alive: starts them, restarts what crashes, stops them all; knows no service."""
+"""Starts the processes of `headgate up`, restarts those that crash, and stops them all."""
 
 import json
 import os
@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import IO
 
 from headgate.runtime.parent import PARENT_VARIABLE
-from headgate.runtime.service import HOPELESS
+from headgate.runtime.service import FATAL_EXITS
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
-SETTLED_SECONDS = 60.0
-"""A child that lived this long starts again at the first backoff."""
+STABLE_SECONDS = 60.0
+"""A child that ran this long restarts after the first backoff."""
 STOP_SECONDS = 20.0
-MAX_TOLD_BYTES = 8 * 1024
-"""Of a child's output, in which its reason to end is sought."""
+"""How long the children may take to end after SIGTERM."""
+MAX_ERROR_OUTPUT_BYTES = 8 * 1024
+"""How much of a child's output is searched for the reason why it ended."""
 MAX_LOG_BYTES = 16 * 1024 * 1024
-"""Of a child's output; what was written before it is kept once, beside it."""
+"""A larger log file is set aside. One older file is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One child: what to run and where its output goes."""
+    """One child process: its command, its environment and the file for its output."""
 
     name: str
     command: Sequence[str]
@@ -43,35 +44,35 @@ class _Child:
     started_at: float = 0.0
     start_at: float = 0.0
     crashes: int = 0
-    # Where its output begins in the file, behind that of those before it.
-    output_at: int = 0
+    # Where this child's output begins in the file; before it stands the output of earlier children.
+    output_start: int = 0
 
 
-class HopelessChild(Exception):
-    """A child ended for a reason that starting it again does not change."""
+class FatalExit(Exception):
+    """A child ended for a reason that a restart does not change."""
 
 
 class Supervisor:
-    """Call every method from one thread, the one whose end the children are bound to."""
+    """Keeps the children running. Call all methods from one thread: the children end when this thread ends."""
 
     def __init__(
         self,
         programs: Sequence[Program],
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._children = [_Child(program) for program in programs]
-        self._say = say
+        self._report = report
         self._clock = clock
 
-    def tend(self) -> None:
-        """Starts what is due and notices what has ended. Raises HopelessChild. Call it a few times a second."""
+    def poll(self) -> None:
+        """Handles children that ended and starts those that are due. Call it a few times a second. Raises FatalExit."""
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
-                self._bury(child, child.process.returncode)
+                self._handle_exit(child, child.process.returncode)
             if child.process is None and self._clock() >= child.start_at:
                 self._start(child)
-            _keep_small(child.program.log_file)
+            _limit_size(child.program.log_file)
 
     def stop(self) -> None:
         """Ends every child: SIGTERM, a bounded wait, then SIGKILL to its process group."""
@@ -93,8 +94,8 @@ class Supervisor:
         program = child.program
         environ = {**os.environ, **program.environ, PARENT_VARIABLE: str(os.getpid())}
         with _open_log(program.log_file) as output:
-            child.output_at = output.tell()
-            # Its own process group: Ctrl-C on the terminal reaches `up` alone, which then stops all in order.
+            child.output_start = output.tell()
+            # Each child has its own process group, so Ctrl-C reaches only `headgate up`, which then stops the children.
             child.process = subprocess.Popen(
                 program.command,
                 env=environ,
@@ -105,40 +106,40 @@ class Supervisor:
             )
         child.started_at = self._clock()
 
-    def _bury(self, child: _Child, returncode: int) -> None:
+    def _handle_exit(self, child: _Child, returncode: int) -> None:
         child.process = None
-        if why := HOPELESS.get(returncode):
-            told = f"{child.program.name} {why}: see {child.program.log_file}"
-            raise HopelessChild("\n".join([told, *_errors(child)]))
-        settled = self._clock() - child.started_at >= SETTLED_SECONDS
-        child.crashes = 1 if settled else child.crashes + 1
+        if cause := FATAL_EXITS.get(returncode):
+            problem = f"{child.program.name} {cause}: see {child.program.log_file}"
+            raise FatalExit("\n".join([problem, *_errors(child)]))
+        was_stable = self._clock() - child.started_at >= STABLE_SECONDS
+        child.crashes = 1 if was_stable else child.crashes + 1
         wait = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (child.crashes - 1))
         child.start_at = self._clock() + wait
-        ended = f"by signal {-returncode}" if returncode < 0 else f"with exit code {returncode}"
-        self._say(f"{child.program.name} ended {ended}; it starts again in {wait:g} s ({child.program.log_file})")
+        how = f"by signal {-returncode}" if returncode < 0 else f"with exit code {returncode}"
+        self._report(f"{child.program.name} ended {how}; it restarts in {wait:g} s ({child.program.log_file})")
 
 
 def _errors(child: _Child) -> list[str]:
-    """What the child called an error in the lines of JSON that our services write; the first few."""
+    """The messages of the child's first log lines with level `error`; services write their log lines as JSON."""
     with child.program.log_file.open("rb") as output:
-        output.seek(child.output_at)
-        lines = output.read(MAX_TOLD_BYTES).splitlines()
-    told = []
+        output.seek(child.output_start)
+        lines = output.read(MAX_ERROR_OUTPUT_BYTES).splitlines()
+    messages = []
     for line in lines:
         with suppress(ValueError):
-            said = json.loads(line)
-            if isinstance(said, dict) and said.get("level") == "error":
-                told.append(str(said.get("message")))
-    return told
+            entry = json.loads(line)
+            if isinstance(entry, dict) and entry.get("level") == "error":
+                messages.append(str(entry.get("message")))
+    return messages
 
 
 def _open_log(file: Path) -> IO[bytes]:
-    _keep_small(file)
+    _limit_size(file)
     return file.open("ab")
 
 
-def _keep_small(file: Path) -> None:
-    """Sets a large file's content aside. The child goes on at the beginning: it has the file open to append."""
+def _limit_size(file: Path) -> None:
+    """Sets a large file's content aside. The child appends, so it goes on at the beginning of the emptied file."""
     if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
         shutil.copyfile(file, file.with_suffix(".log.1"))
         os.truncate(file, 0)

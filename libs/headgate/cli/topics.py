@@ -1,4 +1,4 @@
-"""`headgate topics`: the topics of the log, as they are declared and as they are."""
+"""`headgate topics` shows the log's topics and their settings, and makes the topics that are missing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,14 +14,14 @@ from headgate.log.topics import TOPICS
 
 MAX_REPLICATION = 32_767
 
-topics = typer.Typer(help="The topics of the log, as they are declared and as they are.", no_args_is_help=True)
+topics = typer.Typer(help="The log's topics: the declared settings and the present ones.", no_args_is_help=True)
 
 Replication = Annotated[
-    int | None, typer.Option(min=1, max=MAX_REPLICATION, help="Copies of each record; left to the brokers by default.")
+    int | None, typer.Option(min=1, max=MAX_REPLICATION, help="Copies of each record; by default the brokers decide.")
 ]
 MinInsync = Annotated[
     int | None,
-    typer.Option(min=1, max=MAX_REPLICATION, help="Copies that acknowledge a record; the brokers' own by default."),
+    typer.Option(min=1, max=MAX_REPLICATION, help="Copies that acknowledge a record; by default the brokers decide."),
 ]
 
 
@@ -32,7 +32,7 @@ def list_topics(
     min_insync: MinInsync = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Print each setting of each topic, declared and found; exit 5 when some differ."""
+    """Print each declared setting of each topic and the value found. Exit with 5 when some differ."""
     states = _with_log(context, lambda log, declared: log.describe_topics(declared), replication, min_insync)
     _show(states, output)
     refuse_mismatch(states)
@@ -43,18 +43,18 @@ def apply(
     context: typer.Context,
     replication: Replication = None,
     min_insync: MinInsync = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
 ) -> None:
-    """Make the topics that are missing. Nothing that exists is changed: exit 5 names every setting that differs."""
+    """Make the topics that are missing. Existing topics are not changed: when settings differ, exit with 5."""
 
-    def carry_out(log: EventLog, declared: Sequence[Topic]) -> Sequence[TopicState]:
+    def create_missing(log: EventLog, declared: Sequence[Topic]) -> Sequence[TopicState]:
         states = log.describe_topics(declared)
         refuse_mismatch(states)
         if not dry_run:
             log.create_topics(declared)
         return states
 
-    for state in _with_log(context, carry_out, replication, min_insync):
+    for state in _with_log(context, create_missing, replication, min_insync):
         settings = " ".join(f"{name}={value}" for name, value in state.declared.items())
         done = "is as declared" if state.exists else "would be created" if dry_run else "created"
         print(f"{state.name} {done}: {settings}")
@@ -66,12 +66,12 @@ def _with_log(
     replication: int | None,
     min_insync: int | None,
 ) -> Sequence[TopicState]:
-    here = session(context)
-    if is_embedded(here.log_url) and (replication or min_insync):
-        usage("--replication, --min-insync: the embedded log keeps one copy")
+    current = session(context)
+    if is_embedded(current.log_url) and (replication or min_insync):
+        usage("--replication, --min-insync: the embedded log keeps one copy of each record")
     if replication and min_insync and min_insync > replication:
-        usage(f"--min-insync is {min_insync}: at most the {replication} copies of --replication can acknowledge")
-    log = here.open_log()
+        usage(f"--min-insync is {min_insync}: at most the {replication} copies of --replication can do so")
+    log = current.open_log()
     try:
         return act(log, [_declared(topic, replication, min_insync) for topic in TOPICS])
     finally:

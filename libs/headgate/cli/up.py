@@ -1,4 +1,4 @@
-"""`headgate up`: every service on this machine over one log, with no server installed."""
+"""`headgate up` runs all services on this machine over one log. It needs no installed server."""
 
 import fcntl
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from headgate.artifacts.keys import create_keys
-from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, say
-from headgate.cli.supervisor import HopelessChild, Program, Supervisor
+from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, report
+from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
 from headgate.log.open import without_passwords
 from headgate.log.startup import await_log, create_declared
@@ -24,16 +24,17 @@ from headgate.log.startup import await_log, create_declared
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 HOST = "127.0.0.1"
 METRICS_OFFSET = 10
-"""From the port of a service's gRPC door to that of its /metrics, /livez and /readyz."""
+"""A service's HTTP port (/metrics, /livez, /readyz) is its gRPC port plus this."""
 READY_SECONDS = 120.0
+"""How long all services may take to become ready."""
 PORT_WAIT_SECONDS = 20.0
-"""How long the services of a run that was killed may take to let go of their ports."""
+"""How long to wait for a port: the services of an earlier run that was killed may still hold it."""
 TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything of one `headgate up` is."""
+    """The folder, the log and the ports of one `headgate up`."""
 
     home: Path
     log_url: str
@@ -41,7 +42,7 @@ class Layout:
     metrics_ports: Mapping[str, int]
 
     def environ(self, service: str) -> dict[str, str]:
-        chosen = {
+        environ = {
             "HEADGATE_LOG": self.log_url,
             "HEADGATE_ARTIFACTS": f"file://{self.home / 'artifacts'}",
             "HEADGATE_KEYS": str(self.home / "keys"),
@@ -53,9 +54,9 @@ class Layout:
             "HEADGATE_WORK": str(self.home / "work" / service),
         }
         if service == "registry":
-            # Here the registry shares the machine with everything else, and one core serves more calls than several.
-            chosen["HEADGATE_ONE_CORE"] = os.environ.get("HEADGATE_ONE_CORE") or "true"
-        return chosen
+            # The registry shares this machine with the other services, and it serves more calls on one core.
+            environ["HEADGATE_ONE_CORE"] = os.environ.get("HEADGATE_ONE_CORE") or "true"
+        return environ
 
     def program(self, service: str) -> Program:
         command = (sys.executable, "-m", f"services.{service}")
@@ -69,24 +70,24 @@ def run_up(log_url: str, base_port: int, log_wait_seconds: float) -> None:
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: signals.put(received))
-    with _only_one(home):
+    with _lock_folder(home):
         layout = Layout(home, log_url or default_log(home), *_ports(base_port))
         _prepare(layout, log_wait_seconds, signals)
         supervisor = Supervisor([layout.program(service) for service in SERVICES], progress.print)
         try:
-            _tend(supervisor, layout, signals)
-        except HopelessChild as error:
+            _supervise(supervisor, layout, signals)
+        except FatalExit as error:
             raise CommandFailed(str(error)) from error
         finally:
             progress.print("stopping")
             supervisor.stop()
             (home / "up.json").unlink(missing_ok=True)
-    progress.print("stopped; `headgate up` in this folder goes on where it ended")
+    progress.print("stopped; `headgate up` in this folder continues from here")
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Holds the folder's lock, which the kernel lets go of however this process ends."""
+def _lock_folder(home: Path) -> Iterator[None]:
+    """Holds the folder's lock, so only one `headgate up` runs there. The kernel frees it when this process ends."""
     with open(home / "lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,29 +102,30 @@ def _only_one(home: Path) -> Iterator[None]:
 
 
 def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Of the gRPC doors, and of the metrics."""
-    first = [base_port, base_port + METRICS_OFFSET]
+    """The gRPC ports and the HTTP ports of the services. With base port 0 the system picks free ones."""
+    bases = [base_port, base_port + METRICS_OFFSET]
     if base_port:
-        ports, metrics_ports = ({service: base + n for n, service in enumerate(SERVICES)} for base in first)
+        ports, metrics_ports = ({service: base + n for n, service in enumerate(SERVICES)} for base in bases)
         for service in SERVICES:
             _wait_free(service, ports[service])
             _wait_free(f"the metrics of {service}", metrics_ports[service])
         return ports, metrics_ports
-    held = [socket.create_server((HOST, 0)) for _ in SERVICES * 2]
-    numbers = [door.getsockname()[1] for door in held]
-    for door in held:
-        door.close()
+    sockets = [socket.create_server((HOST, 0)) for _ in SERVICES * 2]
+    numbers = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
     return dict(zip(SERVICES, numbers, strict=False)), dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
 
 
 def _wait_free(service: str, port: int) -> None:
     if _is_free(port):
         return
-    say(f"port {port} for {service} is taken; waiting up to {PORT_WAIT_SECONDS:g} s for whoever leaves it")
+    report(f"port {port} for {service} is in use; waiting up to {PORT_WAIT_SECONDS:g} s until it is free")
     deadline = time.monotonic() + PORT_WAIT_SECONDS
     while not _is_free(port):
         if time.monotonic() > deadline:
-            raise CommandFailed(f"port {port} for {service} is taken by another program: try --base-port", Exit.FAILED)
+            problem = f"port {port} for {service} is in use by another program: choose other ports with --base-port"
+            raise CommandFailed(problem, Exit.FAILED)
         time.sleep(TICK_SECONDS)
 
 
@@ -139,27 +141,27 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
     for name in ("artifacts", "logs", *(f"work/{service}" for service in SERVICES)):
         (layout.home / name).mkdir(parents=True, exist_ok=True)
     create_keys(layout.home / "keys")
-    reached = await_log(layout.log_url, log_wait_seconds, say, partial(_received, signals), create_declared)
-    reached.close()
+    log = await_log(layout.log_url, log_wait_seconds, report, partial(_received, signals), create_declared)
+    log.close()
     running = {
         "log": layout.log_url,
         "ports": dict(layout.ports),
         "metrics_ports": dict(layout.metrics_ports),
         "pid": os.getpid(),
     }
-    aside = layout.home / "up.json.new"
-    aside.touch(mode=0o600)  # the log's address may hold a password
-    aside.write_text(json.dumps(running))
-    aside.replace(layout.home / "up.json")
+    new_file = layout.home / "up.json.new"
+    new_file.touch(mode=0o600)  # the log's address may hold a password
+    new_file.write_text(json.dumps(running))
+    new_file.replace(layout.home / "up.json")
 
 
-def _tend(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -> None:
-    """Returns after a signal."""
+def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -> None:
+    """Keeps the services running. Returns after a signal. Raises CommandFailed and FatalExit."""
     progress.print(f"starting {', '.join(SERVICES)} over {without_passwords(layout.log_url)}")
     waiting = dict(layout.ports)
     deadline = time.monotonic() + READY_SECONDS
     while not _received(signals):
-        supervisor.tend()
+        supervisor.poll()
         for service in list(waiting):
             if serves(f"{HOST}:{waiting[service]}", timeout_seconds=TICK_SECONDS):
                 progress.print(f"ready {service} {HOST}:{waiting.pop(service)}")
@@ -167,7 +169,7 @@ def _tend(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -
                     progress.print("all services are ready; Ctrl-C stops them")
         if waiting and time.monotonic() > deadline:
             names = ", ".join(waiting)
-            raise CommandFailed(f"not ready within {READY_SECONDS:g} s: {names}; see {layout.home / 'logs'}")
+            raise CommandFailed(f"not ready after {READY_SECONDS:g} s: {names}; see {layout.home / 'logs'}")
 
 
 def _received(signals: "SimpleQueue[int]", timeout_seconds: float = TICK_SECONDS) -> bool:

@@ -1,4 +1,4 @@
-"""`headgate view`: the view in Redis, read without any service."""
+"""`headgate view`: checks the view in Redis, without asking any service."""
 
 import time
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ POLL_SECONDS = 0.1
 
 view = typer.Typer(help="The view in Redis that lists and searches read.", no_args_is_help=True)
 
-Redis = Annotated[str, typer.Option(envvar="HEADGATE_REDIS", help="redis://host:port/db of the view.")]
+Redis = Annotated[str, typer.Option(envvar="HEADGATE_REDIS", help="The view's Redis: redis://host:port/db.")]
 
 
 @view.command("status")
 def status(context: typer.Context, redis: Redis = "", output: Output = Format.TABLE) -> None:
-    """Show the view's generation and how far it lies behind the log."""
+    """Show the view's generation and how far it is behind the log."""
     with reading(redis) as reader, closing(session(context).open_log()) as log:
         found = reader.status()
         ends = log.end(topics.LIFECYCLE)
     if not found.generation:
-        raise CommandFailed("there is no view yet: does a registry run with HEADGATE_REDIS?", Exit.NOT_FOUND)
+        raise CommandFailed("there is no view yet: is a registry running with HEADGATE_REDIS?", Exit.NOT_FOUND)
     behind = {
         p: end - 1 - found.positions.get(p, -1) for p, end in ends.items() if end - 1 > found.positions.get(p, -1)
     }
@@ -45,50 +45,50 @@ def status(context: typer.Context, redis: Redis = "", output: Output = Format.TA
 
 @view.command("verify")
 def verify(context: typer.Context, redis: Redis = "") -> None:
-    """Fold the log afresh and compare every row of the view, byte for byte; exit 1 names what differs."""
+    """Fold the log and compare every row of the view with it, byte for byte. Exit with 1 when rows differ."""
     with reading(redis) as reader, closing(session(context).open_log()) as log:
         from headgate.view.redis.comparison import compare
 
-        equal, elsewhere, differences = compare(reader, fold_all(log))
+        equal, not_compared, differences = compare(reader, fold_all(log))
     for line in differences:
         print(line)
-    print(f"{equal} rows are what the log says")
-    if elsewhere:
-        progress.print(f"not compared, since they moved on meanwhile or lie behind: {len(elsewhere)} streams")
+    print(f"{equal} rows are equal to the log's state")
+    if not_compared:
+        progress.print(f"{len(not_compared)} streams changed meanwhile or are behind the log: not compared")
     if differences:
         raise typer.Exit(Exit.FAILED)
 
 
 @view.command("rebuild")
 def rebuild(redis: Redis = "") -> None:
-    """Have a registry build the view anew beside the old one, which serves until it is done."""
+    """Ask a registry to build the view again. The old view serves until the new one is complete."""
     with reading(redis) as reader:
         from headgate.view.redis.store import RedisStore
 
-        before, store = reader.status().generation, RedisStore(redis)
+        old, store = reader.status().generation, RedisStore(redis)
         try:
             store.ask_for_rebuild(int(REBUILD_SECONDS))
-            end = time.monotonic() + REBUILD_SECONDS
-            while (now := reader.status().generation) in (before, ""):
-                if time.monotonic() > end:
-                    rule = f"no registry built the view within {REBUILD_SECONDS:.0f} s: does one run on this Redis?"
-                    raise CommandFailed(rule, Exit.UNAVAILABLE)
+            deadline = time.monotonic() + REBUILD_SECONDS
+            while (new := reader.status().generation) in (old, ""):
+                if time.monotonic() > deadline:
+                    problem = f"no registry built the view in {REBUILD_SECONDS:.0f} s: is one running with this Redis?"
+                    raise CommandFailed(problem, Exit.UNAVAILABLE)
                 time.sleep(POLL_SECONDS)
         finally:
             store.close()
-    print(f"generation {now} serves")
+    print(f"generation {new} serves now")
 
 
 @contextmanager
 def reading(url: str) -> "Iterator[RedisReader]":
-    """A reader of the view there. Raises CommandFailed, also for what fails inside."""
+    """A reader of the view in this Redis. Raises CommandFailed when Redis fails, also inside the block."""
     if not url:
-        usage("which Redis? Give --redis or set HEADGATE_REDIS")
+        usage("no Redis is named: give --redis or set HEADGATE_REDIS")
     try:
         from headgate.runtime.redis_client import RedisUnavailable
         from headgate.view.redis.reader import RedisReader
     except ModuleNotFoundError as missing:
-        raise CommandFailed(f"{missing.name} is not installed: it comes with headgate[registry]") from None
+        raise CommandFailed(f"{missing.name} is not installed: install headgate[registry]") from None
     try:
         reader = RedisReader(url, TIMEOUT_SECONDS)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Says in each call who makes it, so that the log can: the header x-actor."""
+"""Adds the caller's name to each call, as the header x-actor. The registry records it in the log."""
 
 import getpass
 import os
@@ -16,10 +16,10 @@ class _Details(
     namedtuple("_Details", ("method", "timeout", "metadata", "credentials", "wait_for_ready", "compression")),
     grpc.ClientCallDetails,
 ):
-    """What grpc asks of the details of a call; it has no class of its own to copy them into."""
+    """The details of one call, for an interceptor to change: grpc has no class of its own that can be copied."""
 
 
-class SaysWho(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+class ActorHeader(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     """Adds the header to every call of a channel."""
 
     def __init__(self, actor: str) -> None:
@@ -44,12 +44,12 @@ class SaysWho(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercepto
 
 
 def as_header(actor: str) -> str:
-    """The name with a `?` for each character that a header cannot carry, cut to MAX_CHARACTERS."""
+    """The name as a header value: cut to MAX_CHARACTERS, with `?` for each character that a header cannot carry."""
     return "".join(char if " " < char < "\x7f" else "?" for char in actor[:MAX_CHARACTERS])
 
 
 def logged_in() -> str:
-    """The user's name; the number of one that has no name, as in many containers."""
+    """The name of the logged-in user. A user without a name, as in many containers, is named by number: `uid-1000`."""
     try:
         return getpass.getuser()
     except (KeyError, ImportError, OSError):

@@ -22,13 +22,13 @@ class Change:
 
 
 def change_merged(change: Change, event_id: str, source: str, at_ms: int, trace_parent: str = "") -> Message:
-    """The event as a record for the inbox. The same (source, id) again does nothing."""
+    """The event as a record for the inbox. A second event with the same source and id does nothing."""
     headers, value = encode(change_event(change, event_id, source, at_ms, trace_parent))
     return Message(INBOX, change.model.encode(), value, headers)
 
 
 def change_event(change: Change, event_id: str, source: str, at_ms: int, trace_parent: str = "") -> CloudEvent:
-    """The event before it is put into its envelope."""
+    """The event itself, without the headers of its record."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data = {
         "context": {

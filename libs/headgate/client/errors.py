@@ -1,4 +1,4 @@
-"""A failed call as a sentence for people and a slug for programs."""
+"""A failed gRPC call: a sentence for people, a short code (slug) for programs."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Failure:
 
 
 def failure(error: grpc.RpcError) -> Failure:
-    """What the server said, with its google.rpc details where it sent some."""
+    """Reads the error of a call: its message and, where the server sent google.rpc details, its slug and field."""
     status = rpc_status.from_call(error)
     slug = field = ""
     for detail in status.details if status is not None else ():
@@ -29,10 +29,10 @@ def failure(error: grpc.RpcError) -> Failure:
             slug = info.reason
         elif detail.Unpack(bad) and bad.field_violations:
             field = bad.field_violations[0].field
-    said = error.details() or ""
+    message = error.details() or ""
     if error.code() == grpc.StatusCode.UNAVAILABLE and not slug:
-        # Nobody was there to say it: the words are gRPC's own.
-        said = f"no service answers; is Headgate up, and at this address? ({said})"
+        # No server was reached: the text is gRPC's own.
+        message = f"no service answers: is Headgate running, and is the address right? ({message})"
     elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and not slug:
-        said = "no answer in time; what was asked for may yet happen: look before you ask again"
-    return Failure(error.code(), said, slug, field)
+        message = "no answer in time: the request may still take effect, so check before you repeat it"
+    return Failure(error.code(), message, slug, field)

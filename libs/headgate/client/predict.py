@@ -1,4 +1,4 @@
-"""Rows in, answers out: the Open Inference Protocol for a model with one input of numbers."""
+"""Predictions over the Open Inference Protocol, for a model with one input: rows of numbers in, values out."""
 
 import struct
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ ROUTING_KEY = "x-routing-key"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Which version answered, and the values of each output, flat."""
+    """The version that answered, and for each output its values as one flat list."""
 
     version: int
     outputs: dict[str, list[float]]
@@ -20,7 +20,10 @@ class Answer:
 def infer_request(
     model: str, rows: Sequence[Sequence[float]], input_name: str, version: str = ""
 ) -> inference.ModelInferRequest:
-    """One FP32 tensor [rows, columns], little-endian as the protocol has it."""
+    """A request with one FP32 tensor of the shape [rows, columns], little-endian as the protocol demands.
+
+    Raises ValueError for rows of different lengths.
+    """
     columns = len(rows[0])
     if any(len(row) != columns for row in rows):
         raise ValueError("every row needs the same number of values")
@@ -32,7 +35,7 @@ def infer_request(
 
 
 def answer(response: inference.ModelInferResponse) -> Answer:
-    """Reads FP32 and FP64 outputs, raw or typed."""
+    """Reads the outputs, whether they are sent as raw bytes or as typed values. Raises ValueError for other types."""
     outputs: dict[str, list[float]] = {}
     for index, output in enumerate(response.outputs):
         if index < len(response.raw_output_contents):

@@ -1,7 +1,7 @@
-"""python -m headgate.client.probe: is the service of this container ready? For images, which carry no curl.
+"""`python -m headgate.client.probe` checks whether the service of this container is ready; the images have no curl.
 
-Asks `/readyz` on HEADGATE_METRICS_PORT, or gRPC health on HEADGATE_PORT where there is no such door.
-Exits 0 when the service takes work and 1, with a sentence, when it does not.
+It asks `/readyz` on HEADGATE_METRICS_PORT. Without that port it asks gRPC health on HEADGATE_PORT.
+It exits with 0 when the service takes work. Otherwise it prints the reason and exits with 1.
 """
 
 import os
@@ -16,15 +16,15 @@ HOST = "127.0.0.1"
 
 def problem(environ: Mapping[str, str]) -> str:
     """Why the service is not ready; empty when it is."""
-    operations, door = environ.get("HEADGATE_METRICS_PORT", "0"), environ.get("HEADGATE_PORT", "0")
-    if operations != "0":
-        return _asked_by_http(f"http://{HOST}:{operations}/readyz")
-    if door != "0":
-        return _asked_by_grpc(f"{HOST}:{door}")
-    return "neither HEADGATE_METRICS_PORT nor HEADGATE_PORT says where to ask"
+    http_port, grpc_port = environ.get("HEADGATE_METRICS_PORT", "0"), environ.get("HEADGATE_PORT", "0")
+    if http_port != "0":
+        return _problem_by_http(f"http://{HOST}:{http_port}/readyz")
+    if grpc_port != "0":
+        return _problem_by_grpc(f"{HOST}:{grpc_port}")
+    return "set HEADGATE_METRICS_PORT or HEADGATE_PORT: the probe needs a port to ask"
 
 
-def _asked_by_http(url: str) -> str:
+def _problem_by_http(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS):
             return ""
@@ -35,8 +35,8 @@ def _asked_by_http(url: str) -> str:
         return f"{url}: {error}"
 
 
-def _asked_by_grpc(address: str) -> str:
-    from headgate.client.stubs import serves  # takes ten times as long to load as a question by HTTP takes
+def _problem_by_grpc(address: str) -> str:
+    from headgate.client.stubs import serves  # loading it takes ten times as long as an HTTP request
 
     return "" if serves(address, TIMEOUT_SECONDS) else f"{address} does not answer as healthy"
 

@@ -1,4 +1,4 @@
-"""Stubs of the doors a caller needs, over channels that open on first use."""
+"""The gRPC stubs that a caller needs. Each channel opens on first use."""
 
 from functools import cached_property
 from types import TracebackType
@@ -7,7 +7,7 @@ from typing import Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from headgate.client.actor import SaysWho
+from headgate.client.actor import ActorHeader
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 15.0
 
 
 class Stubs:
-    """The registry and the gateway behind two addresses (host:port); `actor` is who the registry's log names."""
+    """Stubs for the registry and the gateway at two addresses (host:port). The registry records `actor` in the log."""
 
     def __init__(self, registry: str, gateway: str, actor: str = "") -> None:
         self.registry_address = registry
@@ -52,7 +52,7 @@ class Stubs:
     @property
     def _registry_channel(self) -> grpc.Channel:
         channel = self._channel(self.registry_address)
-        return grpc.intercept_channel(channel, SaysWho(self._actor)) if self._actor else channel
+        return grpc.intercept_channel(channel, ActorHeader(self._actor)) if self._actor else channel
 
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:
@@ -61,7 +61,7 @@ class Stubs:
 
 
 def serves(address: str, timeout_seconds: float = 1.0) -> bool:
-    """Whether a gRPC server answers at the address and calls itself healthy."""
+    """Whether a gRPC server answers at the address and reports that it is healthy."""
     with grpc.insecure_channel(address) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(

@@ -1,4 +1,4 @@
-"""One short line per fact, for people who watch a model's life go by."""
+"""One short line for each fact, for people who follow the life of a model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,11 +14,11 @@ def describe(record: facts.LifecycleRecord) -> str:
     """The fact of a record in a few words, without its stream."""
     kind = record.WhichOneof("fact")
     if kind is None:
-        return "a fact of a kind this program does not know"
+        return "a kind of fact that this program does not know"
     fact = getattr(record, kind)
-    if kind in _WORDS:
-        return _WORDS[kind](fact)
-    return _plain(kind, fact)
+    if kind in _DESCRIPTIONS:
+        return _DESCRIPTIONS[kind](fact)
+    return _by_name(kind, fact)
 
 
 def metrics_line(metrics: Sequence[facts.Metric]) -> str:
@@ -30,17 +30,17 @@ def weights_line(weights: Sequence[facts.Weight]) -> str:
 
 
 def subject(record: facts.LifecycleRecord) -> str:
-    """The stream's own name: `fraud` of `models/fraud`."""
+    """The short name of the record's stream: `fraud` for `models/fraud`."""
     return short_name(record.stream)
 
 
-def _plain(kind: str, fact: Any) -> str:
+def _by_name(kind: str, fact: Any) -> str:
     version = getattr(fact, "version", 0)
     release = getattr(fact, "release", 0)
     words = kind.removeprefix("release_" if release else "").replace("_", " ")
     reason = getattr(fact, "reason", "")
-    who = f"v{version} " if version else f"release {release} " if release else ""
-    return f"{who}{words}" + (f": {reason}" if reason else "")
+    subject = f"v{version} " if version else f"release {release} " if release else ""
+    return f"{subject}{words}" + (f": {reason}" if reason else "")
 
 
 def _created(fact: facts.VersionCreated) -> str:
@@ -98,9 +98,9 @@ def _rollback(fact: facts.RollbackStarted) -> str:
     return f"release {fact.release} ROLLS BACK ({cause})" + (f": {because}" if because else "")
 
 
-_WORDS: Mapping[str, Callable[[Any], str]] = {
+_DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "version_created": _created,
-    "testing_started": lambda fact: f"v{fact.version} taken in hand by {fact.worker}",
+    "testing_started": lambda fact: f"v{fact.version} claimed by {fact.worker}",
     "code_tested": _code_tested,
     "training_finished": _training_finished,
     "training_failed": _training_failed,
@@ -118,4 +118,4 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "release_rolled_back": lambda fact: f"release {fact.release} ROLLED BACK",
     "policy_set": lambda fact: f"release policy set ({fact.policy_sha256[:12]})",
 }
-"""Facts that say more than their name; the others are told by name, number and reason."""
+"""Facts with a description of their own. `_by_name` describes the others by name, number and reason."""

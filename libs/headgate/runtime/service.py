@@ -31,7 +31,7 @@ EXIT_LOG_UNAVAILABLE = 69
 EXIT_LOG_REFUSED = 77
 EXIT_RECORDS_LOST = 74
 EXIT_STUCK = 70
-HOPELESS = {
+FATAL_EXITS = {
     EXIT_BAD_SETTINGS: "refuses its settings",
     EXIT_TOPICS_DIFFER: "finds topics with other settings than the declared ones",
     EXIT_LOG_REFUSED: "is turned away by the log",

@@ -6,7 +6,8 @@ about each. A record that lost a race for its sequence is void too, but nothing 
 
 import logging
 import random
-from queue import Empty, Full, Queue
+from contextlib import suppress
+from queue import Full, Queue
 from typing import NamedTuple
 
 from headgate.dead_letters.burials import Burials
@@ -23,7 +24,6 @@ MAX_BATCH = 1_000
 MAX_PAUSE_SECONDS = 0.5
 """Registries that find the same record take turns by chance, so that the second one sees the letter of the first."""
 RETRY_SECONDS = 0.5
-POLL_SECONDS = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class VoidBurials:
     def __init__(self, log: EventLog, fold: LifecycleFold, burials: Burials) -> None:
         self._log = log
         self._burials = burials
-        self._waiting: Queue[_Found] = Queue(MAX_WAITING)
+        self._waiting: Queue[_Found | None] = Queue(MAX_WAITING)
         self._overrun = False
         self._batch: list[_Found] = []
         self._thread = RetryingThread("void-burials", self._bury_next, self._failed, RETRY_SECONDS)
@@ -52,6 +52,9 @@ class VoidBurials:
 
     def stop(self, grace_seconds: float) -> None:
         """Finishes the burial in hand."""
+        self._thread.stop_soon()
+        with suppress(Full):  # when it is full, nobody waits for it
+            self._waiting.put_nowait(None)
         self._thread.stop(grace_seconds)
 
     def _found(self, record: Record, fault: Fault) -> None:
@@ -66,22 +69,19 @@ class VoidBurials:
     def _bury_next(self) -> None:
         """A batch that failed is kept and tried again."""
         self._batch = self._batch or self._next_batch()
-        self._bury(self._batch)
+        if self._batch:
+            self._bury(self._batch)
         self._batch = []
 
     def _failed(self, error: Exception) -> None:
         logger.warning("dead letter not written; trying again", extra={"error": str(error)})
 
     def _next_batch(self) -> list[_Found]:
-        """What waits, up to MAX_BATCH; empty when nothing came within POLL_SECONDS."""
-        batch: list[_Found] = []
-        try:
-            batch.append(self._waiting.get(timeout=POLL_SECONDS))
-            while len(batch) < MAX_BATCH:
-                batch.append(self._waiting.get_nowait())
-        except Empty:
-            pass
-        return batch
+        """What waits, up to MAX_BATCH, once there is anything; it may be empty when the thread is to end."""
+        batch = [self._waiting.get()]
+        while len(batch) < MAX_BATCH and not self._waiting.empty():
+            batch.append(self._waiting.get_nowait())
+        return [found for found in batch if found is not None]
 
     def _bury(self, batch: list[_Found]) -> None:
         """Raises LogError; what was buried before is not buried again."""

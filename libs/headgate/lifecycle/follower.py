@@ -212,6 +212,8 @@ class LifecycleFold:
 
     def _apply(self, records: Sequence[Record], fold: FoldOne) -> None:
         self.last_poll_monotonic = time.monotonic()
+        if not records:
+            return
         self._require_no_gap(records)
         with self._changed:
             for record in records:

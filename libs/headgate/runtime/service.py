@@ -3,11 +3,12 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import NoReturn, Protocol
 
 from headgate.log.port import LogError, LogRefused, LogUnavailable, RecordsLost, TopicMismatch
@@ -22,8 +23,7 @@ GRACE_SECONDS = 10.0
 OVERTIME_SECONDS = 5.0
 """A service that has not ended this long after its grace is stuck and is ended."""
 LAST_SPANS_SECONDS = 2.0
-SIGNAL_SECONDS = 0.2
-"""How soon a signal is noticed at the latest."""
+NO_SIGNAL = b"\0"
 EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 78
 EXIT_TOPICS_DIFFER = 65
@@ -95,7 +95,25 @@ class _Signalled:
     number: int
 
 
-_Happenings = SimpleQueue[_Started | _Failed | _Signalled]
+class _Happenings:
+    """What the main thread waits for. A signal wakes it whichever thread the system gives the signal to."""
+
+    def __init__(self) -> None:
+        self._happened: SimpleQueue[_Started | _Failed] = SimpleQueue()
+        self._waking, self._woken = socket.socketpair()
+        self._waking.setblocking(False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: None)
+        signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
+
+    def put(self, happening: _Started | _Failed) -> None:
+        self._happened.put(happening)
+        self._waking.send(NO_SIGNAL)
+
+    def next(self) -> _Started | _Failed | _Signalled:
+        """Waits without looking again and again: Python writes the number of each signal, and `put` writes none."""
+        happened = self._woken.recv(1)
+        return self._happened.get() if happened == NO_SIGNAL else _Signalled(happened[0])
 
 
 def run(build: Callable[[], Service], name: str = "headgate") -> NoReturn:
@@ -105,9 +123,7 @@ def run(build: Callable[[], Service], name: str = "headgate") -> NoReturn:
     answer within the service's limit, 77 when it turns us away, 74 when facts are gone from it, 1 for anything else.
     """
     log_to_stderr(name)
-    happenings: _Happenings = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: happenings.put(_Signalled(received)))
+    happenings = _Happenings()
     if parent := os.environ.get(PARENT_VARIABLE):
         die_with_parent(int(parent))
     # Beside the main thread, which hears signals: a start may wait for the log, and read all of it.
@@ -133,7 +149,7 @@ def _start(build: Callable[[], Service], name: str, happenings: _Happenings) -> 
 
 def _live(happenings: _Happenings) -> int:
     """Returns the exit code."""
-    match _next(happenings):
+    match happenings.next():
         case _Failed(error):
             return _told(error)
         case _Signalled(number):
@@ -143,15 +159,6 @@ def _live(happenings: _Happenings) -> int:
         case _Started(service, port):
             logger.info("ready %s port=%d", service.name, port)
     return _stop(service, happenings)
-
-
-def _next(happenings: _Happenings) -> _Started | _Failed | _Signalled:
-    """Waits in short stretches: a signal that reaches another thread wakes this one only when it looks."""
-    while True:
-        try:
-            return happenings.get(timeout=SIGNAL_SECONDS)
-        except Empty:
-            continue
 
 
 def _told(error: BaseException) -> int:
@@ -177,7 +184,7 @@ def _sentences(error: BaseException) -> Sequence[str]:
 
 def _stop(service: Service, happenings: _Happenings) -> int:
     """Waits for a signal and drains; further signals change nothing."""
-    happening = _next(happenings)
+    happening = happenings.next()
     if isinstance(happening, _Signalled):
         logger.info("stopping after %s", signal.Signals(happening.number).name)
     watchdog = threading.Timer(service.grace_seconds + OVERTIME_SECONDS, os._exit, [EXIT_STUCK])

@@ -1,7 +1,8 @@
 """Wakes the threads that wait for records: at once after commits of this process, in milliseconds after others.
 
 A commit of this process wakes only the readers of the topics it wrote to, and it wakes them once. A busy registry
-commits some hundred times a second, and waking a thread costs more than writing the rows.
+commits some hundred times a second, and waking a thread costs more than writing the rows. It checks for commits of
+other processes when one of them gives a notice, and now and then without a notice.
 """
 
 import sqlite3
@@ -12,13 +13,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from headgate.log.port import LogError, LogUnavailable
+from headgate.log.sqlite.notices import Notices
 
 FOLLOWERS = -1
 """Stands for a topic. Followers are called after commits of this process, so they wait only for other processes."""
 LOOK_SECONDS = 0.003
-"""How often to check for commits of other processes while a thread waits. One check takes two microseconds."""
-UNCERTAIN_LOOKS = 4
-"""Checks without an own commit after which all readers are woken, because an own commit can hide another process's."""
+"""The shortest time between two checks. Commits that follow each other closely are found together."""
+IDLE_SECONDS = 0.5
+"""The longest time between two checks while a reader waits. A process may die after its commit, before its notice."""
+UNCERTAIN_SECONDS = 0.012
+"""Time without an own commit after which all readers are woken, because an own commit can hide another process's."""
 
 
 @dataclass(slots=True)
@@ -34,8 +38,9 @@ class _Readers:
 class Arrivals:
     """Counts commits by topic. A thread checks for commits of other processes, but only while a reader waits."""
 
-    def __init__(self, borrow: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
+    def __init__(self, borrow: Callable[[], AbstractContextManager[sqlite3.Connection]], notices: Notices) -> None:
         self._borrow = borrow
+        self._notices = notices
         self._waiting = 0
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -50,12 +55,12 @@ class Arrivals:
         """Call this after a commit of this process to these topics. None means that any topic may have new records."""
         with self._lock:
             self._own_commits += 1
-            if topic_ids is None:
-                return self._wake_all()
-            affected = [self._of(topic_id) for topic_id in topic_ids]
-            for readers in affected:
+            affected = [self._of(topic_id) for topic_id in topic_ids or ()]
+            for readers in affected if topic_ids is not None else self._readers.values():
                 self._wake(readers)
             callbacks = [callback for readers in affected for callback in readers.callbacks]
+        if topic_ids is None or topic_ids:
+            self._notices.give()
         for callback in callbacks:
             callback()
 
@@ -73,8 +78,8 @@ class Arrivals:
         with self._lock:
             return self._of(topic_id).count
 
-    def wait(self, topic_id: int, seen: int, timeout_seconds: float) -> None:
-        """Returns when more than `seen` commits are known, or after the timeout. Raises LogUnavailable when closed."""
+    def wait(self, topic_id: int, seen: int, timeout_seconds: float) -> bool:
+        """Whether more than `seen` commits were known before the timeout. Raises LogUnavailable when closed."""
         deadline = time.monotonic() + timeout_seconds
         with self._lock:
             readers = self._of(topic_id)
@@ -85,7 +90,7 @@ class Arrivals:
             try:
                 while readers.count == seen and not self._closed.is_set() and self._failure is None:
                     if not readers.committed.wait(deadline - time.monotonic()):
-                        return
+                        return False
             finally:
                 readers.waiting -= 1
                 self._waiting -= 1
@@ -93,13 +98,16 @@ class Arrivals:
                 raise LogUnavailable("the log is closed")
             if self._failure:
                 raise LogUnavailable(f"cannot check for records of other processes: {self._failure}")
+            return True
 
     def close(self) -> None:
         with self._lock:
             self._closed.set()
             self._wake_all()
             self._wanted.notify()
+        self._notices.give()  # wakes our own thread too
         self._thread.join()
+        self._notices.close()
 
     def _of(self, topic_id: int) -> _Readers:
         readers = self._readers.get(topic_id)
@@ -130,27 +138,25 @@ class Arrivals:
 
         Every commit changes the data version. A change since the last check is taken for our own commit if we made
         one. It may hide a commit of another process. The writer finds that commit at its next write; if it does not
-        write, all readers are woken here after UNCERTAIN_LOOKS checks.
+        write, all readers are woken here after UNCERTAIN_SECONDS.
         """
-        known, own_commits, uncertain = -1, self._own_commits, 0
+        known, own_commits, is_uncertain = -1, self._own_commits, False
         while not self._closed.is_set():
             with self._wanted:
                 while not self._waiting and not self._closed.is_set():
                     self._wanted.wait()
+            checked_at = time.monotonic()
             (version,) = connection.execute("PRAGMA data_version").fetchone()
             with self._lock:
                 self._failure = None
                 if own_commits != self._own_commits:
-                    own_commits, uncertain = self._own_commits, UNCERTAIN_LOOKS
-                elif version != known:
-                    uncertain = 0
+                    own_commits, is_uncertain = self._own_commits, True
+                elif version != known or is_uncertain:
+                    is_uncertain = False
                     self._wake_all()
-                elif uncertain:
-                    uncertain -= 1
-                    if not uncertain:
-                        self._wake_all()
             known = version
-            self._closed.wait(LOOK_SECONDS)
+            self._notices.wait(UNCERTAIN_SECONDS if is_uncertain else IDLE_SECONDS)
+            time.sleep(max(0.0, checked_at + LOOK_SECONDS - time.monotonic()))
 
     def _report(self, error: LogError) -> None:
         with self._lock:

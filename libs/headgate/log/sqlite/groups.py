@@ -48,16 +48,18 @@ def join(db: sqlite3.Connection, me: Membership, partitions: int, now_ms: int) -
         _share_out(db, me)
 
 
-def heartbeat(db: sqlite3.Connection, me: Membership, now_ms: int) -> None:
-    """Keeps the member alive and drops those who are not. Raises StaleMember."""
+def heartbeat(db: sqlite3.Connection, me: Membership, now_ms: int) -> bool:
+    """Keeps the member alive and drops those who are not; whether there were any. Raises StaleMember."""
     changed = db.execute(
         "UPDATE members SET heartbeat_ms = ? WHERE topic_id = ? AND group_name = ? AND member = ? AND incarnation = ?",
         (now_ms, *me[:4]),
     ).rowcount
     if not changed:
         raise StaleMember(f"{me.member} is no longer a member of {me.group}")
-    if _expire(db, me, now_ms):
+    has_dropped = _expire(db, me, now_ms)
+    if has_dropped:
         _share_out(db, me)
+    return has_dropped
 
 
 def leave(db: sqlite3.Connection, me: Membership) -> None:

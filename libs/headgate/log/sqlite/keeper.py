@@ -1,11 +1,13 @@
 """The thread that keeps a SQLite log in order: heartbeats of its consumers, and deletion of expired records."""
 
 import logging
+import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 
-from headgate.log.port import LogError, StaleMember
-from headgate.log.sqlite.reading import SqliteConsumer
+from headgate.log.port import LogError
+from headgate.log.sqlite.reading import GROUP_WRITE_SECONDS, SqliteConsumer
 from headgate.log.sqlite.retention import delete_expired
 from headgate.log.sqlite.writer import Writer
 
@@ -45,16 +47,17 @@ class Keeper:
         while not self._closed.wait(self._beat_seconds):
             with self._lock:
                 consumers = list(self._consumers)
-            for consumer in consumers:
-                self._beat(consumer)
+            if consumers:
+                self._beat(consumers)
             if time.monotonic() >= self._delete_at:
                 self._delete()
 
-    def _beat(self, consumer: SqliteConsumer) -> None:
+    def _beat(self, consumers: Sequence[SqliteConsumer]) -> None:
+        def beat(db: sqlite3.Connection) -> bool:
+            return sum(consumer.beat(db) for consumer in consumers) > 0
+
         try:
-            consumer.beat()
-        except StaleMember:
-            pass  # the consumer's next poll joins again or reports it
+            self._writer.run(beat, GROUP_WRITE_SECONDS, is_news=bool)
         except LogError as error:
             _logger.warning("heartbeat not written: %s", error)
 

@@ -26,6 +26,7 @@ from headgate.log.sqlite.appender import Row
 from headgate.log.sqlite.arrivals import Arrivals
 from headgate.log.sqlite.headers import encode_headers
 from headgate.log.sqlite.keeper import Keeper
+from headgate.log.sqlite.notices import Notices
 from headgate.log.sqlite.reading import SqliteConsumer, page, page_of_values
 from headgate.log.sqlite.retention import bisect_time
 from headgate.log.sqlite.store import Readers, prepare
@@ -33,6 +34,8 @@ from headgate.log.sqlite.tail import SqliteTail
 from headgate.log.sqlite.writer import Writer
 
 SESSION_SECONDS = 10.0
+BEATS_SHARE = 0.2
+"""Of a session, between two heartbeats: a member may miss four in a row."""
 CREATE_SECONDS = 10.0
 MAX_TRANSACTION_MESSAGES = 5_000
 
@@ -55,9 +58,9 @@ class SqliteLog:
         self._session_seconds = session_seconds
         self._topics: dict[str, _Known] = {}
         self._readers = Readers(Path(path))
-        self._arrivals = Arrivals(self._readers.borrow)
+        self._arrivals = Arrivals(self._readers.borrow, Notices(Path(path)))
         self._writer = Writer(connection, self._arrivals.committed)
-        self._keeper = Keeper(self._writer, session_seconds / 10)
+        self._keeper = Keeper(self._writer, session_seconds * BEATS_SHARE)
         self._closing = threading.Lock()
         self._closed = False
 

@@ -64,7 +64,7 @@ class Registrar(Protocol):
 
 
 class SqliteConsumer:
-    """A member of a group; implements port.Consumer. `beat` is called by another thread."""
+    """A member of a group; implements port.Consumer. `beat` is called by another thread, inside a transaction."""
 
     def __init__(
         self,
@@ -94,10 +94,9 @@ class SqliteConsumer:
             seen = self._arrivals.seen(self._me.topic_id)
             records = self._read()
             left = deadline - time.monotonic()
-            if records or left <= 0:
+            if records or left <= 0 or not self._arrivals.wait(self._me.topic_id, seen, left):
                 advance(self._next, records)
                 return records
-            self._arrivals.wait(self._me.topic_id, seen, left)
 
     def commit(self, records: Iterable[Record]) -> None:
         done: dict[int, groups.Share] = {}
@@ -110,10 +109,14 @@ class SqliteConsumer:
         if done:
             self._writer.run(lambda db: groups.commit(db, self._me, done), GROUP_WRITE_SECONDS)
 
-    def beat(self) -> None:
-        """Tells the group that this member lives. Raises LogError."""
-        if time.monotonic() - self._polled_at < MAX_POLL_SECONDS:
-            self._writer.run(lambda db: groups.heartbeat(db, self._me, _now_ms()), GROUP_WRITE_SECONDS)
+    def beat(self, db: sqlite3.Connection) -> bool:
+        """Tells the group that this member lives, unless it hangs; whether dead members were found."""
+        if time.monotonic() - self._polled_at >= MAX_POLL_SECONDS:
+            return False
+        try:
+            return groups.heartbeat(db, self._me, _now_ms())
+        except StaleMember:
+            return False  # this consumer's next poll joins again or reports it
 
     def close(self) -> None:
         if self._closed:

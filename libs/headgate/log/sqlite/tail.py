@@ -36,9 +36,8 @@ class SqliteTail:
             seen = self._arrivals.seen(self._topic_id)
             records = self._read()
             left = deadline - time.monotonic()
-            if records or left <= 0:
+            if records or left <= 0 or not self._arrivals.wait(self._topic_id, seen, left):
                 return records
-            self._arrivals.wait(self._topic_id, seen, left)
 
     def follow(self, handle: Handle, timeout_seconds: float) -> None:
         self._require_open()

@@ -23,11 +23,20 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
 
+def _always(_result: object) -> bool:
+    return True
+
+
+def _never(_result: object) -> bool:
+    return False
+
+
 class _Write(NamedTuple):
-    """Rows to append, or a job that runs inside the transaction."""
+    """Rows to append, or a job that runs inside the transaction, and whether its result is news to any reader."""
 
     rows: Sequence[Row]
     job: Job[Any] | None
+    is_news: Callable[[Any], bool]
 
 
 class Writer:
@@ -48,13 +57,16 @@ class Writer:
     def append(self, rows: Sequence[Row], timeout_seconds: float) -> list[int]:
         """The offsets of the rows, once they are on disk. All rows of one call stand in one transaction."""
         cost_bytes = sum(row.cost_bytes for row in rows) + ROW_OVERHEAD_BYTES * len(rows)
-        write = _Write(rows, None)
+        write = _Write(rows, None, _never)
         offsets: list[int] = self._group_commit.submit(write, cost_bytes, time.monotonic() + timeout_seconds)
         return offsets
 
-    def run(self, job: Job[T], timeout_seconds: float) -> T:
-        """Runs a job in a transaction; a LogError that it raises undoes only the job and comes back here."""
-        write = _Write((), job)
+    def run(self, job: Job[T], timeout_seconds: float, is_news: Callable[[T], bool] = _always) -> T:
+        """Runs a job in a transaction; a LogError that it raises undoes only the job and comes back here.
+
+        `is_news` says of the job's result whether readers may find something new, and are woken.
+        """
+        write = _Write((), job, is_news)
         result: T = self._group_commit.submit(write, ROW_OVERHEAD_BYTES, time.monotonic() + timeout_seconds)
         return result
 
@@ -89,12 +101,13 @@ class Writer:
             # The commit record may have reached the disk although the call failed.
             self._undo()
             return _fail(batch, OutcomeUnknown, f"the commit failed: {error}", error)
-        self._committed(self._topics_of(batch))
+        self._committed(self._topics_of(batch, results))
         for entry, result in zip(batch, results, strict=True):
             entry.finish(result)
 
-    def _topics_of(self, batch: Sequence[Entry[_Write]]) -> set[int] | None:
-        if self._appender.found_others() or any(entry.item.job is not None for entry in batch):
+    def _topics_of(self, batch: Sequence[Entry[_Write]], results: Sequence[object]) -> set[int] | None:
+        has_news = any(entry.item.is_news(result) for entry, result in zip(batch, results, strict=True))
+        if self._appender.found_others() or has_news:
             return None
         return {row.topic_id for entry in batch for row in entry.item.rows}
 

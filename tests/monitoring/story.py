@@ -41,8 +41,12 @@ class Told:
 
     prometheus: PrometheusServer
     began: float
-    in_release: float
-    ended: float
+    moments: dict[str, float]
+    """The end of each part of the story by its name, in their order."""
+
+    @property
+    def ended(self) -> float:
+        return self.moments["candidate_is_taken_back"]
 
 
 @contextmanager
@@ -55,14 +59,14 @@ def tell(folder: Path, program: str, settings: dict[str, str]) -> Iterator[Told]
     ):
         began = time.time()
         stage = _Stage(folder, running, prometheus)
+        moments = {}
         try:
-            stage.first_version_goes_live()
-            stage.what_should_not_happen()
-            in_release = stage.candidate_meets_traffic()
-            stage.candidate_is_taken_back()
+            for part in PARTS:
+                part(stage)
+                moments[part.__name__] = time.time()
         finally:
             stage.close()
-        yield Told(prometheus, began, in_release, time.time())
+        yield Told(prometheus, began, moments)
 
 
 class _Stage:
@@ -78,12 +82,20 @@ class _Stage:
         self._traffic.stop()
         self._facts.close()
 
+    def nothing_has_happened(self) -> None:
+        self._until_seen("count(count_over_time(headgate_ready[20s]) > 5) == 5")
+
     def first_version_goes_live(self) -> None:
         self._running.command("environment", "set-policy", "production", "policy.toml")
         self._publish("1-first")
         self._until_fact(lambda record: record.HasField("release_completed"), "the first version is live")
+        self._until_seen('headgate_release_events_total{event="ReleaseCompleted"}')
+
+    def it_is_called(self) -> None:
         self._traffic.start()
         self._running.command("model", "list")
+        self._until_seen("headgate:predictions:rate1m > 0 and on (model) headgate:prediction_slow:ratio_rate5m >= 0")
+        self._until_seen("headgate_view_reads_total > 0")
 
     def what_should_not_happen(self) -> None:
         with closing(open_log(self._running.log_url())) as log:
@@ -91,14 +103,16 @@ class _Stage:
         try:
             self._running.command("release", "pause", f"{MODEL}/1", "--reason", "too late")
         except StoryDiffers:
+            self._until_seen("headgate_dead_letters_total > 0")
+            self._until_seen("headgate_refusals_total > 0")
             return
         raise StoryDiffers("a release that has ended was paused")
 
-    def candidate_meets_traffic(self) -> float:
-        """The moment at which both arms were seen."""
+    def candidate_meets_traffic(self) -> None:
+        """Ends at the moment at which both arms were seen."""
         self._publish("4-blind-spot")
         self._until_fact(lambda record: record.weights_set.release == 2, "the candidate gets traffic")
-        return self._until_seen(
+        self._until_seen(
             'headgate:release_weight:drift and on (model) headgate:arm_errors:ratio_rate5m{arm="candidate"}'
             " and on (model) headgate_judge_e_value"
         )
@@ -108,9 +122,6 @@ class _Stage:
         for happened in (
             'headgate_release_events_total{event="ReleaseRolledBack"}',
             "headgate_time_to_restore_seconds_count > 0",
-            "headgate_dead_letters_total > 0",
-            "headgate_refusals_total > 0",
-            "headgate_view_reads_total > 0",
             'ALERTS{alertname="HeadgateReleaseRolledBack", alertstate="firing"}',
         ):
             self._until_seen(happened)
@@ -122,12 +133,22 @@ class _Stage:
     def _until_fact(self, found: Callable[[facts.LifecycleRecord], bool], what: str) -> None:
         self._facts.wait(found, what, STORY_SECONDS)
 
-    def _until_seen(self, expr: str) -> float:
-        """The moment at which Prometheus first answers with data."""
+    def _until_seen(self, expr: str) -> None:
+        """Returns once Prometheus answers with data. Raises StoryDiffers."""
         deadline = time.monotonic() + STORY_SECONDS
         while time.monotonic() < deadline:
-            now = time.time()
-            if self._prometheus.at(expr, now):
-                return now
+            if self._prometheus.at(expr, time.time()):
+                return
             time.sleep(TICK_SECONDS)
         raise StoryDiffers(f"Prometheus has no data for {expr}")
+
+
+PARTS = (
+    _Stage.nothing_has_happened,
+    _Stage.first_version_goes_live,
+    _Stage.it_is_called,
+    _Stage.what_should_not_happen,
+    _Stage.candidate_meets_traffic,
+    _Stage.candidate_is_taken_back,
+)
+"""The story in its order."""

@@ -5,11 +5,15 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from k8s.monitoring.dashboards.__main__ import PAGES
+from k8s.monitoring.dashboards.needs import Needs
+from k8s.monitoring.dashboards.page import Page, panels_of
 from tests.conftest import redis_available
-from tests.monitoring.questions import DASHBOARDS, panels
+from tests.monitoring.questions import DASHBOARDS, MONITORING, panels
 from tests.monitoring.story import Told, tell
 from tests.monitoring.tools import tool
 from tests.prometheus_server import Series
@@ -21,6 +25,27 @@ VARIABLES = {
     "$__rate_interval": "20s",
     "$__range": "5m",
 }
+GRAFANA = MONITORING / "grafana"
+OF_THE_VIEW = ("headgate_view_up", "headgate_view_lag_seconds", "headgate_view_lag_records")
+
+NEVER_BEFORE: dict[Needs, str] = {
+    Needs.NOTHING: "",
+    Needs.REDIS: "",  # the story has one
+    Needs.FACTS: "nothing_has_happened",
+    Needs.CALLS: "nothing_has_happened",
+    Needs.VERSION: "nothing_has_happened",
+    Needs.COMPLETED: "nothing_has_happened",
+    Needs.RELEASE_SEEN: "nothing_has_happened",
+    Needs.TWICE: "nothing_has_happened",
+    Needs.PREDICTIONS: "first_version_goes_live",
+    Needs.LISTS: "first_version_goes_live",
+    Needs.REFUSED: "it_is_called",
+    Needs.RELEASE: "what_should_not_happen",
+    Needs.SPLIT: "what_should_not_happen",
+    Needs.ROLLED_BACK: "what_should_not_happen",
+}
+"""The last part of the story without what a panel needs; empty where nothing has to happen first."""
+
 CAUSED = {"HeadgateReleaseRolledBack", "HeadgateDeadLetters"}
 POSSIBLE = {"HeadgateCandidateErrors", "HeadgatePredictionErrors"}
 """Alerts that there is reason for as well, and which come only where the story takes its time."""
@@ -42,6 +67,15 @@ def substituted(expr: str) -> str:
     return expr
 
 
+def answers(told: Told, target: dict[str, Any], part: str) -> bool:
+    """Whether a panel's question has data at the end of this part of the story, as the panel asks it."""
+    expr, moment = substituted(target["expr"]), told.moments[part]
+    if target.get("instant"):
+        return has_data(told.prometheus.at(expr, moment))
+    # What is asked a second later belongs to the next part.
+    return has_data(told.prometheus.over(expr, told.began, moment - 1))
+
+
 def has_data(answer: Series) -> bool:
     """Whether some series holds a number; the quantile of nothing is none."""
     points = (point for series in answer for point in series.get("values", [series.get("value")]))
@@ -50,18 +84,35 @@ def has_data(answer: Series) -> bool:
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
 def test_every_panel_has_data(told: Told, file: Path) -> None:
-    silent = []
-    for panel in panels(json.loads(file.read_text())):
-        for target in panel["targets"]:
-            expr = substituted(target["expr"])
-            if target.get("instant"):
-                # What is true of a release only while it runs is asked for then.
-                answers = [told.prometheus.at(expr, moment) for moment in (told.in_release, told.ended)]
-            else:
-                answers = [told.prometheus.over(expr, told.began, told.ended)]
-            if not any(has_data(answer) for answer in answers):
-                silent.append(f"{panel['title']} {target['refId']}: {expr}")
+    silent = [
+        f"{panel['title']} {target['refId']}: {target['expr']}"
+        for panel in panels(json.loads(file.read_text()))
+        for target in panel["targets"]
+        # What is true of a release only while it runs is asked for then.
+        if not any(answers(told, target, part) for part in ("candidate_meets_traffic", "candidate_is_taken_back"))
+    ]
     assert silent == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_panel_is_empty_until_there_is_what_it_needs(told: Told, page: Page) -> None:
+    drawn = {
+        panel["title"]: panel["targets"] for panel in panels(json.loads((GRAFANA / f"{page.name}.json").read_text()))
+    }
+    wrong = []
+    for panel in panels_of(page):
+        before = NEVER_BEFORE[panel.needs]
+        seen = any(answers(told, target, before or "nothing_has_happened") for target in drawn[panel.title])
+        if seen is not (before == ""):
+            wrong.append(f"{panel.title}: {panel.needs.value} It had data: {seen}")
+    assert wrong == []
+
+
+def test_a_panel_needs_redis_when_it_asks_for_the_state_of_the_view() -> None:
+    for page in PAGES:
+        for panel in panels_of(page):
+            asked = " ".join(query.expr for query in getattr(panel, "queries", ()))
+            assert (panel.needs is Needs.REDIS) is any(name in asked for name in OF_THE_VIEW), panel.title
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)

@@ -1,4 +1,7 @@
-"""`make dashboards`: writes the dashboards and the PrometheusRule from their sources; `check` finds what differs."""
+"""`make dashboards`: writes the dashboards, the table of what panels need, and the PrometheusRule from their sources.
+
+`check` finds what differs.
+"""
 
 import json
 import sys
@@ -9,10 +12,20 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from k8s.monitoring.dashboards import fleet, log, quality, release
-from k8s.monitoring.dashboards.page import render
+from k8s.monitoring.dashboards.needs import Needs
+from k8s.monitoring.dashboards.page import panels_of, render
 
 MONITORING = Path(__file__).resolve().parents[1]
+PANELS_PAGE = MONITORING.parents[1] / "docs" / "operators" / "panels.md"
 PAGES = (fleet.PAGE, release.PAGE, quality.PAGE, log.PAGE)
+PANELS_HEAD = """\
+# Which panel needs what
+
+The panels of the dashboards in [monitoring.md](monitoring.md), by what has to have happened before they show
+anything. In a small or a new installation many are empty, and nothing is wrong. A panel's description says the same.
+
+`make dashboards` writes this page.
+"""
 RULE_HEAD = """\
 # Written by `make dashboards` from rules/*.yaml, which Prometheus reads as they are; never edited.
 """
@@ -27,7 +40,17 @@ def generated() -> Mapping[Path, str]:
         + "\n"
         for page in PAGES
     }
-    return {**dashboards, MONITORING / "prometheus-rule.yaml": prometheus_rule()}
+    return {**dashboards, PANELS_PAGE: panels_page(), MONITORING / "prometheus-rule.yaml": prometheus_rule()}
+
+
+def panels_page() -> str:
+    """For operators: a table for each need, a row for each dashboard that has panels with it."""
+    parts = [PANELS_HEAD]
+    for needs in Needs:
+        titles = {page.title: [panel.title for panel in panels_of(page) if panel.needs is needs] for page in PAGES}
+        rows = [f"| {title} | {'; '.join(panels)} |\n" for title, panels in titles.items() if panels]
+        parts.append(f"\n## {needs.value.removesuffix('.')}\n\n| dashboard | panels |\n|---|---|\n{''.join(rows)}")
+    return "".join(parts)
 
 
 def prometheus_rule() -> str:

@@ -1,5 +1,6 @@
 """Fleet: is everything up, what is live where, and how well are models delivered?"""
 
+from k8s.monitoring.dashboards.needs import Needs
 from k8s.monitoring.dashboards.page import Page, Row
 from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, GREY, RED, Graph, Listing, Number, Query, Timeline
 from k8s.monitoring.dashboards.promql import (
@@ -41,6 +42,7 @@ def phase_timeline(width: int = 24) -> Timeline:
         (Query(f"max by (environment, model) ({numbered})", "{{model}} in {{environment}}"),),
         names,
         width,
+        needs=Needs.RELEASE_SEEN,
     )
 
 
@@ -77,6 +79,7 @@ NOW = Row(
             "short",
             base=RED,
             limits=((1, GREEN),),
+            needs=Needs.FACTS,
         ),
         phase_timeline(),
         Listing(
@@ -84,6 +87,7 @@ NOW = Row(
             "What answers callers now. A model that is missing here has never completed a release.",
             f"max by (environment, model, version) (headgate_version_live_info{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "version": "Live version"},
+            needs=Needs.COMPLETED,
         ),
         Listing(
             "Builds",
@@ -103,6 +107,7 @@ TRAFFIC = Row(
             "Answers per second by model. A sudden drop to nothing is a caller or a gateway that is gone.",
             (Query(f"sum by (environment, model) (headgate:predictions:rate1m{{{RELEASED}}})", "{{model}}"),),
             "reqps",
+            needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Bad answers and errors",
@@ -111,6 +116,7 @@ TRAFFIC = Row(
             (Query(f"headgate:prediction_errors:ratio_rate5m{{{RELEASED}}}", "{{model}}"),),
             "percentunit",
             limits=((0.001, AMBER), (0.0144, RED)),
+            needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Slower than 0.1 s",
@@ -119,6 +125,7 @@ TRAFFIC = Row(
             (Query(f"headgate:prediction_slow:ratio_rate5m{{{RELEASED}}}", "{{model}}"),),
             "percentunit",
             limits=((0.01, AMBER), (0.144, RED)),
+            needs=Needs.PREDICTIONS,
         ),
     ),
 )
@@ -164,6 +171,7 @@ DELIVERY = Row(
             "s",
             limits=((86_400, AMBER), (604_800, RED)),
             empty="no release yet",
+            needs=Needs.COMPLETED,
         ),
         Number(
             "Time to restore, 90 %",
@@ -172,6 +180,7 @@ DELIVERY = Row(
             "s",
             limits=((30, AMBER), (60, RED)),
             empty="no rollback yet",
+            needs=Needs.ROLLED_BACK,
         ),
         Number(
             "Gate verdicts",
@@ -185,6 +194,7 @@ DELIVERY = Row(
             "short",
             decimals=0,
             base=BLUE,
+            needs=Needs.VERSION,
         ),
         Number(
             "All releases",
@@ -192,6 +202,7 @@ DELIVERY = Row(
             (Query(f"max by (phase) (headgate_releases{{{DEPLOYER}}}) > 0", "{{phase}}"),),
             "short",
             base=BLUE,
+            needs=Needs.RELEASE_SEEN,
         ),
     ),
 )
@@ -204,6 +215,7 @@ CALLS = Row(
             "gRPC calls answered per second. None where there were some: its callers or its door are gone.",
             (Query(rate("headgate_rpc_requests_total", "service"), "{{service}}"),),
             "reqps",
+            needs=Needs.CALLS,
         ),
         Graph(
             "Calls that failed",
@@ -220,12 +232,14 @@ CALLS = Row(
             ),
             "percentunit",
             limits=((0.05, RED),),
+            needs=Needs.CALLS,
         ),
         Graph(
             "Duration of calls, 99 %",
             "99 % of the calls take at most this long. Streams that are watched last as long as they are watched.",
             (Query(quantile(0.99, "headgate_rpc_duration_seconds", "service"), "{{service}}"),),
             "s",
+            needs=Needs.CALLS,
         ),
     ),
 )

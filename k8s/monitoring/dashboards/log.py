@@ -1,5 +1,6 @@
 """Log: do all readers keep up with the truth, and what was refused, void or buried?"""
 
+from k8s.monitoring.dashboards.needs import Needs
 from k8s.monitoring.dashboards.page import Page, Row
 from k8s.monitoring.dashboards.panels import AMBER, BLUE, GREEN, OUTCOMES, RED, Graph, Number, Query
 from k8s.monitoring.dashboards.promql import SERVICE, WHOLE_RANGE, count, quantile, rate
@@ -62,6 +63,7 @@ NOW = Row(
             "short",
             names={0: ("down", RED), 1: ("up", GREEN)},
             empty="no view set",
+            needs=Needs.REDIS,
         ),
         Number(
             "View is behind by",
@@ -70,6 +72,7 @@ NOW = Row(
             "s",
             limits=((1, AMBER), (15, RED)),
             empty="no view set",
+            needs=Needs.REDIS,
         ),
     ),
 )
@@ -108,6 +111,7 @@ READERS = Row(
             (Query(quantile(0.99, "headgate_fact_age_seconds", "service"), "{{service}}"),),
             "s",
             width=6,
+            needs=Needs.FACTS,
         ),
         Graph(
             "Readers that lost the log",
@@ -129,6 +133,7 @@ READERS = Row(
             (Query(rate("headgate_work_total", "service, outcome"), "{{service}} {{outcome}}"),),
             "short",
             width=6,
+            needs=Needs.FACTS,
         ),
     ),
 )
@@ -148,6 +153,7 @@ FACTS = Row(
             "short",
             width=12,
             stacked=True,
+            needs=Needs.FACTS,
         ),
         Graph(
             "Time to fold a fact, 99 %",
@@ -155,6 +161,7 @@ FACTS = Row(
             (Query(quantile(0.99, "headgate_fact_duration_seconds", "service"), "{{service}}"),),
             "s",
             width=6,
+            needs=Needs.TWICE,
         ),
         Graph(
             "Facts that stopped their stream",
@@ -182,18 +189,21 @@ COMMANDS = Row(
             "short",
             stacked=True,
             colours=OUTCOMES,
+            needs=Needs.FACTS,
         ),
         Graph(
             "Duration of commands, 99 %",
             "From a command to its accepted fact, by command: the log's append and read-back.",
             (Query(quantile(0.99, "headgate_command_duration_seconds", "command"), "{{command}}"),),
             "s",
+            needs=Needs.TWICE,
         ),
         Graph(
             "Refusals",
             "Refused commands per second by rule. A surge: see the runbook HeadgateRefusals.",
             (Query(count("headgate_refusals_total", "code", over="5m"), "{{code}}"),),
             "short",
+            needs=Needs.REFUSED,
         ),
         Graph(
             "Turned away by the limit",
@@ -230,12 +240,14 @@ VIEW = Row(
             "Accepted facts that the view does not reflect. It follows within a second.",
             (Query(f"max by (instance) (headgate_view_lag_records{{{SERVICE}}})", "{{instance}}"),),
             "short",
+            needs=Needs.REDIS,
         ),
         Graph(
             "Lists by source",
             "Lists answered per second from the view and from the fold. From the fold only: the view is down.",
             (Query(rate("headgate_view_reads_total", "source"), "{{source}}"),),
             "reqps",
+            needs=Needs.LISTS,
         ),
         Number(
             "Rebuilds",

@@ -1,5 +1,6 @@
 """What every dashboard has: variables, links to its siblings, markers of what happened to releases."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -34,6 +35,11 @@ class Page:
     rows: tuple[Row, ...]
     one_model: bool = False
     """Whether it is read for one model and environment at a time."""
+
+
+def panels_of(page: Page) -> Iterator[Panel]:
+    """Its panels, row by row."""
+    return (panel for row in page.rows for panel in row.panels)
 
 
 def render(page: Page) -> dashboard.Dashboard:

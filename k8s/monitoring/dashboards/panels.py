@@ -12,6 +12,8 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from k8s.monitoring.dashboards.needs import Needs
+
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, AMBER, RED, BLUE, GREY = "green", "orange", "red", "blue", "text"
 
@@ -46,6 +48,7 @@ class Graph:
     logarithmic: bool = False
     most: float | None = None
     colours: Mapping[str, str] = field(default_factory=dict)
+    needs: Needs = Needs.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Number:
     empty: str = "none"
     labels_only: bool = False
     tall: bool = False
+    needs: Needs = Needs.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class Listing:
     value: str = ""
     decimals: int = 0
     width: int = 12
+    needs: Needs = Needs.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Timeline:
     queries: tuple[Query, ...]
     names: Mapping[float, tuple[str, str]]
     width: int = 24
+    needs: Needs = Needs.NOTHING
 
 
 Panel = Graph | Number | Listing | Timeline
@@ -110,7 +116,8 @@ def build(panel: Panel, number: int) -> AnyBuilder:
             builder = _timeline(panel)
         case _:
             assert_never(panel)
-    builder.id(number).title(panel.title).description(panel.description).datasource(DATASOURCE)
+    described = panel.description if panel.needs is Needs.NOTHING else f"{panel.description} {panel.needs.value}"
+    builder.id(number).title(panel.title).description(described).datasource(DATASOURCE)
     tall = isinstance(panel, Number) and panel.tall
     return builder.span(panel.width).height(HEIGHTS[Graph if tall else type(panel)])
 

@@ -1,5 +1,6 @@
 """Quality: are the versions good, offline, in training and in front of callers?"""
 
+from k8s.monitoring.dashboards.needs import Needs
 from k8s.monitoring.dashboards.page import Page, Row
 from k8s.monitoring.dashboards.panels import AMBER, ARMS, BLUE, RED, Graph, Listing, Number, Query
 from k8s.monitoring.dashboards.promql import DEPLOYER, MODEL, RELEASED, count, rate, share, typical
@@ -21,6 +22,7 @@ VERSIONS = Row(
             value="Value",
             decimals=4,
             width=8,
+            needs=Needs.COMPLETED,
         ),
         Listing(
             "Candidates",
@@ -30,6 +32,7 @@ VERSIONS = Row(
             value="Value",
             decimals=4,
             width=8,
+            needs=Needs.RELEASE,
         ),
         Listing(
             "Candidate less live",
@@ -40,6 +43,7 @@ VERSIONS = Row(
             value="Difference",
             decimals=4,
             width=8,
+            needs=Needs.RELEASE,
         ),
         Graph(
             "Live version over time",
@@ -54,6 +58,7 @@ VERSIONS = Row(
             "none",
             width=12,
             stepped=True,
+            needs=Needs.COMPLETED,
         ),
         Graph(
             "Candidate over time",
@@ -67,6 +72,7 @@ VERSIONS = Row(
             "none",
             width=12,
             stepped=True,
+            needs=Needs.RELEASE_SEEN,
         ),
     ),
 )
@@ -83,6 +89,7 @@ GATE = Row(
             decimals=0,
             base=BLUE,
             tall=True,
+            needs=Needs.VERSION,
         ),
         Number(
             "Refused by the gate",
@@ -108,6 +115,7 @@ GATE = Row(
             decimals=0,
             base=BLUE,
             tall=True,
+            needs=Needs.RELEASE_SEEN,
         ),
         Graph(
             "Bad answers by arm",
@@ -121,6 +129,7 @@ GATE = Row(
             "percentunit",
             width=6,
             colours=ARMS,
+            needs=Needs.PREDICTIONS,
         ),
     ),
 )
@@ -140,6 +149,7 @@ TRAINING = Row(
             ),
             "short",
             width=12,
+            needs=Needs.VERSION,
         ),
         Graph(
             "Epochs per second",
@@ -162,6 +172,7 @@ TRAINING = Row(
             width=6,
             base=BLUE,
             tall=True,
+            needs=Needs.TWICE,
         ),
     ),
 )
@@ -183,6 +194,7 @@ EVALUATION = Row(
             width=8,
             base=BLUE,
             tall=True,
+            needs=Needs.TWICE,
         ),
         Graph(
             "Work in hand",
@@ -210,6 +222,7 @@ EVALUATION = Row(
             ),
             "percentunit",
             limits=((0.2, RED),),
+            needs=Needs.TWICE,
         ),
     ),
 )

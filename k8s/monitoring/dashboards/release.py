@@ -1,6 +1,7 @@
 """Release: one model's way into an environment, from wanted weights to the judge's evidence."""
 
 from k8s.monitoring.dashboards.fleet import phase_timeline
+from k8s.monitoring.dashboards.needs import Needs
 from k8s.monitoring.dashboards.page import Page, Row
 from k8s.monitoring.dashboards.panels import AMBER, ARMS, BLUE, GREEN, OUTCOMES, RED, Graph, Listing, Number, Query
 from k8s.monitoring.dashboards.promql import DEPLOYER, ENVIRONMENT, MODEL, RELEASED, SMOOTH, count, in_environment
@@ -41,6 +42,7 @@ NOW = Row(
             "short",
             base=BLUE,
             labels_only=True,
+            needs=Needs.COMPLETED,
         ),
         Number(
             "Candidate's share",
@@ -54,6 +56,7 @@ NOW = Row(
             width=6,
             decimals=1,
             base=BLUE,
+            needs=Needs.RELEASE,
         ),
         Number(
             "Evidence that it is worse",
@@ -61,6 +64,7 @@ NOW = Row(
             (Query(_evidence("fail"), "{{model}}"),),
             "percentunit",
             limits=((0.5, AMBER), (1, RED)),
+            needs=Needs.RELEASE,
         ),
         Number(
             "Evidence that it is fine",
@@ -69,6 +73,7 @@ NOW = Row(
             "percentunit",
             base=BLUE,
             limits=((1, GREEN),),
+            needs=Needs.RELEASE,
         ),
         Number(
             "In its step for",
@@ -78,6 +83,7 @@ NOW = Row(
             width=3,
             base=BLUE,
             limits=((STEP_LIMIT_SECONDS, AMBER),),
+            needs=Needs.RELEASE,
         ),
         Number(
             "On the dead man's switch",
@@ -106,6 +112,7 @@ TRAFFIC = Row(
             width=12,
             stepped=True,
             most=1,
+            needs=Needs.RELEASE_SEEN,
         ),
         Graph(
             "Answers by arm",
@@ -116,6 +123,7 @@ TRAFFIC = Row(
             stacked=True,
             most=1,
             colours=ARMS,
+            needs=Needs.SPLIT,
         ),
         Graph(
             "Drift and what chance explains",
@@ -127,6 +135,7 @@ TRAFFIC = Row(
             ),
             "percentunit",
             width=6,
+            needs=Needs.SPLIT,
         ),
     ),
 )
@@ -145,6 +154,7 @@ BY_ARM = Row(
             ),
             "reqps",
             colours=ARMS,
+            needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Errors",
@@ -152,6 +162,7 @@ BY_ARM = Row(
             (Query(f"max by (arm) (headgate:arm_errors:ratio_rate5m{{{RELEASED}}})", "{{arm}}"),),
             "percentunit",
             colours=ARMS,
+            needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Duration",
@@ -164,6 +175,7 @@ BY_ARM = Row(
             "s",
             limits=((0.1, RED),),
             colours={**ARMS, "stable 50": "super-light-blue", "candidate 50": "super-light-orange"},
+            needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Outcomes, stable",
@@ -171,6 +183,7 @@ BY_ARM = Row(
             (Query(_by_arm('arm="stable"'), "{{outcome}}"),),
             "reqps",
             colours=OUTCOMES,
+            needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Outcomes, candidate",
@@ -178,6 +191,7 @@ BY_ARM = Row(
             (Query(_by_arm('arm="candidate"'), "{{outcome}}"),),
             "reqps",
             colours=OUTCOMES,
+            needs=Needs.SPLIT,
         ),
         Graph(
             "Candidate less stable",
@@ -190,6 +204,7 @@ BY_ARM = Row(
                 ),
             ),
             "percentunit",
+            needs=Needs.SPLIT,
         ),
     ),
 )
@@ -207,6 +222,7 @@ JUDGE = Row(
             ),
             "short",
             logarithmic=True,
+            needs=Needs.RELEASE_SEEN,
         ),
         Graph(
             "Evidence that it is good enough",
@@ -217,6 +233,7 @@ JUDGE = Row(
             ),
             "short",
             logarithmic=True,
+            needs=Needs.RELEASE_SEEN,
         ),
         Number(
             "Verdicts on which releases moved",
@@ -232,6 +249,7 @@ JUDGE = Row(
             base=BLUE,
             decimals=0,
             tall=True,
+            needs=Needs.RELEASE_SEEN,
         ),
     ),
 )
@@ -251,6 +269,7 @@ STEPS = Row(
             ),
             "s",
             limits=((STEP_LIMIT_SECONDS, AMBER),),
+            needs=Needs.RELEASE_SEEN,
         ),
         Listing(
             "What happened",
@@ -259,6 +278,7 @@ STEPS = Row(
             {"model": "Model", "environment": "Environment", "event": "Event"},
             value="Times",
             width=8,
+            needs=Needs.RELEASE_SEEN,
         ),
         Graph(
             "Gateways live",
@@ -266,6 +286,7 @@ STEPS = Row(
             (Query(f"max by (environment) (headgate_gateways_live{{{ENVIRONMENT}}})", "{{environment}}"),),
             "short",
             stepped=True,
+            needs=Needs.FACTS,
         ),
         Graph(
             "Versions loaded",

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from tests.kafka_broker import ADDRESS_VARIABLE, VERSION, BrokerUnavailable, KafkaBroker
 from tests.redis_server import RedisNotStarted, RedisServer, named_by_environment
 
 Broker = TypeVar("Broker")
+
+# A busy machine must not decide whether a property holds.
+settings.register_profile("headgate", deadline=None)
+settings.load_profile("headgate")
 
 
 def pytest_report_header() -> str:

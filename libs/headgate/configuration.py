@@ -17,6 +17,8 @@ MAX_EPOCHS = 100_000
 MAX_BATCH_SIZE = 1_000_000
 MAX_SEED = 2**63 - 1
 MAX_APPROVALS = 10
+DEFAULT_THRESHOLD = 0.5
+"""The probability at and above which a binary answer is a yes, where the file and the record name none."""
 
 METRICS = {
     "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss"),
@@ -108,8 +110,9 @@ def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
     expected = f"a list of {', '.join(known)}" if known else "a list of metrics"
     metrics = table.value("metrics", expected, lambda value: are_metrics(value, known))
     into.evaluate.metrics.extend(metrics or [])
-    threshold = table.number("threshold", 0, 1, 0.5)
-    into.evaluate.threshold = 0.5 if threshold is None else threshold
+    threshold = table.number("threshold", 0, 1, DEFAULT_THRESHOLD)
+    if threshold is not None:
+        into.evaluate.threshold = threshold
     table.no_more(("metrics", "threshold"))
 
 

@@ -1,5 +1,8 @@
 """Runs a model with ONNX Runtime. It uses one thread, so that the same rows give the same predictions, bit for bit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
@@ -25,19 +28,45 @@ class Unrunnable(Exception):
     """ONNX Runtime cannot load the model or run it on these rows."""
 
 
-def predict(model: bytes, features: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
-    """One prediction per row, in batches. Raises Unrunnable."""
+def load(model: bytes) -> onnxruntime.InferenceSession:
+    """Raises Unrunnable."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY  # errors are raised, so ONNX Runtime need not print them too
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    with _unrunnable():
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def predict(session: onnxruntime.InferenceSession, features: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
+    """One prediction per row, in batches. Raises Unrunnable."""
+    require_fit(session, features)
+    with _unrunnable():
         # Without any rows the model runs once too, because the shape of the answer comes from it.
         batches = [
             session.run([OUTPUT], {INPUT: features[start : start + BATCH_ROWS]})[0]
             for start in range(0, max(len(features), 1), BATCH_ROWS)
         ]
+    return np.concatenate(batches)
+
+
+def require_fit(session: onnxruntime.InferenceSession, features: npt.NDArray[np.float32]) -> None:
+    """Raises Unrunnable when the model takes rows of another shape."""
+    shape = next((node.shape for node in session.get_inputs() if node.name == INPUT), None)
+    if shape is None:
+        raise Unrunnable(f"the model has no input {INPUT}")
+    fits = len(shape) == features.ndim and all(
+        not isinstance(wanted, int) or wanted == size for wanted, size in zip(shape, features.shape, strict=True)
+    )
+    if not fits:
+        raise Unrunnable(
+            f"the model takes rows of the shape {list(shape[1:])}, and these have {list(features.shape[1:])}"
+        )
+
+
+@contextmanager
+def _unrunnable() -> Iterator[None]:
+    try:
+        yield
     except (*_FAULTS, ValueError) as error:
         raise Unrunnable(f"ONNX Runtime: {error}") from error
-    return np.concatenate(batches)

@@ -11,19 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load as load_tensors
 
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.layout import ANSWERS_TENSOR, FEATURES_TENSOR, MODEL_FILE, TEST_ROWS_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.configuration import DEFAULT_THRESHOLD
+from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.evaluator.inference import Unrunnable, predict
+from services.evaluator.inference import Unrunnable, load, predict
 from services.evaluator.metrics import Measured, Unmeasurable, measure
+from services.evaluator.signature import signature_change
 
-DEFAULT_THRESHOLD = 0.5
+MAX_REASON = 1_000
 
 CANNOT_BE_SCORED = (ArtifactError, Unmeasurable, Unrunnable)
 """Errors that the artifact causes. Any other error is the machine's, so it is worth another try."""
@@ -55,34 +59,58 @@ class Artifacts:
         return self.store.get(files[file])
 
 
-def score(artifacts: Artifacts, version: resources.Version) -> tuple[facts.EvaluationReport, Rows]:
-    """The version's report on its own rows. Raises one of CANNOT_BE_SCORED."""
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A version's report on its own rows, and what it was measured with."""
+
+    report: facts.EvaluationReport
+    rows: Rows
+    session: onnxruntime.InferenceSession
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The live version beside the candidate: its report on the candidate's rows, or the reason why there is none."""
+
+    report: facts.EvaluationReport | None
+    failure: str
+    signature_change: str
+
+
+def score(artifacts: Artifacts, version: resources.Version) -> Scored:
+    """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED."""
     rows = read_rows(artifacts.read(version, TEST_ROWS_FILE))
-    return score_on(artifacts, version, version.configuration.task, rows), rows
+    session = load(artifacts.read(version, MODEL_FILE))
+    return Scored(score_on(session, version.configuration, rows), rows, session)
 
 
-def score_baseline(
-    artifacts: Artifacts, baseline: resources.Version, task: str, rows: Rows
-) -> facts.EvaluationReport | None:
-    """The live version's report on the candidate's rows; None when it cannot run on them, as with other features.
-
-    The candidate is not at fault then, so the evaluation does not fail.
-    """
+def compare(artifacts: Artifacts, task: str, candidate: Scored, live: resources.Version) -> Comparison:
+    """The live version on the candidate's rows. It may not fit them: then only the rules that compare are not met."""
+    changed = ""
     try:
-        return score_on(artifacts, baseline, task, rows)
+        session = load(artifacts.read(live, MODEL_FILE))
+        changed = signature_change(candidate.session, session, f"version {live.version}")
+        if live.configuration.task != task:
+            raise Unmeasurable(f"its task is {live.configuration.task}, and the candidate's is {task}")
+        return Comparison(score_on(session, live.configuration, candidate.rows), "", changed)
     except CANNOT_BE_SCORED as error:
-        where = {"version": baseline.name, "reason": str(error)}
-        logger.warning("the live version cannot run on the candidate's rows", extra=where)
-        return None
+        logger.warning("the live version cannot be measured", extra={"version": live.name, "reason": str(error)})
+        return Comparison(None, str(error)[:MAX_REASON], changed)
 
 
-def score_on(artifacts: Artifacts, version: resources.Version, task: str, rows: Rows) -> facts.EvaluationReport:
-    """The version's report on the rows. A binary task uses the version's own threshold."""
+def score_on(
+    session: onnxruntime.InferenceSession, declared: configuration.ModelConfiguration, rows: Rows
+) -> facts.EvaluationReport:
+    """The report of a loaded version on the rows, by its own task and threshold. Raises Unrunnable and Unmeasurable."""
     started = time.monotonic()
-    threshold = version.configuration.evaluate.threshold or DEFAULT_THRESHOLD
-    predictions = predict(artifacts.read(version, MODEL_FILE), rows.features)
-    measured = measure(task, predictions, rows.answers, threshold)
+    predictions = predict(session, rows.features)
+    measured = measure(declared.task, predictions, rows.answers, threshold_of(declared.evaluate))
     return report_of(measured, rows, int((time.monotonic() - started) * 1000))
+
+
+def threshold_of(evaluate: configuration.EvaluateConfiguration) -> float:
+    """What the version declares. Records from before the field had presence lack a threshold of 0: those have 0.5."""
+    return evaluate.threshold if evaluate.HasField("threshold") else DEFAULT_THRESHOLD
 
 
 def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.EvaluationReport:
@@ -102,7 +130,7 @@ def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.Evaluat
 def read_rows(data: bytes) -> Rows:
     """The test rows of an artifact: float32 features and one answer for each row. Raises Unmeasurable."""
     try:
-        tensors = load(data)
+        tensors = load_tensors(data)
         features, answers = tensors[FEATURES_TENSOR], tensors[ANSWERS_TENSOR]
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         names = f"{FEATURES_TENSOR} and {ANSWERS_TENSOR}"

@@ -47,7 +47,7 @@ def trained(fold: LifecycleFold, name: str) -> resources.Version:
 def measured(artifacts: Artifacts, version: resources.Version) -> facts.EvaluationReport:
     """The version's report on its own rows. Raises RpcRefused when the artifact cannot be scored."""
     try:
-        return score(artifacts, version)[0]
+        return score(artifacts, version).report
     except CANNOT_BE_SCORED as error:
         rule = f"{version.name} cannot be evaluated: {error}"
         raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-scorable", rule) from error

@@ -8,9 +8,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.leases import heartbeat
 from services.evaluator.due import WORK, Assignment, command
-from services.evaluator.score import CANNOT_BE_SCORED, Artifacts, score, score_baseline
-
-MAX_REASON = 1_000
+from services.evaluator.score import CANNOT_BE_SCORED, MAX_REASON, Artifacts, compare, score
 
 
 def evaluate(artifacts: Artifacts, telemetry: TelemetryWriter, assignment: Assignment) -> commands.Command:
@@ -34,11 +32,12 @@ def evaluate(artifacts: Artifacts, telemetry: TelemetryWriter, assignment: Assig
 
 def _measure(artifacts: Artifacts, assignment: Assignment) -> facts.EvaluationFinished:
     version, baseline = assignment.version, assignment.baseline
-    report, rows = score(artifacts, version)
-    finished = facts.EvaluationFinished(version=version.version, attempt=version.attempt, report=report)
+    scored = score(artifacts, version)
+    finished = facts.EvaluationFinished(version=version.version, attempt=version.attempt, report=scored.report)
     if baseline is not None:
         finished.baseline_version = baseline.version
-        compared = score_baseline(artifacts, baseline, version.configuration.task, rows)
-        if compared is not None:
-            finished.baseline_report.CopyFrom(compared)
+        compared = compare(artifacts, version.configuration.task, scored, baseline)
+        finished.baseline_failure, finished.signature_change = compared.failure, compared.signature_change
+        if compared.report is not None:
+            finished.baseline_report.CopyFrom(compared.report)
     return finished

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from headgate.cli.main import app
-from headgate.cli.render import RELEASE
+from headgate.cli.render import RELEASE, VERSION
 from headgate.client.timeline import describe
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -34,6 +34,19 @@ def test_a_version_without_a_commit_message_is_described_by_the_commit_alone():
 def test_a_rollback_without_a_reason_is_described_by_its_cause_alone():
     assert describe(aborted("")) == "release 5 ROLLS BACK (aborted)"
     assert describe(aborted("noise")) == "release 5 ROLLS BACK (aborted): noise"
+
+
+def test_an_evaluation_names_another_signature_and_a_live_version_that_could_not_be_measured():
+    measured = facts.EvaluationFinished(version=2, baseline_version=1, baseline_failure="it takes 3 columns")
+    measured.report.metrics.add(name="mse", value=0.5)
+    measured.signature_change = "the input is wider"
+    said = describe(facts.LifecycleRecord(evaluation_finished=measured))
+    assert said == (
+        "v2 measured: mse 0.5000; the input is wider; version 1, which is live, cannot be measured: it takes 3 columns"
+    )
+    version = resources.Version(baseline_version=1, baseline_failure="it takes 3 columns", signature_change="wider")
+    shown = {name: cell(version) for name, cell in VERSION}
+    assert (shown["SIGNATURE"], shown["NOT COMPARED"]) == ("wider", "version 1: it takes 3 columns")
 
 
 def test_a_judgement_is_shown_once_a_caller_was_counted():

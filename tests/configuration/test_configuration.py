@@ -57,6 +57,22 @@ def test_a_whole_file_becomes_the_configuration_on_record() -> None:
     assert parsed.digest == hashlib.sha256(WHOLE.encode()).digest()
 
 
+@pytest.mark.parametrize(("line", "threshold"), [("", 0.5), ("threshold = 0", 0.0), ("threshold = 1.0", 1.0)])
+def test_a_threshold_of_0_is_recorded_as_0(line: str, threshold: float) -> None:
+    text = WHOLE.replace("[evaluate]", f"[evaluate]\n{line}")
+    recorded = configuration.ModelConfiguration.FromString(parse(text.encode()).SerializeToString()).evaluate
+    assert (recorded.HasField("threshold"), recorded.threshold) == (True, threshold)
+
+
+def test_a_zero_that_is_given_is_kept_everywhere() -> None:
+    text = WHOLE.replace("seed = 7", "seed = 0").replace("momentum = 0.9", "momentum = 0.0\nweight_decay = 0.0")
+    text = text.replace("{ min = 0.92, max_drop = 0.01 }", "{ min = 0.0, max = 0.0, max_drop = 0.0 }")
+    parsed = parse(text.encode())
+    assert (parsed.train.seed, parsed.train.momentum, parsed.train.weight_decay) == (0, 0.0, 0.0)
+    rule = parsed.gate.rules[1]
+    assert [rule.HasField(bound) for bound in ("min", "max", "max_drop")] == [True, True, True]
+
+
 def test_a_bound_that_is_not_given_is_absent_and_not_zero() -> None:
     accuracy, recall = parse(WHOLE.encode()).gate.rules
     assert (accuracy.metric, accuracy.min, accuracy.HasField("max_drop")) == ("accuracy", 0.98, False)

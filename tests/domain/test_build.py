@@ -195,9 +195,12 @@ def test_an_evaluation_before_training_is_refused() -> None:
 def test_an_evaluation_is_recorded_with_the_live_versions_report() -> None:
     fact = evaluated()
     fact.baseline_version = 7
+    fact.baseline_failure, fact.signature_change = "too many columns", "one column more"
     past = given(created(), claimed(), code_tested(), training(), trained(), evaluating(), fact)
     assert past.version().label == "evaluated"
-    assert past.version().baseline_version == 7
+    version = past.version()
+    assert version.baseline_version == 7
+    assert (version.baseline_failure, version.signature_change) == ("too many columns", "one column more")
 
 
 def test_a_version_that_does_not_exist_is_not_found() -> None:

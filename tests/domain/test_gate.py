@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from headgate.domain.gate import decide_gate
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 
 finite = st.floats(min_value=-1e6, max_value=1e6)
 
@@ -20,13 +21,33 @@ def report(**metrics: float) -> facts.EvaluationReport:
     )
 
 
+def evaluated(
+    policy: configuration.GatePolicy,
+    measured: facts.EvaluationReport,
+    live_version: int = 0,
+    live: facts.EvaluationReport | None = None,
+    failure: str = "",
+) -> resources.Version:
+    """A version with its report beside that of the live one."""
+    return resources.Version(
+        version=3,
+        configuration=configuration.ModelConfiguration(gate=policy),
+        report=measured,
+        baseline_version=live_version,
+        baseline_report=live,
+        baseline_failure=failure,
+    )
+
+
 def gate(
     rule: configuration.GateRule,
     measured: facts.EvaluationReport,
     live_version: int = 0,
     live: facts.EvaluationReport | None = None,
+    failure: str = "",
 ) -> facts.RuleResult:
-    decided = decide_gate(3, configuration.GatePolicy(rules=[rule]), measured, live_version, live)
+    policy = configuration.GatePolicy(rules=[rule])
+    decided = decide_gate(evaluated(policy, measured, live_version, live, failure))
     (result,) = decided.results
     assert decided.passed == result.passed
     return result
@@ -100,14 +121,27 @@ def test_a_drop_without_a_live_version_passes_and_says_so() -> None:
     result = gate(configuration.GateRule(metric="recall", min=0.5, max_drop=0.01), report(recall=0.6))
     assert result.passed
     assert not result.HasField("baseline")
-    assert result.explanation == (
-        "recall 0.6000 meets the minimum 0.5000; there is no live version's value to compare with"
-    )
+    assert result.explanation == ("recall 0.6000 meets the minimum 0.5000; no version is live to compare with")
 
 
-def test_a_live_version_without_the_metric_counts_as_no_baseline() -> None:
-    for live in (report(), report(recall=math.nan)):
-        assert gate(configuration.GateRule(metric="recall", max_drop=0.0), report(recall=0.1), 2, live).passed
+@pytest.mark.parametrize("live", [None, report(), report(recall=math.nan), report(recall=math.inf)])
+def test_a_drop_from_a_live_version_without_the_value_fails(live: facts.EvaluationReport | None) -> None:
+    result = gate(configuration.GateRule(metric="recall", min=0.0, max_drop=1.0), report(recall=0.1), 2, live)
+    assert not result.passed
+    assert (result.value, result.HasField("baseline"), result.missed_by) == (0.1, False, 0.0)
+    expected = "recall cannot be compared with version 2, which is live: it has no recall on these rows"
+    assert result.explanation == expected
+
+
+def test_a_drop_from_a_live_version_that_could_not_be_measured_fails_with_the_reason() -> None:
+    rule = configuration.GateRule(metric="recall", max_drop=1.0)
+    result = gate(rule, report(recall=0.1), 2, None, "it takes 3 columns")
+    assert not result.passed
+    assert result.explanation == "recall cannot be compared with version 2, which is live: it takes 3 columns"
+
+
+def test_a_rule_that_compares_nothing_does_not_need_the_live_version() -> None:
+    assert gate(configuration.GateRule(metric="recall", min=0.0), report(recall=0.1), 2, None, "no idea").passed
 
 
 def test_the_worst_bound_gives_the_distance_and_every_missed_bound_its_sentence() -> None:
@@ -121,19 +155,22 @@ def test_one_failed_rule_fails_the_gate() -> None:
     policy = configuration.GatePolicy(
         rules=[configuration.GateRule(metric="a", min=0), configuration.GateRule(metric="b", min=1)]
     )
-    decided = decide_gate(1, policy, report(a=1, b=0), 0, None)
+    decided = decide_gate(evaluated(policy, report(a=1, b=0)))
     assert [result.passed for result in decided.results] == [True, False]
     assert not decided.passed
 
 
 def test_a_policy_without_rules_passes() -> None:
-    assert decide_gate(1, configuration.GatePolicy(), report(), 0, None).passed
+    assert decide_gate(evaluated(configuration.GatePolicy(), report())).passed
 
 
 def test_the_verdict_carries_what_it_was_decided_on() -> None:
     policy = configuration.GatePolicy(rules=[configuration.GateRule(metric="a", min=0)], approvals=2)
-    decided = decide_gate(7, policy, report(a=1, z=5), 6, report(a=2))
-    assert (decided.version, decided.baseline_version) == (7, 6)
+    version = evaluated(policy, report(a=1, z=5), 2, report(a=2), "partly")
+    version.signature_change = "one column more"
+    decided = decide_gate(version)
+    assert (decided.version, decided.baseline_version, decided.baseline_failure) == (3, 2, "partly")
+    assert decided.signature_change == "one column more"
     assert decided.policy == policy
     assert decided.policy_sha256 == hashlib.sha256(policy.SerializeToString(deterministic=True)).hexdigest()
     assert list(decided.metrics) == [facts.Metric(name="a", value=1), facts.Metric(name="z", value=5)]
@@ -141,7 +178,7 @@ def test_the_verdict_carries_what_it_was_decided_on() -> None:
 
 
 def test_an_empty_baseline_report_without_a_version_is_no_baseline() -> None:
-    decided = decide_gate(1, configuration.GatePolicy(), report(), 0, report(a=2))
+    decided = decide_gate(evaluated(configuration.GatePolicy(), report(), 0, report(a=2)))
     assert not decided.baseline_metrics
 
 

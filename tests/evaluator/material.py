@@ -36,18 +36,19 @@ def sealed_files(artifacts: Artifacts, directory: Path, number: int, files: dict
     return version
 
 
-def logistic(weight: list[float]) -> bytes:
-    """sigmoid(features @ weight), as the trainer exports it."""
+def logistic(weight: list[float], bias: float = 0.0) -> bytes:
+    """sigmoid(features @ weight + bias), as the trainer exports it."""
     weights = numpy_helper.from_array(np.array(weight, np.float32).reshape(-1, 1), "weight")
     graph = helper.make_graph(
         [
-            helper.make_node("MatMul", [layout.INPUT, "weight"], ["score"]),
+            helper.make_node("MatMul", [layout.INPUT, "weight"], ["product"]),
+            helper.make_node("Add", ["product", "bias"], ["score"]),
             helper.make_node("Sigmoid", ["score"], [layout.OUTPUT]),
         ],
         "logistic",
         [helper.make_tensor_value_info(layout.INPUT, TensorProto.FLOAT, ["batch", len(weight)])],
         [helper.make_tensor_value_info(layout.OUTPUT, TensorProto.FLOAT, ["batch", 1])],
-        [weights],
+        [weights, numpy_helper.from_array(np.array([bias], np.float32), "bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     onnx.checker.check_model(model)

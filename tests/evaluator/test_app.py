@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 
+from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.open import open_log
@@ -26,6 +28,7 @@ from tests.registry.waiting import until
 STREAM = "models/fraud"
 LIMIT_SECONDS = 20.0
 GATE = configuration.GatePolicy(rules=[configuration.GateRule(metric="accuracy", min=0.9, max_drop=0.01)])
+ROWS = rows_of(*separable())
 
 
 class World:
@@ -69,9 +72,9 @@ class World:
         create = commands.CreateVersion(repository="here", commit=f"{number:040x}")
         self.issue(number, "create", create_version=create)
 
-    def train(self, number: int, model: bytes) -> None:
+    def train(self, number: int, model: bytes, rows: bytes = ROWS) -> None:
         self.create(number)
-        files = files_of(model, rows_of(*separable()))
+        files = files_of(model, rows)
         artifact = sealed_files(self.artifacts, self.directory, number, files).artifact
         claim = commands.StartTesting(version=number, attempt=1, worker="trainer-0", lease_ms=60_000)
         tested = facts.CodeTested(version=number, attempt=1, passed=True)
@@ -82,6 +85,30 @@ class World:
         self.issue(number, "tested", report_code_tested=commands.ReportCodeTested(fact=tested))
         self.issue(number, "started", report_training_started=commands.ReportTrainingStarted(fact=started))
         self.issue(number, "finished", report_training_finished=commands.ReportTrainingFinished(fact=finished))
+
+    def release(self, number: int) -> None:
+        """The commands of a deployer that has a gateway: the version goes live beside nothing."""
+        start = commands.StartRelease(environment="production", candidate=number)
+        self.issue(number, "release", start_release=start)
+        self.issue(number, "begin", begin_release=commands.BeginRelease(release=1))
+        ready = commands.ReportCandidateReady(release=1, gateways=["gateway-0"])
+        self.issue(number, "ready", report_candidate_ready=ready)
+        self.issue(number, "promote", promote_release=commands.PromoteRelease(release=1, reason="the first"))
+        epoch = self.wait_for_state(lambda state: state.releases[1].epoch if 1 in state.releases else 0)
+        applied = commands.ReportWeightsApplied(release=1, epoch=epoch, gateways=["gateway-0"])
+        self.issue(number, "applied", report_weights_applied=applied)
+        self.issue(number, "complete", complete_release=commands.CompleteRelease(release=1))
+        assert self.wait_for_state(lambda state: state.model.live.get("production", 0)) == number
+
+    def wait_for_state(self, found: Callable[[ModelState], int]) -> int:
+        """Waits until there is something to be found in the model's state, and returns it."""
+        while True:
+            with self.fold.lock:
+                revision = self.fold.revision
+                value = found(self.fold.models["fraud"])
+            if value:
+                return value
+            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, "the state stays as it is"
 
     def wait_for(self, number: int, condition: Callable[[resources.Version], bool]) -> resources.Version:
         while True:
@@ -132,6 +159,23 @@ def test_a_bad_version_fails_its_gate_and_an_unusable_one_its_evaluation(world: 
     ended = world.wait_for(2, lambda version: version.build == resources.BUILD_STATE_EVALUATION_FAILED)
     assert "ONNX Runtime" in ended.failure
     assert world.refused("models/fraud/versions/2") == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_a_version_that_cannot_be_compared_with_the_live_one_fails_the_rule_that_compares(world: World) -> None:
+    world.start_evaluator()
+    world.train(1, logistic([5.0, 0.0]))
+    assert world.wait_for(1, is_judged).gate.passed
+    world.release(1)
+    features, answers = separable()
+    wider = np.concatenate([features, features], axis=1)
+    world.train(2, logistic([5.0, 0.0, 0.0, 0.0]), rows_of(wider, answers))
+    judged = world.wait_for(2, is_judged)
+    assert judged.verdict == resources.VERDICT_STATE_FAILED
+    assert judged.gate.results[0].explanation == (
+        "accuracy cannot be compared with version 1, which is live: "
+        "the model takes rows of the shape [2], and these have [4]"
+    )
+    assert judged.gate.signature_change == "the input is features float [n, 4]; version 1 has features float [n, 2]"
 
 
 def test_a_version_that_cannot_be_evaluated_is_refused_with_the_reason(world: World) -> None:

@@ -72,7 +72,7 @@ def test_the_baseline_is_measured_on_the_rows_of_the_candidate(
     assert {metric.name: metric.value for metric in finished.baseline_report.metrics}["accuracy"] == 0
 
 
-def test_a_baseline_that_cannot_run_on_the_rows_never_fails_the_candidate(
+def test_a_live_version_with_other_features_is_no_baseline_and_the_report_says_why(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
     files = files_of(RIGHT, rows_of(*separable()))
@@ -81,6 +81,30 @@ def test_a_baseline_that_cannot_run_on_the_rows_never_fails_the_candidate(
     finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
     assert finished.baseline_version == 1
     assert not finished.HasField("baseline_report")
+    assert finished.baseline_failure == "the model takes rows of the shape [3], and these have [2]"
+    assert finished.signature_change == "the input is features float [n, 2]; version 1 has features float [n, 3]"
+
+
+def test_a_live_version_of_another_task_is_no_baseline(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    files = files_of(RIGHT, rows_of(*separable()))
+    candidate, live = (sealed_files(artifacts, tmp_path, number, files) for number in (2, 1))
+    live.configuration.task = "regression"
+    finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    assert not finished.HasField("baseline_report")
+    assert finished.baseline_failure == "its task is regression, and the candidate's is binary"
+    assert finished.signature_change == ""
+
+
+def test_a_live_version_whose_artifact_is_gone_is_no_baseline(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    candidate = sealed_files(artifacts, tmp_path, 2, files_of(RIGHT, rows_of(*separable())))
+    live = sealed_files(artifacts, tmp_path, 1, {})
+    finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    assert not finished.HasField("baseline_report")
+    assert finished.baseline_failure == "the artifact of models/fraud/versions/1 has no model.onnx"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +114,7 @@ def test_a_baseline_that_cannot_run_on_the_rows_never_fails_the_candidate(
         ({TEST_ROWS_FILE: rows_of(*separable())}, "has no model.onnx"),
         (files_of(RIGHT, b"not tensors"), "no tensors X and y"),
         (files_of(b"not a model", rows_of(*separable())), "ONNX Runtime"),
-        (files_of(logistic([1.0]), rows_of(*separable())), "ONNX Runtime"),
+        (files_of(logistic([1.0]), rows_of(*separable())), "the model takes rows of the shape [1], and these have [2]"),
         (files_of(RIGHT, rows_of(*separable(0))), "no test rows"),
     ],
 )
@@ -126,14 +150,28 @@ def test_an_evaluation_sends_heartbeats(
 
 def test_predictions_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     features, _ = separable(50)
-    whole = inference.predict(RIGHT, features)
+    session = inference.load(RIGHT)
+    whole = inference.predict(session, features)
     monkeypatch.setattr(inference, "BATCH_ROWS", 7)
-    assert np.array_equal(inference.predict(RIGHT, features), whole)
+    assert np.array_equal(inference.predict(session, features), whole)
 
 
-def test_the_threshold_of_the_version_decides_what_is_positive(artifacts: Artifacts, tmp_path: Path) -> None:
-    files = files_of(logistic([0.0, 0.0]), rows_of(*separable()))
-    version = sealed_files(artifacts, tmp_path, 1, files)
-    assert {m.name: m.value for m in score(artifacts, version)[0].metrics}["recall"] == 1
-    version.configuration.evaluate.threshold = 0.6
-    assert {m.name: m.value for m in score(artifacts, version)[0].metrics}["recall"] == 0
+@pytest.mark.parametrize(("threshold", "recall"), [(None, 1), (0.5, 1), (0.6, 0)])
+def test_the_threshold_of_the_version_decides_what_is_positive(
+    artifacts: Artifacts, tmp_path: Path, threshold: float | None, recall: float
+) -> None:
+    assert recall_at(artifacts, tmp_path, logistic([0.0, 0.0]), threshold) == recall
+
+
+def test_a_threshold_of_0_is_0(artifacts: Artifacts, tmp_path: Path) -> None:
+    """Each row scores 0.27: it is a yes at the threshold 0, and a no at the default."""
+    model = logistic([0.0, 0.0], bias=-1.0)
+    assert recall_at(artifacts, tmp_path, model, None) == 0
+    assert recall_at(artifacts, tmp_path, model, 0.0) == 1
+
+
+def recall_at(artifacts: Artifacts, directory: Path, model: bytes, threshold: float | None) -> float:
+    version = sealed_files(artifacts, directory, 1, files_of(model, rows_of(*separable())))
+    if threshold is not None:
+        version.configuration.evaluate.threshold = threshold
+    return {metric.name: metric.value for metric in score(artifacts, version).report.metrics}["recall"]

@@ -153,6 +153,10 @@ def _gate(version: resources.Version) -> str:
     return "; ".join(result.explanation for result in version.gate.results)
 
 
+def _not_compared(version: resources.Version) -> str:
+    return f"version {version.baseline_version}: {version.baseline_failure}" if version.baseline_failure else ""
+
+
 def _approvals(version: resources.Version) -> str:
     required = version.gate.policy.approvals
     names = ", ".join(printable(name) for name in version.approved_by)
@@ -206,6 +210,8 @@ VERSION: Columns = (
     ("ARTIFACT", lambda v: v.artifact.manifest_sha256),
     ("METRICS", lambda v: metrics_line(v.report.metrics)),
     ("GATE", _gate),
+    ("SIGNATURE", lambda v: v.signature_change),
+    ("NOT COMPARED", _not_compared),
     ("APPROVALS", _approvals),
     ("FAILURE", lambda v: v.failure),
     ("LOG", lambda v: v.failure_log_tail),

@@ -67,6 +67,13 @@ def _training_failed(fact: facts.TrainingFailed) -> str:
     return f"v{fact.version} failed at {stage}: {fact.reason}"
 
 
+def _evaluation_finished(fact: facts.EvaluationFinished) -> str:
+    live = f"version {fact.baseline_version}, which is live"
+    not_measured = f"{live}, cannot be measured: {fact.baseline_failure}" if fact.baseline_failure else ""
+    measured = f"v{fact.version} measured: {metrics_line(fact.report.metrics)}"
+    return "; ".join(part for part in (measured, fact.signature_change, not_measured) if part)
+
+
 def _gate_decided(fact: facts.GateDecided) -> str:
     if fact.passed:
         return f"v{fact.version} passes the gate: {metrics_line(fact.metrics)}"
@@ -105,7 +112,7 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "training_finished": _training_finished,
     "training_failed": _training_failed,
     "evaluation_started": lambda fact: f"v{fact.version} being evaluated by {fact.worker}",
-    "evaluation_finished": lambda fact: f"v{fact.version} measured: {metrics_line(fact.report.metrics)}",
+    "evaluation_finished": _evaluation_finished,
     "gate_decided": _gate_decided,
     "release_requested": _requested,
     "release_started": _started,

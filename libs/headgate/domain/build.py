@@ -243,6 +243,8 @@ def _evaluation_finished(
     version.report.CopyFrom(fact.report)
     version.baseline_version = fact.baseline_version
     version.baseline_report.CopyFrom(fact.baseline_report)
+    version.baseline_failure = fact.baseline_failure
+    version.signature_change = fact.signature_change
     version.ClearField("lease")
 
 

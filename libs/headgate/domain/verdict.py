@@ -77,8 +77,7 @@ def _decide_gate(version: resources.Version) -> facts.GateDecided | Refused | No
         return None
     if version.build != resources.BUILD_STATE_EVALUATED:
         return illegal(f"{version.name} is {version.label}", "the gate judges evaluated versions")
-    baseline = version.baseline_report if version.baseline_version else None
-    return decide_gate(version.version, version.configuration.gate, version.report, version.baseline_version, baseline)
+    return decide_gate(version)
 
 
 def _after_gate(fact: facts.GateDecided) -> resources.VerdictState.ValueType:

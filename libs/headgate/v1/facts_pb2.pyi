@@ -816,10 +816,16 @@ class EvaluationFinished(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     BASELINE_VERSION_FIELD_NUMBER: _builtins.int
     BASELINE_REPORT_FIELD_NUMBER: _builtins.int
+    BASELINE_FAILURE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_CHANGE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     baseline_version: _builtins.int
     """The live version, measured on the same rows; 0 when nothing was live."""
+    baseline_failure: _builtins.str
+    """Why the live version could not be measured on these rows; empty when it was, or when nothing was live."""
+    signature_change: _builtins.str
+    """How inputs and outputs differ from the live version's, in a sentence; empty when they are the same."""
     @_builtins.property
     def report(self) -> Global___EvaluationReport: ...
     @_builtins.property
@@ -832,10 +838,12 @@ class EvaluationFinished(_message.Message):
         report: Global___EvaluationReport | None = ...,
         baseline_version: _builtins.int = ...,
         baseline_report: Global___EvaluationReport | None = ...,
+        baseline_failure: _builtins.str = ...,
+        signature_change: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["baseline_report", b"baseline_report", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "report", b"report", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "baseline_failure", b"baseline_failure", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "report", b"report", "signature_change", b"signature_change", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -925,10 +933,15 @@ class GateDecided(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     BASELINE_VERSION_FIELD_NUMBER: _builtins.int
     BASELINE_METRICS_FIELD_NUMBER: _builtins.int
+    BASELINE_FAILURE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_CHANGE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     passed: _builtins.bool
     policy_sha256: _builtins.str
     baseline_version: _builtins.int
+    baseline_failure: _builtins.str
+    """As in EvaluationFinished."""
+    signature_change: _builtins.str
     @_builtins.property
     def policy(self) -> _configuration_pb2.GatePolicy: ...
     @_builtins.property
@@ -948,10 +961,12 @@ class GateDecided(_message.Message):
         metrics: _abc.Iterable[Global___Metric] | None = ...,
         baseline_version: _builtins.int = ...,
         baseline_metrics: _abc.Iterable[Global___Metric] | None = ...,
+        baseline_failure: _builtins.str = ...,
+        signature_change: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_metrics", b"baseline_metrics", "baseline_version", b"baseline_version", "metrics", b"metrics", "passed", b"passed", "policy", b"policy", "policy_sha256", b"policy_sha256", "results", b"results", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_failure", b"baseline_failure", "baseline_metrics", b"baseline_metrics", "baseline_version", b"baseline_version", "metrics", b"metrics", "passed", b"passed", "policy", b"policy", "policy_sha256", b"policy_sha256", "results", b"results", "signature_change", b"signature_change", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

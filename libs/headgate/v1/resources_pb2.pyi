@@ -341,6 +341,8 @@ class Version(_message.Message):
     BASELINE_VERSION_FIELD_NUMBER: _builtins.int
     BASELINE_REPORT_FIELD_NUMBER: _builtins.int
     APPROVED_BY_FIELD_NUMBER: _builtins.int
+    BASELINE_FAILURE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_CHANGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/versions/{version}"""
     version: _builtins.int
@@ -365,6 +367,10 @@ class Version(_message.Message):
     update_time_ms: _builtins.int
     baseline_version: _builtins.int
     """The live version on the same rows, as the evaluator measured it; 0 when nothing was live."""
+    baseline_failure: _builtins.str
+    """Why the live version could not be measured on the same rows; empty when it was, or when nothing was live."""
+    signature_change: _builtins.str
+    """How inputs and outputs differ from the live version's; empty when they are the same."""
     @_builtins.property
     def lease(self) -> Global___Lease: ...
     @_builtins.property
@@ -413,10 +419,12 @@ class Version(_message.Message):
         baseline_version: _builtins.int = ...,
         baseline_report: _facts_pb2.EvaluationReport | None = ...,
         approved_by: _abc.Iterable[_builtins.str] | None = ...,
+        baseline_failure: _builtins.str = ...,
+        signature_change: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "baseline_report", b"baseline_report", "configuration", b"configuration", "gate", b"gate", "lease", b"lease", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "approved_by", b"approved_by", "artifact", b"artifact", "attempt", b"attempt", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "tags", b"tags", "update_time_ms", b"update_time_ms", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "approved_by", b"approved_by", "artifact", b"artifact", "attempt", b"attempt", "baseline_failure", b"baseline_failure", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "signature_change", b"signature_change", "tags", b"tags", "update_time_ms", b"update_time_ms", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

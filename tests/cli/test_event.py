@@ -79,9 +79,9 @@ def test_an_event_from_standard_input_gets_the_key_from_its_partition_key(
     ("text", "message"),
     [
         ("{", "malformed-event: the value is not JSON"),
-        (json.dumps({**EVENT, "specversion": "0.3"}), "specversion '0.3': only 1.0 is known"),
-        (json.dumps({**EVENT, "id": ""}), "id: a CloudEvent has this attribute, and it is not empty"),
-        (json.dumps({**EVENT, "data": "x" * 1_000_000}), "at most 1000000 are kept"),
+        (json.dumps({**EVENT, "specversion": "0.3"}), "specversion '0.3': only 1.0 is supported"),
+        (json.dumps({**EVENT, "id": ""}), "id: this attribute is required and must not be empty"),
+        (json.dumps({**EVENT, "data": "x" * 1_000_000}), "at most 1000000 are allowed"),
     ],
 )
 def test_a_text_that_is_not_an_event_is_refused_and_not_appended(

@@ -1,4 +1,4 @@
-"""CloudEvents on the log: round trips, what is malformed, and what another implementation says."""
+"""CloudEvents on the log: round trips, malformed events, and a comparison with the CloudEvents SDK."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def structured(**body: object) -> Record:
     text, text, text, st.none() | st.binary(max_size=50), st.sampled_from(["", "application/protobuf"]),
     st.dictionaries(names, text, max_size=5),
 )  # fmt: skip
-def test_an_event_comes_back_as_it_was_written(
+def test_a_written_event_is_read_back_unchanged(
     id_: str, source: str, type_: str, data: bytes | None, content_type: str, attributes: dict[str, str]
 ) -> None:
     event = CloudEvent(id_, source, type_, data, content_type, attributes)
@@ -59,7 +59,7 @@ def test_a_structured_event_carries_json_or_bytes() -> None:
     }  # fmt: skip
 
 
-def test_the_mode_is_told_by_the_content_type_even_when_headers_are_repeated() -> None:
+def test_the_content_type_decides_the_mode_even_when_the_headers_repeat_attributes() -> None:
     event = structured(data=1)
     repeated = stored(event.value, (("ce_id", b"other"), ("Content-Type", b"Application/CloudEvents+JSON")))
     assert decode(repeated).id == "1"
@@ -103,7 +103,7 @@ def test_a_malformed_event_names_what_is_wrong(record: Record, names: str) -> No
 
 
 @given(st.binary(max_size=200), st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), max_size=4))
-def test_any_bytes_are_an_event_or_malformed(value: bytes, headers: list[tuple[str, bytes]]) -> None:
+def test_any_bytes_are_an_event_or_a_malformed_event(value: bytes, headers: list[tuple[str, bytes]]) -> None:
     for mode in ((), STRUCTURED):
         try:
             decode(stored(value, (*mode, *headers)))
@@ -117,7 +117,7 @@ def other_event(data: object) -> OtherEvent:
 
 
 @pytest.mark.parametrize("write", [to_binary, to_structured])
-def test_we_read_what_the_cloudevents_sdk_writes(write: object) -> None:
+def test_headgate_reads_what_the_cloudevents_sdk_writes(write: object) -> None:
     message: KafkaMessage = write(other_event({"a": 1}), JSONFormat())  # type: ignore[operator]
     event = decode(stored(message.value, tuple(message.headers.items())))
     assert (event.id, event.source, event.type) == ("1", "/s", "t")
@@ -127,14 +127,14 @@ def test_we_read_what_the_cloudevents_sdk_writes(write: object) -> None:
     assert json.loads(event.data) == {"a": 1}
 
 
-def test_the_cloudevents_sdk_reads_what_we_write() -> None:
+def test_the_cloudevents_sdk_reads_what_headgate_writes() -> None:
     headers, value = encode(CloudEvent("1", "/s", "t", b'{"a":1}', "application/json", {"subject": "x"}))
     other = from_binary(KafkaMessage(dict(headers), None, value or b""), JSONFormat())
     assert (other.get_id(), other.get_source(), other.get_type()) == ("1", "/s", "t")
     assert (other.get_subject(), other.get_data()) == ("x", {"a": 1})
 
 
-def test_both_read_the_same_structured_event() -> None:
+def test_headgate_and_the_cloudevents_sdk_read_the_same_structured_event() -> None:
     record = structured(data={"a": 1}, datacontenttype="application/json")
     other = from_structured(KafkaMessage(dict(record.headers), None, record.value or b""), JSONFormat())
     ours = decode(record)

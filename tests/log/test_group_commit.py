@@ -1,4 +1,4 @@
-"""Which thread writes what waits, in which batches, and what happens to callers that cannot wait any longer."""
+"""Group commit: which thread writes, which items share a batch, and what a caller gets at its deadline."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ MANY = 1_000
 
 
 class Batches:
-    """Answers each item with its batch and the thread that wrote it. Once held back, it lets some batches go on."""
+    """A group commit that returns batch number and writing thread for each item. A test can hold its batches back."""
 
     def __init__(self, max_waiting: int = 100, max_batch: int = 100, gather_seconds: float = 0.0) -> None:
         self.group_commit: GroupCommit[str] = GroupCommit(self._write, max_waiting, max_batch, gather_seconds)
@@ -28,20 +28,23 @@ class Batches:
         self.fault: BaseException | None = None
         self._pool = ThreadPoolExecutor(16)
 
-    def ask(self, item: str, cost: int = 1, seconds: float = PATIENCE_SECONDS) -> tuple[int, int]:
-        answer: tuple[int, int] = self.group_commit.submit(item, cost, time.monotonic() + seconds)
-        return answer
+    def submit(self, item: str, cost: int = 1, seconds: float = PATIENCE_SECONDS) -> tuple[int, int]:
+        result: tuple[int, int] = self.group_commit.submit(item, cost, time.monotonic() + seconds)
+        return result
 
-    def soon(self, item: str, cost: int = 1, seconds: float = PATIENCE_SECONDS) -> "Future[tuple[int, int]]":
-        """Asks on another thread; returns when the item's batch has begun, or when it waits behind one that has."""
-        asked = self._pool.submit(self.ask, item, cost, seconds)
-        until(lambda: self._has_come(item) or asked.done(), seconds=PATIENCE_SECONDS)
-        return asked
+    def submit_on_a_thread(
+        self, item: str, cost: int = 1, seconds: float = PATIENCE_SECONDS
+    ) -> "Future[tuple[int, int]]":
+        """Submits on another thread. Returns when the item's batch has begun, or when it waits for a running batch."""
+        submitted = self._pool.submit(self.submit, item, cost, seconds)
+        until(lambda: self._has_arrived(item) or submitted.done(), seconds=PATIENCE_SECONDS)
+        return submitted
 
-    def _has_come(self, item: str) -> bool:
-        """Each name is asked for once. An item that waits for a leader that has taken nothing joins its batch.
+    def _has_arrived(self, item: str) -> bool:
+        """Whether the item is in a batch or waits behind one. Each test uses a name once.
 
-        Only tests of leaders that gather want that.
+        An item may also wait for a leader that has not taken its batch yet, and then joins that batch. This counts only
+        in tests of leaders that gather.
         """
         with self.group_commit._lock:
             waits = any(entry.item == item for entry in self.group_commit._queue)
@@ -84,30 +87,32 @@ def batches_of() -> Iterator[Callable[..., Batches]]:
         batches.close()
 
 
-def test_a_lone_caller_writes_its_item_itself(batches_of: Callable[..., Batches]) -> None:
+def test_a_caller_that_is_alone_writes_its_item_itself(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of()
-    assert batches.ask("one") == (1, threading.get_ident())
-    assert batches.ask("two") == (2, threading.get_ident())
+    assert batches.submit("one") == (1, threading.get_ident())
+    assert batches.submit("two") == (2, threading.get_ident())
 
 
-def test_what_arrives_during_a_batch_is_written_together_by_one_of_the_waiting_callers(
+def test_one_waiting_caller_writes_all_items_that_arrived_during_a_batch(
     batches_of: Callable[..., Batches],
 ) -> None:
     batches = batches_of()
     batches.hold_back()
-    asked = [batches.soon(item) for item in "abcd"]
+    submitted = [batches.submit_on_a_thread(item) for item in "abcd"]
     batches.release()
-    answers = [one.result(PATIENCE_SECONDS) for one in asked]
+    results = [one.result(PATIENCE_SECONDS) for one in submitted]
     assert batches.done == [["a"], ["b", "c", "d"]]
-    assert len({thread for _, thread in answers[1:]}) == 1
+    assert len({thread for _, thread in results[1:]}) == 1
 
 
-def test_a_batch_takes_no_more_than_fits_but_always_one_entry(batches_of: Callable[..., Batches]) -> None:
+def test_a_batch_never_exceeds_its_limit_unless_its_first_entry_does(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of(max_batch=3)
     batches.hold_back()
-    asked = [batches.soon(item, cost) for item, cost in (("a", 1), ("b", 2), ("c", 1), ("d", 9), ("e", 1))]
+    submitted = [
+        batches.submit_on_a_thread(item, cost) for item, cost in (("a", 1), ("b", 2), ("c", 1), ("d", 9), ("e", 1))
+    ]
     batches.release()
-    for one in asked:
+    for one in submitted:
         one.result(PATIENCE_SECONDS)
     assert batches.done == [["a"], ["b", "c"], ["d"], ["e"]]
 
@@ -115,43 +120,43 @@ def test_a_batch_takes_no_more_than_fits_but_always_one_entry(batches_of: Callab
 def test_a_leader_waits_for_as_many_entries_as_the_last_batch_had(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of(gather_seconds=PATIENCE_SECONDS)
     batches.hold_back()
-    asked = [batches.soon(item) for item in "abc"]
+    submitted = [batches.submit_on_a_thread(item) for item in "abc"]
     batches.release()
-    for one in asked:
+    for one in submitted:
         one.result(PATIENCE_SECONDS)
-    asked = [batches.soon("d"), batches.soon("e")]
-    for one in asked:
+    submitted = [batches.submit_on_a_thread("d"), batches.submit_on_a_thread("e")]
+    for one in submitted:
         one.result(PATIENCE_SECONDS)
     assert batches.done == [["a"], ["b", "c"], ["d", "e"]]
 
 
-def test_a_leader_goes_on_alone_when_nobody_else_comes_in_time(batches_of: Callable[..., Batches]) -> None:
+def test_a_leader_writes_alone_when_no_other_caller_arrives_in_time(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of(gather_seconds=0.05)
     batches.hold_back()
-    asked = [batches.soon(item) for item in "abc"]
+    submitted = [batches.submit_on_a_thread(item) for item in "abc"]
     batches.release()
-    for one in asked:
+    for one in submitted:
         one.result(PATIENCE_SECONDS)
-    assert batches.ask("d") == (3, threading.get_ident())
+    assert batches.submit("d") == (3, threading.get_ident())
 
 
-def test_a_caller_that_gives_up_before_its_batch_changed_nothing(batches_of: Callable[..., Batches]) -> None:
+def test_a_deadline_before_the_batch_begins_changes_nothing(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of()
     batches.hold_back()
-    first = batches.soon("first")
+    first = batches.submit_on_a_thread("first")
     with pytest.raises(LogUnavailable, match="nothing was changed"):
-        batches.ask("late", seconds=0.05)
+        batches.submit("late", seconds=0.05)
     batches.release()
     first.result(PATIENCE_SECONDS)
     assert batches.done == [["first"]]
 
 
-def test_a_caller_that_gives_up_during_its_batch_does_not_know_the_outcome(batches_of: Callable[..., Batches]) -> None:
+def test_a_deadline_during_the_batch_leaves_an_unknown_outcome(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of()
     batches.hold_back()
-    first = batches.soon("first")
-    leading = batches.soon("second")
-    following = batches.soon("third", seconds=1.0)
+    first = batches.submit_on_a_thread("first")
+    leading = batches.submit_on_a_thread("second")
+    following = batches.submit_on_a_thread("third", seconds=1.0)
     batches.release(1)
     first.result(PATIENCE_SECONDS)
     with pytest.raises(OutcomeUnknown):
@@ -161,28 +166,28 @@ def test_a_caller_that_gives_up_during_its_batch_does_not_know_the_outcome(batch
     assert batches.done[-1] == ["second", "third"]
 
 
-def test_a_caller_that_finds_no_room_gets_an_error(batches_of: Callable[..., Batches]) -> None:
+def test_a_caller_gets_an_error_when_the_queue_is_full(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of(max_waiting=2)
     batches.hold_back()
-    asked = [batches.soon("first"), batches.soon("second", cost=2)]
+    submitted = [batches.submit_on_a_thread("first"), batches.submit_on_a_thread("second", cost=2)]
     with pytest.raises(LogUnavailable, match="too many records wait"):
-        batches.ask("third", seconds=0.05)
+        batches.submit("third", seconds=0.05)
     batches.release()
-    for one in asked:
+    for one in submitted:
         one.result(PATIENCE_SECONDS)
 
 
-def test_an_interrupted_leader_leaves_an_unknown_outcome_and_the_next_one_leads(
+def test_the_next_caller_leads_after_a_leader_was_interrupted(
     batches_of: Callable[..., Batches],
 ) -> None:
     batches = batches_of()
     batches.fault = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        batches.ask("interrupted")
-    assert batches.ask("next") == (1, threading.get_ident())
+        batches.submit("interrupted")
+    assert batches.submit("next") == (1, threading.get_ident())
 
 
-def test_a_caller_that_is_interrupted_while_it_waits_leads_no_batch(
+def test_a_caller_that_was_interrupted_while_waiting_does_not_become_the_leader(
     batches_of: Callable[..., Batches], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(threading.Event):
@@ -191,28 +196,28 @@ def test_a_caller_that_is_interrupted_while_it_waits_leads_no_batch(
 
     def enqueue(entry: Entry[str], deadline: float) -> None:
         entry.wake_up = Interrupted()
-        enqueue_as_before(entry, deadline)
+        original_enqueue(entry, deadline)
 
     batches = batches_of()
     batches.hold_back()
-    first = batches.soon("first")
-    enqueue_as_before = batches.group_commit._enqueue
+    first = batches.submit_on_a_thread("first")
+    original_enqueue = batches.group_commit._enqueue
     with monkeypatch.context() as patched:
         patched.setattr(batches.group_commit, "_enqueue", enqueue)
         with pytest.raises(KeyboardInterrupt):
-            batches.ask("interrupted")
+            batches.submit("interrupted")
     batches.release()
     first.result(PATIENCE_SECONDS)
-    assert batches.ask("next") == (2, threading.get_ident())
+    assert batches.submit("next") == (2, threading.get_ident())
 
 
-def test_closing_waits_for_what_waits_and_accepts_nothing_more(batches_of: Callable[..., Batches]) -> None:
+def test_close_waits_for_the_waiting_items_and_accepts_no_more(batches_of: Callable[..., Batches]) -> None:
     batches = batches_of()
     batches.hold_back()
-    asked = [batches.soon("first"), batches.soon("second")]
+    submitted = [batches.submit_on_a_thread("first"), batches.submit_on_a_thread("second")]
     assert not batches.group_commit.close(0.01)
     with pytest.raises(LogUnavailable, match="closed"):
-        batches.ask("late")
+        batches.submit("late")
     batches.release()
     assert batches.group_commit.close(PATIENCE_SECONDS)
-    assert [one.result(0)[0] for one in asked] == [1, 2]
+    assert [one.result(0)[0] for one in submitted] == [1, 2]

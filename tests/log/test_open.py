@@ -1,4 +1,4 @@
-"""The address of a log names the adapter and where its data is."""
+"""The address of a log decides which adapter opens it, and where its data is."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_an_absolute_and_a_relative_sqlite_address_name_a_file(tmp_path: Path, m
         "kafka://broker:9092?value_deserializer=x",
     ],
 )
-def test_anything_else_is_refused_with_the_reason(url: str) -> None:
+def test_any_other_address_is_refused_with_the_reason(url: str) -> None:
     with pytest.raises(LogError) as refused:
         open_log(url)
     assert "expected" in str(refused.value) or "is not an option" in str(refused.value)

@@ -1,4 +1,4 @@
-"""Keys go where every other Kafka client puts them."""
+"""A key has the same partition as in every other Kafka client."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,12 +8,12 @@ from headgate.log.partitioner import murmur2, partition_of
 
 
 @given(st.binary(max_size=64))
-def test_the_hash_is_the_one_of_the_kafka_client(key: bytes) -> None:
+def test_the_hash_equals_that_of_kafka_python(key: bytes) -> None:
     assert murmur2(key) == murmur2_of_the_client(key)
 
 
-def test_the_hash_is_the_one_of_the_java_client() -> None:
-    # org.apache.kafka.common.utils.UtilsTest.testMurmur2, as signed 32 bit numbers
+def test_the_hash_equals_that_of_the_java_client() -> None:
+    # org.apache.kafka.common.utils.UtilsTest.testMurmur2, as signed 32-bit numbers
     vectors = {
         b"21": -973932308,
         b"foobar": -790332482,
@@ -26,5 +26,5 @@ def test_the_hash_is_the_one_of_the_java_client() -> None:
 
 
 @given(st.binary(max_size=64), st.integers(1, 100))
-def test_a_partition_exists(key: bytes, partitions: int) -> None:
+def test_the_partition_of_a_key_exists(key: bytes, partitions: int) -> None:
     assert 0 <= partition_of(key, partitions) < partitions

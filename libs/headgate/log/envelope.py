@@ -1,7 +1,8 @@
 """CloudEvents 1.0 on the log, and the digest that chains the facts.
 
-Binary mode puts the attributes into `ce_` headers and the data into the value; structured mode puts the whole event
-into the value as JSON and is accepted, never written. Source: cloudevents/spec, kafka-protocol-binding.md.
+Binary mode puts the attributes into `ce_` headers and the data into the value. Structured mode puts the whole event
+into the value as JSON. Headgate reads both and writes only binary mode.
+Source: cloudevents/spec, kafka-protocol-binding.md.
 """
 
 import base64
@@ -22,12 +23,12 @@ _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 
 
 class MalformedEvent(ValueError):
-    """The record is not a CloudEvent; the message names the attribute and the rule."""
+    """The record is not a CloudEvent. The message names the attribute and the rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloudEvent:
-    """An event: required attributes, further attributes as text, and the data's bytes."""
+    """An event: the required attributes, all others as text in `attributes`, and the data as bytes."""
 
     id: str
     source: str
@@ -38,7 +39,7 @@ class CloudEvent:
 
 
 def digest(value: bytes) -> bytes:
-    """SHA-256 of the domain tag and the exact value bytes: the name of a fact and the link to it."""
+    """SHA-256 of the domain tag and the exact bytes of the value. The next fact of the stream names this digest."""
     return hashlib.sha256(DIGEST_DOMAIN + value).digest()
 
 
@@ -74,14 +75,16 @@ def _binary(record: Record, content_type: str) -> CloudEvent:
         if name.startswith("ce_"):
             key = name[3:]
             if key in attributes:
-                raise MalformedEvent(f"{name}: an attribute is given once")
+                raise MalformedEvent(f"{name}: this attribute is given twice")
             attributes[key] = _text(value, name)
     return _event(attributes, record.value, content_type)
 
 
 def _structured(record: Record, content_type: str) -> CloudEvent:
     if not content_type.lower().startswith("application/cloudevents+json"):
-        raise MalformedEvent(f"content-type {content_type!r}: structured mode is application/cloudevents+json")
+        raise MalformedEvent(
+            f"content-type {content_type!r}: the only known structured mode is application/cloudevents+json"
+        )
     try:
         body = json.loads(record.value or b"")
     except (ValueError, RecursionError) as error:
@@ -98,7 +101,7 @@ def _structured_data(body: dict[str, Any]) -> bytes | None:
         try:
             return base64.b64decode(body.pop("data_base64"), validate=True)
         except (ValueError, TypeError):
-            raise MalformedEvent("data_base64 is not base64") from None
+            raise MalformedEvent("data_base64: the text is not valid base64") from None
     if "data" not in body:
         return None
     data = body.pop("data")
@@ -106,12 +109,12 @@ def _structured_data(body: dict[str, Any]) -> bytes | None:
         try:
             return data.encode()
         except UnicodeEncodeError:
-            raise MalformedEvent("data: text is UTF-8") from None
+            raise MalformedEvent("data: the text is not valid UTF-8") from None
     return json.dumps(data).encode()
 
 
 def _is_json(content_type: object) -> bool:
-    # Text of any other kind stands in the JSON as a string and is meant as it reads.
+    # For any other content type, a JSON string holds the data itself.
     return content_type is None or re.search(r"[/+]json\b", str(content_type).lower()) is not None
 
 
@@ -123,22 +126,22 @@ def _scalar(name: str, value: object) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise MalformedEvent(f"{name}: an attribute is UTF-8") from None
+            raise MalformedEvent(f"{name}: the attribute is not valid UTF-8") from None
         return text
-    raise MalformedEvent(f"{name}: an attribute is text, a whole number or a boolean")
+    raise MalformedEvent(f"{name}: an attribute must be text, a whole number or a boolean")
 
 
 def _event(attributes: dict[str, str], data: bytes | None, content_type: str) -> CloudEvent:
     for name in _REQUIRED:
         if not attributes.get(name):
-            raise MalformedEvent(f"{name}: a CloudEvent has this attribute, and it is not empty")
+            raise MalformedEvent(f"{name}: this attribute is required and must not be empty")
     if attributes["specversion"] != "1.0":
-        raise MalformedEvent(f"specversion {attributes['specversion']!r}: only 1.0 is known")
+        raise MalformedEvent(f"specversion {attributes['specversion']!r}: only 1.0 is supported")
     if len(attributes) > MAX_ATTRIBUTES:
         raise MalformedEvent(f"{len(attributes)} attributes: at most {MAX_ATTRIBUTES}")
     for name in attributes:
         if not _ATTRIBUTE.fullmatch(name):
-            raise MalformedEvent(f"{name!r}: attribute names are lower-case letters and digits")
+            raise MalformedEvent(f"{name!r}: an attribute name has 1 to 64 lower-case letters and digits")
     rest = {name: text for name, text in attributes.items() if name not in _REQUIRED}
     return CloudEvent(attributes["id"], attributes["source"], attributes["type"], data, content_type, rest)
 
@@ -147,4 +150,4 @@ def _text(value: bytes, name: str) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise MalformedEvent(f"{name}: an attribute is UTF-8") from None
+        raise MalformedEvent(f"{name}: the attribute is not valid UTF-8") from None

@@ -1,11 +1,12 @@
-"""Group commit: records that wait together are written together, by one of the callers that wait.
+"""Group commit: one of the waiting callers writes the records of all that wait, in one batch.
 
-There is no writing thread. A caller that finds nobody writing leads a batch at once. What arrives meanwhile waits, and
-the first of those who wait leads the next batch on its own thread. So a record costs at most one change of threads, and
-a lone record costs none.
+There is no separate thread that writes. A caller leads a batch at once when no batch is being written. Callers that
+arrive meanwhile wait, and the first of them leads the next batch on its own thread. So a record costs at most one
+switch of threads, and a record that arrives alone costs none.
 
-Busy callers come back about as soon as they are answered. So a leader waits a moment until as many entries wait as the
-last batch had. Otherwise half of the callers would always come a little too late, and batches would be half as large.
+Busy callers return with a new record soon after their last one is written. So a leader waits a moment, until as many
+entries wait as the last batch had. Otherwise half of the callers would always arrive too late, and batches would be
+half as large.
 """
 
 import threading
@@ -22,20 +23,20 @@ Item = TypeVar("Item")
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[Item]):
-    """One caller's part of a batch. The lock of the group commit guards it until a batch takes it."""
+    """The item of one caller. The lock of the group commit guards it until it becomes part of a batch."""
 
     item: Item
     cost: int
-    # Set when the entry is finished, and when its caller is to lead.
+    # Set when the entry is finished, and when its caller becomes the leader.
     wake_up: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
-    # Part of a batch: from here on its caller cannot withdraw it.
+    # Whether it is part of a batch. From then on its caller cannot withdraw it.
     taken: bool = False
     finished: bool = False
     result: Any = None
 
     def finish(self, result: object) -> None:
-        """Gives the caller its result, or the error that it raises. Only the first call counts."""
+        """Gives the caller its result, or an error to raise. Only the first call has an effect."""
         if not self.finished:
             self.result, self.finished = result, True
             self.wake_up.set()
@@ -47,9 +48,11 @@ Take = Callable[[], Sequence[Entry[Item]]]
 class GroupCommit(Generic[Item]):
     """Passes each item to exactly one call of `write`, one call at a time. Thread-safe.
 
-    `write(take, deadline)` takes the entries of its batch when it is ready for them, and finishes each. A LogError that
-    it raises before it takes any is the leading caller's alone. Costs are in units of the owner's choice.
-    `gather_seconds` is how long a leader waits for as many entries as the last batch had; a lone caller never waits.
+    `write(take, deadline)` calls `take` for the entries of its batch when it is ready, and finishes each of them. If
+    `write` raises a LogError before it calls `take`, only the leading caller gets that error.
+
+    `max_waiting` and `max_batch` limit the sum of the costs, in a unit that the owner chooses. `gather_seconds` is how
+    long a leader waits for as many entries as the last batch had. A caller that is alone never waits.
     """
 
     def __init__(
@@ -70,9 +73,10 @@ class GroupCommit(Generic[Item]):
         self._gathered = threading.Condition(self._lock)
 
     def submit(self, item: Item, cost: int, deadline: float) -> Any:
-        """The item's result. A leader may return later than the deadline, on the monotonic clock: with its batch.
+        """Returns the result of the item. The deadline is on the monotonic clock.
 
-        Raises LogUnavailable when nothing was done in time, OutcomeUnknown when its batch was not finished in time.
+        A leader returns when its batch is written, which may be after the deadline. Raises LogUnavailable when the item
+        was not written, OutcomeUnknown when its batch was not finished before the deadline.
         """
         entry = Entry(item, cost)
         self._enqueue(entry, deadline)
@@ -82,20 +86,20 @@ class GroupCommit(Generic[Item]):
             if entry.leads:
                 self._lead(entry, deadline)
         finally:
-            self._leave(entry)
+            self._after(entry)
         if isinstance(entry.result, Exception):
             raise entry.result
         return entry.result
 
     def close(self, timeout_seconds: float) -> bool:
-        """Accepts nothing more; whether all that waited was written in time."""
+        """Accepts no more items. Returns whether all that waited were written in time."""
         with self._lock:
             self._closing = True
             self._space.notify_all()
             return self._idle.wait_for(lambda: not self._has_leader, timeout_seconds)
 
     def _enqueue(self, entry: Entry[Item], deadline: float) -> None:
-        """Makes its caller the leader when there is none."""
+        """Adds the entry to the queue. Its caller becomes the leader when there is none."""
         with self._lock:
             while self._queue and self._waiting + entry.cost > self._max_waiting and not self._closing:
                 if not self._space.wait(max(0.0, deadline - time.monotonic())):
@@ -110,25 +114,25 @@ class GroupCommit(Generic[Item]):
                 self._gathered.notify()
 
     def _withdraw(self, entry: Entry[Item]) -> None:
-        """Returns when the entry is finished, or when its caller is to lead after all."""
+        """Removes an entry at its deadline. Returns when it has been finished or has become the leader."""
         with self._lock:
             if entry.finished or entry.leads:
                 return
             if entry.taken:
-                raise OutcomeUnknown("the write was still running when the time was over")
+                raise OutcomeUnknown("the write had not finished at the deadline")
             self._remove(entry)
-        raise LogUnavailable("not written in time; nothing was changed")
+        raise LogUnavailable("not written before the deadline; nothing was changed")
 
-    def _leave(self, entry: Entry[Item]) -> None:
-        """The caller goes on, or was interrupted: its entry waits no more, and another caller leads if it did."""
+    def _after(self, entry: Entry[Item]) -> None:
+        """Cleans up when a caller goes on or was interrupted. If it was the leader, the next caller becomes it."""
         with self._lock:
             if not entry.taken and entry in self._queue:
                 self._remove(entry)
             if entry.leads:
-                self._next_leads()
+                self._choose_leader()
 
     def _lead(self, own: Entry[Item], deadline: float) -> None:
-        """Writes a batch of this entry and of what waits behind it."""
+        """Writes a batch of this entry and of those that wait behind it."""
         batch: list[Entry[Item]] = []
 
         def take() -> Sequence[Entry[Item]]:
@@ -143,7 +147,7 @@ class GroupCommit(Generic[Item]):
                 raise
             own.finish(error)
         finally:
-            for entry in batch or [own]:  # nobody waits for a leader that was interrupted
+            for entry in batch or [own]:  # no caller may wait for a leader that was interrupted
                 entry.finish(OutcomeUnknown("the thread that wrote was interrupted"))
 
     def _gather(self) -> None:
@@ -151,7 +155,7 @@ class GroupCommit(Generic[Item]):
             self._gathered.wait_for(lambda: len(self._queue) >= self._last_batch_entries, self._gather_seconds)
 
     def _take(self) -> list[Entry[Item]]:
-        """What waits, up to what fits into one batch."""
+        """The entries that wait, as many as fit into one batch."""
         batch: list[Entry[Item]] = []
         cost = 0
         with self._lock:
@@ -165,7 +169,7 @@ class GroupCommit(Generic[Item]):
             self._space.notify_all()
         return batch
 
-    def _next_leads(self) -> None:
+    def _choose_leader(self) -> None:
         self._has_leader = bool(self._queue)
         if self._has_leader:
             self._queue[0].leads = True

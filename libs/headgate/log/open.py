@@ -1,4 +1,7 @@
-"""From an address to a log: `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`."""
+"""Opens the log at an address.
+
+An address is `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`.
+"""
 
 import re
 from urllib.parse import parse_qsl, urlsplit
@@ -8,7 +11,7 @@ from headgate.log.sqlite.log import SqliteLog
 
 
 def open_log(url: str) -> EventLog:
-    """Opens the log. Raises LogError for an address that is none and LogUnavailable when nothing answers there."""
+    """Opens the log. Raises LogError for an invalid address and LogUnavailable when the log cannot be reached."""
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite":
         return SqliteLog(_path(url, rest))
@@ -18,12 +21,12 @@ def open_log(url: str) -> EventLog:
 
 
 def is_embedded(url: str) -> bool:
-    """Whether the log at this address is ours alone, with nobody else to set it up."""
+    """Whether the log at this address is embedded: Headgate itself creates it and its topics."""
     return url.startswith("sqlite:")
 
 
 def without_passwords(text: str) -> str:
-    """An address, or a text with addresses in it, as it may be shown."""
+    """The text with the passwords in its addresses replaced, so that it may be shown."""
     text = re.sub(r"(password=)[^&\s\"']*", r"\1***", text)
     return re.sub(r"(://[^/\s:@\"']*:)[^/\s@\"']+(?=@)", r"\1***", text)
 
@@ -36,7 +39,7 @@ def _path(url: str, rest: str) -> str:
 
 
 def _open_kafka(url: str) -> EventLog:
-    from headgate.log.kafka.log import KafkaLog  # the embedded default does not pay for loading the client
+    from headgate.log.kafka.log import KafkaLog  # loaded only when needed: loading the client takes time
 
     parts = urlsplit(url)
     servers = [server for server in parts.netloc.split(",") if server]

@@ -1,4 +1,4 @@
-"""Key to partition, as every Kafka client does it: murmur2, so that all writers put a stream in one place."""
+"""The partition of a key, as all Kafka clients choose it: by murmur2. So every writer uses the same partition."""
 
 import struct
 from functools import lru_cache
@@ -11,12 +11,12 @@ _KEPT_KEYS = 4096
 
 @lru_cache(maxsize=_KEPT_KEYS)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of `key` among `partitions`, equal to the Java client's default partitioner."""
+    """The partition of `key` out of `partitions`, the same that Kafka's Java client chooses."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2 as org.apache.kafka.common.utils.Utils computes it, as an unsigned 32 bit number."""
+    """MurmurHash2 as org.apache.kafka.common.utils.Utils computes it, as an unsigned 32-bit number."""
     hashed = _SEED ^ len(data)
     whole = len(data) & ~3
     for (word,) in struct.iter_unpack("<I", data[:whole]):

@@ -1,4 +1,4 @@
-"""Reading a topic from end to end without a group, page by page."""
+"""Reads whole topics page by page, without a consumer group."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -6,7 +6,7 @@ from headgate.log.port import EventLog, Record
 
 
 def scan(log: EventLog, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
-    """The records of a partition from `start` to before `end`. Raises LogError."""
+    """The records of a partition from offset `start` up to, but without, offset `end`. Raises LogError."""
     offset = start
     while offset < end:
         records = log.read(topic, partition, offset)
@@ -17,7 +17,7 @@ def scan(log: EventLog, topic: str, partition: int, start: int, end: int) -> Ite
 
 
 def scan_all(log: EventLog, topic: str, start: Mapping[int, int] | None = None) -> Iterator[Record]:
-    """What a topic holds now, partition after partition, from the start or from given offsets. Raises LogError."""
+    """All records that a topic holds now, partition by partition, from its start or from `start`. Raises LogError."""
     for partition, end in log.end(topic).items():
         yield from scan(log, topic, partition, (start or {}).get(partition, 0), end)
 
@@ -25,7 +25,7 @@ def scan_all(log: EventLog, topic: str, start: Mapping[int, int] | None = None) 
 def newest(
     log: EventLog, topic: str, ends: Mapping[int, int], count: int, wanted: Callable[[Record], bool]
 ) -> list[Record]:
-    """The last wanted records before the ends, in the order of their times. Raises LogError."""
+    """The last `count` wanted records before the ends, sorted by time. Raises LogError."""
     found: list[Record] = []
     for partition, end in ends.items():
         kept: list[Record] = []

@@ -1,4 +1,4 @@
-"""Every topic of Headgate, declared once."""
+"""The declaration of every topic of Headgate."""
 
 from headgate.log.port import Topic
 
@@ -23,5 +23,5 @@ TOPICS = (
 
 
 def retention_ms(name: str) -> int:
-    """How long the topic's records are kept; FOR_EVER for those that stay."""
+    """How long the records of the topic are kept, or FOR_EVER."""
     return next(topic.retention_ms for topic in TOPICS if topic.name == name)

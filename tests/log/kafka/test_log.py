@@ -1,4 +1,4 @@
-"""What only the Kafka log must cope with: absent and failing brokers, topics and options of others."""
+"""The Kafka log alone: absent and failing brokers, topics and records of other programs, options."""
 
 import importlib.util
 import itertools
@@ -19,7 +19,7 @@ from headgate.log import topics
 from headgate.log.kafka import client as kafka_client
 from headgate.log.kafka import reading as kafka_reading
 from headgate.log.kafka.log import KafkaLog
-from headgate.log.kafka.reading import Following
+from headgate.log.kafka.reading import PartitionReader
 from headgate.log.kafka.workarounds.header_names import RawName
 from headgate.log.port import (
     Consumer,
@@ -70,19 +70,19 @@ def test_an_absent_broker_is_reported_within_the_limit(monkeypatch: pytest.Monke
     assert threading.active_count() == threads
 
 
-def test_a_reader_that_asks_an_absent_broker_again_and_again_leaves_no_thread_behind(
+def test_repeated_reads_from_an_absent_broker_leave_no_thread_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kafka_client, "BOOTSTRAP_SECONDS", 0.2)
     threads = threading.active_count()
-    following = Following(kafka_client.common_settings(["127.0.0.1:1"], {}), "headgate.lifecycle", {0: 0})
+    reader = PartitionReader(kafka_client.common_settings(["127.0.0.1:1"], {}), "headgate.lifecycle", {0: 0})
     for _ in range(3):
         with pytest.raises(LogUnavailable):
-            following.poll(0.1)
+            reader.poll(0.1)
     assert threading.active_count() == threads
 
 
-def test_an_unknown_option_is_refused_before_anything_is_connected() -> None:
+def test_an_unknown_option_is_refused_before_any_connection() -> None:
     for option in ("value_deserializer", "isolation_level", "enable_auto_commit", "acks"):
         with pytest.raises(LogError, match=f"{option} is not an option"):
             KafkaLog(["127.0.0.1:1"], {option: "x"})
@@ -102,7 +102,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert (settings["sasl_plain_password"], settings["ssl_check_hostname"]) == ("geheim", False)
 
 
-def test_a_topic_that_compacts_or_takes_foreign_times_is_refused(kafka_broker: str, log: KafkaLog) -> None:
+def test_a_topic_that_compacts_or_keeps_the_times_of_writers_is_refused(kafka_broker: str, log: KafkaLog) -> None:
     admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
     for config in ({"cleanup.policy": "compact"}, {"message.timestamp.type": "CreateTime"}):
         name = f"test.{uuid.uuid4().hex}"
@@ -125,19 +125,19 @@ def test_a_record_without_key_and_with_an_empty_header_can_be_read(
     assert (record.key, record.value, record.headers) == (b"", b"v", (("h", b""),))
 
 
-def test_a_header_name_that_is_not_utf_8_is_read_and_stops_nothing(
+def test_a_header_name_that_is_not_utf_8_is_read_and_stops_no_reader(
     kafka_broker: str, log: KafkaLog, topic: str
 ) -> None:
     foreign = KafkaProducer(bootstrap_servers=kafka_broker)
     headers = [("a", b"1"), (RawName(b"\xff\xfe"), b""), (RawName(b"\xff\xfe"), b"\xff"), ("b", b"2")]
-    for value in (b"before", b"poison", b"behind"):
-        foreign.send(topic, value, b"k", headers if value == b"poison" else [("h", b"1")]).get(10)
+    for value in (b"before", b"bad", b"after"):
+        foreign.send(topic, value, b"k", headers if value == b"bad" else [("h", b"1")]).get(10)
     foreign.close()
     names = [b"a", b"\xff\xfe", b"\xff\xfe", b"b"]
     values = [b"1", b"", b"\xff", b"2"]
     with log.consumer(topic, "group", "member") as consumer, log.tail(topic, {0: 0}) as tail:
         for found in (log.read(topic, 0, 0), read_all(tail, 3), read_all(consumer, 3)):
-            assert [record.value for record in found] == [b"before", b"poison", b"behind"]
+            assert [record.value for record in found] == [b"before", b"bad", b"after"]
             assert [(name.encode(), value) for name, value in found[1].headers] == list(zip(names, values, strict=True))
 
 
@@ -165,7 +165,7 @@ def test_aborted_transactions_are_never_seen(kafka_broker: str, log: KafkaLog, t
         assert [found.value for found in gather(tail.poll, 1)] == [b"kept"]
 
 
-def test_a_tail_whose_start_was_deleted_goes_on_at_the_first_record_that_is_kept(
+def test_a_tail_whose_start_was_deleted_continues_at_the_first_record_left(
     kafka_broker: str, log: KafkaLog, topic: str
 ) -> None:
     log.append_all([Message(topic, b"k", b"%d" % number) for number in range(10)])
@@ -177,13 +177,13 @@ def test_a_tail_whose_start_was_deleted_goes_on_at_the_first_record_that_is_kept
     assert [record.value for record in log.read(topic, 0, 2)] == [b"7", b"8", b"9"]
 
 
-def test_a_tail_behind_the_end_reports_that_the_log_lost_records(log: KafkaLog, topic: str) -> None:
+def test_a_tail_that_starts_after_the_end_reports_lost_records(log: KafkaLog, topic: str) -> None:
     log.append(Message(topic, b"k", b"v"))
     with log.tail(topic, {0: 5}) as tail, pytest.raises(RecordsLost, match="ends at 1, before 5"):
         gather(tail.poll, 1)
 
 
-def test_a_record_too_large_for_its_topic_does_not_end_the_producer(kafka_broker: str, log: KafkaLog) -> None:
+def test_a_record_too_large_for_its_topic_does_not_stop_later_writes(kafka_broker: str, log: KafkaLog) -> None:
     admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
     name = f"test.{uuid.uuid4().hex}"
     admin.create_topics({name: {"num_partitions": 1, "configs": {"max.message.bytes": "1000"}}}, wait_for_metadata=True)
@@ -193,10 +193,10 @@ def test_a_record_too_large_for_its_topic_does_not_end_the_producer(kafka_broker
     assert log.append(Message(name, b"k", b"v")).offset == 0
 
 
-def test_a_fold_knows_that_it_hears_nothing_because_the_broker_is_away(
+def test_a_fold_notices_that_the_broker_is_unreachable(
     own_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_reading, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_reading, "MAX_SILENCE_SECONDS", 0.2)
     monkeypatch.setattr(kafka_reading, "READ_SECONDS", 1.0)
     log = KafkaLog([own_broker.start().address], {})
     log.create_topics(topics.TOPICS)
@@ -204,12 +204,12 @@ def test_a_fold_knows_that_it_hears_nothing_because_the_broker_is_away(
     fold.start()
     assert fold.wait_caught_up(PATIENCE_SECONDS)
     own_broker.kill()
-    until(lambda: time.monotonic() - fold.last_poll_monotonic > 2.5, "the fold hears nothing")
+    until(lambda: time.monotonic() - fold.last_poll_monotonic > 2.5, "the fold to stop polling")
     fold.close()
     log.close()
 
 
-def test_facts_that_were_deleted_are_missed_by_a_fold(
+def test_a_fold_reports_facts_that_were_deleted(
     kafka_broker: str, log: KafkaLog, monkeypatch: pytest.MonkeyPatch, topic: str
 ) -> None:
     monkeypatch.setattr(topics, "LIFECYCLE", topic)
@@ -226,7 +226,7 @@ def test_facts_that_were_deleted_are_missed_by_a_fold(
     fold.close()
 
 
-def test_a_killed_broker_loses_nothing_that_was_acknowledged_and_everybody_goes_on() -> None:
+def test_a_killed_broker_loses_no_acknowledged_record_and_all_clients_continue() -> None:
     with KafkaBroker() as broker:
         log = KafkaLog([broker.address], {}, session_seconds=3.0)
         log.create_topics([Topic("topic", -1, 1)])
@@ -254,7 +254,7 @@ def test_a_killed_broker_loses_nothing_that_was_acknowledged_and_everybody_goes_
 
 
 class Writer:
-    """A thread that appends numbers and remembers what became of each."""
+    """A thread that appends numbers and remembers the outcome of each."""
 
     def __init__(self, log: KafkaLog) -> None:
         self.written: dict[int, Position] = {}
@@ -279,7 +279,7 @@ class Writer:
 
 
 class Reader:
-    """A tail or a consumer, and what came out of it."""
+    """A tail or a consumer, and the records that it returned."""
 
     def __init__(self, source: Tail | Consumer) -> None:
         self.source = source
@@ -294,10 +294,10 @@ class Reader:
 
 
 def read_on(writer: Writer, *readers: Reader) -> None:
-    """Until each reader has seen something that was written after now."""
+    """Polls until each reader has a record that was written after this call."""
     seen, deadline = max(writer.written, default=-1), time.monotonic() + PATIENCE_SECONDS
     while behind := [reader for reader in readers if reader.is_behind(seen)]:
-        assert time.monotonic() < deadline, "somebody never went on"
+        assert time.monotonic() < deadline, "a reader did not continue"
         for reader in behind:
             reader.poll()
 
@@ -317,19 +317,19 @@ def gather(poll: Callable[[float], Sequence[Record]], count: int) -> list[Record
     return found
 
 
-def test_a_member_that_leaves_while_it_still_joins_is_not_waited_for(
+def test_a_group_does_not_wait_for_a_member_that_left_while_joining(
     log: KafkaLog, topic: str, kafka_broker: str
 ) -> None:
     group = f"workers.{topic}"
     log.append(Message(topic, b"key", b"value"))
     with log.consumer(topic, "workers", "first") as first:
-        until(lambda: bool(first.poll(0.1)), "the first to have its share")
+        until(lambda: bool(first.poll(0.1)), "the first to get its partitions")
         second = log.consumer(topic, "workers", "second")
 
-        def both_are_there() -> bool:
+        def has_both() -> bool:
             second.poll(0.1)
             return members_of(kafka_broker, [group]) == {group: 2}
 
-        until(both_are_there, "the second to ask")
-        second.close()  # while the first does not poll, the second's wish to join has no answer
+        until(has_both, "the second to ask to join")
+        second.close()  # the first does not poll, so the join request of the second has no response yet
         assert members_of(kafka_broker, [group]) == {group: 1}

@@ -1,4 +1,4 @@
-"""When a member of a Kafka group is pushed on: the rule, and what it heals at a real broker."""
+"""A member of a Kafka group that is stuck gets a remedy: the rule, and its effect on a real broker."""
 
 import itertools
 import logging
@@ -15,7 +15,7 @@ from kafka.errors import UnknownTopicOrPartitionError
 
 from headgate.log.kafka.log import KafkaLog
 from headgate.log.kafka.workarounds import rejoining as kafka_joining
-from headgate.log.kafka.workarounds.rejoining import EMPTY_REJOINS, EMPTY_SECONDS, Joining, Membership, Push
+from headgate.log.kafka.workarounds.rejoining import EMPTY_REJOINS, EMPTY_SECONDS, Joining, Membership, Remedy
 from headgate.log.partitioner import partition_of
 from headgate.log.port import Consumer, Message, Position, Record, Topic
 from tests.kafka_admin import members_of, remove_member
@@ -23,13 +23,13 @@ from tests.registry.waiting import until
 
 PATIENCE_SECONDS = 20.0
 FEW_JOINS = 20
-"""More than two members need, who are new to a topic; those who keep each other at it make hundreds."""
+"""Two new members join less often than this. Members that disturb each other join hundreds of times."""
 
 SHORT_SECONDS = 0.001
-"""Shorter than the broker takes to answer."""
+"""Shorter than the broker takes to respond."""
 
 LONG_SECONDS = 0.05
-"""Longer than that."""
+"""Longer than the broker takes to respond."""
 
 
 @pytest.fixture
@@ -47,67 +47,67 @@ def topic(log: KafkaLog) -> str:
     return name
 
 
-def test_a_member_that_is_joining_goes_on_until_it_has_joined() -> None:
+def test_a_member_that_is_joining_continues_until_it_has_joined() -> None:
     joining = Joining()
     for now in range(100):
-        assert joining.push(Membership.JOINING, holds=now > 50, knows_topic=now > 20, now=now) is Push.JOIN
+        assert joining.remedy(Membership.JOINING, holds=now > 50, knows_topic=now > 20, now=now) is Remedy.JOIN
 
 
-def test_a_member_that_holds_something_or_is_outside_is_left_alone() -> None:
+def test_a_member_that_has_partitions_or_is_outside_needs_no_remedy() -> None:
     joining = Joining()
     for now in range(100):
-        assert joining.push(Membership.JOINED, holds=True, knows_topic=False, now=now) is Push.NOTHING
-        assert joining.push(Membership.OUTSIDE, holds=False, knows_topic=False, now=now) is Push.NOTHING
+        assert joining.remedy(Membership.JOINED, holds=True, knows_topic=False, now=now) is Remedy.NOTHING
+        assert joining.remedy(Membership.OUTSIDE, holds=False, knows_topic=False, now=now) is Remedy.NOTHING
 
 
-def test_a_member_without_partitions_asks_for_its_topic_each_second_until_it_knows_it() -> None:
-    assert pushes(Joining(), knows_topic=False, seconds=5 * EMPTY_SECONDS) == [Push.ASK_FOR_THE_TOPIC] * 5
+def test_a_member_without_partitions_refreshes_its_metadata_each_second_until_it_knows_its_topic() -> None:
+    assert remedies(Joining(), knows_topic=False, seconds=5 * EMPTY_SECONDS) == [Remedy.REFRESH_METADATA] * 5
 
 
-def test_a_member_that_has_nothing_because_there_is_nothing_to_have_comes_to_rest() -> None:
+def test_a_member_that_rightly_has_no_partitions_joins_again_a_limited_number_of_times() -> None:
     joining = Joining()
-    assert pushes(joining, knows_topic=True, seconds=1000 * EMPTY_SECONDS) == [Push.JOIN] * EMPTY_REJOINS
-    joining.push(Membership.JOINED, holds=True, knows_topic=True, now=2000 * EMPTY_SECONDS)
-    again = pushes(joining, knows_topic=True, seconds=5 * EMPTY_SECONDS, start=3000 * EMPTY_SECONDS)
-    assert again == [Push.JOIN] * EMPTY_REJOINS
+    assert remedies(joining, knows_topic=True, seconds=1000 * EMPTY_SECONDS) == [Remedy.JOIN] * EMPTY_REJOINS
+    joining.remedy(Membership.JOINED, holds=True, knows_topic=True, now=2000 * EMPTY_SECONDS)
+    again = remedies(joining, knows_topic=True, seconds=5 * EMPTY_SECONDS, start=3000 * EMPTY_SECONDS)
+    assert again == [Remedy.JOIN] * EMPTY_REJOINS
 
 
 @pytest.mark.kafka
-def test_a_leader_that_hears_of_its_topic_late_takes_its_share_though_its_polls_are_short(
+def test_a_leader_that_learns_of_its_topic_late_gets_its_partitions_even_with_short_polls(
     log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hide(monkeypatch, not_there_yet, also=0)
+    change_metadata(monkeypatch, without_topics, also=0)
     with log.consumer(topic, "workers", "a") as member:
         assert first_record(member, SHORT_SECONDS).value == b"value"
 
 
 @pytest.mark.kafka
-def test_a_group_whose_leader_lost_its_question_about_the_topic_is_assigned_again(
+def test_a_group_is_assigned_again_when_its_leader_lost_the_metadata_of_the_topic(
     log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hide(monkeypatch, not_asked_for, also=2)
+    change_metadata(monkeypatch, from_before_the_subscription, also=2)
     with log.consumer(topic, "workers", "a") as member:
         assert first_record(member, 0.1).value == b"value"
 
 
 @pytest.mark.kafka
-def test_a_member_hears_the_answers_that_come_between_its_polls(
+def test_a_member_uses_the_responses_that_arrive_between_its_polls(
     log: KafkaLog, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "kafka.coordinator")
     with log.consumer(topic, "workers", "a") as member:
-        until(lambda: member.poll(SHORT_SECONDS), "its share", pause_seconds=LONG_SECONDS)
+        until(lambda: member.poll(SHORT_SECONDS), "its partitions", pause_seconds=LONG_SECONDS)
     assert joins(caplog) <= FEW_JOINS
 
 
 @pytest.mark.kafka
-def test_a_group_of_more_members_than_partitions_comes_to_rest_though_one_thread_polls_them(
+def test_a_group_with_more_members_than_partitions_stops_joining_even_when_one_thread_polls_them(
     log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(kafka_joining, "EMPTY_SECONDS", 0.01)
     caplog.set_level(logging.INFO, "kafka.coordinator")
 
-    def rests() -> bool:
+    def is_settled() -> bool:
         before = joins(caplog)
         for _ in range(10):
             records.extend([*first.poll(0.02), *second.poll(0.02)])
@@ -115,13 +115,15 @@ def test_a_group_of_more_members_than_partitions_comes_to_rest_though_one_thread
 
     records: list[Record] = []
     with log.consumer(topic, "workers", "a") as first, log.consumer(topic, "workers", "b") as second:
-        until(rests, "the group to rest")
+        until(is_settled, "the group to stop joining")
     assert joins(caplog) <= FEW_JOINS
     assert {record.value for record in records} == {b"value"}
 
 
 @pytest.mark.kafka
-def test_what_a_member_lost_is_shared_out_again_with_those_who_join_beside_it(log: KafkaLog, kafka_broker: str) -> None:
+def test_the_partitions_that_a_member_lost_are_shared_with_members_that_join_at_the_same_time(
+    log: KafkaLog, kafka_broker: str
+) -> None:
     topic = f"test.{uuid.uuid4().hex}"
     log.create_topics([Topic(topic, -1, 3)])
     group = f"workers.{topic}"
@@ -134,10 +136,10 @@ def test_what_a_member_lost_is_shared_out_again_with_those_who_join_beside_it(lo
 
     with lost, other, new:
         first_record(lost, 0.05)
-        until(lambda: [each.poll(0.05) for each in (lost, other)][1], "the other's share")
+        until(lambda: [each.poll(0.05) for each in (lost, other)][1], "the other to get partitions")
         remove_member(kafka_broker, group, "lost")
-        until(lambda: members_while_polled(new) == 2, "the new one to ask, while the other has not answered")
-        until(lambda: members_while_polled(lost) == 3, "the lost one to ask")
+        until(lambda: members_while_polled(new) == 2, "the new one to join, while the other has not responded")
+        until(lambda: members_while_polled(lost) == 3, "the lost one to join")
         sent, found = append_to_all(log, topic), set[Position]()
         until(lambda: found.update(read_by(lost, other, new)) or found >= sent, "every partition to be read")
 
@@ -146,42 +148,42 @@ def joins(caplog: pytest.LogCaptureFixture) -> int:
     return sum(message.startswith("(Re-)joining") for message in caplog.messages)
 
 
-def pushes(joining: Joining, *, knows_topic: bool, seconds: float, start: float = 0.0) -> list[Push]:
-    """What a member that holds nothing needs in so much time, asked ten times a second."""
-    asked = [
-        joining.push(Membership.JOINED, holds=False, knows_topic=knows_topic, now=start + tenth / 10)
+def remedies(joining: Joining, *, knows_topic: bool, seconds: float, start: float = 0.0) -> list[Remedy]:
+    """The remedies of a member without partitions within so much time, checked ten times a second."""
+    found = [
+        joining.remedy(Membership.JOINED, holds=False, knows_topic=knows_topic, now=start + tenth / 10)
         for tenth in range(int(seconds * 10) + 1)
     ]
-    return [push for push in asked if push is not Push.NOTHING]
+    return [remedy for remedy in found if remedy is not Remedy.NOTHING]
 
 
-def hide(monkeypatch: pytest.MonkeyPatch, hidden: Callable[[Any], None], *, also: int) -> None:
-    """Until the group has its first assignment, and in `also` answers more, `hidden` changes what the broker says."""
+def change_metadata(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None], *, also: int) -> None:
+    """Applies `change` to the broker's metadata until the group has its first assignment, and `also` times after it."""
     assigned, more = threading.Event(), itertools.count()
-    note, update = CooperativeStickyAssignor.on_assignment, ClusterMetadata.update_metadata
+    on_assignment, update_metadata = CooperativeStickyAssignor.on_assignment, ClusterMetadata.update_metadata
 
-    def noting(self: CooperativeStickyAssignor, *arguments: Any) -> None:
-        note(self, *arguments)
+    def assign(self: CooperativeStickyAssignor, *arguments: Any) -> None:
+        on_assignment(self, *arguments)
         assigned.set()
 
-    def updating(self: ClusterMetadata, answer: Any) -> None:
+    def update(self: ClusterMetadata, response: Any) -> None:
         if not assigned.is_set() or next(more) < also:
-            hidden(answer)
-        update(self, answer)
+            change(response)
+        update_metadata(self, response)
 
-    monkeypatch.setattr(CooperativeStickyAssignor, "on_assignment", noting)
-    monkeypatch.setattr(ClusterMetadata, "update_metadata", updating)
+    monkeypatch.setattr(CooperativeStickyAssignor, "on_assignment", assign)
+    monkeypatch.setattr(ClusterMetadata, "update_metadata", update)
 
 
-def not_there_yet(answer: Any) -> None:
-    """As of a broker that has not heard of the topics: the library asks again by itself."""
-    for topic in answer.topics:
+def without_topics(response: Any) -> None:
+    """The broker does not know the topics yet. The library asks again by itself."""
+    for topic in response.topics:
         topic.error_code = UnknownTopicOrPartitionError.errno
 
 
-def not_asked_for(answer: Any) -> None:
-    """As if the question had been on its way before there was a topic to ask for."""
-    answer.topics = []
+def from_before_the_subscription(response: Any) -> None:
+    """The request was sent before the member subscribed, so it asked for no topic."""
+    response.topics = []
 
 
 def append_to_all(log: KafkaLog, topic: str) -> set[Position]:
@@ -198,5 +200,5 @@ def read_by(*members: Consumer) -> set[Position]:
 def first_record(member: Consumer, poll_seconds: float) -> Record:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (records := member.poll(poll_seconds)):
-        assert time.monotonic() < deadline, "the member never got its share"
+        assert time.monotonic() < deadline, "the member never got its partitions"
     return records[0]

@@ -1,4 +1,4 @@
-"""A broker that asks for a password over TLS: the settings of the log's address reach it, and a wrong one is told."""
+"""A broker that requires TLS and a password. The options in the address reach it, and a wrong option is reported."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.kafka
 
 @dataclass(frozen=True)
 class Secured:
-    """The listener, and everything that a client needs to get in."""
+    """The listener, and everything that a client needs to connect to it."""
 
     address: str
     options: dict[str, str]
@@ -53,7 +53,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         broker.close()
 
 
-def test_credentials_and_trust_in_the_address_open_the_log_for_every_client(secured: Secured) -> None:
+def test_every_client_uses_the_credentials_and_the_authority_in_the_address(secured: Secured) -> None:
     log = open_log(secured.url())
     log.create_topics([TOPIC])
     written = log.append(Message(TOPIC.name, b"k", b"v"))
@@ -67,12 +67,12 @@ def test_credentials_and_trust_in_the_address_open_the_log_for_every_client(secu
 
 
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few attempts show what there is to show."""
+def short_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few attempts are enough for these tests."""
     monkeypatch.setattr("headgate.log.kafka.client.BOOTSTRAP_SECONDS", 2.5)
 
 
-@pytest.mark.usefixtures("soon")
+@pytest.mark.usefixtures("short_bootstrap")
 def test_a_wrong_password_is_refused_at_once_and_never_shown(secured: Secured, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("wr0ng-horse")
@@ -89,32 +89,32 @@ def test_a_service_with_a_wrong_password_ends_with_77_and_never_shows_it(secured
         assert service.ended() == 77
     finally:
         service.kill()
-    assert "SaslAuthenticationFailed" in service.said()
-    assert "wr0ng-horse" not in service.said()
-    assert "Traceback" not in service.said()
+    assert "SaslAuthenticationFailed" in service.logged()
+    assert "wr0ng-horse" not in service.logged()
+    assert "Traceback" not in service.logged()
 
 
-@pytest.mark.usefixtures("soon")
-def test_a_broker_that_another_authority_vouches_for_is_not_trusted(secured: Secured) -> None:
+@pytest.mark.usefixtures("short_bootstrap")
+def test_a_broker_with_a_certificate_of_another_authority_is_refused(secured: Secured) -> None:
     with pytest.raises(LogRefused, match="CERTIFICATE_VERIFY_FAILED"):
         open_log(secured.url(ssl_cafile=str(secured.stranger.file)))
 
 
-@pytest.mark.usefixtures("soon")
-def test_a_client_without_tls_gets_no_answer_and_says_where(secured: Secured) -> None:
+@pytest.mark.usefixtures("short_bootstrap")
+def test_a_client_without_tls_cannot_connect_and_the_error_names_the_address(secured: Secured) -> None:
     with pytest.raises(LogUnavailable, match=f"no connection to {secured.address}"):
         open_log(f"kafka://{secured.address}")
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "said"),
+    ("option", "value", "error"),
     [
-        ("ssl_cafile", "/nowhere/ca.pem", "ssl_cafile: there is no file /nowhere/ca.pem"),
+        ("ssl_cafile", "/nowhere/ca.pem", "ssl_cafile: the file /nowhere/ca.pem does not exist"),
         ("sasl_plain_password_file", "/nowhere/password", "sasl_plain_password_file"),
         ("security_protocol", "TLS", "expected one of PLAINTEXT, SSL"),
         ("sasl_mechanism", "SCRAM", "expected one of PLAIN, SCRAM-SHA-256"),
     ],
 )
-def test_a_wrong_setting_is_named_before_anything_is_connected(option: str, value: str, said: str) -> None:
-    with pytest.raises(LogError, match=said):
+def test_a_wrong_option_is_reported_before_any_connection(option: str, value: str, error: str) -> None:
+    with pytest.raises(LogError, match=error):
         open_log(f"kafka://127.0.0.1:1?{urlencode({option: value})}")

@@ -1,4 +1,4 @@
-"""What a writer to Kafka waits for when its producer has to be replaced, and when the room for records comes back."""
+"""The writer to Kafka: how long callers wait for a new producer, and when its limit of records is released."""
 
 import threading
 import time
@@ -16,8 +16,8 @@ from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown,
 WAIT_SECONDS = 10.0
 
 
-class Spent:
-    """A producer that an error has spoilt."""
+class FailedProducer:
+    """A producer that fails every record after an error."""
 
     def send(self, *message: object) -> None:
         raise InvalidTopicError("no such name")
@@ -33,10 +33,10 @@ MESSAGE = [Message("topic", b"key", b"value")], [0]
 
 
 class Broken:
-    """A writer whose producer is spent; it connects a new one in vain, for as long as the test wants."""
+    """A writer whose producer has failed. It tries to connect a new one until the test lets it fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.connecting, self.may_give_up = threading.Event(), threading.Event()
+        self.connecting, self.may_fail = threading.Event(), threading.Event()
         self.attempts = 0
         monkeypatch.setattr(kafka_writing, "_producer", self._connect)
         self.writer = KafkaWriter({})
@@ -46,12 +46,12 @@ class Broken:
     def write(self, seconds: float) -> object:
         return self.writer.write(*MESSAGE, time.monotonic() + seconds)
 
-    def _connect(self, settings: object) -> Spent:
+    def _connect(self, settings: object) -> FailedProducer:
         self.attempts += 1
         if self.attempts == 1:
-            return Spent()
+            return FailedProducer()
         self.connecting.set()
-        assert self.may_give_up.wait(WAIT_SECONDS)
+        assert self.may_fail.wait(WAIT_SECONDS)
         raise KafkaTimeoutError("no broker answers")
 
 
@@ -61,44 +61,44 @@ def test_a_record_waits_for_a_new_producer_only_as_long_as_its_caller(monkeypatc
         first = pool.submit(broken.write, WAIT_SECONDS)
         assert broken.connecting.wait(WAIT_SECONDS)
         try:
-            with pytest.raises(LogUnavailable, match="not written in time"):
+            with pytest.raises(LogUnavailable, match="not written before the deadline"):
                 broken.write(0.05)
         finally:
-            broken.may_give_up.set()
+            broken.may_fail.set()
         assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)
 
 
-def test_what_waits_behind_a_new_producer_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_that_wait_for_a_new_producer_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken(monkeypatch)
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(broken.write, WAIT_SECONDS)
         assert broken.connecting.wait(WAIT_SECONDS)
         others = [pool.submit(broken.write, 0.5) for _ in range(4)]
         failures = [other.exception(WAIT_SECONDS) for other in others]
-        broken.may_give_up.set()
+        broken.may_fail.set()
         assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)
     assert [type(failure) for failure in failures] == [LogUnavailable] * 4
     assert broken.attempts == 2
 
 
 class Slow:
-    """A producer whose records have an outcome when the test says so; it takes `takes` of them and refuses the rest."""
+    """A producer that accepts `accepts` records and refuses the rest. The test decides when they get an outcome."""
 
-    def __init__(self, takes: int, on_flush: Callable[[list[Future]], None]) -> None:
+    def __init__(self, accepts: int, on_flush: Callable[[list[Future]], None]) -> None:
         self.sent: list[Future] = []
-        self._takes, self._on_flush = takes, on_flush
+        self._accepts, self._on_flush = accepts, on_flush
 
     def send(self, *message: object) -> Future:
-        if len(self.sent) == self._takes:
+        if len(self.sent) == self._accepts:
             raise KafkaTimeoutError("no metadata")
-        self.sent.append(Waited())
+        self.sent.append(PendingOutcome())
         return self.sent[-1]
 
     def flush(self, timeout: float) -> None:
         self._on_flush(self.sent)
 
 
-class Waited(Future):  # type: ignore[misc]  # the library has no types
+class PendingOutcome(Future):  # type: ignore[misc]  # the library has no types
     def get(self, timeout: float) -> object:
         if self.exception is not None:
             raise self.exception
@@ -113,7 +113,7 @@ MESSAGES = [Message("topic", b"key", b"value")] * 3
 
 
 def written_by(monkeypatch: pytest.MonkeyPatch, producer: Slow) -> KafkaWriter:
-    """A writer that has room for just three messages."""
+    """A writer that allows three messages in flight."""
     monkeypatch.setattr(kafka_writing, "MAX_IN_FLIGHT_MESSAGES", len(MESSAGES))
     monkeypatch.setattr(kafka_writing, "_producer", lambda settings: producer)
     return KafkaWriter({})
@@ -125,7 +125,9 @@ def refused(writer: KafkaWriter) -> LogError:
     return refusal.value
 
 
-def test_room_comes_back_when_the_last_record_of_each_partition_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_released_when_the_last_record_of_each_partition_has_an_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     producer = Slow(100, lambda sent: None)
     writer = written_by(monkeypatch, producer)
     assert isinstance(refused(writer), OutcomeUnknown)
@@ -137,9 +139,11 @@ def test_room_comes_back_when_the_last_record_of_each_partition_has_ended(monkey
     assert len(producer.sent) == 6
 
 
-@pytest.mark.parametrize("takes", [0, 2])
-def test_a_send_that_fails_in_the_middle_gives_all_its_room_back(monkeypatch: pytest.MonkeyPatch, takes: int) -> None:
-    producer = Slow(takes, lambda sent: None)
+@pytest.mark.parametrize("accepts", [0, 2])
+def test_a_send_that_fails_halfway_releases_its_share_of_the_limit(
+    monkeypatch: pytest.MonkeyPatch, accepts: int
+) -> None:
+    producer = Slow(accepts, lambda sent: None)
     writer = written_by(monkeypatch, producer)
     assert "sending to topic" in str(refused(writer))
     for record in producer.sent:
@@ -149,10 +153,10 @@ def test_a_send_that_fails_in_the_middle_gives_all_its_room_back(monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(MessageSizeTooLargeError(), RecordTooLarge), (NotEnoughReplicasError(), OutcomeUnknown)]
+    ("error", "expected"), [(MessageSizeTooLargeError(), RecordTooLarge), (NotEnoughReplicasError(), OutcomeUnknown)]
 )
-def test_a_batch_that_fails_as_a_whole_gives_its_room_back(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, said: type[LogError]
+def test_a_batch_that_fails_as_a_whole_releases_its_share_of_the_limit(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[LogError]
 ) -> None:
     def fail(sent: list[Future]) -> None:
         for record in sent:
@@ -161,5 +165,5 @@ def test_a_batch_that_fails_as_a_whole_gives_its_room_back(
 
     writer = written_by(monkeypatch, Slow(100, fail))
     monkeypatch.setattr(writer, "_note", lambda producer, error: None)
-    assert isinstance(refused(writer), said)
-    assert isinstance(refused(writer), said)
+    assert isinstance(refused(writer), expected)
+    assert isinstance(refused(writer), expected)

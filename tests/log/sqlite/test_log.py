@@ -150,7 +150,7 @@ def test_a_call_that_times_out_behind_anothers_write_changed_nothing(log: Sqlite
     writing = threading.Thread(target=log._writer.run, args=(hang, PATIENCE_SECONDS))
     writing.start()
     assert hang.begun.wait(PATIENCE_SECONDS)
-    with pytest.raises(LogUnavailable, match="not written in time; nothing was changed"):
+    with pytest.raises(LogUnavailable, match="not written before the deadline; nothing was changed"):
         log.append(message(b"given up"), timeout_seconds=0.05)
     hang.released.set()
     writing.join(PATIENCE_SECONDS)

@@ -1,6 +1,6 @@
-"""What every Kafka client of the adapter shares: its settings, its errors in the port's words, its records as ours.
+"""What all Kafka clients of the adapter share: settings, the translation of errors, the conversion of records.
 
-The settings are explicit where the library's defaults would lose, repeat or invent data.
+A setting is explicit where the library's default could lose, repeat or invent data.
 """
 
 import importlib.util
@@ -32,27 +32,27 @@ from headgate.log.port import LogError, LogRefused, LogUnavailable, Record, Unkn
 
 BOOTSTRAP_SECONDS = 5.0
 REQUEST_SECONDS = 10.0
-"""An absent broker is reported after at most this long."""
+"""The longest wait before an absent broker is reported."""
 
 POLL_RECORDS = 1000
 FETCH_WAIT_SECONDS = 0.1
 RECORD_BATCH_BYTES = 2 * 1024 * 1024
-"""The broker's and the client's limit for a batch: above MAX_RECORD_BYTES by more than any record's framing."""
+"""The limit of a batch for broker and client. It leaves room for a record of MAX_RECORD_BYTES and its framing."""
 
 FETCH_BYTES = 256 * 1024
-"""Of one partition, fetched ahead; a larger batch comes whole. With 2 MiB a replay took as long and 30 MiB more."""
+"""How much is fetched ahead of one partition. With 2 MiB a replay was no faster and used 30 MiB more."""
 
 NO_METRICS = {"metrics_enabled": False}
-"""Nobody reads the library's own metrics, and keeping them costs a tenth of its time."""
+"""Headgate does not read the library's own metrics, and they cost a tenth of its time."""
 
-HANG_UPS = 3
-"""A broker that hangs up so often when it has our credentials does not fail by chance."""
+MAX_DISCONNECTS = 3
+"""After so many disconnects right after the credentials were sent, the broker counts as refusing them."""
 
 STOP_MILLISECONDS = 1000
-"""How long the thread of a client that could not connect may take to end."""
+"""How long the thread of a client that could not connect may take to stop."""
 
 _RETRY_SECONDS = 0.05
-_TURNED_AWAY = (
+_REFUSALS = (
     AuthorizationError,
     IllegalSaslStateError,
     SaslAuthenticationFailedError,
@@ -87,14 +87,15 @@ PASSED_OPTIONS = frozenset(
         "ssl_password",
     }
 )
-"""Options of kafka-python that say how to reach and trust the brokers. Any one, with `_file` added, names a file."""
+"""Options of kafka-python that choose how to reach and trust the brokers. With `_file` added, an option names a file
+that holds its value."""
 
 
 def common_settings(servers: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
-    """Settings of every client. Raises LogError for an option that is not one, or when crc32c is missing."""
+    """Settings of every client. Raises LogError for an unknown or invalid option, or when crc32c is missing."""
     if importlib.util.find_spec("crc32c") is None:
         raise LogError(
-            "the Kafka adapter needs the package crc32c: without it every record costs thousands of times more"
+            "the Kafka adapter needs the package crc32c: without it, checksums take thousands of times longer"
         )
     return {
         "bootstrap_servers": list(servers),
@@ -107,12 +108,15 @@ def common_settings(servers: Sequence[str], options: Mapping[str, object]) -> di
 
 
 def consumer_settings() -> dict[str, Any]:
-    """Settings of every consumer, group or not. No deserializers: one that raised would stop the consumer for good."""
+    """Settings of every consumer, in a group or not.
+
+    There are no deserializers, because one that raised would stop the consumer for good.
+    """
     keep_header_names()
     return {
         **NO_METRICS,
         "enable_auto_commit": False,
-        "isolation_level": "read_committed",  # we write no transactions, but upstream systems may
+        "isolation_level": "read_committed",  # Headgate writes no transactions, but upstream systems may
         "allow_auto_create_topics": False,
         "check_crcs": True,
         "fetch_max_wait_ms": int(FETCH_WAIT_SECONDS * 1000),
@@ -124,54 +128,54 @@ def consumer_settings() -> dict[str, Any]:
 
 @contextmanager
 def connecting(servers: Sequence[str]) -> Iterator[None]:
-    """Errors of a client's first connection in the port's words, with the reason that the library only logs."""
-    heard = _Reasons()
+    """Translates errors of a client's first connection, and adds the reason, which the library only logs."""
+    reasons = _Reasons()
     try:
-        with heard.on("kafka.net.manager"), heard.on("kafka.protocol.parser"):
+        with reasons.of("kafka.net.manager"), reasons.of("kafka.protocol.parser"):
             yield
     except KafkaTimeoutError as error:
-        raise _unreachable(servers, heard.last or error) from error
+        raise _unreachable(servers, reasons.last or error) from error
     except KafkaError as error:
-        raise in_our_words(f"connecting to {','.join(servers)}", error) from error
+        raise translate(f"connecting to {','.join(servers)}", error) from error
     except (ValueError, TypeError, AssertionError, ssl.SSLError) as error:
-        raise LogError(f"the options of the log: {type(error).__name__}: {error}") from error
+        raise LogError(f"the options of the log are wrong: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Kafka's errors in the port's words."""
+    """Translates Kafka's errors into the port's. `what` says what was tried."""
     try:
         yield
     except UnknownTopicOrPartitionError as error:
         raise UnknownTopic(f"{what}: there is no such topic") from error
     except KafkaError as error:
-        raise in_our_words(what, error) from error
+        raise translate(what, error) from error
 
 
-def patiently(what: str, question: Callable[[], T]) -> T:
-    """Asks again while a new cluster or a failing broker makes itself ready, for up to REQUEST_SECONDS."""
+def retried(what: str, request: Callable[[], T]) -> T:
+    """Repeats a request for up to REQUEST_SECONDS while a new cluster or a failing broker gets ready."""
     deadline = time.monotonic() + REQUEST_SECONDS
     with translated(what):
         while True:
             try:
-                return question()
+                return request()
             except RetriableError:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_SECONDS)
 
 
-def in_our_words(what: str, error: BaseException) -> LogError:
-    """LogUnavailable for what may pass, LogError for what will not."""
-    said = f"{what}: {_named(error)}"
-    if isinstance(error, _TURNED_AWAY):
-        return LogRefused(said)
-    lasting = isinstance(error, BrokerResponseError) and not getattr(error, "retriable", False)
-    return LogError(said) if lasting or isinstance(error, KafkaConfigurationError) else LogUnavailable(said)
+def translate(what: str, error: BaseException) -> LogError:
+    """LogRefused for a refusal, LogUnavailable for an error that may pass, LogError for one that will not."""
+    message = f"{what}: {_named(error)}"
+    if isinstance(error, _REFUSALS):
+        return LogRefused(message)
+    is_lasting = isinstance(error, BrokerResponseError) and not getattr(error, "retriable", False)
+    return LogError(message) if is_lasting or isinstance(error, KafkaConfigurationError) else LogUnavailable(message)
 
 
 def records_of(fetched: Mapping[Any, Sequence[Any]]) -> list[Record]:
-    """What KafkaConsumer.poll returned, partition after partition. Foreign writers may leave the key out."""
+    """Converts what KafkaConsumer.poll returned, partition by partition. Other writers may leave the key out."""
     return [
         Record(
             found.topic,
@@ -182,17 +186,17 @@ def records_of(fetched: Mapping[Any, Sequence[Any]]) -> list[Record]:
             found.value,
             tuple((name, value or b"") for name, value in found.headers),
         )
-        for some in fetched.values()
-        for found in some
+        for batch in fetched.values()
+        for found in batch
     ]
 
 
 def built(kind: type[T], settings: Mapping[str, Any]) -> T:
-    """A client of the library, connected. The thread of one that reaches no broker ends: the library leaves it running.
+    """A connected client of the library. Raises what the library raises.
 
-    Raises what the library raises.
+    When the client cannot connect, this function stops its thread. The library would leave it running.
     """
-    client: Any = kind.__new__(kind)  # apart from __init__, to have it in hand when that raises
+    client: Any = kind.__new__(kind)  # separate from __init__: the client is still needed when __init__ raises
     try:
         client.__init__(**settings)
     except BaseException:
@@ -205,28 +209,28 @@ def built(kind: type[T], settings: Mapping[str, Any]) -> T:
 
 
 def close_quietly(consumer: KafkaConsumer | None) -> None:
-    """Lets go of a consumer that may be broken: nothing about it matters any more."""
+    """Closes a consumer that may be broken, and ignores errors."""
     if consumer is not None:
         with suppress(KafkaError, OSError, RuntimeError):
             consumer.close(autocommit=False, timeout_ms=1000)
 
 
 class _Reasons(logging.Filter):
-    """Keeps the reason that the library logs, and keeps it out of the log: we say it once, in our words.
+    """Keeps the reason of a failed connection, which the library only logs. Our own error reports it instead.
 
-    A broker that does not know our credentials says so and hangs up, and the library drops what comes together with
-    the end of a connection. So hanging up on credentials, time after time, counts as such an answer.
+    A broker that refuses our credentials sends an error and disconnects. The library may drop that error when it
+    arrives together with the disconnect. So repeated disconnects after the credentials were sent count as a refusal.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.last: Exception | None = None
-        self._awaits_verdict = False
-        self._hung_up = 0
+        self._sent_credentials = False
+        self._disconnects = 0
 
     @contextmanager
-    def on(self, name: str) -> Iterator[None]:
-        """Hears everything that one of the library's loggers says."""
+    def of(self, name: str) -> Iterator[None]:
+        """Reads everything that one of the library's loggers writes, and hides it."""
         logger = logging.getLogger(name)
         level = logger.level
         logger.addFilter(self)
@@ -241,7 +245,7 @@ class _Reasons(logging.Filter):
         for argument in record.args if isinstance(record.args, tuple) else ():
             kind = type(argument).__name__
             if kind in ("SaslAuthenticateRequest", "SaslAuthenticateResponse"):
-                self._awaits_verdict = kind == "SaslAuthenticateRequest"
+                self._sent_credentials = kind == "SaslAuthenticateRequest"
             if getattr(argument, "error_code", 0) == SaslAuthenticationFailedError.errno:
                 self._keep(SaslAuthenticationFailedError(getattr(argument, "error_message", "")))
             if isinstance(argument, Exception) and not isinstance(argument, KafkaTimeoutError):
@@ -250,14 +254,17 @@ class _Reasons(logging.Filter):
 
     def _failed(self, reason: Exception) -> None:
         self._keep(reason)
-        if self._awaits_verdict:
-            self._awaits_verdict = False
-            self._hung_up += 1
-            if self._hung_up >= HANG_UPS:
-                self._keep(SaslAuthenticationFailedError(f"hung up {self._hung_up} times on the credentials it got"))
+        if self._sent_credentials:
+            self._sent_credentials = False
+            self._disconnects += 1
+            if self._disconnects >= MAX_DISCONNECTS:
+                count = self._disconnects
+                self._keep(
+                    SaslAuthenticationFailedError(f"the broker disconnected {count} times after our credentials")
+                )
 
     def _keep(self, reason: Exception) -> None:
-        if not isinstance(self.last, _TURNED_AWAY):  # later attempts fail for less
+        if not isinstance(self.last, _REFUSALS):  # later attempts fail for less clear reasons
             self.last = reason
 
 
@@ -267,21 +274,21 @@ def _named(error: BaseException) -> str:
 
 
 def _unreachable(servers: Sequence[str], reason: Exception) -> LogError:
-    said = f"no connection to {','.join(servers)} within {BOOTSTRAP_SECONDS:g} s: {_named(reason)}"
-    trust = any(sign in str(reason) for sign in ("CERTIFICATE_VERIFY_FAILED", "certificate required", "unknown ca"))
-    turned_away = trust or isinstance(reason, _TURNED_AWAY)
-    return LogRefused(said) if turned_away else LogUnavailable(said)
+    message = f"no connection to {','.join(servers)} within {BOOTSTRAP_SECONDS:g} s: {_named(reason)}"
+    signs_of_distrust = ("CERTIFICATE_VERIFY_FAILED", "certificate required", "unknown ca")
+    is_refused = isinstance(reason, _REFUSALS) or any(sign in str(reason) for sign in signs_of_distrust)
+    return LogRefused(message) if is_refused else LogUnavailable(message)
 
 
 def _checked(name: str, value: object) -> tuple[str, object]:
     if name.endswith("_file") and name.removesuffix("_file") in PASSED_OPTIONS:
         return _checked(name.removesuffix("_file"), _secret(name, Path(str(value))))
     if name not in PASSED_OPTIONS:
-        raise LogError(f"{name} is not an option of a Kafka log; there are {', '.join(sorted(PASSED_OPTIONS))}")
+        raise LogError(f"{name} is not an option of a Kafka log: expected one of {', '.join(sorted(PASSED_OPTIONS))}")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise LogError(f"{name} is {value!r}: expected one of {', '.join(_CHOICES[name])}")
     if name in _TLS_FILES and not Path(str(value)).is_file():
-        raise LogError(f"{name}: there is no file {value}")
+        raise LogError(f"{name}: the file {value} does not exist")
     if name == "ssl_check_hostname" and isinstance(value, str):
         return name, value.lower() not in ("false", "0", "no")
     return name, value

@@ -1,7 +1,7 @@
 """A member of a Kafka consumer group.
 
-The library calls the rebalance listener on its own thread, where nothing may block: it pauses and queues, and the
-next poll or commit of the member's thread takes note.
+The library calls the rebalance listener on its own thread, which must not block. So the listener only pauses
+partitions and queues the changes. The next poll or commit of the member's thread applies them.
 """
 
 import logging
@@ -23,13 +23,13 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 
-from headgate.log.kafka.client import built, close_quietly, consumer_settings, in_our_words, records_of
+from headgate.log.kafka.client import built, close_quietly, consumer_settings, records_of, translate
 from headgate.log.kafka.workarounds.rejoining import Joining, after_poll, before_poll
 from headgate.log.port import LogUnavailable, Record, StaleMember
 
 COMMIT_SECONDS = 10.0
 MAX_POLL_SECONDS = 300.0
-"""A member that was not polled for so long loses its partitions: its handler hangs."""
+"""A member that was not polled for so long loses its partitions, because its handler hangs."""
 
 _REBALANCE_STEP_MS = 50
 _LOST = (CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
-    """Runs on the library's thread."""
+    """Queues the changes of a rebalance. Its methods run on the library's thread."""
 
     def __init__(self, consumer: KafkaConsumer, assignor: CooperativeStickyAssignor) -> None:
         self._consumer, self._assignor = consumer, assignor
@@ -53,13 +53,13 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
         self.changes.append((False, frozenset(revoked)))
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        # It would name them as its own when it joins again, and nobody would get those that are to be another's.
+        # Otherwise the member would claim these partitions when it joins again, and other members would not get theirs.
         self._assignor.member_assignment = None
         self.on_partitions_revoked(lost)
 
 
 class KafkaGroupMember:
-    """Implements port.Consumer. `remove_member` takes a static member out of its group."""
+    """Implements port.Consumer. `remove_member` removes a static member from its group."""
 
     def __init__(
         self,
@@ -86,10 +86,10 @@ class KafkaGroupMember:
         self._listener: _Listener | None = None
         self._joining = Joining()
         self._held: dict[TopicPartition, int] = {}
-        """Partition to the first offset delivered since it was assigned; -1 while none was."""
+        """For each assigned partition, the first offset delivered since it was assigned; -1 before that."""
         self._done: dict[TopicPartition, int] = {}
-        self._may_be_known = False
-        """Whether the group may know this member; from the first poll on."""
+        self._may_be_member = False
+        """Whether the group may contain this member. True from the first poll on."""
         self._fenced = False
         self._closed = False
 
@@ -97,18 +97,18 @@ class KafkaGroupMember:
         self._check_usable()
         try:
             consumer = self._consumer or self._build()
-            self._take_note()
+            self._apply_changes()
             if self._listener:
                 self._listener.pausing = False
             consumer.resume(*consumer.paused())
-            self._may_be_known = True
+            self._may_be_member = True
             fetched = self._step(consumer, int(timeout_seconds * 1000))
         except FencedInstanceIdError as error:
             raise self._fence(error) from error
         except Exception as error:
-            # Whatever came out of a poll, a mistake of the library included: what is left of the consumer is not used.
+            # After any error, even one of the library itself, the state of the consumer is unknown.
             self._drop()
-            raise in_our_words(f"polling {self._topic} as {self._member} of {self._group}", error) from error
+            raise translate(f"polling {self._topic} as {self._member} of {self._group}", error) from error
         for partition, records in fetched.items():
             if self._held.get(partition) == -1:
                 self._held[partition] = records[0].offset
@@ -116,7 +116,7 @@ class KafkaGroupMember:
 
     def commit(self, records: Iterable[Record]) -> None:
         self._check_usable()
-        self._take_note()
+        self._apply_changes()
         done: dict[TopicPartition, int] = {}
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
@@ -124,7 +124,7 @@ class KafkaGroupMember:
         deadline = time.monotonic() + COMMIT_SECONDS
         while not self._committed(done):
             if time.monotonic() > deadline:
-                raise LogUnavailable(f"{self._group} was rebalancing for {COMMIT_SECONDS} s; nothing was committed")
+                raise LogUnavailable(f"{self._group} was rebalancing for {COMMIT_SECONDS:g} s; nothing was committed")
         self._done.update(done)
 
     def close(self) -> None:
@@ -136,9 +136,10 @@ class KafkaGroupMember:
             return
         identity = consumer.group_metadata()
         close_quietly(consumer)
-        if self._may_be_known and not self._fenced:
-            # A static member does not leave by itself. With both ids the broker spares a newer one of the same name;
-            # one that is still joining does not know its id, and the group would wait for it.
+        if self._may_be_member and not self._fenced:
+            # A static member stays in its group until it is removed. With both ids given, the broker does not remove a
+            # newer member of the same name. A member that is still joining has no id yet; it is removed too, because
+            # otherwise the group would wait for it.
             self._remove_member(self._group, MemberToRemove(identity.member_id, self._member, "closed"))
 
     def __enter__(self) -> Self:
@@ -156,13 +157,13 @@ class KafkaGroupMember:
         return consumer
 
     def _drop(self) -> None:
-        """Throws the consumer away; the next poll builds one that goes on behind the last commit."""
+        """Closes the consumer. The next poll builds a new one, which continues after the last commit."""
         consumer, self._consumer = self._consumer, None
         self._held.clear()
         self._done.clear()
         close_quietly(consumer)
 
-    def _take_note(self) -> None:
+    def _apply_changes(self) -> None:
         while self._listener and self._listener.changes:
             assigned, partitions = self._listener.changes.popleft()
             for partition in partitions:
@@ -173,7 +174,7 @@ class KafkaGroupMember:
                     self._held.pop(partition, None)
 
     def _committed(self, done: dict[TopicPartition, int]) -> bool:
-        """False when the group rebalances: then the rebalance has been moved on, without taking records."""
+        """Commits and returns True. If the group rebalances, advances the rebalance and returns False."""
         for partition, reached in done.items():
             if not 0 <= self._held.get(partition, -1) < reached:
                 raise StaleMember(
@@ -199,10 +200,10 @@ class KafkaGroupMember:
             raise StaleMember(f"{self._member} is no longer a member of {self._group}: {error}") from error
         except Exception as error:
             self._drop()
-            raise in_our_words(f"committing {self._topic} as {self._member} of {self._group}", error) from error
+            raise translate(f"committing {self._topic} as {self._member} of {self._group}", error) from error
 
     def _rebalance(self, consumer: KafkaConsumer) -> None:
-        """Only a poll moves a rebalance on. Everything is paused until the next real one, or records would get lost."""
+        """Only a poll advances a rebalance. All partitions are paused for it: its records would be lost."""
         assert self._listener is not None, "a consumer has a listener"
         self._listener.pausing = True
         try:
@@ -212,13 +213,13 @@ class KafkaGroupMember:
             raise self._fence(error) from error
         except Exception as error:
             self._drop()
-            raise in_our_words(f"rebalancing {self._group}", error) from error
+            raise translate(f"rebalancing {self._group}", error) from error
 
     def _step(self, consumer: KafkaConsumer, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Any]]:
-        """One poll that moves the member on."""
+        """One poll, with the workarounds before and after it."""
         before_poll(consumer)
         fetched: Mapping[TopicPartition, Sequence[Any]] = consumer.poll(timeout_ms=timeout_ms)
-        self._take_note()
+        self._apply_changes()
         after_poll(consumer, self._topic, self._joining, holds=bool(self._held), now=time.monotonic())
         return fetched
 

@@ -1,4 +1,4 @@
-"""The event log on Apache Kafka, through kafka-python. No transactions: the chain of facts is the lock."""
+"""The event log on Apache Kafka, through kafka-python. It uses no transactions, because the chain is the lock."""
 
 import logging
 import time
@@ -15,11 +15,11 @@ from headgate.log.kafka.client import (
     built,
     common_settings,
     connecting,
-    patiently,
+    retried,
     translated,
 )
 from headgate.log.kafka.group import KafkaGroupMember
-from headgate.log.kafka.reading import Following, KafkaTail, Pages
+from headgate.log.kafka.reading import KafkaTail, Pages, PartitionReader
 from headgate.log.kafka.writing import KafkaWriter
 from headgate.log.partitioner import partition_of
 from headgate.log.port import (
@@ -45,8 +45,8 @@ _logger = logging.getLogger(__name__)
 class KafkaLog:
     """Implements port.EventLog on the cluster behind `servers` (host:port each).
 
-    `options` says how to reach and trust the brokers, in kafka-python's words (kafka_client.PASSED_OPTIONS).
-    `session_seconds` is how long a silent member of a group keeps its partitions.
+    `options` are those options of kafka-python that client.PASSED_OPTIONS lists: how to reach and trust the brokers.
+    `session_seconds` is how long a member of a group keeps its partitions without a heartbeat.
     Raises LogError for a wrong option and LogUnavailable when no broker answers within BOOTSTRAP_SECONDS.
     """
 
@@ -91,7 +91,7 @@ class KafkaLog:
         return {partition: found.offset for partition, found in self._offsets(topic, OffsetSpec.LATEST).items()}
 
     def offsets_at(self, topic: str, timestamp_ms: int) -> Mapping[int, int]:
-        ends = self.end(topic)  # before the times: a record that comes in between must not be skipped
+        ends = self.end(topic)  # read first: a record that arrives in between must not be skipped
         found = self._offsets(topic, timestamp_ms)
         return {
             partition: end if found[partition].offset == _NO_OFFSET else found[partition].offset
@@ -100,7 +100,7 @@ class KafkaLog:
 
     def tail(self, topic: str, start: Mapping[int, int]) -> KafkaTail:
         self._check_partitions(topic, start)
-        return KafkaTail(Following(self._settings, topic, start), lambda: self._closed)
+        return KafkaTail(PartitionReader(self._settings, topic, start), lambda: self._closed)
 
     def consumer(self, topic: str, group: str, member: str) -> KafkaGroupMember:
         self._known(topic)
@@ -111,7 +111,7 @@ class KafkaLog:
     def committed(self, topic: str, group: str) -> Mapping[int, int]:
         self._known(topic)
         group_id = _group_id(topic, group)
-        found = patiently(f"the offsets of {group_id}", lambda: self._admin.list_group_offsets(group_id)[group_id])
+        found = retried(f"the offsets of {group_id}", lambda: self._admin.list_group_offsets(group_id)[group_id])
         return {
             partition.partition: committed.offset
             for partition, committed in found.items()
@@ -119,7 +119,7 @@ class KafkaLog:
         }
 
     def close(self) -> None:
-        """Sends what waits, within CLOSE_SECONDS; tails and consumers of this log fail from then on."""
+        """Sends the records that wait. Tails and consumers of this log fail from then on."""
         if self._closed:
             return
         self._closed = True
@@ -131,16 +131,18 @@ class KafkaLog:
         size_bytes = record_bytes(message)
         partitions = self._known(message.topic)
         if size_bytes > MAX_RECORD_BYTES:
-            raise RecordTooLarge(f"{size_bytes} bytes for {message.topic}, at most {MAX_RECORD_BYTES} are kept")
+            raise RecordTooLarge(
+                f"a record for {message.topic} has {size_bytes} bytes: at most {MAX_RECORD_BYTES} are allowed"
+            )
         return partition_of(message.key, partitions)
 
     def _known(self, topic: str) -> int:
-        """How many partitions the topic has; fixed for life, so asked for once."""
+        """The number of partitions of the topic. It never changes, so it is looked up once."""
         if self._closed:
             raise LogUnavailable("the log is closed")
         partitions = self._partitions.get(topic)
         if partitions is None:
-            partitions = patiently(f"looking up {topic}", lambda: kafka_topics.partitions_of(self._admin, topic))
+            partitions = retried(f"looking up {topic}", lambda: kafka_topics.partitions_of(self._admin, topic))
             if not partitions:
                 raise UnknownTopic(f"there is no topic {topic}")
             self._partitions[topic] = partitions
@@ -155,7 +157,7 @@ class KafkaLog:
     def _offsets(self, topic: str, spec: int) -> dict[int, Any]:
         partitions = range(self._known(topic))
         wanted = {TopicPartition(topic, partition): spec for partition in partitions}
-        found = patiently(
+        found = retried(
             f"the offsets of {topic}",
             lambda: self._admin.list_partition_offsets(
                 wanted, IsolationLevel.READ_COMMITTED, int(REQUEST_SECONDS * 1000)
@@ -164,7 +166,7 @@ class KafkaLog:
         return {partition.partition: offset for partition, offset in found.items()}
 
     def _remove_member(self, group_id: str, member: MemberToRemove) -> None:
-        """Best effort: a member that is not removed is dropped when its session ends."""
+        """Tries once. If it fails, the group drops the member when its session ends."""
         try:
             with translated(f"leaving {group_id}"):
                 self._admin.remove_group_members(group_id, [member])
@@ -173,5 +175,5 @@ class KafkaLog:
 
 
 def _group_id(topic: str, group: str) -> str:
-    """Our groups belong to a topic; Kafka's do not, and would fence a member name that is used on two topics."""
+    """A group id with the topic in it. Kafka would otherwise fence a member that reads two topics under one name."""
     return f"{group}.{topic}"

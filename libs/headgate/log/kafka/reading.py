@@ -1,4 +1,4 @@
-"""Reading Kafka without a group: single pages and tails. A consumer that raised is thrown away and built again."""
+"""Reads Kafka without a group: single pages and tails."""
 
 import threading
 import time
@@ -8,18 +8,19 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
-from headgate.log.kafka.client import built, close_quietly, consumer_settings, in_our_words, records_of
+from headgate.log.kafka.client import built, close_quietly, consumer_settings, records_of, translate
 from headgate.log.port import LogUnavailable, Record, RecordsLost
 
 READ_SECONDS = 10.0
-SILENCE_SECONDS = 3.0
+MAX_SILENCE_SECONDS = 3.0
 _READ_STEP_MS = 100
 
 
-class Following:
-    """A consumer of named partitions that survives the failures of the library. Not thread-safe.
+class PartitionReader:
+    """Reads given partitions on and recovers from failures of the library. Not thread-safe.
 
-    After any exception, a mistake of the library included, the consumer is thrown away: nobody knows its state.
+    After any error, even one of the library itself, the state of the consumer is unknown. The reader then closes it and
+    builds a new one.
     """
 
     def __init__(self, settings: Mapping[str, Any], topic: str, start: Mapping[int, int]) -> None:
@@ -29,7 +30,7 @@ class Following:
         self._consumer: KafkaConsumer | None = None
 
     def poll(self, timeout_seconds: float, limit: int | None = None) -> list[Record]:
-        """Raises LogUnavailable after a failure, RecordsLost when the log ends before the wanted offset."""
+        """The next records. Raises LogUnavailable, or RecordsLost when the log ends before the next offset."""
         try:
             consumer = self._consumer or self._build()
             records = records_of(consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=limit))
@@ -39,28 +40,28 @@ class Following:
             return []
         except Exception as error:
             self.close()
-            raise in_our_words(f"reading {self._topic}", error) from error
+            raise translate(f"reading {self._topic}", error) from error
         for record in records:
             self.next[record.partition] = record.offset + 1
         return records
 
     def move(self, topic: str, start: Mapping[int, int]) -> None:
-        """Goes elsewhere with the connections it has."""
+        """Reads other partitions from now on, over the same connections."""
         self._topic, self.next = topic, dict(start)
         if self._consumer:
             self._place(self._consumer)
 
     def passed(self, partition: int) -> int:
-        """The offset to read on from, behind markers that are no records."""
+        """The next offset to read. Markers, which are not records, count as read."""
         try:
             position = self._consumer and self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
         except Exception as error:
             self.close()
-            raise in_our_words(f"reading {self._topic}", error) from error
+            raise translate(f"reading {self._topic}", error) from error
         return max(position or 0, self.next[partition])
 
     def ends(self) -> dict[int, int]:
-        """Per followed partition, where its records end now."""
+        """For each partition that is read, the offset after its last record."""
         return self._bounds(lambda consumer: consumer.end_offsets)
 
     def close(self) -> None:
@@ -79,7 +80,7 @@ class Following:
             consumer.seek(TopicPartition(self._topic, partition), offset)
 
     def _skip_deleted(self) -> None:
-        """Goes on at the first record that is still kept."""
+        """Moves to the first record that was not deleted."""
         firsts = self._bounds(lambda consumer: consumer.beginning_offsets)
         ends = self.ends()
         for partition, offset in self.next.items():
@@ -88,28 +89,28 @@ class Following:
             self.next[partition] = max(offset, firsts[partition])
         self.close()
 
-    def _bounds(self, question: Callable[[KafkaConsumer], Callable[..., dict[Any, int]]]) -> dict[int, int]:
+    def _bounds(self, method: Callable[[KafkaConsumer], Callable[..., dict[Any, int]]]) -> dict[int, int]:
         try:
             consumer = self._consumer or self._build()
             partitions = [TopicPartition(self._topic, partition) for partition in self.next]
-            found = question(consumer)(partitions, timeout_ms=int(READ_SECONDS * 1000))
+            found = method(consumer)(partitions, timeout_ms=int(READ_SECONDS * 1000))
         except Exception as error:
             self.close()
-            raise in_our_words(f"asking for the bounds of {self._topic}", error) from error
+            raise translate(f"looking up the bounds of {self._topic}", error) from error
         return {partition.partition: offset for partition, offset in found.items()}
 
 
 class KafkaTail:
-    """Follows named partitions; implements port.Tail.
+    """Follows given partitions; implements port.Tail.
 
-    The library polls brokers that are away without a word, as if nothing were new. So a tail that has got nothing for
-    SILENCE_SECONDS asks for the ends: what hears nothing must know whether there is nothing to hear.
+    The library reports no error when the brokers are unreachable: a poll then returns no records, as if there were
+    none. So after MAX_SILENCE_SECONDS without records, a tail looks up the ends, which fails without a broker.
     """
 
-    def __init__(self, following: Following, is_closed: Callable[[], bool]) -> None:
-        self._following = following
+    def __init__(self, reader: PartitionReader, is_closed: Callable[[], bool]) -> None:
+        self._reader = reader
         self._log_is_closed = is_closed
-        self._heard_at = time.monotonic()
+        self._last_answer_at = time.monotonic()
         self._closed = False
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
@@ -117,12 +118,12 @@ class KafkaTail:
             raise LogUnavailable("the tail is closed")
         if self._log_is_closed():
             raise LogUnavailable("the log is closed")
-        records = self._following.poll(timeout_seconds)
-        if not records and time.monotonic() - self._heard_at > SILENCE_SECONDS:
-            self._following.ends()
-            self._heard_at = time.monotonic()
+        records = self._reader.poll(timeout_seconds)
+        if not records and time.monotonic() - self._last_answer_at > MAX_SILENCE_SECONDS:
+            self._reader.ends()
+            self._last_answer_at = time.monotonic()
         if records:
-            self._heard_at = time.monotonic()
+            self._last_answer_at = time.monotonic()
         return records
 
     def follow(self, handle: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
@@ -130,7 +131,7 @@ class KafkaTail:
 
     def close(self) -> None:
         self._closed = True
-        self._following.close()
+        self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -140,23 +141,23 @@ class KafkaTail:
 
 
 class Pages:
-    """Answers `read`: one consumer that stays where it was, so that a replay in pages is one stream of fetches."""
+    """Serves `read` with one consumer. It keeps its position, so a replay page by page is one stream of fetches."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._lock = threading.Lock()
         self._at: tuple[str, int, int] | None = None
-        self._following = Following(settings, "", {})
+        self._reader = PartitionReader(settings, "", {})
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Record]:
         if not self._lock.acquire(timeout=READ_SECONDS):
-            raise LogUnavailable(f"reading {topic}: another read takes too long")
-        at, self._at = self._at, None  # whatever fails leaves it nowhere
+            raise LogUnavailable(f"reading {topic}: another read did not end within {READ_SECONDS:g} s")
+        at, self._at = self._at, None  # after any failure the position is unknown
         try:
             if at == (topic, partition, offset):
-                records = self._following.poll(0.0, limit)  # what was fetched ahead
+                records = self._reader.poll(0.0, limit)  # the records that were fetched ahead
             else:
                 records = []
-                self._following.move(topic, {partition: offset})
+                self._reader.move(topic, {partition: offset})
             records = records or self._fetched(partition, offset, limit)
             self._at = (topic, partition, records[-1].offset + 1) if records else None
             return records
@@ -165,15 +166,15 @@ class Pages:
 
     def close(self) -> None:
         with self._lock:
-            self._following.close()
+            self._reader.close()
 
     def _fetched(self, partition: int, offset: int, limit: int) -> list[Record]:
-        """Nothing is buffered: asks for the end, and waits only for records that exist."""
-        end = self._following.ends()[partition]
+        """For an empty buffer: looks up the end, and waits only for records that exist."""
+        end = self._reader.ends()[partition]
         deadline = time.monotonic() + READ_SECONDS
-        while offset < end and self._following.passed(partition) < end:
-            if records := self._following.poll(_READ_STEP_MS / 1000, limit):
+        while offset < end and self._reader.passed(partition) < end:
+            if records := self._reader.poll(_READ_STEP_MS / 1000, limit):
                 return records
             if time.monotonic() > deadline:
-                raise LogUnavailable(f"the records up to {end} did not come within {READ_SECONDS} s")
+                raise LogUnavailable(f"the records up to offset {end} did not arrive within {READ_SECONDS:g} s")
         return []

@@ -1,4 +1,4 @@
-"""The topics of a Kafka cluster: what each should be set to, how it is, and how it comes to be."""
+"""Creates the topics of a Kafka cluster, and compares their settings with the declared ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import RetriableError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from headgate.log.kafka.client import RECORD_BATCH_BYTES, in_our_words, patiently
+from headgate.log.kafka.client import RECORD_BATCH_BYTES, retried, translate
 from headgate.log.port import BROKER_DEFAULT, Topic, TopicState, refuse_mismatch
 
 _PARTITIONS = "partitions"
@@ -16,30 +16,30 @@ _NOT_CONFIGS = (_PARTITIONS, _REPLICATION)
 
 
 class SettingsNotShown(RetriableError):  # type: ignore[misc] # the library has no types
-    """The topic is there and its settings are not: it is new, or we may not describe it."""
+    """The topic exists, but the broker does not show its settings: it is new, or this user may not describe it."""
 
 
 class TopicNotReady(RetriableError):  # type: ignore[misc]
-    """The topic was created and the brokers do not all know it yet."""
+    """The topic was created, but not all brokers know it yet."""
 
 
 def create(admin: KafkaAdminClient, topics: Sequence[Topic]) -> None:
-    """Creates what is missing and waits until it can be used. Raises LogError for what cannot be created."""
+    """Creates the missing topics and waits until they can be used. Raises TopicMismatch, LogError."""
     states = describe(admin, topics)
     refuse_mismatch(states)
     missing = [topic for topic, state in zip(topics, states, strict=True) if not state.exists]
     if missing:
-        patiently("creating topics", lambda: _create(admin, missing))
-        refuse_mismatch(patiently("creating topics", lambda: _ready(admin, topics)))
+        retried("creating topics", lambda: _create(admin, missing))
+        refuse_mismatch(retried("creating topics", lambda: _ready(admin, topics)))
 
 
 def describe(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[TopicState]:
-    """Each topic as declared and as the cluster has it."""
-    return patiently("describing topics", lambda: _describe(admin, list(topics)))
+    """The declared and the found settings of each topic."""
+    return retried("describing topics", lambda: _describe(admin, list(topics)))
 
 
 def partitions_of(admin: KafkaAdminClient, topic: str) -> int:
-    """How many partitions the topic has; 0 when there is none."""
+    """The number of partitions of the topic; 0 when it does not exist."""
     return len(_found(admin, [topic])[topic])
 
 
@@ -47,11 +47,11 @@ def _create(admin: KafkaAdminClient, topics: Sequence[Topic]) -> None:
     answer = admin.create_topics({topic.name: _creation(topic) for topic in topics}, raise_errors=False)
     for created in answer["topics"]:
         error = for_code(created["error_code"])
-        if created["error_code"] in (0, TopicAlreadyExistsError.errno):  # another process may be faster
+        if created["error_code"] in (0, TopicAlreadyExistsError.errno):  # another process may have created it
             continue
         if issubclass(error, RetriableError):
             raise error(created["error_message"])
-        raise in_our_words(f"creating {created['name']}", error(created["error_message"]))
+        raise translate(f"creating {created['name']}", error(created["error_message"]))
 
 
 def _ready(admin: KafkaAdminClient, topics: Sequence[Topic]) -> list[TopicState]:
@@ -82,7 +82,7 @@ def _describe(admin: KafkaAdminClient, topics: Sequence[Topic]) -> list[TopicSta
 
 
 def _found(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, list[Any]]:
-    """The partitions of each topic; none of one that does not exist."""
+    """The partitions of each topic. Empty for a topic that does not exist."""
     found = {}
     for topic in admin.describe_topics(list(names)):
         if topic["error_code"] not in (0, UnknownTopicOrPartitionError.errno):
@@ -100,7 +100,9 @@ def _configs(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -
     ]
     described = admin.describe_configs(resources, config_filter="all")["topic"]
     if hidden := [name for name in wanted if not described.get(name)]:
-        raise SettingsNotShown(f"{', '.join(hidden)}: may this user describe their configuration?")
+        raise SettingsNotShown(
+            f"the broker does not show the settings of {', '.join(hidden)}: may this user describe them?"
+        )
     return {name: {setting: str(described[name][setting]["value"]) for setting in described[name]} for name in wanted}
 
 
@@ -114,12 +116,12 @@ def _creation(topic: Topic) -> dict[str, Any]:
 
 
 def declared_settings(topic: Topic) -> dict[str, str]:
-    """What the topic is declared as, in Kafka's words; what is left to the brokers is left out."""
+    """The declared settings under Kafka's names, without those that the brokers choose."""
     settings = {
         _PARTITIONS: str(topic.partitions),
         "cleanup.policy": "delete",
         "max.message.bytes": str(RECORD_BATCH_BYTES),
-        "message.timestamp.type": "LogAppendTime",  # never runs backwards, so that times can be looked up
+        "message.timestamp.type": "LogAppendTime",  # such times never decrease, so they can be searched
         "retention.bytes": "-1",
         "retention.ms": str(topic.retention_ms),
     }

@@ -138,7 +138,9 @@ class SqliteLog:
         known = self._topics.get(message.topic) or self._known(message.topic)
         size_bytes = record_bytes(message)
         if size_bytes > MAX_RECORD_BYTES:
-            raise RecordTooLarge(f"{size_bytes} bytes for {message.topic}, at most {MAX_RECORD_BYTES} are kept")
+            raise RecordTooLarge(
+                f"a record for {message.topic} has {size_bytes} bytes: at most {MAX_RECORD_BYTES} are allowed"
+            )
         partition = partition_of(message.key, known.partitions)
         return Row(known.topic_id, partition, message.key, encode_headers(message.headers), message.value, size_bytes)
 

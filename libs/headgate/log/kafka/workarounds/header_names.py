@@ -1,6 +1,7 @@
-"""Header names that are not UTF-8. Other clients can write them; kafka-python then fails at every poll, for ever.
+"""Reads records with header names that are not UTF-8. Other clients can write them, and kafka-python then fails at
+every poll, for ever.
 
-They are read as text with the bad bytes replaced, which still encodes to the bytes that were written, so that the
+Such a name becomes text in which the bad bytes are replaced. Its `encode` still returns the original bytes, so the
 record can be buried like any other.
 """
 
@@ -12,7 +13,7 @@ from kafka.record.util import decode_varint
 
 
 class RawName(str):
-    """A header name that is not UTF-8; `encode` gives its bytes."""
+    """A header name that is not UTF-8. `encode` returns its original bytes."""
 
     __slots__ = ("_raw",)
     _raw: bytes
@@ -43,28 +44,28 @@ class KeepingBatch(DefaultRecordBatch):  # type: ignore[misc]  # the library has
 
 
 def keep_header_names() -> None:
-    """Has kafka-python read batches our way. Idempotent."""
+    """Makes kafka-python read batches with KeepingBatch. Idempotent."""
     memory_records.DefaultRecordBatch = KeepingBatch
 
 
 def _names(buffer: bytes, start: int) -> list[tuple[int, bytes]]:
-    """Where the header names of the record at `start` stand, and their bytes."""
+    """The position and the bytes of each header name of the record at `start`."""
     _, at = decode_varint(buffer, start)  # length
     for _ in range(3):  # attributes, time, offset
         _, at = decode_varint(buffer, at)
     for _ in range(2):  # key, value
-        at = _behind(buffer, at)
+        at = _end_of_part(buffer, at)
     count, at = decode_varint(buffer, at)
     found = []
     for _ in range(count):
         length, at = decode_varint(buffer, at)
         found.append((at, buffer[at : at + length]))
-        at = _behind(buffer, at + length)
+        at = _end_of_part(buffer, at + length)
     return found
 
 
-def _behind(buffer: bytes, at: int) -> int:
-    """Where a part that may be null ends."""
+def _end_of_part(buffer: bytes, at: int) -> int:
+    """The end of the part at this position. A part of length -1 is null and has no bytes."""
     length, at = decode_varint(buffer, at)
     end: int = at + max(length, 0)
     return end

@@ -1,9 +1,10 @@
-"""Keeps a member of a Kafka group from standing still, where kafka-python would leave it so for ever.
+"""Keeps a member of a Kafka group from getting stuck. kafka-python has three faults that leave a member stuck for ever:
 
-A leader whose metadata changed joins again without noting that it has to: when a poll ends before the answer comes, the
-next one sees nothing to do, and the member never takes its share and sends no heartbeats any more. An answer that
-comes between two polls is dropped and asked for again, which makes everybody else join again. And a leader that lost a
-question about the topic, or restarted before it heard the answer, leaves its group with nothing.
+- A leader whose metadata changed joins again, but the library does not remember that it has to. When a poll ends before
+  the response arrives, the next poll does nothing. The member gets no partitions and sends no heartbeats.
+- A response that arrives between two polls is dropped. The member asks again, and so all others must join again.
+- A leader may not know the topic: its metadata request was lost, or it restarted before the response arrived. Then it
+  assigns no partitions to its group.
 """
 
 from collections.abc import Callable
@@ -16,76 +17,76 @@ from kafka.future import Future
 from kafka.structs import MemberState
 
 EMPTY_SECONDS = 1.0
-"""A member that has joined and holds nothing for so long asks why."""
+"""A member that has been without partitions for so long gets a remedy."""
 
 EMPTY_REJOINS = 3
-"""How often in a row it joins again: a member may hold nothing because there are more members than partitions."""
+"""How often in a row it joins again. A member may rightly have no partitions: there may be more members than those."""
 
 
 class Membership(Enum):
-    """Where a member stands."""
+    """The relation of a member to its group."""
 
     OUTSIDE = "outside"
     JOINING = "joining"
     JOINED = "joined"
 
 
-class Push(Enum):
+class Remedy(Enum):
     """What to do to a member before its next poll."""
 
     NOTHING = "nothing"
-    ASK_FOR_THE_TOPIC = "ask for the topic"
+    REFRESH_METADATA = "refresh metadata"
     JOIN = "join"
 
 
 @dataclass(slots=True)
 class Joining:
-    """How long one member has been without partitions, and what was done about it."""
+    """How long a member has been without partitions, and how often it has joined again."""
 
     _empty_since: float | None = None
     _rejoins: int = 0
 
-    def push(self, membership: Membership, *, holds: bool, knows_topic: bool, now: float) -> Push:
-        """What a member needs after a poll, at `now` seconds of a clock that never runs backwards."""
+    def remedy(self, membership: Membership, *, holds: bool, knows_topic: bool, now: float) -> Remedy:
+        """What a member needs after a poll. `now` is in seconds on a monotonic clock."""
         if membership is not Membership.JOINED:
             self._empty_since = None
-            return Push.JOIN if membership is Membership.JOINING else Push.NOTHING
+            return Remedy.JOIN if membership is Membership.JOINING else Remedy.NOTHING
         if holds:
             self._empty_since, self._rejoins = None, 0
-            return Push.NOTHING
+            return Remedy.NOTHING
         if self._empty_since is None:
             self._empty_since = now
         if now - self._empty_since < EMPTY_SECONDS:
-            return Push.NOTHING
+            return Remedy.NOTHING
         self._empty_since = now
         if not knows_topic:
-            return Push.ASK_FOR_THE_TOPIC
+            return Remedy.REFRESH_METADATA
         self._rejoins += 1
-        return Push.JOIN if self._rejoins <= EMPTY_REJOINS else Push.NOTHING
+        return Remedy.JOIN if self._rejoins <= EMPTY_REJOINS else Remedy.NOTHING
 
 
 def before_poll(consumer: KafkaConsumer) -> None:
-    """The poll takes the answer to an earlier wish to join, whenever it came."""
+    """Makes the next poll use the response to an earlier join request, whenever it arrived."""
     coordinator = consumer._coordinator
-    answer = coordinator._join_task
-    if answer is not None and not isinstance(answer, _Unread):
-        coordinator._join_task = _Unread(answer)
+    response = coordinator._join_task
+    if response is not None and not isinstance(response, _Unread):
+        coordinator._join_task = _Unread(response)
 
 
 def after_poll(consumer: KafkaConsumer, topic: str, joining: Joining, *, holds: bool, now: float) -> None:
-    """Tells the library what the next poll of this consumer has to do."""
+    """Prepares what the next poll of this consumer must do."""
     membership = _MEMBERSHIPS[consumer.group_metadata().state]
     knows_topic = topic in consumer._cluster.topics(exclude_internal_topics=False)
-    push = joining.push(membership, holds=holds, knows_topic=knows_topic, now=now)
-    match push:
-        case Push.NOTHING:
+    remedy = joining.remedy(membership, holds=holds, knows_topic=knows_topic, now=now)
+    match remedy:
+        case Remedy.NOTHING:
             pass
-        case Push.ASK_FOR_THE_TOPIC:
+        case Remedy.REFRESH_METADATA:
             consumer._cluster.request_update()
-        case Push.JOIN:
+        case Remedy.JOIN:
             consumer._coordinator.request_rejoin()
         case _:
-            assert_never(push)
+            assert_never(remedy)
 
 
 _MEMBERSHIPS = {
@@ -96,16 +97,16 @@ _MEMBERSHIPS = {
 
 
 class _Unread(Future):  # type: ignore[misc] # the library has no types
-    """An answer that does not count as done until somebody has waited for it: done ones are dropped by the library."""
+    """A response that does not count as done before it was waited for. The library drops responses that are done."""
 
-    def __init__(self, answer: Future) -> None:
+    def __init__(self, response: Future) -> None:
         super().__init__()
-        self._answer = answer
+        self._response = response
 
-    def add_callback(self, heard: Callable[[Any], None]) -> Future:
-        self._answer.add_callback(heard)
+    def add_callback(self, callback: Callable[[Any], None]) -> Future:
+        self._response.add_callback(callback)
         return self
 
-    def add_errback(self, heard: Callable[[Any], None]) -> Future:
-        self._answer.add_errback(heard)
+    def add_errback(self, callback: Callable[[Any], None]) -> Future:
+        self._response.add_errback(callback)
         return self

@@ -1,4 +1,4 @@
-"""Runs the gateway from the environment's settings."""
+"""python -m services.gateway"""
 
 import os
 

@@ -1,4 +1,8 @@
-"""Puts the gateway together: the fold drives the routing table, the server reads it, the reporter writes telemetry."""
+"""Puts the gateway's parts together.
+
+The follower keeps the routing table up to date with the fold, the server answers from the table, and the reporter
+writes telemetry.
+"""
 
 import threading
 import time
@@ -15,22 +19,26 @@ from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
-from services.gateway.evidence import EvidenceBook
+from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
+from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.reporter import Reporter
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import Settings
-from services.gateway.tally import TallyBook
 
-VERSIONS, STABLE_ONLY, HEARD = "headgate_versions_loaded", "headgate_stable_only", "headgate_log_heard_seconds"
+VERSIONS, STABLE_ONLY, SINCE_POLL = "headgate_versions_loaded", "headgate_stable_only", "headgate_log_heard_seconds"
 SHARE_OF_CALLS = 0.7
-"""Of the grace, for accepted requests; what they leave is for the last evidence and for leaving the log."""
+"""Share of the grace for accepted requests. The rest is for the last evidence and for closing the log."""
 
 
 class Gateway:
-    """Its port opens at once and health says NOT_SERVING; it is ready when every version that must answer is loaded."""
+    """The running gateway.
+
+    Its port opens at once, and health reports NOT_SERVING. It is ready once it has tried to load every version that
+    must answer now.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -39,31 +47,32 @@ class Gateway:
         self._fold, metrics = parts.fold, parts.metrics
         metrics.gauge("headgate_gateway_info").labels(settings.environment).set(1)
         self._ready = threading.Event()
-        self._book = EvidenceBook()
+        self._evidence = EvidenceCounters()
         self._writer = TelemetryWriter(parts.log, settings.name)
         load = counting(metrics, loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys)))
         self.follower = Follower(
             self._fold,
             settings.environment,
             traced(self._fold, load),
-            self._book,
-            TallyBook(metrics),
+            self._evidence,
+            PredictionMetrics(metrics),
             self._changed,
             metrics,
             self._fold.trace_of,
         )
-        metrics.read_at_scrape((VERSIONS, STABLE_ONLY, HEARD), self._figures)
+        metrics.read_at_scrape((VERSIONS, STABLE_ONLY, SINCE_POLL), self._readings)
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=self._ready.is_set,
-            heard_at=lambda: self._fold.last_poll_monotonic,
+            last_poll_at=lambda: self._fold.last_poll_monotonic,
         )
         self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
 
     def start(self) -> int:
+        """Opens the port, then begins to follow the log and to report. Returns the port."""
         port = self._server.start()
         address = f"{self._settings.advertise}:{port}"
-        self._reporter = Reporter(self._writer, self.follower, self._book, self._settings.environment, address)
+        self._reporter = Reporter(self._writer, self.follower, self._evidence, self._settings.environment, address)
         self._parts.start()
         self.follower.start()
         self._reporter.start()
@@ -71,11 +80,11 @@ class Gateway:
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Reports that it leaves, so that no release waits for it; then finishes the requests it has accepted."""
+        """Reports that it is leaving, so that no release waits for it. Then finishes all accepted requests."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
         self._server.drain()
-        # Beside the server: a log that is away must not take the time of accepted requests.
+        # In a thread of its own: when the log is unavailable, this must not take time from accepted requests.
         leaving = threading.Thread(target=self._reporter.leave, name="leaving", daemon=True)
         leaving.start()
         self._server.stop(deadline.left(SHARE_OF_CALLS))
@@ -86,15 +95,15 @@ class Gateway:
 
     def _changed(self) -> None:
         self._reporter.wake()
-        if not self._ready.is_set() and self.follower.settled():
+        if not self._ready.is_set() and self.follower.loads_finished():
             self._ready.set()
             self._server.set_ready()
             self._parts.operations.ready()
 
-    def _figures(self) -> Iterator[Reading]:
+    def _readings(self) -> Iterator[Reading]:
         silent_seconds = time.monotonic() - self._fold.last_poll_monotonic
         entries = self.follower.table.entries.values()
-        yield Reading(HEARD, (), silent_seconds)
+        yield Reading(SINCE_POLL, (), silent_seconds)
         yield Reading(VERSIONS, (), sum(len(entry.versions) for entry in entries))
         for entry in entries:
             if entry.is_lapsed(silent_seconds):
@@ -107,7 +116,7 @@ def build(settings: Settings) -> Gateway:
 
 
 def traced(fold: LifecycleFold, load: Load) -> Load:
-    """The load as a unit of work that continues the release it is for, or the making of the version."""
+    """Makes each load a unit of work. It continues the trace of the version's release, or else that of the version."""
 
     def loaded(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:
         stream = model_stream(model)
@@ -123,7 +132,7 @@ def traced(fold: LifecycleFold, load: Load) -> Load:
 
 
 def counting(metrics: Metrics, load: Load) -> Load:
-    """The load, with its failures counted."""
+    """Counts the loads that fail."""
     failures = metrics.counter("headgate_version_load_failures_total").labels()
 
     def counted(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:

@@ -1,7 +1,8 @@
 """Counts answers per model, release, epoch and arm. Totals only grow, so a lost report costs nothing.
 
-A caller that fails always fails again and again: the judge may count it once. So a gateway remembers what each key of
-a release has met, for as long as it lives, and names the first bad ones, which others or its next boot may see too.
+A caller whose requests always fail sends many of them, but the judge must count it once. So a gateway remembers for
+each key of a release which arms have answered it, and which badly. It also reports the hashes of the first bad keys:
+other gateways, and this one after a restart, may count the same keys.
 """
 
 from dataclasses import dataclass, field
@@ -11,36 +12,36 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.routes import NO_RELEASE, Route
 
 MAX_KEYS_PER_RELEASE = 400_000
-"""Distinct keys remembered per release. Later keys enter no key count: the ratios stay true."""
+"""Distinct keys remembered per release. Later keys are left out of all key counts, so the ratios stay right."""
 
 MAX_NAMED_KEYS = 256
-"""First bad keys named per arm and epoch; far more than a verdict needs. Later ones are only counted."""
+"""Hashes of first bad keys reported per arm and epoch, far more than a verdict needs. Later ones are only counted."""
 
 MAX_EPOCHS_PER_MODEL = 4
-"""Epochs kept per model: the one in force, and those whose last requests may still be on their way."""
+"""Epochs kept per model: the present one, and earlier ones whose last requests may still be in progress."""
 
 STABLE_SEEN, STABLE_BAD, CANDIDATE_SEEN, CANDIDATE_BAD = 1, 2, 4, 8
-EVER = STABLE_SEEN | STABLE_BAD | CANDIDATE_SEEN | CANDIDATE_BAD
+ARM_FLAGS = STABLE_SEEN | STABLE_BAD | CANDIDATE_SEEN | CANDIDATE_BAD
 BAD_IN_EPOCH = 16
 EPOCH_SHIFT = 5
 
 
 @dataclass(slots=True)
 class ReleaseKeys:
-    """What each key of a release has met: the flags above, and over them the last epoch it was seen in, plus 1."""
+    """One number for each key of a release: the flags above in the low bits, then the key's last epoch plus 1."""
 
-    met: dict[int, int] = field(default_factory=dict)
-    over: bool = False
+    flags: dict[int, int] = field(default_factory=dict)
+    ended: bool = False
 
-    def forget(self) -> None:
-        """The release has ended: what is still on its way enters no key count."""
-        self.over = True
-        self.met = {}
+    def end(self) -> None:
+        """Ends the counting of keys, because the release has ended. Requests still in progress are left out."""
+        self.ended = True
+        self.flags = {}
 
 
 @dataclass(slots=True)
 class ArmCounter:
-    """COUNTERS as plain numbers, since every request counts here."""
+    """The counters of COUNTERS for one arm. They are plain integers, because every request changes them."""
 
     version: int
     requests: int = 0
@@ -55,7 +56,7 @@ class ArmCounter:
 
 @dataclass(slots=True)
 class EpochCounter:
-    """The counters of one route. Keys are told apart only inside a release: nobody judges outside of one."""
+    """The counters of both arms of one route. Keys are counted during a release only, because only the judge needs them."""
 
     route: Route
     stable: ArmCounter
@@ -63,11 +64,12 @@ class EpochCounter:
     release_keys: ReleaseKeys
 
     def count(self, arm: telemetry.Arm.ValueType, key_hash: int, bad: bool) -> None:
+        """Counts one answer."""
         is_candidate = arm == telemetry.ARM_CANDIDATE
         counter = self.candidate if is_candidate else self.stable
         counter.requests += 1
         counter.bad_requests += bad
-        if self.route.release == NO_RELEASE or self.release_keys.over:
+        if self.route.release == NO_RELEASE or self.release_keys.ended:
             return
         if is_candidate:
             self._count_key(counter, key_hash, bad, CANDIDATE_SEEN, CANDIDATE_BAD)
@@ -75,27 +77,28 @@ class EpochCounter:
             self._count_key(counter, key_hash, bad, STABLE_SEEN, STABLE_BAD)
 
     def _count_key(self, counter: ArmCounter, key_hash: int, bad: bool, arm_seen: int, arm_bad: int) -> None:
-        keys = self.release_keys.met
-        met = keys.get(key_hash, 0)
+        keys = self.release_keys.flags
+        flags = keys.get(key_hash, 0)
         epoch = self.route.epoch + 1
-        last_epoch = met >> EPOCH_SHIFT
-        # A late answer of an epoch after which the key was seen again could be counted twice: it is left out.
-        if last_epoch > epoch or (not met and len(keys) >= MAX_KEYS_PER_RELEASE):
+        last_epoch = flags >> EPOCH_SHIFT
+        # A key seen in a later epoch already is left out, because this late answer could count it twice.
+        # So are new keys beyond the limit.
+        if last_epoch > epoch or (not flags and len(keys) >= MAX_KEYS_PER_RELEASE):
             return
         if last_epoch != epoch:
             counter.keys += 1
-            met = met & EVER | epoch << EPOCH_SHIFT
-        counter.new_keys += not met & arm_seen
-        met |= arm_seen
+            flags = flags & ARM_FLAGS | epoch << EPOCH_SHIFT
+        counter.new_keys += not flags & arm_seen
+        flags |= arm_seen
         if bad:
-            counter.bad_keys += not met & BAD_IN_EPOCH
-            counter.new_bad_keys += not met & arm_bad
-            if not met & (STABLE_BAD | CANDIDATE_BAD):
+            counter.bad_keys += not flags & BAD_IN_EPOCH
+            counter.new_bad_keys += not flags & arm_bad
+            if not flags & (STABLE_BAD | CANDIDATE_BAD):
                 counter.first_bad_keys += 1
                 if len(counter.first_bad_key_hashes) < MAX_NAMED_KEYS:
                     counter.first_bad_key_hashes.append(key_hash)
-            met |= BAD_IN_EPOCH | arm_bad
-        keys[key_hash] = met
+            flags |= BAD_IN_EPOCH | arm_bad
+        keys[key_hash] = flags
 
     @property
     def requests(self) -> int:
@@ -103,6 +106,7 @@ class EpochCounter:
         return self.stable.requests + self.candidate.requests
 
     def evidence(self, environment: str) -> telemetry.Evidence:
+        """The counters as a telemetry message."""
         arms = ((telemetry.ARM_STABLE, self.stable), (telemetry.ARM_CANDIDATE, self.candidate))
         return telemetry.Evidence(
             environment=environment,
@@ -115,44 +119,48 @@ class EpochCounter:
 
 
 def _arm_counts(arm: telemetry.Arm.ValueType, counter: ArmCounter) -> telemetry.ArmCounts:
-    """Read against the order in which an answer is counted, so that no counter exceeds its bound meanwhile."""
+    """Copies the counters of one arm while requests go on counting.
+
+    It reads them in the reverse of the order in which `count` changes them. So no copied counter exceeds its bound.
+    """
     hashes = list(counter.first_bad_key_hashes)
     counts = {name: getattr(counter, name) for name in reversed(COUNTERS)}
     return telemetry.ArmCounts(arm=arm, version=counter.version, first_bad_key_hashes=hashes, **counts)
 
 
-class EvidenceBook:
-    """Every epoch's counters. The request path only counts; one reporting thread reads."""
+class EvidenceCounters:
+    """The counters of all routes. The request path only counts; the reporter's thread reads."""
 
     def __init__(self) -> None:
         self._epochs: dict[Route, EpochCounter] = {}
         self._reported: dict[Route, int] = {}
         self._release_keys: dict[str, tuple[int, ReleaseKeys]] = {}
 
-    def open(self, route: Route) -> EpochCounter:
-        """The counters of a route; the same ones when it comes again."""
+    def counter_of(self, route: Route) -> EpochCounter:
+        """The counters of a route. The same route always gets the same counters."""
         keys = self._keys_of(route)
         if route not in self._epochs:
             counter = EpochCounter(route, ArmCounter(route.stable), ArmCounter(route.candidate), keys)
-            # A new dict instead of a change of the old: the reporting thread may be reading it.
+            # Replaces the dict instead of changing it, because the reporter's thread may be reading it.
             self._epochs = _without_oldest(self._epochs, route.model) | {route: counter}
             self._reported = {known: count for known, count in self._reported.items() if known in self._epochs}
         return self._epochs[route]
 
     def unreported(self) -> list[EpochCounter]:
+        """The counters that have changed since their last report."""
         return [epoch for route, epoch in self._epochs.items() if epoch.requests != self._reported.get(route, 0)]
 
     def mark_reported(self, epoch: EpochCounter, requests: int) -> None:
-        """`requests` as it stood before the report was made: what was counted meanwhile goes out with the next."""
+        """Call with the value of `requests` from before the report was made. The next report has what came later."""
         self._reported[epoch.route] = requests
 
     def _keys_of(self, route: Route) -> ReleaseKeys:
-        """The keys of the route's release; those of the model's release before it are forgotten."""
+        """The keys of the route's release. Drops the keys of the model's earlier release."""
         known = self._release_keys.get(route.model)
         if known is not None and known[0] == route.release:
             return known[1]
         if known is not None:
-            known[1].forget()
+            known[1].end()
         keys = ReleaseKeys()
         self._release_keys[route.model] = route.release, keys
         return keys

@@ -1,4 +1,4 @@
-"""Follows the folded log and keeps the routing table true to it. The request path only reads `table`."""
+"""Follows the fold and keeps the routing table up to date with it. The request path only reads `table`."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -10,25 +10,25 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.isolation import Undecidable, UndecidableReport
-from services.gateway.evidence import EvidenceBook
+from services.gateway.evidence import EvidenceCounters
+from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routes import NO_RELEASE, Route, routes
 from services.gateway.sessions import Load
-from services.gateway.table import Table, join
-from services.gateway.tally import TallyBook
+from services.gateway.table import Table, build_table
 from services.gateway.version_loader import VersionKey, VersionLoader
 
 TraceOf = Callable[[str, str], str]
 FOLD_WAIT_SECONDS = 0.5
-"""Longest wait for a fact before the follower looks whether it has been closed."""
+"""Longest wait for a fact. After each wait the follower checks whether it was closed."""
 
 
 def untraced(stream: str, subject: str) -> str:
-    """Nobody traces."""
+    """No trace."""
     return ""
 
 
 class Fold(Protocol):
-    """What the gateway needs of the lifecycle's fold."""
+    """The part of LifecycleFold that the gateway uses."""
 
     @property
     def lock(self) -> threading.RLock: ...
@@ -48,23 +48,26 @@ class Fold(Protocol):
 
 
 class Follower:
-    """`on_change` is called after each replacement of the table that changed its status, and after the first."""
+    """Replaces the table whenever the fold or the loaded versions change.
+
+    Calls `on_change` after the first table, and after each table whose status differs from the one before.
+    """
 
     def __init__(
         self,
         fold: Fold,
         environment: str,
         load: Load,
-        book: EvidenceBook,
-        tallies: TallyBook,
+        evidence: EvidenceCounters,
+        predictions: PredictionMetrics,
         on_change: Callable[[], None],
         metrics: Metrics,
         trace_of: TraceOf = untraced,
     ) -> None:
         self._fold = fold
         self._environment = environment
-        self._book = book
-        self._tallies = tallies
+        self._evidence = evidence
+        self._predictions = predictions
         self._on_change = on_change
         self._trace_of = trace_of
         self._loader = VersionLoader(load, self._rebuild)
@@ -77,7 +80,7 @@ class Follower:
         self.table = Table()
 
     def start(self) -> None:
-        """Begins once the fold has caught up: what was routed in the past is neither loaded nor reported."""
+        """Starts the threads. They wait for the fold to catch up, so that no outdated route is loaded or reported."""
         self._loader.start()
         self._thread.start()
 
@@ -86,20 +89,21 @@ class Follower:
         return self._thread.is_alive()
 
     def close(self) -> None:
+        """Ends the threads."""
         self._closing.set()
         self._loader.close()
         self._thread.join(FOLD_WAIT_SECONDS * 2)
 
-    def settled(self) -> bool:
-        """Whether every version that must answer now is loaded or has been found to fail."""
+    def loads_finished(self) -> bool:
+        """Whether every version that must answer now has been loaded, or has failed to load."""
         return self._routed and all(
             n in entry.versions or n in entry.failures
             for entry in self.table.entries.values()
-            for n in entry.route.weighted
+            for n in entry.route.weighted_versions
         )
 
     def apply(self) -> int:
-        """Brings the table to the fold's present state; returns the revision it saw."""
+        """Brings the table up to date with the fold. Returns the fold's revision."""
         with self._fold.lock:
             revision = self._fold.revision
             found = list(routes(self._fold.models, self._environment))
@@ -111,7 +115,7 @@ class Follower:
             artifacts = _artifacts(wanted, self._fold.models)
         self._undecidable.report(undecidable)
         self._routes = wanted
-        self._loader.want(artifacts)
+        self._loader.set_wanted(artifacts)
         self._rebuild()
         return revision
 
@@ -123,42 +127,48 @@ class Follower:
             while not self._closing.is_set() and self._fold.wait_change(revision, FOLD_WAIT_SECONDS) == revision:
                 pass
 
-    def _tell(self, route: Route, release: int) -> None:
+    def _report_switch(self, route: Route, release: int) -> None:
+        """Writes one log line and one span for a switch that has already happened."""
         stream = model_stream(route.model)
         numbers = {"stable": route.stable, "candidate": route.candidate, "candidate_bps": route.candidate_bps}
         parent = self._trace_of(stream, release_subject(release))
         with unit_of_work("route", "switch", parent, stream=stream, release=release, epoch=route.epoch, **numbers):
-            """The table is in force already."""
+            pass
 
     def _rebuild(self) -> None:
         with self._rebuilding:
             before = self.table
-            self.table = join(self._routes, self._loader.ready(), self._loader.failures(), self._book, self._tallies)
+            self.table = build_table(
+                self._routes, self._loader.ready(), self._loader.failures(), self._evidence, self._predictions
+            )
             changed = not self._routed or self.table.statuses() != before.statuses()
             switched = switches(before, self.table) if self._routed else []
             self._routed = True
         for route, release in switched:
-            self._tell(route, release)
+            self._report_switch(route, release)
         if changed:
             self._on_change()
 
 
 def switches(before: Table, after: Table) -> list[tuple[Route, int]]:
-    """The routes that came into force with the new table, each with the release that moved it: its own or the last."""
+    """The routes that the new table applies and the old one did not.
+
+    Each comes with the release that caused the switch: the route's own, or the one that the old route had.
+    """
     moved = []
     for model, entry in after.entries.items():
         old = before.entries.get(model)
         was_there = old is not None and old.applied and old.route == entry.route
-        if entry.applied and entry.route.wanted and not was_there:
+        if entry.applied and entry.route.versions and not was_there:
             moved.append((entry.route, entry.route.release or (old.route.release if old is not None else NO_RELEASE)))
     return moved
 
 
 def _artifacts(wanted: Mapping[str, Route], models: Mapping[str, ModelState]) -> dict[VersionKey, facts.Artifact]:
-    """Copies, since the fold changes its messages in place."""
+    """The artifacts of all versions to load. They are copies, because the fold changes its messages in place."""
     artifacts: dict[VersionKey, facts.Artifact] = {}
     for model, route in wanted.items():
-        for version in route.wanted:
+        for version in route.versions:
             artifact = facts.Artifact()
             if version in models[model].versions:
                 artifact.CopyFrom(models[model].versions[version].artifact)

@@ -1,4 +1,7 @@
-"""Says on telemetry what this gateway serves and what it counted: every second, and at once when that changes."""
+"""Reports on telemetry what this gateway serves and what it has counted.
+
+It reports every second, and at once when the status changes.
+"""
 
 import logging
 import threading
@@ -8,7 +11,7 @@ from typing import Any, Protocol
 from headgate.domain.names import environment_stream, model_stream
 from headgate.log.port import LogError
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.evidence import EvidenceBook
+from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 
 logger = logging.getLogger(__name__)
@@ -18,18 +21,23 @@ LAST_REPORT_SECONDS = 5.0
 
 
 class Telemetry(Protocol):
-    """Takes one measurement by its name in TelemetryRecord. Raises LogError when the log does not take it."""
+    """Sends one measurement, named as its field in TelemetryRecord. Raises LogError when the log does not take it."""
 
     def send(self, key: str, **measurement: Any) -> object: ...
 
 
 class Reporter:
-    """A report that the log does not take is not kept: the next one holds the same totals and more."""
+    """Sends the reports from a thread of its own.
 
-    def __init__(self, sink: Telemetry, follower: Follower, book: EvidenceBook, environment: str, address: str) -> None:
+    A report that the log does not take is dropped. The next one contains its totals.
+    """
+
+    def __init__(
+        self, sink: Telemetry, follower: Follower, evidence: EvidenceCounters, environment: str, address: str
+    ) -> None:
         self._sink = sink
         self._follower = follower
-        self._book = book
+        self._evidence = evidence
         self._environment = environment
         self._address = address
         self._wake = threading.Event()
@@ -44,18 +52,18 @@ class Reporter:
         return self._thread.is_alive()
 
     def wake(self) -> None:
-        """Has the status told at once."""
+        """Reports at once."""
         self._wake.set()
 
     def leave(self) -> None:
-        """Says that this gateway no longer counts as live; nothing but evidence follows."""
+        """Reports that this gateway is no longer live. After this it reports only evidence."""
         self._closed = True
         self._wake.set()
         self._thread.join(LAST_REPORT_SECONDS)
         self._send(leaving=True)
 
     def send_last_evidence(self) -> None:
-        """What was counted while the last requests were finishing."""
+        """Reports what was counted while the last requests ended."""
         self._try(self._send_evidence)
 
     def _run(self) -> None:
@@ -72,7 +80,7 @@ class Reporter:
         try:
             send()
         except LogError as error:
-            logger.warning("telemetry not sent: %s", error)
+            logger.warning("telemetry not sent, the next report will contain it: %s", error)
 
     def _send_status(self, leaving: bool) -> None:
         status = telemetry.GatewayStatus(
@@ -84,7 +92,7 @@ class Reporter:
         self._sink.send(environment_stream(self._environment), gateway_status=status)
 
     def _send_evidence(self) -> None:
-        for epoch in self._book.unreported():
+        for epoch in self._evidence.unreported():
             requests = epoch.requests
             self._sink.send(model_stream(epoch.route.model), evidence=epoch.evidence(self._environment))
-            self._book.mark_reported(epoch, requests)
+            self._evidence.mark_reported(epoch, requests)

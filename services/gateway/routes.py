@@ -1,4 +1,4 @@
-"""What the folded log asks this gateway to serve: one route per model. Pure; it never loads and never measures."""
+"""Decides from the fold what this gateway should serve: one route per model. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NO_EPOCH = 0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How one model's requests are to be answered. Version, release and epoch 0 mean none."""
+    """Which versions answer a model's requests, and at which weights. Version, release and epoch 0 mean none."""
 
     model: str
     stable: int = NO_VERSION
@@ -32,22 +32,22 @@ class Route:
     candidate_lease_ms: int = DEFAULT_CANDIDATE_LEASE_MS
 
     @property
-    def wanted(self) -> tuple[int, ...]:
-        """Versions to hold ready: both arms, whatever their weight, so that either direction is one switch."""
+    def versions(self) -> tuple[int, ...]:
+        """The versions to load: those of both arms, even at weight 0, so that no switch has to wait for a load."""
         return tuple(version for version in (self.stable, self.candidate) if version != NO_VERSION)
 
     @property
-    def weighted(self) -> tuple[int, ...]:
-        """Versions that must be ready before this route is in force."""
+    def weighted_versions(self) -> tuple[int, ...]:
+        """The versions with a weight above 0. The route is applied when all of them are loaded."""
         stable = self.stable if self.candidate_bps < FULL_WEIGHT_BPS else NO_VERSION
         candidate = self.candidate if self.candidate_bps > 0 else NO_VERSION
         return tuple(version for version in (stable, candidate) if version != NO_VERSION)
 
 
 def routes(models: Mapping[str, ModelState], environment: str) -> Iterator[Route | Undecidable]:
-    """A route for every known model; one without any version when nothing of it may serve here.
+    """One route for every model. It has no version when no version of the model may serve in this environment.
 
-    A model whose route cannot be decided, because of an error, is named instead.
+    When an error prevents the decision on a model, an Undecidable takes the place of its route.
     """
     for name, state in models.items():
         yield from isolated(model_stream(name), "", _route, name, state, environment)

@@ -1,4 +1,4 @@
-"""The gateway's gRPC server: grpc.aio on uvloop, in a thread of its own, so that a service's life stays synchronous."""
+"""The gateway's gRPC server: grpc.aio on uvloop, in a thread of its own. The rest of the service stays synchronous."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0
 
 QUIET_SECONDS = 0.2
-"""Without a call for this long, nothing is left that the transport has taken in but not yet handed over."""
+"""When no call has started for this long, the transport holds no further call that it has read but not started."""
 QUIET_SHARE_OF_GRACE = 0.5
 QUIET_CHECK_SECONDS = 0.02
 
@@ -41,41 +41,42 @@ Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class InferenceServer:
-    """Answers from the start; health says SERVING once `set_ready` was called."""
+    """Answers calls from the start. Health reports SERVING after `set_ready`."""
 
     def __init__(
         self, servicer: inference_grpc.GRPCInferenceServiceServicer, host: str, port: int, metrics: Metrics
     ) -> None:
         self._servicer = servicer
         self._address = f"{host}:{port}"
-        self._calls = Calls(metrics)
+        self._calls = CallInterceptor(metrics)
         self._loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="door", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="inference-server", daemon=True)
 
     def start(self) -> int:
-        """Listens; returns the bound port. Raises CannotListen."""
+        """Opens the port and returns it. Raises CannotListen."""
         self._thread.start()
-        return self._do(self._start(), START_SECONDS)
+        return self._run(self._start(), START_SECONDS)
 
     def set_ready(self) -> None:
-        self._do(self._set_ready(), START_SECONDS)
+        """Reports SERVING in health."""
+        self._run(self._set_ready(), START_SECONDS)
 
     def drain(self) -> None:
-        """Says in health that it leaves; serves on."""
-        self._do(self._health.enter_graceful_shutdown(), START_SECONDS)
+        """Reports NOT_SERVING in health, and goes on answering."""
+        self._run(self._health.enter_graceful_shutdown(), START_SECONDS)
 
     def is_alive(self) -> bool:
         """Whether the event loop's thread runs."""
         return self._thread.is_alive()
 
     def stop(self, grace_seconds: float) -> None:
-        """Says in health that it leaves, serves on until it is quiet, then lets calls under way end within it."""
-        self._do(self._stop(grace_seconds), grace_seconds + STOP_MARGIN_SECONDS)
+        """Reports NOT_SERVING and answers until no more calls come. Calls in progress get the rest of the grace."""
+        self._run(self._stop(grace_seconds), grace_seconds + STOP_MARGIN_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_MARGIN_SECONDS)
         self._loop.close()
 
-    def _do(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
+    def _run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
 
     async def _start(self) -> int:
@@ -98,7 +99,7 @@ class InferenceServer:
         try:
             port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {self._address}: is it taken?") from error
+            raise CannotListen(f"cannot listen on {self._address}: does another process use the port?") from error
         await self._server.start()
         return port
 
@@ -108,23 +109,27 @@ class InferenceServer:
 
     async def _stop(self, grace_seconds: float) -> None:
         await self._health.enter_graceful_shutdown()
-        # A stopping gRPC server cancels the calls that it has read but not yet begun: let it finish them first.
+        # A gRPC server that stops cancels calls that it has read but not started. So first wait until none are left.
         await self._calls.wait_quiet(grace_seconds * QUIET_SHARE_OF_GRACE)
         await self._server.stop(grace_seconds * (1 - QUIET_SHARE_OF_GRACE))
 
 
-class Calls(grpc.aio.ServerInterceptor):
-    """Knows when the last call was, and ends refused ones: with google.rpc details, or opaque with an incident id."""
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Counts calls, notes when the last one came, and turns errors into statuses.
+
+    A refusal gets google.rpc details. Any other error shows only an incident id; the log has a line with this id.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._requests = metrics.counter("headgate_rpc_requests_total")
         self._duration = metrics.histogram("headgate_rpc_duration_seconds")
         self._wrapped: dict[str, Any] = {}
-        self._last_at = time.monotonic()
+        self._last_call_at = time.monotonic()
 
     async def wait_quiet(self, limit_seconds: float) -> None:
+        """Waits until no call has come for QUIET_SECONDS, at most for the limit."""
         give_up_at = time.monotonic() + limit_seconds
-        while time.monotonic() < min(give_up_at, self._last_at + QUIET_SECONDS):
+        while time.monotonic() < min(give_up_at, self._last_call_at + QUIET_SECONDS):
             await asyncio.sleep(QUIET_CHECK_SECONDS)
 
     async def intercept_service(
@@ -133,25 +138,25 @@ class Calls(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         method = handler_call_details.method
-        # Wrapped once per method: the handlers of a running server never change.
+        # One wrapper per method is enough: the handlers of a running server never change.
         if method not in self._wrapped:
             handler = await continuation(handler_call_details)
             if handler is None or not method.startswith(f"/{SERVICE_NAME}/"):
                 return handler
             self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
-                self._ending_refused(handler.unary_unary, method),
+                self._with_error_handling(handler.unary_unary, method),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
         return self._wrapped[method]
 
-    def _ending_refused(self, behaviour: Behaviour, method: str) -> Behaviour:
+    def _with_error_handling(self, behaviour: Behaviour, method: str) -> Behaviour:
         name = split_method(method)
-        # The series of the usual case are looked up once per method, not once per call.
+        # The series of an answered call are looked up once per method, not once per call.
         answered, seconds = self._requests.labels(*name, grpc.StatusCode.OK.name), self._duration.labels(*name)
 
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            self._last_at = started = time.monotonic()
+            self._last_call_at = started = time.monotonic()
             try:
                 response = await behaviour(request, context)
                 seconds.observe(time.monotonic() - started)
@@ -161,7 +166,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 self._requests.labels(*name, refusal.code.name).inc()
                 status = rpc_status.to_status(status_of(refusal))
                 await context.abort(status.code, status.details, status.trailing_metadata)
-            except Exception as error:  # the last resort of every call: nothing may leak
+            except Exception as error:  # an unexpected error: its text must not reach the caller
                 self._requests.labels(*name, grpc.StatusCode.INTERNAL.name).inc()
                 incident = uuid.uuid4().hex[:12]
                 logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's door: finds the route, checks the request, runs the model, counts the answer."""
+"""The Open Inference Protocol: finds the route, checks the request, runs the model and counts the answer."""
 
 import logging
 import os
@@ -16,10 +16,10 @@ from headgate.runtime.errors import RpcRefused
 from headgate.telemetry.counters import ARM_NAMES
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
+from services.gateway.prediction_metrics import BAD, ERROR, OK, REFUSED, ArmMetrics
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.sessions import LoadedVersion
 from services.gateway.table import Entry, Table
-from services.gateway.tally import BAD, ERROR, OK, REFUSED, ArmTally
 from services.gateway.tensors import (
     Array,
     InvalidInput,
@@ -42,28 +42,31 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Who answers one request, and on whose account it is counted."""
+    """The version that answers one request, and the arm that its answer is counted for."""
 
     entry: Entry
     version: LoadedVersion
     arm: telemetry.Arm.ValueType
     key_hash: int
     counted: bool
-    tally: ArmTally
+    metrics: ArmMetrics
     pinned: bool = False
 
     def count(self, bad: bool) -> None:
+        """Counts the answer as evidence, unless it must not be counted."""
         if self.counted:
             self.entry.counter.count(self.arm, self.key_hash, bad)
 
 
 class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
-    """Runs on one event loop. The model runs inline: a small network costs less than a change of thread."""
+    """Runs on one event loop. So does the model, because a small network takes less time than a switch of threads."""
 
-    def __init__(self, table: Callable[[], Table], is_ready: Callable[[], bool], heard_at: Callable[[], float]) -> None:
+    def __init__(
+        self, table: Callable[[], Table], is_ready: Callable[[], bool], last_poll_at: Callable[[], float]
+    ) -> None:
         self._table = table
         self._is_ready = is_ready
-        self._heard_at = heard_at
+        self._last_poll_at = last_poll_at
         self._failed: set[tuple[str, int]] = set()
 
     async def ServerLive(self, request: inference.ServerLiveRequest, context: Context) -> inference.ServerLiveResponse:
@@ -90,7 +93,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         self, request: inference.ModelMetadataRequest, context: Context
     ) -> inference.ModelMetadataResponse:
         entry = self._entry(request.name)
-        version = self._pinned(entry, request.version) if request.version else entry.standard
+        version = self._pinned(entry, request.version) if request.version else entry.default
         if version is None:
             raise _no_version(request.name)
         return inference.ModelMetadataResponse(
@@ -109,40 +112,42 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         finite = all_finite(results)
         routing.count(bad=not finite)
         response = _response(request, routing, names, results, finite)
-        routing.tally.answered(OK if finite else BAD, time.monotonic() - started)
+        routing.metrics.answered(OK if finite else BAD, time.monotonic() - started)
         return response
 
     def _entry(self, model: str) -> Entry:
         entry = self._table().entries.get(model)
         if entry is None:
-            self._know_what_there_is()
+            self._check_ready()
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "unknown-model", f"there is no model {model!r}", "model_name")
         return entry
 
     def _pinned(self, entry: Entry, version: str) -> LoadedVersion:
         loaded = entry.versions.get(_version_number(version))
         if loaded is None:
-            self._know_what_there_is()
+            self._check_ready()
             rule = f"version {version!r} of {entry.route.model} is not loaded here; loaded: {sorted(entry.versions)}"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "version-not-loaded", rule, "model_version")
         return loaded
 
-    def _know_what_there_is(self) -> None:
-        """Raises UNAVAILABLE until the log has been read and versions are loaded: nothing is missing before that."""
+    def _check_ready(self) -> None:
+        """Raises UNAVAILABLE while the gateway is not ready: it cannot know yet that a model or version is missing."""
         if not self._is_ready():
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this gateway is not ready yet")
 
     def _routing(self, request: inference.ModelInferRequest, context: Context, now: float) -> Routing:
         entry = self._entry(request.model_name)
-        tally = entry.tally
+        metrics = entry.metrics
         if request.model_version:
             version = self._pinned(entry, request.model_version)
-            return Routing(entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, tally=tally.pinned, pinned=True)
+            return Routing(
+                entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, metrics=metrics.pinned, pinned=True
+            )
         key_hash = 0
         if entry.route.release != NO_RELEASE:
             key_hash = hash_key(entry.route.salt, _routing_key(request, context))
-        choice = entry.choose(key_hash, now - self._heard_at())
-        arm = tally.candidate if choice.arm == telemetry.ARM_CANDIDATE else tally.stable
+        choice = entry.choose(key_hash, now - self._last_poll_at())
+        arm = metrics.candidate if choice.arm == telemetry.ARM_CANDIDATE else metrics.stable
         if choice.version is None:
             arm.count(ERROR)
             raise _no_version(request.model_name)
@@ -152,7 +157,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         try:
             return _read(request, routing.version)
         except InvalidInput as error:
-            routing.tally.count(REFUSED)
+            routing.metrics.count(REFUSED)
             if routing.arm == telemetry.ARM_CANDIDATE and _fits(request, routing.entry.stable):
                 routing.count(bad=True)
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), "inputs") from error
@@ -160,15 +165,15 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     def _predict(self, routing: Routing, arrays: dict[str, Array], names: Sequence[str]) -> list[Array]:
         try:
             return routing.version.predict(arrays, names)
-        except Exception as error:  # the model is a stranger's: whatever it does is one bad answer
+        except Exception as error:  # the model is foreign code: any error of it is one bad answer
             routing.count(bad=True)
-            routing.tally.count(ERROR)
+            routing.metrics.count(ERROR)
             self._log_first_failure(routing.version, error)
             rule = f"{routing.version.model} version {routing.version.version} failed with {type(error).__name__}"
             raise RpcRefused(grpc.StatusCode.INTERNAL, "model-failed", rule) from error
 
     def _log_first_failure(self, version: LoadedVersion, error: Exception) -> None:
-        """Once per version: a broken one fails as often as it is asked."""
+        """Logs one failure per version, because a broken version may fail on every request."""
         key = (version.model, version.version)
         if key not in self._failed and len(self._failed) < MAX_FAILURES_REMEMBERED:
             self._failed.add(key)
@@ -180,7 +185,7 @@ def _read(request: inference.ModelInferRequest, version: LoadedVersion) -> tuple
 
 
 def _fits(request: inference.ModelInferRequest, stable: LoadedVersion | None) -> bool:
-    """Whether stable would have taken the request: then the candidate broke the callers' contract."""
+    """Whether stable accepts the request. If it does, the candidate has changed the inputs that callers rely on."""
     if stable is None:
         return False
     try:

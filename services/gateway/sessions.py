@@ -1,4 +1,4 @@
-"""Turns a version's signed model.onnx into a warm ONNX Runtime session. Bytes that do not verify are never loaded."""
+"""Turns a version's signed model.onnx into an ONNX Runtime session. Never loads bytes that fail their verification."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from headgate.v1 import facts_pb2 as facts
 from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
 
 WARM_UP_SIZE = 1
-"""Size that a varying dimension has in the warm-up call."""
+"""Size of every variable dimension in the warm-up call."""
 
 ERRORS_ONLY = 3
 
@@ -37,12 +37,12 @@ ONNX_TYPES: Mapping[str, str] = {
 
 
 class ModelUnusable(Exception):
-    """The version cannot be served: there is no artifact, or its model needs what the protocol cannot carry."""
+    """The version cannot be served: it has no artifact or no model file, or the protocol lacks a type that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """A version that has answered its warm-up call."""
+    """A version that is loaded and has answered its warm-up call."""
 
     model: str
     version: int
@@ -51,6 +51,7 @@ class LoadedVersion:
     outputs: tuple[TensorSpec, ...]
 
     def predict(self, arrays: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """The named outputs, in this order. Raises whatever the model raises."""
         results: list[Array] = self.session.run(outputs, arrays)
         return results
 
@@ -59,7 +60,10 @@ Load = Callable[[str, int, facts.Artifact], LoadedVersion]
 
 
 def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys]) -> Load:
-    """Asks for the trusted keys at each load, so that a new one counts without a restart."""
+    """The function that loads a version. It reads the trusted keys at each load, so a new key needs no restart.
+
+    The function raises ModelUnusable, ArtifactUntrusted and the errors of the store.
+    """
 
     def load(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:
         if not artifact.manifest_sha256:
@@ -73,7 +77,7 @@ def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys]) -> Load:
 
 
 def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
-    """Opens the model on one thread and calls it once, so that no caller pays for the first call."""
+    """Opens the model with one thread and calls it once, so that no caller has to wait for the slow first call."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -92,7 +96,7 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
 
 def _spec(node: onnxruntime.NodeArg) -> TensorSpec:
     if node.type not in ONNX_TYPES:
-        raise ModelUnusable(f"{node.name!r} is {node.type}, which the protocol cannot carry")
+        raise ModelUnusable(f"{node.name!r} has the type {node.type}, which the inference protocol does not support")
     shape = tuple(size if isinstance(size, int) else (size or "") for size in node.shape)
     return TensorSpec(node.name, ONNX_TYPES[node.type], shape)
 

@@ -1,4 +1,4 @@
-"""What the gateway takes from the environment."""
+"""The gateway's settings, read from environment variables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,4 +15,4 @@ class Settings(ServiceSettings):
     """Directory of the trusted keys."""
     environment: str = "production"
     advertise: str = "127.0.0.1"
-    """Host under which other processes reach this one; the gateway's status names it."""
+    """Host name or address of this gateway for other processes. The gateway's status contains it."""

@@ -1,4 +1,4 @@
-"""The routing table of the request path: routes joined with what is loaded. Replaced whole, never changed."""
+"""The routing table of the request path: every route with its loaded versions. It is replaced, never changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,62 +7,64 @@ from types import MappingProxyType
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import arm_of_hash
-from services.gateway.evidence import EpochCounter, EvidenceBook
+from services.gateway.evidence import EpochCounter, EvidenceCounters
+from services.gateway.prediction_metrics import ModelMetrics, PredictionMetrics
 from services.gateway.routes import NO_EPOCH, NO_VERSION, Route
 from services.gateway.sessions import LoadedVersion
-from services.gateway.tally import ModelTally, TallyBook
 
 MS_PER_SECOND = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model's route with what is loaded of it."""
+    """One model's route with its loaded versions."""
 
     route: Route
     versions: Mapping[int, LoadedVersion]
     failures: Mapping[int, str]
     counter: EpochCounter
-    tally: ModelTally
+    metrics: ModelMetrics
 
     @property
     def applied(self) -> bool:
-        """Whether every version that the weights name is ready, so that the weights are in force here."""
-        return all(version in self.versions for version in self.route.weighted)
+        """Whether every version with a weight is loaded, so that this gateway can use the weights."""
+        return all(version in self.versions for version in self.route.weighted_versions)
 
     @property
     def ready(self) -> bool:
-        """Whether some request would be answered."""
+        """Whether the model can answer requests."""
         return self.stable is not None or (self.applied and self.route.candidate_bps == FULL_WEIGHT_BPS)
 
     @property
     def stable(self) -> LoadedVersion | None:
+        """The stable version, if it is loaded."""
         return self.versions.get(self.route.stable)
 
     @property
-    def standard(self) -> LoadedVersion | None:
-        """The version that speaks for the model when none is named."""
+    def default(self) -> LoadedVersion | None:
+        """The version whose metadata stands for the model: stable, or else the candidate when it has all traffic."""
         return self.stable or (self.versions.get(self.route.candidate) if self.ready else None)
 
     def choose(self, key_hash: int, silent_seconds: float) -> "Choice":
-        """Who answers a key, when the log was last heard of `silent_seconds` ago."""
+        """The version that answers a key, when the last answer of the log came `silent_seconds` ago."""
         route = self.route
         if not route.candidate_bps:
             return Choice(self.stable, telemetry.ARM_STABLE, counted=True)
         if self.is_lapsed(silent_seconds) or not self.applied:
-            # Not counted: the judge reads the counts as if the weights had been in force.
+            # Not counted, because the judge assumes that the weights were applied to every counted answer.
             return Choice(self.stable, telemetry.ARM_STABLE, counted=False)
         arm = arm_of_hash(key_hash, route.candidate_bps)
         version = route.candidate if arm == telemetry.ARM_CANDIDATE else route.stable
         return Choice(self.versions.get(version), arm, counted=True)
 
     def is_lapsed(self, silent_seconds: float) -> bool:
-        """Whether the candidate has lost its traffic because the log has been silent for too long."""
+        """Whether the candidate gets no traffic because the log has not answered for longer than its lease."""
         route = self.route
         silent = silent_seconds * MS_PER_SECOND > route.candidate_lease_ms
         return silent and bool(route.candidate_bps) and route.stable != NO_VERSION
 
     def status(self) -> telemetry.RouteStatus:
+        """What the gateway reports of this route."""
         return telemetry.RouteStatus(
             model=self.route.model,
             epoch=self.route.epoch if self.applied else NO_EPOCH,
@@ -73,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Nobody when the version is not loaded."""
+    """The version for one request, or None when it is not loaded; its arm; and whether the answer is evidence."""
 
     version: LoadedVersion | None
     arm: telemetry.Arm.ValueType
@@ -82,28 +84,32 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """One entry per model."""
+
     entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
 
     def statuses(self) -> list[telemetry.RouteStatus]:
-        return [entry.status() for _, entry in sorted(self.entries.items()) if entry.route.wanted]
+        """What the gateway reports of all routes that have a version."""
+        return [entry.status() for _, entry in sorted(self.entries.items()) if entry.route.versions]
 
 
-def join(
+def build_table(
     routes: Mapping[str, Route],
     ready: Mapping[tuple[str, int], LoadedVersion],
     failures: Mapping[tuple[str, int], str],
-    book: EvidenceBook,
-    tallies: TallyBook,
+    evidence: EvidenceCounters,
+    predictions: PredictionMetrics,
 ) -> Table:
-    tallies.keep(routes)
+    """The table for these routes. Drops the metrics of models that have no route any more."""
+    predictions.keep_only(routes)
     return Table(
         {
             model: Entry(
                 route=route,
-                versions={n: ready[model, n] for n in route.wanted if (model, n) in ready},
-                failures={n: failures[model, n] for n in route.wanted if (model, n) in failures},
-                counter=book.open(route),
-                tally=tallies.open(route),
+                versions={n: ready[model, n] for n in route.versions if (model, n) in ready},
+                failures={n: failures[model, n] for n in route.versions if (model, n) in failures},
+                counter=evidence.counter_of(route),
+                metrics=predictions.metrics_of(route),
             )
             for model, route in routes.items()
         }

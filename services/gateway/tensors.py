@@ -1,6 +1,6 @@
-"""Tensors on the wire and in memory: checks a request against the model's signature, and writes the answer.
+"""Reads the tensors of a request, checks them against the model's inputs, and writes the tensors of the response.
 
-Every refusal names the tensor, what was expected and what came.
+Every error names the tensor, what was expected and what came.
 """
 
 import math
@@ -51,12 +51,15 @@ CONTENTS_FIELDS: Mapping[str, str] = {
 
 
 class InvalidInput(Exception):
-    """The request does not fit the model; the caller can put it right."""
+    """The request does not fit the model. The message says how to correct it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Name, data type of the protocol and shape of a model's input or output; a dimension's name where it may vary."""
+    """Name, data type and shape of one input or output of a model.
+
+    The data type is the protocol's. A dimension is its size, or its name when the size is variable.
+    """
 
     name: str
     datatype: str
@@ -64,11 +67,12 @@ class TensorSpec:
 
     @property
     def wire_shape(self) -> list[int]:
+        """The shape as the protocol writes it: -1 for a variable dimension."""
         return [size if isinstance(size, int) else -1 for size in self.shape]
 
 
 def read_inputs(request: inference.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
-    """The arrays the model takes, by name. Raises InvalidInput."""
+    """The input arrays by name. Raises InvalidInput."""
     _check_names([tensor.name for tensor in request.inputs], specs)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
@@ -84,21 +88,24 @@ def read_inputs(request: inference.ModelInferRequest, specs: Mapping[str, Tensor
 
 
 def requested_outputs(request: inference.ModelInferRequest, specs: Sequence[TensorSpec]) -> list[str]:
-    """Names in the order of the answer: as asked for, or all. Raises InvalidInput."""
+    """The names of the requested outputs, in the request's order. All outputs if it names none. Raises InvalidInput."""
     known = [spec.name for spec in specs]
     wanted = [output.name for output in request.outputs]
     for name in wanted:
         if name not in known:
             raise InvalidInput(f"output {name!r}: the model has no such output; it has {_listed(known)}")
     if len(set(wanted)) != len(wanted):
-        raise InvalidInput(f"outputs: each may be asked for once, got {_listed(wanted)}")
+        raise InvalidInput(f"outputs: expected each name once, got {_listed(wanted)}")
     return wanted or known
 
 
 def write_outputs(
     response: inference.ModelInferResponse, specs: Sequence[TensorSpec], arrays: Sequence[Array], raw: bool
 ) -> None:
-    """Adds the outputs to the response: as typed contents when the request came so and every type has such a form."""
+    """Adds the outputs to the response.
+
+    They are raw bytes when `raw` is set, or when a data type has no typed contents. Otherwise they are typed contents.
+    """
     raw = raw or any(spec.datatype not in CONTENTS_FIELDS for spec in specs)
     for spec, array in zip(specs, arrays, strict=True):
         tensor = response.outputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
@@ -112,6 +119,7 @@ def write_outputs(
 
 
 def all_finite(arrays: Sequence[Array]) -> bool:
+    """Whether the arrays contain neither NaN nor infinity."""
     return all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in arrays)
 
 
@@ -120,10 +128,10 @@ def _check_names(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:
         if name not in specs:
             raise InvalidInput(f"input {name!r}: the model has no such input; it takes {_listed(specs)}")
     if len(set(names)) != len(names):
-        raise InvalidInput(f"inputs: each must be given once, got {_listed(names)}")
+        raise InvalidInput(f"inputs: expected each name once, got {_listed(names)}")
     for name in specs:
         if name not in names:
-            raise InvalidInput(f"input {name!r}: expected, but the request has only {_listed(names)}")
+            raise InvalidInput(f"input {name!r}: missing; the request has {_listed(names)}")
 
 
 def _check_type_and_shape(
@@ -138,16 +146,17 @@ def _check_type_and_shape(
     if not fits:
         raise InvalidInput(f"input {spec.name!r}: expected shape {expected}, got {got}")
     for dimension, size in zip(spec.shape, got, strict=True):
-        # The same name stands for the same size in all inputs; an unnamed dimension is free.
+        # Dimensions with the same name have the same size in all inputs. A dimension without a name has any size.
         if isinstance(dimension, str) and dimension and sizes.setdefault(dimension, size) != size:
             raise InvalidInput(
-                f"input {spec.name!r}: expected {dimension} = {sizes[dimension]}, as before it, got shape {got}"
+                f"input {spec.name!r}: expected {dimension} = {sizes[dimension]} as in the inputs before it,"
+                f" got shape {got}"
             )
 
 
 def _from_raw(tensor: inference.ModelInferRequest.InferInputTensor, raw: bytes) -> Array:
     if tensor.HasField("contents"):
-        raise InvalidInput(f"input {tensor.name!r}: expected no contents beside raw_input_contents")
+        raise InvalidInput(f"input {tensor.name!r}: expected either contents or raw_input_contents, got both")
     if tensor.datatype == BYTES:
         return _strings(tensor, _split_raw(tensor, raw))
     dtype = np.dtype(NUMPY_TYPES[tensor.datatype])
@@ -163,7 +172,7 @@ def _from_raw(tensor: inference.ModelInferRequest.InferInputTensor, raw: bytes) 
 def _from_contents(tensor: inference.ModelInferRequest.InferInputTensor) -> Array:
     field = CONTENTS_FIELDS.get(tensor.datatype)
     if field is None:
-        raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} can only be given in raw_input_contents")
+        raise InvalidInput(f"input {tensor.name!r}: expected {tensor.datatype} in raw_input_contents, got contents")
     elements = getattr(tensor.contents, field)
     expected = math.prod(tensor.shape)
     if len(elements) != expected:
@@ -180,14 +189,14 @@ def _from_contents(tensor: inference.ModelInferRequest.InferInputTensor) -> Arra
 
 
 def _split_raw(tensor: inference.ModelInferRequest.InferInputTensor, raw: bytes) -> list[bytes]:
-    """Elements of BYTES, each after its length as four little-endian bytes."""
+    """The elements of a raw BYTES tensor. Before each stands its length, as four little-endian bytes."""
     elements: list[bytes] = []
     start = 0
     while start < len(raw):
         end = start + BYTES_LENGTH_PREFIX
         end += int.from_bytes(raw[start:end], "little")
         if end > len(raw):
-            raise InvalidInput(f"input {tensor.name!r}: expected a length before each element; one runs past the end")
+            raise InvalidInput(f"input {tensor.name!r}: the length before an element goes beyond the end of the bytes")
         elements.append(raw[start + BYTES_LENGTH_PREFIX : end])
         start = end
     if len(elements) != math.prod(tensor.shape):

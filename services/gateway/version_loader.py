@@ -1,4 +1,4 @@
-"""Holds the wanted versions ready, loading them one after the other in a thread of its own."""
+"""Loads the wanted versions one after the other, in a thread of its own, and keeps them ready."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 VersionKey = tuple[str, int]
 
 ATTEMPTS_BEFORE_FAILURE = 3
-"""A version is reported as failed after this many attempts; it is tried on, since the cause may pass."""
+"""A version is reported as failed after this many attempts. The attempts go on, because the cause may pass."""
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 30.0
@@ -24,20 +24,24 @@ MAX_REASON_CHARACTERS = 500
 
 @dataclass(slots=True)
 class LoadAttempts:
+    """The failed attempts to load one version, and the time of the next one."""
+
     failed: int = 0
     due_at: float = 0.0
     reason: str = ""
 
     def fail(self, reason: str, now: float) -> None:
+        """Notes a failed attempt. The pause before the next one doubles each time, up to a limit."""
         self.failed += 1
         self.due_at = now + min(FIRST_RETRY_SECONDS * 2**self.failed, LONGEST_RETRY_SECONDS)
         self.reason = reason[:MAX_REASON_CHARACTERS]
 
 
 class VersionLoader:
-    """`on_change` is called from the loading thread soon after a version became ready or was found to fail.
+    """Calls `on_change` from its thread soon after a version became ready or was found to fail.
 
-    While more are loaded it is called every CHANGE_SECONDS, since the whole table is made anew each time.
+    While it loads more versions it calls `on_change` at most every CHANGE_SECONDS, because each call rebuilds the whole
+    table.
     """
 
     def __init__(self, load: Load, on_change: Callable[[], None]) -> None:
@@ -54,13 +58,13 @@ class VersionLoader:
         self._thread.start()
 
     def close(self) -> None:
-        """Does not wait for a load under way: it is of no use any more."""
+        """Ends the thread. Does not wait for a load in progress, because its result is not needed any more."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
-    def want(self, artifacts: Mapping[VersionKey, facts.Artifact]) -> None:
-        """Drops what is no longer wanted; requests that still hold a dropped version finish with it."""
+    def set_wanted(self, artifacts: Mapping[VersionKey, facts.Artifact]) -> None:
+        """Sets the versions to load, and drops all others. A request that uses a dropped version finishes with it."""
         with self._changed:
             self._wanted = dict(artifacts)
             self._ready = {key: loaded for key, loaded in self._ready.items() if key in artifacts}
@@ -68,10 +72,12 @@ class VersionLoader:
             self._changed.notify()
 
     def ready(self) -> dict[VersionKey, LoadedVersion]:
+        """The loaded versions."""
         with self._changed:
             return dict(self._ready)
 
     def failures(self) -> dict[VersionKey, str]:
+        """The versions that failed at least ATTEMPTS_BEFORE_FAILURE times, each with the last reason."""
         with self._changed:
             return {
                 key: attempts.reason
@@ -89,10 +95,10 @@ class VersionLoader:
                 self._on_change()
 
     def _try(self, key: VersionKey, artifact: facts.Artifact) -> bool:
-        """Whether the state changed so that `on_change` is due."""
+        """Loads one version. Returns whether `on_change` must be called."""
         try:
             loaded = self._load(*key, artifact)
-        except Exception as error:  # noqa: BLE001  # whatever is wrong with one version, the others go on serving
+        except Exception as error:  # noqa: BLE001  # an error of one version must not stop the others
             return self._failed(key, error)
         with self._changed:
             self._attempts.pop(key, None)
@@ -113,7 +119,7 @@ class VersionLoader:
             return any(self._due_at(key) <= now for key in self._wanted if key not in self._ready)
 
     def _next(self) -> tuple[VersionKey, facts.Artifact] | None:
-        """Waits for the next version that is due; None once closed."""
+        """Waits for the next version that is due. Returns None once the loader is closed."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import publish, registry, replay, tally, view
+from tests.bench import prediction_metrics, publish, registry, replay, view
 from tests.bench.figures import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,7 +20,7 @@ MEASUREMENTS = {
     "registry": registry.measure,
     "kafka": registry.measure_kafka,
     "publish": publish.measure,
-    "tally": tally.measure,
+    "predictions": prediction_metrics.measure,
 }
 
 

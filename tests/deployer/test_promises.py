@@ -14,7 +14,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from services.deployer.evidence import GatewayReports
 from services.deployer.judge import judge
 from services.gateway.assignment import arm_of_hash
-from services.gateway.evidence import EpochCounter, EvidenceBook
+from services.gateway.evidence import EpochCounter, EvidenceCounters
 from services.gateway.routes import Route
 
 STEPS = (500, 2_500, 5_000)
@@ -38,14 +38,16 @@ def released(
     gateways: int,
 ) -> facts.Verdict.ValueType:
     """The first verdict of one release. At each weight, `keys` callers send `keys` requests per gateway, at random."""
-    books, reports = [EvidenceBook() for _ in range(gateways)], GatewayReports()
+    gateway_counters, reports = [EvidenceCounters() for _ in range(gateways)], GatewayReports()
     hashes = [chance.getrandbits(64) for _ in range(keys)]
     for epoch, weight in enumerate(weights, 1):
-        counters = [book.open(Route("fraud", 1, 2, weight, release=1, epoch=epoch)) for book in books]
+        epoch_counters = [
+            each.counter_of(Route("fraud", 1, 2, weight, release=1, epoch=epoch)) for each in gateway_counters
+        ]
         for key in chance.choices(range(keys), k=keys * gateways):
             gateway = chance.randrange(gateways)
             arm = arm_of_hash(hashes[key], weight)
-            counter = counters[gateway]
+            counter = epoch_counters[gateway]
             before = bad_keys(counter)
             counter.count(arm, hashes[key], is_bad(key, arm))
             if bad_keys(counter) != before:

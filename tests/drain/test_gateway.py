@@ -10,7 +10,7 @@ from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.log import topics
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests.drain.processes import Place
-from tests.gateway.stage import ask
+from tests.gateway.harness import infer_request
 from tests.metrics.exposed import until
 from tests.metrics.fleet import Fleet
 
@@ -38,12 +38,12 @@ def evidence(place: Place) -> int:
 def test_no_accepted_request_fails_and_every_one_is_counted(place: Place) -> None:
     with place.running("gateway") as gateway:
         stub = inference_grpc.GRPCInferenceServiceStub(gateway.await_ready().channel)
-        calls = [stub.ModelInfer.future(ask([[1, 1, 1]], key=f"k{n}")) for n in range(CALLS)]
+        calls = [stub.ModelInfer.future(infer_request([[1, 1, 1]], key=f"k{n}")) for n in range(CALLS)]
         calls[0].result()
         gateway.terminate()
         until(lambda: gateway.readiness() == (503, "draining"), "the drain")
         assert gateway.health() == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert stub.ModelInfer(ask([[1, 1, 1]], key="late"), timeout=5).model_name == "fraud"
+        assert stub.ModelInfer(infer_request([[1, 1, 1]], key="late"), timeout=5).model_name == "fraud"
         assert [call.exception() for call in calls] == [None] * CALLS
         assert gateway.exit_code()[0] == 0
     assert evidence(place) == CALLS + 1

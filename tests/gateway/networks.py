@@ -1,4 +1,4 @@
-"""Tiny networks for the tests, written as ONNX by hand."""
+"""Small ONNX networks for the tests."""
 
 import numpy as np
 import onnx
@@ -8,19 +8,19 @@ WIDTH = 3
 
 
 def affine(factor=2.0, outputs="y", width=WIDTH):
-    """y = factor * x over rows of `width`."""
+    """y = factor * x, for rows with `width` values."""
     constant = helper.make_tensor("factor", TensorProto.FLOAT, [], [factor])
     node = helper.make_node("Mul", ["x", "factor"], [outputs])
     return _model([node], [constant], [_rows("x", width)], [_rows(outputs, width)])
 
 
 def root():
-    """y = sqrt(x): not a number for a negative x."""
+    """y = sqrt(x), which is NaN for a negative x."""
     return _model([helper.make_node("Sqrt", ["x"], ["y"])], [], [_rows("x")], [_rows("y")])
 
 
 def fragile():
-    """Fails on three rows or more, which its signature does not say."""
+    """Fails on three rows or more, although its signature allows them."""
     nodes = [
         helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
         helper.make_node("Gather", ["table", "rows"], ["factor"]),
@@ -31,7 +31,7 @@ def fragile():
 
 
 def mixed():
-    """Every kind of input the protocol distinguishes: integers, doubles, booleans, text, halves; each comes back."""
+    """Returns its inputs: integers, doubles, booleans and text."""
     kinds = {
         "i64": TensorProto.INT64,
         "u8": TensorProto.UINT8,

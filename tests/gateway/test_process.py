@@ -1,4 +1,4 @@
-"""The program as it runs: its own process, a real log, signed artifacts, a real client, SIGTERM."""
+"""The gateway as a process of its own, with a real log, signed artifacts, a real client and SIGTERM."""
 
 import os
 import re
@@ -20,8 +20,8 @@ from headgate.log.open import open_log
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests.gateway import networks
-from tests.gateway.chronicle import Chronicle
-from tests.gateway.stage import ask, until
+from tests.gateway.fact_writer import FactWriter
+from tests.gateway.harness import infer_request, until
 
 EXIT_SECONDS = 20
 
@@ -32,7 +32,7 @@ class Running:
         self.url = f"sqlite:///{directory}/log.db"
         self.log = open_log(self.url)
         self.log.create_topics(topics.TOPICS)
-        self.fraud = Chronicle(self.log, "models/fraud")
+        self.fraud = FactWriter(self.log, "models/fraud")
         self._store = open_store((directory / "store").as_uri())
 
     def start(self):
@@ -49,7 +49,7 @@ class Running:
             if found := re.search(r"port=(\d+)", line):
                 break
         else:
-            raise AssertionError("it ended before it was ready")
+            raise AssertionError("the gateway ended before it was ready")
         self._drain = threading.Thread(target=self.process.stderr.read)
         self._drain.start()
         self.channel = grpc.insecure_channel(f"127.0.0.1:{found[1]}")
@@ -68,29 +68,29 @@ class Running:
         )
 
     def promote(self, release, candidate, stable=0):
-        """Up to full weight; returns the epoch."""
+        """Writes the facts of a release up to full weight. Returns the epoch."""
         self.fraud.write(
             facts.ReleaseRequested(release=release, environment="production", candidate=candidate, salt="s"),
             facts.ReleaseStarted(release=release, stable=stable),
         )
-        self.until_told(lambda status: candidate in status.ready_versions)
+        self.wait_for_status(lambda status: candidate in status.ready_versions)
         weights = [facts.Weight(version=candidate, weight_bps=10_000)]
         return self.fraud.write(facts.PromotionStarted(release=release, weights=weights))
 
     def complete(self, release, epoch):
         self.fraud.write(facts.WeightsApplied(release=release, epoch=epoch), facts.ReleaseCompleted(release=release))
 
-    def told(self):
-        """Everything on telemetry."""
+    def telemetry(self):
+        """All records of headgate.telemetry."""
         return [
             telemetry.TelemetryRecord.FromString(record.value)
             for partition in self.log.end(topics.TELEMETRY)
             for record in self.log.read(topics.TELEMETRY, partition, 0)
         ]
 
-    def until_told(self, condition):
+    def wait_for_status(self, condition):
         def latest():
-            statuses = [record.gateway_status for record in self.told() if record.HasField("gateway_status")]
+            statuses = [record.gateway_status for record in self.telemetry() if record.HasField("gateway_status")]
             routes = statuses[-1].routes if statuses else ()
             return any(condition(route) for route in routes)
 
@@ -118,26 +118,27 @@ def running(tmp_path):
     process.close()
 
 
-def test_it_serves_what_the_log_says_reports_it_and_leaves_without_losing_a_request(running):
+def test_a_gateway_serves_the_releases_of_the_log_reports_them_and_ends_without_losing_a_request(running):
     running.build(2, networks.affine(3.0))
     epoch = running.promote(release=1, candidate=1)
-    running.until_told(lambda status: status.epoch == epoch)
-    assert running.stub.ModelInfer(ask([[1, 1, 1]], key="a")).model_version == "1"
+    running.wait_for_status(lambda status: status.epoch == epoch)
+    assert running.stub.ModelInfer(infer_request([[1, 1, 1]], key="a")).model_version == "1"
     running.complete(1, epoch)
 
     second = running.promote(release=2, candidate=2, stable=1)
-    running.until_told(lambda status: status.epoch == second)
-    assert running.stub.ModelInfer(ask([[1, 1, 1]], key="b")).model_version == "2"
+    running.wait_for_status(lambda status: status.epoch == second)
+    assert running.stub.ModelInfer(infer_request([[1, 1, 1]], key="b")).model_version == "2"
 
-    # They go out together; once one is answered the others are under way.
-    accepted = [running.stub.ModelInfer.future(ask([[1, 1, 1]], key=f"k{n}")) for n in range(50)]
+    # All are sent together. When the first is answered, the others are in progress.
+    accepted = [running.stub.ModelInfer.future(infer_request([[1, 1, 1]], key=f"k{n}")) for n in range(50)]
     accepted[0].result()
     assert running.terminate() == 0
     assert [call.exception() for call in accepted] == [None] * len(accepted)
 
-    told = running.told()
-    assert told[-1].boot_id == told[0].boot_id
-    assert any(record.gateway_status.leaving for record in told)
-    last = [record.evidence for record in told if record.HasField("evidence") and record.evidence.epoch == second][-1]
+    records = running.telemetry()
+    assert records[-1].boot_id == records[0].boot_id
+    assert any(record.gateway_status.leaving for record in records)
+    reports = [record.evidence for record in records if record.HasField("evidence")]
+    last = [report for report in reports if report.epoch == second][-1]
     candidate = next(arm for arm in last.arms if arm.arm == telemetry.ARM_CANDIDATE)
     assert (candidate.version, candidate.requests, candidate.keys) == (2, 51, 51)

@@ -4,19 +4,19 @@ from headgate.log.port import LogUnavailable
 from services.gateway import reporter as reporters
 from services.gateway.reporter import Reporter
 from tests.gateway import networks
-from tests.gateway.stage import ask, canary, stage, until
+from tests.gateway.harness import canary, infer_request, running_gateway, until
 
 
 class Sink:
-    """Takes reports, or refuses them while `away`."""
+    """Keeps reports, or refuses them while `unavailable`."""
 
     def __init__(self):
-        self.away = False
+        self.unavailable = False
         self.sent = []
 
     def send(self, key, **measurement):
-        if self.away:
-            raise LogUnavailable("away")
+        if self.unavailable:
+            raise LogUnavailable("unavailable")
         self.sent.append((key, *measurement.popitem()))
 
     def all(self, kind):
@@ -25,22 +25,22 @@ class Sink:
 
 @pytest.fixture
 def gateway():
-    with stage({("fraud", 1): networks.affine(2.0), ("fraud", 2): networks.affine(3.0)}) as staged:
-        staged.serve(live=1, release=canary(10_000, epoch=4))
-        staged.sink = Sink()
-        yield staged
+    with running_gateway({("fraud", 1): networks.affine(2.0), ("fraud", 2): networks.affine(3.0)}) as gateway:
+        gateway.serve(live=1, release=canary(10_000, epoch=4))
+        gateway.sink = Sink()
+        yield gateway
 
 
 @pytest.fixture
 def reporter(gateway, monkeypatch):
     monkeypatch.setattr(reporters, "REPORT_SECONDS", 0.01)
-    reporter = Reporter(gateway.sink, gateway.follower, gateway.book, "production", "10.0.0.7:8001")
+    reporter = Reporter(gateway.sink, gateway.follower, gateway.evidence, "production", "10.0.0.7:8001")
     reporter.start()
     yield reporter
     reporter.leave()
 
 
-def test_the_status_says_where_what_is_ready_and_which_epoch_is_in_force(gateway, reporter):
+def test_the_status_names_the_address_the_loaded_versions_and_the_epoch(gateway, reporter):
     status = until(lambda: gateway.sink.all("gateway_status"))[0]
     assert (status.environment, status.address, status.leaving) == ("production", "10.0.0.7:8001", False)
     (route,) = status.routes
@@ -48,8 +48,8 @@ def test_the_status_says_where_what_is_ready_and_which_epoch_is_in_force(gateway
     assert gateway.sink.sent[0][0] == "environments/production"
 
 
-def test_evidence_is_sent_when_it_has_changed_and_only_then(gateway, reporter):
-    gateway.infer(ask([[1, 1, 1]], key="a"))
+def test_evidence_is_sent_only_when_it_has_changed(gateway, reporter):
+    gateway.infer(infer_request([[1, 1, 1]], key="a"))
     until(lambda: gateway.sink.all("evidence"))
     before = len(gateway.sink.all("gateway_status"))
     until(lambda: len(gateway.sink.all("gateway_status")) > before + 3)
@@ -57,15 +57,15 @@ def test_evidence_is_sent_when_it_has_changed_and_only_then(gateway, reporter):
     assert (evidence.model, evidence.release, evidence.epoch, evidence.arms[1].keys) == ("fraud", 1, 4, 1)
 
 
-def test_what_the_log_did_not_take_is_in_the_next_totals(gateway, reporter):
-    gateway.sink.away = True
-    gateway.infer(ask([[1, 1, 1]], key="a"))
-    gateway.sink.away = False
-    gateway.infer(ask([[1, 1, 1]], key="b"))
+def test_counts_that_the_log_did_not_take_are_in_the_next_report(gateway, reporter):
+    gateway.sink.unavailable = True
+    gateway.infer(infer_request([[1, 1, 1]], key="a"))
+    gateway.sink.unavailable = False
+    gateway.infer(infer_request([[1, 1, 1]], key="b"))
     until(lambda: [each for each in gateway.sink.all("evidence") if each.arms[1].requests == 2])
 
 
-def test_a_gateway_that_leaves_says_so_last(gateway, reporter):
+def test_the_last_status_of_a_gateway_reports_that_it_is_leaving(gateway, reporter):
     until(lambda: gateway.sink.all("gateway_status"))
     reporter.leave()
     statuses = gateway.sink.all("gateway_status")

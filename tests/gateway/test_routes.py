@@ -39,22 +39,22 @@ def test_without_a_release_the_live_version_serves():
     assert route(3) == Route(model="fraud", stable=3)
 
 
-def test_without_a_live_version_there_is_nobody_to_serve():
+def test_without_a_live_version_the_route_has_no_version():
     assert route() == Route(model="fraud")
-    assert route().wanted == ()
+    assert route().versions == ()
 
 
-def test_looking_for_a_live_version_does_not_write_to_the_fold():
+def test_reading_the_live_version_does_not_change_the_fold():
     state = ModelState(name="fraud")
     list(routes({"fraud": state}, "production"))
     assert dict(state.model.live) == {}
 
 
-def test_preparing_loads_the_candidate_but_gives_it_no_traffic():
+def test_a_release_that_is_preparing_loads_the_candidate_and_gives_it_no_traffic():
     prepared = route(1, release(resources.PHASE_PREPARING))
     assert (prepared.stable, prepared.candidate_bps) == (1, 0)
-    assert prepared.wanted == (1, 2)
-    assert prepared.weighted == (1,)
+    assert prepared.versions == (1, 2)
+    assert prepared.weighted_versions == (1,)
 
 
 @pytest.mark.parametrize(
@@ -66,31 +66,31 @@ def test_preparing_loads_the_candidate_but_gives_it_no_traffic():
         (resources.PHASE_ROLLING_BACK, 0),
     ],
 )
-def test_a_release_under_way_follows_its_weights_and_keeps_both_versions_warm(phase, candidate_bps):
-    under_way = route(1, release(phase, candidate_bps, epoch=17))
-    assert (under_way.candidate_bps, under_way.epoch, under_way.salt) == (candidate_bps, 17, "salt")
-    assert under_way.wanted == (1, 2)
-    assert under_way.candidate_lease_ms == 30_000
+def test_a_running_release_has_the_weights_of_the_log_and_keeps_both_versions_loaded(phase, candidate_bps):
+    running = route(1, release(phase, candidate_bps, epoch=17))
+    assert (running.candidate_bps, running.epoch, running.salt) == (candidate_bps, 17, "salt")
+    assert running.versions == (1, 2)
+    assert running.candidate_lease_ms == 30_000
 
 
 @pytest.mark.parametrize(("candidate_bps", "weighted"), [(0, (1,)), (1, (1, 2)), (9_999, (1, 2)), (10_000, (2,))])
-def test_a_version_must_be_ready_as_soon_as_it_has_any_weight_and_no_longer_than_it_has_some(candidate_bps, weighted):
-    assert route(1, release(resources.PHASE_STEPPING, candidate_bps)).weighted == weighted
+def test_a_version_must_be_loaded_exactly_while_its_weight_is_above_0(candidate_bps, weighted):
+    assert route(1, release(resources.PHASE_STEPPING, candidate_bps)).weighted_versions == weighted
 
 
-def test_a_release_of_an_older_log_that_names_no_lease_has_the_one_of_the_default_policy():
-    under_way = release(resources.PHASE_STEPPING, 500)
-    under_way.policy.ClearField("candidate_lease_ms")
-    assert route(1, under_way).candidate_lease_ms == DEFAULT.candidate_lease_ms
+def test_a_release_of_an_older_log_without_a_lease_has_the_lease_of_the_default_policy():
+    running = release(resources.PHASE_STEPPING, 500)
+    running.policy.ClearField("candidate_lease_ms")
+    assert route(1, running).candidate_lease_ms == DEFAULT.candidate_lease_ms
 
 
-def test_of_two_releases_under_way_the_newer_one_is_followed():
+def test_of_two_running_releases_the_newer_one_counts():
     older, newer = (release(resources.PHASE_STEPPING, 500, candidate=number, number=number) for number in (2, 3))
     assert route(1, older, newer).candidate == route(1, newer, older).candidate == 3
 
 
-def test_the_first_direct_release_serves_nobody_until_it_is_promoted():
-    assert route(None, release(resources.PHASE_PREPARING, stable=0)).weighted == ()
+def test_a_first_direct_release_serves_no_request_until_it_is_promoted():
+    assert route(None, release(resources.PHASE_PREPARING, stable=0)).weighted_versions == ()
     promoting = resources.Release(
         release=1,
         environment="production",
@@ -99,7 +99,7 @@ def test_the_first_direct_release_serves_nobody_until_it_is_promoted():
         weights=[facts.Weight(version=2, weight_bps=10_000)],
         epoch=9,
     )
-    assert route(None, promoting).weighted == (2,)
+    assert route(None, promoting).weighted_versions == (2,)
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_the_first_direct_release_serves_nobody_until_it_is_promoted():
         resources.PHASE_REJECTED,
     ],
 )
-def test_a_release_that_waits_or_has_ended_changes_nothing(phase):
+def test_a_release_that_waits_or_has_ended_does_not_change_the_route(phase):
     assert route(1, release(phase, 10_000)) == Route(model="fraud", stable=1)
 
 
-def test_a_release_in_another_environment_changes_nothing_here():
+def test_a_release_in_another_environment_does_not_change_the_route():
     assert route(1, release(resources.PHASE_STEPPING, 5_000, environment="staging")) == Route("fraud", stable=1)

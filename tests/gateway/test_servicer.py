@@ -9,14 +9,14 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.server import MAX_MESSAGE_BYTES
 from tests.gateway import networks
-from tests.gateway.stage import answer, ask, canary, stage, until
+from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
 
 SERVICE = "inference.GRPCInferenceService"
 
 
 @pytest.fixture(scope="module")
 def stand():
-    with stage(
+    with running_gateway(
         {
             ("fraud", 1): networks.affine(2.0),
             ("fraud", 2): networks.affine(3.0),
@@ -26,10 +26,10 @@ def stand():
             ("mixed", 1): networks.mixed(),
             ("half", 1): networks.half(),
         }
-    ) as staged:
-        staged.serve("mixed", live=1)
-        staged.serve("half", live=1)
-        yield staged
+    ) as gateway:
+        gateway.serve("mixed", live=1)
+        gateway.serve("half", live=1)
+        yield gateway
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def gateway(stand):
     return stand
 
 
-def test_the_live_version_answers_and_says_who_it_is(gateway):
-    response = gateway.infer(ask([[1, 2, 3]], id="r-1"))
+def test_the_live_version_answers_and_the_response_names_it(gateway):
+    response = gateway.infer(infer_request([[1, 2, 3]], id="r-1"))
     assert answer(response).tolist() == [[2, 4, 6]]
     assert (response.model_name, response.model_version, response.id) == ("fraud", "1", "r-1")
     assert response.parameters["arm"].string_param == "stable"
@@ -48,7 +48,7 @@ def test_the_live_version_answers_and_says_who_it_is(gateway):
     assert (response.outputs[0].name, response.outputs[0].datatype) == ("y", "FP32")
 
 
-def test_a_typed_request_gets_a_typed_answer(gateway):
+def test_a_request_with_typed_contents_gets_a_response_with_typed_contents(gateway):
     request = inference.ModelInferRequest(model_name="fraud")
     request.inputs.add(name="x", datatype="FP32", shape=[1, 3]).contents.fp32_contents.extend([1, 2, 3])
     response = gateway.infer(request)
@@ -56,7 +56,7 @@ def test_a_typed_request_gets_a_typed_answer(gateway):
     assert not response.raw_output_contents
 
 
-def test_every_type_of_the_protocol_comes_back_as_it_went(gateway):
+def test_values_of_every_typed_kind_come_back_unchanged(gateway):
     request = inference.ModelInferRequest(model_name="mixed")
     sent = {
         "i64": ("INT64", "int64_contents", [-(2**40), 7]),
@@ -74,7 +74,7 @@ def test_every_type_of_the_protocol_comes_back_as_it_went(gateway):
         assert list(getattr(output.contents, field)) == values
 
 
-def test_text_travels_raw_with_its_lengths(gateway):
+def test_raw_text_has_a_length_before_each_element(gateway):
     request = inference.ModelInferRequest(model_name="mixed", outputs=[{"name": "text_out"}])
     for name, datatype, raw in (
         ("i64", "INT64", bytes(8)),
@@ -92,7 +92,7 @@ def test_text_travels_raw_with_its_lengths(gateway):
     assert "'text'" in message
 
 
-def test_halves_travel_raw_only(gateway):
+def test_half_floats_are_accepted_as_raw_bytes_only(gateway):
     request = inference.ModelInferRequest(model_name="half", raw_input_contents=[np.array([1.5], np.float16).tobytes()])
     request.inputs.add(name="x", datatype="FP16", shape=[1])
     assert np.frombuffer(gateway.infer(request).raw_output_contents[0], np.float16).tolist() == [1.5]
@@ -101,7 +101,7 @@ def test_halves_travel_raw_only(gateway):
 
 
 def wrong(array=((1, 2, 3),), shape=None, datatype="FP32", name="x", raw=None, **fields):
-    request = ask(array, name=name, **fields)
+    request = infer_request(array, name=name, **fields)
     request.inputs[0].datatype = datatype
     if shape is not None:
         request.inputs[0].shape[:] = shape
@@ -121,11 +121,11 @@ def wrong(array=((1, 2, 3),), shape=None, datatype="FP32", name="x", raw=None, *
         (wrong(shape=[2, 3]), ["'x'", "expected 24 bytes", "got 12"]),
         (wrong(raw=[b"", b""]), ["one entry for each of 1 inputs", "got 2"]),
         (wrong(outputs=[{"name": "q"}]), ["output 'q'", "it has 'y'"]),
-        (wrong(outputs=[{"name": "y"}, {"name": "y"}]), ["each may be asked for once"]),
-        (inference.ModelInferRequest(model_name="fraud"), ["input 'x': expected"]),
+        (wrong(outputs=[{"name": "y"}, {"name": "y"}]), ["outputs: expected each name once"]),
+        (inference.ModelInferRequest(model_name="fraud"), ["input 'x': missing"]),
     ],
 )
-def test_a_request_that_does_not_fit_is_told_what_was_expected_and_what_came(gateway, request_, words):
+def test_the_error_for_a_request_that_does_not_fit_names_what_was_expected_and_what_came(gateway, request_, words):
     code, message = gateway.refusal(request_)
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert [word for word in words if word not in message] == []
@@ -146,26 +146,26 @@ def test_typed_values_out_of_range_and_wrong_counts_are_refused(gateway):
 
 
 def test_an_unknown_model_is_not_found_and_one_without_a_version_is_unavailable(gateway):
-    assert gateway.refusal(ask([[1, 2, 3]], model="nobody"))[0] == grpc.StatusCode.NOT_FOUND
+    assert gateway.refusal(infer_request([[1, 2, 3]], model="nobody"))[0] == grpc.StatusCode.NOT_FOUND
     gateway.serve("empty")
-    assert gateway.refusal(ask([[1, 2, 3]], model="empty"))[0] == grpc.StatusCode.UNAVAILABLE
+    assert gateway.refusal(infer_request([[1, 2, 3]], model="empty"))[0] == grpc.StatusCode.UNAVAILABLE
 
 
-def test_nothing_is_said_not_to_exist_before_the_log_has_been_read(gateway, monkeypatch):
+def test_before_the_gateway_is_ready_an_unknown_model_or_version_is_unavailable_and_not_missing(gateway, monkeypatch):
     gateway.serve(live=1)
     monkeypatch.setattr(gateway, "ready", False)
-    for early in (ask([[1, 2, 3]], model="nobody"), ask([[1, 2, 3]], model_version="9")):
+    for early in (infer_request([[1, 2, 3]], model="nobody"), infer_request([[1, 2, 3]], model_version="9")):
         code, message = gateway.refusal(early)
         assert (code, message) == (grpc.StatusCode.UNAVAILABLE, "this gateway is not ready yet")
-    assert answer(gateway.infer(ask([[1, 2, 3]]))).tolist() == [[2, 4, 6]]
+    assert answer(gateway.infer(infer_request([[1, 2, 3]]))).tolist() == [[2, 4, 6]]
 
 
-def test_a_loaded_version_can_be_named_and_is_not_counted(gateway):
+def test_a_request_may_name_a_loaded_version_and_is_then_not_counted(gateway):
     gateway.serve(live=1, release=canary(0, epoch=3))
-    response = gateway.infer(ask([[1, 2, 3]], model_version="2"))
+    response = gateway.infer(infer_request([[1, 2, 3]], model_version="2"))
     assert (response.model_version, answer(response).tolist()) == ("2", [[3, 6, 9]])
     assert [counts.requests for counts in gateway.counts().values()] == [0, 0]
-    assert gateway.refusal(ask([[1, 2, 3]], model_version="9"))[0] == grpc.StatusCode.NOT_FOUND
+    assert gateway.refusal(infer_request([[1, 2, 3]], model_version="9"))[0] == grpc.StatusCode.NOT_FOUND
 
 
 def test_a_canary_splits_by_key_and_counts_keys_per_arm(gateway):
@@ -173,7 +173,7 @@ def test_a_canary_splits_by_key_and_counts_keys_per_arm(gateway):
     arms = {}
     for n in range(200):
         arms.setdefault(n % 50, set()).add(
-            gateway.infer(ask([[1, 2, 3]], key=f"user-{n % 50}")).parameters["arm"].string_param
+            gateway.infer(infer_request([[1, 2, 3]], key=f"user-{n % 50}")).parameters["arm"].string_param
         )
     assert all(len(seen) == 1 for seen in arms.values())
     counts = gateway.counts()
@@ -184,19 +184,19 @@ def test_a_canary_splits_by_key_and_counts_keys_per_arm(gateway):
     assert 10 < candidates < 40
 
 
-def test_metadata_and_parameter_name_the_same_key(gateway):
+def test_metadata_parameter_and_request_id_give_the_same_routing_key(gateway):
     gateway.serve(live=1, release=canary(5_000, epoch=5))
     for n in range(20):
-        by_parameter = gateway.infer(ask([[1, 2, 3]], key=f"k{n}")).model_version
-        by_metadata = gateway.infer(ask([[1, 2, 3]]), metadata=[("x-routing-key", f"k{n}")]).model_version
-        by_id = gateway.infer(ask([[1, 2, 3]], id=f"k{n}")).model_version
+        by_parameter = gateway.infer(infer_request([[1, 2, 3]], key=f"k{n}")).model_version
+        by_metadata = gateway.infer(infer_request([[1, 2, 3]]), metadata=[("x-routing-key", f"k{n}")]).model_version
+        by_id = gateway.infer(infer_request([[1, 2, 3]], id=f"k{n}")).model_version
         assert by_parameter == by_metadata == by_id
     assert sum(each.keys for each in gateway.counts().values()) == 20
 
 
-def test_a_number_that_is_none_is_answered_marked_and_counted_as_bad(gateway):
+def test_an_answer_with_nan_is_sent_marked_as_bad_and_counted_as_bad(gateway):
     gateway.serve(live=1, release=canary(10_000, epoch=6, candidate=3))
-    good, bad = gateway.infer(ask([[4, 9, 1]], key="a")), gateway.infer(ask([[4, -9, 1]], key="a"))
+    good, bad = gateway.infer(infer_request([[4, 9, 1]], key="a")), gateway.infer(infer_request([[4, -9, 1]], key="a"))
     assert "headgate_bad" not in good.parameters
     assert bad.parameters["headgate_bad"].bool_param
     assert np.isnan(answer(bad)).tolist() == [[False, True, False]]
@@ -204,37 +204,37 @@ def test_a_number_that_is_none_is_answered_marked_and_counted_as_bad(gateway):
     assert (counts.requests, counts.bad_requests, counts.keys, counts.bad_keys) == (2, 1, 1, 1)
 
 
-def test_a_model_that_fails_costs_its_request_an_error_and_counts_as_bad(gateway):
+def test_a_request_on_which_the_model_fails_gets_an_error_and_counts_as_bad(gateway):
     gateway.serve(live=1, release=canary(10_000, epoch=7, candidate=4))
-    code, message = gateway.refusal(ask(np.ones((3, 3)), key="a"))
+    code, message = gateway.refusal(infer_request(np.ones((3, 3)), key="a"))
     assert code == grpc.StatusCode.INTERNAL
     assert "fraud version 4 failed" in message
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]
     assert (counts.requests, counts.bad_requests, counts.bad_keys) == (1, 1, 1)
 
 
-def test_a_candidate_that_refuses_what_stable_takes_is_to_blame(gateway):
+def test_a_request_that_the_candidate_refuses_and_stable_accepts_counts_as_bad(gateway):
     gateway.serve(live=1, release=canary(10_000, epoch=8, candidate=5))
-    assert gateway.refusal(ask([[1, 2, 3]], key="a"))[0] == grpc.StatusCode.INVALID_ARGUMENT
-    assert gateway.refusal(ask([[1, 2]], key="a"))[0] == grpc.StatusCode.INVALID_ARGUMENT
+    assert gateway.refusal(infer_request([[1, 2, 3]], key="a"))[0] == grpc.StatusCode.INVALID_ARGUMENT
+    assert gateway.refusal(infer_request([[1, 2]], key="a"))[0] == grpc.StatusCode.INVALID_ARGUMENT
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]
     assert (counts.requests, counts.bad_requests) == (1, 1)
 
 
-def test_a_gateway_that_hears_nothing_serves_stable_only_and_counts_nothing(gateway):
+def test_a_gateway_without_contact_to_the_log_serves_only_stable_and_counts_nothing(gateway):
     gateway.serve(live=1, release=canary(10_000, epoch=9))
-    assert gateway.infer(ask([[1, 2, 3]])).model_version == "2"
+    assert gateway.infer(infer_request([[1, 2, 3]])).model_version == "2"
     gateway.fold.silent_seconds = 61.0
-    assert gateway.infer(ask([[1, 2, 3]])).model_version == "1"
+    assert gateway.infer(infer_request([[1, 2, 3]])).model_version == "1"
     gateway.fold.silent_seconds = 0.0
-    assert gateway.infer(ask([[1, 2, 3]])).model_version == "2"
+    assert gateway.infer(infer_request([[1, 2, 3]])).model_version == "2"
     assert gateway.counts()[telemetry.ARM_STABLE].requests == 0
 
 
-def test_the_first_release_has_no_stable_to_fall_back_to(gateway):
+def test_without_contact_to_the_log_a_first_release_goes_on_because_it_has_no_stable_version(gateway):
     gateway.serve(release=canary(10_000, epoch=10, stable=0, candidate=2, phase=resources.PHASE_PROMOTING))
     gateway.fold.silent_seconds = 61.0
-    assert gateway.infer(ask([[1, 2, 3]])).model_version == "2"
+    assert gateway.infer(infer_request([[1, 2, 3]])).model_version == "2"
 
 
 def test_a_candidate_that_cannot_be_loaded_is_reported_while_stable_serves(gateway):
@@ -243,7 +243,7 @@ def test_a_candidate_that_cannot_be_loaded_is_reported_while_stable_serves(gatew
     assert status.failures[0].version == 8
     assert list(status.ready_versions) == [1]
     assert status.epoch == 0
-    assert {gateway.infer(ask([[1, 2, 3]], key=f"k{n}")).model_version for n in range(20)} == {"1"}
+    assert {gateway.infer(infer_request([[1, 2, 3]], key=f"k{n}")).model_version for n in range(20)} == {"1"}
     assert gateway.counts()[telemetry.ARM_STABLE].requests == 0
 
 
@@ -268,7 +268,7 @@ def test_health_waits_for_readiness_and_reflection_names_the_service(gateway):
     health = health_pb2_grpc.HealthStub(gateway.channel)
     check = health_pb2.HealthCheckRequest(service=SERVICE)
     assert health.Check(check).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    gateway.door.set_ready()
+    gateway.server.set_ready()
     assert health.Check(check).status == health_pb2.HealthCheckResponse.SERVING
     ask_names = reflection_pb2.ServerReflectionRequest(list_services="")
     listing = next(
@@ -277,6 +277,6 @@ def test_health_waits_for_readiness_and_reflection_names_the_service(gateway):
     assert SERVICE in [service.name for service in listing.list_services_response.service]
 
 
-def test_a_message_beyond_the_limit_is_refused(gateway):
+def test_a_message_above_the_size_limit_is_refused(gateway):
     rows = MAX_MESSAGE_BYTES // 12 + 1
-    assert gateway.refusal(ask(np.zeros((rows, 3))))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert gateway.refusal(infer_request(np.zeros((rows, 3))))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED

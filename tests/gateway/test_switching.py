@@ -4,14 +4,14 @@ from collections import Counter
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests.gateway import networks
-from tests.gateway.stage import WAIT_SECONDS, answer, ask, canary, stage
+from tests.gateway.harness import WAIT_SECONDS, answer, canary, infer_request, running_gateway
 
 CALLERS = 4
 FACTORS = {"1": 2.0, "2": 3.0}
 
 
 class Load:
-    """Callers that never pause; what they got, and every call that failed."""
+    """Callers that never pause. Keeps their answers and every call that failed."""
 
     def __init__(self, gateway):
         self._gateway = gateway
@@ -32,7 +32,7 @@ class Load:
             thread.join()
 
     def more(self, count=100):
-        """Waits for that many further answers."""
+        """Waits for `count` more answers."""
         with self._count:
             target = self.answers.total() + count
             assert self._count.wait_for(lambda: self.answers.total() >= target or self.failures, WAIT_SECONDS)
@@ -42,7 +42,7 @@ class Load:
         while not self._ending.is_set():
             number += 1
             try:
-                response = self._gateway.infer(ask([[1, 1, 1]], key=f"user-{caller}-{number}"))
+                response = self._gateway.infer(infer_request([[1, 1, 1]], key=f"user-{caller}-{number}"))
                 assert answer(response).tolist() == [[FACTORS[response.model_version]] * 3]
             except Exception as error:
                 self.failures.append(error)
@@ -53,7 +53,7 @@ class Load:
 
 
 def test_no_request_is_lost_while_routes_change_under_load():
-    with stage({("fraud", 1): networks.affine(2.0), ("fraud", 2): networks.affine(3.0)}) as gateway:
+    with running_gateway({("fraud", 1): networks.affine(2.0), ("fraud", 2): networks.affine(3.0)}) as gateway:
         gateway.serve(live=1)
         with Load(gateway) as load:
             load.more()
@@ -75,13 +75,13 @@ def test_no_request_is_lost_while_routes_change_under_load():
         assert set(load.answers) == {"1", "2"}
 
 
-def test_evidence_belongs_to_the_epoch_that_answered():
-    with stage({("fraud", 1): networks.affine(2.0), ("fraud", 2): networks.affine(3.0)}) as gateway:
+def test_an_answer_is_counted_in_the_epoch_in_which_it_was_given():
+    with running_gateway({("fraud", 1): networks.affine(2.0), ("fraud", 2): networks.affine(3.0)}) as gateway:
         for epoch, bps in ((5, 0), (6, 10_000)):
             gateway.serve(live=1, release=canary(bps, epoch=epoch))
             for n in range(10):
-                gateway.infer(ask([[1, 1, 1]], key=f"user-{n}"))
-        first, second = (counter.evidence("production") for counter in gateway.book.unreported())
+                gateway.infer(infer_request([[1, 1, 1]], key=f"user-{n}"))
+        first, second = (counter.evidence("production") for counter in gateway.evidence.unreported())
         assert (first.epoch, second.epoch) == (5, 6)
         assert [(arm.arm, arm.requests) for arm in first.arms] == [
             (telemetry.ARM_STABLE, 10),

@@ -11,7 +11,7 @@ from services.gateway import version_loader
 from services.gateway.sessions import ModelUnusable, loader
 from services.gateway.version_loader import VersionLoader
 from tests.gateway import networks
-from tests.gateway.stage import until
+from tests.gateway.harness import until
 
 ONE = ("fraud", 1)
 TWO = ("fraud", 2)
@@ -32,15 +32,15 @@ def loader_of():
         versions.close()
 
 
-def test_what_is_wanted_becomes_ready_and_what_is_not_goes(loader_of):
+def test_wanted_versions_become_ready_and_others_are_dropped(loader_of):
     versions = loader_of(lambda model, version, artifact: (model, version))
-    versions.want({ONE: facts.Artifact(), TWO: facts.Artifact()})
+    versions.set_wanted({ONE: facts.Artifact(), TWO: facts.Artifact()})
     until(lambda: versions.ready().keys() == {ONE, TWO})
-    versions.want({TWO: facts.Artifact()})
+    versions.set_wanted({TWO: facts.Artifact()})
     assert versions.ready().keys() == {TWO}
 
 
-def test_a_passing_fault_is_not_reported(loader_of, monkeypatch):
+def test_a_load_that_succeeds_at_a_later_attempt_is_not_reported_as_failed(loader_of, monkeypatch):
     monkeypatch.setattr(version_loader, "FIRST_RETRY_SECONDS", 0.001)
     faults = iter([OSError("later"), OSError("later")])
 
@@ -50,12 +50,12 @@ def test_a_passing_fault_is_not_reported(loader_of, monkeypatch):
         return "loaded"
 
     versions = loader_of(load)
-    versions.want({ONE: facts.Artifact()})
+    versions.set_wanted({ONE: facts.Artifact()})
     until(lambda: versions.ready() == {ONE: "loaded"})
     assert versions.failures() == {}
 
 
-def test_a_lasting_fault_is_reported_with_its_reason_and_holds_up_nobody(loader_of, monkeypatch):
+def test_a_load_that_keeps_failing_is_reported_with_its_reason_and_does_not_stop_other_loads(loader_of, monkeypatch):
     monkeypatch.setattr(version_loader, "FIRST_RETRY_SECONDS", 0.001)
     reported = threading.Event()
 
@@ -65,7 +65,7 @@ def test_a_lasting_fault_is_reported_with_its_reason_and_holds_up_nobody(loader_
         return "loaded"
 
     versions = loader_of(load, reported.set)
-    versions.want({ONE: facts.Artifact(), TWO: facts.Artifact()})
+    versions.set_wanted({ONE: facts.Artifact(), TWO: facts.Artifact()})
     until(lambda: versions.failures() == {ONE: "ModelUnusable: no good"} and versions.ready() == {TWO: "loaded"})
     assert reported.is_set()
 
@@ -83,7 +83,7 @@ def test_a_signed_model_is_loaded(sealed):
     assert loaded.predict({"x": networks.row()}, ["y"])[0].tolist() == [[2, 2, 2]]
 
 
-def test_a_model_is_not_loaded_for_another_version_or_signed_by_a_stranger(sealed):
+def test_a_model_of_another_version_or_signed_with_an_unknown_key_is_not_loaded(sealed):
     store, key, artifact = sealed
     with pytest.raises(ArtifactUntrusted):
         loader(store, lambda: trust(key))("fraud", 2, artifact)

@@ -1,4 +1,7 @@
-"""Runs in .venv-tritonclient with nothing of Headgate: `triton_session.py ADDRESS`; prints what it saw as JSON."""
+"""`triton_session.py ADDRESS` calls the gateway and prints the results as JSON.
+
+It runs in .venv-tritonclient, without any code of Headgate.
+"""
 
 import json
 import sys

@@ -14,7 +14,7 @@ from headgate.log.port import EventLog
 from headgate.runtime.observability.metric_catalogue import EVERY, MAX_SERIES, metrics_of
 from tests.drain.builds import build
 from tests.drain.processes import Place
-from tests.gateway.stage import ask
+from tests.gateway.harness import infer_request
 from tests.metrics.exposed import Exposition, exposition, until
 from tests.metrics.fleet import Fleet
 from tests.server_process import free_ports
@@ -81,7 +81,7 @@ def predict(stub: inference_grpc.GRPCInferenceServiceStub) -> None:
     """Four requests a model: the keys find both arms, one answer is no number, one request does not fit."""
     for start in range(0, MODELS, MODELS_AT_ONCE):
         calls = [
-            stub.ModelInfer.future(ask(rows, model=name, key=key))
+            stub.ModelInfer.future(infer_request(rows, model=name, key=key))
             for name in NAMES[start : start + MODELS_AT_ONCE]
             for key, rows in (("a", [[1, 1, 1]]), ("b", [[1, 1, 1]]), ("c", [[-1, 1, 1]]), ("d", [[1, 1]]))
         ]

@@ -16,7 +16,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.deployer.evidence import MAX_COUNTERS, GatewayReports
 from services.deployer.judge import judge
-from services.gateway.evidence import ArmCounter, EvidenceBook
+from services.gateway.evidence import ArmCounter, EvidenceCounters
 from services.gateway.routes import Route
 
 LARGEST_INT64 = 2**63 - 1
@@ -30,7 +30,7 @@ def fields_of(message: type[telemetry.ArmCounts] | type[facts.Stratum]) -> set[s
 
 def counted(answers: list[tuple[int, int, bool]]) -> telemetry.Evidence:
     """What a gateway reports after these answers, each an arm, a key and whether it was bad."""
-    counter = EvidenceBook().open(ROUTE)
+    counter = EvidenceCounters().counter_of(ROUTE)
     for arm, key, bad in answers:
         # A key stays on its arm within an epoch: even keys are stable's.
         counter.count(telemetry.Arm.ValueType(arm), key * 2 + (arm == telemetry.ARM_CANDIDATE), bad)

@@ -14,7 +14,7 @@ from headgate.runtime.observability import log_metrics
 from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
-from tests.gateway.chronicle import Chronicle
+from tests.gateway.fact_writer import FactWriter
 from tests.metrics.exposed import Exposition, parsed, text_of
 
 WAIT_SECONDS = 10.0
@@ -39,24 +39,24 @@ def await_all(log: EventLog, fold: LifecycleFold) -> None:
 
 
 @pytest.fixture
-def folded(log: EventLog) -> Iterator[tuple[Chronicle, LifecycleFold, Metrics]]:
-    """A fold that has replayed one fact, and who writes more."""
-    chronicle, metrics = Chronicle(log, "models/fraud"), Metrics("trainer")
-    chronicle.write(facts.ModelCreated(description="replayed"))
+def folded(log: EventLog) -> Iterator[tuple[FactWriter, LifecycleFold, Metrics]]:
+    """A fold that has replayed one fact, and the writer of further facts."""
+    writer, metrics = FactWriter(log, "models/fraud"), Metrics("trainer")
+    writer.write(facts.ModelCreated(description="replayed"))
     fold = LifecycleFold(log, FoldMetrics(metrics))
     fold.start()
     assert fold.wait_caught_up(WAIT_SECONDS)
-    yield chronicle, fold, metrics
+    yield writer, fold, metrics
     fold.close()
 
 
-Folded = tuple[Chronicle, LifecycleFold, Metrics]
+Folded = tuple[FactWriter, LifecycleFold, Metrics]
 
 
 def test_a_replayed_fact_is_not_counted_and_a_live_one_is_once(folded: Folded, log: EventLog) -> None:
-    chronicle, fold, metrics = folded
-    chronicle.write(facts.ModelDescribed(description="a"), facts.ModelDescribed(description="b"))
-    chronicle.write(facts.VersionCreated(version=1, commit="c" * 40))
+    writer, fold, metrics = folded
+    writer.write(facts.ModelDescribed(description="a"), facts.ModelDescribed(description="b"))
+    writer.write(facts.VersionCreated(version=1, commit="c" * 40))
     await_all(log, fold)
     found = shown(metrics)
     assert found.value("headgate_facts_total", fact="ModelDescribed") == 2
@@ -68,9 +68,9 @@ def test_a_replayed_fact_is_not_counted_and_a_live_one_is_once(folded: Folded, l
 
 
 def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog) -> None:
-    chronicle, fold, metrics = folded
+    writer, fold, metrics = folded
     log.append(Message(topics.LIFECYCLE, b"models/fraud", b"no record"))
-    chronicle.write(facts.GateDecided(version=7, passed=True))
+    writer.write(facts.GateDecided(version=7, passed=True))
     await_all(log, fold)
     found = shown(metrics)
     assert found.value("headgate_void_records_total") == 1
@@ -80,7 +80,7 @@ def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog
     replayed = LifecycleFold(log, FoldMetrics(again))
     replayed.start()
     assert replayed.wait_caught_up(WAIT_SECONDS)
-    chronicle.write(facts.ModelDescribed())
+    writer.write(facts.ModelDescribed())
     await_all(log, replayed)
     replayed.close()
     assert shown(again).value("headgate_fact_errors_total", fact="GateDecided") is None

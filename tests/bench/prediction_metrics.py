@@ -6,8 +6,8 @@ from pathlib import Path
 
 from headgate.runtime.observability.metric_catalogue import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
+from services.gateway.prediction_metrics import OK, PredictionMetrics
 from services.gateway.routes import Route
-from services.gateway.tally import OK, TallyBook
 from tests.bench.figures import Results, Slice
 
 PREDICTIONS, QUICK_PREDICTIONS = 400_000, 50_000
@@ -20,11 +20,11 @@ WHAT = "counting a prediction"
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
     """Alternates slices of both, on metrics of the same shape."""
     count = QUICK_PREDICTIONS if quick else PREDICTIONS
-    tally = TallyBook(Metrics(GATEWAY)).open(Route("fraud", stable=1)).stable
+    arm = PredictionMetrics(Metrics(GATEWAY)).metrics_of(Route("fraud", stable=1)).stable
     counts, seconds = _by_labels(Metrics(GATEWAY))
 
     def own() -> None:
-        tally.answered(OK, SECONDS)
+        arm.answered(OK, SECONDS)
 
     def peer() -> None:
         counts.labels("fraud", "stable", OK).inc()

@@ -1,4 +1,4 @@
-"""A gateway on a stage: the real door, table and counters over a fold that the test sets by hand."""
+"""A gateway for tests: the real server, table and counters, over a fold that the test sets."""
 
 import threading
 import time
@@ -15,12 +15,12 @@ from headgate.runtime.observability.metric_catalogue import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.gateway.evidence import EvidenceBook
+from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
+from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
-from services.gateway.tally import TallyBook
 from tests import waiting
 
 WAIT_SECONDS = 10.0
@@ -29,8 +29,8 @@ WAIT_SECONDS = 10.0
 until = partial(waiting.until, seconds=WAIT_SECONDS, pause_seconds=0.005)
 
 
-class HandSetFold:
-    """Stands in for LifecycleFold."""
+class ManualFold:
+    """Takes the place of LifecycleFold. The test sets its state."""
 
     def __init__(self):
         self.lock = threading.RLock()
@@ -77,43 +77,49 @@ def canary(candidate_bps, epoch, stable=1, candidate=2, phase=resources.PHASE_ST
     )
 
 
-class Stage:
-    """`networks` holds the ONNX bytes of each (model, version); a missing one cannot be loaded."""
+class GatewayHarness:
+    """`networks` holds the ONNX bytes for each (model, version). A version that is not in it fails to load."""
 
     def __init__(self, networks):
         self.networks = networks
-        self.fold = HandSetFold()
-        self.book = EvidenceBook()
+        self.fold = ManualFold()
+        self.evidence = EvidenceCounters()
         self.metrics = Metrics(GATEWAY)
         self.ready = True
         self.follower = Follower(
-            self.fold, "production", self._load, self.book, TallyBook(self.metrics), lambda: None, self.metrics
+            self.fold,
+            "production",
+            self._load,
+            self.evidence,
+            PredictionMetrics(self.metrics),
+            lambda: None,
+            self.metrics,
         )
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=lambda: self.ready,
-            heard_at=lambda: self.fold.last_poll_monotonic,
+            last_poll_at=lambda: self.fold.last_poll_monotonic,
         )
-        self.door = InferenceServer(servicer, "127.0.0.1", 0, self.metrics)
+        self.server = InferenceServer(servicer, "127.0.0.1", 0, self.metrics)
 
     def _load(self, model, version, artifact):
         return load_onnx(model, version, self.networks[model, version])
 
     def serve(self, model="fraud", live=None, release=None):
-        """Sets the fold and waits until the gateway says that it has applied it."""
+        """Sets the fold and waits until the gateway has applied the route."""
         self.fold.set(model, live, release)
         until(lambda: self._applied(model, live, release), "the route")
 
     def _applied(self, model, live, release):
         entry = self.follower.table.entries.get(model)
-        if entry is None or set(entry.route.wanted) != set(entry.versions):
+        if entry is None or set(entry.route.versions) != set(entry.versions):
             return False
         wanted = (release.release, release.epoch) if release else (0, 0)
         stable = release.stable if release else (live or 0)
         return (entry.route.release, entry.route.epoch, entry.route.stable) == (*wanted, stable)
 
     def counts(self, model="fraud"):
-        """Evidence of the route in force, by arm."""
+        """The evidence of the present route, by arm."""
         evidence = self.follower.table.entries[model].counter.evidence("production")
         return {counts.arm: counts for counts in evidence.arms}
 
@@ -121,7 +127,7 @@ class Stage:
         return self.stub.ModelInfer(request, metadata=metadata, timeout=timeout)
 
     def refusal(self, request):
-        """Status and message of a request that must be refused."""
+        """The status and the message of a request that must be refused."""
         try:
             self.infer(request)
         except grpc.RpcError as error:
@@ -130,19 +136,20 @@ class Stage:
 
 
 @contextmanager
-def stage(networks):
-    staged = Stage(networks)
-    port = staged.door.start()
-    staged.follower.start()
-    staged.address = f"127.0.0.1:{port}"
-    with grpc.insecure_channel(staged.address) as staged.channel:
-        staged.stub = inference_grpc.GRPCInferenceServiceStub(staged.channel)
-        yield staged
-    staged.door.stop(grace_seconds=2.0)
-    staged.follower.close()
+def running_gateway(networks):
+    """A GatewayHarness that serves, with a connected stub."""
+    gateway = GatewayHarness(networks)
+    port = gateway.server.start()
+    gateway.follower.start()
+    gateway.address = f"127.0.0.1:{port}"
+    with grpc.insecure_channel(gateway.address) as gateway.channel:
+        gateway.stub = inference_grpc.GRPCInferenceServiceStub(gateway.channel)
+        yield gateway
+    gateway.server.stop(grace_seconds=2.0)
+    gateway.follower.close()
 
 
-def ask(array, model="fraud", name="x", key=None, **fields):
+def infer_request(array, model="fraud", name="x", key=None, **fields):
     """A request with one raw FP32 input."""
     array = np.asarray(array, np.float32)
     request = inference.ModelInferRequest(model_name=model, raw_input_contents=[array.tobytes()], **fields)

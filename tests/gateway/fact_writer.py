@@ -1,16 +1,16 @@
-"""Writes facts to the lifecycle as the registry does, chained, but without deciding on them."""
+"""Writes facts to headgate.lifecycle, chained as the registry does it, but without checking any rule."""
 
 from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.v1 import commands_pb2 as commands
 
 
-class Chronicle:
+class FactWriter:
     def __init__(self, log, stream):
         self._log = log
         self._stream = new_stream(stream)
 
     def write(self, *written):
-        """Returns the sequence of the last fact."""
+        """Writes the facts and returns the sequence of the last one."""
         for fact in written:
             number = self._stream.sequence + 1
             command = commands.Command(command_id=f"command-{number}", stream=self._stream.name, actor="test")

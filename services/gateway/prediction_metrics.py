@@ -1,4 +1,4 @@
-"""Counts predictions by model, arm and outcome. The series are looked up once per route, not once per request."""
+"""Counts predictions by model, arm and outcome. Each series is looked up once per route, not once per request."""
 
 from collections.abc import Callable, Container
 
@@ -12,8 +12,8 @@ STABLE, CANDIDATE = ARM_NAMES[telemetry.ARM_STABLE], ARM_NAMES[telemetry.ARM_CAN
 PINNED = "pinned"
 
 
-class ArmTally:
-    """One arm of one model. Series appear with the first prediction; used from the event loop only."""
+class ArmMetrics:
+    """The series of one arm of one model. Each appears with its first prediction. For the event loop's thread only."""
 
     def __init__(self, count_of: Callable[[str], CounterSeries], seconds: Callable[[], HistogramSeries]) -> None:
         self._count_of = count_of
@@ -22,66 +22,70 @@ class ArmTally:
         self._counts: dict[str, CounterSeries] = {}
 
     def answered(self, outcome: str, seconds: float) -> None:
-        """A prediction was made: ok, or bad when it is not finite."""
+        """Counts a prediction and its duration. The outcome is OK, or BAD when a value is not finite."""
         if self._seconds is None:
             self._seconds = self._seconds_of()
         self._seconds.observe(seconds)
         self.count(outcome)
 
     def count(self, outcome: str) -> None:
+        """Counts a prediction without its duration."""
         if outcome not in self._counts:
             self._counts[outcome] = self._count_of(outcome)
         self._counts[outcome].inc()
 
 
-class ModelTally:
-    """The arms of one model while one release, or none, is under way."""
+class ModelMetrics:
+    """The series of one model during one release, or while it has no release."""
 
-    def __init__(self, arms: Callable[[str], ArmTally], release: int) -> None:
+    def __init__(self, arms: Callable[[str], ArmMetrics], release: int) -> None:
         self.release = release
         self.stable, self.candidate, self.pinned = arms(STABLE), arms(CANDIDATE), arms(PINNED)
 
 
-class TallyBook:
-    """Every model's tally. Models in a release come first when series are short, and lose them when it has ended."""
+class PredictionMetrics:
+    """The series of all models.
+
+    The number of series is limited. A model in a release gets series before others, and loses them after the release.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._counts: Family[CounterSeries] = metrics.counter("headgate_predictions_total")
         self._seconds: Family[HistogramSeries] = metrics.histogram("headgate_prediction_duration_seconds")
-        self._models: dict[str, ModelTally] = {}
+        self._models: dict[str, ModelMetrics] = {}
 
-    def open(self, route: Route) -> ModelTally:
-        """The tally of a route's model; the same one as long as its release is the same."""
+    def metrics_of(self, route: Route) -> ModelMetrics:
+        """The series of the route's model. They stay the same as long as the release stays the same."""
         known = self._models.get(route.model)
         if known is not None and known.release == route.release:
             return known
         if known is not None:
             self._end_release(route.model)
-        tally = ModelTally(lambda arm: self._arm(route, arm), route.release)
-        self._models[route.model] = tally
-        return tally
+        metrics = ModelMetrics(lambda arm: self._arm(route, arm), route.release)
+        self._models[route.model] = metrics
+        return metrics
 
-    def keep(self, models: Container[str]) -> None:
+    def keep_only(self, models: Container[str]) -> None:
         """Removes the series of models that are no longer routed."""
         gone = {model for model in self._models if model not in models}
         if gone:
             self._counts.remove(lambda values: values[0] in gone)
             self._seconds.remove(lambda values: values[0] in gone)
-            self._models = {model: tally for model, tally in self._models.items() if model not in gone}
+            self._models = {model: metrics for model, metrics in self._models.items() if model not in gone}
 
     def _end_release(self, model: str) -> None:
         _remove_candidate(self._counts, model)
         _remove_candidate(self._seconds, model)
 
-    def _arm(self, route: Route, arm: str) -> ArmTally:
+    def _arm(self, route: Route, arm: str) -> ArmMetrics:
         first = route.release != NO_RELEASE
-        return ArmTally(
+        return ArmMetrics(
             lambda outcome: self._counts.labels(route.model, arm, outcome, first=first),
             lambda: self._seconds.labels(route.model, arm, first=first),
         )
 
 
 def _remove_candidate(family: Family[Child], model: str) -> None:
-    """And every series of a model that came first only for its release."""
+    """Removes the candidate's series, or all series of a model that has them only because of its release."""
     whole = family.is_guest(model)
     family.remove(lambda values: values[0] == model and (whole or values[1] == CANDIDATE))

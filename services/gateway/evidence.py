@@ -56,7 +56,7 @@ class ArmCounter:
 
 @dataclass(slots=True)
 class EpochCounter:
-    """The counters of both arms of one route. Keys are counted during a release only, because only the judge needs them."""
+    """The counters of both arms of one route. Keys are counted only during a release, for the judge."""
 
     route: Route
     stable: ArmCounter

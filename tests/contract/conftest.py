@@ -1,4 +1,4 @@
-"""The log under test: each adapter in turn, with topics of its own per test."""
+"""The log under test: each adapter in turn, with new topics for each test."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from tests.contract.logs import open_for_test
 
 @dataclass
 class Bench:
-    """One adapter under test: opens as many logs on the same data as a test wants, and closes them all."""
+    """One adapter under test. A test may open several logs on the same data; they are all closed at its end."""
 
     url: str
     opened: list[EventLog] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Opens the log that a test's address names, with a session short enough for tests. Shared with the child processes."""
+"""Opens the log of a test, with a session short enough for tests. The child processes use it too."""
 
 from headgate.log.port import EventLog
 from headgate.log.sqlite.log import SqliteLog

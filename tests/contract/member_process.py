@@ -1,4 +1,4 @@
-"""A process that joins a group, prints the values it gets and commits nothing, until it is killed.
+"""A process that joins a group and prints the values of its records until it is killed. It commits nothing.
 
 python -m tests.contract.member_process URL TOPIC GROUP MEMBER
 """

@@ -1,4 +1,4 @@
-"""What every event log does, whatever it stands on: the same sentences hold for SQLite and for Kafka."""
+"""What every event log does. The same tests run on SQLite and on Kafka."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ from headgate.log.port import (
 from tests.contract.conftest import Bench
 
 PATIENCE_SECONDS = 30.0
-"""No test waits for a fixed time; this is when it gives up waiting for what must come."""
+"""No test waits for a fixed time. A test fails when it has waited this long for an event."""
 
 KEYS = [next(f"{n}".encode() for n in range(9999) if partition_of(f"{n}".encode(), PARTITIONS) == p) for p in range(12)]
 """One key per partition."""
@@ -43,7 +43,7 @@ KEYS = [next(f"{n}".encode() for n in range(9999) if partition_of(f"{n}".encode(
 # Appending
 
 
-def test_an_appended_record_is_read_back_as_it_was_written(log: EventLog, topic: str) -> None:
+def test_an_appended_record_is_read_back_unchanged(log: EventLog, topic: str) -> None:
     before_ms = time.time_ns() // 1_000_000
     at = log.append(Message(topic, b"models/fraud", b"\x00\xffvalue", (("ce_id", b"1"),)))
     (record,) = log.read(topic, at.partition, at.offset)
@@ -52,7 +52,7 @@ def test_an_appended_record_is_read_back_as_it_was_written(log: EventLog, topic:
     assert before_ms <= record.timestamp_ms <= time.time_ns() // 1_000_000
 
 
-def test_records_of_one_key_stand_in_one_partition_in_the_order_of_their_appends(log: EventLog, topic: str) -> None:
+def test_records_of_one_key_are_in_one_partition_in_the_order_of_their_appends(log: EventLog, topic: str) -> None:
     positions = [log.append(Message(topic, b"models/fraud", b"%d" % number)) for number in range(50)]
     assert {at.partition for at in positions} == {partition_of(b"models/fraud", PARTITIONS)}
     assert [at.offset for at in positions] == sorted({at.offset for at in positions})
@@ -60,7 +60,7 @@ def test_records_of_one_key_stand_in_one_partition_in_the_order_of_their_appends
     assert [record.value for record in records] == [b"%d" % number for number in range(50)]
 
 
-def test_both_adapters_put_a_key_into_the_partition_that_the_partitioner_names(log: EventLog, topic: str) -> None:
+def test_every_log_puts_a_key_into_the_partition_that_the_partitioner_names(log: EventLog, topic: str) -> None:
     keys = [uuid.UUID(int=number * 7919).hex.encode()[: number % 33] for number in range(40)]
     for at, key in zip(log.append_all([Message(topic, key, b"") for key in keys]), keys, strict=True):
         assert at.partition == partition_of(key, PARTITIONS)
@@ -100,7 +100,7 @@ def test_headers_keep_order_duplicates_and_every_byte(
     assert record.headers == headers
 
 
-def test_no_value_and_an_empty_value_stay_apart(log: EventLog, topic: str) -> None:
+def test_no_value_and_an_empty_value_stay_different(log: EventLog, topic: str) -> None:
     log.append_all([Message(topic, b"k", None), Message(topic, b"k", b"")])
     assert [record.value for record in everything(log, topic, partition_of(b"k", PARTITIONS))] == [None, b""]
 
@@ -111,7 +111,7 @@ def test_an_empty_key_is_a_key(log: EventLog, topic: str) -> None:
     assert log.read(topic, at.partition, at.offset)[0].key == b""
 
 
-def test_a_record_of_exactly_the_largest_size_is_kept(log: EventLog, topic: str) -> None:
+def test_a_record_of_the_largest_size_is_accepted(log: EventLog, topic: str) -> None:
     headers = (("name", os.urandom(500)),)
     largest = Message(topic, b"key", os.urandom(MAX_RECORD_BYTES - 507), headers)
     assert record_bytes(largest) == MAX_RECORD_BYTES
@@ -120,7 +120,7 @@ def test_a_record_of_exactly_the_largest_size_is_kept(log: EventLog, topic: str)
     assert (record.value, record.headers) == (largest.value, headers)
 
 
-def test_a_record_of_one_byte_more_is_refused_and_not_written(log: EventLog, topic: str) -> None:
+def test_a_record_larger_by_one_byte_is_refused_and_not_written(log: EventLog, topic: str) -> None:
     with pytest.raises(RecordTooLarge):
         log.append(Message(topic, b"key", bytes(MAX_RECORD_BYTES - 2)))
     with pytest.raises(RecordTooLarge):
@@ -131,7 +131,7 @@ def test_a_record_of_one_byte_more_is_refused_and_not_written(log: EventLog, top
 # Topics
 
 
-def test_a_topic_is_never_created_by_use(log: EventLog) -> None:
+def test_using_a_topic_never_creates_it(log: EventLog) -> None:
     name = f"test.absent.{uuid.uuid4().hex}"
     uses: list[Callable[[], object]] = [
         lambda: log.append(Message(name, b"k", b"v")),
@@ -178,7 +178,7 @@ def test_a_topic_with_other_settings_than_declared_is_refused(log: EventLog, oth
 # Reading
 
 
-def test_reading_starts_at_the_offset_and_stops_at_the_limit(log: EventLog, new_topic: Callable[..., str]) -> None:
+def test_a_page_starts_at_the_offset_and_ends_at_the_limit(log: EventLog, new_topic: Callable[..., str]) -> None:
     topic = new_topic(1)
     positions = log.append_all([Message(topic, b"k", b"%d" % number) for number in range(30)])
     page = log.read(topic, 0, positions[10].offset, limit=5)
@@ -188,7 +188,7 @@ def test_reading_starts_at_the_offset_and_stops_at_the_limit(log: EventLog, new_
     assert [record.value for record in again] == [b"0", b"1"]
 
 
-def test_values_are_those_of_the_records_at_their_offsets(log: EventLog, new_topic: Callable[..., str]) -> None:
+def test_values_have_the_offsets_and_values_of_the_records(log: EventLog, new_topic: Callable[..., str]) -> None:
     topic = new_topic(1)
     written = [b"0", None, b"", b"3"]
     at = [log.append(Message(topic, b"k", value, (("h", b"v"),))).offset for value in written]
@@ -197,7 +197,7 @@ def test_values_are_those_of_the_records_at_their_offsets(log: EventLog, new_top
     assert list(log.values(topic, 0, at[3] + 1)) == []
 
 
-def test_reading_at_the_end_answers_at_once_with_nothing(log: EventLog, new_topic: Callable[..., str]) -> None:
+def test_a_read_at_the_end_returns_no_records_at_once(log: EventLog, new_topic: Callable[..., str]) -> None:
     topic = new_topic(1)
     assert log.read(topic, 0, 0) == []
     at = log.append(Message(topic, b"k", b"v"))
@@ -215,13 +215,13 @@ def test_a_replay_of_many_pages_yields_every_record_once(log: EventLog, new_topi
     assert [record.headers[0][1] for record in records] == [record.value for record in records]
 
 
-def test_the_end_is_behind_the_last_record_of_each_partition(log: EventLog, topic: str) -> None:
+def test_the_end_of_a_partition_is_the_offset_after_its_last_record(log: EventLog, topic: str) -> None:
     assert log.end(topic) == dict.fromkeys(range(PARTITIONS), 0)
     at = log.append_all([Message(topic, KEYS[4], b"a"), Message(topic, KEYS[4], b"b")])[-1]
     assert log.end(topic) == {partition: at.offset + 1 if partition == 4 else 0 for partition in range(PARTITIONS)}
 
 
-def test_a_time_is_found_again_as_the_first_offset_at_or_after_it(log: EventLog, new_topic: Callable[..., str]) -> None:
+def test_a_time_leads_to_the_first_record_at_or_after_it(log: EventLog, new_topic: Callable[..., str]) -> None:
     topic = new_topic(2)
     last: list[Record] = []
     while len({record.timestamp_ms for record in last}) < 20:
@@ -237,7 +237,7 @@ def test_a_time_is_found_again_as_the_first_offset_at_or_after_it(log: EventLog,
 # Tails
 
 
-def test_a_tail_reads_what_is_there_and_then_what_comes(log: EventLog, topic: str) -> None:
+def test_a_tail_returns_old_records_and_then_new_ones(log: EventLog, topic: str) -> None:
     log.append_all([Message(topic, key, b"old") for key in KEYS])
     with log.tail(topic, dict.fromkeys(range(PARTITIONS), 0)) as tail:
         assert values(gather(tail, 12)) == Counter({b"old": 12})
@@ -246,7 +246,7 @@ def test_a_tail_reads_what_is_there_and_then_what_comes(log: EventLog, topic: st
         assert tail.poll(0.0) == []
 
 
-def test_a_tail_reads_only_the_named_partitions_from_the_named_offsets(log: EventLog, topic: str) -> None:
+def test_a_tail_reads_only_the_given_partitions_from_the_given_offsets(log: EventLog, topic: str) -> None:
     positions = log.append_all([Message(topic, key, number) for number in (b"1", b"2") for key in KEYS])
     second = positions[12 + 3]
     with log.tail(topic, {3: second.offset, 5: 0}) as tail:
@@ -256,7 +256,7 @@ def test_a_tail_reads_only_the_named_partitions_from_the_named_offsets(log: Even
         assert values(gather(tail, 1)) == Counter({b"3": 1})
 
 
-def test_a_waiting_tail_wakes_up_for_an_append_of_another_log(bench: Bench, log: EventLog, topic: str) -> None:
+def test_an_append_of_another_log_wakes_a_waiting_tail(bench: Bench, log: EventLog, topic: str) -> None:
     other = bench.open()
     with log.tail(topic, dict.fromkeys(range(PARTITIONS), 0)) as tail:
         found: list[Record] = []
@@ -267,14 +267,14 @@ def test_a_waiting_tail_wakes_up_for_an_append_of_another_log(bench: Bench, log:
         assert values(found) == Counter({b"v": 1})
 
 
-def test_a_tail_gives_up_when_nothing_comes_within_the_timeout(log: EventLog, topic: str) -> None:
+def test_a_poll_of_a_tail_ends_at_its_timeout(log: EventLog, topic: str) -> None:
     with log.tail(topic, {0: 0}) as tail:
         started = time.monotonic()
         assert tail.poll(0.2) == []
         assert 0.15 < time.monotonic() - started < 5.0
 
 
-def test_a_tail_of_a_long_partition_still_hears_the_others(log: EventLog, topic: str) -> None:
+def test_a_long_partition_does_not_keep_a_tail_from_the_others(log: EventLog, topic: str) -> None:
     log.append_all([Message(topic, KEYS[0], b"long")] * 5000 + [Message(topic, KEYS[1], b"short")])
     with log.tail(topic, {0: 0, 1: 0}) as tail:
         found = gather(tail, 5001)
@@ -294,7 +294,7 @@ def test_a_new_group_starts_at_the_earliest_record(log: EventLog, topic: str) ->
         assert values(gather(consumer, 1)) == Counter({b"new": 1})
 
 
-def test_a_group_goes_on_behind_what_was_committed(log: EventLog, topic: str) -> None:
+def test_a_group_continues_after_the_last_commit(log: EventLog, topic: str) -> None:
     log.append_all([Message(topic, KEYS[0], b"%d" % number) for number in range(10)])
     with log.consumer(topic, "group", "a") as consumer:
         found = gather(consumer, 10)
@@ -316,7 +316,7 @@ def test_a_commit_never_moves_a_group_back(log: EventLog, topic: str) -> None:
     assert log.committed(topic, "group") == {0: found[-1].offset + 1}
 
 
-def test_two_members_share_the_partitions_disjoint_and_complete(bench: Bench, log: EventLog, topic: str) -> None:
+def test_two_members_share_all_partitions_without_overlap(bench: Bench, log: EventLog, topic: str) -> None:
     with member(log, topic, "group", "a") as first, member(bench.open(), topic, "group", "b") as second:
         for _ in rounds():
             sent = append_a_round(log, topic)
@@ -326,7 +326,7 @@ def test_two_members_share_the_partitions_disjoint_and_complete(bench: Bench, lo
                 break
 
 
-def test_the_partitions_of_a_member_that_left_go_to_the_others(bench: Bench, log: EventLog, topic: str) -> None:
+def test_the_others_get_the_partitions_of_a_member_that_left(bench: Bench, log: EventLog, topic: str) -> None:
     with member(log, topic, "group", "a") as first:
         with member(bench.open(), topic, "group", "b") as second:
             for _ in rounds():
@@ -353,7 +353,7 @@ def test_a_killed_member_is_replaced_and_its_uncommitted_records_come_again(
     assert values(found) == Counter({b"%d" % number: 1 for number in range(12)})
 
 
-def test_a_member_that_restarts_under_its_name_has_its_partitions_at_once(
+def test_a_member_that_restarts_under_its_name_gets_its_partitions_at_once(
     bench: Bench, log: EventLog, topic: str
 ) -> None:
     log.append(Message(topic, b"k", b"v"))
@@ -365,7 +365,7 @@ def test_a_member_that_restarts_under_its_name_has_its_partitions_at_once(
         assert values(gather(consumer, 1)) == Counter({b"v": 1})
 
 
-def test_a_member_whose_name_was_taken_over_can_neither_commit_nor_read(
+def test_a_member_whose_name_another_process_took_can_neither_commit_nor_read(
     bench: Bench, log: EventLog, topic: str
 ) -> None:
     log.append(Message(topic, b"k", b"v"))
@@ -382,9 +382,7 @@ def test_a_member_whose_name_was_taken_over_can_neither_commit_nor_read(
     assert set(log.committed(topic, "group")) == {found[0].partition}
 
 
-def test_a_commit_for_a_partition_that_went_to_another_member_is_refused(
-    bench: Bench, log: EventLog, topic: str
-) -> None:
+def test_a_commit_for_a_partition_of_another_member_is_refused(bench: Bench, log: EventLog, topic: str) -> None:
     log.append_all([Message(topic, key, b"v") for key in KEYS])
     with log.consumer(topic, "group", "a") as first:
         found = gather(first, 12)
@@ -399,7 +397,7 @@ def test_a_commit_for_a_partition_that_went_to_another_member_is_refused(
 # Concurrency and crashes
 
 
-def test_concurrent_threads_lose_nothing_and_keep_their_order(log: EventLog, topic: str) -> None:
+def test_records_of_concurrent_threads_are_complete_and_in_order(log: EventLog, topic: str) -> None:
     def append(key: bytes) -> None:
         for number in range(100):
             log.append(Message(topic, key, b"%d" % number))
@@ -413,7 +411,7 @@ def test_concurrent_threads_lose_nothing_and_keep_their_order(log: EventLog, top
         assert written_by(log, topic, b"writer-%d" % number) == list(range(100))
 
 
-def test_concurrent_processes_lose_nothing_and_keep_their_order(bench: Bench, log: EventLog, topic: str) -> None:
+def test_records_of_concurrent_processes_are_complete_and_in_order(bench: Bench, log: EventLog, topic: str) -> None:
     keys = ["a-0", "a-1"], ["b-0", "b-1"]
     processes = [run("tests.contract.writer_process", bench.url, topic, "100", *some) for some in keys]
     acknowledged = "".join(process.communicate(timeout=PATIENCE_SECONDS)[0] for process in processes).splitlines()
@@ -423,7 +421,7 @@ def test_concurrent_processes_lose_nothing_and_keep_their_order(bench: Bench, lo
         assert written_by(log, topic, key.encode()) == list(range(100))
 
 
-def test_after_kill_9_every_acknowledged_record_is_there_in_order_exactly_once(
+def test_after_kill_9_every_acknowledged_record_is_in_the_log_once_and_in_order(
     bench: Bench, log: EventLog, topic: str
 ) -> None:
     keys = ["w-0", "w-1", "w-2", "w-3"]
@@ -438,13 +436,13 @@ def test_after_kill_9_every_acknowledged_record_is_there_in_order_exactly_once(
         wait_until(lambda key=key, mine=mine: len(written_by(log, topic, key.encode())) >= len(mine))  # type: ignore[misc]
         found = written_by(log, topic, key.encode())
         assert found == list(range(len(found)))
-        assert len(mine) <= len(found) <= len(mine) + 1  # the one in flight may or may not have been kept
+        assert len(mine) <= len(found) <= len(mine) + 1  # the record in flight may or may not be in the log
         at = {int(record.value or b""): record.offset for record in records_of(log, topic, key.encode())}
         assert all(at[number] == offset for number, offset in mine)
     assert log.append(Message(topic, b"after", b"v")).offset >= 0
 
 
-def test_a_reopened_log_goes_on_where_it_was(bench: Bench, log: EventLog, topic: str) -> None:
+def test_a_reopened_log_continues_where_it_ended(bench: Bench, log: EventLog, topic: str) -> None:
     at = log.append(Message(topic, b"k", b"1"))
     log.close()
     other = bench.open()
@@ -453,7 +451,7 @@ def test_a_reopened_log_goes_on_where_it_was(bench: Bench, log: EventLog, topic:
     assert [record.value for record in other.read(topic, at.partition, at.offset)] == [b"1", b"2"]
 
 
-def test_a_closed_log_refuses_to_work(log: EventLog, topic: str) -> None:
+def test_a_closed_log_refuses_calls(log: EventLog, topic: str) -> None:
     log.close()
     log.close()
     with pytest.raises(LogUnavailable):
@@ -462,11 +460,11 @@ def test_a_closed_log_refuses_to_work(log: EventLog, topic: str) -> None:
         log.read(topic, 0, 0)
 
 
-# How the sentences are said
+# The vocabulary of these tests
 
 
 class MemberThread:
-    """A member of a group that polls and commits in a thread of its own and remembers what it got."""
+    """A member of a group that polls and commits on its own thread and keeps its records."""
 
     def __init__(self, consumer: Consumer) -> None:
         self.records: list[Record] = []
@@ -492,7 +490,7 @@ class MemberThread:
                 try:
                     self._consumer.commit(records)
                 except StaleMember:
-                    continue  # a rebalance came between; the records come again, here or at another member
+                    continue  # after a rebalance the records come again, here or at another member
             self._consumer.close()
         except LogError as failure:
             self._failure = failure
@@ -512,18 +510,18 @@ def append_a_round(log: EventLog, topic: str) -> set[Position]:
 
 
 def rounds() -> Iterator[None]:
-    """As many as it takes, for a while: a group needs a moment until every member has its share."""
+    """Yields until the test is satisfied or time is up: a group needs a moment until every member has its share."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         yield
-    pytest.fail("the group never came to rest")
+    pytest.fail("the group never settled")
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not holds():
-        assert time.monotonic() < deadline, "what was waited for never came"
+        assert time.monotonic() < deadline, "the condition never held"
         pause.wait(0.005)
 
 

@@ -1,4 +1,4 @@
-"""One meaning of filters, orders and pages, wherever the answer comes from."""
+"""Filters, orders and pages mean the same in the fold and in Redis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Source = Callable[[Mapping[str, ModelState], Query], Answer]
 
 
 class InRedis:
-    """Answers from a view that is built of the models it is asked about."""
+    """A view in Redis. It is built again when it gets other models."""
 
     def __init__(self, url: str) -> None:
         self._store, self._reader = RedisStore(url), RedisReader(url, 5.0)
@@ -58,7 +58,7 @@ def answer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield find
         return
     if "walking" in request.param:
-        # As with more rows than one step looks at: orders are walked, and a page takes several steps.
+        # One step then reads few rows, so the reader walks the order and needs several steps for a page.
         monkeypatch.setattr(redis_reader, "MAX_LOOKED", 2)
     source = InRedis(request.getfixturevalue("redis_server"))
     yield source
@@ -122,13 +122,13 @@ def test_releases_are_found(answer: Source, text: str, expected: list[str]) -> N
     assert ids(answer(folded(FLEET), new_query(Kind.RELEASE, model="-", filter_text=text))) == expected
 
 
-def test_an_answer_holds_the_whole_resource(answer: Source) -> None:
+def test_an_answer_has_whole_resources(answer: Source) -> None:
     models = folded(FLEET)
     found = answer(models, new_query(Kind.VERSION, model="fraud", order_by="version")).resources
     assert found == [models["fraud"].versions[number] for number in (1, 2, 3)]
 
 
-def test_pages_go_on_where_they_ended_while_others_create(answer: Source) -> None:
+def test_a_page_continues_after_the_last_one_even_when_models_were_created_meanwhile(answer: Source) -> None:
     history: dict[str, list[object]] = {f"m{number:02d}": [facts.ModelCreated()] for number in range(0, 16, 2)}
     query = new_query(Kind.MODEL, page_size=3)
     first = answer(folded(history), query)
@@ -137,7 +137,7 @@ def test_pages_go_on_where_they_ended_while_others_create(answer: Source) -> Non
     assert [*ids(first), *ids(second)] == ["m00", "m02", "m04", "m06", "m07", "m08"]
 
 
-def test_pages_go_on_behind_a_version_that_has_moved_in_the_order(answer: Source) -> None:
+def test_a_page_continues_after_a_version_that_has_moved_in_the_order(answer: Source) -> None:
     query = new_query(Kind.VERSION, filter_text="build = evaluated", order_by="update_time", page_size=1)
     first = answer(folded(FLEET), query)
     moved = {**FLEET, "fraud": [*FLEET["fraud"], facts.VersionTagged(version=1, key="k", value="v")]}
@@ -152,14 +152,14 @@ scores = st.sampled_from([0.25, 0.5, 0.75, float("nan"), float("inf")])
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(scores, max_size=12), orders, filters, st.integers(1, 5), st.sampled_from(["-", "m0"]))
-def test_pages_together_hold_every_match_once_in_order(
+def test_all_pages_together_have_every_match_once_and_in_order(
     answer: Source, values: list[float], order: str, text: str, size: int, model: str
 ) -> None:
     models = folded(fleet_of(values))
-    asked = {"model": model, "filter_text": text, "order_by": order}
-    wanted = find(models, new_query(Kind.VERSION, **asked))
-    assert paged(answer, models, new_query(Kind.VERSION, page_size=size, **asked)) == ids(wanted)
-    keys = [new_query(Kind.VERSION, **asked).order.of(resource) for resource in wanted.resources]
+    request = {"model": model, "filter_text": text, "order_by": order}
+    wanted = find(models, new_query(Kind.VERSION, **request))
+    assert paged(answer, models, new_query(Kind.VERSION, page_size=size, **request)) == ids(wanted)
+    keys = [new_query(Kind.VERSION, **request).order.of(resource) for resource in wanted.resources]
     assert keys == sorted(keys, reverse=order.endswith("desc"))
 
 
@@ -186,14 +186,14 @@ FOLDED = folded(FLEET)
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(comparisons, max_size=3).map(" AND ".join), orders, st.integers(1, 4))
-def test_every_source_means_the_same(answer: Source, text: str, order: str, size: int) -> None:
+def test_every_source_returns_the_same_answer(answer: Source, text: str, order: str, size: int) -> None:
     query = new_query(Kind.VERSION, filter_text=text, order_by=order, page_size=size)
     every = replace(query, size=1_000)
     assert paged(answer, FOLDED, query) == ids(find(FOLDED, every))
 
 
 def fleet_of(values: list[float]) -> dict[str, list[object]]:
-    """Versions of three models that were measured with these values; the last model's were not measured."""
+    """Versions of three models with these measured values. The versions of the last model were not measured."""
     history: dict[str, list[object]] = {}
     for at, value in enumerate(values):
         name, number = f"m{at % 3}", at // 3 + 1

@@ -1,4 +1,6 @@
-"""A process that appends until it is done or killed: one thread per key, one line per acknowledged record.
+"""A process that appends records until it has finished or is killed.
+
+It has one thread for each key and prints one line for each acknowledged record.
 
 python -m tests.contract.writer_process URL TOPIC COUNT KEY...
 """

@@ -1,4 +1,4 @@
-"""Any number of writers, stale heads, repeats, reorderings and garbage: one chain, and every fold agrees."""
+"""Many writers, old heads, repeated, reordered and invalid records: there is one chain, and all folds agree on it."""
 
 import random
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Log:
 
 @dataclass
 class Writer:
-    """Decides on a fold that is as old as it likes, and may hold records back."""
+    """Decides on a fold that may be old, and may send its records later."""
 
     log: Log
     fold: Fold = field(default_factory=Fold)
@@ -49,9 +49,9 @@ class Writer:
         stream = self.fold.streams.get(name) or new_stream(name)
         assert stream is not None
         assert isinstance(stream.state, ModelState)
-        wish = commands.CreateVersion(repository="r", commit=f"{number:040x}")
-        command = commands.Command(command_id=f"c{number}", stream=name, create_version=wish)
-        fact = model.decide(stream.state, wish, number, {}, command.actor)
+        create = commands.CreateVersion(repository="r", commit=f"{number:040x}")
+        command = commands.Command(command_id=f"c{number}", stream=name, create_version=create)
+        fact = model.decide(stream.state, create, number, {}, command.actor)
         if fact is not None and not isinstance(fact, Refused):
             self.held.append(message_of(record_of(command, fact, stream, number)))
 
@@ -61,7 +61,7 @@ steps = st.lists(
         st.tuples(st.just("decide"), st.integers(0, WRITERS - 1), st.sampled_from(STREAMS), st.integers(1, 30)),
         st.tuples(st.just("catch up"), st.integers(0, WRITERS - 1), st.integers(1, 20), st.none()),
         st.tuples(st.just("send"), st.integers(0, WRITERS - 1), st.integers(0, 5), st.booleans()),
-        st.tuples(st.just("garbage"), st.binary(max_size=40), st.none(), st.none()),
+        st.tuples(st.just("invalid"), st.binary(max_size=40), st.none(), st.none()),
         st.tuples(st.just("repeat"), st.integers(0, 50), st.none(), st.none()),
     ),
     max_size=60,
@@ -73,13 +73,13 @@ def play(script: list[tuple[object, ...]]) -> Log:
     writers = [Writer(log) for _ in range(WRITERS)]
     for step in script:
         match step:
-            case ("decide", int(who), str(name), int(number)):
-                writers[who].decide(name, number)
-            case ("catch up", int(who), int(count), None):
-                writers[who].catch_up(count)
-            case ("send", int(who), int(index), bool(again)):
-                send(log, writers[who].held, index, again)
-            case ("garbage", bytes(value), None, None):
+            case ("decide", int(writer), str(name), int(number)):
+                writers[writer].decide(name, number)
+            case ("catch up", int(writer), int(count), None):
+                writers[writer].catch_up(count)
+            case ("send", int(writer), int(index), bool(again)):
+                send(log, writers[writer].held, index, again)
+            case ("invalid", bytes(value), None, None):
                 log.append(Message("headgate.lifecycle", b"", value))
             case ("repeat", int(index), None, None):
                 repeat(log, index)
@@ -87,7 +87,7 @@ def play(script: list[tuple[object, ...]]) -> Log:
 
 
 def send(log: Log, held: list[Message], index: int, again: bool) -> None:
-    """Sends one of the records held back; `again` keeps it for a second time."""
+    """Sends one of the held records. With `again`, it can be sent a second time."""
     if held:
         message = held[index % len(held)]
         log.append(message)
@@ -103,7 +103,7 @@ def repeat(log: Log, index: int) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(steps)
-def test_there_is_one_chain_and_every_fold_agrees_on_it(script: list[tuple[object, ...]]) -> None:
+def test_there_is_one_chain_and_all_folds_agree_on_it(script: list[tuple[object, ...]]) -> None:
     log = play(script)
     fold = Fold()
     accepted: dict[str, list[facts.LifecycleRecord]] = {}
@@ -151,7 +151,7 @@ def test_reordered_records_never_build_another_chain(seed: int) -> None:
     assert fold.void_records == len(shuffled) - length
 
 
-def test_an_altered_byte_ends_the_chain_there() -> None:
+def test_the_chain_ends_at_a_record_with_a_changed_byte() -> None:
     log = Log()
     writer = Writer(log)
     for number in range(1, 5):
@@ -183,5 +183,5 @@ def test_two_commands_have_the_same_event_id_only_when_stream_and_id_are_the_sam
 
 
 @given(st.text(max_size=10), st.text(max_size=10))
-def test_no_stream_holds_the_bar_that_ends_it_in_an_event_id(before: str, after: str) -> None:
+def test_the_name_of_a_stream_never_contains_the_separator_of_an_event_id(before: str, after: str) -> None:
     assert new_stream(f"models/{before}|{after}") is None

@@ -1,4 +1,4 @@
-"""The fold: log in, state out; what it cannot use it counts and passes by."""
+"""The fold turns the log into state. It counts and skips the records that it cannot use."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ WAIT_SECONDS = 20.0
 
 
 class Chain:
-    """Writes facts of one stream, whether they are legal or not."""
+    """Writes facts of one stream, legal or not."""
 
     def __init__(self, name: str) -> None:
         stream = new_stream(name)
@@ -48,7 +48,7 @@ def folded(*messages: Message) -> Fold:
     return fold
 
 
-def garbage(value: bytes) -> Message:
+def raw(value: bytes) -> Message:
     return Message(topics.LIFECYCLE, b"models/fraud", value)
 
 
@@ -61,17 +61,17 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", b"hello", b"\x0a\x02\xc3\x28", b"\x00" * 100])
-def test_garbage_is_void_and_the_fold_goes_on(value: bytes) -> None:
+def test_bytes_that_are_not_a_record_are_void_and_do_not_stop_the_fold(value: bytes) -> None:
     chain = Chain("models/fraud")
-    fold = folded(chain.message(created(1)), garbage(value), chain.message(created(2)))
+    fold = folded(chain.message(created(1)), raw(value), chain.message(created(2)))
     assert (fold.revision, fold.void_records) == (2, 1)
     assert sorted(fold.models["fraud"].versions) == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["", "fraud", "models/", "models/a/b", "things/fraud", "models/Fraud"])
-def test_a_record_of_no_stream_is_void(name: str) -> None:
+def test_a_record_without_a_stream_is_void(name: str) -> None:
     record = facts.LifecycleRecord(stream=name, sequence=1, version_created=created())
-    assert folded(garbage(record.SerializeToString())).void_records == 1
+    assert folded(raw(record.SerializeToString())).void_records == 1
 
 
 def test_an_illegal_fact_stops_its_stream_and_no_other() -> None:
@@ -103,33 +103,33 @@ def test_a_fact_of_a_later_version_is_kept_and_skipped() -> None:
     record.ClearField("version_created")
     later = record.SerializeToString() + b"\xd2\x3e\x02hi"  # field 1002, unknown today
     chain.stream.accept(record, later, 0, 0)
-    fold = folded(first, garbage(later), chain.message(created(2)))
+    fold = folded(first, raw(later), chain.message(created(2)))
     assert (fold.revision, fold.void_records) == (3, 0)
     assert sorted(fold.models["fraud"].versions) == [1, 2]
 
 
-def test_a_fold_of_the_log_tells_its_listeners_what_was_accepted(log: EventLog) -> None:
+def test_a_fold_passes_accepted_records_to_its_listeners(log: EventLog) -> None:
     chain = Chain("models/fraud")
     log.append(chain.message(created(1)))
     fold = LifecycleFold(log)
-    heard: list[int] = []
+    received: list[int] = []
     fold.start()
     try:
         assert fold.wait_caught_up(WAIT_SECONDS)
         assert fold.revision == 1
-        fold.on_accepted(lambda _, record: heard.append(record.sequence))
-        log.append(garbage(b"\xff\xff"))
+        fold.on_accepted(lambda _, record: received.append(record.sequence))
+        log.append(raw(b"\xff\xff"))
         position = log.append(chain.message(created(2)))
         assert fold.wait_position(position.partition, position.offset, WAIT_SECONDS)
         assert fold.wait_change(1, WAIT_SECONDS) == 2
-        assert heard == [2]
+        assert received == [2]
         assert fold.void_records == 1
     finally:
         fold.close()
     assert sorted(fold_all(log).models["fraud"].versions) == [1, 2]
 
 
-def test_each_waiter_hears_when_its_own_record_is_folded_and_the_last_when_the_fold_closes(log: EventLog) -> None:
+def test_a_waiter_is_woken_when_its_own_record_is_folded_or_the_fold_closes(log: EventLog) -> None:
     chain = Chain("models/fraud")
     first = log.append(chain.message(created(1)))
     fold = LifecycleFold(log)
@@ -144,10 +144,10 @@ def test_each_waiter_hears_when_its_own_record_is_folded_and_the_last_when_the_f
         assert not waits[2].done()
         fold.close()
         assert not waits[2].result(WAIT_SECONDS)
-    assert not fold.wait_position(first.partition, offsets[2], WAIT_SECONDS), "nobody waits for a closed fold"
+    assert not fold.wait_position(first.partition, offsets[2], WAIT_SECONDS), "a closed fold makes no caller wait"
 
 
-def test_an_empty_log_is_caught_up_with(log: EventLog) -> None:
+def test_the_fold_of_an_empty_log_is_caught_up(log: EventLog) -> None:
     fold = LifecycleFold(log)
     fold.start()
     assert fold.wait_caught_up(WAIT_SECONDS)
@@ -155,19 +155,19 @@ def test_an_empty_log_is_caught_up_with(log: EventLog) -> None:
     fold.close()
 
 
-# A log that is not whole
+# A log with missing facts
 
 
-def shortened(log_file: Path, which: str) -> None:
+def delete_records(log_file: Path, condition: str) -> None:
     with closing(sqlite3.connect(log_file)) as db:
-        db.execute(f"DELETE FROM log WHERE offset {which}")
+        db.execute(f"DELETE FROM log WHERE offset {condition}")
         db.commit()
 
 
-def test_a_log_whose_first_facts_were_deleted_is_not_folded(log: EventLog, tmp_path: Path) -> None:
+def test_a_log_without_its_first_facts_is_not_folded(log: EventLog, tmp_path: Path) -> None:
     chain = Chain("models/fraud")
     log.append_all([chain.message(created(number)) for number in (1, 2, 3)])
-    shortened(tmp_path / "log.db", "< 1")
+    delete_records(tmp_path / "log.db", "< 1")
     live = LifecycleFold(log)
     live.start()
     with pytest.raises(RecordsLost, match="begins at 1: the facts from 0 were deleted"):
@@ -177,10 +177,10 @@ def test_a_log_whose_first_facts_were_deleted_is_not_folded(log: EventLog, tmp_p
         fold_all(log)
 
 
-def test_a_fold_whose_log_lost_its_end_says_so_until_the_facts_are_back(
+def test_a_fold_reports_a_lost_end_of_its_log_until_the_facts_are_back(
     log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(tail: SqliteTail, take: object, timeout_seconds: float) -> None:
+    def fail(tail: SqliteTail, handle: object, timeout_seconds: float) -> None:
         raise LogUnavailable("the connection broke")
 
     chain = Chain("models/fraud")
@@ -190,16 +190,16 @@ def test_a_fold_whose_log_lost_its_end_says_so_until_the_facts_are_back(
     live.start()
     assert live.wait_caught_up(WAIT_SECONDS)
     with monkeypatch.context() as broken:
-        broken.setattr(SqliteTail, "follow", breaks)
-        shortened(tmp_path / "log.db", ">= 1")
-        until(lambda: "ends at 1, before 3" in live.lost, "the fold misses facts")
+        broken.setattr(SqliteTail, "follow", fail)
+        delete_records(tmp_path / "log.db", ">= 1")
+        until(lambda: "ends at 1, before 3" in live.lost, "the fold to report missing facts")
     log.append_all(messages[1:])
-    until(lambda: not live.lost, "the facts are back")
+    until(lambda: not live.lost, "the fold to find the facts again")
     assert live.revision == 3
     live.close()
 
 
-def test_a_link_in_another_partition_than_its_streams_is_void_for_everyone() -> None:
+def test_a_record_outside_the_partition_of_its_stream_is_void_for_all_folds() -> None:
     chain = Chain("models/fraud")
     first, second = chain.message(created(1)), chain.message(created(2))
     fold = folded(first)

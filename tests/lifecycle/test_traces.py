@@ -1,4 +1,4 @@
-"""The trace of a fact: kept in its record, remembered for whoever acts on it, and no part of the state."""
+"""The trace of a fact: it is part of the record but not of the state, and the fold remembers the newest ones."""
 
 import pytest
 from google.protobuf.message import Message
@@ -17,7 +17,7 @@ STREAM = "models/fraud"
 
 
 def folded(count: int, trace_parent: str = "") -> tuple[Fold, list[Record]]:
-    """A fold of so many versions, and the records it was given."""
+    """A fold of so many versions, and its records."""
     fold, records = Fold(), []
     for number in range(1, count + 1):
         stream = fold.streams.get(STREAM) or new_stream(STREAM)
@@ -38,20 +38,20 @@ def test_a_traced_fact_has_its_parent_in_the_record_and_in_the_envelope() -> Non
     assert written.startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
 
 
-def test_an_untraced_fact_is_the_bytes_it_was_before_there_were_traces() -> None:
+def test_an_untraced_fact_has_the_same_bytes_as_before_traces_existed() -> None:
     _, (record,) = folded(1)
     numbers = {field.number for field, _ in facts.LifecycleRecord.FromString(record.value or b"").ListFields()}
     assert facts.LifecycleRecord.DESCRIPTOR.fields_by_name["trace_parent"].number not in numbers
     assert "traceparent" not in decode(record).attributes
 
 
-def test_a_trace_changes_the_chain_and_not_the_state() -> None:
+def test_a_trace_changes_the_chain_but_not_the_state() -> None:
     traced, untraced = folded(3, PARENT)[0].streams[STREAM], folded(3)[0].streams[STREAM]
     assert state_digest(traced) == state_digest(untraced)
     assert traced.digest != untraced.digest
 
 
-def test_the_newest_subjects_are_remembered_and_no_more() -> None:
+def test_only_the_newest_traces_are_remembered() -> None:
     stream = folded(MAX_TRACED + 10, PARENT)[0].streams[STREAM]
     assert len(stream.traces) == MAX_TRACED
     assert "versions/10" not in stream.traces

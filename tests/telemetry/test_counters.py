@@ -1,4 +1,4 @@
-"""The evidence counters: one list for the protos, the gateway, the rules and the deployer."""
+"""The evidence counters: protos, gateway, rules and deployer all use one list."""
 
 import dataclasses
 import math
@@ -29,10 +29,10 @@ def fields_of(message: type[telemetry.ArmCounts] | type[facts.Stratum]) -> set[s
 
 
 def counted(answers: list[tuple[int, int, bool]]) -> telemetry.Evidence:
-    """What a gateway reports after these answers, each an arm, a key and whether it was bad."""
+    """The evidence of a gateway after these answers. Each answer is an arm, a key and whether it was bad."""
     counter = EvidenceCounters().counter_of(ROUTE)
     for arm, key, bad in answers:
-        # A key stays on its arm within an epoch: even keys are stable's.
+        # A key stays on one arm within an epoch, so even keys are for stable.
         counter.count(telemetry.Arm.ValueType(arm), key * 2 + (arm == telemetry.ARM_CANDIDATE), bad)
     return counter.evidence("production")
 
@@ -47,23 +47,23 @@ evidences = st.lists(
 ).map(counted)
 
 
-def test_the_list_is_what_the_protos_count() -> None:
+def test_the_list_has_the_counters_of_the_protos() -> None:
     assert fields_of(telemetry.ArmCounts) - {"arm", "version", "first_bad_key_hashes"} == set(COUNTERS)
     of_both_arms = {f"{arm}_{counter}" for arm in counters.ARM_NAMES.values() for counter in COUNTERS}
     assert fields_of(facts.Stratum) - {"epoch", "candidate_weight_bps"} == of_both_arms
 
 
-def test_the_gateway_counts_what_is_on_the_list() -> None:
+def test_the_gateway_counts_the_counters_of_the_list() -> None:
     names = {field.name for field in dataclasses.fields(ArmCounter)}
     assert names - {"version", "first_bad_key_hashes"} == set(COUNTERS)
 
 
-def test_the_largest_counts_that_a_deployer_keeps_can_be_added_up() -> None:
+def test_the_sum_of_the_largest_counts_fits_into_the_proto() -> None:
     assert MAX_COUNT * MAX_COUNTERS <= LARGEST_INT64
 
 
 @given(evidences)
-def test_what_a_gateway_counts_has_no_fault(evidence: telemetry.Evidence) -> None:
+def test_the_counts_of_a_gateway_have_no_fault(evidence: telemetry.Evidence) -> None:
     assert flaw_of(record_of(evidence)) == ""
 
 
@@ -73,7 +73,7 @@ def test_every_counter_has_its_range(counter: str, count: int) -> None:
     arm = telemetry.ArmCounts(arm=telemetry.ARM_CANDIDATE, **dict.fromkeys(COUNTERS, 5))
     setattr(arm, counter, count)
     flaw = flaw_of(record_of(telemetry.Evidence(environment="production", model="fraud", arms=[arm])))
-    assert flaw == f"evidence.arms[0].{counter} is {count}: it is 0 to {MAX_COUNT}"
+    assert flaw == f"evidence.arms[0].{counter} is {count}: it must be 0 to {MAX_COUNT}"
 
 
 @pytest.mark.parametrize(("counter", "bound"), BOUNDS)
@@ -81,22 +81,22 @@ def test_no_counter_exceeds_the_one_that_bounds_it(counter: str, bound: str) -> 
     arm = telemetry.ArmCounts(arm=telemetry.ARM_STABLE, **dict.fromkeys(COUNTERS, 5))
     assert list(counters.faults_of(arm)) == []
     setattr(arm, bound, 4)
-    assert f"{counter} is 5: there are only 4 {bound}" in list(counters.faults_of(arm))
+    assert f"{counter} is 5: {bound} is only 4" in list(counters.faults_of(arm))
 
 
-def test_a_named_key_is_counted_and_named_once() -> None:
+def test_a_listed_bad_key_is_counted_and_listed_once() -> None:
     arm = telemetry.ArmCounts(arm=telemetry.ARM_STABLE, **dict.fromkeys(COUNTERS, 2), first_bad_key_hashes=[7, 8])
     assert list(counters.faults_of(arm)) == []
     arm.first_bad_key_hashes.append(9)
-    assert list(counters.faults_of(arm)) == ["first_bad_key_hashes has 3: there are only 2 first_bad_keys"]
+    assert list(counters.faults_of(arm)) == ["first_bad_key_hashes has 3 keys: first_bad_keys is only 2"]
     arm.first_bad_key_hashes[:] = [7, 7]
-    assert list(counters.faults_of(arm)) == ["first_bad_key_hashes names a key twice"]
+    assert list(counters.faults_of(arm)) == ["first_bad_key_hashes has a key twice"]
 
 
 def test_an_arm_is_reported_once() -> None:
     arm = telemetry.ArmCounts(arm=telemetry.ARM_STABLE, **dict.fromkeys(COUNTERS, 2))
     evidence = telemetry.Evidence(environment="production", model="fraud", arms=[arm, arm])
-    assert flaw_of(record_of(evidence)) == "evidence.arms[1].arm is 1: an arm is reported once"
+    assert flaw_of(record_of(evidence)) == "evidence.arms[1].arm is 1: this arm is given twice"
 
 
 @given(
@@ -108,7 +108,7 @@ def test_an_arm_is_reported_once() -> None:
 def test_almost_valid_evidence_is_refused_or_judged_without_an_error(
     evidence: telemetry.Evidence, side: int, counter: str, count: int
 ) -> None:
-    """One field of a real report is changed: whatever the rules let through, the judge can use."""
+    """One field of a real report is changed. The judge must be able to use every report that the rules accept."""
     arm = evidence.arms[side]
     setattr(arm, counter, count)
     refused = flaw_of(record_of(evidence)) != ""

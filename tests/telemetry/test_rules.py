@@ -1,4 +1,4 @@
-"""What a telemetry record may say: each bound holds where it stands, and one step beyond it is a flaw."""
+"""The rules for telemetry records: a value at its bound is accepted, and a value one beyond it is a flaw."""
 
 from typing import Any
 
@@ -48,29 +48,27 @@ def test_a_record_within_its_bounds_has_no_flaw(sound: telemetry.TelemetryRecord
 @pytest.mark.parametrize(
     ("flawed", "flaw"),
     [
-        (record(sequence=0), "sequence is 0: it counts from 1"),
-        (record(sequence=-1), "sequence is -1: it counts from 1"),
-        (record(source=""), f"source has 0 characters: it has 1 to {MAX_NAME}"),
-        (record(source="s" * (MAX_NAME + 1)), f"source has {MAX_NAME + 1} characters: it has 1 to {MAX_NAME}"),
-        (record(boot_id=""), f"boot_id has 0 characters: it has 1 to {MAX_NAME}"),
+        (record(sequence=0), "sequence is 0: it must be at least 1"),
+        (record(sequence=-1), "sequence is -1: it must be at least 1"),
+        (record(source=""), f"source has 0 characters: it must have 1 to {MAX_NAME}"),
+        (record(source="s" * (MAX_NAME + 1)), f"source has {MAX_NAME + 1} characters: it must have 1 to {MAX_NAME}"),
+        (record(boot_id=""), f"boot_id has 0 characters: it must have 1 to {MAX_NAME}"),
         (evidence(model="Fraud"), "evidence is about 'Fraud' in 'production'"),
         (evidence(environment=""), "evidence is about 'fraud' in ''"),
-        (evidence(candidate_weight_bps=-1), f"evidence.candidate_weight_bps is -1: it is 0 to {FULL_WEIGHT_BPS}"),
+        (evidence(candidate_weight_bps=-1), f"evidence.candidate_weight_bps is -1: it must be 0 to {FULL_WEIGHT_BPS}"),
         (
             evidence(candidate_weight_bps=FULL_WEIGHT_BPS + 1),
-            f"evidence.candidate_weight_bps is {FULL_WEIGHT_BPS + 1}: it is 0 to {FULL_WEIGHT_BPS}",
+            f"evidence.candidate_weight_bps is {FULL_WEIGHT_BPS + 1}: it must be 0 to {FULL_WEIGHT_BPS}",
         ),
-        (evidence(release=-1), f"evidence.release is -1: it is 0 to {MAX_COUNT}"),
-        (evidence(epoch=MAX_COUNT + 1), f"evidence.epoch is {MAX_COUNT + 1}: it is 0 to {MAX_COUNT}"),
+        (evidence(release=-1), f"evidence.release is -1: it must be 0 to {MAX_COUNT}"),
+        (evidence(epoch=MAX_COUNT + 1), f"evidence.epoch is {MAX_COUNT + 1}: it must be 0 to {MAX_COUNT}"),
         (status(environment="-"), "gateway_status.environment is '-'"),
-        (status(0, -1), f"gateway_status.routes.epoch is -1: it is 0 to {MAX_COUNT}"),
+        (status(0, -1), f"gateway_status.routes.epoch is -1: it must be 0 to {MAX_COUNT}"),
         (record(work_heartbeat=telemetry.WorkHeartbeat(version=-1)), "work_heartbeat.version is -1"),
         (record(epoch_measured=telemetry.EpochMeasured(epoch=-1)), "epoch_measured.epoch is -1"),
     ],
 )
-def test_a_record_beyond_a_bound_is_named_with_field_value_and_rule(
-    flawed: telemetry.TelemetryRecord, flaw: str
-) -> None:
+def test_a_flaw_gives_the_field_the_value_and_the_rule(flawed: telemetry.TelemetryRecord, flaw: str) -> None:
     assert flaw_of(flawed).startswith(flaw)
 
 
@@ -78,10 +76,10 @@ def test_a_gateway_reports_a_limited_number_of_routes() -> None:
     full = status(*[0] * MAX_ROUTES)
     assert flaw_of(full) == ""
     full.gateway_status.routes.add()
-    assert flaw_of(full) == f"gateway_status.routes has {MAX_ROUTES + 1}: at most {MAX_ROUTES}"
+    assert flaw_of(full) == f"gateway_status.routes has {MAX_ROUTES + 1} routes: at most {MAX_ROUTES} are allowed"
 
 
-def test_a_measurement_of_a_newer_version_is_let_through() -> None:
+def test_a_measurement_of_a_newer_version_is_accepted() -> None:
     newer = telemetry.TelemetryRecord.FromString(record().SerializeToString() + b"\xd2\x3e\x02hi")
     assert newer.WhichOneof("measurement") is None
     assert flaw_of(newer) == ""

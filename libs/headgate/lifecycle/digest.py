@@ -1,4 +1,4 @@
-"""The digest of a folded state: two folds of the same log agree on it, byte for byte."""
+"""The digest of a folded state. It is the same for all folds of one log, byte for byte."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ DIGEST_DOMAIN = b"headgate.v1.State\x00"
 
 
 class FoldedStreams(Protocol):
-    """A fold, live or fresh."""
+    """A fold that follows the log, or one that was made for a check."""
 
     @property
     def streams(self) -> Mapping[str, Stream]: ...
@@ -24,7 +24,7 @@ class FoldedStreams(Protocol):
 
 
 def fold_digest(fold: FoldedStreams) -> registry_service.FoldDigest:
-    """Head and state digest of every stream, by name: two folds of the same log give the same message."""
+    """Head and state digest of every stream, sorted by name. All folds of one log give the same message."""
     digests = [
         registry_service.StreamDigest(
             stream=name, sequence=stream.sequence, head_digest=stream.digest, state_digest=state_digest(stream)
@@ -35,7 +35,7 @@ def fold_digest(fold: FoldedStreams) -> registry_service.FoldDigest:
 
 
 def state_digest(stream: Stream) -> bytes:
-    """SHA-256 over the stream's resources in canonical order, each with its length before it."""
+    """SHA-256 over the resources of the stream in canonical order. The length of each resource stands before it."""
     sha = hashlib.sha256(DIGEST_DOMAIN)
     for resource in _resources(stream):
         data = resource.SerializeToString(deterministic=True)

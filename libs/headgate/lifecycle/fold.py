@@ -1,4 +1,7 @@
-"""The fold of headgate.lifecycle: records in, state out, equal for every service. It has no thread and reads no log."""
+"""The fold of headgate.lifecycle: it turns records into state, the same in every service.
+
+It has no thread and reads no log.
+"""
 
 import logging
 from typing import NamedTuple
@@ -21,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 class Fault(NamedTuple):
-    """What is wrong with a record that no registry can have written; a void record that lost a race has none."""
+    """What is wrong with a record that no registry can have written. A void record that lost a race has no fault."""
 
     code: str
     reason: str
 
 
 class Fold:
-    """Folds lifecycle records in log order. Not thread-safe: LifecycleFold guards it."""
+    """Folds lifecycle records in the order of the log. Not thread-safe: LifecycleFold guards it with a lock."""
 
     def __init__(self) -> None:
         self.streams: dict[str, Stream] = {}
@@ -41,14 +44,14 @@ class Fold:
         self.stopped_streams = 0
         self.revision = 0
         self.fault: Fault | None = None
-        """What is wrong with the newest record that something was wrong with."""
+        """The fault of the newest record that had one. Its reader resets it."""
 
     def apply(self, record: Record) -> facts.LifecycleRecord | None:
-        """Folds one log record; answers the lifecycle record when it was accepted, None when it is void."""
+        """Folds one record of the log. Returns the lifecycle record when it is accepted, None when it is void."""
         return self.fold(record.partition, record.offset, record.value or b"")
 
     def fold(self, partition: int, offset: int, value: bytes) -> facts.LifecycleRecord | None:
-        """The same for a record of which only the place and the value are known: all that a replay needs."""
+        """As `apply`, for a record whose position and value alone are known. A replay needs no more."""
         self.positions[partition] = offset + 1
         record = parse(value)
         stream = None
@@ -69,9 +72,9 @@ class Fold:
         if fact is not None:
             try:
                 stream.evolve(fact, record)
-            except Exception as error:  # noqa: BLE001 - whatever a forged fact does, it stops its stream and no service
-                said = str(error) if isinstance(error, IllegalFact) else f"{type(error).__name__}: {error}"
-                stream.broken = f"sequence {record.sequence}: {said}"
+            except Exception as error:  # noqa: BLE001 - a forged fact may stop its stream, but no service
+                reason = str(error) if isinstance(error, IllegalFact) else f"{type(error).__name__}: {error}"
+                stream.broken = f"sequence {record.sequence}: {reason}"
                 self.stopped_streams += 1
                 self.fault = Fault(ILLEGAL_FACT, f"{stream.name} stopped at {stream.broken}")
                 logger.error("stream stopped at an illegal fact", extra={"stream": stream.name, "error": stream.broken})
@@ -81,7 +84,7 @@ class Fold:
             self._list(stream)
 
     def _list(self, stream: Stream) -> None:
-        """Shows a stream to readers, and its state once a fact has given it one."""
+        """Shows a stream to readers, and its state once the first fact is folded."""
         self.streams[stream.name] = stream
         if stream.broken or not stream.state.exists:
             return
@@ -93,7 +96,7 @@ class Fold:
 
 
 def _fault(record: facts.LifecycleRecord | None, stream: Stream | None) -> Fault | None:
-    """What is wrong with a void record; None when it merely lost a race for its sequence."""
+    """The fault of a void record; None when another record won the race for its sequence."""
     if record is None:
         return Fault(NOT_A_FACT, "the value is not a headgate.v1.LifecycleRecord")
     if stream is None:
@@ -102,4 +105,7 @@ def _fault(record: facts.LifecycleRecord | None, stream: Stream | None) -> Fault
         return Fault(STREAM_STOPPED, f"{stream.name} stopped at {stream.broken}")
     if 1 <= record.sequence <= stream.sequence:
         return None
-    return Fault(NOT_A_LINK, f"{stream.name} stands at {stream.sequence}: {record.sequence} is no link to that head")
+    return Fault(
+        NOT_A_LINK,
+        f"the head of {stream.name} is at sequence {stream.sequence}: sequence {record.sequence} does not follow it",
+    )

@@ -1,4 +1,4 @@
-"""The fold that every service keeps current: a thread follows the log, readers wait for what they need."""
+"""The fold that every service keeps: a thread follows the log, and readers can wait for a position or a change."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.lifecycle.fold import Fault, Fold
-from headgate.lifecycle.replay import cycles_kept, require_whole
+from headgate.lifecycle.replay import require_whole, without_cycle_collection
 from headgate.lifecycle.stream import Stream
 from headgate.lifecycle.waiters import Waiters
 from headgate.log import topics
@@ -25,37 +25,37 @@ FoldOne = Callable[[Record], facts.LifecycleRecord | None]
 
 
 class Observer(Protocol):
-    """Hears what happens to live records, never to replayed ones, under the fold's lock."""
+    """Is called for live records, and not for replayed ones. The calls come under the lock of the fold."""
 
     def folded(self, record: facts.LifecycleRecord, seconds: float) -> None:
-        """Accepted and folded in this time."""
+        """The record was accepted and folded in this time."""
         ...
 
     def broke(self, record: facts.LifecycleRecord) -> None:
-        """Accepted, but illegal: its stream has stopped."""
+        """The record was accepted, but its fact is illegal. Its stream has stopped."""
         ...
 
     def voided(self) -> None:
-        """Did not follow its head."""
+        """A record was void."""
         ...
 
     def stopped(self, streams: int) -> None:
-        """So many streams are stopped, those of the replay included."""
+        """The number of stopped streams, including those that stopped in the replay."""
         ...
 
     def lost(self) -> None:
-        """The log could not be read; the fold begins again where it was."""
+        """The log could not be read. The fold reads on from the same position."""
         ...
 
 
 class LifecycleFold:
-    """A Fold kept current by a thread that tails the log. Hold `lock` while reading the state."""
+    """A Fold, and the thread that keeps it up to date with the log. Hold `lock` while you read the state."""
 
     def __init__(self, log: EventLog, observer: Observer | None = None) -> None:
         self.lock = threading.RLock()
         self.last_poll_monotonic = time.monotonic()
         self.lost = ""
-        """Which facts are gone from the log; empty while it is whole. Nothing may be decided on such a fold."""
+        """Which facts are missing from the log; empty when none are. With missing facts no decision is allowed."""
         self._log = log
         self._observer = observer
         self._fold = Fold()
@@ -91,20 +91,20 @@ class LifecycleFold:
         return self._fold.void_records
 
     def positions(self) -> dict[int, int]:
-        """Per partition, the offset to read on from."""
+        """Per partition, the next offset to read."""
         with self.lock:
             return dict(self._fold.positions)
 
     def start(self) -> None:
-        """Begins to tail from the first record."""
+        """Starts the thread, which reads from the first record."""
         self._thread.start()
 
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Stops the thread within a poll."""
+        """Stops the thread after its current poll."""
         self._thread.stop_soon()
         with self._changed:
             self._changed.notify_all()
@@ -112,18 +112,18 @@ class LifecycleFold:
         self._thread.stop(5 * POLL_SECONDS)
 
     def trace_of(self, stream: str, subject: str) -> str:
-        """W3C traceparent of the last fact about a version or release; empty when nobody traced it."""
+        """W3C traceparent of the last fact about a version or release; empty when it was not traced."""
         with self.lock:
             found = self._fold.streams.get(stream)
             return found.traces.get(subject, "") if found is not None else ""
 
     def on_accepted(self, listener: Listener) -> None:
-        """Calls the listener, under the lock, for every record accepted from now on."""
+        """From now on calls the listener, under the lock, for every accepted record."""
         with self.lock:
             self._listeners.append(listener)
 
     def on_fault(self, listener: FaultListener) -> None:
-        """Calls the listener, under the lock, for every record that no registry can have written."""
+        """From now on calls the listener, under the lock, for every record that no registry can have written."""
         with self.lock:
             self._fault_listeners.append(listener)
 
@@ -132,14 +132,14 @@ class LifecycleFold:
             self._listeners.remove(listener)
 
     def wait_caught_up(self, timeout_seconds: float) -> bool:
-        """Waits until everything that was in the log at the start is folded. Raises RecordsLost."""
+        """Waits until all records that were in the log at the start are folded. Raises RecordsLost."""
         is_caught_up = self._wait(lambda: bool(self.lost) or self._is_caught_up(), timeout_seconds)
         if self.lost:
             raise RecordsLost(self.lost)
         return is_caught_up
 
     def wait_position(self, partition: int, offset: int, timeout_seconds: float) -> bool:
-        """Waits until the record at this position has been folded."""
+        """Waits until the record at this position is folded, and returns whether it is."""
         with self.lock:
             is_folded = self._fold.positions.get(partition, 0) > offset
             if is_folded or self._thread.is_stopping:
@@ -151,7 +151,7 @@ class LifecycleFold:
             return self._fold.positions.get(partition, 0) > offset
 
     def wait_change(self, revision: int, timeout_seconds: float) -> int:
-        """Waits until the revision differs from the given one; answers the present revision."""
+        """Waits until the revision differs from the given one. Returns the present revision."""
         self._wait(lambda: self._fold.revision != revision, timeout_seconds)
         return self._fold.revision
 
@@ -174,7 +174,7 @@ class LifecycleFold:
 
     def _note_loss(self, lost: str) -> None:
         if lost and lost != self.lost:
-            logger.error("the log is not whole; nothing is decided", extra={"error": lost})
+            logger.error("facts are missing from the log; no command is decided", extra={"error": lost})
         with self._changed:
             self.lost = lost
             self._changed.notify_all()
@@ -191,7 +191,7 @@ class LifecycleFold:
             self._targets = self._targets or ends
             self._changed.notify_all()
         with self._log.tail(topics.LIFECYCLE, start) as tail:
-            with cycles_kept():
+            with without_cycle_collection():
                 while not self._thread.is_stopping and not self._is_caught_up():
                     self._apply(tail.poll(POLL_SECONDS), self._fold.apply)
             fold: FoldOne = self._fold.apply
@@ -202,7 +202,7 @@ class LifecycleFold:
                 tail.follow(lambda records: self._apply(records, fold), POLL_SECONDS)
 
     def _require_no_gap(self, records: Sequence[Record]) -> None:
-        """Offsets may leave gaps; a gap that deleted records left is another matter. Raises RecordsLost."""
+        """Raises RecordsLost when records were deleted from a gap. Other gaps between offsets are allowed."""
         expected = dict(self._fold.positions)
         for record in records:
             if record.offset > expected.get(record.partition, 0):
@@ -223,13 +223,13 @@ class LifecycleFold:
                         listener(record, accepted)
                 fault, self._fold.fault = self._fold.fault, None
                 if fault is not None:
-                    for tell in self._fault_listeners:
-                        tell(record, fault)
+                    for report in self._fault_listeners:
+                        report(record, fault)
             self._changed.notify_all()
             self._waiters.wake(self._fold.positions)
 
     def _observed(self, observer: Observer) -> FoldOne:
-        """Folds a record and tells the observer."""
+        """A function that folds a record and reports it to the observer."""
 
         def fold(record: Record) -> facts.LifecycleRecord | None:
             stopped = self._fold.stopped_streams

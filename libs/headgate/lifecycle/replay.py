@@ -1,4 +1,4 @@
-"""Folding a log from its first record, and finding out whether its beginning is still there."""
+"""Folds a log from its first record, and checks that no fact was deleted."""
 
 import gc
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,10 @@ from headgate.log.port import EventLog, RecordsLost
 
 
 def fold_all(log: EventLog) -> Fold:
-    """A fresh fold of the whole log as it stands now. Raises RecordsLost when its beginning is gone."""
+    """A new fold of all records that the log has now. Raises RecordsLost when its first facts were deleted."""
     fold = Fold()
     require_whole(log, {})
-    with cycles_kept():
+    with without_cycle_collection():
         for partition, end in log.end(topics.LIFECYCLE).items():
             offset = 0
             while offset < end:
@@ -27,7 +27,7 @@ def fold_all(log: EventLog) -> Fold:
 
 
 def require_whole(log: EventLog, reached: Mapping[int, int]) -> None:
-    """Raises RecordsLost when facts behind the reached offsets were deleted: every later fact would be void."""
+    """Raises RecordsLost when a fact at or after the reached offsets was deleted. All later facts would be void."""
     for partition, first in log.offsets_at(topics.LIFECYCLE, 0).items():
         if first > reached.get(partition, 0):
             needed = reached.get(partition, 0)
@@ -35,8 +35,8 @@ def require_whole(log: EventLog, reached: Mapping[int, int]) -> None:
 
 
 @contextmanager
-def cycles_kept() -> Iterator[None]:
-    """Holds the cycle collector back: a replay makes millions of objects that stay, and it would visit them all."""
+def without_cycle_collection() -> Iterator[None]:
+    """Switches the cycle collector off. A replay makes millions of lasting objects, and it would visit all of them."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What every service is made of: its settings, its log, the fold that follows it, its metrics and its health."""
+"""The settings and parts that every service has: its log, the fold of the log, its metrics and its health."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ from headgate.runtime.operations import Loop, Operations
 from headgate.runtime.service import GRACE_SECONDS
 
 REPLAY_SECONDS = 600.0
-"""How long a service takes at most to fold what is in the log at its start."""
+"""How long a service may take to fold the records that are in the log at its start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSettings:
-    """What every service reads from its environment. Each adds its own name, and more where it needs more."""
+    """The settings that every service reads from its environment. A service may add more."""
 
     log: str
     """URL of the event log."""
     name: str
-    """Of this replica: unique among the live ones, and the same after a restart."""
+    """The name of this replica. It is unique among the running replicas, and the same after a restart."""
     host: str = "127.0.0.1"
     port: int = 0
-    """Of the gRPC server; 0 takes any."""
+    """The port of the gRPC server; 0 for any free port."""
     metrics_port: int = 0
-    """Of the HTTP server with /metrics, /livez and /readyz; 0 for none."""
+    """The port of the HTTP server with /metrics, /livez and /readyz; 0 for no such server."""
     grace_seconds: float = GRACE_SECONDS
     log_wait_seconds: float = LOG_WAIT_SECONDS
 
 
 class ServiceParts:
-    """Waits for the log when it is made; folds it from `replay` on."""
+    """The parts that every service has. Construction waits for the log; `start` begins to fold it."""
 
     def __init__(self, service: str, settings: ServiceSettings) -> None:
         self.name = settings.name
@@ -46,35 +46,35 @@ class ServiceParts:
         self._lag = LagWatch(self.log, self.metrics, [Reader("fold", topics.LIFECYCLE, self.fold.positions)])
 
     def watch_lag(self, reader: str, topic: str, positions: Callable[[], Mapping[int, int]]) -> None:
-        """Measures also how far this reader is behind the end of its topic."""
+        """Also measures how far this reader is behind the end of its topic."""
         self._lag.add(Reader(reader, topic, positions))
 
     def start(self) -> None:
-        """Begins to follow the log; does not wait."""
+        """Starts to follow the log, without waiting."""
         self.fold.start()
         self._lag.start()
 
     def await_replay(self) -> None:
-        """Returns when all that was in the log at the start is folded. Raises LogUnavailable, RecordsLost."""
+        """Waits until all records that were in the log at the start are folded. Raises LogUnavailable, RecordsLost."""
         if not self.fold.wait_caught_up(REPLAY_SECONDS):
             raise LogUnavailable(f"the log was not replayed within {REPLAY_SECONDS:.0f} s")
 
     def watch(self, *loops: Loop) -> None:
-        """From now on /livez fails once the fold or one of these loops has ended."""
+        """From now on /livez fails when the fold or one of these loops has ended."""
         self.operations.watch(self.fold, *loops)
 
     def ready(self, *loops: Loop) -> None:
-        """The service takes work, and its loops are watched."""
+        """Reports the service as ready and watches its loops."""
         self.watch(*loops)
         self.operations.ready()
 
     def drain(self) -> None:
-        """The service takes no more work."""
+        """Reports the service as not ready: it takes no more work."""
         self.operations.drain()
         self._lag.close()
 
     def close(self, deadline: Deadline) -> None:
-        """Leaves the log, within the deadline."""
+        """Closes the fold and the log within the deadline."""
         self.fold.close()
         within(deadline.left(), self.log.close)
         self.operations.close()

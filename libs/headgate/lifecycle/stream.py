@@ -1,7 +1,7 @@
 """The acceptance rule: the chain is the lock.
 
-A record counts if and only if it follows the head of its stream by sequence and digest. The first such record in
-log order wins; any other is void, and every fold of the same log agrees on which.
+A record is accepted if and only if it follows the head of its stream by sequence and digest. The first such record in
+the order of the log wins. Every other record is void. All folds of one log agree on this.
 """
 
 import uuid
@@ -35,35 +35,38 @@ class Stream:
     sequence: int = 0
     digest: bytes = GENESIS
     partition: int = 0
-    # Where each accepted record stands, by sequence - 1; a stream never leaves its partition.
+    # Offset of each accepted record, by sequence - 1. All records of a stream are in one partition.
     offsets: "array[int]" = field(default_factory=lambda: array("q"))
     # Sequence of each accepted record, by event id.
     accepted: dict[bytes, int] = field(default_factory=dict)
-    # Why the fold of this stream stopped; empty while it runs.
+    # Why the fold of this stream stopped; empty when it has not.
     broken: str = ""
     # Whether readers can see the state.
     listed: bool = False
-    # W3C traceparent of the last traced fact about each version and release, for whoever acts on it.
+    # W3C traceparent of the last traced fact about each version and release. Workers and gateways continue the trace.
     traces: dict[str, str] = field(default_factory=dict)
 
     def knows(self, command_id: str) -> bool:
-        """Whether a command with this id already led to an accepted fact."""
+        """Whether a command with this id has already led to an accepted fact."""
         return event_id(self.name, command_id) in self.accepted
 
     def keep_trace(self, subject: str, trace_parent: str) -> None:
-        """Remembers the newest MAX_TRACED subjects."""
+        """Remembers the trace of a subject, up to the newest MAX_TRACED subjects."""
         self.traces.pop(subject, None)
         self.traces[subject] = trace_parent
         if len(self.traces) > MAX_TRACED:
             del self.traces[next(iter(self.traces))]
 
     def accept(self, record: facts.LifecycleRecord, value: bytes, partition: int, offset: int) -> bool:
-        """Whether the record is the next link; moves the head onto it if so. `value` are its exact bytes."""
+        """Accepts the record if it follows the head, and moves the head to it. Returns whether it did.
+
+        `value` has the exact bytes of the record.
+        """
         sequence = self.sequence + 1
         if record.sequence != sequence or record.previous_digest != self.digest:
             return False
         if partition != self.partition and sequence > 1:
-            return False  # between partitions there is no order that every fold would agree on
+            return False  # records of different partitions have no order on which all folds agree
         self.sequence = sequence
         self.digest = digest(value)
         self.partition = partition
@@ -83,7 +86,7 @@ class Stream:
 
 
 def new_stream(name: str) -> Stream | None:
-    """An empty stream; None when the name is not a stream's."""
+    """An empty stream; None when the name is not the name of a stream."""
     kind, short = split_stream(name)
     if kind == "models":
         return Stream(name, ModelState(short))
@@ -93,15 +96,15 @@ def new_stream(name: str) -> Stream | None:
 
 
 def event_id(stream: str, command_id: str) -> bytes:
-    """UUIDv5 of stream and command id: a repeated command finds its own fact.
+    """UUIDv5 of stream and command id. So a repeated command finds its own fact.
 
-    No stream's name holds a bar, so the first one ends it and no two pairs are joined to the same text.
+    The name of a stream has no bar in it, so two different pairs never give the same text.
     """
     return uuid.uuid5(EVENT_NAMESPACE, f"{stream}|{command_id}").bytes
 
 
 def record_of(command: commands.Command, fact: Fact, stream: Stream, at_ms: int) -> facts.LifecycleRecord:
-    """The record that would follow the stream's head with this fact."""
+    """The record with this fact that follows the head of the stream."""
     record = facts.LifecycleRecord(
         stream=command.stream,
         sequence=stream.sequence + 1,
@@ -120,14 +123,14 @@ def record_of(command: commands.Command, fact: Fact, stream: Stream, at_ms: int)
 
 
 def command_digest(command: commands.Command) -> bytes:
-    """SHA-256 of what the command asks for, without who asks or when."""
+    """SHA-256 of the content of the command, without its sender and its time."""
     name = command.WhichOneof("command") or ""
     body = getattr(command, name).SerializeToString(deterministic=True) if name else b""
     return digest(name.encode() + b"\x00" + body)
 
 
 def message_of(record: facts.LifecycleRecord) -> Message:
-    """The record as a CloudEvent in binary mode, keyed by its stream."""
+    """The record as a CloudEvent in binary mode. The stream is the key."""
     event = CloudEvent(
         id=str(uuid.UUID(bytes=record.event_id)),
         source="/headgate/registry",
@@ -150,7 +153,7 @@ _from_bytes = facts.LifecycleRecord.FromString
 
 
 def parse(value: bytes) -> facts.LifecycleRecord | None:
-    """The lifecycle record in the value of a log record; None when the bytes are not one."""
+    """The lifecycle record in the value of a log record; None when the bytes are not such a record."""
     try:
         return _from_bytes(value)
     except DecodeError:

@@ -1,6 +1,6 @@
-"""Those who wait for a position of the log to be folded; each is woken alone.
+"""The callers that wait until a record is folded. Each is woken alone, when its own record is folded.
 
-Were all woken at every record, most would only go back to sleep, and a busy registry would do little else.
+If every record woke all of them, most would only go back to sleep. A busy registry would do little else.
 """
 
 import threading
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Waiter(NamedTuple):
-    """One who waits until the record at this position has been folded."""
+    """A caller that waits until the record at this position is folded."""
 
     partition: int
     offset: int
@@ -17,7 +17,7 @@ class Waiter(NamedTuple):
 
 
 class Waiters:
-    """Not thread-safe: the fold's lock guards it."""
+    """All waiting callers. Not thread-safe: the lock of the fold guards it."""
 
     def __init__(self) -> None:
         self._waiting: list[Waiter] = []
@@ -28,22 +28,22 @@ class Waiters:
         return waiter
 
     def remove(self, waiter: Waiter) -> None:
-        """Forgets one who gave up."""
+        """Removes a caller that waits no more."""
         if waiter in self._waiting:
             self._waiting.remove(waiter)
 
     def wake(self, positions: Mapping[int, int]) -> None:
-        """Wakes those whose record stands before the position of its partition."""
-        still: list[Waiter] = []
+        """Wakes the callers whose record is before the position of its partition."""
+        remaining: list[Waiter] = []
         for waiter in self._waiting:
             if positions.get(waiter.partition, 0) > waiter.offset:
                 waiter.over.set()
             else:
-                still.append(waiter)
-        self._waiting = still
+                remaining.append(waiter)
+        self._waiting = remaining
 
     def wake_all(self) -> None:
-        """Wakes them in vain: the fold ends."""
+        """Wakes all callers, because the fold ends."""
         for waiter in self._waiting:
             waiter.over.set()
         self._waiting = []

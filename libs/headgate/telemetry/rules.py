@@ -1,4 +1,4 @@
-"""What a telemetry record may say. Pure: anyone can write the topic, and what is read there steers releases."""
+"""The rules for telemetry records. Many programs can write this topic, and its records steer releases. Pure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,12 +12,12 @@ MAX_ROUTES = 100_000
 
 
 def flaw_of(record: telemetry.TelemetryRecord) -> str:
-    """Field, value and rule that are broken first; empty when nothing is. Kinds of a newer version are let through."""
+    """Field, value and rule of the first fault; empty when there is none. Accepts kinds of newer versions."""
     for name, text in (("source", record.source), ("boot_id", record.boot_id)):
         if not 0 < len(text) <= MAX_NAME:
-            return f"{name} has {len(text)} characters: it has 1 to {MAX_NAME}"
+            return f"{name} has {len(text)} characters: it must have 1 to {MAX_NAME}"
     if record.sequence < 1:
-        return f"sequence is {record.sequence}: it counts from 1"
+        return f"sequence is {record.sequence}: it must be at least 1"
     match record.WhichOneof("measurement"):
         case "evidence":
             return _evidence(record.evidence)
@@ -35,7 +35,7 @@ def _evidence(evidence: telemetry.Evidence) -> str:
     if not is_name(evidence.environment) or not is_name(evidence.model):
         return f"evidence is about {evidence.model!r} in {evidence.environment!r}: {NAME_RULE}"
     if not 0 <= evidence.candidate_weight_bps <= FULL_WEIGHT_BPS:
-        return f"evidence.candidate_weight_bps is {evidence.candidate_weight_bps}: it is 0 to {FULL_WEIGHT_BPS}"
+        return f"evidence.candidate_weight_bps is {evidence.candidate_weight_bps}: it must be 0 to {FULL_WEIGHT_BPS}"
     flaws = [_count("evidence.release", evidence.release), _count("evidence.epoch", evidence.epoch)]
     return next(filter(None, [*flaws, *_arms(evidence.arms)]), "")
 
@@ -44,7 +44,7 @@ def _arms(arms: Sequence[telemetry.ArmCounts]) -> Iterator[str]:
     seen: set[int] = set()
     for index, arm in enumerate(arms):
         if arm.arm in seen:
-            yield f"evidence.arms[{index}].arm is {arm.arm}: an arm is reported once"
+            yield f"evidence.arms[{index}].arm is {arm.arm}: this arm is given twice"
         seen.add(arm.arm)
         yield from (f"evidence.arms[{index}].{fault}" for fault in counters.faults_of(arm))
 
@@ -53,10 +53,10 @@ def _status(status: telemetry.GatewayStatus) -> str:
     if not is_name(status.environment):
         return f"gateway_status.environment is {status.environment!r}: {NAME_RULE}"
     if len(status.routes) > MAX_ROUTES:
-        return f"gateway_status.routes has {len(status.routes)}: at most {MAX_ROUTES}"
+        return f"gateway_status.routes has {len(status.routes)} routes: at most {MAX_ROUTES} are allowed"
     flaws = (_count("gateway_status.routes.epoch", route.epoch) for route in status.routes)
     return next(filter(None, flaws), "")
 
 
 def _count(name: str, count: int) -> str:
-    return "" if 0 <= count <= counters.MAX_COUNT else f"{name} is {count}: it is 0 to {counters.MAX_COUNT}"
+    return "" if 0 <= count <= counters.MAX_COUNT else f"{name} is {count}: it must be 0 to {counters.MAX_COUNT}"

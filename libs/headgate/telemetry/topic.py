@@ -1,4 +1,4 @@
-"""Writing and reading headgate.telemetry: heartbeats, epochs, gateway status and evidence."""
+"""Writes and reads headgate.telemetry: heartbeats, epochs, gateway status and evidence."""
 
 import logging
 import threading
@@ -24,7 +24,7 @@ Handle = Callable[[telemetry.TelemetryRecord, int], None]
 
 
 class TelemetryWriter:
-    """One process's voice on telemetry: numbered within a boot, so that a reader can drop what came twice."""
+    """Writes the telemetry of one process. Records are numbered, so a reader can drop duplicates."""
 
     def __init__(self, log: EventLog, source: str) -> None:
         self.boot_id = uuid.uuid4().hex
@@ -34,7 +34,7 @@ class TelemetryWriter:
         self._lock = threading.Lock()
 
     def send(self, key: str, **measurement: Any) -> None:
-        """Appends one measurement, for example `epoch_measured=...`, keyed by its stream. Raises LogError."""
+        """Appends one measurement, for example `epoch_measured=...`, under the key of its stream. Raises LogError."""
         with self._lock:
             self._sequence += 1
             sequence = self._sequence
@@ -45,9 +45,9 @@ class TelemetryWriter:
 
 
 class TelemetryReader:
-    """Hands every telemetry record since a time to `handle`, from a thread of its own.
+    """Reads all telemetry records since a time on its own thread, and calls `handle` for each.
 
-    A record that cannot be used is skipped, and buried by the one reader that has `burials`: the topic's owner.
+    It skips a record that cannot be used. The reader of the topic's owner has `burials` and also buries this record.
     """
 
     def __init__(self, log: EventLog, handle: Handle, metrics: Metrics, burials: Burials | None = None) -> None:
@@ -62,28 +62,28 @@ class TelemetryReader:
         self._thread = RetryingThread("telemetry", self._tail, self._failed)
 
     def start(self, since_ms: int) -> None:
-        """Begins to read at the first record of this time or later."""
+        """Starts to read at the first record of this time or later."""
         self._since_ms = since_ms
         self._thread.start()
 
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def positions(self) -> dict[int, int]:
-        """Per partition, the offset to read on from; empty before the start."""
+        """Per partition, the next offset to read; empty before the start."""
         return dict(self._positions)
 
     def wait_caught_up(self, timeout_seconds: float) -> bool:
-        """Waits until everything that was there at the start has been handed over."""
+        """Waits until all records that were in the topic at the start are handled. Returns whether they are."""
         return self._caught_up.wait(timeout_seconds)
 
     def stop_soon(self) -> None:
-        """Reads no further; does not wait."""
+        """Stops reading, without waiting for the thread."""
         self._thread.stop_soon()
 
     def close(self) -> None:
-        """Stops within a poll."""
+        """Stops the thread after its current poll."""
         self._thread.stop(5 * POLL_SECONDS)
 
     def _failed(self, error: Exception) -> None:
@@ -114,12 +114,12 @@ class TelemetryReader:
             return self._skip(record, "malformed-telemetry", flaw)
         try:
             self._handle(parsed, record.timestamp_ms)
-        except Exception as error:  # whatever one record does to the reader, the ones behind it are read
+        except Exception as error:  # an error about one record must not stop the reader
             logger.exception("telemetry not handled", extra=_where(record))
             self._skip(record, "handler-failed", f"{type(error).__name__}: {error}")
 
     def _skip(self, record: Record, code: str, reason: str) -> None:
-        """Raises LogError when the burial fails: the record is then read again."""
+        """Skips a record. Raises LogError when the burial fails; the record is then read again."""
         if self._burials is not None:
             self._burials.bury(record, code, reason)
         else:

@@ -67,8 +67,8 @@ def test_a_commit_that_is_hidden_by_our_own_still_wakes_its_readers_soon(
     assert time.monotonic() - started < PATIENCE_SECONDS / 2
 
 
-def arrives(ours: SqliteLog, theirs: SqliteLog) -> float:
-    """The seconds from another process's commit until a reader that waits has its record."""
+def seconds_until_found(ours: SqliteLog, theirs: SqliteLog) -> float:
+    """The time from a commit of another process until a waiting reader has its record."""
     found: list[Record] = []
     with ours.tail("theirs", {0: 0}) as tail:
         reading = Thread(target=lambda: found.extend(tail.poll(PATIENCE_SECONDS)))
@@ -81,12 +81,12 @@ def arrives(ours: SqliteLog, theirs: SqliteLog) -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
-def test_a_notice_is_enough_to_find_another_processs_commit(
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has inotify")
+def test_a_notice_alone_leads_to_the_commit_of_another_process(
     logs: tuple[SqliteLog, SqliteLog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_arrivals, "IDLE_SECONDS", PATIENCE_SECONDS)
-    assert arrives(*logs) < PATIENCE_SECONDS / 2
+    assert seconds_until_found(*logs) < PATIENCE_SECONDS / 2
 
 
 def test_the_commit_of_a_process_that_dies_before_its_notice_is_found(
@@ -94,38 +94,38 @@ def test_the_commit_of_a_process_that_dies_before_its_notice_is_found(
 ) -> None:
     ours, theirs = logs
     monkeypatch.setattr(theirs._arrivals._notices, "give", lambda: None)
-    assert arrives(ours, theirs) < PATIENCE_SECONDS / 2
+    assert seconds_until_found(ours, theirs) < PATIENCE_SECONDS / 2
 
 
-def test_commits_are_found_where_nothing_can_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commits_are_found_without_inotify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "_watch", lambda path: None)
     monkeypatch.setattr(sqlite_arrivals, "IDLE_SECONDS", PATIENCE_SECONDS)
     with closing(SqliteLog(tmp_path / "log.db")) as ours, closing(SqliteLog(tmp_path / "log.db")) as theirs:
         ours.create_topics([THEIRS])
-        assert arrives(ours, theirs) < PATIENCE_SECONDS / 2
+        assert seconds_until_found(ours, theirs) < PATIENCE_SECONDS / 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
-def test_a_reader_that_waits_costs_a_few_looks_a_second(
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has inotify")
+def test_a_waiting_reader_causes_few_checks_a_second(
     logs: tuple[SqliteLog, SqliteLog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = []
+    checks = []
     wait = logs[0]._arrivals._notices.wait
-    monkeypatch.setattr(logs[0]._arrivals._notices, "wait", lambda seconds: (looks.append(seconds), wait(seconds)))
+    monkeypatch.setattr(logs[0]._arrivals._notices, "wait", lambda seconds: (checks.append(seconds), wait(seconds)))
     with logs[0].tail("theirs", {0: 0}) as tail:
         assert tail.poll(1.0) == []
-    assert len(looks) < 10
+    assert len(checks) < 10
 
 
-def test_a_heartbeat_wakes_readers_only_when_it_has_found_a_dead_member(logs: tuple[SqliteLog, SqliteLog]) -> None:
+def test_a_heartbeat_wakes_readers_only_when_it_dropped_a_member(logs: tuple[SqliteLog, SqliteLog]) -> None:
     ours, theirs = logs
     topic_id = ours._known("ours").topic_id
     with ours.consumer("ours", "group", "first") as first, theirs.consumer("ours", "group", "second"):
         assert isinstance(first, SqliteConsumer)
         seen = ours._arrivals.seen(topic_id)
-        ours._keeper._beat([first])
+        ours._keeper._send_heartbeats([first])
         assert ours._arrivals.seen(topic_id) == seen
         ours._writer.run(lambda db: db.execute("UPDATE members SET heartbeat_ms = 0 WHERE member = 'second'"), 10)
         seen = ours._arrivals.seen(topic_id)
-        ours._keeper._beat([first])
+        ours._keeper._send_heartbeats([first])
         assert ours._arrivals.seen(topic_id) > seen

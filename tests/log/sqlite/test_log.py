@@ -1,4 +1,4 @@
-"""What only the SQLite log promises: its file, its writer, its retention, how it shares out partitions."""
+"""The SQLite log alone: its file, its writer, its retention, and how it assigns partitions."""
 
 import sqlite3
 import threading
@@ -47,7 +47,7 @@ def test_a_log_of_another_schema_version_is_refused(path: Path) -> None:
         SqliteLog(path)
 
 
-def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) -> None:
     alter(path, "CREATE TABLE theirs (x)")
     with pytest.raises(LogError, match="another program"):
         SqliteLog(path)
@@ -56,7 +56,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> 
     db.close()
 
 
-def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to look at" * 50)
     with pytest.raises(LogError):
         SqliteLog(path)
@@ -83,7 +83,7 @@ def test_many_threads_may_open_a_new_log_at_once(path: Path) -> None:
 # The writer
 
 
-def test_a_caller_that_gave_up_before_the_write_began_changed_nothing_and_stops_nobody(
+def test_a_call_that_times_out_before_the_write_begins_changes_nothing_and_blocks_no_other(
     log: SqliteLog, path: Path
 ) -> None:
     with other_writer(path), pytest.raises(LogUnavailable, match="nothing was changed"):
@@ -92,15 +92,15 @@ def test_a_caller_that_gave_up_before_the_write_began_changed_nothing_and_stops_
     assert [record.value for record in log.read("topic", 0, 0)] == [b"next"]
 
 
-def test_a_busy_file_is_waited_for(log: SqliteLog, path: Path) -> None:
+def test_an_append_waits_for_a_busy_file(log: SqliteLog, path: Path) -> None:
     with other_writer(path):
-        waiting = threading.Thread(target=lambda: log.append(message(b"patient")))
+        waiting = threading.Thread(target=lambda: log.append(message(b"waited")))
         waiting.start()
     waiting.join(PATIENCE_SECONDS)
-    assert [record.value for record in log.read("topic", 0, 0)] == [b"patient"]
+    assert [record.value for record in log.read("topic", 0, 0)] == [b"waited"]
 
 
-def test_a_failing_write_reaches_its_callers_and_the_writer_lives_on(log: SqliteLog, path: Path) -> None:
+def test_an_error_of_a_write_reaches_all_its_callers_and_later_writes_succeed(log: SqliteLog, path: Path) -> None:
     alter(path, "CREATE TRIGGER refuse BEFORE INSERT ON log BEGIN SELECT raise(ABORT, 'disk on fire'); END")
     failures: Counter[str] = Counter()
 
@@ -120,7 +120,7 @@ def test_a_failing_write_reaches_its_callers_and_the_writer_lives_on(log: Sqlite
     assert log.append(message(b"kept")).offset == 0
 
 
-def test_a_call_that_times_out_in_anothers_write_has_an_unknown_outcome(log: SqliteLog) -> None:
+def test_a_call_that_times_out_during_its_write_has_an_unknown_outcome(log: SqliteLog) -> None:
     first, second = Hang(), Hang()
     outcome: list[type[Exception]] = []
 
@@ -145,7 +145,7 @@ def test_a_call_that_times_out_in_anothers_write_has_an_unknown_outcome(log: Sql
     assert log.append(message(b"next")).offset == 1
 
 
-def test_a_call_that_times_out_behind_anothers_write_changed_nothing(log: SqliteLog) -> None:
+def test_a_call_that_times_out_while_another_writes_changes_nothing(log: SqliteLog) -> None:
     hang = Hang()
     writing = threading.Thread(target=log._writer.run, args=(hang, PATIENCE_SECONDS))
     writing.start()
@@ -157,7 +157,7 @@ def test_a_call_that_times_out_behind_anothers_write_changed_nothing(log: Sqlite
     assert log.append(message(b"next")).offset == 0
 
 
-def test_an_interrupted_writer_leaves_the_file_to_the_next(log: SqliteLog) -> None:
+def test_an_interrupted_write_does_not_block_the_next_one(log: SqliteLog) -> None:
     def interrupt(_: sqlite3.Connection) -> None:
         raise KeyboardInterrupt
 
@@ -166,7 +166,7 @@ def test_an_interrupted_writer_leaves_the_file_to_the_next(log: SqliteLog) -> No
     assert log.append(message(b"next")).offset == 0
 
 
-def test_a_refused_job_undoes_itself_and_nothing_else(log: SqliteLog) -> None:
+def test_a_refused_job_is_undone_alone(log: SqliteLog) -> None:
     def refuse(db: sqlite3.Connection) -> None:
         db.execute("DELETE FROM topics")
         raise LogError("refused")
@@ -178,7 +178,7 @@ def test_a_refused_job_undoes_itself_and_nothing_else(log: SqliteLog) -> None:
     other.close()
 
 
-def test_closing_writes_what_waits(path: Path) -> None:
+def test_close_writes_the_records_that_wait(path: Path) -> None:
     log = SqliteLog(path)
     log.create_topics([TOPIC])
     acknowledged: list[int] = []
@@ -207,7 +207,7 @@ def test_closing_writes_what_waits(path: Path) -> None:
 # Retention
 
 
-def test_expired_records_are_deleted_but_the_end_stays(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_records_are_deleted_but_the_end_offset_stays(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_retention, "MAX_DELETED", 10)
     log.create_topics([Topic("short", 1000, 1)])
     for topic in ("short", "topic"):
@@ -221,7 +221,7 @@ def test_expired_records_are_deleted_but_the_end_stays(log: SqliteLog, monkeypat
     assert len(log.read("topic", 0, 0)) == 25
 
 
-def test_records_within_their_time_are_kept(log: SqliteLog) -> None:
+def test_records_within_their_retention_are_kept(log: SqliteLog) -> None:
     log.create_topics([Topic("short", 60_000, 1)])
     log.append_all([Message("short", b"k", b"v")] * 5)
     assert log._writer.run(lambda db: delete_expired(db, time.time_ns() // 1_000_000), 10.0) == 0
@@ -236,7 +236,7 @@ def test_records_within_their_time_are_kept(log: SqliteLog) -> None:
     st.dictionaries(st.integers(0, 20), st.none() | st.sampled_from("abcdx"), max_size=21),
     st.sets(st.sampled_from("abcd"), min_size=1),
 )
-def test_shares_are_complete_equal_and_move_as_little_as_possible(
+def test_every_partition_has_a_member_in_equal_numbers_with_as_few_moves_as_possible(
     held: dict[int, str | None], members: set[str]
 ) -> None:
     shared = balanced(held, sorted(members))
@@ -256,11 +256,11 @@ def test_shares_are_complete_equal_and_move_as_little_as_possible(
         st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.binary(max_size=50)), max_size=12
     ).map(tuple)
 )
-def test_headers_come_back_as_they_were(headers: Headers) -> None:
+def test_decoded_headers_equal_the_encoded_ones(headers: Headers) -> None:
     assert decode_headers(encode_headers(headers)) == headers
 
 
-# How the sentences are said
+# The vocabulary of these tests
 
 
 def message(value: bytes) -> Message:

@@ -1,4 +1,4 @@
-"""Appending rows to the log's table inside an open transaction: it gives them their offsets and times."""
+"""Appends rows to the table of the log inside an open transaction, and gives them their offsets and times."""
 
 import sqlite3
 import time
@@ -10,7 +10,7 @@ _ROWS_PER_STATEMENT = 64
 
 
 class Row(NamedTuple):
-    """A record without the offset and time that the appender gives it."""
+    """A record without offset and time. The appender adds both."""
 
     topic_id: int
     partition: int
@@ -21,7 +21,7 @@ class Row(NamedTuple):
 
 
 class Appender:
-    """Remembers the ends of partitions while no other process commits. Used by one thread at a time."""
+    """Remembers the ends of partitions until another process commits. One thread at a time may use it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -30,11 +30,11 @@ class Appender:
         self._found_others = False
 
     def forget(self) -> None:
-        """The transaction was undone: the ends are looked up anew."""
+        """Call this after a rollback. The ends are then looked up again."""
         self._ends.clear()
 
     def found_others(self) -> bool:
-        """Whether another process has committed since this was last asked."""
+        """Whether another process has committed since the last call."""
         found, self._found_others = self._found_others, False
         return found
 
@@ -50,7 +50,7 @@ class Appender:
         parameters: list[object] = []
         for topic_id, partition, key, headers, value, _ in rows:
             offset, last_ms = self._end(topic_id, partition)
-            # Times never run backwards within a partition, so that a time can be looked up by bisection.
+            # Times never decrease within a partition, so a time can be found by bisection.
             timestamp_ms = max(now_ms, last_ms)
             self._ends[topic_id, partition] = offset + 1, timestamp_ms
             offsets.append(offset)
@@ -70,9 +70,9 @@ class Appender:
         return last or (0, 0)
 
     def _insert(self, parameters: list[object]) -> None:
-        """Inserts many rows per statement: sqlite3 lets go of the interpreter lock once per statement, not per row.
+        """Inserts many rows with one statement, because sqlite3 releases the interpreter lock once per statement.
 
-        Powers of two keep the number of different statements small, so that all stay prepared.
+        The numbers of rows are powers of two. So there are few different statements, and all of them stay prepared.
         """
         at, rows_left, size = 0, len(parameters) // _COLUMNS, _ROWS_PER_STATEMENT
         while rows_left:

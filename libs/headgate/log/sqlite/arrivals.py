@@ -105,7 +105,7 @@ class Arrivals:
             self._closed.set()
             self._wake_all()
             self._wanted.notify()
-        self._notices.give()  # wakes our own thread too
+        self._notices.give()  # this also wakes our own thread
         self._thread.join()
         self._notices.close()
 

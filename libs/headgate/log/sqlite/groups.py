@@ -1,7 +1,7 @@
-"""Consumer groups on SQLite: who is a member, which partitions each one holds, and up to where they are done.
+"""Consumer groups on SQLite: their members, the partitions of each member, and the committed offsets.
 
-Every function that writes runs inside the writer's transaction. Each share remembers the generation `since` which its
-member holds it, so a member that lost a partition and got it back cannot commit what it read before.
+Every function that writes runs inside a transaction of the writer. A share has in `since` the generation in which its
+member got it. So a member that lost a partition and got it back cannot commit records that it read before.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ from headgate.log.port import StaleMember
 
 
 class Membership(NamedTuple):
-    """One consumer: `incarnation` tells two processes apart that joined under the same member name."""
+    """One consumer. `incarnation` distinguishes processes that join under the same member name."""
 
     topic_id: int
     group: str
@@ -22,21 +22,21 @@ class Membership(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A partition of a member: held since a generation, done up to `next_offset`."""
+    """A partition of a member: the generation in which the member got it, and the next offset to read."""
 
     since: int
     next_offset: int
 
 
 class View(NamedTuple):
-    """What a member reads of its group; `incarnation` is None when the group has dropped the member."""
+    """The state of a group for one member. `incarnation` is None when the group has dropped the member."""
 
     generation: int
     incarnation: str | None
 
 
 def join(db: sqlite3.Connection, me: Membership, partitions: int, now_ms: int) -> None:
-    """Adds the member; one that was there already keeps its partitions and replaces its older incarnation."""
+    """Adds the member. If the name is already a member, it keeps its partitions and gets the new incarnation."""
     db.execute("INSERT OR IGNORE INTO groups VALUES (?, ?, 0)", me[:2])
     db.executemany(
         "INSERT OR IGNORE INTO shares VALUES (?, ?, ?, NULL, 0, NULL)",
@@ -49,7 +49,10 @@ def join(db: sqlite3.Connection, me: Membership, partitions: int, now_ms: int) -
 
 
 def heartbeat(db: sqlite3.Connection, me: Membership, now_ms: int) -> bool:
-    """Keeps the member alive and drops those who are not; whether there were any. Raises StaleMember."""
+    """Renews the member's heartbeat and drops members whose heartbeat is too old. Returns whether it dropped any.
+
+    Raises StaleMember.
+    """
     changed = db.execute(
         "UPDATE members SET heartbeat_ms = ? WHERE topic_id = ? AND group_name = ? AND member = ? AND incarnation = ?",
         (now_ms, *me[:4]),
@@ -63,7 +66,7 @@ def heartbeat(db: sqlite3.Connection, me: Membership, now_ms: int) -> bool:
 
 
 def leave(db: sqlite3.Connection, me: Membership) -> None:
-    """Removes the member, unless a newer incarnation has taken its name."""
+    """Removes the member, unless a newer incarnation has joined under its name."""
     gone = db.execute(
         "DELETE FROM members WHERE topic_id = ? AND group_name = ? AND member = ? AND incarnation = ?", me[:4]
     ).rowcount
@@ -72,7 +75,7 @@ def leave(db: sqlite3.Connection, me: Membership) -> None:
 
 
 def commit(db: sqlite3.Connection, me: Membership, done: Mapping[int, Share]) -> None:
-    """Moves the group's offsets forward, never back. Raises StaleMember for a partition that is not held any more."""
+    """Moves the group's offsets forward, never back. Raises StaleMember if the member has lost a partition."""
     if view(db, me).incarnation != me.incarnation:
         raise StaleMember(f"{me.member} is no longer a member of {me.group}")
     for partition, (since, next_offset) in done.items():
@@ -86,7 +89,7 @@ def commit(db: sqlite3.Connection, me: Membership, done: Mapping[int, Share]) ->
 
 
 def view(db: sqlite3.Connection, me: Membership) -> View:
-    """The group's generation and who holds this member's name."""
+    """The generation of the group, and the incarnation that holds the member's name now."""
     row = db.execute(
         "SELECT generation, incarnation FROM groups AS g LEFT JOIN members AS m"
         " ON m.topic_id = g.topic_id AND m.group_name = g.name AND m.member = ? WHERE g.topic_id = ? AND g.name = ?",
@@ -106,7 +109,7 @@ def shares(db: sqlite3.Connection, me: Membership) -> dict[int, Share]:
 
 
 def committed(db: sqlite3.Connection, topic_id: int, group: str) -> dict[int, int]:
-    """Per partition with a commit, where the group reads on."""
+    """For each partition with a commit, the offset that the group reads next."""
     rows = db.execute(
         "SELECT partition, next_offset FROM shares WHERE topic_id = ? AND group_name = ? AND next_offset IS NOT NULL",
         (topic_id, group),
@@ -115,7 +118,7 @@ def committed(db: sqlite3.Connection, topic_id: int, group: str) -> dict[int, in
 
 
 def _expire(db: sqlite3.Connection, me: Membership, now_ms: int) -> bool:
-    """Drops members without a heartbeat; one from the future means that the clock was set back."""
+    """Drops members whose heartbeat is too old, or too far in the future after the clock was set back."""
     return bool(
         db.execute(
             "DELETE FROM members WHERE topic_id = ? AND group_name = ? AND abs(? - heartbeat_ms) > ?",
@@ -142,7 +145,7 @@ def _share_out(db: sqlite3.Connection, me: Membership) -> None:
 
 
 def balanced(held: Mapping[int, str | None], members: Sequence[str]) -> dict[int, str | None]:
-    """Every partition to one member, in equal numbers, moving as few as possible."""
+    """Assigns every partition to one member, in equal numbers, and moves as few as possible."""
     if not members:
         return dict.fromkeys(held)
     floor, larger_shares = divmod(len(held), len(members))

@@ -1,7 +1,7 @@
-"""Headers of one record as one blob, and back: order, duplicates and bytes are kept.
+"""Encodes the headers of a record as one blob, and decodes it. Order, duplicates and bytes are preserved.
 
-The blob is a shape (names and lengths) and then the values. Records of one kind share a shape, so decoding is one
-look-up and one struct call instead of a loop over the headers: replay is read-bound.
+The blob has a shape (names and lengths) and then the values. Records of one kind share a shape. So decoding is one
+look-up and one struct call instead of a loop over the headers. A replay spends most of its time on reading.
 """
 
 import struct
@@ -17,7 +17,7 @@ _shapes: dict[bytes, tuple[tuple[str, ...], _Unpack]] = {}
 
 
 def encode_headers(headers: Headers) -> bytes | None:
-    """None stands for no headers."""
+    """The blob; None for no headers."""
     if not headers:
         return None
     names = [name.encode() for name, _ in headers]
@@ -32,11 +32,11 @@ def decode_headers(blob: bytes | None) -> Headers:
         return ()
     values_at = _U32.unpack_from(blob)[0] + 4
     shape = blob[4:values_at]
-    names, unpack = _shapes.get(shape) or _learn(shape)
+    names, unpack = _shapes.get(shape) or _add_shape(shape)
     return tuple(zip(names, unpack(blob, values_at), strict=True))
 
 
-def _learn(shape: bytes) -> tuple[tuple[str, ...], _Unpack]:
+def _add_shape(shape: bytes) -> tuple[tuple[str, ...], _Unpack]:
     names, lengths, at = [], [], 0
     while at < len(shape):
         name_at = at + 4
@@ -44,8 +44,8 @@ def _learn(shape: bytes) -> tuple[tuple[str, ...], _Unpack]:
         names.append(shape[name_at:value_length_at].decode())
         lengths.append(_U32.unpack_from(shape, value_length_at)[0])
         at = value_length_at + 4
-    learned = tuple(names), struct.Struct("".join(f"{length}s" for length in lengths)).unpack_from
+    decoder = tuple(names), struct.Struct("".join(f"{length}s" for length in lengths)).unpack_from
     if len(_shapes) >= _KEPT_SHAPES:
         _shapes.clear()
-    _shapes[shape] = learned
-    return learned
+    _shapes[shape] = decoder
+    return decoder

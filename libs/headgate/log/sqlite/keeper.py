@@ -1,4 +1,4 @@
-"""The thread that keeps a SQLite log in order: heartbeats of its consumers, and deletion of expired records."""
+"""The maintenance thread of a SQLite log: it sends the heartbeats of consumers and deletes expired records."""
 
 import logging
 import sqlite3
@@ -19,11 +19,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Implements sqlite_reading.Registrar."""
+    """Implements reading.Registrar."""
 
-    def __init__(self, writer: Writer, beat_seconds: float) -> None:
+    def __init__(self, writer: Writer, heartbeat_seconds: float) -> None:
         self._writer = writer
-        self._beat_seconds = beat_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._consumers: set[SqliteConsumer] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -44,22 +44,22 @@ class Keeper:
         self._thread.join()
 
     def _keep(self) -> None:
-        while not self._closed.wait(self._beat_seconds):
+        while not self._closed.wait(self._heartbeat_seconds):
             with self._lock:
                 consumers = list(self._consumers)
             if consumers:
-                self._beat(consumers)
+                self._send_heartbeats(consumers)
             if time.monotonic() >= self._delete_at:
                 self._delete()
 
-    def _beat(self, consumers: Sequence[SqliteConsumer]) -> None:
-        def beat(db: sqlite3.Connection) -> bool:
-            return sum(consumer.beat(db) for consumer in consumers) > 0
+    def _send_heartbeats(self, consumers: Sequence[SqliteConsumer]) -> None:
+        def heartbeats(db: sqlite3.Connection) -> bool:
+            return sum(consumer.heartbeat(db) for consumer in consumers) > 0
 
         try:
-            self._writer.run(beat, GROUP_WRITE_SECONDS, is_news=bool)
+            self._writer.run(heartbeats, GROUP_WRITE_SECONDS, is_news=bool)
         except LogError as error:
-            _logger.warning("heartbeat not written: %s", error)
+            _logger.warning("heartbeats not written: %s", error)
 
     def _delete(self) -> None:
         pause = DELETE_EVERY_SECONDS

@@ -1,4 +1,4 @@
-"""The event log in one SQLite file: several processes of one machine share it, and no server is needed."""
+"""The event log in one SQLite file. Several processes of one machine can share it, and it needs no server."""
 
 import sqlite3
 import threading
@@ -49,7 +49,7 @@ class _Known(NamedTuple):
 class SqliteLog:
     """Implements port.EventLog on the file at `path`, which is created when missing.
 
-    `session_seconds` is how long a silent member of a group keeps its partitions.
+    `session_seconds` is how long a member of a group keeps its partitions without a heartbeat.
     Raises LogUnavailable when the file cannot be opened and LogError when it is not a log of this version.
     """
 
@@ -82,8 +82,8 @@ class SqliteLog:
         deadline = time.monotonic() + timeout_seconds
         offsets: list[int] = []
         for at in range(0, len(rows), MAX_TRANSACTION_MESSAGES):
-            some = rows[at : at + MAX_TRANSACTION_MESSAGES]
-            offsets += self._writer.append(some, max(0.0, deadline - time.monotonic()))
+            slice_ = rows[at : at + MAX_TRANSACTION_MESSAGES]
+            offsets += self._writer.append(slice_, max(0.0, deadline - time.monotonic()))
         return [
             Position(message.topic, row.partition, offset)
             for message, row, offset in zip(messages, rows, offsets, strict=True)
@@ -124,7 +124,7 @@ class SqliteLog:
             return groups.committed(db, topic_id, group)
 
     def close(self) -> None:
-        """Writes what waits and lets go of the file; tails and consumers of this log fail from then on."""
+        """Writes the records that wait and closes the file. Tails and consumers of this log fail from then on."""
         with self._closing:
             if self._closed:
                 return
@@ -145,13 +145,13 @@ class SqliteLog:
         return Row(known.topic_id, partition, message.key, encode_headers(message.headers), message.value, size_bytes)
 
     def _known(self, topic: str) -> _Known:
-        """Topics never change once created, so a look-up is remembered for good."""
+        """The topic's row. It never changes, so it is looked up once."""
         known = self._topics.get(topic)
         if known is None:
             with self._readers.borrow() as db:
                 known = _look_up(db, topic)
             if known is None:
-                raise UnknownTopic(f"there is no topic {topic}")
+                raise UnknownTopic(f"the topic {topic} does not exist")
             self._topics[topic] = known
         return known
 

@@ -1,7 +1,7 @@
-"""Notices between the processes that share a log's file: one has committed, and the others should check. Linux only.
+"""Notices between processes that share one log file: "I have committed, check the file". They need Linux.
 
-A process that has committed sets the file's time, and inotify reports that to the processes that watch the file. A
-notice that gets lost delays the readers of the other processes until their next check without one.
+After a commit, a process sets the time of the file, and inotify reports this to the processes that watch the file. If
+a notice is lost, the readers of other processes find the commit at their next check without a notice.
 """
 
 import ctypes
@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.01
-"""How often to check where there is no inotify: on other systems, or when the user has used up all instances."""
+"""How often to check without inotify: on other systems, or when the user has no inotify instances left."""
 MAX_NOTICE_BYTES = 4096
 IN_ATTRIB = 0x00000004
 
 
 class Notices:
-    """Of one log's file. `wait` belongs to one thread; `give` may be called by any."""
+    """The notices of one log file. Only one thread may call `wait`; any thread may call `give`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,12 +29,12 @@ class Notices:
             self._arrived.register(self._fd, select.POLLIN)
 
     def give(self) -> None:
-        """Wakes every process that waits for notices of this file, this one included."""
-        with suppress(OSError):  # the others check now and then without a notice
+        """Wakes every process that waits for notices of this file, including this process."""
+        with suppress(OSError):  # the other processes also check without a notice
             os.utime(self._path)
 
     def wait(self, timeout_seconds: float) -> None:
-        """Returns when a notice has arrived since the last call, or when it is time to check without one."""
+        """Returns when a notice has arrived since the last call, or when it is time for a check without one."""
         if self._fd is None:
             time.sleep(min(timeout_seconds, POLL_SECONDS))
         elif self._arrived.poll(timeout_seconds * 1000):
@@ -47,7 +47,7 @@ class Notices:
 
 
 def _watch(path: Path) -> int | None:
-    """A file descriptor that can be read once the file's time was set; None where there is no inotify."""
+    """A file descriptor that is readable after the time of the file was set; None without inotify."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None, use_errno=True)

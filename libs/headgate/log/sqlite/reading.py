@@ -1,4 +1,4 @@
-"""Reading the SQLite log: pages of records, and the members of consumer groups."""
+"""Reads the SQLite log: pages of records, and the members of consumer groups."""
 
 import logging
 import sqlite3
@@ -17,13 +17,13 @@ PAGE_RECORDS = 1000
 PAGE_BYTES = 8 * 1024 * 1024
 GROUP_WRITE_SECONDS = 10.0
 MAX_POLL_SECONDS = 300.0
-"""A consumer that was not polled for so long stops its heartbeat: its handler hangs, and another member takes over."""
+"""A consumer that was not polled for so long sends no more heartbeats, so another member takes over."""
 
 _logger = logging.getLogger(__name__)
 
 
 def page(db: sqlite3.Connection, topic: str, topic_id: int, start: Mapping[int, int], limit: int) -> list[Record]:
-    """Up to `limit` records, partition after partition in the order of `start`; at least one when there is one."""
+    """Up to `limit` records, partition by partition in the order of `start`. At least one, when there is one."""
     if not start:
         return []
     wanted = ",".join(["(?,?)"] * len(start))
@@ -39,7 +39,7 @@ def page(db: sqlite3.Connection, topic: str, topic_id: int, start: Mapping[int, 
 def page_of_values(
     db: sqlite3.Connection, topic_id: int, partition: int, offset: int, limit: int
 ) -> list[tuple[int, bytes | None]]:
-    """The same for one partition, offset and value alone."""
+    """Offset and value of up to `limit` records of one partition."""
     cursor = db.execute(
         "SELECT offset, value FROM log WHERE topic_id = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
         (topic_id, partition, offset, limit),
@@ -56,7 +56,7 @@ def page_of_values(
 
 
 class Registrar(Protocol):
-    """Keeps the heartbeats of consumers going."""
+    """Sends the heartbeats of the consumers that were added."""
 
     def add(self, consumer: "SqliteConsumer") -> None: ...
 
@@ -64,7 +64,7 @@ class Registrar(Protocol):
 
 
 class SqliteConsumer:
-    """A member of a group; implements port.Consumer. `beat` is called by another thread, inside a transaction."""
+    """A member of a group; implements port.Consumer. Another thread calls `heartbeat`, in a transaction."""
 
     def __init__(
         self,
@@ -103,20 +103,22 @@ class SqliteConsumer:
         for record in records:
             share = self._held.get(record.partition)
             if share is None:
-                raise StaleMember(f"partition {record.partition} is not held by {self._me.member} of {self._me.group}")
+                raise StaleMember(
+                    f"partition {record.partition} is not assigned to {self._me.member} of {self._me.group}"
+                )
             reached = done[record.partition].next_offset if record.partition in done else 0
             done[record.partition] = groups.Share(share.since, max(reached, record.offset + 1))
         if done:
             self._writer.run(lambda db: groups.commit(db, self._me, done), GROUP_WRITE_SECONDS)
 
-    def beat(self, db: sqlite3.Connection) -> bool:
-        """Tells the group that this member lives, unless it hangs; whether dead members were found."""
+    def heartbeat(self, db: sqlite3.Connection) -> bool:
+        """Renews the membership, unless the last poll was too long ago. Returns whether other members were dropped."""
         if time.monotonic() - self._polled_at >= MAX_POLL_SECONDS:
             return False
         try:
             return groups.heartbeat(db, self._me, _now_ms())
         except StaleMember:
-            return False  # this consumer's next poll joins again or reports it
+            return False  # the next poll of this consumer joins again or raises the error
 
     def close(self) -> None:
         if self._closed:
@@ -126,7 +128,7 @@ class SqliteConsumer:
         try:
             self._writer.run(lambda db: groups.leave(db, self._me), GROUP_WRITE_SECONDS)
         except LogError as error:  # the group drops the member when its session ends
-            _logger.warning("leaving %s: %s", self._me.group, error)
+            _logger.warning("the group %s could not be left: %s", self._me.group, error)
 
     def __enter__(self) -> Self:
         return self
@@ -148,11 +150,11 @@ class SqliteConsumer:
                 return page(db, self._topic, self._me.topic_id, self._next, PAGE_RECORDS)
         if now.incarnation is not None:
             raise StaleMember(f"another process joined {self._me.group} as {self._me.member}")
-        self._join()  # the group took this member for dead
+        self._join()  # the group has dropped this member
         return []
 
     def _take_over(self, generation: int, held: dict[int, groups.Share]) -> None:
-        """Goes on where it was in partitions it kept, and from the group's offset in those it got."""
+        """Keeps the position in partitions that it had before, and takes the group's offset in new ones."""
         self._next = {
             partition: self._next[partition]
             if partition in self._next and self._held[partition].since == share.since
@@ -164,7 +166,10 @@ class SqliteConsumer:
 
 
 def advance(following: dict[int, int], records: Sequence[Record]) -> None:
-    """Moves behind the records, and their partitions to the back, so that a long one does not starve the others."""
+    """Moves the offsets after the records, and their partitions to the end of the dict.
+
+    The next page begins with the other partitions, so a long partition does not block them.
+    """
     reached = {record.partition: record.offset + 1 for record in records}
     for partition, offset in reached.items():
         del following[partition]

@@ -1,13 +1,13 @@
-"""How long the SQLite log keeps records: looking up a time, and deleting what a topic no longer keeps."""
+"""Finds the records of a time in the SQLite log, and deletes expired records."""
 
 import sqlite3
 
 MAX_DELETED = 2_000
-"""Records deleted from one partition in one transaction, so that appends never wait long."""
+"""How many records of a partition one transaction deletes at most, so that appends never wait long."""
 
 
 def bisect_time(db: sqlite3.Connection, topic_id: int, partition: int, timestamp_ms: int) -> int:
-    """The first offset at or after the time, or the end. Times never run backwards within a partition."""
+    """The first offset at or after the time, or the end. Times never decrease within a partition."""
     low, high = _bounds(db, topic_id, partition)
     while low < high:
         offset, found_ms = _at_or_after(db, topic_id, partition, (low + high) // 2)
@@ -19,7 +19,7 @@ def bisect_time(db: sqlite3.Connection, topic_id: int, partition: int, timestamp
 
 
 def delete_expired(db: sqlite3.Connection, now_ms: int) -> int:
-    """Deletes some expired records and says how many. The last record of a partition stays: it holds the end offset."""
+    """Deletes some expired records and returns their number. The last record of a partition stays: it marks the end."""
     deleted = 0
     for topic_id, retention_ms, partitions in db.execute(
         "SELECT topic_id, retention_ms, partitions FROM topics"

@@ -1,4 +1,4 @@
-"""The SQLite file of the log: its tables, how it is opened, and a pool of connections for readers."""
+"""The SQLite file of the log: its tables, how it is opened, and the connections that read it."""
 
 import math
 import sqlite3
@@ -11,12 +11,12 @@ from pathlib import Path
 from headgate.log.port import LogError, LogUnavailable
 
 SCHEMA_VERSION = 1
-APPLICATION_ID = 0x48474C47  # "HGLG": another program's database is refused instead of being written to
+APPLICATION_ID = 0x48474C47  # "HGLG"; a database of another program is refused
 BUSY_SECONDS = 5.0
 BUSY_PAUSE_SECONDS = 0.0005
 MAX_IDLE_READERS = 32
 READER_CACHE_KIB = 512
-"""Pages that one reading connection keeps; tails and scans seldom come back to a page."""
+"""The cache of one reading connection. It is small, because tails and scans seldom read a page twice."""
 MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024
 
 _SCHEMA = """
@@ -43,7 +43,7 @@ CREATE TABLE shares (
 
 
 def prepare(path: Path) -> sqlite3.Connection:
-    """Creates or checks the file and returns the connection that writes. Raises LogError, LogUnavailable."""
+    """Creates or checks the file, and returns the connection for writing. Raises LogError, LogUnavailable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -51,7 +51,7 @@ def prepare(path: Path) -> sqlite3.Connection:
         raise LogUnavailable(f"cannot open the log {path}: {error}") from error
     try:
         when_free(connection, "PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # an acknowledged record survives a power cut
+        connection.execute("PRAGMA synchronous = FULL")  # acknowledged records survive a power cut
         connection.execute(f"PRAGMA journal_size_limit = {MAX_IDLE_WAL_BYTES}")
         _check_schema(connection, path)
     except sqlite3.Error as error:
@@ -64,10 +64,10 @@ def prepare(path: Path) -> sqlite3.Connection:
 
 
 def when_free(connection: sqlite3.Connection, statement: str, give_up_at: float = math.inf) -> None:
-    """Executes a statement that needs the write lock, trying often while another process holds it.
+    """Executes a statement that needs the write lock, and retries often while another process holds it.
 
-    Gives up after BUSY_SECONDS, or sooner at the given time on the monotonic clock. SQLite's own busy handler sleeps
-    up to 100 ms between tries and starves beside a busy writer, so it is off there.
+    It stops after BUSY_SECONDS, or at `give_up_at` on the monotonic clock when that is sooner. SQLite's own busy
+    handler is off for this connection: it sleeps up to 100 ms between tries and gets no turn beside a busy writer.
     """
     give_up_at = min(give_up_at, time.monotonic() + BUSY_SECONDS)
     while True:
@@ -81,7 +81,7 @@ def when_free(connection: sqlite3.Connection, statement: str, give_up_at: float 
 
 
 class Readers:
-    """Connections that only read; each is lent to one thread at a time."""
+    """Connections that only read. One thread at a time uses a connection."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,7 +91,7 @@ class Readers:
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:
-        """Lends a connection; errors of SQLite come out as LogUnavailable or LogError."""
+        """Lends a connection. Errors of SQLite are raised as LogUnavailable or LogError."""
         connection = self._take()
         try:
             yield connection
@@ -143,9 +143,9 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
         if version == 0 and application == 0 and empty:
             _create(connection)
         elif application != APPLICATION_ID:
-            raise LogError(f"{path} is a database of another program")
+            raise LogError(f"{path} is a database of another program, not a log of Headgate")
         elif version != SCHEMA_VERSION:
-            raise LogError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}")
+            raise LogError(f"{path} has schema version {version}; this Headgate reads version {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
@@ -153,7 +153,7 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    for statement in _SCHEMA.split(";"):  # executescript would commit on its own
+    for statement in _SCHEMA.split(";"):  # executescript would commit by itself
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -166,4 +166,4 @@ def _is_busy(error: sqlite3.Error) -> bool:
 def _translated(error: sqlite3.Error, path: Path) -> LogError:
     if isinstance(error, sqlite3.OperationalError):
         return LogUnavailable(f"the log {path} cannot be used now: {error}")
-    return LogError(f"the log {path} is damaged or not a log: {error}")
+    return LogError(f"the file {path} is damaged or not a log: {error}")

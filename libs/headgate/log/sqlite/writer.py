@@ -1,4 +1,4 @@
-"""All writes of a process to the SQLite log: what waits together goes into one transaction and one fsync."""
+"""All writes of a process to the SQLite log. Writes that wait at the same time share one transaction and one fsync."""
 
 import logging
 import sqlite3
@@ -32,7 +32,7 @@ def _never(_result: object) -> bool:
 
 
 class _Write(NamedTuple):
-    """Rows to append, or a job that runs inside the transaction, and whether its result is news to any reader."""
+    """Rows to append, or a job to run inside the transaction. `is_news` decides if its result wakes all readers."""
 
     rows: Sequence[Row]
     job: Job[Any] | None
@@ -40,10 +40,10 @@ class _Write(NamedTuple):
 
 
 class Writer:
-    """Serialises all writes of this process. `committed` is called after every commit, before the callers go on.
+    """Runs all writes of this process one after the other.
 
-    It is told the topics that got records, or None when any reader may find something new: a group changed, or
-    another process has written too.
+    It calls `committed` after every commit, before the callers go on. The argument is the ids of the topics that got
+    records. It is None when any topic may have new records: a group changed, or another process wrote too.
     """
 
     def __init__(self, connection: sqlite3.Connection, committed: Callable[[Collection[int] | None], None]) -> None:
@@ -55,23 +55,23 @@ class Writer:
         )
 
     def append(self, rows: Sequence[Row], timeout_seconds: float) -> list[int]:
-        """The offsets of the rows, once they are on disk. All rows of one call stand in one transaction."""
+        """Writes all rows in one transaction. Returns their offsets when the rows are on disk."""
         cost_bytes = sum(row.cost_bytes for row in rows) + ROW_OVERHEAD_BYTES * len(rows)
         write = _Write(rows, None, _never)
         offsets: list[int] = self._group_commit.submit(write, cost_bytes, time.monotonic() + timeout_seconds)
         return offsets
 
     def run(self, job: Job[T], timeout_seconds: float, is_news: Callable[[T], bool] = _always) -> T:
-        """Runs a job in a transaction; a LogError that it raises undoes only the job and comes back here.
+        """Runs a job in a transaction. A LogError of the job undoes only this job and is raised here.
 
-        `is_news` says of the job's result whether readers may find something new, and are woken.
+        Readers are woken when `is_news` returns True for the result of the job.
         """
         write = _Write((), job, is_news)
         result: T = self._group_commit.submit(write, ROW_OVERHEAD_BYTES, time.monotonic() + timeout_seconds)
         return result
 
     def close(self) -> None:
-        """Takes nothing more, waits until what waits is written, and closes the connection."""
+        """Accepts no more writes, waits for those that wait, and closes the connection."""
         if self._group_commit.close(CLOSE_SECONDS):
             self._connection.close()
 
@@ -92,13 +92,13 @@ class Writer:
     def _commit(self, batch: Sequence[Entry[_Write]]) -> None:
         try:
             results = [self._result(entry.item) for entry in batch]
-        except Exception as error:  # noqa: BLE001 - whatever it was, it goes to all of those who wait
+        except Exception as error:  # noqa: BLE001 - every error goes to all callers of the batch
             self._undo()
             return _fail(batch, LogUnavailable, f"nothing was written: {error}", error)
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            # The commit record may have reached the disk although the call failed.
+            # The commit may have reached the disk although the call failed.
             self._undo()
             return _fail(batch, OutcomeUnknown, f"the commit failed: {error}", error)
         self._committed(self._topics_of(batch, results))
@@ -134,6 +134,6 @@ class Writer:
 
 def _fail(batch: Sequence[Entry[_Write]], kind: type[LogError], reason: str, cause: Exception) -> None:
     for entry in batch:
-        failure = kind(reason)  # one each: every waiting thread adds its own traceback
+        failure = kind(reason)  # one for each: every waiting thread adds its own traceback
         failure.__cause__ = cause
         entry.finish(failure)

@@ -96,6 +96,11 @@ $(TRITONCLIENT) $(PEERS): .venv-%/.ready: requirements/%.txt | $(READY)
 images: ## Build the services' container images (ARGS="registry gateway" for some of them)
 	@scripts/images.sh $(ARGS)
 
+.PHONY: test-images
+test-images: setup ## Build and run images on Debian's packages alone: root on Debian 12 (ARGS="registry trainer")
+	@scripts/test_tools.sh dockerd:docker.io mmdebstrap:mmdebstrap
+	@$(BIN)/python -m tests.deploy.image_check $(ARGS)
+
 .PHONY: k8s-validate
 k8s-validate: setup ## Build every overlay of k8s/ and check it: schemas, policies, settings; offline
 	@$(BIN)/python -m tests.deploy.k8s_validate

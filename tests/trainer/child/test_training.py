@@ -1,6 +1,9 @@
 """A commit becomes a signed artifact, with the same bytes each time, or a failure that says why."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -9,7 +12,9 @@ import safetensors.numpy
 
 from headgate.artifacts.manifest import unseal
 from headgate.v1 import facts_pb2 as facts
-from tests.trainer.conftest import Trained
+from services.trainer.without_cuda import complete
+from tests.trainer import cpu_environment
+from tests.trainer.conftest import Trained, trial_in
 
 # On a busy machine the start of torch alone takes a minute.
 pytestmark = pytest.mark.timeout(300)
@@ -138,3 +143,20 @@ def test_the_attempt_is_listed_with_its_epochs(trained: Trained) -> None:
     attempt = attempts.latest("models/tiny", 1)
     assert attempt is not None
     assert [epoch.epoch for epoch in attempts.follow_epochs(attempt, 1.0) if epoch] == [1, 2, 3, 4, 5]
+
+
+def test_the_same_commit_becomes_the_same_artifact_without_cudas_libraries(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = str(cpu_environment.make(tmp_path / "environment"))
+    assert subprocess.run([python, "-c", "import torch"], capture_output=True).returncode != 0
+    assert "libcublas.so" in " ".join(complete(cpu_environment.site_of(tmp_path / "environment")))
+    trial = trial_in(tmp_path)
+    # The trainer starts the repository's tests with the Python that it runs on itself.
+    monkeypatch.setattr(sys, "executable", python)
+    report = trial.run(trained.source, child=(python, "-P", "-m", "services.trainer.child"))
+    assert report is not None
+    assert report.WhichOneof("command") == "report_training_finished", report
+    again = Trained(trial, trained.source, {})
+    for name in ("weights.safetensors", "model.onnx"):
+        assert file(again, name) == file(trained, name)

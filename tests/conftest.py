@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from tests.kafka_broker import ADDRESS_VARIABLE, VERSION, BrokerUnavailable, KafkaBroker
@@ -15,7 +15,7 @@ from tests.redis_server import RedisNotStarted, RedisServer, named_by_environmen
 Broker = TypeVar("Broker")
 
 # A busy machine must not decide whether a property holds.
-settings.register_profile("headgate", deadline=None)
+settings.register_profile("headgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headgate")
 
 

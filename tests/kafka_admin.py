@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kafka import KafkaAdminClient
 from kafka.admin import MemberToRemove
 
-LIMIT_SECONDS = 20.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 def members_of(address: str, groups: Sequence[str]) -> dict[str, int]:
@@ -29,7 +29,7 @@ def grow_topics(address: str, partitions: Mapping[str, int]) -> None:
     """Adds partitions to topics, up to the given numbers; returns when the broker shows them."""
     admin = KafkaAdminClient(bootstrap_servers=address)
     admin.create_partitions(dict(partitions))
-    deadline = time.monotonic() + LIMIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(partitions))} != partitions:
         assert time.monotonic() < deadline, "the partitions were never added"
         threading.Event().wait(0.05)

@@ -17,11 +17,10 @@ from typing import Any, Self
 import yaml
 
 from tests.server_process import HOST, ServerUnavailable, await_ready, end, free_ports, launch
+from tests.waiting import PATIENCE_SECONDS
 
 MONITORING = Path(__file__).resolve().parent.parent / "k8s" / "monitoring"
 INTERVAL = "1s"
-READY_SECONDS = 60.0
-QUERY_SECONDS = 30.0
 
 Series = list[dict[str, Any]]
 
@@ -50,7 +49,7 @@ class PrometheusServer:
         output = self._folder / "prometheus.log"
         self._process = launch(command, output)
         try:
-            await_ready(self._process, output, self._is_ready, READY_SECONDS)
+            await_ready(self._process, output, self._is_ready, PATIENCE_SECONDS)
         except ServerUnavailable:
             self.__exit__()
             raise
@@ -77,7 +76,7 @@ class PrometheusServer:
     def _get(self, path: str, parameters: Mapping[str, object]) -> Any:
         url = f"http://{HOST}:{self._port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=QUERY_SECONDS) as response:
+            with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
             raise QueryFailed(f"{parameters}: {error.read().decode(errors='replace')}") from error

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch
+from tests.waiting import PATIENCE_SECONDS
 
-READY_SECONDS = 20.0
 ADDRESS_VARIABLE = "HEADGATE_REDIS"
 """Names a running server (redis://host:port/db) to use instead of starting one. Tests flush its database."""
 
@@ -45,7 +45,7 @@ class RedisServer:
         output = self._directory / "server.log"
         self._process = launch(command, output)
         try:
-            await_ready(self._process, output, lambda: _answers(self.port), READY_SECONDS)
+            await_ready(self._process, output, lambda: _answers(self.port), PATIENCE_SECONDS)
         except ServerUnavailable as error:
             self.kill()
             raise RedisNotStarted(f"redis-server did not start: {error}") from error

@@ -10,9 +10,9 @@ import pytest
 from headgate.cli.session import CommandFailed
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.cli.up import _lock_folder
+from tests.waiting import PATIENCE_SECONDS
 
 SLEEPS = "import time; time.sleep(60)"
-LIMIT_SECONDS = 20.0
 
 
 def program(folder: Path, code: str) -> Program:
@@ -20,7 +20,7 @@ def program(folder: Path, code: str) -> Program:
 
 
 def poll_until(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "the condition was not met in time"
         supervisor.poll()

@@ -13,14 +13,13 @@ import pytest
 from examples.driver import Running, environ, headgate
 from headgate.cli.up import SERVICES, Layout
 from tests.metrics.exposed import get
-
-LIMIT_SECONDS = 60.0
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(300)
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + LIMIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -64,7 +63,7 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
 
         command = [*headgate(), "up", "--base-port", "0"]
         second = subprocess.run(
-            command, cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+            command, cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
         )
         assert second.returncode == 1
         assert f"already runs there (process {pid})" in second.stderr

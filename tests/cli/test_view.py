@@ -17,7 +17,8 @@ from headgate.view.redis import layout
 from services.registry.app import Registry, build
 from services.registry.settings import Settings
 from tests.cli.test_cli import run
-from tests.registry.waiting import REPOSITORY, commit, until
+from tests.registry.waiting import REPOSITORY, commit
+from tests.waiting import until
 
 Headgate = Callable[..., Result]
 

@@ -12,9 +12,8 @@ import pytest
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog, LogUnavailable, Message, Record, Tail
 from tests.contract.conftest import Bench
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 60.0
 FOLLOW_SECONDS = 0.2
 ALL = dict.fromkeys(range(PARTITIONS), 0)
 
@@ -42,7 +41,7 @@ class Reader:
         return [record.value for record in list(self.records)]
 
     def wait_for(self, count: int) -> None:
-        until(lambda: len(self.records) >= count or self.failure, f"{count} records", seconds=PATIENCE_SECONDS)
+        until(lambda: len(self.records) >= count or self.failure, f"{count} records")
 
     def stop(self) -> None:
         self._stopping.set()
@@ -174,7 +173,7 @@ def test_follow_and_not_the_append_raises_the_error_of_a_call_about_an_append_of
     reader.wait_for(1)
     reader.raises = ZeroDivisionError("not this one")
     assert log.append(Message(topic, b"k", b"refused")).offset >= 0
-    until(lambda: reader.failure, "the error of the call", seconds=PATIENCE_SECONDS)
+    until(lambda: reader.failure, "the error of the call")
     assert reader.failure is reader.raises
     assert reader.values() == [b"fine", b"refused"]
 
@@ -237,7 +236,7 @@ def test_follow_ends_when_the_log_is_closed(log: EventLog, topic: str, reader: R
     log.append(Message(topic, b"k", b"v"))
     reader.wait_for(1)
     log.close()
-    until(lambda: reader.failure, "the end of the log", seconds=PATIENCE_SECONDS)
+    until(lambda: reader.failure, "the end of the log")
     assert isinstance(reader.failure, LogUnavailable)
 
 

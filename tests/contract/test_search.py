@@ -150,7 +150,7 @@ filters = st.sampled_from(["", "metrics.auc >= 0.5", "build = created", "NOT bui
 scores = st.sampled_from([0.25, 0.5, 0.75, float("nan"), float("inf")])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(scores, max_size=12), orders, filters, st.integers(1, 5), st.sampled_from(["-", "m0"]))
 def test_all_pages_together_have_every_match_once_and_in_order(
     answer: Source, values: list[float], order: str, text: str, size: int, model: str
@@ -184,7 +184,7 @@ comparisons = st.tuples(st.sampled_from(["", "NOT "]), st.sampled_from(COMPARISO
 FOLDED = folded(FLEET)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(comparisons, max_size=3).map(" AND ".join), orders, st.integers(1, 4))
 def test_every_source_returns_the_same_answer(answer: Source, text: str, order: str, size: int) -> None:
     query = new_query(Kind.VERSION, filter_text=text, order_by=order, page_size=size)

@@ -147,7 +147,7 @@ def test_a_record_is_buried_once_even_when_another_process_finds_it(log: EventLo
     assert len(Ledger(log).summaries()) == 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(values=st.lists(st.one_of(st.none(), st.binary(max_size=200)), max_size=6))
 def test_records_that_are_not_letters_do_not_hide_the_letters(
     tmp_path_factory: pytest.TempPathFactory, values: list[bytes | None]

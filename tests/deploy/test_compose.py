@@ -16,6 +16,7 @@ from headgate.cli.publish import read_change
 from tests.deploy import compose_rules as rules
 from tests.house.tree import ROOT
 from tests.server_process import free_ports
+from tests.waiting import PATIENCE_SECONDS
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas/compose-spec.json").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -128,7 +129,7 @@ def probed(port: int) -> int:
     """The exit code of Kafka's health check, asked of another port of this machine."""
     _, *command = SERVICES["kafka"]["healthcheck"]["test"]
     asked = [word.replace("/9094", f"/{port}") for word in command]
-    return subprocess.run(asked, stderr=subprocess.DEVNULL, timeout=10).returncode
+    return subprocess.run(asked, stderr=subprocess.DEVNULL, timeout=PATIENCE_SECONDS).returncode
 
 
 def test_kafka_is_healthy_once_its_port_listens_and_no_jvm_is_started_to_find_out():

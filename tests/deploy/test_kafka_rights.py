@@ -15,12 +15,12 @@ from tests.deploy.cluster_policies import ACCESS
 from tests.deploy.manifests import objects
 from tests.deploy.pod_policies import of_kind
 from tests.deploy.secured_broker import SecuredBroker
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.kafka
 
 ALL = [topic.name for topic in topics.TOPICS]
 KEY = b"models/fraud"
-CONSUME_SECONDS = 20.0
 
 
 TEMPLATE = str(variable(objects("prod"), "registry", "HEADGATE_LOG")["value"])
@@ -77,7 +77,7 @@ def test_a_user_writes_no_other_topic(user):
 def test_the_registry_is_a_member_of_its_groups(broker):
     log = open_log(broker.url("registry", TEMPLATE))
     try:
-        deadline = time.monotonic() + CONSUME_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         with log.consumer(topics.COMMANDS, GROUP, "registry-0") as consumer:
             records = []
             while not records and time.monotonic() < deadline:

@@ -10,8 +10,7 @@ from tests.conftest import redis_available
 from tests.deploy.changes import container
 from tests.deploy.manifests import objects
 from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch, listens
-
-READY_SECONDS = 20.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 def command(port: int) -> list[str]:
@@ -29,7 +28,7 @@ def start(tmp_path, monkeypatch):
         monkeypatch.setitem(os.environ, "REDIS_PASSWORD", password)
         (port,) = free_ports(1)
         started.append(launch(command(port), tmp_path / "redis.log"))
-        await_ready(started[-1], tmp_path / "redis.log", lambda: listens(port), READY_SECONDS)
+        await_ready(started[-1], tmp_path / "redis.log", lambda: listens(port), PATIENCE_SECONDS)
         return port
 
     yield run

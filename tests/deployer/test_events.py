@@ -16,8 +16,8 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from services.deployer.events import ReleaseEvents
 from tests.metrics.exposed import Exposition, parsed, text_of
+from tests.waiting import PATIENCE_SECONDS
 
-WAIT_SECONDS = 10.0
 WHERE = {"environment": "production", "model": "fraud"}
 WORSE = facts.Judgement(verdict=facts.VERDICT_FAIL)
 
@@ -56,11 +56,11 @@ class Running:
         self.metrics = Metrics("deployer")
         self.fold = LifecycleFold(log)
         self.fold.start()
-        assert self.fold.wait_caught_up(WAIT_SECONDS)
+        assert self.fold.wait_caught_up(PATIENCE_SECONDS)
         ReleaseEvents(self.metrics, self.fold).listen()
 
     def shown(self, past: Past) -> Exposition:
-        assert self.fold.wait_position(past.last.partition, past.last.offset, WAIT_SECONDS)
+        assert self.fold.wait_position(past.last.partition, past.last.offset, PATIENCE_SECONDS)
         return parsed(text_of(self.metrics))
 
 

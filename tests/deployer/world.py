@@ -24,9 +24,9 @@ from services.deployer import settings as deployer_settings
 from services.registry import app as registry
 from services.registry import settings as registry_settings
 from tests.deployer.reports import evidence, status
+from tests.waiting import PATIENCE_SECONDS
 
 STREAM = "models/fraud"
-LIMIT_SECONDS = 20.0
 REPORT_SECONDS = 0.1
 LEASE_MS = 60_000
 POLICY = configuration.ReleasePolicy(
@@ -51,14 +51,14 @@ class World:
     def start(self) -> None:
         self.registry_port = self.registry.start()
         self.fold.start()
-        assert self.fold.wait_caught_up(LIMIT_SECONDS)
+        assert self.fold.wait_caught_up(PATIENCE_SECONDS)
         self._gateway.start()
         self.port = self.deployer.start()
 
     def pilot(self) -> worker_services.Pilot:
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             stub = worker_services_grpc.DeployerServiceStub(channel)
-            (pilot,) = stub.ListPilots(worker_services.ListPilotsRequest(), timeout=LIMIT_SECONDS).pilots
+            (pilot,) = stub.ListPilots(worker_services.ListPilotsRequest(), timeout=PATIENCE_SECONDS).pilots
         return pilot
 
     def stop_gateway(self) -> None:
@@ -116,7 +116,7 @@ class World:
                 state = self.fold.models.get("fraud")
                 if state is not None and condition(state):
                     return
-            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, (
+            assert self.fold.wait_change(revision, PATIENCE_SECONDS) != revision, (
                 f"no change any more; the state is {state}"
             )
 

@@ -349,7 +349,7 @@ def digest_of(state: ModelState) -> str:
 
 
 Lifecycle.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=40, suppress_health_check=list(HealthCheck)
 )
 TestLifecycle = Lifecycle.TestCase
 

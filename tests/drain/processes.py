@@ -19,9 +19,7 @@ from headgate.log.open import open_log
 from headgate.log.topics import TOPICS
 from tests.metrics.exposed import get, until
 from tests.server_process import free_ports
-
-EXIT_SECONDS = 40.0
-CALL_SECONDS = 10.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Place:
@@ -80,7 +78,7 @@ class Running:
 
     def health(self, service: str = "") -> "health_pb2.HealthCheckResponse.ServingStatus":
         request = health_pb2.HealthCheckRequest(service=service)
-        return health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=CALL_SECONDS).status
+        return health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=PATIENCE_SECONDS).status
 
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -88,12 +86,12 @@ class Running:
     def exit_code(self) -> tuple[int, float]:
         """Waits for the end; the code, and the seconds from now until then."""
         began = time.monotonic()
-        code = self._process.wait(EXIT_SECONDS)
+        code = self._process.wait(PATIENCE_SECONDS)
         return code, time.monotonic() - began
 
     def said(self) -> list[str]:
         """The messages of its log, once it has ended."""
-        self._reader.join(EXIT_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
         return [json.loads(line)["message"] for line in self.lines if line.startswith("{")]
 
     def close(self) -> None:

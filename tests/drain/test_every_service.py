@@ -19,6 +19,7 @@ from tests.drain.processes import Place
 from tests.metrics.exposed import get, until
 from tests.metrics.fleet import Fleet
 from tests.server_process import free_ports
+from tests.waiting import PATIENCE_SECONDS
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 GRACE_SECONDS = 10.0
@@ -36,19 +37,19 @@ def call(service: str, channel: grpc.Channel) -> object:
     match service:
         case "registry":
             return registry_service_grpc.RegistryServiceStub(channel).CreateModel(
-                registry_service.CreateModelRequest(model="fraud"), timeout=5
+                registry_service.CreateModelRequest(model="fraud"), timeout=PATIENCE_SECONDS
             )
         case "trainer":
             return worker_services_grpc.TrainerServiceStub(channel).ListAttempts(
-                worker_services.ListAttemptsRequest(), timeout=5
+                worker_services.ListAttemptsRequest(), timeout=PATIENCE_SECONDS
             )
         case "evaluator":
             return worker_services_grpc.EvaluatorServiceStub(channel).Evaluate(
-                worker_services.EvaluateRequest(name="models/model/versions/1"), timeout=5
+                worker_services.EvaluateRequest(name="models/model/versions/1"), timeout=PATIENCE_SECONDS
             )
         case _:
             return worker_services_grpc.DeployerServiceStub(channel).ListPilots(
-                worker_services.ListPilotsRequest(), timeout=5
+                worker_services.ListPilotsRequest(), timeout=PATIENCE_SECONDS
             )
 
 
@@ -92,14 +93,17 @@ def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Pat
         channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
         health = health_pb2_grpc.HealthStub(channel)
         for name in ("", *NAMES[service]):
-            assert health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status == NOT_SERVING
+            assert (
+                health.Check(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE_SECONDS).status
+                == NOT_SERVING
+            )
         assert get(metrics_port, "/readyz") == (503, "starting\n")
         assert get(metrics_port, "/livez") == (200, "alive\n")
         refused = refusal(service, channel)
         assert refused is not None
         assert (refused.code(), "still reads the log" in refused.details()) == (grpc.StatusCode.UNAVAILABLE, True)
-    start.join(20)
-    assert health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == SERVING
+    start.join(PATIENCE_SECONDS)
+    assert health.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS).status == SERVING
     assert get(metrics_port, "/readyz") == (200, "ready\n")
     answered = refusal(service, channel)
     assert answered is None or answered.code() is not grpc.StatusCode.UNAVAILABLE

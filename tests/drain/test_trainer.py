@@ -16,6 +16,7 @@ from tests.drain.builds import build
 from tests.drain.processes import Place, Running
 from tests.metrics.exposed import get, until
 from tests.trainer.repositories import repository
+from tests.waiting import PATIENCE_SECONDS
 
 GRACE_SECONDS = 4.0
 
@@ -68,7 +69,7 @@ def test_an_attempt_that_ends_within_the_grace_is_reported(attempt: Attempt) -> 
         door = terminated(trainer, attempt)
         assert trainer.health("headgate.v1.TrainerService") == 2, "not serving"
         assert get(trainer.metrics_port, "/livez") == (200, "alive\n")
-        (listed,) = door.ListAttempts(worker_services.ListAttemptsRequest(), timeout=5).attempts
+        (listed,) = door.ListAttempts(worker_services.ListAttemptsRequest(), timeout=PATIENCE_SECONDS).attempts
         assert listed.running
         trainer.terminate()  # a second signal does not shorten the first
         assert trainer.readiness() == (503, "draining")

@@ -23,10 +23,9 @@ from services.evaluator import settings as evaluator_settings
 from services.registry import app as registry
 from services.registry import settings as registry_settings
 from tests.evaluator.material import artifacts_in, files_of, logistic, rows_of, sealed_files, separable
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 STREAM = "models/fraud"
-LIMIT_SECONDS = 20.0
 GATE = configuration.GatePolicy(rules=[configuration.GateRule(metric="accuracy", min=0.9, max_drop=0.01)])
 ROWS = rows_of(*separable())
 
@@ -50,7 +49,7 @@ class World:
     def start_registry(self) -> None:
         self.registry.start()
         self.fold.start()
-        assert self.fold.wait_caught_up(LIMIT_SECONDS)
+        assert self.fold.wait_caught_up(PATIENCE_SECONDS)
 
     def start_evaluator(self) -> None:
         port = self.evaluator.start()
@@ -108,7 +107,7 @@ class World:
                 value = found(self.fold.models["fraud"])
             if value:
                 return value
-            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, "the state stays as it is"
+            assert self.fold.wait_change(revision, PATIENCE_SECONDS) != revision, "the state stays as it is"
 
     def wait_for(self, number: int, condition: Callable[[resources.Version], bool]) -> resources.Version:
         while True:
@@ -118,11 +117,11 @@ class World:
                 found = state.versions.get(number) if state is not None else None
                 if found is not None and condition(found):
                     return found
-            assert self.fold.wait_change(revision, LIMIT_SECONDS) != revision, f"version {number} stays at {found}"
+            assert self.fold.wait_change(revision, PATIENCE_SECONDS) != revision, f"version {number} stays at {found}"
 
     def refused(self, name: str) -> grpc.StatusCode:
         with pytest.raises(grpc.RpcError) as refusal:
-            self.stub.Evaluate(worker_services.EvaluateRequest(name=name), timeout=LIMIT_SECONDS)
+            self.stub.Evaluate(worker_services.EvaluateRequest(name=name), timeout=PATIENCE_SECONDS)
         code: grpc.StatusCode = refusal.value.code()
         return code
 
@@ -146,7 +145,7 @@ def test_a_trained_version_is_evaluated_and_judged(world: World) -> None:
     assert judged.build == resources.BUILD_STATE_EVALUATED
     assert judged.gate.passed
     assert judged.gate.results[0].explanation.startswith("accuracy 1.0000 meets the minimum 0.9000")
-    on_demand = world.stub.Evaluate(worker_services.EvaluateRequest(name=judged.name), timeout=LIMIT_SECONDS)
+    on_demand = world.stub.Evaluate(worker_services.EvaluateRequest(name=judged.name), timeout=PATIENCE_SECONDS)
     assert on_demand.metrics == judged.report.metrics
     assert on_demand.rows_sha256 == judged.report.rows_sha256
 

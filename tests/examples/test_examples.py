@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BREAST_CANCER = EXAMPLES / "breast_cancer"
 FRAUD = EXAMPLES / "fraud"
@@ -69,13 +71,13 @@ def test_the_fraud_data_are_1000_transactions_of_which_300_are_fraudulent() -> N
 
 def test_the_generator_draws_the_committed_transactions_byte_for_byte(tmp_path: Path) -> None:
     drawn = tmp_path / "transactions.csv"
-    subprocess.run([sys.executable, FRAUD / "generate.py", drawn], check=True, timeout=30)
+    subprocess.run([sys.executable, FRAUD / "generate.py", drawn], check=True, timeout=PATIENCE_SECONDS)
     assert drawn.read_bytes() == (FRAUD / "data" / "transactions.csv").read_bytes()
 
 
 def test_another_seed_draws_other_transactions_with_as_many_frauds(tmp_path: Path) -> None:
     drawn = tmp_path / "transactions.csv"
-    subprocess.run([sys.executable, FRAUD / "generate.py", drawn, "--seed", "3"], check=True, timeout=30)
+    subprocess.run([sys.executable, FRAUD / "generate.py", drawn, "--seed", "3"], check=True, timeout=PATIENCE_SECONDS)
     assert drawn.read_bytes() != (FRAUD / "data" / "transactions.csv").read_bytes()
     assert sum(transaction["fraud"] == "1" for transaction in read(drawn)) == 300
 

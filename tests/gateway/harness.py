@@ -22,11 +22,9 @@ from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
 from tests import waiting
+from tests.waiting import PATIENCE_SECONDS
 
-WAIT_SECONDS = 10.0
-
-
-until = partial(waiting.until, seconds=WAIT_SECONDS, pause_seconds=0.005)
+until = partial(waiting.until, pause_seconds=0.005)
 
 
 class ManualFold:
@@ -123,7 +121,7 @@ class GatewayHarness:
         evidence = self.follower.table.entries[model].counter.evidence("production")
         return {counts.arm: counts for counts in evidence.arms}
 
-    def infer(self, request, metadata=(), timeout=WAIT_SECONDS):
+    def infer(self, request, metadata=(), timeout=PATIENCE_SECONDS):
         return self.stub.ModelInfer(request, metadata=metadata, timeout=timeout)
 
     def refusal(self, request):

@@ -22,8 +22,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from tests.gateway import networks
 from tests.gateway.fact_writer import FactWriter
 from tests.gateway.harness import infer_request, until
-
-EXIT_SECONDS = 20
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Running:
@@ -98,7 +97,7 @@ class Running:
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(EXIT_SECONDS)
+        return self.process.wait(PATIENCE_SECONDS)
 
     def close(self):
         self.process.kill()

@@ -4,7 +4,8 @@ from collections import Counter
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests.gateway import networks
-from tests.gateway.harness import WAIT_SECONDS, answer, canary, infer_request, running_gateway
+from tests.gateway.harness import answer, canary, infer_request, running_gateway
+from tests.waiting import PATIENCE_SECONDS
 
 CALLERS = 4
 FACTORS = {"1": 2.0, "2": 3.0}
@@ -35,7 +36,7 @@ class Load:
         """Waits for `count` more answers."""
         with self._count:
             target = self.answers.total() + count
-            assert self._count.wait_for(lambda: self.answers.total() >= target or self.failures, WAIT_SECONDS)
+            assert self._count.wait_for(lambda: self.answers.total() >= target or self.failures, PATIENCE_SECONDS)
 
     def _call(self, caller):
         number = 0

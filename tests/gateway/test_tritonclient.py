@@ -12,11 +12,11 @@ import pytest
 
 from tests.gateway import networks
 from tests.gateway.harness import canary, running_gateway
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-tritonclient/bin/python"
 SESSION = Path(__file__).with_name("triton_session.py")
-SESSION_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def seen():
     with running_gateway({("fraud", 1): networks.affine(2.0), ("fraud", 2): networks.affine(2.0)}) as gateway:
         gateway.serve(live=1, release=canary(5_000, epoch=3))
         done = subprocess.run(
-            [PYTHON, SESSION, gateway.address], capture_output=True, text=True, timeout=SESSION_SECONDS, check=False
+            [PYTHON, SESSION, gateway.address], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
         )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

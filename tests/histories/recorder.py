@@ -19,8 +19,8 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.registry.decider import Decided, Decider
 from tests.histories.history import Entry
+from tests.waiting import PATIENCE_SECONDS
 
-WAIT_SECONDS = 30.0
 BEGIN_MS = 1_760_000_000_000
 STEP_MS = 1_000
 
@@ -73,7 +73,7 @@ class Recorder:
 
     def _append(self, message: Message) -> None:
         at = self._log.append(message)
-        assert self._fold.wait_position(at.partition, at.offset, WAIT_SECONDS)
+        assert self._fold.wait_position(at.partition, at.offset, PATIENCE_SECONDS)
 
     def _stream(self, name: str) -> Stream:
         stream = self._fold.streams.get(name) or new_stream(name)
@@ -97,7 +97,7 @@ def new_recorder(path: Path) -> Iterator[tuple[Recorder, EventLog]]:
     fold = LifecycleFold(log)
     fold.start()
     try:
-        assert fold.wait_caught_up(WAIT_SECONDS)
+        assert fold.wait_caught_up(PATIENCE_SECONDS)
         yield Recorder(log, fold), log
     finally:
         fold.close()

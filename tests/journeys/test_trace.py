@@ -1,9 +1,6 @@
 """One commit from `headgate publish` to the gateway's switch: one trace, and a line for every unit of work."""
 
 import json
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +12,12 @@ from headgate.log.envelope import decode
 from headgate.log.open import open_log
 from headgate.log.scan import scan_all
 from tests.otlp_collector import Collector, Span, collecting
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "breast_cancer"
 STREAM = "models/breast-cancer"
 LIVE_SECONDS = 200.0
-SPANS_SECONDS = 20.0
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 
 # The span of each hop, and which span it came from.
@@ -43,13 +40,6 @@ HOPS = (
 )
 
 pytestmark = pytest.mark.timeout(400)
-
-
-def wait(condition: Callable[[], bool], what: str) -> None:
-    pause, end = threading.Event(), time.monotonic() + SPANS_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        pause.wait(0.1)
 
 
 def has_hop(spans: list[Span], hop: tuple[tuple[str, str], tuple[str, str]]) -> bool:
@@ -84,7 +74,7 @@ def check_trace(collector: Collector, trace: str) -> None:
         orphans = [span.name for span in spans if span.parent and span.parent not in ids]
         return [*orphans, *(hop for hop in HOPS if not has_hop(spans, hop))]
 
-    wait(lambda: not missing(), f"the hops: {missing()}")
+    until(lambda: not missing(), "the hops", pause_seconds=0.1)
     spans = [span for span in collector.spans() if span.trace == trace]
     assert [span.name for span in spans if not span.parent] == ["publish"]
     (created,) = (span for span in spans if span.name == "command start_testing")

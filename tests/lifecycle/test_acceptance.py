@@ -101,7 +101,7 @@ def repeat(log: Log, index: int) -> None:
         log.append(Message(old.topic, old.key, old.value, old.headers))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_there_is_one_chain_and_all_folds_agree_on_it(script: list[tuple[object, ...]]) -> None:
     log = play(script)
@@ -130,7 +130,7 @@ def test_there_is_one_chain_and_all_folds_agree_on_it(script: list[tuple[object,
     }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000))
 def test_reordered_records_never_build_another_chain(seed: int) -> None:
     log = Log()

@@ -20,9 +20,7 @@ from headgate.log.sqlite.tail import SqliteTail
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from tests.domain.scenario import claimed, created, trained
-from tests.registry.waiting import until
-
-WAIT_SECONDS = 20.0
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 class Chain:
@@ -115,13 +113,13 @@ def test_a_fold_passes_accepted_records_to_its_listeners(log: EventLog) -> None:
     received: list[int] = []
     fold.start()
     try:
-        assert fold.wait_caught_up(WAIT_SECONDS)
+        assert fold.wait_caught_up(PATIENCE_SECONDS)
         assert fold.revision == 1
         fold.on_accepted(lambda _, record: received.append(record.sequence))
         log.append(raw(b"\xff\xff"))
         position = log.append(chain.message(created(2)))
-        assert fold.wait_position(position.partition, position.offset, WAIT_SECONDS)
-        assert fold.wait_change(1, WAIT_SECONDS) == 2
+        assert fold.wait_position(position.partition, position.offset, PATIENCE_SECONDS)
+        assert fold.wait_change(1, PATIENCE_SECONDS) == 2
         assert received == [2]
         assert fold.void_records == 1
     finally:
@@ -135,22 +133,22 @@ def test_a_waiter_is_woken_when_its_own_record_is_folded_or_the_fold_closes(log:
     fold = LifecycleFold(log)
     offsets = [first.offset, first.offset + 1, first.offset + 2]
     with ThreadPoolExecutor(len(offsets)) as pool:
-        waits = [pool.submit(fold.wait_position, first.partition, offset, WAIT_SECONDS) for offset in offsets]
+        waits = [pool.submit(fold.wait_position, first.partition, offset, PATIENCE_SECONDS) for offset in offsets]
         fold.start()
-        assert waits[0].result(WAIT_SECONDS)
+        assert waits[0].result(PATIENCE_SECONDS)
         assert not waits[1].done()
         log.append(chain.message(created(2)))
-        assert waits[1].result(WAIT_SECONDS)
+        assert waits[1].result(PATIENCE_SECONDS)
         assert not waits[2].done()
         fold.close()
-        assert not waits[2].result(WAIT_SECONDS)
-    assert not fold.wait_position(first.partition, offsets[2], WAIT_SECONDS), "a closed fold makes no caller wait"
+        assert not waits[2].result(PATIENCE_SECONDS)
+    assert not fold.wait_position(first.partition, offsets[2], PATIENCE_SECONDS), "a closed fold makes no caller wait"
 
 
 def test_the_fold_of_an_empty_log_is_caught_up(log: EventLog) -> None:
     fold = LifecycleFold(log)
     fold.start()
-    assert fold.wait_caught_up(WAIT_SECONDS)
+    assert fold.wait_caught_up(PATIENCE_SECONDS)
     assert not fold.wait_position(0, 0, 0.0)
     fold.close()
 
@@ -171,7 +169,7 @@ def test_a_log_without_its_first_facts_is_not_folded(log: EventLog, tmp_path: Pa
     live = LifecycleFold(log)
     live.start()
     with pytest.raises(RecordsLost, match="begins at 1: the facts from 0 were deleted"):
-        live.wait_caught_up(WAIT_SECONDS)
+        live.wait_caught_up(PATIENCE_SECONDS)
     live.close()
     with pytest.raises(RecordsLost):
         fold_all(log)
@@ -188,7 +186,7 @@ def test_a_fold_reports_a_lost_end_of_its_log_until_the_facts_are_back(
     log.append_all(messages)
     live = LifecycleFold(log)
     live.start()
-    assert live.wait_caught_up(WAIT_SECONDS)
+    assert live.wait_caught_up(PATIENCE_SECONDS)
     with monkeypatch.context() as broken:
         broken.setattr(SqliteTail, "follow", fail)
         delete_records(tmp_path / "log.db", ">= 1")

@@ -9,9 +9,8 @@ import pytest
 
 from headgate.log.group_commit import Entry, GroupCommit, Take
 from headgate.log.port import LogUnavailable, OutcomeUnknown
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 30.0
 MANY = 1_000
 
 
@@ -37,7 +36,7 @@ class Batches:
     ) -> "Future[tuple[int, int]]":
         """Submits on another thread. Returns when the item's batch has begun, or when it waits for a running batch."""
         submitted = self._pool.submit(self.submit, item, cost, seconds)
-        until(lambda: self._has_arrived(item) or submitted.done(), seconds=PATIENCE_SECONDS)
+        until(lambda: self._has_arrived(item) or submitted.done())
         return submitted
 
     def _has_arrived(self, item: str) -> bool:

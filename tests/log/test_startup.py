@@ -17,9 +17,9 @@ from headgate.log.port import LogUnavailable
 from headgate.log.startup import await_log
 from tests.kafka_admin import grow_topics
 from tests.kafka_broker import KafkaBroker
+from tests.waiting import PATIENCE_SECONDS
 
 ABSENT_LOG = "kafka://127.0.0.1:1?sasl_mechanism=PLAIN&sasl_plain_username=u&sasl_plain_password=s3cret"
-LIMIT_SECONDS = 60.0
 
 pytestmark = pytest.mark.kafka
 
@@ -39,14 +39,14 @@ class Service:
         return self._log_file.read_text()
 
     def wait_for(self, words: str) -> None:
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while words not in self.logged():
             assert time.monotonic() < deadline, f"never logged {words!r}: {self.logged()}"
             assert self._process.poll() is None, f"ended: {self.logged()}"
             threading.Event().wait(0.05)
 
     def ended(self) -> int:
-        return self._process.wait(LIMIT_SECONDS)
+        return self._process.wait(PATIENCE_SECONDS)
 
     def stop(self) -> int:
         self._process.send_signal(signal.SIGTERM)
@@ -109,7 +109,7 @@ def test_services_and_commands_stop_waiting_at_their_limit_or_on_a_signal(
     assert "ECONNREFUSED" in last["message"]
     patient.wait_for("waiting for the log")
     assert patient.stop() == 0
-    errors = [command.communicate(timeout=LIMIT_SECONDS)[1] for command in commands]
+    errors = [command.communicate(timeout=PATIENCE_SECONDS)[1] for command in commands]
     assert [command.returncode for command in commands] == [4, 4]
     assert all("stopped waiting for the log at kafka://127.0.0.1:1" in words for words in errors)
     for words in (*errors, *(service.logged() for service in services)):

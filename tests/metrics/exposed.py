@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headgate.runtime.observability.metrics import Metrics
 from tests import waiting
+from tests.waiting import PATIENCE_SECONDS
 
-WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.1
 Labels = frozenset[tuple[str, str]]
 
@@ -36,7 +36,7 @@ class Exposition:
 
 def get(port: int, path: str) -> tuple[int, str]:
     """Status and body; raises OSError when nobody answers."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -66,4 +66,4 @@ def parsed(text: str) -> Exposition:
     return Exposition(values, frozenset(names))
 
 
-until = partial(waiting.until, seconds=WAIT_SECONDS, pause_seconds=POLL_SECONDS)
+until = partial(waiting.until, pause_seconds=POLL_SECONDS)

@@ -20,8 +20,8 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests import waiting
 from tests.kafka_broker import KafkaBroker
+from tests.waiting import PATIENCE_SECONDS
 
-LIMIT_SECONDS = 60.0
 KEY = b"models/fraud"
 NOTHING: Headers = ()
 BAD_HEADERS: Headers = (("ce_id", b"\xff\xfe"), ("content-type", b"\x80"), ("ce_id", b"again"))
@@ -88,13 +88,13 @@ def letters(log: EventLog, topic: str) -> list[commands.DeadLetter]:
     return found
 
 
-until = partial(waiting.until, seconds=LIMIT_SECONDS, pause_seconds=0.1)
+until = partial(waiting.until, pause_seconds=0.1)
 
 
 def has_fact(running: Running, stream: str, fact: str) -> bool:
     try:
         records = running.stubs.registry.ListHistory(
-            registry_service.ListHistoryRequest(stream=stream), timeout=10
+            registry_service.ListHistoryRequest(stream=stream), timeout=PATIENCE_SECONDS
         ).records
     except Exception:  # noqa: BLE001 - the stream does not exist yet
         return False

@@ -47,7 +47,7 @@ from tests.protobufs import messages, texts
 
 NOW_MS = 10**12
 MODEL, ENVIRONMENT = "models/fraud", "environments/production"
-poisoned = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+poisoned = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 headers = st.lists(st.tuples(st.one_of(texts, st.sampled_from(["ce_id", "ce_type", "content-type"])), st.binary()))
 
 

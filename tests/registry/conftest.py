@@ -16,7 +16,7 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from services.registry.app import Registry, build
 from services.registry.settings import Settings
-from tests.registry.waiting import until
+from tests.waiting import until
 
 
 @dataclass

@@ -8,8 +8,7 @@ from headgate.log import topics
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metrics import Metrics
 from services.registry.decider import Decider
-
-WAIT_SECONDS = 10.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 @contextmanager
@@ -18,7 +17,7 @@ def decider_on(log: EventLog) -> Iterator[tuple[LifecycleFold, Decider]]:
     log.create_topics(topics.TOPICS)
     fold = LifecycleFold(log)
     fold.start()
-    assert fold.wait_caught_up(WAIT_SECONDS)
+    assert fold.wait_caught_up(PATIENCE_SECONDS)
     yield fold, Decider(log, fold, lambda: 1, Metrics("registry"))
     fold.close()
     log.close()

@@ -21,8 +21,8 @@ from headgate.log.port import EventLog
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.registry.waiting import REPOSITORY, commit
+from tests.waiting import PATIENCE_SECONDS
 
-START_SECONDS = 60.0
 CALL_SECONDS = 20.0
 PASSING = (grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 """What a client answers with the same request, after a moment."""
@@ -52,7 +52,7 @@ class RegistryProcess:
             )
 
     def wait_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not serves(self.address):
             assert time.monotonic() < deadline, self._output.read_text()[-2000:]
 
@@ -86,7 +86,7 @@ class RegistryProcess:
         if process is not None:
             process.send_signal(number)
             process.send_signal(signal.SIGCONT)  # one that is held hears no other signal
-            process.wait(START_SECONDS)
+            process.wait(PATIENCE_SECONDS)
 
 
 class Writers:

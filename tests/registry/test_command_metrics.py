@@ -7,8 +7,8 @@ from headgate.log import topics
 from headgate.log.port import Message
 from headgate.v1 import registry_service_pb2 as registry_service
 from tests.metrics.exposed import exposition
-from tests.registry.waiting import until
 from tests.server_process import free_ports
+from tests.waiting import until
 
 
 def test_commands_are_counted_by_outcome_refusals_and_dead_letters_by_code(start) -> None:

@@ -21,7 +21,8 @@ from headgate.log.port import EventLog, Record
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.registry.conftest import Running, read_all
-from tests.registry.waiting import REPOSITORY, commit, until
+from tests.registry.waiting import REPOSITORY, commit
+from tests.waiting import PATIENCE_SECONDS, until
 
 THREADS = 8
 VERSIONS_EACH = 4
@@ -37,7 +38,7 @@ def create(stub: registry_service_grpc.RegistryServiceStub, number: int) -> int:
     )
     for _ in range(ROUNDS):
         try:
-            return int(stub.CreateVersion(request, timeout=20).version)
+            return int(stub.CreateVersion(request, timeout=PATIENCE_SECONDS).version)
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.ABORTED:
                 raise
@@ -142,7 +143,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_exactly_once_after_it(log_
         with ThreadPoolExecutor(CLIENTS) as pool:
             for client in range(CLIENTS):
                 pool.submit(create_until_killed, address, client, acknowledged, enough)
-            assert enough.wait(60)
+            assert enough.wait(PATIENCE_SECONDS)
             first.send_signal(signal.SIGKILL)
     finally:
         first.kill()
@@ -161,7 +162,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_exactly_once_after_it(log_
         log.close()
     finally:
         second.terminate()
-        second.wait(20)
+        second.wait(PATIENCE_SECONDS)
     assert len(commits) == again
     assert max(Counter(commits).values()) == 1
     assert {number: commits[version - 1] for number, version in acknowledged.items()} == {

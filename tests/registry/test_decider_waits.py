@@ -18,8 +18,7 @@ from services.registry import stream_locks
 from services.registry.decider import Decided, Decider
 from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
-
-WAIT_SECONDS = 10.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Hindered(SqliteLog):
@@ -38,12 +37,12 @@ class Hindered(SqliteLog):
 
     def read(self, topic, partition, offset, limit=1000):
         self.reading.set()
-        assert self.may_read.wait(WAIT_SECONDS)
+        assert self.may_read.wait(PATIENCE_SECONDS)
         return super().read(topic, partition, max(offset, self.deleted_before.get(partition, 0)), limit)
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
         self.appending.set()
-        assert self.may_append.wait(WAIT_SECONDS)
+        assert self.may_append.wait(PATIENCE_SECONDS)
         if self.records_to_hold_back:
             self.records_to_hold_back -= 1
             self.held_back.append(message)
@@ -74,12 +73,12 @@ def test_a_repeated_command_whose_record_is_slow_to_read_holds_nobody_up(stage) 
     log.reading.clear()
     with ThreadPoolExecutor(1) as pool:
         repeated = pool.submit(decider.execute, create(1))
-        assert log.reading.wait(WAIT_SECONDS)
-        assert fold.lock.acquire(timeout=WAIT_SECONDS)
+        assert log.reading.wait(PATIENCE_SECONDS)
+        assert fold.lock.acquire(timeout=PATIENCE_SECONDS)
         fold.lock.release()
         assert isinstance(decider.execute(create(2, "churn")), Decided)
         log.may_read.set()
-        assert isinstance(repeated.result(WAIT_SECONDS), Decided)
+        assert isinstance(repeated.result(PATIENCE_SECONDS), Decided)
 
 
 def test_a_command_waits_for_the_others_on_its_stream_only_for_so_long(stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,11 +87,11 @@ def test_a_command_waits_for_the_others_on_its_stream_only_for_so_long(stage, mo
     log.may_append.clear()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(decider.execute, create(1))
-        assert log.appending.wait(WAIT_SECONDS)
+        assert log.appending.wait(PATIENCE_SECONDS)
         with pytest.raises(Contended, match="take too long"):
             decider.execute(create(2))
         log.may_append.set()
-        assert isinstance(first.result(WAIT_SECONDS), Decided)
+        assert isinstance(first.result(PATIENCE_SECONDS), Decided)
 
 
 def test_an_append_whose_answer_got_lost_is_found_by_its_event_id_and_not_repeated(stage) -> None:

@@ -14,7 +14,8 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry.inbox import command_id
 from tests.registry.conftest import Running
-from tests.registry.waiting import REPOSITORY, commit, until
+from tests.registry.waiting import REPOSITORY, commit
+from tests.waiting import until
 
 CHANGE = "dev.cdevents.change.merged.0.3.0"
 

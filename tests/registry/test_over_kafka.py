@@ -23,7 +23,8 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.conftest import available
 from tests.kafka_broker import KafkaBroker
 from tests.registry.processes import RegistryProcess, Writers, assert_each_exactly_once
-from tests.registry.waiting import REPOSITORY, commit, until
+from tests.registry.waiting import REPOSITORY, commit
+from tests.waiting import PATIENCE_SECONDS, until
 
 RECOVERY_SECONDS = 15.0
 WRITERS = 16
@@ -165,5 +166,5 @@ def test_a_killed_broker_costs_no_acknowledged_command(stage: Stage) -> None:
 def digest_at(address: str) -> registry_service.FoldDigest:
     with grpc.insecure_channel(address) as channel:
         return registry_service_grpc.RegistryServiceStub(channel).GetFoldDigest(
-            registry_service.GetFoldDigestRequest(), timeout=20
+            registry_service.GetFoldDigestRequest(), timeout=PATIENCE_SECONDS
         )

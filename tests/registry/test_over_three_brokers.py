@@ -26,7 +26,8 @@ from services.registry.decider import Decided, Decider
 from tests.conftest import available
 from tests.kafka_broker import KafkaCluster
 from tests.registry.processes import RegistryProcess, Writers, assert_each_exactly_once
-from tests.registry.waiting import REPOSITORY, commit, until
+from tests.registry.waiting import REPOSITORY, commit
+from tests.waiting import PATIENCE_SECONDS, until
 
 WRITERS = 8
 RECOVERY_SECONDS = 15.0
@@ -90,7 +91,7 @@ class HastyWriter:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive(), "a command's outcome never became known"
         self._fold.close()
         self.log.close()

@@ -14,7 +14,7 @@ from headgate.worker import intake
 from services.registry import handlers
 from tests.registry.conftest import Running
 from tests.registry.test_inbox import binary, command, data, wait_for
-from tests.registry.waiting import until
+from tests.waiting import until
 
 KEY = b"models/fraud"
 

@@ -25,7 +25,7 @@ from tests.metrics.exposed import text_of
 from tests.redis_server import RedisServer
 from tests.registry.conftest import Running
 from tests.registry.test_servicer import create
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 VIEW, FOLD = resources.READ_SOURCE_VIEW, resources.READ_SOURCE_FOLD
 Start = Callable[..., Running]
@@ -58,14 +58,14 @@ def traffic(registry: Running) -> Iterator[list[str]]:
     def write() -> None:
         while not stopping.is_set():
             name = f"m{len(made):04d}"
-            registry.models.CreateModel(registry_service.CreateModelRequest(model=name), timeout=10)
+            registry.models.CreateModel(registry_service.CreateModelRequest(model=name), timeout=PATIENCE_SECONDS)
             made.append(name)
 
     def list_all() -> None:
         while not stopping.is_set():
             wanted = list(made)
             request = registry_service.ListModelsRequest(page_size=1_000)
-            found = [model.name for model in registry.models.ListModels(request, timeout=10).models]
+            found = [model.name for model in registry.models.ListModels(request, timeout=PATIENCE_SECONDS).models]
             assert found[: len(wanted)] == [f"models/{name}" for name in wanted]
 
     with ThreadPoolExecutor(3) as threads:

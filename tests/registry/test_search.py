@@ -13,7 +13,7 @@ from services.registry import requests
 from services.registry.watches import MAX_WATCHES
 from tests.registry.conftest import Running
 from tests.registry.test_servicer import create, details
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 PRESENT, SYNCED = registry_service.RESOURCE_CHANGE_PRESENT, registry_service.RESOURCE_CHANGE_SYNCED
 CHANGED, LEFT = registry_service.RESOURCE_CHANGE_CHANGED, registry_service.RESOURCE_CHANGE_LEFT
@@ -80,7 +80,9 @@ def test_a_list_below_a_model_that_is_not_there_is_not_found(registry: Running) 
 
 
 def test_a_watch_sends_what_is_there_then_what_changes(fleet: Running) -> None:
-    watch = fleet.models.WatchModels(registry_service.WatchModelsRequest(filter="labels.team = risk"), timeout=20)
+    watch = fleet.models.WatchModels(
+        registry_service.WatchModelsRequest(filter="labels.team = risk"), timeout=PATIENCE_SECONDS
+    )
     present = [next(watch) for _ in range(3)]
     assert [(each.change, each.model.name) for each in present] == [
         (PRESENT, "models/fraud"),
@@ -98,7 +100,9 @@ def test_a_watch_sends_what_is_there_then_what_changes(fleet: Running) -> None:
 
 
 def test_a_watch_of_one_models_versions_hears_nothing_of_others(fleet: Running) -> None:
-    watch = fleet.models.WatchVersions(registry_service.WatchVersionsRequest(parent="models/fraud"), timeout=20)
+    watch = fleet.models.WatchVersions(
+        registry_service.WatchVersionsRequest(parent="models/fraud"), timeout=PATIENCE_SECONDS
+    )
     assert [next(watch).change for _ in range(2)] == [PRESENT, SYNCED]
     create(fleet, 2, model="churn")
     create(fleet, 2, model="fraud")
@@ -110,13 +114,14 @@ def test_a_watch_of_one_models_versions_hears_nothing_of_others(fleet: Running) 
 def test_watches_never_starve_other_calls(registry: Running) -> None:
     create(registry, 1)
     watches = [
-        registry.models.WatchHistory(registry_service.WatchHistoryRequest(), timeout=60) for _ in range(MAX_WATCHES)
+        registry.models.WatchHistory(registry_service.WatchHistoryRequest(), timeout=PATIENCE_SECONDS)
+        for _ in range(MAX_WATCHES)
     ]
     for watch in watches:
         next(watch)
     for refused in (
-        registry.models.WatchHistory(registry_service.WatchHistoryRequest(), timeout=20),
-        registry.models.WatchModels(registry_service.WatchModelsRequest(), timeout=20),
+        registry.models.WatchHistory(registry_service.WatchHistoryRequest(), timeout=PATIENCE_SECONDS),
+        registry.models.WatchModels(registry_service.WatchModelsRequest(), timeout=PATIENCE_SECONDS),
     ):
         with pytest.raises(grpc.RpcError) as caught:
             next(refused)
@@ -125,7 +130,7 @@ def test_watches_never_starve_other_calls(registry: Running) -> None:
     assert create(registry, 2) == 2
     watches.pop().cancel()
     until(
-        lambda: answers(registry.models.WatchModels(registry_service.WatchModelsRequest(), timeout=20)),
+        lambda: answers(registry.models.WatchModels(registry_service.WatchModelsRequest(), timeout=PATIENCE_SECONDS)),
         "a place to be free",
     )
     for watch in watches:
@@ -134,7 +139,9 @@ def test_watches_never_starve_other_calls(registry: Running) -> None:
 
 def test_a_stopping_registry_ends_its_watches_at_once(registry: Running) -> None:
     create(registry, 1)
-    watch = registry.models.WatchVersions(registry_service.WatchVersionsRequest(parent="models/fraud"), timeout=20)
+    watch = registry.models.WatchVersions(
+        registry_service.WatchVersionsRequest(parent="models/fraud"), timeout=PATIENCE_SECONDS
+    )
     assert [next(watch).change for _ in range(2)] == [PRESENT, SYNCED]
     stopping = threading.Thread(target=registry.registry.stop, args=[10.0])
     stopping.start()

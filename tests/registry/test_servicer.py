@@ -11,7 +11,8 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 from tests.registry.conftest import Running
-from tests.registry.waiting import REPOSITORY, commit, until
+from tests.registry.waiting import REPOSITORY, commit
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 def create(registry: Running, number: int, model: str = "fraud", request_id: str = "") -> int:
@@ -94,7 +95,9 @@ def test_the_history_is_a_chain_and_comes_in_pages(registry: Running) -> None:
 
 def test_a_watch_shows_the_past_then_what_happens(registry: Running) -> None:
     create(registry, 1)
-    watch = registry.models.WatchHistory(registry_service.WatchHistoryRequest(stream="models/fraud"), timeout=20)
+    watch = registry.models.WatchHistory(
+        registry_service.WatchHistoryRequest(stream="models/fraud"), timeout=PATIENCE_SECONDS
+    )
     assert next(watch).record.record.version_created.version == 1
     create(registry, 2)
     assert next(watch).record.record.version_created.version == 2
@@ -106,7 +109,7 @@ def test_a_watch_resumes_behind_a_position(registry: Running) -> None:
     create(registry, 2)
     first = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records[0]
     request = registry_service.WatchHistoryRequest(stream="models/fraud", after=[first.position])
-    watch = registry.models.WatchHistory(request, timeout=20)
+    watch = registry.models.WatchHistory(request, timeout=PATIENCE_SECONDS)
     assert next(watch).record.record.sequence == 2
     create(registry, 3, model="churn")
     create(registry, 3)

@@ -19,7 +19,6 @@ from services.registry.watches import ResourceWatch, Watches
 from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
 
-WAIT_SECONDS = 10.0
 MANY = 7
 
 

@@ -13,10 +13,9 @@ from headgate.log.port import Message, Position
 from headgate.log.sqlite.log import SqliteLog
 from services.registry import voids
 from services.registry.voids import VoidBurials
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 MANY = 40
-WAIT_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def test_the_fold_waits_for_no_burial(log: SqliteLog, monkeypatch: pytest.Monkey
     fold.start()
     try:
         last = [append_foreign(log, number) for number in range(5)][-1]
-        assert fold.wait_position(last.partition, last.offset, WAIT_SECONDS)
+        assert fold.wait_position(last.partition, last.offset, PATIENCE_SECONDS)
     finally:
         burials.stop(1)
         fold.close()
@@ -61,12 +60,12 @@ def test_a_start_does_not_pause_for_records_whose_letters_are_there(
         fold = LifecycleFold(log)
         burials = VoidBurials(log, fold, Burials(log, "registry-0"))
         fold.start()
-        assert fold.wait_caught_up(WAIT_SECONDS)
+        assert fold.wait_caught_up(PATIENCE_SECONDS)
         burials.start()
         until(lambda: len(Ledger(log).summaries()) >= MANY, "the letters")
         append_foreign(log, MANY + starts)
         until(lambda wanted=MANY + starts: len(Ledger(log).summaries()) == wanted, "one more letter")
-        burials.stop(WAIT_SECONDS)
+        burials.stop(PATIENCE_SECONDS)
         fold.close()
     assert len(pauses) == 1, "the second start paused for others than the new record"
     assert sum(log.end(topics.DEAD_LETTERS).values()) == MANY + 2

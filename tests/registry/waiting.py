@@ -1,14 +1,6 @@
-"""What the registry's tests share: their limit on a wait, and small values."""
-
-from functools import partial
-
-from tests import waiting
+"""Small values that the registry's tests share."""
 
 REPOSITORY = "https://git.example/fraud"
-WAIT_SECONDS = 20.0
-
-
-until = partial(waiting.until, seconds=WAIT_SECONDS)
 
 
 def commit(number: int) -> str:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from headgate.runtime.one_core import core_for
+from tests.waiting import PATIENCE_SECONDS
 
 PROGRAM = """
 import os, threading
@@ -39,7 +40,7 @@ on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this
 
 def run(program: str) -> str:
     return subprocess.run(
-        [sys.executable, "-c", program], check=True, timeout=30, capture_output=True, text=True
+        [sys.executable, "-c", program], check=True, timeout=PATIENCE_SECONDS, capture_output=True, text=True
     ).stderr
 
 

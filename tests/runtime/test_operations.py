@@ -12,6 +12,7 @@ from headgate.runtime import operations as operations_module
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.operations import MAX_CONNECTIONS, Operations
+from tests.waiting import PATIENCE_SECONDS
 
 
 def free_port() -> int:
@@ -27,7 +28,7 @@ def operations() -> Iterator[Operations]:
 
 
 def get(operations: Operations, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", operations.port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", operations.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -37,7 +38,7 @@ def get(operations: Operations, path: str, method: str = "GET") -> tuple[int, st
 
 
 def connected(operations: Operations) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", operations.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", operations.port), timeout=PATIENCE_SECONDS)
 
 
 def test_it_says_when_the_service_takes_work(operations: Operations) -> None:
@@ -81,7 +82,7 @@ def test_it_shows_the_metrics_and_nothing_else(operations: Operations) -> None:
 
 def test_the_format_is_the_one_that_was_asked_for(operations: Operations) -> None:
     def content_type(accept: str) -> str:
-        connection = HTTPConnection("127.0.0.1", operations.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", operations.port, timeout=PATIENCE_SECONDS)
         connection.request("GET", "/metrics", headers={"Accept": accept, "Accept-Encoding": "gzip"})
         answer = connection.getresponse()
         body = answer.read()
@@ -129,7 +130,7 @@ def test_a_client_that_sends_nothing_is_closed_after_a_while(
 def test_it_listens_on_ipv6_too() -> None:
     port = free_port()
     server = Operations("deployer", "::1", port)
-    connection = HTTPConnection("::1", port, timeout=5)
+    connection = HTTPConnection("::1", port, timeout=PATIENCE_SECONDS)
     connection.request("GET", "/livez")
     assert connection.getresponse().status == 200
     connection.close()

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+from tests.waiting import PATIENCE_SECONDS
+
 PROGRAM = """
 import sys, threading
 from headgate.runtime import service
@@ -57,13 +59,13 @@ def test_a_service_says_ready_and_ends_0_after_a_signal() -> None:
         line = json.loads(process.stderr.readline())
         assert (line["message"], line["service"]) == ("ready quiet port=7", "quiet")
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out) == (0, "stopped within 3.0\n")
 
 
 def test_bad_settings_end_78_with_every_problem_in_the_log() -> None:
     with start(broken=True) as process:
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 78
     assert [json.loads(line)["message"] for line in err.splitlines()] == [
         "HEADGATE_LOG is not set",
@@ -74,7 +76,7 @@ def test_bad_settings_end_78_with_every_problem_in_the_log() -> None:
 def test_a_service_whose_parent_is_another_process_stops_at_once() -> None:
     environ = os.environ | {"HEADGATE_PARENT": "1"}
     command = [sys.executable, "-c", PROGRAM.format(broken=False, start="pass", stop="pass", grace_seconds=3.0)]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
 
 
@@ -83,7 +85,7 @@ def test_a_signal_while_it_starts_ends_it_since_nothing_is_in_hand() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "starting\n"
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert "before it was ready" in err
 
@@ -96,7 +98,7 @@ def test_a_second_signal_does_not_shorten_what_is_in_hand() -> None:
         assert process.stdout.readline() == "draining\n"
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate("done\n", timeout=20)
+        out, _ = process.communicate("done\n", timeout=PATIENCE_SECONDS)
     assert (process.returncode, out) == (0, "stopped within 3.0\n")
 
 
@@ -105,7 +107,7 @@ def test_a_stop_that_is_stuck_is_ended_with_70_and_no_sooner() -> None:
         await_line(process, "ready")
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 70
     assert time.monotonic() - began >= 0.5
 
@@ -116,6 +118,6 @@ def test_a_service_that_fails_to_start_or_to_stop_says_why_and_ends_1() -> None:
             if "stop" in parts:
                 await_line(process, "ready")
                 process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 1
         assert "KeyError: 'lost'" in err

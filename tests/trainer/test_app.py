@@ -21,8 +21,8 @@ from services.registry.settings import Settings as RegistrySettings
 from services.trainer import app
 from services.trainer.settings import Settings
 from tests.trainer.repositories import repository
+from tests.waiting import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 40.0
 FAILING = "python -c 'raise SystemExit(1)'"
 
 

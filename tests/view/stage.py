@@ -20,8 +20,7 @@ from headgate.view.redis import layout
 from headgate.view.redis.reader import RedisReader
 from headgate.view.redis.writer import ViewWriter
 from headgate.view.touched import places, resource_at
-
-WAIT_SECONDS = 30.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Stage:
@@ -32,7 +31,7 @@ class Stage:
         self.log.create_topics(topics.TOPICS)
         self.fold = LifecycleFold(self.log)
         self.fold.start()
-        assert self.fold.wait_caught_up(WAIT_SECONDS)
+        assert self.fold.wait_caught_up(PATIENCE_SECONDS)
         self.rebuilt: list[str] = []
         self.writer = ViewWriter(url, self.log, self.fold, self.rebuilt.append)
         self.reader = RedisReader(url, 5.0)
@@ -47,7 +46,7 @@ class Stage:
             command = commands.Command(command_id=f"{stream_name}/{stream.sequence + 1}", stream=stream_name)
             message = message_of(record_of(command, fact, stream, 1_000 + stream.sequence))  # type: ignore[arg-type]
             position = self.log.append(message)
-            assert self.fold.wait_position(position.partition, position.offset, WAIT_SECONDS)
+            assert self.fold.wait_position(position.partition, position.offset, PATIENCE_SECONDS)
 
     def tell(self, facts: Mapping[str, list[object]]) -> None:
         for model, its in facts.items():
@@ -57,7 +56,7 @@ class Stage:
         """Until the view reflects all that is folded."""
         with self.fold.lock:
             accepted = dict(self.fold.accepted)
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self.writer.wait_written(accepted, 1.0):
             assert time.monotonic() < deadline, f"the view was not written: {self.writer.why_down}"
             time.sleep(0.01)

@@ -31,7 +31,5 @@ class Touching(Lifecycle):
         return found
 
 
-Touching.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Touching.TestCase.settings = settings(max_examples=25, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 TestTouching = Touching.TestCase

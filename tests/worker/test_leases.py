@@ -14,7 +14,7 @@ from headgate.worker import leases
 from headgate.worker.leases import HEARTBEAT_SECONDS, Claim, Heartbeats, Liveness, claim_of, heartbeat
 from services.evaluator import due as evaluator
 from services.trainer import due as trainer
-from tests.registry.waiting import until
+from tests.waiting import until
 from tests.worker.outages import FailingLog
 
 LEASE_MS = 1_000

@@ -9,11 +9,10 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.worker import loop
 from headgate.worker.loop import Undertake, Worker
 from tests.registry.conftest import read_all
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 from tests.worker.outages import FailingLog
 
 OUTAGES = 2 * loop.MAX_TRIES
-WAIT_SECONDS = 20.0
 
 
 def test_a_log_that_is_away_when_work_is_done_does_not_undo_the_work(
@@ -29,11 +28,11 @@ def test_a_log_that_is_away_when_work_is_done_does_not_undo_the_work(
 
     fold = LifecycleFold(log)
     fold.start()
-    assert fold.wait_caught_up(WAIT_SECONDS)
+    assert fold.wait_caught_up(PATIENCE_SECONDS)
     worker = Worker(log, fold, lambda now_ms: [Undertake("work", work)], "trainer-0", Metrics("trainer"))
     worker.start()
     until(lambda: len(read_all(log, topics.COMMANDS)) == 1, "the report")
     assert done == ["once"]
     assert read_all(log, topics.DEAD_LETTERS) == []
-    worker.stop(WAIT_SECONDS)
+    worker.stop(PATIENCE_SECONDS)
     fold.close()

@@ -37,11 +37,9 @@ from headgate.log.port import (
 )
 from tests.kafka_admin import members_of
 from tests.kafka_broker import KafkaBroker
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.kafka
-
-PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -66,7 +64,7 @@ def test_an_absent_broker_is_reported_within_the_limit(monkeypatch: pytest.Monke
     threads = threading.active_count()
     with pytest.raises(LogUnavailable):
         KafkaLog([f"127.0.0.1:{port}"], {})
-    assert time.monotonic() - started < 10.0
+    assert time.monotonic() - started < PATIENCE_SECONDS / 2
     assert threading.active_count() == threads
 
 
@@ -119,7 +117,7 @@ def test_a_record_without_key_and_with_an_empty_header_can_be_read(
     kafka_broker: str, log: KafkaLog, topic: str
 ) -> None:
     foreign = KafkaProducer(bootstrap_servers=kafka_broker)
-    foreign.send(topic, value=b"v", headers=[("h", b"")]).get(timeout=10)
+    foreign.send(topic, value=b"v", headers=[("h", b"")]).get(timeout=PATIENCE_SECONDS)
     foreign.close()
     (record,) = log.read(topic, 0, 0)
     assert (record.key, record.value, record.headers) == (b"", b"v", (("h", b""),))
@@ -154,7 +152,7 @@ def test_aborted_transactions_are_never_seen(kafka_broker: str, log: KafkaLog, t
     foreign.init_transactions()
     for value, ends in ((b"aborted", foreign.abort_transaction), (b"kept", foreign.commit_transaction)):
         foreign.begin_transaction()
-        foreign.send(topic, value=value).get(timeout=10)
+        foreign.send(topic, value=value).get(timeout=PATIENCE_SECONDS)
         ends()
     foreign.close()
     (record,) = log.read(topic, 0, 0)

@@ -19,9 +19,8 @@ from headgate.log.kafka.workarounds.rejoining import EMPTY_REJOINS, EMPTY_SECOND
 from headgate.log.partitioner import partition_of
 from headgate.log.port import Consumer, Message, Position, Record, Topic
 from tests.kafka_admin import members_of, remove_member
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 20.0
 FEW_JOINS = 20
 """Two new members join less often than this. Members that disturb each other join hundreds of times."""
 

@@ -12,8 +12,8 @@ from headgate.log.port import LogError, LogRefused, LogUnavailable, Message, Rec
 from tests.conftest import available
 from tests.kafka_broker import KafkaBroker, Lock
 from tests.log.test_startup import Service
-from tests.registry.waiting import until
 from tests.tls import Authority
+from tests.waiting import until
 
 USER, PASSWORD = "headgate", "c0rrect-horse"
 TOPIC = Topic("topic", -1, 1)

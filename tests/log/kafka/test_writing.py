@@ -12,8 +12,7 @@ from kafka.future import Future
 from headgate.log.kafka import writing as kafka_writing
 from headgate.log.kafka.writing import KafkaWriter
 from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown, RecordTooLarge
-
-WAIT_SECONDS = 10.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 class FailedProducer:
@@ -41,7 +40,7 @@ class Broken:
         monkeypatch.setattr(kafka_writing, "_producer", self._connect)
         self.writer = KafkaWriter({})
         with pytest.raises(Exception, match="no such name"):
-            self.write(WAIT_SECONDS)
+            self.write(PATIENCE_SECONDS)
 
     def write(self, seconds: float) -> object:
         return self.writer.write(*MESSAGE, time.monotonic() + seconds)
@@ -51,32 +50,32 @@ class Broken:
         if self.attempts == 1:
             return FailedProducer()
         self.connecting.set()
-        assert self.may_fail.wait(WAIT_SECONDS)
+        assert self.may_fail.wait(PATIENCE_SECONDS)
         raise KafkaTimeoutError("no broker answers")
 
 
 def test_a_record_waits_for_a_new_producer_only_as_long_as_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(broken.write, WAIT_SECONDS)
-        assert broken.connecting.wait(WAIT_SECONDS)
+        first = pool.submit(broken.write, PATIENCE_SECONDS)
+        assert broken.connecting.wait(PATIENCE_SECONDS)
         try:
             with pytest.raises(LogUnavailable, match="not written before the deadline"):
                 broken.write(0.05)
         finally:
             broken.may_fail.set()
-        assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)
+        assert isinstance(first.exception(PATIENCE_SECONDS), LogUnavailable)
 
 
 def test_records_that_wait_for_a_new_producer_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken(monkeypatch)
     with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(broken.write, WAIT_SECONDS)
-        assert broken.connecting.wait(WAIT_SECONDS)
+        first = pool.submit(broken.write, PATIENCE_SECONDS)
+        assert broken.connecting.wait(PATIENCE_SECONDS)
         others = [pool.submit(broken.write, 0.5) for _ in range(4)]
-        failures = [other.exception(WAIT_SECONDS) for other in others]
+        failures = [other.exception(PATIENCE_SECONDS) for other in others]
         broken.may_fail.set()
-        assert isinstance(first.exception(WAIT_SECONDS), LogUnavailable)
+        assert isinstance(first.exception(PATIENCE_SECONDS), LogUnavailable)
     assert [type(failure) for failure in failures] == [LogUnavailable] * 4
     assert broken.attempts == 2
 

@@ -14,10 +14,9 @@ from headgate.log.sqlite import arrivals as sqlite_arrivals
 from headgate.log.sqlite import notices
 from headgate.log.sqlite.log import SqliteLog
 from headgate.log.sqlite.reading import SqliteConsumer
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 OURS, THEIRS = Topic("ours", -1, 1), Topic("theirs", -1, 1)
-PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def seconds_until_found(ours: SqliteLog, theirs: SqliteLog) -> float:
     with ours.tail("theirs", {0: 0}) as tail:
         reading = Thread(target=lambda: found.extend(tail.poll(PATIENCE_SECONDS)))
         reading.start()
-        until(lambda: ours._arrivals._waiting, "a reader that waits", seconds=PATIENCE_SECONDS)
+        until(lambda: ours._arrivals._waiting, "a reader that waits")
         started = time.monotonic()
         theirs.append(Message("theirs", b"key", b"value"))
         reading.join(PATIENCE_SECONDS)

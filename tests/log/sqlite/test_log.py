@@ -18,10 +18,9 @@ from headgate.log.sqlite.groups import balanced
 from headgate.log.sqlite.headers import decode_headers, encode_headers
 from headgate.log.sqlite.log import SqliteLog
 from headgate.log.sqlite.retention import delete_expired
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 TOPIC = Topic("topic", -1, 1)
-PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def test_a_call_that_times_out_during_its_write_has_an_unknown_outcome(log: Sqli
     for waiting, caller in enumerate(callers):
         caller.start()
         assert first.begun.wait(PATIENCE_SECONDS)
-        until(lambda waiting=waiting: len(log._writer._group_commit._queue) == waiting, seconds=PATIENCE_SECONDS)  # type: ignore[misc]
+        until(lambda waiting=waiting: len(log._writer._group_commit._queue) == waiting)  # type: ignore[misc]
     first.released.set()
     callers[2].join(PATIENCE_SECONDS)
     second.released.set()

@@ -8,9 +8,7 @@ import pytest
 
 from headgate.runtime.observability import line_writer
 from headgate.runtime.observability.line_writer import LineWriter
-from tests.waiting import until
-
-PATIENCE_SECONDS = 30.0
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 class Stream:
@@ -50,7 +48,7 @@ def log(stream: Stream) -> Iterator[logging.Logger]:
 def test_lines_are_written_soon_together_and_by_another_thread(log: logging.Logger, stream: Stream) -> None:
     for number in range(100):
         log.info("line %d", number)
-    until(lambda: stream.text.endswith("line 99\n"), seconds=PATIENCE_SECONDS)
+    until(lambda: stream.text.endswith("line 99\n"))
     assert stream.text == "".join(f"line {number}\n" for number in range(100))
     assert {thread for _, thread in stream.writes} == {"log-lines"}
     assert len(stream.writes) < 50

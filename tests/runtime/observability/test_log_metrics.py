@@ -16,8 +16,8 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from tests.gateway.fact_writer import FactWriter
 from tests.metrics.exposed import Exposition, parsed, text_of
+from tests.waiting import PATIENCE_SECONDS
 
-WAIT_SECONDS = 10.0
 WAITED_MS = 90_000
 
 
@@ -35,7 +35,7 @@ def shown(metrics: Metrics) -> Exposition:
 
 def await_all(log: EventLog, fold: LifecycleFold) -> None:
     for partition, end in log.end(topics.LIFECYCLE).items():
-        assert fold.wait_position(partition, end - 1, WAIT_SECONDS)
+        assert fold.wait_position(partition, end - 1, PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def folded(log: EventLog) -> Iterator[tuple[FactWriter, LifecycleFold, Metrics]]
     writer.write(facts.ModelCreated(description="replayed"))
     fold = LifecycleFold(log, FoldMetrics(metrics))
     fold.start()
-    assert fold.wait_caught_up(WAIT_SECONDS)
+    assert fold.wait_caught_up(PATIENCE_SECONDS)
     yield writer, fold, metrics
     fold.close()
 
@@ -79,7 +79,7 @@ def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog
     again = Metrics("trainer")
     replayed = LifecycleFold(log, FoldMetrics(again))
     replayed.start()
-    assert replayed.wait_caught_up(WAIT_SECONDS)
+    assert replayed.wait_caught_up(PATIENCE_SECONDS)
     writer.write(facts.ModelDescribed())
     await_all(log, replayed)
     replayed.close()

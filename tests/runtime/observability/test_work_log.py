@@ -23,11 +23,10 @@ from headgate.runtime.settings import SettingsError
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
-from tests.registry.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
-EXIT_SECONDS = 20
 
 
 @pytest.fixture
@@ -135,11 +134,11 @@ class Process:
 
     def lines(self) -> list[dict[str, object]]:
         self._process.send_signal(signal.SIGTERM)
-        rest = self._process.communicate(timeout=EXIT_SECONDS)[1]
+        rest = self._process.communicate(timeout=PATIENCE_SECONDS)[1]
         return [json.loads(line) for line in [*self._written, *rest.splitlines()]]
 
     def exit_code(self) -> tuple[int, str]:
-        said = self._process.communicate(timeout=EXIT_SECONDS)[1]
+        said = self._process.communicate(timeout=PATIENCE_SECONDS)[1]
         return self._process.returncode, said
 
 
@@ -149,16 +148,20 @@ def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) ->
         registry = registry_service_grpc.RegistryServiceStub(channel)
         parent = [("traceparent", PARENT)]
         registry.CreateModel(
-            registry_service.CreateModelRequest(model="fraud", request_id="r1"), timeout=10, metadata=parent
+            registry_service.CreateModelRequest(model="fraud", request_id="r1"),
+            timeout=PATIENCE_SECONDS,
+            metadata=parent,
         )
         with pytest.raises(grpc.RpcError):
-            registry.GetModel(registry_service.GetModelRequest(name="models/nobody"), timeout=10)
+            registry.GetModel(registry_service.GetModelRequest(name="models/nobody"), timeout=PATIENCE_SECONDS)
         log = open_log(process.url)
         wish = commands.CreateVersion(repository="r", commit="0" * 40)
         command = commands.Command(command_id="c1", stream="models/fraud", correlation_id="0" * 40, create_version=wish)
         log.append(Message(topics.COMMANDS, b"models/fraud", command.SerializeToString()))
         log.append(Message(topics.INBOX, b"fraud", b"{}", event_headers("no.such.type")))
-        watched = registry.WatchHistory(registry_service.WatchHistoryRequest(stream="models/fraud"), timeout=20)
+        watched = registry.WatchHistory(
+            registry_service.WatchHistoryRequest(stream="models/fraud"), timeout=PATIENCE_SECONDS
+        )
         facts = [next(watched).record.record for _ in range(2)]
         watched.cancel()
         until(lambda: any(log.end(topics.DEAD_LETTERS).values()), "the event's letter")
@@ -194,10 +197,10 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else(tmp_path: Path) -
     process = Process(tmp_path, HEADGATE_TRACES="http://127.0.0.1:1")
     with grpc.insecure_channel(f"127.0.0.1:{process.port()}") as channel:
         registry = registry_service_grpc.RegistryServiceStub(channel)
-        registry.CreateModel(registry_service.CreateModelRequest(model="fraud"), timeout=10)
+        registry.CreateModel(registry_service.CreateModelRequest(model="fraud"), timeout=PATIENCE_SECONDS)
     started = time.monotonic()
     lines = process.lines()
-    assert time.monotonic() - started < EXIT_SECONDS / 2
+    assert time.monotonic() - started < PATIENCE_SECONDS / 2
     assert "trace_id" in next(line for line in lines if line.get("what") == "RegistryService/CreateModel")
     assert [line for line in lines if line["level"] not in ("info", "debug")] == []
 

@@ -15,6 +15,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from tests.metrics.exposed import parsed, text_of
+from tests.waiting import PATIENCE_SECONDS
 
 NAME = "headgate.v1.RegistryService"
 
@@ -45,7 +46,7 @@ def server() -> Iterator[tuple[GrpcServer, Metrics]]:
 
 def ask(stub: registry_service_grpc.RegistryServiceStub, name: str) -> grpc.StatusCode:
     try:
-        stub.GetModel(registry_service.GetModelRequest(name=name), timeout=5)
+        stub.GetModel(registry_service.GetModelRequest(name=name), timeout=PATIENCE_SECONDS)
     except grpc.RpcError as error:
         code: grpc.StatusCode = error.code()
         return code
@@ -59,7 +60,7 @@ def test_calls_are_counted_by_method_and_by_the_code_the_caller_got(server: tupl
         asked = [ask(stub, "too early")]
         door.admit()
         asked += [ask(stub, name) for name in ("fraud", "fraud", "missing", "crash")]
-        assert len(list(stub.WatchHistory(registry_service.WatchHistoryRequest(), timeout=5))) == 1
+        assert len(list(stub.WatchHistory(registry_service.WatchHistoryRequest(), timeout=PATIENCE_SECONDS))) == 1
         assert serves(f"127.0.0.1:{door.port}"), "a probe, which is not counted"
     door.stop(1)
     shown = parsed(text_of(metrics))

@@ -15,6 +15,7 @@ from headgate.runtime.rpc.server import MAX_REQUEST_BYTES, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
+from tests.waiting import PATIENCE_SECONDS
 
 NAME = "headgate.v1.RegistryService"
 
@@ -47,7 +48,7 @@ def channel() -> Iterator[grpc.Channel]:
 def ask(channel: grpc.Channel, name: str) -> grpc.RpcError:
     with pytest.raises(grpc.RpcError) as caught:
         registry_service_grpc.RegistryServiceStub(channel).GetModel(
-            registry_service.GetModelRequest(name=name), timeout=5
+            registry_service.GetModelRequest(name=name), timeout=PATIENCE_SECONDS
         )
     return caught.value
 
@@ -77,7 +78,7 @@ def test_what_a_servicer_aborts_by_itself_passes_through(channel: grpc.Channel) 
 
 def test_a_refusal_in_the_middle_of_a_stream_ends_it_with_its_status(channel: grpc.Channel) -> None:
     answers = registry_service_grpc.RegistryServiceStub(channel).WatchHistory(
-        registry_service.WatchHistoryRequest(), timeout=5
+        registry_service.WatchHistoryRequest(), timeout=PATIENCE_SECONDS
     )
     next(answers)
     with pytest.raises(grpc.RpcError) as caught:
@@ -88,7 +89,7 @@ def test_a_refusal_in_the_middle_of_a_stream_ends_it_with_its_status(channel: gr
 def test_health_and_reflection_name_the_service(channel: grpc.Channel) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     for name in ("", NAME):
-        answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE_SECONDS)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     assert NAME in ProtoReflectionDescriptorDatabase(channel).get_services()
 

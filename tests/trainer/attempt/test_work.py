@@ -18,6 +18,7 @@ from services.trainer.attempt.tools import Limits
 from services.trainer.attempts import Attempts
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.repositories import git, repository
+from tests.waiting import PATIENCE_SECONDS
 
 CHECKPOINT_PATH = "checkpoints/models/tiny/versions/1"
 CHILD = """
@@ -200,7 +201,7 @@ def test_a_stopped_trainer_ends_the_attempt_without_a_report_and_without_process
             break
         until.wait(0.05)
     trial.tools.attempts.close(20)
-    thread.join(20)
+    thread.join(PATIENCE_SECONDS)
     assert (trial.report, trial.sent) == (None, [])
     assert not is_alive(int(pid.read_text()))
 
@@ -230,7 +231,7 @@ def lost_after_its_checkpoint(trial: Trial, source: tuple[str, str]) -> None:
             break
         pause.wait(0.05)
     trial.tools.attempts.close(20)
-    thread.join(20)
+    thread.join(PATIENCE_SECONDS)
     assert trial.report is None
 
 

@@ -17,9 +17,9 @@ from headgate.view.query import new_query
 from headgate.view.redis import layout
 from headgate.view.redis.store import RedisStore
 from tests.redis_server import RedisServer
-from tests.registry.waiting import until
 from tests.view.material import FLEET, ids
 from tests.view.stage import Stage
+from tests.waiting import until
 
 Open = Callable[..., Stage]
 

@@ -86,7 +86,7 @@ def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Pat
     built = build(service, place, metrics_port)
     ports: list[int] = []
     start = threading.Thread(target=lambda: ports.append(built.start()))
-    with built._fold.lock:  # nothing is folded as long as the test holds it
+    with built._parts.fold.lock:  # nothing is folded as long as the test holds it
         start.start()
         server = built._server
         until(lambda: server.port, "the door")

@@ -10,7 +10,10 @@ from services.registry.settings import Settings
 
 
 def start() -> Registry:
-    """Pins here and not in the app: the core is a matter of the whole process."""
+    """Pins the process to one core if asked, then builds the registry.
+
+    The pinning is not in app.py, because it concerns the whole process.
+    """
     settings = from_env(Settings, os.environ)
     if settings.one_core:
         keep_to_one_core(f"{settings.log} {settings.name}")

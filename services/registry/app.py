@@ -1,4 +1,4 @@
-"""The registry, wired: the only place that chooses its parts."""
+"""Puts the registry's parts together. No other file constructs them."""
 
 from headgate.dead_letters.burials import Burials, counting
 from headgate.lifecycle.service_parts import ServiceParts
@@ -24,10 +24,11 @@ from services.registry.voids import VoidBurials
 from services.registry.watches import MAX_WATCHES, Watches
 
 UNARY_THREADS = 32
-"""Left to the other calls while every place of a watch is taken."""
+"""Threads for calls that are not watches. They stay free even when all watches are taken."""
 SHARE_OF_CALLS = 0.6
-"""Of the grace, for calls under way; what they leave is for the records in hand and for leaving the log."""
+"""Share of the grace for calls in progress."""
 SHARE_OF_INTAKE = 0.4
+"""Share of the grace for each of these: records in progress, burials, Redis. The rest is for closing the log."""
 
 
 class Registry:
@@ -67,7 +68,7 @@ class Registry:
         )
 
     def start(self) -> int:
-        """Opens the port, replays the log, and only then takes commands; returns the port."""
+        """Opens the port, replays the log, and only then takes commands. Returns the port."""
         port = self._server.start()
         self._voids.start()
         self._parts.start()
@@ -80,7 +81,7 @@ class Registry:
         return port
 
     def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, finishes what was begun, and leaves the group and the log."""
+        """Refuses new calls, finishes what is in progress, and leaves the consumer groups and the log."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
         self._watches.close()

@@ -1,4 +1,4 @@
-"""Rate, outcome and duration of the commands that the registry executes, and its refusals by code."""
+"""Counts the registry's commands by outcome, measures their duration, and counts refusals by code."""
 
 import time
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ ACCEPTED, HELD, REPEATED, REFUSED, FAILED = "accepted", "held", "repeated", "ref
 UNKNOWN = "unknown"
 
 
-class Measured:
-    """What became of the command at hand; it failed unless it is said otherwise."""
+class Measurement:
+    """The outcome of one command. It stays FAILED unless the caller sets another one."""
 
     outcome = FAILED
 
@@ -25,16 +25,16 @@ class CommandMetrics:
         self._refusals = metrics.counter("headgate_refusals_total")
 
     @contextmanager
-    def measured(self, command: commands.Command) -> Iterator[Measured]:
-        """Counts the command with the outcome that is set inside, also when an exception leaves."""
-        measured, started = Measured(), time.perf_counter()
+    def measured(self, command: commands.Command) -> Iterator[Measurement]:
+        """Counts and times one command. The caller sets its outcome; after an exception the outcome is FAILED."""
+        measurement, started = Measurement(), time.perf_counter()
         try:
-            yield measured
+            yield measurement
         finally:
             name = command.WhichOneof("command") or UNKNOWN
-            self._commands.labels(name, measured.outcome).inc()
+            self._commands.labels(name, measurement.outcome).inc()
             self._duration.labels(name).observe(time.perf_counter() - started)
 
     def refused(self, refused: Refused) -> None:
-        """A refusal is about to be recorded."""
+        """Counts a refusal."""
         self._refusals.labels(refused.code).inc()

@@ -1,4 +1,4 @@
-"""Carrying out a command: decide on the folded head, append, and believe only what the fold has read back."""
+"""Executes commands: decides on the folded state, appends the fact, and waits until the fold has read it back."""
 
 import time
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from services.registry.command_metrics import CommandMetrics
 from services.registry.stream_locks import StreamLocks
 
 MAX_DECISIONS = 8
-"""How often a command is decided again when another writer's record won."""
+"""How often one command is decided when records of other writers win each time."""
 READ_BACK_SECONDS = 10.0
 MAX_COMMAND_BYTES = 400_000
-"""A fact repeats its command and a refusal repeats it whole: both must fit into one record with room to spare."""
+"""A refusal contains its whole command, and a fact contains much of it. Both must fit into one record."""
 MAX_ID = 256
 MAX_SHOWN = 2_000
 SIZE_RULE = f"a command has at most {MAX_COMMAND_BYTES} bytes"
@@ -37,9 +37,9 @@ STREAM_RULE = "a stream is models/{name} or environments/{name}"
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of a command: the accepted record, or None when the fact already held.
+    """The outcome of a command that was not refused: the accepted record, or None when the fact already held.
 
-    `repeated` says that an earlier copy of the command led to the record.
+    `repeated` is true when the record comes from an earlier copy of the same command.
     """
 
     record: facts.LifecycleRecord | None
@@ -57,8 +57,8 @@ class Decider:
         self.locks = StreamLocks()
 
     def execute(self, command: commands.Command) -> Decided | Refused:
-        """Carries the command out and answers what was accepted. Raises Contended, LogUnavailable, RecordsLost."""
-        # The fact continues the unit that decides it, which continues what asked for it.
+        """Executes the command and returns its outcome. Raises Contended, LogUnavailable, RecordsLost."""
+        # The fact continues the trace of this unit of work, which continues the trace of the command's sender.
         command.trace_parent = current_trace_parent()
         note(
             stream=command.stream[:MAX_ID],
@@ -67,7 +67,7 @@ class Decider:
         )
         with self._metrics.measured(command) as measured:
             outcome = self._execute(command)
-            measured.outcome = _name_of(outcome)
+            measured.outcome = _outcome_name(outcome)
             note(decision=measured.outcome, sequence=_sequence_of(outcome))
             return outcome
 
@@ -80,9 +80,9 @@ class Decider:
             return Refused(
                 INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
             )
-        # One decision at a time per stream: two of ours would only race each other for the same head.
+        # One decision at a time per stream, because two of this process would only compete for the same head.
         with self.locks.hold(command.stream):
-            return self._carry_out(command)
+            return self._decide_and_append(command)
 
     def refuse(self, command: commands.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
@@ -100,14 +100,14 @@ class Decider:
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
-    def _carry_out(self, command: commands.Command) -> Decided | Refused:
+    def _decide_and_append(self, command: commands.Command) -> Decided | Refused:
         sent = 0
         for _ in range(MAX_DECISIONS):
             may_arrive = self._head(command.stream) < sent
             outcome = self._decide(command)
             if not isinstance(outcome, facts.LifecycleRecord):
-                if may_arrive:  # and count: to deny it could be wrong in a moment
-                    raise LogUnavailable("the log has not told what became of the record; the same request is safe")
+                if may_arrive:  # The record may still be accepted, and this outcome would then be wrong.
+                    raise LogUnavailable("it is unknown whether the log took the record; send the same request again")
                 return outcome
             try:
                 if self._append(outcome):
@@ -115,10 +115,10 @@ class Decider:
             except RecordTooLarge as error:
                 return Refused(INVALID, "a fact fits into one record", str(error), "command")
             except OutcomeUnknown:
-                # Deciding again finds the record by its event id if it was written after all.
+                # If the record was written after all, the next decision finds it by its event id.
                 sent = outcome.sequence
                 self._catch_up()
-        raise Contended(f"{command.stream} is written by others; try again")
+        raise Contended(f"other writers of {command.stream} won {MAX_DECISIONS} times; send the same request again")
 
     def _head(self, name: str) -> int:
         with self._fold.lock:
@@ -130,23 +130,24 @@ class Decider:
         at_ms = self._now_ms()
         with self._fold.lock:
             if self._fold.lost:
-                raise RecordsLost(f"nothing is decided on a log that is not whole: {self._fold.lost}")
+                raise RecordsLost(f"the log has lost records, so no command is decided: {self._fold.lost}")
             stream = self._fold.streams.get(command.stream) or new_stream(command.stream)
             if stream is None:
                 return Refused(INVALID, STREAM_RULE, f"stream is {command.stream!r}: {STREAM_RULE}", "stream")
             if stream.broken:
-                return Refused(INVALID, "a stream with an illegal fact takes no more", stream.broken, "stream")
+                return Refused(INVALID, "a stream with an illegal fact takes no more facts", stream.broken, "stream")
             known = stream.accepted.get(event_id(command.stream, command.command_id))
             if known is None:
-                return self._decided(stream, command, at_ms)
-        return self._repeated(stream, known, command)  # reads the log, which may take long: not under the lock
+                return self._new_record(stream, command, at_ms)
+        return self._earlier_outcome(stream, known, command)  # outside the lock, because it reads the log
 
-    def _decided(
+    def _new_record(
         self, stream: Stream, command: commands.Command, at_ms: int
     ) -> facts.LifecycleRecord | Decided | Refused:
         if command.HasField("expected_sequence") and command.expected_sequence != stream.sequence:
-            rule = "a change is made on the state its author saw"
-            return Refused(STALE, rule, f"{command.stream} stands at {stream.sequence}", "etag")
+            rule = "a change with an etag needs the etag of the present state"
+            shown = f"the etag is {command.expected_sequence}, but {command.stream} is at {stream.sequence}"
+            return Refused(STALE, rule, shown, "etag")
         fact = self._fact(stream, command, at_ms)
         if fact is None:
             return Decided(None)
@@ -154,12 +155,12 @@ class Decider:
             return fact
         return record_of(command, fact, stream, at_ms)
 
-    def _repeated(self, stream: Stream, sequence: int, command: commands.Command) -> Decided | Refused:
-        """The fact an earlier copy of this command led to."""
+    def _earlier_outcome(self, stream: Stream, sequence: int, command: commands.Command) -> Decided | Refused:
+        """The record of an earlier copy of this command."""
         record = self.read(stream, sequence)
         if record.command_digest != command_digest(command):
-            rule = "a request id stands for one request"
-            return Refused(REUSED, rule, f"{command.command_id} was another command", "request_id")
+            rule = "a request id is used for one request only"
+            return Refused(REUSED, rule, f"{command.command_id} was used for another command", "request_id")
         return Decided(record, repeated=True)
 
     def read(self, stream: Stream, sequence: int) -> facts.LifecycleRecord:
@@ -175,23 +176,25 @@ class Decider:
     def _fact(self, stream: Stream, command: commands.Command, at_ms: int) -> Fact | Refused | None:
         name = command.WhichOneof("command")
         if name is None:
-            return Refused(INVALID, "a command says what it wants", "the command is empty or unknown", "command")
-        wish = getattr(command, name)
+            return Refused(INVALID, "a command has a known payload", "the command is empty or unknown", "command")
+        payload = getattr(command, name)
         state = stream.state
-        if isinstance(state, ModelState) and isinstance(wish, models.ModelCommand):
-            return models.decide(state, wish, at_ms, self._fold.environments, command.actor)
-        if isinstance(state, EnvironmentState) and isinstance(wish, environments.EnvironmentCommand):
-            return environments.decide(state, wish)
-        return Refused(INVALID, "a command goes to its own kind of stream", f"{name} on {stream.name}", "stream")
+        if isinstance(state, ModelState) and isinstance(payload, models.ModelCommand):
+            return models.decide(state, payload, at_ms, self._fold.environments, command.actor)
+        if isinstance(state, EnvironmentState) and isinstance(payload, environments.EnvironmentCommand):
+            return environments.decide(state, payload)
+        rule = "a command about a model goes to models/{name}, one about an environment to environments/{name}"
+        return Refused(INVALID, rule, f"{name} was sent to {stream.name}", "stream")
 
     def _append(self, record: facts.LifecycleRecord) -> bool:
-        """Whether this very record was accepted. If not, another writer's won, which may carry the same command.
+        """Appends the record and returns whether it was accepted.
 
+        If it was not, another writer's record was. That record may come from the same command.
         Raises OutcomeUnknown, LogUnavailable, RecordTooLarge.
         """
         position = self._log.append(message_of(record))
         if not self._fold.wait_position(position.partition, position.offset, READ_BACK_SECONDS):
-            raise LogUnavailable("the record was appended but not read back in time; the same request is safe")
+            raise LogUnavailable("the record was appended but not read back in time; send the same request again")
         with self._fold.lock:
             stream = self._fold.streams.get(record.stream)
             if stream is None or stream.sequence < record.sequence:
@@ -203,14 +206,14 @@ class Decider:
         deadline = time.monotonic() + READ_BACK_SECONDS
         for partition, end in ends.items():
             if not self._fold.wait_position(partition, end - 1, max(0.0, deadline - time.monotonic())):
-                raise LogUnavailable("the log cannot be read; the same request is safe")
+                raise LogUnavailable("the log cannot be read; send the same request again")
 
 
 def _sequence_of(outcome: Decided | Refused) -> int | str:
     return outcome.record.sequence if isinstance(outcome, Decided) and outcome.record is not None else ""
 
 
-def _name_of(outcome: Decided | Refused) -> str:
+def _outcome_name(outcome: Decided | Refused) -> str:
     if isinstance(outcome, Refused):
         return outcomes.REFUSED
     if outcome.record is None:

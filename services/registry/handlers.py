@@ -1,4 +1,7 @@
-"""The registry's two topics: commands from the workers, events from upstream. Commit follows the effect."""
+"""Handles the registry's two topics: commands from workers, and events from upstream.
+
+An offset is committed after its record has taken effect.
+"""
 
 from google.protobuf.message import DecodeError
 
@@ -19,7 +22,7 @@ GROUP = "registry"
 
 
 class CommandHandler:
-    """Decides the commands topic: a refusal is recorded, what is not a command is buried."""
+    """Executes the commands of headgate.commands. Records refusals, and buries records that are no command."""
 
     def __init__(self, burials: Burials, decider: Decider) -> None:
         self._burials = burials
@@ -31,13 +34,13 @@ class CommandHandler:
         except DecodeError:
             return bury(self._burials, "command", record, "the value is not a headgate.v1.Command")
         if not command.command_id or not command.stream:
-            return bury(self._burials, "command", record, "command_id and stream are not empty")
+            return bury(self._burials, "command", record, "command_id or stream is empty")
         with unit_of_work("command", command.WhichOneof("command") or "unknown", command.trace_parent):
-            carry_out(self._decider, command)
+            execute(self._decider, command)
 
 
 class InboxHandler:
-    """Turns upstream events into commands; an event that cannot be used is buried with the reason."""
+    """Turns the events of headgate.inbox into commands. Buries an event that it cannot use, with the reason."""
 
     def __init__(self, burials: Burials, fold: LifecycleFold, decider: Decider) -> None:
         self._burials = burials
@@ -59,7 +62,7 @@ class InboxHandler:
             ends("buried", error.code)
             self._burials.bury(record, error.code, str(error))
         else:
-            carry_out(self._decider, command)
+            execute(self._decider, command)
 
     def _model_of_repository(self) -> dict[str, str]:
         with self._fold.lock:
@@ -67,14 +70,14 @@ class InboxHandler:
 
 
 def bury(burials: Burials, unit: str, record: Record, reason: str) -> None:
-    """Buries what is not even readable, as a unit of work of its own. Raises LogError."""
+    """Buries a record that cannot be parsed, as a unit of work. Raises LogError."""
     with unit_of_work(unit, "unreadable", partition=record.partition, offset=record.offset):
         ends("buried", f"malformed-{unit}")
         burials.bury(record, f"malformed-{unit}", reason)
 
 
-def carry_out(decider: Decider, command: commands.Command) -> None:
-    """Executes a command from the log and records its refusal. Raises LogError, Contended."""
+def execute(decider: Decider, command: commands.Command) -> None:
+    """Executes a command from the log, and records its refusal if it is refused. Raises LogError, Contended."""
     outcome = decider.execute(command)
     if isinstance(outcome, Refused):
         decider.refuse(command, outcome)
@@ -85,7 +88,7 @@ def carry_out(decider: Decider, command: commands.Command) -> None:
 def intakes(
     log: EventLog, fold: LifecycleFold, decider: Decider, name: str, burials: Burials, metrics: Metrics
 ) -> list[Intake]:
-    """The registry's consumers."""
+    """The consumers of both topics."""
     return [
         Intake(log, topics.COMMANDS, GROUP, name, CommandHandler(burials, decider), burials, metrics),
         Intake(log, topics.INBOX, GROUP, name, InboxHandler(burials, fold, decider), burials, metrics),

@@ -1,4 +1,4 @@
-"""A stream's past, page by page or as it happens, and the digest of the whole fold."""
+"""Reads the accepted records of streams, page by page or as a watch."""
 
 import queue
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,23 +15,24 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.query import page_rows
-from services.registry.requests import fitting, missing
+from services.registry.requests import not_found, within_page_bytes
 from services.registry.watches import WAIT_SECONDS, Watches
 
 Place = tuple[int, int]
 """Partition and offset of one record."""
 
 MAX_GAP = 8
-"""Records between two that are wanted, up to which reading them along is cheaper than a read of its own."""
+"""Up to this many unwanted records between two wanted ones are read too, because that is cheaper than a second read."""
 MAX_SPAN = 500
-"""Records read at once."""
+"""Records in one read."""
 MAX_BACKLOG = 10_000
 MAX_BACKLOG_BYTES = 16 * 1024 * 1024
-"""What a slow watcher may fall behind before its watch is ended; it resumes from its last position."""
+"""Records and bytes by which a slow watcher may fall behind. Then its watch ends; it may resume from its last position.
+"""
 
 
 class _Backlog:
-    """What a watcher has yet to be sent. One thread puts, under the fold's lock; one takes."""
+    """The records that a watcher has not been sent yet. One thread puts, under the fold's lock; another one takes."""
 
     def __init__(self) -> None:
         self.overrun = False
@@ -39,7 +40,7 @@ class _Backlog:
         self._put_bytes = self._taken_bytes = 0
 
     def put(self, record: Record, lifecycle: facts.LifecycleRecord) -> None:
-        """Keeps the record, which all watchers share, or notes the overrun."""
+        """Keeps the record, or sets `overrun` when a limit is reached. All watchers share the record's memory."""
         size_bytes = len(record.value or b"")
         left_bytes = MAX_BACKLOG_BYTES - (self._put_bytes - self._taken_bytes)
         if self.overrun or self._waiting.qsize() >= MAX_BACKLOG or size_bytes > left_bytes:
@@ -56,7 +57,7 @@ class _Backlog:
 
 
 class History:
-    """Reads accepted records; void ones are never shown."""
+    """Answers ListHistory and WatchHistory. Never shows void records."""
 
     def __init__(self, log: EventLog, fold: LifecycleFold, watches: Watches) -> None:
         self._log = log
@@ -64,16 +65,16 @@ class History:
         self._watches = watches
 
     def page(self, request: registry_service.ListHistoryRequest) -> registry_service.ListHistoryResponse:
-        """Records of one stream after a sequence. Raises RpcRefused."""
+        """One page of a stream's records, after a sequence. Raises RpcRefused."""
         with self._fold.lock:
             stream = self._fold.streams.get(request.stream)
             if stream is None:
-                raise missing(request.stream, "stream")
+                raise not_found(request.stream, "stream")
             start = max(request.after_sequence, 0)
             size = page_rows(request.page_size)
             places = [(stream.partition, offset) for offset in stream.offsets[start : start + size]]
             more = start + size < stream.sequence
-        records = list(fitting(self._records(places)))
+        records = list(within_page_bytes(self._records(places)))
         more = more or len(records) < len(places)
         return registry_service.ListHistoryResponse(
             records=records, next_after_sequence=start + len(records) if more else 0
@@ -82,27 +83,33 @@ class History:
     def watch(
         self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext
     ) -> Iterator[registry_service.WatchHistoryResponse]:
-        """Accepted records behind the asked positions, then each new one. Ends when the watcher is too slow."""
+        """Sends the accepted records after the given positions, then each new one.
+
+        Raises RpcRefused when the watcher is too slow, and when all watches are taken.
+        """
         backlog = _Backlog()
 
         def listen(record: Record, lifecycle: facts.LifecycleRecord) -> None:
             if not request.stream or lifecycle.stream == request.stream:
                 backlog.put(record, lifecycle)
 
-        with self._watches.place():
+        with self._watches.slot():
             with self._fold.lock:
                 past = [] if request.from_now and not request.after else self._past(request)
                 self._fold.on_accepted(listen)
             try:
                 for record in self._records(past):
                     yield registry_service.WatchHistoryResponse(record=record)
-                while self._watches.goes_on(context) and not backlog.overrun:
+                while self._watches.is_open(context) and not backlog.overrun:
                     try:
                         yield registry_service.WatchHistoryResponse(record=backlog.take(WAIT_SECONDS))
                     except queue.Empty:
                         continue
                 if backlog.overrun:
-                    rule = f"the watcher fell {MAX_BACKLOG} records or {MAX_BACKLOG_BYTES} bytes behind"
+                    rule = (
+                        f"the watcher fell {MAX_BACKLOG} records or {MAX_BACKLOG_BYTES} bytes behind;"
+                        " watch again after the last position"
+                    )
                     raise RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "watch-overrun", rule)
             finally:
                 self._fold.remove_listener(listen)
@@ -110,7 +117,7 @@ class History:
     def _past(self, request: registry_service.WatchHistoryRequest) -> list[Place]:
         after = {position.partition: position.offset for position in request.after}
         if any(partition < 0 for partition in after):
-            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, "a partition is 0 or more", "after")
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, "after: expected partitions from 0 on", "after")
         streams = self._fold.streams.values()
         return sorted(
             (stream.partition, offset)
@@ -121,19 +128,20 @@ class History:
         )
 
     def _records(self, places: Sequence[Place]) -> Iterator[registry_service.HistoryRecord]:
-        """The records at these places, which are in order. Raises RpcRefused."""
+        """The records at these places, which must be in order. Raises RpcRefused."""
         found: Mapping[Place, Record] = {}
         for at, place in enumerate(places):
             if place not in found:
-                found = self._read(place, span(places, at))
+                found = self._read(place, offsets_to_read(places, at))
             record = found.get(place)
             lifecycle = parse(record.value or b"") if record is not None else None
             if record is None or lifecycle is None:
-                raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", f"offset {place[1]} cannot be read")
+                rule = f"the record in partition {place[0]} at offset {place[1]} cannot be read"
+                raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", rule)
             yield _history_record(record, lifecycle)
 
     def _read(self, place: Place, limit: int) -> Mapping[Place, Record]:
-        """The records from there on. Where one was deleted, the log answers with the next ones that it has."""
+        """The records from this place on. If the record there was deleted, the log returns the ones after it."""
         try:
             found = self._log.read(topics.LIFECYCLE, *place, limit)
         except LogError as error:
@@ -141,8 +149,8 @@ class History:
         return {(record.partition, record.offset): record for record in found}
 
 
-def span(places: Sequence[Place], at: int) -> int:
-    """How many offsets to read from the one at this index, so that those that follow closely come along."""
+def offsets_to_read(places: Sequence[Place], at: int) -> int:
+    """How many offsets to read, beginning with the place at index `at`. Includes the places that follow closely."""
     partition, first = places[at]
     last = first
     for index in range(at + 1, len(places)):
@@ -162,7 +170,7 @@ def _history_record(record: Record, lifecycle: facts.LifecycleRecord) -> registr
 
 
 def history_positions(positions: Mapping[int, int]) -> list[registry_service.HistoryPosition]:
-    """Offsets by partition as a reader resumes from them."""
+    """Offsets by partition as messages. A watch can be resumed after them."""
     return [
         registry_service.HistoryPosition(partition=partition, offset=positions[partition])
         for partition in sorted(positions)

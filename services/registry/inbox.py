@@ -1,4 +1,4 @@
-"""Upstream events become commands: which CloudEvent types are known and what each asks for."""
+"""Turns CloudEvents from upstream into commands."""
 
 import json
 import re
@@ -16,7 +16,7 @@ MAX_DEPTH = 32
 
 
 class UnusableEvent(ValueError):
-    """The event is well formed but cannot be used; `code` says why in a word."""
+    """The event is well formed but cannot be used. `code` is the code of its dead letter."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -24,12 +24,12 @@ class UnusableEvent(ValueError):
 
 
 def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> commands.Command:
-    """The command an upstream event asks for. Raises UnusableEvent.
+    """The command for an upstream event. Raises UnusableEvent.
 
-    `model_of_repository` names the model of a repository for events that do not name it themselves.
+    `model_of_repository` has the model of each known repository, for events that do not name a model.
     """
     if not CHANGE_MERGED.fullmatch(event.type):
-        raise UnusableEvent("unknown-type", f"type {event.type!r} is not one Headgate knows")
+        raise UnusableEvent("unknown-type", f"type: expected dev.cdevents.change.merged, got {event.type!r}")
     data = _json(event)
     subject = _table(data, "subject")
     custom = _table(data, "customData")
@@ -39,7 +39,8 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> comman
         _text(custom, "model") or event.attributes.get("partitionkey", "") or model_of_repository.get(repository, "")
     )
     if not model:
-        raise UnusableEvent("no-model", "customData.model: the event names no model and its repository is not known")
+        rule = "customData.model: the event names no model, and no model has its repository"
+        raise UnusableEvent("no-model", rule)
     if not is_name(model):
         raise UnusableEvent("invalid-model", f"customData.model is {model!r}: {NAME_RULE}")
     return commands.Command(
@@ -55,24 +56,24 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> comman
 
 
 def command_id(source: str, id_: str) -> str:
-    """One id for each pair of source and id, and for no other pair.
+    """The command id for an event's source and id. Different pairs have different command ids.
 
-    Joined by one bar where neither holds one. Else the source's length goes before, and there are at least three bars:
-    no text has both forms, and in each the place where the source ends can be told.
+    Without a bar in source and id the form is source|id, with exactly one bar. Otherwise it is length|source|id, where
+    the length is that of the source. This form has at least three bars, so the two forms cannot be confused.
     """
     plain = "|" not in source and "|" not in id_
     return f"{source}|{id_}" if plain else f"{len(source)}|{source}|{id_}"
 
 
 def trace_parent_of(event: CloudEvent, record: Record) -> str:
-    """The W3C traceparent to continue: of the hop that brought the event when its record says so, else of its start."""
-    of_the_hop = (value.decode(errors="replace") for name, value in record.headers if name == HEADER)
-    return next(filter(parse_trace_parent, of_the_hop), "") or event.attributes.get(HEADER, "")
+    """The W3C traceparent to continue: the valid one in the record's headers, or else the event's attribute."""
+    in_headers = (value.decode(errors="replace") for name, value in record.headers if name == HEADER)
+    return next(filter(parse_trace_parent, in_headers), "") or event.attributes.get(HEADER, "")
 
 
 def _json(event: CloudEvent) -> dict[str, Any]:
     if event.data is None or len(event.data) > MAX_DATA_BYTES:
-        raise UnusableEvent("bad-data", f"data: a JSON object of at most {MAX_DATA_BYTES} bytes")
+        raise UnusableEvent("bad-data", f"data: expected a JSON object of at most {MAX_DATA_BYTES} bytes")
     try:
         data = json.loads(event.data)
     except (ValueError, RecursionError) as error:
@@ -94,7 +95,7 @@ def _text(table: dict[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise UnusableEvent("bad-data", f"{key}: expected text, got {type(value).__name__}")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise UnusableEvent("bad-data", f"{key}: half a surrogate pair is no text")
+        raise UnusableEvent("bad-data", f"{key}: expected text, got half of a surrogate pair")
     return value
 
 

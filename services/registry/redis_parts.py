@@ -1,4 +1,4 @@
-"""What the registry keeps in Redis when there is one: the view and the callers' token buckets."""
+"""The registry's parts that use Redis: the view, and the token buckets of the rate limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GAUGES = ("headgate_view_up", "headgate_view_lag_records", "headgate_view_lag_s
 
 
 class RedisParts:
-    """The parts, those absent that the settings do not ask for. Nothing here waits for Redis."""
+    """The parts that the settings ask for. The registry works without Redis, so nothing here waits for it."""
 
     def __init__(self, settings: Settings, log: EventLog, fold: LifecycleFold, metrics: Metrics) -> None:
         self._reads = metrics.counter("headgate_view_reads_total")
@@ -36,7 +36,7 @@ class RedisParts:
         rate = _rate(settings)
         buckets: Buckets | None = LocalBuckets(rate) if rate else None
         if settings.redis:
-            # The embedded default needs neither Redis nor its library.
+            # Imported here, because a registry without Redis needs no Redis library.
             from headgate.runtime.rpc.redis_buckets import RedisBuckets
             from headgate.view.redis.view import RedisView
 
@@ -47,19 +47,19 @@ class RedisParts:
                 buckets = self._shared = RedisBuckets(settings.redis, rate)
         if buckets is not None:
             limited = metrics.counter("headgate_rate_limited_total")
-            self.interceptors.append(RateLimit(buckets, lambda door: limited.labels(door).inc()))
+            self.interceptors.append(RateLimit(buckets, lambda service: limited.labels(service).inc()))
 
     def start(self) -> None:
-        """Begins to keep the view; the fold has replayed its log."""
+        """Starts the view. Call it after the replay of the log."""
         if self.view is not None:
             self.view.start()
 
     def count_read(self, source: str) -> None:
-        """A list was answered, by the view or by the fold."""
+        """Counts a list that was answered by `source`: the view or the fold."""
         self._reads.labels(source).inc()
 
     def close(self, grace_seconds: float) -> None:
-        """Writes what the view lacks, if Redis takes it within the grace."""
+        """Writes what is still missing in the view, as far as the grace allows."""
         if self.view is not None:
             self.view.close(grace_seconds)
         if self._shared is not None:
@@ -73,7 +73,7 @@ class RedisParts:
 
 
 def check_settings(settings: Settings) -> None:
-    """Raises SettingsError with all that means nothing, before anything is waited for."""
+    """Raises SettingsError with all wrong settings, before the registry waits for anything."""
     problems = []
     if settings.redis and not _is_address(settings.redis):
         shown = re.sub(r"//[^/@]*@", "//***@", settings.redis)
@@ -91,7 +91,7 @@ def _is_address(url: str) -> bool:
         parts = urlsplit(url)
         database = parts.path.strip("/")
         return parts.scheme in ("redis", "rediss") and parts.port != 0 and (not database or database.isdecimal())
-    except ValueError:  # a port that is no number
+    except ValueError:  # the port is not a number
         return False
 
 

@@ -14,13 +14,13 @@ from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
-from services.registry.requests import Requests, copy_of, missing
+from services.registry.requests import Requests, copy_of, not_found
 from services.registry.search import Search
 from services.registry.watches import WAIT_SECONDS, Watches
 
 
 class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
-    """Every change here is a command like any other; nothing is piloted from this side."""
+    """Turns every change into a command. The deployer steers the releases, not this class."""
 
     def __init__(self, requests: Requests, search: Search, watches: Watches) -> None:
         self._requests = requests
@@ -31,7 +31,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         self, request: release_service.StartReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
         model = model_in(request.parent, "parent")
-        wish = commands.StartRelease(
+        payload = commands.StartRelease(
             environment=request.environment,
             candidate=request.version,
             strategy=request.strategy,
@@ -39,7 +39,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
             policy=request.policy if request.HasField("policy") else None,
             override_quarantine=request.override_quarantine,
         )
-        record = self._requests.execute(model_stream(model), request, context, start_release=wish)
+        record = self._requests.execute(model_stream(model), request, context, start_release=payload)
         return self._release(model, record.release_requested.release if record is not None else 0)
 
     def GetRelease(
@@ -50,19 +50,18 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def ListReleases(
         self, request: release_service.ListReleasesRequest, context: grpc.ServicerContext
     ) -> release_service.ListReleasesResponse:
-        found = self._search.in_parent(Kind.RELEASE, request)
-        return release_service.ListReleasesResponse(
-            releases=found.matches, next_page_token=found.token, read=found.mark
-        )
+        page = self._search.in_parent(Kind.RELEASE, request)
+        return release_service.ListReleasesResponse(releases=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchRelease(
         self, request: release_service.WatchReleaseRequest, context: grpc.ServicerContext
     ) -> Iterator[release_service.WatchReleaseResponse]:
         model, number = release_in(request.name)
-        with self._watches.place():
-            revision = self._requests.fold.revision  # before the release, or a fact in between would wake nobody
+        with self._watches.slot():
+            # Read before the release. Otherwise a fact between the two reads would not wake this watch.
+            revision = self._requests.fold.revision
             release, last = self._release(model, number), resources.Release()
-            while self._watches.goes_on(context):
+            while self._watches.is_open(context):
                 if _without_etag(release) != _without_etag(last):
                     yield release_service.WatchReleaseResponse(release=release)
                 if not is_active(release):
@@ -84,7 +83,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         self, request: release_service.PromoteReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
         if not request.reason:
-            raise bad_field("reason", "", "why a person promotes ahead of the judge")
+            raise bad_field("reason", "", "the reason for a promotion before the judge's verdict")
         return self._on_release(request, context, "promote_release", commands.PromoteRelease)
 
     def AbortRelease(
@@ -98,15 +97,15 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         self, request: release_service.UndoReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
         model, number = release_in(request.name)
-        wish = commands.UndoRelease(release=number, reason=request.reason)
-        record = self._requests.execute(model_stream(model), request, context, undo_release=wish)
+        payload = commands.UndoRelease(release=number, reason=request.reason)
+        record = self._requests.execute(model_stream(model), request, context, undo_release=payload)
         return self._release(model, record.release_requested.release if record is not None else number)
 
     def CreateEnvironment(
         self, request: release_service.CreateEnvironmentRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
-        wish = commands.CreateEnvironment(description=request.description)
-        self._requests.execute(environment_stream(request.environment), request, context, create_environment=wish)
+        payload = commands.CreateEnvironment(description=request.description)
+        self._requests.execute(environment_stream(request.environment), request, context, create_environment=payload)
         return self._environment(request.environment)
 
     def GetEnvironment(
@@ -131,28 +130,28 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def DeclareFreeze(
         self, request: release_service.DeclareFreezeRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
-        wish = commands.DeclareFreeze(
+        payload = commands.DeclareFreeze(
             freeze=request.freeze, reason=request.reason, from_ms=request.from_ms, until_ms=request.until_ms
         )
-        return self._on_environment(request, context, declare_freeze=wish)
+        return self._on_environment(request, context, declare_freeze=payload)
 
     def LiftFreeze(
         self, request: release_service.LiftFreezeRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
-        wish = commands.LiftFreeze(freeze=request.freeze, reason=request.reason)
-        return self._on_environment(request, context, lift_freeze=wish)
+        payload = commands.LiftFreeze(freeze=request.freeze, reason=request.reason)
+        return self._on_environment(request, context, lift_freeze=payload)
 
     def _on_release(
-        self, request: Any, context: grpc.ServicerContext, field: str, wish: Any, **more: object
+        self, request: Any, context: grpc.ServicerContext, field: str, payload_type: Any, **more: object
     ) -> resources.Release:
         model, number = release_in(request.name)
-        command = wish(release=number, reason=request.reason, **more)
-        self._requests.execute(model_stream(model), request, context, **{field: command})
+        payload = payload_type(release=number, reason=request.reason, **more)
+        self._requests.execute(model_stream(model), request, context, **{field: payload})
         return self._release(model, number)
 
-    def _on_environment(self, request: Any, context: grpc.ServicerContext, **wish: Any) -> resources.Environment:
+    def _on_environment(self, request: Any, context: grpc.ServicerContext, **payload: Any) -> resources.Environment:
         environment = environment_in(request.name)
-        self._requests.execute(environment_stream(environment), request, context, **wish)
+        self._requests.execute(environment_stream(environment), request, context, **payload)
         return self._environment(environment)
 
     def _release(self, model: str, number: int) -> resources.Release:
@@ -160,7 +159,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
             state = self._requests.model(model)
             release = state.releases.get(number)
             if release is None:
-                raise missing(release_name(model, number), "name")
+                raise not_found(release_name(model, number), "name")
             copied = copy_of(release)
             copied.etag = state.model.etag
             return copied
@@ -169,7 +168,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         with self._requests.fold.lock:
             state = self._requests.fold.environments.get(name)
             if state is None:
-                raise missing(environment_stream(name), "name")
+                raise not_found(environment_stream(name), "name")
             return copy_of(state.environment)
 
 

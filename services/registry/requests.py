@@ -1,4 +1,4 @@
-"""What both servicers share: requests become commands, refusals become statuses, names become state."""
+"""Used by both servicers: turns requests into commands, refusals into statuses, and names into folded state."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ from services.registry.decider import MAX_SHOWN, Decider
 
 MAX_REQUEST_ID = 256
 MAX_PAGE_BYTES = 3 * 1024 * 1024
-"""A page ends before the limit of a message does: its token goes on."""
+"""Bytes of one page, below gRPC's limit for a message. The page's token leads to the rest."""
 
 STATUS_OF: Mapping[str, grpc.StatusCode] = {
     refusal.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
@@ -36,39 +36,39 @@ STATUS_OF: Mapping[str, grpc.StatusCode] = {
     refusal.STALE: grpc.StatusCode.ABORTED,
     refusal.REUSED: grpc.StatusCode.INVALID_ARGUMENT,
 }
-"""The one table from refusals to statuses."""
+"""The gRPC status of each refusal code."""
 
 Resource = TypeVar("Resource", bound=Message)
 
 
 def rpc_refused(refused: Refused) -> RpcRefused:
-    """The refusal as a caller of the door sees it: what is the case, and the rule where that does not say it yet."""
-    told = refused.message[:MAX_SHOWN]
-    if refused.code != refusal.NOT_FOUND and refused.rule not in told:
-        told = f"{told}: {refused.rule}"
-    return RpcRefused(STATUS_OF[refused.code], refused.code, told, refused.field)
+    """The refusal as a gRPC caller sees it: the message, and the rule unless the message already contains it."""
+    message = refused.message[:MAX_SHOWN]
+    if refused.code != refusal.NOT_FOUND and refused.rule not in message:
+        message = f"{message}: {refused.rule}"
+    return RpcRefused(STATUS_OF[refused.code], refused.code, message, refused.field)
 
 
-def missing(what: str, field: str) -> RpcRefused:
-    """The named resource does not exist."""
+def not_found(what: str, field: str) -> RpcRefused:
+    """The refusal for a resource that does not exist."""
     return RpcRefused(grpc.StatusCode.NOT_FOUND, refusal.NOT_FOUND, f"{what} does not exist", field)
 
 
 class Requests:
-    """Executes requests against the decider and reads the folded state."""
+    """Executes requests by the decider, and reads the folded state."""
 
     def __init__(self, decider: Decider, fold: LifecycleFold) -> None:
         self.decider = decider
         self.fold = fold
 
     def execute(
-        self, stream: str, request: Any, context: grpc.ServicerContext, **wish: Message
+        self, stream: str, request: Any, context: grpc.ServicerContext, **payload: Message
     ) -> facts.LifecycleRecord | None:
-        """Executes one wish, for example `tag_version=...`; answers the accepted record, None when it already held.
+        """Executes one command, for example `tag_version=...`. Returns the record; None when the fact already held.
 
-        Raises RpcRefused; the refusal is recorded on headgate.refusals first.
+        Raises RpcRefused. A refusal is recorded on headgate.refusals before.
         """
-        command = _command(stream, request, context, wish)
+        command = _command(stream, request, context, payload)
         try:
             outcome = self.decider.execute(command)
             if isinstance(outcome, Refused):
@@ -82,14 +82,14 @@ class Requests:
         return outcome.record
 
     def model(self, name: str, field: str = "name") -> ModelState:
-        """The model's state; hold the fold's lock. Raises RpcRefused."""
+        """The model's state. The caller must hold the fold's lock. Raises RpcRefused."""
         state = self.fold.models.get(name)
         if state is None:
-            raise missing(model_stream(name), field)
+            raise not_found(model_stream(name), field)
         return state
 
 
-def _command(stream: str, request: Any, context: grpc.ServicerContext, wish: Mapping[str, Any]) -> commands.Command:
+def _command(stream: str, request: Any, context: grpc.ServicerContext, payload: Mapping[str, Any]) -> commands.Command:
     request_id = request.request_id
     if len(request_id) > MAX_REQUEST_ID:
         raise bad_field("request_id", request_id[:32] + "...", f"at most {MAX_REQUEST_ID} characters")
@@ -97,7 +97,7 @@ def _command(stream: str, request: Any, context: grpc.ServicerContext, wish: Map
         command_id=request_id or str(uuid.uuid4()),
         stream=stream,
         actor=_actor(context),
-        **wish,
+        **payload,
     )
     etag = getattr(request, "etag", "")
     if etag:
@@ -114,14 +114,14 @@ def _actor(context: grpc.ServicerContext) -> str:
 
 
 def copy_of(resource: Resource) -> Resource:
-    """A copy that may leave the lock."""
+    """A copy, for use outside the fold's lock."""
     copied = type(resource)()
     copied.CopyFrom(resource)
     return copied
 
 
-def fitting(messages: Iterable[Resource]) -> Iterator[Resource]:
-    """The first ones that fit into a page together; one at the least."""
+def within_page_bytes(messages: Iterable[Resource]) -> Iterator[Resource]:
+    """The first messages that fit together into MAX_PAGE_BYTES, but at least one."""
     size_bytes = 0
     for count, message in enumerate(messages):
         size_bytes += message.ByteSize()

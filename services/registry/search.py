@@ -1,4 +1,4 @@
-"""Lists and searches: from the view while it is as new as the fold, from the fold otherwise."""
+"""Answers lists and searches: from the view if it is as new as the fold, otherwise from the fold."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from headgate.view.fields import Kind
 from headgate.view.filter import BadQuery
 from headgate.view.folded import Answer, find
 from headgate.view.query import ANY_MODEL, Query, new_query, page_token
-from services.registry.requests import Requests, copy_of, fitting
+from services.registry.requests import Requests, copy_of, within_page_bytes
 
 
 class View(Protocol):
-    """A copy of the folded state that others keep."""
+    """The view in Redis: a copy of the folded state."""
 
     def find(self, query: Query, at_least: Mapping[int, int]) -> tuple[Answer, Mapping[int, int]] | None:
-        """The page, and the positions it reflects; None when it cannot answer in time with these positions."""
+        """The page and the positions that it reflects. None when the view cannot reach `at_least` in time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One page as a response shows it."""
+class Page:
+    """One page of a list, its next token, and the mark of what it reflects."""
 
     matches: list[Any]
     token: str
@@ -36,14 +36,14 @@ class Found:
 
 
 class Search:
-    """Answers the requests that list. `view` is absent when there is no Redis; `count` is told what answered."""
+    """Answers all requests for lists. `view` is None without Redis. `count` gets the source of each answer."""
 
     def __init__(self, requests: Requests, view: View | None, count: Callable[[str], None]) -> None:
         self._requests = requests
         self._view = view
         self._count = count
 
-    def models(self, request: registry_service.ListModelsRequest) -> Found:
+    def models(self, request: registry_service.ListModelsRequest) -> Page:
         """Models by filter and order. Raises RpcRefused."""
         return self._find(
             query_of(
@@ -55,8 +55,8 @@ class Search:
             )
         )
 
-    def in_parent(self, kind: Kind, request: Any) -> Found:
-        """Versions or releases of one model, or of all, by filter and order. Raises RpcRefused."""
+    def in_parent(self, kind: Kind, request: Any) -> Page:
+        """Versions or releases of one model, or of all models, by filter and order. Raises RpcRefused."""
         query = self.scoped(
             kind,
             request.parent,
@@ -67,44 +67,44 @@ class Search:
         )
         return self._find(query)
 
-    def scoped(self, kind: Kind, parent: str, **asked: Any) -> Query:
-        """The query below models/{model}, which must exist, or models/-. Raises RpcRefused."""
+    def scoped(self, kind: Kind, parent: str, **query: Any) -> Query:
+        """The query for models/{model}, which must exist, or for models/-, which is all models. Raises RpcRefused."""
         model = model_in(parent, "parent")
         if model != ANY_MODEL:
             with self._requests.fold.lock:
                 self._requests.model(model, "parent")
-        return query_of(kind, model=model, **asked)
+        return query_of(kind, model=model, **query)
 
-    def _find(self, query: Query) -> Found:
+    def _find(self, query: Query) -> Page:
         fold = self._requests.fold
         with fold.lock:
             accepted = dict(fold.accepted)
-        seen = self._view.find(query, accepted) if self._view is not None else None
-        self._count("fold" if seen is None else "view")
-        if seen is not None:
-            return _found(query, _fitting(query, seen[0]), resources.READ_SOURCE_VIEW, seen[1])
+        from_view = self._view.find(query, accepted) if self._view is not None else None
+        self._count("fold" if from_view is None else "view")
+        if from_view is not None:
+            return _page(query, _within_page_bytes(query, from_view[0]), resources.READ_SOURCE_VIEW, from_view[1])
         with fold.lock:
-            answer = _fitting(query, find(fold.models, query))
+            answer = _within_page_bytes(query, find(fold.models, query))
             copied = Answer([copy_of(resource) for resource in answer.resources], answer.next)
-            return _found(query, copied, resources.READ_SOURCE_FOLD, fold.accepted)
+            return _page(query, copied, resources.READ_SOURCE_FOLD, fold.accepted)
 
 
-def query_of(kind: Kind, **asked: Any) -> Query:
-    """The query that a request asks. Raises RpcRefused naming the field."""
+def query_of(kind: Kind, **query: Any) -> Query:
+    """The query of a request. Raises RpcRefused, which names the wrong field."""
     try:
-        return new_query(kind, **asked)
+        return new_query(kind, **query)
     except BadQuery as error:
         raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, str(error), error.field) from None
 
 
-def _fitting(query: Query, answer: Answer) -> Answer:
-    """As much of the page as one message carries."""
-    kept = list(fitting(answer.resources))
+def _within_page_bytes(query: Query, answer: Answer) -> Answer:
+    """The part of the answer that fits into one message."""
+    kept = list(within_page_bytes(answer.resources))
     if len(kept) == len(answer.resources):
         return answer
     return Answer(kept, query.order.of(kept[-1]))
 
 
-def _found(query: Query, answer: Answer, source: resources.ReadSource.ValueType, positions: Mapping[int, int]) -> Found:
+def _page(query: Query, answer: Answer, source: resources.ReadSource.ValueType, positions: Mapping[int, int]) -> Page:
     token = page_token(query, answer.next) if answer.next is not None else ""
-    return Found(answer.resources, token, resources.ReadMark(source=source, positions=positions))
+    return Page(answer.resources, token, resources.ReadMark(source=source, positions=positions))

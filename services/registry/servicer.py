@@ -1,4 +1,4 @@
-"""RegistryService: translate, execute, translate back."""
+"""RegistryService: turns requests into commands, executes them, and turns the results into responses."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from services.registry.history import History, history_positions
-from services.registry.requests import Requests, copy_of, missing
+from services.registry.requests import Requests, copy_of, not_found
 from services.registry.search import Search, query_of
 from services.registry.watches import ResourceWatch, Watches
 
@@ -31,10 +31,10 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def CreateModel(
         self, request: registry_service.CreateModelRequest, context: grpc.ServicerContext
     ) -> resources.Model:
-        wish = commands.CreateModel(
+        payload = commands.CreateModel(
             description=request.description, repository=request.repository, labels=request.labels
         )
-        self._requests.execute(model_stream(request.model), request, context, create_model=wish)
+        self._requests.execute(model_stream(request.model), request, context, create_model=payload)
         return self._model(request.model)
 
     def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
@@ -43,8 +43,8 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def ListModels(
         self, request: registry_service.ListModelsRequest, context: grpc.ServicerContext
     ) -> registry_service.ListModelsResponse:
-        found = self._search.models(request)
-        return registry_service.ListModelsResponse(models=found.matches, next_page_token=found.token, read=found.mark)
+        page = self._search.models(request)
+        return registry_service.ListModelsResponse(models=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchModels(
         self, request: registry_service.WatchModelsRequest, context: grpc.ServicerContext
@@ -59,24 +59,24 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         self, request: registry_service.UpdateModelRequest, context: grpc.ServicerContext
     ) -> resources.Model:
         model = model_in(request.name)
-        wish = commands.DescribeModel(description=request.description, repository=request.repository)
-        self._requests.execute(model_stream(model), request, context, describe_model=wish)
+        payload = commands.DescribeModel(description=request.description, repository=request.repository)
+        self._requests.execute(model_stream(model), request, context, describe_model=payload)
         return self._model(model)
 
     def LabelModel(self, request: registry_service.LabelModelRequest, context: grpc.ServicerContext) -> resources.Model:
         model = model_in(request.name)
-        wish = commands.LabelModel(key=request.key, value=request.value)
-        self._requests.execute(model_stream(model), request, context, label_model=wish)
+        payload = commands.LabelModel(key=request.key, value=request.value)
+        self._requests.execute(model_stream(model), request, context, label_model=payload)
         return self._model(model)
 
     def CreateVersion(
         self, request: registry_service.CreateVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:
         model = model_in(request.parent, "parent")
-        wish = commands.CreateVersion(
+        payload = commands.CreateVersion(
             repository=request.repository, commit=request.commit, commit_message=request.commit_message
         )
-        record = self._requests.execute(model_stream(model), request, context, create_version=wish)
+        record = self._requests.execute(model_stream(model), request, context, create_version=payload)
         return self._version(model, record.version_created.version if record is not None else 0)
 
     def GetVersion(
@@ -88,16 +88,14 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         with self._requests.fold.lock:
             number = self._requests.model(alias[0]).model.aliases.get(alias[1], 0)
         if not number:
-            raise missing(request.name, "name")
+            raise not_found(request.name, "name")
         return self._version(alias[0], number)
 
     def ListVersions(
         self, request: registry_service.ListVersionsRequest, context: grpc.ServicerContext
     ) -> registry_service.ListVersionsResponse:
-        found = self._search.in_parent(Kind.VERSION, request)
-        return registry_service.ListVersionsResponse(
-            versions=found.matches, next_page_token=found.token, read=found.mark
-        )
+        page = self._search.in_parent(Kind.VERSION, request)
+        return registry_service.ListVersionsResponse(versions=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchVersions(
         self, request: registry_service.WatchVersionsRequest, context: grpc.ServicerContext
@@ -112,8 +110,8 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         self, request: registry_service.TagVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:
         model, number = version_in(request.name)
-        wish = commands.TagVersion(version=number, key=request.key, value=request.value)
-        self._requests.execute(model_stream(model), request, context, tag_version=wish)
+        payload = commands.TagVersion(version=number, key=request.key, value=request.value)
+        self._requests.execute(model_stream(model), request, context, tag_version=payload)
         return self._version(model, number)
 
     def ApproveVersion(
@@ -151,16 +149,16 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
 
     def SetAlias(self, request: registry_service.SetAliasRequest, context: grpc.ServicerContext) -> resources.Model:
         model = model_in(request.parent, "parent")
-        wish = commands.MoveAlias(alias=request.alias, version=request.version)
-        self._requests.execute(model_stream(model), request, context, move_alias=wish)
+        payload = commands.MoveAlias(alias=request.alias, version=request.version)
+        self._requests.execute(model_stream(model), request, context, move_alias=payload)
         return self._model(model)
 
     def DeleteAlias(
         self, request: registry_service.DeleteAliasRequest, context: grpc.ServicerContext
     ) -> resources.Model:
         model = model_in(request.parent, "parent")
-        wish = commands.RemoveAlias(alias=request.alias)
-        self._requests.execute(model_stream(model), request, context, remove_alias=wish)
+        payload = commands.RemoveAlias(alias=request.alias)
+        self._requests.execute(model_stream(model), request, context, remove_alias=payload)
         return self._model(model)
 
     def ListHistory(
@@ -179,10 +177,12 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         with self._requests.fold.lock:
             return fold_digest(self._requests.fold)
 
-    def _on_version(self, request: Any, context: grpc.ServicerContext, field: str, wish: Any) -> resources.Version:
+    def _on_version(
+        self, request: Any, context: grpc.ServicerContext, field: str, payload_type: Any
+    ) -> resources.Version:
         model, number = version_in(request.name)
-        command = wish(version=number, reason=request.reason)
-        self._requests.execute(model_stream(model), request, context, **{field: command})
+        payload = payload_type(version=number, reason=request.reason)
+        self._requests.execute(model_stream(model), request, context, **{field: payload})
         return self._version(model, number)
 
     def _model(self, name: str) -> resources.Model:
@@ -194,7 +194,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
             state = self._requests.model(model)
             version = state.versions.get(number)
             if version is None:
-                raise missing(version_name(model, number), "name")
+                raise not_found(version_name(model, number), "name")
             copied = copy_of(version)
             copied.etag = state.model.etag
             return copied

@@ -1,4 +1,4 @@
-"""What the registry takes from the environment."""
+"""The registry's settings, read from environment variables."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ class Settings(ServiceSettings):
     name: str = "registry-0"
     port: int = 7400
     redis: str = ""
-    """URL of the server that keeps the view; empty for none."""
+    """URL of the Redis server that keeps the view. Empty for none."""
     rate_per_second: float = 0.0
-    """Calls that one caller may make to one gRPC service in the long run; 0 sets no limit."""
+    """Calls per second that one caller may make to one gRPC service in the long run. 0 sets no limit."""
     rate_burst: int = 0
-    """Calls that it may make at once; 0 stands for those of one second."""
+    """Calls that one caller may make at once. 0 stands for as many as in one second."""
     one_core: bool = False
-    """Pins the process to one CPU core, chosen by `name`: its threads then waste no time on the interpreter lock."""
+    """Pins the process to one CPU core, chosen by `name`. Then its threads waste no time on the interpreter lock."""

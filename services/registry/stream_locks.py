@@ -1,4 +1,4 @@
-"""One lock per stream: commands on one stream are decided one after the other, those on other streams beside them."""
+"""One lock per stream. Commands on one stream are decided one after the other, those on other streams in parallel."""
 
 import threading
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from headgate.worker.intake import Contended
 
 LOCK_SECONDS = 10.0
-"""How long a command waits for others on its stream: while the log is away, each of those may take longer."""
+"""How long a command waits for the others on its stream. While the log is unavailable, each of them may take longer."""
 
 
 @dataclass(slots=True)
 class _StreamLock:
-    """The lock of one stream; kept only while somebody holds it or waits for it."""
+    """The lock of one stream. `users` counts the callers that hold it or wait for it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     users: int = 0
 
 
 class StreamLocks:
-    """One command at a time per stream. Anyone may name any stream, so those that are not in use are forgotten."""
+    """The locks of all streams in use. A caller may name any stream, so a lock without users is dropped."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -37,7 +37,7 @@ class StreamLocks:
             held.users += 1
         try:
             if not held.lock.acquire(timeout=LOCK_SECONDS):
-                raise Contended(f"other commands on {stream} take too long; try again")
+                raise Contended(f"other commands on {stream} take too long; send the same request again")
             try:
                 yield
             finally:

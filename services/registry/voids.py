@@ -1,7 +1,7 @@
-"""Records of headgate.lifecycle that no registry can have written, brought before an operator.
+"""Buries records of headgate.lifecycle that no registry can have written, so that operators see them.
 
-They are void for every fold and stay where they are; the registry, which owns the topic, also writes a dead letter
-about each. A record that lost a race for its sequence is void too, but nothing is wrong with it: it is only counted.
+Such a record is void for every fold and stays in the topic. The registry also writes a dead letter about it. A record
+that lost the race for its sequence is void too, but it is no fault and is only counted.
 """
 
 import logging
@@ -18,56 +18,61 @@ from headgate.log.port import EventLog, Record
 from headgate.runtime.retrying import RetryingThread
 
 MAX_WAITING = 50_000
-"""Faults found and not buried yet. Those beyond it are found again at the next start: the fold waits for no burial."""
+"""Faulty records that wait for their burial. Further ones are left out, so that the fold never waits for a burial. The
+next start finds them again."""
 MAX_BATCH = 1_000
-"""Faults whose letters are looked for together."""
+"""Faulty records whose dead letters are looked for at once."""
 MAX_PAUSE_SECONDS = 0.5
-"""Registries that find the same record take turns by chance, so that the second one sees the letter of the first."""
+"""Longest random pause before a burial. Several registries find the same record at the same time. Because of the pause
+the second one usually sees the letter of the first."""
 RETRY_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
 
-class _Found(NamedTuple):
-    """Where a faulty record stands; its bytes stay in the log."""
+class _FaultyRecord(NamedTuple):
+    """Partition and offset of a faulty record, and its fault. The bytes are read again for the burial."""
 
     place: tuple[int, int]
     fault: Fault
 
 
 class VoidBurials:
-    """Buries from its own thread what the fold finds; what is not buried at the end is found again at the start."""
+    """Buries the faulty records that the fold finds, from a thread of its own.
+
+    Records that are not buried when the process ends are found again at the next start.
+    """
 
     def __init__(self, log: EventLog, fold: LifecycleFold, burials: Burials) -> None:
         self._log = log
         self._burials = burials
-        self._waiting: Queue[_Found | None] = Queue(MAX_WAITING)
+        self._waiting: Queue[_FaultyRecord | None] = Queue(MAX_WAITING)
         self._overrun = False
-        self._batch: list[_Found] = []
+        self._batch: list[_FaultyRecord] = []
         self._thread = RetryingThread("void-burials", self._bury_next, self._failed, RETRY_SECONDS)
-        fold.on_fault(self._found)
+        fold.on_fault(self._add)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, grace_seconds: float) -> None:
-        """Finishes the burial in hand."""
+        """Finishes the burial in progress and ends the thread."""
         self._thread.stop_soon()
-        with suppress(Full):  # when it is full, nobody waits for it
+        with suppress(Full):  # When the queue is full, the thread does not wait for it.
             self._waiting.put_nowait(None)
         self._thread.stop(grace_seconds)
 
-    def _found(self, record: Record, fault: Fault) -> None:
+    def _add(self, record: Record, fault: Fault) -> None:
         try:
-            self._waiting.put_nowait(_Found((record.partition, record.offset), fault))
+            self._waiting.put_nowait(_FaultyRecord((record.partition, record.offset), fault))
             self._overrun = False
         except Full:
             if not self._overrun:
-                logger.error("more faulty records than can be buried; the next start finds them again")
+                logger.error("too many faulty records to bury now; the next start of a registry buries the rest")
             self._overrun = True
 
     def _bury_next(self) -> None:
-        """A batch that failed is kept and tried again."""
+        """Buries one batch. A batch that failed is kept and tried again."""
         self._batch = self._batch or self._next_batch()
         if self._batch:
             self._bury(self._batch)
@@ -76,24 +81,24 @@ class VoidBurials:
     def _failed(self, error: Exception) -> None:
         logger.warning("dead letter not written; trying again", extra={"error": str(error)})
 
-    def _next_batch(self) -> list[_Found]:
-        """What waits, up to MAX_BATCH, once there is anything; it may be empty when the thread is to end."""
+    def _next_batch(self) -> list[_FaultyRecord]:
+        """Waits for a faulty record, then returns up to MAX_BATCH. May be empty when the thread must end."""
         batch = [self._waiting.get()]
         while len(batch) < MAX_BATCH and not self._waiting.empty():
             batch.append(self._waiting.get_nowait())
-        return [found for found in batch if found is not None]
+        return [faulty for faulty in batch if faulty is not None]
 
-    def _bury(self, batch: list[_Found]) -> None:
-        """Raises LogError; what was buried before is not buried again."""
-        # At a start the letters are there about nearly all that the replay finds: those need no pause.
-        new = self._burials.unburied(topics.LIFECYCLE, (found.place for found in batch))
-        for found in batch:
-            if found.place not in new:
+    def _bury(self, batch: list[_FaultyRecord]) -> None:
+        """Buries those that have no dead letter yet. Raises LogError."""
+        # At a start nearly all faulty records have a letter already. Those need no pause.
+        new = self._burials.unburied(topics.LIFECYCLE, (faulty.place for faulty in batch))
+        for faulty in batch:
+            if faulty.place not in new:
                 continue
             if self._thread.pause(random.uniform(0, MAX_PAUSE_SECONDS)):
                 return
-            if (record := self._record(*found.place)) is not None:
-                self._burials.bury(record, found.fault.code, found.fault.reason)
+            if (record := self._record(*faulty.place)) is not None:
+                self._burials.bury(record, faulty.fault.code, faulty.fault.reason)
 
     def _record(self, partition: int, offset: int) -> Record | None:
         records = self._log.read(topics.LIFECYCLE, partition, offset, 1)

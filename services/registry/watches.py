@@ -1,4 +1,7 @@
-"""Live watches of models and versions, and the limit that keeps watches of any kind from starving other calls."""
+"""Watches of models and versions, and the limit on watches of all kinds.
+
+The limit leaves threads for other calls.
+"""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,13 +22,13 @@ from headgate.view.touched import Place, places, resource_at, touched
 from services.registry.requests import copy_of
 
 MAX_WATCHES = 64
-"""Watches of all kinds at once; each holds a thread of its own, beside those of the other calls."""
+"""Watches of all kinds at the same time. Each takes one thread."""
 WAIT_SECONDS = 1.0
-"""How soon a watch notices that its caller has gone."""
-CALM_SECONDS = 0.05
-"""Changes within this time are sent together, the last state of each resource only."""
-BATCH = 500
-"""Resources copied while the fold is held."""
+"""Longest time until a watch notices that its caller has left."""
+COALESCE_SECONDS = 0.05
+"""Changes within this time are sent together. Of each resource only the last state is sent."""
+MAX_BATCH = 500
+"""Resources copied while the fold's lock is held once."""
 
 
 class Watches:
@@ -36,25 +39,26 @@ class Watches:
         self._closing = threading.Event()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one watch. Raises RpcRefused when all are taken."""
+    def slot(self) -> Iterator[None]:
+        """Counts one watch. Raises RpcRefused when MAX_WATCHES are in use."""
         if not self._free.acquire(blocking=False):
-            rule = f"the registry carries {MAX_WATCHES} watches at a time; end one or ask again later"
+            rule = f"the registry allows {MAX_WATCHES} watches at the same time; end one, or try again later"
             raise RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too-many-watches", rule)
         try:
             yield
         finally:
             self._free.release()
 
-    def goes_on(self, context: grpc.ServicerContext) -> bool:
-        """Whether the caller still listens. Raises RpcRefused when the service stops: watch again, elsewhere."""
+    def is_open(self, context: grpc.ServicerContext) -> bool:
+        """Whether the caller is still connected. Raises RpcRefused when the service stops."""
         if self._closing.is_set():
-            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "stopping", "the registry stops; watch again")
+            rule = "this registry is stopping; watch again at another one"
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "stopping", rule)
         return bool(context.is_active())
 
-    def calm(self) -> None:
-        """Lets changes gather, so that a busy log costs a watch a bounded share of a core."""
-        self._closing.wait(CALM_SECONDS)
+    def coalesce(self) -> None:
+        """Waits for more changes, so that a watch uses a bounded share of a core even when the log is busy."""
+        self._closing.wait(COALESCE_SECONDS)
 
     def close(self) -> None:
         """Ends every watch soon."""
@@ -62,7 +66,7 @@ class Watches:
 
 
 class Change(NamedTuple):
-    """What a watch sends next; no resource with SYNCED."""
+    """One message of a watch. SYNCED has no resource."""
 
     change: registry_service.ResourceChange.ValueType
     resource: Any
@@ -70,18 +74,18 @@ class Change(NamedTuple):
 
 
 class ResourceWatch:
-    """The resources that match a query's scope and filter, then their changes."""
+    """Sends the resources that match a query's scope and filter, then their changes."""
 
     def __init__(self, fold: LifecycleFold, query: Query) -> None:
         self._fold = fold
         self._query = query
         self._pending: dict[Place, None] = {}
-        self._news = threading.Event()
+        self._changed = threading.Event()
         self._sent: set[Place] = set()
 
     def run(self, watches: Watches, context: grpc.ServicerContext) -> Iterator[Change]:
-        """Sends until the caller leaves; takes a place among the watches. Raises RpcRefused."""
-        with watches.place():
+        """Sends until the caller leaves. Counts as one watch. Raises RpcRefused."""
+        with watches.slot():
             with self._fold.lock:
                 self._fold.on_accepted(self._listen)
                 present = [place for state in self._models() for place in places(state)]
@@ -89,10 +93,10 @@ class ResourceWatch:
             try:
                 yield from self._present(present)
                 yield Change(registry_service.RESOURCE_CHANGE_SYNCED, None, positions)
-                while watches.goes_on(context):
-                    if self._news.wait(WAIT_SECONDS):
+                while watches.is_open(context):
+                    if self._changed.wait(WAIT_SECONDS):
                         yield from self._changes()
-                        watches.calm()
+                        watches.coalesce()
             finally:
                 self._fold.remove_listener(self._listen)
 
@@ -100,7 +104,7 @@ class ResourceWatch:
         state = self._fold.streams[record.stream].state
         if isinstance(state, ModelState) and self._query.model in ("", state.name):
             self._pending.update((place, None) for place in touched(state, record) if place.kind is self._query.kind)
-            self._news.set()
+            self._changed.set()
 
     def _models(self) -> list[ModelState]:
         if not self._query.model:
@@ -109,8 +113,8 @@ class ResourceWatch:
 
     def _present(self, present: list[Place]) -> Iterator[Change]:
         wanted = [place for place in present if place.kind is self._query.kind]
-        for start in range(0, len(wanted), BATCH):
-            batch = wanted[start : start + BATCH]
+        for start in range(0, len(wanted), MAX_BATCH):
+            batch = wanted[start : start + MAX_BATCH]
             with self._fold.lock:
                 found = [(place, copy_of(one)) for place in batch if (one := self._matching(place)) is not None]
             for place, resource in found:
@@ -119,11 +123,11 @@ class ResourceWatch:
 
     def _changes(self) -> Iterator[Change]:
         with self._fold.lock:
-            self._news.clear()
+            self._changed.clear()
             pending, self._pending = list(self._pending), {}
             positions = dict(self._fold.accepted)
         last: Change | None = None
-        for place, change, resource in self._found(pending):
+        for place, change, resource in self._changes_of(pending):
             if change == registry_service.RESOURCE_CHANGE_LEFT:
                 self._sent.discard(place)
             else:
@@ -132,15 +136,15 @@ class ResourceWatch:
                 yield last
             last = Change(change, resource, {})
         if last is not None:
-            # Only with the last one has everything up to there been sent.
+            # Only the last change has positions: after it, everything up to these positions has been sent.
             yield last._replace(positions=positions)
 
-    def _found(
+    def _changes_of(
         self, pending: list[Place]
     ) -> Iterator[tuple[Place, registry_service.ResourceChange.ValueType, Resource]]:
-        """What there is to say about these places, some at a time: a slow watcher's many must not hold the fold up."""
-        for start in range(0, len(pending), BATCH):
-            batch = pending[start : start + BATCH]
+        """The changes at these places, copied in batches, so that many of them do not hold the fold's lock for long."""
+        for start in range(0, len(pending), MAX_BATCH):
+            batch = pending[start : start + MAX_BATCH]
             with self._fold.lock:
                 found = [(place, *now) for place in batch if (now := self._change(place)) is not None]
             yield from found

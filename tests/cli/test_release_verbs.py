@@ -58,7 +58,7 @@ def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, h
     assert "paused" not in headgate("release", "resume", "fraud/2")[1]
     code, _, err = headgate("release", "promote", "fraud/2")
     assert code == 1
-    assert "expected why a person promotes ahead of the judge (reason)" in err
+    assert "expected the reason for a promotion before the judge's verdict (reason)" in err
     assert headgate("release", "promote", "fraud/2", "--reason", "known good")[0] == 0
     world.wait_for(phase_is(2, resources.PHASE_BAKING))
     code, out, _ = headgate("release", "abort", "fraud/2", "--reason", "second thoughts", "-o", "json")

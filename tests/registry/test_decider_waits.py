@@ -118,7 +118,7 @@ def test_what_may_still_arrive_is_not_denied(stage) -> None:
     log.records_to_hold_back = 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deciding.models, "decide", decide)
-        with pytest.raises(LogUnavailable, match="same request is safe"):
+        with pytest.raises(LogUnavailable, match="send the same request again"):
             decider.execute(create(1))
     assert denied == [False, True]
     log.append(log.held_back.pop())

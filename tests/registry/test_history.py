@@ -13,7 +13,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry import requests
 from services.registry.decider import Decided, Decider
-from services.registry.history import MAX_GAP, MAX_SPAN, History, span
+from services.registry.history import MAX_GAP, MAX_SPAN, History, offsets_to_read
 from services.registry.watches import Watches
 from tests.registry.deciding import decider_on
 from tests.registry.waiting import REPOSITORY, commit
@@ -106,8 +106,8 @@ def test_a_page_ends_before_a_message_would_be_too_large_and_the_next_goes_on(
     ],
 )
 def test_records_that_follow_closely_come_along(offsets: list[int], read: int) -> None:
-    assert span([(0, offset) for offset in offsets], 0) == read
+    assert offsets_to_read([(0, offset) for offset in offsets], 0) == read
 
 
 def test_another_partition_is_another_read() -> None:
-    assert span([(0, 4), (1, 5)], 0) == 1
+    assert offsets_to_read([(0, 4), (1, 5)], 0) == 1

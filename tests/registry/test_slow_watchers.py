@@ -60,7 +60,7 @@ def test_many_changes_are_copied_a_few_at_a_time_and_the_last_tells_the_position
     stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, fold, decider = stage
-    monkeypatch.setattr(watches, "BATCH", 2)
+    monkeypatch.setattr(watches, "MAX_BATCH", 2)
     changes = ResourceWatch(fold, new_query(Kind.VERSION)).run(Watches(), Caller())
     assert next(changes).change == registry_service.RESOURCE_CHANGE_SYNCED
     copied: list[int] = []

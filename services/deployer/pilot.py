@@ -21,7 +21,7 @@ from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.loop import Issue
 from services.deployer.evidence import Gateway, GatewayReports
 from services.deployer.judge import judge
-from services.deployer.queue import next_in_line, releases_to_start
+from services.deployer.queue import next_in_line, releases_to_start, successor
 from services.deployer.release_commands import release_command
 
 
@@ -154,7 +154,8 @@ def observe(
         policy=policy,
         gateways=reports.gateways(release.environment, now_ms),
         judgement=judge(policy.judge, reports.strata(state.name, release)),
-        frozen=freeze_at(environments.get(release.environment), now_ms) is not None,
+        # An undo is a way back, and no freeze holds a way back.
+        frozen=not release.undo_of and freeze_at(environments.get(release.environment), now_ms) is not None,
         now_ms=now_ms,
     )
 
@@ -171,9 +172,17 @@ def next_command(state: ModelState, observation: Observation) -> NextCommand:
         return NextCommand(next_in_line(state, release, observation.frozen), waiting)
     if release.phase == resources.PHASE_ROLLING_BACK:
         return _finish_rollback(observation)
+    if (other := successor(state, release, observation.now_ms)) is not None:
+        return _make_way(observation, other)
     if release.paused:
         return NextCommand(None, f"someone to resume it: {release.paused_reason}")
     return _advance(observation)
+
+
+def _make_way(observation: Observation, other: resources.Release) -> NextCommand:
+    if other.undo_of:
+        return _roll_back(observation, facts.ROLLBACK_CAUSE_ABORTED, f"{other.name} goes back to v{other.candidate}")
+    return _roll_back(observation, facts.ROLLBACK_CAUSE_SUPERSEDED, f"{other.name} takes its place")
 
 
 def _advance(observation: Observation) -> NextCommand:
@@ -318,7 +327,7 @@ def _forward(observation: Observation, command: commands.Command) -> NextCommand
 
 
 def _pause(observation: Observation, reason: str) -> NextCommand:
-    payload = commands.PauseRelease(release=observation.release.release, reason=reason)
+    payload = commands.PauseRelease(release=observation.release.release, reason=reason, at_fault=True)
     # A resumed release gets a new `phase_since_ms`. So a later pause has another command id and is not a repetition.
     return NextCommand(observation.command(f"pause/{observation.release.phase_since_ms}", payload))
 

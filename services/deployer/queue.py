@@ -44,6 +44,24 @@ def _needs_release(state: ModelState, version: resources.Version) -> bool:
     return version.version > max([live, *in_release]) and (live > 0 or not in_release)
 
 
+def successor(state: ModelState, release: resources.Release, now_ms: int) -> resources.Release | None:
+    """The requested release for which this running one must make way now; None when it goes on.
+
+    Every release makes way for an undo. A paused one makes way for a newer release, from the time its pause names.
+    """
+    requested = [
+        other
+        for other in state.releases.values()
+        if other.environment == release.environment and other.phase == resources.PHASE_REQUESTED and not other.paused
+    ]
+    undo = next((other for other in requested if other.undo_of), None)
+    if undo is not None and not release.undo_of:
+        return undo
+    yields = release.paused and 0 < release.superseded_from_ms <= now_ms
+    newer = [other for other in requested if other.release > release.release] if yields else []
+    return max(newer, key=lambda other: other.release, default=None)
+
+
 def next_in_line(state: ModelState, release: resources.Release, frozen: bool) -> commands.Command | None:
     """The command that a requested release needs: to begin if it is the newest, or to make way for the newest.
 
@@ -52,10 +70,14 @@ def next_in_line(state: ModelState, release: resources.Release, frozen: bool) ->
     peers = [peer for peer in state.releases.values() if peer.environment == release.environment]
     if any(peer.phase in RUNNING for peer in peers):
         return None
-    newest = max(peer.release for peer in peers if peer.phase == resources.PHASE_REQUESTED)
-    if release.release < newest:
-        payload = commands.SupersedeRelease(release=release.release, by=newest)
-        return release_command(state.name, release, f"supersede/{newest}", payload)
-    if release.paused or frozen:
+    first = max(
+        (peer for peer in peers if peer.phase == resources.PHASE_REQUESTED),
+        # An undo goes before every other release, however new.
+        key=lambda peer: (bool(peer.undo_of), peer.release),
+    ).release
+    if release.release < first:
+        payload = commands.SupersedeRelease(release=release.release, by=first)
+        return release_command(state.name, release, f"supersede/{first}", payload)
+    if release.release > first or release.paused or frozen:
         return None
     return release_command(state.name, release, "begin", commands.BeginRelease(release=release.release))

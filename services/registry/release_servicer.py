@@ -84,7 +84,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     ) -> resources.Release:
         if not request.reason:
             raise bad_field("reason", "", "the reason for a promotion before the judge's verdict")
-        return self._on_release(request, context, "promote_release", commands.PromoteRelease)
+        return self._on_release(request, context, "promote_release", commands.PromoteRelease, from_pause=True)
 
     def AbortRelease(
         self, request: release_service.AbortReleaseRequest, context: grpc.ServicerContext

@@ -150,6 +150,47 @@ def test_the_second_version_waits_for_the_first_to_be_live_so_that_it_can_be_a_c
 # The queue.
 
 
+def test_an_undo_goes_before_every_other_requested_release_also_in_a_freeze():
+    older, undo, newer = release(2), release(3, candidate=1, stable=0, undo_of=1), release(4)
+    for each in (older, undo, newer):
+        each.phase = resources.PHASE_REQUESTED
+    given = Given(*(version(number) for number in range(1, 6)), older, undo, newer, live=2).frozen()
+    first, second = given.then("releases/2/supersede/3", "releases/3/begin")
+    assert (first.supersede_release.by, second.begin_release.release) == (3, 3)
+
+
+def test_a_running_release_makes_way_for_an_undo():
+    undo = release(2, candidate=1, phase=resources.PHASE_REQUESTED, undo_of=9)
+    given = Given(version(1), version(2), stepping(0), undo)
+    (command,) = given.then("releases/1/roll-back")
+    assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_ABORTED
+    assert "releases/2 goes back to v1" in command.roll_back_release.reason
+
+
+@pytest.mark.parametrize(("from_ms", "makes_way"), [(NOW_MS, True), (NOW_MS + 1, False), (0, False)])
+def test_a_paused_release_makes_way_for_a_newer_one_from_the_time_its_pause_names(from_ms: int, makes_way: bool):
+    paused = stepping(0, paused=True, paused_reason="no data", superseded_from_ms=from_ms)
+    given = Given(version(1), version(2), version(3), paused, release(2, phase=resources.PHASE_REQUESTED))
+    if not makes_way:
+        given.then()
+        return
+    (command,) = given.then("releases/1/roll-back")
+    assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_SUPERSEDED
+
+
+def test_a_paused_release_makes_way_for_no_release_that_is_older_or_paused_itself():
+    paused = stepping(0, paused=True, superseded_from_ms=1)
+    waiting = release(2, phase=resources.PHASE_REQUESTED, paused=True)
+    Given(version(1), version(2), version(3), paused, waiting).then()
+
+
+def test_a_running_release_makes_way_for_no_newer_release_while_it_is_not_paused():
+    given = Given(
+        version(1), version(2), version(3), stepping(0, minutes=1), release(2, phase=resources.PHASE_REQUESTED)
+    )
+    given.then()
+
+
 def test_the_newest_requested_release_begins_and_the_older_ones_are_superseded():
     given = Given(release(1, phase=resources.PHASE_REQUESTED), release(2, phase=resources.PHASE_REQUESTED))
     older, newer = given.then("releases/1/supersede/2", "releases/2/begin")

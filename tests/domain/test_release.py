@@ -220,7 +220,7 @@ def test_only_a_canary_beside_a_stable_version_steps() -> None:
 
 
 def test_a_paused_release_does_not_move_forward() -> None:
-    paused = facts.ReleasePaused(release=2, reason="looking")
+    paused = facts.ReleasePaused(release=2, reason="looking", superseded_from_ms=101)
     stepping(0).when(commands.PauseRelease(release=2, reason="looking")).then(paused)
     for past, command in (
         (queued(), commands.BeginRelease(release=2)),
@@ -269,8 +269,50 @@ def test_a_freeze_holds_forward_moves_while_it_lasts(make: Callable[[], History]
     make().when(command, at_ms=50, freeze=FREEZE).then_refused("frozen", "holidays")
     assert make().when(command, at_ms=150, freeze=FREEZE).decision is not None
     make().when(commands.PauseRelease(release=2, reason="r"), freeze=FREEZE).then(
-        facts.ReleasePaused(release=2, reason="r")
+        facts.ReleasePaused(release=2, reason="r", superseded_from_ms=101)
     )
+
+
+def test_a_pause_names_the_time_from_which_a_newer_release_takes_its_place() -> None:
+    def pause(past: History, **fields: bool) -> int:
+        decided = past.when(commands.PauseRelease(release=2, reason="r", **fields), at_ms=500).decision
+        assert isinstance(decided, facts.ReleasePaused)
+        return decided.superseded_from_ms
+
+    assert pause(stepping(0)) == 500 + POLICY.hold_deadline_ms
+    assert pause(stepping(0), at_fault=True) == 500
+    stays = stepping(0)
+    stays.release(2).policy.paused_release = configuration.PAUSED_RELEASE_STAYS
+    assert pause(stays, at_fault=True) == 0
+
+
+def test_the_end_of_a_pause_ends_that_time_too() -> None:
+    past = stepping(0).and_given(facts.ReleasePaused(release=2, reason="r", superseded_from_ms=7))
+    assert past.release(2).superseded_from_ms == 7
+    assert past.and_given(facts.ReleaseResumed(release=2)).release(2).superseded_from_ms == 0
+
+
+def test_a_person_with_a_reason_promotes_a_paused_release() -> None:
+    past = stepping(1).and_given(facts.ReleasePaused(release=2, reason="no data"))
+    for refused in (
+        commands.PromoteRelease(release=2, reason="direct"),
+        commands.PromoteRelease(release=2, judgement=PASS, from_pause=True),
+    ):
+        past.when(refused).then_refused("illegal-transition", "paused: no data")
+    fact = past.when(commands.PromoteRelease(release=2, reason="nobody calls it", from_pause=True)).decision
+    assert isinstance(fact, facts.PromotionStarted)
+    promoted = past.and_given(fact).release(2)
+    assert (promoted.phase, promoted.paused, promoted.paused_reason) == (resources.PHASE_PROMOTING, False, "")
+
+
+def test_no_freeze_holds_an_undo() -> None:
+    past = completed(one_live(), 2, 2, stable=1)
+    fact = past.when(commands.UndoRelease(release=2), at_ms=50, freeze=FREEZE).decision
+    assert isinstance(fact, facts.ReleaseRequested)
+    past.and_given(fact).when(commands.BeginRelease(release=3), at_ms=50, freeze=FREEZE).then(started(3, stable=2))
+    past.and_given(started(3, stable=2), ready(3))
+    promote = commands.PromoteRelease(release=3, reason="direct")
+    assert isinstance(past.when(promote, at_ms=50, freeze=FREEZE).decision, facts.PromotionStarted)
 
 
 def test_a_paused_release_rolls_back_and_is_no_longer_paused() -> None:
@@ -389,10 +431,17 @@ def test_an_undo_requests_a_direct_release_of_the_version_before() -> None:
     past.when(commands.UndoRelease(release=1)).then_refused("illegal-transition", "live")
 
 
-def test_an_undo_needs_something_to_go_back_to_and_a_free_environment() -> None:
+def test_an_undo_needs_something_to_go_back_to() -> None:
     one_live().when(commands.UndoRelease(release=1)).then_refused("illegal-transition", "no stable")
-    busy = completed(one_live(), 2, 2, stable=1).and_given(*passed(3), requested(3, 3))
-    busy.when(commands.UndoRelease(release=2)).then_refused("illegal-transition", "under way")
+
+
+@pytest.mark.parametrize("others", [[requested(3, 3)], [requested(3, 3), started(3, 2)]])
+def test_an_undo_is_possible_while_another_release_waits_or_runs(others: list[object]) -> None:
+    busy = completed(one_live(), 2, 2, stable=1).and_given(*passed(3), *others)
+    fact = busy.when(commands.UndoRelease(release=2)).decision
+    assert isinstance(fact, facts.ReleaseRequested)
+    assert (fact.release, fact.candidate, fact.undo_of) == (4, 1, 2)
+    busy.and_given(fact).when(commands.UndoRelease(release=2)).then_refused("already-exists", "releases/4 undoes")
 
 
 def test_an_undo_takes_back_to_a_quarantined_version_too() -> None:

@@ -8,6 +8,10 @@ from headgate.v1 import configuration_pb2 as configuration
 MAX_BYTES = 64 * 1024
 MAX_SECONDS = 1_000_000_000
 MAX_KEYS = 1_000_000_000
+PAUSED_RELEASE = {
+    "yields": configuration.PAUSED_RELEASE_YIELDS,
+    "stays": configuration.PAUSED_RELEASE_STAYS,
+}
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
 JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
 
@@ -31,9 +35,13 @@ def _policy(root: Table) -> configuration.ReleasePolicy:
     policy = configuration.ReleasePolicy()
     for name in DURATIONS:
         setattr(policy, f"{name}_ms", _milliseconds(root, f"{name}_seconds", 0))
+    if "paused_release" in root.values:
+        policy.paused_release = PAUSED_RELEASE.get(
+            root.choice("paused_release", PAUSED_RELEASE) or "", configuration.PAUSED_RELEASE_UNSPECIFIED
+        )
     policy.steps.extend(_step(step) for step in root.tables("steps"))
     policy.judge.CopyFrom(_judge(root.table("judge", optional=True)))
-    root.no_more((*(f"{name}_seconds" for name in DURATIONS), "steps", "judge"))
+    root.no_more((*(f"{name}_seconds" for name in DURATIONS), "paused_release", "steps", "judge"))
     root.refuse_problems()
     return policy
 

@@ -65,12 +65,12 @@ def decide(
     release = state.releases.get(command.release)
     if release is None:
         return not_found(release_name(state.name, command.release), "release")
-    if _moves_forward(command):
+    if _moves_forward(command) and not release.undo_of:
         frozen = freeze_at(environments.get(release.environment), at_ms)
         if frozen is not None:
             rule = "forward moves wait while a freeze is on"
             return Refused(FROZEN, rule, f"{release.environment} is frozen: {frozen.reason or frozen.freeze}")
-    return _decide_running(state, release, command)
+    return _decide_running(state, release, command, at_ms)
 
 
 def freeze_at(environment: EnvironmentState | None, at_ms: int) -> resources.Freeze | None:
@@ -84,7 +84,9 @@ def _moves_forward(command: _RunningCommand) -> bool:
     return isinstance(command, commands.BeginRelease | commands.SetWeights | commands.PromoteRelease)
 
 
-def _decide_running(state: ModelState, release: resources.Release, command: _RunningCommand) -> Decision:  # noqa: C901 - a closed match reads as a table
+def _decide_running(  # noqa: C901 - a closed match reads as a table
+    state: ModelState, release: resources.Release, command: _RunningCommand, at_ms: int
+) -> Decision:
     match command:
         case commands.BeginRelease():
             return _begin(state, release)
@@ -99,7 +101,7 @@ def _decide_running(state: ModelState, release: resources.Release, command: _Run
         case commands.CompleteRelease():
             return _complete(state, release, command)
         case commands.PauseRelease():
-            return _pause(release, command)
+            return _pause(release, command, at_ms)
         case commands.ResumeRelease():
             if not release.paused:
                 return None if is_active(release) else _ended(release)
@@ -228,10 +230,10 @@ def _set_weights(state: ModelState, release: resources.Release, command: command
     )
 
 
-def _forward_refused(state: ModelState, release: resources.Release) -> Refused | None:
+def _forward_refused(state: ModelState, release: resources.Release, from_pause: bool = False) -> Refused | None:
     if release.phase not in _MOVING_UP:
         return illegal(f"{release.name} is {phase_name(release)}", "weights rise while preparing or stepping")
-    if release.paused:
+    if release.paused and not from_pause:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     if not release.candidate_ready:
         return illegal(f"{release.name} is not ready", "traffic goes to loaded candidates only")
@@ -249,7 +251,7 @@ def _weights_applied(release: resources.Release, command: commands.ReportWeights
 def _promote(state: ModelState, release: resources.Release, command: commands.PromoteRelease) -> Decision:
     if release.phase in (resources.PHASE_PROMOTING, resources.PHASE_BAKING, resources.PHASE_COMPLETED):
         return None
-    refused = _forward_refused(state, release)
+    refused = _forward_refused(state, release, command.from_pause and bool(command.reason))
     if refused is not None:
         return refused
     if (
@@ -279,12 +281,23 @@ def _complete(state: ModelState, release: resources.Release, command: commands.C
     return facts.ReleaseCompleted(release=release.release, judgement=command.judgement)
 
 
-def _pause(release: resources.Release, command: commands.PauseRelease) -> Decision:
+def _pause(release: resources.Release, command: commands.PauseRelease, at_ms: int) -> Decision:
     if release.phase in TERMINAL or release.phase == resources.PHASE_ROLLING_BACK:
         return _ended(release)
     if release.paused:
         return None
-    return facts.ReleasePaused(release=release.release, reason=command.reason or "paused by hand")
+    return facts.ReleasePaused(
+        release=release.release,
+        reason=command.reason or "paused by hand",
+        superseded_from_ms=_superseded_from_ms(release.policy, command.at_fault, at_ms),
+    )
+
+
+def _superseded_from_ms(policy: configuration.ReleasePolicy, at_fault: bool, at_ms: int) -> int:
+    """When a paused release yields to a newer one: at once if it cannot go on, else once it waited for its deadline."""
+    if policy.paused_release == configuration.PAUSED_RELEASE_STAYS:
+        return 0
+    return at_ms if at_fault else at_ms + policies.resolve(policy).hold_deadline_ms
 
 
 def _roll_back(release: resources.Release, command: commands.RollBackRelease) -> Decision:
@@ -332,8 +345,9 @@ def _undo(state: ModelState, release: resources.Release, command: commands.UndoR
     if not release.stable:
         return illegal(f"{release.name} had no stable version", "an undo needs a version to go back to")
     for other in state.releases.values():
-        if other.environment == release.environment and is_active(other):
-            return illegal(f"{other.name} is under way", "abort the running release before an undo")
+        if other.undo_of == release.release and is_active(other):
+            rule = "a release is undone once"
+            return Refused(ALREADY_EXISTS, rule, f"{other.name} undoes {release.name} already", "release")
     refused = _candidate_refused(state.versions[release.stable], override_quarantine=True)
     if refused is not None:
         return refused

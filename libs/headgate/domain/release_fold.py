@@ -125,6 +125,7 @@ def _fold(  # noqa: C901 - a closed match reads as a table
         case facts.WeightsApplied():
             _applied(release, fact, record)
         case facts.PromotionStarted():
+            _end_pause(release)
             release.judgement.CopyFrom(fact.judgement)
             _shift(release, fact, record)
             _enter(release, resources.PHASE_PROMOTING, record)
@@ -133,6 +134,7 @@ def _fold(  # noqa: C901 - a closed match reads as a table
             _end(release, resources.PHASE_COMPLETED, record)
         case facts.ReleasePaused():
             release.paused, release.paused_reason = True, fact.reason
+            release.superseded_from_ms = fact.superseded_from_ms
         case facts.ReleaseResumed():
             _resume(release, record)
         case facts.RollbackStarted():
@@ -168,7 +170,7 @@ def _applied(release: resources.Release, fact: facts.WeightsApplied, record: fac
 
 
 def _resume(release: resources.Release, record: facts.LifecycleRecord) -> None:
-    release.paused, release.paused_reason = False, ""
+    _end_pause(release)
     # The step is observed afresh: what happened while nobody looked does not count as time served.
     release.phase_since_ms = record.occurred_at_ms
     if release.phase in (resources.PHASE_STEPPING, resources.PHASE_BAKING) and release.applied_at_ms:
@@ -181,11 +183,15 @@ def _roll_back(
     release.rollback_cause = fact.cause
     release.reason = fact.reason
     release.judgement.CopyFrom(fact.judgement)
-    release.paused, release.paused_reason = False, ""
+    _end_pause(release)
     if fact.cause in (facts.ROLLBACK_CAUSE_VERDICT, facts.ROLLBACK_CAUSE_REFLEX):
         state.versions[release.candidate].quarantined = True
     _shift(release, fact, record)
     _enter(release, resources.PHASE_ROLLING_BACK, record)
+
+
+def _end_pause(release: resources.Release) -> None:
+    release.paused, release.paused_reason, release.superseded_from_ms = False, "", 0
 
 
 def _enter(release: resources.Release, phase: resources.Phase.ValueType, record: facts.LifecycleRecord) -> None:
@@ -195,5 +201,5 @@ def _enter(release: resources.Release, phase: resources.Phase.ValueType, record:
 
 def _end(release: resources.Release, phase: resources.Phase.ValueType, record: facts.LifecycleRecord) -> None:
     _enter(release, phase, record)
-    release.paused, release.paused_reason = False, ""
+    _end_pause(release)
     release.ended_at_ms = record.occurred_at_ms

@@ -898,8 +898,11 @@ class PromoteRelease(_message.Message):
     RELEASE_FIELD_NUMBER: _builtins.int
     JUDGEMENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FROM_PAUSE_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     reason: _builtins.str
+    from_pause: _builtins.bool
+    """A person wants the release to go forward although it is paused."""
     @_builtins.property
     def judgement(self) -> _facts_pb2.Judgement: ...
     def __init__(
@@ -908,10 +911,11 @@ class PromoteRelease(_message.Message):
         release: _builtins.int = ...,
         judgement: _facts_pb2.Judgement | None = ...,
         reason: _builtins.str = ...,
+        from_pause: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "reason", b"reason", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_pause", b"from_pause", "judgement", b"judgement", "reason", b"reason", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -946,17 +950,21 @@ class PauseRelease(_message.Message):
 
     RELEASE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    AT_FAULT_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     reason: _builtins.str
+    at_fault: _builtins.bool
+    """The deployer pauses it because it cannot go on by itself; a person's pause leaves this out."""
     def __init__(
         self,
         *,
         release: _builtins.int = ...,
         reason: _builtins.str = ...,
+        at_fault: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_fault", b"at_fault", "reason", b"reason", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

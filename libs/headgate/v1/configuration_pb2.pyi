@@ -40,6 +40,29 @@ STRATEGY_SHADOW: Strategy.ValueType  # 3
 STRATEGY_DIRECT: Strategy.ValueType  # 4
 Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
+class _PausedRelease:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PausedReleaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PausedRelease.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAUSED_RELEASE_UNSPECIFIED: _PausedRelease.ValueType  # 0
+    """As PAUSED_RELEASE_YIELDS."""
+    PAUSED_RELEASE_YIELDS: _PausedRelease.ValueType  # 1
+    """It is rolled back for the newer one: at once when the deployer paused it, after hold_deadline when a person did."""
+    PAUSED_RELEASE_STAYS: _PausedRelease.ValueType  # 2
+    """It stays until somebody resumes or ends it."""
+
+class PausedRelease(_PausedRelease, metaclass=_PausedReleaseEnumTypeWrapper): ...
+
+PAUSED_RELEASE_UNSPECIFIED: PausedRelease.ValueType  # 0
+"""As PAUSED_RELEASE_YIELDS."""
+PAUSED_RELEASE_YIELDS: PausedRelease.ValueType  # 1
+"""It is rolled back for the newer one: at once when the deployer paused it, after hold_deadline when a person did."""
+PAUSED_RELEASE_STAYS: PausedRelease.ValueType  # 2
+"""It stays until somebody resumes or ends it."""
+Global___PausedRelease: _TypeAlias = PausedRelease  # noqa: Y015
+
 @_typing.final
 class ModelConfiguration(_message.Message):
     """The checked content of headgate.toml."""
@@ -320,6 +343,7 @@ class ReleasePolicy(_message.Message):
     NO_DATA_LIMIT_MS_FIELD_NUMBER: _builtins.int
     HOLD_DEADLINE_MS_FIELD_NUMBER: _builtins.int
     CANDIDATE_LEASE_MS_FIELD_NUMBER: _builtins.int
+    PAUSED_RELEASE_FIELD_NUMBER: _builtins.int
     bake_ms: _builtins.int
     """How long the candidate is watched at full weight before the release completes."""
     prepare_deadline_ms: _builtins.int
@@ -330,6 +354,8 @@ class ReleasePolicy(_message.Message):
     """A release that is still undecided after this long in one step pauses."""
     candidate_lease_ms: _builtins.int
     """A gateway that has not heard from the log for this long serves stable only."""
+    paused_release: Global___PausedRelease.ValueType
+    """What a paused release does for a newer one that waits behind it."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]: ...
     @_builtins.property
@@ -344,10 +370,11 @@ class ReleasePolicy(_message.Message):
         no_data_limit_ms: _builtins.int = ...,
         hold_deadline_ms: _builtins.int = ...,
         candidate_lease_ms: _builtins.int = ...,
+        paused_release: Global___PausedRelease.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judge", b"judge"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_release", b"paused_release", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

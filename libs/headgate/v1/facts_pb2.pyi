@@ -94,6 +94,8 @@ class _RollbackCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rollbac
     ROLLBACK_CAUSE_REFLEX: _RollbackCause.ValueType  # 2
     ROLLBACK_CAUSE_ABORTED: _RollbackCause.ValueType  # 3
     ROLLBACK_CAUSE_NOT_READY: _RollbackCause.ValueType  # 4
+    ROLLBACK_CAUSE_SUPERSEDED: _RollbackCause.ValueType  # 5
+    """A newer release takes the place of a paused one."""
 
 class RollbackCause(_RollbackCause, metaclass=_RollbackCauseEnumTypeWrapper): ...
 
@@ -102,6 +104,8 @@ ROLLBACK_CAUSE_VERDICT: RollbackCause.ValueType  # 1
 ROLLBACK_CAUSE_REFLEX: RollbackCause.ValueType  # 2
 ROLLBACK_CAUSE_ABORTED: RollbackCause.ValueType  # 3
 ROLLBACK_CAUSE_NOT_READY: RollbackCause.ValueType  # 4
+ROLLBACK_CAUSE_SUPERSEDED: RollbackCause.ValueType  # 5
+"""A newer release takes the place of a paused one."""
 Global___RollbackCause: _TypeAlias = RollbackCause  # noqa: Y015
 
 @_typing.final
@@ -1502,17 +1506,21 @@ class ReleasePaused(_message.Message):
 
     RELEASE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FROM_MS_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     reason: _builtins.str
+    superseded_from_ms: _builtins.int
+    """From this time on a newer release takes its place; 0 when none ever does."""
     def __init__(
         self,
         *,
         release: _builtins.int = ...,
         reason: _builtins.str = ...,
+        superseded_from_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release", b"release", "superseded_from_ms", b"superseded_from_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

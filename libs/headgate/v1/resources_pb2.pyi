@@ -461,6 +461,7 @@ class Release(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CANDIDATE_READY_FIELD_NUMBER: _builtins.int
     OVERRIDE_QUARANTINE_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FROM_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/releases/{release}"""
     release: _builtins.int
@@ -493,6 +494,8 @@ class Release(_message.Message):
     """Every live gateway has loaded the candidate."""
     override_quarantine: _builtins.bool
     """The candidate is released even while it is quarantined."""
+    superseded_from_ms: _builtins.int
+    """While it is paused: from this time on a newer release takes its place; 0 when none ever does."""
     @_builtins.property
     def policy(self) -> _configuration_pb2.ReleasePolicy: ...
     @_builtins.property
@@ -529,10 +532,11 @@ class Release(_message.Message):
         etag: _builtins.str = ...,
         candidate_ready: _builtins.bool = ...,
         override_quarantine: _builtins.bool = ...,
+        superseded_from_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_at_ms", b"applied_at_ms", "candidate", b"candidate", "candidate_ready", b"candidate_ready", "ended_at_ms", b"ended_at_ms", "environment", b"environment", "epoch", b"epoch", "etag", b"etag", "judgement", b"judgement", "name", b"name", "override_quarantine", b"override_quarantine", "paused", b"paused", "paused_reason", b"paused_reason", "phase", b"phase", "phase_since_ms", b"phase_since_ms", "policy", b"policy", "policy_sha256", b"policy_sha256", "reason", b"reason", "release", b"release", "requested_at_ms", b"requested_at_ms", "rollback_cause", b"rollback_cause", "salt", b"salt", "stable", b"stable", "started_at_ms", b"started_at_ms", "step", b"step", "strategy", b"strategy", "undo_of", b"undo_of", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_at_ms", b"applied_at_ms", "candidate", b"candidate", "candidate_ready", b"candidate_ready", "ended_at_ms", b"ended_at_ms", "environment", b"environment", "epoch", b"epoch", "etag", b"etag", "judgement", b"judgement", "name", b"name", "override_quarantine", b"override_quarantine", "paused", b"paused", "paused_reason", b"paused_reason", "phase", b"phase", "phase_since_ms", b"phase_since_ms", "policy", b"policy", "policy_sha256", b"policy_sha256", "reason", b"reason", "release", b"release", "requested_at_ms", b"requested_at_ms", "rollback_cause", b"rollback_cause", "salt", b"salt", "stable", b"stable", "started_at_ms", b"started_at_ms", "step", b"step", "strategy", b"strategy", "superseded_from_ms", b"superseded_from_ms", "undo_of", b"undo_of", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

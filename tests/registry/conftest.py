@@ -1,4 +1,4 @@
-"""A registry in this process, on a SQLite log, behind its real gRPC door."""
+"""A registry in this process, on a SQLite log, with its real gRPC server."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from tests.waiting import until
 
 @dataclass
 class Running:
-    """The registry, its stubs and another handle on its log."""
+    """The registry, its stubs and a second connection to its log."""
 
     registry: Registry
     models: registry_service_grpc.RegistryServiceStub
@@ -36,7 +36,7 @@ class Running:
         return [commands.Refusal.FromString(record.value or b"") for record in self.records(topics.REFUSALS)]
 
     def dead_letters(self, count: int) -> list[commands.DeadLetter]:
-        """The letters, as soon as there are this many."""
+        """Waits for at least `count` dead letters and returns them."""
         until(lambda: len(self.records(topics.DEAD_LETTERS)) >= count, f"{count} dead letters")
         return [commands.DeadLetter.FromString(record.value or b"") for record in self.records(topics.DEAD_LETTERS)]
 
@@ -56,7 +56,7 @@ def log_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def start(log_url: str) -> Iterator[Callable[..., Running]]:
-    """Starts another registry on the same log, with other settings as asked."""
+    """Starts another registry on the same log, with the given settings."""
     running: list[tuple[Running, grpc.Channel]] = []
 
     def begin(name: str, **settings: Any) -> Running:

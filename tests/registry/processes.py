@@ -1,4 +1,4 @@
-"""Registries as processes over one log, clients that write to them all at once, and what the log holds afterwards."""
+"""Registries as processes on one log, clients that write to them in parallel, and checks of the log afterwards."""
 
 import os
 import signal
@@ -25,11 +25,11 @@ from tests.waiting import PATIENCE_SECONDS
 
 CALL_SECONDS = 20.0
 PASSING = (grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-"""What a client answers with the same request, after a moment."""
+"""After these statuses a client sends the same request again."""
 
 
 class RegistryProcess:
-    """`python -m services.registry` under a lasting name, on a port of its own."""
+    """`python -m services.registry` with a name and a port that stay the same when it is started again."""
 
     def __init__(self, log: str, name: str, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -45,7 +45,7 @@ class RegistryProcess:
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Begins; `wait_ready` waits."""
+        """Starts the process without waiting for it."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "services.registry"], env=self._environ, stdout=output, stderr=output
@@ -57,16 +57,16 @@ class RegistryProcess:
             assert time.monotonic() < deadline, self._output.read_text()[-2000:]
 
     def cores(self) -> list[set[int]]:
-        """Where each of its threads may run."""
+        """The CPU cores on which each of its threads may run."""
         assert self._process is not None
         found = []
         for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
-            with suppress(ProcessLookupError):  # it ended meanwhile
+            with suppress(ProcessLookupError):  # The thread has ended meanwhile.
                 found.append(os.sched_getaffinity(int(thread.name)))
         return found
 
     def pause(self) -> None:
-        """Holds the process where it is; the world goes on without it until `resume`."""
+        """Stops the process in the middle of its work, until `resume`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -75,7 +75,7 @@ class RegistryProcess:
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Ends the process by SIGKILL."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -85,19 +85,20 @@ class RegistryProcess:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(number)
-            process.send_signal(signal.SIGCONT)  # one that is held hears no other signal
+            process.send_signal(signal.SIGCONT)  # A paused process gets other signals only after this one.
             process.wait(PATIENCE_SECONDS)
 
 
 class Writers:
-    """Clients that each create one version of `model` after the other, at one registry after the other.
+    """Clients that create versions of `model`, each one version after the other.
 
-    Whatever passes is answered with the same request, at the next registry: it may have been carried out.
+    After a passing error a client sends the same request to the next registry, because the command may have been
+    executed.
     """
 
     def __init__(self, addresses: Sequence[str], model: str, count: int) -> None:
         self.acknowledged: dict[str, int] = {}
-        """Request id to the version that was answered."""
+        """The version in the response, by request id."""
         self._channels = [grpc.insecure_channel(address) for address in addresses]
         self._stubs = [registry_service_grpc.RegistryServiceStub(channel) for channel in self._channels]
         self._model = model
@@ -108,7 +109,7 @@ class Writers:
             thread.start()
 
     def wait_for(self, more: int, seconds: float = 60.0) -> float:
-        """Waits until `more` further versions are acknowledged; how long that took."""
+        """Waits until `more` further versions are acknowledged. Returns the seconds that it took."""
         began, wanted = time.monotonic(), len(self.acknowledged) + more
         while len(self.acknowledged) < wanted:
             assert time.monotonic() - began < seconds, f"{len(self.acknowledged)} of {wanted} after {seconds:g} s"
@@ -116,7 +117,7 @@ class Writers:
         return time.monotonic() - began
 
     def stop(self) -> None:
-        """Every request that was sent is answered first."""
+        """Stops the clients after the response to their last request."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(3 * CALL_SECONDS)
@@ -148,7 +149,7 @@ class Writers:
 
 
 def chain_of(log: EventLog) -> tuple[Fold, dict[str, list[int]]]:
-    """A fresh fold of every record, and per command id the versions that it created."""
+    """A new fold of all records, and the versions that each command id created."""
     fold = Fold()
     created: dict[str, list[int]] = {}
     for partition, end in log.end(topics.LIFECYCLE).items():
@@ -163,13 +164,13 @@ def chain_of(log: EventLog) -> tuple[Fold, dict[str, list[int]]]:
 
 
 def assert_each_exactly_once(acknowledged: Mapping[str, int], log: EventLog, model: str) -> Fold:
-    """Every acknowledged command made the version that was answered, once, in a chain without a hole."""
+    """Asserts that each acknowledged command created the version in its response exactly once, in an unbroken chain."""
     fold, created = chain_of(log)
     assert {command: created.get(command) for command in acknowledged} == {
         command: [version] for command, version in acknowledged.items()
     }
     versions = sorted(fold.models[model].versions)
     assert versions == list(range(1, len(versions) + 1))
-    assert max(len(numbers) for numbers in created.values()) == 1, "a command was carried out twice"
+    assert max(len(numbers) for numbers in created.values()) == 1, "a command was executed twice"
     assert not fold.streams[f"models/{model}"].broken
     return fold

@@ -1,4 +1,4 @@
-"""Commands by what became of them, refusals by code."""
+"""The metrics of commands by outcome, and of refusals and dead letters by code."""
 
 import grpc
 import pytest

@@ -1,4 +1,4 @@
-"""Two registries on one log, and a registry that is killed: the chain is the lock."""
+"""Two registries on one log, and a registry that is killed. The chain alone prevents double facts."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ ROUNDS = 40
 
 
 def create(stub: registry_service_grpc.RegistryServiceStub, number: int) -> int:
-    """Creates a version, asking again while others win."""
+    """Creates a version. Sends the request again while other writers win."""
     request = registry_service.CreateVersionRequest(
         parent="models/fraud", repository=REPOSITORY, commit=commit(number), request_id=f"r{number}"
     )
@@ -46,7 +46,7 @@ def create(stub: registry_service_grpc.RegistryServiceStub, number: int) -> int:
 
 
 def assert_one_chain(records: list[Record]) -> list[str]:
-    """Every link of the accepted records verifies; answers the commits in order."""
+    """Checks every link of the accepted records. Returns the commits in order."""
     head, sequence, commits = b"", 0, []
     for record in records:
         lifecycle = parse(record.value or b"")
@@ -132,7 +132,7 @@ def commits_of(log: EventLog) -> list[str]:
     return [state.versions[number].commit for number in sorted(state.versions)]
 
 
-def test_what_was_acknowledged_before_a_kill_is_there_exactly_once_after_it(log_url: str) -> None:
+def test_every_version_that_was_acknowledged_before_a_kill_exists_exactly_once_afterwards(log_url: str) -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"
     acknowledged: dict[int, int] = {}

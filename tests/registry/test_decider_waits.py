@@ -1,8 +1,10 @@
-"""What a decision may wait for: never for the log while it holds the fold, and for others only for so long."""
+"""What a decision may wait for. It never waits for the log under the fold's lock, and for other commands only for a
+limited time."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,13 +18,13 @@ from headgate.worker.intake import Contended
 from services.registry import decider as deciding
 from services.registry import stream_locks
 from services.registry.decider import Decided, Decider
-from tests.registry.deciding import decider_on
+from tests.registry.local_decider import decider_on
 from tests.registry.waiting import REPOSITORY, commit
 from tests.waiting import PATIENCE_SECONDS
 
 
-class Hindered(SqliteLog):
-    """A log that a test holds back: reads and appends wait for its word, and an append's answer may get lost."""
+class BlockingLog(SqliteLog):
+    """A log on which reads and appends wait until the test allows them. The answer of an append may get lost."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -55,19 +57,19 @@ class Hindered(SqliteLog):
 
 
 @pytest.fixture
-def stage(tmp_path: Path):
-    log = Hindered(tmp_path / "log.db")
+def parts(tmp_path: Path):
+    log = BlockingLog(tmp_path / "log.db")
     with decider_on(log) as (fold, decider):
         yield log, fold, decider
 
 
 def create(number: int, model: str = "fraud") -> commands.Command:
-    wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
-    return commands.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=wish)
+    payload = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+    return commands.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=payload)
 
 
-def test_a_repeated_command_whose_record_is_slow_to_read_holds_nobody_up(stage) -> None:
-    log, fold, decider = stage
+def test_reading_the_record_of_a_repeated_command_slowly_does_not_delay_other_commands(parts) -> None:
+    log, fold, decider = parts
     decider.execute(create(1))
     log.may_read.clear()
     log.reading.clear()
@@ -81,8 +83,10 @@ def test_a_repeated_command_whose_record_is_slow_to_read_holds_nobody_up(stage) 
         assert isinstance(repeated.result(PATIENCE_SECONDS), Decided)
 
 
-def test_a_command_waits_for_the_others_on_its_stream_only_for_so_long(stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    log, _, decider = stage
+def test_a_command_waits_for_the_others_on_its_stream_only_for_a_limited_time(
+    parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, _, decider = parts
     monkeypatch.setattr(stream_locks, "LOCK_SECONDS", 0.1)
     log.may_append.clear()
     with ThreadPoolExecutor(1) as pool:
@@ -94,8 +98,8 @@ def test_a_command_waits_for_the_others_on_its_stream_only_for_so_long(stage, mo
         assert isinstance(first.result(PATIENCE_SECONDS), Decided)
 
 
-def test_an_append_whose_answer_got_lost_is_found_by_its_event_id_and_not_repeated(stage) -> None:
-    log, fold, decider = stage
+def test_a_record_whose_append_got_no_answer_is_found_by_its_event_id_and_not_written_again(parts) -> None:
+    log, fold, decider = parts
     log.answers_to_lose = 1
     outcome = decider.execute(create(1))
     assert isinstance(outcome, Decided)
@@ -104,8 +108,8 @@ def test_an_append_whose_answer_got_lost_is_found_by_its_event_id_and_not_repeat
     assert sum(log.end(topics.LIFECYCLE).values()) == 1
 
 
-def test_what_may_still_arrive_is_not_denied(stage) -> None:
-    log, fold, _ = stage
+def test_a_command_is_not_refused_while_its_record_may_still_arrive(parts) -> None:
+    log, fold, _ = parts
     times = iter([1, 2_000, 3_000])
     decider = Decider(log, fold, lambda: next(times), Metrics("registry"))
     denied = []
@@ -128,8 +132,8 @@ def test_what_may_still_arrive_is_not_denied(stage) -> None:
     assert outcome.repeated
 
 
-def test_streams_that_nobody_waits_for_are_forgotten(stage) -> None:
-    _, _, decider = stage
+def test_the_locks_of_streams_without_waiting_commands_are_dropped(parts) -> None:
+    _, _, decider = parts
     for number in range(20):
         tag = commands.TagVersion(version=1, key="a", value="b")
         assert isinstance(
@@ -138,8 +142,8 @@ def test_streams_that_nobody_waits_for_are_forgotten(stage) -> None:
     assert len(decider.locks) == 0
 
 
-def test_a_repeated_command_is_not_answered_with_another_record_where_its_own_was_deleted(stage) -> None:
-    log, _, decider = stage
+def test_a_repeated_command_whose_record_was_deleted_gets_an_error_and_not_another_record(parts) -> None:
+    log, _, decider = parts
     first = decider.execute(create(1))
     assert isinstance(first, Decided)
     decider.execute(create(2))
@@ -149,13 +153,13 @@ def test_a_repeated_command_is_not_answered_with_another_record_where_its_own_wa
         decider.execute(create(1))
 
 
-def test_catching_up_waits_once_and_not_for_each_partition(stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    log, fold, decider = stage
+def test_catching_up_has_one_time_limit_for_all_partitions_together(parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, fold, decider = parts
     waits: list[float] = []
     monkeypatch.setattr(log, "end", lambda topic: dict.fromkeys(range(12), 9))
     monkeypatch.setattr(fold, "wait_position", lambda partition, offset, seconds: waits.append(seconds) or True)
     now = iter(range(100))
-    monkeypatch.setattr(deciding.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(deciding, "time", SimpleNamespace(monotonic=lambda: next(now)))
     decider._catch_up()
     assert sum(waits) < 12 * deciding.READ_BACK_SECONDS
     assert waits[-1] == 0

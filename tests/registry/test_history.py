@@ -1,4 +1,4 @@
-"""A stream's past: read in few steps, page by page, and nothing of other streams."""
+"""The history of a stream is read in few steps, page by page, and without records of other streams."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +15,12 @@ from services.registry import requests
 from services.registry.decider import Decided, Decider
 from services.registry.history import MAX_GAP, MAX_SPAN, History, offsets_to_read
 from services.registry.watches import Watches
-from tests.registry.deciding import decider_on
+from tests.registry.local_decider import decider_on
 from tests.registry.waiting import REPOSITORY, commit
 
 
-class Counting(SqliteLog):
-    """A log that counts how often it is read."""
+class CountingLog(SqliteLog):
+    """A log that counts its reads."""
 
     reads = 0
 
@@ -29,15 +29,15 @@ class Counting(SqliteLog):
         return list(super().read(topic, partition, offset, limit))
 
 
-class Stage:
-    def __init__(self, log: Counting, fold: LifecycleFold, decider: Decider) -> None:
+class HistoryHarness:
+    def __init__(self, log: CountingLog, fold: LifecycleFold, decider: Decider) -> None:
         self.log = log
         self._history = History(log, fold, Watches())
         self._decider = decider
 
     def create(self, model: str, number: int) -> None:
-        wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
-        command = commands.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=wish)
+        payload = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+        command = commands.Command(command_id=f"c{number}", stream=f"models/{model}", create_version=payload)
         assert isinstance(self._decider.execute(command), Decided)
 
     def page(self, **request: int) -> registry_service.ListHistoryResponse:
@@ -45,53 +45,53 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    log = Counting(tmp_path / "log.db")
+def harness(tmp_path: Path) -> Iterator[HistoryHarness]:
+    log = CountingLog(tmp_path / "log.db")
     with decider_on(log) as (fold, decider):
-        yield Stage(log, fold, decider)
+        yield HistoryHarness(log, fold, decider)
 
 
 def neighbour_of(model: str) -> str:
-    """Another model whose facts stand in the same partition."""
+    """Another model whose facts are in the same partition."""
     wanted = partition_of(f"models/{model}".encode(), PARTITIONS)
     names = (f"other-{number}" for number in range(1000))
     return next(name for name in names if partition_of(f"models/{name}".encode(), PARTITIONS) == wanted)
 
 
-def test_a_page_is_read_at_once_and_shows_nothing_of_the_streams_between(stage: Stage) -> None:
+def test_a_page_takes_one_read_and_shows_no_records_of_other_streams(harness: HistoryHarness) -> None:
     other = neighbour_of("fraud")
     for number in range(20):
-        stage.create("fraud", number)
-        stage.create(other, number)
-    stage.log.reads = 0
-    found = stage.page()
-    assert stage.log.reads == 1
+        harness.create("fraud", number)
+        harness.create(other, number)
+    harness.log.reads = 0
+    found = harness.page()
+    assert harness.log.reads == 1
     assert [record.record.sequence for record in found.records] == list(range(1, 21))
     assert {record.record.stream for record in found.records} == {"models/fraud"}
 
 
-def test_what_stands_far_apart_is_read_one_by_one(stage: Stage) -> None:
+def test_records_that_are_far_apart_are_read_one_by_one(harness: HistoryHarness) -> None:
     other = neighbour_of("fraud")
-    stage.create("fraud", 1)
+    harness.create("fraud", 1)
     for number in range(MAX_GAP + 1):
-        stage.create(other, number)
-    stage.create("fraud", 2)
-    stage.log.reads = 0
-    assert [record.record.sequence for record in stage.page().records] == [1, 2]
-    assert stage.log.reads == 2
+        harness.create(other, number)
+    harness.create("fraud", 2)
+    harness.log.reads = 0
+    assert [record.record.sequence for record in harness.page().records] == [1, 2]
+    assert harness.log.reads == 2
 
 
-def test_a_page_ends_before_a_message_would_be_too_large_and_the_next_goes_on(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+def test_a_page_ends_before_the_message_is_too_large_and_the_next_page_continues(
+    harness: HistoryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):
-        stage.create("fraud", number)
-    two = sum(record.ByteSize() for record in stage.page(page_size=2).records)
+        harness.create("fraud", number)
+    two = sum(record.ByteSize() for record in harness.page(page_size=2).records)
     monkeypatch.setattr(requests, "MAX_PAGE_BYTES", two)
-    first = stage.page()
+    first = harness.page()
     assert ([record.record.sequence for record in first.records], first.next_after_sequence) == ([1, 2], 2)
     monkeypatch.setattr(requests, "MAX_PAGE_BYTES", 1)
-    second = stage.page(after_sequence=2)
+    second = harness.page(after_sequence=2)
     assert ([record.record.sequence for record in second.records], second.next_after_sequence) == ([3], 3)
 
 
@@ -105,9 +105,9 @@ def test_a_page_ends_before_a_message_would_be_too_large_and_the_next_goes_on(
         (list(range(4, 4 + 2 * MAX_SPAN)), MAX_SPAN),
     ],
 )
-def test_records_that_follow_closely_come_along(offsets: list[int], read: int) -> None:
+def test_records_that_follow_closely_are_read_together(offsets: list[int], read: int) -> None:
     assert offsets_to_read([(0, offset) for offset in offsets], 0) == read
 
 
-def test_another_partition_is_another_read() -> None:
+def test_records_of_different_partitions_are_read_separately() -> None:
     assert offsets_to_read([(0, 4), (1, 5)], 0) == 1

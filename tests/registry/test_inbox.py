@@ -1,4 +1,4 @@
-"""Upstream events and worker commands from the log: used, refused or buried, never lost and never in the way."""
+"""Upstream events and worker commands from the log are executed, refused or buried. None is lost or stops others."""
 
 import base64
 import json
@@ -21,8 +21,14 @@ CHANGE = "dev.cdevents.change.merged.0.3.0"
 
 
 def data(number: int, **custom: str) -> dict[str, Any]:
-    wish = {"model": "fraud", "repository": REPOSITORY, "commit": commit(number), "message": "raise recall\n", **custom}
-    return {"subject": {"id": commit(number)}, "customData": {key: text for key, text in wish.items() if text}}
+    fields = {
+        "model": "fraud",
+        "repository": REPOSITORY,
+        "commit": commit(number),
+        "message": "raise recall\n",
+        **custom,
+    }
+    return {"subject": {"id": commit(number)}, "customData": {key: text for key, text in fields.items() if text}}
 
 
 def headers(id_: str, **changed: str) -> Headers:
@@ -55,7 +61,7 @@ def wait_for(registry: Running, *numbers: int) -> None:
     until(lambda: commits(registry) == [commit(number) for number in numbers], f"versions of {numbers}")
 
 
-def test_a_hand_written_event_in_either_mode_starts_a_version(registry: Running) -> None:
+def test_an_event_in_binary_or_structured_mode_creates_a_version(registry: Running) -> None:
     raw = base64.b64encode(json.dumps(data(3)).encode()).decode()
     registry.log.append(binary("1", data(1)))
     registry.log.append(structured("2", data=data(2)))
@@ -67,14 +73,14 @@ def test_a_hand_written_event_in_either_mode_starts_a_version(registry: Running)
     assert (history[0].record.actor, history[0].record.causation_id) == ("/ci", "1")
 
 
-def test_a_known_repository_names_the_model_of_a_plain_event(registry: Running) -> None:
+def test_an_event_without_a_model_belongs_to_the_model_of_its_repository(registry: Running) -> None:
     registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud", repository=REPOSITORY))
     plain = {"subject": {"id": commit(1), "content": {"repository": {"source": REPOSITORY}}}}
     registry.log.append(binary("1", plain))
     wait_for(registry, 1)
 
 
-def test_the_same_event_twice_does_nothing_the_second_time(registry: Running) -> None:
+def test_an_event_that_arrives_again_has_no_effect(registry: Running) -> None:
     for message in (binary("1", data(1)), binary("1", data(1)), structured("1", data=data(1)), binary("2", data(2))):
         registry.log.append(message)
     wait_for(registry, 1, 2)
@@ -92,11 +98,11 @@ def test_two_events_have_the_same_command_id_only_when_source_and_id_are_the_sam
     assert (command_id(*one) == command_id(*other)) == (one == other)
 
 
-def test_the_command_ids_of_events_without_a_bar_are_those_of_old_logs() -> None:
+def test_the_command_id_of_an_event_without_a_bar_is_the_same_as_in_old_logs() -> None:
     assert command_id("/ci", "1") == "/ci|1"
 
 
-def test_events_whose_bars_would_join_alike_are_two_events(registry: Running) -> None:
+def test_events_that_differ_only_in_where_a_bar_separates_source_and_id_are_two_events(registry: Running) -> None:
     registry.log.append(binary("b|c", data(1), source="/a"))
     registry.log.append(binary("c", data(2), source="/a|b"))
     wait_for(registry, 1, 2)
@@ -120,7 +126,7 @@ def test_events_whose_bars_would_join_alike_are_two_events(registry: Running) ->
         (Message(topics.INBOX, b"fraud", b"[" * 100_000, headers("1")), "bad-data", "data"),
     ],
 )
-def test_an_event_that_cannot_be_used_is_buried_with_code_and_bytes(
+def test_an_unusable_event_is_buried_with_its_code_and_its_bytes(
     registry: Running, message: Message, code: str, names: str
 ) -> None:
     registry.log.append(message)
@@ -134,7 +140,7 @@ def test_an_event_that_cannot_be_used_is_buried_with_code_and_bytes(
     assert (letter.topic, letter.service) == (topics.INBOX, "registry-0")
 
 
-def test_an_event_without_a_commit_is_refused_on_the_record(registry: Running) -> None:
+def test_an_event_without_a_commit_is_refused_and_the_refusal_is_recorded(registry: Running) -> None:
     body = data(1, commit="")
     del body["subject"]
     registry.log.append(binary("1", body))
@@ -144,7 +150,7 @@ def test_an_event_without_a_commit_is_refused_on_the_record(registry: Running) -
     assert (refusal.code, refusal.field, refusal.actor) == ("invalid-argument", "commit", "/ci")
 
 
-def test_an_event_of_the_largest_size_is_buried_too(registry: Running) -> None:
+def test_an_unusable_event_of_the_largest_size_is_buried_and_truncated(registry: Running) -> None:
     empty = Message(topics.INBOX, b"fraud", b"", headers("1"))
     largest = Message(topics.INBOX, b"fraud", b"x" * (MAX_RECORD_BYTES - record_bytes(empty)), headers("1"))
     registry.log.append(largest)
@@ -157,12 +163,12 @@ def test_an_event_of_the_largest_size_is_buried_too(registry: Running) -> None:
 
 
 def command(number: int, stream: str = "models/fraud", id_: str = "") -> bytes:
-    wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
-    return commands.Command(command_id=id_ or f"c{number}", stream=stream, create_version=wish).SerializeToString()
+    payload = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+    return commands.Command(command_id=id_ or f"c{number}", stream=stream, create_version=payload).SerializeToString()
 
 
 @pytest.mark.parametrize(
-    "poison",
+    "value",
     [
         b"\xff\xff\xff\xff",
         None,
@@ -171,12 +177,12 @@ def command(number: int, stream: str = "models/fraud", id_: str = "") -> bytes:
         commands.Command(stream="models/fraud").SerializeToString(),
     ],
 )
-def test_a_poison_command_is_buried_and_the_next_one_handled(registry: Running, poison: bytes | None) -> None:
-    for value in (poison, command(9)):
-        registry.log.append(Message(topics.COMMANDS, b"models/fraud", value))
+def test_a_malformed_command_is_buried_and_the_next_one_executed(registry: Running, value: bytes | None) -> None:
+    for each in (value, command(9)):
+        registry.log.append(Message(topics.COMMANDS, b"models/fraud", each))
     wait_for(registry, 9)
     (letter,) = registry.dead_letters(1)
-    assert (letter.code, letter.value) == ("malformed-command", poison or b"")
+    assert (letter.code, letter.value) == ("malformed-command", value or b"")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +196,9 @@ def test_a_poison_command_is_buried_and_the_next_one_handled(registry: Running, 
         (command(1, stream="environments/production"), "stream"),
     ],
 )
-def test_an_impossible_command_is_refused_and_the_next_one_handled(registry: Running, value: bytes, field: str) -> None:
+def test_an_impossible_command_is_refused_and_the_next_one_executed(
+    registry: Running, value: bytes, field: str
+) -> None:
     for each in (value, command(9)):
         registry.log.append(Message(topics.COMMANDS, b"models/fraud", each))
     wait_for(registry, 9)
@@ -198,10 +206,10 @@ def test_an_impossible_command_is_refused_and_the_next_one_handled(registry: Run
     assert (refusal.code, refusal.field) == ("invalid-argument", field)
 
 
-def test_a_command_as_large_as_a_record_is_refused_instead_of_tried_for_ever(registry: Running) -> None:
+def test_a_command_that_is_too_large_for_a_fact_is_refused_once(registry: Running) -> None:
     registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud"))
-    wish = commands.DescribeModel(description="d", repository="x" * 999_900)
-    large = commands.Command(command_id="1", stream="models/fraud", describe_model=wish).SerializeToString()
+    payload = commands.DescribeModel(description="d", repository="x" * 999_900)
+    large = commands.Command(command_id="1", stream="models/fraud", describe_model=payload).SerializeToString()
     for value in (large, command(9)):
         registry.log.append(Message(topics.COMMANDS, b"models/fraud", value))
     wait_for(registry, 9)
@@ -211,8 +219,8 @@ def test_a_command_as_large_as_a_record_is_refused_instead_of_tried_for_ever(reg
 TRACE, HOP = (f"00-4bf92f3577b34da6a3ce929d0e0e473{digit}-00f067aa0ba902b7-01" for digit in "67")
 
 
-def test_a_fact_continues_the_trace_of_its_event_if_that_is_one(registry: Running) -> None:
-    """The hop that brought the event stands before its start, and what is no trace is as good as none."""
+def test_a_fact_continues_the_trace_of_its_event_if_the_trace_is_valid(registry: Running) -> None:
+    """The trace in the record's headers goes before the one in the event. An invalid trace counts as no trace."""
     of_hop = binary("6", data(6), traceparent=TRACE)
     events = [
         (binary("1", data(1), traceparent=TRACE), TRACE),

@@ -1,4 +1,4 @@
-"""A registry uses every core that it may, unless it is asked to pin itself to one."""
+"""A registry uses all CPU cores, unless the setting pins it to one."""
 
 import os
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ def running(folder: Path, **environ: str) -> Iterator[RegistryProcess]:
         registry.stop()
 
 
-def test_all_threads_share_one_core_when_asked(tmp_path: Path) -> None:
+def test_with_the_setting_all_threads_run_on_one_core(tmp_path: Path) -> None:
     with running(tmp_path, HEADGATE_ONE_CORE="true") as registry:
         (cores,) = {frozenset(cores) for cores in registry.cores()}
         assert len(cores) == 1
 
 
-def test_it_uses_every_core_otherwise(tmp_path: Path) -> None:
+def test_without_the_setting_the_threads_may_run_on_every_core(tmp_path: Path) -> None:
     with running(tmp_path) as registry:
         assert all(cores == os.sched_getaffinity(0) for cores in registry.cores())

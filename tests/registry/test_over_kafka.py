@@ -1,4 +1,4 @@
-"""Two registries over a real broker: one chain, a shared intake, and what is killed is replaced within 15 seconds."""
+"""Two registries on a real broker: they write one chain, share the intake, and recover from a kill in 15 seconds."""
 
 import subprocess
 import time
@@ -35,14 +35,14 @@ pytestmark = pytest.mark.kafka
 
 
 @dataclass(frozen=True)
-class Stage:
+class Deployment:
     broker: KafkaBroker
     url: str
     registries: tuple[RegistryProcess, RegistryProcess]
     log: EventLog
 
     def shares(self) -> dict[str, set[int]]:
-        """Which partitions of the commands each registry holds."""
+        """The partitions of headgate.commands that each registry reads."""
         with closing(KafkaAdminClient(bootstrap_servers=self.broker.address)) as admin:
             (group,) = admin.describe_groups([GROUP]).values()
         return {
@@ -59,10 +59,10 @@ class Stage:
         held = [partition for share in shares.values() for partition in share]
         return shares.keys() == {"registry-0", "registry-1"} and all(shares.values()) and sorted(held) == ALL
 
-    def until_carried_out(self, model: str) -> float:
-        """Sends a command for a new model over the log; seconds until a registry that lives knows the model."""
-        wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(1))
-        command = commands.Command(command_id=f"first-{model}", stream=f"models/{model}", create_version=wish)
+    def seconds_until_executed(self, model: str) -> float:
+        """Sends a command for a new model over the log. Returns the seconds until registry-0 knows the model."""
+        payload = commands.CreateVersion(repository=REPOSITORY, commit=commit(1))
+        command = commands.Command(command_id=f"first-{model}", stream=f"models/{model}", create_version=payload)
         began = time.monotonic()
         self.log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
         until(lambda: self.knows(model), f"models/{model}")
@@ -79,14 +79,14 @@ class Stage:
             return True
 
     def model_of(self, registry: str, label: str) -> str:
-        """The name of a model whose commands this registry takes in now."""
+        """The name of a model whose commands this registry reads now."""
         share = self.shares()[registry]
         names = (f"{label}-{number}" for number in range(1000))
         return next(name for name in names if partition_of(f"models/{name}".encode(), PARTITIONS) in share)
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("registries")
     with ExitStack() as stack:
         broker = available(KafkaBroker)
@@ -99,66 +99,66 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             registry.start()
         for registry in registries:
             registry.wait_ready()
-        yield Stage(broker, url, registries, stack.enter_context(closing(open_log(url))))
+        yield Deployment(broker, url, registries, stack.enter_context(closing(open_log(url))))
 
 
-def test_two_registries_and_sixteen_writers_on_one_model_make_one_chain(stage: Stage) -> None:
-    writers = Writers([registry.address for registry in stage.registries], "fraud", WRITERS)
+def test_two_registries_and_sixteen_writers_on_one_model_make_one_chain(deployment: Deployment) -> None:
+    writers = Writers([registry.address for registry in deployment.registries], "fraud", WRITERS)
     took = writers.wait_for(200)
     writers.stop()
-    fold = assert_each_exactly_once(writers.acknowledged, stage.log, "fraud")
+    fold = assert_each_exactly_once(writers.acknowledged, deployment.log, "fraud")
     fresh = fold_digest(fold)
-    for registry in stage.registries:
+    for registry in deployment.registries:
         until(lambda at=registry.address: differences(digest_at(at), fresh) == [], f"{registry.name} agrees")
     print(f"{len(writers.acknowledged)} versions in {took:.1f} s, {fold.void_records} void records")
 
 
-def test_a_registry_that_was_held_in_mid_decision_and_goes_on_writes_nothing_that_counts_twice(stage: Stage) -> None:
-    writers = Writers([registry.address for registry in stage.registries], "held", WRITERS)
+def test_a_registry_that_was_paused_during_decisions_and_resumed_adds_no_fact_twice(deployment: Deployment) -> None:
+    writers = Writers([registry.address for registry in deployment.registries], "held", WRITERS)
     for _ in range(3):
         writers.wait_for(20)
-        stage.registries[1].pause()
+        deployment.registries[1].pause()
         writers.wait_for(20)
-        stage.registries[1].resume()
+        deployment.registries[1].resume()
     writers.wait_for(20)
     writers.stop()
-    assert_each_exactly_once(writers.acknowledged, stage.log, "held")
+    assert_each_exactly_once(writers.acknowledged, deployment.log, "held")
 
 
-def test_two_registries_share_the_intake_and_a_restarted_one_gets_its_share_back(stage: Stage) -> None:
-    until(stage.is_shared, "both registries hold partitions")
-    before = stage.shares()
-    registry = stage.registries[1]
-    model = stage.model_of("registry-1", "restarted")
+def test_two_registries_share_the_intake_and_a_restarted_one_gets_its_share_back(deployment: Deployment) -> None:
+    until(deployment.is_shared, "both registries hold partitions")
+    before = deployment.shares()
+    registry = deployment.registries[1]
+    model = deployment.model_of("registry-1", "restarted")
     registry.kill()
     registry.start()
-    took = stage.until_carried_out(model)
+    took = deployment.seconds_until_executed(model)
     assert took < RECOVERY_SECONDS
     registry.wait_ready()
-    assert stage.shares() == before
-    print(f"a command for a restarted registry was carried out after {took:.1f} s")
+    assert deployment.shares() == before
+    print(f"a command for a restarted registry was executed after {took:.1f} s")
 
 
-def test_what_a_killed_registry_took_in_goes_to_the_other_one(stage: Stage) -> None:
-    until(stage.is_shared, "both registries hold partitions")
-    model = stage.model_of("registry-1", "orphaned")
-    stage.registries[1].kill()
-    took = stage.until_carried_out(model)
+def test_the_commands_of_a_killed_registry_are_executed_by_the_other_one(deployment: Deployment) -> None:
+    until(deployment.is_shared, "both registries hold partitions")
+    model = deployment.model_of("registry-1", "orphaned")
+    deployment.registries[1].kill()
+    took = deployment.seconds_until_executed(model)
     assert took < RECOVERY_SECONDS
-    stage.registries[1].start()
-    stage.registries[1].wait_ready()
-    print(f"a command for a killed registry was carried out by the other after {took:.1f} s")
+    deployment.registries[1].start()
+    deployment.registries[1].wait_ready()
+    print(f"a command for a killed registry was executed by the other one after {took:.1f} s")
 
 
-def test_a_killed_broker_costs_no_acknowledged_command(stage: Stage) -> None:
-    writers = Writers([registry.address for registry in stage.registries], "churn", WRITERS)
+def test_no_acknowledged_command_is_lost_when_the_broker_is_killed(deployment: Deployment) -> None:
+    writers = Writers([registry.address for registry in deployment.registries], "churn", WRITERS)
     writers.wait_for(50)
-    stage.broker.kill()
-    stage.broker.start()
+    deployment.broker.kill()
+    deployment.broker.start()
     took = writers.wait_for(1)
     writers.wait_for(50)
     writers.stop()
-    assert_each_exactly_once(writers.acknowledged, stage.log, "churn")
+    assert_each_exactly_once(writers.acknowledged, deployment.log, "churn")
     assert took < RECOVERY_SECONDS
     print(f"the first command after the broker's restart was acknowledged after {took:.1f} s")
 

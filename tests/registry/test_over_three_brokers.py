@@ -1,4 +1,4 @@
-"""Three brokers that keep every record three times: a leader lost in mid-send costs no acknowledged command."""
+"""Three brokers, three copies of every record: no acknowledged command is lost when a leader dies during appends."""
 
 import itertools
 import subprocess
@@ -31,7 +31,7 @@ from tests.waiting import PATIENCE_SECONDS, until
 
 WRITERS = 8
 RECOVERY_SECONDS = 15.0
-HASTE_SECONDS = 0.3
+APPEND_SECONDS = 0.3
 
 pytestmark = pytest.mark.kafka
 
@@ -46,38 +46,38 @@ def cluster() -> Iterator[KafkaCluster]:
 
 
 def leaders_of(cluster: KafkaCluster, models: Sequence[str]) -> dict[str, int]:
-    """The broker that takes the facts of each model."""
+    """For each model the broker that leads the partition of its facts."""
     with closing(KafkaAdminClient(bootstrap_servers=cluster.address.split(","))) as admin:
         (topic,) = admin.describe_topics([topics.LIFECYCLE])
     leaders = {each["partition_index"]: each["leader_id"] for each in topic["partitions"]}
     return {model: leaders[partition_of(f"models/{model}".encode(), PARTITIONS)] for model in models}
 
 
-class Hasty(KafkaLog):
-    """Waits so short a time for an append that a lost leader leaves its outcome unknown."""
+class ImpatientLog(KafkaLog):
+    """Waits for an append only for a short time. So the outcome of an append is unknown when the leader dies."""
 
     unknown = 0
     before_next: Callable[[], None] | None = None
-    """Done once, just before an append: at another moment all might just be read back, and nothing be unknown."""
+    """Called once, just before an append. At another moment no append might be in progress, and no outcome unknown."""
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
         if self.before_next is not None:
             self.before_next()
             self.before_next = None
         try:
-            return super().append(message, min(timeout_seconds, HASTE_SECONDS))
+            return super().append(message, min(timeout_seconds, APPEND_SECONDS))
         except OutcomeUnknown:
             self.unknown += 1
             raise
 
 
-class HastyWriter:
-    """Decides in this process, one command after the other, each again under its id until its outcome is known."""
+class ImpatientWriter:
+    """Decides commands in this process, one after the other. Repeats each under its id until its outcome is known."""
 
     def __init__(self, cluster: KafkaCluster, model: str) -> None:
         self._model = model
         self.acknowledged: dict[str, int] = {}
-        self.log = Hasty(cluster.address.split(","), {})
+        self.log = ImpatientLog(cluster.address.split(","), {})
         self._fold = LifecycleFold(self.log)
         self._fold.start()
         self._decider = Decider(self.log, self._fold, now_ms, Metrics("registry"))
@@ -100,9 +100,9 @@ class HastyWriter:
         for number in itertools.count():
             if self._stopping.is_set():
                 return
-            wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
+            payload = commands.CreateVersion(repository=REPOSITORY, commit=commit(number))
             command = commands.Command(
-                command_id=f"hasty-{number}", stream=f"models/{self._model}", create_version=wish
+                command_id=f"impatient-{number}", stream=f"models/{self._model}", create_version=payload
             )
             while (outcome := self._outcome(command)) is None:
                 threading.Event().wait(0.05)
@@ -117,7 +117,9 @@ class HastyWriter:
             return None
 
 
-def test_a_leader_that_is_lost_in_mid_send_costs_no_acknowledged_command(cluster: KafkaCluster, tmp_path: Path) -> None:
+def test_no_acknowledged_command_is_lost_when_a_leader_dies_during_appends(
+    cluster: KafkaCluster, tmp_path: Path
+) -> None:
     url = f"kafka://{cluster.address}"
     apply = [*headgate(), "--log", url, "topics", "apply", "--replication", "3", "--min-insync", "2"]
     subprocess.run(apply, env=environ(), check=True, capture_output=True)
@@ -127,22 +129,22 @@ def test_a_leader_that_is_lost_in_mid_send_costs_no_acknowledged_command(cluster
         registry.wait_ready()
         leaders = leaders_of(cluster, ["fraud", *(f"other-{number}" for number in range(100))])
         other = next(model for model, leader in leaders.items() if leader == leaders["fraud"] and model != "fraud")
-        writers, hasty = Writers([registry.address], "fraud", WRITERS), HastyWriter(cluster, other)
+        writers, impatient = Writers([registry.address], "fraud", WRITERS), ImpatientWriter(cluster, other)
         writers.wait_for(50)
-        until(lambda: len(hasty.acknowledged) > 5, "the hasty writer's first commands")
-        hasty.log.before_next = cluster.brokers[leaders["fraud"]].kill
-        until(lambda: hasty.log.before_next is None, "an append of the hasty writer")
-        took = writers.wait_for(WRITERS)  # what was under way when it died
+        until(lambda: len(impatient.acknowledged) > 5, "the impatient writer's first commands")
+        impatient.log.before_next = cluster.brokers[leaders["fraud"]].kill
+        until(lambda: impatient.log.before_next is None, "an append of the impatient writer")
+        took = writers.wait_for(WRITERS)  # the requests that were in progress when the broker died
         writers.wait_for(50)
         writers.stop()
-        hasty.wait_for_more()
-        hasty.stop()
+        impatient.wait_for_more()
+        impatient.stop()
         with closing(open_log(url)) as log:
             fold = assert_each_exactly_once(writers.acknowledged, log, "fraud")
-            assert_each_exactly_once(hasty.acknowledged, log, other)
+            assert_each_exactly_once(impatient.acknowledged, log, other)
     finally:
         registry.stop()
     assert took < RECOVERY_SECONDS
-    assert hasty.log.unknown > 0, "no outcome was unknown: nothing was resolved"
-    print(f"acknowledged again {took:.1f} s after the leader was lost; {hasty.log.unknown} outcomes were unknown")
+    assert impatient.log.unknown > 0, "no outcome was unknown, so the test has tested nothing"
+    print(f"acknowledged again {took:.1f} s after the leader was lost; {impatient.log.unknown} outcomes were unknown")
     print(f"{fold.void_records} void records")

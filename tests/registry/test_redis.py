@@ -1,4 +1,4 @@
-"""The registry with Redis beside it: lists come from the view, and from the fold as soon as Redis fails."""
+"""The registry with Redis: lists come from the view, and from the fold as soon as Redis fails."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def why_down(registry: Running) -> str:
     return view.writer.why_down
 
 
-def until_view(registry: Running, models: list[str] | None = None) -> None:
-    """Until lists come from the view; they then hold exactly these models, if any are given."""
+def wait_for_view(registry: Running, models: list[str] | None = None) -> None:
+    """Waits until lists come from the view. If models are given, waits until a list has exactly these models."""
     until(lambda: read(registry)[0] == VIEW, "lists to come from the view")
     if models is not None:
         until(lambda: read(registry) == (VIEW, models), "a list of the view")
@@ -51,19 +51,19 @@ def until_view(registry: Running, models: list[str] | None = None) -> None:
 
 @contextmanager
 def traffic(registry: Running) -> Iterator[list[str]]:
-    """Creates models and lists them, over and over; every list must hold all that was acknowledged before it."""
-    made: list[str] = []
+    """Creates models and lists them, again and again. Every list must have all models that were acknowledged before."""
+    created: list[str] = []
     stopping = threading.Event()
 
     def write() -> None:
         while not stopping.is_set():
-            name = f"m{len(made):04d}"
+            name = f"m{len(created):04d}"
             registry.models.CreateModel(registry_service.CreateModelRequest(model=name), timeout=PATIENCE_SECONDS)
-            made.append(name)
+            created.append(name)
 
     def list_all() -> None:
         while not stopping.is_set():
-            wanted = list(made)
+            wanted = list(created)
             request = registry_service.ListModelsRequest(page_size=1_000)
             found = [model.name for model in registry.models.ListModels(request, timeout=PATIENCE_SECONDS).models]
             assert found[: len(wanted)] == [f"models/{name}" for name in wanted]
@@ -71,24 +71,24 @@ def traffic(registry: Running) -> Iterator[list[str]]:
     with ThreadPoolExecutor(3) as threads:
         running = [threads.submit(each) for each in (write, list_all, list_all)]
         try:
-            yield made
+            yield created
         finally:
             stopping.set()
     for each in running:
         each.result()
 
 
-def some_more(made: list[str], count: int = 30) -> None:
-    before = len(made)
-    until(lambda: len(made) >= before + count or len(made) > 800, f"{count} more models")
+def wait_for_more(created: list[str], count: int = 30) -> None:
+    before = len(created)
+    until(lambda: len(created) >= before + count or len(created) > 800, f"{count} more models")
 
 
-def test_lists_come_from_the_view_and_hold_what_was_just_acknowledged(
+def test_lists_come_from_the_view_and_include_the_change_that_was_just_acknowledged(
     start: Start, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_view, "KEEP_UP_SECONDS", 10.0)
     registry = start("registry-0", redis=redis_server)
-    until_view(registry)
+    wait_for_view(registry)
     for number in range(20):
         registry.models.CreateModel(
             registry_service.CreateModelRequest(model=f"m{number:02d}", labels={"n": str(number % 2)})
@@ -100,139 +100,139 @@ def test_lists_come_from_the_view_and_hold_what_was_just_acknowledged(
     assert (answer.read.source, [version.name for version in answer.versions]) == (VIEW, ["models/m00/versions/1"])
 
 
-def test_flushall_under_load_loses_nothing(start: Start, redis_server: str) -> None:
+def test_lists_stay_complete_when_redis_is_flushed_under_load(start: Start, redis_server: str) -> None:
     registry = start("registry-0", redis=redis_server)
-    until_view(registry)
-    with traffic(registry) as made, Redis.from_url(redis_server) as client:
+    wait_for_view(registry)
+    with traffic(registry) as created, Redis.from_url(redis_server) as client:
         for _ in range(4):
-            some_more(made)
+            wait_for_more(created)
             client.flushall()
-    until_view(registry, made[:100])
+    wait_for_view(registry, created[:100])
 
 
-def test_a_killed_redis_stops_nobody_and_is_used_again_when_it_is_back(start: Start, own_redis: RedisServer) -> None:
+def test_a_killed_redis_stops_no_call_and_is_used_again_after_its_restart(start: Start, own_redis: RedisServer) -> None:
     registry = start("registry-0", redis=own_redis.url)
-    until_view(registry)
-    with traffic(registry) as made:
-        some_more(made)
+    wait_for_view(registry)
+    with traffic(registry) as created:
+        wait_for_more(created)
         own_redis.kill()
-        some_more(made)
+        wait_for_more(created)
         assert read(registry)[0] == FOLD
-        until(lambda: "cannot be reached" in why_down(registry), "the registry to say so")
+        until(lambda: "cannot be reached" in why_down(registry), "the registry to report it")
         own_redis.start()
-        until_view(registry)
-        some_more(made)
+        wait_for_view(registry)
+        wait_for_more(created)
 
 
-def test_a_redis_that_hangs_is_not_waited_for(start: Start, own_redis: RedisServer) -> None:
+def test_no_call_waits_for_a_redis_that_hangs(start: Start, own_redis: RedisServer) -> None:
     registry = start("registry-0", redis=own_redis.url)
-    until_view(registry)
+    wait_for_view(registry)
     own_redis.freeze()
     try:
-        with traffic(registry) as made:
-            some_more(made)
+        with traffic(registry) as created:
+            wait_for_more(created)
         assert read(registry)[0] == FOLD
     finally:
         own_redis.thaw()
-    until_view(registry)
+    wait_for_view(registry)
 
 
-def test_a_full_redis_stops_nobody(start: Start, own_redis: RedisServer) -> None:
+def test_a_full_redis_stops_no_call(start: Start, own_redis: RedisServer) -> None:
     registry = start("registry-0", redis=own_redis.url)
-    until_view(registry)
+    wait_for_view(registry)
     with Redis.from_url(own_redis.url) as client:
         client.config_set("maxmemory", "1mb")
-        with traffic(registry) as made:
-            some_more(made)
-        assert read(registry) == (FOLD, made[:100])
-        until(lambda: "is full" in why_down(registry), "the registry to say so")
+        with traffic(registry) as created:
+            wait_for_more(created)
+        assert read(registry) == (FOLD, created[:100])
+        until(lambda: "is full" in why_down(registry), "the registry to report it")
         client.config_set("maxmemory", "0")
-    until_view(registry, made[:100])
+    wait_for_view(registry, created[:100])
 
 
-def test_a_redis_that_becomes_a_read_only_replica_stops_nobody(start: Start, own_redis: RedisServer) -> None:
+def test_a_redis_that_becomes_a_read_only_replica_stops_no_call(start: Start, own_redis: RedisServer) -> None:
     registry = start("registry-0", redis=own_redis.url)
-    until_view(registry)
+    wait_for_view(registry)
     with Redis.from_url(own_redis.url) as client:
         client.replicaof("127.0.0.1", "1")
         create(registry, 1)
         assert read(registry) == (FOLD, ["fraud"])
-        until(lambda: "read-only replica" in why_down(registry), "the registry to say so")
+        until(lambda: "read-only replica" in why_down(registry), "the registry to report it")
         client.replicaof("NO", "ONE")
-    until_view(registry, ["fraud"])
+    wait_for_view(registry, ["fraud"])
 
 
-def test_a_redis_that_drops_keys_is_not_trusted(start: Start, own_redis: RedisServer) -> None:
+def test_a_redis_that_may_evict_keys_is_not_used(start: Start, own_redis: RedisServer) -> None:
     with Redis.from_url(own_redis.url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         registry = start("registry-0", redis=own_redis.url)
-        until(lambda: "maxmemory-policy allkeys-lru" in why_down(registry), "the registry to say so")
+        until(lambda: "maxmemory-policy allkeys-lru" in why_down(registry), "the registry to report it")
         assert read(registry)[0] == FOLD
         client.config_set("maxmemory-policy", "noeviction")
-    until_view(registry)
+    wait_for_view(registry)
 
 
-def test_a_view_that_someone_damaged_is_not_shown_and_is_built_anew(start: Start, redis_server: str) -> None:
+def test_a_damaged_view_is_not_shown_and_is_rebuilt(start: Start, redis_server: str) -> None:
     registry = start("registry-0", redis=redis_server)
     create(registry, 1)
-    until_view(registry, ["fraud"])
+    wait_for_view(registry, ["fraud"])
     with Redis.from_url(redis_server, decode_responses=True) as client:
         client.delete(f"{layout.prefix_of(client.get(layout.CURRENT))}model")
     assert read(registry) == (FOLD, ["fraud"])
-    until_view(registry, ["fraud"])
+    wait_for_view(registry, ["fraud"])
     assert measured(registry)['headgate_view_rebuilds_total{reason="damaged"}'] == 1
 
 
-def test_a_row_that_someone_overwrote_is_not_shown_and_is_written_anew(start: Start, redis_server: str) -> None:
+def test_an_overwritten_row_is_not_shown_and_the_view_is_rebuilt(start: Start, redis_server: str) -> None:
     registry = start("registry-0", redis=redis_server)
     create(registry, 1)
-    until_view(registry, ["fraud"])
+    wait_for_view(registry, ["fraud"])
     with Redis.from_url(redis_server, decode_responses=True) as client:
         client.hset(f"{layout.prefix_of(client.get(layout.CURRENT))}model", "fraud", "no model at all")
     assert read(registry) == (FOLD, ["fraud"])
-    until_view(registry, ["fraud"])
+    wait_for_view(registry, ["fraud"])
     assert measured(registry)['headgate_view_rebuilds_total{reason="damaged"}'] == 1
 
 
-def test_a_wrong_password_is_said_and_hinders_nothing(start: Start) -> None:
+def test_a_wrong_password_is_reported_and_stops_no_call(start: Start) -> None:
     with redis_available("--requirepass", "right") as server:
         registry = start("registry-0", redis=f"redis://:wrong@127.0.0.1:{server.port}/0")
-        until(lambda: "refuses the user or the password" in why_down(registry), "the registry to say so")
+        until(lambda: "refuses the user or the password" in why_down(registry), "the registry to report it")
         assert "wrong@" not in why_down(registry)
         create(registry, 1)
         assert read(registry) == (FOLD, ["fraud"])
         silent = start("registry-1", redis=server.url)
         until(
             lambda: "refuses the user or the password: Authentication required" in why_down(silent),
-            "the other registry to say so",
+            "the other registry to report it",
         )
 
 
-def test_a_redis_that_comes_late_is_used_when_it_comes(start: Start) -> None:
+def test_a_redis_that_starts_later_is_used_as_soon_as_it_is_there(start: Start) -> None:
     server = redis_available()
     registry = start("registry-0", redis=server.url)
     create(registry, 1)
     assert read(registry) == (FOLD, ["fraud"])
     with server:
-        until_view(registry, ["fraud"])
+        wait_for_view(registry, ["fraud"])
 
 
-def test_an_address_that_is_none_is_refused_at_the_start(log_url: str) -> None:
+def test_a_wrong_address_is_refused_at_the_start(log_url: str) -> None:
     for url in ("http://:secret@127.0.0.1/", "redis://:secret@127.0.0.1:port/0", "redis://:secret@127.0.0.1/first"):
         with pytest.raises(SettingsError, match=r"HEADGATE_REDIS='.*\*\*\*@127.0.0.1.*': expected redis://") as caught:
             build(Settings(log=log_url, port=0, redis=url))
         assert "secret" not in str(caught.value)
 
 
-def limited(registry: Running, actor: str = "") -> tuple[int, float]:
-    """Calls let in before the first that was not, and when that one may come again."""
+def calls_until_limited(registry: Running, actor: str = "") -> tuple[int, float]:
+    """The calls that were accepted before the first refused one, and the seconds until it may be sent again."""
     metadata = [("x-actor", actor)] if actor else []
     for let_in in range(1_000):
         try:
             registry.models.ListModels(registry_service.ListModelsRequest(), metadata=metadata)
         except grpc.RpcError as error:
             return let_in, retry_seconds(error)
-    raise AssertionError("no call was turned away")
+    raise AssertionError("no call was refused")
 
 
 def retry_seconds(error: grpc.RpcError) -> float:
@@ -245,28 +245,28 @@ def retry_seconds(error: grpc.RpcError) -> float:
     return retry.retry_delay.ToMilliseconds() / 1000
 
 
-def test_a_caller_that_asks_too_often_is_told_when_to_come_back(start: Start) -> None:
+def test_a_caller_with_too_many_calls_is_refused_with_the_time_until_the_next_one(start: Start) -> None:
     registry = start("registry-0", rate_per_second=0.01, rate_burst=5)
-    let_in, wait = limited(registry, "loud")
+    let_in, wait = calls_until_limited(registry, "loud")
     assert let_in == 5
     assert 0 < wait <= 100
-    assert limited(registry, "another") == (5, pytest.approx(100, abs=20))
-    assert limited(registry)[0] == 5
+    assert calls_until_limited(registry, "another") == (5, pytest.approx(100, abs=20))
+    assert calls_until_limited(registry)[0] == 5
 
 
-def test_replicas_share_their_limits_through_redis_and_count_alone_without_it(
+def test_replicas_share_the_rate_limit_through_redis_and_count_separately_without_it(
     start: Start, own_redis: RedisServer
 ) -> None:
     settings = {"redis": own_redis.url, "rate_per_second": 0.01, "rate_burst": 20}
     one, other = start("registry-0", **settings), start("registry-1", **settings)
     for _ in range(15):
         one.models.ListModels(registry_service.ListModelsRequest())
-    assert limited(other)[0] == 5
+    assert calls_until_limited(other)[0] == 5
     own_redis.kill()
-    assert limited(other)[0] == 20
+    assert calls_until_limited(other)[0] == 20
 
 
-def test_a_rate_that_means_nothing_is_refused_at_the_start(log_url: str) -> None:
+def test_a_wrong_rate_is_refused_at_the_start(log_url: str) -> None:
     with pytest.raises(SettingsError, match=r"HEADGATE_RATE_PER_SECOND=-1.*HEADGATE_RATE_BURST=-2"):
         build(Settings(log=log_url, port=0, rate_per_second=-1, rate_burst=-2))
 
@@ -276,7 +276,7 @@ def measured(registry: Running) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
-def test_the_view_and_the_limits_are_measured(start: Start, own_redis: RedisServer) -> None:
+def test_the_view_and_the_rate_limit_have_metrics(start: Start, own_redis: RedisServer) -> None:
     registry = start("registry-0", redis=own_redis.url, rate_per_second=0.01, rate_burst=30)
     until(lambda: measured(registry)["headgate_view_up"] == 1, "the view to be up")
     assert measured(registry)['headgate_view_rebuilds_total{reason="empty"}'] == 1
@@ -290,5 +290,5 @@ def test_the_view_and_the_limits_are_measured(start: Start, own_redis: RedisServ
     assert now["headgate_view_lag_seconds"] > 0
     assert now['headgate_view_reads_total{source="view"}'] == 1
     assert now['headgate_view_reads_total{source="fold"}'] == 1
-    limited(registry)
+    calls_until_limited(registry)
     assert measured(registry)['headgate_rate_limited_total{door="RegistryService"}'] == 1

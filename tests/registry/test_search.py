@@ -1,4 +1,4 @@
-"""Lists, searches and watches at the registry's door."""
+"""Lists, searches and watches over the registry's gRPC server."""
 
 import threading
 from collections.abc import Iterator
@@ -32,14 +32,14 @@ def fleet(registry: Running) -> Running:
     return registry
 
 
-def test_models_are_searched_by_label_and_name(fleet: Running) -> None:
+def test_models_are_found_by_label_and_name(fleet: Running) -> None:
     assert named(fleet, "labels.team = risk") == ["fraud", "fraud-eu"]
     assert named(fleet, "labels.team = risk AND name = *", order_by="name desc") == ["fraud-eu", "fraud"]
     fleet.models.LabelModel(registry_service.LabelModelRequest(name="models/fraud", key="team", value="growth"))
     assert named(fleet, "labels.team = growth") == ["churn", "fraud"]
 
 
-def test_versions_of_all_models_are_searched(fleet: Running) -> None:
+def test_versions_are_found_over_all_models(fleet: Running) -> None:
     fleet.models.TagVersion(
         registry_service.TagVersionRequest(name="models/fraud/versions/1", key="team", value="risk")
     )
@@ -50,7 +50,7 @@ def test_versions_of_all_models_are_searched(fleet: Running) -> None:
     assert not fleet.releases.ListReleases(release_service.ListReleasesRequest(parent="models/-")).releases
 
 
-def test_an_answer_says_what_it_reflects(fleet: Running) -> None:
+def test_a_list_names_its_source_and_the_log_positions_that_it_reflects(fleet: Running) -> None:
     read = fleet.models.ListModels(registry_service.ListModelsRequest()).read
     assert read.source == resources.READ_SOURCE_FOLD
     newest = fleet.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records[-1].position
@@ -66,20 +66,20 @@ def test_an_answer_says_what_it_reflects(fleet: Running) -> None:
         ("page_size", {"page_size": -1}),
     ],
 )
-def test_a_question_that_means_nothing_names_the_field(registry: Running, field: str, asked: dict[str, object]) -> None:
+def test_the_error_for_a_wrong_query_names_the_field(registry: Running, field: str, asked: dict[str, object]) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.ListModels(registry_service.ListModelsRequest(**asked))  # type: ignore[arg-type]
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert details(caught.value) == ("invalid-argument", field)
 
 
-def test_a_list_below_a_model_that_is_not_there_is_not_found(registry: Running) -> None:
+def test_a_list_of_versions_of_an_unknown_model_is_not_found(registry: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.ListVersions(registry_service.ListVersionsRequest(parent="models/nobody"))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-def test_a_watch_sends_what_is_there_then_what_changes(fleet: Running) -> None:
+def test_a_watch_sends_the_present_models_then_their_changes(fleet: Running) -> None:
     watch = fleet.models.WatchModels(
         registry_service.WatchModelsRequest(filter="labels.team = risk"), timeout=PATIENCE_SECONDS
     )
@@ -99,7 +99,7 @@ def test_a_watch_sends_what_is_there_then_what_changes(fleet: Running) -> None:
     watch.cancel()
 
 
-def test_a_watch_of_one_models_versions_hears_nothing_of_others(fleet: Running) -> None:
+def test_a_watch_of_one_models_versions_sends_no_versions_of_other_models(fleet: Running) -> None:
     watch = fleet.models.WatchVersions(
         registry_service.WatchVersionsRequest(parent="models/fraud"), timeout=PATIENCE_SECONDS
     )
@@ -111,7 +111,7 @@ def test_a_watch_of_one_models_versions_hears_nothing_of_others(fleet: Running) 
     watch.cancel()
 
 
-def test_watches_never_starve_other_calls(registry: Running) -> None:
+def test_other_calls_are_answered_while_all_watches_are_taken(registry: Running) -> None:
     create(registry, 1)
     watches = [
         registry.models.WatchHistory(registry_service.WatchHistoryRequest(), timeout=PATIENCE_SECONDS)
@@ -131,7 +131,7 @@ def test_watches_never_starve_other_calls(registry: Running) -> None:
     watches.pop().cancel()
     until(
         lambda: answers(registry.models.WatchModels(registry_service.WatchModelsRequest(), timeout=PATIENCE_SECONDS)),
-        "a place to be free",
+        "a watch to be free",
     )
     for watch in watches:
         watch.cancel()
@@ -164,7 +164,7 @@ def positions_of(registry: Running) -> dict[int, int]:
     return dict(registry.models.ListModels(registry_service.ListModelsRequest()).read.positions)
 
 
-def test_a_page_ends_before_a_message_is_too_large(registry: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_ends_before_the_message_is_too_large(registry: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         create(registry, number)
     for number in range(1, 5):

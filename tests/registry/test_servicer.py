@@ -1,4 +1,4 @@
-"""The registry's door, over real gRPC."""
+"""The registry's services, over real gRPC."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def create(registry: Running, number: int, model: str = "fraud", request_id: str
 
 
 def details(error: grpc.RpcError) -> tuple[str, str]:
-    """Reason of the ErrorInfo, field of the BadRequest ("" when there is none)."""
+    """The reason of the ErrorInfo, and the field of the BadRequest or "" when there is none."""
     status = rpc_status.from_call(error)
     assert status is not None
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
@@ -79,7 +79,7 @@ def test_a_version_is_tagged(registry: Running) -> None:
     assert dict(registry.models.TagVersion(request).tags) == {"team": "risk"}
 
 
-def test_the_history_is_a_chain_and_comes_in_pages(registry: Running) -> None:
+def test_the_history_is_a_chain_and_is_read_in_pages(registry: Running) -> None:
     for number in range(1, 4):
         create(registry, number)
     first = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud", page_size=2))
@@ -93,7 +93,7 @@ def test_the_history_is_a_chain_and_comes_in_pages(registry: Running) -> None:
     assert len(everything.records) == 3
 
 
-def test_a_watch_shows_the_past_then_what_happens(registry: Running) -> None:
+def test_a_watch_sends_the_past_facts_then_the_new_ones(registry: Running) -> None:
     create(registry, 1)
     watch = registry.models.WatchHistory(
         registry_service.WatchHistoryRequest(stream="models/fraud"), timeout=PATIENCE_SECONDS
@@ -104,7 +104,7 @@ def test_a_watch_shows_the_past_then_what_happens(registry: Running) -> None:
     watch.cancel()
 
 
-def test_a_watch_resumes_behind_a_position(registry: Running) -> None:
+def test_a_watch_resumes_after_a_position(registry: Running) -> None:
     create(registry, 1)
     create(registry, 2)
     first = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records[0]
@@ -117,7 +117,7 @@ def test_a_watch_resumes_behind_a_position(registry: Running) -> None:
     watch.cancel()
 
 
-def test_a_change_to_a_state_that_has_moved_on_is_aborted(registry: Running) -> None:
+def test_a_change_with_an_outdated_etag_is_aborted(registry: Running) -> None:
     create(registry, 1)
     etag = registry.models.GetModel(registry_service.GetModelRequest(name="models/fraud")).etag
     request = registry_service.SetAliasRequest(parent="models/fraud", alias="a", version=1, etag=etag)
@@ -130,21 +130,21 @@ def test_a_change_to_a_state_that_has_moved_on_is_aborted(registry: Running) -> 
     registry.models.SetAlias(request)
 
 
-def test_a_repeated_request_id_is_answered_with_its_own_version(registry: Running) -> None:
+def test_a_repeated_request_gets_the_version_that_it_created_before(registry: Running) -> None:
     assert create(registry, 1, request_id="push-1") == 1
     create(registry, 2)
     assert create(registry, 1, request_id="push-1") == 1
     assert len(registry.models.ListVersions(registry_service.ListVersionsRequest(parent="models/fraud")).versions) == 2
 
 
-def test_a_request_id_stands_for_one_request(registry: Running) -> None:
+def test_a_request_id_that_was_used_for_another_request_is_refused(registry: Running) -> None:
     create(registry, 1, request_id="push-1")
     with pytest.raises(grpc.RpcError) as caught:
         create(registry, 2, request_id="push-1")
     assert details(caught.value) == ("request-id-reused", "request_id")
 
 
-def test_a_refusal_says_why_and_is_recorded(registry: Running) -> None:
+def test_a_refusal_names_its_reason_and_field_and_is_recorded(registry: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.CreateVersion(
             registry_service.CreateVersionRequest(parent="models/fraud", repository="r", commit="main")
@@ -157,7 +157,7 @@ def test_a_refusal_says_why_and_is_recorded(registry: Running) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "fraud", "models/", "models/a/b", "models/Fraud", "models/../x"])
-def test_a_bad_name_is_a_clear_error(registry: Running, name: str) -> None:
+def test_a_bad_name_is_refused_as_an_invalid_argument(registry: Running, name: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.CreateVersion(
             registry_service.CreateVersionRequest(parent=name, repository="r", commit=commit(1))
@@ -166,7 +166,7 @@ def test_a_bad_name_is_a_clear_error(registry: Running, name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [450_000, 2_000_000, 5 * 1024 * 1024])
-def test_an_oversized_request_is_a_clear_error_and_the_service_goes_on(registry: Running, size: int) -> None:
+def test_a_request_that_is_too_large_is_refused_and_the_next_one_is_answered(registry: Running, size: int) -> None:
     create(registry, 1)
     request = registry_service.QuarantineVersionRequest(name="models/fraud/versions/1", reason="x" * size)
     with pytest.raises(grpc.RpcError) as caught:
@@ -176,7 +176,7 @@ def test_an_oversized_request_is_a_clear_error_and_the_service_goes_on(registry:
     assert create(registry, 2) == 2
 
 
-def test_a_huge_name_is_shortened_in_its_refusal(registry: Running) -> None:
+def test_a_refusal_of_a_very_long_value_still_reaches_the_caller(registry: Running) -> None:
     request = registry_service.CreateVersionRequest(parent="models/fraud", repository="r", commit="x" * 300_000)
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.CreateVersion(request)

@@ -1,4 +1,4 @@
-"""A watcher that reads more slowly than facts come costs a bounded part of memory, and nobody else a wait."""
+"""A slow watcher uses a bounded amount of memory, and delays no other call."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,34 +16,34 @@ from services.registry import history, watches
 from services.registry.decider import Decided, Decider
 from services.registry.history import History
 from services.registry.watches import ResourceWatch, Watches
-from tests.registry.deciding import decider_on
+from tests.registry.local_decider import decider_on
 from tests.registry.waiting import REPOSITORY, commit
 
 MANY = 7
 
 
 class Caller:
-    """One who listens and never goes."""
+    """A caller that stays connected."""
 
     def is_active(self) -> bool:
         return True
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[tuple[SqliteLog, LifecycleFold, Decider]]:
+def parts(tmp_path: Path) -> Iterator[tuple[SqliteLog, LifecycleFold, Decider]]:
     log = SqliteLog(tmp_path / "log.db")
     with decider_on(log) as (fold, decider):
         yield log, fold, decider
 
 
 def create(decider: Decider, number: int) -> None:
-    wish = commands.CreateVersion(repository=REPOSITORY, commit=commit(number), commit_message="m" * 500)
-    made = decider.execute(commands.Command(command_id=f"c{number}", stream="models/fraud", create_version=wish))
+    payload = commands.CreateVersion(repository=REPOSITORY, commit=commit(number), commit_message="m" * 500)
+    made = decider.execute(commands.Command(command_id=f"c{number}", stream="models/fraud", create_version=payload))
     assert isinstance(made, Decided)
 
 
-def test_a_watcher_too_many_bytes_behind_is_told_to_resume(stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    log, fold, decider = stage
+def test_the_watch_of_a_watcher_that_is_too_many_bytes_behind_ends(parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, fold, decider = parts
     monkeypatch.setattr(history, "MAX_BACKLOG_BYTES", 2_000)
     create(decider, 1)
     watch = History(log, fold, Watches()).watch(registry_service.WatchHistoryRequest(), Caller())
@@ -56,10 +56,10 @@ def test_a_watcher_too_many_bytes_behind_is_told_to_resume(stage, monkeypatch: p
         next(watch)
 
 
-def test_many_changes_are_copied_a_few_at_a_time_and_the_last_tells_the_positions(
-    stage, monkeypatch: pytest.MonkeyPatch
+def test_many_changes_are_copied_in_batches_and_the_last_one_has_the_positions(
+    parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, fold, decider = stage
+    _, fold, decider = parts
     monkeypatch.setattr(watches, "MAX_BATCH", 2)
     changes = ResourceWatch(fold, new_query(Kind.VERSION)).run(Watches(), Caller())
     assert next(changes).change == registry_service.RESOURCE_CHANGE_SYNCED

@@ -1,4 +1,4 @@
-"""What happens to records that no registry can have written, when there are many of them."""
+"""Burials of many records that no registry can have written."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def append_foreign(log: SqliteLog, number: int) -> Position:
     return log.append(Message(topics.LIFECYCLE, b"models/fraud", b"\xff%d" % number))
 
 
-def test_the_fold_waits_for_no_burial(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fold_does_not_wait_for_burials(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voids, "MAX_WAITING", 2)
     fold = LifecycleFold(log)
     burials = VoidBurials(log, fold, Burials(log, "registry-0"))  # not started: it buries nothing
@@ -43,7 +43,7 @@ def test_the_fold_waits_for_no_burial(log: SqliteLog, monkeypatch: pytest.Monkey
         fold.close()
 
 
-def test_a_start_does_not_pause_for_records_whose_letters_are_there(
+def test_a_start_does_not_pause_for_records_that_have_a_dead_letter_already(
     log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -67,5 +67,5 @@ def test_a_start_does_not_pause_for_records_whose_letters_are_there(
         until(lambda wanted=MANY + starts: len(Ledger(log).summaries()) == wanted, "one more letter")
         burials.stop(PATIENCE_SECONDS)
         fold.close()
-    assert len(pauses) == 1, "the second start paused for others than the new record"
+    assert len(pauses) == 1, "the second start paused for other records than the new one"
     assert sum(log.end(topics.DEAD_LETTERS).values()) == MANY + 2

@@ -1,4 +1,4 @@
-"""What the registry does with records that make its handlers fail, and with lifecycle records it did not write."""
+"""Records on which a handler fails, and records of headgate.lifecycle that the registry did not write."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from tests.waiting import until
 KEY = b"models/fraud"
 
 
-def test_a_record_its_handler_always_fails_on_is_buried_after_its_tries(
+def test_a_record_on_which_its_handler_always_fails_is_buried_after_the_last_try(
     registry: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[str] = []
@@ -41,7 +41,7 @@ def test_a_record_its_handler_always_fails_on_is_buried_after_its_tries(
     assert len(tries) == intake.MAX_TRIES
 
 
-def test_a_forged_fact_stops_its_stream_and_comes_before_the_operator(registry: Running) -> None:
+def test_a_forged_fact_stops_its_stream_and_gets_a_dead_letter(registry: Running) -> None:
     registry.models.CreateModel(registry_service.CreateModelRequest(model="other"))
     forged = facts.LifecycleRecord(stream="models/fraud", sequence=1, version_created=facts.VersionCreated(version=7))
     behind = facts.LifecycleRecord(stream="models/fraud", sequence=2, model_created=facts.ModelCreated())
@@ -56,7 +56,7 @@ def test_a_forged_fact_stops_its_stream_and_comes_before_the_operator(registry: 
     assert "stopped" in registry.refusals()[0].rule or "illegal" in registry.refusals()[0].rule
 
 
-def test_a_record_that_lost_its_race_is_counted_and_not_buried(registry: Running) -> None:
+def test_a_record_that_lost_the_race_for_its_sequence_is_counted_and_not_buried(registry: Running) -> None:
     registry.models.CreateModel(registry_service.CreateModelRequest(model="fraud"))
     (won,) = registry.records(topics.LIFECYCLE)
     registry.log.append(Message(topics.LIFECYCLE, KEY, won.value))
@@ -66,7 +66,7 @@ def test_a_record_that_lost_its_race_is_counted_and_not_buried(registry: Running
     assert registry.models.GetFoldDigest(registry_service.GetFoldDigestRequest()).void_records == 2
 
 
-def test_two_registries_and_a_third_one_later_tell_of_a_foreign_record_once(
+def test_two_registries_and_a_third_one_later_write_one_dead_letter_about_a_foreign_record(
     start: Callable[[str], Running],
 ) -> None:
     first, second = start("registry-0"), start("registry-1")
@@ -74,7 +74,7 @@ def test_two_registries_and_a_third_one_later_tell_of_a_foreign_record_once(
         first.log.append(Message(topics.LIFECYCLE, KEY, b"\xff%d" % number))
     first.dead_letters(3)
     third = start("registry-2")
-    # Behind every burial that may still come: each registry has seen the last record when it answers for the next.
+    # After this record no other burial can follow: every registry has read all records before it.
     first.log.append(Message(topics.LIFECYCLE, KEY, b"\xfflast"))
     until(lambda: len(Ledger(third.log).summaries()) == 4, "the last letter")
     for each in (first, second, third):

@@ -1,4 +1,4 @@
-"""A decider in this process, on a log that a test brings."""
+"""A decider in this process, on the log of a test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 @contextmanager
 def decider_on(log: EventLog) -> Iterator[tuple[LifecycleFold, Decider]]:
-    """The fold of the log, which is new, and a decider on it. All three are closed at the end."""
+    """A new fold of the log, and a decider. Closes the fold and the log at the end."""
     log.create_topics(topics.TOPICS)
     fold = LifecycleFold(log)
     fold.start()

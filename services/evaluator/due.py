@@ -76,6 +76,8 @@ def due(
 def _due_for(
     state: ModelState, version: resources.Version, worker: str, liveness: Liveness, now_ms: int
 ) -> Iterator[commands.Command | Assignment]:
+    if version.retention == resources.RETENTION_STATE_PURGED:
+        return
     if version.build == resources.BUILD_STATE_TRAINED:
         yield _claim(state, version, attempt=1, worker=worker, seen_at_ms=0)
     elif version.build == resources.BUILD_STATE_EVALUATING:

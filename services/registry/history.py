@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import grpc
 
-from headgate.domain.refusal import INVALID
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.stream import parse
 from headgate.log import topics
 from headgate.log.envelope import digest
-from headgate.log.port import EventLog, LogError, Record
+from headgate.log.port import PARTITIONS, EventLog, LogError, Record
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.query import page_rows
@@ -116,8 +116,8 @@ class History:
 
     def _past(self, request: registry_service.WatchHistoryRequest) -> list[Place]:
         after = {position.partition: position.offset for position in request.after}
-        if any(partition < 0 for partition in after):
-            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, "after: expected partitions from 0 on", "after")
+        if (wrong := next((each for each in after if not 0 <= each < PARTITIONS), None)) is not None:
+            raise bad_field("after", f"partition {wrong}", f"partitions from 0 to {PARTITIONS - 1}")
         streams = self._fold.streams.values()
         return sorted(
             (stream.partition, offset)

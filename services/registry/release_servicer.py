@@ -7,7 +7,7 @@ import grpc
 
 from headgate.domain.names import environment_stream, model_stream, release_name
 from headgate.domain.release import is_active
-from headgate.runtime.rpc.names import bad_field, environment_in, model_in, release_in
+from headgate.runtime.rpc.names import bad_field, checked_name, environment_in, model_in, release_in
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import release_service_pb2 as release_service
@@ -105,7 +105,8 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         self, request: release_service.CreateEnvironmentRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
         payload = commands.CreateEnvironment(description=request.description)
-        self._requests.execute(environment_stream(request.environment), request, context, create_environment=payload)
+        environment = checked_name("environment", request.environment)
+        self._requests.execute(environment_stream(environment), request, context, create_environment=payload)
         return self._environment(request.environment)
 
     def GetEnvironment(

@@ -69,7 +69,7 @@ class Search:
 
     def scoped(self, kind: Kind, parent: str, **query: Any) -> Query:
         """The query for models/{model}, which must exist, or for models/-, which is all models. Raises RpcRefused."""
-        model = model_in(parent, "parent")
+        model = model_in(parent, "parent", ANY_MODEL)
         if model != ANY_MODEL:
             with self._requests.fold.lock:
                 self._requests.model(model, "parent")

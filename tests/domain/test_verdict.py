@@ -115,6 +115,20 @@ def test_nobody_approves_what_does_not_wait_for_it() -> None:
             past.when(command).then_refused("illegal-transition", "awaits")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        commands.DecideGate(version=1),
+        commands.GrantApproval(version=1),
+        commands.DenyApproval(version=1),
+        commands.WaiveGate(version=1, reason="r"),
+    ],
+)
+def test_a_purged_version_gets_no_verdict(command: object) -> None:
+    purged = [facts.VersionArchived(version=1), facts.VersionPurged(version=1)]
+    given(*built(), gate(passed=False), *purged).when(command).then_refused("illegal-transition", "purged")
+
+
 def test_a_failed_gate_is_waived_with_a_reason() -> None:
     past = given(*built(), gate(passed=False))
     past.when(commands.WaiveGate(version=1)).then_refused("invalid-argument", "reason")

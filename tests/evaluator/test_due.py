@@ -56,6 +56,13 @@ def only_assignment(found: Iterable[commands.Command | Assignment]) -> Assignmen
     return assignment
 
 
+def test_a_purged_version_has_no_bytes_to_evaluate() -> None:
+    for build in (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING, resources.BUILD_STATE_EVALUATED):
+        purged = version(1, build)
+        purged.retention = resources.RETENTION_STATE_PURGED
+        assert work(model(purged)) == []
+
+
 def test_a_trained_version_is_claimed() -> None:
     command = only_command(work(model(version(1, resources.BUILD_STATE_TRAINED))))
     assert command.start_evaluation == commands.StartEvaluation(version=1, attempt=1, worker=ME, lease_ms=LEASE_MS)

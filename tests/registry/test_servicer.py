@@ -165,6 +165,47 @@ def test_a_bad_name_is_refused_as_an_invalid_argument(registry: Running, name: s
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (lambda models, _: models.CreateModel(registry_service.CreateModelRequest()), "model"),
+        (lambda models, _: models.CreateModel(registry_service.CreateModelRequest(model="NOPE!")), "model"),
+        (lambda models, _: models.GetModel(registry_service.GetModelRequest(name="models/NOPE!")), "name"),
+        (lambda models, _: models.GetModel(registry_service.GetModelRequest(name="models/-")), "name"),
+        (lambda models, _: models.GetVersion(registry_service.GetVersionRequest(name="models/A/versions/1")), "name"),
+        (lambda models, _: models.ListVersions(registry_service.ListVersionsRequest(parent="models/A")), "parent"),
+        (
+            lambda _, releases: releases.GetEnvironment(
+                release_service.GetEnvironmentRequest(name="environments/NOPE!")
+            ),
+            "name",
+        ),
+        (
+            lambda _, releases: releases.CreateEnvironment(release_service.CreateEnvironmentRequest()),
+            "environment",
+        ),
+        (
+            lambda models, _: list(
+                models.WatchHistory(
+                    registry_service.WatchHistoryRequest(
+                        after=[registry_service.HistoryPosition(partition=99, offset=0)]
+                    ),
+                    timeout=10,
+                )
+            ),
+            "after",
+        ),
+    ],
+)
+def test_what_cannot_exist_is_refused_with_the_field_that_names_it(
+    registry: Running, ask: Callable[..., object], field: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        ask(registry.models, registry.releases)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert details(caught.value) == ("invalid-argument", field)
+
+
 @pytest.mark.parametrize("size", [450_000, 2_000_000, 5 * 1024 * 1024])
 def test_a_request_that_is_too_large_is_refused_and_the_next_one_is_answered(registry: Running, size: int) -> None:
     create(registry, 1)

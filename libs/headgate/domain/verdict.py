@@ -28,6 +28,8 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
+    if version.retention == resources.RETENTION_STATE_PURGED:
+        return illegal(f"{version.name} is purged", "a purged version gets no verdict, approval or waiver any more")
     match command:
         case commands.DecideGate():
             return _decide_gate(version)

@@ -2,7 +2,7 @@
 
 import grpc
 
-from headgate.domain.names import split_name, split_numbered
+from headgate.domain.names import NAME_RULE, is_name, split_name, split_numbered
 from headgate.domain.refusal import INVALID
 from headgate.runtime.errors import RpcRefused
 
@@ -12,12 +12,19 @@ def bad_field(field: str, value: str, expected: str) -> RpcRefused:
     return RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, f"{field} is {value!r}: expected {expected}", field)
 
 
-def model_in(name: str, field: str = "name") -> str:
-    """The model in models/{model}. Raises RpcRefused."""
+def checked_name(field: str, name: str) -> str:
+    """The name itself, when it may name a model or an environment. Raises RpcRefused."""
+    if not is_name(name):
+        raise bad_field(field, name, NAME_RULE)
+    return name
+
+
+def model_in(name: str, field: str = "name", any_model: str = "") -> str:
+    """The model in models/{model}, or `any_model` in its place where a request may mean them all. Raises RpcRefused."""
     model = split_name(name, "models")
     if model is None:
         raise bad_field(field, name, "models/{model}")
-    return model
+    return model if any_model and model == any_model else checked_name(field, model)
 
 
 def environment_in(name: str) -> str:
@@ -25,7 +32,7 @@ def environment_in(name: str) -> str:
     environment = split_name(name, "environments")
     if environment is None:
         raise bad_field("name", name, "environments/{environment}")
-    return environment
+    return checked_name("name", environment)
 
 
 def version_in(name: str) -> tuple[str, int]:
@@ -42,4 +49,5 @@ def _numbered(name: str, kind: str) -> tuple[str, int]:
     found = split_numbered(name, kind)
     if found is None:
         raise bad_field("name", name, f"models/{{model}}/{kind}/{{number}}")
+    checked_name("name", found[0])
     return found

@@ -40,7 +40,7 @@ class ReleaseEvents:
         release = state.releases.get(fact.release)
         if release is None:
             return
-        self._events.labels(release.environment, state.name, type(fact).__name__, first=True).inc()
+        self._events.labels(release.environment, state.name, type(fact).__name__, has_priority=True).inc()
         if isinstance(fact, Judged) and fact.judgement.verdict in VERDICTS:
             self._verdicts.labels(release.environment, VERDICTS[fact.judgement.verdict]).inc()
         self._time(state, release, fact, lifecycle.occurred_at_ms)

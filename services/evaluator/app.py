@@ -20,7 +20,7 @@ from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Heartbeats
-from headgate.worker.loop import Issue, Undertake, Worker
+from headgate.worker.loop import DueWork, Issue, Worker
 from services.evaluator.due import LEASE_MS, WORK, Assignment, due
 from services.evaluator.score import Artifacts
 from services.evaluator.service_metrics import EvaluatorMetrics
@@ -44,8 +44,8 @@ class Evaluator:
         self._fold = parts.fold
         self._metrics = EvaluatorMetrics(parts.metrics)
         self._artifacts = Artifacts(open_store(settings.artifacts), settings.keys)
-        self._listening_since_ms = now_ms()
-        self._heartbeats = Heartbeats(WORK, self._listening_since_ms)
+        self._reading_since_ms = now_ms()
+        self._heartbeats = Heartbeats(WORK, self._reading_since_ms)
         self._telemetry = TelemetryWriter(parts.log, settings.name)
         self._reader = TelemetryReader(parts.log, self._heartbeats.observe, parts.metrics)
         self._claimant = f"{settings.name}.{self._telemetry.boot_id[:BOOT_LETTERS]}"
@@ -60,7 +60,7 @@ class Evaluator:
         port = self._server.start()
         self._parts.start()
         self._parts.await_replay()
-        self._reader.start(self._listening_since_ms - LEASE_MS)
+        self._reader.start(self._reading_since_ms - LEASE_MS)
         self._fold.on_accepted(self._metrics.on_accepted)
         self._worker.start()
         self._parts.ready(self._reader, self._worker)
@@ -81,13 +81,11 @@ class Evaluator:
         self._reader.close()
         self._parts.close(deadline)
 
-    def _due(self, at_ms: int) -> Iterator[Issue | Undertake | Undecidable]:
+    def _due(self, at_ms: int) -> Iterator[Issue | DueWork | Undecidable]:
         for work in due(self._fold.models, self._claimant, self._heartbeats.liveness(), at_ms):
             if isinstance(work, Assignment):
                 subject = version_subject(work.version.version)
-                yield Undertake(
-                    work.key, partial(self._evaluate, work), "evaluation", model_stream(work.model), subject
-                )
+                yield DueWork(work.key, partial(self._evaluate, work), "evaluation", model_stream(work.model), subject)
             elif isinstance(work, Undecidable):
                 yield work
             else:

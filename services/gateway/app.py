@@ -13,7 +13,7 @@ from headgate.artifacts.store import open_store
 from headgate.domain.names import model_stream, release_subject, version_name, version_subject
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.service_parts import ServiceParts
-from headgate.runtime.deadline import Deadline, within
+from headgate.runtime.deadline import Deadline, run_within
 from headgate.runtime.observability.metric_catalogue import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
@@ -90,7 +90,7 @@ class Gateway:
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self.follower.close()
         leaving.join(deadline.left())
-        within(deadline.left(), self._reporter.send_last_evidence)
+        run_within(deadline.left(), self._reporter.send_last_evidence)
         self._parts.close(deadline)
 
     def _changed(self) -> None:

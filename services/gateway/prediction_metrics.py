@@ -78,14 +78,14 @@ class PredictionMetrics:
         _remove_candidate(self._seconds, model)
 
     def _arm(self, route: Route, arm: str) -> ArmMetrics:
-        first = route.release != NO_RELEASE
+        in_release = route.release != NO_RELEASE
         return ArmMetrics(
-            lambda outcome: self._counts.labels(route.model, arm, outcome, first=first),
-            lambda: self._seconds.labels(route.model, arm, first=first),
+            lambda outcome: self._counts.labels(route.model, arm, outcome, has_priority=in_release),
+            lambda: self._seconds.labels(route.model, arm, has_priority=in_release),
         )
 
 
 def _remove_candidate(family: Family[Child], model: str) -> None:
     """Removes the candidate's series, or all series of a model that has them only because of its release."""
-    whole = family.is_guest(model)
+    whole = family.is_by_priority(model)
     family.remove(lambda values: values[0] == model and (whole or values[1] == CANDIDATE))

@@ -2,7 +2,7 @@
 
 import os
 
-from headgate.runtime.one_core import keep_to_one_core
+from headgate.runtime.one_core import pin_to_one_core
 from headgate.runtime.service import run
 from headgate.runtime.settings import from_env
 from services.registry.app import Registry, build
@@ -16,7 +16,7 @@ def start() -> Registry:
     """
     settings = from_env(Settings, os.environ)
     if settings.one_core:
-        keep_to_one_core(f"{settings.log} {settings.name}")
+        pin_to_one_core(f"{settings.log} {settings.name}")
     return build(settings)
 
 

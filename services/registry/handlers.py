@@ -12,7 +12,7 @@ from headgate.log import topics
 from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.port import EventLog, Record
 from headgate.runtime.observability.metrics import Metrics
-from headgate.runtime.observability.work_log import ends, note, unit_of_work
+from headgate.runtime.observability.work_log import note, set_outcome, unit_of_work
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
@@ -59,7 +59,7 @@ class InboxHandler:
         try:
             command = command_of(event, self._model_of_repository())
         except UnusableEvent as error:
-            ends("buried", error.code)
+            set_outcome("buried", error.code)
             self._burials.bury(record, error.code, str(error))
         else:
             execute(self._decider, command)
@@ -72,7 +72,7 @@ class InboxHandler:
 def bury(burials: Burials, unit: str, record: Record, reason: str) -> None:
     """Buries a record that cannot be parsed, as a unit of work. Raises LogError."""
     with unit_of_work(unit, "unreadable", partition=record.partition, offset=record.offset):
-        ends("buried", f"malformed-{unit}")
+        set_outcome("buried", f"malformed-{unit}")
         burials.bury(record, f"malformed-{unit}", reason)
 
 
@@ -81,7 +81,7 @@ def execute(decider: Decider, command: commands.Command) -> None:
     outcome = decider.execute(command)
     if isinstance(outcome, Refused):
         decider.refuse(command, outcome)
-        ends("refused", outcome.code)
+        set_outcome("refused", outcome.code)
         note(why=outcome.message[:MAX_SHOWN])
 
 

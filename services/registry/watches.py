@@ -18,7 +18,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.fields import Resource
 from headgate.view.query import Query
-from headgate.view.touched import Place, places, resource_at, touched
+from headgate.view.touched import ResourceRef, refs_of, resource_at, touched
 from services.registry.requests import copy_of
 
 MAX_WATCHES = 64
@@ -79,16 +79,16 @@ class ResourceWatch:
     def __init__(self, fold: LifecycleFold, query: Query) -> None:
         self._fold = fold
         self._query = query
-        self._pending: dict[Place, None] = {}
+        self._pending: dict[ResourceRef, None] = {}
         self._changed = threading.Event()
-        self._sent: set[Place] = set()
+        self._sent: set[ResourceRef] = set()
 
     def run(self, watches: Watches, context: grpc.ServicerContext) -> Iterator[Change]:
         """Sends until the caller leaves. Counts as one watch. Raises RpcRefused."""
         with watches.slot():
             with self._fold.lock:
                 self._fold.on_accepted(self._listen)
-                present = [place for state in self._models() for place in places(state)]
+                present = [ref for state in self._models() for ref in refs_of(state)]
                 positions = dict(self._fold.accepted)
             try:
                 yield from self._present(present)
@@ -103,7 +103,7 @@ class ResourceWatch:
     def _listen(self, _: Record, record: facts.LifecycleRecord) -> None:
         state = self._fold.streams[record.stream].state
         if isinstance(state, ModelState) and self._query.model in ("", state.name):
-            self._pending.update((place, None) for place in touched(state, record) if place.kind is self._query.kind)
+            self._pending.update((ref, None) for ref in touched(state, record) if ref.kind is self._query.kind)
             self._changed.set()
 
     def _models(self) -> list[ModelState]:
@@ -111,14 +111,14 @@ class ResourceWatch:
             return list(self._fold.models.values())
         return [self._fold.models[self._query.model]] if self._query.model in self._fold.models else []
 
-    def _present(self, present: list[Place]) -> Iterator[Change]:
-        wanted = [place for place in present if place.kind is self._query.kind]
+    def _present(self, present: list[ResourceRef]) -> Iterator[Change]:
+        wanted = [ref for ref in present if ref.kind is self._query.kind]
         for start in range(0, len(wanted), MAX_BATCH):
             batch = wanted[start : start + MAX_BATCH]
             with self._fold.lock:
-                found = [(place, copy_of(one)) for place in batch if (one := self._matching(place)) is not None]
-            for place, resource in found:
-                self._sent.add(place)
+                found = [(ref, copy_of(one)) for ref in batch if (one := self._matching(ref)) is not None]
+            for ref, resource in found:
+                self._sent.add(ref)
                 yield Change(registry_service.RESOURCE_CHANGE_PRESENT, resource, {})
 
     def _changes(self) -> Iterator[Change]:
@@ -127,11 +127,11 @@ class ResourceWatch:
             pending, self._pending = list(self._pending), {}
             positions = dict(self._fold.accepted)
         last: Change | None = None
-        for place, change, resource in self._changes_of(pending):
+        for ref, change, resource in self._changes_of(pending):
             if change == registry_service.RESOURCE_CHANGE_LEFT:
-                self._sent.discard(place)
+                self._sent.discard(ref)
             else:
-                self._sent.add(place)
+                self._sent.add(ref)
             if last is not None:
                 yield last
             last = Change(change, resource, {})
@@ -140,27 +140,27 @@ class ResourceWatch:
             yield last._replace(positions=positions)
 
     def _changes_of(
-        self, pending: list[Place]
-    ) -> Iterator[tuple[Place, registry_service.ResourceChange.ValueType, Resource]]:
+        self, pending: list[ResourceRef]
+    ) -> Iterator[tuple[ResourceRef, registry_service.ResourceChange.ValueType, Resource]]:
         """The changes at these places, copied in batches, so that many of them do not hold the fold's lock for long."""
         for start in range(0, len(pending), MAX_BATCH):
             batch = pending[start : start + MAX_BATCH]
             with self._fold.lock:
-                found = [(place, *now) for place in batch if (now := self._change(place)) is not None]
+                found = [(ref, *now) for ref in batch if (now := self._change(ref)) is not None]
             yield from found
 
-    def _change(self, place: Place) -> tuple[registry_service.ResourceChange.ValueType, Resource] | None:
-        resource = self._resource(place)
+    def _change(self, ref: ResourceRef) -> tuple[registry_service.ResourceChange.ValueType, Resource] | None:
+        resource = self._resource(ref)
         if resource is None:
             return None
         if self._query.filter.matches(resource):
             return registry_service.RESOURCE_CHANGE_CHANGED, copy_of(resource)
-        return (registry_service.RESOURCE_CHANGE_LEFT, copy_of(resource)) if place in self._sent else None
+        return (registry_service.RESOURCE_CHANGE_LEFT, copy_of(resource)) if ref in self._sent else None
 
-    def _matching(self, place: Place) -> Resource | None:
-        resource = self._resource(place)
+    def _matching(self, ref: ResourceRef) -> Resource | None:
+        resource = self._resource(ref)
         return resource if resource is not None and self._query.filter.matches(resource) else None
 
-    def _resource(self, place: Place) -> Resource | None:
-        state = self._fold.models.get(place.model)
-        return resource_at(state, place) if state is not None else None
+    def _resource(self, ref: ResourceRef) -> Resource | None:
+        state = self._fold.models.get(ref.model)
+        return resource_at(state, ref) if state is not None else None

@@ -21,7 +21,7 @@ from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Claim, Heartbeats
-from headgate.worker.loop import Issue, Undertake, Worker
+from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
@@ -50,9 +50,9 @@ class Trainer:
         self._fold, log, metrics = parts.fold, parts.log, parts.metrics
         self._attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
         self._metrics = TrainerMetrics(metrics, self._attempts.last_epochs)
-        self._listening_since_ms = now_ms()
+        self._reading_since_ms = now_ms()
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics)
-        self._heartbeats = Heartbeats(WORK, self._listening_since_ms)
+        self._heartbeats = Heartbeats(WORK, self._reading_since_ms)
         self._reader = TelemetryReader(log, self._heartbeats.observe, metrics)
         key = load_signing_key(settings.keys)
         self._tools = AttemptTools(
@@ -78,7 +78,7 @@ class Trainer:
         port = self._server.start()
         self._parts.start()
         self._parts.await_replay()
-        self._reader.start(self._listening_since_ms - LEASE_MS)
+        self._reader.start(self._reading_since_ms - LEASE_MS)
         self._worker.start()
         self._parts.ready(self._reader, self._worker)
         self._server.admit()
@@ -96,7 +96,7 @@ class Trainer:
         self._reader.close()
         self._parts.close(deadline)
 
-    def _due(self, at_ms: int) -> Iterable[Issue | Undertake | Undecidable]:
+    def _due(self, at_ms: int) -> Iterable[Issue | DueWork | Undecidable]:
         """Runs under the fold's lock. Remembers its claims, because a restarted process has none."""
         worker = WorkerState(self.name, self._attempts.claimed(), self._attempts.running())
         self._attempts.cancel_except(frozenset(due.held(self._fold.models, worker)))

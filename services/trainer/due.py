@@ -11,7 +11,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.leases import Claim, Liveness, claim_of
-from headgate.worker.loop import Issue, Undertake
+from headgate.worker.loop import DueWork, Issue
 
 WORK = "testing"
 """What the trainer's heartbeats call its work, from the tests of a commit to its artifact."""
@@ -39,14 +39,14 @@ class _Open:
 
     claim: Claim
     version: resources.Version
-    work: Issue | Undertake
+    work: Issue | DueWork
     is_held: bool = False
     takes_place: bool = True
 
 
 def due(
     models: Mapping[str, ModelState], worker: WorkerState, liveness: Liveness, now_ms: int, run: Run
-) -> Iterator[Issue | Undertake | Undecidable]:
+) -> Iterator[Issue | DueWork | Undecidable]:
     """The attempts to run, and the claims to make: no more than there is capacity for, the oldest version first.
 
     A version about which an error keeps us from deciding is named, and the others go on.
@@ -83,7 +83,7 @@ def _of_version(
     claim = claim_of(state.name, version)
     is_lost = version.build in IN_PROGRESS and liveness.is_lost(claim, version.lease, now_ms)
     if _is_held(claim, version, worker) and (claim in worker.running or not is_lost):
-        yield _Open(claim, version, undertake(claim, version, run), is_held=True)
+        yield _Open(claim, version, training_work(claim, version, run), is_held=True)
     elif version.build == resources.BUILD_STATE_CREATED:
         yield _claimed(Claim(claim.stream, claim.version, 1), version, worker, liveness)
     elif claim in worker.running and version.lease.worker == worker.name:
@@ -117,10 +117,10 @@ def is_orphaned(claim: Claim, version: resources.Version, worker: WorkerState) -
     return version.lease.worker == worker.name and claim not in worker.claimed
 
 
-def undertake(claim: Claim, version: resources.Version, run: Run) -> Undertake:
+def training_work(claim: Claim, version: resources.Version, run: Run) -> DueWork:
     copy = resources.Version()
     copy.CopyFrom(version)
-    return Undertake(claim.name, lambda: run(claim, copy), "training", claim.stream, version_subject(claim.version))
+    return DueWork(claim.name, lambda: run(claim, copy), "training", claim.stream, version_subject(claim.version))
 
 
 def start_testing(claim: Claim, version: resources.Version, worker: str, liveness: Liveness) -> commands.Command:

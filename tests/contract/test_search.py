@@ -18,7 +18,7 @@ from headgate.view.redis import layout
 from headgate.view.redis import reader as redis_reader
 from headgate.view.redis.reader import RedisReader
 from headgate.view.redis.store import Batch, RedisStore
-from headgate.view.touched import places, resource_at
+from headgate.view.touched import refs_of, resource_at
 from tests.domain.scenario import built, created
 from tests.view.material import FLEET, folded, ids
 
@@ -41,8 +41,8 @@ class InRedis:
         self._count += 1
         generation = f"{layout.SCHEMA}:{self._count}"
         assert self._store.begin(generation, {})
-        found = [(place, state) for state in models.values() for place in places(state)]
-        data = [(place.kind, resource_at(state, place).SerializeToString(deterministic=True)) for place, state in found]
+        found = [(ref, state) for state in models.values() for ref in refs_of(state)]
+        data = [(ref.kind, resource_at(state, ref).SerializeToString(deterministic=True)) for ref, state in found]
         self._store.write(generation, Batch({}, [layout.row(*each) for each in data]), is_current=False)
         assert self._store.switch(generation, self._current, force=False)
         self._current, self._shown = generation, models
@@ -59,7 +59,7 @@ def answer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         return
     if "walking" in request.param:
         # One step then reads few rows, so the reader walks the order and needs several steps for a page.
-        monkeypatch.setattr(redis_reader, "MAX_LOOKED", 2)
+        monkeypatch.setattr(redis_reader, "MAX_SCANNED", 2)
     source = InRedis(request.getfixturevalue("redis_server"))
     yield source
     source.close()

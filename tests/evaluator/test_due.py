@@ -13,7 +13,7 @@ from tests.model_states import with_versions
 
 NOW = 1_000_000
 ME = "evaluator-0.boot"
-NO_HEARTBEATS = Liveness({}, listening_since_ms=0)
+NO_HEARTBEATS = Liveness({}, reading_since_ms=0)
 
 
 def version(number: int, build: resources.BuildState.ValueType, **fields: object) -> resources.Version:

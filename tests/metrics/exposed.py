@@ -1,4 +1,4 @@
-"""What a service's operations door shows."""
+"""Reads the metrics that a service exposes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """Values by name and labels, and the names of all metrics, those without a series included."""
+    """The values by name and labels, and the names of all metrics, also of those without a series."""
 
     values: dict[tuple[str, Labels], float]
     names: frozenset[str]
@@ -27,15 +27,15 @@ class Exposition:
 
     def total(self, name: str, **labels: str) -> float:
         """The sum over all series with these labels."""
-        wanted = labels.items()
-        return sum(value for (found, having), value in self.values.items() if found == name and wanted <= having)
+        required = labels.items()
+        return sum(value for (found, having), value in self.values.items() if found == name and required <= having)
 
     def series_by_name(self) -> Counter[str]:
         return Counter(name for name, _ in self.values)
 
 
 def get(port: int, path: str) -> tuple[int, str]:
-    """Status and body; raises OSError when nobody answers."""
+    """Status and body. Raises OSError when the server does not answer."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", path)
@@ -46,7 +46,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def text_of(metrics: Metrics, accept: str = "") -> str:
-    """What a scrape of these metrics shows, without a server."""
+    """The text of a scrape of these metrics, without a server."""
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", "HTTP_ACCEPT": accept}
     return b"".join(metrics.application()(environ, lambda *_: lambda _: None)).decode()
 

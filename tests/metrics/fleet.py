@@ -1,4 +1,4 @@
-"""A fleet of many models as facts: a version live, and for some another in a canary; their artifacts can serve."""
+"""The facts of many models. Each has a live version, and some have another one in a canary. All can be served."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ STABLE_BPS, CANDIDATE_BPS = 5_000, 5_000
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Seals the artifacts and answers the messages of each model in order."""
+    """Seals the artifacts, and makes the messages of each model in order."""
 
     store: ArtifactStore
     key: SigningKey
@@ -40,11 +40,11 @@ class Fleet:
 
     def _facts(self, model: str, in_release: bool) -> Iterator[Fact]:
         yield from self._version(model, 1)
-        everything = [facts.Weight(version=1, weight_bps=10_000)]
+        all_traffic = [facts.Weight(version=1, weight_bps=10_000)]
         yield facts.ReleaseRequested(release=1, environment="production", candidate=1, salt="s")
         yield facts.ReleaseStarted(release=1)
         yield facts.CandidateReady(release=1)
-        yield facts.PromotionStarted(release=1, weights=everything)
+        yield facts.PromotionStarted(release=1, weights=all_traffic)
         yield facts.WeightsApplied(release=1, epoch=12)
         yield facts.ReleaseCompleted(release=1, judgement=facts.Judgement(verdict=facts.VERDICT_PASS))
         if in_release:
@@ -58,8 +58,8 @@ class Fleet:
         yield facts.CandidateReady(release=2)
         yield facts.WeightsSet(release=2, weights=split)
         yield facts.WeightsApplied(release=2, epoch=26)
-        # Paused, so that nobody is asked to move it while it is looked at.
-        yield facts.ReleasePaused(release=2, reason="to be looked at")
+        # Paused, so that the deployer does not move it during the test.
+        yield facts.ReleasePaused(release=2, reason="for the test")
 
     def _version(self, model: str, version: int) -> Iterator[Fact]:
         artifact = seal(self.store, {MODEL_FILE: NETWORK}, f"models/{model}/versions/{version}", self.key)

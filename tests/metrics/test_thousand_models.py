@@ -1,4 +1,4 @@
-"""Every service over a thousand models with traffic: whatever is declared is shown, and the series stay bounded."""
+"""All services with a thousand models and traffic: every declared metric is exposed, and the series stay bounded."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from tests.server_process import free_ports
 
 MODELS = 1_000
 IN_RELEASE = 300
-"""Of them, those with a canary under way: more than any metric has series for."""
+"""How many of them have a running canary: more than any metric has series for."""
 NAMES = [f"model-{number:04d}" for number in range(MODELS)]
 MODELS_AT_ONCE = 100
 STOP_SECONDS = 5.0
@@ -29,7 +29,7 @@ OF_REDIS = {metric.name for metric in metrics_of("registry") if metric.name.star
 OF_REDIS |= {"headgate_rate_limited_total"}
 
 
-class Everything:
+class AllServices:
     """The five services in this process, over one log."""
 
     def __init__(self, directory: Path) -> None:
@@ -50,9 +50,9 @@ class Everything:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
-    """Folded live by every service, all versions loaded, and each model asked a few times."""
-    running = Everything(tmp_path_factory.mktemp("thousand"))
+def running_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllServices]:
+    """All services have folded the facts live, all versions are loaded, and each model got a few requests."""
+    running = AllServices(tmp_path_factory.mktemp("thousand"))
     fleet = Fleet(running.store, running.key)
     append(running.log, fleet)
     facts = sum(running.log.end(topics.LIFECYCLE).values())
@@ -70,7 +70,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
 
 
 def append(log: EventLog, fleet: Fleet) -> None:
-    """All of a model in one step, so that nobody finds work in the middle of it."""
+    """Appends all facts of a model in one step, so that no worker finds due work between them."""
     for start in range(0, MODELS, MODELS_AT_ONCE):
         names = NAMES[start : start + MODELS_AT_ONCE]
         messages = [message for name in names for message in fleet.messages(name, in_release=start < IN_RELEASE)]
@@ -78,7 +78,7 @@ def append(log: EventLog, fleet: Fleet) -> None:
 
 
 def predict(stub: inference_grpc.GRPCInferenceServiceStub) -> None:
-    """Four requests a model: the keys find both arms, one answer is no number, one request does not fit."""
+    """Sends four requests to each model: two reach both arms, one answer is not a number, one request is invalid."""
     for start in range(0, MODELS, MODELS_AT_ONCE):
         calls = [
             stub.ModelInfer.future(infer_request(rows, model=name, key=key))
@@ -89,8 +89,8 @@ def predict(stub: inference_grpc.GRPCInferenceServiceStub) -> None:
 
 
 @pytest.mark.parametrize("service", EVERY)
-def test_a_thousand_models_make_at_most_two_thousand_series(everything: Everything, service: str) -> None:
-    shown = everything.shown(service)
+def test_a_thousand_models_make_at_most_two_thousand_series(running_services: AllServices, service: str) -> None:
+    shown = running_services.shown(service)
     print(f"{service}: {len(shown.values)} series at {MODELS} models")
     assert len(shown.values) <= MAX_SERIES
     caps = {metric.name: metric.cap_in(service) for metric in metrics_of(service) if metric.kind != "histogram"}
@@ -98,21 +98,21 @@ def test_a_thousand_models_make_at_most_two_thousand_series(everything: Everythi
 
 
 @pytest.mark.parametrize("service", EVERY)
-def test_whatever_is_declared_for_a_service_is_shown_by_it(everything: Everything, service: str) -> None:
+def test_every_metric_declared_for_a_service_is_exposed_by_it(running_services: AllServices, service: str) -> None:
     declared = {metric.name for metric in metrics_of(service)}
-    assert declared - OF_REDIS - everything.shown(service).names == set()
+    assert declared - OF_REDIS - running_services.shown(service).names == set()
 
 
-def test_no_prediction_is_lost_beyond_the_cap(everything: Everything) -> None:
-    shown = everything.shown("gateway")
+def test_no_prediction_is_lost_beyond_the_cap(running_services: AllServices) -> None:
+    shown = running_services.shown("gateway")
     for outcome, count in (("ok", 2 * MODELS), ("bad", MODELS), ("refused", MODELS)):
         assert shown.total("headgate_predictions_total", outcome=outcome) == count
     assert shown.total("headgate_predictions_total", model="_other") > 0
     assert shown.total("headgate_prediction_duration_seconds_count") == 3 * MODELS
 
 
-def test_no_release_is_lost_beyond_the_cap(everything: Everything) -> None:
-    shown = everything.shown("deployer")
+def test_no_release_is_lost_beyond_the_cap(running_services: AllServices) -> None:
+    shown = running_services.shown("deployer")
     assert shown.total("headgate_release_active") == IN_RELEASE
     assert shown.total("headgate_version_live_info") == MODELS
     assert shown.total("headgate_release_events_total", event="ReleaseCompleted") == MODELS

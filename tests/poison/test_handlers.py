@@ -30,7 +30,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.view.redis import layout
-from headgate.view.touched import places, resource_at, touched
+from headgate.view.touched import refs_of, resource_at, touched
 from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Liveness
 from services.deployer import pilot
@@ -60,10 +60,10 @@ def read_by_everyone(fold: Fold) -> None:
     for stream in fold.streams.values():
         state_digest(stream)
     for state in fold.models.values():
-        for place in places(state):
-            resource = resource_at(state, place)
+        for ref in refs_of(state):
+            resource = resource_at(state, ref)
             assert resource is not None
-            layout.row(place.kind, resource.SerializeToString())
+            layout.row(ref.kind, resource.SerializeToString())
     found: list[object] = list(pilot.due(fold.models, fold.environments, GatewayReports(), NOW_MS))
     pilot.pilots(fold.models, fold.environments, GatewayReports(), NOW_MS)
     found += evaluator.due(fold.models, "evaluator-0", Liveness({}, 0), NOW_MS)

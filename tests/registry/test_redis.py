@@ -86,7 +86,7 @@ def wait_for_more(created: list[str], count: int = 30) -> None:
 def test_lists_come_from_the_view_and_include_the_change_that_was_just_acknowledged(
     start: Start, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_view, "KEEP_UP_SECONDS", 10.0)
+    monkeypatch.setattr(redis_view, "CATCH_UP_SECONDS", 10.0)
     registry = start("registry-0", redis=redis_server)
     wait_for_view(registry)
     for number in range(20):

@@ -1,4 +1,4 @@
-"""A process that is pinned to one CPU core."""
+"""Pinning a process to one CPU core."""
 
 import os
 import subprocess
@@ -11,12 +11,12 @@ from tests.waiting import PATIENCE_SECONDS
 
 PROGRAM = """
 import os, threading
-from headgate.runtime.one_core import keep_to_one_core
+from headgate.runtime.one_core import pin_to_one_core
 
 done = threading.Event()
 before = threading.Thread(target=done.wait, daemon=True)
 before.start()
-keep_to_one_core("registry-0")
+pin_to_one_core("registry-0")
 after = threading.Thread(target=done.wait, daemon=True)
 after.start()
 threads = threading.main_thread(), before, after
@@ -26,16 +26,16 @@ assert len(cores) == 1
 
 FORBIDDEN = """
 import os
-from headgate.runtime.one_core import keep_to_one_core
+from headgate.runtime.one_core import pin_to_one_core
 
 def refuse(thread, cores):
     raise PermissionError("not allowed")
 
 os.sched_setaffinity = refuse
-keep_to_one_core("registry-0")
+pin_to_one_core("registry-0")
 """
 
-on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system keeps no thread on a core")
+on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot pin threads to a core")
 
 
 def run(program: str) -> str:
@@ -45,12 +45,12 @@ def run(program: str) -> str:
 
 
 @on_linux
-def test_threads_from_before_and_after_stay_on_the_core() -> None:
+def test_earlier_and_later_threads_run_on_the_same_core() -> None:
     run(PROGRAM)
 
 
 @on_linux
-def test_a_system_that_forbids_it_is_told_of_and_stops_nobody() -> None:
+def test_a_process_that_may_not_be_pinned_logs_a_warning_and_goes_on() -> None:
     assert "not pinned to one CPU core" in run(FORBIDDEN)
 
 
@@ -59,6 +59,6 @@ def test_replicas_take_different_cores_while_there_are_enough() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "registry", "registry-7", "7", "größe-3"])
-def test_a_name_has_the_same_core_every_time_and_one_that_is_there(name: str) -> None:
+def test_a_name_always_has_the_same_core_of_the_given_ones(name: str) -> None:
     assert core_for(name, {3}) == 3
     assert core_for(name, {2, 3, 5}) == core_for(name, [5, 3, 2])

@@ -41,19 +41,19 @@ def connected(operations: Operations) -> socket.socket:
     return socket.create_connection(("127.0.0.1", operations.port), timeout=PATIENCE_SECONDS)
 
 
-def test_it_says_when_the_service_takes_work(operations: Operations) -> None:
-    def said() -> tuple[int, str, str]:
+def test_readyz_and_headgate_ready_show_when_the_service_takes_work(operations: Operations) -> None:
+    def readiness() -> tuple[int, str, str]:
         (ready,) = (line for line in get(operations, "/metrics")[1].splitlines() if line.startswith("headgate_ready "))
         return *get(operations, "/readyz"), ready
 
-    assert said() == (503, "starting\n", "headgate_ready 0.0")
+    assert readiness() == (503, "starting\n", "headgate_ready 0.0")
     operations.ready()
-    assert said() == (200, "ready\n", "headgate_ready 1.0")
+    assert readiness() == (200, "ready\n", "headgate_ready 1.0")
     operations.drain()
-    assert said() == (503, "draining\n", "headgate_ready 0.0")
+    assert readiness() == (503, "draining\n", "headgate_ready 0.0")
 
 
-def test_it_says_that_the_process_is_alive_until_one_of_its_loops_has_ended(operations: Operations) -> None:
+def test_livez_answers_200_until_a_watched_loop_has_ended(operations: Operations) -> None:
     class Fold(Thread):
         pass
 
@@ -69,7 +69,7 @@ def test_it_says_that_the_process_is_alive_until_one_of_its_loops_has_ended(oper
     assert get(operations, "/livez") == (200, "alive\n")
 
 
-def test_it_shows_the_metrics_and_nothing_else(operations: Operations) -> None:
+def test_unknown_paths_and_methods_are_refused(operations: Operations) -> None:
     status, body = get(operations, "/metrics?name=x")
     assert status == 200
     assert "headgate_build_info" in body
@@ -80,7 +80,7 @@ def test_it_shows_the_metrics_and_nothing_else(operations: Operations) -> None:
     assert get(operations, "/metrics", "POST")[0] == 501
 
 
-def test_the_format_is_the_one_that_was_asked_for(operations: Operations) -> None:
+def test_the_format_of_the_metrics_follows_the_accept_header(operations: Operations) -> None:
     def content_type(accept: str) -> str:
         connection = HTTPConnection("127.0.0.1", operations.port, timeout=PATIENCE_SECONDS)
         connection.request("GET", "/metrics", headers={"Accept": accept, "Accept-Encoding": "gzip"})
@@ -103,14 +103,14 @@ def test_a_reading_that_fails_does_not_end_the_server(operations: Operations) ->
     assert get(operations, "/livez")[0] == 200
 
 
-def test_a_slow_client_holds_up_nobody(operations: Operations) -> None:
+def test_slow_clients_do_not_delay_others(operations: Operations) -> None:
     slow = [connected(operations) for _ in range(MAX_CONNECTIONS - 1)]
     assert get(operations, "/livez")[0] == 200
     for connection in slow:
         connection.close()
 
 
-def test_a_connection_too_many_is_closed(operations: Operations) -> None:
+def test_a_connection_above_the_limit_is_closed(operations: Operations) -> None:
     slow = [connected(operations) for _ in range(MAX_CONNECTIONS)]
     with connected(operations) as one_too_many:
         assert one_too_many.recv(1) == b""
@@ -118,7 +118,7 @@ def test_a_connection_too_many_is_closed(operations: Operations) -> None:
         connection.close()
 
 
-def test_a_client_that_sends_nothing_is_closed_after_a_while(
+def test_the_connection_of_a_silent_client_is_closed_after_the_timeout(
     operations: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operations_module._Handler, "timeout", 0.05)
@@ -126,7 +126,7 @@ def test_a_client_that_sends_nothing_is_closed_after_a_while(
         assert silent.recv(1) == b""
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="this machine knows no IPv6")
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_it_listens_on_ipv6_too() -> None:
     port = free_port()
     server = Operations("deployer", "::1", port)
@@ -137,13 +137,13 @@ def test_it_listens_on_ipv6_too() -> None:
     server.close()
 
 
-def test_a_closed_server_has_let_go_of_its_port_and_its_thread(operations: Operations) -> None:
+def test_a_closed_server_frees_its_port_and_ends_its_thread(operations: Operations) -> None:
     operations.close()
     socket.create_server(("127.0.0.1", operations.port)).close()
     assert "operations" not in [thread.name for thread in enumerate_threads()]
 
 
-def test_a_taken_port_is_named() -> None:
+def test_the_error_names_a_port_that_is_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         with pytest.raises(CannotListen, match=f"127.0.0.1:{port} for /metrics"):

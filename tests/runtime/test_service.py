@@ -45,15 +45,15 @@ def start(
 
 
 def await_line(process: "subprocess.Popen[str]", message: str) -> None:
-    """Reads the log until a line says so."""
+    """Reads the log until a line starts with this message."""
     assert process.stderr is not None
     for line in process.stderr:
         if json.loads(line)["message"].startswith(message):
             return
-    raise AssertionError(f"it ended before it said {message!r}")
+    raise AssertionError(f"the process ended before it logged {message!r}")
 
 
-def test_a_service_says_ready_and_ends_0_after_a_signal() -> None:
+def test_a_service_logs_ready_and_exits_0_after_a_signal() -> None:
     with start(broken=False) as process:
         assert process.stderr is not None
         line = json.loads(process.stderr.readline())
@@ -63,7 +63,7 @@ def test_a_service_says_ready_and_ends_0_after_a_signal() -> None:
     assert (process.returncode, out) == (0, "stopped within 3.0\n")
 
 
-def test_bad_settings_end_78_with_every_problem_in_the_log() -> None:
+def test_bad_settings_exit_78_with_every_problem_in_the_log() -> None:
     with start(broken=True) as process:
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 78
@@ -73,14 +73,14 @@ def test_bad_settings_end_78_with_every_problem_in_the_log() -> None:
     ]
 
 
-def test_a_service_whose_parent_is_another_process_stops_at_once() -> None:
+def test_a_service_whose_parent_has_already_ended_stops_at_once() -> None:
     environ = os.environ | {"HEADGATE_PARENT": "1"}
     command = [sys.executable, "-c", PROGRAM.format(broken=False, start="pass", stop="pass", grace_seconds=3.0)]
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
 
 
-def test_a_signal_while_it_starts_ends_it_since_nothing_is_in_hand() -> None:
+def test_a_signal_during_the_start_ends_the_service() -> None:
     with start(start="print('starting', flush=True); forever.wait()") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "starting\n"
@@ -90,7 +90,7 @@ def test_a_signal_while_it_starts_ends_it_since_nothing_is_in_hand() -> None:
     assert "before it was ready" in err
 
 
-def test_a_second_signal_does_not_shorten_what_is_in_hand() -> None:
+def test_a_second_signal_does_not_shorten_the_drain() -> None:
     with start(stop="print('draining', flush=True); sys.stdin.readline()") as process:
         await_line(process, "ready")
         process.send_signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ def test_a_second_signal_does_not_shorten_what_is_in_hand() -> None:
     assert (process.returncode, out) == (0, "stopped within 3.0\n")
 
 
-def test_a_stop_that_is_stuck_is_ended_with_70_and_no_sooner() -> None:
+def test_a_stop_that_is_stuck_exits_70_after_its_grace() -> None:
     with start(stop="forever.wait()", grace_seconds=0.5) as process:
         await_line(process, "ready")
         began = time.monotonic()
@@ -112,7 +112,7 @@ def test_a_stop_that_is_stuck_is_ended_with_70_and_no_sooner() -> None:
     assert time.monotonic() - began >= 0.5
 
 
-def test_a_service_that_fails_to_start_or_to_stop_says_why_and_ends_1() -> None:
+def test_a_service_that_fails_to_start_or_to_stop_logs_why_and_exits_1() -> None:
     for parts in ({"start": "raise KeyError('lost')"}, {"stop": "raise KeyError('lost')"}):
         with start(**parts) as process:
             if "stop" in parts:

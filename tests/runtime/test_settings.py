@@ -36,14 +36,14 @@ def test_every_problem_is_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "rule"),
     [
-        ("HEADGATE_METRICS_PORT", "65536", "expected a port, 0 to 65535"),
-        ("HEADGATE_METRICS_PORT", "-1", "expected a port, 0 to 65535"),
+        ("HEADGATE_METRICS_PORT", "65536", "expected a port from 0 to 65535"),
+        ("HEADGATE_METRICS_PORT", "-1", "expected a port from 0 to 65535"),
         ("HEADGATE_GRACE_SECONDS", "-0.5", "expected seconds, 0 or more"),
         ("HEADGATE_GRACE_SECONDS", "inf", "expected seconds, 0 or more"),
         ("HEADGATE_GRACE_SECONDS", "nan", "expected seconds, 0 or more"),
     ],
 )
-def test_what_no_port_and_no_time_can_be_is_refused(variable: str, text: str, rule: str) -> None:
+def test_an_impossible_port_or_time_is_refused(variable: str, text: str, rule: str) -> None:
     with pytest.raises(SettingsError) as caught:
         from_env(Registry, {"HEADGATE_LOG": "sqlite:x", variable: text})
     assert caught.value.problems == [f"{variable}={text!r}: {rule}"]

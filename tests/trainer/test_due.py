@@ -8,7 +8,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.leases import Claim, Liveness
-from headgate.worker.loop import Issue, Undertake
+from headgate.worker.loop import DueWork, Issue
 from services.trainer.due import LEASE_MS, WorkerState, due
 from tests.model_states import with_versions
 
@@ -45,9 +45,9 @@ def pieces(
     state: dict[str, ModelState],
     worker: WorkerState = IDLE,
     heartbeats_ms: dict[Claim, int] | None = None,
-    listening_since_ms: int = 0,
+    reading_since_ms: int = 0,
 ) -> list:
-    liveness = Liveness(heartbeats_ms or {}, listening_since_ms)
+    liveness = Liveness(heartbeats_ms or {}, reading_since_ms)
     return list(due(state, worker, liveness, NOW, lambda _claim, _version: None))
 
 
@@ -93,12 +93,12 @@ def test_of_two_versions_of_the_same_moment_the_first_by_name_is_claimed_first()
 def test_a_worker_without_free_capacity_claims_nothing() -> None:
     busy = WorkerState(ME, claimed={claim()}, running={claim()})
     found = pieces(models(version(1, "TRAINING", ME, 1), version(2)), busy)
-    assert [type(piece) for piece in found] == [Undertake]
+    assert [type(piece) for piece in found] == [DueWork]
 
 
 def test_a_version_this_process_has_claimed_is_run() -> None:
     (piece,) = pieces(models(version(1, "TESTING", ME, 1)), replace(IDLE, claimed={claim()}))
-    assert isinstance(piece, Undertake)
+    assert isinstance(piece, DueWork)
     assert piece.key == "models/fraud/versions/1/attempts/1"
 
 
@@ -116,8 +116,8 @@ def test_a_lost_workers_version_is_taken_over_with_the_next_attempt() -> None:
 
 def test_a_worker_that_has_just_started_waits_one_lease_before_it_takes_a_version_over() -> None:
     state = models(version(1, "TRAINING", "trainer-1", 1, since=0))
-    assert pieces(state, listening_since_ms=NOW - LEASE_MS + 1) == []
-    assert starts(pieces(state, listening_since_ms=NOW - LEASE_MS)) == [(1, 2)]
+    assert pieces(state, reading_since_ms=NOW - LEASE_MS + 1) == []
+    assert starts(pieces(state, reading_since_ms=NOW - LEASE_MS)) == [(1, 2)]
 
 
 def test_a_restarted_worker_takes_its_own_version_over_at_once() -> None:
@@ -127,7 +127,7 @@ def test_a_restarted_worker_takes_its_own_version_over_at_once() -> None:
 def test_a_running_attempt_is_never_taken_from_itself() -> None:
     busy = WorkerState(ME, claimed={claim()}, running={claim()})
     (piece,) = pieces(models(version(1, "TRAINING", ME, 1, since=0)), busy)
-    assert isinstance(piece, Undertake)
+    assert isinstance(piece, DueWork)
 
 
 def test_an_attempt_that_this_process_has_given_up_is_followed_by_the_next_once_its_lease_has_run_out() -> None:

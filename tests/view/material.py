@@ -1,4 +1,4 @@
-"""Folded models for queries, made of the facts that a registry would have accepted."""
+"""Folded models for queries, made from facts that a registry would accept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FLEET: Mapping[str, list[object]] = {
 
 
 def folded(facts: Mapping[str, list[object]]) -> dict[str, ModelState]:
-    """The models of these facts; each fact happens a millisecond after the one before."""
+    """The models of these facts. Each fact happens one millisecond after the previous one."""
     models, at_ms = {}, 0
     for name, its in facts.items():
         models[name] = ModelState(name)

@@ -1,4 +1,4 @@
-"""A log with a registry's decider on it, and views that follow it."""
+"""A log to which tests append facts as a registry does, and a view that follows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headgate.view.fields import Kind, resource_id
 from headgate.view.redis import layout
 from headgate.view.redis.reader import RedisReader
 from headgate.view.redis.writer import ViewWriter
-from headgate.view.touched import places, resource_at
+from headgate.view.touched import refs_of, resource_at
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -48,12 +48,12 @@ class Stage:
             position = self.log.append(message)
             assert self.fold.wait_position(position.partition, position.offset, PATIENCE_SECONDS)
 
-    def tell(self, facts: Mapping[str, list[object]]) -> None:
+    def append_models(self, facts: Mapping[str, list[object]]) -> None:
         for model, its in facts.items():
             self.append(model_stream(model), *its)
 
     def wait_written(self) -> None:
-        """Until the view reflects all that is folded."""
+        """Waits until the view reflects everything that is folded."""
         with self.fold.lock:
             accepted = dict(self.fold.accepted)
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -62,30 +62,30 @@ class Stage:
             time.sleep(0.01)
 
     def assert_equal(self) -> None:
-        """The view is the fold, byte for byte, in every row, head, position and index entry."""
+        """Checks that the view equals the fold, byte for byte, in every row, head, position and index entry."""
         found = self.reader.status()
         prefix = layout.prefix_of(found.generation)
         with self.fold.lock:
             assert found.positions == self.fold.accepted
             assert found.heads == {name: (one.sequence, one.digest) for name, one in self.fold.streams.items()}
-            wanted = self._rows()
+            expected = self._rows()
         for kind in Kind:
-            rows = {row.id: row for row in wanted if row.kind == kind.value}
+            rows = {row.id: row for row in expected if row.kind == kind.value}
             stored = self.redis.hgetall(prefix + kind.value)
             assert {id_.decode(): data for id_, data in stored.items()} == {id_: row.data for id_, row in rows.items()}
             entries = self.redis.hgetall(f"{prefix}index:{kind.value}")
             assert {id_.decode(): text.decode() for id_, text in entries.items()} == {
                 id_: row.entries for id_, row in rows.items()
             }
-        self._assert_index(prefix, wanted)
+        self._assert_index(prefix, expected)
 
     def _rows(self) -> list[layout.Row]:
         rows = []
         for state in self.fold.models.values():
-            for place in places(state):
-                resource = resource_at(state, place)
+            for ref in refs_of(state):
+                resource = resource_at(state, ref)
                 assert resource is not None
-                rows.append(layout.row(place.kind, resource.SerializeToString(deterministic=True)))
+                rows.append(layout.row(ref.kind, resource.SerializeToString(deterministic=True)))
                 assert rows[-1].id == resource_id(resource)
         return rows
 

@@ -1,4 +1,4 @@
-"""What a filter means, and what is said about one that means nothing."""
+"""Filters: what they match, and the errors for invalid ones."""
 
 import operator
 from contextlib import suppress
@@ -51,7 +51,7 @@ VERSION = resources.Version(
         "commit=abab*",
     ],
 )
-def test_a_filter_finds_what_it_describes(text: str) -> None:
+def test_a_filter_matches_a_version_with_these_values(text: str) -> None:
     assert parse(Kind.VERSION, text).matches(VERSION)
 
 
@@ -62,7 +62,7 @@ def test_a_filter_finds_what_it_describes(text: str) -> None:
         "NOT model = fraud",
         "tags.team != risk",
         "tags.owner = x",
-        "tags.owner != x",  # what is not there compares with nothing
+        "tags.owner != x",  # a comparison with a missing value is false
         "metrics.recall < 1",
         "metrics.auc <= 1",
         "metrics.auc != 1",
@@ -71,7 +71,7 @@ def test_a_filter_finds_what_it_describes(text: str) -> None:
         "tags.note = word*",
     ],
 )
-def test_a_filter_leaves_out_what_it_does_not_describe(text: str) -> None:
+def test_a_filter_does_not_match_a_version_with_other_values(text: str) -> None:
     assert not parse(Kind.VERSION, text).matches(VERSION)
 
 
@@ -82,22 +82,24 @@ def test_a_filter_leaves_out_what_it_does_not_describe(text: str) -> None:
         ("tags = risk", 1, "tags.KEY"),
         ("model", 6, "an operator of model: = != :"),
         ("model > fraud", 7, "an operator of model: = != :"),
-        ("version ~ 3", 9, "has no place here"),
+        ("version ~ 3", 9, "unexpected"),
         ("version = three", 11, "a number"),
         ("version = nan", 11, "a number"),
         ("build = traned", 9, "one of created, testing"),
         ("quarantined = yes", 15, "true or false"),
         ("create_time > soon", 15, "RFC 3339"),
-        ("tags.team:risk", 11, "presence"),
+        ("tags.team:risk", 11, "whether the field exists"),
         ("version =", 10, "a value"),
         ("version = 1 version = 2", 13, "AND or the end"),
         ("version = 1 OR version = 2", 13, "AND or the end"),
         ("version = 1 AND", 16, "a field"),
         ("NOT", 4, "a field"),
-        ('model = "fraud', 9, "has no place here"),
+        ('model = "fraud', 9, "unexpected"),
     ],
 )
-def test_a_bad_filter_is_refused_with_the_place_and_what_was_expected(text: str, position: int, expected: str) -> None:
+def test_an_invalid_filter_is_refused_with_the_position_and_what_was_expected(
+    text: str, position: int, expected: str
+) -> None:
     with pytest.raises(BadQuery) as caught:
         parse(Kind.VERSION, text)
     assert f"filter at character {position}:" in str(caught.value)
@@ -105,15 +107,15 @@ def test_a_bad_filter_is_refused_with_the_place_and_what_was_expected(text: str,
     assert caught.value.field == "filter"
 
 
-def test_a_filter_has_its_limits() -> None:
+def test_a_filter_has_limits_for_its_length_and_its_comparisons() -> None:
     with pytest.raises(BadQuery, match=f"at most {MAX_FILTER}"):
         parse(Kind.MODEL, "x" * (MAX_FILTER + 1))
     parse(Kind.VERSION, " AND ".join(["version=1"] * MAX_COMPARISONS))
-    with pytest.raises(BadQuery, match=f"more than {MAX_COMPARISONS}"):
+    with pytest.raises(BadQuery, match=f"too many comparisons: at most {MAX_COMPARISONS}"):
         parse(Kind.VERSION, " AND ".join(["version=1"] * (MAX_COMPARISONS + 1)))
 
 
-def test_a_models_name_may_be_written_in_full() -> None:
+def test_a_models_name_may_be_the_full_resource_name() -> None:
     model = resources.Model(name="models/fraud")
     assert parse(Kind.MODEL, "name = models/fraud").matches(model)
     assert parse(Kind.MODEL, "name = fr*").matches(model)
@@ -121,13 +123,13 @@ def test_a_models_name_may_be_written_in_full() -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_filter_or_refused(text: str) -> None:
+def test_any_text_is_a_valid_filter_or_is_refused(text: str) -> None:
     with suppress(BadQuery):
         parse(Kind.VERSION, text).matches(VERSION)
 
 
 @given(st.text(min_size=1))
-def test_any_text_can_be_asked_for_in_quotes(text: str) -> None:
+def test_any_text_can_be_a_value_in_quotes(text: str) -> None:
     quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
     if len(quoted) > 1_900:
         return

@@ -1,4 +1,4 @@
-"""The log of the workers' tests."""
+"""A log that can fail, for the workers' tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,16 +1,16 @@
-"""A log that can be away for a number of appends."""
+"""A log that fails a given number of appends."""
 
 from headgate.log.port import LogUnavailable, Message, Position
 from headgate.log.sqlite.log import SqliteLog
 
 
 class FailingLog(SqliteLog):
-    """Each append fails while `outages` is above 0, and takes one off it."""
+    """While `outages` is above 0, each append fails and lowers it by one."""
 
     outages = 0
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
         if self.outages:
             self.outages -= 1
-            raise LogUnavailable("nobody answers")
+            raise LogUnavailable("no broker answers")
         return super().append(message, timeout_seconds)

@@ -1,4 +1,4 @@
-"""An error about one model, release or version stops that one only, in every worker and in the gateway."""
+"""An error about one model, release or version stops no other one, in every worker and in the gateway."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def version(build: resources.BuildState.ValueType, model: str, number: int = 1) 
 
 
 def stepping(model: str, step: int) -> ModelState:
-    """A release at a step of its policy; at step 9 there is none."""
+    """A release at a step of its policy. The policy has no step 9."""
     state = with_versions(
         model, version(resources.BUILD_STATE_EVALUATED, model, 1), version(resources.BUILD_STATE_EVALUATED, model, 2)
     )
@@ -74,7 +74,7 @@ def test_a_release_that_cannot_be_judged_stops_no_other_release() -> None:
 @pytest.mark.parametrize("build", [resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING])
 def test_a_version_that_a_trainer_cannot_claim_stops_no_other_version(build: resources.BuildState.ValueType) -> None:
     models = {name: with_versions(name, version(build, name)) for name in ("broken", "fraud")}
-    liveness = Liveness({Claim("models/broken", 1, 1): -BEYOND_INT64}, listening_since_ms=0)
+    liveness = Liveness({Claim("models/broken", 1, 1): -BEYOND_INT64}, reading_since_ms=0)
     worker = trainer.WorkerState("trainer-0", (), ())
     found = list(trainer.due(models, worker, liveness, NOW_MS, lambda claim, version: None))
     assert [issue.command.stream for issue in found if isinstance(issue, Issue)] == ["models/fraud"]
@@ -84,7 +84,7 @@ def test_a_version_that_a_trainer_cannot_claim_stops_no_other_version(build: res
 def test_a_version_that_an_evaluator_cannot_claim_stops_no_other_version() -> None:
     build = resources.BUILD_STATE_EVALUATING
     models = {name: with_versions(name, version(build, name)) for name in ("broken", "fraud")}
-    liveness = Liveness({Claim("models/broken", 1, 1): -BEYOND_INT64}, listening_since_ms=0)
+    liveness = Liveness({Claim("models/broken", 1, 1): -BEYOND_INT64}, reading_since_ms=0)
     found = list(evaluator.due(models, "evaluator-0", liveness, NOW_MS))
     assert [each.name for each in found if isinstance(each, Undecidable)] == ["models/broken/versions/1"]
     assert len(found) == 2

@@ -1,4 +1,4 @@
-"""A claim is held as long as its heartbeats arrive, and is lost once one whole lease has passed without any sign."""
+"""A claim is kept while its heartbeats arrive. It is lost after one whole lease without a heartbeat."""
 
 import logging
 import threading
@@ -25,8 +25,8 @@ CLAIM = Claim("models/fraud", 3, 2)
 
 @pytest.fixture
 def read(log: FailingLog) -> Iterator[Heartbeats]:
-    """Heartbeats of the work "testing", read from the log all the while."""
-    heartbeats = Heartbeats("testing", listening_since_ms=0)
+    """The heartbeats of the work "testing", read from the log in a thread."""
+    heartbeats = Heartbeats("testing", reading_since_ms=0)
     reader = TelemetryReader(log, heartbeats.observe, Metrics("trainer"))
     reader.start(since_ms=0)
     yield heartbeats
@@ -46,28 +46,28 @@ def test_a_claim_names_its_model_its_version_and_its_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("liveness", "last_sign_ms"),
+    ("liveness", "last_seen_ms"),
     [
         pytest.param(Liveness({}, 0), CLAIMED_AT_MS, id="the claim"),
         pytest.param(Liveness({CLAIM: CLAIMED_AT_MS + 700}, 0), CLAIMED_AT_MS + 700, id="a heartbeat"),
         pytest.param(Liveness({CLAIM: CLAIMED_AT_MS - 700}, 0), CLAIMED_AT_MS, id="an older heartbeat"),
-        pytest.param(Liveness({}, CLAIMED_AT_MS + 900), CLAIMED_AT_MS + 900, id="the start of listening"),
+        pytest.param(Liveness({}, CLAIMED_AT_MS + 900), CLAIMED_AT_MS + 900, id="the start of reading"),
         pytest.param(Liveness({CLAIM: CLAIMED_AT_MS + 950}, CLAIMED_AT_MS + 900), CLAIMED_AT_MS + 950, id="the latest"),
     ],
 )
-def test_a_claim_is_lost_exactly_one_lease_after_the_latest_sign(liveness: Liveness, last_sign_ms: int) -> None:
-    assert not liveness.is_lost(CLAIM, LEASE, last_sign_ms + LEASE_MS - 1)
-    assert liveness.is_lost(CLAIM, LEASE, last_sign_ms + LEASE_MS)
+def test_a_claim_is_lost_exactly_one_lease_after_it_was_last_seen_alive(liveness: Liveness, last_seen_ms: int) -> None:
+    assert not liveness.is_lost(CLAIM, LEASE, last_seen_ms + LEASE_MS - 1)
+    assert liveness.is_lost(CLAIM, LEASE, last_seen_ms + LEASE_MS)
 
 
-def test_the_heartbeat_of_another_attempt_prolongs_nothing() -> None:
+def test_the_heartbeat_of_another_attempt_does_not_keep_a_claim() -> None:
     another = Liveness({Claim("models/fraud", 3, 1): CLAIMED_AT_MS + LEASE_MS}, 0)
     assert another.is_lost(CLAIM, LEASE, CLAIMED_AT_MS + LEASE_MS)
     assert another.last_seen_ms(CLAIM) == 0
 
 
 def test_the_latest_heartbeat_of_an_attempt_counts_even_when_an_older_one_is_read_after_it() -> None:
-    heartbeats = Heartbeats("testing", listening_since_ms=5)
+    heartbeats = Heartbeats("testing", reading_since_ms=5)
     heartbeats.observe(record_of(CLAIM), 100)
     before = heartbeats.liveness()
     heartbeats.observe(record_of(CLAIM), 90)
@@ -77,22 +77,22 @@ def test_the_latest_heartbeat_of_an_attempt_counts_even_when_an_older_one_is_rea
 
 
 def test_only_heartbeats_of_the_same_work_are_remembered() -> None:
-    heartbeats = Heartbeats("testing", listening_since_ms=0)
+    heartbeats = Heartbeats("testing", reading_since_ms=0)
     heartbeats.observe(record_of(CLAIM, work="evaluation"), 100)
     heartbeats.observe(telemetry.TelemetryRecord(epoch_measured=telemetry.EpochMeasured(version=3)), 100)
     assert heartbeats.liveness().heartbeats_ms == {}
 
 
-def test_the_attempt_that_has_been_silent_the_longest_is_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_attempt_with_the_oldest_heartbeat_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "MAX_ATTEMPTS_SEEN", 2)
-    heartbeats = Heartbeats("testing", listening_since_ms=0)
+    heartbeats = Heartbeats("testing", reading_since_ms=0)
     first, second, third = (Claim("models/fraud", number, 1) for number in (1, 2, 3))
     for at_ms, claim in enumerate((first, second, first, third)):
         heartbeats.observe(record_of(claim), at_ms)
     assert heartbeats.liveness().heartbeats_ms == {first: 2, third: 3}
 
 
-def test_work_under_way_is_seen_by_whoever_reads_telemetry(log: FailingLog, read: Heartbeats) -> None:
+def test_running_work_sends_heartbeats_to_telemetry(log: FailingLog, read: Heartbeats) -> None:
     with heartbeat(TelemetryWriter(log, "trainer-0"), CLAIM, "testing"):
         until(lambda: read.liveness().last_seen_ms(CLAIM), "the first heartbeat")
 
@@ -108,7 +108,7 @@ def test_heartbeats_go_on_until_the_work_ends(
     until(lambda: not [thread for thread in threading.enumerate() if CLAIM.name in thread.name], "the last heartbeat")
 
 
-def test_a_log_that_is_away_neither_ends_the_work_nor_the_heartbeats(
+def test_an_outage_of_the_log_ends_neither_the_work_nor_the_heartbeats(
     log: FailingLog, read: Heartbeats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.01)
@@ -124,5 +124,5 @@ def test_a_lease_outlasts_several_lost_heartbeats(lease_ms: int) -> None:
     assert lease_ms >= 5 * HEARTBEAT_SECONDS * 1_000
 
 
-def test_both_services_write_the_lease_they_always_wrote() -> None:
+def test_the_leases_of_trainer_and_evaluator_stay_as_they_are() -> None:
     assert (trainer.LEASE_MS, evaluator.LEASE_MS) == (20_000, 15_000)

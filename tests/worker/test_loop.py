@@ -1,4 +1,4 @@
-"""The loop that all workers share."""
+"""The loop that all workers share, during an outage of the log."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from headgate.log import topics
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker import loop
-from headgate.worker.loop import Undertake, Worker
+from headgate.worker.loop import DueWork, Worker
 from tests.registry.conftest import read_all
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.worker.outages import FailingLog
@@ -15,7 +15,7 @@ from tests.worker.outages import FailingLog
 OUTAGES = 2 * loop.MAX_TRIES
 
 
-def test_a_log_that_is_away_when_work_is_done_does_not_undo_the_work(
+def test_an_outage_of_the_log_at_the_end_of_the_work_does_not_repeat_the_work(
     log: FailingLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "REPORT_PAUSE_SECONDS", 0.01)
@@ -29,7 +29,7 @@ def test_a_log_that_is_away_when_work_is_done_does_not_undo_the_work(
     fold = LifecycleFold(log)
     fold.start()
     assert fold.wait_caught_up(PATIENCE_SECONDS)
-    worker = Worker(log, fold, lambda now_ms: [Undertake("work", work)], "trainer-0", Metrics("trainer"))
+    worker = Worker(log, fold, lambda now_ms: [DueWork("work", work)], "trainer-0", Metrics("trainer"))
     worker.start()
     until(lambda: len(read_all(log, topics.COMMANDS)) == 1, "the report")
     assert done == ["once"]

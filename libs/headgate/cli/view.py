@@ -67,7 +67,7 @@ def rebuild(redis: Redis = "") -> None:
 
         old, store = reader.status().generation, RedisStore(redis)
         try:
-            store.ask_for_rebuild(int(REBUILD_SECONDS))
+            store.request_rebuild(int(REBUILD_SECONDS))
             deadline = time.monotonic() + REBUILD_SECONDS
             while (new := reader.status().generation) in (old, ""):
                 if time.monotonic() > deadline:

@@ -7,7 +7,7 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.port import LogUnavailable
 from headgate.log.startup import LOG_WAIT_SECONDS, await_log
-from headgate.runtime.deadline import Deadline, within
+from headgate.runtime.deadline import Deadline, run_within
 from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.operations import Loop, Operations
 from headgate.runtime.service import GRACE_SECONDS
@@ -76,5 +76,5 @@ class ServiceParts:
     def close(self, deadline: Deadline) -> None:
         """Closes the fold and the log within the deadline."""
         self.fold.close()
-        within(deadline.left(), self.log.close)
+        run_within(deadline.left(), self.log.close)
         self.operations.close()

@@ -1,4 +1,4 @@
-"""The wall clock, read in one place."""
+"""The wall clock. Code outside this file does not read it."""
 
 import time
 

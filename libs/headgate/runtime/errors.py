@@ -1,13 +1,13 @@
-"""What goes wrong at a door: a caller asked for something that cannot be had, or the door cannot be opened."""
+"""Errors of a server: a request that is refused, and an address that cannot be listened on."""
 
 import grpc
 
 
 class RpcRefused(Exception):
-    """A refusal for the caller: the interceptor turns it into a status with google.rpc details.
+    """A refusal for the caller. The interceptor turns it into a status with google.rpc details.
 
-    `slug` is the stable code a program compares, `rule` the sentence a person reads, `field` the request's field,
-    `retry_after_seconds` when the same call may be let in; 0 when that is not known.
+    `slug` is the stable code that programs compare, and `rule` the sentence that people read. `field` is the field of
+    the request that is wrong. After `retry_after_seconds` the same call may succeed; 0 when that is not known.
     """
 
     def __init__(
@@ -22,4 +22,4 @@ class RpcRefused(Exception):
 
 
 class CannotListen(Exception):
-    """The address of a door is taken or not ours."""
+    """The server cannot listen on its address: it is in use, or it does not belong to this machine."""

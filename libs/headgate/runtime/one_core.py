@@ -1,7 +1,7 @@
 """Pins a process to one CPU core. Linux only; elsewhere nothing happens.
 
 The threads of a Python process share one interpreter lock. On several cores the lock moves from core to core, and that
-may cost as much CPU as the work itself; on one core it does not. A process gains from one core when many threads each
+may cost as much CPU as the work itself. On one core it does not. A process gains from one core when many threads each
 do a little, as in a synchronous gRPC server. A process that computes without the lock needs several cores.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 
-def keep_to_one_core(name: str) -> None:
+def pin_to_one_core(name: str) -> None:
     """Pins this process's threads, and those that they start later, to the core for this name.
 
-    Child processes inherit the core. Call this before other threads start threads, since those might be missed. Where
+    Child processes inherit the core. Call this before other threads start threads, because it might miss those. When
     the system forbids it, the process keeps all its cores and logs a warning.
     """
     if not hasattr(os, "sched_setaffinity"):
@@ -33,9 +33,9 @@ def keep_to_one_core(name: str) -> None:
 
 
 def core_for(name: str, cores: Collection[int]) -> int:
-    """One of the cores, always the same. Names that differ in the number at their end have neighbouring cores.
+    """The core for this name, always the same one. Names that differ only in their last number get neighbouring cores.
 
-    So replicas on one machine, registry-0 and registry-1, do not share a core while there are enough.
+    So the replicas registry-0 and registry-1 on one machine do not share a core while there are enough cores.
     """
     stem = name.rstrip("0123456789")
     number = int(name[len(stem) :] or 0)

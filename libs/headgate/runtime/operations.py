@@ -1,6 +1,6 @@
 """The HTTP server for operations: /metrics, /livez and /readyz, on a port of its own and in threads of its own.
 
-It asks neither the log nor Redis nor another service, so it answers while all of them are away.
+It asks neither the log nor Redis nor another service, so it also answers while they cannot be reached.
 """
 
 import io
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_CONNECTIONS = 16
-"""More at once are closed without an answer: Prometheus and a kubelet need two."""
+"""Further connections are closed without an answer. Prometheus and a kubelet need two."""
 REQUEST_SECONDS = 5.0
 CLOSING_SECONDS = 1.0
 STARTING, READY, DRAINING = "starting", "ready", "draining"
@@ -37,7 +37,7 @@ class Loop(Protocol):
 
 
 class Operations:
-    """The metrics and the state of a process. With port 0 there is no HTTP server, and the rest works."""
+    """The metrics and the state of a process. With port 0 there is no HTTP server; everything else works."""
 
     def __init__(self, service: str, host: str, port: int) -> None:
         self.metrics = Metrics(service)
@@ -50,23 +50,23 @@ class Operations:
         self._server = _listen(host, port, self._answer) if port else None
 
     def watch(self, *loops: Loop) -> None:
-        """Loops without which the process is of no use: /livez fails once one of them has ended."""
+        """Adds loops that the process needs: /livez fails once one of them has ended."""
         self._loops = (*self._loops, *loops)
 
     def ready(self) -> None:
-        """The service takes work, unless it drains already."""
+        """Records that the service takes work, unless it already drains."""
         if self._state == STARTING:
             self._state = READY
             self._is_ready.set(1)
 
     def drain(self) -> None:
-        """The service takes no more work and ends; its loops may end too."""
+        """Records that the service takes no more work; from now on its loops may end."""
         self._state = DRAINING
         self._is_ready.set(0)
         self._loops = ()
 
     def close(self) -> None:
-        """Lets go of the port."""
+        """Stops the server and frees the port."""
         if self._server is not None:
             self._server.close()
 
@@ -75,7 +75,7 @@ class Operations:
             match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
                 case "HEAD", _:
                     self._answer({**environ, "REQUEST_METHOD": "GET"}, start)
-                    return iter((b"",))  # no list: wsgiref would take its length for that of the content
+                    return iter((b"",))  # not a list: wsgiref would report its length as the content's
                 case "GET", "/metrics":
                     return self._show_metrics(environ, start)
                 case "GET", "/livez":
@@ -84,10 +84,10 @@ class Operations:
                 case "GET", "/readyz":
                     return _text(start, _status(self._state == READY), self._state)
                 case "GET", _:
-                    return _text(start, HTTPStatus.NOT_FOUND, "there are /metrics, /livez and /readyz")
+                    return _text(start, HTTPStatus.NOT_FOUND, "not found: the paths are /metrics, /livez and /readyz")
                 case _:
-                    return _text(start, HTTPStatus.NOT_IMPLEMENTED, "only GET and HEAD are answered")
-        except Exception:  # one failing reading must not end the server
+                    return _text(start, HTTPStatus.NOT_IMPLEMENTED, "not supported: send GET or HEAD")
+        except Exception:  # one reading that fails must not end the server
             logger.exception("a request for operations failed", extra={"path": environ["PATH_INFO"]})
             return _text(start, HTTPStatus.INTERNAL_SERVER_ERROR, "see the log")
 
@@ -116,7 +116,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._thread.start()
 
     def server_bind(self) -> None:
-        """As WSGIServer does it, but without asking the DNS for a name."""
+        """Binds as WSGIServer does, but without a DNS lookup."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
@@ -135,7 +135,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def close(self) -> None:
         self._closing = True
-        with suppress(OSError):  # this connection wakes the thread, which waits for one without a timeout
+        with suppress(OSError):  # the thread waits for a connection without a timeout, so this one wakes it
             socket.create_connection((self.server_name, self.server_port), CLOSING_SECONDS).close()
         self._thread.join(CLOSING_SECONDS)
         self.server_close()
@@ -149,10 +149,10 @@ class _Handler(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:
-        """Probes and scrapes are no news."""
+        """Logs nothing: probes and scrapes come all the time."""
 
     def get_stderr(self) -> Any:
-        """wsgiref would print a traceback when a client reads too slowly."""
+        """A stream that nobody reads: wsgiref would print a traceback when a client reads too slowly."""
         return io.StringIO()
 
 

@@ -1,4 +1,4 @@
-"""A child process that ends when the process that started it does, however that one ended."""
+"""Ends a child process when its parent process ends, even when the parent is killed."""
 
 import ctypes
 import os
@@ -9,10 +9,10 @@ PARENT_VARIABLE = "HEADGATE_PARENT"
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Has the kernel send SIGTERM when the parent's thread that started us ends. Linux only; elsewhere nothing."""
+def end_with_parent(parent_pid: int) -> None:
+    """Asks the kernel for SIGTERM when the parent's thread that started this process ends. Linux only."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent_pid:  # it ended before we asked
+    if os.getppid() != parent_pid:  # the parent ended before this call
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The connection to Redis: short named waits, no hidden retries, and every fault as one sentence."""
+"""The connection to Redis: short named waits, no hidden retries, and one sentence for every error."""
 
 import threading
 import time
@@ -12,27 +12,27 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 READ_SECONDS = 0.25
-"""A reader has another source: it does not wait longer than this."""
+"""How long a reader waits. It has another source, so the wait is short."""
 WRITE_SECONDS = 2.0
 CONNECT_SECONDS = 0.5
 BREAK_SECONDS = 1.0
-"""How long Redis is left alone after it failed a caller that has another way."""
+"""How long the breaker stays open: callers use their other source and do not ask Redis."""
 ADDRESS_RULE = "expected redis://[user:password@]host:port/db, rediss:// for TLS"
 
 Client = Any
-"""redis.Redis, whose stubs mix the synchronous and the asynchronous answers of each call."""
+"""redis.Redis. Its type stubs mix the synchronous and the asynchronous result of each call, so this is Any."""
 
 
 NoPermission = redis.exceptions.NoPermissionError
-"""Redis does not let this user do that; `explained` turns it into RedisUnavailable."""
+"""The Redis user lacks a right. `redis_errors` turns it into RedisUnavailable."""
 
 
 class RedisUnavailable(Exception):
-    """Redis cannot be read or written now; the message says why."""
+    """Redis cannot be read or written now. The message gives the reason."""
 
 
 def connect(url: str, timeout_seconds: float, retries: int = 0) -> Client:
-    """A client that has not connected yet. Raises ValueError for an address that is none."""
+    """A client that has not connected yet. Raises ValueError for an invalid address."""
     if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
         raise ValueError(ADDRESS_RULE)
     retry = Retry(NoBackoff(), retries, supported_errors=(redis.ConnectionError,))
@@ -46,52 +46,52 @@ def connect(url: str, timeout_seconds: float, retries: int = 0) -> Client:
     )
 
 
-def shown(url: str) -> str:
-    """The address as it may be logged."""
+def without_credentials(url: str) -> str:
+    """The address without user and password, fit for log lines and errors."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class Breaker:
-    """Open for a while after a failure. Thread-safe."""
+    """A circuit breaker: open for BREAK_SECONDS after a failure. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._closed_at = 0.0
+        self._open_until = 0.0
 
     @property
     def is_open(self) -> bool:
-        return time.monotonic() < self._closed_at
+        return time.monotonic() < self._open_until
 
     def trip(self) -> bool:
-        """Opens it; whether it was closed before."""
+        """Opens the breaker. Returns whether it was closed before."""
         with self._lock:
             was_closed = not self.is_open
-            self._closed_at = time.monotonic() + BREAK_SECONDS
+            self._open_until = time.monotonic() + BREAK_SECONDS
             return was_closed
 
 
 @contextmanager
-def explained(address: str) -> Iterator[None]:
-    """Turns the library's errors into RedisUnavailable."""
+def redis_errors(address: str) -> Iterator[None]:
+    """Turns the library's errors inside the block into RedisUnavailable."""
     try:
         yield
     except redis.RedisError as error:
-        raise RedisUnavailable(f"Redis at {shown(address)} {_explain(error)}") from error
+        raise RedisUnavailable(f"Redis at {without_credentials(address)} {_explain(error)}") from error
 
 
 def _explain(error: redis.RedisError) -> str:
     text = str(error)
-    for kind, said in _KINDS.items():
+    for kind, sentence in _BY_KIND.items():
         if isinstance(error, kind):
-            return said.format(text)
-    for start, said in _STARTS.items():
+            return sentence.format(text)
+    for start, sentence in _BY_START.items():
         if text.startswith(start):
-            return said
+            return sentence
     return f"answers: {text}"
 
 
-_KINDS: Mapping[type[Exception], str] = {
+_BY_KIND: Mapping[type[Exception], str] = {
     redis.AuthenticationError: "refuses the user or the password: {}",
     redis.exceptions.NoPermissionError: "does not let this user do that: {}",
     redis.exceptions.ReadOnlyError: "is a read-only replica: name the primary",
@@ -100,7 +100,7 @@ _KINDS: Mapping[type[Exception], str] = {
     redis.TimeoutError: "does not answer in time",
     redis.ConnectionError: "cannot be reached: {}",
 }
-_STARTS = {
-    "NOREPLICAS": "takes no writes while it lacks replicas",
-    "MISCONF": "takes no writes since it cannot save them to its disk",
+_BY_START = {
+    "NOREPLICAS": "takes no writes because it has too few replicas",
+    "MISCONF": "takes no writes because it cannot save them to its disk",
 }

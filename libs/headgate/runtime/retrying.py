@@ -1,4 +1,4 @@
-"""A thread whose work begins again, after a pause, when it failed for a reason that may pass."""
+"""A thread that repeats its work, and tries again after a pause when the work fails with a temporary error."""
 
 import threading
 from collections.abc import Callable
@@ -6,13 +6,14 @@ from collections.abc import Callable
 from headgate.log.port import LogError
 
 RETRY_SECONDS = 0.5
+"""The pause after a temporary error."""
 
 
 class RetryingThread:
-    """Calls `work` again and again until it is stopped; `work` returns soon once `is_stopping` is true.
+    """Calls `work` again and again until it is stopped. `work` must return soon once `is_stopping` is true.
 
-    An error of `passing` is given to `on_error`, and the next call comes after `retry_seconds`. Any other error ends
-    the thread: then `is_alive` is false, and /livez of a service that watches it fails.
+    An error of the types `temporary` goes to `on_error`, and the next call follows after `retry_seconds`. Any other
+    error ends the thread. Then `is_alive` is false, and the /livez of a service that watches the thread fails.
     """
 
     def __init__(
@@ -21,12 +22,12 @@ class RetryingThread:
         work: Callable[[], None],
         on_error: Callable[[Exception], None],
         retry_seconds: float = RETRY_SECONDS,
-        passing: tuple[type[Exception], ...] = (LogError,),
+        temporary: tuple[type[Exception], ...] = (LogError,),
     ) -> None:
         self._work = work
         self._on_error = on_error
         self._retry_seconds = retry_seconds
-        self._passing = passing
+        self._temporary = temporary
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -36,23 +37,23 @@ class RetryingThread:
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begins to work."""
+        """Starts the thread."""
         self._thread.start()
 
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def pause(self, seconds: float) -> bool:
-        """Waits inside of the work; whether the thread was asked to end meanwhile."""
+        """Waits, for use inside the work. Returns whether the thread was asked to end."""
         return self._stopping.wait(seconds)
 
     def stop_soon(self) -> None:
-        """Asks the thread to end; does not wait."""
+        """Asks the thread to end and does not wait for it."""
         self._stopping.set()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Asks the thread to end and waits for it, within the limit."""
+        """Asks the thread to end and waits at most `timeout_seconds` for it."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
@@ -61,6 +62,6 @@ class RetryingThread:
         while not self._stopping.is_set():
             try:
                 self._work()
-            except self._passing as error:
+            except self._temporary as error:
                 self._on_error(error)
                 self._stopping.wait(self._retry_seconds)

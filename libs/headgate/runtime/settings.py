@@ -1,4 +1,4 @@
-"""Settings from the environment: a frozen dataclass says what there is, one error says everything that is wrong."""
+"""Reads settings from the environment into a frozen dataclass. One error lists every problem."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class SettingsError(Exception):
-    """Every problem of the environment, one sentence each."""
+    """All problems of the settings, one sentence each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -24,16 +24,16 @@ class SettingsError(Exception):
 
 
 def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEADGATE_") -> Settings:
-    """Reads PREFIX + FIELD for each field of the dataclass; a field without a default must be set."""
+    """Reads the variable PREFIX + FIELD for each field. A field without a default must be set. Raises SettingsError."""
     kinds = get_type_hints(cls)
     values: dict[str, object] = {}
     problems: list[str] = []
-    for field in fields(cls):  # type: ignore[arg-type]  # a dataclass by contract, which no TypeVar bound can say
+    for field in fields(cls):  # type: ignore[arg-type]  # callers pass a dataclass; no TypeVar bound can express that
         variable = prefix + field.name.upper()
         text = environ.get(variable, "")
         try:
             if text:
-                values[field.name] = _within_unit(field.name, _parser(kinds[field.name])(text))
+                values[field.name] = _checked(field.name, _parser(kinds[field.name])(text))
             elif _is_required(field):
                 problems.append(f"{variable} is not set")
         except ValueError as error:
@@ -43,11 +43,11 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
     return cls(**values)
 
 
-def _within_unit(name: str, value: object) -> object:
-    """The last word of a setting's name is its unit: what no port and no time can be is refused."""
+def _checked(name: str, value: object) -> object:
+    """The value. Raises ValueError when it cannot be a port or a time; the last word of the name is the unit."""
     unit = name.rpartition("_")[2]
     if unit == "port" and isinstance(value, int) and not 0 <= value <= MAX_PORT:
-        raise ValueError(f"expected a port, 0 to {MAX_PORT}")
+        raise ValueError(f"expected a port from 0 to {MAX_PORT}")
     if unit == "seconds" and isinstance(value, float) and not 0 <= value < math.inf:
         raise ValueError("expected seconds, 0 or more")
     return value
@@ -82,7 +82,7 @@ def _number(text: str) -> float:
         raise ValueError("expected a number") from None
 
 
-def _truth(text: str) -> bool:
+def _boolean(text: str) -> bool:
     if text.lower() in TRUE:
         return True
     if text.lower() in FALSE:
@@ -94,6 +94,6 @@ _PARSERS: Mapping[type, Callable[[str], object]] = {
     str: str,
     int: _integer,
     float: _number,
-    bool: _truth,
+    bool: _boolean,
     Path: Path,
 }

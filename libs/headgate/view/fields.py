@@ -1,4 +1,4 @@
-"""What a filter may compare and an order may sort by, per kind of resource: one table for the fold and for Redis."""
+"""The fields that filters compare and orders sort by, for each kind of resource. The fold and Redis use this table."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ Value = str | float | bool
 
 
 class Kind(Enum):
-    """The resources that are listed and searched."""
+    """The kinds of resources that can be listed and searched."""
 
     MODEL = "model"
     VERSION = "version"
@@ -23,7 +23,7 @@ class Kind(Enum):
 
 
 class Type(Enum):
-    """How a field's literal is written."""
+    """The type of a field; the text describes the values that a filter accepts."""
 
     TEXT = "text"
     WORD = "one of its words"
@@ -34,9 +34,10 @@ class Type(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One comparable property; `read` answers None where a resource lacks it.
+    """One field. `read` returns its value, or None when a resource does not have it.
 
-    A `keyed` field is written PATH.KEY. `indexed`: equality is answered from a set. `ordered`: a list may be sorted so.
+    A `keyed` field is written PATH.KEY. An `indexed` field has an index for equality. A list can be sorted by an
+    `ordered` field.
     """
 
     type: Type
@@ -52,20 +53,20 @@ class Field:
 
 
 def field_of(kind: Kind, path: str) -> tuple[Field, str] | None:
-    """The field that a path names, and its key; None for a path that names nothing."""
+    """The field that a path names, and its key; None when it names no field."""
     name, _, key = path.partition(".")
     field = FIELDS[kind].get(name)
     return (field, key) if field is not None and field.keyed == bool(key) else None
 
 
 def paths(kind: Kind, ordered: bool = False) -> str:
-    """The fields of the kind as an error shows them."""
+    """The names of the kind's fields, as errors list them."""
     found = [f"{name}.KEY" if field.keyed else name for name, field in FIELDS[kind].items() if field.ordered >= ordered]
     return ", ".join(found)
 
 
 def resource_id(resource: Resource) -> str:
-    """Unique in its kind, and in the order of models and numbers: `fraud`, `fraud/0000000003`."""
+    """An id that is unique within the kind and sorts by model and number: `fraud`, `fraud/0000000003`."""
     match resource:
         case resources.Model():
             return model_of(resource)
@@ -76,17 +77,17 @@ def resource_id(resource: Resource) -> str:
 
 
 def model_of(resource: Resource) -> str:
-    """The model of a resource, without its prefix."""
+    """The name of the resource's model, without `models/`."""
     return str(resource.name.split("/")[1])
 
 
 def term(path: str, value: Value) -> str:
-    """One equality that an index set answers."""
+    """The text of one equality; an index has one set of ids for each."""
     return f"{path}={value}"
 
 
 def terms(kind: Kind, resource: Resource) -> Iterator[str]:
-    """Every indexed equality that holds for the resource."""
+    """All indexed equalities that hold for the resource."""
     for path, field, key in _present(kind, resource):
         value = field.read(resource, key)
         if field.indexed and value is not None:
@@ -94,7 +95,7 @@ def terms(kind: Kind, resource: Resource) -> Iterator[str]:
 
 
 def sort_values(kind: Kind, resource: Resource) -> Iterator[tuple[str, float]]:
-    """The resource's value in every order that shows it."""
+    """The resource's values in all orders that contain it, each with its path."""
     for path, field, key in _present(kind, resource):
         if field.ordered:
             value = sort_value(field, key, resource)
@@ -103,7 +104,7 @@ def sort_values(kind: Kind, resource: Resource) -> Iterator[tuple[str, float]]:
 
 
 def sort_value(field: Field, key: str, resource: Resource) -> float | None:
-    """Where the resource stands in an order by this field; names are equal here, as the id decides between equals."""
+    """The resource's value in an order by this field; None without the field. Texts give 0, so the id decides."""
     value = field.read(resource, key)
     return 0.0 if isinstance(value, str) else value
 
@@ -159,7 +160,7 @@ def _numbers(attribute: str) -> Field:
 
 
 def _metric(version: resources.Version, name: str) -> float | None:
-    # A metric that is not a number compares with nothing, as one that was not measured.
+    # A metric with the value NaN is treated like one that was not measured: every comparison with it is false.
     values = (metric.value for metric in version.report.metrics if metric.name == name)
     value = next(values, None)
     return None if value is None or math.isnan(value) else value

@@ -1,6 +1,6 @@
-"""Filters, a subset of AIP-160: `[NOT] field operator value`, joined by AND. Pure: text in, yes or no out.
+"""Filters, a subset of AIP-160: comparisons `[NOT] field operator value`, joined by AND. Pure.
 
-What a resource does not have compares with nothing: such a comparison is false, and its NOT true.
+When a resource does not have the field, the comparison is false, and its NOT is true.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from headgate.view.fields import Field, Kind, Resource, Type, Value, field_of, paths
 
 MAX_FILTER = 2_000
-"""Characters of a filter."""
+"""The most characters of a filter."""
 MAX_COMPARISONS = 20
 
 _TOKEN = re.compile(
@@ -24,7 +24,7 @@ _TOKEN = re.compile(
 
 
 class BadQuery(Exception):
-    """What was asked cannot be understood: the request's field, and what was expected where."""
+    """The request is invalid: `field` is the wrong field, the message says what was expected where."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ _ORDERED: Mapping[Operator, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One comparison. With `prefix`, the value is how a text begins."""
+    """One comparison. With `prefix`, the text only has to begin with the value."""
 
     path: str
     field: Field
@@ -71,7 +71,7 @@ class Comparison:
             return True
         if self.operator in (Operator.EQUAL, Operator.UNEQUAL):
             return self._equal(found) is (self.operator is Operator.EQUAL)
-        # Only numbers have an order here, the parser saw to it.
+        # The parser allows these operators for numbers and times only.
         return _ORDERED[self.operator](float(found), float(self.value))
 
     def _equal(self, found: Value) -> bool:
@@ -80,7 +80,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """All of its comparisons hold; none matches everything."""
+    """Matches a resource when all comparisons hold. Without comparisons it matches everything."""
 
     comparisons: tuple[Comparison, ...] = ()
 
@@ -89,9 +89,9 @@ class Filter:
 
 
 def parse(kind: Kind, text: str) -> Filter:
-    """The filter that the text says. Raises BadQuery with the position and what was expected there."""
+    """Parses a filter. Raises BadQuery with the position and what was expected there."""
     if len(text) > MAX_FILTER:
-        raise BadQuery("filter", f"filter has {len(text)} characters: at most {MAX_FILTER} are read")
+        raise BadQuery("filter", f"filter has {len(text)} characters: at most {MAX_FILTER} are allowed")
     tokens = [*_tokens(text), _Token("end", "", len(text.rstrip()))]
     if len(tokens) == 1:
         return Filter()
@@ -101,7 +101,7 @@ def parse(kind: Kind, text: str) -> Filter:
         comparison, at = _comparison(kind, tokens, at)
         found.append(comparison)
         if len(found) > MAX_COMPARISONS:
-            raise BadQuery("filter", f"filter has more than {MAX_COMPARISONS} comparisons")
+            raise BadQuery("filter", f"filter has too many comparisons: at most {MAX_COMPARISONS} are allowed")
         if tokens[at].kind == "end":
             return Filter(tuple(found))
         if tokens[at][:2] != ("word", "AND"):
@@ -121,7 +121,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         match = _TOKEN.match(text, at)
         if match is None:
             place = at + len(text[at:]) - len(text[at:].lstrip())
-            raise BadQuery("filter", f"filter at character {place + 1}: {text[place]!r} has no place here")
+            raise BadQuery("filter", f"filter at character {place + 1}: unexpected {text[place]!r}")
         kind = str(match.lastgroup)
         yield _Token(kind, match[kind], match.start(kind))
         at = match.end()
@@ -148,7 +148,7 @@ def _comparison(kind: Kind, tokens: list[_Token], at: int) -> tuple[Comparison, 
     value: Value
     if chosen is Operator.HAS:
         if literal.text != "*":
-            raise _unexpected(literal, "*, which asks for presence")
+            raise _unexpected(literal, "*, which tests whether the field exists")
         value, prefix = "", False
     elif field.type is Type.TEXT:
         value, prefix = _text(literal, "models/" if kind is Kind.MODEL and name.text == "name" else "")
@@ -163,8 +163,8 @@ def _operators(field: Field) -> tuple[Operator, ...]:
     return (Operator.EQUAL, Operator.UNEQUAL, Operator.HAS)
 
 
-def _text(token: _Token, needless: str) -> tuple[str, bool]:
-    text = _plain(token).removeprefix(needless)
+def _text(token: _Token, optional_prefix: str) -> tuple[str, bool]:
+    text = _plain(token).removeprefix(optional_prefix)
     prefix = token.text.endswith("*") and not token.text.endswith("\\*")
     return (text[:-1] if prefix else text), prefix
 

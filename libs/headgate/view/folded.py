@@ -1,4 +1,4 @@
-"""Answers a query from folded state: the meaning that every other source of answers has to meet."""
+"""Answers a query from folded state. Every other source must give the same answers."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,14 +10,14 @@ from headgate.view.query import Key, Query
 
 
 class Answer(NamedTuple):
-    """One page. `next` is the key to go on behind; None at the end."""
+    """One page. `next` is its last key, where the next page continues; None at the end."""
 
     resources: list[Resource]
     next: Key | None
 
 
 def find(models: Mapping[str, ModelState], query: Query) -> Answer:
-    """The page that the query asks for. The resources are the state's own: copy them before its lock is released."""
+    """The page for the query. The resources are the state's own, so copy them before you release its lock."""
     rows = _rows(_resources(models, query), query)
     best = heapq.nlargest if query.order.descending else heapq.nsmallest
     page = best(query.size + 1, rows, key=lambda row: row[0])
@@ -27,7 +27,7 @@ def find(models: Mapping[str, ModelState], query: Query) -> Answer:
 
 
 def of_kind(state: ModelState, kind: Kind) -> Iterable[Resource]:
-    """The model's resources of this kind."""
+    """All resources of this kind in the model."""
     match kind:
         case Kind.MODEL:
             return (state.model,)

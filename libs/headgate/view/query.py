@@ -1,6 +1,6 @@
-"""A question to a list or a search: scope, filter, order and where its page begins. Pure.
+"""A query for a list or a search: scope, filter, order and the start of its page. Pure.
 
-A page begins behind a key, never at a number, so that what is created meanwhile neither repeats nor hides a row.
+A page starts after a key, not at a row number. So resources that are created meanwhile neither repeat nor hide a row.
 """
 
 import base64
@@ -25,7 +25,7 @@ _ORDER = re.compile(r"\s*(?P<path>[^\s,]+)(?:\s+(?P<direction>asc|desc))?\s*")
 
 
 class Key(NamedTuple):
-    """Where a resource stands in an order: its value there, then its id."""
+    """The position of a resource in an order: its value, then its id."""
 
     value: float
     id: str
@@ -33,7 +33,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Sorted by a field, equals by id; resources without the field are left out."""
+    """Sorts by a field, and by id where the values are equal. Resources without the field are left out."""
 
     path: str
     field: Field
@@ -51,7 +51,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`model` is empty for all models. `after` is the last key of the page before."""
+    """`model` is empty for all models. `after` is the last key of the previous page."""
 
     kind: Kind
     model: str
@@ -65,7 +65,7 @@ class Query:
         return (not self.model or model_of(resource) == self.model) and self.filter.matches(resource)
 
     def terms(self) -> list[str]:
-        """Indexed equalities that every answer fulfils; the filter may ask for more."""
+        """The equalities of this query that an index can answer. The filter may have more conditions."""
         found = [term("model", self.model)] if self.model else []
         for each in self.filter.comparisons:
             if each.field.indexed and each.operator is Operator.EQUAL and not each.prefix and not each.negated:
@@ -73,7 +73,7 @@ class Query:
         return found
 
     def present(self) -> list[str]:
-        """Orders of fields that not every resource has, in which every answer stands."""
+        """Further ordered fields that every result has, because the filter compares them. Their orders are indexes."""
         comparisons = [each for each in self.filter.comparisons if each.field.keyed and not each.negated]
         found = [each.path for each in comparisons if each.field.ordered]
         return [path for path in dict.fromkeys(found) if path != self.order.path]
@@ -82,7 +82,7 @@ class Query:
 def new_query(
     kind: Kind, model: str = "", filter_text: str = "", order_by: str = "", page_size: int = 0, page_token: str = ""
 ) -> Query:
-    """The question that a request asks. Raises BadQuery naming the request's field."""
+    """The query of a request. Raises BadQuery, which names the wrong field of the request."""
     if page_size < 0:
         raise BadQuery("page_size", f"page_size is {page_size}: expected 0 or more")
     scope = "" if model == ANY_MODEL else model
@@ -92,30 +92,30 @@ def new_query(
     return Query(kind, scope, parse(kind, filter_text), order, page_rows(page_size), after, digest)
 
 
-def page_rows(wanted: int) -> int:
-    """How many rows a page holds at most, when a request asks for so many; 0 or less leaves it to the service."""
-    return min(wanted if wanted > 0 else DEFAULT_PAGE, MAX_PAGE)
+def page_rows(requested: int) -> int:
+    """The most rows of a page, for the page size of a request. 0 or less gives the default size."""
+    return min(requested if requested > 0 else DEFAULT_PAGE, MAX_PAGE)
 
 
 def page_token(query: Query, last: Key) -> str:
-    """An opaque word that begins the page behind `last`, for this filter and order only."""
+    """An opaque token for the page after `last`. It is valid for the same filter and order only."""
     body = json.dumps([query.digest, repr(last.value), last.id], separators=(",", ":"))
     return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
 
 def _after(token: str, digest: str) -> Key:
-    refused = BadQuery("page_token", f"page_token is {token[:50]!r}: expected next_page_token of the page before")
+    refused = BadQuery("page_token", f"page_token is {token[:50]!r}: expected the next_page_token of the previous page")
     if len(token) > MAX_TOKEN:
         raise refused
     try:
-        asked, value, last = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        token_digest, value, last = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         key = Key(float(value), str(last))
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise refused from None
     if math.isnan(key.value) or not key.id.isascii():
         raise refused
-    if asked != digest:
-        raise BadQuery("page_token", "page_token belongs to another parent, filter or order: begin at the first page")
+    if token_digest != digest:
+        raise BadQuery("page_token", "page_token belongs to another parent, filter or order: start at the first page")
     return key
 
 
@@ -129,7 +129,7 @@ def _order(kind: Kind, text: str) -> Order:
     match = _ORDER.fullmatch(text[:MAX_ORDER])
     resolved = field_of(kind, match["path"]) if match else None
     if match is None or resolved is None or not resolved[0].ordered or len(text) > MAX_ORDER:
-        expected = f"one of {paths(kind, ordered=True)}, followed by asc or desc or nothing"
+        expected = f"one of {paths(kind, ordered=True)}, with an optional asc or desc"
         raise BadQuery("order_by", f"order_by is {text[:50]!r}: expected {expected}")
     return Order(match["path"], *resolved, match["direction"] == "desc")
 

@@ -1,4 +1,4 @@
-"""Consumes one topic as a member of a group, one record at a time. The commit follows the effect."""
+"""Consumes one topic as a member of a group, one record after the other, and commits each after its effect."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -10,20 +10,23 @@ from headgate.runtime.retrying import RetryingThread
 
 POLL_SECONDS = 0.5
 MAX_TRIES = 3
-"""Tries of one record that makes its handler fail; then it is buried, or it would stop everything behind it."""
+"""How often a failing record is handled. Then it is buried, because it would block all records behind it."""
 RETRY_SECONDS = 0.2
 MAX_CONTENTIONS = 50
-"""Tries of one record while other writers win, before the group is joined anew."""
+"""How often a record is handled while other writers win. Then the member joins the group again."""
 
 logger = logging.getLogger(__name__)
 
 
 class Contended(Exception):
-    """Other writers of the same stream won for too long; the same record or call may succeed later."""
+    """Other writers of the stream won too often. The same record or call may succeed later."""
 
 
 class Intake:
-    """One member of a consumer group. `handle` raises LogError and Contended for what may pass; all else is buried."""
+    """One member of a consumer group.
+
+    `handle` raises LogError or Contended when a later try may succeed. After any other error the record is buried.
+    """
 
     def __init__(
         self,
@@ -41,31 +44,31 @@ class Intake:
         self._group, self._member = group, member
         self._handle = handle
         self._burials = burials
-        self._thread = RetryingThread(f"intake-{topic}", self._consume, self._failed, passing=(LogError, Contended))
+        self._thread = RetryingThread(f"intake-{topic}", self._consume, self._failed, temporary=(LogError, Contended))
 
     def start(self) -> None:
         """Joins the group."""
         self._thread.start()
 
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def positions(self) -> Mapping[int, int]:
-        """Per partition, the offset the group reads on from. Raises LogError."""
+        """For each partition, the offset of the next record that the group reads. Raises LogError."""
         return self._log.committed(self.topic, self._group)
 
     def stop_soon(self) -> None:
-        """Takes no further record; does not wait."""
+        """Takes no more records. Does not wait."""
         self._thread.stop_soon()
 
     def stop(self, grace_seconds: float) -> None:
-        """Finishes the record in hand, commits it and leaves the group."""
+        """Finishes and commits the current record, and leaves the group, within the grace."""
         self._thread.stop(grace_seconds)
 
     def _failed(self, error: Exception) -> None:
-        """Nothing was committed for the current record, so it comes again."""
-        logger.warning("intake interrupted; joining again", extra={"topic": self.topic, "error": str(error)})
+        """Logs and counts the error. The current record was not committed, so it is delivered again."""
+        logger.warning("intake interrupted; joining the group again", extra={"topic": self.topic, "error": str(error)})
         self._lost.inc()
 
     def _consume(self) -> None:
@@ -74,14 +77,14 @@ class Intake:
                 for record in consumer.poll(POLL_SECONDS):
                     if self._thread.is_stopping:
                         return
-                    self._handle_in_turn(record)
+                    self._handle_despite_contention(record)
                     try:
                         consumer.commit([record])
                     except StaleMember:
                         return
 
-    def _handle_in_turn(self, record: Record) -> None:
-        """Waits for other writers of the stream: leaving the group instead would stop its other members too."""
+    def _handle_despite_contention(self, record: Record) -> None:
+        """Tries again while other writers win. Leaving the group instead would interrupt its other members too."""
         for _ in range(MAX_CONTENTIONS):
             try:
                 return self._handle_or_bury(record)
@@ -91,7 +94,7 @@ class Intake:
         raise Contended(f"other writers won {MAX_CONTENTIONS} times in a row")
 
     def _handle_or_bury(self, record: Record) -> None:
-        """Returns once the record has had its effect or is buried. Raises LogError and Contended: those pass."""
+        """Returns once the record has had its effect or is buried. Raises LogError and Contended."""
         for tries in range(1, MAX_TRIES + 1):
             try:
                 return self._handle(record)
@@ -99,7 +102,7 @@ class Intake:
                 if not isinstance(error, RecordTooLarge):
                     raise
                 reason = str(error)
-            except Exception as error:  # whatever a record does to its handler, those behind it are handled
+            except Exception as error:  # any error of one record must not block the records behind it
                 where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
                 logger.exception("handler failed", extra={**where, "tries": tries})
                 reason = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""An error about one model, release or version stops that one only: it takes the place of its result."""
+"""Isolates errors: an error about one model, release or version replaces its result and stops no other one."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Undecidable:
-    """Nothing can be decided about a subject of a stream, for example releases/3; empty for the stream as a whole."""
+    """An error: nothing can be decided about this subject of a stream, for example releases/3.
+
+    An empty subject stands for the whole stream.
+    """
 
     stream: str
     subject: str
@@ -40,25 +43,25 @@ def isolated(
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
 ) -> Iterator[Result | Undecidable]:
-    """What `decide` gives about the subject; the error in place of all of it when it raises one."""
+    """Yields the results of `decide` about the subject. When it raises an error, yields only an Undecidable."""
     try:
         yield from list(decide(*arguments, **named))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other subjects go on and this one is reported
+    except Exception as error:  # noqa: BLE001 - any error is reported, and the other subjects go on
         yield Undecidable(stream, subject, error)
 
 
 class UndecidableReport:
-    """Reports each error once while it lasts: as a line in the log, and counted in a metric. For one thread."""
+    """Logs each error once while it lasts, and counts the present ones in a metric. For use by one thread."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._reported: dict[str, str] = {}
         metrics.read_at_scrape([UNDECIDABLE], lambda: [Reading(UNDECIDABLE, (), len(self._reported))])
 
     def report(self, found: Iterable[Undecidable]) -> None:
-        """All that cannot be decided now; what was reported before and is not among them is decidable again."""
+        """Takes everything that is undecidable now. What was reported before and is missing now is decidable again."""
         now = {each.name: each for each in found}
         for name, each in now.items():
             if self._reported.get(name) != each.reason:
                 about = {"subject": name}
-                logger.error("nothing can be decided about it; others go on", exc_info=each.error, extra=about)
+                logger.error("nothing can be decided about this subject", exc_info=each.error, extra=about)
         self._reported = {name: each.reason for name, each in now.items()}

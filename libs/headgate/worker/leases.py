@@ -1,6 +1,6 @@
-"""Leases: which attempt a worker has claimed, the heartbeats that keep it, and the rule by which it is lost.
+"""Leases: which attempt a worker has claimed, the heartbeats that keep the claim, and the rule by which it is lost.
 
-A heartbeat is telemetry, not a fact: a lost one does no harm as long as another arrives before the lease has run out.
+Heartbeats are telemetry, not facts. A lost heartbeat does no harm when another arrives before the lease has run out.
 """
 
 import logging
@@ -19,7 +19,7 @@ HEARTBEAT_SECONDS = 2.0
 LAST_HEARTBEAT_SECONDS = 2.0
 """How long the end of the work waits for a heartbeat that is being written."""
 MAX_ATTEMPTS_SEEN = 10_000
-"""Attempts whose last heartbeat is remembered; the one that has been silent the longest is dropped first."""
+"""The most attempts whose last heartbeat is remembered. The one with the oldest heartbeat is forgotten first."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Claim:
 
 
 def claim_of(model: str, version: resources.Version) -> Claim:
-    """The attempt that a version of the model is at."""
+    """The present attempt at a version of the model."""
     return Claim(model_stream(model), version.version, version.attempt)
 
 
@@ -55,27 +55,27 @@ class Liveness:
     """The time of each attempt's last heartbeat, and since when this process has read heartbeats."""
 
     heartbeats_ms: Mapping[Claim, int]
-    listening_since_ms: int
+    reading_since_ms: int
 
     def last_seen_ms(self, claim: Claim) -> int:
-        """When the attempt's last heartbeat came; 0 when none is known."""
+        """The time of the attempt's last heartbeat; 0 when none is known."""
         return self.heartbeats_ms.get(claim, 0)
 
     def is_lost(self, claim: Claim, lease: resources.Lease, now_ms: int) -> bool:
         """Whether the lease has run out since the claim and since the last heartbeat.
 
-        Heartbeats from before this process listened may be unknown, so it waits for one lease from then on.
+        This process may not know earlier heartbeats, so it waits for one whole lease after it began to read them.
         """
-        alive_at_ms = max(lease.claimed_at_ms, self.last_seen_ms(claim), self.listening_since_ms)
+        alive_at_ms = max(lease.claimed_at_ms, self.last_seen_ms(claim), self.reading_since_ms)
         return now_ms >= alive_at_ms + lease.lease_ms
 
 
 class Heartbeats:
     """The last heartbeat of each attempt at one kind of work, from telemetry. Thread-safe."""
 
-    def __init__(self, work: str, listening_since_ms: int) -> None:
+    def __init__(self, work: str, reading_since_ms: int) -> None:
         self._work = work
-        self._listening_since_ms = listening_since_ms
+        self._reading_since_ms = reading_since_ms
         self._last_seen_ms: dict[Claim, int] = {}
         self._lock = threading.Lock()
 
@@ -91,16 +91,16 @@ class Heartbeats:
                 del self._last_seen_ms[next(iter(self._last_seen_ms))]
 
     def liveness(self) -> Liveness:
-        """What is known now; it does not change with later heartbeats."""
+        """A snapshot of what is known now."""
         with self._lock:
-            return Liveness(dict(self._last_seen_ms), self._listening_since_ms)
+            return Liveness(dict(self._last_seen_ms), self._reading_since_ms)
 
 
 @contextmanager
 def heartbeat(writer: TelemetryWriter, claim: Claim, work: str) -> Iterator[None]:
     """Sends a heartbeat at once and then every HEARTBEAT_SECONDS, until the block ends.
 
-    While the log cannot be written it warns and goes on: the work is worth more than the lease.
+    While the log cannot be written, it logs warnings and goes on: the work matters more than the lease.
     """
     ended = threading.Event()
     beat = telemetry.WorkHeartbeat(stream=claim.stream, version=claim.version, attempt=claim.attempt, work=work)

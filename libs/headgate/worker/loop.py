@@ -1,6 +1,7 @@
 """The loop of trainer, evaluator and deployer: fold -> due -> do -> report.
 
-Level-triggered: `due` says what should be happening, from the folded state alone. After a crash it says the same.
+The loop is level-triggered: `due` computes from the folded state alone what should happen now. After a crash it gives
+the same result.
 """
 
 import logging
@@ -25,42 +26,42 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.worker.isolation import Undecidable, UndecidableReport
 
 RESEND_MS = 5_000
-"""A command that is still due after this long is sent again: same id, so at most one fact."""
+"""A command that is still due after this time is sent again. It has the same id, so it causes at most one fact."""
 MAX_TRIES = 3
-"""Tries of one piece of work by one process before it is given up and recorded as a dead letter."""
+"""How often one process tries the same work. Then it gives up and records a dead letter."""
 MAX_REMEMBERED = 10_000
 REPORT_SECONDS = 3600.0
-"""How long finished work waits for a log that is away; then it counts as failed, and is done again."""
+"""How long finished work waits for a log that does not answer. Then the work counts as failed and is done again."""
 REPORT_PAUSE_SECONDS = 1.0
-IN_HAND = "headgate_work_in_hand"
+IN_PROGRESS = "headgate_work_in_hand"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """A command that should be sent; its id is the same whenever it is due for the same reason."""
+    """A command that is due. Its id is always the same for the same reason."""
 
     command: commands.Command
 
 
 @dataclass(frozen=True, slots=True)
-class Undertake:
-    """Work that should be under way; `run` does it outside the loop and answers the command that reports it."""
+class DueWork:
+    """Work that is due. `run` does it outside of the loop and returns the command that reports it."""
 
     key: str
     run: Callable[[], commands.Command | None]
     what: str = "work"
     stream: str = ""
     subject: str = ""
-    """What it is about, for example versions/3: the work continues the trace of the last fact about it."""
+    """The subject, for example versions/3. The work continues the trace of the last fact about it."""
 
 
-Due = Callable[[int], Iterable[Issue | Undertake | Undecidable]]
+Due = Callable[[int], Iterable[Issue | DueWork | Undecidable]]
 
 
 class Worker:
-    """Drives one `due`. Work runs in up to `threads` threads, never in the loop itself."""
+    """Sends the commands and does the work that `due` gives. Work runs in up to `threads` threads beside the loop."""
 
     def __init__(
         self,
@@ -78,33 +79,33 @@ class Worker:
         self._due = due
         self._tick_seconds = tick_seconds
         self._sent_at_ms: dict[str, int] = {}
-        self._in_hand: set[str] = set()
-        self._under_way = 0
+        self._in_progress: set[str] = set()
+        self._running = 0
         self._tries: Counter[str] = Counter()
         self._lock = threading.Condition()
         self._outcomes = metrics.counter("headgate_work_total")
         self._buried = metrics.counter("headgate_dead_letters_total")
-        metrics.read_at_scrape([IN_HAND], lambda: [Reading(IN_HAND, (), self._under_way)])
+        metrics.read_at_scrape([IN_PROGRESS], lambda: [Reading(IN_PROGRESS, (), self._running)])
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._undecidable = UndecidableReport(metrics)
         self._revision = -1
-        self._thread = RetryingThread(f"{name}-loop", self._run, self._due_failed, tick_seconds, passing=(Exception,))
+        self._thread = RetryingThread(f"{name}-loop", self._run, self._due_failed, tick_seconds, temporary=(Exception,))
 
     def start(self) -> None:
-        """Begins to look for due work."""
+        """Starts the loop."""
         self._thread.start()
 
     def is_alive(self) -> bool:
-        """Whether the loop runs."""
+        """Whether the loop is running."""
         return self._thread.is_alive()
 
     def stop(self, grace_seconds: float) -> bool:
-        """Starts nothing new and gives what is in hand the grace to end and be reported; whether it did."""
+        """Starts no new work and waits until running work has ended and is reported. Returns False after the grace."""
         deadline = Deadline(grace_seconds)
         self._thread.stop(deadline.left())
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            return self._lock.wait_for(lambda: not self._under_way, deadline.left())
+            return self._lock.wait_for(lambda: not self._running, deadline.left())
 
     def issue(self, command: commands.Command) -> None:
         """Appends the command to headgate.commands, keyed by its stream. Raises LogError."""
@@ -116,7 +117,7 @@ class Worker:
             self._log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
 
     def report(self, command: commands.Command) -> None:
-        """As issue, for what work has come to: a log that is away is waited for, and does not undo the work.
+        """Issues the command that reports finished work. While the log does not answer, the report waits.
 
         Raises LogError after REPORT_SECONDS, or when the worker stops.
         """
@@ -129,7 +130,7 @@ class Worker:
                 if time.monotonic() > deadline or self._thread.pause(REPORT_PAUSE_SECONDS):
                     raise
                 what = {"command": command.command_id, "error": str(error)}
-                logger.warning("the log is away; the report waits", extra=what)
+                logger.warning("the log does not answer; the report waits", extra=what)
 
     def _run(self) -> None:
         self._once(now_ms())
@@ -137,9 +138,9 @@ class Worker:
 
     def _due_failed(self, error: Exception) -> None:
         if isinstance(error, LogError):
-            logger.warning("the log is away; trying again", extra={"error": str(error)})
+            logger.warning("the log does not answer; trying again", extra={"error": str(error)})
         else:
-            logger.error("due failed; trying again", exc_info=error)
+            logger.error("finding due work failed; trying again", exc_info=error)
 
     def _once(self, at_ms: int) -> None:
         with self._fold.lock:
@@ -148,8 +149,8 @@ class Worker:
         for work in due:
             if isinstance(work, Issue):
                 self._issue_once(work.command, at_ms)
-            elif isinstance(work, Undertake):
-                self._undertake(work)
+            elif isinstance(work, DueWork):
+                self._start_work(work)
 
     def _issue_once(self, command: commands.Command, at_ms: int) -> None:
         sent_at_ms = self._sent_at_ms.get(command.command_id)
@@ -160,28 +161,28 @@ class Worker:
             self._sent_at_ms.clear()
         self._sent_at_ms[command.command_id] = at_ms
 
-    def _undertake(self, work: Undertake) -> None:
+    def _start_work(self, work: DueWork) -> None:
         with self._lock:
-            if work.key in self._in_hand or self._tries[work.key] >= MAX_TRIES:
+            if work.key in self._in_progress or self._tries[work.key] >= MAX_TRIES:
                 return
-            self._in_hand.add(work.key)
-        self._pool.submit(self._do, work)
+            self._in_progress.add(work.key)
+        self._pool.submit(self._run_work, work)
 
-    def _do(self, work: Undertake) -> None:
+    def _run_work(self, work: DueWork) -> None:
         with self._lock:
-            self._under_way += 1
+            self._running += 1
         try:
-            self._carry_out(work)
+            self._run_and_report(work)
             self._outcomes.labels("done").inc()
-        except Exception as error:  # noqa: BLE001 - whatever the work raised is counted, recorded and never lost
+        except Exception as error:  # noqa: BLE001 - any error of the work is counted, recorded and never lost
             self._failed(work, error)
         finally:
             with self._lock:
-                self._under_way -= 1
-                self._in_hand.discard(work.key)
+                self._running -= 1
+                self._in_progress.discard(work.key)
                 self._lock.notify_all()
 
-    def _carry_out(self, work: Undertake) -> None:
+    def _run_and_report(self, work: DueWork) -> None:
         parent = self._fold.trace_of(work.stream, work.subject)
         with unit_of_work("work", work.what, parent, stream=work.stream, work=work.key):
             command = work.run()
@@ -192,7 +193,7 @@ class Worker:
             self._await_fact(command)
 
     def _await_fact(self, command: commands.Command) -> None:
-        """Keeps the work in hand until its report is folded, or `due` would start it once more."""
+        """Keeps the work in progress until its report is folded. Otherwise `due` would start it again."""
         revision, deadline_ms = self._fold.revision, now_ms() + RESEND_MS
         while not self._thread.is_stopping and now_ms() < deadline_ms:
             with self._fold.lock:
@@ -201,7 +202,7 @@ class Worker:
                     return
             revision = self._fold.wait_change(revision, self._tick_seconds)
 
-    def _failed(self, work: Undertake, error: Exception) -> None:
+    def _failed(self, work: DueWork, error: Exception) -> None:
         with self._lock:
             self._tries[work.key] += 1
             tries = self._tries[work.key]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 
-from headgate.runtime.parent import die_with_parent
+from headgate.runtime.parent import end_with_parent
 
 EXIT_NOT_FOUND = 127
 SIGNALLED = 128
@@ -17,7 +17,7 @@ SIGNALLED = 128
 def main() -> int:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     signal.signal(signal.SIGTERM, lambda _number, _frame: os.killpg(os.getpid(), signal.SIGKILL))
-    die_with_parent(parent)
+    end_with_parent(parent)
     try:
         code = subprocess.Popen(command).wait()
     except OSError as error:

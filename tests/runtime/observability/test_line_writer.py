@@ -1,4 +1,4 @@
-"""When a log line is written, and what a full disk or the end of the process do to it."""
+"""When log lines are written, and what happens to them on a full disk and at the end of the process."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ from tests.waiting import PATIENCE_SECONDS, until
 
 
 class Stream:
-    """Remembers what was written and by which thread."""
+    """Records each text that is written, and the name of the thread that writes it."""
 
     def __init__(self) -> None:
         self.writes: list[tuple[str, str]] = []
@@ -28,7 +28,7 @@ class Stream:
         self.writes.append((text, threading.current_thread().name))
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Does nothing, because writes are recorded at once."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_lines_are_written_soon_together_and_by_another_thread(log: logging.Logg
     assert len(stream.writes) < 50
 
 
-def test_trouble_is_written_at_once_after_what_came_before_it(
+def test_a_warning_is_written_at_once_after_all_earlier_lines(
     log: logging.Logger, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_writer, "GATHER_SECONDS", PATIENCE_SECONDS)
@@ -63,7 +63,7 @@ def test_trouble_is_written_at_once_after_what_came_before_it(
     assert stream.text == "before\ntrouble\n"
 
 
-def test_lines_beyond_the_limit_are_written_by_whoever_adds_one(
+def test_the_thread_that_reaches_the_limit_of_waiting_lines_writes_them(
     log: logging.Logger, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_writer, "GATHER_SECONDS", PATIENCE_SECONDS)
@@ -84,7 +84,7 @@ def test_the_last_lines_are_written_at_the_end(
     assert stream.text == "last\nafter the last\n"
 
 
-def test_a_stream_that_cannot_be_written_to_stops_nobody(log: logging.Logger, stream: Stream) -> None:
+def test_an_error_of_the_stream_does_not_reach_the_caller(log: logging.Logger, stream: Stream) -> None:
     stream.broken = True
     log.error("lost")
     stream.broken = False
@@ -92,7 +92,7 @@ def test_a_stream_that_cannot_be_written_to_stops_nobody(log: logging.Logger, st
     assert stream.text == "kept\n"
 
 
-def test_a_record_that_cannot_be_made_a_line_takes_no_other_with_it(
+def test_a_record_that_cannot_be_formatted_does_not_lose_other_records(
     log: logging.Logger, stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Odd(logging.Formatter):

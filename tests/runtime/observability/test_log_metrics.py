@@ -1,4 +1,4 @@
-"""What a fold and the readers of the log show: live facts once, and how far everyone is behind."""
+"""The metrics of a fold and of the log's readers: live facts are counted once, and the lag is measured."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_a_replayed_fact_is_not_counted_and_a_live_one_is_once(folded: Folded, l
     assert found.value("headgate_void_records_total") == 0
 
 
-def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog) -> None:
+def test_void_records_and_stopped_streams_are_counted(folded: Folded, log: EventLog) -> None:
     writer, fold, metrics = folded
     log.append(Message(topics.LIFECYCLE, b"models/fraud", b"no record"))
     writer.write(facts.GateDecided(version=7, passed=True))
@@ -84,17 +84,19 @@ def test_void_records_and_stopped_streams_are_told(folded: Folded, log: EventLog
     await_all(log, replayed)
     replayed.close()
     assert shown(again).value("headgate_fact_errors_total", fact="GateDecided") is None
-    assert shown(again).value("headgate_streams_stopped") == 1, "what the replay found is still so"
+    assert shown(again).value("headgate_streams_stopped") == 1, "streams that stopped in the replay are counted"
 
 
-def test_lag_is_told_in_records_and_in_the_age_of_the_oldest(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lag_is_measured_in_records_and_in_the_age_of_the_oldest(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     positions = dict.fromkeys(log.end(topics.COMMANDS), 0)
     metrics = Metrics("registry")
     watch = LagWatch(log, metrics, [Reader("registry", topics.COMMANDS, lambda: positions)])
     labels = {"topic": topics.COMMANDS, "reader": "registry"}
 
     def lag() -> tuple[float | None, float | None]:
-        watch.look()
+        watch.measure()
         found = shown(metrics)
         return found.value("headgate_log_lag_records", **labels), found.value("headgate_log_lag_seconds", **labels)
 

@@ -1,4 +1,4 @@
-"""The catalogue keeps its own rules."""
+"""The rules of the metric catalogue."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from headgate.v1 import release_service_pb2 as release_service
 from tests.house.tree import sources
 
 PROCESS_SERIES = 10
-"""What prometheus_client's process collector adds."""
+"""The series that prometheus_client's process collector adds."""
 UNBOUNDED = ("user", "request", "key", "release", "commit", "attempt")
 
 
@@ -51,25 +51,25 @@ def test_the_edges_of_the_prediction_histogram_meet_the_objectives() -> None:
 
 
 def test_every_declared_metric_is_used_by_some_service() -> None:
-    said = {
+    texts = {
         node.value
         for path in sources()
         if path.name != "metric_catalogue.py"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert {metric.name for metric in CATALOGUE} - said == set()
+    assert {metric.name for metric in CATALOGUE} - texts == set()
 
 
-def test_every_fact_every_command_and_every_method_has_room() -> None:
+def test_the_caps_have_room_for_every_fact_every_command_and_every_method() -> None:
     cap = {metric.name: metric.cap_in(REGISTRY) for metric in CATALOGUE}
     fact_kinds = len(facts.LifecycleRecord.DESCRIPTOR.oneofs_by_name["fact"].fields)
     command_kinds = len(commands.Command.DESCRIPTOR.oneofs_by_name["command"].fields)
-    doors = (
+    grpc_services = (
         registry_service.DESCRIPTOR.services_by_name["RegistryService"],
         release_service.DESCRIPTOR.services_by_name["ReleaseService"],
     )
-    methods = sum(len(door.methods) for door in doors)
+    methods = sum(len(each.methods) for each in grpc_services)
     assert fact_kinds < min(cap["headgate_facts_total"], cap["headgate_fact_duration_seconds"])
     assert command_kinds < cap["headgate_command_duration_seconds"]
     assert 2 * command_kinds < cap["headgate_commands_total"]

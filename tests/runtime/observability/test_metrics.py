@@ -1,4 +1,4 @@
-"""Instruments: only what is declared, and never more series than the cap."""
+"""Instruments: only declared metrics can be used, and none has more series than its cap."""
 
 import re
 
@@ -62,25 +62,25 @@ def test_a_model_with_series_or_in_a_release_gets_its_own_when_places_are_short(
     for number in range(2_000):
         family.labels(f"m{number}", "stable", "ok").inc()
     family.labels("m1", "stable", "bad").inc()
-    family.labels("m1999", "candidate", "bad", first=True).inc()
+    family.labels("m1999", "candidate", "bad", has_priority=True).inc()
     family.labels("m1998", "candidate", "bad").inc()
     for model, count in (("m1", None), ("m1999", None), ("_other", 1.0)):
         arm = "stable" if model == "m1" else "candidate"
         assert value(metrics, "headgate_predictions_total", model=model, arm=arm, outcome="bad") == (count or 1.0)
 
 
-def test_no_order_of_labels_gets_past_the_cap() -> None:
+def test_no_order_of_labels_exceeds_the_cap() -> None:
     metrics = Metrics("deployer")
     family = metrics.counter("headgate_release_events_total")
     for number in range(1_000):
         for event in ("a", "b", "c"):
-            family.labels(f"e{number}", f"m{number}", event, first=number % 2 == 0).inc()
+            family.labels(f"e{number}", f"m{number}", event, has_priority=number % 2 == 0).inc()
     found = [count for (name, _), count in samples(metrics).items() if name == "headgate_release_events_total"]
     assert len(found) <= 250
     assert sum(found) == 3_000
 
 
-def test_a_retired_model_leaves_its_place_to_another() -> None:
+def test_a_removed_series_frees_its_place_for_another() -> None:
     metrics = Metrics("gateway")
     family = metrics.counter("headgate_predictions_total")
     for number in range(525):
@@ -91,7 +91,7 @@ def test_a_retired_model_leaves_its_place_to_another() -> None:
     assert value(metrics, "headgate_predictions_total", model="new", arm="stable", outcome="ok") == 3
 
 
-def test_a_state_is_read_at_the_scrape_and_what_it_no_longer_holds_has_no_series() -> None:
+def test_a_gauge_is_read_at_the_scrape_and_values_that_are_gone_have_no_series() -> None:
     state = {"fraud": 0.25}
     metrics = Metrics("deployer")
     name = "headgate_release_weight_wanted_ratio"
@@ -104,7 +104,7 @@ def test_a_state_is_read_at_the_scrape_and_what_it_no_longer_holds_has_no_series
     assert value(metrics, name, **labels) is None
 
 
-def test_a_state_beyond_the_cap_is_told_by_its_worst_or_its_sum() -> None:
+def test_readings_beyond_the_cap_are_combined_as_their_largest_or_their_sum() -> None:
     metrics = Metrics("deployer")
     ratio, active = "headgate_release_weight_wanted_ratio", "headgate_release_active"
     readings = [Reading(ratio, ("production", f"m{n}", "candidate"), n / 1_000) for n in range(1_000)]
@@ -116,6 +116,6 @@ def test_a_state_beyond_the_cap_is_told_by_its_worst_or_its_sum() -> None:
     assert value(metrics, active, environment="production", model="_other", phase="stepping") == 925
 
 
-def test_openmetrics_is_shown_to_who_asks_for_it() -> None:
+def test_openmetrics_is_sent_to_a_client_that_accepts_it() -> None:
     assert text_of(Metrics("registry"), "application/openmetrics-text; version=1.0.0").endswith("# EOF\n")
     assert "# EOF" not in text_of(Metrics("registry"))

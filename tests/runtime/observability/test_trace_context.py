@@ -1,4 +1,4 @@
-"""`traceparent` as W3C Trace Context has it: what is valid goes on, what is not is ignored."""
+"""`traceparent` by W3C Trace Context: valid ones are continued, invalid ones are ignored."""
 
 import re
 
@@ -22,7 +22,7 @@ hexadecimal = st.text("0123456789abcdef")
         (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like", TraceContext(TRACE, SPAN, 1)),
     ],
 )
-def test_a_valid_parent_is_understood(text: str, context: TraceContext) -> None:
+def test_a_valid_parent_is_parsed(text: str, context: TraceContext) -> None:
     assert parse_trace_parent(text) == context
 
 
@@ -49,19 +49,19 @@ def test_a_valid_parent_is_understood(text: str, context: TraceContext) -> None:
         f"\uff10\uff10-{TRACE}-{SPAN}-01",
     ],
 )
-def test_an_invalid_parent_is_none(text: str) -> None:
+def test_an_invalid_parent_gives_none(text: str) -> None:
     assert parse_trace_parent(text) is None
 
 
 @given(text=st.one_of(st.text(), st.builds("{}-{}-{}-{}".format, hexadecimal, hexadecimal, hexadecimal, hexadecimal)))
-def test_whatever_is_read_is_written_in_the_form_of_the_recommendation(text: str) -> None:
+def test_every_parsed_context_is_written_in_the_form_of_the_recommendation(text: str) -> None:
     context = parse_trace_parent(text)
     if context is not None:
         assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", context.trace_parent)
         assert parse_trace_parent(context.trace_parent) == context._replace(flags=context.flags & 1)
 
 
-def test_a_new_trace_is_valid_and_like_no_other() -> None:
+def test_a_new_trace_is_valid_and_unique() -> None:
     first, second = new_trace(), new_trace()
     assert parse_trace_parent(first.trace_parent) == first
     assert first.trace_id != second.trace_id

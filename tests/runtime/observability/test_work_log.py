@@ -1,4 +1,4 @@
-"""Units of work in the log of a real process and in this one: one line each, with what was noted, without secrets."""
+"""Units of work in the log: each is one line, with its noted fields and without secrets."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from headgate.log import topics
 from headgate.log.open import open_log, without_passwords
 from headgate.log.port import Message
 from headgate.runtime.observability import tracing, work_log
-from headgate.runtime.observability.logs import JsonFormatter, with_work_under_way
+from headgate.runtime.observability.logs import JsonFormatter, add_unit_fields
 from headgate.runtime.settings import SettingsError
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -40,7 +40,7 @@ def written() -> Iterator[list[dict[str, object]]]:
             found.append(json.loads(formatter.format(record)))
 
     handler = Keep()
-    handler.addFilter(with_work_under_way)
+    handler.addFilter(add_unit_fields)
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.INFO)
@@ -50,7 +50,7 @@ def written() -> Iterator[list[dict[str, object]]]:
     root.setLevel(level)
 
 
-def test_what_is_noted_stands_in_the_units_line_and_in_those_written_meanwhile(
+def test_noted_fields_are_in_the_units_line_and_in_lines_logged_during_the_unit(
     written: list[dict[str, object]],
 ) -> None:
     with work_log.unit_of_work("command", "create_model", PARENT, stream="models/fraud", correlation_id=""):
@@ -65,13 +65,13 @@ def test_what_is_noted_stands_in_the_units_line_and_in_those_written_meanwhile(
     assert "stream" not in outside
 
 
-def test_a_unit_that_fails_says_how_and_the_error_goes_on(written: list[dict[str, object]]) -> None:
+def test_a_failed_unit_records_its_error_and_raises_it(written: list[dict[str, object]]) -> None:
     with pytest.raises(ZeroDivisionError), work_log.unit_of_work("work", "training"):
         raise ZeroDivisionError
     assert (written[0]["outcome"], written[0]["code"], written[0]["level"]) == ("error", "ZeroDivisionError", "error")
 
 
-def test_a_unit_continues_its_parent_or_the_unit_around_it_and_hands_the_ids_on() -> None:
+def test_a_unit_continues_its_parent_or_the_enclosing_unit_and_passes_the_ids_on() -> None:
     assert work_log.current_trace_parent() == ""
     with work_log.unit_of_work("command", "create_model", PARENT), work_log.unit_of_work("issue", "start_testing"):
         assert work_log.current_trace_parent() == PARENT
@@ -79,7 +79,7 @@ def test_a_unit_continues_its_parent_or_the_unit_around_it_and_hands_the_ids_on(
         assert work_log.current_trace_parent() == ""
 
 
-def test_a_parent_that_is_none_is_ignored_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_parent_is_ignored_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
     monkeypatch.setattr(work_log, "_count_invalid", lambda: counted.append(1))
     for parent in ("", PARENT, "00-nonsense", PARENT.replace("00-", "ff-", 1)):
@@ -89,12 +89,12 @@ def test_a_parent_that_is_none_is_ignored_and_counted(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("endpoint", ["otel:4317", "ftp://otel:4317", "http://"])
-def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+def test_an_invalid_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(SettingsError, match=r"HEADGATE_TRACES=.*OTLP gRPC endpoint"):
         tracing.start(endpoint, "registry", "registry-0")
 
 
-def test_tracing_that_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_the_extra_that_tracing_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*(name for name in sys.modules if name.startswith("opentelemetry")), "opentelemetry"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "headgate.runtime.observability.tracing_otel", raising=False)
@@ -102,16 +102,16 @@ def test_tracing_that_is_not_installed_names_the_extra(monkeypatch: pytest.Monke
         tracing.start("http://127.0.0.1:4317", "registry", "registry-0")
 
 
-def test_passwords_in_addresses_are_masked_and_the_rest_of_the_line_is_not() -> None:
+def test_only_the_passwords_in_addresses_are_masked() -> None:
     line = '{"log": "kafka://k:9092?sasl_plain_password=geheim&x=1", "redis": "redis://u:geheim@r:6379/0", "n": 1}'
-    shown = without_passwords(line)
-    assert "geheim" not in shown
-    assert json.loads(shown)["n"] == 1
-    assert "redis://u:***@r:6379/0" in shown
+    masked = without_passwords(line)
+    assert "geheim" not in masked
+    assert json.loads(masked)["n"] == 1
+    assert "redis://u:***@r:6379/0" in masked
 
 
 class Process:
-    """A registry in a process of its own; its lines come with its end."""
+    """A registry in its own process. Its log lines are read when it ends."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.url = f"sqlite://{folder}/log.db"
@@ -130,7 +130,7 @@ class Process:
             self._written.append(line)
             if found := re.search(r"port=(\d+)", line):
                 return int(found[1])
-        raise AssertionError(f"it ended before it was ready: {self._written}")
+        raise AssertionError(f"the registry ended before it was ready: {self._written}")
 
     def lines(self) -> list[dict[str, object]]:
         self._process.send_signal(signal.SIGTERM)
@@ -138,8 +138,8 @@ class Process:
         return [json.loads(line) for line in [*self._written, *rest.splitlines()]]
 
     def exit_code(self) -> tuple[int, str]:
-        said = self._process.communicate(timeout=PATIENCE_SECONDS)[1]
-        return self._process.returncode, said
+        errors = self._process.communicate(timeout=PATIENCE_SECONDS)[1]
+        return self._process.returncode, errors
 
 
 def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) -> None:
@@ -155,8 +155,10 @@ def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) ->
         with pytest.raises(grpc.RpcError):
             registry.GetModel(registry_service.GetModelRequest(name="models/nobody"), timeout=PATIENCE_SECONDS)
         log = open_log(process.url)
-        wish = commands.CreateVersion(repository="r", commit="0" * 40)
-        command = commands.Command(command_id="c1", stream="models/fraud", correlation_id="0" * 40, create_version=wish)
+        create = commands.CreateVersion(repository="r", commit="0" * 40)
+        command = commands.Command(
+            command_id="c1", stream="models/fraud", correlation_id="0" * 40, create_version=create
+        )
         log.append(Message(topics.COMMANDS, b"models/fraud", command.SerializeToString()))
         log.append(Message(topics.INBOX, b"fraud", b"{}", event_headers("no.such.type")))
         watched = registry.WatchHistory(
@@ -193,7 +195,7 @@ def event_headers(kind: str) -> tuple[tuple[str, bytes], ...]:
     return tuple((f"ce_{name}", text.encode()) for name, text in attributes.items())
 
 
-def test_a_collector_that_is_away_costs_spans_and_nothing_else(tmp_path: Path) -> None:
+def test_only_spans_are_lost_when_the_collector_does_not_answer(tmp_path: Path) -> None:
     process = Process(tmp_path, HEADGATE_TRACES="http://127.0.0.1:1")
     with grpc.insecure_channel(f"127.0.0.1:{process.port()}") as channel:
         registry = registry_service_grpc.RegistryServiceStub(channel)
@@ -205,8 +207,8 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else(tmp_path: Path) -
     assert [line for line in lines if line["level"] not in ("info", "debug")] == []
 
 
-def test_a_process_with_wrong_settings_says_which(tmp_path: Path) -> None:
+def test_a_process_with_wrong_settings_names_them(tmp_path: Path) -> None:
     process = Process(tmp_path, HEADGATE_LOG_LEVEL="loud", HEADGATE_TRACES="otel")
-    code, said = process.exit_code()
+    code, errors = process.exit_code()
     assert code == 78
-    assert "HEADGATE_LOG_LEVEL='loud': expected one of debug, info, warning, error" in said
+    assert "HEADGATE_LOG_LEVEL='loud': expected one of debug, info, warning, error" in errors

@@ -1,4 +1,4 @@
-"""Rate, errors and duration of the calls of a door."""
+"""The metrics of a gRPC server: the rate, errors and duration of its calls."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -53,16 +53,16 @@ def ask(stub: registry_service_grpc.RegistryServiceStub, name: str) -> grpc.Stat
     return grpc.StatusCode.OK
 
 
-def test_calls_are_counted_by_method_and_by_the_code_the_caller_got(server: tuple[GrpcServer, Metrics]) -> None:
-    door, metrics = server
-    with grpc.insecure_channel(f"127.0.0.1:{door.port}") as channel:
+def test_calls_are_counted_by_method_and_by_the_status_that_the_caller_got(server: tuple[GrpcServer, Metrics]) -> None:
+    grpc_server, metrics = server
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_server.port}") as channel:
         stub = registry_service_grpc.RegistryServiceStub(channel)
         asked = [ask(stub, "too early")]
-        door.admit()
+        grpc_server.admit()
         asked += [ask(stub, name) for name in ("fraud", "fraud", "missing", "crash")]
         assert len(list(stub.WatchHistory(registry_service.WatchHistoryRequest(), timeout=PATIENCE_SECONDS))) == 1
-        assert serves(f"127.0.0.1:{door.port}"), "a probe, which is not counted"
-    door.stop(1)
+        assert serves(f"127.0.0.1:{grpc_server.port}"), "health checks are not counted"
+    grpc_server.stop(1)
     shown = parsed(text_of(metrics))
     method = {"rpc_service": NAME, "method": "GetModel"}
     for code in set(asked):
@@ -70,5 +70,5 @@ def test_calls_are_counted_by_method_and_by_the_code_the_caller_got(server: tupl
     assert shown.value("headgate_rpc_duration_seconds_count", **method) == len(asked)
     watch = {"rpc_service": NAME, "method": "WatchHistory"}
     assert shown.value("headgate_rpc_requests_total", **watch, code="OK") == 1
-    assert shown.value("headgate_rpc_duration_seconds_count", **watch) is None, "a stream lasts as its reader likes"
+    assert shown.value("headgate_rpc_duration_seconds_count", **watch) is None, "a stream's duration is not measured"
     assert shown.total("headgate_rpc_requests_total") == len(asked) + 1

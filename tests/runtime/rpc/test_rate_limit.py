@@ -1,4 +1,4 @@
-"""Token buckets: what is let in, and for how long the rest has to wait."""
+"""Token buckets: which calls they allow, and how long the others must wait."""
 
 import math
 
@@ -12,21 +12,21 @@ gaps = st.lists(st.floats(0, 2), min_size=1, max_size=60)
 
 
 @given(rates, gaps)
-def test_no_window_lets_in_more_than_the_burst_and_the_rate(rate: Rate, waits: list[float]) -> None:
-    arrival, now, let_in = -math.inf, 0.0, []
+def test_no_window_allows_more_than_the_burst_and_the_rate(rate: Rate, waits: list[float]) -> None:
+    arrival, now, allowed = -math.inf, 0.0, []
     for wait in waits:
         now += wait
         arrival, seconds = take(arrival, now, rate)
         if seconds == 0:
-            let_in.append(now)
-    for first in range(len(let_in)):
-        for last in range(first, len(let_in)):
-            window = let_in[last] - let_in[first]
+            allowed.append(now)
+    for first in range(len(allowed)):
+        for last in range(first, len(allowed)):
+            window = allowed[last] - allowed[first]
             assert last - first + 1 <= rate.burst + window * rate.per_second + 1e-6
 
 
 @given(rates, gaps)
-def test_who_waits_as_told_is_let_in(rate: Rate, waits: list[float]) -> None:
+def test_a_caller_that_waits_for_the_given_time_is_allowed(rate: Rate, waits: list[float]) -> None:
     arrival, now = -math.inf, 0.0
     for wait in waits:
         now += wait
@@ -51,7 +51,7 @@ def test_buckets_are_bounded() -> None:
     for number in range(MAX_BUCKETS + 1):
         buckets.take(str(number))
     assert buckets.take(str(MAX_BUCKETS)) == 1
-    assert buckets.take("0") == 0  # the one longest unused made room
+    assert buckets.take("0") == 0  # the bucket that was unused longest was removed
 
 
 def test_a_caller_is_its_actor_or_its_address() -> None:

@@ -1,4 +1,4 @@
-"""The gRPC door that every service has."""
+"""The gRPC server that every service has."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -23,7 +23,7 @@ NAME = "headgate.v1.RegistryService"
 class Answers(registry_service_grpc.RegistryServiceServicer):
     def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
         if request.name == "crash":
-            raise KeyError("a secret of ours")
+            raise KeyError("an internal secret")
         if request.name == "abort":
             context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
         raise RpcRefused(grpc.StatusCode.NOT_FOUND, "no-such-model", "the model does not exist", "name")
@@ -64,14 +64,14 @@ def test_a_refusal_carries_its_code_its_rule_and_the_field(channel: grpc.Channel
     assert bad.field_violations[0].field == "name"
 
 
-def test_a_crash_tells_the_caller_an_incident_and_nothing_else(channel: grpc.Channel) -> None:
+def test_an_unexpected_error_shows_the_caller_only_an_incident_id(channel: grpc.Channel) -> None:
     error = ask(channel, "crash")
     assert error.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in error.details()
     assert "incident" in error.details()
 
 
-def test_what_a_servicer_aborts_by_itself_passes_through(channel: grpc.Channel) -> None:
+def test_a_call_that_the_servicer_aborts_keeps_its_status(channel: grpc.Channel) -> None:
     error = ask(channel, "abort")
     assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "not now")
 
@@ -94,11 +94,11 @@ def test_health_and_reflection_name_the_service(channel: grpc.Channel) -> None:
     assert NAME in ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
-def test_a_message_over_the_limit_is_turned_away(channel: grpc.Channel) -> None:
+def test_a_message_over_the_limit_is_refused(channel: grpc.Channel) -> None:
     assert ask(channel, "x" * (MAX_REQUEST_BYTES + 1)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_a_taken_port_is_named() -> None:
+def test_the_error_names_a_port_that_is_in_use() -> None:
     first = GrpcServer(0, [], [])
     port = first.start()
     with pytest.raises(CannotListen, match=str(port)):

@@ -1,4 +1,4 @@
-"""The view in Redis is the fold, whatever happens to Redis."""
+"""The view in Redis equals the fold, whatever happens to Redis."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ def open_stage(tmp_path: Path) -> Iterator[Open]:
         stage.close()
 
 
-def test_the_view_is_the_fold_byte_for_byte(open_stage: Open, redis_server: str) -> None:
+def test_the_view_equals_the_fold_byte_for_byte(open_stage: Open, redis_server: str) -> None:
     stage = open_stage(redis_server)
-    stage.tell({"churn": FLEET["churn"]})
+    stage.append_models({"churn": FLEET["churn"]})
     stage.writer.start()
     stage.wait_written()
-    stage.tell({name: FLEET[name] for name in ("fraud", "fraud-eu")})
+    stage.append_models({name: FLEET[name] for name in ("fraud", "fraud-eu")})
     stage.append(environment_stream("production"), facts.EnvironmentCreated(description="live"))
     stage.wait_written()
     stage.assert_equal()
     assert stage.rebuilt == ["empty"]
 
 
-def test_a_view_is_taken_up_where_it_was_left(open_stage: Open, redis_server: str) -> None:
+def test_a_new_writer_continues_an_existing_view(open_stage: Open, redis_server: str) -> None:
     first = open_stage(redis_server)
     first.writer.start()
-    first.tell({"fraud": FLEET["fraud"]})
+    first.append_models({"fraud": FLEET["fraud"]})
     first.wait_written()
     first.writer.close()
-    first.tell({"churn": FLEET["churn"]})
+    first.append_models({"churn": FLEET["churn"]})
     first.append(model_stream("fraud"), facts.ModelLabelled(key="team", value="growth"))
     second = open_stage(redis_server)
     second.writer.start()
@@ -65,7 +65,7 @@ def test_a_view_is_taken_up_where_it_was_left(open_stage: Open, redis_server: st
     assert second.rebuilt == []
 
 
-def test_two_writers_keep_one_view(open_stage: Open, redis_server: str) -> None:
+def test_two_writers_write_one_view(open_stage: Open, redis_server: str) -> None:
     one, other = open_stage(redis_server), open_stage(redis_server)
     one.writer.start()
     other.writer.start()
@@ -77,7 +77,7 @@ def test_two_writers_keep_one_view(open_stage: Open, redis_server: str) -> None:
             seen.append(sum(one.reader.status().positions.values()))
 
     watcher = threading.Thread(target=watch_positions)
-    until(lambda: one.writer.is_up and other.writer.is_up, "both writers to keep the view")
+    until(lambda: one.writer.is_up and other.writer.is_up, "both writers to be up to date")
     watcher.start()
     for number in range(40):
         one.append(model_stream(f"m{number % 3}"), facts.ModelDescribed(description=str(number)))
@@ -94,7 +94,7 @@ def test_two_writers_keep_one_view(open_stage: Open, redis_server: str) -> None:
 
 def test_a_flushed_view_is_built_again_at_once(open_stage: Open, redis_server: str) -> None:
     stage = open_stage(redis_server)
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
     stage.writer.start()
     stage.wait_written()
     stage.redis.flushall()
@@ -104,12 +104,12 @@ def test_a_flushed_view_is_built_again_at_once(open_stage: Open, redis_server: s
 
 
 @pytest.mark.parametrize(("part", "field"), [("heads", model_stream("fraud")), ("positions", "0")])
-def test_a_view_whose_heads_or_positions_are_unreadable_is_built_anew(
+def test_a_view_with_unreadable_heads_or_positions_is_built_again(
     open_stage: Open, redis_server: str, part: str, field: str
 ) -> None:
     first = open_stage(redis_server, "log")
     first.writer.start()
-    first.tell(FLEET)
+    first.append_models(FLEET)
     first.wait_written()
     first.writer.close()
     first.redis.hset(layout.prefix_of(first.reader.status().generation) + part, field, "no such thing")
@@ -120,15 +120,15 @@ def test_a_view_whose_heads_or_positions_are_unreadable_is_built_anew(
     again.assert_equal()
 
 
-def test_a_fault_of_the_writer_ends_it_not(
+def test_the_writer_goes_on_after_an_unexpected_error(
     open_stage: Open, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = open_stage(redis_server)
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
 
     def fail(store: RedisStore) -> None:
         monkeypatch.undo()
-        raise ZeroDivisionError("a fault of ours")
+        raise ZeroDivisionError("an unexpected error")
 
     monkeypatch.setattr(RedisStore, "check_server", fail)
     stage.writer.start()
@@ -137,34 +137,34 @@ def test_a_fault_of_the_writer_ends_it_not(
     stage.assert_equal()
 
 
-def test_a_view_of_another_log_is_built_anew(open_stage: Open, redis_server: str) -> None:
+def test_a_view_of_another_log_is_built_again(open_stage: Open, redis_server: str) -> None:
     longer = open_stage(redis_server, "longer")
     longer.writer.start()
-    longer.tell(FLEET)
+    longer.append_models(FLEET)
     longer.wait_written()
     longer.writer.close()
     shorter = open_stage(redis_server, "shorter")
-    shorter.tell({"churn": FLEET["churn"]})
+    shorter.append_models({"churn": FLEET["churn"]})
     shorter.writer.start()
     shorter.wait_written()
     assert shorter.rebuilt == ["log-replaced"]
     shorter.assert_equal()
     shorter.writer.close()
-    # As long as the view's, with other facts in it: only the digests tell.
+    # A log of the same length as the view's, but with other facts: only the digests differ.
     other = open_stage(redis_server, "other")
-    other.tell({"churn": [*FLEET["churn"][:-1], facts.ModelDescribed(description="another life")]})
+    other.append_models({"churn": [*FLEET["churn"][:-1], facts.ModelDescribed(description="another life")]})
     other.writer.start()
     other.wait_written()
     assert other.rebuilt == ["log-replaced"]
     other.assert_equal()
 
 
-def test_a_view_of_an_older_schema_serves_until_its_successor_takes_over(
+def test_a_view_of_an_older_schema_serves_until_the_new_one_replaces_it(
     open_stage: Open, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = open_stage(redis_server)
     old.writer.start()
-    old.tell(FLEET)
+    old.append_models(FLEET)
     old.wait_written()
     before = old.reader.status().generation
     old.writer.close()
@@ -179,16 +179,16 @@ def test_a_view_of_an_older_schema_serves_until_its_successor_takes_over(
     monkeypatch.setattr(layout, "SCHEMA", layout.SCHEMA - 1)
     late = open_stage(redis_server)
     late.writer.start()
-    until(lambda: "newer" in late.writer.why_down, "the older registry to stand back")
+    until(lambda: "newer" in late.writer.why_down, "the older registry to write nothing")
     assert late.rebuilt == []
     with pytest.raises(RedisUnavailable, match=f"schema {layout.SCHEMA + 1}, not {layout.SCHEMA}"):
         late.reader.find(new_query(Kind.MODEL))
 
 
-def test_a_rebuild_that_was_asked_for_goes_on_beside_the_old_view(open_stage: Open, redis_server: str) -> None:
+def test_the_old_view_serves_during_a_requested_rebuild(open_stage: Open, redis_server: str) -> None:
     stage = open_stage(redis_server)
     stage.writer.start()
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
     stage.wait_written()
     before = stage.reader.status().generation
     stopping = threading.Event()
@@ -202,33 +202,33 @@ def test_a_rebuild_that_was_asked_for_goes_on_beside_the_old_view(open_stage: Op
 
     with ThreadPoolExecutor(1) as readers:
         reading = readers.submit(read_on)
-        stage.writer._store.ask_for_rebuild(60)
+        stage.writer._store.request_rebuild(60)
         until(lambda: stage.rebuilt == ["empty", "asked"], "the rebuild")
         stopping.set()
         assert reading.result() > 0
-    stage.tell({"late": [facts.ModelCreated()]})
+    stage.append_models({"late": [facts.ModelCreated()]})
     stage.wait_written()
     assert stage.reader.status().generation != before
     stage.assert_equal()
     until(lambda: not stage.redis.keys(layout.prefix_of(before) + "*"), "the old generation to be removed")
 
 
-def test_a_rebuild_whose_lease_was_lost_begins_again(open_stage: Open, redis_server: str) -> None:
+def test_a_rebuild_starts_when_the_lease_of_a_dead_registry_has_run_out(open_stage: Open, redis_server: str) -> None:
     stage = open_stage(redis_server)
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
     stage.redis.set(layout.LEASE, "1:dead", px=300)  # of a registry that died while it built the view
     stage.writer.start()
-    until(lambda: "another replica" in stage.writer.why_down, "the writer to stand back")
+    until(lambda: "another replica" in stage.writer.why_down, "the writer to wait")
     stage.wait_written()
     stage.assert_equal()
 
 
-def test_the_reader_needs_nothing_but_redis(open_stage: Open, redis_server: str) -> None:
+def test_the_reader_needs_only_redis(open_stage: Open, redis_server: str) -> None:
     stage = open_stage(redis_server)
     with pytest.raises(RedisUnavailable, match="there is no view"):
         stage.reader.find(new_query(Kind.MODEL))
     stage.writer.start()
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
     stage.wait_written()
     answer, positions = stage.reader.find(new_query(Kind.MODEL, filter_text="labels.team = risk"))
     assert ids(answer) == ["fraud", "fraud-eu"]
@@ -238,24 +238,24 @@ def test_the_reader_needs_nothing_but_redis(open_stage: Open, redis_server: str)
     assert none is None
 
 
-def test_changes_are_told_as_they_are_written(open_stage: Open, redis_server: str) -> None:
+def test_the_reader_receives_changes_as_they_are_written(open_stage: Open, redis_server: str) -> None:
     stage = open_stage(redis_server)
     stage.writer.start()
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
     stage.wait_written()
     changes = stage.reader.changes()
     assert next(changes) == []
     stage.append(model_stream("fraud"), facts.VersionTagged(version=1, key="k", value="v"))
-    told = next(news for news in changes if news)
-    assert set(told) == {(Kind.MODEL, "fraud"), (Kind.VERSION, "fraud/0000000001")}
+    received = next(each for each in changes if each)
+    assert set(received) == {(Kind.MODEL, "fraud"), (Kind.VERSION, "fraud/0000000001")}
     changes.close()
 
 
-def test_a_rebuild_that_failed_is_tried_again_without_waiting_for_its_own_lease(
+def test_a_failed_rebuild_is_tried_again_without_waiting_for_its_own_lease(
     open_stage: Open, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = open_stage(own_redis.url)
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
     begin = RedisStore.begin
 
     def fill_up(store: RedisStore, generation: str, positions: Mapping[int, int]) -> bool:
@@ -265,7 +265,7 @@ def test_a_rebuild_that_failed_is_tried_again_without_waiting_for_its_own_lease(
 
     monkeypatch.setattr(RedisStore, "begin", fill_up)
     stage.writer.start()
-    until(lambda: "is full" in stage.writer.why_down, "the writer to say so")
+    until(lambda: "is full" in stage.writer.why_down, "the writer to report it")
     monkeypatch.undo()
     assert stage.redis.exists(layout.LEASE)
     stage.redis.config_set("maxmemory", "0")
@@ -274,22 +274,22 @@ def test_a_rebuild_that_failed_is_tried_again_without_waiting_for_its_own_lease(
     stage.assert_equal()
 
 
-def test_a_full_redis_holds_the_last_whole_state(open_stage: Open, own_redis: RedisServer) -> None:
+def test_a_full_redis_keeps_the_last_complete_state(open_stage: Open, own_redis: RedisServer) -> None:
     stage = open_stage(own_redis.url)
     stage.writer.start()
-    stage.tell(FLEET)
+    stage.append_models(FLEET)
     stage.wait_written()
-    before = everything(stage)
+    before = contents(stage)
     stage.redis.config_set("maxmemory", "1mb")
     for number in range(5):
         stage.append(model_stream("fraud"), facts.VersionTagged(version=1, key=f"k{number}", value="v"))
-    until(lambda: "is full" in stage.writer.why_down, "the writer to say so")
-    assert everything(stage) == before
+    until(lambda: "is full" in stage.writer.why_down, "the writer to report it")
+    assert contents(stage) == before
     stage.redis.config_set("maxmemory", "0")
     stage.wait_written()
     stage.assert_equal()
     assert stage.rebuilt == ["empty"]
 
 
-def everything(stage: Stage) -> dict[bytes, bytes | None]:
+def contents(stage: Stage) -> dict[bytes, bytes | None]:
     return {key: stage.redis.dump(key) for key in stage.redis.keys("*")}

@@ -1,8 +1,8 @@
-"""Making and writing log lines off the path of the work that logs them.
+"""Formats and writes log lines in a thread of its own, so that the work that logs them does not wait.
 
-A write lets go of the interpreter's lock, and getting it back in a busy process takes longer than all the rest of a
-line. So one thread makes lines of what has gathered and writes them together. What tells of trouble is written at
-once, after all that came before it.
+A write releases the interpreter's lock. In a busy process, getting it back takes longer than everything else about a
+line. So one thread formats the waiting records and writes them together. Warnings and errors are written at once,
+after all earlier lines.
 """
 
 import logging
@@ -13,14 +13,15 @@ from contextlib import suppress
 from typing import TextIO
 
 GATHER_SECONDS = 0.05
-"""How long a line may wait: the most that is lost when the process is killed."""
+"""How long a line may wait. A process that is killed loses at most the lines of this time."""
 MAX_LINES = 10_000
-"""Lines that may wait; whoever adds one more writes them all."""
+"""The most lines that wait. The thread that adds one more writes them all."""
+
 CLOSE_SECONDS = 1.0
 
 
 class LineWriter(logging.Handler):
-    """A handler that writes to the stream soon; at once from WARNING on, at `flush`, and when it is closed."""
+    """A handler that writes within GATHER_SECONDS. Warnings, errors, `flush` and `close` write at once."""
 
     def __init__(self, stream: TextIO) -> None:
         self.lock = None
@@ -28,13 +29,13 @@ class LineWriter(logging.Handler):
         self._records: deque[logging.LogRecord] = deque()
         self._gathering = threading.Event()
         self._writing = threading.RLock()  # a field's own text may log
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._write_on, name="log-lines", daemon=True)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._write_gathered, name="log-lines", daemon=True)
         self._thread.start()
-        super().__init__()  # last: from here on another thread's logging.shutdown may flush and close it
+        super().__init__()  # last, because from now on logging.shutdown in another thread may flush and close it
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Without the handler's lock around it: adding a record to those that wait cannot be interrupted."""
+        """Takes no lock, because adding a record to the queue is atomic."""
         kept = bool(self.filter(record))
         if kept:
             self.emit(record)
@@ -42,17 +43,17 @@ class LineWriter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            record.msg, record.args = record.getMessage(), None  # as it is now, not when it is written
-        except Exception:  # noqa: BLE001 - as every handler of the library does: a bad line stops nobody
+            record.msg, record.args = record.getMessage(), None  # the text of now, not of the time of writing
+        except Exception:  # noqa: BLE001 - like every handler of the library: a bad record must not stop its caller
             return self.handleError(record)
         self._records.append(record)
-        if record.levelno >= logging.WARNING or len(self._records) >= MAX_LINES or self._over.is_set():
+        if record.levelno >= logging.WARNING or len(self._records) >= MAX_LINES or self._closing.is_set():
             self.flush()
         elif not self._gathering.is_set():
             self._gathering.set()
 
     def flush(self) -> None:
-        """A stream that cannot be written to stops nobody: there is no other place to tell of it."""
+        """Writes all waiting lines. An error of the stream is ignored, because there is no other place to report it."""
         with self._writing, suppress(OSError, ValueError):
             lines = [line for record in self._gathered() if (line := self._line(record))]
             if lines:
@@ -64,23 +65,23 @@ class LineWriter(logging.Handler):
             yield self._records.popleft()
 
     def _line(self, record: logging.LogRecord) -> str:
-        """Empty for a record that cannot be made one: it is reported, and takes no other with it."""
+        """The record's line. A record that cannot be formatted is reported and gives an empty text."""
         try:
             return self.format(record) + "\n"
-        except Exception:  # noqa: BLE001 - whatever its fields do
+        except Exception:  # noqa: BLE001 - the text of a field may raise anything
             self.handleError(record)
             return ""
 
     def close(self) -> None:
-        self._over.set()
+        self._closing.set()
         self._gathering.set()
         self._thread.join(CLOSE_SECONDS)
         self.flush()
         super().close()
 
-    def _write_on(self) -> None:
-        while not self._over.is_set():
+    def _write_gathered(self) -> None:
+        while not self._closing.is_set():
             self._gathering.wait()
-            self._over.wait(GATHER_SECONDS)
+            self._closing.wait(GATHER_SECONDS)
             self._gathering.clear()
             self.flush()

@@ -1,4 +1,4 @@
-"""What a process does with the log, as metrics: the facts its fold takes in, and how far its readers are behind."""
+"""Metrics about a process and the log: the facts that its fold accepts, and how far its readers are behind."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -11,8 +11,8 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import facts_pb2 as facts
 
-LOOK_SECONDS = 5.0
-"""How often the ends of the topics are looked at; each look asks for one record per partition that is behind."""
+MEASURE_SECONDS = 5.0
+"""How often the lag is measured. Each time reads one record of every partition that is behind."""
 MS_PER_SECOND = 1000.0
 UNKNOWN = "Unknown"
 
@@ -21,7 +21,7 @@ _NAME_OF = {field: name for name, field in FIELD_OF.items()}
 
 
 class FoldMetrics:
-    """Observes a LifecycleFold: rate, errors and duration by fact, age, void records. Live ones only."""
+    """Counts what a LifecycleFold does after its replay: facts, their errors, duration and age, and void records."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._facts = metrics.counter("headgate_facts_total")
@@ -33,26 +33,26 @@ class FoldMetrics:
         self._stopped = metrics.gauge("headgate_streams_stopped").labels()
 
     def folded(self, record: facts.LifecycleRecord, seconds: float) -> None:
-        """An accepted fact was folded in this time."""
+        """An accepted fact was folded, in `seconds`."""
         name = fact_name(record)
         self._facts.labels(name).inc()
         self._duration.labels(name).observe(seconds)
         self._age.observe(max(0.0, (now_ms() - record.occurred_at_ms) / MS_PER_SECOND))
 
     def broke(self, record: facts.LifecycleRecord) -> None:
-        """An accepted fact was illegal and stopped its stream."""
+        """An accepted fact was illegal, and its stream stopped."""
         self._errors.labels(fact_name(record)).inc()
 
     def voided(self) -> None:
-        """A record did not follow its head."""
+        """A record did not follow the head of its stream."""
         self._void.inc()
 
     def lost(self) -> None:
-        """The log could not be read; the reader begins again."""
+        """The log could not be read, and the reader starts again."""
         self._lost.inc()
 
     def stopped(self, streams: int) -> None:
-        """So many streams are stopped now, those found by the replay included."""
+        """This many streams are stopped now, including those that stopped during the replay."""
         self._stopped.set(streams)
 
 
@@ -63,7 +63,7 @@ def fact_name(record: facts.LifecycleRecord) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads a topic, and from where it reads on, per partition."""
+    """A reader of a topic: its name, and for each partition the offset of the next record that it reads."""
 
     name: str
     topic: str
@@ -71,29 +71,29 @@ class Reader:
 
 
 class LagWatch:
-    """Looks every LOOK_SECONDS, in a thread of its own, how far each reader is behind its topic's end."""
+    """Measures every MEASURE_SECONDS, in its own thread, how far each reader is behind the end of its topic."""
 
     def __init__(self, log: EventLog, metrics: Metrics, readers: Iterable[Reader]) -> None:
         self._log = log
         self._readers = list(readers)
         self._records = metrics.gauge("headgate_log_lag_records")
         self._seconds = metrics.gauge("headgate_log_lag_seconds")
-        self._thread = RetryingThread("lag", self._watch, self._failed, LOOK_SECONDS)
+        self._thread = RetryingThread("lag", self._watch, self._failed, MEASURE_SECONDS)
 
     def add(self, reader: Reader) -> None:
-        """One more reader; before the start."""
+        """Adds a reader. Call it before `start`."""
         self._readers.append(reader)
 
     def start(self) -> None:
-        """Begins to look."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Takes no further look; one under way may still end."""
+        """Stops measuring. A measurement that is running may still end."""
         self._thread.stop_soon()
 
-    def look(self) -> None:
-        """One look. Raises LogError."""
+    def measure(self) -> None:
+        """Measures once. Raises LogError."""
         for reader in self._readers:
             positions = reader.positions()
             behind = {
@@ -111,9 +111,9 @@ class LagWatch:
         return found[0].timestamp_ms if found else now_ms()
 
     def _watch(self) -> None:
-        self.look()
-        self._thread.pause(LOOK_SECONDS)
+        self.measure()
+        self._thread.pause(MEASURE_SECONDS)
 
     def _failed(self, error: Exception) -> None:
-        """While the log is away nobody knows how far behind anyone is: the last values stay."""
-        logger.debug("the lag is not known", extra={"error": str(error)})
+        """Keeps the last values: while the log does not answer, the lag is unknown."""
+        logger.debug("the lag is unknown", extra={"error": str(error)})

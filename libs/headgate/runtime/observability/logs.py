@@ -1,4 +1,4 @@
-"""Log lines as JSON objects on stderr: one for each unit of work, and what happens meanwhile with the unit's fields."""
+"""Log lines as JSON objects on stderr. Each unit of work has one line, and lines logged during it carry its fields."""
 
 import json
 import logging
@@ -10,11 +10,11 @@ from enum import StrEnum
 
 from headgate.log.open import without_passwords
 from headgate.runtime.observability.line_writer import LineWriter
-from headgate.runtime.observability.work_log import fields_under_way
+from headgate.runtime.observability.work_log import current_fields
 
 
 class LogLevel(StrEnum):
-    """From which level on lines are written; HEADGATE_LOG_LEVEL."""
+    """The lowest level of the lines that are written; HEADGATE_LOG_LEVEL."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -28,15 +28,16 @@ LEVELS = {
     LogLevel.WARNING: logging.WARNING,
     LogLevel.ERROR: logging.ERROR,
 }
-SELDOM_SECONDS = 30.0
+REPEAT_SECONDS = 30.0
+"""How long a repeated line of a library is held back."""
 MAX_KINDS = 1_000
 _encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
-UNDER_WAY = "under_way"
-NOT_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", UNDER_WAY}
+UNIT_FIELDS = "unit_fields"
+NOT_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", UNIT_FIELDS}
 
 
 class JsonFormatter(logging.Formatter):
-    """One line per record; whatever is passed as `extra` becomes a field. Passwords in addresses are masked."""
+    """Formats a record as one line. What was passed as `extra` becomes a field. Passwords in addresses are masked."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -50,23 +51,23 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update(getattr(record, UNDER_WAY, {}))
+        line.update(getattr(record, UNIT_FIELDS, {}))
         line.update({name: value for name, value in record.__dict__.items() if name not in NOT_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return without_passwords(_encode(line))
 
 
-def with_work_under_way(record: logging.LogRecord) -> bool:
-    """A filter that keeps every record: with what is known of the unit of work that it was made in."""
-    setattr(record, UNDER_WAY, fields_under_way())
+def add_unit_fields(record: logging.LogRecord) -> bool:
+    """A filter that keeps every record and adds the fields of the current unit of work to it."""
+    setattr(record, UNIT_FIELDS, current_fields())
     return True
 
 
-class Seldom(logging.Filter):
-    """Lets one line of each kind pass in SELDOM_SECONDS for a library that says the same at every attempt.
+class RepeatFilter(logging.Filter):
+    """Passes at most one line of each kind in REPEAT_SECONDS, for a library that logs the same at every attempt.
 
-    The next one that passes carries as `suppressed` how many did not.
+    The next line that passes has the number of those held back, in the field `suppressed`.
     """
 
     def __init__(self, library: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,8 +80,8 @@ class Seldom(logging.Filter):
         if record.name.partition(".")[0] != self._library:
             return True
         kind, now = (record.name, str(record.msg)), self._clock()
-        passed_at, suppressed = self._passed.get(kind, (now - SELDOM_SECONDS, 0))
-        if now - passed_at < SELDOM_SECONDS:
+        passed_at, suppressed = self._passed.get(kind, (now - REPEAT_SECONDS, 0))
+        if now - passed_at < REPEAT_SECONDS:
             self._passed[kind] = (passed_at, suppressed + 1)
             return False
         if len(self._passed) >= MAX_KINDS:
@@ -92,13 +93,13 @@ class Seldom(logging.Filter):
 
 
 def log_to_stderr(service: str, level: int = logging.INFO) -> None:
-    """Replaces the root logger's handlers. What no line says is not looked up for it: thread, process, source line."""
+    """Replaces the root logger's handlers. Threads, processes and source lines are not shown, so not looked up."""
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # the documented way to spare the walk through the stack
+    logging._srcfile = None  # the documented way to avoid a walk through the stack
     handler = LineWriter(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
-    handler.addFilter(Seldom("kafka"))
-    handler.addFilter(with_work_under_way)
+    handler.addFilter(RepeatFilter("kafka"))
+    handler.addFilter(add_unit_fields)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)
-    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # else it tells of every busy moment
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # it warns whenever the process is busy

@@ -1,8 +1,8 @@
-"""Every metric of Headgate, declared once as data: instruments, dashboards, rules and their tests are held against it.
+"""Declares every metric of Headgate once. Tests compare instruments, dashboards and alert rules with this list.
 
-Counters and histograms tell what happened since the process started and never count a replayed fact. Every replica
-counts what it sees, so what is folded from the log (facts, verdicts, release events) is read with max, not summed, over
-replicas. Gauges tell the present state.
+Counters and histograms measure what happened since the process started, and never count a replayed fact. Every replica
+counts what it reads from the log (facts, verdicts, release events). So queries take the maximum over the replicas of
+such a metric, not the sum. Gauges show the present state.
 """
 
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from enum import Enum
 from typing import Literal
 
 OTHER = "_other"
-"""Value of the overflow label once a metric's cap of label sets is reached."""
+"""The value of the overflow label, once a metric has as many label sets as its cap allows."""
 
 MAX_SERIES = 2_000
-"""Series one service exposes at most, however many models there are."""
+"""The most series that one service exposes, for any number of models."""
 
 REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY = "registry", "trainer", "evaluator", "deployer", "gateway"
 EVERY = (REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY)
 WORKERS = (TRAINER, EVALUATOR, DEPLOYER)
 
 PREDICTION_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-"""The SLOs 0.01, 0.025, 0.05, 0.1 and 0.25 s are edges, so that the share within each is exact."""
+"""The SLOs 0.01, 0.025, 0.05, 0.1 and 0.25 s are edges, so the share of answers within each SLO is exact."""
 RPC_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 FOLD_SECONDS = (0.0001, 0.001, 0.01, 0.1)
 AGE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
@@ -33,7 +33,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 
 class Overflow(Enum):
-    """What the gauges of the label sets beyond the cap become in the one that stands for them all."""
+    """How the gauges beyond the cap are combined in the shared series."""
 
     SUM = "sum"
     LARGEST = "largest"
@@ -41,7 +41,7 @@ class Overflow(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`name` is what a query says; `cap` is the most label sets a process exposes, those with `_other` included."""
+    """`name` is the name in queries. `cap` is the most label sets that a process exposes, with those of `_other`."""
 
     name: str
     kind: Kind
@@ -52,30 +52,30 @@ class Metric:
     buckets: tuple[float, ...] = ()
     overflow: Overflow = Overflow.SUM
     registry_cap: int = 0
-    """The cap in the registry where it needs a larger one: most methods are its."""
+    """A larger cap for the registry, because it has the most methods; 0 for the same cap."""
 
     @property
     def overflow_labels(self) -> tuple[str, ...]:
-        """The labels that say `_other` beyond the cap."""
+        """The labels that get the value `_other` beyond the cap."""
         return tuple(label for label in self.labels if label in ("model", "version")) or self.labels[-1:]
 
     @property
     def series_per_label_set(self) -> int:
-        """A histogram has a series per edge, one for +Inf, the sum and the count."""
+        """The series of one label set. A histogram has one for each edge, and those for +Inf, the sum and the count."""
         return len(self.buckets) + 3 if self.kind == "histogram" else 1
 
     def cap_in(self, service: str) -> int:
-        """The most label sets one service exposes."""
+        """The most label sets that one service exposes."""
         return self.registry_cap if self.registry_cap and service == REGISTRY else self.cap
 
     def most_series_in(self, service: str) -> int:
-        """The most series it adds to one service."""
+        """The most series that this metric adds to one service."""
         return self.cap_in(service) * self.series_per_label_set
 
 
 _PROCESS = (
-    Metric("headgate_build_info", "gauge", EVERY, "Always 1; what runs here.", ("service", "version", "python")),
-    Metric("headgate_ready", "gauge", EVERY, "1 while the process takes work, as /readyz says."),
+    Metric("headgate_build_info", "gauge", EVERY, "Always 1; the version that runs.", ("service", "version", "python")),
+    Metric("headgate_ready", "gauge", EVERY, "1 while the process takes work, like /readyz."),
     Metric(
         "headgate_rpc_requests_total",
         "counter",
@@ -110,7 +110,7 @@ _PROCESS = (
         "headgate_fact_age_seconds",
         "histogram",
         EVERY,
-        "From a live fact's occurrence to its being folded here.",
+        "Time from a live fact's occurrence until this process folded it.",
         buckets=AGE_SECONDS,
     ),
     Metric(
@@ -125,7 +125,12 @@ _PROCESS = (
         cap=8,
         overflow=Overflow.LARGEST,
     ),
-    Metric("headgate_void_records_total", "counter", EVERY, "Live lifecycle records that did not follow their head."),
+    Metric(
+        "headgate_void_records_total",
+        "counter",
+        EVERY,
+        "Live lifecycle records that did not follow the head of their stream.",
+    ),
     Metric("headgate_streams_stopped", "gauge", EVERY, "Streams whose fold stopped at an illegal fact."),
     Metric(
         "headgate_dead_letters_total",
@@ -135,16 +140,18 @@ _PROCESS = (
         ("topic", "code"),
         cap=32,
     ),
-    Metric("headgate_log_errors_total", "counter", EVERY, "Times a reader lost the log and began again."),
-    Metric("headgate_invalid_trace_parents_total", "counter", EVERY, "Headers traceparent that were none and ignored."),
-    Metric("headgate_work_in_hand", "gauge", WORKERS, "Pieces of work under way."),
+    Metric("headgate_log_errors_total", "counter", EVERY, "How often a reader lost the log and started again."),
+    Metric("headgate_invalid_trace_parents_total", "counter", EVERY, "Invalid traceparent headers, which are ignored."),
+    Metric("headgate_work_in_hand", "gauge", WORKERS, "Pieces of work in progress."),
     Metric(
         "headgate_undecidable",
         "gauge",
         (*WORKERS, GATEWAY),
         "Models, releases and versions about which an error keeps this process from deciding.",
     ),
-    Metric("headgate_work_total", "counter", WORKERS, "Tries of work: done, failed or given-up.", ("outcome",), cap=4),
+    Metric(
+        "headgate_work_total", "counter", WORKERS, "Attempts at work: done, failed or given-up.", ("outcome",), cap=4
+    ),
 )
 
 _REGISTRY = (
@@ -181,11 +188,13 @@ _REGISTRY = (
         "headgate_view_reads_total",
         "counter",
         (REGISTRY,),
-        "Lists, by what answered: view or fold.",
+        "Lists, by the source that answered: view or fold.",
         ("source",),
         cap=4,
     ),
-    Metric("headgate_rate_limited_total", "counter", (REGISTRY,), "Requests turned away.", ("door",), cap=8),
+    Metric(
+        "headgate_rate_limited_total", "counter", (REGISTRY,), "Requests refused by the rate limit.", ("door",), cap=8
+    ),
 )
 
 _TRAINER = (
@@ -277,7 +286,7 @@ _DEPLOYER = (
         "headgate_release_step_seconds",
         "gauge",
         (DEPLOYER,),
-        "For how long the release has been in its step or phase.",
+        "How long the release has been in its step or phase.",
         ("environment", "model"),
         cap=60,
         overflow=Overflow.LARGEST,
@@ -303,7 +312,7 @@ _DEPLOYER = (
         "headgate_judge_threshold",
         "gauge",
         (DEPLOYER,),
-        "The e-value that is proof.",
+        "The e-value at which the verdict is reached.",
         ("environment", "model", "side"),
         cap=80,
         overflow=Overflow.LARGEST,
@@ -335,7 +344,7 @@ _DEPLOYER = (
         overflow=Overflow.LARGEST,
     ),
     Metric(
-        "headgate_gateways_live", "gauge", (DEPLOYER,), "Gateways that have spoken lately.", ("environment",), cap=16
+        "headgate_gateways_live", "gauge", (DEPLOYER,), "Gateways that reported recently.", ("environment",), cap=16
     ),
     Metric(
         "headgate_lead_time_seconds",
@@ -380,16 +389,16 @@ _GATEWAY = (
         "headgate_stable_only",
         "gauge",
         (GATEWAY,),
-        "1 while the candidate gets nothing because the log is silent.",
+        "1 while the candidate gets no traffic because the log does not answer.",
         ("model",),
         cap=40,
     ),
-    Metric("headgate_log_heard_seconds", "gauge", (GATEWAY,), "Time since the log last answered."),
+    Metric("headgate_log_heard_seconds", "gauge", (GATEWAY,), "Time since the last answer of the log."),
 )
 
 CATALOGUE = _PROCESS + _REGISTRY + _TRAINER + _EVALUATOR + _DEPLOYER + _GATEWAY
 
 
 def metrics_of(service: str) -> tuple[Metric, ...]:
-    """What one service exposes."""
+    """The metrics of one service."""
     return tuple(metric for metric in CATALOGUE if service in metric.services)

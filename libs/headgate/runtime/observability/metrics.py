@@ -1,4 +1,4 @@
-"""Instruments made from the catalogue: only what is declared can be used, and no metric outgrows its cap of series."""
+"""Makes the instruments from the catalogue. Only declared metrics exist, and none has more series than its cap."""
 
 import platform
 import threading
@@ -22,15 +22,15 @@ Child = TypeVar("Child", prometheus.Counter, prometheus.Gauge, prometheus.Histog
 LabelSet = tuple[str, ...]
 CounterSeries = prometheus.Counter
 HistogramSeries = prometheus.Histogram
-"""For those who keep series at hand without knowing the vendor."""
+"""The types of series, for modules that keep series but do not import prometheus_client."""
 
 
 class UndeclaredMetric(Exception):
-    """The catalogue has no such metric of this kind for this service."""
+    """The catalogue does not declare this metric, of this kind, for this service."""
 
 
 class Reading(NamedTuple):
-    """The present value of one series of a gauge that is read at the scrape."""
+    """The present value of one series, for a gauge that is read at each scrape."""
 
     name: str
     values: LabelSet
@@ -53,31 +53,32 @@ class Metrics:
         self.gauge("headgate_build_info").labels(*build).set(1)
 
     def counter(self, name: str) -> "Family[prometheus.Counter]":
-        """Raises UndeclaredMetric."""
+        """The declared counter with this name. Raises UndeclaredMetric."""
         return self._family(name, "counter", prometheus.Counter)
 
     def gauge(self, name: str) -> "Family[prometheus.Gauge]":
-        """Raises UndeclaredMetric."""
+        """The declared gauge with this name. Raises UndeclaredMetric."""
         return self._family(name, "gauge", prometheus.Gauge)
 
     def histogram(self, name: str) -> "Family[prometheus.Histogram]":
-        """Raises UndeclaredMetric."""
+        """The declared histogram with this name. Raises UndeclaredMetric."""
         edges = self._lookup(name, "histogram").buckets
         return self._family(name, "histogram", partial(prometheus.Histogram, buckets=edges))
 
     def read_at_scrape(self, names: Iterable[str], read: Callable[[], Iterable[Reading]]) -> None:
-        """Gauges that are read from a state: what the state no longer holds has no series. Raises UndeclaredMetric.
+        """Adds gauges whose values `read` gives at each scrape. What it gives no longer has no series.
 
-        The first readings get series of their own; those beyond the cap are added up in `_other`.
+        The first readings get their own series. The others are combined in the series with `_other`. Raises
+        UndeclaredMetric.
         """
         declared = {name: self._lookup(name, "gauge") for name in names}
         self._registry.register(_StateCollector(self.service, declared, read))
 
     def application(self) -> "WSGIApplication":
-        """Answers every GET with all series, in the format that the Accept header asks for."""
-        # Not compressed: that costs the service more than the bytes cost on the way to a Prometheus near by.
-        answer: WSGIApplication = make_wsgi_app(self._registry, disable_compression=True)
-        return answer
+        """The WSGI application that answers every GET with all series, in the format that the Accept header names."""
+        # Not compressed: compression would cost the service more than sending the bytes to a Prometheus in its network.
+        application: WSGIApplication = make_wsgi_app(self._registry, disable_compression=True)
+        return application
 
     def _family(self, name: str, kind: Kind, make: Callable[..., Child]) -> "Family[Child]":
         declared = self._lookup(name, kind)
@@ -97,57 +98,58 @@ class Metrics:
 
 
 class Slots:
-    """Decides which label sets have a series of their own and which share one with `_other` in it.
+    """Decides which label sets get their own series and which share a series with `_other`.
 
-    With a model label, newcomers get three quarters of the cap. The next eighth is for models that have a series
-    already or come first, such as those in a release; the last is for the shared ones.
+    A metric with the label `model` divides its cap. Any label set may use the first three quarters. The next eighth is
+    for models that already have a series, and for models with priority, such as those in a release. The last eighth is
+    for the shared series.
     """
 
     def __init__(self, metric: Metric, service: str) -> None:
         cap = metric.cap_in(service)
         by_model = "model" in metric.labels
-        self._at = [at for at, label in enumerate(metric.labels) if label in metric.overflow_labels]
+        self._overflow_places = [at for at, label in enumerate(metric.labels) if label in metric.overflow_labels]
         self._cap = cap
         self._for_known = cap * 7 // 8 if by_model else max(1, cap - 1)
         self._for_new = cap * 3 // 4 if by_model else self._for_known
         self._taken: set[LabelSet] = set()
         self._known: Tally[str] = Tally()
-        self.guests: set[str] = set()
-        """Models that have series of their own only because they came first."""
+        self.by_priority: set[str] = set()
+        """Models that have their own series only because of their priority."""
 
-    def place(self, values: LabelSet, first: bool = False) -> LabelSet:
-        """The label set to use for these values."""
+    def place(self, values: LabelSet, has_priority: bool = False) -> LabelSet:
+        """The label set under which these values are counted: their own, or a shared one."""
         if values in self._taken or not values:
             return values
-        model = values[self._at[0]]
+        model = values[self._overflow_places[0]]
         known = self._known[model] > 0
-        if len(self._taken) < (self._for_known if known or first else self._for_new):
+        if len(self._taken) < (self._for_known if known or has_priority else self._for_new):
             if not known and len(self._taken) >= self._for_new:
-                self.guests.add(model)
+                self.by_priority.add(model)
             return self._take(values)
-        shared = tuple(OTHER if at in self._at else value for at, value in enumerate(values))
+        shared = tuple(OTHER if at in self._overflow_places else value for at, value in enumerate(values))
         if shared in self._taken or len(self._taken) < self._cap - 1:
             return self._take(shared)
         return self._take((OTHER,) * len(values))
 
     def free(self, values: LabelSet) -> None:
-        """Another label set may have the place."""
-        model = values[self._at[0]]
+        """Gives the place of this label set to others."""
+        model = values[self._overflow_places[0]]
         self._taken.discard(values)
         self._known[model] -= 1
         if not self._known[model]:
             del self._known[model]
-            self.guests.discard(model)
+            self.by_priority.discard(model)
 
     def _take(self, values: LabelSet) -> LabelSet:
         if values not in self._taken:
             self._taken.add(values)
-            self._known[values[self._at[0]]] += 1
+            self._known[values[self._overflow_places[0]]] += 1
         return values
 
 
 class Family(Generic[Child]):
-    """One declared metric; hands out the series of label values, cached."""
+    """One declared metric. It returns the series of label values and caches them."""
 
     def __init__(self, metric: Child, slots: Slots) -> None:
         self._metric: Child = metric
@@ -155,26 +157,26 @@ class Family(Generic[Child]):
         self._children: dict[LabelSet, Child] = {}
         self._lock = threading.Lock()
 
-    def labels(self, *values: str, first: bool = False) -> Child:
-        """The series of these values, in the catalogue's order; `first` before others when places are short."""
+    def labels(self, *values: str, has_priority: bool = False) -> Child:
+        """The series of these label values, in the catalogue's order. With priority it may use the places kept free."""
         child = self._children.get(values)
-        return child if child is not None else self._admit(values, first)
+        return child if child is not None else self._admit(values, has_priority)
 
     def remove(self, unwanted: Callable[[LabelSet], bool]) -> None:
-        """Removes series, which leave their places to others; those with `_other` stay."""
+        """Removes the series whose label values are unwanted. Their places become free; series with `_other` stay."""
         with self._lock:
             for values in [values for values in self._children if OTHER not in values and unwanted(values)]:
                 del self._children[values]
                 self._slots.free(values)
                 self._metric.remove(*values)
 
-    def is_guest(self, model: str) -> bool:
-        """Whether the model has series of its own only because it came first."""
-        return model in self._slots.guests
+    def is_by_priority(self, model: str) -> bool:
+        """Whether the model has its own series only because of its priority."""
+        return model in self._slots.by_priority
 
-    def _admit(self, values: LabelSet, first: bool) -> Child:
+    def _admit(self, values: LabelSet, has_priority: bool) -> Child:
         with self._lock:
-            placed = self._slots.place(values, first)
+            placed = self._slots.place(values, has_priority)
             if placed not in self._children:
                 self._children[placed] = self._metric.labels(*placed) if placed else self._metric
             return self._children[placed]
@@ -187,7 +189,7 @@ class _StateCollector(Collector):
         self._read = read
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Names without values, so that registering reads nothing."""
+        """The names without values, so that registering does not read the state."""
         for metric in self._declared.values():
             yield GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
 

@@ -1,6 +1,6 @@
-"""W3C Trace Context: the `traceparent` that ties what happens in many processes to what started it all.
+"""W3C Trace Context: the `traceparent` that connects the work of many processes to the event that started it.
 
-The ids travel whether or not spans are exported; tracing.py makes spans of them when it is asked to.
+The ids are always passed on. tracing.py makes spans of them when an endpoint for spans is set.
 """
 
 import re
@@ -15,7 +15,7 @@ _INVALID_VERSION = "ff"
 
 
 class TraceContext(NamedTuple):
-    """One span of one trace, named for whoever continues it."""
+    """One span of one trace: the parent of the work that continues it."""
 
     trace_id: str
     span_id: str
@@ -23,14 +23,14 @@ class TraceContext(NamedTuple):
 
     @property
     def trace_parent(self) -> str:
-        """In the form of the header."""
+        """The context as the value of the header."""
         return f"{_KNOWN_VERSION}-{self.trace_id}-{self.span_id}-{self.flags & SAMPLED:02x}"
 
 
 def parse_trace_parent(text: str) -> TraceContext | None:
-    """The context in a `traceparent`; None for one that the recommendation calls invalid.
+    """The context in a `traceparent`; None when it is invalid by the W3C recommendation.
 
-    A later version is read by the form of this one, as long as its further fields are set off by a dash.
+    A later version is read like this one, if a dash separates its additional fields.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -44,5 +44,5 @@ def parse_trace_parent(text: str) -> TraceContext | None:
 
 
 def new_trace() -> TraceContext:
-    """A trace that begins here."""
+    """A new trace that begins here."""
     return TraceContext(secrets.token_hex(16), secrets.token_hex(8))

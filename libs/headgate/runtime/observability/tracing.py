@@ -1,6 +1,6 @@
-"""Spans, exported when HEADGATE_TRACES names an OTLP endpoint. Without it the ids of a trace are handed on unchanged.
+"""Spans, exported when HEADGATE_TRACES names an OTLP endpoint. Otherwise the ids of a trace are passed on unchanged.
 
-OpenTelemetry is imported by tracing_otel.py alone, and only once spans are asked for: it is an optional extra.
+OpenTelemetry is an optional extra: only tracing_otel.py imports it, and only when an endpoint is set.
 """
 
 import importlib
@@ -18,7 +18,7 @@ Attributes = Mapping[str, str | int]
 
 
 class Kind(StrEnum):
-    """Where a span stands between services."""
+    """The kind of a span in OpenTelemetry: which side of a call or of a message it is."""
 
     SERVER = "server"
     CONSUMER = "consumer"
@@ -27,26 +27,26 @@ class Kind(StrEnum):
 
 
 class Span(Protocol):
-    """A span under way."""
+    """A span that has begun and not yet ended."""
 
     @property
     def context(self) -> TraceContext: ...
 
     def end(self, attributes: Attributes, error: str) -> None:
-        """`error` is empty unless the work failed."""
+        """Ends the span. `error` is empty unless the work failed."""
         ...
 
 
 class Exporter(Protocol):
-    """Makes spans and sends them off from a thread of its own. A collector that is away costs spans, never work."""
+    """Makes spans and sends them in its own thread. When the collector does not answer, only spans are lost."""
 
     def begin(self, name: str, kind: Kind, parent: TraceContext | None, attributes: Attributes) -> Span: ...
 
     def close(self, grace_seconds: float) -> None: ...
 
 
-class _Passing:
-    """Stands in for a span when none are made: what came in goes on."""
+class _NoSpan:
+    """Replaces a span when none are exported: it passes on the context of its parent."""
 
     def __init__(self, context: TraceContext | None) -> None:
         self.context = context
@@ -59,7 +59,7 @@ _exporter: Exporter | None = None
 
 
 def start(endpoint: str, service: str, instance: str) -> None:
-    """Exports spans from now on; an empty endpoint changes nothing. Raises SettingsError."""
+    """Exports spans from now on. With an empty endpoint it does nothing. Raises SettingsError."""
     global _exporter
     if not endpoint:
         return
@@ -69,21 +69,21 @@ def start(endpoint: str, service: str, instance: str) -> None:
     try:
         adapter = importlib.import_module("headgate.runtime.observability.tracing_otel")
     except ImportError as error:
-        rule = f"{VARIABLE} is set, but {error.name} is not installed: pip install 'headgate[tracing]'"
-        raise SettingsError([rule]) from error
+        problem = f"{VARIABLE} is set, but {error.name} is not installed: pip install 'headgate[tracing]'"
+        raise SettingsError([problem]) from error
     _exporter = adapter.exporter(endpoint, service, instance)
 
 
 def stop(grace_seconds: float) -> None:
-    """Sends what waits, within the grace."""
+    """Sends the waiting spans within the grace, and exports no more."""
     global _exporter
-    ended, _exporter = _exporter, None
-    if ended is not None:
-        closing = threading.Thread(target=ended.close, args=(grace_seconds,), name="last-spans", daemon=True)
+    old, _exporter = _exporter, None
+    if old is not None:
+        closing = threading.Thread(target=old.close, args=(grace_seconds,), name="last-spans", daemon=True)
         closing.start()
         closing.join(grace_seconds)
 
 
-def begin(name: str, kind: Kind, parent: TraceContext | None, attributes: Attributes) -> Span | _Passing:
-    """A span to be ended by the caller; its context is None when there is neither a parent nor an exporter."""
-    return _exporter.begin(name, kind, parent, attributes) if _exporter is not None else _Passing(parent)
+def begin(name: str, kind: Kind, parent: TraceContext | None, attributes: Attributes) -> Span | _NoSpan:
+    """Begins a span, which the caller ends. Its context is None when there is neither a parent nor an exporter."""
+    return _exporter.begin(name, kind, parent, attributes) if _exporter is not None else _NoSpan(parent)

@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry's SDK, sent over OTLP/gRPC. The only file that knows the library."""
+"""Makes spans with OpenTelemetry's SDK and sends them over OTLP/gRPC. Only this file uses the library."""
 
 import logging
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from headgate.runtime.observability.trace_context import TraceContext
 from headgate.runtime.observability.tracing import Attributes, Kind
 
 MAX_QUEUE = 2_048
-"""Spans that wait for the collector; further ones are lost."""
+"""The most spans that wait for the collector. Further ones are lost."""
 BATCH_SPANS = 256
 SEND_EVERY_MS = 1_000
 EXPORT_SECONDS = 5
@@ -52,7 +52,7 @@ class OtelExporter:
 
     def begin(self, name: str, kind: Kind, parent: TraceContext | None, attributes: Attributes) -> OtelSpan:
         context = trace.set_span_in_context(_remote(parent)) if parent is not None else None
-        # An empty context of its own: whatever else may be current in this thread is no parent of ours.
+        # An empty context: another span that is current in this thread must not become the parent.
         context = context if context is not None else trace.set_span_in_context(trace.INVALID_SPAN)
         return OtelSpan(self._tracer.start_span(name, context, _KINDS[kind], _named(attributes)))
 
@@ -62,8 +62,8 @@ class OtelExporter:
 
 
 def exporter(endpoint: str, service: str, instance: str) -> OtelExporter:
-    """Spans of this service, sent to the endpoint in batches."""
-    # A collector that is away is no trouble of ours, and the library would say so once a second.
+    """An exporter for the spans of this service. It sends them to the endpoint in batches."""
+    # A collector that does not answer does not harm the service, and the library would log it every second.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     resource = Resource.create(
         {"service.name": service, "service.namespace": "headgate", "service.instance.id": instance}

@@ -1,6 +1,6 @@
-"""One line and one span for each unit of work: a call, a command, an event, a piece of work, a load.
+"""One log line and one span for each unit of work: a call, a command, an event, an order, an attempt or a load.
 
-What is noted while the unit is under way stands in its line, and in every other line logged meanwhile.
+Fields that are noted during the unit are part of its line, and of every other line logged during the unit.
 """
 
 import logging
@@ -23,7 +23,7 @@ _logger = logging.getLogger("headgate.work")
 
 
 class Unit:
-    """A unit of work under way. `end` is called once; until then `note` and `outcome` may change what it says."""
+    """A unit of work in progress. `end` is called once; until then `note` and `outcome` change its line."""
 
     def __init__(self, unit: str, what: str, parent: TraceContext | None, **fields: Value) -> None:
         self.outcome = OK
@@ -36,15 +36,15 @@ class Unit:
 
     @property
     def context(self) -> TraceContext | None:
-        """What whoever continues this work has as its parent."""
+        """The parent of the work that continues this unit."""
         return self._span.context
 
     def note(self, **fields: Value) -> None:
-        """Adds to the line; what is empty is left out."""
+        """Adds fields to the line. Empty ones are left out."""
         self._fields.update({name: value for name, value in fields.items() if value != ""})
 
     def fields(self) -> dict[str, Value]:
-        """What is known so far, with the trace's id."""
+        """The fields so far, with the id of the trace."""
         context = self.context
         return {**self._fields, **({"trace_id": context.trace_id} if context is not None else {})}
 
@@ -62,24 +62,24 @@ class Unit:
 
 @contextmanager
 def unit_of_work(unit: str, what: str, trace_parent: str = "", **fields: Value) -> Iterator[Unit]:
-    """Logs the work once, at its end, and makes it a span below `trace_parent`, else below the unit around it."""
-    around = _current.get()
-    parent = trace_of(trace_parent) or (around.context if around is not None else None)
-    begun = Unit(unit, what, parent, **fields)
-    token = _current.set(begun)
+    """Logs the work once, at its end, and makes it a span below `trace_parent`, or else below the enclosing unit."""
+    enclosing = _current.get()
+    parent = trace_of(trace_parent) or (enclosing.context if enclosing is not None else None)
+    current = Unit(unit, what, parent, **fields)
+    token = _current.set(current)
     try:
-        yield begun
+        yield current
     except BaseException as error:
-        begun.end(error)
+        current.end(error)
         raise
     else:
-        begun.end()
+        current.end()
     finally:
         _current.reset(token)
 
 
 def trace_of(trace_parent: str) -> TraceContext | None:
-    """The context to continue; None when there is none, and counted when what there is cannot be one."""
+    """The context to continue; None when the text holds none. An invalid text is counted."""
     context = parse_trace_parent(trace_parent)
     if trace_parent and context is None:
         _count_invalid()
@@ -87,40 +87,40 @@ def trace_of(trace_parent: str) -> TraceContext | None:
 
 
 def count_invalid_by(count: Callable[[], object]) -> None:
-    """Calls `count` for each traceparent from now on that is none: it is ignored, and nothing else is."""
+    """Makes `count` the function that is called for each invalid traceparent. Only the traceparent is ignored."""
     global _count_invalid
     _count_invalid = count
 
 
-def _nobody() -> None:
-    """Nobody counts yet."""
+def _ignore() -> None:
+    """Counts nothing, until `count_invalid_by` sets a counter."""
 
 
-_count_invalid: Callable[[], object] = _nobody
+_count_invalid: Callable[[], object] = _ignore
 
 
 def note(**fields: Value) -> None:
-    """Adds to the line of the unit under way in this thread, if there is one."""
+    """Adds fields to the line of this thread's current unit, if there is one."""
     unit = _current.get()
     if unit is not None:
         unit.note(**fields)
 
 
-def ends(outcome: str, code: str = "") -> None:
-    """Says how the unit under way in this thread comes out, if there is one."""
+def set_outcome(outcome: str, code: str = "") -> None:
+    """Sets the outcome of this thread's current unit, if there is one."""
     unit = _current.get()
     if unit is not None:
         unit.outcome, unit.code = outcome, code
 
 
 def current_trace_parent() -> str:
-    """What a command that is sent from this unit has as its parent; empty outside of a trace."""
+    """The parent for a command that this thread's current unit sends; empty outside of a trace."""
     unit = _current.get()
     context = unit.context if unit is not None else None
     return context.trace_parent if context is not None else ""
 
 
-def fields_under_way() -> Mapping[str, Value]:
-    """What is known of the unit under way in this thread."""
+def current_fields() -> Mapping[str, Value]:
+    """The fields of this thread's current unit; empty when there is none."""
     unit = _current.get()
     return unit.fields() if unit is not None else {}

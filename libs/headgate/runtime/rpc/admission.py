@@ -1,4 +1,4 @@
-"""Whom a gRPC door lets in: nobody before the service is ready, and no stream stays while it drains."""
+"""Refuses calls until the service is ready, and ends streams while it drains."""
 
 import threading
 import time
@@ -11,13 +11,13 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.wrap import Behaviour, wrapped
 
 ALWAYS = "/grpc."
-"""Health and reflection answer at any time."""
+"""Health and reflection always answer."""
 QUIET_SECONDS = 0.2
-"""Without a call for this long, nothing is left that the transport has taken in but not yet handed over."""
+"""When no call came for this long, the transport holds no call that it has accepted but not yet passed on."""
 
 
 class Admission(grpc.ServerInterceptor):
-    """Closed until `open` is set; once `draining` is, calls under way end as usual and streams soon."""
+    """Refuses calls until `open` is set. Once `draining` is set, streams end soon and other calls end as usual."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -38,29 +38,29 @@ class Admission(grpc.ServerInterceptor):
             return handler
         self._last_at = time.monotonic()
         if not self.open.is_set():
-            return wrapped(handler, _closed, _closed)
+            return wrapped(handler, _not_ready, _not_ready)
         if handler.response_streaming:
-            return wrapped(handler, lambda unary: unary, self._ending)
+            return wrapped(handler, lambda unary: unary, self._ended_by_drain)
         return handler
 
-    def _ending(self, behaviour: Behaviour) -> Behaviour:
+    def _ended_by_drain(self, behaviour: Behaviour) -> Behaviour:
         def call(request: Any, context: Any) -> Iterator[Any]:
             yield from behaviour(request, _Draining(context, self.draining))
             if self.draining.is_set():
-                raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "draining", "this process ends; ask again elsewhere")
+                raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "draining", "this process is stopping: try another one")
 
         return call
 
 
-def _closed(_: Behaviour) -> Behaviour:
+def _not_ready(_: Behaviour) -> Behaviour:
     def call(request: Any, context: Any) -> Any:
-        raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this process still reads the log; try again")
+        raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this process is still reading the log: try again")
 
     return call
 
 
 class _Draining:
-    """A call's context that is no longer active once the door drains."""
+    """A call's context that reports itself as inactive once the server drains."""
 
     def __init__(self, context: Any, draining: threading.Event) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""Errors become statuses here: refusals with google.rpc details, all else opaque with an incident id."""
+"""Turns errors into gRPC statuses. A refusal gets google.rpc details. Any other error shows only an incident id."""
 
 import logging
 import uuid
@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.rpc.wrap import Behaviour, Kept
+from headgate.runtime.rpc.wrap import Behaviour, WrapCache
 
 DOMAIN = "headgate.dev"
 
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
-    """Wraps every handler. What a servicer aborted by itself passes through."""
+    """Wraps every handler. A call that the servicer aborted itself keeps its status."""
 
     def __init__(self) -> None:
-        self._kept = Kept()
+        self._wrapped = WrapCache()
 
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
@@ -31,7 +31,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        return self._kept.wrapped(
+        return self._wrapped.wrapped(
             handler, method, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method)
         )
 
@@ -40,7 +40,7 @@ def _unary(behaviour: Behaviour, method: str) -> Behaviour:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return behaviour(request, context)
-        except Exception as error:  # the last resort of every call: nothing may leak
+        except Exception as error:  # the last handler of every call: no error text may reach the caller
             _abort(error, context, method)
             raise
 
@@ -59,7 +59,7 @@ def _stream(behaviour: Behaviour, method: str) -> Behaviour:
 
 
 def _abort(error: Exception, context: grpc.ServicerContext, method: str) -> None:
-    """Ends the call with a status; returns when the servicer has already ended it."""
+    """Ends the call with a status. Does nothing when the servicer has already ended it."""
     if isinstance(error, RpcRefused):
         context.abort_with_status(rpc_status.to_status(status_of(error)))
     if context.code() is None and context.is_active():  # type: ignore[attr-defined]  # public, missing in the stubs
@@ -69,7 +69,7 @@ def _abort(error: Exception, context: grpc.ServicerContext, method: str) -> None
 
 
 def status_of(refusal: RpcRefused) -> status_pb2.Status:
-    """The refusal as google.rpc.Status: ErrorInfo always, BadRequest for a blamed field, RetryInfo if waiting helps."""
+    """The refusal as google.rpc.Status, with ErrorInfo, BadRequest for a wrong field, RetryInfo when waiting helps."""
     details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=refusal.slug, domain=DOMAIN)]
     if refusal.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=refusal.rule)

@@ -1,4 +1,4 @@
-"""Rate, errors and duration of every call of a synchronous gRPC door. Health and reflection are not counted."""
+"""Counts and times the calls of a synchronous gRPC server. Health and reflection are not counted."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,16 +7,16 @@ from typing import Any
 import grpc
 
 from headgate.runtime.observability.metrics import Metrics
-from headgate.runtime.rpc.wrap import Behaviour, Kept
+from headgate.runtime.rpc.wrap import Behaviour, WrapCache
 
 NOT_COUNTED = "/grpc."
 
 
 class RpcMetrics(grpc.ServerInterceptor):
-    """The outermost interceptor, so that it sees what the caller gets."""
+    """Must be the outermost interceptor, so that it sees the status that the caller gets."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._kept = Kept()
+        self._wrapped = WrapCache()
         self._requests = metrics.counter("headgate_rpc_requests_total")
         self._duration = metrics.histogram("headgate_rpc_duration_seconds")
 
@@ -27,7 +27,7 @@ class RpcMetrics(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(NOT_COUNTED):
             return handler
-        return self._kept.wrapped(
+        return self._wrapped.wrapped(
             handler, method, lambda inner: self._unary(inner, method), lambda inner: self._stream(inner, method)
         )
 
@@ -38,17 +38,17 @@ class RpcMetrics(grpc.ServerInterceptor):
             started = time.perf_counter()
             code = grpc.StatusCode.UNKNOWN
             try:
-                answer = behaviour(request, context)
+                response = behaviour(request, context)
                 code = grpc.StatusCode.OK
             finally:
                 duration.observe(time.perf_counter() - started)
                 self._count(method, context.code() or code)
-            return answer
+            return response
 
         return call
 
     def _stream(self, behaviour: Behaviour, method: str) -> Behaviour:
-        """How long a stream lasts is up to its reader, so only its end is counted."""
+        """Counts the end of a stream and measures no duration: its reader decides how long it lasts."""
 
         def call(request: Any, context: Any) -> Iterator[Any]:
             code = grpc.StatusCode.UNKNOWN
@@ -68,6 +68,6 @@ class RpcMetrics(grpc.ServerInterceptor):
 
 
 def split_method(method: str) -> tuple[str, str]:
-    """Service and method in /package.Service/Method."""
+    """The service and the method from /package.Service/Method."""
     service, _, name = method.removeprefix("/").rpartition("/")
     return service, name

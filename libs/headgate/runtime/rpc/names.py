@@ -1,4 +1,4 @@
-"""Resource names in requests: read, or refused with the form that was expected."""
+"""Parses the resource names in requests. An invalid name is refused with the expected form."""
 
 import grpc
 
@@ -8,7 +8,7 @@ from headgate.runtime.errors import RpcRefused
 
 
 def bad_field(field: str, value: str, expected: str) -> RpcRefused:
-    """The refusal of a request whose field does not have the expected form."""
+    """The refusal of a request with a field of another form than expected."""
     return RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, f"{field} is {value!r}: expected {expected}", field)
 
 

@@ -1,4 +1,4 @@
-"""Token buckets per caller and door: a caller that asks too often is told when to come back."""
+"""Token buckets for each caller and gRPC service. A caller that sends too much learns when it may try again."""
 
 import math
 import threading
@@ -16,7 +16,7 @@ from headgate.runtime.rpc.errors import status_of
 from headgate.runtime.rpc.wrap import Behaviour, wrapped
 
 MAX_BUCKETS = 10_000
-"""Buckets in one process; the one longest unused makes room, which gives its caller a full one again."""
+"""The most buckets in one process. A new bucket replaces the one that was unused longest."""
 MAX_CALLER = 128
 OURS = "/headgate."
 """Health and reflection are never limited."""
@@ -24,30 +24,30 @@ OURS = "/headgate."
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`burst` calls at once, `per_second` in the long run."""
+    """At most `burst` calls at once, and `per_second` on average."""
 
     per_second: float
     burst: int
 
 
 class Buckets(Protocol):
-    """Where tokens are kept."""
+    """Keeps the tokens of all buckets."""
 
     def take(self, bucket: str) -> float:
-        """Takes a token; answers the seconds until there is one, 0 when it was taken."""
+        """Takes a token. Returns 0 when it was taken, else the seconds until there is one."""
         ...
 
 
 def take(arrival: float, now: float, rate: Rate) -> tuple[float, float]:
-    """The bucket's theoretical arrival time after a call (GCRA), and the seconds to wait; above 0 nothing is taken."""
-    each = 1 / rate.per_second
-    after = max(arrival, now) + each
-    wait = after - rate.burst * each - now
+    """The bucket's theoretical arrival time after a call (GCRA), and the seconds to wait. A wait takes no token."""
+    interval = 1 / rate.per_second
+    after = max(arrival, now) + interval
+    wait = after - rate.burst * interval - now
     return (arrival, wait) if wait > 1e-9 else (after, 0.0)
 
 
 class LocalBuckets:
-    """Buckets of this process alone. Thread-safe."""
+    """Buckets in this process's memory. Thread-safe."""
 
     def __init__(self, rate: Rate, now: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -65,9 +65,9 @@ class LocalBuckets:
 
 
 class RateLimit(grpc.ServerInterceptor):
-    """Turns a call away with RESOURCE_EXHAUSTED and google.rpc.RetryInfo once its caller's bucket is empty."""
+    """Refuses a call with RESOURCE_EXHAUSTED and google.rpc.RetryInfo when the caller's bucket is empty."""
 
-    def __init__(self, buckets: Buckets, on_limited: Callable[[str], None] = lambda door: None) -> None:
+    def __init__(self, buckets: Buckets, on_limited: Callable[[str], None] = lambda service: None) -> None:
         self._buckets = buckets
         self._on_limited = on_limited
 
@@ -77,36 +77,36 @@ class RateLimit(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(OURS):
             return handler
-        door = handler_call_details.method.split("/")[1].rpartition(".")[2]
+        service = handler_call_details.method.split("/")[1].rpartition(".")[2]
         metadata = dict(handler_call_details.invocation_metadata or ())
 
         def unary(behaviour: Behaviour) -> Behaviour:
             def call(request: Any, context: grpc.ServicerContext) -> Any:
-                self._admit(door, metadata, context)
+                self._admit(service, metadata, context)
                 return behaviour(request, context)
 
             return call
 
         def stream(behaviour: Behaviour) -> Behaviour:
             def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-                self._admit(door, metadata, context)
+                self._admit(service, metadata, context)
                 yield from behaviour(request, context)
 
             return call
 
         return wrapped(handler, unary, stream)
 
-    def _admit(self, door: str, metadata: Mapping[str, str | bytes], context: grpc.ServicerContext) -> None:
-        wait = self._buckets.take(f"{door}:{caller_of(metadata, context.peer())}")
+    def _admit(self, service: str, metadata: Mapping[str, str | bytes], context: grpc.ServicerContext) -> None:
+        wait = self._buckets.take(f"{service}:{caller_of(metadata, context.peer())}")
         if wait > 0:
-            self._on_limited(door)
-            rule = f"too many calls of this caller to {door}: try again in {math.ceil(wait * 1000)} ms"
+            self._on_limited(service)
+            rule = f"too many calls to {service} from this caller: try again in {math.ceil(wait * 1000)} ms"
             refused = RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate-limited", rule, retry_after_seconds=wait)
             context.abort_with_status(rpc_status.to_status(status_of(refused)))
 
 
 def caller_of(metadata: Mapping[str, str | bytes], peer: str) -> str:
-    """The name a caller gives itself in x-actor, else its address without the port."""
+    """The caller's name from the header x-actor, else its address without the port."""
     actor = metadata.get("x-actor", "")
     if isinstance(actor, str) and actor:
         return f"actor:{actor[:MAX_CALLER]}"

@@ -1,4 +1,4 @@
-"""A service's gRPC door: servicers with health, reflection, limits and one place for errors."""
+"""A service's gRPC server: its servicers with health, reflection, limits and error handling."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from headgate.runtime.rpc.work import RpcWork
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
-"""Well above what any request needs: one that is too large is refused by its own rule and recorded, not cut off."""
+"""Far above what a request needs. So a request that is too large reaches the rule that refuses and records it."""
 DEFAULT_HOST = "127.0.0.1"
 QUIET_SHARE_OF_GRACE = 0.5
 STOP_MARGIN_SECONDS = 1.0
@@ -24,7 +24,7 @@ STOP_MARGIN_SECONDS = 1.0
 class GrpcServer:
     """Serves what `add` registers; the names in `service_names` are reported by health and reflection.
 
-    `interceptors` stand around all others, so that they see the status a caller gets.
+    `interceptors` are the outermost ones, so they see the status that the caller gets.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class GrpcServer:
         host: str = DEFAULT_HOST,
     ) -> None:
         self._host = host
-        self._wanted_port = port
+        self._requested_port = port
         self.port = 0
         self._names = tuple(service_names)
         self._admission = Admission()
@@ -58,35 +58,35 @@ class GrpcServer:
         reflection.enable_server_reflection(names, self._server)
 
     def start(self) -> int:
-        """Listens; returns the bound port. Health says NOT_SERVING and no call is let in. Raises CannotListen."""
-        address = f"{self._host}:{self._wanted_port}"
+        """Listens and returns the bound port. Health reports NOT_SERVING and calls are refused. Raises CannotListen."""
+        address = f"{self._host}:{self._requested_port}"
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {address}: is it taken?") from error
-        self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+            raise CannotListen(f"cannot listen on {address}: is it in use?") from error
+        self._report_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server.start()
         return self.port
 
     def admit(self) -> None:
-        """Lets calls in and says so in health."""
+        """Accepts calls, and reports SERVING in health."""
         self._admission.open.set()
-        self._say(health_pb2.HealthCheckResponse.SERVING)
+        self._report_health(health_pb2.HealthCheckResponse.SERVING)
 
     def drain(self) -> None:
-        """Says NOT_SERVING for good, and has streams end; other calls are still answered."""
+        """Reports NOT_SERVING from now on and ends streams. Other calls are still answered."""
         self._health.enter_graceful_shutdown()
         self._admission.draining.set()
 
     def stop(self, grace_seconds: float) -> None:
-        """Serves on until it is quiet, then turns new calls away and gives those under way the grace to end."""
+        """Drains until no more calls come, then refuses new calls and gives running ones the rest of the grace."""
         deadline = Deadline(grace_seconds)
         self.drain()
-        # A stopping gRPC server cancels the calls that it has read but not yet begun: let it begin them first.
+        # A gRPC server that stops cancels calls that it has read but not started. So let it start them first.
         self._admission.wait_quiet(deadline.left(QUIET_SHARE_OF_GRACE))
         left_seconds = deadline.left()
         self._server.stop(left_seconds).wait(left_seconds + STOP_MARGIN_SECONDS)
 
-    def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    def _report_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *self._names):
             self._health.set(name, status)

@@ -1,4 +1,7 @@
-"""Each call of a gRPC door as a unit of work: one line at its end, one span below the caller's. Health is left out."""
+"""Makes each gRPC call a unit of work: one log line at its end, and one span below the caller's span.
+
+Health and reflection are left out.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,20 +10,20 @@ import grpc
 
 from headgate.runtime.observability import trace_context
 from headgate.runtime.observability.work_log import ERROR, Unit, trace_of, unit_of_work
-from headgate.runtime.rpc.wrap import Behaviour, Kept
+from headgate.runtime.rpc.wrap import Behaviour, WrapCache
 
 NOT_LOGGED = "/grpc."
 REFUSED = "refused"
 CANCELLED = "cancelled"
-OURS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS})
-"""Statuses that are our fault; any other one tells a caller what it may do about it."""
+SERVICE_FAULTS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS})
+"""Statuses that report a fault of the service. Every other status is a refusal that the caller can act on."""
 
 
 class RpcWork(grpc.ServerInterceptor):
-    """Stands around the errors' interceptor, so that it sees the status that the caller gets."""
+    """Wraps the ErrorInterceptor, so that it sees the status that the caller gets."""
 
     def __init__(self) -> None:
-        self._kept = Kept()
+        self._wrapped = WrapCache()
 
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
@@ -29,7 +32,7 @@ class RpcWork(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(NOT_LOGGED):
             return handler
-        return self._kept.wrapped(
+        return self._wrapped.wrapped(
             handler, method, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method)
         )
 
@@ -48,7 +51,7 @@ def _unary(behaviour: Behaviour, method: str) -> Behaviour:
 
 
 def _stream(behaviour: Behaviour, method: str) -> Behaviour:
-    """A stream's messages are asked for one by one, perhaps from several threads: its unit is nobody's surroundings."""
+    """Makes a stream one unit of work, but never the current one: several threads may ask for its messages."""
 
     def call(request: Any, context: Any) -> Iterator[Any]:
         unit = Unit("rpc", _short(method), trace_of(_trace_parent(context)))
@@ -72,7 +75,7 @@ def _conclude(unit: Unit, code: grpc.StatusCode | None) -> None:
     if code is grpc.StatusCode.CANCELLED:
         unit.outcome = CANCELLED
     elif code is not None and code is not grpc.StatusCode.OK:
-        unit.outcome, unit.code = ERROR if code in OURS else REFUSED, code.name
+        unit.outcome, unit.code = ERROR if code in SERVICE_FAULTS else REFUSED, code.name
 
 
 def _trace_parent(context: Any) -> str:
@@ -83,6 +86,6 @@ def _trace_parent(context: Any) -> str:
 
 
 def _short(method: str) -> str:
-    """Service and method in /package.Service/Method."""
+    """`Service/Method` from /package.Service/Method."""
     service, _, name = method.removeprefix("/").rpartition("/")
     return f"{service.rpartition('.')[2]}/{name}"

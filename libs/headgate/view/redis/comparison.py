@@ -1,4 +1,4 @@
-"""Whether the view is what the log says, byte for byte: invariant I4 as an operator checks it."""
+"""Compares the view with a fold of the log, byte for byte: an operator's check of invariant I4."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,15 +13,18 @@ BATCH = 200
 
 
 class Comparison(NamedTuple):
-    """Rows that are equal, streams that stand elsewhere in the view, and what differs at the same head."""
+    """The number of equal rows, the streams that could not be compared, and one line for each difference."""
 
     equal: int
-    elsewhere: list[str]
+    not_compared: list[str]
     differences: list[str]
 
 
 def compare(reader: RedisReader, fold: Fold) -> Comparison:
-    """Compares every stream at whose head both stand, all the while. Raises RedisUnavailable."""
+    """Compares every stream that has the same head in the view and in the fold, before and after the comparison.
+
+    Raises RedisUnavailable.
+    """
     before = reader.status().heads
     rows = {
         name: list(_differences(reader, stream.state))
@@ -29,31 +32,32 @@ def compare(reader: RedisReader, fold: Fold) -> Comparison:
         if isinstance(stream.state, ModelState) and stream.listed
     }
     after = reader.status().heads
-    ours = {name: (stream.sequence, stream.digest) for name, stream in fold.streams.items()}
-    steady = {name for name in ours if before.get(name) == ours[name] == after.get(name)}
+    folded = {name: (stream.sequence, stream.digest) for name, stream in fold.streams.items()}
+    comparable = {name for name in folded if before.get(name) == folded[name] == after.get(name)}
     forked = [
-        f"{name}: another fact at sequence {ours[name][0]}"
-        for name in sorted(ours.keys() & after.keys())
-        if after[name][0] == ours[name][0] and after[name] != ours[name]
+        f"{name}: another fact at sequence {folded[name][0]}"
+        for name in sorted(folded.keys() & after.keys())
+        if after[name][0] == folded[name][0] and after[name] != folded[name]
     ]
-    checked = [line for name in sorted(rows.keys() & steady) for line in rows[name]]
+    checked = [line for name in sorted(rows.keys() & comparable) for line in rows[name]]
     differing = [line for line in checked if line]
-    return Comparison(len(checked) - len(differing), sorted((ours.keys() | after.keys()) - steady), forked + differing)
+    not_compared = sorted((folded.keys() | after.keys()) - comparable)
+    return Comparison(len(checked) - len(differing), not_compared, forked + differing)
 
 
 def _differences(reader: RedisReader, state: ModelState) -> Iterator[str]:
-    """One line per resource of the model, empty for one that is the same in the view."""
+    """One line for each resource of the model; an empty line when the view has the same."""
     for kind in Kind:
         resources = list(of_kind(state, kind))
         for start in range(0, len(resources), BATCH):
             batch = resources[start : start + BATCH]
             ids = [resource_id(resource) for resource in batch]
-            for resource, theirs in zip(batch, reader.get(kind, ids)[0], strict=True):
-                yield _difference(resource, theirs)
+            for resource, in_view in zip(batch, reader.get(kind, ids)[0], strict=True):
+                yield _difference(resource, in_view)
 
 
-def _difference(ours: Resource, theirs: Resource | None) -> str:
-    if theirs is None:
-        return f"{ours.name}: not in the view"
-    same = ours.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True)
-    return "" if same else f"{ours.name}: another state in the view"
+def _difference(folded: Resource, in_view: Resource | None) -> str:
+    if in_view is None:
+        return f"{folded.name}: not in the view"
+    same = folded.SerializeToString(deterministic=True) == in_view.SerializeToString(deterministic=True)
+    return "" if same else f"{folded.name}: another state in the view"

@@ -1,7 +1,7 @@
-"""How the view lies in Redis: its keys, and a resource as a row with the index entries that find it. Pure.
+"""The layout of the view in Redis: its keys, and each resource as a row with its index entries. Pure.
 
-headgate:{view}:current names the generation that readers use. Everything of a generation hangs below its own prefix,
-so a new one is built beside the old and takes over by one write. The braces keep all keys in one slot of a cluster.
+headgate:{view}:current names the generation that readers use. All keys of a generation have its own prefix. So a new
+generation is built beside the old one and replaces it by one write. The braces keep all keys in one slot of a cluster.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind, Resource, resource_id, sort_values, terms
 
 SCHEMA = 2
-"""Grows when the meaning of a key, a row or an index changes: the view is then built anew."""
+"""Raise it when the meaning of a key, a row or an index changes: then registries build the view again."""
 
 ROOT = "headgate:{view}:"
 CURRENT = f"{ROOT}current"
 GENERATIONS = f"{ROOT}generations"
 LEASE = f"{ROOT}rebuilding"
-WANTED = f"{ROOT}wanted"
+REBUILD_REQUEST = f"{ROOT}wanted"
 CHANGES = f"{ROOT}changes"
 
 _TYPES: Mapping[Kind, type[Resource]] = {
@@ -30,7 +30,7 @@ _TYPES: Mapping[Kind, type[Resource]] = {
 
 
 class Row(NamedTuple):
-    """A resource in Redis: canonical bytes, and the index entries as JSON."""
+    """A resource in Redis: its canonical bytes, and its index entries as JSON."""
 
     kind: str
     id: str
@@ -39,24 +39,24 @@ class Row(NamedTuple):
 
 
 def prefix_of(generation: str) -> str:
-    """Where the keys of a generation begin."""
+    """The prefix of all keys of a generation."""
     return f"{ROOT}{generation}:"
 
 
 def schema_of(generation: str) -> int:
-    """The schema in a generation's name; 0 for a name of another kind."""
+    """The schema in a generation's name; 0 when the name has another form."""
     schema = generation.partition(":")[0]
     return int(schema) if schema.isdecimal() else 0
 
 
 def fixed_keys(generation: str) -> list[str]:
-    """The keys that every generation has; its index keys are those in its set `keys`."""
+    """The keys that every generation has. Its set `keys` holds the names of its index keys."""
     names = ["positions", "heads", "keys", *(kind.value for kind in Kind), *(f"index:{kind.value}" for kind in Kind)]
     return [prefix_of(generation) + name for name in names]
 
 
 def row(kind: Kind, data: bytes) -> Row:
-    """The row of a resource, given in canonical bytes."""
+    """The row of a resource, from its canonical bytes."""
     resource = parsed(kind, data)
     entries = {
         "t": [term_key(kind, term) for term in terms(kind, resource)],
@@ -71,21 +71,21 @@ def parsed(kind: Kind, data: bytes) -> Resource:
 
 
 def term_key(kind: Kind, term: str) -> str:
-    """The set of ids for which an equality holds. Hashed, since a value may be long."""
+    """The key of the set of ids for which an equality holds. It is hashed, because a value may be long."""
     return f"t:{kind.value}:{hashlib.sha256(term.encode()).hexdigest()[:20]}"
 
 
 def order_key(kind: Kind, path: str) -> str:
-    """The sorted set of ids in an order."""
+    """The key of the sorted set of ids in an order."""
     return f"o:{kind.value}:{path}"
 
 
 def head(sequence: int, digest: bytes) -> str:
-    """A stream's head as it stands in the view."""
+    """A stream's head as text in the view."""
     return f"{sequence}:{digest.hex()}"
 
 
 def head_of(text: str) -> tuple[int, bytes]:
-    """Sequence and digest of a head. Raises ValueError for what is none."""
+    """The sequence and the digest of a head. Raises ValueError for an invalid text."""
     sequence, _, digest = text.partition(":")
     return int(sequence), bytes.fromhex(digest)

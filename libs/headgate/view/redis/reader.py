@@ -1,4 +1,4 @@
-"""Reads the view with nothing but Redis at hand: what a portal in another process uses, and the registry's lists."""
+"""Reads the view. It needs only Redis, so other processes can use it too."""
 
 import json
 import time
@@ -8,32 +8,32 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from headgate.runtime.redis_client import READ_SECONDS, RedisUnavailable, connect, explained, shown
+from headgate.runtime.redis_client import READ_SECONDS, RedisUnavailable, connect, redis_errors, without_credentials
 from headgate.view.fields import Kind, Resource
 from headgate.view.folded import Answer
 from headgate.view.query import Key, Query
 from headgate.view.redis import layout, scripts
 from headgate.view.redis.errors import ViewDamaged
 
-MAX_LOOKED = 5_000
-"""Rows that one step inside Redis looks at: what bounds the time for which it serves nobody else."""
+MAX_SCANNED = 5_000
+"""The most rows that one step scans inside Redis, which serves no other client meanwhile."""
 MAX_STEPS = 8
 FIND_SECONDS = 0.5
-"""Steps and time of one answer: the page ends there, and its token goes on."""
+"""The most steps and the most time for one page. A page may end early, and the next one continues there."""
 FILTERED_ROWS = 500
-"""Rows fetched in one step when the filter asks for more than the indexes answer."""
+"""Rows fetched in one step when the indexes answer only a part of the filter."""
 POLL_SECONDS = 1.0
 
 
 class Reading(NamedTuple):
-    """A page, with the last accepted offset of each partition that it reflects."""
+    """A page, and for each partition the last accepted offset that the page reflects."""
 
     answer: Answer
     positions: Mapping[int, int]
 
 
 class Status(NamedTuple):
-    """What the view holds."""
+    """The view's generation, positions and heads."""
 
     generation: str
     positions: Mapping[int, int]
@@ -41,7 +41,7 @@ class Status(NamedTuple):
 
 
 class RedisReader:
-    """Thread-safe. Each answer is of one moment of the view and says which; it may lie behind the log."""
+    """Reads pages and rows. Thread-safe. Each answer shows the view at its positions, which may be behind the log."""
 
     def __init__(self, url: str, timeout_seconds: float = READ_SECONDS) -> None:
         self._url = url
@@ -51,7 +51,7 @@ class RedisReader:
         self._state = self._client.register_script(scripts.STATE)
 
     def find(self, query: Query) -> Reading:
-        """The page that the query asks for. Raises RedisUnavailable, ViewDamaged."""
+        """The page for the query. Raises RedisUnavailable and ViewDamaged."""
         found: list[tuple[Key, Resource]] = []
         after, positions, end = query.after, None, time.monotonic() + FIND_SECONDS
         for step in range(MAX_STEPS):
@@ -68,55 +68,57 @@ class RedisReader:
         return Reading(Answer([resource for _, resource in found], after), positions or {})
 
     def get(self, kind: Kind, ids: Sequence[str]) -> tuple[list[Resource | None], Mapping[int, int]]:
-        """Resources by id, `fraud` or `fraud/0000000003`; None for one that is not there. Raises RedisUnavailable."""
-        with explained(self._url):
+        """Resources by id, such as `fraud/0000000003`; None for one that does not exist. Raises RedisUnavailable."""
+        with redis_errors(self._url):
             reply = self._get([layout.CURRENT], [layout.ROOT, layout.SCHEMA, kind.value, *ids])
         self._check(reply)
         with self._intact():
             return [layout.parsed(kind, row) if row is not None else None for row in reply[2]], _positions(reply[1])
 
     def status(self) -> Status:
-        """Generation, positions and heads of the view; an empty generation when there is none.
+        """The status of the view. Its generation is empty when there is no view.
 
-        Raises RedisUnavailable, ViewDamaged.
+        Raises RedisUnavailable and ViewDamaged.
         """
-        with explained(self._url):
+        with redis_errors(self._url):
             generation, positions, heads = self._state([layout.CURRENT], [layout.ROOT])
         with self._intact(generation.decode(errors="replace")):
             known = {stream.decode(): layout.head_of(head.decode()) for stream, head in _pairs(heads)}
             return Status(generation.decode(), _positions(positions), known)
 
     def changes(self) -> Iterator[list[tuple[Kind, str]]]:
-        """The resources that each write changed, from now on; an empty list when a new generation took over, and
-        each second without news. Begins with one, so that what is read after it misses nothing.
+        """Yields the resources that each write changes, from now on.
+
+        It yields an empty list at the start: what is read after that misses no change. It also yields one when a new
+        generation replaces the old one, and every second without changes.
 
         Raises RedisUnavailable.
         """
-        with explained(self._url), self._client.pubsub() as listener:
+        with redis_errors(self._url), self._client.pubsub() as listener:
             listener.subscribe(layout.CHANGES)
             while True:
                 message = listener.get_message(timeout=POLL_SECONDS)
-                news = json.loads(message["data"]) if message and message["type"] == "message" else []
-                yield [(Kind(kind), id_) for kind, id_ in news]
+                changed = json.loads(message["data"]) if message and message["type"] == "message" else []
+                yield [(Kind(kind), id_) for kind, id_ in changed]
 
     def close(self) -> None:
         self._client.close()
 
-    def _step(self, query: Query, after: Key | None, wanted: int) -> tuple[list[Any], Key, Mapping[int, int], bool]:
+    def _step(self, query: Query, after: Key | None, limit: int) -> tuple[list[Any], Key, Mapping[int, int], bool]:
         kind, terms = query.kind, [layout.term_key(query.kind, term) for term in query.terms()]
         indexed = len(query.filter.comparisons) == len(terms) - bool(query.model)
         order = layout.order_key(kind, query.order.path)
         descending = "1" if query.order.descending else ""
         value, id_ = (repr(after.value), after.id) if after else ("", "")
-        most = wanted if indexed else max(wanted, FILTERED_ROWS)
-        arguments = [layout.ROOT, layout.SCHEMA, kind.value, order, descending, value, id_, most, MAX_LOOKED]
+        most = limit if indexed else max(limit, FILTERED_ROWS)
+        arguments = [layout.ROOT, layout.SCHEMA, kind.value, order, descending, value, id_, most, MAX_SCANNED]
         present = [layout.order_key(kind, path) for path in query.present()]
-        with explained(self._url):
+        with redis_errors(self._url):
             reply = self._find([layout.CURRENT], [*arguments, len(terms), *terms, *present])
         self._check(reply)
         _, positions, ids, scores, rows, last_id, last_score, ended = reply
         if None in rows:
-            raise ViewDamaged(f"the view at {shown(self._url)} lacks a row that its index names")
+            raise ViewDamaged(f"the view at {without_credentials(self._url)} lacks a row that its index names")
         with self._intact():
             keys = [Key(float(score), id_.decode()) for id_, score in zip(ids, scores, strict=True)]
             found = [(key, layout.parsed(kind, row)) for key, row in zip(keys, rows, strict=True)]
@@ -124,20 +126,21 @@ class RedisReader:
 
     @contextmanager
     def _intact(self, generation: str = "") -> Iterator[None]:
-        """Raises ViewDamaged for what no writer of ours has written."""
+        """Raises ViewDamaged when the block reads something that no registry has written."""
         try:
             yield
         except (ValueError, DecodeError) as error:
-            raise ViewDamaged(f"the view at {shown(self._url)} cannot be read: {error}", generation) from error
+            raise ViewDamaged(
+                f"the view at {without_credentials(self._url)} cannot be read: {error}", generation
+            ) from error
 
     def _check(self, reply: Sequence[Any]) -> None:
         if len(reply) > 1:
             return
         if not reply[0]:
-            raise RedisUnavailable(f"there is no view at {shown(self._url)} yet")
-        raise RedisUnavailable(
-            f"the view at {shown(self._url)} is of schema {layout.schema_of(reply[0].decode())}, not {layout.SCHEMA}"
-        )
+            raise RedisUnavailable(f"there is no view at {without_credentials(self._url)} yet")
+        schema = layout.schema_of(reply[0].decode())
+        raise RedisUnavailable(f"the view at {without_credentials(self._url)} has schema {schema}, not {layout.SCHEMA}")
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

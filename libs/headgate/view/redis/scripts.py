@@ -1,12 +1,14 @@
-"""What happens inside Redis in one step. Each script's first write is one that a full server refuses, so that it does
-all of its work or none."""
+"""The scripts that run inside Redis, each in one step.
+
+A full server refuses the first write of each script. So a script does all of its work or none.
+"""
 
 LEASE_MS = 10_000
-"""How long a rebuild that nobody carries on keeps others from beginning theirs."""
+"""How long a rebuild that was abandoned keeps other registries from starting theirs."""
 
 APPLY = """
--- Writes rows and heads of one partition together with the position they reflect.
--- KEYS: current, lease. ARGV: prefix, current generation, lease holder, partition, base, position, channel, news,
+-- Writes rows and heads of one partition, together with the position that they reflect.
+-- KEYS: current, lease. ARGV: prefix, current generation, lease holder, partition, base, position, channel, changes,
 -- count of heads, stream, head, ..., then kind, id, data, index, ...
 local prefix = ARGV[1]
 if ARGV[2] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[2] then return 'gone' end
@@ -74,8 +76,8 @@ return 'written'
 """.replace("LEASE_MS", str(LEASE_MS))
 
 BEGIN = """
--- Takes the lease to build a generation, also from an attempt of one's own that failed.
--- KEYS: lease, generations. ARGV: generation, own former one, milliseconds.
+-- Takes the lease to build a generation. The caller may hold it from an earlier attempt that failed.
+-- KEYS: lease, generations. ARGV: generation, the caller's earlier generation, milliseconds.
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
@@ -84,7 +86,7 @@ return 1
 """
 
 SWITCH = """
--- Makes a finished generation the current one, unless it would take a reader back.
+-- Makes a finished generation the current one, unless it is behind the present one.
 -- KEYS: current, lease. ARGV: root, generation, expected current, force, channel.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'gone' end
 local old = redis.call('GET', KEYS[1]) or ''
@@ -103,7 +105,7 @@ return 'switched'
 """
 
 STATE = """
--- The current generation with its positions and heads, as of one moment. KEYS: current. ARGV: root.
+-- The current generation with its positions and heads, all of the same moment. KEYS: current. ARGV: root.
 local current = redis.call('GET', KEYS[1])
 if not current then return {'', {}, {}} end
 local prefix = ARGV[1] .. current .. ':'
@@ -111,9 +113,9 @@ return {current, redis.call('HGETALL', prefix .. 'positions'), redis.call('HGETA
 """
 
 FIND = """
--- The next rows of an order that stand in every given set, with the positions of the same moment.
--- KEYS: current. ARGV: root, schema, kind, order, descending, value and id to go on behind, most rows, most to look at,
--- count of term sets, term sets ..., orders in which a row must stand ...
+-- The next rows of an order that are in all given sets, with the positions of the same moment.
+-- KEYS: current. ARGV: root, schema, kind, order, descending, value and id of the last row of the previous page,
+-- most rows to return, most rows to scan, count of term sets, term sets ..., orders that must contain a row ...
 local current = redis.call('GET', KEYS[1])
 if not current then return {''} end
 if string.sub(current, 1, #ARGV[2] + 1) ~= ARGV[2] .. ':' then return {current} end
@@ -125,7 +127,7 @@ local sets, orders = {}, {}
 for i = 1, tonumber(ARGV[10]) do sets[i] = prefix .. ARGV[10 + i] end
 for i = 11 + #sets, #ARGV do orders[#orders + 1] = prefix .. ARGV[i] end
 
-local function less(a, b)  -- by bytes, as Redis sorts them
+local function less(a, b)  -- compares bytes, as Redis does
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
     if x ~= y then return x < y end
@@ -167,7 +169,7 @@ end
 
 local function first_rank()
   if behind == '' then return 0 end
-  -- Rows of one value stand by id: a binary search finds the place of one that has moved, or was never there.
+  -- Rows with the same value are sorted by id. A binary search also works when the last row has moved or is gone.
   local low, high = redis.call('ZCOUNT', order, '-inf', '(' .. value), redis.call('ZCOUNT', order, '-inf', value)
   while low < high do
     local middle = math.floor((low + high) / 2)

@@ -1,23 +1,30 @@
-"""What a writer does to the view, one step inside Redis each."""
+"""The writing steps of the view. Each is one step inside Redis."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from headgate.runtime.redis_client import WRITE_SECONDS, NoPermission, RedisUnavailable, connect, explained, shown
+from headgate.runtime.redis_client import (
+    WRITE_SECONDS,
+    NoPermission,
+    RedisUnavailable,
+    connect,
+    redis_errors,
+    without_credentials,
+)
 from headgate.view.redis import layout, scripts
 from headgate.view.redis.reader import RedisReader, Status
 
 SWEEP_KEYS = 200
-"""Keys of an old generation removed in one step."""
+"""Keys of an old generation that are removed in one step."""
 
 
 class Detached(Exception):
-    """The generation is not what this writer took it for: look at the view afresh."""
+    """The generation is no longer the one that this writer may write: attach to the view again."""
 
 
 class Batch(NamedTuple):
-    """What changed in one partition between two positions; without positions, a part of a new generation."""
+    """The changes of one partition between two positions. Without positions, a part of a new generation."""
 
     heads: Mapping[str, str]
     rows: Sequence[layout.Row]
@@ -27,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class RedisStore:
-    """The writing side. Used by one thread."""
+    """Writes the view. For use by one thread."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -42,39 +49,41 @@ class RedisStore:
         return self._reader.status()
 
     def check_server(self) -> None:
-        """Raises RedisUnavailable for a server that takes no writes, or may drop a part of the view without a word."""
-        with explained(self._url):
+        """Raises RedisUnavailable when the server takes no writes, or may silently remove parts of the view."""
+        with redis_errors(self._url):
             try:
-                told = {**self._client.info("memory"), **self._client.info("replication")}
+                info = {**self._client.info("memory"), **self._client.info("replication")}
             except NoPermission:
-                return  # a user who may not ask: what the server refuses, it will say at the first write
-        policy = str(told.get("maxmemory_policy", ""))
+                return  # the user has no right to INFO; a server that takes no writes refuses the first one
+        policy = str(info.get("maxmemory_policy", ""))
         if policy.startswith("allkeys"):
             rule = "the view needs noeviction or a volatile policy"
-            raise RedisUnavailable(f"Redis at {shown(self._url)} has maxmemory-policy {policy}: {rule}")
-        if told.get("role") == "slave" and told.get("slave_read_only"):
-            raise RedisUnavailable(f"Redis at {shown(self._url)} is a read-only replica: name the primary")
+            raise RedisUnavailable(f"Redis at {without_credentials(self._url)} has maxmemory-policy {policy}: {rule}")
+        if info.get("role") == "slave" and info.get("slave_read_only"):
+            raise RedisUnavailable(
+                f"Redis at {without_credentials(self._url)} is a read-only replica: name the primary"
+            )
 
     def write(self, generation: str, batch: Batch, is_current: bool) -> None:
-        """Brings one partition of the generation to the batch's position. Raises Detached, RedisUnavailable.
+        """Brings one partition of the generation to the batch's position. Raises Detached and RedisUnavailable.
 
-        Does nothing when another replica has brought it there or further.
+        Does nothing when another replica has already brought it there or further.
         """
         current, lease = (generation, "") if is_current else ("", generation)
         partition = "" if batch.partition is None else batch.partition
-        news = json.dumps([[row.kind, row.id] for row in batch.rows]) if is_current else ""
+        changes = json.dumps([[row.kind, row.id] for row in batch.rows]) if is_current else ""
         arguments: list[object] = [layout.prefix_of(generation), current, lease, partition, batch.base, batch.position]
-        arguments += [layout.CHANGES if is_current else "", news, len(batch.heads)]
+        arguments += [layout.CHANGES if is_current else "", changes, len(batch.heads)]
         for each in (*batch.heads.items(), *batch.rows):
             arguments += each
-        with explained(self._url):
+        with redis_errors(self._url):
             result = self._apply([layout.CURRENT, layout.LEASE], arguments)
         if result not in (b"written", b"held"):
             raise Detached(f"{generation} is {result.decode()}")
 
     def begin(self, generation: str, positions: Mapping[int, int]) -> bool:
-        """Takes the lease to build this generation; False while another replica holds it."""
-        with explained(self._url):
+        """Takes the lease to build this generation. Returns False while another replica holds it."""
+        with redis_errors(self._url):
             arguments = [generation, self._building, scripts.LEASE_MS]
             if not self._begin([layout.LEASE, layout.GENERATIONS], arguments):
                 return False
@@ -84,33 +93,33 @@ class RedisStore:
         return True
 
     def switch(self, generation: str, expected: str, force: bool) -> bool:
-        """Makes the generation the current one; False while that would take a reader back. Raises Detached."""
+        """Makes the generation the current one. Returns False while it is behind the present one. Raises Detached."""
         arguments = [layout.ROOT, generation, expected, "1" if force else "", layout.CHANGES]
-        with explained(self._url):
+        with redis_errors(self._url):
             result = self._switch([layout.CURRENT, layout.LEASE], arguments)
         if result == b"gone":
             raise Detached(f"{generation} lost its lease")
         return bool(result == b"switched")
 
     def is_current(self, generation: str) -> bool:
-        with explained(self._url):
+        with redis_errors(self._url):
             return bool(self._client.get(layout.CURRENT) == generation.encode())
 
-    def ask_for_rebuild(self, seconds: int) -> None:
-        """Leaves a wish that the next writer to see it fulfils."""
-        with explained(self._url):
-            self._client.set(layout.WANTED, "asked", ex=seconds)
+    def request_rebuild(self, seconds: int) -> None:
+        """Asks the writers for a rebuild. The first one that sees the request takes it. It expires."""
+        with redis_errors(self._url):
+            self._client.set(layout.REBUILD_REQUEST, "asked", ex=seconds)
 
-    def take_wish(self) -> bool:
-        """Whether someone asked for a rebuild; the wish is then this writer's."""
-        with explained(self._url):
-            return bool(self._client.getdel(layout.WANTED))
+    def take_rebuild_request(self) -> bool:
+        """Takes the request for a rebuild. Returns whether there was one."""
+        with redis_errors(self._url):
+            return bool(self._client.getdel(layout.REBUILD_REQUEST))
 
     def sweep(self) -> None:
-        """Removes a bounded part of the generations that nobody reads or builds."""
-        with explained(self._url):
+        """Removes up to SWEEP_KEYS keys of each generation that is neither current nor being built."""
+        with redis_errors(self._url):
             known = self._client.smembers(layout.GENERATIONS)
-            # In this order and in one step: a known generation that neither is has been given up for good.
+            # Read after `known`, both in one step: so a known generation that is neither one was abandoned.
             kept = self._client.mget(layout.CURRENT, layout.LEASE)
             for name in known.difference(kept):
                 generation = name.decode()

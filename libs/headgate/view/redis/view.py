@@ -1,4 +1,4 @@
-"""The registry's view: written by a thread that follows the fold, read while it is as new as the fold."""
+"""The registry's view in Redis. A thread that follows the fold writes it. It is read only while it is up to date."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -11,14 +11,14 @@ from headgate.view.redis.errors import ViewDamaged
 from headgate.view.redis.reader import Reading, RedisReader
 from headgate.view.redis.writer import ViewWriter
 
-KEEP_UP_SECONDS = 0.1
-"""How long a list waits for the view to reflect what the fold knows."""
+CATCH_UP_SECONDS = 0.1
+"""How long a list waits until the view has caught up with the fold."""
 
 logger = logging.getLogger(__name__)
 
 
 class RedisView:
-    """Raises ValueError for an address that is none; nothing else about Redis ever reaches a caller."""
+    """Raises ValueError for an invalid address. No other error of Redis reaches a caller."""
 
     def __init__(
         self, url: str, log: EventLog, fold: LifecycleFold, on_rebuilt: Callable[[str], None] = lambda reason: None
@@ -28,20 +28,20 @@ class RedisView:
         self._breaker = Breaker()
 
     def start(self) -> None:
-        """Begins to keep the view; the fold has replayed its log."""
+        """Starts to write the view. Call it when the fold has replayed its log."""
         self.writer.start()
 
     def close(self, grace_seconds: float) -> None:
-        """Writes what the view lacks, if Redis takes it within the grace."""
+        """Writes the changes that the view lacks, if Redis takes them within the grace, and stops."""
         self.writer.close(grace_seconds)
         self._reader.close()
 
     def find(self, query: Query, at_least: Mapping[int, int]) -> Reading | None:
-        """The page, of a state that holds these positions; None when Redis cannot answer so in time."""
+        """The page, from a view that reflects at least these positions; None when Redis has none in time."""
         if self._breaker.is_open:
             return None
-        if not self.writer.wait_written(at_least, KEEP_UP_SECONDS):
-            self._breaker.trip()  # so that the next ones do not wait in vain as well
+        if not self.writer.wait_written(at_least, CATCH_UP_SECONDS):
+            self._breaker.trip()  # the next lists would wait without success too
             return None
         try:
             reading = self._reader.find(query)
@@ -49,7 +49,7 @@ class RedisView:
             if self._breaker.trip():
                 logger.warning("view not read: lists are answered from the fold", extra={"why": str(error)})
             if isinstance(error, ViewDamaged):
-                self.writer.distrust()
+                self.writer.report_damage()
             return None
         if all(reading.positions.get(partition, -1) >= offset for partition, offset in at_least.items()):
             return reading

@@ -1,4 +1,4 @@
-"""Keeps the view in step with the fold: a thread of its own, so that Redis never holds the log up."""
+"""Writes the changes of the fold to the view, in its own thread, so that Redis never delays the fold."""
 
 import logging
 import threading
@@ -12,29 +12,29 @@ from headgate.log.port import EventLog, LogError, Record
 from headgate.runtime.redis_client import WRITE_SECONDS, RedisUnavailable
 from headgate.v1 import facts_pb2 as facts
 from headgate.view.redis import layout
-from headgate.view.redis.attach import Unfit, adopt, catch_up, check, mark
+from headgate.view.redis.attach import RebuildNeeded, adopt, catch_up, check, mark
 from headgate.view.redis.errors import ViewDamaged
 from headgate.view.redis.store import Batch, Detached, RedisStore
 from headgate.view.redis.target import Target, data_of, heads_of
-from headgate.view.touched import Place, places
+from headgate.view.touched import ResourceRef, refs_of
 
-BEAT_SECONDS = 0.5
-"""How soon a quiet log's writer notices that the view was flushed, or that a rebuild is wanted."""
+CHECK_SECONDS = 0.5
+"""How often the writer checks whether the view still exists and whether a rebuild was requested."""
 GATHER_SECONDS = 0.005
-"""Facts within this time are written together."""
+"""Facts that arrive within this time are written together."""
 RETRY_SECONDS = 0.5
 DETACHED_SECONDS = 0.05
 LOAD_ROWS = 500
-"""Rows of a new generation written in one step."""
+"""Rows of a new generation that are written in one step."""
 SWITCH_TRIES = 50
 FORCED = ("schema", "log-replaced", "unreadable")
-"""Why a rebuild takes over whatever positions the old generation tells."""
+"""Reasons for which a new generation replaces the old one even when the old one claims later positions."""
 
 logger = logging.getLogger(__name__)
 
 
 class ViewWriter:
-    """Follows the fold. `is_up` says whether the view is being kept, `why_down` why not."""
+    """Follows the fold. `is_up` is true while the view is up to date; otherwise `why_down` is the reason."""
 
     def __init__(
         self, url: str, log: EventLog, fold: LifecycleFold, on_rebuilt: Callable[[str], None] = lambda reason: None
@@ -44,43 +44,43 @@ class ViewWriter:
         self._store = RedisStore(url)
         self._on_rebuilt = on_rebuilt
         self._targets: list[Target] = []
-        self._news = threading.Event()
+        self._changed = threading.Event()
         self._stopping = threading.Event()
         self._damaged = threading.Event()
         self._written = threading.Condition()
         self._positions: Mapping[int, int] = {}
-        # When the first fact came that the view does not reflect; 0 without one.
+        # The time of the first fact that the view does not reflect; 0 without one.
         self._oldest = 0.0
         self.is_up = False
         self.why_down = "not connected yet"
         self._thread = threading.Thread(target=self._run, name="view-writer", daemon=True)
 
     def start(self) -> None:
-        """Begins to follow; the fold has replayed its log."""
-        self._fold.on_accepted(self._listen)
+        """Starts to follow the fold. Call it when the fold has replayed its log."""
+        self._fold.on_accepted(self._on_accepted)
         self._thread.start()
 
     def close(self, grace_seconds: float = WRITE_SECONDS) -> None:
-        """Writes what is waiting if Redis takes it within the grace, and ends."""
+        """Writes the waiting changes, if Redis takes them within the grace, and ends."""
         self._stopping.set()
-        self._news.set()
+        self._changed.set()
         if self._thread.is_alive():
             self._thread.join(grace_seconds)
-            self._fold.remove_listener(self._listen)
+            self._fold.remove_listener(self._on_accepted)
         self._store.close()
 
     def wait_written(self, at_least: Mapping[int, int], timeout_seconds: float) -> bool:
-        """Waits until the view reflects these positions; False at once while it is not kept."""
+        """Waits until the view reflects these positions. Returns False at the limit, or at once while it is down."""
         with self._written:
             self._written.wait_for(lambda: not self.is_up or self._reflects(at_least), timeout_seconds)
             return self.is_up and self._reflects(at_least)
 
-    def distrust(self) -> None:
-        """A reader found the view damaged: has it built anew."""
+    def report_damage(self) -> None:
+        """A reader found that the view is damaged. The writer builds it again."""
         self._damaged.set()
 
     def lag(self) -> tuple[int, float]:
-        """Accepted facts that the view does not reflect, and for how many seconds the oldest has waited."""
+        """How many accepted facts the view does not reflect, and how many seconds the oldest has waited."""
         with self._fold.lock:
             seen, oldest = self._positions, self._oldest
             late = {p for p, offset in self._fold.accepted.items() if offset > seen.get(p, -1)}
@@ -93,25 +93,25 @@ class ViewWriter:
     def _reflects(self, at_least: Mapping[int, int]) -> bool:
         return all(self._positions.get(partition, -1) >= offset for partition, offset in at_least.items())
 
-    def _listen(self, _: Record, record: facts.LifecycleRecord) -> None:
+    def _on_accepted(self, _: Record, record: facts.LifecycleRecord) -> None:
         for target in self._targets:
             mark(target, self._fold.streams[record.stream], record)
         self._oldest = self._oldest or time.monotonic()
-        self._news.set()
+        self._changed.set()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._serve(self._attach())
             except Detached as error:
-                self._tell_down(f"looking at the view afresh: {error}", logging.INFO)
+                self._report_down(f"attaching to the view again: {error}", logging.INFO)
                 self._stopping.wait(DETACHED_SECONDS)
             except (RedisUnavailable, LogError) as error:
-                self._tell_down(str(error), logging.WARNING)
+                self._report_down(str(error), logging.WARNING)
                 self._stopping.wait(RETRY_SECONDS)
-            except Exception as error:  # whatever stands in Redis, the view is kept again once it is mended
-                logger.exception("the view's writer failed; trying again")
-                self._tell_down(f"{type(error).__name__}: {error}", logging.WARNING)
+            except Exception as error:  # any content of Redis may be wrong; the writer goes on when it is repaired
+                logger.exception("the writer of the view failed; trying again")
+                self._report_down(f"{type(error).__name__}: {error}", logging.WARNING)
                 self._stopping.wait(RETRY_SECONDS)
             finally:
                 with self._fold.lock:
@@ -130,29 +130,29 @@ class ViewWriter:
                 self._targets = [target]
             catch_up(target, found, missed, self._log, self._fold)
             return target
-        except Unfit as unfit:
-            return self._rebuild(found.generation, unfit.reason, None)
+        except RebuildNeeded as needed:
+            return self._rebuild(found.generation, needed.reason, None)
 
     def _serve(self, target: Target) -> None:
-        next_beat = 0.0
+        next_check = 0.0
         while True:
             last = self._stopping.is_set()
-            self._news.clear()
+            self._changed.clear()
             self._flush(target)
             if last:
                 return
-            if time.monotonic() >= next_beat:
-                target = self._beat(target)
-                next_beat = time.monotonic() + BEAT_SECONDS
-            self._news.wait(BEAT_SECONDS)
+            if time.monotonic() >= next_check:
+                target = self._maintain(target)
+                next_check = time.monotonic() + CHECK_SECONDS
+            self._changed.wait(CHECK_SECONDS)
             self._stopping.wait(GATHER_SECONDS)
 
-    def _beat(self, target: Target) -> Target:
-        """Sees to what no fact brings about; answers the generation to go on with."""
+    def _maintain(self, target: Target) -> Target:
+        """Checks the generation, removes old ones, and rebuilds on request. Returns the target to go on with."""
         if not self._store.is_current(target.generation):
             raise Detached(f"{target.generation} is not the current generation")
         self._store.sweep()
-        reason = "damaged" if self._damaged.is_set() else "asked" if self._store.take_wish() else ""
+        reason = "damaged" if self._damaged.is_set() else "asked" if self._store.take_rebuild_request() else ""
         if not reason:
             return target
         self._damaged.clear()
@@ -165,30 +165,30 @@ class ViewWriter:
             target = Target(generation, self._fold.accepted)
             self._targets = [target] if serving is None else [serving, target]
             streams = list(self._fold.streams)
-            everything = [place for state in self._fold.models.values() for place in places(state)]
+            all_refs = [ref for state in self._fold.models.values() for ref in refs_of(state)]
         if not self._store.begin(generation, target.positions):
             raise Detached("another replica builds the view")
-        self._load(target, streams, everything, serving)
+        self._load(target, streams, all_refs, serving)
         for _ in range(SWITCH_TRIES):
             target.flush(self._fold, self._store, is_current=False)
             if self._store.switch(generation, old, force=reason in FORCED):
                 break
             self._stopping.wait(GATHER_SECONDS)
         else:
-            raise Detached(f"{generation} does not catch up with the generation that serves")
+            raise Detached(f"{generation} does not catch up with the current generation")
         with self._fold.lock:
             self._targets = [target]
         seconds = round(time.monotonic() - started, 3)
-        logger.info("view built", extra={"reason": reason, "rows": len(everything), "seconds": seconds})
+        logger.info("view built", extra={"reason": reason, "rows": len(all_refs), "seconds": seconds})
         self._on_rebuilt(reason)
         return target
 
-    def _load(self, target: Target, streams: list[str], everything: list[Place], serving: Target | None) -> None:
-        for start in range(0, max(len(streams), len(everything), 1), LOAD_ROWS):
+    def _load(self, target: Target, streams: list[str], all_refs: list[ResourceRef], serving: Target | None) -> None:
+        for start in range(0, max(len(streams), len(all_refs), 1), LOAD_ROWS):
             with self._fold.lock:
                 heads = heads_of(self._fold, streams[start : start + LOAD_ROWS])
-                data = data_of(self._fold, everything[start : start + LOAD_ROWS])
-            rows = [layout.row(place.kind, each) for place, each in data]
+                data = data_of(self._fold, all_refs[start : start + LOAD_ROWS])
+            rows = [layout.row(ref.kind, each) for ref, each in data]
             self._store.write(target.generation, Batch(heads, rows), is_current=False)
             if serving is not None:
                 self._flush(serving)
@@ -196,21 +196,21 @@ class ViewWriter:
     def _flush(self, target: Target) -> None:
         began = time.monotonic()
         target.flush(self._fold, self._store, is_current=True)
-        self._tell_up(target)
+        self._report_up(target)
         with self._fold.lock:
             self._oldest = 0.0 if self._reflects(self._fold.accepted) else began
 
-    def _tell_up(self, target: Target) -> None:
+    def _report_up(self, target: Target) -> None:
         if not self.is_up:
-            logger.info("view kept", extra={"generation": target.generation})
+            logger.info("view is up to date", extra={"generation": target.generation})
         with self._written:
             self._positions = dict(target.positions)
             self.is_up, self.why_down = True, ""
             self._written.notify_all()
 
-    def _tell_down(self, why: str, level: int) -> None:
+    def _report_down(self, why: str, level: int) -> None:
         if why != self.why_down:
-            logger.log(level, "view not kept: lists are answered from the fold", extra={"why": why})
+            logger.log(level, "view is not up to date: lists are answered from the fold", extra={"why": why})
         with self._written:
             self.is_up, self.why_down = False, why
             self._written.notify_all()

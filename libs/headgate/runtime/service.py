@@ -112,7 +112,7 @@ class _Events:
         self._waking.send(NO_SIGNAL)
 
     def next(self) -> _Started | _Failed | _Signalled:
-        """Waits for the next event without polling. Python writes each signal's number to the socket, `put` writes 0."""
+        """Waits for the next event. Python writes the number of each signal to the socket, and `put` writes 0."""
         woken_by = self._woken.recv(1)
         return self._queue.get() if woken_by == NO_SIGNAL else _Signalled(woken_by[0])
 

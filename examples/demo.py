@@ -1,7 +1,7 @@
-"""`make demo`: a model's way from a commit to live traffic and back, four times, on this machine.
+"""`make demo` takes a model from a commit to live traffic and back, in four stories, on this machine.
 
-Real training, real requests, the real judge; only the durations of the release's steps are short, and they stand in
-demo_policy.toml. Ends 0 when the four stories came out as told and a replay of the log gives the live state.
+Training, requests and the judge are real. Only the steps of the releases are short; demo_policy.toml sets them. The
+demo exits with 0 when all four stories end as expected and a replay of the log gives the live state.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from examples.driver import (
     Facts,
     Repository,
     Running,
-    StoryDiffers,
     Traffic,
+    UnexpectedResult,
     read_rows,
 )
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -36,7 +36,7 @@ RELEASE_SECONDS = 180.0
 SETTLE_SECONDS = 2.0
 
 QUIET = {"testing_started", "training_started", "evaluation_started", "candidate_ready", "evaluation_finished"}
-"""Facts that the timeline leaves out, for the sake of those who read it for the first time."""
+"""Facts that the timeline leaves out, so that it is easy to read."""
 
 
 def main() -> int:
@@ -47,16 +47,16 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        tell_all(folder)
-    except StoryDiffers as error:
-        print(f"\nNOT AS TOLD: {error}\nThe logs are under {folder / '.headgate' / 'logs'}")
+        run_stories(folder)
+    except UnexpectedResult as error:
+        print(f"\nNOT AS EXPECTED: {error}\nThe logs are in {folder / '.headgate' / 'logs'}")
         return 1
-    print("\nAll four stories came out as told.")
+    print("\nAll four stories ended as expected.")
     return 0
 
 
-def tell_all(folder: Path, log: str = "") -> None:
-    """The whole demo in a folder, over the embedded log or another one. Raises StoryDiffers."""
+def run_stories(folder: Path, log: str = "") -> None:
+    """Runs the whole demo in a folder, over the embedded log or another one. Raises UnexpectedResult."""
     print("Starting Headgate: registry, trainer, evaluator, deployer and gateway over one log.")
     with Running(folder, log) as running:
         running.command("environment", "set-policy", ENVIRONMENT, str(EXAMPLES / "demo_policy.toml"))
@@ -69,12 +69,12 @@ def tell_all(folder: Path, log: str = "") -> None:
         finally:
             stories.close()
         stories.check_traffic()
-        heading("Replay: the log, folded afresh, gives the live state")
-        print(running.command("replay").strip() + ": the same as the live state, byte for byte")
+        heading("Replay: folding the log again gives the live state")
+        print(running.command("replay").strip() + ": equal to the live state, byte for byte")
 
 
 class Stories:
-    """Four commits and what becomes of them."""
+    """Four commits, and what happens to each."""
 
     def __init__(self, running: Running, folder: Path) -> None:
         self._running = running
@@ -84,7 +84,7 @@ class Stories:
             running.stubs, MODEL, read_rows(example / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND
         )
         self._began = time.monotonic()
-        self._facts = Facts(running.stubs, STREAM, self._tell)
+        self._facts = Facts(running.stubs, STREAM, self._show)
 
     def close(self) -> None:
         self.traffic.stop()
@@ -96,11 +96,11 @@ class Stories:
         self._expect_verdict(1, passed=True)
         self._expect_end(1, "release_completed")
         self._expect_live(1)
-        print(f"A client now sends {REQUESTS_PER_SECOND:.0f} rows a second; about 8 % lack a measurement.")
+        print(f"A client now sends {REQUESTS_PER_SECOND:.0f} rows a second. About 8 % of them lack a measurement.")
         self.traffic.start()
 
     def better_is_promoted(self) -> None:
-        heading("Story 2: a better version is canaried and promoted")
+        heading("Story 2: a better version is released as a canary and promoted")
         before = self.traffic.counts()
         self._publish("2-better")
         self._expect_verdict(2, passed=True)
@@ -109,38 +109,38 @@ class Stories:
         self._show_shares(before)
 
     def worse_is_refused(self) -> None:
-        heading("Story 3: a worse version is refused at the gate")
+        heading("Story 3: the gate refuses a worse version")
         before = self.traffic.counts()
         self._publish("3-worse")
         self._expect_verdict(3, passed=False)
-        # Nothing may follow the refusal: give what would wrongly follow the time to happen.
+        # Nothing may follow the refusal, so a wrong release gets the time to happen.
         time.sleep(SETTLE_SECONDS)
         self._expect_live(2)
         if any(record.release_requested.candidate == 3 for record in self._facts.records):
-            raise StoryDiffers("v3 was released although the gate refused it")
+            raise UnexpectedResult("v3 was released although the gate refused it")
         self._show_shares(before)
 
     def blind_spot_is_rolled_back(self) -> None:
-        heading("Story 4: a version that the gate cannot fault is taken back from live traffic")
+        heading("Story 4: a version passes the gate, fails on live traffic and is rolled back")
         before = self.traffic.counts()
         self._publish("4-blind-spot")
         self._expect_verdict(4, passed=True)
         self._expect_end(4, "release_rolled_back")
         self._expect_live(2)
         self._show_shares(before)
-        print(f"v4 gave {self.traffic.bad[4]} answers that were not a number before it was taken back.")
+        print(f"v4 gave {self.traffic.bad[4]} answers that were not a number before it was rolled back.")
         if not self.traffic.bad[4]:
-            raise StoryDiffers("v4 gave no bad answer")
+            raise UnexpectedResult("v4 gave no bad answer")
 
     def check_traffic(self) -> None:
-        """Not one call may have failed, and only v4 may have answered without a number."""
+        """Checks that no call failed, and that only v4 gave answers that are not a number."""
         answered = sum(self.traffic.answered.values())
         failed = dict(self.traffic.failed)
         print(f"\n{answered} requests answered in all, {sum(failed.values())} failed.")
         if failed:
-            raise StoryDiffers(f"calls failed: {failed}")
+            raise UnexpectedResult(f"calls failed: {failed}")
         if set(+self.traffic.bad) != {4}:
-            raise StoryDiffers(f"bad answers by version: {dict(self.traffic.bad)}")
+            raise UnexpectedResult(f"bad answers by version: {dict(self.traffic.bad)}")
 
     def _publish(self, overlay: str) -> None:
         message = self._repository.commit(overlay)
@@ -155,7 +155,7 @@ class Stories:
 
         record = self._facts.wait(is_end, f"the gate's verdict on v{version}", VERDICT_SECONDS)
         if not record.HasField("gate_decided") or record.gate_decided.passed != passed:
-            raise StoryDiffers(f"v{version} should {'pass' if passed else 'be refused'}: {describe(record)}")
+            raise UnexpectedResult(f"v{version} should {'pass' if passed else 'be refused'}: {describe(record)}")
         decided = record.gate_decided
         print(f"{'':8}v{version}: {metrics_line(decided.metrics)}")
         if decided.baseline_version:
@@ -172,26 +172,26 @@ class Stories:
             lambda record: ended_release(record) == release, f"the end of the release of v{candidate}", RELEASE_SECONDS
         )
         if ended.WhichOneof("fact") != kind:
-            raise StoryDiffers(f"the release of v{candidate}: {describe(ended)}")
+            raise UnexpectedResult(f"the release of v{candidate}: {describe(ended)}")
 
     def _expect_live(self, version: int) -> None:
         stub = self._running.stubs.registry
         model = stub.GetModel(registry_service.GetModelRequest(name=STREAM), timeout=TIMEOUT_SECONDS)
         if model.live.get(ENVIRONMENT) != version:
-            raise StoryDiffers(f"v{version} should be live, but {dict(model.live)} is")
+            raise UnexpectedResult(f"v{version} should be live, but {dict(model.live)} is")
 
     def _show_shares(self, before: Counter[tuple[str, int]]) -> None:
-        """Who really answered under each set of weights, counted by the client."""
+        """Prints, for each set of weights, which versions answered. The client counted them."""
         seen = self.traffic.counts() - before
-        print(f"{'':8}{'weights in force':24} who answered the client")
+        print(f"{'':8}{'weights':24} versions that answered the client")
         for weights in sorted(dict.fromkeys(weights for weights, _ in seen), key=lambda weights: not weights):
             counts = {version: count for (at, version), count in sorted(seen.items()) if at == weights}
             total = sum(counts.values())
             shares = ", ".join(f"v{version} {count / total:.1%} ({count})" for version, count in counts.items())
             print(f"{'':8}{weights or 'during a change':24} {shares}")
 
-    def _tell(self, record: facts.LifecycleRecord) -> None:
-        """One line per fact; the weights it sets are what the client's counts stand under."""
+    def _show(self, record: facts.LifecycleRecord) -> None:
+        """Prints one line for a fact. The client counts its answers under the weights that the fact sets."""
         kind = record.WhichOneof("fact") or ""
         if kind in ("weights_set", "promotion_started", "rollback_started"):
             self._pending = weights_line(getattr(record, kind).weights)
@@ -205,14 +205,14 @@ class Stories:
 
 
 def ended_release(record: facts.LifecycleRecord) -> int:
-    """The release that ends, or stands still, with this fact; 0 for any other."""
+    """The release that this fact ends or pauses; 0 for any other fact."""
     kind = record.WhichOneof("fact") or ""
     ends = ("release_completed", "release_rolled_back", "release_rejected", "release_superseded", "release_paused")
     return int(getattr(record, kind).release) if kind in ends else 0
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a `headgate up` holds the folder."""
+    """Whether a running `headgate up` holds the folder's lock."""
     with file.open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

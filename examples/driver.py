@@ -1,6 +1,6 @@
-"""What the demo and the journeys drive Headgate with: a running `headgate up`, a repository, live traffic, the facts.
+"""The parts that the demo and the journeys use: a running `headgate up`, a repository, live traffic and the facts.
 
-Everything here goes through the stubs a user has: the command line, gRPC, Git.
+They use only what users have: the command line, gRPC and Git.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ TICK_SECONDS = 0.1
 ENVIRONMENT = "production"
 
 
-class StoryDiffers(Exception):
-    """Something did not come out as told, or not in time."""
+class UnexpectedResult(Exception):
+    """Something ended otherwise than expected, or not in time."""
 
 
 class Running:
-    """`headgate up` in a folder of its own, on free ports; over its embedded log unless another one is named.
+    """`headgate up` in its own folder, on free ports. It uses the embedded log unless another one is named.
 
-    `settings` are further environment variables of `up` and of every command.
+    `settings` are more environment variables for `headgate up` and for every command.
     """
 
     def __init__(self, folder: Path, log: str = "", settings: Mapping[str, str] | None = None) -> None:
@@ -54,13 +54,13 @@ class Running:
         self._environ = {**environ(), **(settings or {})}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._doors: Stubs | None = None
+        self._stubs: Stubs | None = None
 
     @property
     def stubs(self) -> Stubs:
-        if self._doors is None:
-            raise StoryDiffers("headgate is not up")
-        return self._doors
+        if self._stubs is None:
+            raise UnexpectedResult("headgate is not up")
+        return self._stubs
 
     def __enter__(self) -> Running:
         self.start()
@@ -70,7 +70,7 @@ class Running:
         self.stop()
 
     def start(self) -> None:
-        """Returns once every service answers."""
+        """Starts Headgate. Returns once every service answers."""
         home = self.folder / ".headgate"
         home.mkdir(parents=True, exist_ok=True)
         with (home / "up.log").open("ab") as output:
@@ -86,49 +86,49 @@ class Running:
         ports: dict[str, int] = {}
         while not ports or not all(serves(f"127.0.0.1:{port}") for port in ports.values()):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise StoryDiffers(f"headgate up is not ready: {(home / 'up.log').read_text()[-2000:]}")
+                raise UnexpectedResult(f"headgate up is not ready: {(home / 'up.log').read_text()[-2000:]}")
             ports = self._ports()
             time.sleep(TICK_SECONDS)
-        self._doors = Stubs(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}")
+        self._stubs = Stubs(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}")
 
     def address(self, service: str) -> str:
-        """Where the service's gRPC door is."""
+        """The address of the service's gRPC server."""
         return f"127.0.0.1:{self._ports()[service]}"
 
     def pids(self) -> dict[str, int]:
-        """The process of each service that runs now."""
+        """The process id of each service that runs now."""
         if self._process is None:
             return {}
         up = self._process.pid
         found = {}
         for pid in Path(f"/proc/{up}/task/{up}/children").read_text().split():
-            # One that has just ended, or has not begun, shows no command.
+            # A process that has just ended, or has only just started, shows no command.
             named = re.search(rb"services\.(\w+)", Path(f"/proc/{pid}/cmdline").read_bytes())
             if named:
                 found[named[1].decode()] = int(pid)
         return found
 
     def metrics_ports(self) -> dict[str, int]:
-        """The port of each service's metrics door."""
-        return dict(self._said()["metrics_ports"])
+        """The HTTP port of each service."""
+        return dict(self._running_services()["metrics_ports"])
 
     def log_url(self) -> str:
-        """The address of the log they meet in."""
-        return str(self._said()["log"])
+        """The address of the log that the services use."""
+        return str(self._running_services()["log"])
 
     def _ports(self) -> dict[str, int]:
-        return dict(self._said().get("ports", {}))
+        return dict(self._running_services().get("ports", {}))
 
-    def _said(self) -> dict[str, Any]:
-        """What our own `up` says of its services; empty until it has said so."""
+    def _running_services(self) -> dict[str, Any]:
+        """What this object's `headgate up` has recorded about its services; empty until it has."""
         file = self.folder / ".headgate" / "up.json"
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         is_ours = self._process is not None and found.get("pid") == self._process.pid
         return found if is_ours else {}
 
     def stop(self) -> None:
-        if self._doors is not None:
-            self._doors.close()
+        if self._stubs is not None:
+            self._stubs.close()
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -139,15 +139,15 @@ class Running:
             self._process.wait()
 
     def kill(self) -> None:
-        """Ends everything at once, as a power cut would: SIGKILL for `up`, and its services die with it."""
-        if self._doors is not None:
-            self._doors.close()
+        """Ends everything at once, like a power cut: SIGKILL for `headgate up`, and its services end with it."""
+        if self._stubs is not None:
+            self._stubs.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def command(self, *arguments: str) -> str:
-        """Runs `headgate ARGUMENTS` in the folder; the data it printed. Raises StoryDiffers when it fails."""
+        """Runs `headgate ARGUMENTS` in the folder and returns its data. Raises UnexpectedResult when it fails."""
         ended = subprocess.run(
             [*headgate(), *arguments],
             cwd=self.folder,
@@ -158,8 +158,8 @@ class Running:
             check=False,
         )
         if ended.returncode != 0:
-            told = f"{ended.stdout}{ended.stderr}".strip()
-            raise StoryDiffers(f"headgate {arguments[0]} ended with {ended.returncode}: {told}")
+            printed = f"{ended.stdout}{ended.stderr}".strip()
+            raise UnexpectedResult(f"headgate {arguments[0]} ended with {ended.returncode}: {printed}")
         return ended.stdout
 
 
@@ -168,13 +168,13 @@ def headgate() -> list[str]:
 
 
 def environ() -> dict[str, str]:
-    """Ours without the addresses of another Headgate."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("HEADGATE_")}
-    return {**ours, "COLUMNS": "160"}
+    """This process's environment, without settings that belong to another Headgate."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADGATE_")}
+    return {**kept, "COLUMNS": "160"}
 
 
 class Repository:
-    """A fresh Git repository that begins as an example and takes one overlay after the other."""
+    """A new Git repository with the files of an example. Each commit applies one overlay."""
 
     def __init__(self, folder: Path, example: Path) -> None:
         self.folder = folder
@@ -184,7 +184,7 @@ class Repository:
         self._git("init", "-q", "-b", "main")
 
     def commit(self, overlay: str) -> str:
-        """The example as it is, and over it the files of commits/OVERLAY; returns the message's first line."""
+        """Commits the example's files, replaced by those of commits/OVERLAY. Returns the message's first line."""
         for source in (self._example, self._example / "commits" / overlay):
             for file in source.rglob("*"):
                 inside = file.relative_to(source)
@@ -207,11 +207,11 @@ class Repository:
 
 
 class Facts:
-    """The model's facts as the registry tells them, in a thread; each is handed on once, in order."""
+    """Reads a stream's facts from the registry, in a thread. `on_fact` gets each one once, in order."""
 
-    def __init__(self, stubs: Stubs, stream: str, tell: Callable[[facts.LifecycleRecord], None]) -> None:
+    def __init__(self, stubs: Stubs, stream: str, on_fact: Callable[[facts.LifecycleRecord], None]) -> None:
         self.records: list[facts.LifecycleRecord] = []
-        self._tell = tell
+        self._on_fact = on_fact
         self._changed = threading.Condition()
         self._call = stubs.registry.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))
         self._thread = threading.Thread(target=self._run, name="facts", daemon=True)
@@ -221,24 +221,26 @@ class Facts:
         self._call.cancel()
         self._thread.join(STOP_SECONDS)
 
-    def wait(self, found: Callable[[facts.LifecycleRecord], bool], what: str, seconds: float) -> facts.LifecycleRecord:
-        """The first fact that fits, past or to come. Raises StoryDiffers when it does not come in time."""
+    def wait(
+        self, matches: Callable[[facts.LifecycleRecord], bool], what: str, seconds: float
+    ) -> facts.LifecycleRecord:
+        """The first past or future fact that matches. Raises UnexpectedResult when none comes in time."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
                 for record in self.records:
-                    if found(record):
+                    if matches(record):
                         return record
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise StoryDiffers(f"{what}: not within {seconds:g} s")
+                    raise UnexpectedResult(f"{what}: not within {seconds:g} s")
                 self._changed.wait(left)
 
     def _run(self) -> None:
         try:
             for response in self._call:
                 record = response.record.record
-                self._tell(record)
+                self._on_fact(record)
                 with self._changed:
                     self.records.append(record)
                     self._changed.notify_all()
@@ -248,18 +250,18 @@ class Facts:
 
 
 class Traffic:
-    """Clients that keep asking for predictions, each request with a key of its own, some with a missing value."""
+    """Clients that request predictions all the time. Each request has its own key, and some lack a value."""
 
     def __init__(self, stubs: Stubs, model: str, rows: Sequence[Sequence[float]], per_second: float) -> None:
         self.answered: Counter[tuple[str, int]] = Counter()
-        """Answers by the weights in force and the version that gave them."""
+        """The number of answers, by the weights at that time and the version that answered."""
         self.bad: Counter[int] = Counter()
-        """Answers that are no number, by version."""
+        """The number of answers that are not a number, by version."""
         self.failed: Counter[str] = Counter()
-        """Calls that were not answered, by status."""
+        """The number of calls without an answer, by status."""
         self.weights = ""
-        """What the caller says is in force; empty while it changes."""
-        self._doors = stubs
+        """The present weights, as the caller sets them; empty while they change."""
+        self._stubs = stubs
         self._model = model
         self._rows = rows
         self._pause_seconds = CLIENTS / per_second
@@ -271,7 +273,7 @@ class Traffic:
         ]
 
     def start(self) -> None:
-        metadata = self._doors.inference.ModelMetadata(
+        metadata = self._stubs.inference.ModelMetadata(
             inference.ModelMetadataRequest(name=self._model), timeout=CALL_SECONDS
         )
         self._input = metadata.inputs[0].name
@@ -293,42 +295,42 @@ class Traffic:
         next_at = time.monotonic()
         number = 0
         while not self._stopping.wait(max(0.0, next_at - time.monotonic())):
-            # A client that fell behind goes on at its pace and does not catch up in a burst.
+            # A client that is late goes on at its rate, and does not catch up with a burst.
             next_at = max(next_at + self._pause_seconds, time.monotonic())
             number += 1
-            self._ask(f"patient-{client}-{number}", with_a_blank(chance, self._rows))
+            self._ask(f"patient-{client}-{number}", with_missing_value(chance, self._rows))
 
     def _ask(self, key: str, row: Sequence[float]) -> None:
         weights = self.weights
         try:
-            response = self._doors.inference.ModelInfer(
+            response = self._stubs.inference.ModelInfer(
                 infer_request(self._model, [row], self._input), metadata=((ROUTING_KEY, key),), timeout=CALL_SECONDS
             )
         except grpc.RpcError as error:
             with self._lock:
                 self.failed[error.code().name] += 1
             return
-        got = answer(response)
-        is_bad = any(not math.isfinite(value) for values in got.outputs.values() for value in values)
+        answered = answer(response)
+        is_bad = any(not math.isfinite(value) for values in answered.outputs.values() for value in values)
         with self._lock:
-            self.answered[weights if weights == self.weights else "", got.version] += 1
-            self.bad[got.version] += is_bad
+            self.answered[weights if weights == self.weights else "", answered.version] += 1
+            self.bad[answered.version] += is_bad
 
 
 CLIENTS = 3
-BLANK_SHARE = 0.08
+MISSING_SHARE = 0.08
 
 
-def with_a_blank(chance: random.Random, rows: Sequence[Sequence[float]]) -> list[float]:
-    """One of the rows; about one in twelve lacks a measurement, as rows from a real clinic do."""
+def with_missing_value(chance: random.Random, rows: Sequence[Sequence[float]]) -> list[float]:
+    """One of the rows. About one in twelve lacks a measurement, like rows from a real clinic."""
     row = list(chance.choice(rows))
-    if chance.random() < BLANK_SHARE:
+    if chance.random() < MISSING_SHARE:
         row[chance.randrange(len(row))] = math.nan
     return row
 
 
 def read_rows(file: Path) -> list[list[float]]:
-    """The features of each row; the last column is the label and stays behind."""
+    """The features of each row, without the label in the last column."""
     with file.open(newline="") as lines:
         reader = csv.reader(lines)
         next(reader)

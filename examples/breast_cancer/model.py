@@ -1,4 +1,4 @@
-"""Benign or malignant: a small network over thirty measurements of the cell nuclei in one sample."""
+"""Benign or malignant: a small network with thirty measurements of the cell nuclei in one sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEASURES = [
 ]
 FEATURES = [f"{statistic}_{measure}" for statistic in ("mean", "error", "worst") for measure in MEASURES]
 
-# The split has a seed of its own: a held-out row stays held out whatever seed a commit trains with.
+# The split has its own seed, so a held-out row stays held out when a commit trains with another seed.
 SPLIT_SEED = 20
 SHARES = {"train": 0.60, "validation": 0.15, "test": 0.25}
 
@@ -47,7 +47,7 @@ def datasets(context: Any) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 class Standardise(nn.Module):
-    """Part of the network, so that what serves receives raw measurements; a missing one (NaN) counts as average."""
+    """Part of the network, so the served model takes raw measurements. A missing one (NaN) counts as average."""
 
     def __init__(self, rows: Tensor) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def read(path: Path) -> Tensor:
 
 
 def stratified(malignant: Tensor) -> dict[str, Tensor]:
-    """Row numbers of each part; every part has the same share of malignant samples."""
+    """The row numbers of each part. Every part has the same share of malignant samples."""
     # NumPy promises that the stream of RandomState never changes.
     chance = np.random.RandomState(SPLIT_SEED)
     parts: dict[str, list[int]] = {name: [] for name in SHARES}

@@ -1,7 +1,7 @@
-"""Draws the transactions of this example: 1,000 of them, 300 fraudulent, the same bytes for the same seed.
+"""Draws the 1,000 transactions of this example, 300 of them fraudulent. The same seed gives the same bytes.
 
-Genuine customers behave in three ways, fraudsters in three others. Their columns overlap, so no single one gives a
-fraud away; only the combination does.
+Genuine customers behave in three ways, fraudsters in three others. Their columns overlap, so no single column shows a
+fraud. Only several together do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How many customers behave so, and the middle of each column; the spreads are shared (SPREAD)."""
+    """How many customers behave this way, and the middle of each column. All behaviours share the spreads (SPREAD)."""
 
     count: int
     fraud: int
@@ -46,7 +46,7 @@ ACCOUNT_TAKEOVER = Behaviour(100, 1, 190, 4.0, 18, 40, 0.45, 1.4, 1.2, 420, 9, 1
 STOLEN_CARD = Behaviour(100, 1, 110, 3.2, 17, 70, 0.60, 4.5, 2.2, 14, 240, 1400, 45)
 BEHAVIOURS = (EVERYDAY, SHOPPING_SPREE, TRAVEL, CARD_TESTING, ACCOUNT_TAKEOVER, STOLEN_CARD)
 
-# Log-normal columns spread by a factor, the other two by an amount.
+# The spread of a log-normal column is a factor. That of `hour` and `merchant_risk` is an amount.
 SPREAD = {
     "amount": 0.70,
     "amount_to_usual": 0.45,
@@ -78,7 +78,7 @@ def transactions_csv(seed: int = SEED) -> bytes:
 
 
 def transaction(behaviour: Behaviour, chance: random.Random) -> str:
-    """One line of the file, in the units a payment system would record."""
+    """One line of the file, in the units that a payment system records."""
     around = {
         column: chance.gauss(getattr(behaviour, column), spread)
         if column in ("hour", "merchant_risk")

@@ -1,4 +1,4 @@
-"""Genuine or fraudulent: a small network over eleven columns a payment system knows when a card is used."""
+"""Genuine or fraudulent: a small network with eleven columns that a payment system knows when a card is used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FEATURES = [
     "session_seconds",
 ]
 
-# The split has a seed of its own: a held-out row stays held out whatever seed a commit trains with.
+# The split has its own seed, so a held-out row stays held out when a commit trains with another seed.
 SPLIT_SEED = 1
 SHARES = {"train": 0.60, "validation": 0.15, "test": 0.25}
 
@@ -47,9 +47,9 @@ def datasets(context: Any) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 class Standardise(nn.Module):
-    """Part of the network, so that what serves receives the columns as they are recorded.
+    """Part of the network, so the served model takes the columns as they are recorded.
 
-    Amounts, distances and durations matter by their factor, hence the logarithm.
+    It takes logarithms, because for amounts, distances and durations the ratio matters.
     """
 
     def __init__(self, rows: Tensor) -> None:
@@ -70,7 +70,7 @@ def read(path: Path) -> Tensor:
 
 
 def stratified(fraud: Tensor) -> dict[str, Tensor]:
-    """Row numbers of each part; every part has the same share of fraud."""
+    """The row numbers of each part. Every part has the same share of fraud."""
     # NumPy promises that the stream of RandomState never changes.
     chance = np.random.RandomState(SPLIT_SEED)
     parts: dict[str, list[int]] = {name: [] for name in SHARES}

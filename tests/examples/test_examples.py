@@ -1,4 +1,4 @@
-"""The examples are what their READMEs say; nothing here trains a network or imports torch."""
+"""The examples match their READMEs. Nothing here trains a network or imports torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_commit_has_a_message_of_one_line_and_only_files_that_differ_from_the_
             assert file.read_bytes() != base.read_bytes()
 
 
-def test_all_commits_of_an_example_ask_the_same_of_a_version() -> None:
+def test_all_commits_of_an_example_have_the_same_gate_and_metrics() -> None:
     for example in (BREAST_CANCER, FRAUD):
         configs = [tomllib.loads(path.read_text()) for path in example.rglob("headgate.toml")]
         assert all(config["gate"] == configs[0]["gate"] for config in configs)

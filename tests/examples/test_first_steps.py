@@ -1,4 +1,4 @@
-"""docs/first-steps.md, as it is written: its commands make a repository that can be published."""
+"""The commands of docs/first-steps.md, run as they are written, make a repository that can be published."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ LIMIT_SECONDS = 100.0
 
 
 def run_as_written(block: str, home: Path) -> str:
-    """Runs a block of the page in this folder, as somebody with this home; what it prints."""
+    """Runs a block of the page in this folder, with another home folder. Returns what it prints."""
     person = {f"GIT_{role}_{what}": "ada@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block],

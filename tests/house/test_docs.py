@@ -78,7 +78,7 @@ ADDED_WORDS = {LETTERS: {"log", "dead-letters"}}
 RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
     "make": ("tests/house/test_makefile.py", '"make"'),
     "make check": (".ci/run", "make check"),
-    "make demo": ("tests/journeys/test_breast_cancer.py", "demo.tell_all"),
+    "make demo": ("tests/journeys/test_breast_cancer.py", "demo.run_stories"),
     "make down": ("tests/deploy/test_compose.py", '["up", "down", "images"]'),
     "make setup": (FIRST_STEPS, "run_as_written"),
     "make test": (".ci/run", "make test"),

@@ -1,4 +1,4 @@
-"""The log of a journey: the embedded one, and a Kafka broker of its own, for no two journeys share topics."""
+"""The log of a journey: the embedded one, or its own Kafka broker, because journeys must not share topics."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.kafka_broker import KafkaBroker
 
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
 def log(request: pytest.FixtureRequest) -> str:
-    """What `headgate up` is told of its log; empty for the embedded one."""
+    """The address of the log for `headgate up`; empty for the embedded one."""
     if request.param == "sqlite":
         return ""
     broker: KafkaBroker = request.getfixturevalue("own_broker")

@@ -1,4 +1,4 @@
-"""The demo's four stories, told to the tests."""
+"""The four stories of the demo, as a test."""
 
 from pathlib import Path
 
@@ -9,4 +9,4 @@ from examples import demo
 
 @pytest.mark.timeout(1200)
 def test_a_commit_goes_live_a_better_one_replaces_it_and_bad_ones_do_not_stay(tmp_path: Path, log: str) -> None:
-    demo.tell_all(tmp_path, log)
+    demo.run_stories(tmp_path, log)

@@ -1,4 +1,4 @@
-"""A second model goes the same way: its first commit misses the gate, its second meets it and goes live."""
+"""A second model: its first commit misses the gate, and its second one meets the gate and goes live."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.driver import Facts, Repository, Running, StoryDiffers
+from examples.driver import Facts, Repository, Running, UnexpectedResult
 from headgate.client.timeline import describe
 from headgate.v1 import facts_pb2 as facts
 
@@ -24,24 +24,24 @@ def running(tmp_path: Path, log: str, redis_server: str) -> Iterator[Running]:
         yield running
 
 
-def verdict(told: Facts, version: int) -> facts.GateDecided:
+def verdict(watched: Facts, version: int) -> facts.GateDecided:
     def is_end(record: facts.LifecycleRecord) -> bool:
         return version in (record.gate_decided.version, record.training_failed.version)
 
-    record = told.wait(is_end, f"the verdict on v{version}", VERDICT_SECONDS)
+    record = watched.wait(is_end, f"the verdict on v{version}", VERDICT_SECONDS)
     if not record.HasField("gate_decided"):
-        raise StoryDiffers(describe(record))
+        raise UnexpectedResult(describe(record))
     return record.gate_decided
 
 
 def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running: Running, tmp_path: Path) -> None:
     running.command("environment", "set-policy", "production", str(ROOT / "examples" / "demo_policy.toml"))
     repository = Repository(tmp_path / "repository", EXAMPLE)
-    told = Facts(running.stubs, "models/fraud", lambda record: None)
+    watched = Facts(running.stubs, "models/fraud", lambda record: None)
 
     repository.commit("1-misses")
     running.command("publish", "repository")
-    refused = verdict(told, 1)
+    refused = verdict(watched, 1)
     assert not refused.passed
     missed = {result.rule.metric for result in refused.results if not result.passed}
     assert missed
@@ -49,18 +49,18 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
 
     repository.commit("2-meets")
     running.command("publish", "repository")
-    passed = verdict(told, 2)
+    passed = verdict(watched, 2)
     assert "passed" in running.command("version", "watch", "fraud/2")
     metrics = {metric.name: metric.value for metric in passed.metrics}
     assert passed.passed
     assert metrics["accuracy"] >= 0.98
     assert metrics["recall"] >= 0.92
 
-    told.wait(lambda record: record.HasField("release_completed"), "v2 goes live", RELEASE_SECONDS)
-    told.close()
+    watched.wait(lambda record: record.HasField("release_completed"), "v2 goes live", RELEASE_SECONDS)
+    watched.close()
     assert json.loads(running.command("model", "get", "fraud", "-o", "json"))["live"] == {"production": 2}
 
-    # The same folder again: what was live is live, and answers.
+    # After a restart in the same folder the same version is live and answers.
     running.stop()
     running.start()
     columns = len((EXAMPLE / "data" / "transactions.csv").read_text().splitlines()[0].split(",")) - 1
@@ -70,6 +70,6 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
     found = running.command("version", "list", "-", "--filter", "metrics.accuracy >= 0.98 AND verdict = passed")
     assert [word for word in found.split() if "/" in word] == ["fraud/2"]
     running.command("replay")
-    # The model, its two versions and its release lie in Redis as the log has them.
+    # Redis holds the model, its two versions and its release as they are in the log.
     assert "4 rows are equal to the log's state" in running.command("view", "verify")
     running.command("doctor")

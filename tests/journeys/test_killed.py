@@ -1,4 +1,4 @@
-"""Everything is killed at ten random moments of a release, and the release comes to the same end."""
+"""All processes are killed at ten random moments of a release. The release still ends in promotion."""
 
 import random
 import threading
@@ -20,7 +20,7 @@ LIVE_SECONDS = 300.0
 RELEASE_SECONDS = 300.0
 REQUESTS_PER_SECOND = 60
 
-# Long enough that the kills fall into steps, promotion and bake; far too short for real traffic.
+# The steps are long enough that the kills happen in steps, promotion and bake. For real traffic they are too short.
 POLICY = """
 bake_seconds = 20
 [judge]
@@ -39,11 +39,11 @@ pytestmark = pytest.mark.timeout(1500)
 
 
 def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what: str, seconds: float) -> None:
-    told = Facts(running.stubs, f"models/{MODEL}", lambda record: None)
+    watched = Facts(running.stubs, f"models/{MODEL}", lambda record: None)
     try:
-        told.wait(found, what, seconds)
+        watched.wait(found, what, seconds)
     finally:
-        told.close()
+        watched.close()
 
 
 def live_for(running: Running, seconds: float) -> None:
@@ -62,10 +62,10 @@ def test_a_release_whose_services_are_killed_ten_times_still_ends_in_promotion(t
         for overlay, release in (("1-first", 1), ("2-better", 2)):
             repository.commit(overlay)
             running.command("publish", "repository")
-            is_under_way = {1: "release_completed", 2: "release_requested"}[release]
+            awaited = {1: "release_completed", 2: "release_requested"}[release]
             wait(
                 running,
-                lambda record, name=is_under_way, number=release: getattr(record, name).release == number,
+                lambda record, name=awaited, number=release: getattr(record, name).release == number,
                 f"release {release}",
                 LIVE_SECONDS,
             )

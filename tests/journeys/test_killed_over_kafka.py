@@ -1,7 +1,7 @@
-"""Over Kafka: each service, the broker and everything is killed during a release, which comes to the same end.
+"""Over Kafka: each service, the broker and all of them together are killed during a release, which still completes.
 
-Whatever was killed is back, or its work goes on, within RECOVERY_SECONDS, and a client that writes all the while finds
-every command it was answered exactly once.
+Each killed process is back, or its work goes on, within RECOVERY_SECONDS. A client writes all the time. Every command
+that was acknowledged to it is in the log exactly once.
 """
 
 import itertools
@@ -54,7 +54,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 
 class Writer:
-    """A client that sets one tag to the next number, asking again under the same id until it is answered."""
+    """A client that sets a tag to one number after the other. It repeats each request until it succeeds."""
 
     def __init__(self, running: Running) -> None:
         self.acknowledged: list[tuple[str, float]] = []
@@ -95,18 +95,18 @@ class Writer:
 
 
 def until(holds: Callable[[], bool], what: str) -> float:
-    """How long it took, in seconds."""
+    """Waits until the condition holds. Returns how long it took, in seconds."""
     began = time.monotonic()
     waiting.until(holds, what, seconds=RECOVERY_SECONDS, pause_seconds=0.05)
     return time.monotonic() - began
 
 
 def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what: str) -> None:
-    told = Facts(running.stubs, STREAM, lambda record: None)
+    watched = Facts(running.stubs, STREAM, lambda record: None)
     try:
-        told.wait(found, what, LIVE_SECONDS)
+        watched.wait(found, what, LIVE_SECONDS)
     finally:
-        told.close()
+        watched.close()
 
 
 def publish(running: Running, repository: Repository, overlay: str) -> None:
@@ -115,13 +115,13 @@ def publish(running: Running, repository: Repository, overlay: str) -> None:
 
 
 def kill(running: Running, service: str) -> float:
-    """kill -9 of one service; the moment."""
+    """Kills one service with SIGKILL. Returns the time."""
     os.kill(running.pids()[service], signal.SIGKILL)
     return time.monotonic()
 
 
-def back_again(running: Running, service: str) -> float:
-    """Kills the service; how long it took until another process of it answers."""
+def kill_and_wait(running: Running, service: str) -> float:
+    """Kills the service. Returns how long it took until its next process answers, in seconds."""
     old = running.pids()[service]
     kill(running, service)
     return until(
@@ -130,7 +130,7 @@ def back_again(running: Running, service: str) -> float:
 
 
 def kill_each(running: Running, repository: Repository, writer: Writer, broker: KafkaBroker) -> dict[str, float]:
-    """Seconds until each one's work went on."""
+    """Kills each service and the broker. Returns the seconds until the work of each went on."""
     took = {"registry": writer.wait_for_an_answer_to_a_command_sent_after(kill(running, "registry"))}
     publish(running, repository, "3-worse")
     wait(running, lambda record: record.testing_started.version == 3, "v3 is claimed")
@@ -138,7 +138,7 @@ def kill_each(running: Running, repository: Repository, writer: Writer, broker: 
     wait(running, lambda record: record.testing_started.attempt == 2, "v3 is claimed again")
     took["trainer"] = time.monotonic() - began
     for service in ("evaluator", "deployer", "gateway"):
-        took[service] = back_again(running, service)
+        took[service] = kill_and_wait(running, service)
     assert not has_ended(running), "the release ended before everything was killed"
     broker.kill()
     broker.start()
@@ -147,11 +147,13 @@ def kill_each(running: Running, repository: Repository, writer: Writer, broker: 
 
 
 def has_ended(running: Running) -> bool:
-    shown = running.command("release", "get", f"{MODEL}/2", "-o", "json")
-    return json.loads(shown)["phase"] in ("PHASE_COMPLETED", "PHASE_ROLLED_BACK")
+    printed = running.command("release", "get", f"{MODEL}/2", "-o", "json")
+    return json.loads(printed)["phase"] in ("PHASE_COMPLETED", "PHASE_ROLLED_BACK")
 
 
-def test_a_release_goes_on_to_its_end_whatever_is_killed(own_broker: KafkaBroker, tmp_path: Path) -> None:
+def test_a_release_completes_although_each_service_and_the_broker_are_killed(
+    own_broker: KafkaBroker, tmp_path: Path
+) -> None:
     url = f"kafka://{own_broker.start().address}"
     (tmp_path / "policy.toml").write_text(POLICY)
     repository = Repository(tmp_path / "repository", EXAMPLE)
@@ -188,7 +190,7 @@ def test_a_release_goes_on_to_its_end_whatever_is_killed(own_broker: KafkaBroker
 
 
 def accepted_commands(url: str) -> Counter[str]:
-    """How often each command id stands in the chain."""
+    """How many accepted facts each command id has."""
     log, fold, found = open_log(url), Fold(), Counter[str]()
     for partition, end in log.end(topics.LIFECYCLE).items():
         offset = 0

@@ -1,4 +1,4 @@
-"""One commit from `headgate publish` to the gateway's switch: one trace, and a line for every unit of work."""
+"""One commit, from `headgate publish` to the gateway's switch, is one trace and has one line for each unit of work."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ STREAM = "models/breast-cancer"
 LIVE_SECONDS = 200.0
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 
-# The span of each hop, and which span it came from.
+# The span of each hop, and its parent span.
 HOPS = (
     (("registry", "event dev.cdevents.change.merged.0.3.0"), ("cli", "publish")),
     (("trainer", "issue start_testing"), ("registry", "event dev.cdevents.change.merged.0.3.0")),
@@ -56,10 +56,10 @@ def test_a_commit_is_one_trace_through_every_hop_and_one_line_for_each_unit_of_w
     with collecting() as collector, Running(tmp_path, settings={"HEADGATE_TRACES": collector.endpoint}) as running:
         running.command("environment", "set-policy", "production", str(ROOT / "examples" / "demo_policy.toml"))
         Repository(tmp_path / "repository", EXAMPLE).commit("1-first")
-        told = Facts(running.stubs, STREAM, lambda record: None)
+        watched = Facts(running.stubs, STREAM, lambda record: None)
         published = json.loads(running.command("publish", "repository", "-o", "json"))
-        told.wait(lambda record: record.HasField("release_completed"), "v1 goes live", LIVE_SECONDS)
-        told.close()
+        watched.wait(lambda record: record.HasField("release_completed"), "v1 goes live", LIVE_SECONDS)
+        watched.close()
         check_trace(collector, str(published["trace_id"]))
         written = {service: lines(running, service) for service in SERVICES}
     check_lines(written, str(published["trace_id"]))
@@ -68,7 +68,7 @@ def test_a_commit_is_one_trace_through_every_hop_and_one_line_for_each_unit_of_w
 
 def check_trace(collector: Collector, trace: str) -> None:
     def missing() -> list[object]:
-        """Hops that have not come, and spans whose parent has not."""
+        """The hops that have not arrived, and the spans whose parent has not arrived."""
         spans = [span for span in collector.spans() if span.trace == trace]
         ids = {span.id for span in spans}
         orphans = [span.name for span in spans if span.parent and span.parent not in ids]
@@ -101,7 +101,7 @@ def check_lines(written: dict[str, list[dict[str, object]]], trace: str) -> None
 
 
 def check_log(folder: Path, trace: str) -> None:
-    """The facts carry the trace themselves, in the record and in the envelope."""
+    """Checks that the facts carry the trace, in the record and in the envelope."""
     log = open_log(f"sqlite://{folder}/.headgate/log.db")
     for record in scan_all(log, topics.LIFECYCLE):
         fact = parse(record.value or b"")

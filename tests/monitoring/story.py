@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.driver import Facts, Repository, Running, StoryDiffers, Traffic, read_rows
+from examples.driver import Facts, Repository, Running, Traffic, UnexpectedResult, read_rows
 from headgate.log.open import open_log
 from headgate.log.port import Message
 from headgate.log.topics import INBOX
@@ -51,7 +51,7 @@ class Told:
 
 @contextmanager
 def tell(folder: Path, program: str, settings: dict[str, str]) -> Iterator[Told]:
-    """The story is over when this yields; Prometheus and the services are still there. Raises StoryDiffers."""
+    """The story is over when this yields; Prometheus and the services are still there. Raises UnexpectedResult."""
     (folder / "policy.toml").write_text(POLICY)
     with (
         Running(folder, settings=settings) as running,
@@ -102,11 +102,11 @@ class _Stage:
             log.append(Message(INBOX, b"", b"no event at all", ()))
         try:
             self._running.command("release", "pause", f"{MODEL}/1", "--reason", "too late")
-        except StoryDiffers:
+        except UnexpectedResult:
             self._until_seen("headgate_dead_letters_total > 0")
             self._until_seen("headgate_refusals_total > 0")
             return
-        raise StoryDiffers("a release that has ended was paused")
+        raise UnexpectedResult("a release that has ended was paused")
 
     def candidate_meets_traffic(self) -> None:
         """Ends at the moment at which both arms were seen."""
@@ -134,13 +134,13 @@ class _Stage:
         self._facts.wait(found, what, STORY_SECONDS)
 
     def _until_seen(self, expr: str) -> None:
-        """Returns once Prometheus answers with data. Raises StoryDiffers."""
+        """Returns once Prometheus answers with data. Raises UnexpectedResult."""
         deadline = time.monotonic() + STORY_SECONDS
         while time.monotonic() < deadline:
             if self._prometheus.at(expr, time.time()):
                 return
             time.sleep(TICK_SECONDS)
-        raise StoryDiffers(f"Prometheus has no data for {expr}")
+        raise UnexpectedResult(f"Prometheus has no data for {expr}")
 
 
 PARTS = (

@@ -1,4 +1,4 @@
-"""What must hold at a commit before it is worth training."""
+"""Tests that a commit must pass before it is trained."""
 
 from __future__ import annotations
 

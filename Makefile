@@ -11,11 +11,11 @@ READY := $(VENV)/.ready
 TRITONCLIENT := .venv-tritonclient/.ready
 PEERS := .venv-peers/.ready
 
-# command:package pairs that the tests need beside Python; one more pair is all it takes to add one.
+# The programs that the tests need beside Python, as pairs of command:package.
 TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
-# Seconds one test may take, its fixtures included.
+# The most seconds for one test, with its fixtures.
 TEST_TIMEOUT := 120
-# Test files run side by side, each file on one worker: as many as there are cores, and each worker has its own servers.
+# Test files run in parallel, each one on one worker. There is one worker for each core, with its own servers.
 WORKERS := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 # Profiles of docker-compose.yml beside the core.
 PROFILES :=
@@ -34,15 +34,15 @@ $(READY): requirements/uv.txt requirements/dev.txt pyproject.toml scripts/setup.
 	@touch $@
 
 .PHONY: demo
-demo: setup ## From a commit to live traffic and back, on this machine, with nothing else installed
+demo: setup ## Show a model's way from a commit to live traffic and back, on this machine
 	@$(BIN)/python examples/demo.py
 
 .PHONY: up
-up: ## Start Headgate on containers (PROFILES=observability adds Prometheus and Grafana)
+up: ## Start Headgate in containers (PROFILES=observability adds Prometheus and Grafana)
 	@scripts/compose.sh up $(PROFILES)
 
 .PHONY: down
-down: ## End what `make up` started; keeps the volumes
+down: ## Stop what `make up` started; keeps the volumes
 	@scripts/compose.sh down
 
 .PHONY: kafka
@@ -54,7 +54,7 @@ test: setup test-setup ## Run every test (ARGS="tests/log -x" for some of them)
 	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) $(WORKERS) $(ARGS)
 
 .PHONY: test-strimzi-kafka
-test-strimzi-kafka: setup test-setup ## Run the log's contract and a journey on the Kafka that Strimzi starts
+test-strimzi-kafka: setup test-setup ## Run the log's contract tests and a journey on the Kafka version of Strimzi
 	@scripts/test_strimzi_kafka.sh $(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) $(ARGS)
 
 .PHONY: test-setup
@@ -76,7 +76,7 @@ protos: setup ## Generate libs/headgate/{v1,inference} from protos/; refuses a b
 	@scripts/protos.sh generate
 
 .PHONY: baseline
-baseline: setup ## Accept a breaking change of the protos, on purpose (see CONTRIBUTING.md)
+baseline: setup ## Accept a breaking change of the protos (see CONTRIBUTING.md)
 	@scripts/protos.sh baseline
 
 .PHONY: dashboards
@@ -84,7 +84,7 @@ dashboards: setup ## Write the Grafana dashboards and the PrometheusRule from th
 	@$(BIN)/python -m k8s.monitoring.dashboards
 
 .PHONY: bench
-bench: setup $(PEERS) ## Measure Headgate and its peers; results as JSON
+bench: setup $(PEERS) ## Measure Headgate and its peers; prints JSON
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 $(TRITONCLIENT) $(PEERS): .venv-%/.ready: requirements/%.txt | $(READY)
@@ -102,7 +102,7 @@ test-images: setup ## Build and run images on Debian's packages alone: root on D
 	@$(BIN)/python -m tests.deploy.image_check $(ARGS)
 
 .PHONY: k8s-validate
-k8s-validate: setup ## Build every overlay of k8s/ and check it: schemas, policies, settings; offline
+k8s-validate: setup ## Build and check every overlay of k8s/ offline: schemas, policies, settings
 	@$(BIN)/python -m tests.deploy.k8s_validate
 
 .PHONY: lock
@@ -115,5 +115,5 @@ clean: ## Remove caches, builds and the demo's data; keeps the environments and 
 	@find libs services tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean
-distclean: clean ## As clean, and the Python environments and the downloaded broker too
+distclean: clean ## Like clean; also removes the Python environments and the downloaded broker
 	@rm -rf .cache .venv .venv-tritonclient .venv-peers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Headgate on containers: `compose.sh up [PROFILE...]` builds, starts and waits until all is healthy; `compose.sh down`
-# ends it and keeps the volumes.
+# Runs Headgate in containers. `compose.sh up [PROFILE...]` builds the images, starts everything and waits until it is
+# healthy. `compose.sh down` stops it and keeps the volumes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/engine.sh
@@ -9,11 +9,11 @@ need_compose "$1"
 case $1 in
 up)
     shift
-    # What the trainer may fetch from this machine, unless you name a folder of your own.
+    # The repositories that the trainer can fetch from this machine, unless REPOSITORIES names another folder.
     [[ -n ${REPOSITORIES:-} ]] || scripts/repositories.sh repositories
     docker compose "${@/#/--profile=}" up --build --detach --wait
     echo "up: registry 127.0.0.1:7400, gateway 127.0.0.1:7404, Kafka 127.0.0.1:9094"
-    echo "up: export HEADGATE_LOG=kafka://127.0.0.1:9094 for headgate publish; make down ends it"
+    echo "up: for headgate publish: export HEADGATE_LOG=kafka://127.0.0.1:9094; make down stops everything"
     ;;
 down) docker compose --profile='*' down ;;
 *)

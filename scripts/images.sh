@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image of every service, or of those named: headgate.invalid/NAME:VERSION. No registry can have that name; give
-# an image the name of yours with `docker tag`. BASE, PIP_INDEX_URL and COMPUTE are passed on to services/Dockerfile.
+# Builds the images of all services, or of those named, as headgate.invalid/NAME:VERSION. No registry can have that name,
+# so give an image your own name with `docker tag`. BASE, PIP_INDEX_URL and COMPUTE are passed to services/Dockerfile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/engine.sh
@@ -12,7 +12,7 @@ services=("$@")
 need_engine images
 for service in "${services[@]}"; do
     echo "images: headgate.invalid/$service:$version"
-    # An argument without a value takes that of the variable of its name, if there is one.
+    # An argument without a value gets its value from the variable of the same name, if it is set.
     docker build --file services/Dockerfile --build-arg "SERVICE=$service" \
         --build-arg BASE --build-arg PIP_INDEX_URL --build-arg COMPUTE \
         --tag "headgate.invalid/$service:$version" .

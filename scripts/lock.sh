@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Writes the lock files. Versions stay unless a requirement asks for others; --upgrade takes newer ones.
+# Writes the lock files. Versions stay as they are unless a requirement needs others; --upgrade takes newer ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 services=(registry trainer evaluator deployer gateway)
-# What torch takes from CUDA and a CPU never calls. The rest of CUDA stays: torch reads data of these libraries when it is
-# loaded, and they are small. See services/trainer/without_cuda.py.
+# CUDA libraries of torch that a CPU never calls. The other CUDA libraries stay: they are small, and torch reads their
+# data when it is loaded. See services/trainer/without_cuda.py.
 only_for_a_gpu=(
     cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-nvrtc nvidia-cudnn-cu13
     nvidia-cufft nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvtx triton
@@ -22,12 +22,12 @@ compile() {
 compile uv requirements/uv.in "$@"
 compile dev pyproject.toml "${services[@]/#/--extra=}" --extra=tracing --extra=dev "$@"
 for service in "${services[@]}"; do
-    # What is deployed is what was tested: the versions of dev.txt. An image can trace when it is told where to.
+    # Images get the versions of dev.txt, which were tested. They include tracing, which HEADGATE_TRACES switches on.
     compile "$service" pyproject.toml --extra="$service" --extra=tracing --constraint requirements/dev.txt
 done
 compile trainer-cpu pyproject.toml --extra=trainer --extra=tracing --constraint requirements/dev.txt \
     "${only_for_a_gpu[@]/#/--no-emit-package=}"
-# What makes the wheel inside the image, and nothing else.
+# Only what builds the wheel inside the image.
 compile build requirements/build.in --constraint requirements/dev.txt
 compile tritonclient requirements/tritonclient.in "$@"
 compile peers requirements/peers.in "$@"

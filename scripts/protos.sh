@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The contract in protos/ and what follows from it.
-#   generate   write the Python code and take compatible additions into the baseline
-#   check      lint, compare with the baseline, and compare the committed code with a fresh generation
-#   baseline   make the protos as they stand the baseline, breaking changes included
-# The baseline is the image of everything ever promised: facts are kept for ever, so what is in it stays readable.
+# The protos, the Python code that is generated from them, and their baseline.
+#   generate   write the Python code, and add compatible changes to the baseline
+#   check      lint, compare with the baseline, and compare the committed code with newly generated code
+#   baseline   make the present protos the baseline, also with breaking changes
+# The baseline holds everything that was ever promised. Facts are kept for ever, so they must stay readable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ build_image() { "$bin/buf" build --exclude-source-info --output "$1"; }
 
 breaking() {
     [[ ! -f $baseline ]] || "$bin/buf" breaking --against "$baseline" ||
-        fail "this breaks the promise of $baseline. Add fields, never change or remove them. On purpose: make baseline"
+        fail "the protos break $baseline: add fields, do not change or remove them. To break it on purpose: make baseline"
 }
 
 take_generated() {
@@ -51,7 +51,7 @@ check_generated() {
     for package in "${packages[@]}"; do
         [[ -d $scratch/python/headgate/$package ]] || continue
         diff -r -x __init__.py -x __pycache__ "$scratch/python/headgate/$package" "libs/headgate/$package" ||
-            fail "libs/headgate/$package is not what protos/ say; run: make protos"
+            fail "libs/headgate/$package differs from protos/; run: make protos"
     done
 }
 
@@ -59,7 +59,7 @@ check_baseline() {
     [[ -f $baseline ]] || fail "$baseline is missing; run: make protos"
     breaking
     build_image "$scratch/now.binpb"
-    cmp --quiet "$scratch/now.binpb" "$baseline" || fail "$baseline does not hold the newest additions; run: make protos"
+    cmp --quiet "$scratch/now.binpb" "$baseline" || fail "$baseline lacks the newest additions; run: make protos"
 }
 
 case "${1:-}" in

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes a Git repository of each example, with one commit, in the folder that is named: `repositories.sh FOLDER`. A
-# repository that is there stays as it is.
+# `repositories.sh FOLDER` makes a Git repository with one commit from each example, in this folder. Existing repositories
+# are not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1
-# The trainer's container reads them as another user.
+# The trainer's container reads the files as another user.
 umask 022
 
 as_an_example=(-c user.name=Headgate -c user.email=examples@headgate.invalid -c commit.gpgsign=false)
@@ -14,7 +14,7 @@ for configuration in examples/*/headgate.toml; do
     [[ ! -e $repository/.git ]] || continue
     mkdir -p "$repository"
     cp -R "$example/." "$repository"
-    # Other commits of the same example, for the demo to lay over it.
+    # The overlays are only for the demo.
     rm -rf "$repository/commits"
     git -C "$repository" init --quiet --initial-branch=main
     git -C "$repository" add --all

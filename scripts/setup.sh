@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the Python environment $1: a pinned uv by pip, the locked requirements by uv, then this project, editable.
-# Every byte is checked against a hash in requirements/, nothing is built but this project, and no index is named.
+# Makes the Python environment $1. pip installs a pinned uv, then uv installs the locked requirements and this project,
+# editable. Every package is checked against a hash in requirements/. Only this project is built. No index is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
@@ -15,10 +15,10 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or newer is needed; point PYTHON at one: make setup PYTHON=/path/to/python3"
+    fail "Python 3.11 or newer is needed; name one: make setup PYTHON=/path/to/python3"
 }
 
-# Debian ships venv apart from Python.
+# On Debian, venv is a package of its own.
 need_venv() {
     "$1" -c 'import ensurepip, venv' 2>/dev/null && return
     local package
@@ -36,10 +36,10 @@ if [[ ! -x $venv/bin/python ]]; then
 fi
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
 
-echo "setup: installing requirements/dev.txt (the first time this downloads torch: minutes)"
+echo "setup: installing requirements/dev.txt (the first time this takes minutes, because it downloads torch)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
 uv=("$venv/bin/python" scripts/uv.py pip install --quiet --python "$venv/bin/python")
 "${uv[@]}" --require-hashes --only-binary :all: -r requirements/dev.txt
-# Without isolation the build uses the hatchling of the lock instead of fetching one of its own.
+# Without isolation the build uses the locked hatchling and does not download another one.
 "${uv[@]}" --no-deps --no-build-isolation --editable .
 echo "setup: done"

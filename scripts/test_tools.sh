@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that commands exist: each argument is command:debian-package. As root on Debian it installs what is missing.
+# Checks that commands exist. Each argument is command:debian-package. As root on Debian it installs what is missing.
 set -euo pipefail
 
 missing=()
@@ -9,11 +9,11 @@ done
 [[ ${#missing[@]} == 0 ]] && exit 0
 
 if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-    echo "test-setup: install first: apt-get install --no-install-recommends ${missing[*]}" >&2
+    echo "test-setup: programs are missing; install them: apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
 fi
 
-# The tests start what they need themselves: no package may leave a daemon running.
+# The tests start their own servers, so no package may start a daemon.
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then
     trap 'rm -f "$policy"' EXIT

@@ -1,7 +1,7 @@
-"""Runs the uv beside this Python with the user's own pip settings (index, certificates, timeout).
+"""Runs uv from this Python environment with the user's pip settings (index, certificates, timeout).
 
-uv does not read pip.conf or PIP_*; a machine that reaches its packages through a mirror has usually told only pip.
-Whatever the user has told uv itself wins.
+uv does not read pip.conf or PIP_*. On a machine that uses a mirror, often only pip is configured. Settings of uv itself
+take precedence.
 """
 
 import ast
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SECTIONS = ("global", "install", ":env:")
-"""Where pip reads a setting, the last one wins."""
+"""The sections in which pip looks for a setting. The last one takes precedence."""
 
 UV_NAMES = {
     "index-url": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
@@ -23,11 +23,11 @@ UV_NAMES = {
     "default-timeout": ("UV_HTTP_TIMEOUT",),
     "timeout": ("UV_HTTP_TIMEOUT",),
 }
-"""pip's name of a setting -> uv's variable, and the older ones that say the same."""
+"""pip's name of a setting -> uv's variable and its older names."""
 
 
 def pip_settings(listing: str) -> dict[str, str]:
-    """Reads `pip config list`: one `section.name='value'` a line."""
+    """The settings in the output of `pip config list`, which has one `section.name='value'` per line."""
     found: dict[str, dict[str, str]] = {section: {} for section in SECTIONS}
     for line in listing.splitlines():
         key, _, value = line.partition("=")
@@ -38,14 +38,14 @@ def pip_settings(listing: str) -> dict[str, str]:
 
 
 def uv_settings(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables to add to the environment; those the user has set stay."""
+    """The variables to add to the environment. Variables that the user has set are not changed."""
     added = {}
     for name, variables in UV_NAMES.items():
         if name in pip and not any(variable in environment for variable in variables):
             separator = "," if name == "find-links" else " "
             added[variables[0]] = separator.join(pip[name].split())
     if "UV_INDEX" in added:
-        # pip looks in every index; a mirror may hold a package in some other version only.
+        # pip looks in every index. A mirror may have a package only in another version.
         added["UV_INDEX_STRATEGY"] = environment.get("UV_INDEX_STRATEGY", "unsafe-first-match")
     return added
 

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite."""
+"""Fixtures of all tests."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,18 +14,18 @@ from tests.redis_server import RedisNotStarted, RedisServer, named_by_environmen
 
 Broker = TypeVar("Broker")
 
-# A busy machine must not decide whether a property holds.
+# A busy machine must not fail a property test, so examples have no time limit.
 settings.register_profile("headgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headgate")
 
 
 def pytest_report_header() -> str:
-    """Which Kafka the tests that start a broker run on."""
+    """The version of Kafka for the tests that start a broker."""
     return f"kafka: {VERSION}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side, the files whose tests may take longest come first: none is left when the others are done."""
+    """In a parallel run, files with the longest time limits come first, so that none of them is left at the end."""
     if not hasattr(config, "workerinput"):
         return
     limits: dict[Path, float] = {}
@@ -35,14 +35,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _own_limit_seconds(item: pytest.Item) -> float:
-    """What the test asks for with pytest.mark.timeout; 0 when the limit of all is enough."""
+    """The test's own limit, from pytest.mark.timeout; 0 without one."""
     marker = item.get_closest_marker("timeout")
     return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(scope="session")
 def kafka_broker() -> Iterator[str]:
-    """The address of a real Kafka broker, host:port: the one named by the environment, or one of our own."""
+    """The address (host:port) of a real Kafka broker. The environment names it, or the tests start it."""
     named = os.environ.get(ADDRESS_VARIABLE)
     if named:
         yield named
@@ -56,7 +56,7 @@ def kafka_broker() -> Iterator[str]:
 
 @pytest.fixture
 def own_broker() -> Iterator[KafkaBroker]:
-    """A broker that nobody else uses, for a test that fills, kills or starts it; it does not run yet."""
+    """A broker for this test alone, which may fill, kill or restart it. It is not started yet."""
     broker = available(KafkaBroker)
     try:
         yield broker
@@ -65,7 +65,7 @@ def own_broker() -> Iterator[KafkaBroker]:
 
 
 def available(make: Callable[[], Broker]) -> Broker:
-    """What `make` gives; skips, and fails in CI, when no broker can run here."""
+    """The result of `make`. When no broker can run here, the test is skipped, or fails in CI."""
     try:
         return make()
     except BrokerUnavailable as missing:
@@ -76,7 +76,7 @@ def available(make: Callable[[], Broker]) -> Broker:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """The address of a real Redis server: the one named by the environment, or one of our own."""
+    """The address of a real Redis server. The environment names it, or the tests start it."""
     if named := named_by_environment():
         yield named
         return
@@ -86,7 +86,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def redis_server(redis_url: str) -> str:
-    """The address of a Redis server that holds nothing."""
+    """The address of an empty Redis server."""
     with Redis.from_url(redis_url) as client:
         client.flushall()
     return redis_url
@@ -94,13 +94,13 @@ def redis_server(redis_url: str) -> str:
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
-    """A running server that nobody else uses, for a test that fills, kills or freezes it."""
+    """A running server for this test alone, which may fill, kill or freeze it."""
     with redis_available() as server:
         yield server
 
 
 def redis_available(*options: str) -> RedisServer:
-    """A server, not started yet; skips, and fails in CI, when none can run here."""
+    """A server that is not started yet. When none can run here, the test is skipped, or fails in CI."""
     try:
         return RedisServer(*options)
     except RedisNotStarted as missing:

@@ -1,4 +1,4 @@
-"""What a test does to the topics of a broker behind Headgate's back."""
+"""Changes to a broker's groups and topics that Headgate does not make itself."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 
 def members_of(address: str, groups: Sequence[str]) -> dict[str, int]:
-    """How many members each consumer group has."""
+    """The number of members of each consumer group."""
     admin = KafkaAdminClient(bootstrap_servers=address)
     found = admin.describe_groups(list(groups))
     admin.close()
@@ -19,14 +19,14 @@ def members_of(address: str, groups: Sequence[str]) -> dict[str, int]:
 
 
 def remove_member(address: str, group: str, name: str) -> None:
-    """Takes a member out of its group behind its back, as the end of its session does."""
+    """Removes a member from its group, as the broker does at the end of a session."""
     admin = KafkaAdminClient(bootstrap_servers=address)
     admin.remove_group_members(group, [MemberToRemove("", name, "test")])
     admin.close()
 
 
 def grow_topics(address: str, partitions: Mapping[str, int]) -> None:
-    """Adds partitions to topics, up to the given numbers; returns when the broker shows them."""
+    """Adds partitions to topics, up to the given numbers. Returns when the broker shows them."""
     admin = KafkaAdminClient(bootstrap_servers=address)
     admin.create_partitions(dict(partitions))
     deadline = time.monotonic() + PATIENCE_SECONDS

@@ -1,6 +1,6 @@
-"""A real Kafka broker for tests and for a person at a keyboard: one JVM, no Docker, data in a directory of its own.
+"""A real Kafka broker for tests and for `make kafka`: one JVM, no Docker, its data in its own folder.
 
-The jars come from Maven once, into .cache/kafka of the checkout. The JVM dies with the process that started it.
+The jars are downloaded once from Maven, into .cache/kafka. The JVM ends with the process that started it.
 """
 
 import base64
@@ -21,20 +21,20 @@ from typing import Self
 from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch, listens
 
 TESTED_VERSION = "4.4.0"
-"""What Headgate is tested on, and what docker-compose.yml starts."""
+"""The version that Headgate is tested on, and that docker-compose.yml starts."""
 VERSION_VARIABLE = "HEADGATE_KAFKA_VERSION"
-"""Names another version of Kafka to fetch and start, for a run of the tests on it."""
+"""The variable for another version of Kafka to download and test on."""
 VERSION = os.environ.get(VERSION_VARIABLE) or TESTED_VERSION
 DOWNLOAD_SECONDS = 600.0
 FORMAT_SECONDS = 60.0
 READY_SECONDS = 90.0
 ADDRESS_VARIABLE = "HEADGATE_KAFKA"
-"""Names a running broker (host:port) to use instead of starting one."""
+"""The variable for a running broker (host:port) to use instead of starting one."""
 
 _ROOT = Path(__file__).resolve().parent.parent
 _POM = _ROOT / "tests" / "kafka" / "pom.xml"
 _JARS = _ROOT / ".cache" / "kafka" / VERSION
-_BLANK = _ROOT / ".cache" / "kafka" / f"{VERSION}-blank"
+_FORMATTED = _ROOT / ".cache" / "kafka" / f"{VERSION}-blank"
 _JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 _PROPERTIES = """
@@ -63,7 +63,7 @@ broker.heartbeat.interval.ms=500
 controller.quorum.election.timeout.ms=500
 controller.quorum.fetch.timeout.ms=1000
 auto.create.topics.enable=false
-# The 128 MB that a broker takes for this by itself are half its heap here: after a crash it would lack them to recover.
+# The default of 128 MB is half of the heap here, and a broker needs that memory to recover after a crash.
 log.cleaner.dedupe.buffer.size=8388608
 """
 
@@ -89,12 +89,12 @@ appender.console.layout.pattern = %d %p %m (%c)%n
 
 
 class BrokerUnavailable(Exception):
-    """The broker cannot run here; the message says what is missing or what it last printed."""
+    """The broker cannot run here. The message names what is missing, or has the broker's last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What a listener asks for: TLS with the key and certificate in a PEM file, and this one user's password."""
+    """The security of a listener: TLS with the key and certificate in a PEM file, and one user's password."""
 
     keystore: Path
     user: str
@@ -103,7 +103,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One of the brokers of a cluster; each is a controller too."""
+    """One broker of a cluster. Each is also a controller."""
 
     number: int
     ports: tuple[int, int]
@@ -123,7 +123,7 @@ def _nodes(count: int) -> list[Node]:
 
 
 class KafkaBroker:
-    """One broker. `kill` and `start` again keep port and data: what a crash of a broker looks like to its clients.
+    """One broker. It keeps its port and data after `kill` and `start`, like a broker that crashes.
 
     With a `lock` it has a second listener, at `locked_address`.
     """
@@ -163,7 +163,7 @@ class KafkaBroker:
 
     @property
     def locked_address(self) -> str:
-        """Where a client needs TLS, a name and a password."""
+        """The address of the listener that needs TLS, a user and a password."""
         return f"127.0.0.1:{self._locked_port}"
 
     def start(self) -> Self:
@@ -185,11 +185,11 @@ class KafkaBroker:
         return self
 
     def stop(self) -> None:
-        """Shuts the broker down in order."""
+        """Shuts the broker down cleanly."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kills the broker with SIGKILL."""
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:
@@ -209,7 +209,7 @@ class KafkaBroker:
 
     def _format(self, more: Sequence[str]) -> None:
         if not more:
-            return self._copy_blank()
+            return self._copy_formatted()
         arguments = ["format", "-t", self._node.cluster, "-c", str(self._properties), *more]
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", arguments), capture_output=True, timeout=FORMAT_SECONDS, check=False
@@ -217,15 +217,15 @@ class KafkaBroker:
         if done.returncode != 0:
             raise BrokerUnavailable(f"the broker's storage was not formatted: {done.stderr.decode()[-2000:]}")
 
-    def _copy_blank(self) -> None:
-        """The storage tool writes the same for every broker but for three names, and takes seconds each time."""
+    def _copy_formatted(self) -> None:
+        """Copies formatted storage and sets the broker's ids, because the storage tool takes seconds each time."""
         data = self._directory / "data"
         with _locked():
-            if not _BLANK.is_dir():
+            if not _FORMATTED.is_dir():
                 self._format(("--ignore-formatted",))
-                with tempfile.TemporaryDirectory(dir=_BLANK.parent) as partial:
-                    Path(shutil.move(data, partial)).rename(_BLANK)
-        shutil.copytree(_BLANK, data)
+                with tempfile.TemporaryDirectory(dir=_FORMATTED.parent) as partial:
+                    Path(shutil.move(data, partial)).rename(_FORMATTED)
+        shutil.copytree(_FORMATTED, data)
         ours = {
             "node.id": self._node.number,
             "cluster.id": self._node.cluster,
@@ -240,7 +240,7 @@ class KafkaBroker:
 
 
 class KafkaCluster:
-    """Brokers that keep every record `count` times; a record is acknowledged by all but one of them."""
+    """Brokers that keep `count` copies of every record. All but one must acknowledge a record."""
 
     def __init__(self, count: int = 3) -> None:
         nodes = _nodes(count)
@@ -307,8 +307,8 @@ def _copy_dependencies(folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise BrokerUnavailable(f"Maven did not deliver Kafka {VERSION} within {DOWNLOAD_SECONDS} s") from error
     if done.returncode != 0:
-        said = done.stdout.decode(errors="replace")[-2000:]
-        raise BrokerUnavailable(f"Maven did not deliver Kafka {VERSION}: {said}")
+        output = done.stdout.decode(errors="replace")[-2000:]
+        raise BrokerUnavailable(f"Maven did not deliver Kafka {VERSION}: {output}")
 
 
 def main() -> int:
@@ -316,7 +316,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     address = os.environ.get(ADDRESS_VARIABLE)
     if address:
-        print(f"{ADDRESS_VARIABLE} names a broker already: kafka://{address}")
+        print(f"{ADDRESS_VARIABLE} already names a broker: kafka://{address}")
         return 0
     try:
         with KafkaBroker() as broker:

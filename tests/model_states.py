@@ -1,11 +1,11 @@
-"""States of a model as a test needs them, without the facts that would lead there."""
+"""States of a model for tests, without the facts that lead to them."""
 
 from headgate.domain.state import ModelState
 from headgate.v1 import resources_pb2 as resources
 
 
 def put_version(state: ModelState, version: resources.Version) -> None:
-    """At its own number. Those before it are there too, and have nothing to say."""
+    """Puts the version at its number. Missing earlier versions are added without content."""
     while len(state.versions) < version.version:
         state.versions.add(version=len(state.versions) + 1)
     state.versions[version.version].CopyFrom(version)

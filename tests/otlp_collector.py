@@ -1,4 +1,4 @@
-"""The least an OTLP collector is: takes spans over gRPC and keeps them."""
+"""A small OTLP collector: it takes spans over gRPC and keeps them."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as rpc
 
 @dataclass(frozen=True)
 class Span:
-    """What a test asks of a span. Ids in hexadecimal; `parent` is empty at the root."""
+    """The parts of a span that tests check. Ids are hexadecimal; `parent` is empty at the root."""
 
     service: str
     name: str

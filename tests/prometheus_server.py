@@ -1,6 +1,6 @@
-"""A real Prometheus for tests: Debian's, with the repository's own configuration and rules, on a free port.
+"""A real Prometheus for tests: Debian's, with the repository's configuration and rules, on a free port.
 
-Scraping and rules are quickened to a second, and the targets are the ports of the services that the test runs.
+It scrapes and evaluates rules every second, and its targets are the services that the test runs.
 """
 
 import json
@@ -26,11 +26,11 @@ Series = list[dict[str, Any]]
 
 
 class QueryFailed(Exception):
-    """Prometheus did not answer with success."""
+    """Prometheus did not answer, or answered with an error."""
 
 
 class PrometheusServer:
-    """One Prometheus. `targets` maps each service to the port of its metrics door."""
+    """One Prometheus. `targets` maps each service to its HTTP port."""
 
     def __init__(self, program: str, targets: Mapping[str, int]) -> None:
         self._program = program
@@ -60,16 +60,16 @@ class PrometheusServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def at(self, expr: str, time_seconds: float) -> Series:
-        """The answer at one moment. Raises QueryFailed."""
+        """The result of a query at one moment. Raises QueryFailed."""
         return self._get("query", {"query": expr, "time": time_seconds})["result"]
 
     def over(self, expr: str, start_seconds: float, end_seconds: float) -> Series:
-        """The answer over time, a point a second, the last one not before the end. Raises QueryFailed."""
+        """The result of a query over time, with one point per second up to the end. Raises QueryFailed."""
         span = {"start": start_seconds, "end": end_seconds + 1, "step": 1}
         return self._get("query_range", {"query": expr, **span})["result"]
 
     def label_values(self, series: str, label: str, start_seconds: float, end_seconds: float) -> list[str]:
-        """The values that a label has had in a series. Raises QueryFailed."""
+        """The values of a label in a series. Raises QueryFailed."""
         span = {"match[]": series, "start": start_seconds, "end": end_seconds}
         return self._get(f"label/{label}/values", span)
 
@@ -93,7 +93,7 @@ class PrometheusServer:
 
 
 def configuration(targets: Mapping[str, int]) -> dict[str, Any]:
-    """The repository's own, quickened and aimed elsewhere. Raises KeyError for a service without a target."""
+    """The repository's configuration with short intervals and these targets. Raises KeyError for a missing target."""
     settings: dict[str, Any] = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     settings["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}
     settings["rule_files"] = [str(MONITORING / pattern) for pattern in settings["rule_files"]]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for any protobuf message: right on the wire, wild in what it says."""
+"""Hypothesis strategies for any protobuf message: valid on the wire, with arbitrary values."""
 
 import math
 from typing import Any
@@ -33,7 +33,7 @@ _SCALARS: dict[int, st.SearchStrategy[Any]] = {
 
 @st.composite
 def messages(draw: st.DrawFn, kind: type[Message], depth: int = MAX_DEPTH) -> Any:
-    """A message with any of its fields set to anything its wire type allows, unknown enum numbers included."""
+    """A message whose fields have any value that the wire type allows, also unknown enum numbers."""
     message = kind()
     _fill(draw, message, kind.DESCRIPTOR, depth)
     return message

@@ -1,6 +1,6 @@
-"""A real Redis server for tests: Debian's redis-server on a free port, nothing on disk unless asked.
+"""A real Redis server for tests: Debian's redis-server on a free port. By default it writes nothing to disk.
 
-It dies with the process that started it.
+It ends with the process that started it.
 """
 
 import os
@@ -16,15 +16,15 @@ from tests.server_process import ServerUnavailable, await_ready, end, free_ports
 from tests.waiting import PATIENCE_SECONDS
 
 ADDRESS_VARIABLE = "HEADGATE_REDIS"
-"""Names a running server (redis://host:port/db) to use instead of starting one. Tests flush its database."""
+"""The variable for a running server (redis://host:port/db) to use instead of starting one. Tests flush its database."""
 
 
 class RedisNotStarted(Exception):
-    """The server cannot run here; the message says what is missing or what it last printed."""
+    """The server cannot run here. The message names what is missing, or has the server's last output."""
 
 
 class RedisServer:
-    """One server. `kill` and `start` again keep the port: what a crash of Redis looks like to its clients."""
+    """One server. It keeps its port after `kill` and `start`, like a Redis that crashes."""
 
     def __init__(self, *options: str) -> None:
         if shutil.which("redis-server") is None:
@@ -52,12 +52,12 @@ class RedisServer:
         return self
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kills the server with SIGKILL."""
         process, self._process = self._process, None
         end(process, signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops answering, as a machine that swaps does; connections stay open."""
+        """Makes the server stop answering, like a machine that swaps. Connections stay open."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -89,5 +89,5 @@ def _answers(port: int) -> bool:
 
 
 def named_by_environment() -> str:
-    """The server that the environment names; empty for one of our own."""
+    """The server that the environment names; empty when the tests start one."""
     return os.environ.get(ADDRESS_VARIABLE, "")

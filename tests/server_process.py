@@ -1,4 +1,4 @@
-"""What servers that tests start have in common: free ports, an end with their parent, a wait until they answer."""
+"""Starts servers for tests: on free ports, ended with their parent, and waited for until they answer."""
 
 import itertools
 import os
@@ -14,12 +14,12 @@ from pathlib import Path
 HOST = "127.0.0.1"
 END_SECONDS = 30.0
 FIRST_PORT, END_PORT = 12_000, 32_000
-"""Below what Linux uses for connections that go out (net.ipv4.ip_local_port_range)."""
+"""Below the ports that Linux uses for outgoing connections (net.ipv4.ip_local_port_range)."""
 PORT_SHARES = 16
 TICK_SECONDS = 0.02
 CONNECT_SECONDS = 1.0
-LAST_WORDS_CHARACTERS = 2000
-_DIE_WITH_PARENT = """
+LAST_OUTPUT_CHARACTERS = 2000
+_END_WITH_PARENT = """
 import ctypes, os, signal, sys
 PR_SET_PDEATHSIG = 1
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -30,11 +30,11 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 class ServerUnavailable(Exception):
-    """The server does not start; the message is what it last printed."""
+    """The server does not start. The message is its last output."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, none of them given before by this process."""
+    """Ports on which no server listens, and that this process has not given out before."""
     ports: list[int] = []
     while len(ports) < count:
         port = next(_PORTS)
@@ -44,9 +44,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def _own_ports() -> Iterator[int]:
-    """A share of the ports for each worker of pytest-xdist, each port once in a round, from a random one on.
+    """Gives each worker of pytest-xdist its own share of the ports, one after the other, starting at a random one.
 
-    The kernel gives none of them to a connection that goes out, so a port stays free until its server takes it.
+    The kernel uses none of them for outgoing connections, so a port stays free until its server takes it.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_SHARES
     share = range(FIRST_PORT + worker, END_PORT, PORT_SHARES)
@@ -73,31 +73,31 @@ def listens(port: int) -> bool:
 
 
 def launch(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
-    """Starts a server that the kernel ends when the thread that started it ends, however that happens."""
-    # In a program of its own, not in Popen's preexec_fn: gRPC's threads do not survive a fork that runs Python.
-    wrapper = (sys.executable, "-ISc", _DIE_WITH_PARENT, str(os.getpid()))
+    """Starts a server. The kernel ends it when the thread that started it ends, also when the process is killed."""
+    # Popen's preexec_fn would run Python after the fork, and gRPC's threads do not survive that. So it is a program.
+    wrapper = (sys.executable, "-ISc", _END_WITH_PARENT, str(os.getpid()))
     with output.open("ab") as log:
         return subprocess.Popen(
             (*wrapper, *command),
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C at the keyboard reaches us, and we stop it in order
+            start_new_session=True,  # Ctrl-C reaches only the test, which then stops the server
         )
 
 
 def await_ready(
     process: subprocess.Popen[bytes] | None, output: Path, is_ready: Callable[[], bool], seconds: float
 ) -> None:
-    """Raises ServerUnavailable when it ends or is not ready in time; ending it is left to the caller."""
+    """Raises ServerUnavailable when the server ends or is not ready in time. The caller must end the server."""
     deadline = time.monotonic() + seconds
     while not is_ready():
         if process is None or process.poll() is not None or time.monotonic() > deadline:
-            raise ServerUnavailable(output.read_text(errors="replace")[-LAST_WORDS_CHARACTERS:])
+            raise ServerUnavailable(output.read_text(errors="replace")[-LAST_OUTPUT_CHARACTERS:])
         time.sleep(TICK_SECONDS)
 
 
 def end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:
-    """Returns when it has ended: of this signal, or of SIGKILL after a bounded wait."""
+    """Sends the signal and waits until the process has ended. After END_SECONDS it sends SIGKILL."""
     if process is None or process.poll() is not None:
         return
     process.send_signal(number)

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority of our own, and a certificate for 127.0.0.1 that it has signed."""
+"""Certificates for tests: an authority, and certificates for 127.0.0.1 that it has signed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ VALID = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Authority:
-    """Whom a client trusts that is given `file`."""
+    """A certificate authority. A client that gets `file` trusts it."""
 
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
@@ -37,7 +37,7 @@ class Authority:
         return file
 
     def issue(self, name: str, certificate_file: Path, key_file: Path) -> None:
-        """Writes what a client shows that is called `name`, and the key it proves it with."""
+        """Writes a certificate for the name `name`, and its key."""
         secret, certificate = self._issued(name)
         certificate_file.write_bytes(certificate)
         key_file.write_bytes(secret)

@@ -1,4 +1,4 @@
-"""Waiting for what must come, with one limit: it fits a machine that is busy with other things."""
+"""Waits for conditions, with one limit that also fits a busy machine."""
 
 import threading
 import time
@@ -6,24 +6,24 @@ from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE_SECONDS = 60.0
-"""What comes at all has come by then, also on a busy machine; only a test that fails waits so long.
+"""How long a test waits for a condition. Only a test that fails waits this long, also on a busy machine.
 
-It is half of what a test may take (TEST_TIMEOUT in the Makefile), so that the test says itself what did not come.
+It is half of the time limit of a test (TEST_TIMEOUT in the Makefile), so that the test itself reports what is missing.
 """
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 def until(
-    condition: Callable[[], Answer],
+    condition: Callable[[], Result],
     what: str = "the condition",
     *,
     seconds: float = PATIENCE_SECONDS,
     pause_seconds: float = 0.02,
-) -> Answer:
-    """The condition's first answer that is true; fails when none came within the limit."""
+) -> Result:
+    """The first true result of the condition. Fails when there is none within the limit."""
     end = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < end, f"waited in vain for {what}, {seconds:g} s"
+    while not (result := condition()):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         threading.Event().wait(pause_seconds)
-    return answer
+    return result

@@ -1,4 +1,4 @@
-"""Every command that README and docs/ show exists and is run by a test."""
+"""Every command in README and docs/ exists, and a test runs it."""
 
 import ast
 import re
@@ -70,10 +70,10 @@ RUN_BY: dict[str, str] = {
     "headgate view status": VIEW,
     "headgate view verify": VIEW,
 }
-"""A command without what is named in it, its options in order -> the file with a call that has all of these words."""
+"""A command without its arguments, with sorted options -> the test file with a call that has all of these words."""
 
 ADDED_WORDS = {LETTERS: {"log", "dead-letters"}}
-"""Words that a file's own fixture puts before those of its calls."""
+"""Words that a fixture of the file puts before the words of each call."""
 
 RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
     "make": ("tests/house/test_makefile.py", '"make"'),
@@ -96,7 +96,7 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
         'main("churn", f"sqlite://{tmp_path}/log.db", "What it shows", CHURN)',
     ),
 }
-"""Any other command, whole -> the file that runs it, and the words there that do."""
+"""Any other whole command -> the file that runs it, and the text in that file."""
 
 ROOT_COMMAND = typer.main.get_command(app)
 
@@ -105,13 +105,13 @@ INLINE = re.compile(r"`((?:headgate|make) [^`]*)`")
 
 
 def pages() -> list[Path]:
-    """What a user reads, and the two pages of the root that engineers read."""
+    """The pages for users, and the two pages for engineers in the root folder."""
     named = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "k8s/README.md")]
     return [*named, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def shown(text: str) -> list[str]:
-    """The commands of the shell blocks, without prompts, comments and what a command answers."""
+    """The commands in the shell blocks, without prompts, comments and output."""
     found = []
     for block in BLOCK.findall(text):
         lines = [line.strip() for line in block.replace("\\\n", " ").splitlines()]
@@ -127,7 +127,7 @@ def inline(text: str) -> list[str]:
 
 
 def shape(command: str) -> str:
-    """A headgate command as its verbs and options, without the names in it; any other as it is."""
+    """A headgate command without its arguments, with its options sorted. Any other command is not changed."""
     if not command.startswith("headgate "):
         return command
     verbs, _, options = parsed(command)
@@ -135,7 +135,7 @@ def shape(command: str) -> str:
 
 
 def parsed(command: str) -> tuple[list[str], Any, set[str]]:
-    """Verbs, the last verb's own node, and options. Raises AssertionError for what the command line does not know."""
+    """The command's verbs, the node of the last verb, and its options. Raises AssertionError for unknown ones."""
     words = shlex.split(command)[1:]
     node: Any = ROOT_COMMAND
     verbs: list[str] = []
@@ -151,7 +151,7 @@ def parsed(command: str) -> tuple[list[str], Any, set[str]]:
 
 @cache
 def word_lists(path: str) -> list[set[str]]:
-    """The constant words of each call, list and tuple of a Python file: what a test types is one of these."""
+    """The constant words of each call, list and tuple in a Python file. A command that a test runs is one of these."""
     nodes = ast.walk(ast.parse((ROOT / path).read_text()))
     return [words(node) for node in nodes if isinstance(node, ast.Call | ast.List | ast.Tuple)]
 
@@ -163,8 +163,8 @@ def words(node: ast.Call | ast.List | ast.Tuple) -> set[str]:
 
 
 def runs(path: str, command: str) -> bool:
-    wanted = set(command.split()[1:]) - ADDED_WORDS.get(path, set())
-    return any(wanted <= typed for typed in word_lists(path))
+    expected = set(command.split()[1:]) - ADDED_WORDS.get(path, set())
+    return any(expected <= found for found in word_lists(path))
 
 
 @pytest.mark.parametrize("page", pages(), ids=short)
@@ -174,7 +174,7 @@ def test_a_page_shows_only_commands_that_a_test_runs(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=short)
-def test_a_page_names_only_commands_that_there_are(page: Path) -> None:
+def test_a_page_names_only_existing_commands(page: Path) -> None:
     targets = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for command in inline(page.read_text()):
         if command.startswith("make "):
@@ -184,35 +184,35 @@ def test_a_page_names_only_commands_that_there_are(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=short)
-def test_a_command_of_a_block_is_whole(page: Path) -> None:
+def test_a_command_in_a_block_is_complete(page: Path) -> None:
     for command in shown(page.read_text()):
         if command.startswith("headgate "):
-            assert not hasattr(parsed(command)[1], "commands"), f"{command}: which one?"
+            assert not hasattr(parsed(command)[1], "commands"), f"{command}: the verb is missing"
 
 
-def test_the_tables_hold_what_is_shown_and_no_more() -> None:
+def test_the_tables_have_no_commands_that_no_page_shows() -> None:
     everything = {shape(command) for page in pages() for command in shown(page.read_text())}
     assert RUN_BY.keys() | RUN_ELSEWHERE.keys() <= everything | {"make"}
 
 
 @pytest.mark.parametrize("command", RUN_BY)
-def test_a_command_is_run_where_the_table_says(command: str) -> None:
+def test_a_headgate_command_is_run_by_the_file_in_the_table(command: str) -> None:
     assert runs(RUN_BY[command], command)
 
 
 @pytest.mark.parametrize("command", RUN_ELSEWHERE)
-def test_another_command_is_run_where_the_table_says(command: str) -> None:
+def test_any_other_command_is_run_by_the_file_in_the_table(command: str) -> None:
     path, words = RUN_ELSEWHERE[command]
     assert words in (ROOT / path).read_text()
 
 
-def test_a_command_that_nothing_runs_is_found_out() -> None:
+def test_a_command_that_no_test_runs_is_found() -> None:
     assert not runs(RELEASES, "headgate release abort --because")
     assert not runs(FRAUD, "headgate release abort --reason")
 
 
 @pytest.mark.parametrize("command", ["headgate release stop fraud/3", "headgate release abort fraud/3 --because late"])
-def test_a_command_that_there_is_not_is_found_out(command: str) -> None:
+def test_an_unknown_command_is_found(command: str) -> None:
     with pytest.raises(AssertionError):
         parsed(command)
 
@@ -221,6 +221,6 @@ LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 
 
 @pytest.mark.parametrize("page", [path for path in tracked() if path.suffix == ".md"], ids=short)
-def test_a_link_leads_to_something(page: Path) -> None:
+def test_a_link_leads_to_an_existing_file(page: Path) -> None:
     missing = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
     assert missing == []

@@ -1,4 +1,4 @@
-"""The lock files hold every package once per platform, with hashes, and agree with each other."""
+"""The lock files have every package once for each platform, with hashes, and agree with each other."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__ini
 
 
 def pins(lock: Path) -> dict[str, str]:
-    """`name==version ; marker` -> the rest of its entry."""
+    """`name==version ; marker` -> the other lines of the entry."""
     entries = re.split(r"\n(?=\S)", lock.read_text().strip())
     return {head.removesuffix("\\").strip(): rest for head, _, rest in (entry.partition("\n") for entry in entries)}
 

@@ -1,4 +1,4 @@
-"""`make help` shows every target there is."""
+"""`make help` shows every target."""
 
 import re
 import subprocess
@@ -15,9 +15,9 @@ def test_every_target_is_phony_and_has_a_help_line():
     assert targets == phony == explained
 
 
-def test_help_is_what_make_does_first():
-    shown = subprocess.run(
+def test_make_without_a_target_shows_the_help():
+    printed = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     for target in re.findall(r"^\.PHONY: (\S+)$", MAKEFILE, re.MULTILINE):
-        assert f"  make {target} " in shown
+        assert f"  make {target} " in printed

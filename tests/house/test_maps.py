@@ -1,4 +1,4 @@
-"""The pages that lead an engineer through the tree name only what is there."""
+"""ARCHITECTURE.md and CONTRIBUTING.md name only paths and names that exist."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ STREAMS = ("models/", "environments/")
 
 
 def named(text: str) -> list[str]:
-    """The paths that stand in backticks, from the root; `<name>` stands for any name, a bare file for one anywhere."""
+    """The paths in backticks. They start at the root; a file without a folder may be anywhere, `<name>` is any name."""
     return [word for word in QUOTED.findall(text) if PATH.fullmatch(word) and is_path(word)]
 
 
@@ -24,20 +24,20 @@ def is_path(word: str) -> bool:
     return ("/" in word and not word.startswith(STREAMS)) or Path(word).suffix in ENDINGS
 
 
-def is_there(path: str) -> bool:
+def exists(path: str) -> bool:
     if "/" not in path:
         return any(each.name == path for each in tracked())
     return any(ROOT.glob(re.sub(r"<\w+>", "*", path)))
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_path_that_a_map_names_is_there(page: str) -> None:
+def test_every_path_that_a_page_names_exists(page: str) -> None:
     paths = named((ROOT / page).read_text())
     assert paths
-    assert [path for path in paths if not is_there(path)] == []
+    assert [path for path in paths if not exists(path)] == []
 
 
-def test_every_name_that_the_map_puts_into_a_file_is_in_it() -> None:
+def test_every_name_that_architecture_places_in_a_file_is_in_it() -> None:
     found = NAME_IN_A_FILE.findall((ROOT / "ARCHITECTURE.md").read_text())
     assert len(found) > 3
     for name, path in found:
@@ -45,6 +45,6 @@ def test_every_name_that_the_map_puts_into_a_file_is_in_it() -> None:
         assert missing == [], path
 
 
-def test_a_path_that_is_not_there_is_found_out() -> None:
-    said = "`services/nowhere.py`, `nowhere.toml`, `make check`, `kafka://`, `/livez`, `models/fraud`, `<name>`"
-    assert [path for path in named(said) if not is_there(path)] == ["services/nowhere.py", "nowhere.toml"]
+def test_a_path_that_does_not_exist_is_found() -> None:
+    text = "`services/nowhere.py`, `nowhere.toml`, `make check`, `kafka://`, `/livez`, `models/fraud`, `<name>`"
+    assert [path for path in named(text) if not exists(path)] == ["services/nowhere.py", "nowhere.toml"]

@@ -1,4 +1,4 @@
-"""What is committed works on any machine: no one's home folder, no package index, no mirror."""
+"""The committed files work on any machine: they name no home folder, no package index and no mirror."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ FORBIDDEN = {
     "a Maven mirror": re.compile(r"repo1?\.maven|maven\.google", re.I),
 }
 SET_UP = ("requirements/", "scripts/", "Makefile", "pyproject.toml", ".ci/")
-"""What fetches packages: it may not name a host at all."""
+"""The files that fetch packages. They may not name any host."""
 
 BINARY = {".csv", ".npz", ".onnx", ".safetensors", ".binpb", ".png", ".jar", ".zip", ".gz", ".wav"}
 
@@ -36,6 +36,6 @@ def test_no_tracked_file_names(what):
     assert found == set()
 
 
-def test_the_set_up_names_no_host():
+def test_the_setup_names_no_host():
     named = [short(path) for path, text in texts() if short(path).startswith(SET_UP) and re.search(r"https?://", text)]
     assert named == [], f"below {ROOT}"

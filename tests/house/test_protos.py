@@ -1,4 +1,4 @@
-"""The contract check does catch what it is there for."""
+"""The check of the protos finds breaking changes."""
 
 import shutil
 import subprocess
@@ -25,14 +25,14 @@ def breaking(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
-def test_a_new_field_keeps_the_promise(contract):
+def test_a_new_field_is_compatible(contract):
     facts = contract / "protos/headgate/v1/facts.proto"
     facts.write_text(facts.read_text().replace(FIELD, f"{FIELD}  string added_by_this_test = 999;\n"))
     assert breaking(contract).returncode == 0
 
 
 @pytest.mark.parametrize("change", ["", "  bytes correlation_id = 8;\n", "  string correlation_id = 998;\n"])
-def test_a_removed_or_changed_field_breaks_it(contract, change):
+def test_a_removed_or_changed_field_is_a_breaking_change(contract, change):
     facts = contract / "protos/headgate/v1/facts.proto"
     assert FIELD in facts.read_text()
     facts.write_text(facts.read_text().replace(FIELD, change, 1))

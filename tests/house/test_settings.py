@@ -1,4 +1,4 @@
-"""The pages list every setting of the services and every key of a release policy, each with its default."""
+"""The docs list every setting of the services and every key of a release policy, with its default."""
 
 import importlib
 import re
@@ -47,12 +47,12 @@ def default_of(field: "Field[Any]", service: str) -> str:
 
 
 def variables(node: Any) -> set[str]:
-    """What a command and those below it read from the environment."""
+    """The environment variables that a command and its subcommands read."""
     own = {name for parameter in node.params for name in [parameter.envvar] if name}
     return own.union(*(variables(child) for child in getattr(node, "commands", {}).values()))
 
 
-def test_the_page_lists_every_setting_of_every_service_and_who_reads_it() -> None:
+def test_the_page_lists_every_setting_and_the_services_that_read_it() -> None:
     readers: dict[str, set[str]] = {}
     for service in SERVICES:
         for name in settings_of(service):
@@ -70,12 +70,12 @@ def test_the_page_gives_the_default_of_every_setting() -> None:
             assert default_of(field, service) == (own or [everybody])[0], (service, name)
 
 
-def test_the_page_lists_what_the_command_line_reads() -> None:
+def test_the_page_lists_the_settings_of_the_command_line() -> None:
     assert {name for name, *_ in rows(OF_THE_COMMAND_LINE)} == variables(typer.main.get_command(app))
 
 
 @pytest.mark.parametrize("page", pages(), ids=short)
-def test_a_page_names_only_settings_that_there_are(page: Path) -> None:
+def test_a_page_names_only_existing_settings(page: Path) -> None:
     assert set(NAME.findall(page.read_text())) <= set(NAME.findall(PAGE))
 
 

@@ -1,4 +1,4 @@
-"""A function fits on a screen, a file has one reason to change."""
+"""Limits for the lengths of functions and files."""
 
 import ast
 

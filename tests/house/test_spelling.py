@@ -1,4 +1,4 @@
-"""A generated module has one name everywhere, so that a reader who knows one file can read the next."""
+"""Every generated module is imported under one name, so that all files read alike."""
 
 import ast
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ GENERATED = ("libs/headgate/v1/", "libs/headgate/inference/")
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
-    """Line, module and local name of each import, also of single names out of a module."""
+    """The line, the module and the local name of each import, also of single names from a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name, alias.asname or alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             if "_pb2" in node.module:
-                yield node.lineno, node.module, "a name out of it"
+                yield node.lineno, node.module, "a single name"
             yield from (
                 (node.lineno, f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names
             )

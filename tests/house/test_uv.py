@@ -1,4 +1,4 @@
-"""uv is told what the user has told pip, and what the user has told uv wins."""
+"""uv gets the user's pip settings, and the user's own uv settings take precedence."""
 
 import runpy
 
@@ -12,12 +12,12 @@ def script():
     return runpy.run_path(str(ROOT / "scripts/uv.py"))
 
 
-def test_the_environment_wins_over_the_files(script):
+def test_settings_of_the_environment_take_precedence_over_files(script):
     listing = "global.cert='file.pem'\n:env:.cert='variable.pem'\nfreeze.timeout='10'\n"
     assert script["pip_settings"](listing) == {"cert": "variable.pem"}
 
 
-def test_pips_settings_become_uvs(script):
+def test_pip_settings_become_uv_settings(script):
     pip = {
         "index-url": "https://mirror.example/",
         "cert": "ca.pem",
@@ -32,7 +32,7 @@ def test_pips_settings_become_uvs(script):
     }
 
 
-def test_uvs_own_settings_stay(script):
+def test_uv_settings_of_the_user_are_not_changed(script):
     assert (
         script["uv_settings"]({"index-url": "https://mirror.example/"}, {"UV_INDEX_URL": "https://own.example/"}) == {}
     )

@@ -1,4 +1,4 @@
-"""Each vendor's library is known in one place, so that another can take its place there."""
+"""Each vendor's library is used in one place only, so that it can be replaced there."""
 
 import ast
 from pathlib import Path
@@ -20,11 +20,11 @@ PLACES = {
     "typer": ("libs/headgate/cli/",),
     "uvloop": ("services/gateway/",),
 }
-"""Library -> how the paths of the files begin that may import it."""
+"""Library -> the starts of the paths of files that may import it."""
 
 
 def imported(path: Path) -> set[str]:
-    """The top-level names a file imports from outside, at its head or inside functions."""
+    """The top-level packages that a file imports, at its head or inside functions."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The tree as the house rules see it: the files that git tracks, and the Python that people wrote."""
+"""The files that the house rules check: those that git tracks, and the Python files that people wrote."""
 
 import subprocess
 from pathlib import Path
@@ -13,7 +13,7 @@ def tracked() -> list[Path]:
 
 
 def sources() -> list[Path]:
-    """Every hand-written Python file of libs and services, tracked yet or not."""
+    """Every hand-written Python file of libs and services, also untracked ones."""
     found = [*ROOT.glob("libs/headgate/**/*.py"), *ROOT.glob("services/**/*.py")]
     return sorted(path for path in found if not any(folder in path.parents for folder in GENERATED))
 

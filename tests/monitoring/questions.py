@@ -1,4 +1,4 @@
-"""What dashboards and rules ask Prometheus: every expression, and the metrics and labels in it."""
+"""The Prometheus queries of dashboards and rules, with the metrics and labels in each."""
 
 import json
 import re
@@ -17,7 +17,7 @@ DASHBOARDS = sorted((MONITORING / "grafana").glob("*.json"))
 RULES = sorted((MONITORING / "rules").glob("*.yaml"))
 
 TARGET_LABELS = {"job", "service", "instance"}
-"""What Prometheus adds to every series it scrapes."""
+"""The labels that Prometheus adds to every series that it scrapes."""
 
 FROM_THE_CLIENT = {
     "up": set(),
@@ -28,7 +28,7 @@ FROM_THE_CLIENT = {
     "process_start_time_seconds": set(),
     "ALERTS": {"alertname", "alertstate", "severity"},
 }
-"""Series that are Prometheus' own or its client library's, with their labels."""
+"""Series of Prometheus itself and of its client library, with their labels."""
 
 SELECTOR = re.compile(r"(?<![\w:$.\"])([a-zA-Z_][\w:]*)\s*\{([^}]*)\}")
 GROUPING = re.compile(r"\b(?:by|on|ignoring|group_left|group_right|without)\s*\(([^)]*)\)")
@@ -37,7 +37,7 @@ NAME = re.compile(r"\bheadgate[_:][\w:]+")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One expression and where it stands."""
+    """One expression, and where it is used."""
 
     where: str
     expr: str
@@ -47,12 +47,12 @@ class Question:
 
 
 def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The panels that show something, rows left out."""
+    """The panels of a dashboard, without its rows."""
     yield from (panel for panel in dashboard["panels"] if panel["type"] != "row")
 
 
 def asked_by(file: Path) -> Iterator[Question]:
-    """Every expression of a dashboard: panels, annotations, variables."""
+    """All expressions of a dashboard's panels and annotations."""
     dashboard = json.loads(file.read_text())
     for panel in panels(dashboard):
         for target in panel["targets"]:
@@ -82,7 +82,7 @@ def all_questions() -> list[Question]:
 
 
 def autoscaler_questions() -> list[Question]:
-    """What KEDA asks Prometheus before it adds a pod."""
+    """The queries by which KEDA decides whether to add a pod."""
     resources = [
         resource
         for file in sorted((ROOT / "k8s" / "components").rglob("*.yaml"))
@@ -99,7 +99,7 @@ def metrics_in(expr: str) -> set[str]:
 
 
 def selectors_in(expr: str) -> list[tuple[str, set[str]]]:
-    """Each `name{...}` with the labels it asks for."""
+    """Each `name{...}` with the labels that it selects by."""
     return [(name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside))) for name, inside in SELECTOR.findall(expr)]
 
 
@@ -109,7 +109,7 @@ def groupings_in(expr: str) -> set[str]:
 
 
 def known_series() -> dict[str, set[str]]:
-    """Every series that can be asked for, and the labels it has beside those of its target."""
+    """All series that can be queried, with their labels beside those of the target."""
     known = dict(FROM_THE_CLIENT)
     for metric in CATALOGUE:
         labels = set(metric.labels)

@@ -1,6 +1,6 @@
-"""A day of a model, shortened: live services under Prometheus, a first version, traffic, a release that is taken back.
+"""A story for the dashboards: live services with Prometheus, a first version, traffic, and a rollback.
 
-What a healthy system never shows is caused on purpose: an upstream event that is none, a command that a rule refuses.
+It also causes what a healthy system does not show: an invalid upstream event, and a command that a rule refuses.
 """
 
 import time
@@ -23,7 +23,7 @@ REQUESTS_PER_SECOND = 60.0
 STORY_SECONDS = 240.0
 TICK_SECONDS = 0.2
 
-# Far too short for real traffic. The candidate stays at its weight until the judge has seen it fail.
+# Too short for real traffic. The candidate stays at its weight until the judge finds that it fails.
 POLICY = """
 bake_seconds = 1
 [judge]
@@ -36,22 +36,22 @@ min_keys = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The Prometheus that saw it all, and when what was to be seen."""
+class Story:
+    """The Prometheus that scraped the services, and the time of each part of the story."""
 
     prometheus: PrometheusServer
     began: float
     moments: dict[str, float]
-    """The end of each part of the story by its name, in their order."""
+    """The end of each part of the story, by its name and in order."""
 
     @property
     def ended(self) -> float:
-        return self.moments["candidate_is_taken_back"]
+        return self.moments["candidate_is_rolled_back"]
 
 
 @contextmanager
-def tell(folder: Path, program: str, settings: dict[str, str]) -> Iterator[Told]:
-    """The story is over when this yields; Prometheus and the services are still there. Raises UnexpectedResult."""
+def run_story(folder: Path, program: str, settings: dict[str, str]) -> Iterator[Story]:
+    """Runs the story, then yields while Prometheus and the services still run. Raises UnexpectedResult."""
     (folder / "policy.toml").write_text(POLICY)
     with (
         Running(folder, settings=settings) as running,
@@ -66,7 +66,7 @@ def tell(folder: Path, program: str, settings: dict[str, str]) -> Iterator[Told]
                 moments[part.__name__] = time.time()
         finally:
             stage.close()
-        yield Told(prometheus, began, moments)
+        yield Story(prometheus, began, moments)
 
 
 class _Stage:
@@ -91,13 +91,13 @@ class _Stage:
         self._until_fact(lambda record: record.HasField("release_completed"), "the first version is live")
         self._until_seen('headgate_release_events_total{event="ReleaseCompleted"}')
 
-    def it_is_called(self) -> None:
+    def model_is_called(self) -> None:
         self._traffic.start()
         self._running.command("model", "list")
         self._until_seen("headgate:predictions:rate1m > 0 and on (model) headgate:prediction_slow:ratio_rate5m >= 0")
         self._until_seen("headgate_view_reads_total > 0")
 
-    def what_should_not_happen(self) -> None:
+    def invalid_input_arrives(self) -> None:
         with closing(open_log(self._running.log_url())) as log:
             log.append(Message(INBOX, b"", b"no event at all", ()))
         try:
@@ -109,7 +109,7 @@ class _Stage:
         raise UnexpectedResult("a release that has ended was paused")
 
     def candidate_meets_traffic(self) -> None:
-        """Ends at the moment at which both arms were seen."""
+        """Ends when Prometheus has data of both arms."""
         self._publish("4-blind-spot")
         self._until_fact(lambda record: record.weights_set.release == 2, "the candidate gets traffic")
         self._until_seen(
@@ -117,8 +117,8 @@ class _Stage:
             " and on (model) headgate_judge_e_value"
         )
 
-    def candidate_is_taken_back(self) -> None:
-        self._until_fact(lambda record: record.HasField("release_rolled_back"), "the candidate is taken back")
+    def candidate_is_rolled_back(self) -> None:
+        self._until_fact(lambda record: record.HasField("release_rolled_back"), "the candidate is rolled back")
         for happened in (
             'headgate_release_events_total{event="ReleaseRolledBack"}',
             "headgate_time_to_restore_seconds_count > 0",
@@ -146,9 +146,9 @@ class _Stage:
 PARTS = (
     _Stage.nothing_has_happened,
     _Stage.first_version_goes_live,
-    _Stage.it_is_called,
-    _Stage.what_should_not_happen,
+    _Stage.model_is_called,
+    _Stage.invalid_input_arrives,
     _Stage.candidate_meets_traffic,
-    _Stage.candidate_is_taken_back,
+    _Stage.candidate_is_rolled_back,
 )
-"""The story in its order."""
+"""The parts of the story, in order."""

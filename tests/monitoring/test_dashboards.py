@@ -1,4 +1,4 @@
-"""The committed dashboards are what their source says, what Grafana's schema knows, and fit to be read."""
+"""The committed dashboards match their source and Grafana's schema, and follow our rules for readable dashboards."""
 
 import copy
 import json
@@ -27,16 +27,16 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def through_the_schema(dashboard: dict[str, Any]) -> dict[str, Any]:
-    """The dashboard as the SDK reads and writes it: what it does not know is lost."""
+    """The dashboard after the SDK has read and written it. The SDK loses keys that it does not know."""
     return json.loads(json.dumps(Dashboard.from_json(copy.deepcopy(dashboard)), cls=JSONEncoder))
 
 
-def test_there_are_the_four_dashboards() -> None:
+def test_there_are_four_dashboards() -> None:
     assert {file.stem for file in DASHBOARDS} == {"fleet", "release", "quality", "log"}
 
 
 @pytest.mark.parametrize("file", GENERATED, ids=lambda file: file.name)
-def test_what_is_committed_is_what_the_source_says(file: Path) -> None:
+def test_the_committed_files_match_their_source(file: Path) -> None:
     assert file.read_text() == GENERATED[file], "run `make dashboards`"
 
 
@@ -54,7 +54,7 @@ def test_a_misspelt_key_does_not_survive_the_schema(right: str, wrong: str) -> N
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
-def test_every_panel_says_what_it_shows_and_what_to_do(file: Path) -> None:
+def test_every_panel_has_a_title_a_description_a_data_source_and_a_unit(file: Path) -> None:
     for panel in panels(load(file)):
         assert panel["title"]
         assert len(panel["description"]) > 40, panel["title"]
@@ -63,13 +63,13 @@ def test_every_panel_says_what_it_shows_and_what_to_do(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
-def test_a_panel_sends_its_reader_to_runbooks_that_there_are(file: Path) -> None:
+def test_a_panel_names_only_existing_runbooks(file: Path) -> None:
     named = {name for panel in panels(load(file)) for name in re.findall(r"\bHeadgate[A-Z]\w+", panel["description"])}
     assert named <= {rule["alert"] for rule in alerts()}
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
-def test_every_graph_shows_its_legend_and_names_its_series(file: Path) -> None:
+def test_every_graph_has_a_legend_and_names_for_its_series(file: Path) -> None:
     for panel in panels(load(file)):
         if panel["type"] in ("timeseries", "state-timeline"):
             assert panel["options"]["legend"]["showLegend"], panel["title"]
@@ -77,7 +77,7 @@ def test_every_graph_shows_its_legend_and_names_its_series(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
-def test_no_panel_lies_on_another_or_beside_the_page(file: Path) -> None:
+def test_panels_do_not_overlap_and_stay_on_the_page(file: Path) -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in load(file)["panels"]:
         at = panel["gridPos"]
@@ -88,7 +88,7 @@ def test_no_panel_lies_on_another_or_beside_the_page(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
-def test_a_dashboard_is_found_filtered_and_linked_to_the_others(file: Path) -> None:
+def test_a_dashboard_has_unique_panels_an_id_variables_links_and_markers(file: Path) -> None:
     dashboard = load(file)
     ids = [panel["id"] for panel in dashboard["panels"]]
     titles = [panel["title"] for panel in panels(dashboard)]

@@ -1,4 +1,4 @@
-"""Dashboards, rules and the catalogue speak of the same metrics."""
+"""Dashboards and rules query exactly the metrics of the catalogue."""
 
 import re
 
@@ -17,11 +17,11 @@ from tests.monitoring.questions import (
 
 QUESTIONS = all_questions()
 UNASKED: dict[str, str] = {}
-"""Metrics that no panel and no rule asks for -> why they are kept."""
+"""Metrics that no panel and no rule queries -> why they are kept."""
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=str)
-def test_a_question_names_only_metrics_and_labels_that_there_are(question: Question) -> None:
+def test_a_query_names_only_existing_metrics_and_labels(question: Question) -> None:
     known = known_series()
     unknown = metrics_in(question.expr) - known.keys()
     assert unknown == set()
@@ -31,7 +31,7 @@ def test_a_question_names_only_metrics_and_labels_that_there_are(question: Quest
     assert groupings_in(question.expr) <= there | TARGET_LABELS
 
 
-def test_a_question_with_an_unknown_metric_or_label_is_found_out() -> None:
+def test_a_query_with_an_unknown_metric_or_label_is_found() -> None:
     expr = 'sum by (colour) (rate(headgate_facts_totl{job="headgate"}[5m])) / headgate_facts_total{kind="x"}'
     known = known_series()
     assert metrics_in(expr) - known.keys() == {"headgate_facts_totl"}
@@ -40,7 +40,7 @@ def test_a_question_with_an_unknown_metric_or_label_is_found_out() -> None:
     assert groupings_in(expr) == {"colour"}
 
 
-def test_every_metric_is_asked_for() -> None:
+def test_every_metric_is_queried() -> None:
     asked = {re.sub(r"_(bucket|sum|count)$", "", name) for q in QUESTIONS for name in metrics_in(q.expr)}
     asked |= {name for q in QUESTIONS for name in metrics_in(q.expr)}
     assert {metric.name for metric in CATALOGUE} - asked == set(UNASKED)

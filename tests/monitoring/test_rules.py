@@ -1,4 +1,4 @@
-"""Every alert fires when it should, stays silent when it should, and leads to a page that says what to do."""
+"""Every alert fires when it should, does not fire when it should not, and has a runbook."""
 
 import json
 import re
@@ -31,11 +31,11 @@ def test_prometheus_accepts_its_configuration_and_the_rules_it_names() -> None:
 
 
 @pytest.mark.parametrize("file", RULE_TESTS, ids=lambda file: file.stem)
-def test_alerts_fire_and_stay_silent_as_they_should(file: Path) -> None:
+def test_the_alerts_pass_their_rule_tests(file: Path) -> None:
     promtool("test", "rules", file)
 
 
-def test_every_alert_is_seen_to_fire_and_to_stay_silent() -> None:
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     seen: dict[str, set[bool]] = defaultdict(set)
     for file in RULE_TESTS:
         for case in yaml.safe_load(file.read_text())["tests"]:
@@ -45,26 +45,26 @@ def test_every_alert_is_seen_to_fire_and_to_stay_silent() -> None:
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
-def test_an_alert_says_how_bad_it_is_what_it_saw_and_where_to_read_on(rule: dict[str, Any]) -> None:
+def test_an_alert_has_a_severity_a_summary_its_value_and_its_runbook(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning")
     assert rule["annotations"]["summary"]
     assert "$value" in rule["annotations"]["description"]
     assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
 
 
-def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert {page.stem for page in RUNBOOKS} == {rule["alert"] for rule in alerts()}
 
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
-def test_a_page_says_what_it_means_what_to_look_at_and_how_to_stop_it(page: Path) -> None:
+def test_a_runbook_has_the_three_headings(page: Path) -> None:
     lines = page.read_text().splitlines()
     assert lines[0] == f"# {page.stem}"
     assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == HEADINGS
 
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
-def test_a_page_names_only_panels_that_there_are(page: Path) -> None:
+def test_a_runbook_names_only_existing_panels(page: Path) -> None:
     text = " ".join(page.read_text().split())
     for dashboard, named in re.findall(r'[Dd]ashboard (\w+), (?:row )?("[^"]+"(?: and "[^"]+")*)', text):
         shown = json.loads((MONITORING / "grafana" / f"{dashboard.lower()}.json").read_text())["panels"]

@@ -1,4 +1,4 @@
-"""Every service is scraped, and however that is done, its series get the labels that all questions group by."""
+"""Every service is scraped, and its series get the labels that all queries group by."""
 
 from typing import Any
 

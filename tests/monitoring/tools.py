@@ -1,4 +1,4 @@
-"""Programs that these tests need beside Python."""
+"""The programs that these tests need beside Python."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import pytest
 
 
 def tool(name: str) -> str:
-    """Its path. Without it the test is skipped, in CI it fails."""
+    """The path of the program. Without the program the test is skipped, or fails in CI."""
     found = shutil.which(name)
     if found is not None:
         return found

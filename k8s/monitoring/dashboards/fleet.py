@@ -25,11 +25,11 @@ PHASES = {
     "rolling_back": (6, RED),
     "paused": (7, AMBER),
 }
-"""Phase of a release under way -> its number in the timeline, its colour."""
+"""The phase of a running release -> its number in the timeline and its colour."""
 
 
 def phase_timeline(width: int = 24) -> Timeline:
-    """Which model is in which phase, over time."""
+    """The phase of each model's release, over time."""
     numbered = " or ".join(
         f'{number} * headgate_release_active{{{RELEASED}, phase="{phase}"}}' for phase, (number, _) in PHASES.items()
     )
@@ -37,8 +37,8 @@ def phase_timeline(width: int = 24) -> Timeline:
     names |= {number: (phase.replace("_", " "), colour) for phase, (number, colour) in PHASES.items()}
     return Timeline(
         "Releases by phase",
-        "Each model's release over time; amber is held and waits for a person, red is being taken back. "
-        "Open the release dashboard for the model that is not where it should be.",
+        "Each model's release over time. Amber: paused, it waits for a person. Red: it is being rolled back. Open the "
+        "release dashboard for a model that is not where it should be.",
         (Query(f"max by (environment, model) ({numbered})", "{{model}} in {{environment}}"),),
         names,
         width,
@@ -51,7 +51,7 @@ NOW = Row(
     (
         Number(
             "Services up",
-            "Instances that answer their metrics door, by service. Red: see the runbook HeadgateServiceDown.",
+            "Instances that answer on their HTTP port, by service. Red: see the runbook HeadgateServiceDown.",
             (Query(f"min by (service) (up{{{SERVICE}}})", "{{service}}"),),
             "short",
             width=8,
@@ -59,7 +59,7 @@ NOW = Row(
         ),
         Number(
             "Ready",
-            "Whether every instance takes work. Amber for minutes: its replay is slow or the log does not answer.",
+            "Whether every instance takes work. Amber for minutes: its replay is slow, or the log does not answer.",
             (Query(f"min by (service) (headgate_ready{{{SERVICE}}})", "{{service}}"),),
             "short",
             width=8,
@@ -67,14 +67,14 @@ NOW = Row(
         ),
         Number(
             "Alerts firing",
-            "Headgate's own alerts; each links to its runbook in Prometheus or Alertmanager.",
+            "Headgate's own alerts. In Prometheus and Alertmanager each one links to its runbook.",
             (Query('count(ALERTS{alertname=~"Headgate.*", alertstate="firing"}) or vector(0)', "firing"),),
             "short",
             limits=((1, RED),),
         ),
         Number(
             "Gateways live",
-            "Gateways that the deployer has heard in the last seconds. None: nothing predicts and no release moves.",
+            "Gateways that reported to the deployer in the last seconds. None: no model predicts and no release moves.",
             (Query(f"max by (environment) (headgate_gateways_live{{{ENVIRONMENT}}})", "{{environment}}"),),
             "short",
             base=RED,
@@ -84,14 +84,14 @@ NOW = Row(
         phase_timeline(),
         Listing(
             "Live versions",
-            "What answers callers now. A model that is missing here has never completed a release.",
+            "The versions that answer callers now. A model that is missing here has never completed a release.",
             f"max by (environment, model, version) (headgate_version_live_info{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "version": "Live version"},
             needs=Needs.COMPLETED,
         ),
         Listing(
             "Builds",
-            "What runs where. Two versions of one service for longer than a roll-out is a roll-out that stopped.",
+            "What runs where. If a service has two versions for longer than a roll-out takes, the roll-out stopped.",
             f"count by (service, version, python) (headgate_build_info{{{SERVICE}}})",
             {"service": "Service", "version": "Version", "python": "Python"},
             value="Instances",
@@ -104,15 +104,15 @@ TRAFFIC = Row(
     (
         Graph(
             "Predictions",
-            "Answers per second by model. A sudden drop to nothing is a caller or a gateway that is gone.",
+            "Answers per second by model. After a sudden drop to 0 a caller or a gateway is gone.",
             (Query(f"sum by (environment, model) (headgate:predictions:rate1m{{{RELEASED}}})", "{{model}}"),),
             "reqps",
             needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Bad answers and errors",
-            "Share of the answers that are not a number or an error. The objective is below 0.1 %; above it for long, "
-            "the error budget burns: see the runbook HeadgatePredictionErrors.",
+            "Share of the answers that are not a number or an error. The objective is below 0.1 %. Above it the error "
+            "budget shrinks: see the runbook HeadgatePredictionErrors.",
             (Query(f"headgate:prediction_errors:ratio_rate5m{{{RELEASED}}}", "{{model}}"),),
             "percentunit",
             limits=((0.001, AMBER), (0.0144, RED)),
@@ -120,7 +120,7 @@ TRAFFIC = Row(
         ),
         Graph(
             "Slower than 0.1 s",
-            "Share of the answers that took longer than the objective's 0.1 s; 1 % is allowed. See the runbook "
+            "Share of the answers that took longer than 0.1 s, the objective. 1 % is allowed. See the runbook "
             "HeadgatePredictionLatency.",
             (Query(f"headgate:prediction_slow:ratio_rate5m{{{RELEASED}}}", "{{model}}"),),
             "percentunit",
@@ -131,21 +131,21 @@ TRAFFIC = Row(
 )
 
 ENDED = f'{RELEASED}, event="ReleaseCompleted"'
-TAKEN_BACK = f'{RELEASED}, event="ReleaseRolledBack"'
+ROLLED_BACK = f'{RELEASED}, event="ReleaseRolledBack"'
 EVENTS = "headgate_release_events_total"
 
 
 def _releases(where: str) -> str:
-    """How many over the chosen time, 0 when none; replicas see the same log, so the largest counts."""
+    """The number of such events in the chosen time. All replicas count the same log, so the largest number is used."""
     return f"(sum({count(EVENTS, 'environment, model', where, many='max')}) or vector(0))"
 
 
 DELIVERY = Row(
-    "Delivery over the chosen time",
+    "Delivery in the chosen time",
     (
         Number(
             "Releases completed",
-            "How often a version became live. Choose a longer time range for a trend.",
+            "How often a version went live. Choose a longer time range for a trend.",
             (Query(_releases(ENDED), "completed"),),
             "short",
             decimals=0,
@@ -153,11 +153,11 @@ DELIVERY = Row(
         ),
         Number(
             "Change failure rate",
-            "Of the releases that ended, the share that was taken back. Above 15 %: let the gate ask for more.",
+            "The share of the ended releases that were rolled back. Above 15 %: make the gate stricter.",
             (
                 Query(
-                    f"{_releases(TAKEN_BACK)} / clamp_min({_releases(TAKEN_BACK)} + {_releases(ENDED)}, 1)",
-                    "taken back",
+                    f"{_releases(ROLLED_BACK)} / clamp_min({_releases(ROLLED_BACK)} + {_releases(ENDED)}, 1)",
+                    "rolled back",
                 ),
             ),
             "percentunit",
@@ -165,8 +165,8 @@ DELIVERY = Row(
         ),
         Number(
             "Lead time, median",
-            "From a commit's arrival to the end of the release that made it live. Long: look where versions wait, "
-            "training, approval or traffic.",
+            "Time from a commit's arrival to the end of the release that made it live. If it is long, find out where "
+            "versions wait: for training, approval or traffic.",
             (Query(typical(0.5, "headgate_lead_time_seconds", "", 'job="headgate"'), "median"),),
             "s",
             limits=((86_400, AMBER), (604_800, RED)),
@@ -175,7 +175,7 @@ DELIVERY = Row(
         ),
         Number(
             "Time to restore, 90 %",
-            "From a rollback's start to stable serving everywhere. Above 30 s: gateways follow the log too late.",
+            "Time from a rollback's start until stable serves everywhere. Above 30 s: gateways follow the log late.",
             (Query(typical(0.9, "headgate_time_to_restore_seconds", "", 'job="headgate"'), "90 %"),),
             "s",
             limits=((30, AMBER), (60, RED)),
@@ -184,7 +184,7 @@ DELIVERY = Row(
         ),
         Number(
             "Gate verdicts",
-            "How many versions the gate let pass and how many it refused. Only passes: is the gate too easy?",
+            "How many versions the gate let pass and how many it refused. If all pass, the gate may be too easy.",
             (
                 Query(
                     count("headgate_gate_verdicts_total", "verdict", 'job="headgate"', many="max"),
@@ -198,7 +198,7 @@ DELIVERY = Row(
         ),
         Number(
             "All releases",
-            "All releases of the environment by the phase they are in, ended ones included.",
+            "All releases of the environment by phase, including ended ones.",
             (Query(f"max by (phase) (headgate_releases{{{DEPLOYER}}}) > 0", "{{phase}}"),),
             "short",
             base=BLUE,
@@ -212,14 +212,14 @@ CALLS = Row(
     (
         Graph(
             "Calls by service",
-            "gRPC calls answered per second. None where there were some: its callers or its door are gone.",
+            "gRPC calls answered per second. After a drop to 0 the callers or the service's gRPC server are gone.",
             (Query(rate("headgate_rpc_requests_total", "service"), "{{service}}"),),
             "reqps",
             needs=Needs.CALLS,
         ),
         Graph(
             "Calls that failed",
-            "Share of the calls that failed by the service's fault, not the caller's. Above 5 %: see the runbook "
+            "Share of the calls that failed by a fault of the service, not of the caller. Above 5 %: see the runbook "
             "HeadgateRpcErrors.",
             (
                 Query(
@@ -236,7 +236,7 @@ CALLS = Row(
         ),
         Graph(
             "Duration of calls, 99 %",
-            "99 % of the calls take at most this long. Streams that are watched last as long as they are watched.",
+            "99 % of the calls take at most this long. Streams are not included.",
             (Query(quantile(0.99, "headgate_rpc_duration_seconds", "service"), "{{service}}"),),
             "s",
             needs=Needs.CALLS,
@@ -249,19 +249,19 @@ PROCESSES = Row(
     (
         Graph(
             "CPU",
-            "Cores in use by process. A service at its limit answers late: give it more, or another replica.",
+            "CPU cores in use, by process. A service at its limit answers late: give it more cores or a replica.",
             (Query(f"rate(process_cpu_seconds_total{{{SERVICE}}}[$__rate_interval])", "{{service}} {{instance}}"),),
             "short",
         ),
         Graph(
             "Memory",
-            "Resident memory by process. Growth without end is a leak: compare with the number of models.",
+            "Resident memory by process. Compare it with the number of models: endless growth is a leak.",
             (Query(f"process_resident_memory_bytes{{{SERVICE}}}", "{{service}} {{instance}}"),),
             "bytes",
         ),
         Graph(
             "Open files",
-            "File descriptors in use as a share of the limit.",
+            "File descriptors in use, as a share of the limit.",
             (
                 Query(
                     f"process_open_fds{{{SERVICE}}} / process_max_fds{{{SERVICE}}}",
@@ -273,14 +273,14 @@ PROCESSES = Row(
         ),
         Graph(
             "Running for",
-            "Time since each process started; a saw-tooth is a crash loop.",
+            "Time since each process started. A saw-tooth line is a crash loop.",
             (Query(f"time() - process_start_time_seconds{{{SERVICE}}}", "{{service}} {{instance}}"),),
             "s",
             width=12,
         ),
         Graph(
-            "Pieces of work in hand",
-            "Training, evaluation and piloting under way. Flat for hours: a worker that hangs.",
+            "Pieces of work in progress",
+            "Training, evaluation and releases in progress. If it does not change for hours, a worker hangs.",
             (Query(f"sum by (service) (headgate_work_in_hand{{{SERVICE}}})", "{{service}}"),),
             "short",
             width=12,

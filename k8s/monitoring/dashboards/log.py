@@ -1,4 +1,4 @@
-"""Log: do all readers keep up with the truth, and what was refused, void or buried?"""
+"""Log: do all readers keep up with the log, and what was refused, void or buried?"""
 
 from k8s.monitoring.dashboards.needs import Needs
 from k8s.monitoring.dashboards.page import Page, Row
@@ -9,7 +9,7 @@ REGISTRY = 'job="headgate", service="registry"'
 
 
 def _sum(query: str) -> str:
-    """One number, 0 when nothing happened."""
+    """The sum as one number; 0 when there is no series."""
     return f"sum({query}) or vector(0)"
 
 
@@ -18,29 +18,29 @@ NOW = Row(
     (
         Number(
             "Furthest behind",
-            "Age of the oldest record that some reader has not read. Above 30 s: see the runbook HeadgateLogLag.",
+            "Age of the oldest record that a reader has not read. Above 30 s: see the runbook HeadgateLogLag.",
             (Query(f"max(headgate_log_lag_seconds{{{SERVICE}}})", "behind"),),
             "s",
             limits=((10, AMBER), (30, RED)),
         ),
         Number(
             "Streams stopped",
-            "Models and environments whose fold met an illegal fact. Any: see the runbook HeadgateStreamStopped.",
+            "Models and environments that stopped at an illegal fact. Any: see the runbook HeadgateStreamStopped.",
             (Query(f"max(headgate_streams_stopped{{{SERVICE}}})", "streams"),),
             "short",
             limits=((1, RED),),
         ),
         Number(
             "Undecidable",
-            "Models, releases and versions about which an error keeps a service from deciding. Any: see the runbook "
-            "HeadgateUndecidable.",
+            "Models, releases and versions that a service cannot decide about because of an error. Any: see the "
+            "runbook HeadgateUndecidable.",
             (Query(f"max(headgate_undecidable{{{SERVICE}}})", "undecidable"),),
             "short",
             limits=((1, RED),),
         ),
         Number(
             "Dead letters",
-            "Records and work buried over the chosen time. Any: see the runbook HeadgateDeadLetters.",
+            "Records and work buried in the chosen time. Any: see the runbook HeadgateDeadLetters.",
             (Query(_sum(count("headgate_dead_letters_total", "topic, code")), "buried"),),
             "short",
             decimals=0,
@@ -48,8 +48,8 @@ NOW = Row(
         ),
         Number(
             "Void records",
-            "Lifecycle records that lost the race for their stream, over the chosen time. A few are two registries at "
-            "work; many: see the runbook HeadgateVoidRecords.",
+            "Lifecycle records that lost the race for their stream, in the chosen time. A few are normal with two "
+            "registries. Many: see the runbook HeadgateVoidRecords.",
             (Query(f"max(increase(headgate_void_records_total{{{SERVICE}}}[{WHOLE_RANGE}]))", "void"),),
             "short",
             decimals=0,
@@ -57,8 +57,8 @@ NOW = Row(
         ),
         Number(
             "View",
-            "Whether the Redis view answers the registry; without one lists come from the fold. Red: see the runbook "
-            "HeadgateViewDown.",
+            "Whether the view in Redis answers the registry. Without a view, lists come from the fold. Red: see the "
+            "runbook HeadgateViewDown.",
             (Query(f"min(headgate_view_up{{{SERVICE}}})", "view"),),
             "short",
             names={0: ("down", RED), 1: ("up", GREEN)},
@@ -82,7 +82,8 @@ READERS = Row(
     (
         Graph(
             "Lag in records",
-            "Records that a reader has not read. It may peak; it must come down: see the runbook HeadgateLogLagGrows.",
+            "Records that a reader has not read. Short peaks are normal. If it does not fall again, see the runbook "
+            "HeadgateLogLagGrows.",
             (
                 Query(
                     f"max by (service, topic, reader) (headgate_log_lag_records{{{SERVICE}}})",
@@ -94,7 +95,7 @@ READERS = Row(
         ),
         Graph(
             "Lag in seconds",
-            "Age of the oldest record that a reader has not read: what callers feel.",
+            "Age of the oldest record that a reader has not read: the delay that callers notice.",
             (
                 Query(
                     f"max by (service, topic, reader) (headgate_log_lag_seconds{{{SERVICE}}})",
@@ -107,7 +108,7 @@ READERS = Row(
         ),
         Graph(
             "Age of facts when folded, 99 %",
-            "From a fact's occurrence to its being folded, by service: how soon the fleet knows.",
+            "Time from a fact's occurrence until it is folded, by service.",
             (Query(quantile(0.99, "headgate_fact_age_seconds", "service"), "{{service}}"),),
             "s",
             width=6,
@@ -115,21 +116,21 @@ READERS = Row(
         ),
         Graph(
             "Readers that lost the log",
-            "Times per second that a reader began again. More than now and then: see the runbook HeadgateLogErrors.",
+            "How often a second a reader started again. More than rarely: see the runbook HeadgateLogErrors.",
             (Query(rate("headgate_log_errors_total", "service"), "{{service}}"),),
             "short",
             width=6,
         ),
         Graph(
-            "Traces that were none",
-            "Invalid headers traceparent per second, which are ignored: whoever sends them is in no trace.",
+            "Invalid trace headers",
+            "Invalid traceparent headers per second. They are ignored, so their senders are missing in traces.",
             (Query(rate("headgate_invalid_trace_parents_total", "service"), "{{service}}"),),
             "short",
             width=6,
         ),
         Graph(
             "Work done",
-            "Tries of work per second by outcome; what is given up is buried.",
+            "Attempts at work per second, by outcome. Work that is given up is buried.",
             (Query(rate("headgate_work_total", "service, outcome"), "{{service}} {{outcome}}"),),
             "short",
             width=6,
@@ -157,7 +158,7 @@ FACTS = Row(
         ),
         Graph(
             "Time to fold a fact, 99 %",
-            "By service; a fold is a few hundred microseconds. Slow ones make replay slow too.",
+            "By service. Folding a fact takes a few hundred microseconds. If it is slow, a replay is slow too.",
             (Query(quantile(0.99, "headgate_fact_duration_seconds", "service"), "{{service}}"),),
             "s",
             width=6,
@@ -184,7 +185,7 @@ COMMANDS = Row(
     (
         Graph(
             "Commands by outcome",
-            "Per second: accepted, held (the fact was there already), refused by a rule, contended, failed.",
+            "Per second: accepted, held (the fact existed already), refused by a rule, contended, failed.",
             (Query(rate("headgate_commands_total", "outcome"), "{{outcome}}"),),
             "short",
             stacked=True,
@@ -193,27 +194,27 @@ COMMANDS = Row(
         ),
         Graph(
             "Duration of commands, 99 %",
-            "From a command to its accepted fact, by command: the log's append and read-back.",
+            "Time from a command to its accepted fact, by command. It includes the append and the read-back.",
             (Query(quantile(0.99, "headgate_command_duration_seconds", "command"), "{{command}}"),),
             "s",
             needs=Needs.TWICE,
         ),
         Graph(
             "Refusals",
-            "Refused commands per second by rule. A surge: see the runbook HeadgateRefusals.",
+            "Refused commands in five minutes, by rule. A sudden rise: see the runbook HeadgateRefusals.",
             (Query(count("headgate_refusals_total", "code", over="5m"), "{{code}}"),),
             "short",
             needs=Needs.REFUSED,
         ),
         Graph(
-            "Turned away by the limit",
-            "Requests per second beyond a caller's rate limit, by door.",
+            "Refused by the rate limit",
+            "Requests per second above a caller's rate limit, by gRPC service.",
             (Query(f"{rate('headgate_rate_limited_total', 'door')} or vector(0)", "{{door}}"),),
             "reqps",
         ),
         Graph(
             "Dead letters over time",
-            "Buried within five minutes, by topic and reason: see the runbook HeadgateDeadLetters.",
+            "Buried in five minutes, by topic and reason: see the runbook HeadgateDeadLetters.",
             (
                 Query(
                     f"{count('headgate_dead_letters_total', 'topic, code', over='5m')} or vector(0)",
@@ -225,7 +226,7 @@ COMMANDS = Row(
         ),
         Graph(
             "Void records over time",
-            "Per second, by service. All services see the same ones.",
+            "Per second, by service. All services see the same records.",
             (Query(rate("headgate_void_records_total", "service"), "{{service}}"),),
             "short",
         ),
@@ -237,21 +238,21 @@ VIEW = Row(
     (
         Graph(
             "Facts not shown yet",
-            "Accepted facts that the view does not reflect. It follows within a second.",
+            "Accepted facts that the view does not reflect yet. Normally it follows within a second.",
             (Query(f"max by (instance) (headgate_view_lag_records{{{SERVICE}}})", "{{instance}}"),),
             "short",
             needs=Needs.REDIS,
         ),
         Graph(
             "Lists by source",
-            "Lists answered per second from the view and from the fold. From the fold only: the view is down.",
+            "Lists answered per second from the view and from the fold. If all come from the fold, the view is down.",
             (Query(rate("headgate_view_reads_total", "source"), "{{source}}"),),
             "reqps",
             needs=Needs.LISTS,
         ),
         Number(
             "Rebuilds",
-            "Rebuilds of the view over the chosen time, by reason. One at a start is usual.",
+            "Rebuilds of the view in the chosen time, by reason. One rebuild at a start is normal.",
             (Query(f"{count('headgate_view_rebuilds_total', 'reason')} or vector(0)", "{{reason}}"),),
             "short",
             width=8,
@@ -265,6 +266,6 @@ VIEW = Row(
 PAGE = Page(
     "log",
     "Log",
-    "Do all readers keep up with the truth, and what was refused, void or buried?",
+    "Do all readers keep up with the log, and what was refused, void or buried?",
     (NOW, READERS, FACTS, COMMANDS, VIEW),
 )

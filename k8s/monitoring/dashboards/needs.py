@@ -1,10 +1,10 @@
-"""What has to have happened before a panel shows anything: an empty panel of a small installation is no fault."""
+"""What a panel needs before it shows data. An empty panel in a small installation is not a fault."""
 
 from enum import Enum
 
 
 class Needs(Enum):
-    """The sentence that a panel's description ends with, and the table for operators groups by."""
+    """The last sentence of a panel's description. The table for operators is sorted by it."""
 
     NOTHING = "Shows data as soon as the services run."
     REDIS = "Empty without Redis."
@@ -12,11 +12,11 @@ class Needs(Enum):
     CALLS = "Empty until services are called."
     VERSION = "Empty until a version has been trained and evaluated."
     COMPLETED = "Empty until a release has completed."
-    RELEASE_SEEN = "Empty when there was no release within the chosen time."
-    RELEASE = "Empty while no release is under way."
+    RELEASE_SEEN = "Empty when there was no release in the chosen time."
+    RELEASE = "Empty while no release is running."
     SPLIT = "Empty until stable and candidate have both answered callers."
     ROLLED_BACK = "Empty until a release has been rolled back."
     PREDICTIONS = "Empty until a model is called."
-    LISTS = "Empty until somebody lists or searches."
+    LISTS = "Empty until a list or a search is requested."
     REFUSED = "Empty until a command has been refused."
-    TWICE = "Empty until the same thing has happened twice: the first time only begins the series."
+    TWICE = "Empty until the same thing has happened twice, because the first time only starts the series."

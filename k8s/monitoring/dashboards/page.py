@@ -1,4 +1,4 @@
-"""What every dashboard has: variables, links to its siblings, markers of what happened to releases."""
+"""What all dashboards have: variables, links to the other dashboards, and markers for the events of releases."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from k8s.monitoring.dashboards.promql import RELEASED, count
 
 TAG = "headgate"
 SCHEMA_VERSION = 39
-"""Of classic dashboards: Grafana 11 reads it as it is, later ones move it up."""
+"""The schema version of classic dashboards. Grafana 11 reads it unchanged, and later versions convert it."""
 
 MARKER_SECONDS = 60
 
@@ -34,16 +34,16 @@ class Page:
     description: str
     rows: tuple[Row, ...]
     one_model: bool = False
-    """Whether it is read for one model and environment at a time."""
+    """Whether it shows only one model and one environment at a time."""
 
 
 def panels_of(page: Page) -> Iterator[Panel]:
-    """Its panels, row by row."""
+    """The page's panels, row by row."""
     return (panel for row in page.rows for panel in row.panels)
 
 
 def render(page: Page) -> dashboard.Dashboard:
-    """The dashboard as Grafana knows it."""
+    """The dashboard in Grafana's format."""
     builder = (
         Dashboard(f"Headgate / {page.title}")
         .uid(f"headgate-{page.name}")
@@ -108,30 +108,30 @@ def _siblings() -> builders.DashboardLink:
 
 
 FORWARD = "ReleaseStarted|WeightsSet|PromotionStarted|ReleaseCompleted|ReleaseResumed"
-HELD = "ReleasePaused"
+PAUSED = "ReleasePaused"
 BACK = "RollbackStarted|ReleaseRolledBack"
 
 
 def _markers() -> list[Builder[dashboard.AnnotationQuery]]:
     return [
-        _marker("Release goes on", BLUE, FORWARD),
-        _marker("Release is held", AMBER, HELD),
-        _marker("Release is taken back", RED, BACK),
+        _marker("Release moves forward", BLUE, FORWARD),
+        _marker("Release is paused", AMBER, PAUSED),
+        _marker("Release is rolled back", RED, BACK),
     ]
 
 
 def _marker(name: str, colour: str, events: str) -> AnnotationQuery:
-    """A marker wherever a release's event was counted within the minute."""
+    """A marker at each minute in which a release had one of these events."""
     where = f'{RELEASED}, event=~"{events}"'
     over = f"{MARKER_SECONDS}s"
-    happened = count("headgate_release_events_total", "environment, model, event", where, over, many="max")
+    events_counted = count("headgate_release_events_total", "environment, model, event", where, over, many="max")
     return (
         AnnotationQuery()
         .name(name)
         .datasource(DATASOURCE)
         .enable(True)
         .icon_color(colour)
-        .target(prometheus.Dataquery().expr(f"{happened} > 0").interval(over).ref_id("Anno"))
+        .target(prometheus.Dataquery().expr(f"{events_counted} > 0").interval(over).ref_id("Anno"))
         .title_format("{{model}}: {{event}}")
         .text_format("{{event}} of {{model}} in {{environment}}")
         .tag_keys("model,event,environment")

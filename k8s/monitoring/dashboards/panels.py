@@ -1,4 +1,4 @@
-"""How a panel looks: one place decides legends, tooltips, colours and thresholds, so that all panels read alike."""
+"""The look of the panels: legends, tooltips, colours and thresholds are set here, so that all panels look alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, AMBER, RED, BLUE, GREY = "green", "orange", "red", "blue", "text"
 
 Steps = tuple[tuple[float, str], ...]
-"""From this value on, this colour; below the first step it is green."""
+"""Pairs of a value and the colour from that value on. Below the first value the colour is green."""
 
 ARMS: Mapping[str, str] = {"stable": BLUE, "candidate": AMBER}
 OUTCOMES: Mapping[str, str] = {"ok": GREEN, "accepted": GREEN, "bad": RED, "error": "dark-red", "failed": "dark-red"}
-"""Colours of series by how their names begin, so that the same thing looks the same everywhere."""
+"""The colours of series, by the start of their names, so that the same thing looks the same everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question and how its answers are called."""
+    """One expression and the legend of its series."""
 
     expr: str
     legend: str
@@ -104,7 +104,7 @@ HEIGHTS = {Graph: 8, Number: 4, Listing: 8, Timeline: 6}
 
 
 def build(panel: Panel, number: int) -> AnyBuilder:
-    """The panel as Grafana knows it; `number` is its id within the dashboard."""
+    """The panel in Grafana's format. `number` is its id in the dashboard."""
     match panel:
         case Graph():
             builder: AnyBuilder = _graph(panel)

@@ -1,4 +1,4 @@
-"""Quality: are the versions good, offline, in training and in front of callers?"""
+"""Quality: are the versions good, as evaluated, in training and for callers?"""
 
 from k8s.monitoring.dashboards.needs import Needs
 from k8s.monitoring.dashboards.page import Page, Row
@@ -16,7 +16,7 @@ VERSIONS = Row(
     (
         Listing(
             "Live versions",
-            "The metrics of what serves now, on the held-out rows of its own evaluation.",
+            "The metrics of the versions that serve now, from their own evaluation on held-out rows.",
             f"max by (environment, model, metric) (headgate_live_metric{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "metric": "Metric"},
             value="Value",
@@ -26,7 +26,7 @@ VERSIONS = Row(
         ),
         Listing(
             "Candidates",
-            "The metrics of what is being released. Empty while nothing is.",
+            "The metrics of the versions that are being released. Empty without a release.",
             f"max by (environment, model, metric) (headgate_candidate_metric{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "metric": "Metric"},
             value="Value",
@@ -35,8 +35,8 @@ VERSIONS = Row(
             needs=Needs.RELEASE,
         ),
         Listing(
-            "Candidate less live",
-            "Below nothing the candidate is worse, and the gate let it pass: read its policy's max_drop.",
+            "Candidate minus live",
+            "Below 0 the candidate is worse, although the gate let it pass: check max_drop in its gate.",
             f"max by (environment, model, metric) (headgate_candidate_metric{{{RELEASED}}})"
             f" - max by (environment, model, metric) (headgate_live_metric{{{RELEASED}}})",
             {"model": "Model", "environment": "Environment", "metric": "Metric"},
@@ -47,8 +47,7 @@ VERSIONS = Row(
         ),
         Graph(
             "Live version over time",
-            "A step is a release. A metric that only sinks from release to release is drift by small permissions: "
-            "tighten the gate.",
+            "Each step is a release. If a metric falls with every release, the gate allows too much: make it stricter.",
             (
                 Query(
                     f"max by (environment, model, metric) (headgate_live_metric{{{RELEASED}}})",
@@ -62,7 +61,7 @@ VERSIONS = Row(
         ),
         Graph(
             "Candidate over time",
-            "The metrics of each candidate while it was being released.",
+            "The metrics of each candidate during its release.",
             (
                 Query(
                     f"max by (environment, model, metric) (headgate_candidate_metric{{{RELEASED}}})",
@@ -78,11 +77,11 @@ VERSIONS = Row(
 )
 
 GATE = Row(
-    "Verdicts over the chosen time",
+    "Verdicts in the chosen time",
     (
         Number(
             "Gate",
-            "Versions that passed and that failed their gate. `headgate version get` says by how much one failed.",
+            "Versions that passed their gate and that failed it. `headgate version get` shows by how much one failed.",
             (Query(VERDICTS, "{{verdict}}"),),
             "short",
             width=6,
@@ -93,7 +92,7 @@ GATE = Row(
         ),
         Number(
             "Refused by the gate",
-            "Share of the versions that the gate refused. Most of them for days: data or code has changed.",
+            "Share of the versions that the gate refused. If it refuses most of them for days, data or code changed.",
             (
                 Query(
                     f"(sum({REFUSED_VERSIONS}) or vector(0)) / clamp_min({ALL_VERSIONS}, 1) or vector(0)",
@@ -107,8 +106,8 @@ GATE = Row(
         ),
         Number(
             "Judge",
-            "Verdicts of live traffic on which a release moved. A fail is a version that the gate could not fault and "
-            "callers could: its gate lacks a case.",
+            "The judge's verdicts on live traffic that moved a release. A fail is a version that passed the gate but "
+            "failed for callers: its gate lacks a case.",
             (Query(count("headgate_judge_verdicts_total", "verdict", DEPLOYER, many="max"), "{{verdict}}"),),
             "short",
             width=6,
@@ -119,7 +118,7 @@ GATE = Row(
         ),
         Graph(
             "Bad answers by arm",
-            "Share of the answers to callers that are no number or an error: quality as callers see it.",
+            "Share of the answers to callers that are not a number or an error: the quality that callers see.",
             (
                 Query(
                     f"max by (model, arm) (headgate:arm_errors:ratio_rate5m{{{RELEASED}}})",
@@ -139,8 +138,8 @@ TRAINING = Row(
     (
         Graph(
             "Loss",
-            "Of the last epoch, training and validation. Validation that climbs while training falls is overfitting; "
-            "neither moves: look at the learning rate.",
+            "The loss of the last epoch, for training and validation. If validation rises while training falls, the "
+            "model overfits. If neither changes, check the learning rate.",
             (
                 Query(
                     f"max by (model, kind) (headgate_training_loss{{{MODEL}}})",
@@ -153,14 +152,14 @@ TRAINING = Row(
         ),
         Graph(
             "Epochs per second",
-            "Over all trainings. Falls to nothing while work is in hand: the training hangs or the data is slow.",
+            "Over all trainings. If it falls to 0 while work is in progress, the training hangs or its data is slow.",
             (Query(rate("headgate_training_epochs_total", "service", TRAINER), "epochs"),),
             "short",
             width=6,
         ),
         Number(
             "Training takes",
-            "Half and 90 % of the attempts of the chosen time took at most this long.",
+            "Half of the attempts in the chosen time, and 90 % of them, took at most this long.",
             tuple(
                 Query(
                     typical(portion, "headgate_training_duration_seconds", "outcome", TRAINER),
@@ -182,7 +181,7 @@ EVALUATION = Row(
     (
         Number(
             "Evaluation takes",
-            "Half and 90 % of the evaluations of the chosen time took at most this long.",
+            "Half of the evaluations in the chosen time, and 90 % of them, took at most this long.",
             tuple(
                 Query(
                     typical(portion, "headgate_evaluation_duration_seconds", "outcome", EVALUATOR),
@@ -197,8 +196,8 @@ EVALUATION = Row(
             needs=Needs.TWICE,
         ),
         Graph(
-            "Work in hand",
-            "Attempts and evaluations under way, by service. Flat for hours is a worker that hangs.",
+            "Work in progress",
+            "Attempts and evaluations in progress, by service. If it does not change for hours, a worker hangs.",
             (
                 Query(
                     'sum by (service) (headgate_work_in_hand{job="headgate", service=~"trainer|evaluator"})',
@@ -210,7 +209,7 @@ EVALUATION = Row(
         ),
         Graph(
             "Work that failed",
-            "Share of the tries of five minutes that did not succeed. What is given up is in the dead letters.",
+            "Share of the attempts at work in five minutes that failed. Work that is given up is in the dead letters.",
             (
                 Query(
                     share(
@@ -230,6 +229,6 @@ EVALUATION = Row(
 PAGE = Page(
     "quality",
     "Quality",
-    "Are the versions good: as evaluated, in training, and in front of callers?",
+    "Are the versions good: as evaluated, in training, and for callers?",
     (VERSIONS, GATE, TRAINING, EVALUATION),
 )

@@ -1,4 +1,4 @@
-"""Release: one model's way into an environment, from wanted weights to the judge's evidence."""
+"""Release: the release of one model into an environment, from the wanted weights to the judge's evidence."""
 
 from k8s.monitoring.dashboards.fleet import phase_timeline
 from k8s.monitoring.dashboards.needs import Needs
@@ -10,11 +10,11 @@ CANDIDATE = f'{RELEASED}, arm="candidate"'
 WANTED, OBSERVED = "headgate_release_weight_wanted_ratio", "headgate_release_weight_observed_ratio"
 STABLE_ONLY = f'headgate_stable_only{{job="headgate", {MODEL}}}'
 STEP_LIMIT_SECONDS = 7_200
-"""HeadgateReleaseStuck."""
+"""The limit of the alert HeadgateReleaseStuck."""
 
 
 def _evidence(side: str) -> str:
-    """The evidence as a share of what is proof; 1 is proof."""
+    """The evidence as a share of the proof; 1 is proof."""
     return (
         f'max by (environment, model) (headgate_judge_e_value{{{RELEASED}, side="{side}"}})'
         f' / max by (environment, model) (headgate_judge_threshold{{{RELEASED}, side="{side}"}})'
@@ -47,7 +47,7 @@ NOW = Row(
         Number(
             "Candidate's share",
             "The share of the traffic that the log gives the candidate, and the share of the requests it answered. "
-            "They differ for long: see the runbook HeadgateWeightDrift.",
+            "If they differ for long, see the runbook HeadgateWeightDrift.",
             (
                 Query(f"max by (model) ({WANTED}{{{CANDIDATE}}})", "wanted {{model}}"),
                 Query(f"max by (model) ({OBSERVED}{{{CANDIDATE}}})", "observed {{model}}"),
@@ -60,7 +60,7 @@ NOW = Row(
         ),
         Number(
             "Evidence that it is worse",
-            "The judge's evidence as a share of proof. At 100 % the release is taken back by itself.",
+            "The judge's evidence as a share of proof. At 100 % the release is rolled back automatically.",
             (Query(_evidence("fail"), "{{model}}"),),
             "percentunit",
             limits=((0.5, AMBER), (1, RED)),
@@ -76,7 +76,7 @@ NOW = Row(
             needs=Needs.RELEASE,
         ),
         Number(
-            "In its step for",
+            "Time in the present step",
             "Time in the present step or phase. Above two hours: see the runbook HeadgateReleaseStuck.",
             (Query(f"max by (model) (headgate_release_step_seconds{{{RELEASED}}})", "{{model}}"),),
             "s",
@@ -86,8 +86,8 @@ NOW = Row(
             needs=Needs.RELEASE,
         ),
         Number(
-            "On the dead man's switch",
-            "Gateways that give the candidate nothing because they do not hear the log: see the runbook "
+            "Gateways that serve stable only",
+            "Gateways that give the candidate no traffic because the log does not answer them: see the runbook "
             "HeadgateStableOnly.",
             (Query(f"sum({in_environment(STABLE_ONLY)}) or vector(0)", "gateways"),),
             "short",
@@ -102,8 +102,8 @@ TRAFFIC = Row(
     (
         Graph(
             "Candidate's share, wanted and observed",
-            "The step line is what the log gives the candidate, the other what it really answered. The second follows "
-            "the first within seconds; where it does not, a gateway is behind.",
+            "The stepped line is the share that the log gives the candidate, the other one its real share of the "
+            "answers. The second follows the first within seconds. If it does not, a gateway is behind.",
             (
                 Query(f"max by (environment, model) ({WANTED}{{{CANDIDATE}}})", "wanted {{model}}"),
                 Query(f"max by (environment, model) ({OBSERVED}{{{CANDIDATE}}})", "observed {{model}}"),
@@ -127,8 +127,8 @@ TRAFFIC = Row(
         ),
         Graph(
             "Drift and what chance explains",
-            "Distance between the wanted and the observed share, and the most that chance explains at this traffic. "
-            "Above it for five minutes: see the runbook HeadgateWeightDrift.",
+            "The distance between the wanted and the observed share, and the largest distance that chance explains at "
+            "this traffic. Above it for five minutes: see the runbook HeadgateWeightDrift.",
             (
                 Query(f"headgate:release_weight:drift{{{RELEASED}}}", "drift {{model}}"),
                 Query(f"headgate:release_weight:drift_tolerance{{{RELEASED}}}", "tolerance {{model}}"),
@@ -145,7 +145,7 @@ BY_ARM = Row(
     (
         Graph(
             "Rate",
-            "Predictions per second by arm, refused ones left out.",
+            "Predictions per second by arm, without refused ones.",
             (
                 Query(
                     f'sum by (arm) (headgate:predictions:rate1m{{{RELEASED}, outcome!="refused"}})',
@@ -158,7 +158,7 @@ BY_ARM = Row(
         ),
         Graph(
             "Errors",
-            "Share of bad answers and errors by arm. The candidate's line above stable's is what the judge weighs.",
+            "Share of bad answers and errors by arm. The judge weighs how far the candidate's line is above stable's.",
             (Query(f"max by (arm) (headgate:arm_errors:ratio_rate5m{{{RELEASED}}})", "{{arm}}"),),
             "percentunit",
             colours=ARMS,
@@ -166,7 +166,7 @@ BY_ARM = Row(
         ),
         Graph(
             "Duration",
-            "Half and 99 % of the answers take at most this long, by arm. The objective is 0.1 s.",
+            "Half of the answers, and 99 % of them, take at most this long, by arm. The objective is 0.1 s.",
             tuple(
                 Query(_duration(portion, arm), f"{arm} {portion * 100:g} %")
                 for arm in ("stable", "candidate")
@@ -179,7 +179,8 @@ BY_ARM = Row(
         ),
         Graph(
             "Outcomes, stable",
-            "Stable's answers per second: ok, bad (not a number), refused (the caller's fault), error (ours).",
+            "Stable's answers per second: ok, bad (not a number), refused (fault of the caller), error (fault of the "
+            "gateway).",
             (Query(_by_arm('arm="stable"'), "{{outcome}}"),),
             "reqps",
             colours=OUTCOMES,
@@ -187,15 +188,15 @@ BY_ARM = Row(
         ),
         Graph(
             "Outcomes, candidate",
-            "The candidate's answers per second. Bad ones here and not beside it are the candidate's own.",
+            "The candidate's answers per second. Bad answers only here come from the candidate itself.",
             (Query(_by_arm('arm="candidate"'), "{{outcome}}"),),
             "reqps",
             colours=OUTCOMES,
             needs=Needs.SPLIT,
         ),
         Graph(
-            "Candidate less stable",
-            "Difference of the shares of bad answers. Above nothing for long: expect the judge to take it back.",
+            "Candidate minus stable",
+            "Difference of the shares of bad answers. Above 0 for long: expect the judge to roll the release back.",
             (
                 Query(
                     f'headgate:arm_errors:ratio_rate5m{{{RELEASED}, arm="candidate"}}'
@@ -214,8 +215,8 @@ JUDGE = Row(
     (
         Graph(
             "Evidence that the candidate is worse",
-            "E-value against its threshold, on a logarithmic scale. Crossing it is proof at the policy's alpha, "
-            "however often one looks; the release is then taken back by itself.",
+            "The e-value and its threshold, on a logarithmic scale. Above the threshold it is proof at the policy's "
+            "alpha, however often the judge looks. Then the release is rolled back automatically.",
             (
                 Query(f'max by (model) (headgate_judge_e_value{{{RELEASED}, side="fail"}})', "evidence {{model}}"),
                 Query(f'max by (model) (headgate_judge_threshold{{{RELEASED}, side="fail"}})', "proof {{model}}"),
@@ -226,7 +227,7 @@ JUDGE = Row(
         ),
         Graph(
             "Evidence that it is good enough",
-            "The last step is promoted once this crosses its threshold. Flat: too little traffic at this weight.",
+            "The last step is promoted when this crosses its threshold. Flat line: too little traffic at this weight.",
             (
                 Query(f'max by (model) (headgate_judge_e_value{{{RELEASED}, side="pass"}})', "evidence {{model}}"),
                 Query(f'max by (model) (headgate_judge_threshold{{{RELEASED}, side="pass"}})', "proof {{model}}"),
@@ -236,8 +237,8 @@ JUDGE = Row(
             needs=Needs.RELEASE_SEEN,
         ),
         Number(
-            "Verdicts on which releases moved",
-            "Over the chosen time. Each is in the log with its evidence: `headgate release get` shows it.",
+            "Verdicts that moved releases",
+            "In the chosen time. The log has each one with its evidence: `headgate release get` shows it.",
             (
                 Query(
                     count("headgate_judge_verdicts_total", "verdict", DEPLOYER, many="max"),
@@ -258,9 +259,9 @@ STEPS = Row(
     "Steps",
     (
         Graph(
-            "Time in the step",
-            "Falls to nothing with each step. A line that only climbs waits for keys, for a verdict or for a person: "
-            "`headgate release get` says for what.",
+            "Time in each step",
+            "It falls to 0 with each step. If the line only rises, the release waits for keys, for a verdict or for a "
+            "person: `headgate release get` shows which.",
             (
                 Query(
                     f"max by (environment, model) (headgate_release_step_seconds{{{RELEASED}}})",
@@ -273,7 +274,7 @@ STEPS = Row(
         ),
         Listing(
             "What happened",
-            "Facts of releases over the chosen time. The markers in the graphs are these.",
+            "Facts of releases in the chosen time. The markers in the graphs show the same facts.",
             count("headgate_release_events_total", "environment, model, event", RELEASED, many="max") + " > 0",
             {"model": "Model", "environment": "Environment", "event": "Event"},
             value="Times",
@@ -282,7 +283,7 @@ STEPS = Row(
         ),
         Graph(
             "Gateways live",
-            "A step counts once every live gateway serves its weights.",
+            "A step starts to count when every live gateway serves its weights.",
             (Query(f"max by (environment) (headgate_gateways_live{{{ENVIRONMENT}}})", "{{environment}}"),),
             "short",
             stepped=True,
@@ -290,14 +291,14 @@ STEPS = Row(
         ),
         Graph(
             "Versions loaded",
-            "Ready to predict, by gateway: one for each live version, one more for each candidate.",
+            "Versions that are ready to predict, by gateway: one for each live version and one for each candidate.",
             (Query(in_environment('headgate_versions_loaded{job="headgate"}'), "{{instance}}"),),
             "short",
             stepped=True,
         ),
         Graph(
             "Versions that could not be loaded",
-            "Signature, digest or network is not as recorded: see the runbook HeadgateVersionLoadFailures.",
+            "The signature, the digest or the network is wrong: see the runbook HeadgateVersionLoadFailures.",
             (
                 Query(
                     in_environment('increase(headgate_version_load_failures_total{job="headgate"}[5m])'),
@@ -308,8 +309,8 @@ STEPS = Row(
             limits=((1, RED),),
         ),
         Graph(
-            "Since the log was heard",
-            "By gateway. Beyond the policy's candidate lease (60 s unless set) the gateway gives stable everything.",
+            "Time since the log answered",
+            "By gateway. Above the policy's candidate lease (60 s by default) the gateway gives stable all traffic.",
             (Query(in_environment('headgate_log_heard_seconds{job="headgate"}'), "{{instance}}"),),
             "s",
             limits=((60, RED),),
@@ -320,7 +321,7 @@ STEPS = Row(
 PAGE = Page(
     "release",
     "Release",
-    "One model's way into an environment: wanted weights, what callers saw of each arm, the judge's evidence.",
+    "The release of one model into an environment: the wanted weights, the answers of each arm, the judge's evidence.",
     (NOW, TRAFFIC, BY_ARM, JUDGE, STEPS),
     one_model=True,
 )

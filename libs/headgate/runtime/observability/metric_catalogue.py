@@ -125,12 +125,7 @@ _PROCESS = (
         cap=8,
         overflow=Overflow.LARGEST,
     ),
-    Metric(
-        "headgate_void_records_total",
-        "counter",
-        EVERY,
-        "Live lifecycle records that did not follow the head of their stream.",
-    ),
+    Metric("headgate_void_records_total", "counter", EVERY, "Live records that did not follow their stream's head."),
     Metric("headgate_streams_stopped", "gauge", EVERY, "Streams whose fold stopped at an illegal fact."),
     Metric(
         "headgate_dead_letters_total",
@@ -149,9 +144,7 @@ _PROCESS = (
         (*WORKERS, GATEWAY),
         "Models, releases and versions about which an error keeps this process from deciding.",
     ),
-    Metric(
-        "headgate_work_total", "counter", WORKERS, "Attempts at work: done, failed or given-up.", ("outcome",), cap=4
-    ),
+    Metric("headgate_work_total", "counter", WORKERS, "Work ended: done, failed or given-up.", ("outcome",), cap=4),
 )
 
 _REGISTRY = (
@@ -192,9 +185,7 @@ _REGISTRY = (
         ("source",),
         cap=4,
     ),
-    Metric(
-        "headgate_rate_limited_total", "counter", (REGISTRY,), "Requests refused by the rate limit.", ("door",), cap=8
-    ),
+    Metric("headgate_rate_limited_total", "counter", (REGISTRY,), "Requests over the limit.", ("door",), cap=8),
 )
 
 _TRAINER = (

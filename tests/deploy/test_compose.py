@@ -178,7 +178,7 @@ def test_an_engine_and_compose_that_are_new_enough_are_taken(down, engine, compo
     ("engine", "compose", "words"),
     [
         ("20.10.24+dfsg1", "2.39.1", "down: Docker Engine 20.10.24+dfsg1 is too old: 26 or newer is needed"),
-        ("25.0.5", "2.39.1", "it takes 26 or newer"),
+        ("25.0.5", "2.39.1", "26 or newer is needed"),
         ("28.2.2", "2.25.9", "down: Docker Compose 2.25.9 is too old: 2.26 or newer is needed"),
         ("28.2.2", "", "install the Compose plugin, 2.26 or newer"),
     ],

@@ -1,4 +1,4 @@
-"""The image's health check: what a service says of itself, turned into an exit code."""
+"""The health check of the images: it turns the readiness of a service into an exit code."""
 
 import http.server
 import threading
@@ -11,8 +11,8 @@ from headgate.client import probe
 
 
 @contextmanager
-def operations_door(status: int) -> Iterator[str]:
-    class Door(http.server.BaseHTTPRequestHandler):
+def http_port(status: int) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status if self.path == "/readyz" else 404)
             self.send_header("Content-Length", "0")
@@ -21,7 +21,7 @@ def operations_door(status: int) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.HTTPServer((probe.HOST, 0), Door) as server:
+    with http.server.HTTPServer((probe.HOST, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield str(server.server_port)
@@ -30,31 +30,31 @@ def operations_door(status: int) -> Iterator[str]:
 
 
 def test_a_service_that_takes_work_is_ready():
-    with operations_door(200) as port:
+    with http_port(200) as port:
         assert probe.problem({"HEADGATE_METRICS_PORT": port}) == ""
 
 
-def test_a_service_that_drains_is_not():
-    with operations_door(503) as port:
+def test_a_service_that_drains_is_not_ready():
+    with http_port(503) as port:
         assert probe.problem({"HEADGATE_METRICS_PORT": port}).endswith("/readyz answered 503")
 
 
-def test_a_service_that_is_not_there_is_not():
-    with operations_door(200) as port:
+def test_a_service_that_does_not_answer_is_not_ready():
+    with http_port(200) as port:
         pass
     assert "refused" in probe.problem({"HEADGATE_METRICS_PORT": port})
 
 
-def test_a_door_is_asked_by_grpc_where_there_is_no_operations_door(monkeypatch):
+def test_a_service_without_an_http_port_is_asked_by_grpc(monkeypatch):
     monkeypatch.setattr(probe, "TIMEOUT_SECONDS", 0.1)
     assert probe.problem({"HEADGATE_PORT": "1"}) == "127.0.0.1:1 does not answer as healthy"
 
 
-def test_the_environment_has_to_say_where():
-    assert "neither" in probe.problem({})
+def test_the_environment_must_name_a_port():
+    assert "set HEADGATE_METRICS_PORT or HEADGATE_PORT" in probe.problem({})
 
 
-def test_it_ends_with_a_sentence_and_so_with_1(monkeypatch):
+def test_the_probe_exits_1_with_the_reason_when_a_service_is_not_ready(monkeypatch):
     monkeypatch.setattr(probe.os, "environ", {})
     with pytest.raises(SystemExit) as ended:
         probe.main()

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
+from headgate.artifacts.batches import batches, rows_at_once
 from headgate.artifacts.layout import INPUT, OUTPUT
 
-BATCH_ROWS = 1024
 FATAL_ONLY = 4
 
 _FAULTS = (
@@ -38,16 +38,15 @@ def load(model: bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def predict(session: onnxruntime.InferenceSession, features: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
-    """One prediction per row, in batches. Raises Unrunnable."""
+def predict(
+    session: onnxruntime.InferenceSession, features: npt.NDArray[np.float32], batch_size: int
+) -> npt.NDArray[np.generic]:
+    """One prediction for each of some rows, in batches no larger than the training's. Raises Unrunnable."""
     require_fit(session, features)
+    at_most = rows_at_once(features[:1].nbytes, batch_size)
     with _unrunnable():
-        # Without any rows the model runs once too, because the shape of the answer comes from it.
-        batches = [
-            session.run([OUTPUT], {INPUT: features[start : start + BATCH_ROWS]})[0]
-            for start in range(0, max(len(features), 1), BATCH_ROWS)
-        ]
-    return np.concatenate(batches)
+        parts = batches(len(features), at_most)
+        return np.concatenate([session.run([OUTPUT], {INPUT: features[part]})[0] for part in parts])
 
 
 def require_fit(session: onnxruntime.InferenceSession, features: npt.NDArray[np.float32]) -> None:

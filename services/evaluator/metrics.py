@@ -4,11 +4,13 @@ A metric that is not defined on these rows is absent; no other value takes its p
 A row whose prediction is not finite counts as wrong: in the confusion it was predicted INVALID. The metrics that need
 every prediction (auc, log_loss, mse, mae, r2) are absent as soon as one row is invalid.
 
-- binary: `predictions` are probabilities of the class 1. precision is absent when nothing was predicted positive,
-  recall without a positive row, f1 without either, auc with one class only, log_loss beyond [0, 1].
-- multiclass: `predictions` are logits, one column per class; recall, precision and f1 are means over the classes that
-  occur among the answers, and a class that was never predicted has precision 0. The first of equal logits wins.
+- binary: precision is absent when nothing was predicted positive, recall without a positive row, f1 without either,
+  auc with one class only.
+- multiclass: recall, precision and f1 are means over the classes that occur among the answers, and a class that was
+  never predicted has precision 0. The first of equal logits wins.
 - regression: r2 is absent when every answer is the same.
+
+headgate.artifacts.answers says what predictions and answers mean, and refuses what means something else.
 """
 
 from collections import Counter
@@ -18,13 +20,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from headgate.artifacts.answers import (
+    BINARY,
+    MULTICLASS,
+    REGRESSION,
+    Floats,
+    Integers,
+    Values,
+    WrongMeaning,
+    as_classes,
+    as_logits,
+    as_numbers,
+    as_probabilities,
+    as_true_numbers,
+)
+
 Cells = Mapping[tuple[str, str], int]
 
-BINARY = "binary"
-MULTICLASS = "multiclass"
-REGRESSION = "regression"
 INVALID = "invalid"
 RESOLUTION = 2.0**-23
 """Of a float32 probability. In log_loss a probability closer to 0 or 1 counts as this far from it."""
@@ -45,22 +57,27 @@ class Measured:
     confusion: Cells = field(default_factory=dict)
 
 
-def measure(
-    task: str, predictions: npt.NDArray[np.generic], answers: npt.NDArray[np.generic], threshold: float
-) -> Measured:
+def measure(task: str, predictions: Values, answers: Values, threshold: float) -> Measured:
     """The metrics of one model on its rows; only a binary task uses `threshold`. Raises Unmeasurable."""
     if len(answers) == 0:
         raise Unmeasurable("there are no test rows")
     if len(predictions) != len(answers):
         raise Unmeasurable(f"{len(predictions)} predictions for {len(answers)} rows")
-    with np.errstate(all="ignore"):
-        if task == BINARY:
-            return binary(_column(predictions), _labels(answers, 2), threshold)
-        if task == MULTICLASS:
-            logits = _logits(predictions)
-            return multiclass(logits, _labels(answers, logits.shape[1]))
-        if task == REGRESSION:
-            return regression(_column(predictions), _column(answers))
+    try:
+        with np.errstate(all="ignore"):
+            return _measure(task, predictions, answers, threshold)
+    except WrongMeaning as error:
+        raise Unmeasurable(str(error)) from error
+
+
+def _measure(task: str, predictions: Values, answers: Values, threshold: float) -> Measured:
+    if task == BINARY:
+        return binary(as_probabilities(predictions), as_classes(answers, 2), threshold)
+    if task == MULTICLASS:
+        logits = as_logits(predictions)
+        return multiclass(logits, as_classes(answers, logits.shape[1]))
+    if task == REGRESSION:
+        return regression(as_numbers(predictions, "prediction"), as_true_numbers(answers))
     raise Unmeasurable(f"the task {task!r} is not one of {BINARY}, {MULTICLASS}, {REGRESSION}")
 
 
@@ -83,8 +100,7 @@ def binary(probabilities: Floats, answers: Integers, threshold: float) -> Measur
     if valid.all():
         if 0 < positives < len(answers):
             metrics["auc"] = auc(probabilities, actual)
-        if probabilities.min() >= 0 and probabilities.max() <= 1:
-            metrics["log_loss"] = _log_loss(np.where(actual, probabilities, 1 - probabilities))
+        metrics["log_loss"] = _log_loss(np.where(actual, probabilities, 1 - probabilities))
     predicted = np.where(valid, positive.astype(np.int64), -1)
     return Measured(metrics, NO_COUNTS | confusion(answers, predicted))
 
@@ -143,22 +159,3 @@ def confusion(answers: Integers, predicted: Integers) -> dict[tuple[str, str], i
 
 def _log_loss(probability_of_truth: Floats) -> float:
     return float(-np.mean(np.log(np.clip(probability_of_truth, RESOLUTION, 1 - RESOLUTION))))
-
-
-def _column(values: npt.NDArray[np.generic]) -> Floats:
-    if values.size != len(values):
-        raise Unmeasurable(f"expected one value per row, found the shape {values.shape}")
-    return values.reshape(-1).astype(np.float64)
-
-
-def _logits(values: npt.NDArray[np.generic]) -> Floats:
-    if values.ndim != 2 or values.shape[1] < 2:
-        raise Unmeasurable(f"expected a row of logits per row, one for each class, found the shape {values.shape}")
-    return values.astype(np.float64)
-
-
-def _labels(answers: npt.NDArray[np.generic], classes: int) -> Integers:
-    values = _column(answers)
-    if not np.all((values >= 0) & (values < classes) & (values == np.floor(values))):
-        raise Unmeasurable(f"an answer is not one of the classes 0 to {classes - 1}")
-    return values.astype(np.int64)

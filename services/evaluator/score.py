@@ -37,11 +37,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Test rows with their answers, and the digest of both."""
+    """Test rows with their answers, the digest of both, and the size of the batches that the training ran in."""
 
     features: npt.NDArray[np.float32]
     answers: npt.NDArray[np.generic]
     sha256: str
+    batch_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Comparison:
 
 def score(artifacts: Artifacts, version: resources.Version) -> Scored:
     """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED."""
-    rows = read_rows(artifacts.read(version, TEST_ROWS_FILE))
+    rows = read_rows(artifacts.read(version, TEST_ROWS_FILE), version.configuration.train.batch_size)
     session = load(artifacts.read(version, MODEL_FILE))
     return Scored(score_on(session, version.configuration, rows), rows, session)
 
@@ -103,7 +104,7 @@ def score_on(
 ) -> facts.EvaluationReport:
     """The report of a loaded version on the rows, by its own task and threshold. Raises Unrunnable and Unmeasurable."""
     started = time.monotonic()
-    predictions = predict(session, rows.features)
+    predictions = predict(session, rows.features, rows.batch_size)
     measured = measure(declared.task, predictions, rows.answers, threshold_of(declared.evaluate))
     return report_of(measured, rows, int((time.monotonic() - started) * 1000))
 
@@ -127,7 +128,7 @@ def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.Evaluat
     )
 
 
-def read_rows(data: bytes) -> Rows:
+def read_rows(data: bytes, batch_size: int) -> Rows:
     """The test rows of an artifact: float32 features and one answer for each row. Raises Unmeasurable."""
     try:
         tensors = load_tensors(data)
@@ -141,6 +142,14 @@ def read_rows(data: bytes) -> Rows:
     if answers.ndim < 1 or len(answers) != len(features):
         found = f"{FEATURES_TENSOR} has the shape {features.shape} and {ANSWERS_TENSOR} {answers.shape}"
         raise Unmeasurable(f"{TEST_ROWS_FILE}: {found}, expected one answer for each row")
-    digest = hashlib.sha256(np.ascontiguousarray(features).tobytes())
-    digest.update(np.ascontiguousarray(answers).tobytes())
-    return Rows(features, answers, digest.hexdigest())
+    if len(features) == 0:
+        # Some operators end the process when they get no rows.
+        raise Unmeasurable(f"{TEST_ROWS_FILE}: there are no test rows")
+    digest = hashlib.sha256(bytes_of(features))
+    digest.update(bytes_of(answers))
+    return Rows(features, answers, digest.hexdigest(), batch_size)
+
+
+def bytes_of(values: npt.NDArray[np.generic]) -> memoryview:
+    """The bytes of an array, not copied."""
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

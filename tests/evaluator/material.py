@@ -29,7 +29,9 @@ def sealed_files(artifacts: Artifacts, directory: Path, number: int, files: dict
         version=number,
         build=resources.BUILD_STATE_EVALUATING,
         attempt=1,
-        configuration=configuration.ModelConfiguration(model="fraud", task="binary"),
+        configuration=configuration.ModelConfiguration(
+            model="fraud", task="binary", train=configuration.TrainConfiguration(batch_size=32)
+        ),
     )
     key = create_keys(directory / "keys")
     version.artifact.CopyFrom(seal(artifacts.store, files, version.name, key))
@@ -38,17 +40,29 @@ def sealed_files(artifacts: Artifacts, directory: Path, number: int, files: dict
 
 def logistic(weight: list[float], bias: float = 0.0) -> bytes:
     """sigmoid(features @ weight + bias), as the trainer exports it."""
-    weights = numpy_helper.from_array(np.array(weight, np.float32).reshape(-1, 1), "weight")
+    return exported(weight, bias, "Sigmoid")
+
+
+def linear(weight: list[float]) -> bytes:
+    """features @ weight, which is no probability."""
+    return exported(weight, 0.0, "Identity")
+
+
+def exported(weight: list[float], bias: float, last: str) -> bytes:
+    weights = np.array(weight, np.float32).reshape(-1, 1)
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", [layout.INPUT, "weight"], ["product"]),
             helper.make_node("Add", ["product", "bias"], ["score"]),
-            helper.make_node("Sigmoid", ["score"], [layout.OUTPUT]),
+            helper.make_node(last, ["score"], [layout.OUTPUT]),
         ],
         "logistic",
         [helper.make_tensor_value_info(layout.INPUT, TensorProto.FLOAT, ["batch", len(weight)])],
         [helper.make_tensor_value_info(layout.OUTPUT, TensorProto.FLOAT, ["batch", 1])],
-        [weights, numpy_helper.from_array(np.array([bias], np.float32), "bias")],
+        [
+            numpy_helper.from_array(weights, "weight"),
+            numpy_helper.from_array(np.array([bias], np.float32), "bias"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     onnx.checker.check_model(model)

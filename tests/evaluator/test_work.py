@@ -2,22 +2,25 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from headgate.artifacts.layout import MODEL_FILE, TEST_ROWS_FILE
+from headgate.artifacts.layout import INPUT, MODEL_FILE, TEST_ROWS_FILE
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.evaluator import inference
+from services.evaluator import score as score_module
 from services.evaluator.due import Assignment
 from services.evaluator.score import Artifacts, score
 from services.evaluator.work import evaluate
-from tests.evaluator.material import artifacts_in, files_of, logistic, rows_of, sealed_files, separable
+from tests.evaluator.material import artifacts_in, files_of, linear, logistic, rows_of, sealed_files, separable
 from tests.registry.conftest import read_all
 
 RIGHT, WRONG = logistic([5.0, 0.0]), logistic([-5.0, 0.0])
@@ -115,7 +118,9 @@ def test_a_live_version_whose_artifact_is_gone_is_no_baseline(
         (files_of(RIGHT, b"not tensors"), "no tensors X and y"),
         (files_of(b"not a model", rows_of(*separable())), "ONNX Runtime"),
         (files_of(logistic([1.0]), rows_of(*separable())), "the model takes rows of the shape [1], and these have [2]"),
-        (files_of(RIGHT, rows_of(*separable(0))), "no test rows"),
+        (files_of(RIGHT, rows_of(*separable(0))), "test.safetensors: there are no test rows"),
+        (files_of(linear([9.0, 0.0]), rows_of(*separable())), "a binary model answers with a probability from 0 to 1"),
+        (files_of(RIGHT, rows_of(separable()[0], 1 + separable()[1])), "which is not one of the classes 0 to 1"),
     ],
 )
 def test_an_artifact_that_cannot_be_scored_is_reported_as_failed(
@@ -148,12 +153,50 @@ def test_an_evaluation_sends_heartbeats(
     assert record.work_heartbeat == expected
 
 
-def test_predictions_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_do_not_depend_on_the_batch_size() -> None:
     features, _ = separable(50)
     session = inference.load(RIGHT)
-    whole = inference.predict(session, features)
-    monkeypatch.setattr(inference, "BATCH_ROWS", 7)
-    assert np.array_equal(inference.predict(session, features), whole)
+    whole = inference.predict(session, features, 50)
+    assert np.array_equal(inference.predict(session, features, 7), whole)
+
+
+def test_rows_are_measured_in_batches_no_larger_than_those_of_the_training(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(score_module, "load", lambda model: Counted(inference.load(model), sizes))
+    version = sealed_files(artifacts, tmp_path, 1, files_of(RIGHT, rows_of(*separable(33))))
+    version.configuration.train.batch_size = 8
+    score(artifacts, version)
+    assert sizes == [8, 8, 8, 9]
+
+
+def test_large_rows_are_measured_in_batches_of_bounded_bytes(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(score_module, "load", lambda model: Counted(inference.load(model), sizes))
+    features = np.ones((6, 2**19), np.float32)
+    model = logistic([0.0] * 2**19)
+    version = sealed_files(artifacts, tmp_path, 1, files_of(model, rows_of(features, np.zeros(6, np.float32))))
+    version.configuration.train.batch_size = 1_000
+    score(artifacts, version)
+    assert sizes == [2, 2, 2]
+
+
+@dataclass
+class Counted:
+    """A session that notes how many rows each run gets."""
+
+    session: Any
+    sizes: list[int]
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> Any:
+        self.sizes.append(len(inputs[INPUT]))
+        return self.session.run(outputs, inputs)
+
+    def get_inputs(self) -> Any:
+        return self.session.get_inputs()
 
 
 @pytest.mark.parametrize(("threshold", "recall"), [(None, 1), (0.5, 1), (0.6, 0)])

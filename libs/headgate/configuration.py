@@ -1,4 +1,4 @@
-"""headgate.toml: what a model repository declares at a commit. Reads text and names every problem in it."""
+"""Reads and checks headgate.toml, the declaration of a model repository at a commit. Reports every problem in it."""
 
 import hashlib
 import json
@@ -37,11 +37,11 @@ TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "r
 
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
-A_NAME = "1 to 63 of a-z, 0-9, - and _, first a letter or digit"
+A_NAME = "1 to 63 characters of a-z, 0-9, - and _, first a letter or digit"
 
 
 def parse(text: bytes) -> configuration.ModelConfiguration:
-    """The checked content. Raises InvalidToml."""
+    """The checked content of the file. Raises InvalidToml."""
     root = read(text, FILE_NAME, MAX_BYTES)
     parsed = configuration.ModelConfiguration(digest=hashlib.sha256(text).digest())
     model(root.table("model"), parsed)
@@ -100,7 +100,7 @@ def train(table: Table, into: configuration.TrainConfiguration) -> None:
         table.value("weight_decay", "a number of at least 0", lambda v: is_number(v) and v >= 0, 0) or 0.0
     )
     if into.momentum and into.optimizer in ("adam", "adamw"):
-        table.wrong("momentum", "none with this optimizer", into.momentum)
+        table.wrong("momentum", "no momentum with this optimizer", into.momentum)
     known = ("loss", "optimizer", "learning_rate", "epochs", "batch_size", "seed", "momentum", "weight_decay")
     table.no_more(known)
 
@@ -147,11 +147,11 @@ def release(table: Table, into: configuration.ModelConfiguration) -> None:
 
 
 def parameters(table: Table) -> str:
-    """The free table as canonical JSON; dates, and numbers that JSON lacks, are not allowed."""
+    """The table of free parameters as canonical JSON. Dates, nan and inf are not allowed, because JSON has none."""
     try:
         return json.dumps(table.values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        table.wrong("*", "values that JSON knows", str(error))
+        table.wrong("*", "values that JSON can express", str(error))
         return "{}"
 
 

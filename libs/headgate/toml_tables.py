@@ -1,6 +1,7 @@
-"""Reads a TOML file table by table and collects every problem, so that its author sees all of them at once.
+"""Reads a TOML file table by table and collects all problems, so that its author sees them at once.
 
-Each value is read together with what is expected of it. Each problem names its table and key, as in "train.epochs".
+Each value is read together with a description of the expected value. A problem names its table and key, as in
+"train.epochs".
 """
 
 import reprlib
@@ -12,14 +13,14 @@ from typing import Any
 MAX_TEXT = 4096
 MAX_SHOWN_CHARACTERS = 200
 REQUIRED: Any = object()
-NOTHING: Any = object()
+ABSENT: Any = object()
 
-_shown = reprlib.Repr()  # bounded in depth too: dotted keys nest tables deeper than repr() can go
+_shown = reprlib.Repr()  # also limits the depth: dotted keys can nest tables deeper than repr() can go
 _shown.maxstring = _shown.maxother = MAX_SHOWN_CHARACTERS
 
 
 class InvalidToml(Exception):
-    """Every problem of a file, each as "key: expected what, got what"."""
+    """All problems of a file, each as "key: expected ..., got ..."."""
 
     def __init__(self, problems: Collection[str]) -> None:
         super().__init__("; ".join(problems))
@@ -27,39 +28,39 @@ class InvalidToml(Exception):
 
 
 class Table:
-    """One TOML table: gives checked values, and notes a problem for each of the others.
+    """One TOML table. It returns checked values and notes a problem for each wrong one.
 
-    All tables of a file share one list of problems; call `refuse_problems` once everything is read.
+    All tables of a file share one list of problems. Call `refuse_problems` when everything is read.
     """
 
     def __init__(self, name: str, values: dict[str, Any] | None, problems: list[str]) -> None:
         self.name = name
         self.values: dict[str, Any] = values or {}
-        # A table that is absent has its problem already, if it was required: its keys add no further ones.
+        # A required table that is absent has one problem already. Its keys add no more.
         self.present = values is not None
         self._problems = problems
 
     def refuse_problems(self) -> None:
-        """Raises InvalidToml when anything in the file was wrong."""
+        """Raises InvalidToml when the file has a problem."""
         if self._problems:
             raise InvalidToml(self._problems)
 
     def wrong(self, key: str, expected: str, got: object) -> None:
-        """Notes a problem; `got` NOTHING means that the key is absent."""
-        shown = "nothing" if got is NOTHING else _shown.repr(got)
+        """Notes a problem. `got` is ABSENT when the key is absent."""
+        shown = "nothing" if got is ABSENT else _shown.repr(got)
         self._problems.append(f"{self._key(key)}: expected {expected}, got {shown[:MAX_SHOWN_CHARACTERS]}")
 
     def table(self, key: str, optional: bool = False) -> "Table":
-        """The table at this key; an empty one that is not `present` where there is none."""
-        value = self.values.get(key, NOTHING)
+        """The table at this key. Without one, an empty table that is not `present`."""
+        value = self.values.get(key, ABSENT)
         if not isinstance(value, dict):
-            if value is not NOTHING or not optional:
+            if value is not ABSENT or not optional:
                 self.wrong(key, "a table", value)
             value = None
         return Table(self._key(key), value, self._problems)
 
     def tables(self, key: str) -> list["Table"]:
-        """The tables at this key, each written under [[key]]; none where the key is absent."""
+        """The tables at this key, each written under [[key]]. Empty when the key is absent."""
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
             self.wrong(key, f"tables, each under [[{self._key(key)}]]", value)
@@ -67,12 +68,12 @@ class Table:
         return [Table(f"{self._key(key)}[{number}]", each, self._problems) for number, each in enumerate(value)]
 
     def value(self, key: str, expected: str, fits: Callable[[Any], bool], default: Any = REQUIRED) -> Any:
-        """The value when it fits, the default where the key is absent; None, with the problem noted, otherwise."""
+        """The value at this key. When it is absent, the default; when it does not fit, None and a problem."""
         if key not in self.values:
             if default is not REQUIRED:
                 return default
             if self.present:
-                self.wrong(key, expected, NOTHING)
+                self.wrong(key, expected, ABSENT)
             return None
         found = self.values[key]
         if fits(found):
@@ -102,7 +103,7 @@ class Table:
         return found
 
     def no_more(self, known: Collection[str]) -> None:
-        """Notes each key that is not known: it would have no effect."""
+        """Notes a problem for each unknown key, because it would have no effect."""
         for key in self.values:
             if key not in known:
                 self.wrong(key, f"one of the keys {', '.join(known)}", key)
@@ -112,14 +113,14 @@ class Table:
 
 
 def read(text: bytes, file_name: str, max_bytes: int) -> Table:
-    """The file's root table. Raises InvalidToml for a file that is too large or no TOML."""
+    """The root table of the file. Raises InvalidToml for a file that is too large or not TOML."""
     if len(text) > max_bytes:
         raise InvalidToml([f"{file_name}: expected at most {max_bytes} bytes, got {len(text)}"])
     try:
         return Table("", tomllib.loads(text.decode()), [])
     except RecursionError as error:
-        raise InvalidToml([f"{file_name}: expected lists and tables that are nested less deeply"]) from error
-    except ValueError as error:  # of the text, of the syntax, or of a number with thousands of digits
+        raise InvalidToml([f"{file_name}: expected lists and tables with less nesting"]) from error
+    except ValueError as error:  # not UTF-8, wrong syntax, or a number with thousands of digits
         raise InvalidToml([f"{file_name}: expected TOML, got {error}"]) from error
 
 
@@ -132,5 +133,5 @@ def is_whole(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether a double can hold it; a whole number in TOML may be too large, and there are nan and inf."""
+    """Whether the value is a finite number that a double can hold. TOML also has larger integers, nan and inf."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -1,4 +1,4 @@
-"""Blobs are found by their digest and artifacts are trusted by their signature, or not at all."""
+"""A blob is found by its digest, and an artifact is trusted only with a valid signature."""
 
 import stat
 from pathlib import Path
@@ -36,7 +36,7 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     return open_store(f"file://{tmp_path}/a b" if request.param == "file" else "memory:///")
 
 
-def test_a_blob_is_read_back_under_the_digest_it_was_given(store: ArtifactStore) -> None:
+def test_a_blob_is_read_back_by_its_digest(store: ArtifactStore) -> None:
     sha256 = store.put(b"weights")
     assert sha256 == digest(b"weights")
     assert store.put(b"weights") == sha256
@@ -44,12 +44,12 @@ def test_a_blob_is_read_back_under_the_digest_it_was_given(store: ArtifactStore)
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "nothing", "../../../etc/passwd", ""])
-def test_a_blob_that_was_never_put_is_missing(store: ArtifactStore, name: str) -> None:
+def test_a_blob_that_was_never_stored_is_missing(store: ArtifactStore, name: str) -> None:
     with pytest.raises(ArtifactMissing):
         store.get(name)
 
 
-def test_what_changes_is_kept_under_its_name_until_it_is_removed(store: ArtifactStore) -> None:
+def test_an_object_that_changes_is_kept_under_its_name_until_it_is_removed(store: ArtifactStore) -> None:
     assert store.latest("checkpoints/models/fraud") is None
     for state in (b"epoch 1", b"epoch 2"):
         store.replace("checkpoints/models/fraud", state)
@@ -59,7 +59,7 @@ def test_what_changes_is_kept_under_its_name_until_it_is_removed(store: Artifact
     assert store.latest("checkpoints/models/fraud") is None
 
 
-def test_a_store_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_used_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("no directory")
     store = open_store(f"file://{tmp_path}")
     for use in (lambda: store.replace("checkpoints/a", b""), lambda: store.latest("checkpoints/a")):
@@ -67,7 +67,7 @@ def test_a_store_that_cannot_be_used_says_so(tmp_path: Path) -> None:
             use()
 
 
-def test_changed_bytes_are_never_returned_and_are_healed_by_the_next_put(tmp_path: Path) -> None:
+def test_changed_bytes_are_never_returned_and_the_next_put_repairs_them(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
     sha256 = store.put(b"weights")
     (tmp_path / path(sha256)).write_bytes(b"weightz")
@@ -92,7 +92,7 @@ def sealed(store: ArtifactStore, key: SigningKey) -> facts.Artifact:
     return seal(store, {"model.onnx": b"graph", "training.json": b"{}"}, SUBJECT, key)
 
 
-def test_a_sealed_artifact_is_unsealed_by_whoever_trusts_its_signer(store: ArtifactStore) -> None:
+def test_a_sealed_artifact_can_be_unsealed_with_the_key_of_its_signer(store: ArtifactStore) -> None:
     key = new_signing_key()
     artifact = sealed(store, key)
     files = unseal(store, artifact, SUBJECT, trust(new_signing_key(), key))
@@ -111,7 +111,7 @@ def test_an_artifact_of_an_unknown_signer_is_not_trusted(store: ArtifactStore) -
         unseal(store, artifact, SUBJECT, {})
 
 
-def test_a_signer_that_borrows_the_id_of_a_trusted_key_is_not_trusted(store: ArtifactStore) -> None:
+def test_a_signer_with_the_id_of_a_trusted_key_is_not_trusted(store: ArtifactStore) -> None:
     honest, thief = new_signing_key(), new_signing_key()
     artifact = sealed(store, SigningKey(honest.key_id, thief.private))
     with pytest.raises(ArtifactUntrusted):
@@ -124,7 +124,7 @@ def test_an_artifact_signed_for_another_version_is_not_trusted(store: ArtifactSt
         unseal(store, sealed(store, key), "models/fraud/versions/4", trust(key))
 
 
-def test_a_record_that_names_other_files_than_the_manifest_is_not_trusted(store: ArtifactStore) -> None:
+def test_an_artifact_with_other_files_than_its_manifest_is_not_trusted(store: ArtifactStore) -> None:
     key = new_signing_key()
     artifact = sealed(store, key)
     artifact.files[0].sha256 = store.put(b"another graph")
@@ -133,18 +133,18 @@ def test_a_record_that_names_other_files_than_the_manifest_is_not_trusted(store:
 
 
 @pytest.mark.parametrize("envelope", [b"", b"[]", b"{}", b'{"payload":"!","signatures":[],"payloadType":""}'])
-def test_a_manifest_that_is_no_envelope_is_not_trusted(store: ArtifactStore, envelope: bytes) -> None:
+def test_a_manifest_without_a_valid_envelope_is_not_trusted(store: ArtifactStore, envelope: bytes) -> None:
     with pytest.raises(ArtifactUntrusted):
         unseal(store, facts.Artifact(manifest_sha256=store.put(envelope)), SUBJECT, trust(new_signing_key()))
 
 
 @pytest.mark.parametrize("name", ["../model.onnx", "a/b", "", ".hidden", "x" * 129])
-def test_a_file_whose_name_could_leave_the_artifact_is_refused(store: ArtifactStore, name: str) -> None:
-    with pytest.raises(ValueError, match="no file name"):
+def test_a_file_name_that_could_leave_the_artifact_is_refused(store: ArtifactStore, name: str) -> None:
+    with pytest.raises(ValueError, match="not a file name"):
         seal(store, {name: b""}, SUBJECT, new_signing_key())
 
 
-def test_keys_are_made_once_and_only_their_owner_reads_the_private_one(tmp_path: Path) -> None:
+def test_keys_are_created_once_and_only_their_owner_can_read_the_private_one(tmp_path: Path) -> None:
     key = create_keys(tmp_path)
     assert create_keys(tmp_path).key_id == key.key_id == load_signing_key(tmp_path).key_id
     assert list(load_trusted(tmp_path)) == [key.key_id]
@@ -152,7 +152,7 @@ def test_keys_are_made_once_and_only_their_owner_reads_the_private_one(tmp_path:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["signing.key", "trusted"]
 
 
-def test_a_missing_or_foreign_key_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(KeyUnusable, match=r"signing\.key"):
         load_signing_key(tmp_path)
     (tmp_path / "trusted").mkdir()

@@ -49,14 +49,14 @@ def test_a_version_that_awaits_approval_shows_how_many_people_approved_it_and_wh
     assert (code, "denied" in out) == (0, True)
     assert last_fact(headgate, "approval_denied")["actor"] == "ada"
     code, _, err = headgate("version", "approve", "fraud/2")
-    assert (code, "only a version that awaits approval is approved or denied" in err) == (1, True)
+    assert (code, "only a version that awaits approval can be approved or denied" in err) == (1, True)
 
 
 def test_a_refused_version_is_waived_only_with_a_reason(world: World, headgate: Headgate) -> None:
     world.pass_gate(1, configuration.GatePolicy(rules=[configuration.GateRule(metric="accuracy", min=0.9)]))
     world.wait_for(lambda state: 1 in state.versions and state.versions[1].label == "failed")
     code, _, err = headgate("version", "waive", "fraud/1")
-    assert (code, "a waiver says why" in err) == (1, True)
+    assert (code, "a waiver needs a reason" in err) == (1, True)
     code, out, _ = headgate("version", "waive", "fraud/1", "--reason", "a known gap in the data")
     assert (code, "waived" in out) == (0, True)
 

@@ -121,8 +121,8 @@ REFUSED = (
     (("start", "fraud/1"), 1, "models/fraud/versions/1 is live in production: a live version needs no release"),
     (("start", "fraud/2"), 1, "is already in models/fraud/releases/2: a version has one release at a time"),
     (("undo", "fraud/1"), 1, "had no stable version: an undo needs a version to go back to"),
-    (("undo", "fraud/2"), 1, "is stepping: the release that put the live version there is undone"),
-    (("pause", "fraud/1"), 1, "is completed: a release that has ended stays as it is"),
+    (("undo", "fraud/2"), 1, "is stepping: only the release of the live version can be undone"),
+    (("pause", "fraud/1"), 1, "is completed: a release that has ended cannot change"),
     (("watch", "fraud/9"), 3, "models/fraud/releases/9 does not exist"),
     (("abort", "fraud"), 2, "expected MODEL/NUMBER"),
 )

@@ -1,4 +1,4 @@
-"""given facts, when a command, then a fact: sentences about the rules of a model's stream."""
+"""The vocabulary of the tests of the rules: given these facts, when this command comes, then this fact."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PASS = facts.Judgement(verdict=facts.VERDICT_PASS)
 
 @dataclass
 class Outcome:
-    """What became of the command, and the state it was decided on."""
+    """The decision on a command, and the state that it was decided on."""
 
     decision: object
     state: ModelState
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass
 class History:
-    """A folded past. Facts are stamped with sequences from 1 and the same time in ms."""
+    """Facts that are folded. A fact has a sequence from 1 on, and this number is also its time in ms."""
 
     state: ModelState
     sequence: int = 0
@@ -79,7 +79,7 @@ class History:
 
 
 def stamp(sequence: int, at_ms: int, actor: str = "") -> facts.LifecycleRecord:
-    """What a fold reads of the record around a fact: where it stands, when it happened and who wished for it."""
+    """What a fold reads of the record of a fact: its sequence, its time and its actor."""
     return facts.LifecycleRecord(sequence=sequence, occurred_at_ms=at_ms, actor=actor)
 
 
@@ -107,8 +107,8 @@ def claimed(number: int = 1, attempt: int = 1, worker: str = "trainer-0") -> fac
 
 def code_tested(number: int = 1, attempt: int = 1, approvals: int = 0) -> facts.CodeTested:
     rule = configuration.GateRule(metric="auc", min=0.9)
-    wish = gated_configuration(rule, approvals=approvals)
-    return facts.CodeTested(version=number, attempt=attempt, passed=True, configuration=wish)
+    declared = gated_configuration(rule, approvals=approvals)
+    return facts.CodeTested(version=number, attempt=attempt, passed=True, configuration=declared)
 
 
 def training(number: int = 1, attempt: int = 1) -> facts.TrainingStarted:
@@ -136,7 +136,7 @@ def gate(number: int = 1, passed: bool = True, approvals: int = 0) -> facts.Gate
 
 
 def built(number: int = 1, auc: float = 0.95, approvals: int = 0) -> list[object]:
-    """Everything up to the evaluation."""
+    """All facts of a version up to its evaluation."""
     return [
         created(number),
         claimed(number),
@@ -177,7 +177,7 @@ def weights(**shares: int) -> list[facts.Weight]:
 
 
 def completed(past: History, release: int, candidate: int, stable: int = 0) -> History:
-    """A direct release, all the way."""
+    """A direct release, from its request to its end."""
     past.and_given(
         requested(release, candidate, configuration.STRATEGY_DIRECT), started(release, stable), ready(release)
     )
@@ -191,17 +191,17 @@ def applied(past: History, release: int) -> History:
 
 
 def one_live() -> History:
-    """Version 1 live in production, version 2 passed."""
+    """Version 1 is live in production, and version 2 has passed its gate."""
     return completed(given(*passed(1), *passed(2)), 1, 1)
 
 
 def canary() -> History:
-    """Release 2: version 2 beside the live version 1, loaded everywhere, no traffic yet."""
+    """Release 2: version 2 is the candidate beside the live version 1. It is loaded and has no traffic yet."""
     return one_live().and_given(requested(2, 2), started(2, 1), ready(2))
 
 
 def stepping(step: int = 0) -> History:
-    """The canary at a step that every gateway has applied."""
+    """The canary at a step whose weights all gateways have applied."""
     past = canary()
     for index in range(step + 1):
         share = POLICY.steps[index].weight_bps

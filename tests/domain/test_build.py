@@ -67,7 +67,7 @@ def test_a_version_needs_a_repository() -> None:
     given().when(create(commit(1), "")).then_refused("invalid-argument", "repository")
 
 
-def test_a_commit_becomes_one_version_per_repository() -> None:
+def test_a_commit_has_one_version_in_each_repository() -> None:
     past = given(created(1))
     past.when(create(commit(1))).then_refused("already-exists", "version 1")
     past.when(create(commit(1), "elsewhere")).then(
@@ -87,35 +87,35 @@ def test_the_first_claim_is_attempt_one() -> None:
 
 
 @pytest.mark.parametrize("lease_ms", [0, -1, 10 * 60_000 + 1])
-def test_a_lease_has_a_sane_length(lease_ms: int) -> None:
+def test_a_lease_has_a_limited_length(lease_ms: int) -> None:
     given(created()).when(claim(lease_ms=lease_ms)).then_refused("invalid-argument", "lease_ms")
 
 
-def test_a_claim_names_its_worker() -> None:
+def test_a_claim_needs_the_name_of_its_worker() -> None:
     given(created()).when(claim(worker="")).then_refused("invalid-argument", "worker")
 
 
-def test_a_claim_that_is_held_already_is_answered_with_nothing() -> None:
+def test_a_repeated_claim_of_the_holder_changes_nothing() -> None:
     given(created(), claimed()).when(claim()).then_nothing()
 
 
-def test_a_version_in_hand_is_not_claimed_by_another() -> None:
+def test_another_worker_cannot_claim_a_version_whose_lease_holds() -> None:
     given(created(), claimed()).when(claim(2, "trainer-1"), at_ms=LEASE_MS).then_refused("illegal-transition", "holds")
 
 
-def test_a_lease_that_has_run_out_is_taken_over_as_the_next_attempt() -> None:
+def test_an_expired_lease_is_taken_over_as_the_next_attempt() -> None:
     past = given(created(), claimed())
     past.when(claim(2, "trainer-1"), at_ms=2 + LEASE_MS).then(claimed(attempt=2, worker="trainer-1"))
     past.when(claim(1, "trainer-1"), at_ms=2 + LEASE_MS).then_refused("invalid-argument", "next attempt is 2")
 
 
-def test_a_sign_of_life_prolongs_the_lease() -> None:
+def test_a_heartbeat_prolongs_the_lease() -> None:
     given(created(), claimed()).when(claim(2, "trainer-1", seen=500), at_ms=2 + LEASE_MS).then_refused(
         "illegal-transition", "holds"
     )
 
 
-def test_a_restarted_worker_takes_its_own_version_up_again_at_once() -> None:
+def test_a_restarted_worker_claims_its_own_version_again_at_once() -> None:
     given(created(), claimed()).when(claim(2), at_ms=3).then(claimed(attempt=2))
 
 
@@ -125,7 +125,7 @@ def test_a_takeover_during_training_starts_with_the_tests_again() -> None:
     past.when(commands.ReportTrainingStarted(fact=training(attempt=2))).then_refused("illegal-transition", "tests")
 
 
-def test_a_report_is_taken_from_the_attempt_in_hand() -> None:
+def test_the_current_attempt_can_report() -> None:
     given(created(), claimed()).when(commands.ReportCodeTested(fact=code_tested())).then(code_tested())
 
 
@@ -134,12 +134,12 @@ def test_a_report_of_a_lost_attempt_is_refused() -> None:
     past.when(commands.ReportCodeTested(fact=code_tested())).then_refused("illegal-transition", "attempt 1")
 
 
-def test_the_same_report_twice_is_refused_the_second_time() -> None:
+def test_a_second_report_of_the_same_result_is_refused() -> None:
     past = given(created(), claimed(), code_tested(), training(), trained())
     past.when(commands.ReportTrainingFinished(fact=trained())).then_refused("illegal-transition")
 
 
-def test_tests_are_reported_once_in_an_attempt() -> None:
+def test_the_tests_of_an_attempt_are_reported_once() -> None:
     past = given(created(), claimed(), code_tested())
     past.when(commands.ReportCodeTested(fact=code_tested())).then_nothing()
     past.when(commands.ReportCodeTested(fact=facts.CodeTested(version=1, attempt=1))).then_refused(
@@ -150,7 +150,7 @@ def test_tests_are_reported_once_in_an_attempt() -> None:
     )
 
 
-def test_tests_name_the_model_they_were_sent_to() -> None:
+def test_a_test_report_needs_the_configuration_of_its_model() -> None:
     fact = facts.CodeTested(
         version=1, attempt=1, passed=True, configuration=configuration.ModelConfiguration(model="other")
     )
@@ -169,13 +169,13 @@ def test_training_starts_only_after_the_tests() -> None:
     given(created(), claimed()).when(commands.ReportTrainingStarted(fact=training())).then_refused("illegal-transition")
 
 
-def test_a_trained_version_names_its_artifact() -> None:
+def test_a_trained_version_needs_its_artifact() -> None:
     fact = facts.TrainingFinished(version=1, attempt=1)
     past = given(created(), claimed(), code_tested(), training())
     past.when(commands.ReportTrainingFinished(fact=fact)).then_refused("invalid-argument", "manifest")
 
 
-def test_a_trained_version_is_free_for_the_evaluator() -> None:
+def test_an_evaluator_can_claim_a_trained_version() -> None:
     past = given(created(), claimed(), code_tested(), training(), trained())
     assert not past.version().HasField("lease")
     past.when(evaluate()).then(evaluating())
@@ -192,7 +192,7 @@ def test_an_evaluation_before_training_is_refused() -> None:
     given(created(), claimed()).when(evaluate()).then_refused("illegal-transition", "due")
 
 
-def test_an_evaluation_is_recorded_with_the_live_versions_report() -> None:
+def test_an_evaluation_is_recorded_with_the_report_of_the_live_version() -> None:
     fact = evaluated()
     fact.baseline_version = 7
     fact.baseline_failure, fact.signature_change = "too many columns", "one column more"
@@ -211,12 +211,12 @@ def test_a_model_that_does_not_exist_is_not_found() -> None:
     given().when(claim()).then_refused("not-found", "models/fraud")
 
 
-def test_an_illegal_fact_is_never_folded() -> None:
+def test_an_illegal_fact_is_not_folded() -> None:
     for history in ([created(2)], [created(), trained()], [created(), training()], [claimed()]):
         with pytest.raises(IllegalFact):
             given(*history)
 
 
-def test_the_configuration_of_the_commit_is_kept() -> None:
+def test_a_version_keeps_the_configuration_of_its_commit() -> None:
     rule = configuration.GateRule(metric="auc", min=0.9)
     assert given(created(), claimed(), code_tested()).version().configuration == gated_configuration(rule)

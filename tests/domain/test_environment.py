@@ -1,4 +1,4 @@
-"""An environment: created once, a policy, freezes."""
+"""An environment: its creation, its policy and its freezes."""
 
 from headgate.domain import environment
 from headgate.domain.policy import DEFAULT, digest
@@ -44,7 +44,7 @@ def test_a_policy_is_completed_before_it_is_recorded() -> None:
     assert environment.decide(given(fact), commands.SetPolicy(policy=configuration.ReleasePolicy(bake_ms=7))) is None
 
 
-def test_an_unsound_policy_is_refused() -> None:
+def test_an_invalid_policy_is_refused() -> None:
     policy = configuration.ReleasePolicy(judge=configuration.JudgePolicy(alpha=2))
     assert code(given(), commands.SetPolicy(policy=policy)) == "invalid-argument"
 
@@ -60,13 +60,13 @@ def test_a_freeze_is_declared_and_lifted() -> None:
     assert code(state, lift) == "not-found"
 
 
-def test_a_freeze_has_one_name_and_ends_after_it_begins() -> None:
+def test_a_freeze_needs_a_new_name_and_an_end_after_its_beginning() -> None:
     state = given(declared("holidays"))
     assert code(state, commands.DeclareFreeze(freeze="holidays", from_ms=1, until_ms=2)) == "already-exists"
     assert code(state, commands.DeclareFreeze(freeze="x", from_ms=2, until_ms=2)) == "invalid-argument"
     assert code(state, commands.DeclareFreeze(freeze="", from_ms=1, until_ms=2)) == "invalid-argument"
 
 
-def test_an_environment_has_a_bounded_number_of_freezes() -> None:
+def test_an_environment_has_a_limited_number_of_freezes() -> None:
     state = given(*(declared(f"f{number}") for number in range(100)))
     assert code(state, FREEZE) == "invalid-argument"

@@ -1,4 +1,4 @@
-"""The gate: what passes, what fails, by how much, and in which words."""
+"""The gate: what passes, what fails, by how much, and how this is explained."""
 
 import hashlib
 import math
@@ -28,7 +28,7 @@ def evaluated(
     live: facts.EvaluationReport | None = None,
     failure: str = "",
 ) -> resources.Version:
-    """A version with its report beside that of the live one."""
+    """A version with its report and that of the live version."""
     return resources.Version(
         version=3,
         configuration=configuration.ModelConfiguration(gate=policy),
@@ -53,7 +53,7 @@ def gate(
     return result
 
 
-def test_a_value_below_the_minimum_fails_and_says_by_how_much() -> None:
+def test_a_value_below_the_minimum_fails_with_its_distance() -> None:
     result = gate(configuration.GateRule(metric="accuracy", min=0.93), report(accuracy=0.9123))
     assert not result.passed
     assert result.value == 0.9123
@@ -61,7 +61,7 @@ def test_a_value_below_the_minimum_fails_and_says_by_how_much() -> None:
     assert result.explanation == "accuracy 0.9123 is below the minimum 0.9300 by 0.0177"
 
 
-def test_a_value_above_the_maximum_fails_and_says_by_how_much() -> None:
+def test_a_value_above_the_maximum_fails_with_its_distance() -> None:
     result = gate(configuration.GateRule(metric="mse", max=2), report(mse=2.5))
     assert result.explanation == "mse 2.5000 is above the maximum 2.0000 by 0.5000"
     assert result.missed_by == 0.5
@@ -87,14 +87,14 @@ def test_a_metric_that_was_not_measured_fails() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_no_finite_number_fails(value: float) -> None:
+def test_a_value_that_is_not_a_finite_number_fails(value: float) -> None:
     result = gate(configuration.GateRule(metric="auc", max=9e9), report(auc=value))
     assert not result.passed
     assert not result.HasField("value")
     assert result.explanation == "auc is not a finite number"
 
 
-def test_a_drop_against_the_live_version_fails_beyond_the_allowed_one() -> None:
+def test_a_larger_drop_than_allowed_against_the_live_version_fails() -> None:
     result = gate(configuration.GateRule(metric="recall", max_drop=0.01), report(recall=0.90), 2, report(recall=0.95))
     assert not result.passed
     assert result.baseline == 0.95
@@ -104,20 +104,20 @@ def test_a_drop_against_the_live_version_fails_beyond_the_allowed_one() -> None:
     )
 
 
-def test_a_drop_of_exactly_the_allowed_size_passes_despite_floating_point() -> None:
+def test_a_drop_of_exactly_the_allowed_size_passes_in_spite_of_rounding() -> None:
     assert 0.92 - 0.91 > 0.01
     assert gate(
         configuration.GateRule(metric="recall", max_drop=0.01), report(recall=0.91), 2, report(recall=0.92)
     ).passed
 
 
-def test_for_a_loss_the_rise_is_the_drop_in_quality() -> None:
+def test_a_rise_of_a_loss_counts_as_a_drop_in_quality() -> None:
     rule = configuration.GateRule(metric="log_loss", max_drop=0.1)
     assert gate(rule, report(log_loss=0.2), 2, report(log_loss=0.9)).passed
     assert not gate(rule, report(log_loss=0.9), 2, report(log_loss=0.2)).passed
 
 
-def test_a_drop_without_a_live_version_passes_and_says_so() -> None:
+def test_a_rule_for_a_drop_passes_without_a_live_version_and_explains_it() -> None:
     result = gate(configuration.GateRule(metric="recall", min=0.5, max_drop=0.01), report(recall=0.6))
     assert result.passed
     assert not result.HasField("baseline")
@@ -125,7 +125,7 @@ def test_a_drop_without_a_live_version_passes_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("live", [None, report(), report(recall=math.nan), report(recall=math.inf)])
-def test_a_drop_from_a_live_version_without_the_value_fails(live: facts.EvaluationReport | None) -> None:
+def test_a_rule_for_a_drop_fails_when_the_live_version_has_no_value(live: facts.EvaluationReport | None) -> None:
     result = gate(configuration.GateRule(metric="recall", min=0.0, max_drop=1.0), report(recall=0.1), 2, live)
     assert not result.passed
     assert (result.value, result.HasField("baseline"), result.missed_by) == (0.1, False, 0.0)
@@ -133,18 +133,18 @@ def test_a_drop_from_a_live_version_without_the_value_fails(live: facts.Evaluati
     assert result.explanation == expected
 
 
-def test_a_drop_from_a_live_version_that_could_not_be_measured_fails_with_the_reason() -> None:
+def test_a_rule_for_a_drop_fails_with_the_reason_when_the_live_version_could_not_be_measured() -> None:
     rule = configuration.GateRule(metric="recall", max_drop=1.0)
     result = gate(rule, report(recall=0.1), 2, None, "it takes 3 columns")
     assert not result.passed
     assert result.explanation == "recall cannot be compared with version 2, which is live: it takes 3 columns"
 
 
-def test_a_rule_that_compares_nothing_does_not_need_the_live_version() -> None:
+def test_a_rule_without_a_drop_does_not_need_the_live_version() -> None:
     assert gate(configuration.GateRule(metric="recall", min=0.0), report(recall=0.1), 2, None, "no idea").passed
 
 
-def test_the_worst_bound_gives_the_distance_and_every_missed_bound_its_sentence() -> None:
+def test_the_distance_is_that_of_the_worst_bound_and_every_missed_bound_is_explained() -> None:
     rule = configuration.GateRule(metric="recall", min=0.8, max_drop=0.01)
     result = gate(rule, report(recall=0.7), 2, report(recall=0.95))
     assert result.missed_by == pytest.approx(0.24)
@@ -164,7 +164,7 @@ def test_a_policy_without_rules_passes() -> None:
     assert decide_gate(evaluated(configuration.GatePolicy(), report())).passed
 
 
-def test_the_verdict_carries_what_it_was_decided_on() -> None:
+def test_the_verdict_records_its_inputs() -> None:
     policy = configuration.GatePolicy(rules=[configuration.GateRule(metric="a", min=0)], approvals=2)
     version = evaluated(policy, report(a=1, z=5), 2, report(a=2), "partly")
     version.signature_change = "one column more"
@@ -177,7 +177,7 @@ def test_the_verdict_carries_what_it_was_decided_on() -> None:
     assert list(decided.baseline_metrics) == [facts.Metric(name="a", value=2)]
 
 
-def test_an_empty_baseline_report_without_a_version_is_no_baseline() -> None:
+def test_a_baseline_report_without_a_version_is_ignored() -> None:
     decided = decide_gate(evaluated(configuration.GatePolicy(), report(), 0, report(a=2)))
     assert not decided.baseline_metrics
 

@@ -1,4 +1,4 @@
-"""All commands in any order, mostly with plausible arguments: what is decided can be folded, and no rule breaks."""
+"""All commands in any order, mostly with plausible arguments: every decision can be folded, and no rule breaks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.domain.scenario import LEASE_MS, PASS, POLICY, built, code_tested, co
 
 ENVIRONMENTS = ("production", "staging")
 REPEATABLE = (commands.DescribeModel,)
-"""Wishes that mean something again: a description is written again."""
+"""Commands that lead to a fact again when they are repeated."""
 PEOPLE = ("ada", "grace", "anonymous", "")
 
 KEEPING = (
@@ -75,7 +75,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.facts: list[tuple[Fact, facts.LifecycleRecord]] = []
         self.now_ms = 1
         self.ended: dict[int, resources.Release] = {}
-        self.going_back: dict[int, int] = {}
+        self.rollback_share: dict[int, int] = {}
 
     def do(self, command: ModelCommand, actor: str = "") -> None:
         self.now_ms += 1
@@ -105,7 +105,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert again is None or isinstance(again, Refused)
 
     def version(self, pick: int) -> int:
-        """Mostly one that exists."""
+        """The number of a version that exists, most of the time."""
         return pick % (len(self.state.versions) + 1) or 1
 
     def release(self, pick: int) -> int:
@@ -185,9 +185,9 @@ class Lifecycle(RuleBasedStateMachine):
         number = self.version(pick)
         self.do(kind(version=number) if kind is commands.DecideGate else kind(version=number, reason="r"))
 
-    @rule(back=st.integers(0, 1), who=st.sampled_from(PEOPLE))
-    def approve(self, back: int, who: str) -> None:
-        self.do(commands.GrantApproval(version=len(self.state.versions) - back), actor=who)
+    @rule(back=st.integers(0, 1), actor=st.sampled_from(PEOPLE))
+    def approve(self, back: int, actor: str) -> None:
+        self.do(commands.GrantApproval(version=len(self.state.versions) - back), actor=actor)
 
     @rule(pick=pick, value=st.sampled_from(["", "x"]))
     def name(self, pick: int, value: str) -> None:
@@ -219,17 +219,16 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), override=st.booleans())
     def quarantine_while_waiting(self, pick: int, where: str, override: bool) -> None:
         number = self.version(pick)
-        wish = commands.StartRelease(environment=where, candidate=number, policy=POLICY, override_quarantine=override)
-        self.do(wish)
+        self.do(commands.StartRelease(environment=where, candidate=number, policy=POLICY, override_quarantine=override))
         self.do(commands.QuarantineCandidate(version=number, reason="r"))
-        self.now_ms += 10_000  # beyond any freeze
+        self.now_ms += 10_000  # after any freeze
         self.do(commands.BeginRelease(release=len(self.state.releases)))
 
     @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), moves=st.integers(1, 12), back=st.booleans())
     def pilot(self, pick: int, where: str, moves: int, back: bool) -> None:
-        """Starts a release and does what a deployer would do with it, a while."""
+        """Starts a release and does some of the moves that a deployer would do."""
         self.do(commands.StartRelease(environment=where, candidate=self.version(pick), policy=POLICY))
-        self.now_ms += 10_000  # beyond any freeze
+        self.now_ms += 10_000  # after any freeze
         for release in list(self.state.releases.values()):
             for _ in range(moves):
                 self.do(next_move(release))
@@ -289,7 +288,7 @@ class Lifecycle(RuleBasedStateMachine):
         )
 
     @invariant()
-    def an_ended_release_stays_as_it_is(self) -> None:
+    def an_ended_release_does_not_change(self) -> None:
         for number, release in self.state.releases.items():
             if number in self.ended:
                 assert release == self.ended[number]
@@ -297,7 +296,7 @@ class Lifecycle(RuleBasedStateMachine):
                 self.ended[number] = copy.deepcopy(release)
 
     @invariant()
-    def each_approval_is_of_another_person(self) -> None:
+    def each_approval_is_by_another_person(self) -> None:
         for number, version in self.state.versions.items():
             granted = [(fact, at) for fact, at in self.facts if isinstance(fact, facts.ApprovalGranted)]
             people = [at.actor or "anonymous" for fact, at in granted if fact.version == number]
@@ -312,7 +311,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert len(running) == len(set(running))
 
     @invariant()
-    def weights_are_whole_and_name_the_two_arms_only(self) -> None:
+    def weights_sum_to_the_whole_and_name_only_the_two_arms(self) -> None:
         for release in self.state.releases.values():
             if release.weights:
                 assert sum(weight.weight_bps for weight in release.weights) == FULL_WEIGHT_BPS
@@ -320,14 +319,14 @@ class Lifecycle(RuleBasedStateMachine):
                 assert all(weight.weight_bps > 0 for weight in release.weights)
 
     @invariant()
-    def a_candidate_never_gains_once_it_goes_back(self) -> None:
+    def a_candidate_gains_no_traffic_after_its_rollback_began(self) -> None:
         for number, release in self.state.releases.items():
             if release.phase in (resources.PHASE_ROLLING_BACK, resources.PHASE_ROLLED_BACK):
                 share = sum(weight.weight_bps for weight in release.weights if weight.version == release.candidate)
-                assert share <= self.going_back.setdefault(number, share) == 0
+                assert share <= self.rollback_share.setdefault(number, share) == 0
 
     @invariant()
-    def what_serves_is_kept(self) -> None:
+    def a_version_in_use_is_kept(self) -> None:
         needed = {*self.state.model.live.values()}
         for release in self.state.releases.values():
             if release.phase in RUNNING:
@@ -354,12 +353,12 @@ Lifecycle.TestCase.settings = settings(
 TestLifecycle = Lifecycle.TestCase
 
 
-def test_every_fact_of_the_record_is_in_the_union_and_the_other_way_round() -> None:
+def test_the_union_and_the_record_have_the_same_facts() -> None:
     fields = facts.LifecycleRecord.DESCRIPTOR.oneofs_by_name["fact"].fields
     assert {fact.__name__ for fact in get_args(Fact)} == {each.message_type.name for each in fields}
 
 
-def test_every_command_of_the_oneof_reaches_a_decision() -> None:
+def test_every_command_of_the_protos_leads_to_a_decision() -> None:
     fields = commands.Command.DESCRIPTOR.oneofs_by_name["command"].fields
     of_models = {command.__name__ for command in get_args(ModelCommand)}
     of_environments = {command.__name__ for command in get_args(EnvironmentCommand)}

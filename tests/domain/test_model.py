@@ -6,9 +6,9 @@ from tests.domain.scenario import given
 
 
 def test_a_model_is_created_with_labels() -> None:
-    wish = commands.CreateModel(description="cards", labels={"team": "risk", "empty": ""})
+    create = commands.CreateModel(description="cards", labels={"team": "risk", "empty": ""})
     fact = facts.ModelCreated(description="cards", labels={"team": "risk"})
-    given().when(wish).then(fact)
+    given().when(create).then(fact)
     assert dict(given(fact).state.model.labels) == {"team": "risk"}
 
 
@@ -24,7 +24,7 @@ def test_a_label_is_set_changed_and_removed() -> None:
     past.when(commands.LabelModel(key="team")).then_nothing()
 
 
-def test_a_new_description_leaves_the_labels() -> None:
+def test_a_new_description_does_not_change_the_labels() -> None:
     past = given(facts.ModelCreated(labels={"team": "risk"}), facts.ModelDescribed(description="new"))
     assert dict(past.state.model.labels) == {"team": "risk"}
 

@@ -1,4 +1,4 @@
-"""The release policy: what is left out comes from the default, what is unsound is named."""
+"""The release policy: the default completes it, and an invalid field is named."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from headgate.domain.policy import DEFAULT, check, digest, resolve
 from headgate.v1 import configuration_pb2 as configuration
 
 
-def test_the_default_is_sound_and_complete() -> None:
+def test_the_default_is_valid_and_complete() -> None:
     assert check(DEFAULT) is None
     assert resolve(None) == DEFAULT
     assert resolve(configuration.ReleasePolicy()) == DEFAULT
 
 
-def test_what_is_given_stays_and_the_rest_is_filled_in() -> None:
+def test_given_fields_stay_and_the_default_completes_the_others() -> None:
     policy = resolve(
         configuration.ReleasePolicy(
             steps=[configuration.Step(weight_bps=1)], judge=configuration.JudgePolicy(alpha=0.2), bake_ms=5
@@ -23,7 +23,7 @@ def test_what_is_given_stays_and_the_rest_is_filled_in() -> None:
     assert policy.hold_deadline_ms == DEFAULT.hold_deadline_ms
 
 
-def test_resolving_leaves_its_argument_and_the_default_alone() -> None:
+def test_resolving_changes_neither_its_argument_nor_the_default() -> None:
     given = configuration.ReleasePolicy(bake_ms=5)
     resolve(given).steps.add(weight_bps=9)
     assert given == configuration.ReleasePolicy(bake_ms=5)
@@ -67,7 +67,7 @@ def test_equal_policies_have_equal_digests() -> None:
         (configuration.ReleasePolicy(bake_ms=-1), "policy.bake_ms"),
     ],
 )
-def test_an_unsound_policy_is_named_by_its_field(policy: configuration.ReleasePolicy, field: str) -> None:
+def test_an_invalid_policy_is_refused_with_its_field(policy: configuration.ReleasePolicy, field: str) -> None:
     refused = check(resolve(policy))
     assert refused is not None
     assert refused.field == field

@@ -1,4 +1,4 @@
-"""The release axis: forward on evidence, back at once."""
+"""The release axis: forward only on evidence, back at any time."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ def start(candidate: int, **fields: object) -> commands.StartRelease:
     return commands.StartRelease(environment=PRODUCTION, candidate=candidate, policy=POLICY, **fields)  # type: ignore[arg-type]
 
 
-def asked(past: History, command: commands.StartRelease) -> facts.ReleaseRequested:
+def request_of(past: History, command: commands.StartRelease) -> facts.ReleaseRequested:
     decision = past.when(command).decision
     assert isinstance(decision, facts.ReleaseRequested), decision
     return decision
@@ -49,23 +49,23 @@ def queued() -> History:
     return one_live().and_given(requested(2, 2))
 
 
-def test_a_passed_version_is_released_under_the_policy_given_with_the_request() -> None:
-    fact = asked(one_live(), start(2))
+def test_a_version_that_passed_is_released_under_the_policy_of_its_request() -> None:
+    fact = request_of(one_live(), start(2))
     assert (fact.release, fact.candidate, fact.strategy) == (2, 2, configuration.STRATEGY_CANARY)
     assert fact.policy == POLICY
     assert fact.salt == "fraud/2"
 
 
-def test_the_first_version_goes_direct_whatever_was_asked() -> None:
+def test_the_first_version_is_released_directly_under_any_strategy() -> None:
     assert (
-        asked(given(*passed()), start(1, strategy=configuration.STRATEGY_CANARY)).strategy
+        request_of(given(*passed()), start(1, strategy=configuration.STRATEGY_CANARY)).strategy
         == configuration.STRATEGY_DIRECT
     )
 
 
-def test_a_version_queued_behind_the_first_release_keeps_its_canary() -> None:
+def test_a_version_that_waits_for_the_first_release_keeps_its_canary() -> None:
     past = given(*passed(1), *passed(2)).and_given(requested(1, 1, configuration.STRATEGY_DIRECT), started(1))
-    assert asked(past, start(2)).strategy == configuration.STRATEGY_CANARY
+    assert request_of(past, start(2)).strategy == configuration.STRATEGY_CANARY
 
 
 @pytest.mark.parametrize("history", [built(), [*built(), gate(passed=False)], [*built(), gate(approvals=1)]])
@@ -81,10 +81,10 @@ def test_a_version_without_a_passing_verdict_is_not_released(history: list[objec
     ],
 )
 def test_a_waived_or_approved_version_is_released(history: list[object]) -> None:
-    assert asked(given(*history), start(1)).candidate == 1
+    assert request_of(given(*history), start(1)).candidate == 1
 
 
-def test_a_version_is_released_once_at_a_time() -> None:
+def test_a_version_has_one_release_at_a_time() -> None:
     queued().when(start(2)).then_refused("already-exists", "releases/2")
 
 
@@ -92,16 +92,16 @@ def test_the_live_version_needs_no_release() -> None:
     one_live().when(start(1)).then_refused("illegal-transition", "live")
 
 
-def test_shadow_is_refused_since_nothing_would_pilot_it() -> None:
+def test_the_strategy_shadow_is_refused() -> None:
     one_live().when(start(2, strategy=configuration.STRATEGY_SHADOW)).then_refused("invalid-argument", "strategy")
 
 
-def test_a_release_needs_a_version_and_an_environment_with_a_name() -> None:
+def test_a_release_needs_an_existing_version_and_a_valid_environment_name() -> None:
     given(*passed()).when(start(9)).then_refused("not-found", "versions/9")
     given(*passed()).when(commands.StartRelease(environment="Pro/d", candidate=1)).then_refused("invalid-argument")
 
 
-def test_an_unsound_policy_is_refused() -> None:
+def test_an_invalid_policy_is_refused() -> None:
     policy = configuration.ReleasePolicy(
         steps=[configuration.Step(weight_bps=5000), configuration.Step(weight_bps=500)]
     )
@@ -109,7 +109,7 @@ def test_an_unsound_policy_is_refused() -> None:
     one_live().when(command).then_refused("invalid-argument", "steps")
 
 
-def test_a_release_remembers_the_version_that_serves_when_it_begins() -> None:
+def test_a_release_records_the_version_that_is_live_when_it_begins() -> None:
     queued().when(commands.BeginRelease(release=2)).then(started(2, stable=1))
 
 
@@ -118,7 +118,7 @@ def test_one_release_runs_at_a_time_in_an_environment() -> None:
     past.when(commands.BeginRelease(release=3)).then_refused("illegal-transition", "releases/2 is running")
 
 
-def test_another_environment_does_not_wait() -> None:
+def test_a_release_does_not_wait_for_one_in_another_environment() -> None:
     past = canary().and_given(*passed(3), requested(3, 3, environment="staging"))
     past.when(commands.BeginRelease(release=3)).then(started(3))
 
@@ -150,7 +150,7 @@ def test_a_candidate_gets_no_traffic_before_it_is_loaded() -> None:
     past.when(commands.ReportCandidateReady(release=2, gateways=["g0"])).then(ready(2))
 
 
-def test_a_canary_goes_from_its_first_step_to_live() -> None:
+def test_a_canary_moves_from_its_first_step_until_it_is_live() -> None:
     past = canary()
     past.when(commands.SetWeights(release=2, step=0)).then(
         facts.WeightsSet(release=2, step=0, weights=weights(v1=9500, v2=500), judgement=facts.Judgement())
@@ -176,23 +176,23 @@ def test_a_canary_goes_from_its_first_step_to_live() -> None:
     past.when(commands.CompleteRelease(release=2)).then_nothing()
 
 
-def test_steps_are_taken_in_order_and_each_is_observed() -> None:
+def test_steps_come_in_order_and_each_is_observed() -> None:
     canary().when(commands.SetWeights(release=2, step=1, judgement=PASS)).then_refused("invalid-argument", "step")
-    unseen = canary().and_given(facts.WeightsSet(release=2, step=0, weights=weights(v1=9500, v2=500)))
-    unseen.when(commands.SetWeights(release=2, step=1, judgement=PASS)).then_refused(
+    unobserved = canary().and_given(facts.WeightsSet(release=2, step=0, weights=weights(v1=9500, v2=500)))
+    unobserved.when(commands.SetWeights(release=2, step=1, judgement=PASS)).then_refused(
         "illegal-transition", "not applied"
     )
-    unseen.when(commands.SetWeights(release=2, step=0)).then_nothing()
+    unobserved.when(commands.SetWeights(release=2, step=0)).then_nothing()
     stepping(1).when(commands.SetWeights(release=2, step=2, judgement=PASS)).then_refused("invalid-argument", "step")
 
 
 @pytest.mark.parametrize("verdict", [facts.VERDICT_UNSPECIFIED, facts.VERDICT_FAIL])
-def test_no_step_without_evidence(verdict: facts.Verdict.ValueType) -> None:
+def test_a_step_needs_evidence(verdict: facts.Verdict.ValueType) -> None:
     command = commands.SetWeights(release=2, step=1, judgement=facts.Judgement(verdict=verdict))
     stepping(0).when(command).then_refused("illegal-transition", "evidence")
 
 
-def test_a_canary_is_promoted_on_a_pass_or_by_a_person_with_a_reason() -> None:
+def test_a_canary_is_promoted_after_a_pass_or_by_a_person_with_a_reason() -> None:
     past = stepping(0)
     past.when(commands.PromoteRelease(release=2)).then_refused("illegal-transition", "PASS")
     past.when(commands.PromoteRelease(release=2, reason="holiday sale")).then(
@@ -200,18 +200,18 @@ def test_a_canary_is_promoted_on_a_pass_or_by_a_person_with_a_reason() -> None:
     )
 
 
-def test_only_the_weights_in_force_are_applied() -> None:
+def test_only_the_present_weights_can_be_applied() -> None:
     past = stepping(0)
     past.when(commands.ReportWeightsApplied(release=2, epoch=1)).then_refused("illegal-transition", "epoch 1")
     past.when(commands.ReportWeightsApplied(release=2, epoch=past.release(2).epoch)).then_nothing()
 
 
-def test_a_release_without_weights_has_none_to_apply() -> None:
+def test_a_release_without_weights_cannot_report_them_as_applied() -> None:
     for past in (queued(), queued().and_given(started(2, 1))):
         past.when(commands.ReportWeightsApplied(release=2, epoch=0)).then_refused("illegal-transition", "epoch 0")
 
 
-def test_only_a_canary_beside_a_stable_version_steps() -> None:
+def test_only_a_canary_with_a_stable_version_has_steps() -> None:
     past = one_live().and_given(requested(2, 2, configuration.STRATEGY_BLUE_GREEN), started(2, 1), ready(2))
     past.when(commands.SetWeights(release=2, step=0)).then_refused("illegal-transition", "steps")
     past.when(commands.PromoteRelease(release=2)).then(
@@ -219,7 +219,7 @@ def test_only_a_canary_beside_a_stable_version_steps() -> None:
     )
 
 
-def test_a_paused_release_does_not_move_forward() -> None:
+def test_a_paused_release_cannot_move_forward() -> None:
     paused = facts.ReleasePaused(release=2, reason="looking", superseded_from_ms=101)
     stepping(0).when(commands.PauseRelease(release=2, reason="looking")).then(paused)
     for past, command in (
@@ -235,7 +235,7 @@ def test_a_paused_release_does_not_move_forward() -> None:
         assert past.when(command).decision is not None
 
 
-def test_a_resumed_step_is_observed_afresh() -> None:
+def test_the_observation_of_a_step_starts_again_after_a_pause() -> None:
     past = stepping(0)
     before = past.release(2).applied_at_ms
     past.and_given(facts.ReleasePaused(release=2, reason="looking"), facts.ReleaseResumed(release=2))
@@ -244,7 +244,7 @@ def test_a_resumed_step_is_observed_afresh() -> None:
 
 
 @pytest.mark.parametrize("past", [queued().and_given(started(2, 1)), canary(), stepping(0), promoting(), baking()])
-def test_a_running_release_rolls_back_from_every_phase_even_in_a_freeze(past: History) -> None:
+def test_a_running_release_can_roll_back_in_every_phase_even_during_a_freeze(past: History) -> None:
     past.when(commands.RollBackRelease(release=2, reason="errors"), freeze=FREEZE).then(
         facts.RollbackStarted(
             release=2,
@@ -265,7 +265,7 @@ def test_a_running_release_rolls_back_from_every_phase_even_in_a_freeze(past: Hi
         (lambda: stepping(1), commands.PromoteRelease(release=2, reason="please")),
     ],
 )
-def test_a_freeze_holds_forward_moves_while_it_lasts(make: Callable[[], History], command: object) -> None:
+def test_a_freeze_forbids_forward_moves_while_it_lasts(make: Callable[[], History], command: object) -> None:
     make().when(command, at_ms=50, freeze=FREEZE).then_refused("frozen", "holidays")
     assert make().when(command, at_ms=150, freeze=FREEZE).decision is not None
     make().when(commands.PauseRelease(release=2, reason="r"), freeze=FREEZE).then(
@@ -273,7 +273,7 @@ def test_a_freeze_holds_forward_moves_while_it_lasts(make: Callable[[], History]
     )
 
 
-def test_a_pause_names_the_time_from_which_a_newer_release_takes_its_place() -> None:
+def test_a_pause_records_the_time_from_which_a_newer_release_replaces_it() -> None:
     def pause(past: History, **fields: bool) -> int:
         decided = past.when(commands.PauseRelease(release=2, reason="r", **fields), at_ms=500).decision
         assert isinstance(decided, facts.ReleasePaused)
@@ -286,7 +286,7 @@ def test_a_pause_names_the_time_from_which_a_newer_release_takes_its_place() -> 
     assert pause(stays, at_fault=True) == 0
 
 
-def test_the_end_of_a_pause_ends_that_time_too() -> None:
+def test_the_end_of_a_pause_clears_that_time() -> None:
     past = stepping(0).and_given(facts.ReleasePaused(release=2, reason="r", superseded_from_ms=7))
     assert past.release(2).superseded_from_ms == 7
     assert past.and_given(facts.ReleaseResumed(release=2)).release(2).superseded_from_ms == 0
@@ -305,7 +305,7 @@ def test_a_person_with_a_reason_promotes_a_paused_release() -> None:
     assert (promoted.phase, promoted.paused, promoted.paused_reason) == (resources.PHASE_PROMOTING, False, "")
 
 
-def test_no_freeze_holds_an_undo() -> None:
+def test_a_freeze_does_not_stop_an_undo() -> None:
     past = completed(one_live(), 2, 2, stable=1)
     fact = past.when(commands.UndoRelease(release=2), at_ms=50, freeze=FREEZE).decision
     assert isinstance(fact, facts.ReleaseRequested)
@@ -315,7 +315,7 @@ def test_no_freeze_holds_an_undo() -> None:
     assert isinstance(past.when(promote, at_ms=50, freeze=FREEZE).decision, facts.PromotionStarted)
 
 
-def test_a_paused_release_rolls_back_and_is_no_longer_paused() -> None:
+def test_a_paused_release_can_roll_back_and_is_then_no_longer_paused() -> None:
     past = stepping(0).and_given(facts.ReleasePaused(release=2, reason="r"))
     past.and_given(facts.RollbackStarted(release=2, cause=facts.ROLLBACK_CAUSE_ABORTED, weights=weights(v1=10_000)))
     assert not past.release(2).paused
@@ -323,7 +323,7 @@ def test_a_paused_release_rolls_back_and_is_no_longer_paused() -> None:
     past.when(commands.PauseRelease(release=2)).then_refused("illegal-transition", "ended")
 
 
-def test_a_rollback_ends_when_every_gateway_has_applied_it() -> None:
+def test_a_rollback_ends_when_all_gateways_have_applied_it() -> None:
     past = baking().and_given(facts.RollbackStarted(release=2, weights=weights(v1=10_000)))
     past.when(commands.FinishRollback(release=2)).then_refused("illegal-transition", "applied")
     applied(past, 2)
@@ -333,20 +333,20 @@ def test_a_rollback_ends_when_every_gateway_has_applied_it() -> None:
     assert past.state.model.live[PRODUCTION] == 1
 
 
-def test_the_candidate_gets_nothing_more_once_a_rollback_started() -> None:
+def test_a_candidate_gets_no_traffic_after_its_rollback_has_started() -> None:
     past = stepping(1).and_given(facts.RollbackStarted(release=2, weights=weights(v1=10_000)))
     past.when(commands.SetWeights(release=2, step=2, judgement=PASS)).then_refused("illegal-transition", "rolling back")
     past.when(commands.PromoteRelease(release=2, reason="no, go on")).then_refused("illegal-transition", "rolling back")
 
 
-def test_the_first_release_rolls_back_to_nothing() -> None:
+def test_a_rollback_of_the_first_release_leaves_no_version() -> None:
     past = given(*passed()).and_given(requested(1, 1, configuration.STRATEGY_DIRECT), started(1), ready(1))
     decision = past.when(commands.RollBackRelease(release=1)).decision
     assert isinstance(decision, facts.RollbackStarted)
     assert not decision.weights
 
 
-def test_a_waiting_release_is_rejected_instead_of_rolled_back() -> None:
+def test_an_abort_of_a_waiting_release_rejects_it() -> None:
     past = queued()
     past.when(commands.RollBackRelease(release=2, reason="wrong one")).then(
         facts.ReleaseRejected(release=2, reason="wrong one")
@@ -363,20 +363,20 @@ def test_a_candidate_that_failed_on_evidence_is_quarantined(cause: facts.Rollbac
 
 
 @pytest.mark.parametrize("cause", [facts.ROLLBACK_CAUSE_ABORTED, facts.ROLLBACK_CAUSE_NOT_READY])
-def test_a_candidate_that_was_only_stopped_is_not_quarantined(cause: facts.RollbackCause.ValueType) -> None:
+def test_a_candidate_that_was_aborted_or_not_ready_is_not_quarantined(cause: facts.RollbackCause.ValueType) -> None:
     past = stepping(0).and_given(facts.RollbackStarted(release=2, cause=cause, weights=weights(v1=10_000)))
     assert not past.version(2).quarantined
 
 
-def test_a_quarantined_version_is_released_by_override_only() -> None:
+def test_a_quarantined_version_is_released_only_with_an_override() -> None:
     past = one_live().and_given(facts.CandidateQuarantined(version=2, reason="bias"))
     past.when(start(2)).then_refused("illegal-transition", "override")
-    assert asked(past, start(2, override_quarantine=True)).candidate == 2
+    assert request_of(past, start(2, override_quarantine=True)).candidate == 2
     past.and_given(facts.QuarantineLifted(version=2))
-    assert asked(past, start(2)).candidate == 2
+    assert request_of(past, start(2)).candidate == 2
 
 
-def test_a_candidate_quarantined_while_it_waits_does_not_begin() -> None:
+def test_a_release_whose_candidate_is_quarantined_does_not_begin() -> None:
     past = queued().and_given(facts.CandidateQuarantined(version=2, reason="bias"))
     rejected = facts.ReleaseRejected(release=2, reason="models/fraud/versions/2 is quarantined")
     past.when(commands.BeginRelease(release=2)).then(rejected)
@@ -384,7 +384,7 @@ def test_a_candidate_quarantined_while_it_waits_does_not_begin() -> None:
 
 
 @pytest.mark.parametrize("past", [canary(), stepping(0), baking()])
-def test_a_candidate_quarantined_on_its_way_gets_no_more_traffic_and_goes_back(past: History) -> None:
+def test_a_release_whose_candidate_is_quarantined_cannot_move_forward_but_can_roll_back(past: History) -> None:
     past.and_given(facts.CandidateQuarantined(version=2))
     step = past.release(2).step + 1
     forward = [
@@ -398,32 +398,34 @@ def test_a_candidate_quarantined_on_its_way_gets_no_more_traffic_and_goes_back(p
     assert isinstance(past.when(commands.RollBackRelease(release=2)).decision, facts.RollbackStarted)
 
 
-def test_a_quarantine_lifted_in_time_does_not_stop_a_waiting_release() -> None:
+def test_a_lifted_quarantine_does_not_stop_a_waiting_release() -> None:
     past = queued().and_given(facts.CandidateQuarantined(version=2), facts.QuarantineLifted(version=2))
     past.when(commands.BeginRelease(release=2)).then(started(2, stable=1))
 
 
-def test_an_override_holds_until_the_release_begins_whenever_the_quarantine_came() -> None:
+def test_an_override_also_covers_a_quarantine_that_comes_after_the_request() -> None:
     quarantined = facts.CandidateQuarantined(version=2)
     before = one_live().and_given(quarantined)
-    before.and_given(asked(before, start(2, override_quarantine=True)))
+    before.and_given(request_of(before, start(2, override_quarantine=True)))
     before.when(commands.BeginRelease(release=2)).then(started(2, stable=1))
     after = one_live()
-    after.and_given(asked(after, start(2, override_quarantine=True)), quarantined)
+    after.and_given(request_of(after, start(2, override_quarantine=True)), quarantined)
     after.when(commands.BeginRelease(release=2)).then(started(2, stable=1))
     assert after.release(2).override_quarantine
 
 
-def test_a_request_from_before_the_field_was_an_override_when_its_candidate_was_quarantined() -> None:
+def test_an_older_request_for_a_quarantined_version_counts_as_an_override() -> None:
     past = one_live().and_given(facts.CandidateQuarantined(version=2), requested(2, 2))
     past.when(commands.BeginRelease(release=2)).then(started(2, stable=1))
 
 
 def test_an_archived_version_is_not_released() -> None:
-    one_live().and_given(facts.VersionArchived(version=2)).when(start(2)).then_refused("illegal-transition", "kept")
+    one_live().and_given(facts.VersionArchived(version=2)).when(start(2)).then_refused(
+        "illegal-transition", "archived or purged"
+    )
 
 
-def test_an_undo_requests_a_direct_release_of_the_version_before() -> None:
+def test_an_undo_requests_a_direct_release_of_the_previous_version() -> None:
     past = completed(one_live(), 2, 2, stable=1)
     fact = past.when(commands.UndoRelease(release=2)).decision
     assert isinstance(fact, facts.ReleaseRequested)
@@ -431,7 +433,7 @@ def test_an_undo_requests_a_direct_release_of_the_version_before() -> None:
     past.when(commands.UndoRelease(release=1)).then_refused("illegal-transition", "live")
 
 
-def test_an_undo_needs_something_to_go_back_to() -> None:
+def test_an_undo_needs_a_previous_version() -> None:
     one_live().when(commands.UndoRelease(release=1)).then_refused("illegal-transition", "no stable")
 
 
@@ -444,7 +446,7 @@ def test_an_undo_is_possible_while_another_release_waits_or_runs(others: list[ob
     busy.and_given(fact).when(commands.UndoRelease(release=2)).then_refused("already-exists", "releases/4 undoes")
 
 
-def test_an_undo_takes_back_to_a_quarantined_version_too() -> None:
+def test_an_undo_may_return_to_a_quarantined_version() -> None:
     past = completed(one_live(), 2, 2, stable=1).and_given(facts.CandidateQuarantined(version=1))
     fact = past.when(commands.UndoRelease(release=2)).decision
     assert isinstance(fact, facts.ReleaseRequested)

@@ -57,7 +57,7 @@ def test_the_rollback_target_is_kept() -> None:
     completed(one_live(), 2, 2, stable=1).when(ARCHIVE_1).then_refused("in-use", "rollback target")
 
 
-def test_a_version_two_releases_back_may_go() -> None:
+def test_a_version_from_two_releases_before_can_be_archived() -> None:
     past = completed(one_live(), 2, 2, stable=1).and_given(*passed(3))
     completed(past, 3, 3, stable=2).when(ARCHIVE_1).then(facts.VersionArchived(version=1, reason="old"))
 
@@ -69,7 +69,7 @@ def test_the_target_of_an_alias_is_kept() -> None:
     archived.when(commands.PurgeVersion(version=1)).then_refused("in-use", "champion")
 
 
-def test_an_alias_moves_and_goes() -> None:
+def test_an_alias_is_moved_and_removed() -> None:
     past = given(created(1), created(2))
     past.when(commands.MoveAlias(alias="champion", version=1)).then(facts.AliasMoved(alias="champion", version=1))
     past.and_given(facts.AliasMoved(alias="champion", version=1))
@@ -81,7 +81,7 @@ def test_an_alias_moves_and_goes() -> None:
     past.when(commands.RemoveAlias(alias="other")).then_refused("not-found", "other")
 
 
-def test_quarantine_is_set_and_lifted_once() -> None:
+def test_a_quarantine_is_set_and_lifted_once() -> None:
     past = given(*passed())
     past.when(commands.LiftQuarantine(version=1)).then_nothing()
     past.when(commands.QuarantineCandidate(version=1, reason="bias")).then(

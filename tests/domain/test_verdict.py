@@ -22,7 +22,7 @@ def test_the_gate_is_computed_from_the_recorded_report() -> None:
     assert failed.results[0].missed_by == pytest.approx(0.05)
 
 
-def test_the_gate_judges_only_evaluated_versions() -> None:
+def test_the_gate_decides_only_evaluated_versions() -> None:
     given(created()).when(commands.DecideGate(version=1)).then_refused("illegal-transition", "evaluated")
 
 
@@ -30,17 +30,17 @@ def test_the_gate_is_decided_once() -> None:
     given(*built(), gate()).when(commands.DecideGate(version=1)).then_nothing()
 
 
-def test_a_version_that_needs_no_approval_has_passed() -> None:
+def test_a_version_without_needed_approvals_has_passed() -> None:
     assert given(*built(), gate()).version().label == "passed"
 
 
-def test_the_gate_of_the_commit_says_how_many_approve() -> None:
+def test_the_gate_of_the_commit_sets_the_number_of_approvals() -> None:
     outcome = given(*built(approvals=2)).when(commands.DecideGate(version=1)).decision
     assert isinstance(outcome, facts.GateDecided)
     assert outcome.policy.approvals == 2
 
 
-def test_a_version_is_approved_by_as_many_as_the_policy_asks() -> None:
+def test_a_version_is_approved_when_enough_people_have_approved_it() -> None:
     past = given(*built(), gate(approvals=2))
     assert past.version().label == "awaiting approval"
     past.when(commands.GrantApproval(version=1, reason="ok"), actor="ada").then(
@@ -60,29 +60,29 @@ def test_one_person_approves_once() -> None:
     past.when(commands.GrantApproval(version=1), actor="grace").then(facts.ApprovalGranted(version=1))
 
 
-def test_who_approved_one_version_may_approve_another() -> None:
+def test_an_approver_of_one_version_may_approve_another() -> None:
     past = given(*built(1), *built(2), gate(1, approvals=2), gate(2, approvals=2))
     past.and_given(facts.ApprovalGranted(version=1), actor="ada")
     past.when(commands.GrantApproval(version=2), actor="ada").then(facts.ApprovalGranted(version=2))
 
 
-@pytest.mark.parametrize("nobody", ["", "anonymous"])
-def test_all_who_say_no_name_are_one_person(nobody: str) -> None:
-    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor=nobody)
+@pytest.mark.parametrize("actor", ["", "anonymous"])
+def test_all_approvers_without_a_name_count_as_one_person(actor: str) -> None:
+    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor=actor)
     assert list(past.version().approved_by) == ["anonymous"]
     past.when(commands.GrantApproval(version=1)).then_nothing()
     past.when(commands.GrantApproval(version=1), actor="anonymous").then_nothing()
     past.when(commands.GrantApproval(version=1), actor="ada").then(facts.ApprovalGranted(version=1))
 
 
-def test_who_has_approved_may_still_deny() -> None:
+def test_an_approver_may_still_deny() -> None:
     past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor="ada")
     past.when(commands.DenyApproval(version=1, reason="r"), actor="ada").then(
         facts.ApprovalDenied(version=1, reason="r")
     )
 
 
-def test_an_approver_whose_name_is_too_long_to_keep_is_refused() -> None:
+def test_an_approver_with_a_very_long_name_is_refused() -> None:
     past = given(*built(), gate(approvals=1))
     past.when(commands.GrantApproval(version=1), actor="x" * (MAX_APPROVER + 1)).then_refused(
         "invalid-argument", "actor"
@@ -90,16 +90,16 @@ def test_an_approver_whose_name_is_too_long_to_keep_is_refused() -> None:
     past.when(commands.GrantApproval(version=1), actor="x" * MAX_APPROVER).then(facts.ApprovalGranted(version=1))
 
 
-def test_what_one_person_approved_alone_before_the_rule_stays_approved() -> None:
+def test_a_version_that_one_person_approved_twice_before_the_rule_stays_approved() -> None:
     past = given(*built(), gate(approvals=2))
     past.and_given(facts.ApprovalGranted(version=1), facts.ApprovalGranted(version=1), actor="ada")
     assert (past.version().label, past.version().approvals) == ("approved", 2)
     assert list(past.version().approved_by) == ["ada"]
-    wish = commands.StartRelease(environment="production", candidate=1)
-    assert isinstance(past.when(wish).decision, facts.ReleaseRequested)
+    start = commands.StartRelease(environment="production", candidate=1)
+    assert isinstance(past.when(start).decision, facts.ReleaseRequested)
 
 
-def test_one_denial_ends_the_waiting() -> None:
+def test_one_denial_denies_the_version() -> None:
     past = given(*built(), gate(approvals=2), facts.ApprovalGranted(version=1))
     past.when(commands.DenyApproval(version=1, reason="biased")).then(facts.ApprovalDenied(version=1, reason="biased"))
     past.and_given(facts.ApprovalDenied(version=1))
@@ -108,7 +108,7 @@ def test_one_denial_ends_the_waiting() -> None:
     past.when(commands.WaiveGate(version=1, reason="r")).then_refused("illegal-transition", "failed gate")
 
 
-def test_nobody_approves_what_does_not_wait_for_it() -> None:
+def test_only_a_version_that_awaits_approval_can_be_approved_or_denied() -> None:
     for history in ([created()], [*built(), gate()], [*built(), gate(passed=False)]):
         past = given(*history)
         for command in (commands.GrantApproval(version=1), commands.DenyApproval(version=1)):
@@ -139,7 +139,7 @@ def test_a_failed_gate_is_waived_with_a_reason() -> None:
     past.when(commands.WaiveGate(version=1, reason="again")).then_nothing()
 
 
-def test_only_a_failed_gate_is_waived() -> None:
+def test_only_a_failed_gate_can_be_waived() -> None:
     for history in ([created()], [*built()], [*built(), gate()], [*built(), gate(approvals=1)]):
         outcome = given(*history).when(commands.WaiveGate(version=1, reason="r")).decision
         assert isinstance(outcome, Refused)

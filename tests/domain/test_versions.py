@@ -1,4 +1,4 @@
-"""Versions by number: what is there, what is not, and that a change stays."""
+"""The versions of a model by number. A change of a version stays."""
 
 import gc
 
@@ -8,7 +8,7 @@ from headgate.domain.versions import Versions
 from headgate.v1 import resources_pb2 as resources
 
 
-def test_versions_stand_in_the_order_they_were_added_from_one_on() -> None:
+def test_versions_are_numbered_from_one_in_the_order_they_were_added() -> None:
     versions = Versions()
     versions.add(commit="a")
     versions.add(commit="b")
@@ -17,7 +17,7 @@ def test_versions_stand_in_the_order_they_were_added_from_one_on() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 0, 3])
-def test_a_number_that_no_version_has_is_no_version(number: int) -> None:
+def test_there_is_no_version_for_other_numbers(number: int) -> None:
     versions = Versions([resources.Version(commit="a"), resources.Version(commit="b")])
     assert versions.get(number) is None
     assert number not in versions
@@ -25,7 +25,7 @@ def test_a_number_that_no_version_has_is_no_version(number: int) -> None:
         versions[number]
 
 
-def test_a_change_stays_when_nobody_looks_any_more() -> None:
+def test_a_change_stays_when_the_version_is_no_longer_referenced() -> None:
     versions = Versions([resources.Version(commit="a")])
     versions[1].quarantined = True
     gc.collect()

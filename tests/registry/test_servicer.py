@@ -245,7 +245,8 @@ def test_a_version_that_did_not_pass_is_not_released(registry: Running) -> None:
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert details(caught.value) == ("gate-not-met", "candidate")
     assert caught.value.details() == (
-        "models/fraud/versions/1 is created: only a version that passed its gate, was approved or waived is released"
+        "models/fraud/versions/1 is created: "
+        "only a version that has passed its gate, or was approved or waived, can be released"
     )
 
 

@@ -1,4 +1,7 @@
-"""Ed25519 keys on disk: signing.key is the trainer's own, trusted/*.pub are those whose artifacts may serve."""
+"""Ed25519 keys on disk. The trainer signs with signing.key.
+
+A gateway serves only artifacts that a key in trusted/*.pub has signed.
+"""
 
 import hashlib
 import os
@@ -22,7 +25,7 @@ TrustedKeys = Mapping[str, Ed25519PublicKey]
 
 
 class KeyUnusable(Exception):
-    """A key file is missing or holds something else than an Ed25519 key."""
+    """A key file is missing, or does not hold an Ed25519 key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def trust(*keys: SigningKey) -> TrustedKeys:
 
 
 def create_keys(directory: Path) -> SigningKey:
-    """Makes the pair where it is missing and leaves it alone where it is not; safe in several processes at once."""
+    """Creates the key pair unless it exists. Several processes may call it at the same time."""
     trusted = directory / "trusted"
     trusted.mkdir(parents=True, exist_ok=True)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -61,7 +64,7 @@ def load_signing_key(directory: Path) -> SigningKey:
     except (OSError, ValueError, TypeError) as error:
         raise KeyUnusable(f"{file}: {error}") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise KeyUnusable(f"{file} holds no Ed25519 key")
+        raise KeyUnusable(f"{file} does not hold an Ed25519 key")
     return named(private)
 
 
@@ -73,13 +76,13 @@ def load_trusted(directory: Path) -> TrustedKeys:
         except (OSError, ValueError) as error:
             raise KeyUnusable(f"{file}: {error}") from error
         if not isinstance(public, Ed25519PublicKey):
-            raise KeyUnusable(f"{file} holds no Ed25519 key")
+            raise KeyUnusable(f"{file} does not hold an Ed25519 key")
         keys[key_id(public)] = public
     return keys
 
 
 def has_signed(trusted: TrustedKeys, key_id: str, signature: bytes, data: bytes) -> bool:
-    """Whether the key is a trusted one and the signature is its own, over these bytes."""
+    """Whether the key is trusted and has made this signature for these bytes."""
     if key_id not in trusted:
         return False
     try:
@@ -98,15 +101,15 @@ def key_id(public: Ed25519PublicKey) -> str:
 
 
 def create_once(file: Path, data: bytes, mode: int) -> None:
-    # Written aside and linked: a reader sees the whole file or none, and the first writer wins.
-    aside = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+    # Written to another name and then linked. So a reader sees the whole file or none, and the first writer wins.
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
         out.write(data)
         out.flush()
         os.fsync(out.fileno())
     try:
-        os.link(aside, file)
+        os.link(temporary, file)
     except FileExistsError:
         pass
     finally:
-        aside.unlink()
+        temporary.unlink()

@@ -1,6 +1,6 @@
-"""An artifact: a flat set of files under one signed manifest, which also says whose artifact it is.
+"""An artifact is a set of files under one signed manifest. The manifest also names the version of the artifact.
 
-The manifest travels in a DSSE envelope; nothing of it is parsed before its signature has been checked.
+The manifest is in a DSSE envelope. It is parsed only after its signature has been checked.
 """
 
 import base64
@@ -21,11 +21,11 @@ MAX_SIGNATURES = 16
 
 
 class ArtifactUntrusted(ArtifactError):
-    """The manifest is not signed by a trusted key, or it is not about this artifact or subject."""
+    """The manifest is not signed by a trusted key, or it is for another artifact or version."""
 
 
 def seal(store: ArtifactStore, files: Mapping[str, bytes], subject: str, key: SigningKey) -> facts.Artifact:
-    """Stores the files and the signed manifest; `subject` is the resource name, models/NAME/versions/NUMBER."""
+    """Stores the files and a signed manifest. `subject` is the version's resource name, models/NAME/versions/NUMBER."""
     check_names(files)
     entries = [
         facts.ArtifactFile(name=name, sha256=store.put(data), size_bytes=len(data))
@@ -43,7 +43,10 @@ def seal(store: ArtifactStore, files: Mapping[str, bytes], subject: str, key: Si
 
 
 def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted: TrustedKeys) -> dict[str, str]:
-    """The digest of each file by name; read them with `store.get`. Raises ArtifactUntrusted and the store's errors."""
+    """Checks the manifest and returns the digest of each file by name. Read the files with `store.get`.
+
+    Raises ArtifactUntrusted and the errors of the store.
+    """
     payload = signed_payload(store.get(artifact.manifest_sha256), trusted)
     try:
         manifest = json.loads(payload)
@@ -55,14 +58,14 @@ def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted
     if signed_subject != subject:
         raise ArtifactUntrusted(f"the manifest was signed for {signed_subject!r}, not for {subject!r}")
     if files != {file.name: (file.sha256, file.size_bytes) for file in artifact.files}:
-        raise ArtifactUntrusted("the files of the signed manifest are not those on record")
+        raise ArtifactUntrusted("the files in the signed manifest are not the files in the record of the version")
     if not all(isinstance(sha256, str) and SHA256.fullmatch(sha256) for sha256, _ in files.values()):
-        raise ArtifactUntrusted("the manifest names a file by something else than a SHA-256")
+        raise ArtifactUntrusted("the manifest has a file whose digest is not a SHA-256")
     return {name: sha256 for name, (sha256, _) in files.items()}
 
 
 def signed_payload(envelope: bytes, trusted: TrustedKeys) -> bytes:
-    """The payload once one trusted key has been found to have signed it."""
+    """The payload of the envelope, if a trusted key has signed it."""
     try:
         parts: Any = json.loads(envelope)
         payload = base64.b64decode(parts["payload"], validate=True)
@@ -78,18 +81,18 @@ def signed_payload(envelope: bytes, trusted: TrustedKeys) -> bytes:
     for key_id, signature in signatures:
         if has_signed(trusted, key_id, signature, encoded(payload)):
             return payload
-    raise ArtifactUntrusted(f"no trusted key has signed it; it names {[key_id for key_id, _ in signatures]}")
+    raise ArtifactUntrusted(f"no trusted key has signed it; its signatures name {[key_id for key_id, _ in signatures]}")
 
 
 def encoded(payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding: what is signed."""
+    """The bytes that are signed: DSSE's pre-authentication encoding of the payload."""
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
 def check_names(files: Mapping[str, object]) -> None:
     if len(files) > MAX_FILES:
-        raise ValueError(f"{len(files)} files; the limit is {MAX_FILES}")
+        raise ValueError(f"an artifact has at most {MAX_FILES} files, not {len(files)}")
     for name in files:
         if not FILE_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no file name of an artifact")
+            raise ValueError(f"{name!r} is not a file name that an artifact allows")

@@ -1,6 +1,6 @@
-"""Immutable blobs named by the SHA-256 of their bytes, on a local directory or an object store.
+"""Stores blobs under the SHA-256 of their bytes, in a local directory or an object store.
 
-What is read is always checked against its name, so a caller never sees bytes that were changed.
+Every blob that is read is checked against its digest, so a caller never gets changed bytes.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 MAX_FILE_BYTES = 1 << 30
-"""Largest blob that is written or read: all of it is held in memory."""
+"""The largest blob that is written or read. A blob is held in memory as a whole."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -25,11 +25,11 @@ class ArtifactError(Exception):
 
 
 class ArtifactMissing(ArtifactError):
-    """No blob has this digest."""
+    """The store has no blob with this digest."""
 
 
 class ArtifactCorrupt(ArtifactError):
-    """The stored bytes do not have the digest they are named by."""
+    """The stored bytes do not have the digest under which they are stored."""
 
 
 class ArtifactTooLarge(ArtifactError):
@@ -37,64 +37,67 @@ class ArtifactTooLarge(ArtifactError):
 
 
 class ArtifactStore:
-    """Thread-safe; several processes may share one store."""
+    """A store of blobs. Thread-safe, and several processes may share it."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
     def put(self, data: bytes) -> str:
-        """Returns the digest. Bytes that are there already are left alone; damaged ones are replaced by good ones."""
+        """Stores the bytes and returns their digest. Keeps a blob that exists, unless it is damaged."""
         if len(data) > MAX_FILE_BYTES:
-            raise ArtifactTooLarge(f"{len(data)} bytes; the limit is {MAX_FILE_BYTES}")
+            raise ArtifactTooLarge(f"the blob has {len(data)} bytes; the limit is {MAX_FILE_BYTES}")
         sha256 = digest(data)
         try:
             obstore.put(self._objects, path(sha256), data, mode="create")
         except AlreadyExistsError:
-            self._heal(sha256, data)
+            self._repair(sha256, data)
         return sha256
 
     def get(self, sha256: str) -> bytes:
-        """Raises ArtifactMissing, ArtifactCorrupt, ArtifactTooLarge."""
+        """The bytes with this digest. Raises ArtifactMissing, ArtifactCorrupt, ArtifactTooLarge."""
         if not SHA256.fullmatch(sha256):
             raise ArtifactMissing(f"{sha256!r} is not a SHA-256 in hexadecimal")
         try:
             found = obstore.get(self._objects, path(sha256))
         except FileNotFoundError as missing:
-            raise ArtifactMissing(f"no blob {sha256}") from missing
+            raise ArtifactMissing(f"there is no blob {sha256}") from missing
         if found.meta["size"] > MAX_FILE_BYTES:
             raise ArtifactTooLarge(f"{sha256} has {found.meta['size']} bytes; the limit is {MAX_FILE_BYTES}")
         data = bytes(found.bytes())
         if digest(data) != sha256:
-            raise ArtifactCorrupt(f"the bytes stored as {sha256} have the digest {digest(data)}")
+            raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {digest(data)}")
         return data
 
     def replace(self, name: str, data: bytes) -> None:
-        """Puts the newest state of something that changes under its name, beside the blobs. Raises ArtifactError."""
-        with self._told():
+        """Stores an object that changes, such as a checkpoint, under a name. Replaces its old content.
+
+        Raises ArtifactError.
+        """
+        with self._translated():
             obstore.put(self._objects, name, data, mode="overwrite")
 
     def latest(self, name: str) -> bytes | None:
-        """What `replace` put there last; None when there is nothing. Raises ArtifactError."""
-        with self._told():
+        """The content that `replace` stored last under this name; None when there is none. Raises ArtifactError."""
+        with self._translated():
             try:
                 return bytes(obstore.get(self._objects, name).bytes())
             except FileNotFoundError:
                 return None
 
     def remove(self, name: str) -> None:
-        """Takes away what `replace` put there, if it is there. Raises ArtifactError."""
-        with self._told(), suppress(FileNotFoundError):
+        """Removes the object that `replace` stored under this name, if it exists. Raises ArtifactError."""
+        with self._translated(), suppress(FileNotFoundError):
             obstore.delete(self._objects, name)
 
     @staticmethod
     @contextmanager
-    def _told() -> Iterator[None]:
+    def _translated() -> Iterator[None]:
         try:
             yield
         except (BaseError, OSError) as error:
             raise ArtifactError(f"the store cannot be used: {error}") from error
 
-    def _heal(self, sha256: str, data: bytes) -> None:
+    def _repair(self, sha256: str, data: bytes) -> None:
         try:
             self.get(sha256)
         except ArtifactCorrupt:
@@ -102,7 +105,7 @@ class ArtifactStore:
 
 
 def open_store(url: str) -> ArtifactStore:
-    """`file:///directory` (made when missing), `memory:///`, or what obstore knows: s3, gs, az, https."""
+    """The store at a URL: `file:///directory` (created when missing), `memory:///`, or an s3, gs, az or https URL."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         return ArtifactStore(LocalStore(Path(unquote(parts.path)), mkdir=True))

@@ -11,7 +11,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
 MAX_ATTEMPTS = 3
-"""Claims of one version's build or evaluation before a lost worker ends it for good."""
+"""The number of attempts. When a worker is lost in the last one, the build or the evaluation fails."""
 MAX_LEASE_MS = 10 * 60_000
 MAX_LOG_TAIL = 16_384
 MAX_MESSAGE = 4_096
@@ -38,12 +38,12 @@ Report = (
 Progress = facts.TestingStarted | facts.EvaluationStarted | Report
 BuildFact = facts.VersionCreated | Progress
 
-_ATTEMPT_RULE = "a report belongs to the attempt that is in hand"
+_ATTEMPT_RULE = "only the current attempt can be reported"
 _AT_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
 
 
 def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | Refused | None:
-    """The fact a build command leads to, a refusal, or None when the fact already holds."""
+    """The fact that a build command leads to, a refusal, or None when the fact holds already."""
     match command:
         case commands.CreateVersion():
             return _create(state, command)
@@ -65,7 +65,7 @@ def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | 
 
 
 def create(state: ModelState, fact: facts.VersionCreated, record: facts.LifecycleRecord) -> resources.Version:
-    """Folds the creation of a version, which it answers. Raises IllegalFact when it is not the next one."""
+    """Folds the creation of a version and returns it. Raises IllegalFact when its number is not the next one."""
     if fact.version != len(state.versions) + 1:
         raise IllegalFact(f"version {fact.version} after {len(state.versions)}")
     if not state.exists:
@@ -91,7 +91,7 @@ def create(state: ModelState, fact: facts.VersionCreated, record: facts.Lifecycl
 
 
 def evolve(state: ModelState, fact: Progress, record: facts.LifecycleRecord) -> resources.Version:
-    """Folds a later build fact into its version, which it answers. Raises IllegalFact when the state forbids it."""
+    """Folds a later build fact into its version and returns it. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
     allowed_from, fold = _FOLDS[type(fact)]
     if version is None or version.build not in allowed_from:
@@ -106,12 +106,12 @@ def _create(state: ModelState, command: commands.CreateVersion) -> facts.Version
     if len(commit) not in (40, 64) or not all(char in "0123456789abcdef" for char in commit):
         return invalid("commit", command.commit, "a commit is a full hash of 40 or 64 hex digits")
     if not command.repository:
-        return invalid("repository", command.repository, "a version names the repository of its commit")
+        return invalid("repository", command.repository, "a version needs the repository of its commit")
     if len(command.repository) > MAX_MESSAGE:
         return invalid("repository", "too long", f"a repository has at most {MAX_MESSAGE} characters")
     built = state.built.get(command.repository, {}).get(commit)
     if built is not None:
-        rule = "a commit becomes one version"
+        rule = "a commit can have only one version"
         return Refused(ALREADY_EXISTS, rule, f"commit {commit} is version {built}", "commit")
     return facts.VersionCreated(
         version=len(state.versions) + 1,
@@ -130,7 +130,7 @@ def _start_testing(
         return not_found(version_name(state.name, command.version), "version")
     refused = _claim(version, command, at_ms, resources.BUILD_STATE_CREATED, _AT_WORK)
     if refused is not None:
-        return None if refused == _MINE else refused
+        return None if refused == _HELD_BY_CALLER else refused
     return facts.TestingStarted(
         version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
     )
@@ -144,13 +144,13 @@ def _start_evaluation(
         return not_found(version_name(state.name, command.version), "version")
     refused = _claim(version, command, at_ms, resources.BUILD_STATE_TRAINED, (resources.BUILD_STATE_EVALUATING,))
     if refused is not None:
-        return None if refused == _MINE else refused
+        return None if refused == _HELD_BY_CALLER else refused
     return facts.EvaluationStarted(
         version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
     )
 
 
-_MINE = Refused("held", "", "")
+_HELD_BY_CALLER = Refused("held", "", "")
 
 
 def _claim(
@@ -163,18 +163,20 @@ def _claim(
     if not 0 < command.lease_ms <= MAX_LEASE_MS:
         return invalid("lease_ms", command.lease_ms, f"a lease lasts 1 to {MAX_LEASE_MS} ms")
     if not command.worker:
-        return invalid("worker", command.worker, "a claim names its worker")
+        return invalid("worker", command.worker, "a claim needs the name of its worker")
     if version.build == free:
         expected = 1
     elif version.build in held:
         if version.lease.worker == command.worker and version.attempt == command.attempt:
-            return _MINE
+            return _HELD_BY_CALLER
         alive_until = max(version.lease.claimed_at_ms, command.predecessor_seen_at_ms) + version.lease.lease_ms
         if at_ms < alive_until and version.lease.worker != command.worker:
-            return illegal(f"{version.lease.worker} holds {version.name}", "a lease is taken over when it has run out")
+            return illegal(
+                f"{version.lease.worker} holds {version.name}", "a lease can be taken over only after it has expired"
+            )
         expected = version.attempt + 1
     else:
-        return illegal(f"{version.name} is {version.label}", "only work that is due is claimed")
+        return illegal(f"{version.name} is {version.label}", "only work that is due can be claimed")
     if command.attempt != expected:
         return invalid("attempt", command.attempt, f"the next attempt is {expected}")
     return None
@@ -191,14 +193,16 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
             _ATTEMPT_RULE,
         )
     if isinstance(fact, facts.CodeTested) and version.HasField("configuration"):
-        rule = "an attempt's tests are reported once"
+        rule = "the tests of an attempt are reported only once"
         return None if fact.configuration == version.configuration else illegal(f"{version.name} is tested", rule)
     if isinstance(fact, facts.CodeTested) and fact.passed and fact.configuration.model != state.name:
-        return invalid("configuration.model", fact.configuration.model, f"headgate.toml names the model {state.name}")
+        return invalid(
+            "configuration.model", fact.configuration.model, f"headgate.toml must name the model {state.name}"
+        )
     if isinstance(fact, facts.TrainingStarted) and not version.HasField("configuration"):
-        return illegal(f"{version.name} has not passed its tests", "tests pass before training starts")
+        return illegal(f"{version.name} has not passed its tests", "training starts only after the tests have passed")
     if isinstance(fact, facts.TrainingFinished) and not fact.artifact.manifest_sha256:
-        return invalid("artifact.manifest_sha256", "", "a trained version names its artifact")
+        return invalid("artifact.manifest_sha256", "", "a trained version needs the digest of its artifact")
     return fact
 
 
@@ -272,7 +276,7 @@ _Row = tuple[tuple[resources.BuildState.ValueType, ...], _Fold]
 
 
 def _row_of(fact: Progress) -> _Row:  # noqa: C901 - a closed match reads as a table
-    """The builds that a fact of this kind may follow, and how it folds."""
+    """The build states that allow a fact of this kind, and the function that folds it."""
     match fact:
         case facts.TestingStarted():
             return (resources.BUILD_STATE_CREATED, *_AT_WORK), _testing_started
@@ -295,4 +299,4 @@ def _row_of(fact: Progress) -> _Row:  # noqa: C901 - a closed match reads as a t
 
 
 _FOLDS: Mapping[type, _Row] = {kind: _row_of(kind()) for kind in get_args(Progress)}
-"""The match, done once per kind: a replay would spend its time on it."""
+"""The result of the match for each kind of fact. A replay would spend much of its time on the match itself."""

@@ -1,4 +1,4 @@
-"""An environment: its release policy and its freezes."""
+"""The rules of an environment: its release policy and its freezes."""
 
 from typing import assert_never
 
@@ -17,11 +17,11 @@ EnvironmentCommand = commands.CreateEnvironment | commands.SetPolicy | commands.
 
 
 def decide(state: EnvironmentState, command: EnvironmentCommand) -> EnvironmentFact | Refused | None:
-    """The fact an environment command leads to, a refusal, or None when the fact already holds."""
+    """The fact that an environment command leads to, a refusal, or None when the fact holds already."""
     match command:
         case commands.CreateEnvironment():
             if state.exists:
-                rule = "a name is given once"
+                rule = "a name can be used only once"
                 return Refused(ALREADY_EXISTS, rule, f"{environment_stream(state.name)} exists", "environment")
             return facts.EnvironmentCreated(description=command.description)
         case commands.SetPolicy():
@@ -72,13 +72,17 @@ def _declare(state: EnvironmentState, command: commands.DeclareFreeze) -> facts.
     if not is_name(command.freeze):
         return invalid("freeze", command.freeze, NAME_RULE)
     if command.until_ms <= command.from_ms:
-        return invalid("until_ms", command.until_ms, "a freeze ends after it begins")
+        return invalid("until_ms", command.until_ms, "a freeze must end after it begins")
     if len(state.environment.freezes) >= MAX_FREEZES:
         return invalid("freeze", command.freeze, f"an environment has at most {MAX_FREEZES} freezes")
     for freeze in state.environment.freezes:
         if freeze.freeze == command.freeze:
             same = (freeze.from_ms, freeze.until_ms) == (command.from_ms, command.until_ms)
-            return None if same else Refused(ALREADY_EXISTS, "a name is given once", f"freeze {freeze.freeze} exists")
+            return (
+                None
+                if same
+                else Refused(ALREADY_EXISTS, "a name can be used only once", f"freeze {freeze.freeze} exists")
+            )
     return facts.FreezeDeclared(
         freeze=command.freeze, reason=command.reason, from_ms=command.from_ms, until_ms=command.until_ms
     )

@@ -1,4 +1,4 @@
-"""The closed set of facts: the generated classes are the types, this union names them all."""
+"""All facts, as closed unions of the generated classes."""
 
 from headgate.v1 import facts_pb2 as facts
 
@@ -54,11 +54,11 @@ FIELD_OF = {
     for field in facts.LifecycleRecord.DESCRIPTOR.oneofs_by_name["fact"].fields
     if field.message_type is not None
 }
-"""Name of the record's field for each fact's message name."""
+"""The field of LifecycleRecord that holds a fact, by the name of the fact's message."""
 
 
 def fact_of(record: facts.LifecycleRecord) -> Fact | None:
-    """The fact a record carries; None for one that this version of Headgate does not know."""
+    """The fact in a record; None for a fact that this version of Headgate does not know."""
     name = record.WhichOneof("fact")
     if name is None:
         return None

@@ -1,7 +1,7 @@
-"""The offline judgement of a version: its recorded measurements against the policy of its commit.
+"""Decides the gate of a version: its recorded measurements against the policy of its commit.
 
-A rule whose numbers are missing fails: a metric that was not measured, and a max_drop whose live version has no value.
-Only the first version, beside which nothing is live, has nothing to drop from.
+A rule fails when its numbers are missing: the metric was not measured, or the live version has no value for max_drop.
+While no version is live, max_drop is ignored.
 """
 
 import hashlib
@@ -14,29 +14,32 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
 LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mse"})
-"""Metrics for which max_drop bounds the rise: a drop is always a loss of quality."""
+"""Metrics whose rise is a loss of quality. For these, max_drop limits the rise."""
 ROUNDING = 1e-12
-"""0.92 - 0.91 exceeds 0.01 in floating point; a drop within this distance of its bound has met it."""
+"""A drop may exceed its bound by this much, because in floating point 0.92 - 0.91 is more than 0.01."""
 DECIMALS = 4
 MAX_DECIMALS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The live version on the same rows. `version` is 0 when none is live; `failure` says why it has no values."""
+    """The live version, measured on the same rows.
+
+    `version` is 0 when no version is live. `failure` gives the reason when the live version has no values.
+    """
 
     version: int
     values: Mapping[str, float]
     failure: str
 
     def value(self, metric: str) -> float | None:
-        """None when it cannot be compared with: it is missing or no finite number."""
+        """The value of a metric; None when it is missing or not a finite number."""
         value = self.values.get(metric, math.nan)
         return value if math.isfinite(value) else None
 
 
 def decide_gate(version: resources.Version) -> facts.GateDecided:
-    """Every rule's result on an evaluated version; the gate passes when each has passed. Without rules it passes."""
+    """The result of every rule for an evaluated version. The gate passes when no rule fails."""
     policy, live = version.configuration.gate, _baseline_of(version)
     values = _measured(version.report)
     results = [_judge(rule, values.get(rule.metric), live) for rule in policy.rules]
@@ -65,23 +68,23 @@ def _measured(report: facts.EvaluationReport) -> dict[str, float]:
 
 
 def _judge(rule: configuration.GateRule, value: float | None, live: Baseline) -> facts.RuleResult:
-    beside = live.value(rule.metric)
+    live_value = live.value(rule.metric)
     if value is None or not math.isfinite(value):
         fault = "was not measured" if value is None else "is not a finite number"
-        return facts.RuleResult(rule=rule, baseline=beside, passed=False, explanation=f"{rule.metric} {fault}")
-    found = (_below(rule, value), _above(rule, value), _dropped(rule, value, beside), _not_compared(rule, live))
+        return facts.RuleResult(rule=rule, baseline=live_value, passed=False, explanation=f"{rule.metric} {fault}")
+    found = (_below(rule, value), _above(rule, value), _dropped(rule, value, live_value), _not_compared(rule, live))
     misses = [miss for miss in found if miss]
     return facts.RuleResult(
         rule=rule,
         value=value,
-        baseline=beside,
+        baseline=live_value,
         passed=not misses,
         missed_by=max((distance for distance, _ in misses), default=0.0),
-        explanation="; ".join(sentence for _, sentence in misses) or _met(rule, value, beside),
+        explanation="; ".join(sentence for _, sentence in misses) or _met(rule, value, live_value),
     )
 
 
-# A bound that is not a number is never met: each comparison asks whether the bound holds.
+# Each comparison checks that the bound is met, so a bound that is NaN is never met.
 
 
 def _below(rule: configuration.GateRule, value: float) -> tuple[float, str] | None:
@@ -116,7 +119,7 @@ def _dropped(rule: configuration.GateRule, value: float, live: float | None) -> 
 
 
 def _not_compared(rule: configuration.GateRule, live: Baseline) -> tuple[float, str] | None:
-    """A comparison that the rule asks for and that nobody can make."""
+    """The miss of a max_drop rule when the live version has no value to compare with."""
     if not rule.HasField("max_drop") or not live.version or live.value(rule.metric) is not None:
         return None
     reason = live.failure or f"it has no {rule.metric} on these rows"
@@ -143,7 +146,7 @@ def _met(rule: configuration.GateRule, value: float, live: float | None) -> str:
 
 
 def _shown(distance: float, *values: float) -> tuple[str, ...]:
-    """The numbers of one sentence, with as many decimals as it takes to see the distance."""
+    """The numbers of one sentence, with enough decimals to show the distance."""
     decimals = DECIMALS
     while 0 < abs(distance) < 0.5 * 10.0**-decimals and decimals < MAX_DECIMALS:
         decimals += 1

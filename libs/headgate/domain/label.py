@@ -1,11 +1,14 @@
-"""The one word people see for a version, derived from its axes."""
+"""The word that people see for a version, derived from its axes."""
 
 from headgate.domain.words import word_of
 from headgate.v1 import resources_pb2 as resources
 
 
 def label(version: resources.Version) -> str:
-    """The furthest of the axes, for example "training", "passed" or "quarantined"."""
+    """The state of the first axis that is not at its start, for example "archived", "quarantined" or "passed".
+
+    The order is retention, quarantine, verdict, build.
+    """
     retention, verdict = version.retention, version.verdict
     if retention != resources.RETENTION_STATE_KEPT:
         return word_of(resources.RetentionState, retention)

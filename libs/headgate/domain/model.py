@@ -1,4 +1,4 @@
-"""A model's stream: composes the axes into one decide and one evolve."""
+"""The rules of a model's stream: one `decide` and one `evolve`, made of those of the axes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
@@ -35,9 +35,9 @@ ModelCommand = (
 def decide(
     state: ModelState, command: ModelCommand, at_ms: int, environments: dict[str, EnvironmentState], actor: str
 ) -> ModelFact | Refused | None:
-    """The fact a command leads to, a refusal, or None when the fact already holds.
+    """The fact that a command leads to, a refusal, or None when the fact holds already.
 
-    Pure: time comes in as `at_ms`, and who wishes as `actor`, empty when nobody said.
+    Pure: `at_ms` is the present time. `actor` is who sent the command, or empty when that is unknown.
     """
     if not is_name(state.name):
         return invalid("model", state.name, NAME_RULE)
@@ -76,7 +76,7 @@ def _decide_model(
     match command:
         case commands.CreateModel():
             if state.exists:
-                return Refused(ALREADY_EXISTS, "a name is given once", f"{state.model.name} exists", "model")
+                return Refused(ALREADY_EXISTS, "a name can be used only once", f"{state.model.name} exists", "model")
             return _created(command)
         case commands.DescribeModel():
             return _described(command) or facts.ModelDescribed(
@@ -135,7 +135,7 @@ def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMo
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
     if version.retention == resources.RETENTION_STATE_PURGED:
-        return invalid("version", command.version, "an alias points at a version that is not purged")
+        return invalid("version", command.version, "an alias cannot point to a purged version")
     if state.model.aliases.get(command.alias, 0) == command.version:
         return None
     return facts.AliasMoved(alias=command.alias, version=command.version)
@@ -181,7 +181,7 @@ _FOLDS: Mapping[type, Callable[[ModelState, Any, facts.LifecycleRecord], resourc
         _evolve_model,
     ),
 }
-"""The axis of each fact, which answers the version whose label may have changed.
+"""The function that folds each kind of fact. It returns the version whose label may have changed.
 
-A table, since a replay would otherwise spend much of its time on asking which of 35 types a fact has.
+It is a table because a replay would otherwise spend much of its time on comparing a fact with 35 types.
 """

@@ -1,18 +1,18 @@
-"""Names of streams and resources: how each is made, how it is read, and what a name may look like."""
+"""Builds and parses the names of streams and resources, and checks the names that users choose."""
 
 import re
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-NAME_RULE = "a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit"
+NAME_RULE = "a name has 1 to 63 characters of a-z, 0-9, - and _, and starts with a letter or digit"
 
 NUMBER = re.compile(r"[0-9]{1,9}")
-"""Of a version or a release: every number of this form fits into 32 bits."""
+"""The number of a version or a release. Every number of this form fits into 32 bits."""
 
 _TOP = re.compile(r"(?P<kind>models|environments)/(?P<name>[^/]+)")
 _BELOW_MODEL = re.compile(r"models/(?P<model>[^/]+)/(?P<kind>versions|releases|aliases)/(?P<id>[^/]+)")
 
 ANONYMOUS = "anonymous"
-"""Who acts where nobody said who: all of them are one."""
+"""The actor of a command without an actor. All such commands have this same actor."""
 
 
 def is_name(text: str) -> bool:
@@ -39,7 +39,7 @@ def split_stream(stream: str) -> tuple[str, str]:
 
 
 def version_name(model: str, version: int) -> str:
-    """Resource name of a version; also the subject its artifact is signed for."""
+    """Resource name of a version. The signature of its artifact is for this name."""
     return f"{model_stream(model)}/{version_subject(version)}"
 
 
@@ -54,28 +54,28 @@ def alias_name(model: str, alias: str) -> str:
 
 
 def version_subject(version: int) -> str:
-    """A version within its model's stream."""
+    """The name of a version within the stream of its model."""
     return f"versions/{version}"
 
 
 def release_subject(release: int) -> str:
-    """A release within its model's stream."""
+    """The name of a release within the stream of its model."""
     return f"releases/{release}"
 
 
 def short_name(name: str) -> str:
-    """What a model or an environment is called in its resource name, which is also its stream's."""
+    """The name of a model or an environment without its kind, from its resource name or its stream."""
     return name.partition("/")[2]
 
 
 def split_name(name: str, kind: str) -> str | None:
-    """The name in {kind}/{name}, kind being "models" or "environments"; None for another form."""
+    """The name in {kind}/{name}; None for another form. Kinds: "models" and "environments"."""
     match = _TOP.fullmatch(name)
     return match["name"] if match and match["kind"] == kind else None
 
 
 def split_numbered(name: str, kind: str) -> tuple[str, int] | None:
-    """Model and number in models/{model}/{kind}/{number}, kind being "versions" or "releases"; None otherwise."""
+    """Model and number in models/{model}/{kind}/{number}; None for another form. Kinds: "versions" and "releases"."""
     match = _BELOW_MODEL.fullmatch(name)
     if match is None or match["kind"] != kind or not NUMBER.fullmatch(match["id"]):
         return None

@@ -1,4 +1,4 @@
-"""The default release policy and the completion of a partial one (reasons: research/rollouts.md section 6)."""
+"""The default release policy. Completes and checks the policies that users give."""
 
 import hashlib
 
@@ -27,7 +27,7 @@ DEFAULT = configuration.ReleasePolicy(
 
 
 def resolve(policy: configuration.ReleasePolicy | None) -> configuration.ReleasePolicy:
-    """The policy with every field that is 0 or empty taken from DEFAULT."""
+    """A copy of the policy. Fields that are 0 or empty have the value of DEFAULT."""
     resolved = configuration.ReleasePolicy()
     resolved.CopyFrom(policy if policy is not None else DEFAULT)
     if not resolved.steps:
@@ -45,20 +45,24 @@ def digest(policy: configuration.ReleasePolicy) -> str:
 
 
 def check(policy: configuration.ReleasePolicy) -> Refused | None:
-    """The first rule a resolved policy breaks; None when it is sound."""
+    """The first rule that a resolved policy breaks; None when it breaks none."""
     weights = [step.weight_bps for step in policy.steps]
     if weights != sorted(set(weights)) or not all(0 < weight < FULL_WEIGHT_BPS for weight in weights):
-        return invalid("policy.steps", weights, "step weights rise and lie between 1 and 9999 basis points")
+        return invalid(
+            "policy.steps", weights, "the weights of the steps must rise, and lie between 1 and 9999 basis points"
+        )
     if any(step.min_duration_ms < 0 or step.min_keys < 0 for step in policy.steps):
-        return invalid("policy.steps", "negative", "a step's duration and keys are not negative")
+        return invalid("policy.steps", "negative", "the duration and the keys of a step must not be negative")
     judge = policy.judge
     for name in ("alpha", "beta", "pass_ceiling", "fail_ceiling"):
         if not 0 < getattr(judge, name) < 1:
-            return invalid(f"policy.judge.{name}", getattr(judge, name), "a probability lies between 0 and 1")
-    # Written so that a ratio that is no number breaks the rule.
+            return invalid(f"policy.judge.{name}", getattr(judge, name), "a probability must lie between 0 and 1")
+    # Written so that NaN breaks the rule.
     if not 1 <= judge.fail_ratio < judge.pass_ratio:
-        return invalid("policy.judge.pass_ratio", judge.pass_ratio, "1 <= fail_ratio < pass_ratio")
+        return invalid(
+            "policy.judge.pass_ratio", judge.pass_ratio, "the ratios must fulfil 1 <= fail_ratio < pass_ratio"
+        )
     for field in policy.DESCRIPTOR.fields:
         if field.name.endswith("_ms") and getattr(policy, field.name) < 0:
-            return invalid(f"policy.{field.name}", getattr(policy, field.name), "a duration is not negative")
+            return invalid(f"policy.{field.name}", getattr(policy, field.name), "a duration must not be negative")
     return None

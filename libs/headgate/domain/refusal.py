@@ -1,4 +1,4 @@
-"""Why a command is not carried out: a stable code, the rule, and the field it is about."""
+"""Refusals of commands: a stable code, the rule that the command breaks, and the field."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ STALE = "stale-etag"
 REUSED = "request-id-reused"
 
 MAX_SHOWN = 200
-"""Characters of a refused value that the refusal repeats."""
+"""How many characters of a refused value the refusal shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A decision against a command. `code` is one of this module's constants."""
+    """The refusal of a command. `code` is one of the constants of this module."""
 
     code: str
     rule: str
@@ -27,7 +27,7 @@ class Refused:
 
 
 def invalid(field: str, value: object, rule: str) -> Refused:
-    """The field's value breaks a rule that holds in every state."""
+    """For a field whose value breaks a rule that holds in every state."""
     return Refused(INVALID, rule, f"{field} is {_shown(value)}: {rule}", field)
 
 
@@ -37,10 +37,10 @@ def _shown(value: object) -> str:
 
 
 def not_found(what: str, field: str) -> Refused:
-    """The command names something that does not exist."""
-    return Refused(NOT_FOUND, "a command names things that exist", f"{what} does not exist", field)
+    """For a command that names something that does not exist."""
+    return Refused(NOT_FOUND, "a command must name things that exist", f"{what} does not exist", field)
 
 
 def illegal(message: str, rule: str) -> Refused:
-    """The state does not allow the command."""
+    """For a command that the state does not allow."""
     return Refused(ILLEGAL, rule, message)

@@ -1,4 +1,4 @@
-"""The release axis: the way of one version into one environment, forward on evidence and back at once."""
+"""The release axis: how a version gets into an environment. It moves forward on evidence, and back at any time."""
 
 from typing import assert_never
 
@@ -49,16 +49,16 @@ _RunningCommand = (
 )
 Decision = ReleaseFact | Refused | None
 
-_PAUSE_RULE = "a paused release does not move forward"
+_PAUSE_RULE = "a paused release cannot move forward"
 _MOVING_UP = (resources.PHASE_PREPARING, resources.PHASE_STEPPING)
 
 
 def decide(
     state: ModelState, command: ReleaseCommand, at_ms: int, environments: dict[str, EnvironmentState]
 ) -> Decision:
-    """The fact a release command leads to, a refusal, or None when the fact already holds.
+    """The fact that a release command leads to, a refusal, or None when the fact holds already.
 
-    `environments` gives the policies and freezes in force; rollbacks never look at them.
+    `environments` has the policies and freezes. A freeze never stops a rollback.
     """
     if isinstance(command, commands.StartRelease):
         return _start(state, command, environments)
@@ -68,13 +68,13 @@ def decide(
     if _moves_forward(command) and not release.undo_of:
         frozen = freeze_at(environments.get(release.environment), at_ms)
         if frozen is not None:
-            rule = "forward moves wait while a freeze is on"
+            rule = "a release cannot move forward during a freeze"
             return Refused(FROZEN, rule, f"{release.environment} is frozen: {frozen.reason or frozen.freeze}")
     return _decide_running(state, release, command, at_ms)
 
 
 def freeze_at(environment: EnvironmentState | None, at_ms: int) -> resources.Freeze | None:
-    """The freeze that holds the environment at this time; None when there is none."""
+    """The freeze of the environment at this time; None when there is none."""
     if environment is None:
         return None
     return next((each for each in environment.environment.freezes if each.from_ms <= at_ms < each.until_ms), None)
@@ -143,14 +143,14 @@ def _request(
 ) -> Decision:
     strategy = command.strategy or configuration.STRATEGY_CANARY
     if strategy == configuration.STRATEGY_SHADOW:
-        return invalid("strategy", "shadow", "this Headgate releases by canary, blue-green or direct")
+        return invalid("strategy", "shadow", "the strategies are canary, blue-green and direct")
     environment = environments.get(command.environment)
     own = command.policy if command.HasField("policy") else None
     policy = policies.resolve(own or (environment.environment.policy if environment else None))
     refused = policies.check(policy)
     if refused is not None:
         return refused
-    # A release that waits behind the first one will have a stable version to be compared with.
+    # A release that waits for the first one will have a stable version to compare with when it begins.
     queued = any(is_active(each) and each.environment == command.environment for each in state.releases.values())
     number = len(state.releases) + 1
     return facts.ReleaseRequested(
@@ -168,12 +168,12 @@ def _request(
 
 def _candidate_refused(version: resources.Version, override_quarantine: bool) -> Refused | None:
     if version.verdict not in RELEASABLE:
-        rule = "only a version that passed its gate, was approved or waived is released"
+        rule = "only a version that has passed its gate, or was approved or waived, can be released"
         return Refused(GATE_NOT_MET, rule, f"{version.name} is {version.label}", "candidate")
     if version.retention != resources.RETENTION_STATE_KEPT:
-        return illegal(f"{version.name} is {version.label}", "only kept versions are released")
+        return illegal(f"{version.name} is {version.label}", "an archived or purged version cannot be released")
     if version.quarantined and not override_quarantine:
-        return illegal(f"{version.name} is quarantined", "a quarantined version is released by override only")
+        return illegal(f"{version.name} is quarantined", "a quarantined version can be released only with an override")
     return None
 
 
@@ -181,15 +181,15 @@ def _begin(state: ModelState, release: resources.Release) -> Decision:
     if release.phase == resources.PHASE_PREPARING:
         return None
     if release.phase != resources.PHASE_REQUESTED:
-        return illegal(f"{release.name} is {phase_name(release)}", "only a requested release begins")
+        return illegal(f"{release.name} is {phase_name(release)}", "only a requested release can begin")
     if release.paused:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     for other in state.releases.values():
         if other.environment == release.environment and other.phase in RUNNING:
-            return illegal(f"{other.name} is running", "one release at a time in an environment")
+            return illegal(f"{other.name} is running", "only one release of a model can run in an environment")
     refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
     if refused is not None:
-        # What it was requested for holds no more: it ends, or it would be begun and refused for ever.
+        # The candidate may no longer be released, so the release ends. Otherwise the pilot would begin it for ever.
         return facts.ReleaseRejected(release=release.release, reason=refused.message)
     return facts.ReleaseStarted(release=release.release, stable=state.model.live.get(release.environment, 0))
 
@@ -198,9 +198,9 @@ def _candidate_ready(release: resources.Release, command: commands.ReportCandida
     if release.candidate_ready:
         return None
     if release.phase != resources.PHASE_PREPARING:
-        return illegal(f"{release.name} is {phase_name(release)}", "readiness is reported while preparing")
+        return illegal(f"{release.name} is {phase_name(release)}", "readiness can be reported only while preparing")
     if not command.gateways:
-        return invalid("gateways", [], "a candidate is ready on at least one gateway")
+        return invalid("gateways", [], "a candidate must be ready on at least one gateway")
     return facts.CandidateReady(release=release.release, gateways=command.gateways)
 
 
@@ -211,13 +211,16 @@ def _set_weights(state: ModelState, release: resources.Release, command: command
     if refused is not None:
         return refused
     if release.strategy != configuration.STRATEGY_CANARY or not release.stable:
-        return illegal(f"{release.name} has no steps", "only a canary beside a stable version steps")
+        return illegal(f"{release.name} has no steps", "only a canary release with a stable version has steps")
     if command.step != release.step + 1 or command.step >= len(release.policy.steps):
         return invalid("step", command.step, f"the next step is {release.step + 1}")
     if command.step > 0 and not release.applied_at_ms:
-        return illegal(f"{release.name} step {release.step} is not applied", "a step is observed before the next")
+        return illegal(
+            f"{release.name} step {release.step} is not applied",
+            "a step must be applied and observed before the next one",
+        )
     if command.step > 0 and command.judgement.verdict not in (facts.VERDICT_PASS, facts.VERDICT_INCONCLUSIVE):
-        return illegal(f"{release.name} has no judgement", "a step is taken on evidence")
+        return illegal(f"{release.name} has no judgement", "a step needs evidence")
     weight = release.policy.steps[command.step].weight_bps
     return facts.WeightsSet(
         release=release.release,
@@ -232,11 +235,11 @@ def _set_weights(state: ModelState, release: resources.Release, command: command
 
 def _forward_refused(state: ModelState, release: resources.Release, from_pause: bool = False) -> Refused | None:
     if release.phase not in _MOVING_UP:
-        return illegal(f"{release.name} is {phase_name(release)}", "weights rise while preparing or stepping")
+        return illegal(f"{release.name} is {phase_name(release)}", "weights can rise only while preparing or stepping")
     if release.paused and not from_pause:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     if not release.candidate_ready:
-        return illegal(f"{release.name} is not ready", "traffic goes to loaded candidates only")
+        return illegal(f"{release.name} is not ready", "a candidate gets traffic only after it is loaded")
     return _candidate_refused(state.versions[release.candidate], release.override_quarantine)
 
 
@@ -244,7 +247,7 @@ def _weights_applied(release: resources.Release, command: commands.ReportWeights
     if release.epoch == command.epoch and release.applied_at_ms:
         return None
     if release.phase not in RUNNING or not release.epoch or command.epoch != release.epoch:
-        return illegal(f"epoch {command.epoch} is not in force", "only the weights in force are applied")
+        return illegal(f"epoch {command.epoch} is not the present one", "only the present weights can be applied")
     return facts.WeightsApplied(release=release.release, epoch=command.epoch, gateways=command.gateways)
 
 
@@ -259,7 +262,7 @@ def _promote(state: ModelState, release: resources.Release, command: commands.Pr
         and command.judgement.verdict != facts.VERDICT_PASS
         and not command.reason
     ):
-        return illegal(f"{release.name} has no PASS", "a canary is promoted on a PASS, or by a person with a reason")
+        return illegal(f"{release.name} has no PASS", "a canary is promoted after a PASS, or by a person with a reason")
     return facts.PromotionStarted(
         release=release.release,
         weights=[facts.Weight(version=release.candidate, weight_bps=FULL_WEIGHT_BPS)],
@@ -272,7 +275,7 @@ def _complete(state: ModelState, release: resources.Release, command: commands.C
     if release.phase == resources.PHASE_COMPLETED:
         return None
     if release.phase != resources.PHASE_BAKING:
-        return illegal(f"{release.name} is {phase_name(release)}", "a release completes after its bake")
+        return illegal(f"{release.name} is {phase_name(release)}", "a release can complete only after its bake")
     if release.paused:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
@@ -294,7 +297,11 @@ def _pause(release: resources.Release, command: commands.PauseRelease, at_ms: in
 
 
 def _superseded_from_ms(policy: configuration.ReleasePolicy, at_fault: bool, at_ms: int) -> int:
-    """When a paused release yields to a newer one: at once if it cannot go on, else once it waited for its deadline."""
+    """The time from which a newer release replaces a paused one; 0 for never.
+
+    It is the present time if the deployer paused the release because it cannot go on. Otherwise it is after the hold
+    deadline of the policy.
+    """
     if policy.paused_release == configuration.PAUSED_RELEASE_STAYS:
         return 0
     return at_ms if at_fault else at_ms + policies.resolve(policy).hold_deadline_ms
@@ -321,7 +328,7 @@ def _finish_rollback(release: resources.Release) -> Decision:
     if release.phase == resources.PHASE_ROLLED_BACK:
         return None
     if release.phase != resources.PHASE_ROLLING_BACK or not release.applied_at_ms:
-        return illegal(f"{release.name} is {phase_name(release)}", "a rollback ends when its weights are applied")
+        return illegal(f"{release.name} is {phase_name(release)}", "a rollback ends only when its weights are applied")
     return facts.ReleaseRolledBack(release=release.release)
 
 
@@ -330,23 +337,23 @@ def _supersede(state: ModelState, release: resources.Release, command: commands.
         return None
     newer = state.releases.get(command.by)
     if newer is None or newer.release <= release.release or newer.environment != release.environment:
-        return invalid("by", command.by, "a release is superseded by a newer one in its environment")
+        return invalid("by", command.by, "a release can be superseded only by a newer one in its environment")
     if release.phase != resources.PHASE_REQUESTED:
-        return illegal(f"{release.name} is {phase_name(release)}", "only a release that has not begun is superseded")
+        return illegal(
+            f"{release.name} is {phase_name(release)}", "only a release that has not begun can be superseded"
+        )
     return facts.ReleaseSuperseded(release=release.release, by=command.by)
 
 
 def _undo(state: ModelState, release: resources.Release, command: commands.UndoRelease) -> Decision:
     live = state.model.live.get(release.environment, 0)
     if release.phase != resources.PHASE_COMPLETED or live != release.candidate:
-        return illegal(
-            f"{release.name} is {phase_name(release)}", "the release that put the live version there is undone"
-        )
+        return illegal(f"{release.name} is {phase_name(release)}", "only the release of the live version can be undone")
     if not release.stable:
         return illegal(f"{release.name} had no stable version", "an undo needs a version to go back to")
     for other in state.releases.values():
         if other.undo_of == release.release and is_active(other):
-            rule = "a release is undone once"
+            rule = "a release can be undone only once"
             return Refused(ALREADY_EXISTS, rule, f"{other.name} undoes {release.name} already", "release")
     refused = _candidate_refused(state.versions[release.stable], override_quarantine=True)
     if refused is not None:
@@ -367,9 +374,9 @@ def _undo(state: ModelState, release: resources.Release, command: commands.UndoR
 
 
 def _ended(release: resources.Release) -> Refused:
-    return illegal(f"{release.name} is {phase_name(release)}", "a release that has ended stays as it is")
+    return illegal(f"{release.name} is {phase_name(release)}", "a release that has ended cannot change")
 
 
 def phase_name(release: resources.Release) -> str:
-    """The phase as people write it, for example "rolling back"."""
+    """The phase in words, for example "rolling back"."""
     return word_of(resources.Phase, release.phase)

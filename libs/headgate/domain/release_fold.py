@@ -1,4 +1,4 @@
-"""How release facts change the state: the twin of release.decide."""
+"""Folds release facts into the state. `decide` in release.py chooses these facts."""
 
 from typing import assert_never
 
@@ -15,7 +15,7 @@ RUNNING = (
     resources.PHASE_BAKING,
     resources.PHASE_ROLLING_BACK,
 )
-"""Phases in which a release holds its environment."""
+"""Phases in which a release occupies its environment: no other release of the model can begin there."""
 ACTIVE = (resources.PHASE_REQUESTED, *RUNNING)
 TERMINAL = (
     resources.PHASE_COMPLETED,
@@ -66,7 +66,7 @@ def is_active(release: resources.Release) -> bool:
 
 
 def evolve(state: ModelState, fact: ReleaseFact, record: facts.LifecycleRecord) -> resources.Version | None:
-    """Folds a release fact and answers the version that it may have put in quarantine.
+    """Folds a release fact. Returns the version that it may have put in quarantine, if there is one.
 
     Raises IllegalFact when the state does not allow the fact.
     """
@@ -97,7 +97,7 @@ def _requested(state: ModelState, fact: facts.ReleaseRequested, record: facts.Li
         step=-1,
         reason=fact.reason,
         undo_of=fact.undo_of,
-        # Facts of before the field was there: without an override the request would have been refused.
+        # Older facts do not have this field. Without an override their request would have been refused.
         override_quarantine=fact.override_quarantine or version.quarantined,
         requested_at_ms=record.occurred_at_ms,
         phase_since_ms=record.occurred_at_ms,
@@ -163,7 +163,7 @@ def _shift(
 
 def _applied(release: resources.Release, fact: facts.WeightsApplied, record: facts.LifecycleRecord) -> None:
     if fact.epoch != release.epoch:
-        raise IllegalFact(f"epoch {fact.epoch} applied while {release.epoch} is in force")
+        raise IllegalFact(f"epoch {fact.epoch} applied while {release.epoch} is the present one")
     release.applied_at_ms = record.occurred_at_ms
     if release.phase == resources.PHASE_PROMOTING:
         _enter(release, resources.PHASE_BAKING, record)
@@ -171,7 +171,7 @@ def _applied(release: resources.Release, fact: facts.WeightsApplied, record: fac
 
 def _resume(release: resources.Release, record: facts.LifecycleRecord) -> None:
     _end_pause(release)
-    # The step is observed afresh: what happened while nobody looked does not count as time served.
+    # The observation of the step starts again, because the time of the pause does not count.
     release.phase_since_ms = record.occurred_at_ms
     if release.phase in (resources.PHASE_STEPPING, resources.PHASE_BAKING) and release.applied_at_ms:
         release.applied_at_ms = record.occurred_at_ms

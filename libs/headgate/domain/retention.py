@@ -1,4 +1,7 @@
-"""Keeping a version: tags, quarantine, archive and purge. What serves or may have to serve again is never purged."""
+"""The retention axis of a version, with its tags and its quarantine.
+
+A version that serves, or may have to serve again, is never archived or purged.
+"""
 
 from typing import assert_never
 
@@ -13,7 +16,7 @@ from headgate.v1 import resources_pb2 as resources
 MAX_TAG_VALUE = 1_024
 MAX_TAGS = 64
 
-_USE_RULE = "what serves or may serve again is kept"
+_USE_RULE = "a version that is in use cannot be archived or purged"
 
 RetentionCommand = (
     commands.TagVersion
@@ -32,7 +35,7 @@ RetentionFact = (
 
 
 def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refused | None:
-    """The fact a retention command leads to, a refusal, or None when the fact already holds."""
+    """The fact that a retention command leads to, a refusal, or None when the fact holds already."""
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
@@ -58,7 +61,7 @@ def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refu
 
 
 def evolve(state: ModelState, fact: RetentionFact, record: facts.LifecycleRecord) -> resources.Version:  # noqa: C901 - a closed match reads as a table
-    """Folds a retention fact into its version, which it answers. Raises IllegalFact when the state forbids it."""
+    """Folds a retention fact into its version and returns it. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
     if version is None:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
@@ -113,7 +116,7 @@ def _purge(
     if version.retention == resources.RETENTION_STATE_PURGED:
         return None
     if version.retention != resources.RETENTION_STATE_ARCHIVED:
-        return illegal(f"{version.name} is {version.label}", "a version is archived before it is purged")
+        return illegal(f"{version.name} is {version.label}", "a version must be archived before it is purged")
     used = use_of(state, version.version)
     if used:
         return Refused(IN_USE, _USE_RULE, f"{version.name} is {used}")
@@ -121,7 +124,7 @@ def _purge(
 
 
 def use_of(state: ModelState, version: int) -> str:
-    """What needs the version now: live, candidate, alias target or rollback target; empty when nothing does."""
+    """What uses the version now: live, candidate, alias target or rollback target; empty when nothing does."""
     for environment, live in state.model.live.items():
         if live == version:
             return f"live in {environment}"

@@ -1,6 +1,6 @@
-"""The folded state of one stream. The resource messages are the state: what is decided on is what a reader sees.
+"""The folded state of one stream. The resource messages are the state, so decisions and readers see the same.
 
-A fold changes them in place, since a replay of a million facts would otherwise mostly copy.
+A fold changes the messages in place. Otherwise a replay would spend most of its time on copies.
 """
 
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from headgate.v1 import resources_pb2 as resources
 
 @dataclass(slots=True)
 class ModelState:
-    """One model with its versions and releases by number."""
+    """One model, with its versions and releases by number."""
 
     name: str
     model: resources.Model = field(default_factory=resources.Model)
     versions: Versions = field(default_factory=Versions)
     releases: dict[int, resources.Release] = field(default_factory=dict)
-    # Version by commit, by repository: a commit becomes one version, however many there are.
+    # The number of the version, by repository and commit. A commit has only one version.
     built: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -40,4 +40,4 @@ class EnvironmentState:
 
 
 class IllegalFact(Exception):
-    """An accepted fact that the state does not allow: only a bug or a forged log can cause it."""
+    """An accepted fact that the state does not allow. Only a bug or a forged log can cause it."""

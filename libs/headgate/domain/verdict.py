@@ -14,16 +14,16 @@ VerdictCommand = commands.DecideGate | commands.GrantApproval | commands.DenyApp
 VerdictFact = facts.GateDecided | facts.ApprovalGranted | facts.ApprovalDenied | facts.GateWaived
 
 RELEASABLE = (resources.VERDICT_STATE_PASSED, resources.VERDICT_STATE_APPROVED, resources.VERDICT_STATE_WAIVED)
-"""Verdicts with which a version may take traffic."""
+"""Verdicts with which a version may be released."""
 
 MAX_APPROVER = 256
-"""Characters of the name of who approves: the version keeps it."""
+"""The longest name of an approver, in characters. The version stores the name."""
 
 
 def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFact | Refused | None:
-    """The fact a verdict command leads to, a refusal, or None when the fact already holds.
+    """The fact that a verdict command leads to, a refusal, or None when the fact holds already.
 
-    Approvals are of different actors: a second one of the same actor is the first one again.
+    Each approval must come from another actor. A second approval by the same actor changes nothing.
     """
     version = state.versions.get(command.version)
     if version is None:
@@ -46,7 +46,7 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
 
 
 def evolve(state: ModelState, fact: VerdictFact, record: facts.LifecycleRecord) -> resources.Version:
-    """Folds a verdict fact into its version, which it answers. Raises IllegalFact when the state does not allow it."""
+    """Folds a verdict fact into its version and returns it. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
     if version is None or version.verdict not in _ALLOWED_FROM[type(fact)]:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
@@ -78,7 +78,7 @@ def _decide_gate(version: resources.Version) -> facts.GateDecided | Refused | No
     if version.verdict != resources.VERDICT_STATE_UNDECIDED:
         return None
     if version.build != resources.BUILD_STATE_EVALUATED:
-        return illegal(f"{version.name} is {version.label}", "the gate judges evaluated versions")
+        return illegal(f"{version.name} is {version.label}", "the gate decides only evaluated versions")
     return decide_gate(version)
 
 
@@ -91,7 +91,9 @@ def _after_gate(fact: facts.GateDecided) -> resources.VerdictState.ValueType:
 def _awaiting(version: resources.Version) -> Refused | None:
     if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL:
         return None
-    return illegal(f"{version.name} is {version.label}", "only a version that awaits approval is approved or denied")
+    return illegal(
+        f"{version.name} is {version.label}", "only a version that awaits approval can be approved or denied"
+    )
 
 
 def _approve(
@@ -105,13 +107,13 @@ def _approve(
     if actor in version.approved_by:
         return None
     if len(actor) > MAX_APPROVER:
-        return invalid("actor", actor, f"who approves has a name of at most {MAX_APPROVER} characters")
+        return invalid("actor", actor, f"the name of an approver has at most {MAX_APPROVER} characters")
     return facts.ApprovalGranted(version=command.version, reason=command.reason)
 
 
 def _add_approval(version: resources.Version, actor: str) -> None:
-    # Each fact counts, whoever it is of: logs of before the rule hold several of one actor, and what they approved,
-    # which perhaps serves, stays approved.
+    # Every fact counts. Older logs may have several approvals by one actor, and the versions approved in that way may
+    # be live, so they stay approved.
     version.approvals += 1
     if actor not in version.approved_by:
         version.approved_by.append(actor)
@@ -123,7 +125,7 @@ def _waive(version: resources.Version, command: commands.WaiveGate) -> facts.Gat
     if version.verdict == resources.VERDICT_STATE_WAIVED:
         return None
     if not command.reason:
-        return invalid("reason", "", "a waiver says why")
+        return invalid("reason", "", "a waiver needs a reason")
     if version.verdict != resources.VERDICT_STATE_FAILED:
-        return illegal(f"{version.name} is {version.label}", "only a failed gate is waived")
+        return illegal(f"{version.name} is {version.label}", "only a failed gate can be waived")
     return facts.GateWaived(version=command.version, reason=command.reason)

@@ -10,10 +10,10 @@ Default = TypeVar("Default")
 
 
 class Versions(Mapping[int, resources.Version]):
-    """Numbered from 1 without a gap, in that order. None is ever removed; each may be changed in place.
+    """The versions by number, from 1 on and without gaps. A version may be changed in place, but is never removed.
 
-    They stand in one message and share its memory, since each alone would take 1.2 KB. The Python object of one lives
-    only while someone looks at it: kept for all, these would take half as much again.
+    All versions are in one message and share its memory, because each alone would take 1.2 KB. The Python object of a
+    version exists only while it is used. Objects for all versions would take half as much memory again.
     """
 
     __slots__ = ("_messages",)
@@ -22,7 +22,7 @@ class Versions(Mapping[int, resources.Version]):
         self._messages = registry_service.ListVersionsResponse(versions=versions).versions
 
     def add(self, **fields: Any) -> resources.Version:
-        """The next version, with these fields."""
+        """Adds the next version with these fields, and returns it."""
         return self._messages.add(**fields)
 
     @overload
@@ -55,7 +55,7 @@ class Versions(Mapping[int, resources.Version]):
 
 
 class _InOrder(ValuesView[resources.Version]):
-    """Without a look-up for each: whoever seeks work reads all versions again and again."""
+    """All versions, without a look-up for each. Workers read all versions again and again."""
 
     _mapping: Versions
 

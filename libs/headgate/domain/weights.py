@@ -9,5 +9,5 @@ def share_of(weight_bps: int) -> float:
 
 
 def percent_of(weight_bps: int) -> str:
-    """The weight as people write it, for example "2.5 %"."""
+    """The weight in percent, for example "2.5 %"."""
     return f"{weight_bps / 100:g} %"

@@ -1,4 +1,4 @@
-"""From the names of enum values in the protos to the words that people read."""
+"""Turns the names of enum values in the protos into words that people read."""
 
 import re
 from functools import cache
@@ -9,14 +9,14 @@ from typing import Any
 def word_of(enum: Any, number: int) -> str:
     """The value in lower case and without its enum's prefix: PHASE_ROLLING_BACK of Phase is "rolling back".
 
-    `enum` is a generated enum. A number that this program does not know is shown as it is.
+    `enum` is a generated enum. A number without a name is shown as a number.
     """
     name = enum.DESCRIPTOR.values_by_number[number].name if number in enum.DESCRIPTOR.values_by_number else str(number)
     return name.removeprefix(_prefix(enum.DESCRIPTOR.name)).replace("_", " ").lower()
 
 
 def hyphenated(enum: Any, number: int) -> str:
-    """As word_of, with hyphens where a command line takes one word: "blue-green"."""
+    """As word_of, but as one word with hyphens for a command line: "blue-green"."""
     return word_of(enum, number).replace(" ", "-")
 
 

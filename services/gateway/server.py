@@ -16,10 +16,12 @@ from grpc_status import rpc_status
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
+from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
 from headgate.runtime.rpc.metrics import split_method
+from headgate.runtime.rpc.quiet import await_quiet
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +30,11 @@ MAX_CONCURRENT_CALLS = 4_096
 START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0
 
-QUIET_SECONDS = 0.2
-"""When no call has started for this long, the transport holds no further call that it has read but not started."""
 QUIET_SHARE_OF_GRACE = 0.5
-QUIET_CHECK_SECONDS = 0.02
 
 SERVICE_NAME = inference.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH_NAMES = ("", SERVICE_NAME)
+INFERENCE = f"/{SERVICE_NAME}/"
 
 Result = TypeVar("Result")
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
@@ -47,7 +47,7 @@ class InferenceServer:
         self, servicer: inference_grpc.GRPCInferenceServiceServicer, host: str, port: int, metrics: Metrics
     ) -> None:
         self._servicer = servicer
-        self._address = f"{host}:{port}"
+        self._host, self._port = host, port
         self._calls = CallInterceptor(metrics)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="inference-server", daemon=True)
@@ -55,7 +55,8 @@ class InferenceServer:
     def start(self) -> int:
         """Opens the port and returns it. Raises CannotListen."""
         self._thread.start()
-        return self._run(self._start(), START_SECONDS)
+        self._port = self._run(self._start(), START_SECONDS)
+        return self._port
 
     def set_ready(self) -> None:
         """Reports SERVING in health."""
@@ -71,7 +72,11 @@ class InferenceServer:
 
     def stop(self, grace_seconds: float) -> None:
         """Reports NOT_SERVING and answers until no more calls come. Calls in progress get the rest of the grace."""
-        self._run(self._stop(grace_seconds), grace_seconds + STOP_MARGIN_SECONDS)
+        deadline = Deadline(grace_seconds)
+        self.drain()
+        await_quiet(self._calls.last_call_at, self._host, self._port, deadline.left(QUIET_SHARE_OF_GRACE))
+        left_seconds = deadline.left()
+        self._run(self._server.stop(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_MARGIN_SECONDS)
         self._loop.close()
@@ -96,22 +101,17 @@ class InferenceServer:
         reflection.enable_server_reflection(names, self._server)
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        address = f"{self._host}:{self._port}"
         try:
-            port = self._server.add_insecure_port(self._address)
+            port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {self._address}: does another process use the port?") from error
+            raise CannotListen(f"cannot listen on {address}: does another process use the port?") from error
         await self._server.start()
         return port
 
     async def _set_ready(self) -> None:
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-
-    async def _stop(self, grace_seconds: float) -> None:
-        await self._health.enter_graceful_shutdown()
-        # A gRPC server that stops cancels calls that it has read but not started. So first wait until none are left.
-        await self._calls.wait_quiet(grace_seconds * QUIET_SHARE_OF_GRACE)
-        await self._server.stop(grace_seconds * (1 - QUIET_SHARE_OF_GRACE))
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -126,11 +126,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._wrapped: dict[str, Any] = {}
         self._last_call_at = time.monotonic()
 
-    async def wait_quiet(self, limit_seconds: float) -> None:
-        """Waits until no call has come for QUIET_SECONDS, at most for the limit."""
-        give_up_at = time.monotonic() + limit_seconds
-        while time.monotonic() < min(give_up_at, self._last_call_at + QUIET_SECONDS):
-            await asyncio.sleep(QUIET_CHECK_SECONDS)
+    def last_call_at(self) -> float:
+        """When the last call started, on the monotonic clock."""
+        return self._last_call_at
 
     async def intercept_service(
         self,
@@ -138,10 +136,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         method = handler_call_details.method
+        if method.startswith(INFERENCE):
+            self._last_call_at = time.monotonic()
         # One wrapper per method is enough: the handlers of a running server never change.
         if method not in self._wrapped:
             handler = await continuation(handler_call_details)
-            if handler is None or not method.startswith(f"/{SERVICE_NAME}/"):
+            if handler is None or not method.startswith(INFERENCE):
                 return handler
             self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
                 self._with_error_handling(handler.unary_unary, method),
@@ -156,7 +156,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         answered, seconds = self._requests.labels(*name, grpc.StatusCode.OK.name), self._duration.labels(*name)
 
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            self._last_call_at = started = time.monotonic()
+            started = time.monotonic()
             try:
                 response = await behaviour(request, context)
                 seconds.observe(time.monotonic() - started)

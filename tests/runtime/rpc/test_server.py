@@ -1,7 +1,9 @@
 """The gRPC server that every service has."""
 
+import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import grpc
 import pytest
@@ -11,6 +13,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 
 from headgate.runtime.errors import CannotListen, RpcRefused
+from headgate.runtime.rpc.quiet import QUIET_SECONDS
 from headgate.runtime.rpc.server import MAX_REQUEST_BYTES, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
@@ -96,6 +99,37 @@ def test_health_and_reflection_name_the_service(channel: grpc.Channel) -> None:
 
 def test_a_message_over_the_limit_is_refused(channel: grpc.Channel) -> None:
     assert ask(channel, "x" * (MAX_REQUEST_BYTES + 1)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class Busy(grpc.ServerInterceptor):
+    """Holds up the thread that starts calls, as a busy machine does, from the first call on until it is released."""
+
+    def __init__(self) -> None:
+        self.held, self.released = threading.Event(), threading.Event()
+
+    def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if handler_call_details.method.endswith("GetModel"):
+            self.held.set()
+            assert self.released.wait(PATIENCE_SECONDS)
+        return continuation(handler_call_details)
+
+
+def test_calls_that_wait_to_be_started_are_answered_before_the_server_stops() -> None:
+    busy = Busy()
+    add = partial(registry_service_grpc.add_RegistryServiceServicer_to_server, Answers())
+    server = GrpcServer(0, [add], [NAME], interceptors=[busy])
+    with grpc.insecure_channel(f"127.0.0.1:{server.start()}") as channel:
+        server.admit()
+        stub = registry_service_grpc.RegistryServiceStub(channel)
+        calls = [stub.GetModel.future(registry_service.GetModelRequest(name="models/x")) for _ in range(20)]
+        assert busy.held.wait(PATIENCE_SECONDS)
+        stopping = threading.Thread(target=server.stop, args=(PATIENCE_SECONDS,))
+        stopping.start()
+        stopping.join(5 * QUIET_SECONDS)  # long enough for a server that trusts in silence to stop
+        busy.released.set()
+        codes = [call.exception(PATIENCE_SECONDS).code() for call in calls]
+        stopping.join(PATIENCE_SECONDS)
+    assert codes == [grpc.StatusCode.NOT_FOUND] * len(calls)
 
 
 def test_the_error_names_a_port_that_is_in_use() -> None:

@@ -12,8 +12,6 @@ from headgate.runtime.rpc.wrap import Behaviour, wrapped
 
 ALWAYS = "/grpc."
 """Health and reflection always answer."""
-QUIET_SECONDS = 0.2
-"""When no call came for this long, the transport holds no call that it has accepted but not yet passed on."""
 
 
 class Admission(grpc.ServerInterceptor):
@@ -24,11 +22,9 @@ class Admission(grpc.ServerInterceptor):
         self.draining = threading.Event()
         self._last_at = 0.0
 
-    def wait_quiet(self, limit_seconds: float) -> None:
-        """Returns when no call has arrived for QUIET_SECONDS, or at the limit."""
-        give_up_at = time.monotonic() + limit_seconds
-        while (left := min(give_up_at, self._last_at + QUIET_SECONDS) - time.monotonic()) > 0:
-            time.sleep(left)
+    def last_call_at(self) -> float:
+        """When the last call started, on the monotonic clock; 0 when none has."""
+        return self._last_at
 
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails

@@ -11,6 +11,7 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.rpc.admission import Admission
 from headgate.runtime.rpc.errors import ErrorInterceptor
+from headgate.runtime.rpc.quiet import await_quiet
 from headgate.runtime.rpc.work import RpcWork
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -82,8 +83,8 @@ class GrpcServer:
         """Drains until no more calls come, then refuses new calls and gives running ones the rest of the grace."""
         deadline = Deadline(grace_seconds)
         self.drain()
-        # A gRPC server that stops cancels calls that it has read but not started. So let it start them first.
-        self._admission.wait_quiet(deadline.left(QUIET_SHARE_OF_GRACE))
+        if self.port:
+            await_quiet(self._admission.last_call_at, self._host, self.port, deadline.left(QUIET_SHARE_OF_GRACE))
         left_seconds = deadline.left()
         self._server.stop(left_seconds).wait(left_seconds + STOP_MARGIN_SECONDS)
 

@@ -73,7 +73,7 @@ def test_repeated_reads_from_an_absent_broker_leave_no_thread_behind(
 ) -> None:
     monkeypatch.setattr(kafka_client, "BOOTSTRAP_SECONDS", 0.2)
     threads = threading.active_count()
-    reader = PartitionReader(kafka_client.common_settings(["127.0.0.1:1"], {}), "headgate.lifecycle", {0: 0})
+    reader = PartitionReader(kafka_client.common_settings(["127.0.0.1:1"], {}), "headgate.lifecycle", {0: 0}, 0.1)
     for _ in range(3):
         with pytest.raises(LogUnavailable):
             reader.poll(0.1)

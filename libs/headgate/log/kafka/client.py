@@ -36,6 +36,10 @@ REQUEST_SECONDS = 10.0
 
 POLL_RECORDS = 1000
 FETCH_WAIT_SECONDS = 0.1
+"""How long the broker holds a fetch while there are no records. It answers at once when one arrives.
+
+Short, because a fetch in flight delays other questions: the end of the next partition, or a rebalance of the group.
+"""
 RECORD_BATCH_BYTES = 2 * 1024 * 1024
 """The limit of a batch for broker and client. It leaves room for a record of MAX_RECORD_BYTES and its framing."""
 
@@ -107,7 +111,7 @@ def common_settings(servers: Sequence[str], options: Mapping[str, object]) -> di
     }
 
 
-def consumer_settings() -> dict[str, Any]:
+def consumer_settings(fetch_wait_seconds: float = FETCH_WAIT_SECONDS) -> dict[str, Any]:
     """Settings of every consumer, in a group or not.
 
     There are no deserializers, because one that raised would stop the consumer for good.
@@ -119,7 +123,7 @@ def consumer_settings() -> dict[str, Any]:
         "isolation_level": "read_committed",  # Headgate writes no transactions, but upstream systems may
         "allow_auto_create_topics": False,
         "check_crcs": True,
-        "fetch_max_wait_ms": int(FETCH_WAIT_SECONDS * 1000),
+        "fetch_max_wait_ms": int(fetch_wait_seconds * 1000),
         "fetch_min_bytes": 1,
         "max_partition_fetch_bytes": FETCH_BYTES,
         "max_poll_records": POLL_RECORDS,

@@ -19,7 +19,7 @@ from headgate.log.kafka.client import (
     translated,
 )
 from headgate.log.kafka.group import KafkaGroupMember
-from headgate.log.kafka.reading import KafkaTail, Pages, PartitionReader
+from headgate.log.kafka.reading import TAIL_FETCH_WAIT_SECONDS, KafkaTail, Pages, PartitionReader
 from headgate.log.kafka.writing import KafkaWriter
 from headgate.log.partitioner import partition_of
 from headgate.log.port import (
@@ -100,7 +100,7 @@ class KafkaLog:
 
     def tail(self, topic: str, start: Mapping[int, int]) -> KafkaTail:
         self._check_partitions(topic, start)
-        return KafkaTail(PartitionReader(self._settings, topic, start), lambda: self._closed)
+        return KafkaTail(PartitionReader(self._settings, topic, start, TAIL_FETCH_WAIT_SECONDS), lambda: self._closed)
 
     def consumer(self, topic: str, group: str, member: str) -> KafkaGroupMember:
         self._known(topic)

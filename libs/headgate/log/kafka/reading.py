@@ -8,11 +8,13 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
-from headgate.log.kafka.client import built, close_quietly, consumer_settings, records_of, translate
+from headgate.log.kafka.client import FETCH_WAIT_SECONDS, built, close_quietly, consumer_settings, records_of, translate
 from headgate.log.port import LogUnavailable, Record, RecordsLost
 
 READ_SECONDS = 10.0
 MAX_SILENCE_SECONDS = 3.0
+TAIL_FETCH_WAIT_SECONDS = 0.5
+"""Longer than for other consumers: a tail asks for little else, and each empty fetch costs a millisecond of CPU."""
 _READ_STEP_MS = 100
 
 
@@ -23,8 +25,14 @@ class PartitionReader:
     builds a new one.
     """
 
-    def __init__(self, settings: Mapping[str, Any], topic: str, start: Mapping[int, int]) -> None:
-        self._settings = {**settings, **consumer_settings(), "auto_offset_reset": "none"}
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        topic: str,
+        start: Mapping[int, int],
+        fetch_wait_seconds: float,
+    ) -> None:
+        self._settings = {**settings, **consumer_settings(fetch_wait_seconds), "auto_offset_reset": "none"}
         self._topic = topic
         self.next = dict(start)
         self._consumer: KafkaConsumer | None = None
@@ -146,7 +154,7 @@ class Pages:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._lock = threading.Lock()
         self._at: tuple[str, int, int] | None = None
-        self._reader = PartitionReader(settings, "", {})
+        self._reader = PartitionReader(settings, "", {}, FETCH_WAIT_SECONDS)
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Record]:
         if not self._lock.acquire(timeout=READ_SECONDS):

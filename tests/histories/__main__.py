@@ -1,8 +1,8 @@
 """Records a history: python -m tests.histories NAME [LOG ABOUT [STREAM...]]
 
-Without LOG, the story NAME of stories.py runs on a new log. With LOG, for example sqlite:///path/to/log.db, the records
-of that log are taken: those of the named streams, or all. ABOUT says in one sentence what the history shows.
-The file holds whatever the records hold, so look for names and log lines that should not become public.
+Without LOG, the story NAME of stories.py runs on a new log. With LOG, for example sqlite:///path/to/log.db, the history
+has the records of that log: those of the given streams, or all. ABOUT is one sentence about what the history shows.
+The file contains everything that is in the records. Check it for names and log lines that must not become public.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""A recorded history: the records of headgate.lifecycle as a log held them, and what they fold to.
+"""A recorded history: records of headgate.lifecycle, and the result of folding them.
 
-A file is JSON lines. The first line says what the history shows and what a fold of it gives: the digests of each
-stream, the number of void records, and what is wrong with some of them. Each further line is one record: its
-partition, its offset and its value in base64.
+A file has JSON lines. The first line has a sentence about the history and the result of its fold: the digests of each
+stream, the number of void records, and the faults of some of them. Each further line is one record: its partition,
+its offset and its value in base64.
 """
 
 import base64
@@ -17,7 +17,7 @@ from headgate.lifecycle.fold import Fold
 
 FOLDER = Path(__file__).parent
 MAX_BYTES = 64 * 1024
-"""A history shows one thing: whoever needs more than this records the streams that matter."""
+"""A history shows one thing. For a larger log, name the streams that it needs."""
 
 
 class Entry(NamedTuple):
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """Where a stream ends: its head and the digest of its state, in hex, and why it stopped if it did."""
+    """The end of a stream: its head and the digest of its state, in hex, and whether its fold stopped."""
 
     stream: str
     sequence: int
@@ -41,7 +41,7 @@ class StreamEnd:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a fold of a history gives."""
+    """The result of folding a history."""
 
     streams: tuple[StreamEnd, ...]
     void_records: int
@@ -51,7 +51,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a file holds."""
+    """The content of a file."""
 
     about: str
     ending: Ending
@@ -59,7 +59,7 @@ class History:
 
 
 def ending_of(entries: Sequence[Entry]) -> Ending:
-    """Folds the records in their order."""
+    """Folds the records in their order, and returns the result."""
     fold = Fold()
     faults = []
     for partition, offset, value in entries:
@@ -81,7 +81,7 @@ def ending_of(entries: Sequence[Entry]) -> Ending:
 
 
 def write(path: Path, about: str, entries: Sequence[Entry]) -> None:
-    """Writes a new history. Raises FileExistsError for one that is there, ValueError for one that is too large."""
+    """Writes a new history. Raises FileExistsError when the file exists, ValueError when it would be too large."""
     lines = [json.dumps({"about": about, **asdict(ending_of(entries))})]
     lines += [
         json.dumps({"partition": each.partition, "offset": each.offset, "value": base64.b64encode(each.value).decode()})
@@ -89,7 +89,9 @@ def write(path: Path, about: str, entries: Sequence[Entry]) -> None:
     ]
     text = "\n".join(lines) + "\n"
     if len(text) > MAX_BYTES:
-        raise ValueError(f"the history has {len(text)} bytes, at most {MAX_BYTES} are kept: name the streams it needs")
+        raise ValueError(
+            f"the history has {len(text)} bytes, at most {MAX_BYTES} are allowed: name the streams it needs"
+        )
     with path.open("x") as file:
         file.write(text)
 

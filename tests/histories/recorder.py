@@ -1,4 +1,4 @@
-"""Records what the registry's decider writes: a story sends commands, and the log behind it becomes the history."""
+"""Records a history: a story sends commands to the registry's decider, and its log becomes the history."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ _FIELDS = {
 
 
 class Recorder:
-    """Takes the commands of a story. Each comes a second after the one before it, under an id of its own."""
+    """Decides the commands of a story. Each comes one second after the last one and has its own id."""
 
     def __init__(self, log: EventLog, fold: LifecycleFold) -> None:
         self.now_ms = BEGIN_MS
@@ -41,34 +41,34 @@ class Recorder:
         self._decider = Decider(log, fold, lambda: self.now_ms, Metrics("registry"))
 
     def send(self, stream: str, *bodies: Protobuf, actor: str = "ada@example.org") -> None:
-        """Has each command decided; each must lead to a fact."""
+        """Decides each command. Each must lead to a fact."""
         for body in bodies:
             outcome = self._decider.execute(self._command(stream, body, actor))
             assert isinstance(outcome, Decided), outcome
             assert outcome.record is not None, f"this fact holds already: {body}"
 
     def wait(self, seconds: int) -> None:
-        """Lets time pass in the story."""
+        """Moves the clock of the story forward."""
         self.now_ms += seconds * 1000
 
     def release(self, stream: str, number: int) -> resources.Release:
-        """A release as it is folded now."""
+        """The present state of a release."""
         state = self._stream(stream).state
         assert isinstance(state, ModelState)
         return state.releases[number]
 
     def next_record(self, stream: str, fact: Fact, actor: str = "ada@example.org") -> facts.LifecycleRecord:
-        """The link with this fact that another program would write behind the stream's head; nobody decided it."""
+        """A record with this fact that follows the head of the stream, as another program could write it."""
         command = self._command(stream, None, actor)
         return record_of(command, fact, self._stream(stream), self.now_ms)
 
     def append(self, record: facts.LifecycleRecord, unknown: bytes = b"") -> None:
-        """Appends a record as another program would, with protobuf fields that this version does not know."""
+        """Appends a record as another program could, with protobuf fields that this version does not know."""
         message = message_of(record)
         self._append(Message(message.topic, message.key, (message.value or b"") + unknown, message.headers))
 
     def append_bytes(self, stream: str, value: bytes) -> None:
-        """Appends what is no record."""
+        """Appends bytes that are not a record."""
         self._append(Message(topics.LIFECYCLE, stream.encode(), value))
 
     def _append(self, message: Message) -> None:
@@ -105,7 +105,7 @@ def new_recorder(path: Path) -> Iterator[tuple[Recorder, EventLog]]:
 
 
 def entries_of(log: EventLog, streams: Sequence[str] = ()) -> list[Entry]:
-    """The lifecycle records of a log that bear one of these streams as their key; all of them when none is named."""
+    """The lifecycle records of a log whose key is one of these streams. Without streams, all records."""
     wanted = {name.encode() for name in streams}
     found: list[Entry] = []
     for partition, end in sorted(log.end(topics.LIFECYCLE).items()):

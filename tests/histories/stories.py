@@ -1,6 +1,6 @@
-"""The stories behind the recorded histories: each sends the commands of one life to the registry's decider.
+"""The stories of the recorded histories. Each sends commands to the registry's decider.
 
-A recorded file outlives its story. When new rules refuse a command, the story changes or goes; the file stays.
+A recorded file stays for ever. When new rules refuse a command of a story, the story is changed or removed.
 """
 
 from collections.abc import Callable, Mapping
@@ -136,7 +136,7 @@ def quarantined(recorder: Recorder) -> None:
 
 
 def archived_and_purged(recorder: Recorder) -> None:
-    """Versions that nobody needs are archived, and one of them is purged; tags come and go."""
+    """Versions that are no longer in use are archived, and one is purged. A tag is set and removed."""
     _live_and_passed(recorder)
     _pass(recorder, FRAUD, 3)
     recorder.send(FRAUD, commands.TagVersion(version=3, key="dataset", value="2026-01"))
@@ -148,7 +148,7 @@ def archived_and_purged(recorder: Recorder) -> None:
 
 
 def leases_lost(recorder: Recorder) -> None:
-    """Workers die and others take over: an attempt goes on from a checkpoint; builds fail in each of their stages."""
+    """Workers die and others take over: an attempt continues from a checkpoint, and builds fail in each stage."""
     recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(1), commit_message="first"))
     recorder.send(FRAUD, _claim(1, 1, "trainer-0"), _tested(1, 1), _training(1, 1))
     recorder.wait(120)
@@ -195,7 +195,7 @@ def void_and_forged(recorder: Recorder) -> None:
 
 
 def newer_registry(recorder: Recorder) -> None:
-    """A newer minor version wrote facts of a kind, and fields, that this one does not know: kept, and skipped."""
+    """A newer minor version wrote facts and fields that this one does not know: they are accepted and ignored."""
     _evaluate(recorder, FRAUD, 1)
     later = recorder.next_record(FRAUD, facts.ModelDescribed())
     later.ClearField("model_described")
@@ -209,7 +209,7 @@ def newer_registry(recorder: Recorder) -> None:
 
 
 def older_registry(recorder: Recorder) -> None:
-    """Facts as the first versions wrote them: one actor approves twice, an override of a quarantine says so nowhere."""
+    """Facts of the first versions: one actor approves twice, and an override of a quarantine has no field for it."""
     _evaluate(recorder, FRAUD, 1, approvals=2)
     recorder.send(FRAUD, commands.DecideGate(version=1))
     for _ in range(2):
@@ -245,7 +245,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
 }
 
 
-# What happens in many stories
+# Parts of several stories
 
 
 def _evaluate(

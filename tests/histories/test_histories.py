@@ -1,4 +1,4 @@
-"""Old histories fold to the same state for ever (invariant I4), and new ones are recorded through the real rules."""
+"""Recorded histories fold to the same state for ever (invariant I4). New ones are recorded with the real rules."""
 
 from pathlib import Path
 
@@ -17,26 +17,26 @@ RECORDED = sorted(FOLDER.glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_a_history_folds_to_what_it_folded_to_when_it_was_recorded(path: Path) -> None:
+def test_a_history_folds_to_the_recorded_result(path: Path) -> None:
     history = read(path)
     assert ending_of(history.entries) == history.ending
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_the_order_in_which_partitions_are_read_changes_nothing(path: Path) -> None:
+def test_the_order_of_the_partitions_does_not_change_the_result(path: Path) -> None:
     history = read(path)
     other_way = ending_of(sorted(history.entries, key=lambda entry: -entry.partition))
     assert (other_way.streams, other_way.void_records) == (history.ending.streams, history.ending.void_records)
     assert set(other_way.faults) == set(history.ending.faults)
 
 
-def test_every_kind_of_fact_stands_in_a_history() -> None:
+def test_every_kind_of_fact_is_in_a_history() -> None:
     records = [parse(entry.value) for path in RECORDED for entry in read(path).entries]
     kinds = {record.WhichOneof("fact") for record in records if record is not None}
     assert kinds >= set(FIELD_OF.values()), "record a history that holds it: see CONTRIBUTING.md"
 
 
-def test_every_way_in_which_a_record_can_be_void_stands_in_a_history() -> None:
+def test_every_fault_of_a_void_record_is_in_a_history() -> None:
     faults = [fault.split()[1] for path in RECORDED for fault in read(path).ending.faults]
     assert set(faults) == {"not-a-fact", "not-a-link", "illegal-fact", "stream-stopped"}
     assert sum(read(path).ending.void_records for path in RECORDED) > len(faults) - faults.count("illegal-fact")
@@ -51,13 +51,13 @@ def test_a_changed_value_changes_the_digests() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where histories are recorded for this test."""
+    """The folder in which this test records histories."""
     monkeypatch.setattr(recording, "FOLDER", tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize("name", sorted(STORIES))
-def test_a_story_recorded_now_reads_back_as_what_it_folds_to(name: str, folder: Path) -> None:
+def test_a_new_history_is_read_back_with_the_result_of_its_fold(name: str, folder: Path) -> None:
     main(name)
     history = read(folder / f"{name}.jsonl")
     assert history.entries
@@ -66,7 +66,7 @@ def test_a_story_recorded_now_reads_back_as_what_it_folds_to(name: str, folder: 
         main(name)
 
 
-def test_of_a_log_the_named_streams_are_recorded_or_all(folder: Path, tmp_path: Path) -> None:
+def test_a_history_of_a_log_has_the_given_streams_or_all(folder: Path, tmp_path: Path) -> None:
     with new_recorder(tmp_path) as (recorder, _):
         STORIES["void_and_forged"](recorder)
     main("churn", f"sqlite://{tmp_path}/log.db", "What it shows", CHURN)

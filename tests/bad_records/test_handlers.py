@@ -1,4 +1,4 @@
-"""Whatever a record says, the code that reads it answers, refuses or names the flaw; nothing else leaves it."""
+"""Whatever a record holds, the code that reads it uses it, refuses it or names its fault. It raises no other error."""
 
 import threading
 from typing import Any
@@ -47,7 +47,7 @@ from tests.protobufs import messages, texts
 
 NOW_MS = 10**12
 MODEL, ENVIRONMENT = "models/fraud", "environments/production"
-poisoned = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+thorough = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 headers = st.lists(st.tuples(st.one_of(texts, st.sampled_from(["ce_id", "ce_type", "content-type"])), st.binary()))
 
 
@@ -55,8 +55,8 @@ def record(topic: str, value: bytes | None, offset: int = 0, headers: Any = ()) 
     return Record(topic, 0, offset, 1, b"", value, tuple(headers))
 
 
-def read_by_everyone(fold: Fold) -> None:
-    """What each service does with the folded state at every change."""
+def read_by_all_services(fold: Fold) -> None:
+    """Does what each service does with the folded state after a change."""
     for stream in fold.streams.values():
         state_digest(stream)
     for state in fold.models.values():
@@ -74,19 +74,19 @@ def read_by_everyone(fold: Fold) -> None:
 
 
 def point_at_the_first(fact: Protobuf) -> None:
-    """Numbers that exist, so that not everything ends at the first look-up."""
+    """Uses numbers that exist, so that not every fact fails at the first look-up."""
     for name in ("version", "release", "candidate", "attempt"):
         if name in fact.DESCRIPTOR.fields_by_name:
             setattr(fact, name, 1)
 
 
-@poisoned
+@thorough
 @given(forged=st.lists(messages(facts.LifecycleRecord), min_size=1, max_size=10), plausible=st.booleans())
-def test_facts_that_follow_the_chain_and_say_anything_stop_their_stream_at_most(
+def test_any_fact_that_follows_the_chain_can_stop_only_its_stream(
     forged: list[facts.LifecycleRecord], plausible: bool
 ) -> None:
     fold = Fold()
-    ears = Ears(fold)
+    listeners = Listeners(fold)
     for offset, each in enumerate(forged):
         fact = fact_of(each)
         each.stream = ENVIRONMENT if isinstance(fact, EnvironmentFact) else MODEL
@@ -98,12 +98,12 @@ def test_facts_that_follow_the_chain_and_say_anything_stop_their_stream_at_most(
         accepted = fold.apply(stored)
         assert accepted is not None or fold.streams[each.stream].broken
         if accepted is not None:
-            ears.hear(stored, accepted)
-    read_by_everyone(fold)
+            listeners.receive(stored, accepted)
+    read_by_all_services(fold)
 
 
-class Ears:
-    """What stands around a service's fold and hears each accepted record: it must not fail, or the fold ends."""
+class Listeners:
+    """The listeners of a service's fold. They get each accepted record and must not fail, or the fold would end."""
 
     def __init__(self, fold: Fold) -> None:
         self.lock = threading.RLock()
@@ -111,13 +111,13 @@ class Ears:
         self._fold = fold
         self._listeners: list[Any] = []
         self._metrics = FoldMetrics(Metrics(DEPLOYER))
-        ReleaseEvents(Metrics(DEPLOYER), self).listen()  # type: ignore[arg-type]  # all it needs of a LifecycleFold
+        ReleaseEvents(Metrics(DEPLOYER), self).listen()  # type: ignore[arg-type]  # it needs no more of a LifecycleFold
         self.on_accepted(EvaluatorMetrics(Metrics(EVALUATOR)).on_accepted)
 
     def on_accepted(self, listener: Any) -> None:
         self._listeners.append(listener)
 
-    def hear(self, stored: Record, lifecycle: facts.LifecycleRecord) -> None:
+    def receive(self, stored: Record, lifecycle: facts.LifecycleRecord) -> None:
         self._metrics.folded(lifecycle, 0.1)
         self._metrics.broke(lifecycle)
         state = self._fold.streams[lifecycle.stream].state
@@ -128,9 +128,9 @@ class Ears:
         list(readings(self.models, self._fold.environments, GatewayReports(), NOW_MS))
 
 
-@poisoned
+@thorough
 @given(values=st.lists(st.one_of(st.none(), st.binary(max_size=60), messages(facts.LifecycleRecord)), max_size=8))
-def test_a_record_no_registry_can_have_written_is_void_and_says_what_is_wrong(values: list[Any]) -> None:
+def test_a_record_that_no_registry_can_have_written_is_void_and_has_a_fault(values: list[Any]) -> None:
     fold = Fold()
     for offset, value in enumerate(values):
         fold.fault = None
@@ -138,39 +138,37 @@ def test_a_record_no_registry_can_have_written_is_void_and_says_what_is_wrong(va
         if fold.apply(record(topics.LIFECYCLE, written, offset)) is None:
             assert fold.fault is not None or fold.streams
             assert fold.fault is None or fold.fault.reason
-    read_by_everyone(fold)
+    read_by_all_services(fold)
 
 
-@poisoned
-@given(wishes=st.lists(messages(commands.Command), min_size=1, max_size=10), plausible=st.booleans())
-def test_a_command_that_asks_for_anything_is_refused_or_gives_a_fact_that_folds(
-    wishes: list[commands.Command], plausible: bool
-) -> None:
+@thorough
+@given(sent=st.lists(messages(commands.Command), min_size=1, max_size=10), plausible=st.booleans())
+def test_any_command_is_refused_or_leads_to_a_fact_that_folds(sent: list[commands.Command], plausible: bool) -> None:
     fold = Fold()
-    for offset, command in enumerate(wishes):
-        wish = getattr(command, command.WhichOneof("command") or "")
+    for offset, command in enumerate(sent):
+        body = getattr(command, command.WhichOneof("command") or "")
         if plausible:
-            point_at_the_first(wish)
+            point_at_the_first(body)
         command.command_id = str(offset)
-        command.stream = ENVIRONMENT if isinstance(wish, environments.EnvironmentCommand) else MODEL
+        command.stream = ENVIRONMENT if isinstance(body, environments.EnvironmentCommand) else MODEL
         stream = fold.streams.get(command.stream) or new_stream(command.stream)
         assert stream is not None
-        if isinstance(stream.state, ModelState) and isinstance(wish, models.ModelCommand):
-            decided: Any = models.decide(stream.state, wish, NOW_MS, fold.environments, command.actor)
-        elif isinstance(stream.state, EnvironmentState) and isinstance(wish, environments.EnvironmentCommand):
-            decided = environments.decide(stream.state, wish)
+        if isinstance(stream.state, ModelState) and isinstance(body, models.ModelCommand):
+            decided: Any = models.decide(stream.state, body, NOW_MS, fold.environments, command.actor)
+        elif isinstance(stream.state, EnvironmentState) and isinstance(body, environments.EnvironmentCommand):
+            decided = environments.decide(stream.state, body)
         if decided is not None and not isinstance(decided, Refused):
             value = record_of(command, decided, stream, NOW_MS).SerializeToString(deterministic=True)
             assert fold.apply(record(topics.LIFECYCLE, value, offset)) is not None
             assert fold.streams[command.stream].broken == ""
-    read_by_everyone(fold)
+    read_by_all_services(fold)
 
 
-@poisoned
-@given(said=st.lists(messages(telemetry.TelemetryRecord), min_size=1, max_size=8))
-def test_telemetry_has_a_flaw_or_can_be_judged(said: list[telemetry.TelemetryRecord]) -> None:
+@thorough
+@given(records=st.lists(messages(telemetry.TelemetryRecord), min_size=1, max_size=8))
+def test_telemetry_has_a_flaw_or_can_be_judged(records: list[telemetry.TelemetryRecord]) -> None:
     seen = GatewayReports()
-    for each in said:
+    for each in records:
         each.source, each.boot_id, each.sequence = each.source or "gateway-0", each.boot_id or "b", 1
         if each.HasField("evidence"):
             each.evidence.environment, each.evidence.model, each.evidence.release = "production", "fraud", 1
@@ -185,21 +183,21 @@ def test_telemetry_has_a_flaw_or_can_be_judged(said: list[telemetry.TelemetryRec
     seen.gateways("production", 1)
 
 
-@poisoned
+@thorough
 @given(
     value=st.one_of(st.none(), st.binary(), messages(telemetry.TelemetryRecord).map(lambda m: m.SerializeToString()))
 )
-def test_bytes_that_are_no_telemetry_have_a_flaw(value: bytes | None) -> None:
+def test_bytes_that_are_not_telemetry_have_a_flaw(value: bytes | None) -> None:
     try:
-        said = telemetry.TelemetryRecord.FromString(value or b"")
+        parsed = telemetry.TelemetryRecord.FromString(value or b"")
     except DecodeError:
         return
-    assert flaw_of(said) or (said.source and said.boot_id and said.sequence > 0)
+    assert flaw_of(parsed) or (parsed.source and parsed.boot_id and parsed.sequence > 0)
 
 
-@poisoned
+@thorough
 @given(value=st.one_of(st.none(), st.binary(), st.text().map(str.encode)), named=headers)
-def test_an_upstream_event_is_a_command_or_says_why_not(value: bytes | None, named: Any) -> None:
+def test_an_upstream_event_becomes_a_command_or_is_refused_with_a_reason(value: bytes | None, named: Any) -> None:
     try:
         command = command_of(decode(record(topics.INBOX, value, headers=named)), {})
     except (MalformedEvent, UnusableEvent):
@@ -207,9 +205,9 @@ def test_an_upstream_event_is_a_command_or_says_why_not(value: bytes | None, nam
     assert command.command_id
 
 
-@poisoned
+@thorough
 @given(value=st.one_of(st.none(), st.binary(), messages(commands.DeadLetter).map(lambda m: m.SerializeToString())))
-def test_whatever_stands_in_the_dead_letters_can_be_listed(value: bytes | None) -> None:
+def test_every_record_of_the_dead_letters_can_be_listed(value: bytes | None) -> None:
     stored = record(topics.DEAD_LETTERS, value)
     letter = parse_letter(stored)
     assert letter.HasField("settled") or summary_of(stored, letter).code

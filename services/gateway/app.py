@@ -27,6 +27,7 @@ from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import Settings
+from services.gateway.trial import Trial
 
 VERSIONS, STABLE_ONLY, SINCE_POLL = "headgate_versions_loaded", "headgate_stable_only", "headgate_log_heard_seconds"
 SHARE_OF_CALLS = 0.7
@@ -49,7 +50,10 @@ class Gateway:
         self._ready = threading.Event()
         self._evidence = EvidenceCounters()
         self._writer = TelemetryWriter(parts.log, settings.name)
-        load = counting(metrics, loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys)))
+        self._trial = Trial()
+        load = counting(
+            metrics, loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys), self._trial)
+        )
         self.follower = Follower(
             self._fold,
             settings.environment,
@@ -89,6 +93,7 @@ class Gateway:
         leaving.start()
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self.follower.close()
+        self._trial.close()
         leaving.join(deadline.left())
         run_within(deadline.left(), self._reporter.send_last_evidence)
         self._parts.close(deadline)

@@ -59,9 +59,10 @@ class LoadedVersion:
 Load = Callable[[str, int, facts.Artifact], LoadedVersion]
 
 
-def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys]) -> Load:
+def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys], trial: Callable[[bytes], None]) -> Load:
     """The function that loads a version. It reads the trusted keys at each load, so a new key needs no restart.
 
+    `trial` gets the model first and raises ModelUnusable when the model must not come into this process.
     The function raises ModelUnusable, ArtifactUntrusted and the errors of the store.
     """
 
@@ -71,7 +72,9 @@ def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys]) -> Load:
         files = unseal(store, artifact, version_name(model, version), trusted())
         if MODEL_FILE not in files:
             raise ModelUnusable(f"the artifact has no {MODEL_FILE}")
-        return load_onnx(model, version, store.get(files[MODEL_FILE]))
+        onnx_bytes = store.get(files[MODEL_FILE])
+        trial(onnx_bytes)
+        return load_onnx(model, version, onnx_bytes)
 
     return load
 

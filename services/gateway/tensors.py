@@ -137,14 +137,15 @@ def _check_names(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:
 def _check_type_and_shape(
     tensor: inference.ModelInferRequest.InferInputTensor, spec: TensorSpec, sizes: dict[str, int]
 ) -> None:
+    """Refuses a dimension of size 0 too: some operators of ONNX Runtime end the whole process when they get no rows."""
     if tensor.datatype != spec.datatype:
         raise InvalidInput(f"input {spec.name!r}: expected datatype {spec.datatype}, got {tensor.datatype!r}")
     expected, got = spec.wire_shape, list(tensor.shape)
     fits = len(got) == len(expected) and all(
-        size >= 0 and wanted in (-1, size) for size, wanted in zip(got, expected, strict=True)
+        size > 0 and wanted in (-1, size) for size, wanted in zip(got, expected, strict=True)
     )
     if not fits:
-        raise InvalidInput(f"input {spec.name!r}: expected shape {expected}, got {got}")
+        raise InvalidInput(f"input {spec.name!r}: expected shape {expected}, where -1 is any size from 1 up, got {got}")
     for dimension, size in zip(spec.shape, got, strict=True):
         # Dimensions with the same name have the same size in all inputs. A dimension without a name has any size.
         if isinstance(dimension, str) and dimension and sizes.setdefault(dimension, size) != size:

@@ -45,6 +45,19 @@ def mixed():
     return _model(nodes, [], inputs, outputs)
 
 
+def recurrent(rows="n"):
+    """An LSTM. ONNX Runtime ends the whole process when it gets no rows."""
+    width, units = 4, 2
+    weights = [
+        helper.make_tensor(name, TensorProto.FLOAT, [1, 4 * units, columns], [0.1] * (4 * units * columns))
+        for name, columns in (("w", width), ("r", units))
+    ]
+    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=units)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["steps", rows, width])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["steps", 1, rows, units])
+    return _model([node], weights, [x], [y])
+
+
 def half():
     inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT16, ["n"])] for name in ("x", "y"))
     return _model([helper.make_node("Identity", ["x"], ["y"])], [], inputs, outputs)

@@ -118,7 +118,9 @@ def wrong(array=((1, 2, 3),), shape=None, datatype="FP32", name="x", raw=None, *
         (wrong(((1, 2),)), ["'x'", "expected shape [-1, 3]", "got [1, 2]"]),
         (wrong(shape=[3]), ["'x'", "expected shape [-1, 3]", "got [3]"]),
         (wrong(shape=[-1, 3]), ["'x'", "expected shape", "got [-1, 3]"]),
+        (wrong(shape=[0, 3], raw=[b""]), ["'x'", "-1 is any size from 1 up", "got [0, 3]"]),
         (wrong(shape=[2, 3]), ["'x'", "expected 24 bytes", "got 12"]),
+        (wrong(shape=[2**62, 3], raw=[b""]), ["'x'", f"expected {2**62 * 12} bytes", "got 0"]),
         (wrong(raw=[b"", b""]), ["one entry for each of 1 inputs", "got 2"]),
         (wrong(outputs=[{"name": "q"}]), ["output 'q'", "it has 'y'"]),
         (wrong(outputs=[{"name": "y"}, {"name": "y"}]), ["outputs: expected each name once"]),
@@ -138,7 +140,8 @@ def test_typed_values_out_of_range_and_wrong_counts_are_refused(gateway):
     assert "expected 3 elements in fp32_contents" in gateway.refusal(request)[1]
     request = inference.ModelInferRequest(model_name="mixed")
     for name, datatype in (("i64", "INT64"), ("u8", "UINT8"), ("f64", "FP64"), ("flag", "BOOL"), ("text", "BYTES")):
-        request.inputs.add(name=name, datatype=datatype, shape=[1 if name == "u8" else 0])
+        request.inputs.add(name=name, datatype=datatype, shape=[1])
+    request.inputs[0].contents.int64_contents.append(1)
     request.inputs[1].contents.uint_contents.append(300)
     code, message = gateway.refusal(request)
     assert code == grpc.StatusCode.INVALID_ARGUMENT

@@ -7,7 +7,7 @@ from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.manifest import ArtifactUntrusted, seal
 from headgate.artifacts.store import open_store
 from headgate.v1 import facts_pb2 as facts
-from services.gateway import version_loader
+from services.gateway import sessions, version_loader
 from services.gateway.sessions import ModelUnusable, loader
 from services.gateway.version_loader import VersionLoader
 from tests.gateway import networks
@@ -70,6 +70,10 @@ def test_a_load_that_keeps_failing_is_reported_with_its_reason_and_does_not_stop
     assert reported.is_set()
 
 
+def served(onnx_bytes):
+    """A trial that every model passes."""
+
+
 @pytest.fixture
 def sealed():
     store, key = open_store("memory:///"), new_signing_key()
@@ -79,23 +83,34 @@ def sealed():
 
 def test_a_signed_model_is_loaded(sealed):
     store, key, artifact = sealed
-    loaded = loader(store, lambda: trust(key))("fraud", 1, artifact)
+    loaded = loader(store, lambda: trust(key), served)("fraud", 1, artifact)
     assert loaded.predict({"x": networks.row()}, ["y"])[0].tolist() == [[2, 2, 2]]
 
 
 def test_a_model_of_another_version_or_signed_with_an_unknown_key_is_not_loaded(sealed):
     store, key, artifact = sealed
     with pytest.raises(ArtifactUntrusted):
-        loader(store, lambda: trust(key))("fraud", 2, artifact)
+        loader(store, lambda: trust(key), served)("fraud", 2, artifact)
     with pytest.raises(ArtifactUntrusted):
-        loader(store, lambda: trust(new_signing_key()))("fraud", 1, artifact)
+        loader(store, lambda: trust(new_signing_key()), served)("fraud", 1, artifact)
 
 
 def test_a_version_without_an_artifact_or_a_model_is_not_loaded(sealed):
     store, key, _ = sealed
-    load = loader(store, lambda: trust(key))
+    load = loader(store, lambda: trust(key), served)
     with pytest.raises(ModelUnusable, match="no artifact"):
         load("fraud", 1, facts.Artifact())
     empty = seal(store, {"readme.txt": b"nothing"}, "models/fraud/versions/1", key)
     with pytest.raises(ModelUnusable, match=r"no model\.onnx"):
         load("fraud", 1, empty)
+
+
+def test_a_model_that_fails_its_trial_does_not_come_into_the_gateway(sealed, monkeypatch):
+    store, key, artifact = sealed
+    monkeypatch.setattr(sessions, "load_onnx", lambda *_: pytest.fail("loaded after a failed trial"))
+
+    def refused(onnx_bytes):
+        raise ModelUnusable("it killed the side process")
+
+    with pytest.raises(ModelUnusable, match="killed the side process"):
+        loader(store, lambda: trust(key), refused)("fraud", 1, artifact)

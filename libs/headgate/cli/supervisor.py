@@ -17,8 +17,8 @@ from headgate.runtime.service import FATAL_EXITS
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
-STABLE_SECONDS = 60.0
-"""A child that ran this long restarts after the first backoff."""
+STABLE_SECONDS = 10.0
+"""A child that ran this long had begun its work. It restarts after the first backoff, so that its users wait little."""
 STOP_SECONDS = 20.0
 """How long the children may take to end after SIGTERM."""
 MAX_ERROR_OUTPUT_BYTES = 8 * 1024

@@ -1,0 +1,107 @@
+"""Loads each new model in a side process first, so that a model that kills its process never kills the gateway."""
+
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from typing import IO
+
+from services.gateway.sessions import ModelUnusable
+
+TRIAL_SECONDS = 120.0
+"""How long a model may take to load and to answer its warm-up call."""
+IDLE_SECONDS = 20.0
+"""The side process ends after this time without a model, so that it does not hold memory for nothing."""
+END_SECONDS = 1.0
+"""How long a process that closed its output may take to end."""
+MAX_ANSWER_BYTES = 64 * 1024
+LENGTH = struct.Struct(">Q")
+
+
+class Trial:
+    """Starts the side process when it is needed. The process ends by itself when it has nothing to do.
+
+    Use it from one thread: the side process ends when this thread ends.
+    """
+
+    def __init__(self, timeout_seconds: float = TRIAL_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, onnx_bytes: bytes) -> None:
+        """Raises ModelUnusable with what the model did to the side process."""
+        process = self._running()
+        answer = self._ask(process, onnx_bytes)
+        if answer is None and _exit_code(process) == 0:
+            # It ended by itself just before the model came.
+            process = self._running()
+            answer = self._ask(process, onnx_bytes)
+        if answer is None:
+            reason = self._why(process)
+            self.close()
+            raise ModelUnusable(reason)
+        if error := json.loads(answer)["error"]:
+            raise ModelUnusable(error)
+
+    def close(self) -> None:
+        """Ends the side process, if there is one."""
+        process, self._process = self._process, None
+        if process is not None:
+            with process:  # closes its pipes and waits for its end
+                process.kill()
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        command = [sys.executable, "-P", "-m", "services.gateway.trial_process", str(os.getpid()), str(IDLE_SECONDS)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        )
+        return self._process
+
+    def _ask(self, process: "subprocess.Popen[bytes]", onnx_bytes: bytes) -> bytes | None:
+        """The answer as JSON, or None when the process ended or took too long."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        deadline = time.monotonic() + self._timeout_seconds
+        message = memoryview(LENGTH.pack(len(onnx_bytes)) + onnx_bytes)
+        try:
+            while message:
+                message = message[process.stdin.write(message) :]
+        except BrokenPipeError:
+            return None
+        return _read_line(process.stdout, deadline)
+
+    def _why(self, process: "subprocess.Popen[bytes]") -> str:
+        """Why the process gave no answer."""
+        code = _exit_code(process)
+        if code is None:
+            return f"the model took longer than {self._timeout_seconds:g} s to load and to answer its first call"
+        how = f"with {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"the model ended a side process {how} in its first call"
+
+
+def _exit_code(process: "subprocess.Popen[bytes]") -> int | None:
+    """How the process ended, negative for a signal. None when it still runs."""
+    try:
+        return process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _read_line(stdout: IO[bytes], deadline: float) -> bytes | None:
+    line = b""
+    while not line.endswith(b"\n"):
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([stdout], [], [], left)[0]:
+            return None
+        part = os.read(stdout.fileno(), MAX_ANSWER_BYTES)
+        if not part:
+            return None
+        line += part
+    return line

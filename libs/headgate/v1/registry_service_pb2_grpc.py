@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class RegistryServiceStub:
-    """Every method that changes something takes request_id (a repeat gets the first answer) and etag
-    (the stream must stand there, else ABORTED). Both may be empty.
+    """Every method that changes something takes request_id and etag. A repeated request_id gets the first answer again. The
+    etag must be the one of the present state, otherwise the call ends with ABORTED. Both may be empty.
     """
 
     def __init__(self, channel):
@@ -155,8 +155,8 @@ class RegistryServiceStub:
 
 
 class RegistryServiceServicer:
-    """Every method that changes something takes request_id (a repeat gets the first answer) and etag
-    (the stream must stand there, else ABORTED). Both may be empty.
+    """Every method that changes something takes request_id and etag. A repeated request_id gets the first answer again. The
+    etag must be the one of the present state, otherwise the call ends with ABORTED. Both may be empty.
     """
 
     def CreateModel(self, request, context):
@@ -191,7 +191,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchModels(self, request, context):
-        """The models that match at once, then each change, for as long as the caller listens.
+        """Sends the models that match, then each change, until the caller leaves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,7 +216,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchVersions(self, request, context):
-        """The versions that match at once, then each change, for as long as the caller listens.
+        """Sends the versions that match, then each change, until the caller leaves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,7 +229,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveVersion(self, request, context):
-        """Counts each caller once, by the header x-actor; who has approved already changes nothing.
+        """Counts each person once, by the header x-actor. A second approval by the same person has no effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,14 +291,14 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchHistory(self, request, context):
-        """Accepted records from a position on, as they come; without a stream, of all streams.
+        """Accepted records after the given positions, then new ones as they come. Without a stream, of all streams.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFoldDigest(self, request, context):
-        """Heads and state digests of every stream, to compare with a fresh fold of the log.
+        """Heads and state digests of all streams, for a comparison with a new fold of the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -431,8 +431,8 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryService:
-    """Every method that changes something takes request_id (a repeat gets the first answer) and etag
-    (the stream must stand there, else ABORTED). Both may be empty.
+    """Every method that changes something takes request_id and etag. A repeated request_id gets the first answer again. The
+    etag must be the one of the present state, otherwise the call ends with ABORTED. Both may be empty.
     """
 
     @staticmethod

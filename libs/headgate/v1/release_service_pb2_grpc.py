@@ -134,7 +134,7 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRelease(self, request, context):
-        """The release at once and after every change, until it ends.
+        """Sends the release now and after every change, until it ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -165,7 +165,7 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UndoRelease(self, request, context):
-        """Requests a direct release back to the version that was stable before; returns that new release.
+        """Requests a direct release of the version that was stable before. Returns this new release.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,14 +51,14 @@ class TrainerServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListAttempts(self, request, context):
-        """Attempts this trainer has in hand or has finished since it started.
+        """The attempts that this trainer runs, or has finished since its start.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchEpochs(self, request, context):
-        """Epochs of one attempt: those so far, then each as it is measured, until the attempt ends.
+        """Sends the epochs of one attempt: those so far, then each new one, until the attempt ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,7 +163,7 @@ class EvaluatorServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Evaluate(self, request, context):
-        """Measures a trained version now and answers with the report; records nothing.
+        """Measures a trained version now and returns the report. Records nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,7 +236,7 @@ class DeployerServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListPilots(self, request, context):
-        """The releases it pilots now: evidence, e-values against their thresholds, and what each waits for.
+        """The active releases with their evidence, their e-values and thresholds, and what each one waits for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,4 +1,4 @@
-"""A prediction or an answer that is not what its task takes it for is refused with its row and its value."""
+"""A prediction or an answer with another meaning than its task needs is refused with its row and its value."""
 
 import math
 
@@ -27,30 +27,30 @@ def refusal(task: str, predictions: npt.NDArray[np.generic]) -> str:
 
 
 @pytest.mark.parametrize(("value", "row"), [(2.5, 1), (-0.01, 1), (1e30, 1)])
-def test_a_logit_is_no_probability(value: float, row: int) -> None:
+def test_a_logit_is_not_a_probability(value: float, row: int) -> None:
     assert f"the prediction of row {row} is {value:g}" in refusal("binary", floats([0.5, value]))
 
 
-def test_a_class_is_no_probability() -> None:
-    assert "datatype int64, and none of it is a probability" in refusal("binary", np.array([0, 1]))
+def test_a_class_is_not_a_probability() -> None:
+    assert "datatype int64: expected floats, because each is a probability" in refusal("binary", np.array([0, 1]))
     assert "datatype bool" in refusal("binary", np.array([True, False]))
 
 
-def test_two_columns_are_no_probability() -> None:
+def test_two_columns_are_not_probabilities() -> None:
     assert "expected one prediction for each row" in refusal("binary", floats([[0.5, 0.5]]))
 
 
-def test_a_probability_may_end_a_rounding_beyond_1() -> None:
+def test_a_probability_may_exceed_1_by_a_rounding_error() -> None:
     assert as_probabilities(floats([[0.0], [np.nextafter(np.float32(1), np.float32(2))]])).tolist()[0] == 0.0
 
 
-def test_a_prediction_that_is_not_finite_is_left_to_whoever_measures() -> None:
+def test_a_prediction_that_is_not_finite_is_accepted() -> None:
     assert math.isnan(as_probabilities(floats([math.nan, 0.5]))[0])
     assert math.isinf(as_logits(floats([[math.inf, 0.0]]))[0, 0])
     assert math.isinf(as_numbers(floats([-math.inf]), "prediction")[0])
 
 
-def test_probabilities_are_no_logits() -> None:
+def test_probabilities_are_not_logits() -> None:
     rows = np.random.RandomState(1).normal(size=(20, 5)).astype(np.float32)
     softmax = np.exp(rows) / np.exp(rows).sum(axis=1, keepdims=True)
     assert "they are probabilities" in refusal("multiclass", softmax)
@@ -59,12 +59,12 @@ def test_probabilities_are_no_logits() -> None:
 
 
 @pytest.mark.parametrize("classes", [np.array([0, 2]), floats([[1.0], [0.0]]), floats([0.0, 2.0])])
-def test_a_class_is_no_row_of_logits(classes: npt.NDArray[np.generic]) -> None:
+def test_a_class_is_not_a_row_of_logits(classes: npt.NDArray[np.generic]) -> None:
     assert "one logit for each class" in refusal("multiclass", classes)
 
 
-def test_one_hot_classes_are_no_logits() -> None:
-    assert "none of it is a row of logits" in refusal("multiclass", np.eye(3, dtype=np.int64))
+def test_one_hot_classes_are_not_logits() -> None:
+    assert "expected floats, because each is a row of logits" in refusal("multiclass", np.eye(3, dtype=np.int64))
     assert "they are probabilities" in refusal("multiclass", np.eye(3, dtype=np.float32))
 
 
@@ -78,11 +78,11 @@ def test_a_whole_number_that_a_double_cannot_hold_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", [np.array(["1"]), np.array([1j]), np.array([object()])])
-def test_what_is_no_number_is_refused(text: npt.NDArray[np.generic]) -> None:
+def test_a_value_that_is_not_a_number_is_refused(text: npt.NDArray[np.generic]) -> None:
     assert "expected numbers" in refusal("regression", text)
 
 
 @pytest.mark.parametrize("answer", [-1.0, 2.0, 0.5, math.nan])
-def test_an_answer_that_is_no_class_is_refused(answer: float) -> None:
+def test_an_answer_that_is_not_a_class_is_refused(answer: float) -> None:
     with pytest.raises(WrongMeaning, match="the answer of row 1 is"):
         as_classes(floats([0, answer]), 2)

@@ -132,7 +132,7 @@ def test_a_confusion_too_large_for_a_record_is_left_out() -> None:
     [
         ("binary", [], [], "no test rows"),
         ("binary", [0.5], [0, 1], "1 predictions for 2 rows"),
-        ("binary", [[0.5, 0.5]], [1], r"expected one prediction for each row, and these have the shape \[1, 2\]"),
+        ("binary", [[0.5, 0.5]], [1], r"the predictions have the shape \[1, 2\]: expected one prediction for each row"),
         ("binary", [0.5], [2], "the answer of row 0 is 2, which is not one of the classes 0 to 1"),
         ("binary", [0.5], [math.nan], "the answer of row 0 is nan"),
         ("multiclass", [[1.0]], [0], "one logit for each class"),

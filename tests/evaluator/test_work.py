@@ -119,7 +119,7 @@ def test_a_live_version_whose_artifact_is_gone_is_no_baseline(
         (files_of(b"not a model", rows_of(*separable())), "ONNX Runtime"),
         (files_of(logistic([1.0]), rows_of(*separable())), "the model takes rows of the shape [1], and these have [2]"),
         (files_of(RIGHT, rows_of(*separable(0))), "test.safetensors: there are no test rows"),
-        (files_of(linear([9.0, 0.0]), rows_of(*separable())), "a binary model answers with a probability from 0 to 1"),
+        (files_of(linear([9.0, 0.0]), rows_of(*separable())), "a binary model must return a probability from 0 to 1"),
         (files_of(RIGHT, rows_of(separable()[0], 1 + separable()[1])), "which is not one of the classes 0 to 1"),
     ],
 )

@@ -1,10 +1,10 @@
-"""What a task takes predictions and true answers for. Whatever means something else is refused, and never scored.
+"""Checks that predictions and true answers have the meaning that their task needs. All others are refused.
 
 - binary: a prediction is a probability of the class 1, and an answer is 0 or 1.
 - multiclass: a prediction is a row of logits, one for each class, and an answer is the number of a class.
 - regression: both are numbers.
 
-A prediction that is not finite means nothing in every task; whoever measures counts its row as wrong.
+Predictions that are not finite are accepted here. The evaluator counts their rows as wrong.
 """
 
 from typing import Any
@@ -21,21 +21,21 @@ MULTICLASS = "multiclass"
 REGRESSION = "regression"
 
 SLACK = 1e-6
-"""Of a float32 probability: a sum of probabilities may end this far beyond 1."""
+"""How far a float32 probability may be outside of 0 to 1 because of rounding."""
 SUM_SLACK = 1e-4
-"""Of the sum of a row of float32 probabilities."""
+"""How far the sum of a row of float32 probabilities may be from 1 because of rounding."""
 EXACT = 2**53
-"""Up to this size a double holds every whole number."""
+"""A double can hold every whole number up to this size."""
 
 _NO_CLASS = "which is not one of the classes 0 to {}"
 
 
 class WrongMeaning(Exception):
-    """A prediction or an answer is not what its task takes it for. The text names a row and its value."""
+    """A prediction or an answer has another meaning than its task needs. The text names a row and its value."""
 
 
 def check_predictions(task: str, predictions: Values) -> None:
-    """Raises WrongMeaning."""
+    """Checks the predictions of a task. Raises WrongMeaning."""
     if task == BINARY:
         as_probabilities(predictions)
     elif task == MULTICLASS:
@@ -52,23 +52,23 @@ def as_probabilities(predictions: Values) -> Floats:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise WrongMeaning(
-            f"the prediction of row {row} is {values[row]:g}, and a binary model answers with a probability from 0 to 1"
-            " (a network gets there by ending in a sigmoid)"
+            f"the prediction of row {row} is {values[row]:g}: a binary model must return a probability from 0 to 1"
+            " (its network ends in a sigmoid)"
         )
     return values
 
 
 def as_logits(predictions: Values) -> Floats:
-    """A row of logits per row. Raises WrongMeaning."""
+    """One row of logits for each row. Raises WrongMeaning."""
     if predictions.ndim != 2 or predictions.shape[1] < 2:
-        expected = "a multiclass model answers each row with one logit for each class"
-        raise WrongMeaning(f"{expected}, and these predictions have the shape {list(predictions.shape)}")
+        expected = "a multiclass model must return one logit for each class of each row"
+        raise WrongMeaning(f"the predictions have the shape {list(predictions.shape)}: {expected}")
     _require_floats(predictions, "a row of logits")
     values = predictions.astype(np.float64)
     if len(values) and np.all(values >= 0) and np.allclose(values.sum(axis=1), 1, rtol=0, atol=SUM_SLACK):
         raise WrongMeaning(
-            "the predictions of every row add up to 1, so they are probabilities, and a multiclass model answers with"
-            " logits (its network ends without a softmax)"
+            "the predictions of every row add up to 1, so they are probabilities: a multiclass model must return logits"
+            " (its network ends without a softmax)"
         )
     return values
 
@@ -83,18 +83,18 @@ def as_classes(answers: Values, classes: int) -> Integers:
 
 
 def as_true_numbers(answers: Values) -> Floats:
-    """The finite number that each row should be answered with. Raises WrongMeaning."""
+    """The true number of each row, which must be finite. Raises WrongMeaning."""
     values = as_numbers(answers, "answer")
     _refuse(~np.isfinite(values), answers, "which is not a finite number")
     return values
 
 
 def as_numbers(values: Values, what: str) -> Floats:
-    """One number per row, as a double that is equal to it. Raises WrongMeaning."""
+    """One number for each row, as a double of the same value. Raises WrongMeaning."""
     if values.size != len(values):
-        raise WrongMeaning(f"expected one {what} for each row, and these have the shape {list(values.shape)}")
+        raise WrongMeaning(f"the {what}s have the shape {list(values.shape)}: expected one {what} for each row")
     if values.dtype.kind not in "fiub":
-        raise WrongMeaning(f"expected numbers, and the {what}s are of the datatype {values.dtype}")
+        raise WrongMeaning(f"the {what}s have the datatype {values.dtype}: expected numbers")
     column = values.reshape(-1)
     doubles = column.astype(np.float64)
     if column.dtype.kind in "iu":
@@ -113,4 +113,6 @@ def _refuse(wrong: npt.NDArray[np.bool_], answers: Values, why: str) -> None:
 
 def _require_floats(predictions: Values, meaning: str) -> None:
     if predictions.dtype.kind != "f":
-        raise WrongMeaning(f"the predictions are of the datatype {predictions.dtype}, and none of it is {meaning}")
+        raise WrongMeaning(
+            f"the predictions have the datatype {predictions.dtype}: expected floats, because each is {meaning}"
+        )

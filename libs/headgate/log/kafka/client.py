@@ -36,9 +36,9 @@ REQUEST_SECONDS = 10.0
 
 POLL_RECORDS = 1000
 FETCH_WAIT_SECONDS = 0.1
-"""How long the broker holds a fetch while there are no records. It answers at once when one arrives.
+"""How long the broker holds a fetch while there are no records. It responds at once when one arrives.
 
-Short, because a fetch in flight delays other questions: the end of the next partition, or a rebalance of the group.
+The time is short because a fetch in flight delays other requests: for the end of a partition, or to join the group.
 """
 RECORD_BATCH_BYTES = 2 * 1024 * 1024
 """The limit of a batch for broker and client. It leaves room for a record of MAX_RECORD_BYTES and its framing."""

@@ -35,7 +35,7 @@ CLOSE_SECONDS = 5.0
 
 
 class KafkaWriter:
-    """One producer for all threads. Raises what KafkaProducer raises when no broker answers at the start.
+    """One producer for all threads. Construction raises what KafkaProducer raises without a broker.
 
     After an error that must not be retried, such as one record that is too large for its topic, an idempotent
     producer of the library fails all further records. The writer then replaces it.

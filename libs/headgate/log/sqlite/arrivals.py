@@ -16,7 +16,7 @@ from headgate.log.port import LogError, LogUnavailable
 from headgate.log.sqlite.notices import Notices
 
 FOLLOWERS = -1
-"""Stands for a topic. Followers are called after commits of this process, so they wait only for other processes."""
+"""Used as the topic id of followers. Commits of this process call them, so they wait only for other processes."""
 LOOK_SECONDS = 0.003
 """The shortest time between two checks. Commits that follow each other closely are found together."""
 IDLE_SECONDS = 0.5

@@ -16,7 +16,7 @@ BUSY_SECONDS = 5.0
 BUSY_PAUSE_SECONDS = 0.0005
 MAX_IDLE_READERS = 32
 READER_CACHE_KIB = 512
-"""The cache of one reading connection. It is small, because tails and scans seldom read a page twice."""
+"""The cache of one reading connection. It is small, because tails and scans rarely read a page twice."""
 MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024
 
 _SCHEMA = """

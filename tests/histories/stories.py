@@ -61,7 +61,7 @@ def rolled_back_by_verdict(recorder: Recorder) -> None:
 
 
 def frozen_and_paused(recorder: Recorder) -> None:
-    """A release waits for a freeze, is paused and resumed; one that waits behind it is superseded, one is refused."""
+    """A release waits for a freeze, is paused and resumed. Of the waiting ones, one is superseded and one rejected."""
     _live_and_passed(recorder)
     _pass(recorder, FRAUD, 3)
     recorder.send(PRODUCTION, commands.CreateEnvironment())
@@ -116,7 +116,7 @@ def undone(recorder: Recorder) -> None:
 
 
 def quarantined(recorder: Recorder) -> None:
-    """A gateway's reflex takes a candidate back; versions are quarantined by hand, and a queued one is rejected."""
+    """A gateway's reflex rolls a candidate back. People quarantine versions, and a waiting release is rejected."""
     _live_and_passed(recorder)
     _step(recorder, FRAUD, 2, 2, steps=1)
     cause = facts.ROLLBACK_CAUSE_REFLEX

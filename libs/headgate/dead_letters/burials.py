@@ -16,7 +16,7 @@ WORK_FAILED = "work-failed"
 MAX_KEPT = 200_000
 """Bytes of the key, and of the value, that a truncated letter keeps."""
 MAX_REMEMBERED = 100_000
-"""Buried positions that one process remembers. A record with more later letters than this may be buried again."""
+"""How many buried positions a process remembers. After so many later letters, a record may be buried again."""
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
 MAX_ATTEMPTS = 3
-"""The number of attempts. When a worker is lost in the last one, the build or the evaluation fails."""
+"""How many attempts a build or an evaluation has. When the worker of the last one is lost, it fails."""
 MAX_LEASE_MS = 10 * 60_000
 MAX_LOG_TAIL = 16_384
 MAX_MESSAGE = 4_096

@@ -1,4 +1,4 @@
-"""The rules of a model's stream: one `decide` and one `evolve`, made of those of the axes."""
+"""The rules of a model's stream. Combines the axes into one `decide` and one `evolve`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args

@@ -21,7 +21,7 @@ OURS, THEIRS = Topic("ours", -1, 1), Topic("theirs", -1, 1)
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Iterator[tuple[SqliteLog, SqliteLog]]:
-    """Two processes' logs on one file."""
+    """Two logs on one file, as two processes have them."""
     with closing(SqliteLog(tmp_path / "log.db")) as ours, closing(SqliteLog(tmp_path / "log.db")) as theirs:
         ours.create_topics([OURS, THEIRS])
         ours.append(Message("ours", b"key", b"first"))  # from here on commits of another process are detected

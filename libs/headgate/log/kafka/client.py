@@ -151,7 +151,7 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except UnknownTopicOrPartitionError as error:
-        raise UnknownTopic(f"{what}: there is no such topic") from error
+        raise UnknownTopic(f"{what}: the topic does not exist") from error
     except KafkaError as error:
         raise translate(what, error) from error
 

@@ -144,7 +144,7 @@ class KafkaLog:
         if partitions is None:
             partitions = retried(f"looking up {topic}", lambda: kafka_topics.partitions_of(self._admin, topic))
             if not partitions:
-                raise UnknownTopic(f"there is no topic {topic}")
+                raise UnknownTopic(f"the topic {topic} does not exist")
             self._partitions[topic] = partitions
         return partitions
 

@@ -14,7 +14,7 @@ from headgate.log.port import LogUnavailable, Record, RecordsLost
 READ_SECONDS = 10.0
 MAX_SILENCE_SECONDS = 3.0
 TAIL_FETCH_WAIT_SECONDS = 0.5
-"""Longer than for other consumers: a tail asks for little else, and each empty fetch costs a millisecond of CPU."""
+"""Longer than for other consumers: a tail makes few other requests, and each empty fetch costs a millisecond of CPU."""
 _READ_STEP_MS = 100
 
 

@@ -191,7 +191,7 @@ def _outcome(topic: str, error: KafkaError) -> LogError:
     if isinstance(error, MessageSizeTooLargeError):
         return RecordTooLarge(f"the broker allows only smaller records in {topic}")
     if isinstance(error, UnknownTopicOrPartitionError):
-        return UnknownTopic(f"there is no topic {topic}")
+        return UnknownTopic(f"the topic {topic} does not exist")
     if isinstance(error, AuthorizationError):
         return translate(f"appending to {topic}", error)
     return OutcomeUnknown(f"appending to {topic}: {type(error).__name__}: {error}")

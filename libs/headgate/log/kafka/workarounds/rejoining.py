@@ -20,7 +20,7 @@ EMPTY_SECONDS = 1.0
 """A member that has been without partitions for so long gets a remedy."""
 
 EMPTY_REJOINS = 3
-"""How often in a row it joins again. A member may rightly have no partitions: there may be more members than those."""
+"""How often in a row it joins again. A member rightly has no partitions when there are more members than partitions."""
 
 
 class Membership(Enum):

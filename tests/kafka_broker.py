@@ -226,13 +226,13 @@ class KafkaBroker:
                 with tempfile.TemporaryDirectory(dir=_FORMATTED.parent) as partial:
                     Path(shutil.move(data, partial)).rename(_FORMATTED)
         shutil.copytree(_FORMATTED, data)
-        ours = {
+        ids = {
             "node.id": self._node.number,
             "cluster.id": self._node.cluster,
             "directory.id": _kafka_id(),
             "version": 1,
         }
-        (data / "meta.properties").write_text("".join(f"{name}={value}\n" for name, value in ours.items()))
+        (data / "meta.properties").write_text("".join(f"{name}={value}\n" for name, value in ids.items()))
 
     def _java(self, main: str, arguments: Sequence[str]) -> list[str]:
         configuration = f"-Dlog4j2.configurationFile={self._directory}/log4j2.properties"

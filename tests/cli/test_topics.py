@@ -41,26 +41,26 @@ def test_topics_are_made_once_and_a_difference_is_refused_with_every_setting_nam
 ) -> None:
     log = f"--log=kafka://{own_broker.start().address}"
 
-    code, said, _ = headgate(log, "topics", "apply", "--dry-run")
-    assert (code, said.count("would be created")) == (0, len(topics.TOPICS))
-    code, _, said = headgate(log, "topics", "apply", "--replication", "3")
-    assert (code, "creating headgate.inbox" in said, "only 1 broker(s) are registered" in said) == (1, True, True)
-    code, said, _ = headgate(log, "topics", "apply", "--replication", "1", "--min-insync", "1")
-    assert (code, said.count(" created: ")) == (0, len(topics.TOPICS))
-    assert "min.insync.replicas=1" in said
-    code, said, _ = headgate(log, "topics", "apply")
-    assert (code, said.count("is as declared")) == (0, len(topics.TOPICS))
-    code, said, _ = headgate(log, "topics", "list", "-o", "json")
+    code, printed, _ = headgate(log, "topics", "apply", "--dry-run")
+    assert (code, printed.count("would be created")) == (0, len(topics.TOPICS))
+    code, _, printed = headgate(log, "topics", "apply", "--replication", "3")
+    assert (code, "creating headgate.inbox" in printed, "only 1 broker(s) are registered" in printed) == (1, True, True)
+    code, printed, _ = headgate(log, "topics", "apply", "--replication", "1", "--min-insync", "1")
+    assert (code, printed.count(" created: ")) == (0, len(topics.TOPICS))
+    assert "min.insync.replicas=1" in printed
+    code, printed, _ = headgate(log, "topics", "apply")
+    assert (code, printed.count("is as declared")) == (0, len(topics.TOPICS))
+    code, printed, _ = headgate(log, "topics", "list", "-o", "json")
     assert code == 0
-    assert LIFECYCLE_FOR_EVER in json.loads(said)
+    assert LIFECYCLE_FOR_EVER in json.loads(printed)
 
     grow_topics(own_broker.address, {topics.INBOX: 13, topics.REFUSALS: 14})
     for command in ("apply", "list"):
-        code, _, said = headgate(log, "topics", command, "--replication", "3")
+        code, _, printed = headgate(log, "topics", command, "--replication", "3")
         assert code == 5
-        assert "headgate.inbox: partitions is 13, declared is 12" in said
-        assert "headgate.refusals: partitions is 14, declared is 12" in said
-        assert said.count("replication.factor is 1, declared is 3") == len(topics.TOPICS)
+        assert "headgate.inbox: partitions is 13, declared is 12" in printed
+        assert "headgate.refusals: partitions is 14, declared is 12" in printed
+        assert printed.count("replication.factor is 1, declared is 3") == len(topics.TOPICS)
 
 
 def test_the_topics_of_the_embedded_log_are_also_listed_and_compared(headgate: Headgate, tmp_path: Path) -> None:
@@ -69,11 +69,11 @@ def test_the_topics_of_the_embedded_log_are_also_listed_and_compared(headgate: H
     assert isinstance(log, SqliteLog)
     log.create_topics(topics.TOPICS[:2])
     log.close()
-    code, said, _ = headgate(f"--log={url}", "topics", "apply")
-    assert (code, said.count("is as declared"), said.count(" created: ")) == (0, 2, len(topics.TOPICS) - 2)
+    code, printed, _ = headgate(f"--log={url}", "topics", "apply")
+    assert (code, printed.count("is as declared"), printed.count(" created: ")) == (0, 2, len(topics.TOPICS) - 2)
     assert headgate(f"--log={url}", "topics", "list")[0] == 0
-    code, _, said = headgate(f"--log={url}", "topics", "apply", "--replication", "3")
-    assert (code, "the embedded log keeps one copy" in said) == (2, True)
+    code, _, printed = headgate(f"--log={url}", "topics", "apply", "--replication", "3")
+    assert (code, "the embedded log keeps one copy" in printed) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -87,10 +87,10 @@ def test_a_topic_that_is_not_declared_is_not_a_difference(
         log.create_topics([*topics.TOPICS, Topic("headgate.predictions", 14 * topics.DAY_MS)])
     await_log(url, wait_seconds=0).close()
     for command in ("apply", "list"):
-        code, said, _ = headgate(f"--log={url}", "topics", command)
-        assert (code, "headgate.predictions" in said) == (0, False)
+        code, printed, _ = headgate(f"--log={url}", "topics", command)
+        assert (code, "headgate.predictions" in printed) == (0, False)
 
 
 def test_a_min_insync_above_the_replication_is_refused(headgate: Headgate) -> None:
-    code, _, said = headgate("--log=kafka://nowhere:1", "topics", "apply", "--replication=2", "--min-insync=3")
-    assert (code, "--min-insync is 3: at most the 2 copies" in said) == (2, True)
+    code, _, printed = headgate("--log=kafka://nowhere:1", "topics", "apply", "--replication=2", "--min-insync=3")
+    assert (code, "--min-insync is 3: at most the 2 copies" in printed) == (2, True)

@@ -40,8 +40,8 @@ def test_an_evaluation_names_another_signature_and_a_live_version_that_could_not
     measured = facts.EvaluationFinished(version=2, baseline_version=1, baseline_failure="it takes 3 columns")
     measured.report.metrics.add(name="mse", value=0.5)
     measured.signature_change = "the input is wider"
-    said = describe(facts.LifecycleRecord(evaluation_finished=measured))
-    assert said == (
+    described = describe(facts.LifecycleRecord(evaluation_finished=measured))
+    assert described == (
         "v2 measured: mse 0.5000; the input is wider; version 1, which is live, cannot be measured: it takes 3 columns"
     )
     version = resources.Version(baseline_version=1, baseline_failure="it takes 3 columns", signature_change="wider")

@@ -65,9 +65,9 @@ def test_the_page_gives_the_default_of_every_setting() -> None:
     shown = {name: default for name, _, default, _ in rows(OF_SERVICES)}
     for service in SERVICES:
         for name, field in settings_of(service).items():
-            everybody, *exceptions = shown[name].split(", ")
+            common, *exceptions = shown[name].split(", ")
             own = [text.split()[1] for text in exceptions if text.startswith(f"{service} ")]
-            assert default_of(field, service) == (own or [everybody])[0], (service, name)
+            assert default_of(field, service) == (own or [common])[0], (service, name)
 
 
 def test_the_page_lists_the_settings_of_the_command_line() -> None:

@@ -1,4 +1,4 @@
-"""`make bench`: each measurement in turn, a table on standard output, JSON in .cache/bench/results.json."""
+"""`make bench` runs all measurements, prints a table, and writes .cache/bench/results.json."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench import prediction_metrics, publish, registry, replay, view
-from tests.bench.figures import Results
+from tests.bench.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".cache" / "bench"
@@ -27,15 +27,15 @@ MEASUREMENTS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer facts and shorter slices")
-    parser.add_argument("--only", choices=MEASUREMENTS, help="one measurement of them")
-    asked = parser.parse_args()
+    parser.add_argument("--only", choices=MEASUREMENTS, help="runs only this measurement")
+    arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
     results = Results()
     results.versions.update({name: version(name) for name in ("grpcio", "protobuf")})
     results.versions["python"] = platform.python_version()
     for name, measure in MEASUREMENTS.items():
-        if asked.only in (None, name):
-            measure(results, CACHE, PEER_PYTHON, asked.quick)
+        if arguments.only in (None, name):
+            measure(results, CACHE, PEER_PYTHON, arguments.quick)
     (CACHE / "results.json").write_text(json.dumps(results.as_json(), indent=2) + "\n")
     print(results.as_text())
     return 0

@@ -1,4 +1,4 @@
-"""A log of many facts as the registry would have written them: every chain intact, every transition legal."""
+"""Writes a log of many facts, as the registry would write them: every chain is intact, every transition is legal."""
 
 import hashlib
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ BATCH = 5_000
 LEASE_MS = 60_000
 START_MS = 1_700_000_000_000
 SHAPE = 1
-"""Grows when the facts below change, so that no older file is taken for them."""
+"""Raise it when the facts below change. Then files with the older facts are not used any more."""
 
 
 def history(folder: Path, facts: int) -> Path:
-    """The file of a log with this many facts, written when it is not there yet."""
+    """The file of a log with this many facts. Writes it if it does not exist yet."""
     path = folder / f"history-{SHAPE}-{facts}.db"
     if not path.exists():
         partial = path.with_suffix(".partial")
@@ -76,7 +76,7 @@ def _append(stream: Stream, fact: Fact, at_ms: int) -> Message:
 
 
 def _version(model: str, version: int) -> Iterator[Fact]:
-    """Eight facts from commit to gate; every third version stops after three, at its own tests."""
+    """The eight facts of a version from commit to gate. Every third version has only three, because its tests fail."""
     sha = hashlib.sha256(f"{model}/{version}".encode()).hexdigest()
     yield facts.VersionCreated(
         version=version,

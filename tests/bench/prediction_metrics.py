@@ -1,4 +1,4 @@
-"""What counting one prediction costs the gateway, beside prometheus_client used with labels at each call."""
+"""The cost of counting one prediction in the gateway, compared with prometheus_client and a label lookup per call."""
 
 import time
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from headgate.runtime.observability.metric_catalogue import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from services.gateway.prediction_metrics import OK, PredictionMetrics
 from services.gateway.routes import Route
-from tests.bench.figures import Results, Slice
+from tests.bench.results import Results, Slice
 
 PREDICTIONS, QUICK_PREDICTIONS = 400_000, 50_000
 SLICES = 5
 SECONDS = 0.0004
-"""Duration that is observed: a usual one."""
+"""The duration of each counted prediction, a usual one."""
 WHAT = "counting a prediction"
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """Alternates slices of both, on metrics of the same shape."""
+    """Measures both in turns, on metrics with the same labels and buckets."""
     count = QUICK_PREDICTIONS if quick else PREDICTIONS
     arm = PredictionMetrics(Metrics(GATEWAY)).metrics_of(Route("fraud", stable=1)).stable
     counts, seconds = _by_labels(Metrics(GATEWAY))
@@ -39,7 +39,7 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
 
 
 def _by_labels(metrics: Metrics) -> tuple:
-    """The vendor's own metrics below ours."""
+    """The metrics of prometheus_client that Headgate's metrics wrap."""
     return (
         metrics.counter("headgate_predictions_total")._metric,
         metrics.histogram("headgate_prediction_duration_seconds")._metric,

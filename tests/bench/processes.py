@@ -1,4 +1,4 @@
-"""Processes under measurement: started in a group of their own, watched through /proc, gone at the end."""
+"""Starts processes for measurements, reads their CPU time and memory from /proc, and ends them."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ _LIBC = ctypes.CDLL(None)
 
 @contextmanager
 def server(command: Sequence[str | Path], env: Mapping[str, str], port: int, log: Path) -> Iterator[int]:
-    """Runs until the port answers and answers its pid; its whole tree is killed at the end."""
+    """Starts a server, waits until its port answers, and yields its pid. Kills its whole process tree at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -29,40 +29,40 @@ def server(command: Sequence[str | Path], env: Mapping[str, str], port: int, log
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_die_too,
+            preexec_fn=_die_with_parent,
         )
     try:
         _wait_until_ready(process, port, log)
         yield process.pid
     finally:
-        family = tree(process.pid)
+        pids = tree(process.pid)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        for pid in family:  # some servers give their workers sessions of their own
+        for pid in pids:  # Some servers start their workers in sessions of their own.
             _kill(pid)
         process.wait()
 
 
 def wait_serving(port: int) -> None:
-    """Until the gRPC door says that it takes calls: by then a service of ours has read the log.
+    """Waits until gRPC health reports SERVING. A service of Headgate has then read the log.
 
     Raises RpcError, RuntimeError.
     """
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=READY_SECONDS)
         if not any(answer.status == health_pb2.HealthCheckResponse.SERVING for answer in watch):
-            raise RuntimeError(f"what listens on {port} ended its watch before it served")
+            raise RuntimeError(f"the server on port {port} ended the health watch before it reported SERVING")
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return int(door.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def tree(pid: int) -> list[int]:
-    """The process and all below it."""
+    """The process and all its descendants."""
     parents = {int(path.name): _stat(path)[1] for path in Path("/proc").iterdir() if path.name.isdigit()}
     found = [pid]
     for parent in found:
@@ -71,7 +71,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pids: Sequence[int]) -> float:
-    """User and system time of these processes and of their children that have ended."""
+    """User and system time in seconds, of these processes and of their children that have ended."""
     return sum(sum(int(ticks) for ticks in _stat(Path(f"/proc/{pid}"))[11:15]) for pid in pids) * _TICK_S
 
 
@@ -80,13 +80,13 @@ def resident_mib(pids: Sequence[int]) -> float:
 
 
 def children_running(words: str) -> list[int]:
-    """Our direct children with these words in their command line."""
+    """The descendants of this process whose command line contains these words."""
     mine = tree(os.getpid())[1:]
     return [pid for pid in mine if words in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()]
 
 
 def _stat(process: Path) -> list[str]:
-    """The fields of /proc/PID/stat after the name; zeros for one that has ended."""
+    """The fields of /proc/PID/stat after the name. Zeros for a process that has ended."""
     try:
         return (process / "stat").read_text().rpartition(") ")[2].split()
     except OSError:
@@ -105,8 +105,8 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) 
         time.sleep(0.05)
 
 
-def _die_too() -> None:
-    """Runs in the child: the kernel kills it when this process ends."""
+def _die_with_parent() -> None:
+    """Runs in the child process. The kernel will kill it when this process ends."""
     _LIBC.prctl(1, signal.SIGKILL)
 
 

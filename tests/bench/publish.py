@@ -1,7 +1,7 @@
-"""Publishing events to Kafka in our envelope, beside the bare library: one by one, and pipelined.
+"""Measures publishing events to Kafka, compared with kafka-python alone: one by one, and pipelined.
 
-Ours puts each event into its envelope, appends them all and knows where each stands. The library is given the very
-records, ready made. The last row is the library with values of the same size that have neither key nor headers.
+Headgate puts each event into its envelope, appends all of them and returns their positions. kafka-python gets the same
+records ready made. In the last row it sends values of the same size without keys and headers.
 """
 
 import gc
@@ -20,7 +20,7 @@ from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog, Message, record_bytes
 from headgate.log.startup import create_declared
 from headgate.log.topics import INBOX
-from tests.bench.figures import Results, Slice
+from tests.bench.results import Results, Slice
 from tests.kafka_broker import BrokerUnavailable, KafkaBroker
 
 SLICES, QUICK_SLICES = 7, 3
@@ -34,7 +34,7 @@ Way = Callable[[], int]
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """Alternates the ways over one broker."""
+    """Measures all ways in turns, on one broker."""
     count, slices = (QUICK_EVENTS, QUICK_SLICES) if quick else (EVENTS, SLICES)
     with ExitStack() as stack:
         try:
@@ -57,7 +57,7 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
         found = {who: results.add("publish", who, some) for who, some in _alternate(ways, slices).items()}
     ours, pipelined_sends, single_sends, _ = found.values()
     results.compare("publish, against send().get()", ours["events/s"] / single_sends["events/s"], 10, 10)
-    # By CPU time, since both fill one core; the other is held up by waiting, and so compared by the clock.
+    # By CPU time, because both use one core fully. send().get() mostly waits, so it is compared by wall time.
     ratio = pipelined_sends["us CPU/event"] / ours["us CPU/event"]
     results.compare("publish, against pipelined, per CPU second", ratio, 0.6, 0.6)
 
@@ -73,7 +73,7 @@ def _alternate(ways: dict[str, Way], slices: int) -> dict[str, list[Slice]]:
 
 
 def _timed(way: Way) -> Slice:
-    gc.collect()  # else the collection that all ways have earned falls on whichever one is at it
+    gc.collect()  # So that no way pays for garbage of another one.
     wall, cpu = time.perf_counter(), time.process_time()
     events = way()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

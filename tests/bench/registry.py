@@ -1,8 +1,8 @@
-"""The registry beside MLflow's server: creating and getting versions, with 1 and 8 clients that take turns.
+"""Measures the registry in turns with MLflow's server: creating and getting versions, with 1 and with 8 clients.
 
-Each side is asked by its own Python client, gRPC's and MLflow's. Our registry is pinned to one CPU core, as `headgate
-up` runs it. A second MLflow server is pinned to one core too and is asked by bare HTTP requests, as no user does: that
-is the most it can do. Those ratios stand in the notes.
+Each server is called by its own Python client, over gRPC or by MLflow's client. The registry is pinned to one CPU core,
+as `headgate up` runs it. A second MLflow server is pinned to one core too, and is called by plain HTTP requests without
+its client. No user calls it so, but it is the fastest that it can be. The ratios to it are in the notes.
 """
 
 import json
@@ -21,7 +21,7 @@ from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.startup import create_declared
 from tests.bench import processes
-from tests.bench.figures import Results, Slice
+from tests.bench.results import Results, Slice
 from tests.kafka_broker import BrokerUnavailable, KafkaBroker
 
 SLICES, QUICK_SLICES = 5, 2
@@ -29,15 +29,15 @@ SLICE_SECONDS, QUICK_SLICE_SECONDS = 2.0, 0.8
 WARM_UP_SECONDS = 0.3
 CLIENTS = 8
 MODELS = tuple(f"model-{number}" for number in range(CLIENTS))
-MOST_MIB = 80.0
+MAX_MIB = 80.0
 VERSIONS_HELD = 20_000
-"""For the memory of a registry that is in use: all of them are in its fold."""
+"""Versions in the fold when the memory of a registry in use is measured."""
 OPERATIONS = (("create", 1), ("create", CLIENTS), ("get", 1), ("get", CLIENTS))
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A server with its clients; `others` are processes it cannot do without, a broker."""
+    """A server and its clients. `others` are processes that it needs, such as a broker."""
 
     name: str
     pid: int
@@ -47,7 +47,7 @@ class Side:
     def slice(self, operation: str, clients: int, seconds: float) -> Slice:
         pids = [*processes.tree(self.pid), *self.others]
         wall, cpu = time.perf_counter(), processes.cpu_s(pids)
-        took = _ask(self.clients[:clients], operation, seconds)
+        took = _run(self.clients[:clients], operation, seconds)
         wall, cpu = time.perf_counter() - wall, processes.cpu_s(pids) - cpu
         hundredths = quantiles(took, n=100)
         return {
@@ -59,16 +59,16 @@ class Side:
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """On the embedded log."""
+    """Measures on the embedded log."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
         pid, port = _service(stack, "registry", folder, f"sqlite://{folder}/log.db")
         ours = Side("headgate sqlite", pid, _clients(stack, "headgate", port))
-        _beside_mlflow(results, stack, folder, peer_python, ours, quick, least=10)
+        _compare_with_mlflow(results, stack, folder, peer_python, ours, quick, least=10)
 
 
 def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """Over a real broker, and beside the bare library sending a record and reading it back."""
+    """Measures on a real broker, compared also with kafka-python alone, which sends a record and reads it back."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
         try:
@@ -81,16 +81,16 @@ def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool)
         pid, port = _service(stack, "registry", folder, url)
         ours = Side("headgate kafka", pid, _clients(stack, "headgate", port), jvm)
         broker_port = int(broker.address.rpartition(":")[2])
-        # Nobody else writes there.
+        # Nothing else writes to this topic.
         (sender,) = _clients(stack, "kafka", broker_port, [topics.TELEMETRY])
         bare = Side("kafka-python send, tail", sender.pid, [sender], jvm)
         found = _alternate(results, "acknowledged write, 1 client", [ours, bare], "create", 1, *_length(quick))
         ratio = found[bare.name]["p50 ms"] / found[ours.name]["p50 ms"]
         results.compare("create over Kafka, p50, of a bare send's", ratio, 0.33, 0.5)
-        _beside_mlflow(results, stack, folder, peer_python, ours, quick, least=8)
+        _compare_with_mlflow(results, stack, folder, peer_python, ours, quick, least=8)
 
 
-def _beside_mlflow(
+def _compare_with_mlflow(
     results: Results, stack: ExitStack, folder: Path, peer_python: Path, ours: Side, quick: bool, least: float
 ) -> None:
     mlflow, bare = _mlflow(stack, folder, peer_python)
@@ -113,7 +113,7 @@ def _beside_mlflow(
 
 
 def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """What the registry keeps resident with many versions, and the deployer that has read the same log."""
+    """Measures the memory of a registry with many versions, and of a deployer that has read the same log."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
         _measure_memory_on(results, stack, "sqlite", f"sqlite://{folder}/log.db", folder)
@@ -131,7 +131,7 @@ def _measure_memory_on(results: Results, stack: ExitStack, log: str, url: str, f
     clients = _clients(stack, "headgate", port)
     held = 0
     while held < VERSIONS_HELD:
-        held += len(_ask(clients, "create", WARM_UP_SECONDS))
+        held += len(_run(clients, "create", WARM_UP_SECONDS))
     _note_memory(results, f"registry {log}", registry, held)
     deployer, port = _service(stack, "deployer", folder, url)
     processes.wait_serving(port)
@@ -142,11 +142,11 @@ def _note_memory(results: Results, who: str, pid: int, versions: int) -> None:
     resident = processes.resident_mib(processes.tree(pid))
     results.rows.append(("memory", who, {"versions": float(versions), "resident MiB": resident}))
     if versions:
-        results.compare(f"{who}: {MOST_MIB:g} MiB over resident", MOST_MIB / resident, 1, 1)
+        results.compare(f"{who}: {MAX_MIB:g} MiB over resident", MAX_MIB / resident, 1, 1)
 
 
 def _with_topics(broker: KafkaBroker) -> str:
-    """The URL of the log on a new broker."""
+    """Creates the topics on a new broker. Returns the URL of the log."""
     url = f"kafka://{broker.address}"
     with closing(open_log(url)) as log:
         create_declared(log)
@@ -154,7 +154,7 @@ def _with_topics(broker: KafkaBroker) -> str:
 
 
 def _length(quick: bool) -> tuple[int, float]:
-    """Rounds, and the seconds of a slice."""
+    """The number of rounds, and the seconds of one slice."""
     return (QUICK_SLICES, QUICK_SLICE_SECONDS) if quick else (SLICES, SLICE_SECONDS)
 
 
@@ -171,7 +171,7 @@ def _alternate(
 
 
 def _mlflow(stack: ExitStack, folder: Path, peer_python: Path) -> tuple[Side, Side]:
-    """As its users run and ask it, and as fast as it gets: on one core, as our registry, and by bare HTTP."""
+    """MLflow as its users run and call it, and MLflow at its fastest: on one core and by plain HTTP."""
     pid, port = _mlflow_server(stack, folder / "mlflow", peer_python)
     one_core = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))]
     fast_pid, fast_port = _mlflow_server(stack, folder / "mlflow-fast", peer_python, one_core)
@@ -187,14 +187,14 @@ def _mlflow_server(
     port = processes.free_port()
     command = [*prefix, peer_python, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{path}.db"]
     command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    # Its job runners answer no request, and would only take the cores from its server.
+    # MLflow's job runners answer no requests and would only take CPU time from its server.
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": f"{peer_python.parent}:/usr/bin:/bin"}
     return stack.enter_context(processes.server(command, env, port, path.with_suffix(".log"))), port
 
 
 def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[int, int]:
     port = processes.free_port()
-    # As `headgate up` runs a registry; the other services have no such setting.
+    # As `headgate up` runs a registry. The other services ignore HEADGATE_ONE_CORE.
     env = {"HEADGATE_LOG": log, "HEADGATE_PORT": str(port), "HEADGATE_ONE_CORE": "true"}
     command = [sys.executable, "-m", f"services.{service}"]
     output = folder / f"{service}-{port}.log"
@@ -217,7 +217,7 @@ def _clients(
     return started
 
 
-def _ask(clients: "Sequence[subprocess.Popen[str]]", operation: str, seconds: float) -> list[int]:
+def _run(clients: "Sequence[subprocess.Popen[str]]", operation: str, seconds: float) -> list[int]:
     for client in clients:
         print(operation, seconds, file=client.stdin, flush=True)
     took: list[int] = []

@@ -1,7 +1,7 @@
 """One client process: `python -m tests.bench.registry_client headgate|mlflow|mlflow-http|kafka PORT NAME`.
 
-Each line on standard input is an operation and for how long; each line on standard output is what it took. The
-clients keep their connections open and call nothing but the operation.
+Each line on standard input has an operation and the seconds to repeat it. Each line on standard output has the duration
+of every call. The clients keep their connections open and call nothing else.
 """
 
 import http.client
@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 CREATED_BYTES = 800
-"""About what the fact of a created version takes, headers included."""
+"""About the size of the fact of a created version, with its headers."""
 
 
 class Client(Protocol):
     def connect(self) -> None:
-        """A new connection, made before the time runs: servers close those that were idle."""
+        """Connects again before the measurement, because servers close idle connections."""
 
     def create(self) -> None: ...
 
@@ -29,7 +29,7 @@ class Client(Protocol):
 
 class HeadgateClient:
     def __init__(self, port: int, model: str) -> None:
-        import grpc  # half a second that the other client does not need
+        import grpc  # Imported here, because it takes half a second and the other clients do not need it.
 
         from headgate.v1 import registry_service_pb2 as registry_service
         from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
@@ -40,7 +40,7 @@ class HeadgateClient:
         self.create()
 
     def connect(self) -> None:
-        """gRPC keeps its own."""
+        """gRPC keeps its connection."""
 
     def create(self) -> None:
         repository = "https://git.example/model.git"
@@ -54,7 +54,7 @@ class HeadgateClient:
 
 
 class MlflowClient:
-    """MLflow's own client, as its users have it. Needs MLflow's environment."""
+    """MLflow's own client, as its users have it. Needs the Python environment of MLflow."""
 
     def __init__(self, port: int, model: str) -> None:
         import mlflow
@@ -67,7 +67,7 @@ class MlflowClient:
         self.create()
 
     def connect(self) -> None:
-        """It keeps its own, and opens new ones where the server closed them."""
+        """MLflow's client keeps its connections, and opens new ones when the server has closed them."""
 
     def create(self) -> None:
         self._client.create_model_version(self._model, "s3://bucket/artifact")
@@ -77,7 +77,7 @@ class MlflowClient:
 
 
 class MlflowHttpClient:
-    """The bare requests without MLflow's client: the least that its server can be asked with."""
+    """Plain HTTP requests without MLflow's client: the cheapest way to call its server."""
 
     def __init__(self, port: int, model: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -107,7 +107,7 @@ class MlflowHttpClient:
 
 
 class KafkaClient:
-    """The least that an acknowledged create over Kafka can be: a record of its size, sent and read back by a tail."""
+    """The cheapest acknowledged create over Kafka: sends a record of the same size and reads it back from the end."""
 
     def __init__(self, port: int, topic: str) -> None:
         from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -118,12 +118,12 @@ class KafkaClient:
         self._tail = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
         self._tail.assign([TopicPartition(topic, 0)])
         self._tail.seek_to_end()
-        self._tail.position(TopicPartition(topic, 0))  # seeks only when it is asked for
+        self._tail.position(TopicPartition(topic, 0))  # The seek happens only with this call.
         self._seen = threading.Event()
         threading.Thread(target=self._follow, daemon=True).start()
 
     def connect(self) -> None:
-        """kafka-python keeps its own."""
+        """kafka-python keeps its connection."""
 
     def create(self) -> None:
         self._seen.clear()
@@ -158,7 +158,7 @@ CLIENTS: dict[str, Callable[[int, str], Client]] = {
 
 
 def _repeat(operation: Callable[[], None], seconds: float) -> list[int]:
-    """Microseconds of each call."""
+    """Repeats the operation for so many seconds. Returns the microseconds of each call."""
     took: list[int] = []
     end = time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:

@@ -1,4 +1,4 @@
-"""Replay of a whole log, chain check and legal transitions included, beside eventsourcing's SQLite repository."""
+"""Measures the replay of a whole log, with all checks, in turns with the SQLite repository of eventsourcing."""
 
 import gc
 import json
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from headgate.lifecycle.replay import fold_all
 from headgate.log.sqlite.log import SqliteLog
-from tests.bench.figures import Results, Slice
 from tests.bench.history import history
+from tests.bench.results import Results, Slice
 
 FACTS, QUICK_FACTS = 1_000_000, 50_000
 SLICES, QUICK_SLICES = 3, 5
@@ -18,7 +18,7 @@ WHAT = "replay"
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """Alternates whole replays with slices of the peer."""
+    """Measures whole replays in turns with slices of the peer."""
     log = SqliteLog(history(cache, QUICK_FACTS if quick else FACTS))
     peer = subprocess.Popen(
         [peer_python, Path(__file__).with_name("replay_peer.py")],
@@ -28,16 +28,16 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
     )
     try:
         seconds = QUICK_PEER_SECONDS if quick else PEER_SECONDS
-        results.versions["eventsourcing"] = _ask(peer)["version"]
-        _ask(peer, seconds / 4), _own(log)
-        slices = [(_own(log), _ask(peer, seconds)) for _ in range(QUICK_SLICES if quick else SLICES)]
+        results.versions["eventsourcing"] = _run(peer)["version"]
+        _run(peer, seconds / 4), _own(log)
+        slices = [(_own(log), _run(peer, seconds)) for _ in range(QUICK_SLICES if quick else SLICES)]
     finally:
         peer.kill()
         peer.wait()
         log.close()
     own = results.add(WHAT, "headgate", [_figures(ours) for ours, _ in slices])
     other = results.add(WHAT, "eventsourcing sqlite", [_figures(theirs) for _, theirs in slices])
-    # By CPU time: both sides use one core and wait for nothing but each other's neighbours.
+    # By CPU time, because both sides use one core and other processes of the machine disturb the wall time.
     ratio = other["us CPU/event"] / own["us CPU/event"]
     results.compare("replay, events per CPU second", ratio, 4, 6)
 
@@ -48,11 +48,11 @@ def _own(log: SqliteLog) -> Slice:
     fold = fold_all(log)
     done = {"events": fold.revision, "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     if fold.void_records or any(stream.broken for stream in fold.streams.values()):
-        raise AssertionError("the history is not legal: the figure would mean nothing")
+        raise AssertionError("the history has void records or illegal facts, so the measurement means nothing")
     return done
 
 
-def _ask(peer: "subprocess.Popen[str]", seconds: float | None = None) -> dict:
+def _run(peer: "subprocess.Popen[str]", seconds: float | None = None) -> dict:
     assert peer.stdin is not None
     assert peer.stdout is not None
     if seconds is not None:

@@ -1,6 +1,6 @@
-"""The peer of the replay: rebuilds eventsourcing aggregates from its SQLite repository. Runs in .venv-peers.
+"""The peer of the replay: rebuilds aggregates of eventsourcing from its SQLite repository. Runs in .venv-peers.
 
-Each line on standard input is a number of seconds to rebuild for; each line on standard output is what was done.
+Each line on standard input has the seconds of one slice. Each line on standard output has what was done in it.
 """
 
 import json

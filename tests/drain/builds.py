@@ -1,4 +1,4 @@
-"""The services of this process, built over one place."""
+"""Builds services in this process, on one installation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +13,16 @@ from services.registry import app as registry
 from services.registry import settings as registry_settings
 from services.trainer import app as trainer
 from services.trainer import settings as trainer_settings
-from tests.drain.processes import Place
+from tests.drain.processes import Installation
 
 
-def build(service: str, place: Place, metrics_port: int) -> Any:
-    """One that has not started yet."""
-    log: dict[str, Any] = {"log": place.url, "port": 0, "metrics_port": metrics_port}
-    files = {"artifacts": (place.folder / "artifacts").as_uri(), "keys": place.folder / "keys"}
+def build(service: str, installation: Installation, metrics_port: int) -> Any:
+    """A service that has not started yet."""
+    log: dict[str, Any] = {"log": installation.url, "port": 0, "metrics_port": metrics_port}
+    files = {"artifacts": (installation.folder / "artifacts").as_uri(), "keys": installation.folder / "keys"}
     builds: dict[str, Callable[[], Any]] = {
         "registry": lambda: registry.build(registry_settings.Settings(**log)),
-        "trainer": lambda: trainer.build(trainer_settings.Settings(**log, **files, work=place.folder / "work")),
+        "trainer": lambda: trainer.build(trainer_settings.Settings(**log, **files, work=installation.folder / "work")),
         "evaluator": lambda: evaluator.build(evaluator_settings.Settings(**log, **files)),
         "gateway": lambda: gateway.build(gateway_settings.Settings(**log, **files)),
         "deployer": lambda: deployer.build(deployer_settings.Settings(**log)),

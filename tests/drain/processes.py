@@ -1,4 +1,4 @@
-"""Services as processes over one log, with their doors, their log lines and a SIGTERM that is timed."""
+"""Services as processes on one log: their ports, their log lines, and the time that they take to end after SIGTERM."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.server_process import free_ports
 from tests.waiting import PATIENCE_SECONDS
 
 
-class Place:
+class Installation:
     """A folder with a log, keys and artifacts."""
 
     def __init__(self, folder: Path, url: str = "") -> None:
@@ -33,24 +33,24 @@ class Place:
         self.log.create_topics(TOPICS)
 
     @contextmanager
-    def running(self, service: str, name: str = "", grace_seconds: float = 10.0) -> Iterator["Running"]:
-        """The service as a process; killed at the end when it still runs."""
-        process = Running(self, service, name or f"{service}-0", grace_seconds)
+    def running(self, service: str, name: str = "", grace_seconds: float = 10.0) -> Iterator["ServiceProcess"]:
+        """The service as a process. It is killed at the end if it still runs."""
+        process = ServiceProcess(self, service, name or f"{service}-0", grace_seconds)
         try:
             yield process
         finally:
             process.close()
 
 
-class Running:
-    def __init__(self, place: Place, service: str, name: str, grace_seconds: float) -> None:
+class ServiceProcess:
+    def __init__(self, installation: Installation, service: str, name: str, grace_seconds: float) -> None:
         self.port, self.metrics_port = free_ports(2)
         self.lines: list[str] = []
         settings = {
-            "LOG": place.url,
-            "ARTIFACTS": (place.folder / "artifacts").as_uri(),
-            "KEYS": str(place.folder / "keys"),
-            "WORK": str(place.folder / "work"),
+            "LOG": installation.url,
+            "ARTIFACTS": (installation.folder / "artifacts").as_uri(),
+            "KEYS": str(installation.folder / "keys"),
+            "WORK": str(installation.folder / "work"),
             "NAME": name,
             "PORT": str(self.port),
             "METRICS_PORT": str(self.metrics_port),
@@ -63,13 +63,13 @@ class Running:
         self._reader.start()
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
 
-    def await_ready(self) -> "Running":
-        """Waits until /readyz says so."""
+    def await_ready(self) -> "ServiceProcess":
+        """Waits until /readyz reports that the service is ready."""
         until(lambda: self.readiness() == (200, "ready"), f"{self.lines} ready")
         return self
 
     def readiness(self) -> tuple[int, str]:
-        """What /readyz answers; nothing while nobody listens."""
+        """Status and text of /readyz; 0 and "" while the port is closed."""
         try:
             status, body = get(self.metrics_port, "/readyz")
         except OSError:
@@ -84,13 +84,13 @@ class Running:
         self._process.send_signal(signal.SIGTERM)
 
     def exit_code(self) -> tuple[int, float]:
-        """Waits for the end; the code, and the seconds from now until then."""
+        """Waits for the end of the process. Returns its exit code, and the seconds that it took from now on."""
         began = time.monotonic()
         code = self._process.wait(PATIENCE_SECONDS)
         return code, time.monotonic() - began
 
-    def said(self) -> list[str]:
-        """The messages of its log, once it has ended."""
+    def messages(self) -> list[str]:
+        """The messages of its log lines. Call it after the end of the process."""
         self._reader.join(PATIENCE_SECONDS)
         return [json.loads(line)["message"] for line in self.lines if line.startswith("{")]
 

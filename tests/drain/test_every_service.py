@@ -1,4 +1,4 @@
-"""What all services have in common: health by name, readiness, a closed door until the log is read, and SIGTERM."""
+"""What all services have in common: health by service name, readiness, no calls until the log is read, and SIGTERM."""
 
 import threading
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from tests.drain.builds import build
-from tests.drain.processes import Place
+from tests.drain.processes import Installation
 from tests.metrics.exposed import get, until
 from tests.metrics.fleet import Fleet
 from tests.server_process import free_ports
@@ -61,10 +61,10 @@ def refusal(service: str, channel: grpc.Channel) -> grpc.RpcError | None:
     return None
 
 
-def test_each_says_that_it_serves_and_ends_with_0_after_a_signal(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_every_service_reports_that_it_serves_and_exits_with_0_after_sigterm(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
     with ExitStack() as stack:
-        running = {service: stack.enter_context(place.running(service)) for service in EVERY}
+        running = {service: stack.enter_context(installation.running(service)) for service in EVERY}
         for service, process in running.items():
             process.await_ready()
             assert [process.health(name) for name in ("", *NAMES[service])] == [SERVING] * (1 + len(NAMES[service]))
@@ -74,22 +74,22 @@ def test_each_says_that_it_serves_and_ends_with_0_after_a_signal(tmp_path: Path)
         for service, process in running.items():
             code, seconds = process.exit_code()
             assert (service, code, seconds < GRACE_SECONDS) == (service, 0, True)
-            assert process.said()[-2:] == ["stopping after SIGTERM", "stopped"]
-    place.log.close()
+            assert process.messages()[-2:] == ["stopping after SIGTERM", "stopped"]
+    installation.log.close()
 
 
 @pytest.mark.parametrize("service", [service for service in EVERY if service != "gateway"])
-def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Path, service: str) -> None:
-    place, (metrics_port,) = Place(tmp_path), free_ports(1)
-    fleet = Fleet(open_store((tmp_path / "artifacts").as_uri()), place.key)
-    place.log.append_all(list(fleet.messages("model", in_release=False)))
-    built = build(service, place, metrics_port)
+def test_while_the_log_is_read_health_answers_and_other_calls_are_refused(tmp_path: Path, service: str) -> None:
+    installation, (metrics_port,) = Installation(tmp_path), free_ports(1)
+    fleet = Fleet(open_store((tmp_path / "artifacts").as_uri()), installation.key)
+    installation.log.append_all(list(fleet.messages("model", in_release=False)))
+    built = build(service, installation, metrics_port)
     ports: list[int] = []
     start = threading.Thread(target=lambda: ports.append(built.start()))
-    with built._parts.fold.lock:  # nothing is folded as long as the test holds it
+    with built._parts.fold.lock:  # The fold stands still while the test holds its lock.
         start.start()
         server = built._server
-        until(lambda: server.port, "the door")
+        until(lambda: server.port, "the port")
         channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
         health = health_pb2_grpc.HealthStub(channel)
         for name in ("", *NAMES[service]):
@@ -101,7 +101,7 @@ def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Pat
         assert get(metrics_port, "/livez") == (200, "alive\n")
         refused = refusal(service, channel)
         assert refused is not None
-        assert (refused.code(), "still reads the log" in refused.details()) == (grpc.StatusCode.UNAVAILABLE, True)
+        assert (refused.code(), "still reading the log" in refused.details()) == (grpc.StatusCode.UNAVAILABLE, True)
     start.join(PATIENCE_SECONDS)
     assert health.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS).status == SERVING
     assert get(metrics_port, "/readyz") == (200, "ready\n")
@@ -109,4 +109,4 @@ def test_while_the_log_is_read_the_door_answers_and_lets_nobody_in(tmp_path: Pat
     assert answered is None or answered.code() is not grpc.StatusCode.UNAVAILABLE
     channel.close()
     built.stop(GRACE_SECONDS)
-    place.log.close()
+    installation.log.close()

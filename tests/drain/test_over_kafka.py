@@ -1,4 +1,4 @@
-"""A drain over Kafka: members leave their groups, and a broker that is gone holds nobody up."""
+"""A drain over Kafka: members leave their groups, and a dead broker does not delay the end of a service."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from headgate.log import topics
 from headgate.runtime.observability.metric_catalogue import EVERY
-from tests.drain.processes import Place
+from tests.drain.processes import Installation
 from tests.kafka_admin import members_of
 from tests.kafka_broker import KafkaBroker
 
@@ -17,15 +17,17 @@ GROUPS = {f"registry.{topic}": 1 for topic in (topics.COMMANDS, topics.INBOX)}
 pytestmark = pytest.mark.kafka
 
 
-def test_members_leave_their_groups_and_a_dead_broker_holds_nobody_up(own_broker: KafkaBroker, tmp_path: Path) -> None:
+def test_members_leave_their_groups_and_services_end_in_time_without_the_broker(
+    own_broker: KafkaBroker, tmp_path: Path
+) -> None:
     own_broker.start()
-    place = Place(tmp_path, f"kafka://{own_broker.address}")
+    installation = Installation(tmp_path, f"kafka://{own_broker.address}")
     with ExitStack() as stack:
-        running = {service: stack.enter_context(place.running(service)) for service in EVERY}
-        other = stack.enter_context(place.running("registry", name="registry-1"))
+        running = {service: stack.enter_context(installation.running(service)) for service in EVERY}
+        other = stack.enter_context(installation.running("registry", name="registry-1"))
         for process in (*running.values(), other):
             process.await_ready()
-        assert all(members_of(own_broker.address, list(GROUPS)).values()), "both are in the groups"
+        assert all(members_of(own_broker.address, list(GROUPS)).values()), "both registries are members of the groups"
         for process in (running.pop("registry"), other):
             process.terminate()
             assert process.exit_code()[0] == 0
@@ -36,4 +38,4 @@ def test_members_leave_their_groups_and_a_dead_broker_holds_nobody_up(own_broker
         for service, process in running.items():
             code, seconds = process.exit_code()
             assert (service, code, seconds < GRACE_SECONDS + 1) == (service, 0, True)
-    place.log.close()
+    installation.log.close()

@@ -1,4 +1,4 @@
-"""A registry that is told to end: nothing accepted is lost or done twice, and it leaves its group."""
+"""A registry that gets SIGTERM: no accepted command is lost or executed twice, and the registry leaves its group."""
 
 from collections import deque
 from pathlib import Path
@@ -14,22 +14,22 @@ from headgate.log.sqlite.log import SqliteLog
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
-from tests.drain.processes import Place
+from tests.drain.processes import Installation
 from tests.metrics.exposed import until
 
 COMMANDS = 400
 CALLS = 200
 
 
-def facts(place: Place) -> int:
-    return sum(place.log.end(topics.LIFECYCLE).values())
+def facts(installation: Installation) -> int:
+    return sum(installation.log.end(topics.LIFECYCLE).values())
 
 
-def test_commands_under_way_are_answered_and_those_in_the_topic_are_carried_out_once(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    with place.running("registry") as first:
+def test_calls_in_progress_are_answered_and_the_commands_of_the_topic_are_executed_once(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    with installation.running("registry") as first:
         first.await_ready()
-        place.log.append_all([command(number) for number in range(COMMANDS)])
+        installation.log.append_all([command(number) for number in range(COMMANDS)])
         stub = registry_service_grpc.RegistryServiceStub(first.channel)
         watch = stub.WatchHistory(registry_service.WatchHistoryRequest())
         next(iter(watch))
@@ -44,24 +44,27 @@ def test_commands_under_way_are_answered_and_those_in_the_topic_are_carried_out_
         assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
         answered = [number for number, call in enumerate(calls) if call.exception() is None]
         assert {call.code() for call in calls} <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
-        done = place.log.committed(topics.COMMANDS, "registry")
-    handled = sum(name.startswith("sent-") for name in fold_all(place.log).models)
-    assert sum(done.values()) == handled, "what was decided is committed"
+        done = installation.log.committed(topics.COMMANDS, "registry")
+    handled = sum(name.startswith("sent-") for name in fold_all(installation.log).models)
+    assert sum(done.values()) == handled, "the offsets of all executed commands are committed"
 
-    assert left_to_others(tmp_path / "log.db") == COMMANDS - handled, "the group is left"
+    assert left_to_others(tmp_path / "log.db") == COMMANDS - handled, "the registry has left the group"
 
-    with place.running("registry") as second:
+    with installation.running("registry") as second:
         second.await_ready()
-        until(lambda: place.log.committed(topics.COMMANDS, "registry") == place.log.end(topics.COMMANDS), "the rest")
-    fold: Fold = fold_all(place.log)
+        until(
+            lambda: installation.log.committed(topics.COMMANDS, "registry") == installation.log.end(topics.COMMANDS),
+            "the rest",
+        )
+    fold: Fold = fold_all(installation.log)
     assert {f"sent-{number}" for number in range(COMMANDS)} <= fold.models.keys()
     assert {f"called-{number}" for number in answered} <= fold.models.keys()
     assert (fold.revision, fold.void_records) == (len(fold.models), 0)
-    place.log.close()
+    installation.log.close()
 
 
 def left_to_others(path: Path) -> int:
-    """Records that a new member gets which waits an hour before it takes another's partitions."""
+    """The records that a new member of the group gets. It would wait an hour for a member that has not left."""
     log = SqliteLog(path, session_seconds=3_600)
     with log.consumer(topics.COMMANDS, "registry", "probe") as probe:
         found: list[Record] = []

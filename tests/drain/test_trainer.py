@@ -1,4 +1,4 @@
-"""A trainer that is told to end in the middle of an attempt."""
+"""A trainer that gets SIGTERM in the middle of an attempt."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from tests.drain.builds import build
-from tests.drain.processes import Place, Running
+from tests.drain.processes import Installation, ServiceProcess
 from tests.metrics.exposed import get, until
 from tests.trainer.repositories import repository
 from tests.waiting import PATIENCE_SECONDS
@@ -22,19 +22,19 @@ GRACE_SECONDS = 4.0
 
 
 class Attempt:
-    """A version whose tests last until the test lets them end, and then fail."""
+    """A version whose own tests wait until `end` is called, and then fail."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self._began, self._may_end = place.folder / "began", place.folder / "may-end"
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self._began, self._may_end = installation.folder / "began", installation.folder / "may-end"
         waits = (
             f'open("{self._began}", "w"); import os, sys, time; '
             f'[time.sleep(0.05) for _ in range(600) if not os.path.exists("{self._may_end}")]'
         )
-        path, commit = repository(place.folder / "tiny", tests=f"python -c '{waits}; sys.exit(1)'")
+        path, commit = repository(installation.folder / "tiny", tests=f"python -c '{waits}; sys.exit(1)'")
         create = commands.CreateVersion(repository=path, commit=commit)
         command = commands.Command(command_id="create", stream="models/tiny", actor="test", create_version=create)
-        place.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
+        installation.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
 
     def await_begun(self) -> None:
         until(self._began.exists, "the tests")
@@ -43,21 +43,21 @@ class Attempt:
         self._may_end.touch()
 
     def version(self) -> resources.Version:
-        return fold_all(self.place.log).models["tiny"].versions[1]
+        return fold_all(self.installation.log).models["tiny"].versions[1]
 
 
 @pytest.fixture
 def attempt(tmp_path: Path) -> Iterator[Attempt]:
-    place = Place(tmp_path)
-    registry = build("registry", place, metrics_port=0)
+    installation = Installation(tmp_path)
+    registry = build("registry", installation, metrics_port=0)
     registry.start()
-    yield Attempt(place)
+    yield Attempt(installation)
     registry.stop(5)
-    place.log.close()
+    installation.log.close()
 
 
-def terminated(trainer: Running, attempt: Attempt) -> worker_services_grpc.TrainerServiceStub:
-    """A stub of the trainer, once it says that it drains."""
+def terminated(trainer: ServiceProcess, attempt: Attempt) -> worker_services_grpc.TrainerServiceStub:
+    """Ends the trainer during the attempt. Returns a stub as soon as the trainer reports that it drains."""
     attempt.await_begun()
     trainer.terminate()
     until(lambda: trainer.readiness() == (503, "draining"), "the drain")
@@ -65,24 +65,26 @@ def terminated(trainer: Running, attempt: Attempt) -> worker_services_grpc.Train
 
 
 def test_an_attempt_that_ends_within_the_grace_is_reported(attempt: Attempt) -> None:
-    with attempt.place.running("trainer", grace_seconds=20) as trainer:
-        door = terminated(trainer, attempt)
+    with attempt.installation.running("trainer", grace_seconds=20) as trainer:
+        stub = terminated(trainer, attempt)
         assert trainer.health("headgate.v1.TrainerService") == 2, "not serving"
         assert get(trainer.metrics_port, "/livez") == (200, "alive\n")
-        (listed,) = door.ListAttempts(worker_services.ListAttemptsRequest(), timeout=PATIENCE_SECONDS).attempts
+        (listed,) = stub.ListAttempts(worker_services.ListAttemptsRequest(), timeout=PATIENCE_SECONDS).attempts
         assert listed.running
-        trainer.terminate()  # a second signal does not shorten the first
+        trainer.terminate()  # A second signal does not end the drain.
         assert trainer.readiness() == (503, "draining")
         attempt.end()
         assert trainer.exit_code()[0] == 0
     until(lambda: attempt.version().build == resources.BUILD_STATE_TESTS_FAILED, "the report")
 
 
-def test_an_attempt_that_does_not_is_left_without_harm(attempt: Attempt) -> None:
-    with attempt.place.running("trainer", grace_seconds=GRACE_SECONDS) as trainer:
+def test_an_attempt_that_does_not_end_within_the_grace_is_abandoned_and_not_reported_as_failed(
+    attempt: Attempt,
+) -> None:
+    with attempt.installation.running("trainer", grace_seconds=GRACE_SECONDS) as trainer:
         terminated(trainer, attempt)
         code, seconds = trainer.exit_code()
         assert (code, seconds < GRACE_SECONDS) == (0, True)
-    assert not list((attempt.place.folder / "work").iterdir()), "nothing is left behind"
+    assert not list((attempt.installation.folder / "work").iterdir()), "the working folder is empty"
     version = attempt.version()
     assert (version.build, version.attempt, version.failure) == (resources.BUILD_STATE_TESTING, 1, "")

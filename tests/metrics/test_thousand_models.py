@@ -13,7 +13,7 @@ from headgate.log import topics
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metric_catalogue import EVERY, MAX_SERIES, metrics_of
 from tests.drain.builds import build
-from tests.drain.processes import Place
+from tests.drain.processes import Installation
 from tests.gateway.harness import infer_request
 from tests.metrics.exposed import Exposition, exposition, until
 from tests.metrics.fleet import Fleet
@@ -33,11 +33,11 @@ class AllServices:
     """The five services in this process, over one log."""
 
     def __init__(self, directory: Path) -> None:
-        place = Place(directory)
-        self.log, self.key = place.log, place.key
+        installation = Installation(directory)
+        self.log, self.key = installation.log, installation.key
         self.store = open_store((directory / "artifacts").as_uri())
         self.ports = dict(zip(EVERY, free_ports(len(EVERY)), strict=True))
-        self.services = {service: build(service, place, port) for service, port in self.ports.items()}
+        self.services = {service: build(service, installation, port) for service, port in self.ports.items()}
         self.stubs = {name: service.start() for name, service in self.services.items()}
 
     def shown(self, service: str) -> Exposition:

@@ -1,4 +1,4 @@
-"""What a measurement says: medians of alternating slices, and the ratio to a peer with its goal."""
+"""The results of measurements: medians over alternating slices, and ratios to a peer, each with its goal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ Slice = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """`value` is how many times better we are; it must reach `least`, and `goal` is what we want."""
+    """How many times better Headgate is. The value must reach `least`, and should reach `goal`."""
 
     what: str
     value: float
@@ -23,7 +23,7 @@ class Ratio:
 
 @dataclass(slots=True)
 class Results:
-    """Rows of the table and the ratios below it, in the order they were measured."""
+    """The rows of the table and the ratios below it, in the order of their measurement."""
 
     rows: list[tuple[str, str, dict[str, float]]] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Results:
     notes: list[str] = field(default_factory=list)
 
     def add(self, what: str, who: str, slices: Sequence[Slice]) -> dict[str, float]:
-        """The median of each figure over the slices, as a row."""
+        """Adds a row with the median of each figure over the slices, and returns it."""
         figures = {name: median(each[name] for each in slices) for name in slices[0]}
         self.rows.append((what, who, figures))
         return figures

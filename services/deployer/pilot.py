@@ -154,7 +154,7 @@ def observe(
         policy=policy,
         gateways=reports.gateways(release.environment, now_ms),
         judgement=judge(policy.judge, reports.strata(state.name, release)),
-        # An undo is a way back, and no freeze holds a way back.
+        # An undo goes back, and a freeze never stops a way back.
         frozen=not release.undo_of and freeze_at(environments.get(release.environment), now_ms) is not None,
         now_ms=now_ms,
     )

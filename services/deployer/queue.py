@@ -63,9 +63,9 @@ def successor(state: ModelState, release: resources.Release, now_ms: int) -> res
 
 
 def next_in_line(state: ModelState, release: resources.Release, frozen: bool) -> commands.Command | None:
-    """The command that a requested release needs: to begin if it is the newest, or to make way for the newest.
+    """The command that a requested release needs: to begin when it is first in line, or to be superseded.
 
-    None while another release of the model runs in the environment, and while this one is paused or frozen.
+    None while another release of the model runs in the environment, and while this one must wait.
     """
     peers = [peer for peer in state.releases.values() if peer.environment == release.environment]
     if any(peer.phase in RUNNING for peer in peers):

@@ -33,15 +33,15 @@ class Trial:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, onnx_bytes: bytes) -> None:
-        """Raises ModelUnusable with what the model did to the side process."""
+        """Loads the model in the side process. Raises ModelUnusable with the reason when it fails there."""
         process = self._running()
-        answer = self._ask(process, onnx_bytes)
+        answer = self._send(process, onnx_bytes)
         if answer is None and _exit_code(process) == 0:
-            # It ended by itself just before the model came.
+            # The process ended by itself just before it got the model.
             process = self._running()
-            answer = self._ask(process, onnx_bytes)
+            answer = self._send(process, onnx_bytes)
         if answer is None:
-            reason = self._why(process)
+            reason = self._failure_reason(process)
             self.close()
             raise ModelUnusable(reason)
         if error := json.loads(answer)["error"]:
@@ -64,7 +64,7 @@ class Trial:
         )
         return self._process
 
-    def _ask(self, process: "subprocess.Popen[bytes]", onnx_bytes: bytes) -> bytes | None:
+    def _send(self, process: "subprocess.Popen[bytes]", onnx_bytes: bytes) -> bytes | None:
         """The answer as JSON, or None when the process ended or took too long."""
         assert process.stdin is not None
         assert process.stdout is not None
@@ -77,7 +77,7 @@ class Trial:
             return None
         return _read_line(process.stdout, deadline)
 
-    def _why(self, process: "subprocess.Popen[bytes]") -> str:
+    def _failure_reason(self, process: "subprocess.Popen[bytes]") -> str:
         """Why the process gave no answer."""
         code = _exit_code(process)
         if code is None:
@@ -87,7 +87,7 @@ class Trial:
 
 
 def _exit_code(process: "subprocess.Popen[bytes]") -> int | None:
-    """How the process ended, negative for a signal. None when it still runs."""
+    """The exit code of the process, negative for a signal. None while it still runs."""
     try:
         return process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:

@@ -22,10 +22,10 @@ def main() -> None:
     end_with_parent(int(sys.argv[1]))
     idle_seconds = float(sys.argv[2])
     with suppress(OSError):
-        # When memory ends, the kernel ends this process before the gateway.
+        # When memory runs out, the kernel ends this process before the gateway.
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Output of libraries must not mix with the answers.
     while select.select([sys.stdin], [], [], idle_seconds)[0]:
         header = sys.stdin.buffer.read(LENGTH.size)
         if len(header) < LENGTH.size:

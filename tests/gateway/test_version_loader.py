@@ -71,7 +71,7 @@ def test_a_load_that_keeps_failing_is_reported_with_its_reason_and_does_not_stop
 
 
 def served(onnx_bytes):
-    """A trial that every model passes."""
+    """Takes the place of the trial. Every model passes."""
 
 
 @pytest.fixture

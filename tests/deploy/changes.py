@@ -1,4 +1,4 @@
-"""Changes of an overlay's objects that a rule has to catch, written short."""
+"""Short functions for changes of an overlay's objects that a rule must catch."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def without(objects: Objects, kind: str, name: str) -> None:
 
 
 def given(each: Manifest, **value: Any) -> None:
-    """Makes the variable hold a value, or come from somewhere."""
+    """Gives the variable a value or a source."""
     name = each["name"]
     each.clear()
     each.update(name=name, **value)

@@ -1,4 +1,4 @@
-"""What must hold of k8s/ beside its pods: networks, disruption, scaling, Kafka's topics and users, monitoring."""
+"""The rules for k8s/ beside its pods: networks, disruption, scaling, Kafka's topics and users, monitoring."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +29,7 @@ ACCESS: dict[str, tuple[set[str], set[str]]] = {
         {topics.INBOX, topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS},
     ),
 }
-"""What each Kafka user reads and writes: the table of the log's topics, seen from the users."""
+"""The topics that each Kafka user reads and writes."""
 
 STRIMZI_KAFKA = ((4, 2, 0), (4, 3, 1))
 """The oldest and the newest Kafka that Strimzi 1.2.0 starts."""
@@ -169,7 +169,7 @@ def what_belongs_to_kafka_says_so(objects: Objects) -> Iterator[str]:
 
 
 def the_log_survives_a_broker(objects: Objects) -> Iterator[str]:
-    """Of a cluster with more than one broker; one broker keeps one copy of everything."""
+    """A rule for clusters with more than one broker. A single broker keeps one copy of everything."""
     for each in of_kind(objects, "Kafka"):
         (pool,) = of_kind(objects, "KafkaNodePool")
         config, brokers = each["spec"]["kafka"]["config"], pool["spec"]["replicas"]

@@ -1,4 +1,4 @@
-"""What must hold of docker-compose.yml beside its schema, each rule a function from the document to its problems."""
+"""The rules for docker-compose.yml beside its schema. Each rule is a function from the document to its problems."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from tests.kafka_broker import TESTED_VERSION
 Document = dict[str, Any]
 
 JOBS = frozenset({"topics", "keys"})
-"""Run once and end: they have no health, and whoever needs them waits for their success."""
+"""Services that run once and end. They have no health check, and others wait for their success."""
 
 WRITES_ITS_ROOT = frozenset({"kafka"})
 
 NOBODYS = "headgate.invalid/"
-"""Where the images that are built here stand: by RFC 2606 nobody can own a name that ends in .invalid."""
+"""The registry in the names of our own images. By RFC 2606 no one can own a name that ends in .invalid."""
 OFFICIAL = frozenset({"apache/kafka", "redis", "prom/prometheus", "grafana/grafana"})
-"""Images of other projects, under the names that these projects own."""
+"""Images of other projects, by names that these projects own."""
 
 DECLARED_VOLUMES = {
     "apache/kafka": {"/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"},
@@ -31,7 +31,7 @@ DECLARED_VOLUMES = {
     "prom/prometheus": {"/prometheus"},
     "grafana/grafana": set[str](),
 }
-"""What the images of other projects declare as volumes: each that is not mounted becomes a volume without a name."""
+"""The volumes that images of other projects declare. Each one that is not mounted becomes a volume without a name."""
 
 MADE_BY_MAKE_UP = frozenset({"./repositories"})
 BUILD_ARGUMENTS = ("BASE", "PIP_INDEX_URL")
@@ -110,7 +110,7 @@ def networks_are_private(document: Document) -> Iterator[str]:
         if name == "redis" and service["networks"] != [REDIS_NETWORK]:
             yield f"Redis asks for no password and is on {service['networks']}"
         if "doors" in service["networks"] and not service.get("ports"):
-            yield f"{name} is on the network of doors and has none"
+            yield f"{name} is on the network doors and publishes no port"
 
 
 def what_is_mounted_exists(document: Document) -> Iterator[str]:
@@ -164,7 +164,7 @@ def _command(words: list[str]) -> object:
     found: Any = get_command(app)
     for word in words:
         commands = getattr(found, "commands", None)
-        if commands is None:  # the rest are the command's arguments
+        if commands is None:  # the other words are the command's arguments
             break
         found = commands.get(word)
     return found

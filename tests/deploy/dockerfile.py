@@ -1,4 +1,4 @@
-"""Carries out a stage of services/Dockerfile without a container engine, below a folder that stands for the root."""
+"""Runs a stage of services/Dockerfile without a container engine, in a folder that replaces the root folder."""
 
 import ensurepip
 import fnmatch
@@ -14,19 +14,19 @@ from tests.house.tree import ROOT, short, tracked
 
 DOCKERFILE = ROOT / "services/Dockerfile"
 PLACES = ("/opt/headgate", "/wheels")
-"""Absolute paths of the recipe that lie below the stand-in for the root."""
+"""Absolute paths in the Dockerfile that are moved below this folder."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction of the recipe, its continued lines joined."""
+    """One instruction of the Dockerfile, with its continued lines joined."""
 
     verb: str
     text: str
 
 
 def stages() -> list[list[Step]]:
-    """The recipe's steps; every FROM begins a stage, what stands before the first is stage 0."""
+    """The steps of each stage. Every FROM starts a stage; stage 0 has the steps before the first FROM."""
     lines = [line for line in DOCKERFILE.read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     found: list[list[Step]] = [[]]
@@ -39,7 +39,7 @@ def stages() -> list[list[Step]]:
 
 
 def context() -> list[Path]:
-    """The files that .dockerignore lets into the build."""
+    """The files that .dockerignore does not exclude from the build."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     return [path for path in tracked() if _is_sent(short(path), rules)]
 
@@ -57,7 +57,7 @@ def _is_sent(name: str, rules: list[str]) -> bool:
 
 
 def interpreter() -> str:
-    """A Python that any user of this machine may run, as that of an image is."""
+    """A Python that every user of this machine may run, like the Python of an image."""
     for candidate in (Path(sys.executable).resolve(), Path("/usr/bin/python3")):
         reachable = all(parent.stat().st_mode & 0o001 for parent in (candidate, *candidate.parents))
         if reachable or os.getuid() != 0:
@@ -66,7 +66,7 @@ def interpreter() -> str:
 
 
 def build(root: Path, service: str) -> None:
-    """Runs the stage `build` for the service; the environment is at root/opt/headgate then."""
+    """Runs the stage `build` for the service. Afterwards its environment is in root/opt/headgate."""
     base, work = root / "base", root / "build"
     for folder in (work, root / "opt"):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Who may talk to whom, read out of the NetworkPolicies of an overlay, a line for each way."""
+"""The connections that the NetworkPolicies of an overlay allow, with one line for each."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ NAMES = ("app.kubernetes.io/name", "strimzi.io/name", "k8s-app")
 
 
 def flows(objects: Objects) -> set[str]:
-    """`A -> B:PORT` for what leaves a pod, `A <- B:PORT` for what enters one."""
+    """`A -> B:PORT` for an outgoing connection of A, `A <- B:PORT` for an incoming one."""
     return {line for each in of_kind(objects, "NetworkPolicy") for line in _of(each["spec"])}
 
 

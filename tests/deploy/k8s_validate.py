@@ -1,4 +1,4 @@
-"""`make k8s-validate`: builds each overlay of k8s/ and holds every object against its schema and the rules, offline."""
+"""`make k8s-validate` builds each overlay of k8s/ and checks every object against its schema and the rules, offline."""
 
 import sys
 
@@ -7,7 +7,7 @@ from tests.deploy.manifests import KUBERNETES, OVERLAYS, objects, problems
 
 
 def main() -> int:
-    """Prints a line for each overlay and each problem; returns the exit code."""
+    """Prints one line for each overlay and each problem. Returns the exit code."""
     failed = False
     for overlay in OVERLAYS:
         built = objects(overlay)

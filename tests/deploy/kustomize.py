@@ -1,7 +1,7 @@
-"""Builds a kustomization without a kustomize binary: exactly the features that k8s/ uses, and a refusal of any other.
+"""Builds a kustomization without a kustomize binary. It has exactly the features that k8s/ uses and refuses others.
 
-Resources and components, namespace, labels, replicas, images, JSON 6902 patches, and config maps made of files, without
-the suffix of a hash. `kubectl apply -k` is what users run; both give the same objects.
+The features are resources and components, namespace, labels, replicas, images, JSON 6902 patches, and config maps from
+files without a hash suffix. Users run `kubectl apply -k`; both give the same objects.
 """
 
 import copy
@@ -23,11 +23,11 @@ WORKLOADS = frozenset({"Deployment", "StatefulSet", "Job"})
 
 
 class Unsupported(Exception):
-    """The kustomization uses what this builder does not do, or names what is not there."""
+    """The kustomization uses a feature that this builder does not have, or names an object that does not exist."""
 
 
 def build(folder: Path) -> list[Manifest]:
-    """The objects of a kustomization, those of its components included."""
+    """The objects of a kustomization and of its components."""
     return _build(folder, [])
 
 
@@ -92,7 +92,7 @@ def _retag(each: Manifest, image: Manifest) -> None:
 
 
 def pod_of(each: Manifest) -> Manifest:
-    """The pod that a workload makes; empty for what makes none."""
+    """The pod of a workload; empty for other objects."""
     return each["spec"]["template"]["spec"] if each["kind"] in WORKLOADS else {}
 
 
@@ -105,7 +105,7 @@ def _patch(folder: Path, objects: list[Manifest], patch: Manifest) -> None:
         raise Unsupported(f"{folder}: a target by {', '.join(sorted(unknown))}")
     targets = list(_targets(objects, patch["target"]))
     if not targets:
-        raise Unsupported(f"{folder}: a patch of {patch['target']}, which is not there")
+        raise Unsupported(f"{folder}: a patch of {patch['target']}, which does not exist")
     for target in targets:
         for operation in operations:
             _apply(target, operation)
@@ -138,7 +138,7 @@ def _apply(target: Manifest, operation: Manifest) -> None:
         case "add":
             place[key] = value
         case "replace":
-            place[key]  # what is not there cannot be replaced
+            place[key]  # raises an error when there is nothing to replace
             place[key] = value
         case "remove":
             del place[key]

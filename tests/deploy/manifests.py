@@ -1,4 +1,4 @@
-"""The objects of each overlay, and what the schemas of Kubernetes and of the custom resources say of them."""
+"""The objects of each overlay, and their problems by the schemas of Kubernetes and of the custom resources."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.house.tree import ROOT
 
 OVERLAYS = ("dev", "prod", "own-kafka")
 KUBERNETES = "1.34"
-"""The oldest version the manifests are for: the first with the sleep of preStop as a stable feature."""
+"""The oldest version that the manifests support: the first one in which the sleep of preStop is stable."""
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -25,7 +25,7 @@ def _built(overlay: str) -> str:
 
 
 def objects(overlay: str) -> list[Manifest]:
-    """The overlay's objects, the caller's own to change."""
+    """The overlay's objects. The caller may change them."""
     return json.loads(_built(overlay))
 
 
@@ -34,7 +34,7 @@ def name_of(each: Manifest) -> str:
 
 
 def problems(each: Manifest) -> Iterator[str]:
-    """What is wrong with the object's shape; an object that no schema is known for is wrong too."""
+    """The problems of the object by its schema. An object without a known schema is a problem too."""
     try:
         kubernetes_validate.validate(each, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -54,7 +54,7 @@ def _problems_of_custom(each: Manifest) -> Iterator[str]:
 
 @cache
 def _schemas() -> dict[tuple[str, str], Any]:
-    """schemas/KIND.json by API version and kind; each is strict, and lists what Headgate uses of the resource."""
+    """The strict schemas in schemas/custom, by API version and kind. They have only the fields that Headgate uses."""
     found = {}
     for path in SCHEMAS.glob("custom/*.json"):
         schema = json.loads(path.read_text())

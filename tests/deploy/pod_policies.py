@@ -1,4 +1,4 @@
-"""What must hold of every pod in k8s/, each rule a function from an overlay's objects to its problems."""
+"""The rules for every pod in k8s/. Each rule is a function from an overlay's objects to its problems."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def of_kind(objects: Objects, *kinds: str) -> Iterator[Manifest]:
 
 
 def pods(objects: Objects) -> Iterator[tuple[str, Manifest, Manifest]]:
-    """Name of the workload, its pod, its only container."""
+    """The name of the workload, its pod, and its only container."""
     for each in objects:
         if pod := pod_of(each):
             (container,) = pod["containers"]
@@ -59,7 +59,7 @@ def nothing_has_rights(objects: Objects) -> Iterator[str]:
             yield f"{name} mounts a folder of its node"
 
 
-def nobody_holds_a_token(objects: Objects) -> Iterator[str]:
+def no_pod_holds_a_token(objects: Objects) -> Iterator[str]:
     accounts = {each["metadata"]["name"]: each for each in of_kind(objects, "ServiceAccount")}
     for name, pod, _ in pods(objects):
         account = accounts.get(pod.get("serviceAccountName", "default"), {})
@@ -76,7 +76,7 @@ def images_are_pinned(objects: Objects) -> Iterator[str]:
 
 
 def images_cannot_be_a_strangers(objects: Objects) -> Iterator[str]:
-    """Who forgets to name a registry has an image that cannot be pulled, and not one that somebody else put there."""
+    """Without a registry in the overlay, an image cannot be pulled at all, instead of being pulled from a stranger."""
     for name, _, container in pods(objects):
         image = container["image"]
         if not image.startswith(NOBODYS) and image.partition(":")[0] not in OFFICIAL:
@@ -172,7 +172,7 @@ def what_is_mounted_is_there(objects: Objects) -> Iterator[str]:
 RULES: tuple[Callable[[Objects], Iterator[str]], ...] = (
     every_service_is_there,
     nothing_has_rights,
-    nobody_holds_a_token,
+    no_pod_holds_a_token,
     images_are_pinned,
     images_cannot_be_a_strangers,
     resources_are_set,

@@ -1,4 +1,4 @@
-"""A Kafka broker that knows the users of k8s/ by their certificates and lets them do what their KafkaUser says."""
+"""A Kafka broker that knows the users of k8s/ by their certificates and gives them the rights of their KafkaUser."""
 
 import socket
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from tests.kafka_broker import KafkaBroker
 from tests.tls import Authority
 
 BOOTSTRAP, CA_FOLDER, USER_FOLDER = "headgate-kafka-bootstrap:9093", "/var/run/kafka/ca", "/var/run/kafka/user"
-"""What the manifests say and a machine without a cluster has elsewhere."""
+"""The address and the folders in the manifests. A machine without a cluster has other ones."""
 
 SETTINGS = """
 listeners=PLAINTEXT://{address},{controller},SSL://{locked}
@@ -26,7 +26,7 @@ listener.name.ssl.ssl.client.auth=required
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 """
-"""As Strimzi sets a listener up; who comes without TLS is the test itself."""
+"""A listener like Strimzi's. Only the test itself connects without TLS."""
 
 OPERATIONS = {
     "Read": ACLOperation.READ,
@@ -39,7 +39,7 @@ PATTERNS = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatt
 
 
 class SecuredBroker(KafkaBroker):
-    """`folder` takes what Strimzi puts into Secrets: ca/ca.crt, and user.crt and user.key for each user."""
+    """Writes the files of Strimzi's Secrets to `folder`: ca/ca.crt, and user.crt and user.key for each user."""
 
     def __init__(self, folder: Path, users: Iterable[str]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class SecuredBroker(KafkaBroker):
             )
 
     def url(self, user: str, template: str) -> str:
-        """The log's address of the manifests, as it is for this user here."""
+        """The log's address in the manifests, changed to this broker and the files of this user."""
         here = template.replace(BOOTSTRAP, self._locked)
         return here.replace(CA_FOLDER, f"{self._folder}/ca").replace(USER_FOLDER, f"{self._folder}/{user}")
 

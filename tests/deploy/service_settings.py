@@ -1,4 +1,4 @@
-"""What a service reads from its environment, asked of its own settings."""
+"""Checks environment variables with the settings of a service."""
 
 import importlib
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ def port_of(service: str) -> str:
 
 
 def problems(service: str, environ: Mapping[str, str]) -> list[str]:
-    """Why the service would not start, or would not do what the environment says."""
+    """The reasons why the service would not start, or would ignore a variable."""
     module = importlib.import_module(f"services.{service}.settings")
     kinds = (module.Settings, ProcessSettings)
     known = {PREFIX + name.upper() for kind in kinds for name in kind.__dataclass_fields__}
     given = {name for name in environ if name.startswith(PREFIX)}
-    found = [f"{service}: {name} is no setting" for name in sorted(given - known)]
+    found = [f"{service}: {name} is not a setting" for name in sorted(given - known)]
     for kind in kinds:
         try:
             from_env(kind, environ)
@@ -34,7 +34,7 @@ def problems(service: str, environ: Mapping[str, str]) -> list[str]:
 def _unreachable(service: str, environ: Mapping[str, str]) -> list[str]:
     wanted = {"PORT": port_of(service), "HOST": "0.0.0.0", "METRICS_PORT": METRICS_PORT}
     return [
-        f"{PREFIX}{name} is {environ.get(PREFIX + name)}, not {value}: nobody outside the container would reach it"
+        f"{PREFIX}{name} is {environ.get(PREFIX + name)}, not {value}: clients outside the container cannot reach it"
         for name, value in wanted.items()
         if environ.get(PREFIX + name) != value
     ]

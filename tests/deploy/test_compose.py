@@ -1,4 +1,4 @@
-"""docker-compose.yml keeps its rules, and each rule catches what it is there for."""
+"""docker-compose.yml follows its rules, and each rule catches the change that it exists for."""
 
 import copy
 import json
@@ -27,13 +27,13 @@ def faults(document: rules.Document) -> list[str]:
     return [error.message for error in Draft202012Validator(SCHEMA).iter_errors(document)]
 
 
-def test_it_is_what_the_compose_specification_says():
+def test_the_file_matches_the_compose_specification():
     Draft202012Validator.check_schema(SCHEMA)
     assert faults(COMPOSE) == []
 
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
-def test_it_keeps_the_rule(rule):
+def test_the_file_follows_the_rule(rule):
     assert list(rule(COMPOSE)) == []
 
 
@@ -94,7 +94,7 @@ BREAKING: list[tuple[Callable[[rules.Document], object], Change]] = [
 
 @pytest.mark.parametrize(("rule", "change"), BREAKING)
 def test_a_file_that_breaks_the_rule_is_caught(rule, change):
-    # Through text, since YAML's anchors make services share what they have in common.
+    # Copied as text, because services share objects through YAML anchors.
     document = json.loads(json.dumps(COMPOSE))
     change(document["services"])
     assert list(rule(document)) != []
@@ -115,7 +115,7 @@ def test_a_misspelt_key_is_caught_by_the_schema(change):
 
 
 @pytest.mark.parametrize("target", ["up", "down", "images"])
-def test_without_an_engine_make_says_how_headgate_runs_without_one(target, tmp_path):
+def test_without_an_engine_make_names_the_command_that_needs_none(target, tmp_path):
     environ = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/nobody"}
     ended = subprocess.run(
         ["make", "--no-print-directory", target], cwd=ROOT, env=environ, capture_output=True, text=True
@@ -126,13 +126,13 @@ def test_without_an_engine_make_says_how_headgate_runs_without_one(target, tmp_p
 
 
 def probed(port: int) -> int:
-    """The exit code of Kafka's health check, asked of another port of this machine."""
+    """The exit code of Kafka's health check, run against another port of this machine."""
     _, *command = SERVICES["kafka"]["healthcheck"]["test"]
     asked = [word.replace("/9094", f"/{port}") for word in command]
     return subprocess.run(asked, stderr=subprocess.DEVNULL, timeout=PATIENCE_SECONDS).returncode
 
 
-def test_kafka_is_healthy_once_its_port_listens_and_no_jvm_is_started_to_find_out():
+def test_kafkas_health_check_is_a_tcp_connection_and_starts_no_jvm():
     assert SERVICES["kafka"]["healthcheck"]["test"][1] == "bash"
     with socket.create_server(("127.0.0.1", 0)) as broker:
         assert probed(broker.getsockname()[1]) == 0
@@ -151,7 +151,7 @@ esac
 
 @pytest.fixture
 def down(tmp_path):
-    """Runs `make down` with a docker of these versions; its exit code and what it says."""
+    """Runs `make down` with a docker of these versions. Returns its exit code and its errors."""
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
 
@@ -170,7 +170,7 @@ def down(tmp_path):
 
 
 @pytest.mark.parametrize(("engine", "compose"), [("26.0.0", "2.26.0"), ("28.2.2", "v2.39.1"), ("30.1.0-rc1", "5.0.1")])
-def test_an_engine_and_compose_that_are_new_enough_are_taken(down, engine, compose):
+def test_an_engine_and_compose_that_are_new_enough_are_accepted(down, engine, compose):
     assert down(engine, compose) == (0, "docker compose --profile=* down\n")
 
 
@@ -184,12 +184,12 @@ def test_an_engine_and_compose_that_are_new_enough_are_taken(down, engine, compo
     ],
 )
 def test_an_engine_or_compose_that_is_too_old_is_named(down, engine, compose, words):
-    code, said = down(engine, compose)
+    code, errors = down(engine, compose)
     assert code != 0
-    assert words in said
+    assert words in errors
 
 
-def test_what_make_up_offers_the_trainer_can_be_published(tmp_path):
+def test_the_repositories_of_make_up_can_be_published(tmp_path):
     def prepare() -> None:
         subprocess.run([ROOT / "scripts/repositories.sh", tmp_path], check=True, capture_output=True)
 

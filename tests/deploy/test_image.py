@@ -1,4 +1,4 @@
-"""The image's recipe, carried out without an engine: what it installs is enough, and runs without rights."""
+"""The Dockerfile, run without a container engine: what it installs is enough, and runs without root rights."""
 
 import os
 import re
@@ -21,7 +21,7 @@ DRAIN_SECONDS = 15
 
 @pytest.fixture(scope="module")
 def root():
-    # Not pytest's own folder: that one is closed to the user that the service runs as.
+    # Not in pytest's folder, because the user of the service cannot read that one.
     folder = Path(tempfile.mkdtemp(prefix="headgate-image-"))
     folder.chmod(0o755)
     build(folder, "registry")
@@ -31,7 +31,7 @@ def root():
 
 @pytest.fixture
 def writable(root):
-    """The only place the service may write to."""
+    """The only folder that the service may write to."""
     folder = Path(tempfile.mkdtemp(prefix="headgate-volume-"))
     if os.getuid() == 0:
         os.chown(folder, USER, USER)
@@ -40,13 +40,13 @@ def writable(root):
 
 
 def without_rights() -> dict[str, int]:
-    """The container's user; whoever runs the tests without being root has no more rights than that anyway."""
+    """The container's user. Tests that do not run as root keep their user, who has no more rights."""
     return {"user": USER, "group": USER} if os.getuid() == 0 else {}
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return int(door.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
 
 
 def snapshot(folder: Path) -> dict[str, int]:
@@ -66,7 +66,7 @@ def environment(root: Path, writable: Path) -> dict[str, str]:
     }
 
 
-def test_what_the_lock_file_names_is_all_a_service_needs_and_nothing_of_the_image_is_written(root, writable):
+def test_the_locked_packages_are_enough_for_a_service_and_it_writes_nothing_in_the_image(root, writable):
     before, environ = snapshot(root / "opt"), environment(root, writable)
     (entrypoint,) = (step.text for step in stages()[2] if step.verb == "ENTRYPOINT")
     command = re.findall(r'"([^"]+)"', entrypoint)
@@ -75,7 +75,7 @@ def test_what_the_lock_file_names_is_all_a_service_needs_and_nothing_of_the_imag
         service = subprocess.Popen(command, stdout=log, stderr=log, **given)
     try:
         probe = [f"{root}/opt/headgate/bin/python", "-m", "headgate.client.probe"]
-        # Each probe waits for the door by itself.
+        # Each probe waits for the port itself.
         for _ in range(START_SECONDS):
             asked = subprocess.run(probe, capture_output=True, **given)
             if asked.returncode == 0 or service.poll() is not None:
@@ -96,12 +96,12 @@ def test_torch_and_git_are_in_the_trainer_only():
     assert git.startswith('if [ "${SERVICE}" = trainer ]')
 
 
-def test_the_image_is_made_of_the_code_and_nothing_else():
+def test_the_image_holds_only_the_code():
     sent = {short(path).partition("/")[0] for path in context()}
     assert sent == {"pyproject.toml", "README.md", "LICENSE", "requirements", "libs", "services"}
 
 
-def test_the_image_runs_without_rights_and_takes_the_signal_itself():
+def test_the_image_runs_without_root_rights_and_receives_the_signal_itself():
     steps = {step.verb: step.text for step in stages()[2]}
     assert steps["USER"] == f"{USER}:{USER}"
     assert steps["STOPSIGNAL"] == "SIGTERM"

@@ -1,4 +1,4 @@
-"""The log's address and the users of k8s/components/strimzi on a real broker: enough for each service, and no more."""
+"""The address and users of k8s/components/strimzi on a real broker: each service has the rights it needs, no more."""
 
 import time
 
@@ -49,7 +49,7 @@ def user(request, broker):
 
 
 def may_read(log: EventLog, topic: str) -> bool:
-    """Asks for the partition that holds a record: of an empty one nothing is fetched, so nothing is refused."""
+    """Reads the partition with a record. An empty partition is not fetched, so the broker would refuse nothing."""
     try:
         return bool(log.read(topic, partition_of(KEY, topics.TOPICS[0].partitions), 0))
     except LogError as error:
@@ -62,7 +62,7 @@ def may_read(log: EventLog, topic: str) -> bool:
 def test_a_user_reads_and_writes_its_topics_and_reads_no_others(user):
     name, log = user
     reads, writes = ACCESS[name]
-    log.create_topics(topics.TOPICS)  # what every service does at its start: compare with what is declared
+    log.create_topics(topics.TOPICS)  # like every service at its start: compares the topics with the declared ones
     log.append_all([Message(topic, KEY, b"value") for topic in writes])
     assert {topic for topic in ALL if may_read(log, topic)} == reads
 
@@ -88,7 +88,7 @@ def test_the_registry_is_a_member_of_its_groups(broker):
         log.close()
 
 
-def test_another_service_is_no_member_of_the_registrys_groups(broker):
+def test_another_service_cannot_join_the_registrys_groups(broker):
     log = open_log(broker.url("trainer", TEMPLATE))
     try:
         with (

@@ -1,4 +1,4 @@
-"""The overlays of k8s/ are what the schemas say, talk to whom they have to, and are built as kustomize builds them."""
+"""The overlays of k8s/ match their schemas, allow exactly the needed connections, and are built like kustomize does."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.house.tree import ROOT
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_object_is_what_its_schema_says(overlay):
+def test_every_object_matches_its_schema(overlay):
     assert [problem for each in objects(overlay) for problem in problems(each)] == []
 
 
@@ -76,15 +76,15 @@ WAYS = {
     "prod": BASE | REDIS | STRIMZI | BUCKET | MONITORING,
     "own-kafka": BASE | REDIS | BUCKET | OWN_KAFKA,
 }
-"""Every way there is; a new one has to be written down here too."""
+"""Every allowed connection. Add new ones here."""
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_exactly_the_ways_that_are_needed_are_open(overlay):
+def test_exactly_the_needed_connections_are_allowed(overlay):
     assert flows(objects(overlay)) == WAYS[overlay]
 
 
-def test_the_validator_says_what_it_has_checked(capsys):
+def test_the_validator_prints_what_it_has_checked(capsys):
     assert main() == 0
     assert "prod: " in capsys.readouterr().out
 
@@ -111,7 +111,7 @@ def folder(tmp_path):
         {"patches": [{"target": {"kind": "ConfigMap"}, "patch": "[{op: move, path: /data/a, from: /data/b}]"}]},
     ],
 )
-def test_what_the_builder_does_not_do_is_refused_and_not_left_out(folder, fields):
+def test_a_feature_that_the_builder_does_not_have_is_refused(folder, fields):
     with pytest.raises(Unsupported):
         build(folder(**fields))
 

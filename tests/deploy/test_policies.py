@@ -1,4 +1,4 @@
-"""Every overlay of k8s/ keeps every rule, and each rule catches what it is there for."""
+"""Every overlay of k8s/ follows every rule, and each rule catches the change that it exists for."""
 
 from collections.abc import Callable
 
@@ -28,12 +28,12 @@ RULES = (*pods.RULES, *cluster.RULES)
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_an_overlay_keeps_the_rule(overlay, rule):
+def test_an_overlay_follows_the_rule(overlay, rule):
     assert list(rule(objects(overlay))) == []
 
 
 @pytest.mark.parametrize("component", UNUSED)
-def test_a_component_that_no_overlay_takes_keeps_the_rules_too(component, tmp_path):
+def test_a_component_that_no_overlay_uses_follows_the_rules_too(component, tmp_path):
     layers = {"resources": [str(K8S / "overlays/own-kafka")], "components": [str(component)], "namespace": "headgate"}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(layers))
     built = build(tmp_path)
@@ -64,9 +64,9 @@ BREAKING: list[tuple[Rule, Callable[[Objects], object]]] = [
     ),
     (pods.nothing_has_rights, lambda o: pod(o, "gateway").update(hostNetwork=True)),
     (pods.nothing_has_rights, lambda o: pod(o, "gateway")["volumes"].append({"name": "n", "hostPath": {"path": "/"}})),
-    (pods.nobody_holds_a_token, lambda o: pod(o, "gateway").pop("automountServiceAccountToken")),
-    (pods.nobody_holds_a_token, lambda o: pod(o, "gateway").pop("serviceAccountName")),
-    (pods.nobody_holds_a_token, lambda o: the(o, "ServiceAccount", "redis").update(automountServiceAccountToken=True)),
+    (pods.no_pod_holds_a_token, lambda o: pod(o, "gateway").pop("automountServiceAccountToken")),
+    (pods.no_pod_holds_a_token, lambda o: pod(o, "gateway").pop("serviceAccountName")),
+    (pods.no_pod_holds_a_token, lambda o: the(o, "ServiceAccount", "redis").update(automountServiceAccountToken=True)),
     (pods.images_are_pinned, lambda o: container(o, "gateway").update(image="headgate.invalid/gateway:latest")),
     (pods.images_are_pinned, lambda o: container(o, "redis").update(image="redis")),
     (pods.images_cannot_be_a_strangers, lambda o: container(o, "gateway").update(image="headgate/gateway:0.1.0")),
@@ -206,7 +206,7 @@ def test_an_overlay_that_breaks_the_rule_is_caught(rule, change):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_an_overlay_is_the_place_to_name_every_image_of_headgate(overlay):
+def test_an_overlay_can_name_every_image_of_headgate(overlay):
     kustomization = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())
     named = {image["name"] for image in kustomization["images"]}
     assert named == {f"{NOBODYS}{service}" for service in SERVICES}

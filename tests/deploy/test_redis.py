@@ -1,4 +1,4 @@
-"""The command of the Redis container in k8s/, on a real server: it answers nobody without the password."""
+"""The command of the Redis container in k8s/, on a real server: clients without the password get no answer."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def command(port: int) -> list[str]:
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Starts the server with this password; its port."""
+    """Starts the server with this password and returns its port."""
     redis_available().close()
     started = []
 

@@ -51,7 +51,7 @@ def list_letters(
     lines: Annotated[int, typer.Option("-n", min=1, max=100_000, help="List the newest N.")] = DEFAULT_LINES,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the newest open letters, the oldest of them first."""
+    """List the newest open letters, ordered by time."""
     with closing(session(context).open_log()) as log:
         found = _matching(Ledger(log), topic, code, since, settled)
     if len(found) > lines:

@@ -31,7 +31,7 @@ MAX_LINES = 100_000
 REPLAY_TRIES = 5
 """How often the comparison is tried: a live log may grow between reading it and asking the registry."""
 
-log = typer.Typer(help="The log itself, without asking any service.", no_args_is_help=True)
+log = typer.Typer(help="The log itself. No service needs to run.", no_args_is_help=True)
 log.add_typer(dead_letters.app, name="dead-letters")
 log.command("refusals")(refusals.refusals)
 

@@ -12,7 +12,7 @@ from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_sess
 from headgate.client.errors import failure
 from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
 
-HELP = """From a commit to live traffic, and back when the evidence says so.
+HELP = """Take a model from a commit to live traffic, and back when the evidence is against it.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 a service or the log cannot be reached,
 5 the log's topics differ from the declared ones, 6 the log refuses the credentials or its certificate is not trusted.
@@ -41,7 +41,7 @@ def options(
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
     log_wait_seconds: Annotated[
         float,
-        typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", min=0, help="How long to wait for an absent log."),
+        typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", min=0, help="How long to wait for the log."),
     ] = CLI_WAIT_SECONDS,
     actor: Annotated[
         str,

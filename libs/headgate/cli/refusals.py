@@ -36,7 +36,7 @@ def refusals(
 
 
 def parse_refusal(record: Record) -> commands.Refusal:
-    """The refusal in a record. Bytes that are no refusal become one that says so, and are listed like the others."""
+    """The refusal in a record. Bytes that are not a refusal give one with the code `not-a-refusal`."""
     try:
         refusal = commands.Refusal.FromString(record.value or b"")
     except DecodeError:

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Collection
 
+from headgate.domain.credentials import holds_credentials
 from headgate.domain.names import is_name
 from headgate.toml_tables import Table, is_number, is_text, read
 from headgate.v1 import configuration_pb2 as configuration
@@ -82,6 +83,8 @@ def data(table: Table, into: configuration.ModelConfiguration) -> None:
         entry = table.table(name)
         uri = entry.text("uri")
         sha256 = entry.value("sha256", "64 hex digits", lambda value: is_text(value) and bool(SHA256.fullmatch(value)))
+        if uri and holds_credentials(uri):
+            entry.wrong("uri", "a path or a URL without a user name and a password", "one with them")
         entry.no_more(("uri", "sha256"))
         into.data.add(name=name, uri=uri or "", sha256=sha256 or "")
 

@@ -23,6 +23,7 @@ from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
+from services.trainer.attempt.checkout import GitAccess
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
@@ -67,6 +68,7 @@ class Trainer:
             limits=Limits(
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
+            git=GitAccess(settings.git_credentials, settings.git_ssh_command),
         )
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(

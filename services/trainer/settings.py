@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headgate.lifecycle.service_parts import ServiceSettings
+from services.trainer.attempt.checkout import SSH_COMMAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,10 @@ class Settings(ServiceSettings):
     """Directory of the signing key and of the trusted keys."""
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "headgate-trainer")
     """Directory for checkouts and trainings."""
+    git_credentials: str = ""
+    """File with the user names and passwords of private repositories, in the format of git-credential-store."""
+    git_ssh_command: str = SSH_COMMAND
+    """What git starts to reach a repository by SSH, with the key and the known hosts."""
     tests_seconds: float = 600.0
     training_seconds: float = 3600.0
     epoch_seconds: float = 600.0

@@ -14,7 +14,8 @@ from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.session import CommandFailed, default_log, release_name, version_name, without_passwords
+from headgate.cli.session import CommandFailed, default_log, release_name, version_name
+from headgate.domain.credentials import without_credentials
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
@@ -116,6 +117,18 @@ def test_publishing_a_commit_again_sends_the_same_event_id(
 
 def test_a_repository_that_does_not_exist_gives_exit_code_3(embedded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "publish", "nowhere") == 3
+
+
+def test_a_url_with_a_password_is_refused_before_anything_is_published(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "publish", str(repository), "--url", "https://reader:t0ken@git.example.com/fraud") == 2
+    error = capsys.readouterr().err
+    assert "HEADGATE_GIT_CREDENTIALS" in error
+    assert "t0ken" not in error
+    log = open_log(embedded)
+    assert set(log.end(topics.INBOX).values()) == {0}
+    log.close()
 
 
 def test_the_error_names_a_missing_commit_and_a_commit_without_a_configuration(
@@ -257,7 +270,7 @@ def test_replay_names_the_streams_that_differ() -> None:
 
 def test_a_password_in_the_logs_address_is_not_shown() -> None:
     url = "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=s3cret&ssl_password=x"
-    assert without_passwords(url) == "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=***&ssl_password=***"
+    assert without_credentials(url) == "kafka://k:9092?sasl_plain_username=u&sasl_plain_password=***&ssl_password=***"
 
 
 def test_following_a_log_that_goes_away_waits_for_it_and_gives_up_after_the_limit(

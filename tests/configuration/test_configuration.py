@@ -106,6 +106,11 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         ("learning_rate = 0.05", "learning_rate = nan", "train.learning_rate: expected a number above 0, got nan"),
         ("seed = 7", "", "train.seed: expected a whole number from 0 to 9223372036854775807, got nothing"),
         ("seed = 7", "seed = 7\nsead = 8", "train.sead: expected one of the keys loss"),
+        (
+            "data/transactions.csv",
+            "https://reader:t0ken@data.example/transactions.csv",
+            "data.transactions.uri: expected a path or a URL without a user name and a password, got 'one with them'",
+        ),
         (SHA, "abc", "data.transactions.sha256: expected 64 hex digits, got 'abc'"),
         ('["accuracy", "recall"]', '["accuracy", "mae"]', "evaluate.metrics: expected a list of accuracy"),
         ("accuracy = { min = 0.98 }", "f1 = { min = 0.98 }", "gate.f1: expected a metric that evaluate.metrics lists"),

@@ -23,7 +23,7 @@ from headgate.cli.session import (
 from headgate.cli.view import Redis, reading
 from headgate.client.stubs import serves
 from headgate.dead_letters.letters import SETTLED, Ledger
-from headgate.log.open import without_passwords
+from headgate.domain.credentials import without_credentials
 from headgate.log.port import LogError
 from headgate.log.startup import await_log
 from headgate.log.topics import TOPICS
@@ -100,7 +100,7 @@ def _log(current: Session) -> list[Finding]:
             log.close()
     except (LogError, CommandFailed) as error:
         return [Finding("log", False, str(error))]
-    detail = f"{without_passwords(current.log_url)}, {len(records)} topics, {sum(records)} records"
+    detail = f"{without_credentials(current.log_url)}, {len(records)} topics, {sum(records)} records"
     # Someone should look at open letters, but they break nothing.
     waiting = f"{len(letters)} open: headgate log dead-letters list" if letters else "none open"
     return [Finding("log", True, detail), Finding("dead letters", True, waiting)]

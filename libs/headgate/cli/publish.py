@@ -14,6 +14,7 @@ import typer
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import CommandFailed, Exit, Session, progress, report, session, usage
 from headgate.client.change import Change, change_merged
+from headgate.domain.credentials import CREDENTIALS_RULE, holds_credentials
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.port import EventLog
 from headgate.runtime.clock import now_ms
@@ -45,6 +46,8 @@ def publish(
     output: Output = Format.TABLE,
 ) -> None:
     """Send Headgate a merged commit. It becomes the model's next version."""
+    if holds_credentials(url):
+        usage(f"--url: {CREDENTIALS_RULE}")
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)

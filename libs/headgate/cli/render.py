@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headgate.client.timeline import metrics_line, weights_line
+from headgate.domain.credentials import without_credentials
 from headgate.domain.names import short_name
 from headgate.domain.weights import percent_of
 from headgate.domain.words import hyphenated, word_of
@@ -42,7 +43,7 @@ def show_list(messages: Sequence[Message], columns: Columns, output: Format) -> 
     if output is Format.TABLE:
         table = Table(*(name for name, _ in columns), box=box.SIMPLE_HEAD, pad_edge=False)
         for message in messages:
-            table.add_row(*(cell(message) for _, cell in columns))
+            table.add_row(*(printable(cell(message)) for _, cell in columns))
         _print(table)
     else:
         show_data([as_dict(message) for message in messages], output)
@@ -62,8 +63,12 @@ def show_rows(rows: Sequence[Row], output: Format) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without control characters. Anyone can write records, and these characters could change the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text.replace("\n", " "))
+    """The text without credentials in URLs, and without control characters, which could change the terminal.
+
+    Anyone can write records.
+    """
+    line = without_credentials(text.replace("\n", " "))
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
 
 
 def _cell(value: object) -> str:
@@ -94,7 +99,7 @@ def pairs(values: Mapping[str, str]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in values.items():
         if value:
-            table.add_row(name.lower(), value)
+            table.add_row(name.lower(), "\n".join(printable(line) for line in value.split("\n")))
     _print(table)
 
 
@@ -107,7 +112,21 @@ def show_data(data: object, output: Format) -> None:
 
 def as_dict(message: Message) -> dict[str, Any]:
     """The message by protobuf's JSON mapping, with the field names of the .proto files."""
-    return MessageToDict(message, preserving_proto_field_name=True)
+    found: dict[str, Any] = _masked(MessageToDict(message, preserving_proto_field_name=True))
+    return found
+
+
+def _masked(value: Any) -> Any:
+    """The JSON value without credentials: records of older versions of Headgate may hold some."""
+    match value:
+        case str():
+            return without_credentials(value)
+        case list():
+            return [_masked(each) for each in value]
+        case dict():
+            return {key: _masked(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _print(table: Table) -> None:

@@ -12,7 +12,8 @@ from rich.console import Console
 from headgate.client.actor import logged_in
 from headgate.client.stubs import Stubs
 from headgate.domain import names
-from headgate.log.open import is_embedded, without_passwords
+from headgate.domain.credentials import without_credentials
+from headgate.log.open import is_embedded
 from headgate.log.port import EventLog
 from headgate.log.startup import await_log
 
@@ -66,7 +67,7 @@ class Session:
         _, _, rest = self.log_url.partition(":")
         if is_embedded(self.log_url) and not Path(rest.removeprefix("//")).exists():
             raise CommandFailed(
-                f"there is no log at {without_passwords(self.log_url)}: is `headgate up` running in this folder?",
+                f"there is no log at {without_credentials(self.log_url)}: is `headgate up` running in this folder?",
                 Exit.UNAVAILABLE,
             )
 

@@ -18,7 +18,7 @@ from headgate.artifacts.keys import create_keys
 from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, report
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
-from headgate.log.open import without_passwords
+from headgate.domain.credentials import without_credentials
 from headgate.log.startup import await_log, create_declared
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
@@ -157,7 +157,7 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
 
 def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -> None:
     """Keeps the services running. Returns after a signal. Raises CommandFailed and FatalExit."""
-    progress.print(f"starting {', '.join(SERVICES)} over {without_passwords(layout.log_url)}")
+    progress.print(f"starting {', '.join(SERVICES)} over {without_credentials(layout.log_url)}")
     waiting = dict(layout.ports)
     deadline = time.monotonic() + READY_SECONDS
     while not _received(signals):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
+from headgate.domain.credentials import bad_repository
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
 from headgate.domain.state import IllegalFact, ModelState
@@ -107,8 +108,8 @@ def _create(state: ModelState, command: commands.CreateVersion) -> facts.Version
         return invalid("commit", command.commit, "a commit is a full hash of 40 or 64 hex digits")
     if not command.repository:
         return invalid("repository", command.repository, "a version needs the repository of its commit")
-    if len(command.repository) > MAX_MESSAGE:
-        return invalid("repository", "too long", f"a repository has at most {MAX_MESSAGE} characters")
+    if wrong := bad_repository(command.repository):
+        return wrong
     built = state.built.get(command.repository, {}).get(commit)
     if built is not None:
         rule = "a commit can have only one version"

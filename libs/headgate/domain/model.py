@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
 from headgate.domain import build, release, retention, verdict
+from headgate.domain.credentials import bad_repository
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
 from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
@@ -125,7 +126,7 @@ def _bad_label(key: str, value: str, field: str) -> Refused | None:
 def _described(command: commands.CreateModel | commands.DescribeModel) -> Refused | None:
     if len(command.description) > MAX_DESCRIPTION:
         return invalid("description", "too long", f"a description has at most {MAX_DESCRIPTION} characters")
-    return None
+    return bad_repository(command.repository)
 
 
 def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMoved | Refused | None:

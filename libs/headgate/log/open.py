@@ -3,7 +3,6 @@
 An address is `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`.
 """
 
-import re
 from urllib.parse import parse_qsl, urlsplit
 
 from headgate.log.port import EventLog, LogError
@@ -23,12 +22,6 @@ def open_log(url: str) -> EventLog:
 def is_embedded(url: str) -> bool:
     """Whether the log at this address is embedded: Headgate itself creates it and its topics."""
     return url.startswith("sqlite:")
-
-
-def without_passwords(text: str) -> str:
-    """The text with the passwords in its addresses replaced, so that it may be shown."""
-    text = re.sub(r"(password=)[^&\s\"']*", r"\1***", text)
-    return re.sub(r"(://[^/\s:@\"']*:)[^/\s@\"']+(?=@)", r"\1***", text)
 
 
 def _path(url: str, rest: str) -> str:

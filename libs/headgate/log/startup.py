@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from headgate.log.open import is_embedded, open_log, without_passwords
+from headgate.domain.credentials import without_credentials
+from headgate.log.open import is_embedded, open_log
 from headgate.log.port import EventLog, LogUnavailable, TopicsMissing, refuse_mismatch
 from headgate.log.topics import TOPICS
 
@@ -47,10 +48,10 @@ def await_log(
             waited = time.monotonic() - began
             left = wait_seconds - waited
             if left > 0 and time.monotonic() >= report_at:
-                report(f"waiting for the log at {without_passwords(url)}, for {left:.0f} s more: {error}")
+                report(f"waiting for the log at {without_credentials(url)}, for {left:.0f} s more: {error}")
                 report_at = time.monotonic() + REPORT_EVERY_SECONDS
             if left <= 0 or wait_for_stop(min(PAUSE_SECONDS, left)):
-                stopped = f"stopped waiting for the log at {without_passwords(url)} after {waited:.0f} s"
+                stopped = f"stopped waiting for the log at {without_credentials(url)} after {waited:.0f} s"
                 raise LogUnavailable(f"{stopped}: {error}") from error
 
 

@@ -11,6 +11,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from headgate.domain.credentials import without_credentials
+
 READ_SECONDS = 0.25
 """How long a reader waits. It has another source, so the wait is short."""
 WRITE_SECONDS = 2.0
@@ -44,12 +46,6 @@ def connect(url: str, timeout_seconds: float, retries: int = 0) -> Client:
         protocol=2,
         client_name="headgate",
     )
-
-
-def without_credentials(url: str) -> str:
-    """The address without user and password, fit for log lines and errors."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class Breaker:

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import re
+import shlex
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +22,7 @@ MAX_DATA_BYTES = 8 * 1024**3
 CHUNK_BYTES = 1 << 20
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SSH_COMMAND = "ssh -oBatchMode=yes"
 URL = re.compile(r"(https?|ssh|file)://|[\w.-]+@[\w.-]+:", re.ASCII)
 GIT_SETTINGS = """[safe]
     directory = *
@@ -42,20 +45,35 @@ GIT_SETTINGS = """[safe]
 """
 
 
+@dataclass(frozen=True, slots=True)
+class GitAccess:
+    """How git proves who it is.
+
+    `credentials` is a file in the format of git-credential-store, for HTTP. `ssh_command` is what git starts for SSH.
+    """
+
+    credentials: str = ""
+    ssh_command: str = SSH_COMMAND
+
+    def settings(self) -> str:
+        """What git's configuration says about it."""
+        return f"[credential]\n    helper = store --file {shlex.quote(self.credentials)}\n" if self.credentials else ""
+
+
 class Git:
     """Runs git without prompts, hooks or the machine's settings, and for GIT_SECONDS at most."""
 
-    def __init__(self, scratch: Path, stop: threading.Event) -> None:
+    def __init__(self, scratch: Path, access: GitAccess, stop: threading.Event) -> None:
         self._scratch = scratch
         self._stop = stop
         settings = scratch / "gitconfig"
-        settings.write_text(GIT_SETTINGS)
+        settings.write_text(GIT_SETTINGS + access.settings())
         self._environment = processes.foreign_environment(scratch) | {
             "GIT_CONFIG_GLOBAL": str(settings),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "true",
-            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+            "GIT_SSH_COMMAND": access.ssh_command,
         }
 
     def __call__(self, directory: Path, *arguments: str) -> processes.Exit:
@@ -66,7 +84,7 @@ class Git:
         return done
 
 
-def check_out(repository: str, commit: str, scratch: Path, stop: threading.Event) -> Path:
+def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, stop: threading.Event) -> Path:
     """The files of the commit. Raises AttemptFailed."""
     if not COMMIT.fullmatch(commit):
         reason = f"{commit!r} is not a full commit hash: expected 40 or 64 hexadecimal digits"
@@ -74,7 +92,7 @@ def check_out(repository: str, commit: str, scratch: Path, stop: threading.Event
     source = location(repository)
     directory = scratch / "checkout"
     directory.mkdir()
-    git = Git(scratch, stop)
+    git = Git(scratch, access, stop)
     kind = "sha256" if len(commit) == 64 else "sha1"
     require_success(git(directory, "init", "--quiet", f"--object-format={kind}"), "git init failed")
     # One commit is enough, but some servers do not serve a commit by its hash.

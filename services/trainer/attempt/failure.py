@@ -1,5 +1,6 @@
 """Why an attempt failed, in words for the authors of the model."""
 
+from headgate.domain.credentials import without_credentials
 from headgate.v1 import facts_pb2 as facts
 
 
@@ -7,7 +8,7 @@ class AttemptFailed(Exception):
     """The attempt cannot succeed with this commit. It is reported, and not tried again."""
 
     def __init__(self, stage: facts.Stage.ValueType, reason: str, log_tail: str = "") -> None:
-        super().__init__(reason)
         self.stage = stage
-        self.reason = reason
+        self.reason = without_credentials(reason)
+        super().__init__(self.reason)
         self.log_tail = log_tail

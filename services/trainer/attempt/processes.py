@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.domain.credentials import without_credentials
+
 POLL_SECONDS = 0.05
 KILL_SECONDS = 10.0
 LOG_TAIL_BYTES = 8 * 1024
@@ -108,11 +110,11 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def tail(log: Path) -> str:
-    """The last LOG_TAIL_BYTES of the log, cut between characters."""
+    """The last LOG_TAIL_BYTES of the log, cut between characters and without credentials: it stands in a fact."""
     with log.open("rb") as lines:
         lines.seek(0, os.SEEK_END)
         lines.seek(max(0, lines.tell() - LOG_TAIL_BYTES))
-        text = lines.read(LOG_TAIL_BYTES).decode(errors="replace").replace("\0", "")
+        text = without_credentials(lines.read(LOG_TAIL_BYTES).decode(errors="replace").replace("\0", ""))
     return text.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 
 from headgate.artifacts.store import digest
+from headgate.domain.credentials import without_credentials
 from headgate.v1 import configuration_pb2 as configuration
 
 BUILD_TYPE = "https://headgate.dev/training/v1"
@@ -20,6 +21,7 @@ def provenance(
     environment: Mapping[str, str],
 ) -> bytes:
     data = [{"name": file.name, "uri": file.uri, "digest": {"sha256": file.sha256}} for file in parsed.data]
+    repository = without_credentials(repository)
     source = {"name": "repository", "uri": repository, "digest": {"gitCommit": commit}}
     statement = {
         "_type": "https://in-toto.io/Statement/v1",

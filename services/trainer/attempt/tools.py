@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys
@@ -15,6 +15,7 @@ from headgate.log.port import LogError
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.leases import Claim
+from services.trainer.attempt.checkout import GitAccess
 from services.trainer.attempts import Attempts
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class AttemptTools:
     report: Callable[[commands.Command], None]
     scratch: Path
     limits: Limits
+    git: GitAccess = field(default_factory=GitAccess)
     child: tuple[str, ...] = (sys.executable, "-P", "-m", "services.trainer.child")
 
     def send_measurement(self, claim: Claim, **measurement: object) -> None:

@@ -111,7 +111,8 @@ class AttemptRun:
         return self._command("finished", report_training_finished=report_finished)
 
     def _fetch(self) -> tuple[Path, configuration.ModelConfiguration, dict[str, Path]]:
-        checkout = check_out(self.version.repository, self.version.commit, self.scratch, self.attempt.cancelled)
+        repository, commit = self.version.repository, self.version.commit
+        checkout = check_out(repository, commit, self.scratch, self.tools.git, self.attempt.cancelled)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
         parsed = read_configuration(checkout, self.claim.model)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)

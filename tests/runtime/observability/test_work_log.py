@@ -14,8 +14,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from headgate.domain.credentials import without_credentials
 from headgate.log import topics
-from headgate.log.open import open_log, without_passwords
+from headgate.log.open import open_log
 from headgate.log.port import Message
 from headgate.runtime.observability import tracing, work_log
 from headgate.runtime.observability.logs import JsonFormatter, add_unit_fields
@@ -104,10 +105,10 @@ def test_the_error_names_the_extra_that_tracing_needs(monkeypatch: pytest.Monkey
 
 def test_only_the_passwords_in_addresses_are_masked() -> None:
     line = '{"log": "kafka://k:9092?sasl_plain_password=geheim&x=1", "redis": "redis://u:geheim@r:6379/0", "n": 1}'
-    masked = without_passwords(line)
+    masked = without_credentials(line)
     assert "geheim" not in masked
     assert json.loads(masked)["n"] == 1
-    assert "redis://u:***@r:6379/0" in masked
+    assert "redis://***@r:6379/0" in masked
 
 
 class Process:

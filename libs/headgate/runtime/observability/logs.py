@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from headgate.log.open import without_passwords
+from headgate.domain.credentials import without_credentials
 from headgate.runtime.observability.line_writer import LineWriter
 from headgate.runtime.observability.work_log import current_fields
 
@@ -55,7 +55,7 @@ class JsonFormatter(logging.Formatter):
         line.update({name: value for name, value in record.__dict__.items() if name not in NOT_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return without_passwords(_encode(line))
+        return without_credentials(_encode(line))
 
 
 def add_unit_fields(record: logging.LogRecord) -> bool:

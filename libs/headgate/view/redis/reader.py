@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from headgate.runtime.redis_client import READ_SECONDS, RedisUnavailable, connect, redis_errors, without_credentials
+from headgate.domain.credentials import without_credentials
+from headgate.runtime.redis_client import READ_SECONDS, RedisUnavailable, connect, redis_errors
 from headgate.view.fields import Kind, Resource
 from headgate.view.folded import Answer
 from headgate.view.query import Key, Query

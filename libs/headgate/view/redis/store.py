@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from headgate.domain.credentials import without_credentials
 from headgate.runtime.redis_client import (
     WRITE_SECONDS,
     NoPermission,
     RedisUnavailable,
     connect,
     redis_errors,
-    without_credentials,
 )
 from headgate.view.redis import layout, scripts
 from headgate.view.redis.reader import RedisReader, Status

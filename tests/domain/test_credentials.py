@@ -1,0 +1,75 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from headgate.domain.credentials import holds_credentials, without_credentials
+from headgate.domain.refusal import Refused
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from tests.domain.scenario import commit, given
+
+SECRET = [
+    "https://ghp_token@git.example.com/team/model",
+    "https://user:password@git.example.com/team/model",
+    "HTTPS://user:password@git.example.com",
+    "https://user:pass@word@git.example.com/team/model",
+    "http://:password@git.example.com/team/model",
+    "https://x@",
+    "ssh://git:password@git.example.com/team/model",
+    "git:password@git.example.com:team/model",
+    "file://user@/srv/model",
+]
+PLAIN = [
+    "https://git.example.com/team/model",
+    "https://git.example.com/team/@scope/model",
+    "https://git.example.com/model?reviewer=a@example.com",
+    "ssh://git@git.example.com/team/model",
+    "ssh://git@git.example.com:2222/team/model",
+    "git@git.example.com:team/model",
+    "/srv/models/a@b:c@d",
+    "file:///srv/model",
+]
+
+
+@pytest.mark.parametrize("url", SECRET)
+def test_a_url_with_a_user_name_or_a_password_holds_credentials(url: str) -> None:
+    assert holds_credentials(url)
+
+
+@pytest.mark.parametrize("url", PLAIN)
+def test_an_ssh_user_and_an_at_sign_elsewhere_are_no_credentials(url: str) -> None:
+    assert not holds_credentials(url)
+    assert without_credentials(f"see {url}") == f"see {url}"
+
+
+@for_all(
+    st.from_regex(r"[A-Za-z0-9%:_.~@-]{1,30}", fullmatch=True).map(lambda secret: f"s3cret{secret}s3cret"),
+    st.sampled_from(["https", "http", "ftp", "git+https"]),
+)
+def test_no_text_shows_what_stands_before_a_host(secret: str, scheme: str) -> None:
+    shown = without_credentials(f"fatal: {scheme}://{secret}@git.example.com/model cannot be read")
+    assert "s3cret" not in shown
+    assert "git.example.com/model cannot be read" in shown
+
+
+@pytest.mark.parametrize("url", SECRET)
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda url: commands.CreateVersion(repository=url, commit=commit(1)),
+        lambda url: commands.CreateModel(repository=url),
+        lambda url: commands.DescribeModel(repository=url),
+    ],
+)
+def test_no_command_brings_credentials_into_the_log_and_the_refusal_does_not_show_them(
+    command: Callable[[str], object], url: str
+) -> None:
+    wanted = command(url)
+    past = given() if isinstance(wanted, commands.CreateModel) else given(facts.ModelCreated())
+    refused = past.when(wanted).decision
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.field) == ("invalid-argument", "repository")
+    assert "HEADGATE_GIT_CREDENTIALS" in refused.message
+    assert url not in refused.message

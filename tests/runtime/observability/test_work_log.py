@@ -126,12 +126,16 @@ class Process:
         self._written: list[str] = []
 
     def port(self) -> int:
+        return int(self.wait_for_line(r"port=(\d+)")[1])
+
+    def wait_for_line(self, pattern: str) -> re.Match[str]:
+        """Reads the log until a line has the pattern."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self._written.append(line)
-            if found := re.search(r"port=(\d+)", line):
-                return int(found[1])
-        raise AssertionError(f"the registry ended before it was ready: {self._written}")
+            if found := re.search(pattern, line):
+                return found
+        raise AssertionError(f"the registry ended before it wrote {pattern}: {self._written}")
 
     def lines(self) -> list[dict[str, object]]:
         self._process.send_signal(signal.SIGTERM)
@@ -167,6 +171,7 @@ def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) ->
         )
         facts = [next(watched).record.record for _ in range(2)]
         watched.cancel()
+        process.wait_for_line("RegistryService/WatchHistory")
         until(lambda: any(log.end(topics.DEAD_LETTERS).values()), "the event's letter")
         log.close()
     assert [fact.WhichOneof("fact") for fact in facts] == ["model_created", "version_created"]

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from headgate.domain import policy as policies
 from headgate.domain.names import model_stream, release_subject
+from headgate.domain.refusal import MAX_TEXT_CHARACTERS
 from headgate.domain.release import freeze_at, is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.v1 import commands_pb2 as commands
@@ -240,7 +241,8 @@ def _load_failures(observation: Observation) -> str:
         for failure in gateway.route(observation.model).failures
         if failure.version == observation.release.candidate
     ]
-    return "; ".join([f"not loaded in time by {', '.join(observation.unready)}", *failures])
+    reason = "; ".join([f"not loaded in time by {', '.join(observation.unready)}", *failures])
+    return reason[:MAX_TEXT_CHARACTERS]
 
 
 def _enter_traffic(observation: Observation) -> NextCommand:

@@ -143,7 +143,9 @@ class EvidenceCounters:
             counter = EpochCounter(route, ArmCounter(route.stable), ArmCounter(route.candidate), keys)
             # Replaces the dict instead of changing it, because the reporter's thread may be reading it.
             self._epochs = _without_oldest(self._epochs, route.model) | {route: counter}
-            self._reported = {known: count for known, count in self._reported.items() if known in self._epochs}
+            # A copy in one step, because the reporter's thread may add to it meanwhile.
+            reported = self._reported.copy()
+            self._reported = {known: count for known, count in reported.items() if known in self._epochs}
         return self._epochs[route]
 
     def unreported(self) -> list[EpochCounter]:

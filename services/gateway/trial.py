@@ -62,6 +62,8 @@ class Trial:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)  # a process that does not read must not block this thread
         return self._process
 
     def _send(self, process: "subprocess.Popen[bytes]", onnx_bytes: bytes) -> bytes | None:
@@ -72,7 +74,9 @@ class Trial:
         message = memoryview(LENGTH.pack(len(onnx_bytes)) + onnx_bytes)
         try:
             while message:
-                message = message[process.stdin.write(message) :]
+                if not select.select([], [process.stdin], [], max(0.0, deadline - time.monotonic()))[1]:
+                    return None
+                message = message[process.stdin.write(message) or 0 :]
         except BrokenPipeError:
             return None
         return _read_line(process.stdout, deadline)

@@ -1,3 +1,5 @@
+import sys
+import threading
 from dataclasses import replace
 
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -129,3 +131,30 @@ def test_only_the_last_epochs_of_a_model_are_kept(monkeypatch):
         ("fraud", 2),
         ("fraud", 3),
     ]
+
+
+def test_new_routes_and_reports_come_from_two_threads_at_once():
+    counters, failures = EvidenceCounters(), []
+    routes = [replace(CANARY, model=f"model-{number}") for number in range(300)]
+    ended = threading.Event()
+
+    def report():
+        try:
+            while not ended.is_set():
+                for epoch in counters.unreported():
+                    counters.mark_reported(epoch, epoch.requests)
+        except RuntimeError as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    reporter = threading.Thread(target=report)
+    reporter.start()
+    try:
+        for route in routes:
+            counters.counter_of(route).count(telemetry.ARM_STABLE, key_hash=7, bad=False)
+    finally:
+        ended.set()
+        reporter.join()
+        sys.setswitchinterval(interval)
+    assert failures == []

@@ -53,6 +53,16 @@ def test_a_model_that_takes_too_long_is_refused_and_its_process_is_ended():
     assert trial._process is None
 
 
+def test_a_side_process_that_does_not_read_its_model_is_ended(tmp_path, monkeypatch):
+    deaf = tmp_path / "deaf"
+    deaf.write_text("#!/bin/sh\nexec sleep 600\n")
+    deaf.chmod(0o755)
+    monkeypatch.setattr(trial_module.sys, "executable", str(deaf))
+    trial = Trial(timeout_seconds=0.1)
+    with pytest.raises(ModelUnusable, match=r"took longer than 0\.1 s"):
+        trial(bytes(1 << 20))
+
+
 def test_the_idle_time_ends_the_side_process(trial, monkeypatch):
     monkeypatch.setattr(trial_module, "IDLE_SECONDS", 0.01)
     trial(networks.affine())

@@ -5,7 +5,7 @@ from typing import assert_never
 from headgate.domain import policy as policies
 from headgate.domain.fact import EnvironmentFact
 from headgate.domain.names import NAME_RULE, environment_stream, is_name
-from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found
+from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, text_too_long
 from headgate.domain.state import EnvironmentState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -18,6 +18,8 @@ EnvironmentCommand = commands.CreateEnvironment | commands.SetPolicy | commands.
 
 def decide(state: EnvironmentState, command: EnvironmentCommand) -> EnvironmentFact | Refused | None:
     """The fact that an environment command leads to, a refusal, or None when the fact holds already."""
+    if too_long := text_too_long(command):
+        return too_long
     match command:
         case commands.CreateEnvironment():
             if state.exists:

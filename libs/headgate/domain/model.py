@@ -8,7 +8,7 @@ from headgate.domain.credentials import bad_repository
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
 from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
-from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found
+from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, text_too_long
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -16,7 +16,6 @@ from headgate.v1 import resources_pb2 as resources
 
 __all__ = ["ModelCommand", "ModelState", "decide", "evolve"]
 
-MAX_DESCRIPTION = 4_096
 MAX_LABELS = 64
 MAX_LABEL_VALUE = 256
 
@@ -44,6 +43,8 @@ def decide(
         return invalid("model", state.name, NAME_RULE)
     if not state.exists and not isinstance(command, commands.CreateModel | commands.CreateVersion):
         return not_found(model_stream(state.name), "model")
+    if too_long := text_too_long(command):
+        return too_long
     if isinstance(command, build.BuildCommand):
         return build.decide(state, command, at_ms)
     if isinstance(command, verdict.VerdictCommand):
@@ -80,7 +81,7 @@ def _decide_model(
                 return Refused(ALREADY_EXISTS, "a name can be used only once", f"{state.model.name} exists", "model")
             return _created(command)
         case commands.DescribeModel():
-            return _described(command) or facts.ModelDescribed(
+            return bad_repository(command.repository) or facts.ModelDescribed(
                 description=command.description, repository=command.repository
             )
         case commands.LabelModel():
@@ -102,7 +103,7 @@ def _created(command: commands.CreateModel) -> facts.ModelCreated | Refused:
     wrong = next(filter(None, (_bad_label(key, value, "labels") for key, value in sorted(labels.items()))), None)
     return (
         wrong
-        or _described(command)
+        or bad_repository(command.repository)
         or facts.ModelCreated(description=command.description, repository=command.repository, labels=labels)
     )
 
@@ -121,12 +122,6 @@ def _bad_label(key: str, value: str, field: str) -> Refused | None:
     if len(value) > MAX_LABEL_VALUE:
         return invalid(field, value, f"a label's value has at most {MAX_LABEL_VALUE} characters")
     return None
-
-
-def _described(command: commands.CreateModel | commands.DescribeModel) -> Refused | None:
-    if len(command.description) > MAX_DESCRIPTION:
-        return invalid("description", "too long", f"a description has at most {MAX_DESCRIPTION} characters")
-    return bad_repository(command.repository)
 
 
 def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMoved | Refused | None:

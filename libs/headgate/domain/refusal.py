@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from google.protobuf.message import Message
+
 INVALID = "invalid-argument"
 NOT_FOUND = "not-found"
 ALREADY_EXISTS = "already-exists"
@@ -14,6 +16,11 @@ REUSED = "request-id-reused"
 
 MAX_SHOWN = 200
 """How many characters of a refused value the refusal shows."""
+
+
+MAX_TEXT_CHARACTERS = 4_096
+"""How long a reason or a description may be."""
+_TEXTS = ("reason", "description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,14 @@ class Refused:
 def invalid(field: str, value: object, rule: str) -> Refused:
     """For a field whose value breaks a rule that holds in every state."""
     return Refused(INVALID, rule, f"{field} is {_shown(value)}: {rule}", field)
+
+
+def text_too_long(command: Message) -> Refused | None:
+    """The refusal of a command whose reason or description is too long to be kept in every copy of the state."""
+    for field in _TEXTS:
+        if len(getattr(command, field, "")) > MAX_TEXT_CHARACTERS:
+            return invalid(field, "too long", f"a {field} has at most {MAX_TEXT_CHARACTERS} characters")
+    return None
 
 
 def _shown(value: object) -> str:

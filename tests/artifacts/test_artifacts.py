@@ -1,5 +1,7 @@
 """A blob is found by its digest, and an artifact is trusted only with a valid signature."""
 
+import base64
+import json
 import stat
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from headgate.artifacts.keys import (
     new_signing_key,
     trust,
 )
-from headgate.artifacts.manifest import ArtifactUntrusted, seal, unseal
+from headgate.artifacts.manifest import PAYLOAD_TYPE, ArtifactUntrusted, encoded, seal, signed_payload, unseal
 from headgate.artifacts.store import (
     ArtifactCorrupt,
     ArtifactError,
@@ -159,3 +161,23 @@ def test_a_missing_or_invalid_key_is_named(tmp_path: Path) -> None:
     (tmp_path / "trusted" / "x.pub").write_text("no key")
     with pytest.raises(KeyUnusable, match=r"x\.pub"):
         load_trusted(tmp_path)
+
+
+NESTED = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "envelope", [NESTED, b"", b"\xff", b"[]", b"1" * 10_000, b'{"payload": 1}', b'{"payload": "\\u00e9"}']
+)
+def test_an_envelope_of_another_shape_is_not_trusted(store: ArtifactStore, envelope: bytes) -> None:
+    with pytest.raises(ArtifactUntrusted, match="the envelope has the wrong shape"):
+        signed_payload(envelope, {})
+
+
+def test_a_signed_manifest_that_is_nested_too_deeply_is_not_trusted(store: ArtifactStore) -> None:
+    key = new_signing_key()
+    signature = {"keyid": key.key_id, "sig": base64.b64encode(key.sign(encoded(NESTED))).decode()}
+    envelope = {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(NESTED).decode(), "signatures": [signature]}
+    artifact = facts.Artifact(manifest_sha256=store.put(json.dumps(envelope).encode()))
+    with pytest.raises(ArtifactUntrusted, match="the manifest has the wrong shape"):
+        unseal(store, artifact, SUBJECT, trust(key))

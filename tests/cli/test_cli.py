@@ -14,7 +14,8 @@ from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.session import CommandFailed, default_log, release_name, version_name
+from headgate.cli.predict import _json_rows
+from headgate.cli.session import CommandFailed, default_log, release_name, running_ports, version_name
 from headgate.domain.credentials import without_credentials
 from headgate.log import topics
 from headgate.log.envelope import decode
@@ -292,3 +293,26 @@ def test_following_a_log_that_goes_away_waits_for_it_and_gives_up_after_the_limi
     assert capsys.readouterr().err.count("waiting for the log: no broker answers") == 3
     with pytest.raises(LogUnavailable):
         logs._polled(UnavailableAtFirst(3), wait_seconds=-1)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, f"[[{'9' * 400}]]", "{}", "[[{}]]"])
+def test_rows_that_cannot_be_read_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.json").write_text(text)
+    with pytest.raises(CommandFailed, match="expected an array of rows of numbers"):
+        _json_rows(tmp_path / "rows.json")
+
+
+def test_publish_names_a_configuration_that_is_nested_too_deeply(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "headgate.toml").write_text(f"a = {'[' * 5_000}")
+    git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "commit", "-q", "-a", "-m", "Deep"], check=True)
+    assert run(monkeypatch, "publish", str(repository)) == 1
+    assert "headgate.toml at " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]"])
+def test_a_damaged_record_of_the_running_services_counts_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "up.json").write_text(text)
+    assert running_ports(tmp_path) == {}

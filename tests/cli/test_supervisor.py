@@ -53,6 +53,7 @@ def test_the_error_quotes_what_the_failed_child_wrote_and_not_what_an_earlier_on
 import json
 print(json.dumps({"level": "info", "message": "beginning"}))
 print("no JSON")
+print("[" * 5_000)
 print(json.dumps({"level": "error", "message": "HEADGATE_PORT is wrong"}), flush=True)
 raise SystemExit(78)
 """

@@ -4,7 +4,6 @@ The manifest is in a DSSE envelope. It is parsed only after its signature has be
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -53,7 +52,7 @@ def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted
         signed_subject = manifest["subject"]
         files = {name: (entry["sha256"], entry["size"]) for name, entry in manifest["files"].items()}
         check_names(files)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactUntrusted(f"the manifest has the wrong shape: {error}") from error
     if signed_subject != subject:
         raise ArtifactUntrusted(f"the manifest was signed for {signed_subject!r}, not for {subject!r}")
@@ -74,7 +73,7 @@ def signed_payload(envelope: bytes, trusted: TrustedKeys) -> bytes:
             for entry in parts["signatures"][:MAX_SIGNATURES]
         ]
         payload_type = parts["payloadType"]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactUntrusted(f"the envelope has the wrong shape: {error}") from error
     if payload_type != PAYLOAD_TYPE:
         raise ArtifactUntrusted(f"the envelope holds {payload_type!r}, not a manifest")

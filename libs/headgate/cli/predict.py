@@ -59,7 +59,7 @@ def _json_rows(file: Path) -> list[list[float]]:
             raise TypeError(f"got {type(document).__name__}")
         rows = document if document and isinstance(document[0], list) else [document]
         return [[math.nan if value is None else float(value) for value in row] for row in rows]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         usage(f"--json {file}: expected an array of rows of numbers: {error}")
 
 

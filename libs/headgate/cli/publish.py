@@ -126,7 +126,7 @@ def read_change(repository: Path, commit: str) -> Change:
             missing=f"{repository} has no headgate.toml at its root at {sha[:10]}",
         )
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, wrong syntax, or nested too deeply
         raise CommandFailed(f"headgate.toml at {sha[:10]}: {error}") from error
     table = document.get("model")
     model = table.get("name") if isinstance(table, dict) else None

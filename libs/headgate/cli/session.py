@@ -123,7 +123,7 @@ def running_log(home: Path) -> str:
 def _running(home: Path) -> dict[str, dict[str, int]]:
     try:
         found = json.loads((home / "up.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -126,7 +126,7 @@ def _errors(child: _Child) -> list[str]:
         lines = output.read(MAX_ERROR_OUTPUT_BYTES).splitlines()
     messages = []
     for line in lines:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             entry = json.loads(line)
             if isinstance(entry, dict) and entry.get("level") == "error":
                 messages.append(str(entry.get("message")))

@@ -71,11 +71,17 @@ def find_checkpoint(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) 
         logger.warning("checkpoint not signed by a trusted key", extra={"version": origin.version})
         return None
     text, _, state = payload.partition(b"\n")
-    head = json.loads(text)
-    if (head["version"], head["fingerprint"]) != (origin.version, origin.fingerprint):
+    try:
+        head = json.loads(text)
+        belongs_to = Origin(head["version"], head["fingerprint"])
+        found = Checkpoint(int(head["attempt"]), int(head["epoch"]), state)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        logger.warning("checkpoint cannot be read", extra={"version": origin.version, "error": str(error)})
+        return None
+    if belongs_to != origin:
         logger.warning("checkpoint belongs to another training", extra={"version": origin.version})
         return None
-    return Checkpoint(head["attempt"], head["epoch"], state)
+    return found
 
 
 def remove_checkpoint(store: ArtifactStore, version: str) -> None:

@@ -70,6 +70,6 @@ class Progress:
                     self.finished = finished if math.isfinite(finished["export_difference"]) else None
                 case _:
                     raise ValueError("unknown line")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             reason = f"the training process wrote a line that is not a progress report: {line[:200]!r}"
             raise AttemptFailed(facts.STAGE_TRAINING, reason) from error

@@ -245,6 +245,8 @@ def test_the_reader_receives_changes_as_they_are_written(open_stage: Open, redis
     stage.wait_written()
     changes = stage.reader.changes()
     assert next(changes) == []
+    for foreign in ("[" * 100_000, "no JSON", "1", '[["nothing", "x"]]'):
+        stage.redis.publish(layout.CHANGES, foreign)
     stage.append(model_stream("fraud"), facts.VersionTagged(version=1, key="k", value="v"))
     received = next(each for each in changes if each)
     assert set(received) == {(Kind.MODEL, "fraud"), (Kind.VERSION, "fraud/0000000001")}

@@ -99,8 +99,7 @@ class RedisReader:
             listener.subscribe(layout.CHANGES)
             while True:
                 message = listener.get_message(timeout=POLL_SECONDS)
-                changed = json.loads(message["data"]) if message and message["type"] == "message" else []
-                yield [(Kind(kind), id_) for kind, id_ in changed]
+                yield _changed(message["data"]) if message and message["type"] == "message" else []
 
     def close(self) -> None:
         self._client.close()
@@ -150,3 +149,11 @@ def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 def _positions(flat: Sequence[bytes]) -> Mapping[int, int]:
     return {int(partition): int(offset) for partition, offset in _pairs(flat)}
+
+
+def _changed(message: str | bytes) -> list[tuple[Kind, str]]:
+    """The resources that a message names; none when it is not from a view, because anybody may write to a channel."""
+    try:
+        return [(Kind(kind), str(id_)) for kind, id_ in json.loads(message)]
+    except (ValueError, TypeError, RecursionError):
+        return []

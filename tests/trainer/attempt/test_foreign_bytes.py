@@ -1,0 +1,52 @@
+"""What a training process wrote and what lies in the artifact store is read with care."""
+
+from pathlib import Path
+
+import pytest
+
+from headgate.artifacts.keys import SigningKey, new_signing_key, trust
+from headgate.artifacts.store import ArtifactStore, open_store
+from services.trainer.attempt.checkpoints import (
+    DOMAIN,
+    Checkpoint,
+    Origin,
+    find_checkpoint,
+    path,
+    store_checkpoint,
+)
+from services.trainer.attempt.failure import AttemptFailed
+from services.trainer.attempt.progress import Progress
+
+ORIGIN = Origin("models/fraud/versions/1", "f" * 64)
+NESTED = "[" * 100_000
+
+
+@pytest.mark.parametrize("line", [NESTED, "no JSON", "1" * 10_000, "{}"])
+def test_a_line_that_is_no_progress_report_fails_the_attempt(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "progress"
+    file.write_text(line + "\n")
+    with pytest.raises(AttemptFailed, match="not a progress report"):
+        Progress(file, 60.0, lambda epoch: None, lambda epoch: None).read()
+
+
+def signed(store: ArtifactStore, key: SigningKey, head: str) -> None:
+    payload = head.encode() + b"\nstate"
+    store.replace(path(ORIGIN.version), key.key_id.encode() + key.sign(DOMAIN + payload) + payload)
+
+
+@pytest.mark.parametrize("head", [NESTED, "", "[]", "{}", "1" * 10_000])
+def test_a_signed_checkpoint_with_a_head_of_another_form_is_not_used(
+    head: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, key = open_store("memory:///"), new_signing_key()
+    signed(store, key, head)
+    assert find_checkpoint(store, trust(key), ORIGIN) is None
+    assert "checkpoint cannot be read" in caplog.text
+
+
+def test_a_checkpoint_is_found_by_the_training_that_it_belongs_to_and_by_no_other(tmp_path: Path) -> None:
+    store, key = open_store("memory:///"), new_signing_key()
+    (tmp_path / "state").write_bytes(b"weights")
+    store_checkpoint(store, key, ORIGIN, 2, 3, tmp_path / "state")
+    assert find_checkpoint(store, trust(key), ORIGIN) == Checkpoint(2, 3, b"weights")
+    assert find_checkpoint(store, trust(key), Origin(ORIGIN.version, "another")) is None

@@ -19,6 +19,7 @@ from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.log.port import EventLog
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability import tracing
+from headgate.runtime.observability.span import Kind
 from headgate.runtime.observability.trace_context import TraceContext, new_trace
 from headgate.runtime.settings import SettingsError
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -91,7 +92,7 @@ def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: 
     with closing(log):
         try:
             tracing.start(traces, "cli", "headgate")
-            span = tracing.begin("publish", tracing.Kind.PRODUCER, None, {"headgate.model": change.model})
+            span = tracing.begin("publish", Kind.PRODUCER, None, {"headgate.model": change.model})
             trace = span.context or new_trace()
             log.append(change_merged(change, event_id, source, now_ms(), trace.trace_parent))
             span.end({}, "")

@@ -5,44 +5,13 @@ OpenTelemetry is an optional extra: only tracing_otel.py imports it, and only wh
 
 import importlib
 import threading
-from collections.abc import Mapping
-from enum import StrEnum
-from typing import Protocol
 from urllib.parse import urlsplit
 
+from headgate.runtime.observability.span import Attributes, Exporter, Kind, Span
 from headgate.runtime.observability.trace_context import TraceContext
 from headgate.runtime.settings import SettingsError
 
 VARIABLE = "HEADGATE_TRACES"
-Attributes = Mapping[str, str | int]
-
-
-class Kind(StrEnum):
-    """The kind of a span in OpenTelemetry: which side of a call or of a message it is."""
-
-    SERVER = "server"
-    CONSUMER = "consumer"
-    PRODUCER = "producer"
-    INTERNAL = "internal"
-
-
-class Span(Protocol):
-    """A span that has begun and not yet ended."""
-
-    @property
-    def context(self) -> TraceContext: ...
-
-    def end(self, attributes: Attributes, error: str) -> None:
-        """Ends the span. `error` is empty unless the work failed."""
-        ...
-
-
-class Exporter(Protocol):
-    """Makes spans and sends them in its own thread. When the collector does not answer, only spans are lost."""
-
-    def begin(self, name: str, kind: Kind, parent: TraceContext | None, attributes: Attributes) -> Span: ...
-
-    def close(self, grace_seconds: float) -> None: ...
 
 
 class _NoSpan:

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from headgate.runtime.observability.span import Attributes, Kind
 from headgate.runtime.observability.trace_context import TraceContext
-from headgate.runtime.observability.tracing import Attributes, Kind
 
 MAX_QUEUE = 2_048
 """The most spans that wait for the collector. Further ones are lost."""
@@ -29,7 +29,7 @@ _KINDS = {
 
 
 class OtelSpan:
-    """Implements tracing.Span."""
+    """Implements span.Span."""
 
     def __init__(self, span: trace.Span) -> None:
         self._span = span

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from headgate.runtime.observability import tracing
+from headgate.runtime.observability.span import Kind
 from headgate.runtime.observability.trace_context import TraceContext, parse_trace_parent
-from headgate.runtime.observability.tracing import Kind
 
 OK = "ok"
 ERROR = "error"

@@ -138,9 +138,11 @@ class Process:
         raise AssertionError(f"the registry ended before it wrote {pattern}: {self._written}")
 
     def lines(self) -> list[dict[str, object]]:
+        assert self._process.stderr is not None
         self._process.send_signal(signal.SIGTERM)
-        rest = self._process.communicate(timeout=PATIENCE_SECONDS)[1]
-        return [json.loads(line) for line in [*self._written, *rest.splitlines()]]
+        self._written.extend(self._process.stderr)  # not communicate(), which misses what was read ahead
+        self._process.communicate(timeout=PATIENCE_SECONDS)
+        return [json.loads(line) for line in self._written]
 
     def exit_code(self) -> tuple[int, str]:
         errors = self._process.communicate(timeout=PATIENCE_SECONDS)[1]

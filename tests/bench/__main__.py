@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import prediction_metrics, publish, registry, replay, view
+from tests.bench import idle, prediction_metrics, publish, registry, replay, view
 from tests.bench.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "kafka": registry.measure_kafka,
     "publish": publish.measure,
     "predictions": prediction_metrics.measure,
+    "idle": idle.measure,
 }
 
 

@@ -3,16 +3,21 @@
 import json
 import math
 import sys
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import session, usage
-from headgate.client.predict import ROUTING_KEY, Answer, answer, infer_request
+from headgate.client.predict import MAX_VALUE, ROUTING_KEY, Answer, answer, infer_request
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.inference import grpc_predict_v2_pb2 as inference
+
+MAX_INT_DIGITS = 400
+"""Python makes an int of at most 4,300 digits. No float has as many as 400."""
+MAX_SHOWN_CHARACTERS = 200
 
 
 def predict(
@@ -45,22 +50,61 @@ def predict(
 
 
 def parse_row(text: str) -> list[float]:
-    """Comma-separated numbers; an empty one or `nan` is a missing value. Raises CommandFailed."""
+    """Comma-separated numbers; an empty one is a missing value. Raises CommandFailed."""
     try:
-        return [float(cell) if cell.strip() else math.nan for cell in text.split(",")]
+        return [_number(cell.strip()) if cell.strip() else math.nan for cell in text.split(",")]
     except ValueError as error:
-        usage(f"--row {text!r}: {error}")
+        usage(f"--row {_shown(text)}: {error}")
 
 
 def _json_rows(file: Path) -> list[list[float]]:
     try:
-        document = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
+        document = _document(sys.stdin.read() if str(file) == "-" else file.read_text())
         if not isinstance(document, list):
             raise TypeError(f"got {type(document).__name__}")
         rows = document if document and isinstance(document[0], list) else [document]
-        return [[math.nan if value is None else float(value) for value in row] for row in rows]
-    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        return [_json_row(number, row) for number, row in enumerate(rows, start=1)]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         usage(f"--json {file}: expected an array of rows of numbers: {error}")
+
+
+def _document(text: str) -> Any:
+    """The JSON document. A number that a float may not hold is a Decimal, so that an error can show it as it was."""
+
+    def whole(digits: str) -> int | Decimal:
+        return int(digits) if len(digits) <= MAX_INT_DIGITS else Decimal(digits)
+
+    return json.loads(text, parse_int=whole, parse_float=Decimal, parse_constant=Decimal)
+
+
+def _json_row(number: int, row: object) -> list[float]:
+    if not isinstance(row, list):
+        raise TypeError(f"row {number} is {type(row).__name__}, not an array")
+    try:
+        return [math.nan if value is None else _number(value) for value in row]
+    except ValueError as error:
+        raise ValueError(f"row {number}: {error}") from error
+
+
+def _number(value: Any) -> float:
+    """The value as a float. Raises ValueError for what is no number, not finite, or beyond the range of FP32."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{_shown(value)} is not a number") from error
+    if not abs(number) <= MAX_VALUE:
+        raise ValueError(
+            f"{_shown(value)} is not a number from {-MAX_VALUE:.6g} to {MAX_VALUE:.6g};"
+            " a missing value is empty in --row and null in --json"
+        )
+    return number
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def _show(result: Answer, output: Format) -> None:

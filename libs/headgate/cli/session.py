@@ -157,6 +157,6 @@ def release_name(text: str) -> str:
 def model_and_number(text: str) -> tuple[str, int]:
     model, slash, number = text.partition("/")
     number = number.removeprefix("v")
-    if not slash or not number.isdecimal():
-        usage(f"{text!r}: expected MODEL/NUMBER, for example fraud/3")
+    if not slash or not names.NUMBER.fullmatch(number):
+        usage(f"{text!r}: expected MODEL/NUMBER with at most 9 digits, for example fraud/3")
     return model, int(number)

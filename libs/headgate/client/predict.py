@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 ROUTING_KEY = "x-routing-key"
+MAX_VALUE = (2 - 2**-23) * 2.0**127
+"""The largest finite value of FP32, in which rows are sent."""
 
 
 @dataclass(frozen=True, slots=True)

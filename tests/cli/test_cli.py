@@ -116,6 +116,56 @@ def test_publishing_a_commit_again_sends_the_same_event_id(
     assert first == second
 
 
+def test_publish_warns_on_one_line_of_files_that_are_in_no_commit(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / ".gitignore").write_text("ignored\n")
+    git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["add", "."], ["commit", "-q", "-m", "Ignore"]):
+        subprocess.run([*git, *arguments], check=True)
+    (repository / "ignored").write_text("")
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    assert "not committed" not in capsys.readouterr().err
+    for name in ("a\nnew\tfile é", "b", "c", "headgate.toml"):
+        (repository / name).write_text('[model]\nname = "changed"\n')
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    (warning,) = (line for line in capsys.readouterr().err.splitlines() if "not committed" in line)
+    assert warning.startswith(f"warning: {repository} has changes that are not committed (")
+    assert "'headgate.toml'" in warning
+    assert "and 1 more): only what is in commit " in warning
+
+
+@pytest.mark.parametrize("change", [["rm", "-q", "headgate.toml"], ["mv", "headgate.toml", "moved.toml"]])
+def test_publish_warns_of_a_removed_file_and_still_publishes_the_commit(
+    change: list[str],
+    repository: Path,
+    embedded: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    subprocess.run(["git", "-C", str(repository), *change], check=True)
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    printed = capsys.readouterr()
+    assert "has changes that are not committed ('headgate.toml'" in printed.err
+    assert "published fraud at" in printed.err
+
+
+def test_a_commit_is_published_also_when_git_cannot_compare_the_working_tree(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / ".git" / "index").write_bytes(b"damaged")
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    assert "it is not known whether" in capsys.readouterr().err
+
+
+def test_a_bare_repository_has_nothing_to_commit_and_is_published(
+    repository: Path, embedded: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "clone", "-q", "--bare", str(repository), str(home / "bare.git")], check=True)
+    assert run(monkeypatch, "publish", "bare.git") == 0
+    assert "not committed" not in capsys.readouterr().err
+
+
 def test_a_repository_that_does_not_exist_gives_exit_code_3(embedded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "publish", "nowhere") == 3
 

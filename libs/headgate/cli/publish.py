@@ -27,6 +27,8 @@ from headgate.v1 import registry_service_pb2 as registry_service
 GIT_TIMEOUT_SECONDS = 30
 LOOKUP_TIMEOUT_SECONDS = 2.0
 """How long to ask the registry whether it has the commit. Publishing itself needs only the log."""
+MAX_NAMED = 3
+"""How many of the files that are not committed the warning names."""
 LAST_SPANS_SECONDS = 5.0
 """How long to wait until the last spans are sent."""
 
@@ -52,6 +54,8 @@ def publish(
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)
+    if changed := uncommitted(repository):
+        report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)
     source = repository.resolve().as_uri()
     seed = str(uuid.uuid4()) if again else change.commit
@@ -135,6 +139,22 @@ def read_change(repository: Path, commit: str) -> Change:
         raise CommandFailed(f"headgate.toml at {sha[:10]}: model.name is {model!r}; {NAME_RULE}")
     message = _git(repository, "log", "-1", "--format=%B", sha).strip()
     return Change(model, str(repository.resolve()), sha, message)
+
+
+def uncommitted(repository: Path) -> str:
+    """What the working tree has that no commit has, as text. Empty for a clean tree and for a bare repository."""
+    try:
+        if _git(repository, "rev-parse", "--is-inside-work-tree").strip() != "true":
+            return ""
+        # With -z a name is as it is on disk. Without rename detection each entry is one name.
+        entries = _git(repository, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal").split("\0")
+    except CommandFailed as error:  # the commit itself can be published
+        return f"it is not known whether {repository} has changes that are not committed ({error})"
+    names = [entry[3:] for entry in entries if entry]
+    if not names:
+        return ""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{repository} has changes that are not committed ({', '.join(map(repr, names[:MAX_NAMED]))}{more})"
 
 
 def _git(repository: Path, *arguments: str, missing: str = "") -> str:

@@ -25,7 +25,7 @@ need_venv() {
     package="$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null ||
         fail "$1 has no venv module; install it first: apt-get install $package"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"
+    scripts/apt_install.sh "$package"
 }
 
 if [[ ! -x $venv/bin/python ]]; then

@@ -21,5 +21,4 @@ if [[ ! -e $policy ]]; then
     chmod +x "$policy"
 fi
 echo "test-setup: installing ${missing[*]}"
-apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"$(dirname "$0")/apt_install.sh" "${missing[@]}"

@@ -5,8 +5,8 @@ from functools import partial
 
 import grpc
 
-from headgate.artifacts.store import open_store
 from headgate.domain.names import model_stream, version_subject
+from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log.topics import TELEMETRY
 from headgate.runtime.clock import now_ms
@@ -39,11 +39,11 @@ class Evaluator:
     """The running service: the loop that finds and does evaluations, and its gRPC server."""
 
     def __init__(self, settings: Settings) -> None:
+        self._artifacts = Artifacts(artifact_store(settings.artifacts), settings.keys)
         self._parts = parts = ServiceParts(EVALUATOR, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold = parts.fold
         self._metrics = EvaluatorMetrics(parts.metrics)
-        self._artifacts = Artifacts(open_store(settings.artifacts), settings.keys)
         self._reading_since_ms = now_ms()
         self._heartbeats = Heartbeats(WORK, self._reading_since_ms)
         self._telemetry = TelemetryWriter(parts.log, settings.name)

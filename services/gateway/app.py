@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 
 from headgate.artifacts.keys import load_trusted
-from headgate.artifacts.store import open_store
 from headgate.domain.names import model_stream, release_subject, version_name, version_subject
+from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.runtime.deadline import Deadline, run_within
@@ -43,6 +43,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        artifacts = artifact_store(settings.artifacts)
         self._parts = parts = ServiceParts(GATEWAY, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, metrics = parts.fold, parts.metrics
@@ -51,9 +52,7 @@ class Gateway:
         self._evidence = EvidenceCounters()
         self._writer = TelemetryWriter(parts.log, settings.name)
         self._trial = Trial()
-        load = counting(
-            metrics, loader(open_store(settings.artifacts), lambda: load_trusted(settings.keys), self._trial)
-        )
+        load = counting(metrics, loader(artifacts, lambda: load_trusted(settings.keys), self._trial))
         self.follower = Follower(
             self._fold,
             settings.environment,

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 
 from headgate.artifacts.keys import load_signing_key, load_trusted, trust
-from headgate.artifacts.store import open_store
+from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log import topics
 from headgate.runtime.clock import now_ms
@@ -46,6 +46,7 @@ def build(settings: Settings) -> "Trainer":
 
 class Trainer:
     def __init__(self, settings: Settings) -> None:
+        artifacts = artifact_store(settings.artifacts)
         self._parts = parts = ServiceParts(TRAINER, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, log, metrics = parts.fold, parts.log, parts.metrics
@@ -58,7 +59,7 @@ class Trainer:
         key = load_signing_key(settings.keys)
         self._tools = AttemptTools(
             worker=settings.name,
-            store=open_store(settings.artifacts),
+            store=artifacts,
             key=key,
             trusted={**load_trusted(settings.keys), **trust(key)},
             telemetry=TelemetryWriter(log, settings.name),

@@ -24,6 +24,7 @@ from headgate.artifacts.store import (
     ArtifactMissing,
     ArtifactStore,
     ArtifactTooLarge,
+    StoreUnusable,
     digest,
     open_store,
     path,
@@ -181,3 +182,38 @@ def test_a_signed_manifest_that_is_nested_too_deeply_is_not_trusted(store: Artif
     artifact = facts.Artifact(manifest_sha256=store.put(json.dumps(envelope).encode()))
     with pytest.raises(ArtifactUntrusted, match="the manifest has the wrong shape"):
         unseal(store, artifact, SUBJECT, trust(key))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "foo://x",
+        "nonsense",
+        "",
+        "/directory",
+        "file:relative",
+        "file://host/directory",
+        "file://",
+        "s3://",
+        "az://container",
+        "https://[bad",
+        "file:///proc/no/directory",
+    ],
+)
+def test_a_url_that_names_no_store_is_refused_in_one_sentence(url: str) -> None:
+    with pytest.raises(StoreUnusable, match=r"^expected file:///directory, or a bucket .*: [^\n]+$") as refused:
+        open_store(url)
+    assert "Debug" not in str(refused.value)
+
+
+def test_a_directory_that_is_missing_is_created_only_when_asked(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable):
+        open_store(f"file://{tmp_path}/store", create=False)
+    open_store(f"file://{tmp_path}/store")
+    open_store(f"file://{tmp_path}/store", create=False)
+
+
+def test_the_reason_shows_no_password() -> None:
+    with pytest.raises(StoreUnusable) as refused:
+        open_store("foo://user:secret@host")
+    assert "secret" not in str(refused.value)

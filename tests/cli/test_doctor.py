@@ -37,3 +37,13 @@ def test_in_a_folder_of_headgate_up_missing_artifacts_and_keys_are_reported(doct
     assert found.exit_code == 1
     assert "WRONG  artifacts" in found.stdout
     assert "WRONG  keys" in found.stdout
+
+
+@pytest.mark.parametrize("url", ["foo://x", "nonsense", "file:///no/such/directory"])
+def test_an_artifact_store_that_cannot_be_opened_is_reported(doctor: Callable[[], Result], url: str) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HEADGATE_ARTIFACTS", url)
+        found = doctor()
+    assert found.exit_code == 1
+    assert f"WRONG  artifact store: HEADGATE_ARTIFACTS={url!r}: expected file:///directory" in found.stdout
+    assert not Path("/no").exists()

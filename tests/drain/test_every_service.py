@@ -1,5 +1,9 @@
 """What all services have in common: health by service name, readiness, no calls until the log is read, and SIGTERM."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -110,3 +114,22 @@ def test_while_the_log_is_read_health_answers_and_other_calls_are_refused(tmp_pa
     channel.close()
     built.stop(GRACE_SECONDS)
     installation.log.close()
+
+
+@pytest.mark.parametrize("service", ["trainer", "evaluator", "gateway"])
+@pytest.mark.parametrize("url", ["foo://x", "nonsense"])
+def test_a_wrong_artifact_store_is_a_settings_error_before_the_service_waits_for_the_log(
+    tmp_path: Path, service: str, url: str
+) -> None:
+    environ = os.environ | {
+        "HEADGATE_LOG": "kafka://127.0.0.1:1",
+        "HEADGATE_KEYS": str(tmp_path),
+        "HEADGATE_ARTIFACTS": url,
+    }
+    command = [sys.executable, "-m", f"services.{service}"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 78
+    assert json.loads(line)["message"].startswith(
+        f"HEADGATE_ARTIFACTS={url!r}: expected file:///directory, or a bucket"
+    )

@@ -8,14 +8,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
+from headgate.domain.credentials import without_credentials
+
 MAX_FILE_BYTES = 1 << 30
 """The largest blob that is written or read. A blob is held in memory as a whole."""
+
+EXPECTED = "file:///directory, or a bucket such as s3://bucket/prefix, gs://bucket or az://container"
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -34,6 +38,10 @@ class ArtifactCorrupt(ArtifactError):
 
 class ArtifactTooLarge(ArtifactError):
     """The blob is larger than MAX_FILE_BYTES."""
+
+
+class StoreUnusable(ArtifactError):
+    """The URL names no store that can be opened. The message has what is expected and the reason, on one line."""
 
 
 class ArtifactStore:
@@ -104,14 +112,28 @@ class ArtifactStore:
             obstore.put(self._objects, path(sha256), data, mode="overwrite")
 
 
-def open_store(url: str) -> ArtifactStore:
-    """The store at a URL: `file:///directory` (created when missing), `memory:///`, or an s3, gs, az or https URL."""
-    parts = urlsplit(url)
+def open_store(url: str, create: bool = True) -> ArtifactStore:
+    """The store at a URL: `file:///directory`, `memory:///`, or an s3, gs, az or https URL.
+
+    `create` creates a directory that is missing. Raises StoreUnusable for a URL that names no store.
+    """
+    try:
+        return ArtifactStore(_objects(urlsplit(url), url, create))
+    except (BaseError, OSError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)  # the lines below it are a dump of obstore
+        raise StoreUnusable(f"expected {EXPECTED}: {without_credentials(reason)}") from error
+
+
+def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
     if parts.scheme == "file":
-        return ArtifactStore(LocalStore(Path(unquote(parts.path)), mkdir=True))
+        if parts.netloc or not parts.path.startswith("/"):
+            raise ValueError("the path of a file URL begins after three slashes")
+        return LocalStore(Path(unquote(parts.path)), mkdir=create)
     if parts.scheme == "memory":
-        return ArtifactStore(MemoryStore())
-    return ArtifactStore(from_url(url))
+        return MemoryStore()
+    if not parts.scheme:
+        raise ValueError("it has no scheme")
+    return from_url(url)
 
 
 def digest(data: bytes) -> str:

@@ -4,6 +4,7 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 from urllib.request import urlopen
 
 import typer
@@ -32,6 +33,11 @@ METRICS_SECONDS = 5.0
 PACKAGES = ("headgate", "grpcio", "protobuf", "kafka-python", "torch", "onnxruntime")
 
 
+ArtifactsUrl = Annotated[
+    str, typer.Option("--artifacts", envvar="HEADGATE_ARTIFACTS", help="The artifact store: file:///path, s3://bucket.")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     what: str
@@ -39,11 +45,13 @@ class Finding:
     detail: str
 
 
-def doctor(context: typer.Context, redis: Redis = "", output: Output = Format.TABLE) -> None:
+def doctor(
+    context: typer.Context, redis: Redis = "", artifacts: ArtifactsUrl = "", output: Output = Format.TABLE
+) -> None:
     """Check services and log, and artifacts and keys where `headgate up` ran. Exit with 1 when something is wrong."""
     current = session(context)
     home = Path(HOME)
-    findings = [*_services(current, home), *_log(current), *_home(home), *_view(redis)]
+    findings = [*_services(current, home), *_log(current), *_home(home), *_view(redis), *_store(artifacts)]
     if output is Format.TABLE:
         for finding in findings:
             print(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what}: {finding.detail}")
@@ -77,6 +85,21 @@ def _view(redis: str) -> list[Finding]:
         f"generation {found.generation}, {len(found.heads)} streams" if found.generation else "there is no view yet"
     )
     return [Finding("view", bool(found.generation), detail)]
+
+
+def _store(url: str) -> list[Finding]:
+    """The finding about the artifact store that the services name; none when no URL is given."""
+    if not url:
+        return []
+    shown = without_credentials(url)
+    try:
+        # Imported here, because the other commands need no object store.
+        from headgate.artifacts.store import StoreUnusable, open_store
+
+        open_store(url, create=False)
+    except StoreUnusable as error:
+        return [Finding("artifact store", False, f"HEADGATE_ARTIFACTS={shown!r}: {error}")]
+    return [Finding("artifact store", True, shown)]
 
 
 def _metrics(name: str, port: int) -> Finding:

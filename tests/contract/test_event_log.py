@@ -353,6 +353,14 @@ def test_a_killed_member_is_replaced_and_its_uncommitted_records_come_again(
     assert values(found) == Counter({b"%d" % number: 1 for number in range(12)})
 
 
+def test_a_consumer_that_was_asked_to_stop_waiting_waits_no_more(log: EventLog, topic: str) -> None:
+    with log.consumer(topic, "group", "member") as consumer:
+        log.append(Message(topic, b"k", b"v"))
+        gather(consumer, 1)
+        consumer.stop_waiting()
+        assert consumer.poll(2 * PATIENCE_SECONDS) == []
+
+
 def test_a_member_that_restarts_under_its_name_gets_its_partitions_at_once(
     bench: Bench, log: EventLog, topic: str
 ) -> None:

@@ -232,6 +232,21 @@ def test_follow_returns_when_no_record_comes(log: EventLog, topic: str) -> None:
     assert found == []
 
 
+def test_a_tail_that_was_asked_to_stop_waiting_waits_no_more_and_still_finds_what_is_there(
+    log: EventLog, topic: str
+) -> None:
+    found: list[Record] = []
+    with log.tail(topic, ALL) as tail:
+        tail.stop_waiting()
+        log.append(Message(topic, b"k", b"v"))
+        until(lambda: found.extend(tail.poll(2 * PATIENCE_SECONDS)) or found, "the record")
+        assert tail.poll(2 * PATIENCE_SECONDS) == []
+    with log.tail(topic, ALL) as tail:
+        tail.stop_waiting()
+        until(lambda: tail.follow(found.extend, 2 * PATIENCE_SECONDS) or len(found) == 2, "the record again")
+        tail.follow(found.extend, 2 * PATIENCE_SECONDS)
+
+
 def test_follow_ends_when_the_log_is_closed(log: EventLog, topic: str, reader: Reader) -> None:
     log.append(Message(topic, b"k", b"v"))
     reader.wait_for(1)

@@ -191,6 +191,7 @@ class LifecycleFold:
             self._targets = self._targets or ends
             self._changed.notify_all()
         with self._log.tail(topics.LIFECYCLE, start) as tail:
+            self._thread.on_stop(tail.stop_waiting)
             with without_cycle_collection():
                 while not self._thread.is_stopping and not self._is_caught_up():
                     self._apply(tail.poll(POLL_SECONDS), self._fold.apply)

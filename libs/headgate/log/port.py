@@ -168,6 +168,13 @@ class Tail(Protocol):
         """
         ...
 
+    def stop_waiting(self) -> None:
+        """From now on `poll` and `follow` do not wait. Any thread may call this.
+
+        The adapter may leave a wait that is in progress until its timeout.
+        """
+        ...
+
     def close(self) -> None:
         """After it returns, no records are passed on, and `poll` and `follow` raise LogUnavailable. Idempotent."""
         ...
@@ -192,6 +199,10 @@ class Consumer(Protocol):
 
     def commit(self, records: Iterable[Record]) -> None:
         """Marks these records, and all earlier ones of their partitions, as handled. Raises StaleMember."""
+        ...
+
+    def stop_waiting(self) -> None:
+        """From now on `poll` does not wait. Any thread may call this. See Tail."""
         ...
 
     def close(self) -> None:

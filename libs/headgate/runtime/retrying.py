@@ -29,6 +29,7 @@ class RetryingThread:
         self._retry_seconds = retry_seconds
         self._temporary = temporary
         self._stopping = threading.Event()
+        self._on_stop: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -48,13 +49,21 @@ class RetryingThread:
         """Waits, for use inside the work. Returns whether the thread was asked to end."""
         return self._stopping.wait(seconds)
 
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Calls back when the thread is asked to end, at once if it was already. For work that waits elsewhere."""
+        self._on_stop = callback
+        if self._stopping.is_set():
+            callback()
+
     def stop_soon(self) -> None:
         """Asks the thread to end and does not wait for it."""
         self._stopping.set()
+        if self._on_stop is not None:
+            self._on_stop()
 
     def stop(self, timeout_seconds: float) -> None:
         """Asks the thread to end and waits at most `timeout_seconds` for it."""
-        self._stopping.set()
+        self.stop_soon()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 

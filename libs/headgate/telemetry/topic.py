@@ -95,6 +95,7 @@ class TelemetryReader:
         self._positions = dict(start)
         self._targets = self._targets or dict(self._log.end(topics.TELEMETRY))
         with self._log.tail(topics.TELEMETRY, start) as tail:
+            self._thread.on_stop(tail.stop_waiting)
             while not self._thread.is_stopping:
                 self._note_progress(self._targets)
                 for record in tail.poll(POLL_SECONDS):

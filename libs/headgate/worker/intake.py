@@ -73,6 +73,7 @@ class Intake:
 
     def _consume(self) -> None:
         with self._log.consumer(self.topic, self._group, self._member) as consumer:
+            self._thread.on_stop(consumer.stop_waiting)
             while not self._thread.is_stopping:
                 for record in consumer.poll(POLL_SECONDS):
                     if self._thread.is_stopping:

@@ -203,6 +203,27 @@ def test_close_writes_the_records_that_wait(path: Path) -> None:
     again.close()
 
 
+# Waiting
+
+
+def test_asking_to_stop_waiting_ends_a_wait_that_is_in_progress(log: SqliteLog) -> None:
+    with log.tail("topic", {0: 0}) as polled, log.tail("topic", {0: 0}) as followed:
+        with log.consumer("topic", "group", "member") as consumer:
+            waits = [
+                threading.Thread(target=polled.poll, args=(2 * PATIENCE_SECONDS,)),
+                threading.Thread(target=followed.follow, args=(list, 2 * PATIENCE_SECONDS)),
+                threading.Thread(target=consumer.poll, args=(2 * PATIENCE_SECONDS,)),
+            ]
+            for wait in waits:
+                wait.start()
+            until(lambda: log._arrivals._waiting == len(waits), "all three to wait")
+            for reader in (polled, followed, consumer):
+                reader.stop_waiting()
+            for wait in waits:
+                wait.join(PATIENCE_SECONDS)
+                assert not wait.is_alive()
+
+
 # Retention
 
 

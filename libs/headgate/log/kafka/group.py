@@ -81,6 +81,7 @@ class KafkaGroupMember:
             "max_poll_interval_ms": int(MAX_POLL_SECONDS * 1000),
         }
         self._topic, self._group, self._member = topic, group, member
+        self._waits = True
         self._remove_member = remove_member
         self._consumer: KafkaConsumer | None = None
         self._listener: _Listener | None = None
@@ -102,7 +103,7 @@ class KafkaGroupMember:
                 self._listener.pausing = False
             consumer.resume(*consumer.paused())
             self._may_be_member = True
-            fetched = self._step(consumer, int(timeout_seconds * 1000))
+            fetched = self._step(consumer, int(timeout_seconds * 1000) if self._waits else 0)
         except FencedInstanceIdError as error:
             raise self._fence(error) from error
         except Exception as error:
@@ -113,6 +114,9 @@ class KafkaGroupMember:
             if self._held.get(partition) == -1:
                 self._held[partition] = records[0].offset
         return records_of({partition: records for partition, records in fetched.items() if partition in self._held})
+
+    def stop_waiting(self) -> None:
+        self._waits = False
 
     def commit(self, records: Iterable[Record]) -> None:
         self._check_usable()

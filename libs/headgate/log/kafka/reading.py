@@ -119,6 +119,7 @@ class KafkaTail:
         self._reader = reader
         self._log_is_closed = is_closed
         self._last_answer_at = time.monotonic()
+        self._waits = True
         self._closed = False
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
@@ -126,7 +127,7 @@ class KafkaTail:
             raise LogUnavailable("the tail is closed")
         if self._log_is_closed():
             raise LogUnavailable("the log is closed")
-        records = self._reader.poll(timeout_seconds)
+        records = self._reader.poll(timeout_seconds if self._waits else 0.0)
         if not records and time.monotonic() - self._last_answer_at > MAX_SILENCE_SECONDS:
             self._reader.ends()
             self._last_answer_at = time.monotonic()
@@ -136,6 +137,9 @@ class KafkaTail:
 
     def follow(self, handle: Callable[[Sequence[Record]], None], timeout_seconds: float) -> None:
         handle(self.poll(timeout_seconds))
+
+    def stop_waiting(self) -> None:
+        self._waits = False
 
     def close(self) -> None:
         self._closed = True

@@ -73,6 +73,11 @@ class Arrivals:
         with self._lock:
             self._of(topic_id).callbacks.remove(callback)
 
+    def wake(self, topic_id: int) -> None:
+        """Ends all waits for this topic, as a commit would."""
+        with self._lock:
+            self._wake(self._of(topic_id))
+
     def seen(self, topic_id: int) -> int:
         """How many commits to this topic are known. Call it before reading, and pass the result to `wait`."""
         with self._lock:

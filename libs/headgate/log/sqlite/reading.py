@@ -83,6 +83,7 @@ class SqliteConsumer:
         self._held: dict[int, groups.Share] = {}
         self._next: dict[int, int] = {}
         self._polled_at = time.monotonic()
+        self._waits = True
         self._closed = False
         self._join()
         registrar.add(self)
@@ -94,9 +95,13 @@ class SqliteConsumer:
             seen = self._arrivals.seen(self._me.topic_id)
             records = self._read()
             left = deadline - time.monotonic()
-            if records or left <= 0 or not self._arrivals.wait(self._me.topic_id, seen, left):
+            if records or left <= 0 or not self._waits or not self._arrivals.wait(self._me.topic_id, seen, left):
                 advance(self._next, records)
                 return records
+
+    def stop_waiting(self) -> None:
+        self._waits = False
+        self._arrivals.wake(self._me.topic_id)
 
     def commit(self, records: Iterable[Record]) -> None:
         done: dict[int, groups.Share] = {}

@@ -27,6 +27,7 @@ class SqliteTail:
         self._has_more = False
         """Whether there may be records that were not passed on."""
         self._failure: Exception | None = None
+        self._waits = True
         self._closed = False
 
     def poll(self, timeout_seconds: float) -> Sequence[Record]:
@@ -36,7 +37,7 @@ class SqliteTail:
             seen = self._arrivals.seen(self._topic_id)
             records = self._read()
             left = deadline - time.monotonic()
-            if records or left <= 0 or not self._arrivals.wait(self._topic_id, seen, left):
+            if records or left <= 0 or not self._waits or not self._arrivals.wait(self._topic_id, seen, left):
                 return records
 
     def follow(self, handle: Handle, timeout_seconds: float) -> None:
@@ -48,8 +49,13 @@ class SqliteTail:
         found = self._pass_on(handle)
         if self._failure is not None:
             raise self._failure
-        if not found:
+        if not found and self._waits:
             self._arrivals.wait(FOLLOWERS, seen, timeout_seconds)
+
+    def stop_waiting(self) -> None:
+        self._waits = False
+        self._arrivals.wake(self._topic_id)
+        self._arrivals.wake(FOLLOWERS)
 
     def close(self) -> None:
         if self._closed:

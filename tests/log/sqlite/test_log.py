@@ -4,8 +4,8 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -207,21 +207,32 @@ def test_close_writes_the_records_that_wait(path: Path) -> None:
 
 
 def test_asking_to_stop_waiting_ends_a_wait_that_is_in_progress(log: SqliteLog) -> None:
-    with log.tail("topic", {0: 0}) as polled, log.tail("topic", {0: 0}) as followed:
-        with log.consumer("topic", "group", "member") as consumer:
-            waits = [
-                threading.Thread(target=polled.poll, args=(2 * PATIENCE_SECONDS,)),
-                threading.Thread(target=followed.follow, args=(list, 2 * PATIENCE_SECONDS)),
-                threading.Thread(target=consumer.poll, args=(2 * PATIENCE_SECONDS,)),
-            ]
-            for wait in waits:
-                wait.start()
-            until(lambda: log._arrivals._waiting == len(waits), "all three to wait")
-            for reader in (polled, followed, consumer):
-                reader.stop_waiting()
-            for wait in waits:
-                wait.join(PATIENCE_SECONDS)
-                assert not wait.is_alive()
+    asked = threading.Event()
+
+    def read_on(wait: Callable[[], object]) -> None:
+        while not asked.is_set():
+            wait()
+
+    with (
+        closing(log.tail("topic", {0: 0})) as polled,
+        closing(log.tail("topic", {0: 0})) as followed,
+        closing(log.consumer("topic", "group", "member")) as consumer,
+    ):
+        waits: list[Callable[[], object]] = [
+            lambda: polled.poll(2 * PATIENCE_SECONDS),
+            lambda: followed.follow(list, 2 * PATIENCE_SECONDS),
+            lambda: consumer.poll(2 * PATIENCE_SECONDS),
+        ]
+        threads = [threading.Thread(target=read_on, args=(wait,)) for wait in waits]
+        for thread in threads:
+            thread.start()
+        until(lambda: log._arrivals._waiting == len(waits), "all three to wait")
+        asked.set()
+        for reader in (polled, followed, consumer):
+            reader.stop_waiting()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
 
 
 # Retention

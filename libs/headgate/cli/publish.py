@@ -147,10 +147,10 @@ def uncommitted(repository: Path) -> str:
         if _git(repository, "rev-parse", "--is-inside-work-tree").strip() != "true":
             return ""
         # With -z a name is as it is on disk. Without rename detection each entry is one name.
-        entries = _git(repository, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal").split("\0")
+        listed = _git(repository, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
     except CommandFailed as error:  # the commit itself can be published
         return f"it is not known whether {repository} has changes that are not committed ({error})"
-    names = [entry[3:] for entry in entries if entry]
+    names = [entry[3:] for entry in listed.split("\0") if entry]
     if not names:
         return ""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""

@@ -72,7 +72,7 @@ class Fold:
         if fact is not None:
             try:
                 stream.evolve(fact, record)
-            except Exception as error:  # noqa: BLE001 - a forged fact may stop its stream, but no service
+            except Exception as error:  # noqa: BLE001  # a forged fact may stop its stream, but no service
                 reason = str(error) if isinstance(error, IllegalFact) else f"{type(error).__name__}: {error}"
                 stream.broken = f"sequence {record.sequence}: {reason}"
                 self.stopped_streams += 1

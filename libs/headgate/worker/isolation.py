@@ -46,7 +46,7 @@ def isolated(
     """Yields the results of `decide` about the subject. When it raises an error, yields only an Undecidable."""
     try:
         yield from list(decide(*arguments, **named))
-    except Exception as error:  # noqa: BLE001 - any error is reported, and the other subjects go on
+    except Exception as error:  # noqa: BLE001  # any error is reported, and the other subjects go on
         yield Undecidable(stream, subject, error)
 
 

@@ -174,7 +174,7 @@ class Worker:
         try:
             self._run_and_report(work)
             self._outcomes.labels("done").inc()
-        except Exception as error:  # noqa: BLE001 - any error of the work is counted, recorded and never lost
+        except Exception as error:  # noqa: BLE001  # any error of the work is counted, recorded and never lost
             self._failed(work, error)
         finally:
             with self._lock:

@@ -56,8 +56,7 @@ def test_a_commit_that_is_hidden_by_our_own_still_wakes_its_readers_soon(
     with ours.tail("theirs", {0: 0}) as tail:
         reading = Thread(target=lambda: found.extend(tail.poll(PATIENCE_SECONDS)))
         reading.start()
-        while not ours._arrivals._waiting:
-            time.sleep(0.001)
+        until(lambda: bool(ours._arrivals._waiting), "the tail's wait")
         started = time.monotonic()
         ours.append(Message("ours", b"key", b"second"))
         theirs.append(Message("theirs", b"key", b"hidden"))

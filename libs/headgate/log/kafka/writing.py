@@ -80,7 +80,7 @@ class KafkaWriter:
             return LogUnavailable("not sent before the deadline; nothing was changed")
         try:
             return [self._send(*slice_, call.deadline) for slice_ in call.slices()]
-        except Exception as error:  # noqa: BLE001 - every error goes to this caller alone
+        except Exception as error:  # noqa: BLE001  # every error goes to this caller alone
             return error
 
     def _send(self, messages: Sequence[Message], partitions: Sequence[int], deadline: float) -> "_Sent":

@@ -80,7 +80,7 @@ class SqliteTail:
         assert self._handle is not None, "called for followers only"
         try:
             self._pass_on(self._handle)
-        except Exception as error:  # noqa: BLE001 - every error belongs to the follower, not to the writer
+        except Exception as error:  # noqa: BLE001  # every error belongs to the follower, not to the writer
             self._failure = error
 
     def _pass_on(self, handle: Handle) -> bool:

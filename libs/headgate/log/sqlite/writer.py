@@ -92,7 +92,7 @@ class Writer:
     def _commit(self, batch: Sequence[Entry[_Write]]) -> None:
         try:
             results = [self._result(entry.item) for entry in batch]
-        except Exception as error:  # noqa: BLE001 - every error goes to all callers of the batch
+        except Exception as error:  # noqa: BLE001  # every error goes to all callers of the batch
             self._undo()
             return _fail(batch, LogUnavailable, f"nothing was written: {error}", error)
         try:

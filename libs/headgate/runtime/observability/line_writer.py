@@ -44,7 +44,7 @@ class LineWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             record.msg, record.args = record.getMessage(), None  # the text of now, not of the time of writing
-        except Exception:  # noqa: BLE001 - like every handler of the library: a bad record must not stop its caller
+        except Exception:  # noqa: BLE001  # like every handler of the library: a bad record must not stop its caller
             return self.handleError(record)
         self._records.append(record)
         if record.levelno >= logging.WARNING or len(self._records) >= MAX_LINES or self._closing.is_set():
@@ -68,7 +68,7 @@ class LineWriter(logging.Handler):
         """The record's line. A record that cannot be formatted is reported and gives an empty text."""
         try:
             return self.format(record) + "\n"
-        except Exception:  # noqa: BLE001 - the text of a field may raise anything
+        except Exception:  # noqa: BLE001  # the text of a field may raise anything
             self.handleError(record)
             return ""
 

@@ -22,7 +22,7 @@ class ArmMetrics:
         self._counts: dict[str, CounterSeries] = {}
 
     def answered(self, outcome: str, seconds: float) -> None:
-        """Counts a prediction and its duration. The outcome is OK, or BAD when a value is not finite."""
+        """Counts a prediction and its duration. It is OK, or BAD when a value is not finite or the answer is late."""
         if self._seconds is None:
             self._seconds = self._seconds_of()
         self._seconds.observe(seconds)

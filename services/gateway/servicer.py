@@ -1,6 +1,7 @@
 """The Open Inference Protocol: finds the route, checks the request, runs the model and counts the answer."""
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -106,13 +107,16 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: inference.ModelInferRequest, context: Context) -> inference.ModelInferResponse:
         started = time.monotonic()
+        seconds_left = _seconds_left(context)
         routing = self._routing(request, context, started)
         names, arrays = self._read(request, routing)
         results = self._predict(routing, arrays, names)
         finite = all_finite(results)
-        routing.count(bad=not finite)
+        # The caller gets no answer after its deadline. So a version that is too slow for its callers counts as bad.
+        good = finite and time.monotonic() - started <= seconds_left
+        routing.count(bad=not good)
         response = _response(request, routing, names, results, finite)
-        routing.metrics.answered(OK if finite else BAD, time.monotonic() - started)
+        routing.metrics.answered(OK if good else BAD, time.monotonic() - started)
         return response
 
     def _entry(self, model: str) -> Entry:
@@ -178,6 +182,17 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         if key not in self._failed and len(self._failed) < MAX_FAILURES_REMEMBERED:
             self._failed.add(key)
             logger.warning("model failed: %s", error, extra={"model": version.model, "version": version.version})
+
+
+def _seconds_left(context: Context) -> float:
+    """The time until the caller's deadline. Raises RpcRefused when it has passed: no version runs for nobody."""
+    left: float | None = context.time_remaining()
+    if left is None:
+        return math.inf
+    if left <= 0:
+        rule = "the deadline passed while the call waited for the calls before it"
+        raise RpcRefused(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-passed", rule)
+    return left
 
 
 def _read(request: inference.ModelInferRequest, version: LoadedVersion) -> tuple[list[str], dict[str, Array]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from headgate.domain.state import ModelState
@@ -152,6 +152,8 @@ scores = st.sampled_from([0.25, 0.5, 0.75, float("nan"), float("inf")])
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(scores, max_size=12), orders, filters, st.integers(1, 5), st.sampled_from(["-", "m0"]))
+@example([0.5, float("inf")], "version desc", "metrics.auc >= 0.5", 5, "-")
+@example([0.5, 0.5, 0.5, float("inf")], "version desc", "metrics.auc >= 0.5", 1, "-")
 def test_all_pages_together_have_every_match_once_and_in_order(
     answer: Source, values: list[float], order: str, text: str, size: int, model: str
 ) -> None:

@@ -1,3 +1,8 @@
+import asyncio
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
 import grpc
 import numpy as np
 import pytest
@@ -5,9 +10,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.runtime.errors import RpcRefused
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway import servicer as servicer_module
 from services.gateway.server import MAX_MESSAGE_BYTES
+from services.gateway.servicer import InferenceServicer
+from services.gateway.table import Table
 from tests.gateway import networks
 from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
 
@@ -205,6 +214,50 @@ def test_an_answer_with_nan_is_sent_marked_as_bad_and_counted_as_bad(gateway):
     assert np.isnan(answer(bad)).tolist() == [[False, True, False]]
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]
     assert (counts.requests, counts.bad_requests, counts.keys, counts.bad_keys) == (2, 1, 1, 1)
+
+
+class DeadlineContext:
+    """The context of a call whose deadline is this far away."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def time_remaining(self):
+        return self._seconds
+
+    def invocation_metadata(self):
+        return ()
+
+
+@pytest.mark.parametrize(("seconds", "bad"), [(0.9, 0), (1.1, 1)])
+def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that_ran(
+    gateway, monkeypatch, seconds, bad
+):
+    gateway.serve(live=1, release=canary(10_000, epoch=20 + bad))
+    entry = gateway.follower.table.entries["fraud"]
+    now = [100.0]
+
+    class SlowSession:
+        def run(self, outputs, arrays):
+            now.append(now[-1] + seconds)
+            return entry.versions[2].session.run(outputs, arrays)
+
+    slow = replace(entry.versions[2], session=SlowSession())
+    table = Table({"fraud": replace(entry, versions={**entry.versions, 2: slow})})
+    servicer = InferenceServicer(lambda: table, lambda: True, lambda: now[-1])
+    monkeypatch.setattr(servicer_module, "time", SimpleNamespace(monotonic=lambda: now[-1]))
+    asyncio.run(servicer.ModelInfer(infer_request([[1, 2, 3]], key="a"), DeadlineContext(1.0)))
+    counts = gateway.counts()[telemetry.ARM_CANDIDATE]
+    assert (counts.requests, counts.bad_requests) == (1, bad)
+
+
+def test_a_call_whose_deadline_has_passed_runs_no_version_and_counts_for_none(gateway):
+    gateway.serve(live=1, release=canary(10_000, epoch=13))
+    servicer = InferenceServicer(lambda: gateway.follower.table, lambda: True, time.monotonic)
+    with pytest.raises(RpcRefused) as refused:
+        asyncio.run(servicer.ModelInfer(infer_request([[1, 2, 3]], key="a"), DeadlineContext(0.0)))
+    assert refused.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert [counts.requests for counts in gateway.counts().values()] == [0, 0]
 
 
 def test_a_request_on_which_the_model_fails_gets_an_error_and_counts_as_bad(gateway):

@@ -206,7 +206,18 @@ local function walk()
   end
 end
 
-if #sets + #orders > 0 and smallest <= look then intersect() else walk() end
+-- ZINTER gives a row the order 0 when it multiplies an infinite score by its weight of 0.
+local function all_finite()
+  for _, key in ipairs(orders) do
+    for _, rank in ipairs({0, -1}) do
+      local score = redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
+      if score == 'inf' or score == '-inf' then return false end
+    end
+  end
+  return true
+end
+
+if #sets + #orders > 0 and smallest <= look and all_finite() then intersect() else walk() end
 local rows = {}
 if #ids > 0 then rows = redis.call('HMGET', prefix .. ARGV[3], unpack(ids)) end
 return {current, redis.call('HGETALL', prefix .. 'positions'), ids, scores, rows, last_id, last_score, ended}

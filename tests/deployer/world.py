@@ -87,12 +87,14 @@ class World:
         command = commands.Command(command_id=f"test/{step}", stream=stream, actor="test", **payload)
         self.log.append(Message(topics.COMMANDS, stream.encode(), command.SerializeToString()))
 
-    def pass_gate(self, number: int, gate: configuration.GatePolicy | None = None) -> None:
+    def pass_gate(
+        self, number: int, gate: configuration.GatePolicy | None = None, artifact: facts.Artifact | None = None
+    ) -> None:
         """Sends all commands that bring a version through the gate. Without `gate` the gate has no rules."""
         requested = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
         tested = facts.CodeTested(version=number, attempt=1, passed=True)
         tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=requested, gate=gate))
-        artifact = facts.Artifact(manifest_sha256="0" * 64)
+        artifact = artifact or facts.Artifact(manifest_sha256="0" * 64)
         finished = facts.TrainingFinished(version=number, attempt=1, artifact=artifact)
         evaluated = facts.EvaluationFinished(version=number, attempt=1, report=facts.EvaluationReport(rows=1))
         claim = {"version": number, "attempt": 1, "worker": "test", "lease_ms": LEASE_MS}

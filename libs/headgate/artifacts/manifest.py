@@ -63,6 +63,22 @@ def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted
     return {name: sha256 for name, (sha256, _) in files.items()}
 
 
+def artifact_problems(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted: TrustedKeys) -> list[str]:
+    """What is wrong with the manifest and the stored files, each problem with its file. Empty when all is as signed."""
+    try:
+        store.check(artifact.manifest_sha256)
+        files = unseal(store, artifact, subject, trusted)
+    except ArtifactError as error:
+        return [f"the manifest: {error}"]
+    problems = []
+    for name, sha256 in files.items():
+        try:
+            store.check(sha256)
+        except ArtifactError as error:
+            problems.append(f"{name}: {error}")
+    return problems
+
+
 def signed_payload(envelope: bytes, trusted: TrustedKeys) -> bytes:
     """The payload of the envelope, if a trusted key has signed it."""
     try:

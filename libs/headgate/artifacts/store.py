@@ -76,6 +76,11 @@ class ArtifactStore:
             raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {digest(data)}")
         return data
 
+    def check(self, sha256: str) -> None:
+        """Reads the bytes with this digest. Raises ArtifactError, also when the store cannot be read."""
+        with self._translated():
+            self.get(sha256)
+
     def replace(self, name: str, data: bytes) -> None:
         """Stores an object that changes, such as a checkpoint, under a name. Replaces its old content.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.request import urlopen
 
+import grpc
 import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
@@ -51,7 +52,7 @@ def doctor(
     """Check services and log, and artifacts and keys where `headgate up` ran. Exit with 1 when something is wrong."""
     current = session(context)
     home = Path(HOME)
-    findings = [*_services(current, home), *_log(current), *_home(home), *_view(redis), *_store(artifacts)]
+    findings = [*_services(current, home), *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
     if output is Format.TABLE:
         for finding in findings:
             print(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what}: {finding.detail}")
@@ -129,16 +130,33 @@ def _log(current: Session) -> list[Finding]:
     return [Finding("log", True, detail), Finding("dead letters", True, waiting)]
 
 
-def _home(home: Path) -> list[Finding]:
+def _home(current: Session, home: Path) -> list[Finding]:
     """The findings about the artifacts and keys of `headgate up`; none in a folder where it never ran."""
-    return [_artifacts(home), _keys(home)] if home.is_dir() else []
+    return [*_artifacts(current, home), _keys(home)] if home.is_dir() else []
 
 
-def _artifacts(home: Path) -> Finding:
-    folder = home / "artifacts"
+def _artifacts(current: Session, home: Path) -> list[Finding]:
+    """One finding for each file that is wrong; one in all when none is."""
+    folder, registry = home / "artifacts", current.stubs.registry_address
     if not folder.is_dir():
-        return Finding("artifacts", False, f"{folder} does not exist")
-    return Finding("artifacts", True, str(folder))
+        return [Finding("artifacts", False, f"{folder} does not exist")]
+    # Another registry has other versions, which are not in this folder.
+    if registry != f"127.0.0.1:{running_ports(home).get('registry')}":
+        detail = f"{folder}; no version is checked, because {registry} is not the registry of this folder"
+        return [Finding("artifacts", True, detail)]
+    # Imported here, because the other commands need no object store.
+    from headgate.cli.live_artifacts import check_live_artifacts
+
+    try:
+        checked = check_live_artifacts(current.stubs, folder, home / "keys")
+    except KeyUnusable as error:
+        return [Finding("artifacts", False, f"the live versions cannot be checked: {error}")]
+    except grpc.RpcError as error:
+        reason = f"the registry at {registry} answers {error.code().name}: {error.details()}"
+        return [Finding("artifacts", False, f"the live versions cannot be checked: {reason}")]
+    more = "; there are more, which are not checked" if checked.more else ""
+    good = Finding("artifacts", True, f"{folder}; live versions that are as they were signed: {checked.versions}{more}")
+    return [Finding("artifacts", False, problem) for problem in checked.problems] or [good]
 
 
 def _keys(home: Path) -> Finding:

@@ -1,0 +1,52 @@
+"""Checks the artifacts of all live versions: the signature of each manifest and the digest of each file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from headgate.artifacts.keys import load_trusted
+from headgate.artifacts.manifest import artifact_problems
+from headgate.artifacts.store import open_store
+from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
+from headgate.domain.names import short_name, version_name
+from headgate.v1 import registry_service_pb2 as registry_service
+
+MAX_VERSIONS = 200
+"""How many live versions are checked. Their files are read as a whole."""
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is wrong, one line for each file, and how many live versions were checked, `more` when it was not all."""
+
+    problems: list[str]
+    versions: int
+    more: bool
+
+
+def check_live_artifacts(stubs: Stubs, artifacts: Path, keys: Path, limit: int = MAX_VERSIONS) -> Checked:
+    """Reads the live versions' files from the folder. Raises KeyUnusable, and grpc.RpcError when no registry answers."""
+    store, trusted = open_store(artifacts.absolute().as_uri(), create=False), load_trusted(keys)
+    live = list(islice(_live_versions(stubs), limit + 1))
+    problems = []
+    for model, number in live[:limit]:
+        name = version_name(model, number)
+        request = registry_service.GetVersionRequest(name=name)
+        artifact = stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS).artifact
+        problems += [f"{model}/{number}: {problem}" for problem in artifact_problems(store, artifact, name, trusted)]
+    return Checked(problems, len(live[:limit]), len(live) > limit)
+
+
+def _live_versions(stubs: Stubs) -> Iterator[tuple[str, int]]:
+    """Model and number of each version that is live in an environment, each version once."""
+    token = ""
+    while True:
+        request = registry_service.ListModelsRequest(page_size=PAGE_SIZE, page_token=token)
+        page = stubs.registry.ListModels(request, timeout=TIMEOUT_SECONDS)
+        for model in page.models:
+            yield from ((short_name(model.name), number) for number in sorted(set(model.live.values())))
+        token = page.next_page_token
+        if not token:
+            return

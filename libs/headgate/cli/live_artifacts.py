@@ -27,7 +27,7 @@ class Checked:
 
 
 def check_live_artifacts(stubs: Stubs, artifacts: Path, keys: Path, limit: int = MAX_VERSIONS) -> Checked:
-    """Reads the live versions' files from the folder. Raises KeyUnusable, and grpc.RpcError when no registry answers."""
+    """Reads the files of the live versions. Raises KeyUnusable, and grpc.RpcError when the registry does not answer."""
     store, trusted = open_store(artifacts.absolute().as_uri(), create=False), load_trusted(keys)
     live = list(islice(_live_versions(stubs), limit + 1))
     problems = []

@@ -15,45 +15,53 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 
-from headgate.artifacts.layout import MODEL_FILE
+# The script runs with -P, so its own package is found by the path of the repository.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
 from services.trainer.child import __main__ as child
+from services.trainer.child.agreement import median_sizes, require_same
 from services.trainer.child.checkpoint import save
 from services.trainer.child.context import TrainingContext
-from services.trainer.child.exporting import ExportFailure, largest_difference
+from services.trainer.child.failure import ExportFailure, TrainingFailure
+from services.trainer.child.rows import checked_rows
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, Job, read_job
+from tests.trainer.failing_models import COMMON, FAILING, OWN_LOOP
+from tests.trainer.row_cases import BENT, KEPT, MATERIAL, Taken
 
-OWN_LOOP = """
-def train(context):
-    optimizer = torch.optim.SGD(context.network.parameters(), lr=context.settings.learning_rate)
-    done = context.resume(optimizer)
-    rows, answers = context.rows["train"]
-    (context.network(rows).flatten() - answers).square().mean().backward()
-    optimizer.step()
-    {rest}
+LONE_ROW_AND_PRICES = """
+class Prices(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 64), nn.BatchNorm1d(64), nn.Tanh(), nn.Linear(64, 1))
+    def forward(self, rows): return 350_000 * (1 + self.body(rows))
+def network(context): return Prices()
+def datasets(context): return {part: (ROWS, 350_000 + 9_000 * ROWS[:, 0]) for part in PARTS}
 """
-CASES = {
-    "nan loss": "def network(context): return nn.Sequential(nn.Linear(3, 1), Blank())",
-    "no module": "def network(context): return 3",
-    "raises": "def network(context): raise RuntimeError('no idea')",
-    "no test part": "def datasets(context): return {'train': (ROWS, ROWS[:, 0]), 'validation': (ROWS, ROWS[:, 0])}",
-    "own loop": OWN_LOOP.format(rest="context.epoch(1.0, 0.5)"),
-    "no epoch": "def train(context): pass",
-    "too many epochs": OWN_LOOP.format(rest="[context.epoch(1.0, 1.0) for _ in range(9)]"),
-    "returns": OWN_LOOP.format(rest="context.epoch(1.0, 1.0); return context.network"),
-    "own nan": OWN_LOOP.format(rest="context.epoch(float('nan'), 1.0)"),
-    "unequal": "def datasets(context): return {part: (ROWS, ROWS[:3, 0]) for part in PARTS}",
-}
-COMMON = """
-import torch
-from torch import nn
-PARTS = ("train", "validation", "test")
-ROWS = torch.ones(8, 3)
-class Blank(nn.Module):
-    def forward(self, rows): return rows * float("nan")
-def network(context): return nn.Linear(3, 1)
-def datasets(context): return {part: (ROWS, ROWS[:, 0]) for part in PARTS}
+BRANCHES = """
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.EmbeddingBag(8, 3)
+        self.linear = nn.Linear(3, 1)
+    def forward(self, rows): return self.linear(self.words(rows.long().clamp(0, 7)))
+def network(context): return Words()
+"""
+"""Its graph has a loop, whose nodes lie in a graph of their own."""
+BOUNDED = """
+LARGE = torch.ones(6, 2**19)
+class Bounded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2**19, 1)
+    def forward(self, rows):
+        if not self.training and not torch.compiler.is_exporting() and len(rows) > 3:
+            raise MemoryError(f"{len(rows)} rows of 2 MiB at once")
+        return self.linear(rows).sigmoid()
+def network(context): return Bounded()
+def datasets(context): return {part: (LARGE, YES[:6]) for part in PARTS}
 """
 
 
@@ -61,21 +69,85 @@ def main() -> int:
     outcomes, directory = Path(sys.argv.pop(1)), Path(sys.argv[1])
     doomed = DoomedTraining()
     code = child.main()
-    job = replace(read_job(directory), loss="mse")
-    first = {file.name: file.read_bytes() for file in (directory / ARTIFACT_DIRECTORY).iterdir()}
-    found = {}
+    job = replace(read_job(directory), loss="mse", batch_size=4)
+    first = files_of(directory)
+    found: dict[str, Any] = {"rows": {name: fault_of(taken) for name, taken in (KEPT | BENT).items()}}
     with TemporaryDirectory() as scratch:
         found["same"] = differing(first, run_job_in(read_job(directory), Path(scratch) / "again"))
         found["killed"] = killed_and_resumed(doomed, directory, Path(scratch), first)
         found["another network"] = resumed_from_another_network(read_job(directory), Path(scratch), first)
-        for number, (name, text) in enumerate(CASES.items()):
-            (Path(scratch) / f"case{number}.py").write_text(COMMON + text)
-            case = Path(scratch) / f"case{number}"
-            run_job_in(replace(job, checkout=scratch, module=case.name, batch_size=4), case)
-            found[name] = progress_lines(case)[-1]
-    found["differs"] = unfaithful(first[MODEL_FILE])
+        for name, case in FAILING.items():
+            found[name] = outcome_of(model_in(scratch, name, case.text, replace(job, **case.job)))
+        regression = replace(job, task="regression")
+        found["own loop"] = outcome_of(
+            model_in(scratch, "own loop", OWN_LOOP.format(rest="context.epoch(1.0, 0.5)"), job)
+        )
+        found["prices"] = outcome_of(model_in(scratch, "prices", LONE_ROW_AND_PRICES, regression))
+        found["bounded"] = outcome_of(model_in(scratch, "bounded", BOUNDED, replace(job, batch_size=100)))
+        found["branches"] = in_two_directories(Path(scratch), BRANCHES, regression)
+    found["tolerances"] = {f"{a} and {b}": tolerated(a, b) for a, b in TOLERANCES}
     outcomes.write_text(json.dumps(found))
     return code
+
+
+def model_in(scratch: str, name: str, text: str, job: Job) -> Path:
+    """Runs the training of a repository of one file, and returns the directory of its job."""
+    module = f"model_{name.replace(' ', '_')}"
+    (Path(scratch) / f"{module}.py").write_text(COMMON + text)
+    return run_job_in(replace(job, checkout=scratch, module=module), Path(scratch) / module)
+
+
+def outcome_of(directory: Path) -> dict[str, Any]:
+    """The last line of the progress, and how many epochs ended before it."""
+    lines = progress_lines(directory)
+    return {**lines[-1], "epochs": sum("epoch" in line for line in lines)}
+
+
+def in_two_directories(scratch: Path, text: str, job: Job) -> dict[str, Any]:
+    """The same training at two places: the files that differ, and those that name a directory of the machine."""
+    places = [scratch / "here", scratch / "there" / "deeper"]
+    files = []
+    for place in places:
+        place.mkdir(parents=True)
+        files.append(files_of(model_in(str(place), "branches", text, job)))
+        sys.modules.pop("model_branches")
+        sys.path.remove(str(place))
+    named = [str(scratch), sys.prefix, str(Path(torch.__file__).parent), str(Path(child.__file__).parent)]
+    return {
+        "differing": [name for name in files[0] if files[0][name] != files[1][name]],
+        "naming a directory": [name for name in files[0] if any(each.encode() in files[0][name] for each in named)],
+    }
+
+
+def fault_of(taken: Taken) -> str:
+    """Why the rows are refused; empty when they are taken as they are."""
+    names: dict[str, Any] = {}
+    exec(MATERIAL, names)
+    features, answers = (eval(expression, names) for expression in (taken.features, taken.answers))
+    others = eval(taken.others or taken.features, names)
+    found = {"train": (features, answers), "validation": (others, answers), "test": (others, answers)}
+    try:
+        rows = checked_rows(found, taken.task)
+    except TrainingFailure as failure:
+        return str(failure)
+    kinds = {values.dtype for part in rows.values() for values in part}
+    assert kinds == {torch.float32, torch.int64 if taken.task == "multiclass" else torch.float32}
+    before, after = torch.as_tensor(np.array(features)).double(), rows["train"][0].double()
+    assert torch.equal(torch.nan_to_num(before), torch.nan_to_num(after))
+    return ""
+
+
+TOLERANCES = [(350_000.0, 350_000.125), (0.5, 0.50004), (0.5, 0.501), (0.0, 0.000009), (0.0, 0.001), (1e-6, 1e-3)]
+
+
+def tolerated(trained: float, served: float) -> str:
+    """Why two answers are too different; empty when they count as the same."""
+    trained_answers, served_answers = np.array([[trained]], np.float32), np.array([[served]], np.float32)
+    try:
+        require_same(trained_answers, served_answers, median_sizes(trained_answers), "fault", "here", "there")
+    except ExportFailure as failure:
+        return str(failure)
+    return ""
 
 
 def run_job_in(job: Job, directory: Path) -> Path:
@@ -89,6 +161,10 @@ def run_job_in(job: Job, directory: Path) -> Path:
 def progress_lines(directory: Path) -> list[dict[str, Any]]:
     file = directory / PROGRESS
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (directory / ARTIFACT_DIRECTORY).iterdir()}
 
 
 def differing(first: dict[str, bytes], directory: Path) -> list[str]:
@@ -157,14 +233,6 @@ def resumed_from_another_network(job: Job, scratch: Path, first: dict[str, bytes
     run_job_in(job, directory)
     finished = progress_lines(directory)[-1]["finished"]
     return {"resumed from": finished["resumed_from"], "differing": differing(first, directory)}
-
-
-def unfaithful(graph: bytes) -> str:
-    try:
-        largest_difference(graph, torch.ones(2, 3), torch.zeros(2, 1))
-    except ExportFailure as failure:
-        return str(failure)
-    return ""
 
 
 if __name__ == "__main__":

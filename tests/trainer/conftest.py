@@ -59,7 +59,7 @@ def trial_in(directory: Path) -> Trial:
         attempts=Attempts(),
         report=sent.append,
         scratch=directory / "scratch",
-        limits=Limits(tests_seconds=30, training_seconds=280, epoch_seconds=280, checkpoint_seconds=0),
+        limits=Limits(tests_seconds=30, training_seconds=580, epoch_seconds=580, checkpoint_seconds=0),
     )
     return Trial(tools, sent, telemetry, trust(key))
 

@@ -1,10 +1,12 @@
 """Where an artifact comes from, as an in-toto statement with the build predicate of SLSA.
 
-It holds no times, so that the same training gives the same bytes.
+It holds no times and no paths of a machine, so that the same training gives the same bytes everywhere. What lies on
+the machine that trained is named by its digest alone.
 """
 
 import json
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from headgate.artifacts.store import digest
 from headgate.domain.credentials import without_credentials
@@ -20,9 +22,9 @@ def provenance(
     parsed: configuration.ModelConfiguration,
     environment: Mapping[str, str],
 ) -> bytes:
-    data = [{"name": file.name, "uri": file.uri, "digest": {"sha256": file.sha256}} for file in parsed.data]
-    repository = without_credentials(repository)
-    source = {"name": "repository", "uri": repository, "digest": {"gitCommit": commit}}
+    place = {} if is_local(repository) else {"uri": without_credentials(repository)}
+    source = {"name": "repository", **place, "digest": {"gitCommit": commit}}
+    data = [data_file(file) for file in parsed.data]
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": digest(content)}} for name, content in sorted(files.items())],
@@ -30,7 +32,7 @@ def provenance(
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"repository": repository, "commit": commit},
+                "externalParameters": {"commit": commit, **({"repository": place["uri"]} if place else {})},
                 "internalParameters": {"configuration": parsed.digest.hex(), "environment": dict(environment)},
                 "resolvedDependencies": [source, *data],
             },
@@ -38,3 +40,13 @@ def provenance(
         },
     }
     return json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
+
+
+def data_file(file: configuration.DataFile) -> dict[str, object]:
+    # A path without a scheme is one in the repository.
+    place = {} if urlsplit(file.uri).scheme == "file" else {"uri": file.uri}
+    return {"name": file.name, **place, "digest": {"sha256": file.sha256}}
+
+
+def is_local(repository: str) -> bool:
+    return repository.startswith("/") or urlsplit(repository).scheme == "file"

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import TextIO
 
 from services.trainer.child.checkpoint import NotResumable
-from services.trainer.child.context import CheckpointFiles, TrainingContext, TrainingFailure
-from services.trainer.child.exporting import ExportFailure, export, warm_up
+from services.trainer.child.context import CheckpointFiles, TrainingContext
+from services.trainer.child.exporting import export
+from services.trainer.child.failure import ExportFailure, TrainingFailure
+from services.trainer.child.onnx_graph import warm_up
+from services.trainer.child.rehearsal import rehearse
 from services.trainer.child.training import load_model, make_deterministic, train
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, read_job
 
@@ -52,6 +55,8 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
         traceback.print_exc()
         known = isinstance(error, TrainingFailure | ExportFailure)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
+        if isinstance(error, ExportFailure):
+            stage = "EXPORT"
         write_line(progress, failed={"stage": stage, "reason": reason})
         return 1
     last, resumed_from = asdict(context.history[-1]), context.resumed_from
@@ -71,6 +76,7 @@ def train_model(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
 
 def train_once(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
     model = load_model(job)
+    rehearse(model, job)
     context = TrainingContext(
         model.network,
         model.rows,

@@ -11,18 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from torch import Tensor, nn
+from torch import nn
 
 from services.trainer.child.checkpoint import NotResumable, Part, load, save
+from services.trainer.child.failure import TrainingFailure
+from services.trainer.child.rows import Rows
 from services.trainer.job import Job
 
-Rows = tuple[Tensor, Tensor]
-
 logger = logging.getLogger(__name__)
-
-
-class TrainingFailure(Exception):
-    """The repository's code or its training did something that cannot become a version. The text says what."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.trainer.child.context import Rows, TrainingContext, TrainingFailure
+from headgate.artifacts.batches import batches, rows_at_once
+from services.trainer.child.context import TrainingContext
+from services.trainer.child.failure import TrainingFailure
+from services.trainer.child.rows import Rows, checked_rows
 from services.trainer.job import Job
 
-SPLITS = ("train", "validation", "test")
-
 TrainFunction = Callable[[TrainingContext], object]
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +63,6 @@ def load_module(checkout: Path, name: str) -> ModuleType:
     return module
 
 
-def checked_rows(found: Any, task: str) -> dict[str, Rows]:
-    """Features as float32; answers as int64 for classes and as float32 otherwise. Raises TrainingFailure."""
-    if not isinstance(found, dict) or not set(SPLITS) <= set(found):
-        raise TrainingFailure(f"datasets(context): expected a dict of {', '.join(SPLITS)}")
-    rows = {}
-    for split in SPLITS:
-        try:
-            features, answers = (torch.as_tensor(values) for values in found[split])
-        except (TypeError, ValueError) as error:
-            raise TrainingFailure(f"datasets(context): {split}: expected (features, answers), got {error}") from error
-        if features.ndim < 2 or len(features) == 0 or len(answers) != len(features):
-            shapes = f"{tuple(features.shape)} and {tuple(answers.shape)}"
-            raise TrainingFailure(f"datasets(context): {split}: expected as many answers as rows, got {shapes}")
-        answers = answers.to(torch.int64 if task == "multiclass" else torch.float32)
-        rows[split] = (features.to(torch.float32).contiguous(), answers.contiguous())
-    return rows
-
-
 def train(context: TrainingContext, train_function: TrainFunction | None) -> None:
     """Trains to the end, with the repository's own loop if it has one. Raises TrainingFailure."""
     if train_function is None:
@@ -103,8 +86,8 @@ def train_by_settings(context: TrainingContext) -> None:
         network.train()
         total = torch.zeros(())
         order = torch.randperm(len(features), generator=generator)
-        for start in range(0, len(order), settings.batch_size):
-            rows = order[start : start + settings.batch_size]
+        for part in batches(len(order), settings.batch_size):
+            rows = order[part]
             optimizer.zero_grad()
             loss = loss_of(network(features[rows]), answers[rows])
             loss.backward()  # type: ignore[no-untyped-call]
@@ -114,11 +97,15 @@ def train_by_settings(context: TrainingContext) -> None:
         context.epoch(float(total) / len(features), validate(context, loss_of))
 
 
-def validate(context: TrainingContext, loss_of: Callable[[Tensor, Tensor], Tensor]) -> float:
+def validate(context: TrainingContext, loss_of: LossFunction) -> float:
+    """The mean loss over the validation rows, a bounded number of them at a time."""
     context.network.eval()
     features, answers = context.rows["validation"]
+    total = 0.0
     with torch.no_grad():
-        return float(loss_of(context.network(features), answers))
+        for part in batches(len(features), rows_at_once(features[0].nbytes, context.settings.batch_size)):
+            total += float(loss_of(context.network(features[part]), answers[part])) * len(features[part])
+    return total / len(features)
 
 
 def optimizer_of(settings: SimpleNamespace, network: nn.Module) -> torch.optim.Optimizer:
@@ -154,4 +141,4 @@ def match_shape(answers: Tensor, prediction: Tensor) -> Tensor:
     return answers.to(prediction.dtype).view_as(prediction)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "bce": bce, "cross_entropy": cross_entropy}
+LOSSES: dict[str, LossFunction] = {"mse": mse, "bce": bce, "cross_entropy": cross_entropy}

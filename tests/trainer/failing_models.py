@@ -1,0 +1,188 @@
+"""Model repositories that cannot become a version, each with the stage and the reason that its authors read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+COMMON = """
+import torch
+from torch import nn
+PARTS = ("train", "validation", "test")
+ROWS = torch.randn(9, 3, generator=torch.Generator().manual_seed(3))
+YES = (ROWS[:, 0] > 0).float()
+def network(context): return nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())
+def datasets(context): return {part: (ROWS, YES) for part in PARTS}
+"""
+"""Each model is this and its own text."""
+
+OWN_LOOP = """
+def train(context):
+    optimizer = torch.optim.SGD(context.network.parameters(), lr=context.settings.learning_rate)
+    done = context.resume(optimizer)
+    rows, answers = context.rows["train"]
+    (context.network(rows).flatten() - answers).square().mean().backward()
+    optimizer.step()
+    {rest}
+"""
+MULTICLASS = {"task": "multiclass", "loss": "cross_entropy"}
+REGRESSION = {"task": "regression"}
+
+
+@dataclass(frozen=True)
+class Failing:
+    """The repository's own text, how its training fails, and what its job has beside the usual."""
+
+    text: str
+    reason: str
+    stage: str = "TRAINING"
+    job: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+    """Epochs that have ended before."""
+
+
+def forward(body: str) -> str:
+    """A network of one linear layer `self.linear` with this forward(self, rows)."""
+    return f"""
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+    def forward(self, rows):
+        {body}
+def network(context): return Network()
+"""
+
+
+LOOPS = {
+    "no epoch": Failing(
+        "def train(context): pass",
+        "train(context): it reported no epoch; call context.epoch(train_loss, validation_loss)",
+    ),
+    "too many epochs": Failing(
+        OWN_LOOP.format(rest="[context.epoch(1.0, 1.0) for _ in range(9)]"),
+        "train(context): context.epoch was called more often than train.epochs, which is 5",
+        epochs=5,
+    ),
+    "returns": Failing(
+        OWN_LOOP.format(rest="context.epoch(1.0, 1.0); return context.network"),
+        "train(context): expected it to train context.network in place",
+        epochs=1,
+    ),
+    "own nan": Failing(
+        OWN_LOOP.format(rest="context.epoch(float('nan'), 1.0)"),
+        "the loss is not a finite number in epoch 1: training nan",
+    ),
+    "a loss that explodes": Failing(
+        "def network(context): return nn.Linear(3, 1)",
+        "the loss is not a finite number in epoch ",
+        job=REGRESSION | {"learning_rate": 1e30, "optimizer": "sgd"},
+    ),
+}
+REPOSITORIES = {
+    "no module": Failing("def network(context): return 3", "network(context): expected a torch.nn.Module, got int"),
+    "raises": Failing("def network(context): raise RuntimeError('no idea')", "RuntimeError: no idea"),
+    "no test part": Failing(
+        "def datasets(context): return {'train': (ROWS, YES), 'validation': (ROWS, YES)}",
+        "datasets(context): expected a dict of train, validation, test",
+    ),
+}
+SHAPES = {
+    "other columns": Failing(
+        "def network(context): return nn.Linear(4, 1)",
+        "network: it cannot answer rows of the shape (4, 3): RuntimeError: ",
+    ),
+    "loss and answers": Failing(
+        "", "train.loss: cross_entropy cannot compare predictions of the shape (4, 1)", job={"loss": "cross_entropy"}
+    ),
+    "loss and values": Failing(
+        "def network(context): return nn.Linear(3, 1)\n"
+        "def datasets(context): return {part: (ROWS, 9 * YES) for part in PARTS}",
+        "train.loss: bce cannot compare predictions",
+        job=REGRESSION | {"loss": "bce"},
+    ),
+    "two predictions": Failing(
+        "def network(context): return nn.Linear(3, 2)",
+        "network: expected one prediction for each row, and these have the shape [4, 2]",
+        job=REGRESSION,
+    ),
+    "one number for all rows": Failing(
+        forward("return self.linear(rows).mean()"),
+        "network: expected one tensor with one prediction for each row, got the shape () for a batch of 4 rows",
+        "EXPORT",
+    ),
+    "two tensors": Failing(
+        forward("return self.linear(rows), rows"),
+        "network: expected one tensor with one prediction for each row, got tuple for a batch of 4 rows",
+        "EXPORT",
+    ),
+    "a row alone loses its dimension": Failing(
+        forward("return self.linear(rows).sigmoid().squeeze()"),
+        "network: expected one tensor with one prediction for each row, got the shape () for one row alone",
+        "EXPORT",
+    ),
+}
+MEANINGS = {
+    "a score for a probability": Failing(
+        forward("return self.linear(rows) - 9"),
+        "network: the prediction of row 0 is -",
+    ),
+    "a class for a probability": Failing(
+        forward("return (self.linear(rows) > 0).long()"),
+        "network: the predictions are of the datatype int64, and none of it is a probability",
+    ),
+    "a softmax for logits": Failing(
+        "def network(context): return nn.Sequential(nn.Linear(3, 2), nn.Softmax(1))",
+        "network: the predictions of every row add up to 1, so they are probabilities",
+        job=MULTICLASS,
+    ),
+    "a class for logits": Failing(
+        "def network(context): return nn.Linear(3, 1)",
+        "network: a multiclass model answers each row with one logit for each class, and these predictions",
+        job=MULTICLASS,
+    ),
+    "more classes than logits": Failing(
+        "def network(context): return nn.Linear(3, 2)\n"
+        "def datasets(context): return {part: (ROWS, torch.arange(9) // 3) for part in PARTS}",
+        "datasets(context): train: the answer of row 6 is 2, which is not one of the classes 0 to 1",
+        job=MULTICLASS,
+    ),
+    "half a number": Failing(
+        forward("return self.linear(rows).half()"), "network: expected predictions of float32, got float16", "EXPORT"
+    ),
+    "nothing finite": Failing(
+        forward("return self.linear(rows) * float('nan')"),
+        "the network answers no row with a finite number, so there is nothing to compare",
+        "EXPORT",
+    ),
+}
+EXPORTS = {
+    "the mean of the batch": Failing(
+        forward("return self.linear(rows - rows.mean(0, keepdim=True)).sigmoid()"),
+        "network: its answer to a row depends on the rows beside it",
+        "EXPORT",
+    ),
+    "the statistics of the batch": Failing(
+        "def network(context): return nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), nn.Linear(3, 1))",
+        "network: it cannot answer one row alone: ValueError: Expected more than 1 value per channel",
+        "EXPORT",
+        job=REGRESSION,
+    ),
+    "a dropout that is always on": Failing(
+        forward("return self.linear(nn.functional.dropout(rows))"),
+        "network: it answers the same rows differently each time",
+        "EXPORT",
+        job=REGRESSION,
+    ),
+    "another network when exported": Failing(
+        forward("return self.linear(rows) + torch.compiler.is_exporting()"),
+        "ONNX Runtime and torch differ: ",
+        "EXPORT",
+        job=REGRESSION,
+    ),
+    "an if on its rows": Failing(
+        forward("return self.linear(rows) if rows.sum() > 0 else -self.linear(rows)"),
+        "the network cannot be exported to ONNX: GuardOnDataDependentSymNode: Could not guard on data-dependent",
+        "EXPORT",
+        job=REGRESSION,
+    ),
+}
+FAILING = LOOPS | REPOSITORIES | SHAPES | MEANINGS | EXPORTS

@@ -13,6 +13,7 @@ from kafka.cluster import ClusterMetadata
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import UnknownTopicOrPartitionError
 
+from headgate.log.kafka import group as kafka_group
 from headgate.log.kafka.log import KafkaLog
 from headgate.log.kafka.workarounds import rejoining as kafka_joining
 from headgate.log.kafka.workarounds.rejoining import EMPTY_REJOINS, EMPTY_SECONDS, Joining, Membership, Remedy
@@ -29,6 +30,9 @@ SHORT_SECONDS = 0.001
 
 LONG_SECONDS = 0.05
 """Longer than the broker takes to respond."""
+
+STUCK_SECONDS = 3.0
+"""A member without partitions for this long stays without them."""
 
 
 @pytest.fixture
@@ -78,6 +82,27 @@ def test_a_leader_that_learns_of_its_topic_late_gets_its_partitions_even_with_sh
     change_metadata(monkeypatch, without_topics, also=0)
     with log.consumer(topic, "workers", "a") as member:
         assert first_record(member, SHORT_SECONDS).value == b"value"
+
+
+@pytest.mark.kafka
+def test_kafka_python_still_drops_a_response_that_arrives_between_two_polls(
+    log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When this test fails, the library has been mended, and before_poll can go."""
+    monkeypatch.setattr(kafka_group, "before_poll", lambda consumer: None)
+    with log.consumer(topic, "workers", "a") as member, pytest.raises(AssertionError, match="its partitions"):
+        until(lambda: member.poll(0.0), "its partitions", seconds=STUCK_SECONDS, pause_seconds=LONG_SECONDS)
+
+
+@pytest.mark.kafka
+def test_kafka_python_still_leaves_a_leader_that_did_not_know_its_topic_without_partitions(
+    log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When this test fails, the library has been mended, and after_poll can go."""
+    monkeypatch.setattr(kafka_group, "after_poll", lambda *_, **__: None)
+    change_metadata(monkeypatch, from_before_the_subscription, also=2)
+    with log.consumer(topic, "workers", "a") as member, pytest.raises(AssertionError, match="its partitions"):
+        until(lambda: member.poll(LONG_SECONDS), "its partitions", seconds=STUCK_SECONDS)
 
 
 @pytest.mark.kafka

@@ -24,10 +24,12 @@ from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
 from services.trainer.attempt.checkout import GitAccess
+from services.trainer.attempt.scratch import clear_left_behind, scratch_of
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
 from services.trainer.due import LEASE_MS, WORK, WorkerState
+from services.trainer.purging import Purging
 from services.trainer.service_metrics import TrainerMetrics
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
@@ -36,6 +38,7 @@ SHARE_TO_FINISH = 0.5
 """Of the grace, for the running attempt to end by itself. Then it is stopped, and another worker takes it over."""
 SHARE_TO_STOP = 0.5
 SHARE_OF_CALLS = 0.3
+SHARE_OF_DELETION = 0.3
 SERVICE = worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name
 
 
@@ -65,12 +68,13 @@ class Trainer:
             telemetry=TelemetryWriter(log, settings.name),
             attempts=self._attempts,
             report=self._worker.report,
-            scratch=Path(settings.work),
+            scratch=scratch_of(Path(settings.work), settings.name),
             limits=Limits(
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
         )
+        self._purging = Purging(self._tools.store, self._fold, metrics)
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
             settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
@@ -82,8 +86,10 @@ class Trainer:
         self._parts.start()
         self._parts.await_replay()
         self._reader.start(self._reading_since_ms - LEASE_MS)
+        clear_left_behind(self._tools.scratch)
         self._worker.start()
-        self._parts.ready(self._reader, self._worker)
+        self._purging.start()
+        self._parts.ready(self._reader, self._worker, self._purging)
         self._server.admit()
         return port
 
@@ -92,10 +98,12 @@ class Trainer:
         deadline = Deadline(grace_seconds)
         self._parts.drain()
         self._reader.stop_soon()
+        self._purging.stop_soon()
         self._server.drain()
         if not self._worker.stop(deadline.left(SHARE_TO_FINISH)):
             self._attempts.close(deadline.left(SHARE_TO_STOP))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
+        self._purging.stop(deadline.left(SHARE_OF_DELETION))
         self._reader.close()
         self._parts.close(deadline)
 

@@ -102,10 +102,14 @@ def open_versions(models: Mapping[str, ModelState]) -> Iterator[tuple[ModelState
     """Kept versions that are created or whose attempt is in progress."""
     for state in models.values():
         for version in state.versions.values():
-            if version.retention != resources.RETENTION_STATE_KEPT:
-                continue
-            if version.build == resources.BUILD_STATE_CREATED or version.build in IN_PROGRESS:
+            if is_open(version):
                 yield state, version
+
+
+def is_open(version: resources.Version) -> bool:
+    """Whether the version is kept, and is created or has an attempt in progress."""
+    is_kept = version.retention == resources.RETENTION_STATE_KEPT
+    return is_kept and (version.build == resources.BUILD_STATE_CREATED or version.build in IN_PROGRESS)
 
 
 def _is_held(claim: Claim, version: resources.Version, worker: WorkerState) -> bool:

@@ -101,7 +101,7 @@ def test_a_trainer_that_was_stopped_during_an_attempt_begins_the_next_one_at_onc
     first, _ = site.trainer()
     site.until(lambda _: began.exists())
     first.stop(2)
-    assert not list((tmp_path / "work").iterdir())
+    assert not list((tmp_path / "work").rglob("attempt-*"))
     may_end.touch()
     site.trainer()
     version = site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)

@@ -226,9 +226,30 @@ EVALUATION = Row(
     ),
 )
 
+PURGES = Row(
+    "Purged versions",
+    (
+        Graph(
+            "Deleted from the artifact store",
+            "Bytes per second that the trainers delete because only purged versions named them.",
+            (Query(rate("headgate_purged_bytes_total", "service", TRAINER), "deleted"),),
+            "Bps",
+            width=12,
+        ),
+        Number(
+            "Deletions that failed",
+            "In the chosen time. Each is tried again after a minute, and the trainer's log has the reason.",
+            (Query(count("headgate_purge_failures_total", "service", TRAINER), "failed"),),
+            "short",
+            width=12,
+            base=BLUE,
+        ),
+    ),
+)
+
 PAGE = Page(
     "quality",
     "Quality",
     "Are the versions good: as evaluated, in training, and for callers?",
-    (VERSIONS, GATE, TRAINING, EVALUATION),
+    (VERSIONS, GATE, TRAINING, EVALUATION, PURGES),
 )

@@ -8,13 +8,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from headgate.domain.credentials import without_credentials
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 MAX_FILE_BYTES = 1 << 30
 """The largest blob that is written or read. A blob is held in memory as a whole."""
@@ -44,6 +48,10 @@ class StoreUnusable(ArtifactError):
     """The URL names no store that can be opened. The message has what is expected and the reason, on one line."""
 
 
+class ArtifactRecent(ArtifactError):
+    """The blob is not deleted yet, because somebody has stored it a short time ago."""
+
+
 class ArtifactStore:
     """A store of blobs. Thread-safe, and several processes may share it."""
 
@@ -51,14 +59,14 @@ class ArtifactStore:
         self._objects = objects
 
     def put(self, data: bytes) -> str:
-        """Stores the bytes and returns their digest. Keeps a blob that exists, unless it is damaged."""
+        """Stores the bytes and returns their digest.
+
+        A blob that exists is written again. That repairs a damaged one, and its new time keeps it from `delete_blob`.
+        """
         if len(data) > MAX_FILE_BYTES:
             raise ArtifactTooLarge(f"the blob has {len(data)} bytes; the limit is {MAX_FILE_BYTES}")
         sha256 = digest(data)
-        try:
-            obstore.put(self._objects, path(sha256), data, mode="create")
-        except AlreadyExistsError:
-            self._repair(sha256, data)
+        obstore.put(self._objects, path(sha256), data, mode="overwrite")
         return sha256
 
     def get(self, sha256: str) -> bytes:
@@ -102,6 +110,40 @@ class ArtifactStore:
         with self._translated(), suppress(FileNotFoundError):
             obstore.delete(self._objects, name)
 
+    def has_blob(self, sha256: str) -> bool:
+        """Whether there is a blob with this digest. Its bytes are not checked. Raises ArtifactError."""
+        return self._described(sha256) is not None
+
+    def delete_blob(self, sha256: str, stored_before_ms: int) -> int:
+        """Deletes the blob and returns its size in bytes; 0 when there is none.
+
+        Raises ArtifactRecent when it was last stored at `stored_before_ms` or later, and ArtifactError.
+        """
+        found = self._described(sha256)
+        if found is None:
+            return 0
+        stored_at_ms = int(found["last_modified"].timestamp() * 1000)
+        if stored_at_ms >= stored_before_ms:
+            raise ArtifactRecent(f"{sha256} was stored at {stored_at_ms} ms, which is not before {stored_before_ms} ms")
+        with self._translated(), suppress(FileNotFoundError):
+            obstore.delete(self._objects, path(sha256))
+        return found["size"]
+
+    def names(self, folder: str) -> Iterator[str]:
+        """The names of the objects that `replace` stored below a folder. Raises ArtifactError."""
+        with self._translated():
+            for page in obstore.list(self._objects, prefix=folder):
+                yield from (found["path"] for found in page)
+
+    def _described(self, sha256: str) -> "ObjectMeta | None":
+        if not SHA256.fullmatch(sha256):
+            return None
+        with self._translated():
+            try:
+                return obstore.head(self._objects, path(sha256))
+            except FileNotFoundError:
+                return None
+
     @staticmethod
     @contextmanager
     def _translated() -> Iterator[None]:
@@ -109,12 +151,6 @@ class ArtifactStore:
             yield
         except (BaseError, OSError) as error:
             raise ArtifactError(f"the store cannot be used: {error}") from error
-
-    def _repair(self, sha256: str, data: bytes) -> None:
-        try:
-            self.get(sha256)
-        except ArtifactCorrupt:
-            obstore.put(self._objects, path(sha256), data, mode="overwrite")
 
 
 def open_store(url: str, create: bool = True) -> ArtifactStore:

@@ -15,6 +15,7 @@ from pathlib import Path
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
 from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactError, ArtifactStore
 
+FOLDER = "checkpoints"
 DOMAIN = b"headgate checkpoint v1\0"
 KEY_ID_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -93,7 +94,7 @@ def remove_checkpoint(store: ArtifactStore, version: str) -> None:
 
 
 def path(version: str) -> str:
-    return f"checkpoints/{version}"
+    return f"{FOLDER}/{version}"
 
 
 def verified(stored: bytes, trusted: TrustedKeys) -> bytes | None:

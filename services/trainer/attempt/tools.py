@@ -1,11 +1,8 @@
 """What an attempt works with: the store, the keys, the limits, a scratch directory, its reports and telemetry."""
 
 import logging
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,14 +48,3 @@ class AttemptTools:
             self.telemetry.send(claim.stream, **measurement)
         except LogError as error:
             logger.warning("telemetry not written", extra={"attempt": claim.name, "error": str(error)})
-
-
-@contextmanager
-def scratch_directory(parent: Path) -> Iterator[Path]:
-    """A new directory below `parent`; it is removed with everything in it."""
-    parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="attempt-", dir=parent)).resolve()
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

@@ -35,7 +35,8 @@ from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
-from services.trainer.attempt.tools import AttemptTools, scratch_directory
+from services.trainer.attempt.scratch import scratch_directory
+from services.trainer.attempt.tools import AttemptTools
 from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, write_job

@@ -208,6 +208,8 @@ _TRAINER = (
         cap=200,
         overflow=Overflow.LARGEST,
     ),
+    Metric("headgate_purged_bytes_total", "counter", (TRAINER,), "Bytes of purged versions that were deleted."),
+    Metric("headgate_purge_failures_total", "counter", (TRAINER,), "Deletions that failed and are tried again."),
 )
 
 _EVALUATOR = (

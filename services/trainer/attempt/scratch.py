@@ -1,0 +1,73 @@
+"""The folders in which attempts work. Each trainer has a place of its own, and clears there what a killed process left.
+
+A process locks the folder of each of its attempts. The system releases the lock when the process ends, by any cause.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+PREFIX = "attempt-"
+
+logger = logging.getLogger(__name__)
+
+
+def scratch_of(work: Path, trainer: str) -> Path:
+    """The place of one trainer below the folder that several trainers may share."""
+    return work / f"worker-{quote(trainer, safe='')}"
+
+
+@contextmanager
+def scratch_directory(parent: Path) -> Iterator[Path]:
+    """A new directory below `parent`, locked by this process; it is removed with everything in it."""
+    parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
+    with _opened(directory) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def clear_left_behind(parent: Path) -> list[str]:
+    """Removes the directories whose process has ended, and returns their names. To be called before attempts begin.
+
+    A directory that cannot be removed is logged and stays until the next start.
+    """
+    removed = []
+    for directory in sorted(parent.glob(f"{PREFIX}*")):
+        try:
+            if _removed_unless_locked(directory):
+                removed.append(directory.name)
+        except OSError as error:
+            what = {"directory": directory.name, "error": str(error)}
+            logger.warning("a folder of an ended attempt cannot be removed", extra=what)
+    if removed:
+        logger.info("folders of ended attempts removed", extra={"folders": len(removed)})
+    return removed
+
+
+def _removed_unless_locked(directory: Path) -> bool:
+    with _opened(directory) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        shutil.rmtree(directory)
+        return True
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

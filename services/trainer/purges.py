@@ -1,0 +1,89 @@
+"""What may be deleted from the artifact store, from the folded models alone.
+
+The record of a version names the files of its artifact, exactly as the signed manifest does. Versions may share files,
+because equal bytes are stored once: a file goes only when no version that is not purged names it.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from headgate.domain.model import ModelState
+from headgate.domain.names import split_numbered, version_name
+from headgate.v1 import resources_pb2 as resources
+from services.trainer.attempt import checkpoints
+from services.trainer.due import IN_PROGRESS, is_open, open_versions
+
+MAX_PURGES = 16
+"""The most versions that are purged before the fold is looked at again."""
+GRACE_MS = 15 * 60_000
+"""How far the clocks of registry, trainer and store may differ, and how old a trainer's fold may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """A purged version, and the digests of the blobs that no other version needs."""
+
+    version: str
+    manifest: str
+    files: tuple[str, ...]
+
+
+def purges(models: Mapping[str, ModelState], skipped: Container[str]) -> list[Purge]:
+    """What is to be deleted, for at most MAX_PURGES versions. `skipped` holds the names of versions to leave out."""
+    pending: list[tuple[str, resources.Version]] = []
+    for name, version in _named_versions(models):
+        if is_purged(version) and version.artifact.manifest_sha256 and name not in skipped:
+            pending.append((name, version))
+            if len(pending) == MAX_PURGES:
+                break
+    if not pending:
+        return []
+    needed = {sha256 for _, version in _named_versions(models) if not is_purged(version) for sha256 in _blobs(version)}
+    return [_purge(name, version, needed) for name, version in pending]
+
+
+def stored_before_ms(models: Mapping[str, ModelState], heard_at_ms: int) -> int:
+    """Only blobs that were last stored before this time may be deleted.
+
+    An attempt in progress may have stored the same bytes since its claim, and no fact names them yet. `heard_at_ms` is
+    the time at which the log last answered.
+    """
+    claims = [version.lease.claimed_at_ms for _, version in open_versions(models) if version.build in IN_PROGRESS]
+    return min([heard_at_ms, *claims]) - GRACE_MS
+
+
+def stale_checkpoints(models: Mapping[str, ModelState], names: Iterable[str]) -> Iterator[str]:
+    """The versions, of the stored checkpoints with these names, that are no longer trained.
+
+    A version that the fold does not know is left alone.
+    """
+    for name in names:
+        version = name.removeprefix(f"{checkpoints.FOLDER}/")
+        model, number = split_numbered(version, "versions") or ("", 0)
+        state = models.get(model)
+        if state is not None and number in state.versions and not is_open(state.versions[number]):
+            yield version
+
+
+def is_purged(version: resources.Version) -> bool:
+    return version.retention == resources.RETENTION_STATE_PURGED
+
+
+def _purge(name: str, version: resources.Version, needed: Container[str]) -> Purge:
+    manifest = version.artifact.manifest_sha256
+    files = sorted({file.sha256 for file in version.artifact.files} - {manifest})
+    return Purge(
+        name, "" if manifest in needed else manifest, tuple(sha256 for sha256 in files if sha256 not in needed)
+    )
+
+
+def _blobs(version: resources.Version) -> Iterator[str]:
+    yield version.artifact.manifest_sha256
+    for file in version.artifact.files:
+        yield file.sha256
+
+
+def _named_versions(models: Mapping[str, ModelState]) -> Iterator[tuple[str, resources.Version]]:
+    for state in models.values():
+        for version in state.versions.values():
+            yield version_name(state.name, version.version), version

@@ -1,0 +1,44 @@
+"""A trainer clears what its killed process left behind, and nothing that a running process works in."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from services.trainer.attempt.scratch import clear_left_behind, scratch_directory, scratch_of
+
+KILLED = """
+import sys, os, signal
+from pathlib import Path
+from services.trainer.attempt.scratch import scratch_directory
+with scratch_directory(Path(sys.argv[1])) as directory:
+    (directory / "checkout").mkdir()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_folder_of_a_killed_process_is_cleared_and_that_of_a_running_one_stays(tmp_path: Path) -> None:
+    scratch = scratch_of(tmp_path, "trainer-0")
+    subprocess.run([sys.executable, "-c", KILLED, str(scratch)], cwd=os.getcwd(), check=False, timeout=60)
+    (left,) = scratch.iterdir()
+    with scratch_directory(scratch) as running, scratch_directory(scratch_of(tmp_path, "trainer-1")) as others:
+        assert clear_left_behind(scratch) == [left.name]
+        assert list(scratch.iterdir()) == [running]
+        assert others.is_dir()
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_link_among_the_folders_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    scratch = scratch_of(tmp_path, "trainer-0")
+    scratch.mkdir()
+    (scratch / "attempt-link").symlink_to(tmp_path / "precious")
+    assert clear_left_behind(scratch) == []
+    assert (tmp_path / "precious").is_dir()
+
+
+def test_a_trainers_name_never_leaves_the_folder(tmp_path: Path) -> None:
+    for name in ("..", ".", "../trainer", "a/b"):
+        assert scratch_of(tmp_path, name).resolve().parent == tmp_path.resolve()
+    assert scratch_of(tmp_path, "a/b") != scratch_of(tmp_path, "a%2Fb")
+    assert clear_left_behind(scratch_of(tmp_path, "never-started")) == []

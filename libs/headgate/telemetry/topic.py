@@ -3,7 +3,7 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -91,9 +91,12 @@ class TelemetryReader:
         self._lost.inc()
 
     def _tail(self) -> None:
-        start = {**self._log.offsets_at(topics.TELEMETRY, self._since_ms), **self._positions}
+        first = self._log.offsets_at(topics.TELEMETRY, self._since_ms)
+        ends = self._log.end(topics.TELEMETRY)
+        self._targets = self._targets or dict(ends)
+        self._forget_lost(first, ends)
+        start = {**first, **self._positions}
         self._positions = dict(start)
-        self._targets = self._targets or dict(self._log.end(topics.TELEMETRY))
         with self._log.tail(topics.TELEMETRY, start) as tail:
             self._thread.on_stop(tail.stop_waiting)
             while not self._thread.is_stopping:
@@ -101,6 +104,17 @@ class TelemetryReader:
                 for record in tail.poll(POLL_SECONDS):
                     self._read(record)
                     self._positions[record.partition] = record.offset + 1
+
+    def _forget_lost(self, first: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        """Goes back to the first record of a partition that was cut off or made again: its old offsets mean nothing."""
+        for partition, end in ends.items():
+            reached = self._positions.get(partition, 0)
+            if reached <= end:
+                continue
+            where = {"topic": topics.TELEMETRY, "partition": partition, "offset": reached, "end": end}
+            logger.warning("telemetry was lost; reading on from the first record that exists", extra=where)
+            self._positions[partition] = first[partition]
+            self._targets = {**(self._targets or {}), partition: end}
 
     def _note_progress(self, targets: dict[int, int]) -> None:
         if all(self._positions.get(partition, 0) >= end for partition, end in targets.items()):

@@ -101,7 +101,7 @@ class Decider:
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
     def _decide_and_append(self, command: commands.Command) -> Decided | Refused:
-        sent = 0
+        sent, unknown = 0, ""
         for _ in range(MAX_DECISIONS):
             may_arrive = self._head(command.stream) < sent
             outcome = self._decide(command)
@@ -114,10 +114,15 @@ class Decider:
                     return Decided(outcome)
             except RecordTooLarge as error:
                 return Refused(INVALID, "a fact fits into one record", str(error), "command")
-            except OutcomeUnknown:
+                unknown = ""
+            except OutcomeUnknown as error:
                 # If the record was written after all, the next decision finds it by its event id.
-                sent = outcome.sequence
+                sent, unknown = outcome.sequence, str(error)
                 self._catch_up()
+        if unknown:  # nobody else has won: the log itself fails
+            raise LogUnavailable(
+                f"it is unknown whether the log took the record: {unknown}; send the same request again"
+            )
         raise Contended(f"other writers of {command.stream} won {MAX_DECISIONS} times; send the same request again")
 
     def _head(self, name: str) -> int:

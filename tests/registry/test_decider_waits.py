@@ -163,3 +163,10 @@ def test_catching_up_has_one_time_limit_for_all_partitions_together(parts, monke
     decider._catch_up()
     assert sum(waits) < 12 * deciding.READ_BACK_SECONDS
     assert waits[-1] == 0
+
+
+def test_a_log_that_never_answers_whether_it_took_a_record_is_unavailable_with_the_cause(parts) -> None:
+    log, _, decider = parts
+    log.records_to_hold_back = deciding.MAX_DECISIONS
+    with pytest.raises(LogUnavailable, match="the record is on its way"):
+        decider.execute(create(1))

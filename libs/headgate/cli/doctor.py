@@ -26,6 +26,7 @@ from headgate.cli.view import Redis, reading
 from headgate.client.stubs import serves
 from headgate.dead_letters.letters import SETTLED, Ledger
 from headgate.domain.credentials import without_credentials
+from headgate.log.open import check_writable
 from headgate.log.port import LogError
 from headgate.log.startup import await_log
 from headgate.log.topics import TOPICS
@@ -118,6 +119,7 @@ def _log(current: Session) -> list[Finding]:
         current.check_log()
         log = await_log(current.log_url, wait_seconds=0, report=report)
         try:
+            check_writable(log)
             records = [sum(log.end(topic.name).values()) for topic in TOPICS]
             letters = [summary for summary in Ledger(log).summaries() if summary.settlement.state not in SETTLED]
         finally:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.port import LogUnavailable
+from headgate.log.port import EventLog, LogUnavailable
 from headgate.log.startup import LOG_WAIT_SECONDS, await_log
 from headgate.runtime.deadline import Deadline, run_within
 from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
+from headgate.runtime.observability.observed_log import ObservedLog
 from headgate.runtime.operations import Loop, Operations
 from headgate.runtime.service import GRACE_SECONDS
 
@@ -41,7 +42,7 @@ class ServiceParts:
         self.grace_seconds = settings.grace_seconds
         self.operations = Operations(service, settings.host, settings.metrics_port)
         self.metrics = self.operations.metrics
-        self.log = await_log(settings.log, settings.log_wait_seconds)
+        self.log: EventLog = ObservedLog(await_log(settings.log, settings.log_wait_seconds), self.metrics)
         self.fold = LifecycleFold(self.log, FoldMetrics(self.metrics))
         self._lag = LagWatch(self.log, self.metrics, [Reader("fold", topics.LIFECYCLE, self.fold.positions)])
 

@@ -19,6 +19,12 @@ def open_log(url: str) -> EventLog:
     raise LogError(f"{url!r} is not the address of a log: expected sqlite:///path, sqlite:path or kafka://host:port")
 
 
+def check_writable(log: EventLog) -> None:
+    """Writes to an embedded log without a record. The brokers of Kafka check their own disks. Raises LogError."""
+    if isinstance(log, SqliteLog):
+        log.check_writable()
+
+
 def is_embedded(url: str) -> bool:
     """Whether the log at this address is embedded: Headgate itself creates it and its topics."""
     return url.startswith("sqlite:")

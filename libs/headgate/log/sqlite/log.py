@@ -29,7 +29,7 @@ from headgate.log.sqlite.keeper import Keeper
 from headgate.log.sqlite.notices import Notices
 from headgate.log.sqlite.reading import SqliteConsumer, page, page_of_values
 from headgate.log.sqlite.retention import bisect_time
-from headgate.log.sqlite.store import Readers, prepare
+from headgate.log.sqlite.store import Readers, prepare, rewrite_version
 from headgate.log.sqlite.tail import SqliteTail
 from headgate.log.sqlite.writer import Writer
 
@@ -122,6 +122,10 @@ class SqliteLog:
         topic_id = self._known(topic).topic_id
         with self._readers.borrow() as db:
             return groups.committed(db, topic_id, group)
+
+    def check_writable(self, timeout_seconds: float = 5.0) -> None:
+        """Commits a change of the file that changes nothing. Raises LogUnavailable with the cause when it cannot."""
+        self._writer.run(rewrite_version, timeout_seconds, is_news=bool)
 
     def close(self) -> None:
         """Writes the records that wait and closes the file. Tails and consumers of this log fail from then on."""

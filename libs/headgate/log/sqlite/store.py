@@ -18,6 +18,15 @@ MAX_IDLE_READERS = 32
 READER_CACHE_KIB = 512
 """The cache of one reading connection. It is small, because tails and scans rarely read a page twice."""
 MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024
+PRIMARY_CODE = 0xFF
+"""The part of SQLite's error code that names the kind of error."""
+_CAUSES = {
+    sqlite3.SQLITE_FULL: "the disk of the log is full",
+    sqlite3.SQLITE_IOERR: "the disk of the log cannot be read or written",
+    sqlite3.SQLITE_READONLY: "the log is read-only: its file system is, or the right to write is missing",
+    sqlite3.SQLITE_PERM: "the right to use the log's files is missing",
+    sqlite3.SQLITE_CANTOPEN: "a file of the log cannot be opened: it is gone, a right is missing, or too many are open",
+}
 
 _SCHEMA = """
 CREATE TABLE topics (
@@ -160,10 +169,30 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return error.sqlite_errorcode & PRIMARY_CODE in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def rewrite_version(connection: sqlite3.Connection) -> bool:
+    """Writes the schema version again, which costs one page on the disk. Returns False: no reader needs to know."""
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return False
+
+
+def cause_of(error: Exception) -> str:
+    """The cause in words. The text of SQLite alone is too short, such as "disk I/O error"."""
+    if not isinstance(error, sqlite3.Error):
+        return str(error)
+    words = _CAUSES.get(getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE)
+    return f"{words}: {error} ({error.sqlite_errorname})" if words else str(error)
+
+
+def is_before_commit(error: sqlite3.Error) -> bool:
+    """Whether a COMMIT with this error has certainly changed nothing: the record that ends it was not written."""
+    code = error.sqlite_errorcode
+    return code & PRIMARY_CODE in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY) or code == sqlite3.SQLITE_IOERR_WRITE
 
 
 def _translated(error: sqlite3.Error, path: Path) -> LogError:
     if isinstance(error, sqlite3.OperationalError):
-        return LogUnavailable(f"the log {path} cannot be used now: {error}")
+        return LogUnavailable(f"the log {path} cannot be used now: {cause_of(error)}")
     return LogError(f"the file {path} is damaged or not a log: {error}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from headgate.log.group_commit import Entry, GroupCommit, Take
 from headgate.log.port import LogError, LogUnavailable, OutcomeUnknown
 from headgate.log.sqlite.appender import Appender, Row
-from headgate.log.sqlite.store import when_free
+from headgate.log.sqlite.store import cause_of, is_before_commit, when_free
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -87,20 +87,22 @@ class Writer:
         try:
             when_free(self._connection, "BEGIN IMMEDIATE", deadline)
         except sqlite3.Error as error:
-            raise LogUnavailable(f"nothing was changed: {error}") from error
+            raise LogUnavailable(f"nothing was changed: {cause_of(error)}") from error
 
     def _commit(self, batch: Sequence[Entry[_Write]]) -> None:
         try:
             results = [self._result(entry.item) for entry in batch]
         except Exception as error:  # noqa: BLE001  # every error goes to all callers of the batch
             self._undo()
-            return _fail(batch, LogUnavailable, f"nothing was written: {error}", error)
+            return _fail(batch, LogUnavailable, f"nothing was written: {cause_of(error)}", error)
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            # The commit may have reached the disk although the call failed.
             self._undo()
-            return _fail(batch, OutcomeUnknown, f"the commit failed: {error}", error)
+            if is_before_commit(error):
+                return _fail(batch, LogUnavailable, f"nothing was written: {cause_of(error)}", error)
+            # The commit may have reached the disk although the call failed.
+            return _fail(batch, OutcomeUnknown, f"the commit failed: {cause_of(error)}", error)
         self._committed(self._topics_of(batch, results))
         for entry, result in zip(batch, results, strict=True):
             entry.finish(result)

@@ -17,6 +17,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.telemetry.counters import ARM_NAMES
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
+from services.gateway.categories import unknown_category
 from services.gateway.prediction_metrics import BAD, ERROR, OK, REFUSED, ArmMetrics
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.sessions import LoadedVersion
@@ -171,6 +172,9 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
             return routing.version.predict(arrays, names)
         except Exception as error:  # the model is foreign code: any error of it is one bad answer
             routing.count(bad=True)
+            if rule := unknown_category(error, arrays, lambda tried: routing.version.predict(tried, names)):
+                routing.metrics.count(REFUSED)
+                raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", rule, "inputs") from error
             routing.metrics.count(ERROR)
             self._log_first_failure(routing.version, error)
             rule = f"{routing.version.model} version {routing.version.version} failed with {type(error).__name__}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, NotImplemented, RuntimeException
 
 from headgate.artifacts.keys import TrustedKeys
 from headgate.artifacts.layout import MODEL_FILE
@@ -18,6 +19,9 @@ WARM_UP_SIZE = 1
 """Size of every variable dimension in the warm-up call."""
 
 ERRORS_ONLY = 3
+
+MODEL_ERRORS = (Fail, InvalidArgument, NotImplemented, RuntimeException)
+"""What ONNX Runtime raises when a model fails on inputs that fit its signature."""
 
 ONNX_TYPES: Mapping[str, str] = {
     "tensor(bool)": "BOOL",

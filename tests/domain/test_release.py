@@ -96,6 +96,12 @@ def test_the_strategy_shadow_is_refused() -> None:
     one_live().when(start(2, strategy=configuration.STRATEGY_SHADOW)).then_refused("invalid-argument", "strategy")
 
 
+@pytest.mark.parametrize("strategy", [-1, 5, 99])
+def test_a_strategy_that_does_not_exist_is_refused_with_its_number(strategy: int) -> None:
+    decided = one_live().when(start(2, strategy=strategy))
+    decided.then_refused("invalid-argument", f"strategy is {strategy}")
+
+
 def test_a_release_needs_an_existing_version_and_a_valid_environment_name() -> None:
     given(*passed()).when(start(9)).then_refused("not-found", "versions/9")
     given(*passed()).when(commands.StartRelease(environment="Pro/d", candidate=1)).then_refused("invalid-argument")

@@ -30,6 +30,19 @@ def fragile():
     return _model(nodes, [table], [_rows("x")], [_rows("y")])
 
 
+def categorical():
+    """y = 1 + the category, which is 0, 1 or 2. The first output takes it as a number, the second as an integer."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["y"]),
+        helper.make_node("Gather", ["table", "code"], ["z"]),
+    ]
+    table = helper.make_tensor("table", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
+    code = helper.make_tensor_value_info("code", TensorProto.INT64, ["n"])
+    z = helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n"])
+    return _model(nodes, [table], [_rows("x"), code], [_rows("y"), z])
+
+
 def mixed():
     """Returns its inputs: integers, doubles, booleans and text."""
     kinds = {

@@ -34,10 +34,12 @@ def stand():
             ("fraud", 5): networks.affine(2.0, width=4),
             ("mixed", 1): networks.mixed(),
             ("half", 1): networks.half(),
+            ("shop", 1): networks.categorical(),
         }
     ) as gateway:
         gateway.serve("mixed", live=1)
         gateway.serve("half", live=1)
+        gateway.serve("shop", live=1)
         yield gateway
 
 
@@ -267,6 +269,42 @@ def test_a_request_on_which_the_model_fails_gets_an_error_and_counts_as_bad(gate
     assert "fraud version 4 failed" in message
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]
     assert (counts.requests, counts.bad_requests, counts.bad_keys) == (1, 1, 1)
+
+
+def shop_request(rows, codes):
+    request = inference.ModelInferRequest(model_name="shop")
+    request.inputs.add(name="x", datatype="FP32", shape=[len(codes), 3]).contents.fp32_contents.extend(rows)
+    request.inputs.add(name="code", datatype="INT64", shape=[len(codes)]).contents.int64_contents.extend(codes)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("rows", "codes", "rule"),
+    [
+        ([0, 1, 2], [3], "input 'code': the model knows no category 3; expected a whole number from 0 to 2"),
+        ([0, 1, 2, 0, 1, 2], [2, -4], "input 'code': the model knows no category -4;"),
+        ([0, 3, 2], [0], "input 'x': the model knows no category 3.0; expected a whole number from 0 to 2"),
+        ([0, 7, 9], [0], "the model knows no category"),
+        ([0, float("nan"), 2], [0], "input 'x': the model knows no category nan;"),
+        ([3, 1, 2], [3], "input 'x', 'code': the model knows no category 3.0;"),
+    ],
+)
+def test_a_category_that_the_model_does_not_know_is_refused_with_its_input_and_value(gateway, rows, codes, rule):
+    code, message = gateway.refusal(shop_request(rows, codes))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert rule in message
+
+
+def test_the_highest_known_category_is_answered(gateway):
+    assert list(gateway.infer(shop_request([2, 2.9, 0], [2])).outputs[1].contents.fp32_contents) == [3]
+
+
+def test_a_failure_that_only_looks_like_a_value_of_the_caller_is_the_models(gateway):
+    gateway.serve(live=1, release=canary(10_000, epoch=70, candidate=4))
+    # The model fails because there are three rows, and each row has a 3 too.
+    code, message = gateway.refusal(infer_request(np.full((3, 3), 3.0), key="a"))
+    assert code == grpc.StatusCode.INTERNAL
+    assert "fraud version 4 failed" in message
 
 
 def test_a_request_that_the_candidate_refuses_and_stable_accepts_counts_as_bad(gateway):

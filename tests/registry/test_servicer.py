@@ -236,6 +236,19 @@ def test_an_environment_has_a_policy_and_freezes(registry: Running) -> None:
     assert not registry.releases.LiftFreeze(lift).freezes
 
 
+@pytest.mark.parametrize("number", [-1, 3])
+def test_a_policy_with_an_enum_number_that_does_not_exist_is_refused_with_field_and_number(
+    registry: Running, number: int
+) -> None:
+    policy = configuration.ReleasePolicy()
+    policy.paused_release = number  # type: ignore[assignment]
+    with pytest.raises(grpc.RpcError) as caught:
+        registry.releases.SetPolicy(release_service.SetPolicyRequest(name="environments/production", policy=policy))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert details(caught.value) == ("invalid-argument", "policy.paused_release")
+    assert f"policy.paused_release is {number}: " in caught.value.details()
+
+
 def test_a_version_that_did_not_pass_is_not_released(registry: Running) -> None:
     create(registry, 1)
     with pytest.raises(grpc.RpcError) as caught:

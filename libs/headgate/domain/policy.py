@@ -46,13 +46,8 @@ def digest(policy: configuration.ReleasePolicy) -> str:
 
 def check(policy: configuration.ReleasePolicy) -> Refused | None:
     """The first rule that a resolved policy breaks; None when it breaks none."""
-    weights = [step.weight_bps for step in policy.steps]
-    if weights != sorted(set(weights)) or not all(0 < weight < FULL_WEIGHT_BPS for weight in weights):
-        return invalid(
-            "policy.steps", weights, "the weights of the steps must rise, and lie between 1 and 9999 basis points"
-        )
-    if any(step.min_duration_ms < 0 or step.min_keys < 0 for step in policy.steps):
-        return invalid("policy.steps", "negative", "the duration and the keys of a step must not be negative")
+    if (refused := _check_steps(policy)) is not None:
+        return refused
     judge = policy.judge
     for name in ("alpha", "beta", "pass_ceiling", "fail_ceiling"):
         if not 0 < getattr(judge, name) < 1:
@@ -62,7 +57,20 @@ def check(policy: configuration.ReleasePolicy) -> Refused | None:
         return invalid(
             "policy.judge.pass_ratio", judge.pass_ratio, "the ratios must fulfil 1 <= fail_ratio < pass_ratio"
         )
+    if policy.paused_release not in configuration.PausedRelease.values():
+        return invalid("policy.paused_release", policy.paused_release, "a paused release yields (1) or stays (2)")
     for field in policy.DESCRIPTOR.fields:
         if field.name.endswith("_ms") and getattr(policy, field.name) < 0:
             return invalid(f"policy.{field.name}", getattr(policy, field.name), "a duration must not be negative")
+    return None
+
+
+def _check_steps(policy: configuration.ReleasePolicy) -> Refused | None:
+    weights = [step.weight_bps for step in policy.steps]
+    if weights != sorted(set(weights)) or not all(0 < weight < FULL_WEIGHT_BPS for weight in weights):
+        return invalid(
+            "policy.steps", weights, "the weights of the steps must rise, and lie between 1 and 9999 basis points"
+        )
+    if any(step.min_duration_ms < 0 or step.min_keys < 0 for step in policy.steps):
+        return invalid("policy.steps", "negative", "the duration and the keys of a step must not be negative")
     return None

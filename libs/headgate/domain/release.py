@@ -49,6 +49,7 @@ _RunningCommand = (
 )
 Decision = ReleaseFact | Refused | None
 
+STRATEGIES = (configuration.STRATEGY_CANARY, configuration.STRATEGY_BLUE_GREEN, configuration.STRATEGY_DIRECT)
 _PAUSE_RULE = "a paused release cannot move forward"
 _MOVING_UP = (resources.PHASE_PREPARING, resources.PHASE_STEPPING)
 
@@ -142,8 +143,9 @@ def _request(
     state: ModelState, command: commands.StartRelease, live: int, environments: dict[str, EnvironmentState]
 ) -> Decision:
     strategy = command.strategy or configuration.STRATEGY_CANARY
-    if strategy == configuration.STRATEGY_SHADOW:
-        return invalid("strategy", "shadow", "the strategies are canary, blue-green and direct")
+    if strategy not in STRATEGIES:
+        shown = "shadow" if strategy == configuration.STRATEGY_SHADOW else strategy
+        return invalid("strategy", shown, "the strategies are canary, blue-green and direct")
     environment = environments.get(command.environment)
     own = command.policy if command.HasField("policy") else None
     policy = policies.resolve(own or (environment.environment.policy if environment else None))

@@ -1,0 +1,53 @@
+"""Finds out whether a model failed because the caller sent a category that its table does not have."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.gateway.sessions import MODEL_ERRORS
+from services.gateway.tensors import Array
+
+Run = Callable[[Mapping[str, Array]], object]
+
+_OUT_OF_RANGE = re.compile(r"idx=(-?\d+) must be within the inclusive range \[-?\d+,(\d+)\]")
+"""How ONNX Runtime says that a table has no row of this number."""
+
+
+def unknown_category(error: Exception, arrays: Mapping[str, Array], run: Run) -> str:
+    """Which input has the value that the model could not look up, and what it expects. Empty for any other failure.
+
+    `run` runs the model. Such a number can also be the model's own. So the model is run again with 0 in place of the
+    number, in one input after the other and then in all. The number was the caller's only if this failure ends.
+    """
+    found = _OUT_OF_RANGE.search(str(error))
+    if found is None:
+        return ""
+    index, highest = int(found[1]), found[2]
+    places = {name: where for name, array in arrays.items() if (where := _equal(array, index)).any()}
+    for names in (*((name,) for name in places), tuple(places)):
+        without = {name: np.where(places[name], arrays[name].dtype.type(0), arrays[name]) for name in names}
+        if names and not _fails_on(index, {**arrays, **without}, run):
+            value = arrays[names[0]][places[names[0]]].flat[0]
+            listed = ", ".join(repr(name) for name in names)
+            return f"input {listed}: the model knows no category {value}; expected a whole number from 0 to {highest}"
+    return ""
+
+
+def _equal(array: Array, index: int) -> npt.NDArray[Any]:
+    """Where the array has this index after the cast to an integer, by which a model gets an index from a number."""
+    if array.dtype.kind not in "iuf":
+        return np.zeros(array.shape, np.bool_)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(array.astype(np.int64) == index)
+
+
+def _fails_on(index: int, arrays: Mapping[str, Array], run: Run) -> bool:
+    try:
+        run(arrays)
+    except MODEL_ERRORS as error:
+        found = _OUT_OF_RANGE.search(str(error))
+        return found is None or int(found[1]) == index
+    return False

@@ -135,12 +135,7 @@ _PROCESS = (
         ("topic", "code"),
         cap=32,
     ),
-    Metric(
-        "headgate_log_errors_total",
-        "counter",
-        EVERY,
-        "How often the log failed: a reader lost it and started again, or it took no record.",
-    ),
+    Metric("headgate_log_errors_total", "counter", EVERY, "How often a reader lost the log, or an append failed."),
     Metric("headgate_invalid_trace_parents_total", "counter", EVERY, "Invalid traceparent headers, which are ignored."),
     Metric("headgate_work_in_hand", "gauge", WORKERS, "Pieces of work in progress."),
     Metric(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from headgate.domain import environment as environments
 from headgate.domain import model as models
+from headgate.domain.credentials import command_without_credentials
 from headgate.domain.fact import Fact
 from headgate.domain.names import NAME_RULE, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
@@ -96,7 +97,7 @@ class Decider:
             message=refused.message[:MAX_SHOWN],
             field=refused.field,
             refused_at_ms=self._now_ms(),
-            command=command if command.ByteSize() <= MAX_COMMAND_BYTES else None,
+            command=command_without_credentials(command) if command.ByteSize() <= MAX_COMMAND_BYTES else None,
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 

@@ -182,6 +182,14 @@ def test_a_url_with_a_password_is_refused_before_anything_is_published(
     log.close()
 
 
+@pytest.mark.parametrize("url", ["../fraud", "fraud", "ftp://git.example.com/fraud", "C:/fraud"])
+def test_a_url_that_the_trainer_cannot_fetch_is_refused_before_anything_is_published(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert run(monkeypatch, "publish", str(repository), "--url", url) == 2
+    assert f"--url is {url!r}: expected an absolute path or an https" in capsys.readouterr().err
+
+
 def test_the_error_names_a_missing_commit_and_a_commit_without_a_configuration(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,8 +276,8 @@ def test_a_policy_file_is_read_in_seconds_and_percent(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("bake = 4", "bake: expected one of the keys bake_seconds, prepare_deadline_seconds"),
-        ("bake_seconds = true", "bake_seconds: expected a number from 0 to 1e+09, got True"),
-        ("bake_seconds = inf", "bake_seconds: expected a number from 0 to 1e+09, got inf"),
+        ("bake_seconds = true", "bake_seconds: expected a number from 0.001 to 1e+09, got True"),
+        ("bake_seconds = inf", "bake_seconds: expected a number from 0.001 to 1e+09, got inf"),
         ("steps = 3", "steps: expected tables, each under [[steps]], got 3"),
         (
             "[[steps]]\nweight_percent = 'x'\nmin_seconds = 1",

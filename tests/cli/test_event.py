@@ -93,5 +93,18 @@ def test_a_text_that_is_not_an_event_is_refused_and_not_appended(
     assert on_the_inbox(log_url) == []
 
 
+@pytest.mark.parametrize("slash", ["/", r"\/"])
+def test_an_event_whose_repository_has_a_password_is_refused_and_not_appended(
+    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str], slash: str
+) -> None:
+    data = {"customData": {"repository": "https://reader:t0ken@git.example.com/fraud"}}
+    Path("merged.json").write_text(json.dumps({**EVENT, "data": data}).replace("/", slash))
+    assert run("event", "merged.json") == 2
+    error = capsys.readouterr().err
+    assert "HEADGATE_GIT_CREDENTIALS" in error
+    assert "t0ken" not in error
+    assert on_the_inbox(log_url) == []
+
+
 def test_an_event_file_that_does_not_exist_gives_exit_code_3(run: Callable[..., int]) -> None:
     assert run("event", "nowhere.json") == 3

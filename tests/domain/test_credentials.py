@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from headgate.domain.credentials import holds_credentials, without_credentials
+from headgate.domain.credentials import command_without_credentials, holds_credentials, without_credentials
 from headgate.domain.refusal import Refused
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -73,3 +73,22 @@ def test_no_command_brings_credentials_into_the_log_and_the_refusal_does_not_sho
     assert (refused.code, refused.field) == ("invalid-argument", "repository")
     assert "HEADGATE_GIT_CREDENTIALS" in refused.message
     assert url not in refused.message
+
+
+def test_a_refusal_keeps_the_command_without_its_credentials() -> None:
+    sent = commands.Command(
+        command_id="c", create_version=commands.CreateVersion(repository=SECRET[1], commit="a", commit_message="fix")
+    )
+    kept = command_without_credentials(sent)
+    assert kept.create_version == commands.CreateVersion(
+        repository="https://***@git.example.com/team/model", commit="a", commit_message="fix"
+    )
+    assert sent.create_version.repository == SECRET[1]
+    assert command_without_credentials(commands.Command()) == commands.Command()
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 1_000_000, "a1" * 500_000, "://" * 300_000, "@" * 1_000_000, "ssh://" * 100_000]
+)
+def test_a_long_text_without_credentials_stays_as_it_is(text: str) -> None:
+    assert without_credentials(text) == text

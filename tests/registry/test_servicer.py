@@ -156,6 +156,18 @@ def test_a_refusal_names_its_reason_and_field_and_is_recorded(registry: Running)
     assert refusal.command.create_version.commit == "main"
 
 
+def test_a_refusal_is_recorded_without_the_password_of_the_repository(registry: Running) -> None:
+    with pytest.raises(grpc.RpcError):
+        registry.models.CreateVersion(
+            registry_service.CreateVersionRequest(
+                parent="models/fraud", repository="https://reader:t0ken@git.example.com/fraud", commit="0" * 40
+            )
+        )
+    (refusal,) = registry.refusals()
+    assert refusal.command.create_version.repository == "https://***@git.example.com/fraud"
+    assert "t0ken" not in str(refusal)
+
+
 @pytest.mark.parametrize("name", ["", "fraud", "models/", "models/a/b", "models/Fraud", "models/../x"])
 def test_a_bad_name_is_refused_as_an_invalid_argument(registry: Running, name: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:

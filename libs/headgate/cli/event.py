@@ -1,5 +1,6 @@
 """`headgate event` appends a CloudEvent that another program wrote to the inbox."""
 
+import json
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli.session import CommandFailed, Exit, session, usage
+from headgate.domain.credentials import CREDENTIALS_RULE, without_credentials
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.port import Message, Record
 from headgate.log.topics import INBOX
@@ -30,6 +32,10 @@ def event(
         found = decode(Record(INBOX, 0, 0, 0, b"", value, STRUCTURED))
     except MalformedEvent as error:
         raise CommandFailed(f"{file}: malformed-event: {error}") from error
+    # Without the escapes of JSON, which could hide a URL.
+    text = json.dumps(json.loads(value), ensure_ascii=False)
+    if without_credentials(text) != text:
+        usage(f"{file}: {CREDENTIALS_RULE}")
     key = found.attributes.get("partitionkey", found.source)
     with closing(session(context).open_log()) as log:
         log.append(Message(INBOX, key.encode(), value, STRUCTURED))

@@ -6,6 +6,8 @@ from headgate.toml_tables import InvalidToml, Table, is_number, read
 from headgate.v1 import configuration_pb2 as configuration
 
 MAX_BYTES = 64 * 1024
+SHORTEST_SECONDS = 0.001
+"""A policy stores whole milliseconds, and 0 there means the default."""
 MAX_SECONDS = 1_000_000_000
 MAX_KEYS = 1_000_000_000
 PAUSED_RELEASE = {
@@ -34,7 +36,7 @@ def read_policy(file: Path) -> configuration.ReleasePolicy:
 def _policy(root: Table) -> configuration.ReleasePolicy:
     policy = configuration.ReleasePolicy()
     for name in DURATIONS:
-        setattr(policy, f"{name}_ms", _milliseconds(root, f"{name}_seconds", 0))
+        setattr(policy, f"{name}_ms", _milliseconds(root, f"{name}_seconds", SHORTEST_SECONDS, 0))
     if "paused_release" in root.values:
         policy.paused_release = PAUSED_RELEASE.get(
             root.choice("paused_release", PAUSED_RELEASE) or "", configuration.PAUSED_RELEASE_UNSPECIFIED
@@ -47,7 +49,9 @@ def _policy(root: Table) -> configuration.ReleasePolicy:
 
 
 def _judge(table: Table) -> configuration.JudgePolicy:
-    judge = configuration.JudgePolicy(**{name: table.value(name, "a number", is_number, 0) or 0 for name in JUDGE})
+    judge = configuration.JudgePolicy(
+        **{name: table.value(name, "a number above 0", lambda v: is_number(v) and v > 0, 0) or 0 for name in JUDGE}
+    )
     table.no_more(JUDGE)
     return judge
 
@@ -55,12 +59,12 @@ def _judge(table: Table) -> configuration.JudgePolicy:
 def _step(table: Table) -> configuration.Step:
     step = configuration.Step(
         weight_bps=round((table.number("weight_percent", 0, 100) or 0) * 100),
-        min_duration_ms=_milliseconds(table, "min_seconds"),
+        min_duration_ms=_milliseconds(table, "min_seconds", 0),
         min_keys=round(table.number("min_keys", 0, MAX_KEYS, 0) or 0),
     )
     table.no_more(("weight_percent", "min_seconds", "min_keys"))
     return step
 
 
-def _milliseconds(table: Table, key: str, *default: int) -> int:
-    return round((table.number(key, 0, MAX_SECONDS, *default) or 0) * 1000)
+def _milliseconds(table: Table, key: str, shortest_seconds: float, *default: int) -> int:
+    return round((table.number(key, shortest_seconds, MAX_SECONDS, *default) or 0) * 1000)

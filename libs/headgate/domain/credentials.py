@@ -3,6 +3,7 @@
 import re
 
 from headgate.domain.refusal import INVALID, Refused, invalid
+from headgate.v1 import commands_pb2 as commands
 
 MAX_REPOSITORY_CHARACTERS = 4_096
 CREDENTIALS_RULE = (
@@ -10,17 +11,18 @@ CREDENTIALS_RULE = (
     " the trainer reads them from the file that HEADGATE_GIT_CREDENTIALS names"
 )
 
-_USER = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)@", re.IGNORECASE)
-_USER_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#\"'\\]*@", re.IGNORECASE)
-_PASSWORD_OPTION = re.compile(r"(password=)[^&\s\"']*")
+_IN_TEXT = re.compile(r"(ssh)?://([^\s/?#\"'\\]*)@", re.IGNORECASE)
 _PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:[^\s/@]+@")
+_PASSWORD_OPTION = re.compile(r"(password=)[^&\s\"']*")
 
 
 def holds_credentials(url: str) -> bool:
     """Whether the URL has a user name or a password. A user name alone is fine for SSH: its secret is a key."""
-    if found := _USER.search(url):
-        return found[1].lower() not in ("ssh", "git+ssh") or ":" in found[2]
-    return bool(_PASSWORD_WITHOUT_SCHEME.match(url))
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return bool(_PASSWORD_WITHOUT_SCHEME.match(url))
+    user, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    return bool(at) and not _is_ssh_user(scheme, user)
 
 
 def bad_repository(repository: str) -> Refused | None:
@@ -37,10 +39,24 @@ def without_credentials(text: str) -> str:
 
     Passwords stand before a host, or in an option such as sasl_plain_password.
     """
-    text = _PASSWORD_OPTION.sub(r"\1***", text)
-    return _USER_IN_TEXT.sub(_mask, text)
+    return _IN_TEXT.sub(_masked, _PASSWORD_OPTION.sub(r"\1***", text))
 
 
-def _mask(found: re.Match[str]) -> str:
-    url = found[0]
-    return f"{url.partition('://')[0]}://***@" if holds_credentials(url) else url
+def command_without_credentials(command: commands.Command) -> commands.Command:
+    """A copy of the command in which no text of its payload holds credentials."""
+    copy = commands.Command()
+    copy.CopyFrom(command)
+    payload = getattr(copy, copy.WhichOneof("command") or "", None)
+    for field, value in payload.ListFields() if payload is not None else ():
+        if isinstance(value, str):
+            setattr(payload, field.name, without_credentials(value))
+    return copy
+
+
+def _masked(found: re.Match[str]) -> str:
+    scheme, user = found[1] or "", found[2]
+    return found[0] if _is_ssh_user(scheme, user) else f"{scheme}://***@"
+
+
+def _is_ssh_user(scheme: str, user: str) -> bool:
+    return scheme.lower().endswith("ssh") and ":" not in user

@@ -250,7 +250,10 @@ class Facts:
 
 
 class Traffic:
-    """Clients that request predictions all the time. Each request has its own key, and some lack a value."""
+    """Clients that request predictions all the time. Each request has its own key, and some lack a value.
+
+    While `most_keys` is set, each client uses only so many keys again and again.
+    """
 
     def __init__(self, stubs: Stubs, model: str, rows: Sequence[Sequence[float]], per_second: float) -> None:
         self.answered: Counter[tuple[str, int]] = Counter()
@@ -261,6 +264,7 @@ class Traffic:
         """The number of calls without an answer, by status."""
         self.weights = ""
         """The present weights, as the caller sets them; empty while they change."""
+        self.most_keys: int | None = None
         self._stubs = stubs
         self._model = model
         self._rows = rows
@@ -298,7 +302,8 @@ class Traffic:
             # A client that is late goes on at its rate, and does not catch up with a burst.
             next_at = max(next_at + self._pause_seconds, time.monotonic())
             number += 1
-            self._ask(f"patient-{client}-{number}", with_missing_value(chance, self._rows))
+            key = number % self.most_keys if self.most_keys else number
+            self._ask(f"patient-{client}-{key}", with_missing_value(chance, self._rows))
 
     def _ask(self, key: str, row: Sequence[float]) -> None:
         weights = self.weights

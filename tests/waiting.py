@@ -1,5 +1,6 @@
 """Waits for conditions, with one limit that also fits a busy machine."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,11 @@ It is half of the time limit of a test (TEST_TIMEOUT in the Makefile), so that t
 """
 
 Result = TypeVar("Result")
+
+
+def stretched(seconds: float) -> float:
+    """The limit for what a free machine does within this time: longer by as much as this machine is overloaded."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def until(

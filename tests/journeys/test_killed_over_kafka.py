@@ -26,6 +26,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from tests import waiting
 from tests.kafka_broker import KafkaBroker
+from tests.waiting import stretched
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "breast_cancer"
 MODEL = "breast-cancer"
@@ -36,18 +37,22 @@ CALL_SECONDS = 5.0
 REQUESTS_PER_SECOND = 60
 POWER_CUTS = 2
 
+FEW_KEYS = 10
+"""Keys of a client during the kills. A gateway that was killed counts them again, and still no step has enough."""
+
+# The release goes on when the clients use more keys, and not earlier however long the kills take.
 POLICY = """
-bake_seconds = 5
+bake_seconds = 3
 [judge]
 pass_ceiling = 0.02
 [[steps]]
-weight_percent = 10
-min_seconds = 20
-min_keys = 20
+weight_percent = 30
+min_seconds = 1
+min_keys = 100
 [[steps]]
-weight_percent = 50
-min_seconds = 20
-min_keys = 50
+weight_percent = 60
+min_seconds = 1
+min_keys = 100
 """
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
@@ -97,7 +102,7 @@ class Writer:
 def until(holds: Callable[[], bool], what: str) -> float:
     """Waits until the condition holds. Returns how long it took, in seconds."""
     began = time.monotonic()
-    waiting.until(holds, what, seconds=RECOVERY_SECONDS, pause_seconds=0.05)
+    waiting.until(holds, what, seconds=stretched(RECOVERY_SECONDS), pause_seconds=0.05)
     return time.monotonic() - began
 
 
@@ -139,16 +144,16 @@ def kill_each(running: Running, repository: Repository, writer: Writer, broker: 
     took["trainer"] = time.monotonic() - began
     for service in ("evaluator", "deployer", "gateway"):
         took[service] = kill_and_wait(running, service)
-    assert not has_ended(running), "the release ended before everything was killed"
     broker.kill()
     broker.start()
     took["broker"] = writer.wait_for_an_answer_to_a_command_sent_after(time.monotonic())
+    assert phase(running) == "PHASE_STEPPING", "everything is killed during the release"
     return took
 
 
-def has_ended(running: Running) -> bool:
+def phase(running: Running) -> str:
     printed = running.command("release", "get", f"{MODEL}/2", "-o", "json")
-    return json.loads(printed)["phase"] in ("PHASE_COMPLETED", "PHASE_ROLLED_BACK")
+    return str(json.loads(printed)["phase"])
 
 
 def test_a_release_completes_although_each_service_and_the_broker_are_killed(
@@ -168,11 +173,13 @@ def test_a_release_completes_although_each_service_and_the_broker_are_killed(
             running.kill()
             running.start()
         traffic, writer = Traffic(running.stubs, MODEL, rows, REQUESTS_PER_SECOND), Writer(running)
+        traffic.most_keys = FEW_KEYS
         try:
             traffic.start()
             writer.start()
             took = kill_each(running, repository, writer, own_broker)
             writer.stop()
+            traffic.most_keys = None
             wait(running, lambda record: record.release_completed.release == 2, "v2 goes live")
             wait(running, lambda record: record.gate_decided.version == 3, "the verdict on v3")
         finally:
@@ -181,7 +188,7 @@ def test_a_release_completes_although_each_service_and_the_broker_are_killed(
         assert '"production": 2' in running.command("model", "get", MODEL, "-o", "json")
         running.command("replay")
     print("back after:", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items()))
-    assert max(took.values()) < RECOVERY_SECONDS
+    assert max(took.values()) < stretched(RECOVERY_SECONDS)
     assert len(writer.acknowledged) > 20
     times_accepted = accepted_commands(url)
     assert {command: times_accepted[command] for command, _ in writer.acknowledged} == {

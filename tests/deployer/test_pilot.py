@@ -331,9 +331,17 @@ def test_a_step_that_is_due_waits_for_the_end_of_a_freeze_or_a_pause():
     assert Given(paused).reported(evidence(*GOOD)).waits_for() == "someone to resume it: lunch"
 
 
-def test_a_candidate_without_any_request_is_paused():
-    (command,) = Given(stepping()).then(f"releases/1/pause/{NOW_MS}")
+def test_a_candidate_without_any_request_is_paused_once_the_limit_is_reached():
+    at_the_limit = stepping(applied_at_ms=NOW_MS - DEFAULT.no_data_limit_ms)
+    (command,) = Given(at_the_limit).then(f"releases/1/pause/{NOW_MS}")
     assert command.pause_release.reason.startswith("no data")
+    Given(stepping(applied_at_ms=NOW_MS - DEFAULT.no_data_limit_ms + 1)).then()
+
+
+def test_a_gateway_that_serves_stable_only_does_not_hide_the_counts_of_the_others():
+    lapsed = evidence((0, 0), (0, 5_000), weight=0, source="gateway-1")
+    for records in ([evidence(*GOOD), lapsed], [lapsed, evidence(*GOOD)]):
+        Given(stepping()).reported(*records).then("releases/1/set-weights/1")
 
 
 def test_a_step_that_stays_undecided_is_paused():
@@ -350,9 +358,11 @@ def test_the_weights_of_a_promotion_are_applied_when_every_live_gateway_serves_t
     Given(promoting).reported(status(epoch=7)).then()
 
 
-def test_a_release_completes_after_its_bake():
-    Given(baking(59)).then()
+def test_a_release_completes_when_the_last_millisecond_of_its_bake_is_over():
     Given(baking(60)).then("releases/1/complete")
+    almost = baking(60)
+    almost.applied_at_ms += 1
+    assert Given(almost).waits_for() == "1 ms more of bake"
 
 
 BROKEN = evidence((40, 100), (0, 0), epoch=9, weight=10_000)

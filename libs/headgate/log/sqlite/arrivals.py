@@ -160,8 +160,11 @@ class Arrivals:
                     is_uncertain = False
                     self._wake_all()
             known = version
-            self._notices.wait(UNCERTAIN_SECONDS if is_uncertain else IDLE_SECONDS)
-            time.sleep(max(0.0, checked_at + LOOK_SECONDS - time.monotonic()))
+            if is_uncertain:  # our own notices would wake this thread after each of our commits
+                time.sleep(UNCERTAIN_SECONDS)
+            else:
+                self._notices.wait(IDLE_SECONDS)
+                time.sleep(max(0.0, checked_at + LOOK_SECONDS - time.monotonic()))
 
     def _report(self, error: LogError) -> None:
         with self._lock:

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from headgate.cli.main import app
-from headgate.cli.render import RELEASE, VERSION
+from headgate.cli.render import RELEASE, VERSION, Format, show_one
+from headgate.cli.session import progress
 from headgate.client.timeline import describe
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -47,6 +48,14 @@ def test_an_evaluation_names_another_signature_and_a_live_version_that_could_not
     version = resources.Version(baseline_version=1, baseline_failure="it takes 3 columns", signature_change="wider")
     shown = {name: cell(version) for name, cell in VERSION}
     assert (shown["SIGNATURE"], shown["NOT COMPARED"]) == ("wider", "version 1: it takes 3 columns")
+
+
+def test_text_of_records_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]):
+    text = "the input is features float [n, 4] [red]:fire:"
+    progress.print(text)
+    assert capsys.readouterr().err == f"{text}\n"
+    show_one(resources.Version(signature_change=text), VERSION, Format.TABLE)
+    assert text in capsys.readouterr().out
 
 
 def test_a_judgement_is_shown_once_a_caller_was_counted():

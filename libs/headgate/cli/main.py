@@ -99,5 +99,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: Exit) -> None:
-    progress.print(f"headgate: {message}", markup=False)
+    progress.print(f"headgate: {message}")
     sys.exit(code)

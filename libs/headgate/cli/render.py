@@ -131,12 +131,12 @@ def _masked(value: Any) -> Any:
 
 def _print(table: Table) -> None:
     """Prints a table as wide as the terminal. Into a pipe it is not cut: a program or a pager reads it."""
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if console.is_terminal:
         console.print(table)
         return
     text = StringIO()
-    Console(file=text, highlight=False, markup=False, width=PIPE_WIDTH).print(table)
+    Console(file=text, highlight=False, markup=False, emoji=False, width=PIPE_WIDTH).print(table)
     print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 

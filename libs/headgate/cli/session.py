@@ -36,7 +36,7 @@ class Exit(IntEnum):
     LOG_REFUSED = 6
 
 
-progress = Console(stderr=True, highlight=False, soft_wrap=True)
+progress = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 """Progress and warnings go here, data goes to stdout."""
 
 
@@ -80,8 +80,8 @@ def session(context: typer.Context) -> Session:
 
 
 def report(message: str) -> None:
-    """Prints progress without markup, because an address may look like markup."""
-    progress.print(message, markup=False)
+    """Prints progress."""
+    progress.print(message)
 
 
 def new_session(

@@ -52,9 +52,9 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
         files.mkdir()
         difference = export(files, context.network, context.rows, job, context.history)
     except Exception as error:  # noqa: BLE001  # foreign code: whatever it raises is the reason of the failure
-        traceback.print_exc()
         known = isinstance(error, TrainingFailure | ExportFailure)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
+        print_origin(error.__cause__ if known else error)
         if isinstance(error, ExportFailure):
             stage = "EXPORT"
         write_line(progress, failed={"stage": stage, "reason": reason})
@@ -62,6 +62,12 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
     last, resumed_from = asdict(context.history[-1]), context.resumed_from
     write_line(progress, finished={"epochs": last, "export_difference": difference, "resumed_from": resumed_from})
     return 0
+
+
+def print_origin(error: BaseException | None) -> None:
+    """Prints where foreign code raised the error; nothing for a failure that Headgate has described itself."""
+    if error is not None:
+        traceback.print_exception(error)
 
 
 def train_model(job: Job, directory: Path, progress: TextIO) -> TrainingContext:

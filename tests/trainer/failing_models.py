@@ -101,7 +101,7 @@ SHAPES = {
     ),
     "two predictions": Failing(
         "def network(context): return nn.Linear(3, 2)",
-        "network: expected one prediction for each row, and these have the shape [4, 2]",
+        "network: the predictions have the shape [4, 2]: expected one prediction for each row",
         job=REGRESSION,
     ),
     "one number for all rows": Failing(
@@ -127,7 +127,7 @@ MEANINGS = {
     ),
     "a class for a probability": Failing(
         forward("return (self.linear(rows) > 0).long()"),
-        "network: the predictions are of the datatype int64, and none of it is a probability",
+        "network: the predictions have the datatype int64: expected floats, because each is a probability",
     ),
     "a softmax for logits": Failing(
         "def network(context): return nn.Sequential(nn.Linear(3, 2), nn.Softmax(1))",
@@ -136,7 +136,7 @@ MEANINGS = {
     ),
     "a class for logits": Failing(
         "def network(context): return nn.Linear(3, 1)",
-        "network: a multiclass model answers each row with one logit for each class, and these predictions",
+        "network: the predictions have the shape [4, 1]: a multiclass model must return one logit for each class",
         job=MULTICLASS,
     ),
     "more classes than logits": Failing(

@@ -84,7 +84,7 @@ BENT = {
     "two answers": Taken(
         answers="torch.zeros(3, 2)",
         task="regression",
-        fault="expected one answer for each row, and these have",
+        fault="the answers have the shape [3, 2]: expected one answer for each row",
     ),
     "too few answers": Taken(
         answers="torch.tensor([0, 1])", fault="train: expected as many answers as rows, got (3, 2) and (2,)"

@@ -12,6 +12,8 @@ from tests.kafka_admin import members_of
 from tests.kafka_broker import KafkaBroker
 
 GRACE_SECONDS = 10.0
+END_SECONDS = 5.0
+"""After its grace a process needs a moment to end, and more on a busy machine."""
 GROUPS = {f"registry.{topic}": 1 for topic in (topics.COMMANDS, topics.INBOX)}
 
 pytestmark = pytest.mark.kafka
@@ -37,5 +39,5 @@ def test_members_leave_their_groups_and_services_end_in_time_without_the_broker(
             process.terminate()
         for service, process in running.items():
             code, seconds = process.exit_code()
-            assert (service, code, seconds < GRACE_SECONDS + 1) == (service, 0, True)
+            assert (service, code, seconds < GRACE_SECONDS + END_SECONDS) == (service, 0, True)
     installation.log.close()

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from headgate.log.kafka.client import _Reasons
 from headgate.log.open import open_log
 from headgate.log.port import LogError, LogRefused, LogUnavailable, Message, Record, Topic
 from tests.conftest import available
@@ -104,6 +105,13 @@ def test_a_broker_with_a_certificate_of_another_authority_is_refused(secured: Se
 def test_a_client_without_tls_cannot_connect_and_the_error_names_the_address(secured: Secured) -> None:
     with pytest.raises(LogUnavailable, match=f"no connection to {secured.address}"):
         open_log(f"kafka://{secured.address}")
+
+
+def test_a_refusal_stays_the_reason_when_another_client_of_the_process_fails_later() -> None:
+    reasons = _Reasons()
+    for reason in ("Handshake failed: CERTIFICATE_VERIFY_FAILED", "111 ECONNREFUSED"):
+        reasons._keep(ConnectionError(reason))
+    assert "CERTIFICATE_VERIFY_FAILED" in str(reasons.last)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ STOP_MILLISECONDS = 1000
 """How long the thread of a client that could not connect may take to stop."""
 
 _RETRY_SECONDS = 0.05
+_SIGNS_OF_DISTRUST = ("CERTIFICATE_VERIFY_FAILED", "certificate required", "unknown ca")
 _REFUSALS = (
     AuthorizationError,
     IllegalSaslStateError,
@@ -268,7 +269,8 @@ class _Reasons(logging.Filter):
                 )
 
     def _keep(self, reason: Exception) -> None:
-        if not isinstance(self.last, _REFUSALS):  # later attempts fail for less clear reasons
+        # Later attempts, and other clients of this process, fail for less clear reasons.
+        if self.last is None or not _is_refusal(self.last):
             self.last = reason
 
 
@@ -279,9 +281,12 @@ def _named(error: BaseException) -> str:
 
 def _unreachable(servers: Sequence[str], reason: Exception) -> LogError:
     message = f"no connection to {','.join(servers)} within {BOOTSTRAP_SECONDS:g} s: {_named(reason)}"
-    signs_of_distrust = ("CERTIFICATE_VERIFY_FAILED", "certificate required", "unknown ca")
-    is_refused = isinstance(reason, _REFUSALS) or any(sign in str(reason) for sign in signs_of_distrust)
-    return LogRefused(message) if is_refused else LogUnavailable(message)
+    return LogRefused(message) if _is_refusal(reason) else LogUnavailable(message)
+
+
+def _is_refusal(reason: Exception) -> bool:
+    """Whether the broker refused this client, or this client the broker's certificate."""
+    return isinstance(reason, _REFUSALS) or any(sign in str(reason) for sign in _SIGNS_OF_DISTRUST)
 
 
 def _checked(name: str, value: object) -> tuple[str, object]:

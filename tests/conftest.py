@@ -9,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
 
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import EventLog
 from tests.kafka_broker import ADDRESS_VARIABLE, VERSION, BrokerUnavailable, KafkaBroker
 from tests.redis_server import RedisNotStarted, RedisServer, named_by_environment
 
@@ -38,6 +41,15 @@ def _own_limit_seconds(item: pytest.Item) -> float:
     """The test's own limit, from pytest.mark.timeout; 0 without one."""
     marker = item.get_closest_marker("timeout")
     return float(marker.args[0]) if marker else 0.0
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    """An embedded log with all topics. Some folders have a `log` of their own."""
+    log = open_log(f"sqlite://{tmp_path}/log.db")
+    log.create_topics(topics.TOPICS)
+    yield log
+    log.close()
 
 
 @pytest.fixture(scope="session")

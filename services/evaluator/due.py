@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from headgate.domain.build import MAX_ATTEMPTS
 from headgate.domain.names import model_stream, version_subject
 from headgate.domain.state import ModelState
+from headgate.domain.versions import is_purged
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -76,7 +77,7 @@ def due(
 def _due_for(
     state: ModelState, version: resources.Version, worker: str, liveness: Liveness, now_ms: int
 ) -> Iterator[commands.Command | Assignment]:
-    if version.retention == resources.RETENTION_STATE_PURGED:
+    if is_purged(version):
         return
     if version.build == resources.BUILD_STATE_TRAINED:
         yield _claim(state, version, attempt=1, worker=worker, seen_at_ms=0)

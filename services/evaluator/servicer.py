@@ -2,6 +2,7 @@
 
 import grpc
 
+from headgate.domain.versions import is_purged
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.names import version_in
@@ -38,7 +39,7 @@ def trained(fold: LifecycleFold, name: str) -> resources.Version:
     if not version.artifact.manifest_sha256:
         rule = f"{name} is not trained yet: it is {version.label or 'new'}"
         raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-trained", rule)
-    if version.retention == resources.RETENTION_STATE_PURGED:
+    if is_purged(version):
         rule = f"{name} is purged: its artifact is gone"
         raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "purged", rule)
     return version

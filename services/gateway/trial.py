@@ -71,15 +71,8 @@ class Trial:
         assert process.stdin is not None
         assert process.stdout is not None
         deadline = time.monotonic() + self._timeout_seconds
-        message = memoryview(LENGTH.pack(len(onnx_bytes)) + onnx_bytes)
-        try:
-            while message:
-                if not select.select([], [process.stdin], [], max(0.0, deadline - time.monotonic()))[1]:
-                    return None
-                message = message[process.stdin.write(message) or 0 :]
-        except BrokenPipeError:
-            return None
-        return _read_line(process.stdout, deadline)
+        sent = all(_write(process.stdin, part, deadline) for part in (LENGTH.pack(len(onnx_bytes)), onnx_bytes))
+        return _read_line(process.stdout, deadline) if sent else None
 
     def _failure_reason(self, process: "subprocess.Popen[bytes]") -> str:
         """Why the process gave no answer."""
@@ -96,6 +89,19 @@ def _exit_code(process: "subprocess.Popen[bytes]") -> int | None:
         return process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
         return None
+
+
+def _write(stdin: IO[bytes], part: bytes, deadline: float) -> bool:
+    """Whether the process took the whole part before the deadline."""
+    left = memoryview(part)
+    try:
+        while left:
+            if not select.select([], [stdin], [], max(0.0, deadline - time.monotonic()))[1]:
+                return False
+            left = left[stdin.write(left) or 0 :]
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _read_line(stdout: IO[bytes], deadline: float) -> bytes | None:

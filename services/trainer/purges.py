@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from headgate.domain.model import ModelState
 from headgate.domain.names import split_numbered, version_name
+from headgate.domain.versions import is_purged
 from headgate.v1 import resources_pb2 as resources
 from services.trainer.attempt import checkpoints
 from services.trainer.due import IN_PROGRESS, is_open, open_versions
@@ -63,10 +64,6 @@ def stale_checkpoints(models: Mapping[str, ModelState], names: Iterable[str]) ->
         state = models.get(model)
         if state is not None and number in state.versions and not is_open(state.versions[number]):
             yield version
-
-
-def is_purged(version: resources.Version) -> bool:
-    return version.retention == resources.RETENTION_STATE_PURGED
 
 
 def _purge(name: str, version: resources.Version, needed: Container[str]) -> Purge:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headgate.lifecycle.service_parts import ServiceSettings
 from services.trainer.attempt.checkout import SSH_COMMAND
+from services.trainer.attempt.tools import DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +22,9 @@ class Settings(ServiceSettings):
     """File with the user names and passwords of private repositories, in the format of git-credential-store."""
     git_ssh_command: str = SSH_COMMAND
     """What git starts to reach a repository by SSH, with the key and the known hosts."""
-    tests_seconds: float = 600.0
-    training_seconds: float = 3600.0
-    epoch_seconds: float = 600.0
+    tests_seconds: float = DEFAULT_LIMITS.tests_seconds
+    training_seconds: float = DEFAULT_LIMITS.training_seconds
+    epoch_seconds: float = DEFAULT_LIMITS.epoch_seconds
     """A training that reports no epoch for this long has failed."""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: float = DEFAULT_LIMITS.checkpoint_seconds
     """Between two checkpoints of a training: what a lost trainer did since the last one is trained again."""

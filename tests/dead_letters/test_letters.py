@@ -1,8 +1,5 @@
 """Dead letters: all readers agree on what became of each, and a record is buried once and replayed once."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
@@ -34,14 +31,6 @@ REPLAYING, REPLAYED, DROPPED = (
     commands.DEAD_LETTER_OUTCOME_REPLAYED,
     commands.DEAD_LETTER_OUTCOME_DROPPED,
 )
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = open_log(f"sqlite://{tmp_path}/log.db")
-    log.create_topics(topics.TOPICS)
-    yield log
-    log.close()
 
 
 def stored(log: EventLog, message: Message) -> Record:

@@ -1,15 +1,8 @@
 """The deployer counts the facts of releases that happen while it runs, the lead time and the time to restore."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from headgate.domain.fact import Fact
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.stream import message_of, new_stream, record_of
-from headgate.log import topics
-from headgate.log.open import open_log
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
@@ -62,14 +55,6 @@ class Running:
     def shown(self, past: Past) -> Exposition:
         assert self.fold.wait_position(past.last.partition, past.last.offset, PATIENCE_SECONDS)
         return parsed(text_of(self.metrics))
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = open_log(f"sqlite://{tmp_path}/log.db")
-    log.create_topics(topics.TOPICS)
-    yield log
-    log.close()
 
 
 def test_a_completed_release_is_counted_with_its_lead_time_and_a_replayed_one_is_not(log: EventLog) -> None:

@@ -1,7 +1,6 @@
 """An evaluation from the signed artifact to the report, on real ONNX models."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 
 from headgate.artifacts.layout import INPUT, MODEL_FILE, TEST_ROWS_FILE
 from headgate.log import topics
-from headgate.log.open import open_log
 from headgate.log.port import EventLog
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -24,14 +22,6 @@ from tests.evaluator.material import artifacts_in, files_of, linear, logistic, r
 from tests.registry.conftest import read_all
 
 RIGHT, WRONG = logistic([5.0, 0.0]), logistic([-5.0, 0.0])
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = open_log(f"sqlite://{tmp_path}/log.db")
-    log.create_topics(topics.TOPICS)
-    yield log
-    log.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`headgate publish` appends an event to the inbox: a commit of a model's repository was merged."""
 
-import re
 import subprocess
 import tomllib
 import uuid
@@ -17,6 +16,7 @@ from headgate.cli.session import CommandFailed, Exit, Session, progress, report,
 from headgate.client.change import Change, change_merged
 from headgate.domain.credentials import CREDENTIALS_RULE, holds_credentials
 from headgate.domain.names import NAME_RULE, is_name, model_stream
+from headgate.domain.repository import REPOSITORY_URL
 from headgate.log.port import EventLog
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability import tracing
@@ -28,8 +28,6 @@ from headgate.v1 import registry_service_pb2 as registry_service
 GIT_TIMEOUT_SECONDS = 30
 LOOKUP_TIMEOUT_SECONDS = 2.0
 """How long to ask the registry whether it has the commit. Publishing itself needs only the log."""
-FETCHABLE = re.compile(r"(https?|ssh|file)://|[\w.-]+@[\w.-]+:", re.ASCII)
-"""The start of a URL that the trainer can fetch."""
 MAX_NAMED = 3
 """How many of the files that are not committed the warning names."""
 LAST_SPANS_SECONDS = 5.0
@@ -54,7 +52,7 @@ def publish(
     """Send Headgate a merged commit. It becomes the model's next version."""
     if holds_credentials(url):
         usage(f"--url: {CREDENTIALS_RULE}")
-    if url and not (url.startswith("/") or FETCHABLE.match(url)):
+    if url and not (url.startswith("/") or REPOSITORY_URL.match(url)):
         usage(f"--url is {url!r}: expected an absolute path or an https, http, ssh or file URL, as the trainer sees it")
     change = read_change(repository, commit)
     if url:

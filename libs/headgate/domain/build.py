@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
-from headgate.domain.credentials import bad_repository
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
+from headgate.domain.repository import bad_repository
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts

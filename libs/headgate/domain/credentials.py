@@ -2,10 +2,8 @@
 
 import re
 
-from headgate.domain.refusal import INVALID, Refused, invalid
 from headgate.v1 import commands_pb2 as commands
 
-MAX_REPOSITORY_CHARACTERS = 4_096
 CREDENTIALS_RULE = (
     "a repository or data URL must not hold a user name or a password, because the log keeps it for ever;"
     " the trainer reads them from the file that HEADGATE_GIT_CREDENTIALS names"
@@ -23,15 +21,6 @@ def holds_credentials(url: str) -> bool:
         return bool(_PASSWORD_WITHOUT_SCHEME.match(url))
     user, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
     return bool(at) and not _is_ssh_user(scheme, user)
-
-
-def bad_repository(repository: str) -> Refused | None:
-    """The refusal of a repository that a record must not name. It does not show what it found."""
-    if len(repository) > MAX_REPOSITORY_CHARACTERS:
-        return invalid("repository", "too long", f"a repository has at most {MAX_REPOSITORY_CHARACTERS} characters")
-    if holds_credentials(repository):
-        return Refused(INVALID, CREDENTIALS_RULE, f"repository: {CREDENTIALS_RULE}", "repository")
-    return None
 
 
 def without_credentials(text: str) -> str:

@@ -22,9 +22,8 @@ VersionFact = (
     | facts.CandidateQuarantined
     | facts.QuarantineLifted
 )
-ReleaseFact = (
-    facts.ReleaseRequested
-    | facts.ReleaseStarted
+LaterReleaseFact = (
+    facts.ReleaseStarted
     | facts.CandidateReady
     | facts.WeightsSet
     | facts.WeightsApplied
@@ -37,6 +36,7 @@ ReleaseFact = (
     | facts.ReleaseRejected
     | facts.ReleaseSuperseded
 )
+ReleaseFact = facts.ReleaseRequested | LaterReleaseFact
 ModelFact = (
     facts.ModelCreated
     | facts.ModelDescribed

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
 from headgate.domain import build, release, retention, verdict
-from headgate.domain.credentials import bad_repository
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
 from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, text_too_long
+from headgate.domain.repository import bad_repository
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
+from headgate.domain.versions import is_purged
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -130,7 +131,7 @@ def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMo
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    if version.retention == resources.RETENTION_STATE_PURGED:
+    if is_purged(version):
         return invalid("version", command.version, "an alias cannot point to a purged version")
     if state.model.aliases.get(command.alias, 0) == command.version:
         return None

@@ -18,21 +18,6 @@ from headgate.v1 import resources_pb2 as resources
 
 __all__ = ["ACTIVE", "RUNNING", "TERMINAL", "ReleaseCommand", "decide", "evolve", "is_active"]
 
-ReleaseCommand = (
-    commands.StartRelease
-    | commands.BeginRelease
-    | commands.ReportCandidateReady
-    | commands.SetWeights
-    | commands.ReportWeightsApplied
-    | commands.PromoteRelease
-    | commands.CompleteRelease
-    | commands.PauseRelease
-    | commands.ResumeRelease
-    | commands.RollBackRelease
-    | commands.FinishRollback
-    | commands.SupersedeRelease
-    | commands.UndoRelease
-)
 _RunningCommand = (
     commands.BeginRelease
     | commands.ReportCandidateReady
@@ -47,6 +32,7 @@ _RunningCommand = (
     | commands.SupersedeRelease
     | commands.UndoRelease
 )
+ReleaseCommand = commands.StartRelease | _RunningCommand
 Decision = ReleaseFact | Refused | None
 
 STRATEGIES = (configuration.STRATEGY_CANARY, configuration.STRATEGY_BLUE_GREEN, configuration.STRATEGY_DIRECT)

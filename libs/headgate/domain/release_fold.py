@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from headgate.domain.fact import ReleaseFact
+from headgate.domain.fact import LaterReleaseFact, ReleaseFact
 from headgate.domain.names import release_name
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import facts_pb2 as facts
@@ -22,21 +22,6 @@ TERMINAL = (
     resources.PHASE_ROLLED_BACK,
     resources.PHASE_SUPERSEDED,
     resources.PHASE_REJECTED,
-)
-
-_LaterFact = (
-    facts.ReleaseStarted
-    | facts.CandidateReady
-    | facts.WeightsSet
-    | facts.WeightsApplied
-    | facts.PromotionStarted
-    | facts.ReleaseCompleted
-    | facts.ReleasePaused
-    | facts.ReleaseResumed
-    | facts.RollbackStarted
-    | facts.ReleaseRolledBack
-    | facts.ReleaseRejected
-    | facts.ReleaseSuperseded
 )
 
 _ALLOWED_FROM: dict[type, tuple[resources.Phase.ValueType, ...]] = {
@@ -107,7 +92,7 @@ def _requested(state: ModelState, fact: facts.ReleaseRequested, record: facts.Li
 def _fold(  # noqa: C901 - a closed match reads as a table
     state: ModelState,
     release: resources.Release,
-    fact: _LaterFact,
+    fact: LaterReleaseFact,
     record: facts.LifecycleRecord,
 ) -> None:
     match fact:

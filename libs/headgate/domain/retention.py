@@ -9,6 +9,7 @@ from headgate.domain.names import NAME_RULE, is_name, version_name
 from headgate.domain.refusal import IN_USE, Refused, illegal, invalid, not_found
 from headgate.domain.release import is_active
 from headgate.domain.state import IllegalFact, ModelState
+from headgate.domain.versions import is_purged
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -113,7 +114,7 @@ def _archive(
 def _purge(
     state: ModelState, version: resources.Version, command: commands.PurgeVersion
 ) -> facts.VersionPurged | Refused | None:
-    if version.retention == resources.RETENTION_STATE_PURGED:
+    if is_purged(version):
         return None
     if version.retention != resources.RETENTION_STATE_ARCHIVED:
         return illegal(f"{version.name} is {version.label}", "a version must be archived before it is purged")

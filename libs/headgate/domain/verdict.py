@@ -6,6 +6,7 @@ from headgate.domain.gate import decide_gate
 from headgate.domain.names import ANONYMOUS, version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found
 from headgate.domain.state import IllegalFact, ModelState
+from headgate.domain.versions import is_purged
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -28,7 +29,7 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    if version.retention == resources.RETENTION_STATE_PURGED:
+    if is_purged(version):
         return illegal(f"{version.name} is purged", "a purged version gets no verdict, approval or waiver any more")
     match command:
         case commands.DecideGate():

@@ -9,6 +9,11 @@ from headgate.v1 import resources_pb2 as resources
 Default = TypeVar("Default")
 
 
+def is_purged(version: resources.Version) -> bool:
+    """Whether the version's artifact is given up: it may be deleted, and no command may use it."""
+    return version.retention == resources.RETENTION_STATE_PURGED
+
+
 class Versions(Mapping[int, resources.Version]):
     """The versions by number, from 1 on and without gaps. A version may be changed in place, but is never removed.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
+from headgate.domain.repository import REPOSITORY_URL
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -23,7 +24,6 @@ CHUNK_BYTES = 1 << 20
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SSH_COMMAND = "ssh -oBatchMode=yes"
-URL = re.compile(r"(https?|ssh|file)://|[\w.-]+@[\w.-]+:", re.ASCII)
 GIT_SETTINGS = """[safe]
     directory = *
 [protocol]
@@ -110,7 +110,7 @@ def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, st
 
 
 def location(repository: str) -> str:
-    if URL.match(repository):
+    if REPOSITORY_URL.match(repository):
         return repository
     path = Path(repository)
     if not path.is_absolute():

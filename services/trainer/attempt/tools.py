@@ -26,6 +26,9 @@ class Limits:
     checkpoint_seconds: float = 30.0
 
 
+DEFAULT_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptTools:
     """The same for every attempt of one trainer. `report` sends a command and waits for a log that is away."""

@@ -1,13 +1,11 @@
 """The metrics of a fold and of the log's readers: live facts are counted once, and the lag is measured."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.open import open_log
 from headgate.log.port import EventLog, Message
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability import log_metrics
@@ -19,14 +17,6 @@ from tests.metrics.exposed import Exposition, parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
 
 WAITED_MS = 90_000
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = open_log(f"sqlite://{tmp_path}/log.db")
-    log.create_topics(topics.TOPICS)
-    yield log
-    log.close()
 
 
 def shown(metrics: Metrics) -> Exposition:

@@ -38,6 +38,9 @@ def options(
     context: typer.Context,
     registry: Annotated[str, typer.Option(envvar="HEADGATE_REGISTRY", help="host:port of the registry.")] = "",
     gateway: Annotated[str, typer.Option(envvar="HEADGATE_GATEWAY", help="host:port of the gateway.")] = "",
+    trainer: Annotated[str, typer.Option(envvar="HEADGATE_TRAINER", help="host:port of the trainer.")] = "",
+    evaluator: Annotated[str, typer.Option(envvar="HEADGATE_EVALUATOR", help="host:port of the evaluator.")] = "",
+    deployer: Annotated[str, typer.Option(envvar="HEADGATE_DEPLOYER", help="host:port of the deployer.")] = "",
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
     log_wait_seconds: Annotated[
         float,
@@ -48,7 +51,14 @@ def options(
         typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user."),
     ] = "",
 ) -> None:
-    context.obj = new_session(registry, gateway, log, log_wait_seconds, actor)
+    addresses = {
+        "registry": registry,
+        "gateway": gateway,
+        "trainer": trainer,
+        "evaluator": evaluator,
+        "deployer": deployer,
+    }
+    context.obj = new_session(addresses, log, log_wait_seconds, actor)
 
 
 @app.command("up")

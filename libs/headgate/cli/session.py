@@ -1,6 +1,7 @@
 """What all commands share: addresses, exit codes, names, and how a failure ends a command."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -18,8 +19,15 @@ from headgate.log.port import EventLog
 from headgate.log.startup import await_log
 
 HOME = ".headgate"
-DEFAULT_REGISTRY = "127.0.0.1:7400"
-DEFAULT_GATEWAY = "127.0.0.1:7404"
+HOST = "127.0.0.1"
+DEFAULT_PORTS: Mapping[str, int] = {
+    "registry": 7400,
+    "trainer": 7401,
+    "evaluator": 7402,
+    "deployer": 7403,
+    "gateway": 7404,
+}
+"""Where `headgate up` serves unless it is given another base port."""
 CLI_WAIT_SECONDS = 20.0
 """How long a command waits for a log that does not answer."""
 
@@ -85,21 +93,18 @@ def report(message: str) -> None:
 
 
 def new_session(
-    registry: str, gateway: str, log: str, log_wait_seconds: float = CLI_WAIT_SECONDS, actor: str = ""
+    addresses: Mapping[str, str], log: str, log_wait_seconds: float = CLI_WAIT_SECONDS, actor: str = ""
 ) -> Session:
-    """A session with the given addresses and actor.
+    """A session with the given actor and addresses, by the name of the service.
 
     A missing address is taken from the `headgate up` in this folder; without one it is the default. A missing actor is
     the logged-in user.
     """
     actor = actor or logged_in()
-    ports = running_ports(Path(HOME))
-    if not registry:
-        registry = f"127.0.0.1:{ports['registry']}" if "registry" in ports else DEFAULT_REGISTRY
-    if not gateway:
-        gateway = f"127.0.0.1:{ports['gateway']}" if "gateway" in ports else DEFAULT_GATEWAY
+    ports = {**DEFAULT_PORTS, **running_ports(Path(HOME))}
+    known = {name: addresses.get(name) or f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
-    return Session(Stubs(registry, gateway, actor), log_url, log_wait_seconds, actor)
+    return Session(Stubs(**known, actor=actor), log_url, log_wait_seconds, actor)
 
 
 def default_log(home: Path) -> str:

@@ -11,17 +11,30 @@ from headgate.client.actor import ActorHeader
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 
 TIMEOUT_SECONDS = 15.0
 """How long one call waits for its answer."""
 
 
 class Stubs:
-    """Stubs for the registry and the gateway at two addresses (host:port). The registry records `actor` in the log."""
+    """Stubs for the services at their addresses (host:port). The registry records `actor` in the log."""
 
-    def __init__(self, registry: str, gateway: str, actor: str = "") -> None:
+    def __init__(
+        self,
+        registry: str,
+        gateway: str,
+        actor: str = "",
+        *,
+        trainer: str = "",
+        evaluator: str = "",
+        deployer: str = "",
+    ) -> None:
         self.registry_address = registry
         self.gateway_address = gateway
+        self.trainer_address = trainer
+        self.evaluator_address = evaluator
+        self.deployer_address = deployer
         self._actor = actor
         self._channels: dict[str, grpc.Channel] = {}
 
@@ -36,6 +49,18 @@ class Stubs:
     @cached_property
     def inference(self) -> inference_grpc.GRPCInferenceServiceStub:
         return inference_grpc.GRPCInferenceServiceStub(self._channel(self.gateway_address))
+
+    @cached_property
+    def trainer(self) -> worker_services_grpc.TrainerServiceStub:
+        return worker_services_grpc.TrainerServiceStub(self._channel(self.trainer_address))
+
+    @cached_property
+    def evaluator(self) -> worker_services_grpc.EvaluatorServiceStub:
+        return worker_services_grpc.EvaluatorServiceStub(self._channel(self.evaluator_address))
+
+    @cached_property
+    def deployer(self) -> worker_services_grpc.DeployerServiceStub:
+        return worker_services_grpc.DeployerServiceStub(self._channel(self.deployer_address))
 
     def close(self) -> None:
         for channel in self._channels.values():

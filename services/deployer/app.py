@@ -10,7 +10,7 @@ from headgate.log import topics
 from headgate.log.port import LogUnavailable
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
-from headgate.runtime.observability.metric_catalogue import DEPLOYER
+from headgate.runtime.observability.metric import DEPLOYER
 from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer

@@ -99,14 +99,14 @@ def assignment(state: ModelState, version: resources.Version) -> Assignment:
     return Assignment(state.name, _copy(version), _copy(baseline) if baseline is not None else None)
 
 
-def command(model: str, version: resources.Version, command_id: str, **wish: object) -> commands.Command:
+def command(model: str, version: resources.Version, command_id: str, **body: object) -> commands.Command:
     """A command of the evaluator about one version."""
     return commands.Command(
         command_id=command_id,
         stream=model_stream(model),
         actor=ACTOR,
         correlation_id=version.commit,
-        **wish,  # type: ignore[arg-type]  # one field of the oneof, which the stub cannot express
+        **body,  # type: ignore[arg-type]  # one field of the oneof, which the stub cannot express
     )
 
 

@@ -14,7 +14,7 @@ from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.runtime.deadline import Deadline, run_within
-from headgate.runtime.observability.metric_catalogue import GATEWAY
+from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.telemetry.topic import TelemetryWriter

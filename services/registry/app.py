@@ -4,7 +4,7 @@ from headgate.dead_letters.burials import Burials, counting
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
-from headgate.runtime.observability.metric_catalogue import REGISTRY
+from headgate.runtime.observability.metric import REGISTRY
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service

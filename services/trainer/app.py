@@ -11,7 +11,7 @@ from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log import topics
 from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
-from headgate.runtime.observability.metric_catalogue import TRAINER
+from headgate.runtime.observability.metric import TRAINER
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter

@@ -22,7 +22,7 @@ from headgate.log import topics
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.port import Record
 from headgate.runtime.observability.log_metrics import FoldMetrics
-from headgate.runtime.observability.metric_catalogue import DEPLOYER, EVALUATOR
+from headgate.runtime.observability.metric import DEPLOYER, EVALUATOR
 from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.rules import flaw_of
 from headgate.v1 import commands_pb2 as commands

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from headgate.runtime.observability.metric_catalogue import GATEWAY
+from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from services.gateway.prediction_metrics import OK, PredictionMetrics
 from services.gateway.routes import Route

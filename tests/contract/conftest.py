@@ -12,8 +12,8 @@ from tests.contract.logs import open_for_test
 
 
 @dataclass
-class Bench:
-    """One adapter under test. A test may open several logs on the same data; they are all closed at its end."""
+class Storage:
+    """The data of one adapter. A test may open several logs on it; they are all closed at its end."""
 
     url: str
     opened: list[EventLog] = field(default_factory=list)
@@ -29,18 +29,18 @@ class Bench:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     if request.param == "sqlite":
-        bench = Bench(f"sqlite://{tmp_path}/log.db")
+        storage = Storage(f"sqlite://{tmp_path}/log.db")
     else:
-        bench = Bench(f"kafka://{request.getfixturevalue('kafka_broker')}")
-    yield bench
-    bench.close()
+        storage = Storage(f"kafka://{request.getfixturevalue('kafka_broker')}")
+    yield storage
+    storage.close()
 
 
 @pytest.fixture
-def log(bench: Bench) -> EventLog:
-    return bench.open()
+def log(storage: Storage) -> EventLog:
+    return storage.open()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from headgate.log.port import (
     UnknownTopic,
     record_bytes,
 )
-from tests.contract.conftest import Bench
+from tests.contract.conftest import Storage
 from tests.waiting import PATIENCE_SECONDS, until
 
 """No test waits for a fixed time. A test fails when it has waited this long for an event."""
@@ -256,8 +256,8 @@ def test_a_tail_reads_only_the_given_partitions_from_the_given_offsets(log: Even
         assert values(gather(tail, 1)) == Counter({b"3": 1})
 
 
-def test_an_append_of_another_log_wakes_a_waiting_tail(bench: Bench, log: EventLog, topic: str) -> None:
-    other = bench.open()
+def test_an_append_of_another_log_wakes_a_waiting_tail(storage: Storage, log: EventLog, topic: str) -> None:
+    other = storage.open()
     with log.tail(topic, dict.fromkeys(range(PARTITIONS), 0)) as tail:
         found: list[Record] = []
         waiting = threading.Thread(target=lambda: found.extend(gather(tail, 1)))
@@ -316,8 +316,8 @@ def test_a_commit_never_moves_a_group_back(log: EventLog, topic: str) -> None:
     assert log.committed(topic, "group") == {0: found[-1].offset + 1}
 
 
-def test_two_members_share_all_partitions_without_overlap(bench: Bench, log: EventLog, topic: str) -> None:
-    with member(log, topic, "group", "a") as first, member(bench.open(), topic, "group", "b") as second:
+def test_two_members_share_all_partitions_without_overlap(storage: Storage, log: EventLog, topic: str) -> None:
+    with member(log, topic, "group", "a") as first, member(storage.open(), topic, "group", "b") as second:
         for _ in rounds():
             sent = append_a_round(log, topic)
             until(lambda sent=sent: first.got(sent) | second.got(sent) == sent)  # type: ignore[misc]
@@ -326,9 +326,9 @@ def test_two_members_share_all_partitions_without_overlap(bench: Bench, log: Eve
                 break
 
 
-def test_the_others_get_the_partitions_of_a_member_that_left(bench: Bench, log: EventLog, topic: str) -> None:
+def test_the_others_get_the_partitions_of_a_member_that_left(storage: Storage, log: EventLog, topic: str) -> None:
     with member(log, topic, "group", "a") as first:
-        with member(bench.open(), topic, "group", "b") as second:
+        with member(storage.open(), topic, "group", "b") as second:
             for _ in rounds():
                 sent = append_a_round(log, topic)
                 until(lambda sent=sent: first.got(sent) | second.got(sent) == sent)  # type: ignore[misc]
@@ -339,10 +339,10 @@ def test_the_others_get_the_partitions_of_a_member_that_left(bench: Bench, log: 
 
 
 def test_a_killed_member_is_replaced_and_its_uncommitted_records_come_again(
-    bench: Bench, log: EventLog, topic: str
+    storage: Storage, log: EventLog, topic: str
 ) -> None:
     log.append_all([Message(topic, key, b"%d" % number) for number, key in enumerate(KEYS)])
-    victim = run("tests.contract.member_process", bench.url, topic, "group", "victim")
+    victim = run("tests.contract.member_process", storage.url, topic, "group", "victim")
     delivered = {victim.stdout.readline().strip() for _ in KEYS}  # type: ignore[union-attr]
     assert delivered == {str(number) for number in range(12)}
     victim.kill()
@@ -362,10 +362,10 @@ def test_a_consumer_that_was_asked_to_stop_waiting_waits_no_more(log: EventLog, 
 
 
 def test_a_member_that_restarts_under_its_name_gets_its_partitions_at_once(
-    bench: Bench, log: EventLog, topic: str
+    storage: Storage, log: EventLog, topic: str
 ) -> None:
     log.append(Message(topic, b"k", b"v"))
-    victim = run("tests.contract.member_process", bench.url, topic, "group", "worker-0")
+    victim = run("tests.contract.member_process", storage.url, topic, "group", "worker-0")
     assert victim.stdout.readline().strip() == "v"  # type: ignore[union-attr]
     victim.kill()
     victim.communicate()
@@ -374,12 +374,12 @@ def test_a_member_that_restarts_under_its_name_gets_its_partitions_at_once(
 
 
 def test_a_member_whose_name_another_process_took_can_neither_commit_nor_read(
-    bench: Bench, log: EventLog, topic: str
+    storage: Storage, log: EventLog, topic: str
 ) -> None:
     log.append(Message(topic, b"k", b"v"))
     zombie = log.consumer(topic, "group", "a")
     found = gather(zombie, 1)
-    with bench.open().consumer(topic, "group", "a") as heir:
+    with storage.open().consumer(topic, "group", "a") as heir:
         again = gather(heir, 1)
         with pytest.raises(StaleMember):
             zombie.commit(found)
@@ -390,11 +390,11 @@ def test_a_member_whose_name_another_process_took_can_neither_commit_nor_read(
     assert set(log.committed(topic, "group")) == {found[0].partition}
 
 
-def test_a_commit_for_a_partition_of_another_member_is_refused(bench: Bench, log: EventLog, topic: str) -> None:
+def test_a_commit_for_a_partition_of_another_member_is_refused(storage: Storage, log: EventLog, topic: str) -> None:
     log.append_all([Message(topic, key, b"v") for key in KEYS])
     with log.consumer(topic, "group", "a") as first:
         found = gather(first, 12)
-        with member(bench.open(), topic, "group", "b") as second:
+        with member(storage.open(), topic, "group", "b") as second:
             until(lambda: first.poll(0.05) is not None and len(second.records) >= 6)
             lost = {record.partition for record in second.records}
             with pytest.raises(StaleMember):
@@ -419,9 +419,9 @@ def test_records_of_concurrent_threads_are_complete_and_in_order(log: EventLog, 
         assert written_by(log, topic, b"writer-%d" % number) == list(range(100))
 
 
-def test_records_of_concurrent_processes_are_complete_and_in_order(bench: Bench, log: EventLog, topic: str) -> None:
+def test_records_of_concurrent_processes_are_complete_and_in_order(storage: Storage, log: EventLog, topic: str) -> None:
     keys = ["a-0", "a-1"], ["b-0", "b-1"]
-    processes = [run("tests.contract.writer_process", bench.url, topic, "100", *some) for some in keys]
+    processes = [run("tests.contract.writer_process", storage.url, topic, "100", *some) for some in keys]
     acknowledged = "".join(process.communicate(timeout=PATIENCE_SECONDS)[0] for process in processes).splitlines()
     assert [process.returncode for process in processes] == [0, 0]
     assert len({tuple(line.split()[2:]) for line in acknowledged}) == 400
@@ -430,10 +430,10 @@ def test_records_of_concurrent_processes_are_complete_and_in_order(bench: Bench,
 
 
 def test_after_kill_9_every_acknowledged_record_is_in_the_log_once_and_in_order(
-    bench: Bench, log: EventLog, topic: str
+    storage: Storage, log: EventLog, topic: str
 ) -> None:
     keys = ["w-0", "w-1", "w-2", "w-3"]
-    process = run("tests.contract.writer_process", bench.url, topic, "1000000", *keys)
+    process = run("tests.contract.writer_process", storage.url, topic, "1000000", *keys)
     lines = [process.stdout.readline() for _ in range(400)]  # type: ignore[union-attr]
     process.kill()
     lines += process.communicate()[0].splitlines(keepends=True)
@@ -450,10 +450,10 @@ def test_after_kill_9_every_acknowledged_record_is_in_the_log_once_and_in_order(
     assert log.append(Message(topic, b"after", b"v")).offset >= 0
 
 
-def test_a_reopened_log_continues_where_it_ended(bench: Bench, log: EventLog, topic: str) -> None:
+def test_a_reopened_log_continues_where_it_ended(storage: Storage, log: EventLog, topic: str) -> None:
     at = log.append(Message(topic, b"k", b"1"))
     log.close()
-    other = bench.open()
+    other = storage.open()
     after = other.append(Message(topic, b"k", b"2"))
     assert (after.partition, after.offset > at.offset) == (at.partition, True)
     assert [record.value for record in other.read(topic, at.partition, at.offset)] == [b"1", b"2"]

@@ -11,7 +11,7 @@ import pytest
 
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog, LogUnavailable, Message, Record, Tail
-from tests.contract.conftest import Bench
+from tests.contract.conftest import Storage
 from tests.waiting import PATIENCE_SECONDS, until
 
 FOLLOW_SECONDS = 0.2
@@ -112,17 +112,17 @@ def test_a_follower_gets_only_the_given_partitions_from_the_given_offsets(log: E
     assert sorted(record.value or b"" for record in reader.records) == [b"a1", b"a2", b"c0", b"c1", b"c2"]
 
 
-def test_an_append_of_another_log_wakes_a_waiting_follower(bench: Bench, reader: Reader, topic: str) -> None:
-    bench.open().append(Message(topic, b"k", b"v"))
+def test_an_append_of_another_log_wakes_a_waiting_follower(storage: Storage, reader: Reader, topic: str) -> None:
+    storage.open().append(Message(topic, b"k", b"v"))
     reader.wait_for(1)
     assert reader.values() == [b"v"]
 
 
 def test_records_of_many_threads_and_of_another_process_come_once_and_in_order_and_calls_never_overlap(
-    bench: Bench, log: EventLog, topic: str, reader: Reader
+    storage: Storage, log: EventLog, topic: str, reader: Reader
 ) -> None:
     theirs, ours = [f"theirs-{number}" for number in range(3)], [f"ours-{number}" for number in range(6)]
-    command = [sys.executable, "-m", "tests.contract.writer_process", bench.url, topic, "100", *theirs]
+    command = [sys.executable, "-m", "tests.contract.writer_process", storage.url, topic, "100", *theirs]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()  # both write at the same time from here on

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.artifacts.store import open_store
-from headgate.runtime.observability.metric_catalogue import EVERY
+from headgate.runtime.observability.metric import EVERY
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import worker_services_pb2 as worker_services

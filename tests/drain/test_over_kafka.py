@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headgate.log import topics
-from headgate.runtime.observability.metric_catalogue import EVERY
+from headgate.runtime.observability.metric import EVERY
 from tests.drain.processes import Installation
 from tests.kafka_admin import members_of
 from tests.kafka_broker import KafkaBroker

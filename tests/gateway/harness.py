@@ -11,7 +11,7 @@ import numpy as np
 from headgate.domain.model import ModelState
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
-from headgate.runtime.observability.metric_catalogue import GATEWAY
+from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources

@@ -11,7 +11,8 @@ from headgate.artifacts.store import open_store
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.log import topics
 from headgate.log.port import EventLog
-from headgate.runtime.observability.metric_catalogue import EVERY, MAX_SERIES, metrics_of
+from headgate.runtime.observability.metric import EVERY, MAX_SERIES
+from headgate.runtime.observability.metric_catalogue import metrics_of
 from tests.drain.builds import build
 from tests.drain.processes import Installation
 from tests.gateway.harness import infer_request

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from headgate.runtime.observability.metric_catalogue import EVERY
+from headgate.runtime.observability.metric import EVERY
 from tests.monitoring.questions import MONITORING
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((MONITORING / "prometheus.yml").read_text())

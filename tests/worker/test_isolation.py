@@ -3,7 +3,7 @@
 import pytest
 
 from headgate.domain.state import ModelState
-from headgate.runtime.observability.metric_catalogue import DEPLOYER
+from headgate.runtime.observability.metric import DEPLOYER
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources

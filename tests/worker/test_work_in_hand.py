@@ -10,7 +10,7 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
-from headgate.runtime.observability.metric_catalogue import EVALUATOR
+from headgate.runtime.observability.metric import EVALUATOR
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.loop import MAX_TRIES, DueWork, Worker

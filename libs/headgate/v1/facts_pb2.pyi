@@ -92,6 +92,7 @@ class _RollbackCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rollbac
     ROLLBACK_CAUSE_UNSPECIFIED: _RollbackCause.ValueType  # 0
     ROLLBACK_CAUSE_VERDICT: _RollbackCause.ValueType  # 1
     ROLLBACK_CAUSE_REFLEX: _RollbackCause.ValueType  # 2
+    """A gateway stopped the candidate by itself and reported it. No gateway does so yet; callers may."""
     ROLLBACK_CAUSE_ABORTED: _RollbackCause.ValueType  # 3
     ROLLBACK_CAUSE_NOT_READY: _RollbackCause.ValueType  # 4
     ROLLBACK_CAUSE_SUPERSEDED: _RollbackCause.ValueType  # 5
@@ -102,6 +103,7 @@ class RollbackCause(_RollbackCause, metaclass=_RollbackCauseEnumTypeWrapper): ..
 ROLLBACK_CAUSE_UNSPECIFIED: RollbackCause.ValueType  # 0
 ROLLBACK_CAUSE_VERDICT: RollbackCause.ValueType  # 1
 ROLLBACK_CAUSE_REFLEX: RollbackCause.ValueType  # 2
+"""A gateway stopped the candidate by itself and reported it. No gateway does so yet; callers may."""
 ROLLBACK_CAUSE_ABORTED: RollbackCause.ValueType  # 3
 ROLLBACK_CAUSE_NOT_READY: RollbackCause.ValueType  # 4
 ROLLBACK_CAUSE_SUPERSEDED: RollbackCause.ValueType  # 5

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from headgate.runtime.observability.metric_catalogue import CATALOGUE, EVERY, MAX_SERIES, REGISTRY, Metric, metrics_of
+from headgate.runtime.observability.metric import EVERY, MAX_SERIES, REGISTRY, Metric
+from headgate.runtime.observability.metric_catalogue import CATALOGUE, metrics_of
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service

@@ -5,19 +5,17 @@ counts what it reads from the log (facts, verdicts, release events). So queries 
 such a metric, not the sum. Gauges show the present state.
 """
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import Literal
-
-OTHER = "_other"
-"""The value of the overflow label, once a metric has as many label sets as its cap allows."""
-
-MAX_SERIES = 2_000
-"""The most series that one service exposes, for any number of models."""
-
-REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY = "registry", "trainer", "evaluator", "deployer", "gateway"
-EVERY = (REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY)
-WORKERS = (TRAINER, EVALUATOR, DEPLOYER)
+from headgate.runtime.observability.metric import (
+    DEPLOYER,
+    EVALUATOR,
+    EVERY,
+    GATEWAY,
+    REGISTRY,
+    TRAINER,
+    WORKERS,
+    Metric,
+    Overflow,
+)
 
 PREDICTION_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """The SLOs 0.01, 0.025, 0.05, 0.1 and 0.25 s are edges, so the share of answers within each SLO is exact."""
@@ -28,50 +26,6 @@ COMMAND_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 WORK_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0)
 DELIVERY_SECONDS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, 604800.0)
 RESTORE_SECONDS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
-
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-class Overflow(Enum):
-    """How the gauges beyond the cap are combined in the shared series."""
-
-    SUM = "sum"
-    LARGEST = "largest"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """`name` is the name in queries. `cap` is the most label sets that a process exposes, with those of `_other`."""
-
-    name: str
-    kind: Kind
-    services: tuple[str, ...]
-    help: str
-    labels: tuple[str, ...] = ()
-    cap: int = 1
-    buckets: tuple[float, ...] = ()
-    overflow: Overflow = Overflow.SUM
-    registry_cap: int = 0
-    """A larger cap for the registry, because it has the most methods; 0 for the same cap."""
-
-    @property
-    def overflow_labels(self) -> tuple[str, ...]:
-        """The labels that get the value `_other` beyond the cap."""
-        return tuple(label for label in self.labels if label in ("model", "version")) or self.labels[-1:]
-
-    @property
-    def series_per_label_set(self) -> int:
-        """The series of one label set. A histogram has one for each edge, and those for +Inf, the sum and the count."""
-        return len(self.buckets) + 3 if self.kind == "histogram" else 1
-
-    def cap_in(self, service: str) -> int:
-        """The most label sets that one service exposes."""
-        return self.registry_cap if self.registry_cap and service == REGISTRY else self.cap
-
-    def most_series_in(self, service: str) -> int:
-        """The most series that this metric adds to one service."""
-        return self.cap_in(service) * self.series_per_label_set
-
 
 _PROCESS = (
     Metric("headgate_build_info", "gauge", EVERY, "Always 1; the version that runs.", ("service", "version", "python")),

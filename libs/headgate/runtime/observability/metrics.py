@@ -13,7 +13,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import make_wsgi_app
 from prometheus_client.registry import Collector
 
-from headgate.runtime.observability.metric_catalogue import OTHER, Kind, Metric, Overflow, metrics_of
+from headgate.runtime.observability.metric import OTHER, Kind, Metric, Overflow
+from headgate.runtime.observability.metric_catalogue import metrics_of
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

@@ -1,4 +1,4 @@
-"""One log line and one span for each unit of work: a call, a command, an event, an order, an attempt or a load.
+"""One log line and one span for each unit of work: a call, a command, an event, an issued command, an attempt, a load.
 
 Fields that are noted during the unit are part of its line, and of every other line logged during the unit.
 """

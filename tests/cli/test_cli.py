@@ -1,5 +1,6 @@
 """The command line as scripts use it."""
 
+import importlib.metadata
 import json
 import re
 import socket
@@ -84,6 +85,11 @@ def test_an_error_about_a_late_answer_warns_that_the_request_may_still_take_effe
 
 def test_a_wrong_name_gives_exit_code_2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "release", "get", "fraud") == 2
+
+
+def test_the_program_prints_its_version() -> None:
+    printed = CliRunner().invoke(app, ["--version"])
+    assert (printed.exit_code, printed.output) == (0, f"headgate {importlib.metadata.version('headgate')}\n")
 
 
 def test_the_help_lists_the_exit_codes() -> None:

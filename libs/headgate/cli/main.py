@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated
 
 import grpc
@@ -33,9 +34,18 @@ LOG_CODES: Sequence[tuple[type[LogError], Exit]] = (
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"headgate {version('headgate')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
     registry: Annotated[str, typer.Option(envvar="HEADGATE_REGISTRY", help="host:port of the registry.")] = "",
     gateway: Annotated[str, typer.Option(envvar="HEADGATE_GATEWAY", help="host:port of the gateway.")] = "",
     trainer: Annotated[str, typer.Option(envvar="HEADGATE_TRAINER", help="host:port of the trainer.")] = "",

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import session, usage
+from headgate.client.datatypes import Number
 from headgate.client.predict import MAX_VALUE, ROUTING_KEY, Answer, answer, infer_request
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.inference import grpc_predict_v2_pb2 as inference
@@ -41,15 +42,19 @@ def predict(
     metadata = stub.ModelMetadata(inference.ModelMetadataRequest(name=model, version=version), timeout=TIMEOUT_SECONDS)
     if len(metadata.inputs) != 1:
         usage(f"{model} has {len(metadata.inputs)} inputs; this command supports models with one input")
-    response = stub.ModelInfer(
-        infer_request(model, rows, metadata.inputs[0].name, version),
-        metadata=((ROUTING_KEY, key),) if key else (),
-        timeout=TIMEOUT_SECONDS,
-    )
+    request = _request(model, rows, metadata.inputs[0].name, version)
+    response = stub.ModelInfer(request, metadata=((ROUTING_KEY, key),) if key else (), timeout=TIMEOUT_SECONDS)
     _show(answer(response), output)
 
 
-def parse_row(text: str) -> list[float]:
+def _request(model: str, rows: list[list[Number]], input_name: str, version: str) -> inference.ModelInferRequest:
+    try:
+        return infer_request(model, rows, input_name, version)
+    except ValueError as error:
+        usage(str(error))
+
+
+def parse_row(text: str) -> list[Number]:
     """Comma-separated numbers; an empty one is a missing value. Raises CommandFailed."""
     try:
         return [_number(cell.strip()) if cell.strip() else math.nan for cell in text.split(",")]
@@ -57,7 +62,7 @@ def parse_row(text: str) -> list[float]:
         usage(f"--row {_shown(text)}: {error}")
 
 
-def _json_rows(file: Path) -> list[list[float]]:
+def _json_rows(file: Path) -> list[list[Number]]:
     try:
         document = _document(sys.stdin.read() if str(file) == "-" else file.read_text())
         if not isinstance(document, list):
@@ -77,7 +82,7 @@ def _document(text: str) -> Any:
     return json.loads(text, parse_int=whole, parse_float=Decimal, parse_constant=Decimal)
 
 
-def _json_row(number: int, row: object) -> list[float]:
+def _json_row(number: int, row: object) -> list[Number]:
     if not isinstance(row, list):
         raise TypeError(f"row {number} is {type(row).__name__}, not an array")
     try:
@@ -86,20 +91,22 @@ def _json_row(number: int, row: object) -> list[float]:
         raise ValueError(f"row {number}: {error}") from error
 
 
-def _number(value: Any) -> float:
-    """The value as a float. Raises ValueError for what is no number, not finite, or beyond the range of FP32."""
+def _number(value: Any) -> Number:
+    """The value with all its digits. Raises ValueError for what is no number, not finite, or beyond FP32."""
     try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{_shown(value)} is not a number") from error
-    if not abs(number) <= MAX_VALUE:
+        number = Decimal(value) if isinstance(value, str | int | Decimal) else None
+    except InvalidOperation:
+        number = None
+    if number is None:
+        raise ValueError(f"{_shown(value)} is not a number")
+    # The shortest text of a float stands for this float.
+    as_float = float(number) if number.is_finite() else math.inf
+    if not abs(as_float) <= MAX_VALUE:
         raise ValueError(
             f"{_shown(value)} is not a number from {-MAX_VALUE:.6g} to {MAX_VALUE:.6g};"
             " a missing value is empty in --row and null in --json"
         )
-    return number
+    return as_float if Decimal(repr(as_float)) == number else number
 
 
 def _shown(value: object) -> str:

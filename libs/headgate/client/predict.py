@@ -4,11 +4,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headgate.client.datatypes import Number, held
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 ROUTING_KEY = "x-routing-key"
+DATATYPE = "FP32"
 MAX_VALUE = (2 - 2**-23) * 2.0**127
-"""The largest finite value of FP32, in which rows are sent."""
+"""The largest finite value of DATATYPE, in which rows are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +22,34 @@ class Answer:
 
 
 def infer_request(
-    model: str, rows: Sequence[Sequence[float]], input_name: str, version: str = ""
+    model: str, rows: Sequence[Sequence[Number]], input_name: str, version: str = ""
 ) -> inference.ModelInferRequest:
     """A request with one FP32 tensor of the shape [rows, columns], little-endian as the protocol demands.
 
-    Raises ValueError for rows of different lengths.
+    Raises ValueError for rows of different lengths, and for a value that FP32 cannot hold.
     """
     columns = len(rows[0])
     if any(len(row) != columns for row in rows):
         raise ValueError("every row needs the same number of values")
-    tensor = inference.ModelInferRequest.InferInputTensor(name=input_name, datatype="FP32", shape=[len(rows), columns])
-    raw = b"".join(struct.pack(f"<{columns}f", *row) for row in rows)
+    tensor = inference.ModelInferRequest.InferInputTensor(
+        name=input_name, datatype=DATATYPE, shape=[len(rows), columns]
+    )
+    values = [_held(row, f"input {input_name!r}, row {number}") for number, row in enumerate(rows, start=1)]
+    raw = b"".join(struct.pack(f"<{columns}f", *row) for row in values)
     return inference.ModelInferRequest(
         model_name=model, model_version=version, inputs=[tensor], raw_input_contents=[raw]
     )
+
+
+def _held(row: Sequence[Number], where: str) -> list[float]:
+    """The row as FP32 holds it."""
+    values = []
+    for column, value in enumerate(row, start=1):
+        try:
+            values.append(held(value, DATATYPE))
+        except ValueError as error:
+            raise ValueError(f"{where}, column {column}: {error}. Send that one if it means the same") from error
+    return values
 
 
 def answer(response: inference.ModelInferResponse) -> Answer:

@@ -1,0 +1,98 @@
+"""A tensor gets the number that was given, or the caller hears which one it cannot hold."""
+
+import math
+import re
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.client.datatypes import FLOATING, WHOLE, held
+
+NUMPY = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
+
+
+@pytest.mark.parametrize(
+    ("value", "datatype", "nearest"),
+    [
+        (16777217, "FP32", "16777216"),
+        (-16777217, "FP32", "-16777216"),
+        (16777217.0, "FP32", "16777216"),
+        (Decimal("16777217.5"), "FP32", "16777218"),
+        (Decimal("9007199254740993"), "FP32", "9007199254740992"),
+        (2**53 + 1, "FP64", "9007199254740992"),
+        (2049, "FP16", "2048"),
+        (65536, "FP16", "inf"),
+        (10**400, "FP64", "inf"),
+        pytest.param(-(10**5000), "FP64", "-inf", id="5000 digits"),
+        (Decimal("1e-50"), "FP32", "0"),
+        (Decimal("1e-999999999"), "FP64", "0"),
+        (np.int64(2**53 + 1), "FP64", "9007199254740992"),
+    ],
+)
+def test_a_number_that_would_become_another_one_is_refused_with_the_nearest(value, datatype, nearest):
+    with pytest.raises(ValueError, match=f"^{datatype} cannot hold .*; the nearest value it has is {nearest}$"):
+        held(value, datatype)
+
+
+@pytest.mark.parametrize(
+    ("value", "datatype"),
+    [(256, "UINT8"), (-1, "UINT64"), (128, "INT8"), (2**63, "INT64"), (1.5, "INT32"), (Decimal("1e999999999"), "INT64"),
+     (math.nan, "INT8"), (math.inf, "INT16"), (Decimal("0.5"), "UINT16")],
+)  # fmt: skip
+def test_a_whole_datatype_refuses_fractions_and_numbers_outside_its_range(value, datatype):
+    with pytest.raises(
+        ValueError, match=f"^{datatype} cannot hold {re.escape(str(value))}; it has the whole numbers from"
+    ):
+        held(value, datatype)
+
+
+@pytest.mark.parametrize(
+    ("value", "datatype", "expected"),
+    [
+        (16777216, "FP32", 16777216.0),
+        (16777218, "FP32", 16777218.0),
+        (Decimal("0.1"), "FP32", float(np.float32(0.1))),
+        (0.1, "FP64", 0.1),
+        (Decimal("1234567.89"), "FP32", 1234567.875),
+        (2**63, "FP32", 2.0**63),
+        (2.0**-149, "FP32", 2.0**-149),
+        (True, "INT8", 1),
+        (3.0, "INT64", 3),
+        (Decimal("9223372036854775807"), "INT64", 2**63 - 1),
+    ],
+)
+def test_a_number_that_stays_the_same_or_a_fraction_within_the_precision_is_held(value, datatype, expected):
+    assert held(value, datatype) == expected
+
+
+def test_missing_and_infinite_values_are_values_of_the_floating_datatypes():
+    for datatype in FLOATING:
+        assert math.isnan(held(math.nan, datatype))
+        assert held(-math.inf, datatype) == -math.inf
+
+
+@given(st.integers(-(2**70), 2**70), st.sampled_from([*FLOATING, *WHOLE]))
+def test_a_whole_number_stays_the_same_or_is_refused(number, datatype):
+    try:
+        assert held(number, datatype) == number
+    except ValueError:
+        if datatype in WHOLE:
+            lowest, highest = WHOLE[datatype]
+            assert not lowest <= number <= highest
+        else:
+            with np.errstate(over="ignore"):
+                assert int(min(abs(float(NUMPY[datatype](number))), 2.0**80)) != abs(number)
+
+
+@given(st.floats(allow_nan=False, width=64), st.sampled_from([*FLOATING]))
+def test_a_held_fraction_is_what_the_datatype_rounds_it_to(number, datatype):
+    try:
+        found = held(number, datatype)
+    except ValueError:
+        with np.errstate(over="ignore"):
+            assert float(NUMPY[datatype](number)) != number
+    else:
+        assert float(NUMPY[datatype](number)) == found

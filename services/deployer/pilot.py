@@ -20,10 +20,14 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.loop import Issue
+from services.deployer import waits
 from services.deployer.evidence import Gateway, GatewayReports
 from services.deployer.judge import judge
-from services.deployer.queue import next_in_line, releases_to_start, successor
+from services.deployer.queue import next_in_line, release_before, releases_to_start, successor
 from services.deployer.release_commands import release_command
+from services.deployer.waits import Wait
+
+NOTHING = Wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,13 @@ class Observation:
     policy: configuration.ReleasePolicy
     gateways: tuple[Gateway, ...]
     judgement: facts.Judgement
-    frozen: bool
+    freeze: resources.Freeze | None
     now_ms: int
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the release must not move forward now."""
+        return self.freeze is not None
 
     @property
     def served_ms(self) -> int:
@@ -67,10 +76,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class NextCommand:
-    """The command that is due for a release. Without a command, `waiting_for` names what the release waits for."""
+    """The command that is due for a release. Without a command, `wait` names what the release waits for."""
 
     command: commands.Command | None
-    waiting_for: str = ""
+    wait: Wait = NOTHING
 
 
 def due(
@@ -128,11 +137,16 @@ def _pilot(
 ) -> worker_services.Pilot:
     try:
         observation = observe(state, release, environments, reports, now_ms)
+        found = next_command(state, observation)
+        wait = found.wait if found.command is None else NOTHING
         return worker_services.Pilot(
             release=release,
             judgement=observation.judgement,
             live_gateways=[gateway.name for gateway in observation.gateways],
-            waiting_for=next_command(state, observation).waiting_for,
+            waiting_for=wait.waiting_for,
+            waiting_until_ms=wait.until_ms,
+            deadline_ms=wait.deadline_ms,
+            at_deadline=wait.at_deadline,
         )
     except Exception as error:  # noqa: BLE001  # one release's error must not hide the other releases
         return worker_services.Pilot(
@@ -156,7 +170,7 @@ def observe(
         gateways=reports.gateways(release.environment, now_ms),
         judgement=judge(policy.judge, reports.strata(state.name, release)),
         # An undo goes back, and a freeze never stops a way back.
-        frozen=not release.undo_of and freeze_at(environments.get(release.environment), now_ms) is not None,
+        freeze=None if release.undo_of else freeze_at(environments.get(release.environment), now_ms),
         now_ms=now_ms,
     )
 
@@ -169,15 +183,22 @@ def next_command(state: ModelState, observation: Observation) -> NextCommand:
     if _is_quarantined(state, release):
         return _roll_back(observation, facts.ROLLBACK_CAUSE_ABORTED, "the candidate was quarantined")
     if release.phase == resources.PHASE_REQUESTED:
-        waiting = "the end of a freeze" if observation.frozen else "the release before it, or someone to resume it"
-        return NextCommand(next_in_line(state, release, observation.frozen), waiting)
+        return NextCommand(next_in_line(state, release, observation.frozen), _wait_in_line(state, observation))
     if release.phase == resources.PHASE_ROLLING_BACK:
         return _finish_rollback(observation)
     if (other := successor(state, release, observation.now_ms)) is not None:
         return _make_way(observation, other)
     if release.paused:
-        return NextCommand(None, f"someone to resume it: {release.paused_reason}")
+        return NextCommand(None, waits.a_person(release))
     return _advance(observation)
+
+
+def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
+    if (other := release_before(state, observation.release)) is not None:
+        return waits.end_of_release(other)
+    if observation.release.paused:
+        return waits.a_person(observation.release)
+    return waits.end_of_freeze(observation.freeze) if observation.freeze is not None else NOTHING
 
 
 def _make_way(observation: Observation, other: resources.Release) -> NextCommand:
@@ -222,16 +243,19 @@ def _has_failed(observation: Observation) -> bool:
 
 def _prepare(observation: Observation) -> NextCommand:
     release = observation.release
-    late = observation.now_ms - release.phase_since_ms >= observation.policy.prepare_deadline_ms
+    deadline_ms = release.phase_since_ms + observation.policy.prepare_deadline_ms
+    late = observation.now_ms >= deadline_ms
     if not observation.gateways:
-        return _pause(observation, "no gateway is live") if late else NextCommand(None, "a live gateway")
+        wait = waits.A_GATEWAY.at_the_latest(deadline_ms, "it pauses")
+        return _pause(observation, "no gateway is live") if late else NextCommand(None, wait)
     if not observation.unready:
         names = [gateway.name for gateway in observation.gateways]
         payload = commands.ReportCandidateReady(release=release.release, gateways=names)
         return NextCommand(observation.command("candidate-ready", payload))
     if late:
         return _roll_back(observation, facts.ROLLBACK_CAUSE_NOT_READY, _load_failures(observation))
-    return NextCommand(None, f"the candidate on {', '.join(observation.unready)}")
+    wait = waits.candidate_on(observation.unready, release.candidate)
+    return NextCommand(None, wait.at_the_latest(deadline_ms, "it rolls back"))
 
 
 def _load_failures(observation: Observation) -> str:
@@ -258,30 +282,34 @@ def _step(observation: Observation) -> NextCommand:
     step = observation.policy.steps[release.step]
     is_last = release.step + 1 == len(observation.policy.steps)
     if observation.served_ms < step.min_duration_ms:
-        return _hold(observation, f"{step.min_duration_ms - observation.served_ms} ms more at this weight")
+        return _hold(observation, waits.end_of_step(release, step.min_duration_ms))
     if stratum.candidate_keys < step.min_keys:
-        return _hold(observation, f"{step.min_keys - stratum.candidate_keys} more candidate keys")
+        return _hold(observation, waits.more_keys(stratum.candidate_keys, step.min_keys))
     if not is_last:
         return _set_weights(observation, release.step + 1)
     if observation.judgement.verdict == facts.VERDICT_PASS:
         return _promote(observation, "")
-    return _hold(observation, f"a verdict. {observation.judgement.explanation}")
+    return _hold(observation, waits.A_VERDICT)
 
 
-def _hold(observation: Observation, waiting_for: str) -> NextCommand:
+def _hold(observation: Observation, wait: Wait) -> NextCommand:
     """Stays at the present step. Pauses the release when no data comes, or after the policy's deadline."""
-    if not observation.stratum.candidate_requests and observation.served_ms >= observation.policy.no_data_limit_ms:
+    has_data = bool(observation.stratum.candidate_requests)
+    if not has_data and observation.served_ms >= observation.policy.no_data_limit_ms:
         return _pause(observation, "no data: the candidate got no request at this weight")
     if observation.served_ms >= observation.policy.hold_deadline_ms:
-        return _pause(observation, f"inconclusive: still waiting for {waiting_for}")
-    return NextCommand(None, waiting_for)
+        found = f" {observation.judgement.explanation}" if wait == waits.A_VERDICT else ""
+        return _pause(observation, f"inconclusive: still waiting for {wait.waiting_for}.{found}")
+    limits_ms = (observation.policy.hold_deadline_ms, observation.policy.no_data_limit_ms)
+    limit_ms = limits_ms[0] if has_data else min(limits_ms)
+    return NextCommand(None, wait.at_the_latest(observation.release.applied_at_ms + limit_ms, "it pauses"))
 
 
 def _report_applied(observation: Observation) -> NextCommand:
     if not observation.gateways:
-        return NextCommand(None, "a live gateway")
+        return NextCommand(None, waits.A_GATEWAY)
     if observation.lagging:
-        return NextCommand(None, f"the weights on {', '.join(observation.lagging)}")
+        return NextCommand(None, waits.weights_on(observation.lagging))
     return NextCommand(_applied(observation))
 
 
@@ -297,7 +325,7 @@ def _bake(observation: Observation) -> NextCommand:
     # A first version has no stable version to go back to, so it needs no bake.
     left_ms = observation.policy.bake_ms - observation.served_ms if observation.release.stable else 0
     if left_ms > 0:
-        return NextCommand(None, f"{left_ms} ms more of bake")
+        return NextCommand(None, waits.end_of_bake(observation.now_ms + left_ms))
     payload = commands.CompleteRelease(release=observation.release.release, judgement=observation.judgement)
     return NextCommand(observation.command("complete", payload))
 
@@ -308,7 +336,7 @@ def _finish_rollback(observation: Observation) -> NextCommand:
         return NextCommand(observation.command("finish-rollback", payload))
     # Without a live gateway nothing serves the candidate. A gateway that starts later reads the log and serves stable.
     if observation.lagging:
-        return NextCommand(None, f"stable on {', '.join(observation.lagging)}")
+        return NextCommand(None, waits.stable_on(observation.lagging))
     return NextCommand(_applied(observation))
 
 
@@ -325,7 +353,8 @@ def _promote(observation: Observation, reason: str) -> NextCommand:
 
 
 def _forward(observation: Observation, command: commands.Command) -> NextCommand:
-    return NextCommand(None, "the end of a freeze") if observation.frozen else NextCommand(command)
+    frozen = observation.freeze
+    return NextCommand(command) if frozen is None else NextCommand(None, waits.end_of_freeze(frozen))
 
 
 def _pause(observation: Observation, reason: str) -> NextCommand:

@@ -1,6 +1,6 @@
 """Decides which versions get a release, and which requested release begins next. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from headgate.domain.release import RUNNING, is_active
 from headgate.domain.state import ModelState
@@ -62,6 +62,20 @@ def successor(state: ModelState, release: resources.Release, now_ms: int) -> res
     return max(newer, key=lambda other: other.release, default=None)
 
 
+def release_before(state: ModelState, release: resources.Release) -> resources.Release | None:
+    """The release of the same environment for which a requested one waits; None when it is first in line."""
+    peers = [peer for peer in state.releases.values() if peer.environment == release.environment]
+    running = next((peer for peer in peers if peer.phase in RUNNING), None)
+    first = running or _first_in_line(peers)
+    return None if first.release == release.release else first
+
+
+def _first_in_line(peers: Sequence[resources.Release]) -> resources.Release:
+    """The requested release that begins next. An undo goes before every other release, however new."""
+    requested = (peer for peer in peers if peer.phase == resources.PHASE_REQUESTED)
+    return max(requested, key=lambda peer: (bool(peer.undo_of), peer.release))
+
+
 def next_in_line(state: ModelState, release: resources.Release, frozen: bool) -> commands.Command | None:
     """The command that a requested release needs: to begin when it is first in line, or to be superseded.
 
@@ -70,11 +84,7 @@ def next_in_line(state: ModelState, release: resources.Release, frozen: bool) ->
     peers = [peer for peer in state.releases.values() if peer.environment == release.environment]
     if any(peer.phase in RUNNING for peer in peers):
         return None
-    first = max(
-        (peer for peer in peers if peer.phase == resources.PHASE_REQUESTED),
-        # An undo goes before every other release, however new.
-        key=lambda peer: (bool(peer.undo_of), peer.release),
-    ).release
+    first = _first_in_line(peers).release
     if release.release < first:
         payload = commands.SupersedeRelease(release=release.release, by=first)
         return release_command(state.name, release, f"supersede/{first}", payload)

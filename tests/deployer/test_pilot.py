@@ -9,6 +9,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
+from headgate.v1 import worker_services_pb2 as worker_services
 from services.deployer.evidence import GatewayReports
 from services.deployer.pilot import due, pilots
 from tests.deployer.reports import evidence, status
@@ -21,7 +22,9 @@ BAD = ((60, 2_000), (90, 9_000))
 THIN = ((0, 10), (0, 90))
 FROZEN = EnvironmentState(
     "production",
-    resources.Environment(freezes=[resources.Freeze(freeze="eve", from_ms=NOW_MS - 1, until_ms=NOW_MS + 1)]),
+    resources.Environment(
+        freezes=[resources.Freeze(freeze="eve", reason="holidays", from_ms=NOW_MS - 1, until_ms=NOW_MS + 1)]
+    ),
 )
 
 
@@ -89,9 +92,12 @@ class Given:
         return found
 
     def waits_for(self) -> str:
+        return self.wait().waiting_for
+
+    def wait(self) -> worker_services.Pilot:
         self.then()
-        (pilot,) = pilots({"fraud": self.state}, self.environments, self.reports, NOW_MS)
-        return pilot.waiting_for
+        *_, pilot = pilots({"fraud": self.state}, self.environments, self.reports, NOW_MS)
+        return pilot
 
 
 # Which versions get a release.
@@ -198,11 +204,20 @@ def test_the_newest_requested_release_begins_and_the_older_ones_are_superseded()
 
 
 def test_a_release_waits_for_the_one_before_it():
-    Given(baking(1), release(2, phase=resources.PHASE_REQUESTED)).then()
+    requested = release(2, phase=resources.PHASE_REQUESTED)
+    assert Given(baking(1), requested).waits_for() == "the end of release 1 (v2, baking)"
+    paused = stepping(paused=True, paused_reason="lunch")
+    assert Given(paused, requested).waits_for() == "the end of release 1 (v2, stepping, paused: lunch)"
 
 
 def test_no_release_begins_in_a_freeze():
-    assert Given(release(phase=resources.PHASE_REQUESTED)).frozen().waits_for() == "the end of a freeze"
+    waiting = Given(release(phase=resources.PHASE_REQUESTED)).frozen().wait()
+    assert (waiting.waiting_for, waiting.waiting_until_ms) == ("the end of the freeze eve: holidays", NOW_MS + 1)
+
+
+def test_a_requested_release_that_is_paused_waits_for_a_person():
+    requested = release(phase=resources.PHASE_REQUESTED, paused=True, paused_reason="lunch")
+    assert Given(requested).waits_for() == "someone to resume it: lunch"
 
 
 # Preparing.
@@ -216,7 +231,11 @@ def test_a_candidate_is_ready_when_every_live_gateway_has_it():
 
 def test_a_release_waits_while_one_of_two_gateways_has_not_loaded_the_candidate():
     given = Given(release(phase=resources.PHASE_PREPARING)).reported(status("gateway-0", [2]), status("gateway-1", [1]))
-    assert given.waits_for() == "the candidate on gateway-1"
+    assert given.waits_for() == "gateway-1 to load v2"
+    assert (given.wait().deadline_ms, given.wait().at_deadline) == (
+        NOW_MS + DEFAULT.prepare_deadline_ms,
+        "it rolls back",
+    )
 
 
 def test_a_candidate_that_is_not_loaded_in_time_is_rolled_back_with_the_reason_of_the_gateway():
@@ -227,7 +246,9 @@ def test_a_candidate_that_is_not_loaded_in_time_is_rolled_back_with_the_reason_o
 
 
 def test_without_a_gateway_the_release_waits_and_pauses_after_the_deadline():
-    assert Given(release(phase=resources.PHASE_PREPARING)).waits_for() == "a live gateway"
+    waiting = Given(release(phase=resources.PHASE_PREPARING)).wait()
+    assert (waiting.waiting_for, waiting.at_deadline) == ("a live gateway", "it pauses")
+    assert waiting.deadline_ms == NOW_MS + DEFAULT.prepare_deadline_ms
     late = release(phase=resources.PHASE_PREPARING, phase_since_ms=NOW_MS - DEFAULT.prepare_deadline_ms)
     (command,) = Given(late).then(f"releases/1/pause/{late.phase_since_ms}")
     assert command.pause_release.reason == "no gateway is live"
@@ -257,7 +278,7 @@ def test_weights_are_applied_when_every_live_gateway_serves_them():
     fresh = stepping()
     fresh.applied_at_ms = 0
     given = Given(fresh).reported(status("gateway-0", epoch=7), status("gateway-1", epoch=6))
-    assert given.waits_for() == "the weights on gateway-1"
+    assert given.waits_for() == "gateway-1 to apply the weights"
     (command,) = given.reported(status("gateway-1", epoch=7, sequence=2)).then("releases/1/weights-applied/7")
     assert command.report_weights_applied.epoch == 7
     assert Given(fresh).waits_for() == "a live gateway"
@@ -279,10 +300,10 @@ def test_a_step_is_complete_at_its_last_millisecond_and_at_its_last_key():
     just_enough = evidence((0, step.min_keys), (0, 9_000))
     Given(stepping(minutes=step.min_duration_ms / MINUTE_MS)).reported(just_enough).then("releases/1/set-weights/1")
     one_millisecond_early = stepping(applied_at_ms=NOW_MS - step.min_duration_ms + 1)
-    assert Given(one_millisecond_early).reported(just_enough).waits_for() == "1 ms more at this weight"
-    assert (
-        Given(stepping()).reported(evidence((0, step.min_keys - 1), (0, 9_000))).waits_for() == "1 more candidate keys"
-    )
+    waiting = Given(one_millisecond_early).reported(just_enough).wait()
+    assert (waiting.waiting_for, waiting.waiting_until_ms) == ("the shortest time of step 1", NOW_MS + 1)
+    one_key_less = Given(stepping()).reported(evidence((0, step.min_keys - 1), (0, 9_000)))
+    assert one_key_less.waits_for() == "1 more candidate keys (299 of 300)"
 
 
 def test_keys_of_an_earlier_step_do_not_count_for_the_present_step():
@@ -291,7 +312,9 @@ def test_keys_of_an_earlier_step_do_not_count_for_the_present_step():
 
 def test_the_last_step_needs_the_verdict_pass():
     undecided = ((10, 1_100), (10, 1_100))
-    assert "Undecided" in Given(stepping(2)).reported(evidence(*undecided, weight=5_000)).waits_for()
+    waiting = Given(stepping(2)).reported(evidence(*undecided, weight=5_000)).wait()
+    assert waiting.waiting_for == "the judge's verdict"
+    assert "Undecided" in waiting.judgement.explanation
     (command,) = Given(stepping(2)).reported(evidence(*GOOD)).then("releases/1/promote")
     assert command.promote_release.judgement.verdict == facts.VERDICT_PASS
 
@@ -326,9 +349,23 @@ def test_an_override_lets_a_quarantined_candidate_go_on():
 
 
 def test_a_step_that_is_due_waits_for_the_end_of_a_freeze_or_a_pause():
-    assert Given(stepping()).reported(evidence(*GOOD)).frozen().waits_for() == "the end of a freeze"
+    assert Given(stepping()).reported(evidence(*GOOD)).frozen().waits_for() == "the end of the freeze eve: holidays"
     paused = stepping(paused=True, paused_reason="lunch")
     assert Given(paused).reported(evidence(*GOOD)).waits_for() == "someone to resume it: lunch"
+
+
+def test_a_paused_release_says_from_when_on_a_newer_one_may_take_its_place():
+    waiting = Given(stepping(paused=True, superseded_from_ms=NOW_MS + 5)).wait()
+    assert (waiting.waiting_for, waiting.deadline_ms) == ("someone to resume it", NOW_MS + 5)
+    assert waiting.at_deadline == "a newer release may take its place"
+
+
+def test_a_step_without_enough_keys_says_when_it_pauses():
+    start_ms = NOW_MS - 10 * MINUTE_MS + 1
+    waiting = Given(stepping(applied_at_ms=start_ms)).wait()
+    assert (waiting.deadline_ms, waiting.at_deadline) == (start_ms + DEFAULT.no_data_limit_ms, "it pauses")
+    with_data = Given(stepping()).reported(evidence(*THIN)).wait()
+    assert with_data.deadline_ms == NOW_MS - 11 * MINUTE_MS + DEFAULT.hold_deadline_ms
 
 
 def test_a_candidate_without_any_request_is_paused_once_the_limit_is_reached():
@@ -346,7 +383,7 @@ def test_a_gateway_that_serves_stable_only_does_not_hide_the_counts_of_the_other
 
 def test_a_step_that_stays_undecided_is_paused():
     (command,) = Given(stepping(minutes=8 * 60)).reported(evidence(*THIN)).then(f"releases/1/pause/{NOW_MS}")
-    assert command.pause_release.reason == "inconclusive: still waiting for 290 more candidate keys"
+    assert command.pause_release.reason == "inconclusive: still waiting for 290 more candidate keys (10 of 300)."
 
 
 # Promoting, baking, rolling back.
@@ -362,7 +399,8 @@ def test_a_release_completes_when_the_last_millisecond_of_its_bake_is_over():
     Given(baking(60)).then("releases/1/complete")
     almost = baking(60)
     almost.applied_at_ms += 1
-    assert Given(almost).waits_for() == "1 ms more of bake"
+    waiting = Given(almost).wait()
+    assert (waiting.waiting_for, waiting.waiting_until_ms) == ("the end of the bake", NOW_MS + 1)
 
 
 BROKEN = evidence((40, 100), (0, 0), epoch=9, weight=10_000)
@@ -387,7 +425,7 @@ def test_a_first_version_needs_no_bake():
 
 def test_a_rollback_ends_when_every_live_gateway_serves_stable():
     rolling_back = release(phase=resources.PHASE_ROLLING_BACK, epoch=9)
-    assert Given(rolling_back).reported(status(epoch=7)).waits_for() == "stable on gateway-0"
+    assert Given(rolling_back).reported(status(epoch=7)).waits_for() == "gateway-0 to serve stable alone"
     Given(rolling_back).reported(status(epoch=9)).then("releases/1/weights-applied/9")
     Given(rolling_back).then("releases/1/weights-applied/9")
     rolling_back.applied_at_ms = NOW_MS

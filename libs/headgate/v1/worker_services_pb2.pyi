@@ -173,7 +173,16 @@ class Pilot(_message.Message):
     JUDGEMENT_FIELD_NUMBER: _builtins.int
     LIVE_GATEWAYS_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
+    WAITING_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    AT_DEADLINE_FIELD_NUMBER: _builtins.int
     waiting_for: _builtins.str
+    """What the release waits for, as the end of the sentence "it waits for ..."; empty while its next command is due."""
+    waiting_until_ms: _builtins.int
+    """When the wait ends by itself; 0 when that is not known."""
+    deadline_ms: _builtins.int
+    """What happens when the wait lasts until deadline_ms, for example "it pauses"; 0 and empty for a wait without limit."""
+    at_deadline: _builtins.str
     @_builtins.property
     def release(self) -> _resources_pb2.Release: ...
     @_builtins.property
@@ -187,10 +196,13 @@ class Pilot(_message.Message):
         judgement: _facts_pb2.Judgement | None = ...,
         live_gateways: _abc.Iterable[_builtins.str] | None = ...,
         waiting_for: _builtins.str = ...,
+        waiting_until_ms: _builtins.int = ...,
+        deadline_ms: _builtins.int = ...,
+        at_deadline: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "release", b"release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "live_gateways", b"live_gateways", "release", b"release", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_deadline", b"at_deadline", "deadline_ms", b"deadline_ms", "judgement", b"judgement", "live_gateways", b"live_gateways", "release", b"release", "waiting_for", b"waiting_for", "waiting_until_ms", b"waiting_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

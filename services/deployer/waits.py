@@ -1,0 +1,69 @@
+"""What a release waits for, in words, and until when. Pure; the pilot decides that it waits."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from headgate.domain.release import phase_name
+from headgate.v1 import resources_pb2 as resources
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a release waits for.
+
+    `until_ms` is when this comes by itself, and 0 when nobody knows. Until then, or for ever, the release waits; but at
+    `deadline_ms`, unless that is 0, happens what `at_deadline` says, such as "it pauses".
+    """
+
+    waiting_for: str = ""
+    until_ms: int = 0
+    deadline_ms: int = 0
+    at_deadline: str = ""
+
+    def at_the_latest(self, deadline_ms: int, at_deadline: str) -> "Wait":
+        """The same wait with a limit."""
+        return Wait(self.waiting_for, self.until_ms, deadline_ms, at_deadline)
+
+
+A_GATEWAY = Wait("a live gateway")
+A_VERDICT = Wait("the judge's verdict")
+
+
+def end_of_freeze(freeze: resources.Freeze) -> Wait:
+    reason = f": {freeze.reason}" if freeze.reason else ""
+    return Wait(f"the end of the freeze {freeze.freeze}{reason}", freeze.until_ms)
+
+
+def end_of_release(other: resources.Release) -> Wait:
+    paused = f", paused: {other.paused_reason}" if other.paused else ""
+    return Wait(f"the end of release {other.release} (v{other.candidate}, {phase_name(other)}{paused})")
+
+
+def a_person(release: resources.Release) -> Wait:
+    wait = Wait(f"someone to resume it: {release.paused_reason}" if release.paused_reason else "someone to resume it")
+    yields = bool(release.superseded_from_ms)
+    return wait.at_the_latest(release.superseded_from_ms, "a newer release may take its place") if yields else wait
+
+
+def candidate_on(gateways: Iterable[str], candidate: int) -> Wait:
+    return Wait(f"{', '.join(gateways)} to load v{candidate}")
+
+
+def weights_on(gateways: Iterable[str]) -> Wait:
+    return Wait(f"{', '.join(gateways)} to apply the weights")
+
+
+def stable_on(gateways: Iterable[str]) -> Wait:
+    return Wait(f"{', '.join(gateways)} to serve stable alone")
+
+
+def end_of_step(release: resources.Release, min_duration_ms: int) -> Wait:
+    return Wait(f"the shortest time of step {release.step + 1}", release.applied_at_ms + min_duration_ms)
+
+
+def more_keys(keys: int, min_keys: int) -> Wait:
+    return Wait(f"{min_keys - keys} more candidate keys ({keys} of {min_keys})")
+
+
+def end_of_bake(until_ms: int) -> Wait:
+    return Wait("the end of the bake", until_ms)

@@ -13,6 +13,7 @@ import typer
 from headgate.cli.main import app
 from tests.house.tree import ROOT, short, tracked
 
+CHANGES = "tests/cli/test_version_changes.py"
 CLI = "tests/cli/test_cli.py"
 FRAUD = "tests/journeys/test_fraud.py"
 HISTORIES = "tests/histories/test_histories.py"
@@ -24,10 +25,14 @@ VIEW = "tests/cli/test_view.py"
 FIRST_STEPS = "tests/examples/test_first_steps.py"
 
 RUN_BY: dict[str, str] = {
+    "headgate alias delete": CHANGES,
+    "headgate alias set": CHANGES,
     "headgate doctor": FRAUD,
     "headgate environment get": RELEASES,
     "headgate environment set-policy": FRAUD,
     "headgate event": "tests/cli/test_event.py",
+    "headgate freeze declare --reason --until": CHANGES,
+    "headgate freeze lift --reason": CHANGES,
     "headgate log dead-letters drop --reason": LETTERS,
     "headgate log dead-letters list": LETTERS,
     "headgate log dead-letters list --since": LETTERS,
@@ -41,6 +46,7 @@ RUN_BY: dict[str, str] = {
     "headgate log tail --topic -n -o": CLI,
     "headgate log tail -n": CLI,
     "headgate model get": FRAUD,
+    "headgate model label": CHANGES,
     "headgate model list": CLI,
     "headgate model list --filter": VIEW,
     "headgate predict --row": FRAUD,
@@ -61,10 +67,15 @@ RUN_BY: dict[str, str] = {
     "headgate topics list": TOPICS,
     "headgate up": "tests/cli/test_up.py",
     "headgate version approve --reason": PEOPLE,
+    "headgate version archive --reason": CHANGES,
     "headgate version deny --reason": PEOPLE,
     "headgate version get": PEOPLE,
+    "headgate version lift-quarantine --reason": CHANGES,
     "headgate version list --filter": FRAUD,
     "headgate version list --order": VIEW,
+    "headgate version purge --reason --yes": CHANGES,
+    "headgate version quarantine --reason": CHANGES,
+    "headgate version tag": CHANGES,
     "headgate version watch": FRAUD,
     "headgate view rebuild": VIEW,
     "headgate view status": VIEW,

@@ -11,6 +11,7 @@ import typer
 from headgate.cli.dead_letter_page import as_data, show_page
 from headgate.cli.render import Format, Output, Row, show_data, show_rows, time_text
 from headgate.cli.session import CommandFailed, Exit, progress, session, usage
+from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
 from headgate.dead_letters.settling import NoSuchLetter, Outcome
@@ -19,7 +20,6 @@ from headgate.runtime.clock import now_ms
 DEFAULT_LINES = 100
 MAX_AT_ONCE = 1_000
 """The most letters that one run replays or drops. It reports that more are left for the next run."""
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 HELP = """Records that no service could handle, with their bytes and the reason.
 
@@ -141,19 +141,6 @@ def parse_id(text: str) -> LetterId:
     if parts is None:
         usage(f"{text!r}: a dead letter is named PARTITION:OFFSET, for example 3:17")
     return int(parts[1]), int(parts[2])
-
-
-def since_ms(text: str, at_ms: int) -> int:
-    """The oldest time to list, in ms since the epoch, from a text such as `12h`; 0 for an empty text.
-
-    Raises CommandFailed.
-    """
-    if not text:
-        return 0
-    parts = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if parts is None:
-        usage(f"--since {text!r}: expected a number with s, m, h or d, for example 12h")
-    return at_ms - int(parts[1]) * SECONDS[parts[2]] * 1_000
 
 
 def _matching(ledger: Ledger, topic: str, code: str, since: str, settled: bool) -> list[Summary]:

@@ -8,7 +8,23 @@ from typing import Annotated
 import grpc
 import typer
 
-from headgate.cli import doctor, event, keys, logs, models, predict, publish, releases, topics, up, view
+from headgate.cli import (
+    aliases,
+    doctor,
+    event,
+    freezes,
+    keys,
+    logs,
+    model_changes,
+    models,
+    predict,
+    publish,
+    releases,
+    topics,
+    up,
+    version_changes,
+    view,
+)
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
 from headgate.client.errors import failure
 from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
@@ -89,10 +105,21 @@ app.command("event")(event.event)
 app.command("predict")(predict.predict)
 app.command("replay")(logs.replay)
 app.command("doctor")(doctor.doctor)
+models.model.command("create")(model_changes.create_model)
+models.model.command("update")(model_changes.update_model)
 app.add_typer(models.model, name="model")
+models.version.command("create")(version_changes.create_version)
+models.version.command("tag")(version_changes.tag_version)
+models.version.command("quarantine")(version_changes.quarantine_version)
+models.version.command("lift-quarantine")(version_changes.lift_quarantine)
+models.version.command("archive")(version_changes.archive_version)
+models.version.command("purge")(version_changes.purge_version)
 app.add_typer(models.version, name="version")
+app.add_typer(aliases.alias, name="alias")
 app.add_typer(releases.release, name="release")
+releases.environment.command("create")(model_changes.create_environment)
 app.add_typer(releases.environment, name="environment")
+app.add_typer(freezes.freeze, name="freeze")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(topics.topics, name="topics")

@@ -7,7 +7,7 @@ import typer
 
 from headgate.cli import render
 from headgate.cli.render import Format, Output, show_list, show_one
-from headgate.cli.session import full_name, progress, report, session, version_name
+from headgate.cli.session import full_name, numbered_version, progress, report, session, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
@@ -136,7 +136,7 @@ def approve_version(
 ) -> None:
     """Approve a version that passed its gate and awaits approval. Each person counts once."""
     request = registry_service.ApproveVersionRequest(
-        name=version_name(name), reason=reason, request_id=str(uuid.uuid4())
+        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
     found = session(context).stubs.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(found, render.VERSION, output)
@@ -148,14 +148,18 @@ def approve_version(
 @version.command("deny")
 def deny_version(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Deny a version that passed its gate and awaits approval."""
-    request = registry_service.DenyVersionRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = registry_service.DenyVersionRequest(
+        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
+    )
     show_one(session(context).stubs.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 
 @version.command("waive")
 def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Allow a version to be released although the gate refused it. The reason is recorded."""
-    request = registry_service.WaiveGateRequest(name=version_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    request = registry_service.WaiveGateRequest(
+        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
+    )
     show_one(session(context).stubs.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
 
 

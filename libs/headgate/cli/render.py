@@ -188,6 +188,12 @@ def _numbers(values: Mapping[str, int]) -> str:
     return ", ".join(f"{name} v{number}" for name, number in sorted(values.items()))
 
 
+def _freeze(freeze: resources.Freeze) -> str:
+    begin = f"from {time_text(freeze.from_ms)} " if freeze.from_ms else ""
+    reason = f" ({freeze.reason})" if freeze.reason else ""
+    return f"{freeze.freeze} {begin}until {time_text(freeze.until_ms)}{reason}"
+
+
 def _judgement(judgement: facts.Judgement) -> str:
     """The judge's explanation; empty until at least one caller was counted."""
     counted = any(stratum.candidate_keys or stratum.stable_keys for stratum in judgement.strata)
@@ -273,5 +279,5 @@ ENVIRONMENT: Columns = (
     ("ALPHA", lambda e: f"{e.policy.judge.alpha:g}"),
     ("BETA", lambda e: f"{e.policy.judge.beta:g}"),
     ("POLICY", lambda e: e.policy_sha256),
-    ("FREEZES", lambda e: ", ".join(freeze.freeze for freeze in e.freezes)),
+    ("FREEZES", lambda e: "\n".join(_freeze(freeze) for freeze in e.freezes)),
 )

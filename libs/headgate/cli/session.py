@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 
 from headgate.client.actor import logged_in
-from headgate.client.stubs import Stubs
+from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import names
 from headgate.domain.credentials import without_credentials
 from headgate.log.open import is_embedded
 from headgate.log.port import EventLog
 from headgate.log.startup import await_log
+from headgate.v1 import registry_service_pb2 as registry_service
 
 HOME = ".headgate"
 HOST = "127.0.0.1"
@@ -150,6 +151,15 @@ def version_name(text: str) -> str:
     if at:
         return names.alias_name(model, alias)
     return names.version_name(*model_and_number(text))
+
+
+def numbered_version(context: typer.Context, text: str) -> str:
+    """The resource name of the version with its number. An alias is looked up: a change names a version by number."""
+    name = version_name(text)
+    if names.split_alias(name) is None:
+        return name
+    request = registry_service.GetVersionRequest(name=name)
+    return session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS).name
 
 
 def release_name(text: str) -> str:

@@ -1,0 +1,51 @@
+"""`headgate alias` moves and removes the aliases of a model. An alias is a name for one of its versions."""
+
+import uuid
+from typing import Annotated
+
+import typer
+
+from headgate.cli import render
+from headgate.cli.render import Format, Output, show_one
+from headgate.cli.session import full_name, session, usage
+from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.names import NUMBER
+from headgate.v1 import registry_service_pb2 as registry_service
+
+alias = typer.Typer(help="Aliases: names for versions, such as fraud@champion.", no_args_is_help=True)
+
+AliasName = Annotated[str, typer.Argument(metavar="MODEL@ALIAS", help="For example fraud@champion.")]
+
+
+@alias.command("set")
+def set_alias(
+    context: typer.Context,
+    name: AliasName,
+    version: Annotated[str, typer.Argument(metavar="NUMBER", help="The number of the version, for example 3.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Let an alias name a version. An alias that exists moves to this version."""
+    parent, short = split(name)
+    number = version.removeprefix("v")
+    if not NUMBER.fullmatch(number):
+        usage(f"{version!r}: expected the number of a version with at most 9 digits, for example 3")
+    request = registry_service.SetAliasRequest(
+        parent=parent, alias=short, version=int(number), request_id=str(uuid.uuid4())
+    )
+    show_one(session(context).stubs.registry.SetAlias(request, timeout=TIMEOUT_SECONDS), render.MODEL, output)
+
+
+@alias.command("delete")
+def delete_alias(context: typer.Context, name: AliasName, output: Output = Format.TABLE) -> None:
+    """Remove an alias. The version that it named stays."""
+    parent, short = split(name)
+    request = registry_service.DeleteAliasRequest(parent=parent, alias=short, request_id=str(uuid.uuid4()))
+    show_one(session(context).stubs.registry.DeleteAlias(request, timeout=TIMEOUT_SECONDS), render.MODEL, output)
+
+
+def split(text: str) -> tuple[str, str]:
+    """The resource name of the model, and the alias, in `fraud@champion`. Raises CommandFailed."""
+    model, at, short = text.partition("@")
+    if not (model and at and short):
+        usage(f"{text!r}: expected MODEL@ALIAS, for example fraud@champion")
+    return full_name("models", model), short

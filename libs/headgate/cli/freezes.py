@@ -1,0 +1,66 @@
+"""`headgate freeze` declares and lifts freezes: times in which no release of an environment moves forward."""
+
+import uuid
+from typing import Annotated
+
+import typer
+
+from headgate.cli import render
+from headgate.cli.models import Reason
+from headgate.cli.render import Format, Output, show_one
+from headgate.cli.session import full_name, session
+from headgate.cli.times import time_ms
+from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.runtime.clock import now_ms
+from headgate.v1 import release_service_pb2 as release_service
+
+HELP = """Freezes: times in which no release of an environment moves forward.
+
+In a freeze a running release keeps its weights, and a new one waits. `headgate release abort` and `undo` still work.
+A candidate that the judge finds worse is still taken back."""
+
+freeze = typer.Typer(help=HELP, no_args_is_help=True)
+
+EnvironmentName = Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="For example production.")]
+FreezeName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the freeze, for example holidays.")]
+
+
+@freeze.command("declare")
+def declare_freeze(
+    context: typer.Context,
+    environment: EnvironmentName,
+    name: FreezeName,
+    until: Annotated[str, typer.Option(help="Its end: 2026-12-24T18:00:00Z, or 12h for 12 hours from now.")],
+    begin: Annotated[str, typer.Option("--from", help="Its begin, in the same form. Without it, at once.")] = "",
+    reason: Reason = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Let no release of the environment move forward until a time."""
+    at_ms = now_ms()
+    request = release_service.DeclareFreezeRequest(
+        name=full_name("environments", environment),
+        freeze=name,
+        reason=reason,
+        # 0 lies before every time, so a freeze without a begin holds at once on the clock of every machine.
+        from_ms=time_ms("--from", begin, at_ms) if begin else 0,
+        until_ms=time_ms("--until", until, at_ms),
+        request_id=str(uuid.uuid4()),
+    )
+    found = session(context).stubs.releases.DeclareFreeze(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.ENVIRONMENT, output)
+
+
+@freeze.command("lift")
+def lift_freeze(
+    context: typer.Context,
+    environment: EnvironmentName,
+    name: FreezeName,
+    reason: Reason = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """End a freeze now. Releases that waited for it go on."""
+    request = release_service.LiftFreezeRequest(
+        name=full_name("environments", environment), freeze=name, reason=reason, request_id=str(uuid.uuid4())
+    )
+    found = session(context).stubs.releases.LiftFreeze(request, timeout=TIMEOUT_SECONDS)
+    show_one(found, render.ENVIRONMENT, output)

@@ -1,0 +1,46 @@
+"""Durations and times as people write them on the command line: 12h, 2026-12-24T18:00:00Z."""
+
+import re
+from datetime import UTC, datetime
+
+from headgate.cli.session import usage
+
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+DURATION = re.compile(r"(\d{1,6})([smhd])")
+
+
+def since_ms(text: str, at_ms: int) -> int:
+    """The time that lies a duration such as `12h` before `at_ms`, in ms since the epoch; 0 for an empty text.
+
+    Raises CommandFailed.
+    """
+    if not text:
+        return 0
+    milliseconds = _duration_ms(text)
+    if milliseconds is None:
+        usage(f"--since {text!r}: expected a number with s, m, h or d, for example 12h")
+    return at_ms - milliseconds
+
+
+def time_ms(option: str, text: str, at_ms: int) -> int:
+    """A time in ms since the epoch, written as RFC 3339 or as a duration such as `12h` after `at_ms`.
+
+    A time without a zone is UTC. Raises CommandFailed that names the option.
+    """
+    milliseconds = _duration_ms(text)
+    if milliseconds is not None:
+        return at_ms + milliseconds
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        usage(
+            f"{option} {text!r}: expected a time such as 2026-12-24T18:00:00Z, or a number with s, m, h or d that"
+            " counts from now, for example 12h"
+        )
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return int(time.timestamp() * 1000)
+
+
+def _duration_ms(text: str) -> int | None:
+    parts = DURATION.fullmatch(text)
+    return None if parts is None else int(parts[1]) * SECONDS[parts[2]] * 1_000

@@ -1,0 +1,145 @@
+"""What people change about models, versions, aliases and environments, on a real registry."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headgate.cli import main as command_line
+from services.registry import app as registry
+from services.registry.settings import Settings
+
+Headgate = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry on a log of its own. Each test uses models and environments of its own."""
+    url = f"sqlite://{tmp_path_factory.mktemp('registry') / 'log.db'}"
+    running = registry.build(Settings(log=url, port=0))
+    yield f"127.0.0.1:{running.start()}"
+    running.stop(5)
+
+
+@pytest.fixture
+def headgate(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Headgate:
+    """Runs `headgate ARGUMENTS` and returns its exit code, its data (stdout) and its progress (stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["headgate", "--registry", address, "--actor", "ada", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def data(headgate: Headgate, *arguments: str) -> dict[str, Any]:
+    code, out, err = headgate(*arguments, "-o", "json")
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def create(headgate: Headgate, model: str, commit: str = "a") -> str:
+    options = ["--repository", "/some/where", "--commit", commit * 40]
+    return str(data(headgate, "version", "create", model, *options, "--message", "First")["name"])
+
+
+def test_a_version_is_created_without_an_event(headgate: Headgate) -> None:
+    assert create(headgate, "churn") == "models/churn/versions/1"
+    found = data(headgate, "version", "get", "churn/1")
+    assert (found["commit"], found["commit_message"], found["repository"]) == ("a" * 40, "First", "/some/where")
+
+
+def test_a_model_is_created_with_labels_and_described_later_field_by_field(headgate: Headgate) -> None:
+    words = ["--description", "Fraud", "--repository", "/r", "--label", "team=risk", "--label", "tier=1"]
+    made = data(headgate, "model", "create", "cards", *words)
+    assert (made["name"], made["labels"]) == ("models/cards", {"team": "risk", "tier": "1"})
+    changed = data(headgate, "model", "update", "cards", "--description", "Card fraud")
+    assert (changed["description"], changed["repository"]) == ("Card fraud", "/r")
+    changed = data(headgate, "model", "update", "cards", "--repository", "/other")
+    assert (changed["description"], changed["repository"]) == ("Card fraud", "/other")
+    assert "description" not in data(headgate, "model", "update", "cards", "--description", "")
+    assert data(headgate, "model", "label", "cards", "team", "cards")["labels"]["team"] == "cards"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model", "update", "cards"], "give --description or --repository"),
+        (["model", "create", "cards", "--label", "risk"], "--label 'risk': expected KEY=VALUE"),
+        (["alias", "set", "fraud", "3"], "'fraud': expected MODEL@ALIAS, for example fraud@champion"),
+        (["alias", "delete", "fraud@"], "'fraud@': expected MODEL@ALIAS"),
+        (["alias", "set", "fraud@champion", "three"], "'three': expected the number of a version"),
+        (["freeze", "declare", "production", "x", "--until", "soon"], "--until 'soon': expected a time such as"),
+        (["freeze", "declare", "production", "x", "--until", "1h", "--from", "?"], "--from '?': expected a time"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_the_form_that_is_right(
+    headgate: Headgate, arguments: list[str], message: str
+) -> None:
+    code, out, err = headgate(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_an_alias_names_a_version_moves_and_is_removed(headgate: Headgate) -> None:
+    create(headgate, "aliased", "a")
+    create(headgate, "aliased", "b")
+    assert data(headgate, "alias", "set", "aliased@champion", "1")["aliases"] == {"champion": 1}
+    assert data(headgate, "alias", "set", "models/aliased@champion", "v2")["aliases"] == {"champion": 2}
+    assert data(headgate, "version", "get", "aliased@champion")["version"] == 2
+    assert data(headgate, "version", "tag", "aliased@champion", "seen", "yes")["version"] == 2
+    assert "aliases" not in data(headgate, "alias", "delete", "aliased@champion")
+    code, _, err = headgate("alias", "delete", "aliased@champion")
+    assert (code, "alias champion does not exist" in err) == (3, True)
+
+
+def test_a_tag_is_set_and_removed(headgate: Headgate) -> None:
+    create(headgate, "tagged")
+    assert data(headgate, "version", "tag", "tagged/1", "reviewed", "ada")["tags"] == {"reviewed": "ada"}
+    assert "tags" not in data(headgate, "version", "tag", "tagged/1", "reviewed")
+
+
+def test_a_version_is_quarantined_and_let_free_again(headgate: Headgate) -> None:
+    create(headgate, "ill")
+    assert data(headgate, "version", "quarantine", "ill/1", "--reason", "biased")["quarantined"] is True
+    assert "quarantined" not in data(headgate, "version", "lift-quarantine", "ill/1", "--reason", "mended")
+
+
+def test_a_version_is_purged_only_when_it_is_archived_and_the_purge_is_confirmed(headgate: Headgate) -> None:
+    create(headgate, "old")
+    code, _, err = headgate("version", "purge", "old/1")
+    assert (code, "the artifact of models/old/versions/1 would be deleted for ever: give --yes" in err) == (2, True)
+    code, _, err = headgate("version", "purge", "old/1", "--yes")
+    assert (code, "a version must be archived before it is purged" in err) == (1, True)
+    assert data(headgate, "version", "archive", "old/1", "--reason", "old")["retention"] == "RETENTION_STATE_ARCHIVED"
+    purged = data(headgate, "version", "purge", "old/1", "--reason", "old", "--yes")
+    assert purged["retention"] == "RETENTION_STATE_PURGED"
+
+
+def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
+    assert data(headgate, "environment", "create", "staging", "--description", "For trials")["name"]
+    begin, end, reason = "2026-12-24T12:00:00Z", "2026-12-27", "nobody is here"
+    declare = ("freeze", "declare", "staging", "holidays", "--from", begin, "--until", end, "--reason", reason)
+    declared = data(headgate, *declare)
+    (freeze,) = declared["freezes"]
+    assert (freeze["freeze"], freeze["reason"]) == ("holidays", "nobody is here")
+    assert int(freeze["until_ms"]) - int(freeze["from_ms"]) == 60 * 3_600_000
+    shown = headgate("environment", "get", "staging")[1]
+    assert "holidays from 2026-12-24 12:00:00 until 2026-12-27 00:00:00 (nobody is here)" in shown
+    assert "freezes" not in data(headgate, "freeze", "lift", "staging", "holidays", "--reason", "they are back")
+    code, _, err = headgate("freeze", "lift", "staging", "holidays")
+    assert (code, "freeze holidays does not exist" in err) == (3, True)
+
+
+def test_a_freeze_without_a_begin_holds_at_once_whatever_the_callers_clock_shows(headgate: Headgate) -> None:
+    (freeze,) = data(headgate, "freeze", "declare", "live", "audit", "--until", "12h")["freezes"]
+    assert "from_ms" not in freeze

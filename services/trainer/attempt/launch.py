@@ -1,29 +1,118 @@
-"""Runs a command whose whole process group ends with the trainer, also when the trainer is killed.
+"""Runs a command and then ends everything that it has started, in whatever way it was started.
 
 python -P -m services.trainer.attempt.launch TRAINER_PID COMMAND...
+
+The launcher is a subreaper: a descendant whose parent ends, in a session of its own or not, becomes its child. On
+SIGTERM, which also comes when the trainer is killed, it ends the command.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from headgate.runtime.parent import end_with_parent
 
 EXIT_NOT_FOUND = 127
 SIGNALLED = 128
+EXIT_NOT_ENDED = 126
+"""Some descendants still live after END_SECONDS."""
+END_SECONDS = 8.0
+"""How long the launcher tries to end what the command has started."""
+RESCAN_SECONDS = 0.02
+PR_SET_CHILD_SUBREAPER = 36
+AWAITED = (signal.SIGTERM, signal.SIGCHLD)
 
 
 def main() -> int:
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    signal.signal(signal.SIGTERM, lambda _number, _frame: os.killpg(os.getpid(), signal.SIGKILL))
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    adopt_orphans()
     end_with_parent(parent)
     try:
-        code = subprocess.Popen(command).wait()
+        code = run(command)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return EXIT_NOT_FOUND
-    return code if code >= 0 else SIGNALLED - code
+    if end_descendants():
+        return code
+    sys.stderr.write(f"what {command[0]} has started does not end within {END_SECONDS:g} s\n")
+    return EXIT_NOT_ENDED
+
+
+def run(command: list[str]) -> int:
+    """The exit code of the command, or that of SIGTERM when it came first. Raises OSError."""
+    # A session of its own: what the command sends to its whole group does not reach the launcher.
+    # The launcher has one thread, so code may run between the fork and the start of the command.
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=take_signals)
+    while signal.sigwait(AWAITED) != signal.SIGTERM:
+        for pid, code in reaped():
+            if pid == process.pid:
+                return code if code >= 0 else SIGNALLED - code
+    return SIGNALLED + signal.SIGTERM
+
+
+def take_signals() -> None:
+    """The command gets no blocked signals from the launcher."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
+
+
+def adopt_orphans() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants() -> bool:
+    """Kills and reaps what still lives below this process. False when some of it does not end in END_SECONDS."""
+    deadline = time.monotonic() + END_SECONDS
+    while time.monotonic() < deadline:
+        for pid in descendants(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        list(reaped())
+        if not has_children():
+            return True
+        signal.sigtimedwait([signal.SIGCHLD], RESCAN_SECONDS)
+    return False
+
+
+def reaped() -> Iterator[tuple[int, int]]:
+    """Process and exit code of each child that has ended; the code is negative for a signal."""
+    while has_children():
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)
+
+
+def has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def descendants(ancestor: int) -> list[int]:
+    """The processes below this one, as they are now."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text(errors="replace")
+        except OSError:  # it has ended
+            continue
+        parent = int(text.rpartition(")")[2].split()[1])
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    found = list(children.get(ancestor, []))
+    for pid in found:
+        found.extend(children.get(pid, []))
+    return found
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Runs foreign programs. Each has a process group, a time limit and a log of its own, and is ended in every case."""
+"""Runs foreign programs. Each has a launcher, a time limit and a log of its own, and ends in every case.
+
+Whatever the program has started ends with it: the launcher sees to it, also when the trainer is killed.
+"""
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.domain.credentials import without_credentials
+from services.trainer.attempt.launch import EXIT_NOT_ENDED, SIGNALLED
+from services.trainer.attempt.orphans import MARK, end_orphans, mark_of
 
 POLL_SECONDS = 0.05
 KILL_SECONDS = 10.0
+"""How long the launcher may take to end what it started; then it is killed."""
 LOG_TAIL_BYTES = 8 * 1024
 MAX_LOG_BYTES = 64 * 1024 * 1024
 
@@ -39,6 +44,7 @@ class Program:
     def __init__(self, command: Sequence[str], directory: Path, environment: dict[str, str], log: Path) -> None:
         launcher = [sys.executable, "-P", "-m", "services.trainer.attempt.launch", str(os.getpid()), *command]
         self._log = log
+        self._marked = Path(environment[MARK]).parent
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 launcher, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out,
@@ -62,7 +68,7 @@ class Program:
         started = time.monotonic()
         limit = ""
         try:
-            while not has_ended(self._process) and not limit:
+            while self._process.poll() is None and not limit:
                 if stop.wait(POLL_SECONDS):
                     raise Stopped
                 limit = broken_limit()
@@ -73,12 +79,13 @@ class Program:
         finally:
             self.end()
         duration_ms = int((time.monotonic() - started) * 1000)
-        return Exit(self._process.returncode, duration_ms, tail(self._log), limit)
+        return Exit(exit_code_of(self._process), duration_ms, tail(self._log), limit)
 
     def end(self) -> None:
         """Ends the program and everything that it started. A second call does nothing."""
-        if self._process.returncode is None:
-            kill_group(self._process)
+        end_launcher(self._process)
+        if self._process.returncode < 0 or self._process.returncode == EXIT_NOT_ENDED:
+            end_orphans(self._marked)
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -98,15 +105,20 @@ def run(
     return program.wait(timeout_seconds, stop)
 
 
-def has_ended(process: "subprocess.Popen[bytes]") -> bool:
-    """Leaves an ended process unreaped: its number must not be given to another one before its group is killed."""
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+def end_launcher(process: "subprocess.Popen[bytes]") -> None:
+    """Has the launcher end what it started. Kills it when it takes longer than KILL_SECONDS."""
+    process.terminate()
+    try:
+        process.wait(KILL_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
-def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Also after the program has ended, because what it started may still run."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(KILL_SECONDS)
+def exit_code_of(launcher: "subprocess.Popen[bytes]") -> int:
+    """The program's exit code, or that of the signal that killed its launcher."""
+    code: int = launcher.returncode
+    return code if code >= 0 else SIGNALLED - code
 
 
 def tail(log: Path) -> str:
@@ -122,14 +134,14 @@ def foreign_environment(scratch: Path) -> dict[str, str]:
     """The environment variables of foreign code: this interpreter first, a home of its own, no setting of Headgate."""
     passed_on = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE") if name in os.environ}
     home = scratch / "home"
-    temporary = scratch / "tmp"
+    temporary = mark_of(scratch)
     for directory in (home, temporary):
         directory.mkdir(exist_ok=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return passed_on | {
         "PATH": path,
         "HOME": str(home),
-        "TMPDIR": str(temporary),
+        MARK: str(temporary),
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from services.trainer.attempt.orphans import end_orphans
+
 PREFIX = "attempt-"
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
         try:
             yield directory
         finally:
+            end_orphans(directory)
             shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -60,6 +63,7 @@ def _removed_unless_locked(directory: Path) -> bool:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        end_orphans(directory.resolve())
         shutil.rmtree(directory)
         return True
 

@@ -297,11 +297,14 @@ def _hold(observation: Observation, wait: Wait) -> NextCommand:
     has_data = bool(observation.stratum.candidate_requests)
     if not has_data and observation.served_ms >= observation.policy.no_data_limit_ms:
         return _pause(observation, "no data: the candidate got no request at this weight")
-    if observation.served_ms >= observation.policy.hold_deadline_ms:
+    # The deadline never comes before the step could end, or a long step would end in a pause each time.
+    hold_ms = max(
+        observation.policy.hold_deadline_ms, observation.policy.steps[observation.release.step].min_duration_ms
+    )
+    if observation.served_ms >= hold_ms:
         found = f" {observation.judgement.explanation}" if wait == waits.A_VERDICT else ""
         return _pause(observation, f"inconclusive: still waiting for {wait.waiting_for}.{found}")
-    limits_ms = (observation.policy.hold_deadline_ms, observation.policy.no_data_limit_ms)
-    limit_ms = limits_ms[0] if has_data else min(limits_ms)
+    limit_ms = hold_ms if has_data else min(hold_ms, observation.policy.no_data_limit_ms)
     return NextCommand(None, wait.at_the_latest(observation.release.applied_at_ms + limit_ms, "it pauses"))
 
 

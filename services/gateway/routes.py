@@ -68,7 +68,7 @@ def _route(name: str, state: ModelState, environment: str) -> Iterator[Route]:
         release=release.release,
         epoch=release.epoch,
         salt=release.salt,
-        candidate_lease_ms=release.policy.candidate_lease_ms or DEFAULT_CANDIDATE_LEASE_MS,
+        candidate_lease_ms=policies.resolve(release.policy).candidate_lease_ms,
     )
 
 

@@ -80,8 +80,9 @@ def check_settings(settings: Settings) -> None:
         problems.append(f"HEADGATE_REDIS={shown!r}: expected redis://[user:password@]host:port/db, rediss:// for TLS")
     if not 0 <= settings.rate_per_second < math.inf:
         problems.append(f"HEADGATE_RATE_PER_SECOND={settings.rate_per_second}: expected 0 or more")
-    if settings.rate_burst < 0:
-        problems.append(f"HEADGATE_RATE_BURST={settings.rate_burst}: expected 0 or more")
+    if settings.rate_burst is not None and settings.rate_burst < 1:
+        rule = "expected 1 or more, or no such setting for as many calls as in one second"
+        problems.append(f"HEADGATE_RATE_BURST={settings.rate_burst}: {rule}")
     if problems:
         raise SettingsError(problems)
 
@@ -98,4 +99,5 @@ def _is_address(url: str) -> bool:
 def _rate(settings: Settings) -> Rate | None:
     if not settings.rate_per_second:
         return None
-    return Rate(settings.rate_per_second, settings.rate_burst or max(1, round(settings.rate_per_second)))
+    in_one_second = max(1, round(settings.rate_per_second))
+    return Rate(settings.rate_per_second, in_one_second if settings.rate_burst is None else settings.rate_burst)

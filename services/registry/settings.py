@@ -13,7 +13,7 @@ class Settings(ServiceSettings):
     """URL of the Redis server that keeps the view. Empty for none."""
     rate_per_second: float = 0.0
     """Calls per second that one caller may make to one gRPC service in the long run. 0 sets no limit."""
-    rate_burst: int = 0
-    """Calls that one caller may make at once. 0 stands for as many as in one second."""
+    rate_burst: int | None = None
+    """Calls that one caller may make at once. None stands for as many as in one second."""
     one_core: bool = False
     """Pins the process to one CPU core, chosen by `name`. Then its threads waste no time on the interpreter lock."""

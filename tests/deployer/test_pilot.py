@@ -386,6 +386,15 @@ def test_a_step_that_stays_undecided_is_paused():
     assert command.pause_release.reason == "inconclusive: still waiting for 290 more candidate keys (10 of 300)."
 
 
+@pytest.mark.parametrize("hold_deadline_ms", [0, 10 * MINUTE_MS - 1])
+def test_a_hold_deadline_within_the_time_of_a_step_pauses_when_that_time_is_over(hold_deadline_ms: int):
+    policy = resolve(configuration.ReleasePolicy(hold_deadline_ms=hold_deadline_ms))
+    early, over = stepping(minutes=9.99, policy=policy), stepping(minutes=10, policy=policy)
+    assert Given(early).reported(evidence(*GOOD)).waits_for() == "the shortest time of step 1"
+    Given(over).reported(evidence(*GOOD)).then("releases/1/set-weights/1")
+    Given(over).reported(evidence(*THIN)).then(f"releases/1/pause/{NOW_MS}")
+
+
 # Promoting, baking, rolling back.
 
 
@@ -417,6 +426,10 @@ def test_a_candidate_that_breaks_during_its_bake_is_rolled_back(strategy: str):
 def test_evidence_rolls_back_neither_a_first_version_nor_an_undo(fields: dict[str, int]):
     alone = baking(60, strategy=configuration.STRATEGY_DIRECT, **fields)
     Given(alone).reported(BROKEN).then("releases/1/complete")
+
+
+def test_a_bake_of_0_is_no_bake():
+    Given(baking(0, policy=resolve(configuration.ReleasePolicy(bake_ms=0)))).then("releases/1/complete")
 
 
 def test_a_first_version_needs_no_bake():

@@ -35,39 +35,73 @@ def test_equal_policies_have_equal_digests() -> None:
     assert digest(resolve(configuration.ReleasePolicy(bake_ms=5))) != digest(DEFAULT)
 
 
+Policy, Judge, Step = configuration.ReleasePolicy, configuration.JudgePolicy, configuration.Step
+NAN = float("nan")
+INFINITE = float("inf")
+
+
+@pytest.mark.parametrize("field", ["bake_ms", "hold_deadline_ms"])
+def test_a_duration_of_0_is_0_where_0_has_a_meaning(field: str) -> None:
+    policy = resolve(Policy(**{field: 0}))
+    assert (policy.HasField(field), getattr(policy, field)) == (True, 0)
+    assert check(policy) is None
+    assert digest(policy) != digest(DEFAULT)
+
+
+def test_a_policy_that_is_complete_already_keeps_its_bytes_and_its_digest() -> None:
+    complete = resolve(Policy(bake_ms=0, steps=[Step(weight_bps=7)]))
+    assert resolve(complete).SerializeToString(deterministic=True) == complete.SerializeToString(deterministic=True)
+
+
 @pytest.mark.parametrize(
     ("policy", "field"),
     [
-        (configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=0)]), "policy.steps"),
-        (configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=10_000)]), "policy.steps"),
-        (
-            configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=5), configuration.Step(weight_bps=5)]),
-            "policy.steps",
-        ),
-        (
-            configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=6), configuration.Step(weight_bps=5)]),
-            "policy.steps",
-        ),
-        (configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=5, min_keys=-1)]), "policy.steps"),
-        (configuration.ReleasePolicy(judge=configuration.JudgePolicy(alpha=1)), "policy.judge.alpha"),
-        (configuration.ReleasePolicy(judge=configuration.JudgePolicy(beta=float("nan"))), "policy.judge.beta"),
-        (configuration.ReleasePolicy(judge=configuration.JudgePolicy(pass_ceiling=-0.1)), "policy.judge.pass_ceiling"),
-        (
-            configuration.ReleasePolicy(judge=configuration.JudgePolicy(fail_ratio=2, pass_ratio=2)),
-            "policy.judge.pass_ratio",
-        ),
-        (
-            configuration.ReleasePolicy(judge=configuration.JudgePolicy(fail_ratio=float("nan"))),
-            "policy.judge.pass_ratio",
-        ),
-        (
-            configuration.ReleasePolicy(judge=configuration.JudgePolicy(pass_ratio=float("nan"))),
-            "policy.judge.pass_ratio",
-        ),
-        (configuration.ReleasePolicy(bake_ms=-1), "policy.bake_ms"),
+        (Policy(steps=[Step(weight_bps=0)]), "policy.steps[0].weight_bps"),
+        (Policy(steps=[Step(weight_bps=10_000)]), "policy.steps[0].weight_bps"),
+        (Policy(steps=[Step(weight_bps=5), Step(weight_bps=5)]), "policy.steps[1].weight_bps"),
+        (Policy(steps=[Step(weight_bps=6), Step(weight_bps=5)]), "policy.steps[1].weight_bps"),
+        (Policy(steps=[Step(weight_bps=5, min_keys=-1)]), "policy.steps[0].min_keys"),
+        (Policy(steps=[Step(weight_bps=5, min_keys=2**63 - 1)]), "policy.steps[0].min_keys"),
+        (Policy(steps=[Step(weight_bps=5, min_duration_ms=-1)]), "policy.steps[0].min_duration_ms"),
+        (Policy(steps=[Step(weight_bps=bps) for bps in range(1, 103)]), "policy.steps"),
+        (Policy(judge=Judge(alpha=1)), "policy.judge.alpha"),
+        (Policy(judge=Judge(alpha=0)), "policy.judge.alpha"),
+        (Policy(judge=Judge(beta=NAN)), "policy.judge.beta"),
+        (Policy(judge=Judge(beta=0)), "policy.judge.beta"),
+        (Policy(judge=Judge(pass_ceiling=-0.1)), "policy.judge.pass_ceiling"),
+        (Policy(judge=Judge(pass_ceiling=0)), "policy.judge.pass_ceiling"),
+        (Policy(judge=Judge(fail_ceiling=0)), "policy.judge.fail_ceiling"),
+        (Policy(judge=Judge(fail_ratio=0)), "policy.judge.fail_ratio"),
+        (Policy(judge=Judge(fail_ratio=2, pass_ratio=2)), "policy.judge.pass_ratio"),
+        (Policy(judge=Judge(fail_ratio=2)), "policy.judge.pass_ratio"),
+        (Policy(judge=Judge(fail_ratio=NAN)), "policy.judge.fail_ratio"),
+        (Policy(judge=Judge(pass_ratio=0)), "policy.judge.pass_ratio"),
+        (Policy(judge=Judge(pass_ratio=NAN)), "policy.judge.pass_ratio"),
+        (Policy(judge=Judge(pass_ratio=INFINITE)), "policy.judge.pass_ratio"),
+        (Policy(bake_ms=-1), "policy.bake_ms"),
+        (Policy(prepare_deadline_ms=0), "policy.prepare_deadline_ms"),
+        (Policy(no_data_limit_ms=0), "policy.no_data_limit_ms"),
+        (Policy(hold_deadline_ms=2**63 - 1), "policy.hold_deadline_ms"),
+        (Policy(candidate_lease_ms=0), "policy.candidate_lease_ms"),
+        (Policy(paused_release=7), "policy.paused_release"),  # type: ignore[arg-type]
     ],
 )
-def test_an_invalid_policy_is_refused_with_its_field(policy: configuration.ReleasePolicy, field: str) -> None:
+def test_an_invalid_policy_is_refused_with_its_field_alone(policy: configuration.ReleasePolicy, field: str) -> None:
     refused = check(resolve(policy))
     assert refused is not None
     assert refused.field == field
+    assert refused.message.startswith(f"{field} is ")
+    assert refused.message.count("policy.") == 1
+
+
+def test_one_refusal_names_every_fault_of_a_policy() -> None:
+    refused = check(
+        resolve(Policy(candidate_lease_ms=0, steps=[Step(weight_bps=5, min_keys=-1)], judge=Judge(alpha=2)))
+    )
+    assert refused is not None
+    assert refused.message.split("; ") == [
+        "policy.candidate_lease_ms is 0: expected a number from 1 to 1000000000000 "
+        "(without a lease no gateway serves the candidate)",
+        "policy.steps[0].min_keys is -1: expected a number from 0 to 1000000000",
+        "policy.judge.alpha is 2: expected a number above 0 and below 1",
+    ]

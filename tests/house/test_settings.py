@@ -41,6 +41,8 @@ def default_of(field: "Field[Any]", service: str) -> str:
     value = field.default.value if isinstance(field.default, Enum) else field.default
     if value is MISSING:
         return "required" if field.default_factory is MISSING else A_FOLDER_OF_THE_SYSTEM
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return str(value).lower()
     return (f"{value:g}" if isinstance(value, float) else str(value)).replace(service, "<service>") or "none"

@@ -269,6 +269,8 @@ def test_replicas_share_the_rate_limit_through_redis_and_count_separately_withou
 def test_a_wrong_rate_is_refused_at_the_start(log_url: str) -> None:
     with pytest.raises(SettingsError, match=r"HEADGATE_RATE_PER_SECOND=-1.*HEADGATE_RATE_BURST=-2"):
         build(Settings(log=log_url, port=0, rate_per_second=-1, rate_burst=-2))
+    with pytest.raises(SettingsError, match=r"HEADGATE_RATE_BURST=0: expected 1 or more, or no such setting"):
+        build(Settings(log=log_url, port=0, rate_per_second=1, rate_burst=0))
 
 
 def measured(registry: Running) -> dict[str, float]:

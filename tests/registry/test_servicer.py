@@ -242,10 +242,21 @@ def test_an_environment_has_a_policy_and_freezes(registry: Running) -> None:
     policy = configuration.ReleasePolicy(bake_ms=7)
     request = release_service.SetPolicyRequest(name="environments/production", policy=policy)
     assert registry.releases.SetPolicy(request).policy.bake_ms == 7
+    request.policy.bake_ms = 0
+    assert registry.releases.SetPolicy(request).policy.bake_ms == 0
     freeze = release_service.DeclareFreezeRequest(name=made.name, freeze="holidays", reason="r", from_ms=1, until_ms=2)
     assert [z.freeze for z in registry.releases.DeclareFreeze(freeze).freezes] == ["holidays"]
     lift = release_service.LiftFreezeRequest(name=made.name, freeze="holidays")
     assert not registry.releases.LiftFreeze(lift).freezes
+
+
+def test_a_policy_is_refused_with_every_number_that_is_wrong(registry: Running) -> None:
+    policy = configuration.ReleasePolicy(no_data_limit_ms=0, judge=configuration.JudgePolicy(alpha=0))
+    with pytest.raises(grpc.RpcError) as caught:
+        registry.releases.SetPolicy(release_service.SetPolicyRequest(name="environments/production", policy=policy))
+    assert details(caught.value) == ("invalid-argument", "policy.no_data_limit_ms")
+    assert "policy.no_data_limit_ms is 0: expected a number from 1 to" in caught.value.details()
+    assert "policy.judge.alpha is 0: expected a number above 0 and below 1" in caught.value.details()
 
 
 @pytest.mark.parametrize("number", [-1, 3])

@@ -16,11 +16,18 @@ class Example:
     work: Path
     share: float = 0.5
     fsync: bool = True
+    burst: int | None = None
 
 
 def test_every_field_is_read_from_its_variable() -> None:
     environ = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_PORT": "7400", "HEADGATE_WORK": "/w", "HEADGATE_FSYNC": "no"}
     assert from_env(Example, environ) == Example("sqlite:x", 7400, Path("/w"), 0.5, False)
+
+
+def test_a_setting_that_may_be_absent_tells_0_from_nothing() -> None:
+    environ = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_PORT": "0", "HEADGATE_WORK": "/w"}
+    assert from_env(Example, environ).burst is None
+    assert from_env(Example, environ | {"HEADGATE_BURST": "0"}).burst == 0
 
 
 def test_every_problem_is_reported_at_once() -> None:

@@ -1,21 +1,31 @@
 """Reads a release policy from a TOML file, with durations in seconds and weights in percent."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from headgate.toml_tables import InvalidToml, Table, is_number, read
+from google.protobuf.message import Message
+
+from headgate.domain import policy as policies
+from headgate.toml_tables import ABSENT, InvalidToml, Table, is_number, read
 from headgate.v1 import configuration_pb2 as configuration
 
 MAX_BYTES = 64 * 1024
-SHORTEST_SECONDS = 0.001
-"""A policy stores whole milliseconds, and 0 there means the default."""
-MAX_SECONDS = 1_000_000_000
-MAX_KEYS = 1_000_000_000
 PAUSED_RELEASE = {
     "yields": configuration.PAUSED_RELEASE_YIELDS,
     "stays": configuration.PAUSED_RELEASE_STAYS,
 }
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
 JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
+STEP = ("weight_percent", "min_seconds", "min_keys")
+
+MS_PER_SECOND = 1000
+BPS_PER_PERCENT = 100
+ANY_FRACTION = 0
+"""For a field that stores fractions as they are."""
+FURTHEST = 2**53
+"""A larger number is stored as this one. Every limit of a policy is far below it and refuses it."""
+CLOSE_TO_WHOLE = 1e-6
 
 
 class PolicyUnreadable(Exception):
@@ -23,48 +33,91 @@ class PolicyUnreadable(Exception):
 
 
 def read_policy(file: Path) -> configuration.ReleasePolicy:
-    """Reads the file. A key that is missing keeps its default. Raises PolicyUnreadable."""
+    """Reads the file. A key that is missing keeps its default. Raises PolicyUnreadable, with every problem."""
     try:
         with file.open("rb") as text:
-            return _policy(read(text.read(MAX_BYTES + 1), file.name, MAX_BYTES))
+            return _PolicyReader().policy(read(text.read(MAX_BYTES + 1), file.name, MAX_BYTES))
     except OSError as error:
         raise PolicyUnreadable(f"{file}: {error.strerror}") from error
     except InvalidToml as error:
         raise PolicyUnreadable("\n  ".join((f"{file} is not a release policy:", *error.problems))) from error
 
 
-def _policy(root: Table) -> configuration.ReleasePolicy:
-    policy = configuration.ReleasePolicy()
-    for name in DURATIONS:
-        setattr(policy, f"{name}_ms", _milliseconds(root, f"{name}_seconds", SHORTEST_SECONDS, 0))
-    if "paused_release" in root.values:
-        policy.paused_release = PAUSED_RELEASE.get(
-            root.choice("paused_release", PAUSED_RELEASE) or "", configuration.PAUSED_RELEASE_UNSPECIFIED
-        )
-    policy.steps.extend(_step(step) for step in root.tables("steps"))
-    policy.judge.CopyFrom(_judge(root.table("judge", optional=True)))
-    root.no_more((*(f"{name}_seconds" for name in DURATIONS), "paused_release", "steps", "judge"))
-    root.refuse_problems()
-    return policy
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """The key of the file that a field of the policy comes from. The field counts whole `per_unit`ths of its unit."""
+
+    table: Table
+    key: str
+    per_unit: int = ANY_FRACTION
+
+    @property
+    def got(self) -> Any:
+        return self.table.values.get(self.key, ABSENT)
+
+    def read_into(self, message: Message, field: str) -> bool:
+        """Stores the number, when there is one. Returns whether it can be stored as it is."""
+        if self.got is ABSENT:
+            return True
+        if not is_number(self.got):
+            self.table.wrong(self.key, "a number", self.got)
+            return False
+        if not self.per_unit:
+            setattr(message, field, self.got)
+            return True
+        number = max(-FURTHEST, min(FURTHEST, self.got * self.per_unit))
+        if abs(number - round(number)) > CLOSE_TO_WHOLE:
+            self.table.wrong(self.key, f"a multiple of {1 / self.per_unit:g}", self.got)
+            return False
+        setattr(message, field, round(number))
+        return True
 
 
-def _judge(table: Table) -> configuration.JudgePolicy:
-    judge = configuration.JudgePolicy(
-        **{name: table.value(name, "a number above 0", lambda v: is_number(v) and v > 0, 0) or 0 for name in JUDGE}
-    )
-    table.no_more(JUDGE)
-    return judge
+class _PolicyReader:
+    """Reads one file, and remembers where each field came from and which ones have a problem already."""
 
+    def __init__(self) -> None:
+        self._origins: dict[str, _Origin] = {}
+        self._wrong: set[str] = set()
 
-def _step(table: Table) -> configuration.Step:
-    step = configuration.Step(
-        weight_bps=round((table.number("weight_percent", 0, 100) or 0) * 100),
-        min_duration_ms=_milliseconds(table, "min_seconds", 0),
-        min_keys=round(table.number("min_keys", 0, MAX_KEYS, 0) or 0),
-    )
-    table.no_more(("weight_percent", "min_seconds", "min_keys"))
-    return step
+    def policy(self, root: Table) -> configuration.ReleasePolicy:
+        policy = configuration.ReleasePolicy()
+        for name in DURATIONS:
+            self._number(f"{name}_ms", policy, _Origin(root, f"{name}_seconds", MS_PER_SECOND))
+        if "paused_release" in root.values:
+            policy.paused_release = PAUSED_RELEASE.get(
+                root.choice("paused_release", PAUSED_RELEASE) or "", configuration.PAUSED_RELEASE_UNSPECIFIED
+            )
+        for number, table in enumerate(root.tables("steps")):
+            self._step(table, policy.steps.add(), f"steps[{number}].")
+        self._judge(root.table("judge", optional=True), policy.judge)
+        root.no_more((*(f"{name}_seconds" for name in DURATIONS), "paused_release", "steps", "judge"))
+        self._note_faults(root, policy)
+        root.refuse_problems()
+        return policy
 
+    def _step(self, table: Table, step: configuration.Step, prefix: str) -> None:
+        self._number(f"{prefix}weight_bps", step, _Origin(table, "weight_percent", BPS_PER_PERCENT))
+        self._number(f"{prefix}min_duration_ms", step, _Origin(table, "min_seconds", MS_PER_SECOND))
+        self._number(f"{prefix}min_keys", step, _Origin(table, "min_keys", per_unit=1))
+        if "min_seconds" not in table.values:
+            table.wrong("min_seconds", "a number", ABSENT)
+        table.no_more(STEP)
 
-def _milliseconds(table: Table, key: str, shortest_seconds: float, *default: int) -> int:
-    return round((table.number(key, shortest_seconds, MAX_SECONDS, *default) or 0) * 1000)
+    def _judge(self, table: Table, judge: configuration.JudgePolicy) -> None:
+        for name in JUDGE:
+            self._number(f"judge.{name}", judge, _Origin(table, name))
+        table.no_more(JUDGE)
+
+    def _number(self, path: str, message: Message, origin: _Origin) -> None:
+        self._origins[path] = origin
+        if not origin.read_into(message, path.rpartition(".")[2]):
+            self._wrong.add(path)
+
+    def _note_faults(self, root: Table, policy: configuration.ReleasePolicy) -> None:
+        for fault in policies.faults(policies.resolve(policy)):
+            origin = self._origins.get(fault.field)
+            if origin is None:
+                root.wrong(fault.field, fault.limit.words(), fault.value)
+            elif fault.field not in self._wrong:
+                origin.table.wrong(origin.key, fault.limit.words(origin.per_unit or 1), origin.got)

@@ -1,13 +1,22 @@
 """The default release policy. Completes and checks the policies that users give."""
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from headgate.domain.refusal import Refused, invalid
+from google.protobuf.message import Message
+
+from headgate.domain.refusal import INVALID, Refused
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import configuration_pb2 as configuration
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+MAX_DURATION_MS = 10**12
+"""About 31 years. A sum of a time and a duration stays far below the limit of its field."""
+MAX_KEYS = 10**9
+MAX_RATIO = 10**6
+MAX_STEPS = 100
 
 DEFAULT = configuration.ReleasePolicy(
     steps=[
@@ -26,15 +35,63 @@ DEFAULT = configuration.ReleasePolicy(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The lowest and the highest value of a number, in the unit of its field. With `is_open`, both are too far."""
+
+    low: float
+    high: float
+    is_open: bool = False
+    because: str = ""
+
+    def allows(self, value: float) -> bool:
+        """Whether the value is within the limit. NaN never is."""
+        return self.low < value < self.high if self.is_open else self.low <= value <= self.high
+
+    def words(self, per_unit: float = 1) -> str:
+        """The limit for people. `per_unit` is how much of the field's unit is one of the unit that they write."""
+        low, high = (f"{bound / per_unit:.15g}" for bound in (self.low, self.high))
+        numbers = f"a number above {low} and below {high}" if self.is_open else f"a number from {low} to {high}"
+        return f"{numbers} ({self.because})" if self.because else numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A number of a policy that breaks a rule. `field` is its path in the policy, such as "steps[0].min_keys"."""
+
+    field: str
+    value: float
+    limit: Limit
+
+
+_DURATIONS = {
+    "bake_ms": Limit(0, MAX_DURATION_MS, because="0 is no bake"),
+    "prepare_deadline_ms": Limit(1, MAX_DURATION_MS, because="a gateway needs time to load the candidate"),
+    "no_data_limit_ms": Limit(1, MAX_DURATION_MS, because="the first request needs time to come"),
+    "hold_deadline_ms": Limit(0, MAX_DURATION_MS, because="0 pauses as soon as the time of a step is over"),
+    "candidate_lease_ms": Limit(1, MAX_DURATION_MS, because="without a lease no gateway serves the candidate"),
+}
+_PROBABILITY = Limit(0, 1, is_open=True)
+_JUDGE = {
+    "alpha": _PROBABILITY,
+    "beta": _PROBABILITY,
+    "fail_ratio": Limit(1, MAX_RATIO),
+    "pass_ceiling": _PROBABILITY,
+    "fail_ceiling": _PROBABILITY,
+}
+_STEP = {"min_duration_ms": Limit(0, MAX_DURATION_MS), "min_keys": Limit(0, MAX_KEYS)}
+
+
 def resolve(policy: configuration.ReleasePolicy | None) -> configuration.ReleasePolicy:
-    """A copy of the policy. Fields that are 0 or empty have the value of DEFAULT."""
+    """A copy of the policy. Fields that are absent have the value of DEFAULT, and so have steps when there are none."""
     resolved = configuration.ReleasePolicy()
     resolved.CopyFrom(policy if policy is not None else DEFAULT)
     if not resolved.steps:
         resolved.steps.extend(DEFAULT.steps)
-    for message, defaults in ((resolved.judge, DEFAULT.judge), (resolved, DEFAULT)):
+    pairs: tuple[tuple[Message, Message], ...] = ((resolved.judge, DEFAULT.judge), (resolved, DEFAULT))
+    for message, defaults in pairs:
         for field in defaults.DESCRIPTOR.fields:
-            if field.message_type is None and not getattr(message, field.name):
+            if field.has_presence and field.message_type is None and not message.HasField(field.name):
                 setattr(message, field.name, getattr(defaults, field.name))
     return resolved
 
@@ -45,32 +102,36 @@ def digest(policy: configuration.ReleasePolicy) -> str:
 
 
 def check(policy: configuration.ReleasePolicy) -> Refused | None:
-    """The first rule that a resolved policy breaks; None when it breaks none."""
-    if (refused := _check_steps(policy)) is not None:
-        return refused
-    judge = policy.judge
-    for name in ("alpha", "beta", "pass_ceiling", "fail_ceiling"):
-        if not 0 < getattr(judge, name) < 1:
-            return invalid(f"policy.judge.{name}", getattr(judge, name), "a probability must lie between 0 and 1")
-    # Written so that NaN breaks the rule.
-    if not 1 <= judge.fail_ratio < judge.pass_ratio:
-        return invalid(
-            "policy.judge.pass_ratio", judge.pass_ratio, "the ratios must fulfil 1 <= fail_ratio < pass_ratio"
-        )
+    """The refusal of a resolved policy, with every rule that it breaks; None when it breaks none."""
+    found = list(faults(policy))
+    problems = [f"policy.{each.field} is {each.value:.15g}: expected {each.limit.words()}" for each in found]
+    fields = [f"policy.{each.field}" for each in found]
     if policy.paused_release not in configuration.PausedRelease.values():
-        return invalid("policy.paused_release", policy.paused_release, "a paused release yields (1) or stays (2)")
-    for field in policy.DESCRIPTOR.fields:
-        if field.name.endswith("_ms") and getattr(policy, field.name) < 0:
-            return invalid(f"policy.{field.name}", getattr(policy, field.name), "a duration must not be negative")
-    return None
+        fields.append("policy.paused_release")
+        problems.append(f"policy.paused_release is {policy.paused_release}: a paused release yields (1) or stays (2)")
+    if not problems:
+        return None
+    return Refused(INVALID, "a release policy keeps the limits of its fields", "; ".join(problems), fields[0])
 
 
-def _check_steps(policy: configuration.ReleasePolicy) -> Refused | None:
-    weights = [step.weight_bps for step in policy.steps]
-    if weights != sorted(set(weights)) or not all(0 < weight < FULL_WEIGHT_BPS for weight in weights):
-        return invalid(
-            "policy.steps", weights, "the weights of the steps must rise, and lie between 1 and 9999 basis points"
-        )
-    if any(step.min_duration_ms < 0 or step.min_keys < 0 for step in policy.steps):
-        return invalid("policy.steps", "negative", "the duration and the keys of a step must not be negative")
-    return None
+def faults(policy: configuration.ReleasePolicy) -> Iterator[Fault]:
+    """Every number of a resolved policy that breaks a rule."""
+    yield from _beyond(policy, _DURATIONS)
+    if len(policy.steps) > MAX_STEPS:
+        yield Fault("steps", len(policy.steps), Limit(1, MAX_STEPS, because="so many steps"))
+        return
+    lowest = 0
+    for number, step in enumerate(policy.steps):
+        rising = Limit(lowest, FULL_WEIGHT_BPS, is_open=True, because="the weights of the steps rise")
+        yield from _beyond(step, {"weight_bps": rising, **_STEP}, f"steps[{number}].")
+        if rising.allows(step.weight_bps):
+            lowest = step.weight_bps
+    above_fail = Limit(policy.judge.fail_ratio, MAX_RATIO, is_open=True, because="more than judge.fail_ratio")
+    pass_ratio = above_fail if _JUDGE["fail_ratio"].allows(policy.judge.fail_ratio) else Limit(1, MAX_RATIO)
+    yield from _beyond(policy.judge, {**_JUDGE, "pass_ratio": pass_ratio}, "judge.")
+
+
+def _beyond(message: Message, limits: Mapping[str, Limit], prefix: str = "") -> Iterator[Fault]:
+    for name, limit in limits.items():
+        if not limit.allows(value := getattr(message, name)):
+            yield Fault(f"{prefix}{name}", value, limit)

@@ -6,6 +6,7 @@ from dataclasses import MISSING, Field, fields
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_type_hints
 
 Settings = TypeVar("Settings")
@@ -53,7 +54,9 @@ def _checked(name: str, value: object) -> object:
     return value
 
 
-def _parser(kind: type) -> Callable[[str], object]:
+def _parser(kind: Any) -> Callable[[str], object]:
+    if isinstance(kind, UnionType):  # a setting without a value is None
+        (kind,) = (each for each in kind.__args__ if each is not NoneType)
     return _PARSERS[kind] if not issubclass(kind, StrEnum) else partial(_choice, kind)
 
 

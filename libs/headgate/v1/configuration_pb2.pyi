@@ -332,7 +332,9 @@ Global___ReleaseWish: _TypeAlias = ReleaseWish  # noqa: Y015
 
 @_typing.final
 class ReleasePolicy(_message.Message):
-    """The steps of a release, its limits of time, and the evidence that it needs."""
+    """The steps of a release, its limits of time, and the evidence that it needs. A field that is absent has its default;
+    0 is 0.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -345,13 +347,15 @@ class ReleasePolicy(_message.Message):
     CANDIDATE_LEASE_MS_FIELD_NUMBER: _builtins.int
     PAUSED_RELEASE_FIELD_NUMBER: _builtins.int
     bake_ms: _builtins.int
-    """How long the candidate is still judged at full weight before the release completes."""
+    """How long the candidate is still judged at full weight before the release completes. 0 is no bake."""
     prepare_deadline_ms: _builtins.int
     """Every live gateway must load the candidate within this time."""
     no_data_limit_ms: _builtins.int
     """The release pauses when the candidate gets no request for this long in a step."""
     hold_deadline_ms: _builtins.int
-    """The release pauses when it is still undecided after this long in one step."""
+    """The release pauses when it is still undecided after this long in one step, but not before the step's own time is
+    over. 0 pauses it then.
+    """
     candidate_lease_ms: _builtins.int
     """A gateway that has had no answer of the log for this long serves only stable."""
     paused_release: Global___PausedRelease.ValueType
@@ -365,18 +369,37 @@ class ReleasePolicy(_message.Message):
         *,
         steps: _abc.Iterable[Global___Step] | None = ...,
         judge: Global___JudgePolicy | None = ...,
-        bake_ms: _builtins.int = ...,
-        prepare_deadline_ms: _builtins.int = ...,
-        no_data_limit_ms: _builtins.int = ...,
-        hold_deadline_ms: _builtins.int = ...,
-        candidate_lease_ms: _builtins.int = ...,
+        bake_ms: _builtins.int | None = ...,
+        prepare_deadline_ms: _builtins.int | None = ...,
+        no_data_limit_ms: _builtins.int | None = ...,
+        hold_deadline_ms: _builtins.int | None = ...,
+        candidate_lease_ms: _builtins.int | None = ...,
         paused_release: Global___PausedRelease.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["judge", b"judge"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "prepare_deadline_ms", b"prepare_deadline_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_release", b"paused_release", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_release", b"paused_release", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__bake_ms: _TypeAlias = _typing.Literal["bake_ms"]  # noqa: Y015
+    _WhichOneofArgType__bake_ms: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms"]  # noqa: Y015
+    _WhichOneofReturnType__candidate_lease_ms: _TypeAlias = _typing.Literal["candidate_lease_ms"]  # noqa: Y015
+    _WhichOneofArgType__candidate_lease_ms: _TypeAlias = _typing.Literal["_candidate_lease_ms", b"_candidate_lease_ms"]  # noqa: Y015
+    _WhichOneofReturnType__hold_deadline_ms: _TypeAlias = _typing.Literal["hold_deadline_ms"]  # noqa: Y015
+    _WhichOneofArgType__hold_deadline_ms: _TypeAlias = _typing.Literal["_hold_deadline_ms", b"_hold_deadline_ms"]  # noqa: Y015
+    _WhichOneofReturnType__no_data_limit_ms: _TypeAlias = _typing.Literal["no_data_limit_ms"]  # noqa: Y015
+    _WhichOneofArgType__no_data_limit_ms: _TypeAlias = _typing.Literal["_no_data_limit_ms", b"_no_data_limit_ms"]  # noqa: Y015
+    _WhichOneofReturnType__prepare_deadline_ms: _TypeAlias = _typing.Literal["prepare_deadline_ms"]  # noqa: Y015
+    _WhichOneofArgType__prepare_deadline_ms: _TypeAlias = _typing.Literal["_prepare_deadline_ms", b"_prepare_deadline_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bake_ms) -> _WhichOneofReturnType__bake_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__candidate_lease_ms) -> _WhichOneofReturnType__candidate_lease_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hold_deadline_ms) -> _WhichOneofReturnType__hold_deadline_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__no_data_limit_ms) -> _WhichOneofReturnType__no_data_limit_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prepare_deadline_ms) -> _WhichOneofReturnType__prepare_deadline_ms | None: ...
 
 Global___ReleasePolicy: _TypeAlias = ReleasePolicy  # noqa: Y015
 
@@ -435,17 +458,40 @@ class JudgePolicy(_message.Message):
     def __init__(
         self,
         *,
-        alpha: _builtins.float = ...,
-        beta: _builtins.float = ...,
-        fail_ratio: _builtins.float = ...,
-        pass_ratio: _builtins.float = ...,
-        pass_ceiling: _builtins.float = ...,
-        fail_ceiling: _builtins.float = ...,
+        alpha: _builtins.float | None = ...,
+        beta: _builtins.float | None = ...,
+        fail_ratio: _builtins.float | None = ...,
+        pass_ratio: _builtins.float | None = ...,
+        pass_ceiling: _builtins.float | None = ...,
+        fail_ceiling: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_beta", b"_beta", "_fail_ceiling", b"_fail_ceiling", "_fail_ratio", b"_fail_ratio", "_pass_ceiling", b"_pass_ceiling", "_pass_ratio", b"_pass_ratio", "alpha", b"alpha", "beta", b"beta", "fail_ceiling", b"fail_ceiling", "fail_ratio", b"fail_ratio", "pass_ceiling", b"pass_ceiling", "pass_ratio", b"pass_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "beta", b"beta", "fail_ceiling", b"fail_ceiling", "fail_ratio", b"fail_ratio", "pass_ceiling", b"pass_ceiling", "pass_ratio", b"pass_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_beta", b"_beta", "_fail_ceiling", b"_fail_ceiling", "_fail_ratio", b"_fail_ratio", "_pass_ceiling", b"_pass_ceiling", "_pass_ratio", b"_pass_ratio", "alpha", b"alpha", "beta", b"beta", "fail_ceiling", b"fail_ceiling", "fail_ratio", b"fail_ratio", "pass_ceiling", b"pass_ceiling", "pass_ratio", b"pass_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
+    _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
+    _WhichOneofReturnType__beta: _TypeAlias = _typing.Literal["beta"]  # noqa: Y015
+    _WhichOneofArgType__beta: _TypeAlias = _typing.Literal["_beta", b"_beta"]  # noqa: Y015
+    _WhichOneofReturnType__fail_ceiling: _TypeAlias = _typing.Literal["fail_ceiling"]  # noqa: Y015
+    _WhichOneofArgType__fail_ceiling: _TypeAlias = _typing.Literal["_fail_ceiling", b"_fail_ceiling"]  # noqa: Y015
+    _WhichOneofReturnType__fail_ratio: _TypeAlias = _typing.Literal["fail_ratio"]  # noqa: Y015
+    _WhichOneofArgType__fail_ratio: _TypeAlias = _typing.Literal["_fail_ratio", b"_fail_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__pass_ceiling: _TypeAlias = _typing.Literal["pass_ceiling"]  # noqa: Y015
+    _WhichOneofArgType__pass_ceiling: _TypeAlias = _typing.Literal["_pass_ceiling", b"_pass_ceiling"]  # noqa: Y015
+    _WhichOneofReturnType__pass_ratio: _TypeAlias = _typing.Literal["pass_ratio"]  # noqa: Y015
+    _WhichOneofArgType__pass_ratio: _TypeAlias = _typing.Literal["_pass_ratio", b"_pass_ratio"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beta) -> _WhichOneofReturnType__beta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fail_ceiling) -> _WhichOneofReturnType__fail_ceiling | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fail_ratio) -> _WhichOneofReturnType__fail_ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pass_ceiling) -> _WhichOneofReturnType__pass_ceiling | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pass_ratio) -> _WhichOneofReturnType__pass_ratio | None: ...
 
 Global___JudgePolicy: _TypeAlias = JudgePolicy  # noqa: Y015

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from examples.driver import Running, environ, headgate
+from headgate.artifacts.store import open_store
+from headgate.cli.session import default_log
 from headgate.cli.up import SERVICES, Layout
 from tests.metrics.exposed import get
 from tests.waiting import PATIENCE_SECONDS
@@ -50,11 +52,20 @@ def test_the_registry_pins_itself_to_one_core_unless_the_user_sets_otherwise(
     assert chosen == {**dict.fromkeys(SERVICES), "registry": expected}
 
 
+def test_the_artifacts_are_below_the_home_whatever_characters_its_path_has(tmp_path: Path) -> None:
+    home = tmp_path / "50% of #1, or %20?"
+    layout = Layout(home, default_log(home), dict.fromkeys(SERVICES, 0), dict.fromkeys(SERVICES, 0))
+    open_store(layout.environ("trainer")["HEADGATE_ARTIFACTS"]).put(b"weights")
+    assert [path.name for path in home.iterdir()] == ["artifacts"]
+
+
 def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_when_it_is_killed(tmp_path: Path) -> None:
-    running = Running(tmp_path)
+    folder = tmp_path / "50% of #1, or %20?"
+    folder.mkdir()
+    running = Running(folder)
     running.start()
     try:
-        pid = json.loads((tmp_path / ".headgate" / "up.json").read_text())["pid"]
+        pid = json.loads((folder / ".headgate" / "up.json").read_text())["pid"]
         services = children(pid)
         assert len(services) == 5
         for service, port in running.metrics_ports().items():
@@ -63,7 +74,7 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
 
         command = [*headgate(), "up", "--base-port", "0"]
         second = subprocess.run(
-            command, cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+            command, cwd=folder, env=environ(), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
         )
         assert second.returncode == 1
         assert f"already runs there (process {pid})" in second.stderr

@@ -7,14 +7,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
+from headgate.artifacts.file_urls import path_of
 from headgate.domain.credentials import without_credentials
 
 if TYPE_CHECKING:
@@ -167,9 +167,7 @@ def open_store(url: str, create: bool = True) -> ArtifactStore:
 
 def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
     if parts.scheme == "file":
-        if parts.netloc or not parts.path.startswith("/"):
-            raise ValueError("the path of a file URL begins after three slashes")
-        return LocalStore(Path(unquote(parts.path)), mkdir=create)
+        return LocalStore(path_of(url), mkdir=create)
     if parts.scheme == "memory":
         return MemoryStore()
     if not parts.scheme:

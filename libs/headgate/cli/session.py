@@ -14,7 +14,7 @@ from headgate.client.actor import logged_in
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import names
 from headgate.domain.credentials import without_credentials
-from headgate.log.open import is_embedded
+from headgate.log.open import embedded_address, embedded_path, is_embedded
 from headgate.log.port import EventLog
 from headgate.log.startup import await_log
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -73,8 +73,7 @@ class Session:
 
     def check_log(self) -> None:
         """Raises CommandFailed when the embedded log does not exist."""
-        _, _, rest = self.log_url.partition(":")
-        if is_embedded(self.log_url) and not Path(rest.removeprefix("//")).exists():
+        if is_embedded(self.log_url) and not embedded_path(self.log_url).exists():
             raise CommandFailed(
                 f"there is no log at {without_credentials(self.log_url)}: is `headgate up` running in this folder?",
                 Exit.UNAVAILABLE,
@@ -109,7 +108,7 @@ def new_session(
 
 
 def default_log(home: Path) -> str:
-    return f"sqlite://{home.absolute() / 'log.db'}"
+    return embedded_address(home / "log.db")
 
 
 def running_ports(home: Path) -> dict[str, int]:

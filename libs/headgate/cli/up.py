@@ -44,7 +44,7 @@ class Layout:
     def environ(self, service: str) -> dict[str, str]:
         environ = {
             "HEADGATE_LOG": self.log_url,
-            "HEADGATE_ARTIFACTS": f"file://{self.home / 'artifacts'}",
+            "HEADGATE_ARTIFACTS": (self.home / "artifacts").as_uri(),
             "HEADGATE_KEYS": str(self.home / "keys"),
             "HEADGATE_PORT": str(self.ports[service]),
             "HEADGATE_METRICS_PORT": str(self.metrics_ports[service]),

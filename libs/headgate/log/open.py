@@ -1,8 +1,10 @@
 """Opens the log at an address.
 
 An address is `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`.
+The path of an embedded log stands in it as it is, without escapes such as %20.
 """
 
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from headgate.log.port import EventLog, LogError
@@ -11,9 +13,9 @@ from headgate.log.sqlite.log import SqliteLog
 
 def open_log(url: str) -> EventLog:
     """Opens the log. Raises LogError for an invalid address and LogUnavailable when the log cannot be reached."""
-    scheme, _, rest = url.partition(":")
+    scheme = url.partition(":")[0]
     if scheme == "sqlite":
-        return SqliteLog(_path(url, rest))
+        return SqliteLog(embedded_path(url))
     if scheme == "kafka":
         return _open_kafka(url)
     raise LogError(f"{url!r} is not the address of a log: expected sqlite:///path, sqlite:path or kafka://host:port")
@@ -30,11 +32,18 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def _path(url: str, rest: str) -> str:
+def embedded_address(path: Path) -> str:
+    """The address of the embedded log in this file."""
+    return f"sqlite://{path.absolute()}"
+
+
+def embedded_path(url: str) -> Path:
+    """The file of the embedded log at this address. Raises LogError."""
+    rest = url.removeprefix("sqlite:")
     path = rest.removeprefix("//")
     if not path or (rest.startswith("//") and not path.startswith("/")):
         raise LogError(f"{url!r} names no file: expected sqlite:///absolute/path or sqlite:relative/path")
-    return path
+    return Path(path)
 
 
 def _open_kafka(url: str) -> EventLog:

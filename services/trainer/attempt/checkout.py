@@ -7,8 +7,9 @@ import shlex
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from headgate.artifacts.file_urls import path_of
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
 from headgate.domain.repository import REPOSITORY_URL
 from headgate.toml_tables import InvalidToml
@@ -57,7 +58,12 @@ class GitAccess:
 
     def settings(self) -> str:
         """What git's configuration says about it."""
-        return f"[credential]\n    helper = store --file {shlex.quote(self.credentials)}\n" if self.credentials else ""
+        if not self.credentials:
+            return ""
+        helper = f"store --file {shlex.quote(self.credentials)}"
+        # A shell reads the value. Before it, git itself reads quotes, backslashes and comments in it.
+        escaped = helper.replace("\\", "\\\\").replace('"', '\\"')
+        return f'[credential]\n    helper = "{escaped}"\n'
 
 
 class Git:
@@ -164,10 +170,10 @@ def verified(checkout: Path, file: configuration.DataFile) -> Path:
 
 
 def data_path(checkout: Path, file: configuration.DataFile) -> Path:
-    parts = urlsplit(file.uri)
-    if parts.scheme == "file":
-        path: Path | None = Path(unquote(parts.path))
-    elif parts.scheme:
+    scheme = urlsplit(file.uri).scheme
+    if scheme == "file":
+        path = _local(file)
+    elif scheme:
         reason = f"data.{file.name}: expected a path in the repository or a file URL, got {file.uri}"
         raise AttemptFailed(facts.STAGE_DATA, reason)
     else:
@@ -175,6 +181,13 @@ def data_path(checkout: Path, file: configuration.DataFile) -> Path:
     if path is None or not path.is_file():
         raise AttemptFailed(facts.STAGE_DATA, f"data.{file.name}: there is no file {file.uri}")
     return path
+
+
+def _local(file: configuration.DataFile) -> Path | None:
+    try:
+        return path_of(file.uri)
+    except ValueError as error:
+        raise AttemptFailed(facts.STAGE_DATA, f"data.{file.name}: {file.uri}: {error}") from error
 
 
 def inside(checkout: Path, name: str) -> Path | None:

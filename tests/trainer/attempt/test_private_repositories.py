@@ -49,7 +49,7 @@ def private(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 
 def credentials(directory: Path, url: str, password: str) -> GitAccess:
-    file = directory / "git credentials"
+    file = directory / 'git\'s "own" #1; 50% \\ credentials'
     file.write_text(url.replace("://", f"://{USER}:{password}@").removesuffix("/model.git") + "\n")
     return GitAccess(str(file))
 

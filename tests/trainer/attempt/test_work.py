@@ -12,7 +12,10 @@ from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.layout import EXPORTED_FILES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
+from services.trainer.attempt.checkout import data_path
+from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.processes import LOG_TAIL_BYTES
 from services.trainer.attempt.tools import Limits
 from services.trainer.attempts import Attempts
@@ -110,6 +113,12 @@ def test_data_with_another_digest_than_the_commit_names_are_refused(trial: Trial
     failed = failure(trial, repository(tmp_path / "tiny", sha256="0" * 64))
     assert failed.stage == facts.STAGE_DATA
     assert failed.reason.endswith(f"not {'0' * 64}")
+
+
+@pytest.mark.parametrize("uri", ["file://host/rows.csv", "file:///rows.csv#2"])
+def test_a_data_url_that_names_no_path_is_refused_with_the_reason(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(AttemptFailed, match=f"data.train: {uri}: (the path|in the path) of a file URL"):
+        data_path(tmp_path, configuration.DataFile(name="train", uri=uri))
 
 
 def test_failing_tests_are_reported_with_the_end_of_their_output(trial: Trial, tmp_path: Path) -> None:

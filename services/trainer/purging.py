@@ -8,7 +8,7 @@ import logging
 import time
 from itertools import islice
 
-from headgate.artifacts.store import ArtifactError, ArtifactRecent, ArtifactStore
+from headgate.artifacts.store import ArtifactRecent, ArtifactStore, StoreUnavailable
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
@@ -105,7 +105,7 @@ class Purging:
         try:
             if purge.manifest and not self._store.has_blob(purge.manifest):
                 return True
-        except ArtifactError as error:
+        except StoreUnavailable as error:
             return self._not_deleted(purge, error)
         sizes = [self._delete(purge, sha256, before_ms) for sha256 in purge.files]
         if None in sizes or (purge.manifest and self._delete(purge, purge.manifest, before_ms) is None):
@@ -122,13 +122,13 @@ class Purging:
             size = self._store.delete_blob(sha256, before_ms)
         except ArtifactRecent:
             return None
-        except ArtifactError as error:
+        except StoreUnavailable as error:
             self._not_deleted(purge, error)
             return None
         self._bytes.inc(size)
         return size
 
-    def _not_deleted(self, purge: Purge, error: ArtifactError) -> bool:
+    def _not_deleted(self, purge: Purge, error: StoreUnavailable) -> bool:
         self._failures.inc()
         what = {"version": purge.version, "error": str(error), "retry_seconds": RETRY_SECONDS}
         logger.warning("a file of a purged version cannot be deleted; trying again", extra=what)
@@ -138,7 +138,7 @@ class Purging:
         """The trainer of an attempt removes its checkpoint. This one clears those of trainers that were killed."""
         try:
             names = list(islice(self._store.names(checkpoints.FOLDER), MAX_CHECKPOINTS))
-        except ArtifactError as error:
+        except StoreUnavailable as error:
             self._failures.inc()
             logger.warning("the checkpoints cannot be listed; trying again", extra={"error": str(error)})
             return

@@ -3,6 +3,7 @@
 import base64
 import json
 import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,17 @@ from headgate.artifacts.keys import (
 from headgate.artifacts.manifest import PAYLOAD_TYPE, ArtifactUntrusted, encoded, seal, signed_payload, unseal
 from headgate.artifacts.store import (
     ArtifactCorrupt,
-    ArtifactError,
     ArtifactMissing,
     ArtifactStore,
     ArtifactTooLarge,
+    StoreUnavailable,
     StoreUnusable,
     digest,
     open_store,
     path,
 )
 from headgate.v1 import facts_pb2 as facts
+from tests.server_process import free_ports
 
 SUBJECT = "models/fraud/versions/3"
 
@@ -62,12 +64,37 @@ def test_an_object_that_changes_is_kept_under_its_name_until_it_is_removed(store
     assert store.latest("checkpoints/models/fraud") is None
 
 
-def test_a_store_that_cannot_be_used_raises_an_error(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").write_text("no directory")
-    store = open_store(f"file://{tmp_path}")
-    for use in (lambda: store.replace("checkpoints/a", b""), lambda: store.latest("checkpoints/a")):
-        with pytest.raises(ArtifactError):
-            use()
+USES: Mapping[str, Callable[[ArtifactStore], object]] = {
+    "put": lambda store: store.put(b"weights"),
+    "get": lambda store: store.get("0" * 64),
+    "has_blob": lambda store: store.has_blob("0" * 64),
+    "delete_blob": lambda store: store.delete_blob("0" * 64, 1),
+    "replace": lambda store: store.replace("checkpoints/a", b""),
+    "latest": lambda store: store.latest("checkpoints/a"),
+    "remove": lambda store: store.remove("checkpoints/a"),
+    "names": lambda store: list(store.names("checkpoints")),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_bucket_that_does_not_answer_is_unavailable_and_no_fault_of_the_artifact(
+    use: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [port] = free_ports(1)
+    bucket = {"ENDPOINT": f"http://127.0.0.1:{port}", "ALLOW_HTTP": "true", "REGION": "x"}
+    for name, value in (bucket | {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setattr(stores, "RETRY_SECONDS", 0.1)
+    with pytest.raises(StoreUnavailable, match=r"^the store cannot be used: [^\n]+$"):
+        USES[use](open_store("s3://bucket/prefix"))
+
+
+@pytest.mark.parametrize("use", ["put", "replace", "latest"])
+def test_a_folder_that_is_a_file_makes_the_store_unavailable(use: str, tmp_path: Path) -> None:
+    for folder in ("checkpoints", "blobs"):
+        (tmp_path / folder).write_text("no directory")
+    with pytest.raises(StoreUnavailable, match=r"^the store cannot be used: [^\n]+$"):
+        USES[use](open_store(f"file://{tmp_path}"))
 
 
 def test_changed_bytes_are_never_returned_and_the_next_put_repairs_them(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Dead letters: all readers agree on what became of each, and a record is buried once and replayed once."""
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
@@ -134,6 +137,22 @@ def test_a_record_is_buried_once_even_when_another_process_finds_it(log: EventLo
     assert not second.bury(record, "malformed-event", "why")
     assert second.bury(stored(log, Message(topics.INBOX, KEY, b"\xff")), "malformed-event", "why")
     assert len(Ledger(log).summaries()) == 2
+
+
+def test_letters_are_found_after_their_topic_was_made_again(tmp_path: Path) -> None:
+    log = open_log(f"sqlite://{tmp_path}/log.db")
+    log.create_topics(topics.TOPICS)
+    records = [stored(log, Message(topics.INBOX, KEY, b"\xff")) for _ in range(4)]
+    first, second = Burials(log, "registry-0"), Burials(log, "registry-1")
+    for record in records[:3]:
+        assert first.bury(record, "malformed-event", "why")
+    with sqlite3.connect(tmp_path / "log.db") as database:
+        of_letters = "topic_id = (SELECT topic_id FROM topics WHERE name = ?)"
+        database.execute(f"DELETE FROM log WHERE {of_letters}", (topics.DEAD_LETTERS,))
+    database.close()
+    assert second.bury(records[3], "malformed-event", "why")
+    assert not first.bury(records[3], "malformed-event", "why")
+    log.close()
 
 
 @settings(max_examples=20)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from headgate.artifacts.layout import INPUT, MODEL_FILE, TEST_ROWS_FILE
+from headgate.artifacts.store import StoreUnavailable
 from headgate.log import topics
 from headgate.log.port import EventLog
 from headgate.telemetry.topic import TelemetryWriter
@@ -121,6 +122,19 @@ def test_an_artifact_that_cannot_be_scored_is_reported_as_failed(
     assert command.command_id == "models/fraud/versions/1/evaluations/1/failed"
     assert reason in command.report_evaluation_failed.fact.reason
     assert "Traceback" in command.report_evaluation_failed.fact.log_tail
+
+
+def test_a_store_that_is_unavailable_for_a_while_fails_no_version(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = sealed_files(artifacts, tmp_path, 1, files_of(RIGHT, rows_of(*separable())))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("denied")
+
+    monkeypatch.setattr("headgate.artifacts.store.obstore.get", refuse)
+    with pytest.raises(StoreUnavailable, match="denied"):
+        evaluate(artifacts, writer, Assignment("fraud", version, None))
 
 
 def test_an_artifact_signed_for_another_version_is_not_run(

@@ -11,7 +11,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from headgate.artifacts.keys import new_signing_key
 from headgate.artifacts.manifest import seal
-from headgate.artifacts.store import ArtifactError, ArtifactStore, path
+from headgate.artifacts.store import ArtifactStore, StoreUnavailable, path
 from headgate.domain.model import ModelState
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import resources_pb2 as resources
@@ -54,7 +54,7 @@ class Faulty(ArtifactStore):
 
     def delete_blob(self, sha256: str, stored_before_ms: int) -> int:
         if sha256 in self.failing:
-            raise ArtifactError("the bucket refuses")
+            raise StoreUnavailable("the bucket refuses")
         if self.deletions_left == 0:
             raise Crash
         self.deletions_left -= 1

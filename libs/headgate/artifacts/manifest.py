@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
-from headgate.artifacts.store import SHA256, ArtifactError, ArtifactStore
+from headgate.artifacts.store import SHA256, ArtifactError, ArtifactStore, StoreUnavailable
 from headgate.v1 import facts_pb2 as facts
 
 PAYLOAD_TYPE = "application/vnd.headgate.manifest.v1+json"
@@ -66,15 +66,14 @@ def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted
 def artifact_problems(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted: TrustedKeys) -> list[str]:
     """What is wrong with the manifest and the stored files, each problem with its file. Empty when all is as signed."""
     try:
-        store.check(artifact.manifest_sha256)
         files = unseal(store, artifact, subject, trusted)
-    except ArtifactError as error:
+    except (ArtifactError, StoreUnavailable) as error:
         return [f"the manifest: {error}"]
     problems = []
     for name, sha256 in files.items():
         try:
-            store.check(sha256)
-        except ArtifactError as error:
+            store.get(sha256)
+        except (ArtifactError, StoreUnavailable) as error:
             problems.append(f"{name}: {error}")
     return problems
 

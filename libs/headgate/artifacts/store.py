@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 1 << 30
 """The largest blob that is written or read. A blob is held in memory as a whole."""
+
+CONNECT_SECONDS = 5.0
+REQUEST_SECONDS = 300.0
+"""How long one request to a bucket may take. The largest blob then needs 4 MB/s."""
+RETRY_SECONDS = 20.0
+"""How long a request that fails is repeated before it raises StoreUnavailable."""
 
 EXPECTED = "file:///directory, or a bucket such as s3://bucket/prefix, gs://bucket or az://container"
 
@@ -48,6 +55,13 @@ class StoreUnusable(ArtifactError):
     """The URL names no store that can be opened. The message has what is expected and the reason, on one line."""
 
 
+class StoreUnavailable(Exception):
+    """The store did not answer or refused the request. The message has its reason on one line.
+
+    The artifact itself may be sound, so another try may succeed.
+    """
+
+
 class ArtifactRecent(ArtifactError):
     """The blob is not deleted yet, because somebody has stored it a short time ago."""
 
@@ -62,62 +76,60 @@ class ArtifactStore:
         """Stores the bytes and returns their digest.
 
         A blob that exists is written again. That repairs a damaged one, and its new time keeps it from `delete_blob`.
+        Raises ArtifactTooLarge and StoreUnavailable.
         """
         if len(data) > MAX_FILE_BYTES:
             raise ArtifactTooLarge(f"the blob has {len(data)} bytes; the limit is {MAX_FILE_BYTES}")
         sha256 = digest(data)
-        obstore.put(self._objects, path(sha256), data, mode="overwrite")
+        with _translated():
+            obstore.put(self._objects, path(sha256), data, mode="overwrite")
         return sha256
 
     def get(self, sha256: str) -> bytes:
-        """The bytes with this digest. Raises ArtifactMissing, ArtifactCorrupt, ArtifactTooLarge."""
+        """The bytes with this digest. Raises ArtifactMissing, ArtifactCorrupt, ArtifactTooLarge, StoreUnavailable."""
         if not SHA256.fullmatch(sha256):
             raise ArtifactMissing(f"{sha256!r} is not a SHA-256 in hexadecimal")
-        try:
-            found = obstore.get(self._objects, path(sha256))
-        except FileNotFoundError as missing:
-            raise ArtifactMissing(f"there is no blob {sha256}") from missing
-        if found.meta["size"] > MAX_FILE_BYTES:
-            raise ArtifactTooLarge(f"{sha256} has {found.meta['size']} bytes; the limit is {MAX_FILE_BYTES}")
-        data = bytes(found.bytes())
+        with _translated():
+            try:
+                found = obstore.get(self._objects, path(sha256))
+            except FileNotFoundError as missing:
+                raise ArtifactMissing(f"there is no blob {sha256}") from missing
+            if found.meta["size"] > MAX_FILE_BYTES:
+                raise ArtifactTooLarge(f"{sha256} has {found.meta['size']} bytes; the limit is {MAX_FILE_BYTES}")
+            data = bytes(found.bytes())
         if digest(data) != sha256:
             raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {digest(data)}")
         return data
 
-    def check(self, sha256: str) -> None:
-        """Reads the bytes with this digest. Raises ArtifactError, also when the store cannot be read."""
-        with self._translated():
-            self.get(sha256)
-
     def replace(self, name: str, data: bytes) -> None:
         """Stores an object that changes, such as a checkpoint, under a name. Replaces its old content.
 
-        Raises ArtifactError.
+        Raises StoreUnavailable.
         """
-        with self._translated():
+        with _translated():
             obstore.put(self._objects, name, data, mode="overwrite")
 
     def latest(self, name: str) -> bytes | None:
-        """The content that `replace` stored last under this name; None when there is none. Raises ArtifactError."""
-        with self._translated():
+        """The content that `replace` stored last under this name; None when there is none. Raises StoreUnavailable."""
+        with _translated():
             try:
                 return bytes(obstore.get(self._objects, name).bytes())
             except FileNotFoundError:
                 return None
 
     def remove(self, name: str) -> None:
-        """Removes the object that `replace` stored under this name, if it exists. Raises ArtifactError."""
-        with self._translated(), suppress(FileNotFoundError):
+        """Removes the object that `replace` stored under this name, if it exists. Raises StoreUnavailable."""
+        with _translated(), suppress(FileNotFoundError):
             obstore.delete(self._objects, name)
 
     def has_blob(self, sha256: str) -> bool:
-        """Whether there is a blob with this digest. Its bytes are not checked. Raises ArtifactError."""
+        """Whether there is a blob with this digest. Its bytes are not checked. Raises StoreUnavailable."""
         return self._described(sha256) is not None
 
     def delete_blob(self, sha256: str, stored_before_ms: int) -> int:
         """Deletes the blob and returns its size in bytes; 0 when there is none.
 
-        Raises ArtifactRecent when it was last stored at `stored_before_ms` or later, and ArtifactError.
+        Raises ArtifactRecent when it was last stored at `stored_before_ms` or later, and StoreUnavailable.
         """
         found = self._described(sha256)
         if found is None:
@@ -125,32 +137,24 @@ class ArtifactStore:
         stored_at_ms = int(found["last_modified"].timestamp() * 1000)
         if stored_at_ms >= stored_before_ms:
             raise ArtifactRecent(f"{sha256} was stored at {stored_at_ms} ms, which is not before {stored_before_ms} ms")
-        with self._translated(), suppress(FileNotFoundError):
+        with _translated(), suppress(FileNotFoundError):
             obstore.delete(self._objects, path(sha256))
         return found["size"]
 
     def names(self, folder: str) -> Iterator[str]:
-        """The names of the objects that `replace` stored below a folder. Raises ArtifactError."""
-        with self._translated():
+        """The names of the objects that `replace` stored below a folder. Raises StoreUnavailable."""
+        with _translated():
             for page in obstore.list(self._objects, prefix=folder):
                 yield from (found["path"] for found in page)
 
     def _described(self, sha256: str) -> "ObjectMeta | None":
         if not SHA256.fullmatch(sha256):
             return None
-        with self._translated():
+        with _translated():
             try:
                 return obstore.head(self._objects, path(sha256))
             except FileNotFoundError:
                 return None
-
-    @staticmethod
-    @contextmanager
-    def _translated() -> Iterator[None]:
-        try:
-            yield
-        except (BaseError, OSError) as error:
-            raise ArtifactError(f"the store cannot be used: {error}") from error
 
 
 def open_store(url: str, create: bool = True) -> ArtifactStore:
@@ -161,8 +165,7 @@ def open_store(url: str, create: bool = True) -> ArtifactStore:
     try:
         return ArtifactStore(_objects(urlsplit(url), url, create))
     except (BaseError, OSError, ValueError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)  # the lines below it are a dump of obstore
-        raise StoreUnusable(f"expected {EXPECTED}: {without_credentials(reason)}") from error
+        raise StoreUnusable(f"expected {EXPECTED}: {_reason(error)}") from error
 
 
 def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
@@ -172,7 +175,25 @@ def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
         return MemoryStore()
     if not parts.scheme:
         raise ValueError("it has no scheme")
-    return from_url(url)
+    connect, request = timedelta(seconds=CONNECT_SECONDS), timedelta(seconds=REQUEST_SECONDS)
+    return from_url(
+        url,
+        client_options={"connect_timeout": connect, "timeout": request},
+        retry_config={"retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise StoreUnavailable(f"the store cannot be used: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of the error, without credentials. The lines below it are a dump of obstore."""
+    return without_credentials(next(iter(str(error).splitlines()), type(error).__name__))
 
 
 def digest(data: bytes) -> str:

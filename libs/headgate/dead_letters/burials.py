@@ -63,6 +63,8 @@ class Burials:
 
     def _catch_up(self) -> None:
         for partition, end in self._log.end(topics.DEAD_LETTERS).items():
+            if self._read.get(partition, 0) > end:  # the topic was cut off or made again: read what it holds now
+                self._read[partition] = 0
             while (offset := self._read.get(partition, 0)) < end:
                 records = self._log.read(topics.DEAD_LETTERS, partition, offset)
                 for record in records:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
-from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactError, ArtifactStore
+from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreUnavailable
 
 FOLDER = "checkpoints"
 DOMAIN = b"headgate checkpoint v1\0"
@@ -54,7 +54,7 @@ def store_checkpoint(
     payload = json.dumps(head).encode() + b"\n" + file.read_bytes()
     try:
         store.replace(path(origin.version), key.key_id.encode() + key.sign(DOMAIN + payload) + payload)
-    except ArtifactError as error:
+    except StoreUnavailable as error:
         logger.warning("checkpoint not stored", extra={"version": origin.version, "error": str(error)})
 
 
@@ -62,7 +62,7 @@ def find_checkpoint(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) 
     """The checkpoint from which the training can go on; None when there is none that may be used."""
     try:
         stored = store.latest(path(origin.version))
-    except ArtifactError as error:
+    except StoreUnavailable as error:
         logger.warning("checkpoint not read", extra={"version": origin.version, "error": str(error)})
         return None
     if stored is None:
@@ -89,7 +89,7 @@ def remove_checkpoint(store: ArtifactStore, version: str) -> None:
     """To be called when the training has ended. When it fails it warns."""
     try:
         store.remove(path(version))
-    except ArtifactError as error:
+    except StoreUnavailable as error:
         logger.warning("checkpoint not removed", extra={"version": version, "error": str(error)})
 
 

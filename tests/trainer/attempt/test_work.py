@@ -11,7 +11,7 @@ from obstore.store import MemoryStore
 from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.layout import EXPORTED_FILES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
-from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.artifacts.store import ArtifactStore, StoreUnavailable
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.checkout import data_path
@@ -279,10 +279,10 @@ def test_a_checkpoint_of_another_training_is_not_used(
 def test_a_training_goes_on_while_the_store_cannot_be_reached(trial: Trial, tmp_path: Path) -> None:
     class Away(ArtifactStore):
         def latest(self, name: str) -> bytes:
-            raise ArtifactError("away")
+            raise StoreUnavailable("away")
 
         def remove(self, name: str) -> None:
-            raise ArtifactError("away")
+            raise StoreUnavailable("away")
 
     away = Away(MemoryStore())
     failed = failure(trial, repository(tmp_path / "tiny"), child=child("os.kill(os.getpid(), 11)"), store=away)

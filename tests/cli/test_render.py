@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from headgate.cli.render import MODEL, VERSION, Format, show_list, show_one
+from headgate.cli.columns import MODEL, VERSION
+from headgate.cli.render import Format, show_list, show_one
 from headgate.v1 import resources_pb2 as resources
 
 HOSTILE = "merged\x1b]0;owned\x07 \x9b2Jby"

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from headgate.cli.columns import RELEASE, VERSION
 from headgate.cli.main import app
-from headgate.cli.render import RELEASE, VERSION, Format, show_one
+from headgate.cli.render import Format, show_one
 from headgate.cli.session import progress
 from headgate.client.timeline import describe
 from headgate.v1 import facts_pb2 as facts
@@ -46,7 +47,7 @@ def test_an_evaluation_names_another_signature_and_a_live_version_that_could_not
         "v2 measured: mse 0.5000; the input is wider; version 1, which is live, cannot be measured: it takes 3 columns"
     )
     version = resources.Version(baseline_version=1, baseline_failure="it takes 3 columns", signature_change="wider")
-    shown = {name: cell(version) for name, cell in VERSION}
+    shown = {column.name: column.cell(version) for column in VERSION}
     assert (shown["SIGNATURE"], shown["NOT COMPARED"]) == ("wider", "version 1: it takes 3 columns")
 
 
@@ -60,7 +61,7 @@ def test_text_of_records_is_printed_as_it_is(capsys: pytest.CaptureFixture[str])
 
 def test_a_judgement_is_shown_once_a_caller_was_counted():
     judgement = facts.Judgement(explanation="Undecided", strata=[facts.Stratum(epoch=1)])
-    show = dict(RELEASE)["JUDGEMENT"]
+    show = {column.name: column.cell for column in RELEASE}["JUDGEMENT"]
     assert show(resources.Release(judgement=judgement)) == ""
     judgement.strata[0].stable_keys = 1
     assert show(resources.Release(judgement=judgement)) == "Undecided"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import render
+from headgate.cli import columns
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import full_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -32,7 +32,7 @@ def set_alias(
     request = registry_service.SetAliasRequest(
         parent=parent, alias=short, version=int(number), request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.registry.SetAlias(request, timeout=TIMEOUT_SECONDS), render.MODEL, output)
+    show_one(session(context).stubs.registry.SetAlias(request, timeout=TIMEOUT_SECONDS), columns.MODEL, output)
 
 
 @alias.command("delete")
@@ -40,7 +40,7 @@ def delete_alias(context: typer.Context, name: AliasName, output: Output = Forma
     """Remove an alias. The version that it named stays."""
     parent, short = split(name)
     request = registry_service.DeleteAliasRequest(parent=parent, alias=short, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.registry.DeleteAlias(request, timeout=TIMEOUT_SECONDS), render.MODEL, output)
+    show_one(session(context).stubs.registry.DeleteAlias(request, timeout=TIMEOUT_SECONDS), columns.MODEL, output)
 
 
 def split(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli.dead_letter_page import as_data, show_page
-from headgate.cli.render import Format, Output, Row, show_data, show_rows, time_text
+from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows, time_text
 from headgate.cli.session import CommandFailed, Exit, progress, session, usage
 from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
@@ -20,6 +20,7 @@ from headgate.runtime.clock import now_ms
 DEFAULT_LINES = 100
 MAX_AT_ONCE = 1_000
 """The most letters that one run replays or drops. It reports that more are left for the next run."""
+RANKS = {"position": 4, "service": 2, "bytes": 5, "state": 1, "settled": 3}
 
 HELP = """Records that no service could handle, with their bytes and the reason.
 
@@ -49,6 +50,7 @@ def list_letters(
     since: Since = "",
     settled: Annotated[bool, typer.Option("--settled", help="Also list replayed and dropped letters.")] = False,
     lines: Annotated[int, typer.Option("-n", min=1, max=100_000, help="List the newest N.")] = DEFAULT_LINES,
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List the newest open letters, ordered by time."""
@@ -56,7 +58,8 @@ def list_letters(
         found = _matching(Ledger(log), topic, code, since, settled)
     if len(found) > lines:
         progress.print(f"only the newest {lines} of {len(found)} letters: -n lists more")
-    show_rows([_row(summary) for summary in found[-lines:]], output)
+    empty = "No open dead letters match." if topic or code or since else "No open dead letters."
+    show_rows([_row(summary) for summary in found[-lines:]], output, wide, empty, RANKS)
 
 
 @app.command("show")

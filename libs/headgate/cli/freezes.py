@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import render
+from headgate.cli import columns
 from headgate.cli.models import Reason
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import full_name, session
@@ -47,7 +47,7 @@ def declare_freeze(
         request_id=str(uuid.uuid4()),
     )
     found = session(context).stubs.releases.DeclareFreeze(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.ENVIRONMENT, output)
+    show_one(found, columns.ENVIRONMENT, output)
 
 
 @freeze.command("lift")
@@ -63,4 +63,4 @@ def lift_freeze(
         name=full_name("environments", environment), freeze=name, reason=reason, request_id=str(uuid.uuid4())
     )
     found = session(context).stubs.releases.LiftFreeze(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.ENVIRONMENT, output)
+    show_one(found, columns.ENVIRONMENT, output)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import render
+from headgate.cli import columns
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import full_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -32,7 +32,7 @@ def create_model(
         labels=dict(_label(text) for text in label or ()),
         request_id=str(uuid.uuid4()),
     )
-    show_one(session(context).stubs.registry.CreateModel(request, timeout=TIMEOUT_SECONDS), render.MODEL, output)
+    show_one(session(context).stubs.registry.CreateModel(request, timeout=TIMEOUT_SECONDS), columns.MODEL, output)
 
 
 def update_model(
@@ -55,7 +55,7 @@ def update_model(
         etag=found.etag,
         request_id=str(uuid.uuid4()),
     )
-    show_one(stub.UpdateModel(request, timeout=TIMEOUT_SECONDS), render.MODEL, output)
+    show_one(stub.UpdateModel(request, timeout=TIMEOUT_SECONDS), columns.MODEL, output)
 
 
 def create_environment(
@@ -66,7 +66,7 @@ def create_environment(
         environment=name.removeprefix("environments/"), description=description, request_id=str(uuid.uuid4())
     )
     found = session(context).stubs.releases.CreateEnvironment(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.ENVIRONMENT, output)
+    show_one(found, columns.ENVIRONMENT, output)
 
 
 def _label(text: str) -> tuple[str, str]:

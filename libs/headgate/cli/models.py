@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import render
-from headgate.cli.render import Format, Output, show_list, show_one
+from headgate.cli import columns
+from headgate.cli.render import Format, Output, Wide, show_list, show_one, time_text
 from headgate.cli.session import full_name, numbered_version, progress, report, session, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
@@ -30,7 +30,9 @@ Reason = Annotated[str, typer.Option("--reason", help="The reason; it is recorde
 
 
 @model.command("list")
-def list_models(context: typer.Context, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE) -> None:
+def list_models(
+    context: typer.Context, filter_: Filter = "", order: Order = "", wide: Wide = False, output: Output = Format.TABLE
+) -> None:
     """List all models, or those that match a filter."""
     stub = session(context).stubs.registry
     found: list[resources.Model] = []
@@ -44,7 +46,8 @@ def list_models(context: typer.Context, filter_: Filter = "", order: Order = "",
         token = page.next_page_token
         if not token:
             break
-    show_list(found, render.MODEL, output)
+    empty = "No model matches the filter." if filter_ else "No models yet. The first `headgate publish` creates one."
+    show_list(found, columns.MODEL, output, wide, empty)
 
 
 @model.command("get")
@@ -52,7 +55,7 @@ def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) 
     """Show one model."""
     request = registry_service.GetModelRequest(name=full_name("models", name))
     found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.MODEL, output)
+    show_one(found, columns.MODEL, output)
 
 
 @model.command("label")
@@ -66,7 +69,7 @@ def label_model(
     """Set a label of a model. Without a value, the label is removed."""
     request = registry_service.LabelModelRequest(name=full_name("models", name), key=key, value=value)
     found = session(context).stubs.registry.LabelModel(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.MODEL, output)
+    show_one(found, columns.MODEL, output)
 
 
 @version.command("list")
@@ -76,6 +79,7 @@ def list_versions(
     limit: Annotated[int, typer.Option("-n", min=1, max=10_000, help="At most this many.")] = 50,
     filter_: Filter = "",
     order: Order = "",
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List a model's versions, newest first. With `-` as the model, search all models."""
@@ -95,7 +99,9 @@ def list_versions(
         token = page.next_page_token
         if not token:
             break
-    show_list(found[:limit], render.VERSIONS if model != ANY else render.FOUND_VERSIONS, output)
+    found_columns = columns.VERSIONS if model != ANY else columns.FOUND_VERSIONS
+    empty = "No version matches the filter." if filter_ else "No versions yet: `headgate publish` makes one."
+    show_list(found[:limit], found_columns, output, wide, empty)
 
 
 @version.command("get")
@@ -103,7 +109,7 @@ def get_version(context: typer.Context, name: VersionName, output: Output = Form
     """Show one version."""
     request = registry_service.GetVersionRequest(name=version_name(name))
     found = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.VERSION, output)
+    show_one(found, columns.VERSION, output)
 
 
 @version.command("watch")
@@ -121,12 +127,12 @@ def watch_version(context: typer.Context, name: VersionName, output: Output = Fo
         if record.sequence <= last_sequence or version_of(record) != wanted.version:
             continue
         last_sequence = record.sequence
-        progress.print(f"{render.time_text(record.occurred_at_ms)}  {describe(record)}")
+        progress.print(f"{time_text(record.occurred_at_ms)}  {describe(record)}")
         passed = verdict_of(record)
         if passed is not None:
             break
     found = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.VERSION, output)
+    show_one(found, columns.VERSION, output)
     raise typer.Exit(0 if passed else 1)
 
 
@@ -139,7 +145,7 @@ def approve_version(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
     found = session(context).stubs.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.VERSION, output)
+    show_one(found, columns.VERSION, output)
     missing = found.gate.policy.approvals - found.approvals
     if missing > 0:
         report(f"approved by {', '.join(found.approved_by)}; approvals still needed from other people: {missing}")
@@ -151,7 +157,7 @@ def deny_version(context: typer.Context, name: VersionName, reason: Reason = "",
     request = registry_service.DenyVersionRequest(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
 
 
 @version.command("waive")
@@ -160,7 +166,7 @@ def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", o
     request = registry_service.WaiveGateRequest(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
 
 
 def version_of(record: facts.LifecycleRecord) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from google.protobuf.message import DecodeError
 
-from headgate.cli.render import Format, Output, Row, show_rows, time_text
+from headgate.cli.render import Format, Output, Row, Wide, show_rows, time_text
 from headgate.cli.session import session
 from headgate.log import topics
 from headgate.log.port import Record
@@ -15,6 +15,7 @@ from headgate.v1 import commands_pb2 as commands
 
 DEFAULT_LINES = 20
 MAX_LINES = 10_000
+RANKS = {"stream": 1, "actor": 2, "command": 3, "field": 4, "rule": 5, "command_id": 6}
 
 
 def refusals(
@@ -22,6 +23,7 @@ def refusals(
     stream: Annotated[str, typer.Option(help="Only this stream, for example models/fraud.")] = "",
     code: Annotated[str, typer.Option(help="Only this code, for example illegal-transition.")] = "",
     lines: Annotated[int, typer.Option("-n", min=1, max=MAX_LINES, help="List the newest N.")] = DEFAULT_LINES,
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List the newest refused commands, each with the rule that refused it."""
@@ -32,7 +34,8 @@ def refusals(
 
     with closing(session(context).open_log()) as log:
         found = newest(log, topics.REFUSALS, log.end(topics.REFUSALS), lines, wanted)
-    show_rows([_row(parse_refusal(record)) for record in found], output)
+    empty = "No refusals match." if stream or code else "No refusals: no command was refused."
+    show_rows([_row(parse_refusal(record)) for record in found], output, wide, empty, RANKS)
 
 
 def parse_refusal(record: Record) -> commands.Refusal:

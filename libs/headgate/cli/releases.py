@@ -8,10 +8,10 @@ from typing import Annotated
 import grpc
 import typer
 
-from headgate.cli import render
+from headgate.cli import columns
 from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.render import Format, Output, show_list, show_next, show_one
+from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one
 from headgate.cli.session import full_name, model_and_number, release_name, report, session, usage
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -23,6 +23,11 @@ from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 
 PAGE_SIZE = 100
+NO_MATCH = "No release matches the filter."
+NO_RELEASES = (
+    "No releases yet. A version that passes its gate gets the one that its headgate.toml asks for;"
+    " `headgate release start MODEL/NUMBER` starts one by hand."
+)
 
 release = typer.Typer(help="Releases: the way of a version into an environment.", no_args_is_help=True)
 environment = typer.Typer(help="Environments and their release policies.", no_args_is_help=True)
@@ -38,7 +43,12 @@ class StrategyName(StrEnum):
 
 @release.command("list")
 def list_releases(
-    context: typer.Context, model: str, filter_: Filter = "", order: Order = "", output: Output = Format.TABLE
+    context: typer.Context,
+    model: str,
+    filter_: Filter = "",
+    order: Order = "",
+    wide: Wide = False,
+    output: Output = Format.TABLE,
 ) -> None:
     """List the newest hundred releases of a model, newest first. With `-` as the model, search all models."""
     stub = session(context).stubs.releases
@@ -51,7 +61,8 @@ def list_releases(
         request.page_token = page.next_page_token
         if not page.next_page_token:
             break
-    show_list(found, render.RELEASES if model != ANY else render.FOUND_RELEASES, output)
+    found_columns = columns.RELEASES if model != ANY else columns.FOUND_RELEASES
+    show_list(found, found_columns, output, wide, NO_MATCH if filter_ else NO_RELEASES)
 
 
 @release.command("get")
@@ -67,7 +78,7 @@ def get_release(
         return
     request = release_service.GetReleaseRequest(name=release_name(name))
     found = session(context).stubs.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.RELEASE, output)
+    show_one(found, columns.RELEASE, output)
 
 
 @release.command("watch")
@@ -78,7 +89,7 @@ def watch_release(context: typer.Context, name: ReleaseName, output: Output = Fo
     for response in watch_through_restarts(lambda: stub.WatchRelease(request)):
         if response.release != last:
             last = response.release
-            show_next(last, render.RELEASE, output)
+            show_next(last, columns.RELEASE, output)
     raise typer.Exit(0 if last.phase == resources.PHASE_COMPLETED else 1)
 
 
@@ -105,7 +116,7 @@ def start_release(
         request_id=str(uuid.uuid4()),
     )
     started = stub.StartRelease(request, timeout=TIMEOUT_SECONDS)
-    show_one(started, render.RELEASE, output)
+    show_one(started, columns.RELEASE, output)
     if not _is_known(stub, environment):
         report(f"nothing has gone live in {environment} yet, and it has no policy: is the name right?")
         report(f"the release pauses unless a gateway runs with HEADGATE_ENVIRONMENT={environment}")
@@ -136,7 +147,7 @@ def pause_release(
 ) -> None:
     """Stop a release at its present weights."""
     request = release_service.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @release.command("resume")
@@ -145,7 +156,7 @@ def resume_release(
 ) -> None:
     """Continue a paused release."""
     request = release_service.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @release.command("promote")
@@ -156,7 +167,7 @@ def promote_release(
     request = release_service.PromoteReleaseRequest(
         name=release_name(name), reason=reason, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.releases.PromoteRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.PromoteRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @release.command("abort")
@@ -165,23 +176,24 @@ def abort_release(
 ) -> None:
     """End a release: stable gets all traffic again."""
     request = release_service.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @release.command("undo")
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Undo a completed release: release the version that was stable before it."""
     request = release_service.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), render.RELEASE, output)
+    show_one(session(context).stubs.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @environment.command("list")
-def list_environments(context: typer.Context, output: Output = Format.TABLE) -> None:
+def list_environments(context: typer.Context, wide: Wide = False, output: Output = Format.TABLE) -> None:
     """List all environments."""
     found = session(context).stubs.releases.ListEnvironments(
         release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS
     )
-    show_list(found.environments, render.ENVIRONMENT, output)
+    empty = "No environment has a policy or a freeze: all follow the default policy."
+    show_list(found.environments, columns.ENVIRONMENT, output, wide, empty)
 
 
 @environment.command("get")
@@ -195,7 +207,7 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
             raise
         report(f"no policy was set for {request.name}: its releases follow the default policy")
         found = resources.Environment(name=request.name, policy=policy.DEFAULT)
-    show_one(found, render.ENVIRONMENT, output)
+    show_one(found, columns.ENVIRONMENT, output)
 
 
 @environment.command("set-policy")
@@ -213,4 +225,4 @@ def set_policy(
     request = release_service.SetPolicyRequest(
         name=full_name("environments", name), policy=new_policy, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), render.ENVIRONMENT, output)
+    show_one(session(context).stubs.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), columns.ENVIRONMENT, output)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli.render import Format, Output, show_rows
+from headgate.cli.render import Format, Output, Wide, show_rows
 from headgate.cli.session import session, usage
 from headgate.log.open import is_embedded
 from headgate.log.port import BROKER_DEFAULT, EventLog, Topic, TopicState, refuse_mismatch
@@ -30,11 +30,12 @@ def list_topics(
     context: typer.Context,
     replication: Replication = None,
     min_insync: MinInsync = None,
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Print each declared setting of each topic and the value found. Exit with 5 when some differ."""
     states = _with_log(context, lambda log, declared: log.describe_topics(declared), replication, min_insync)
-    _show(states, output)
+    _show(states, output, wide)
     refuse_mismatch(states)
 
 
@@ -82,7 +83,7 @@ def _declared(topic: Topic, replication: int | None, min_insync: int | None) -> 
     return replace(topic, replication=replication or BROKER_DEFAULT, min_insync=min_insync or BROKER_DEFAULT)
 
 
-def _show(states: Sequence[TopicState], output: Format) -> None:
+def _show(states: Sequence[TopicState], output: Format, wide: bool) -> None:
     rows = [
         {
             "topic": state.name,
@@ -93,4 +94,4 @@ def _show(states: Sequence[TopicState], output: Format) -> None:
         for state in states
         for setting in dict.fromkeys([*state.declared, *state.found])
     ]
-    show_rows(rows, output)
+    show_rows(rows, output, wide)

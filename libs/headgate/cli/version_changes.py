@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import render
+from headgate.cli import columns
 from headgate.cli.models import Reason, VersionName
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import CommandFailed, full_name, numbered_version, session, usage
@@ -30,7 +30,7 @@ def create_version(
         commit_message=message,
         request_id=str(uuid.uuid4()),
     )
-    show_one(session(context).stubs.registry.CreateVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.CreateVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
 
 
 def tag_version(
@@ -44,7 +44,7 @@ def tag_version(
     request = registry_service.TagVersionRequest(
         name=numbered_version(context, name), key=key, value=value, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.registry.TagVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.TagVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
 
 
 def quarantine_version(
@@ -55,7 +55,7 @@ def quarantine_version(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
     found = session(context).stubs.registry.QuarantineVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, render.VERSION, output)
+    show_one(found, columns.VERSION, output)
 
 
 def lift_quarantine(
@@ -65,7 +65,7 @@ def lift_quarantine(
     request = registry_service.LiftQuarantineRequest(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.registry.LiftQuarantine(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.LiftQuarantine(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
 
 
 def archive_version(
@@ -75,7 +75,7 @@ def archive_version(
     request = registry_service.ArchiveVersionRequest(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.registry.ArchiveVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.ArchiveVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
 
 
 def purge_version(
@@ -92,4 +92,4 @@ def purge_version(
     if not yes and not typer.confirm(f"delete the artifact of {full} for ever?", err=True):
         raise CommandFailed("nothing was done")
     request = registry_service.PurgeVersionRequest(name=full, reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.registry.PurgeVersion(request, timeout=TIMEOUT_SECONDS), render.VERSION, output)
+    show_one(session(context).stubs.registry.PurgeVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)

@@ -1,0 +1,162 @@
+"""The columns of lists and the lines of pages, for each kind of resource."""
+
+from collections.abc import Mapping
+
+from headgate.cli.render import Columns, printable, time_text
+from headgate.cli.tables import Column
+from headgate.client.timeline import metrics_line, weights_line
+from headgate.domain.names import short_name
+from headgate.domain.weights import percent_of
+from headgate.domain.words import hyphenated, word_of
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+
+METRICS_IN_A_LINE = 3
+
+
+def _short(name: str) -> str:
+    _, model, _, number = name.split("/")
+    return f"{model}/{number}"
+
+
+def _build(version: resources.Version) -> str:
+    return word_of(resources.BuildState, version.build)
+
+
+def _verdict(version: resources.Version) -> str:
+    return word_of(resources.VerdictState, version.verdict)
+
+
+def _phase(release: resources.Release) -> str:
+    word = word_of(resources.Phase, release.phase)
+    if release.phase == resources.PHASE_STEPPING:
+        word += f" {release.step + 1}/{len(release.policy.steps)}"
+    return f"{word}, paused" if release.paused else word
+
+
+def _phase_and_reason(release: resources.Release) -> str:
+    return f"{_phase(release)}: {release.paused_reason}" if release.paused else _phase(release)
+
+
+def _gate(version: resources.Version) -> str:
+    return "\n".join(result.explanation for result in version.gate.results)
+
+
+def _metrics(version: resources.Version) -> str:
+    """The metrics as a block of lines, one column beside the other."""
+    cells = [metrics_line([metric]) for metric in version.report.metrics]
+    widest = max(map(len, cells), default=0)
+    lines = [cells[n : n + METRICS_IN_A_LINE] for n in range(0, len(cells), METRICS_IN_A_LINE)]
+    return "\n".join("   ".join(cell.ljust(widest) for cell in line).rstrip() for line in lines)
+
+
+def _not_compared(version: resources.Version) -> str:
+    return f"version {version.baseline_version}: {version.baseline_failure}" if version.baseline_failure else ""
+
+
+def _approvals(version: resources.Version) -> str:
+    required = version.gate.policy.approvals
+    names = ", ".join(printable(name) for name in version.approved_by)
+    if not (required and version.gate.passed):
+        return ""
+    return f"{version.approvals} of {required}{': ' if names else ''}{names}"
+
+
+def _numbers(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} v{number}" for name, number in sorted(values.items()))
+
+
+def _freeze(freeze: resources.Freeze) -> str:
+    begin = f"from {time_text(freeze.from_ms)} " if freeze.from_ms else ""
+    reason = f" ({freeze.reason})" if freeze.reason else ""
+    return f"{freeze.freeze} {begin}until {time_text(freeze.until_ms)}{reason}"
+
+
+def _judgement(judgement: facts.Judgement) -> str:
+    """The judge's explanation; empty until at least one caller was counted."""
+    counted = any(stratum.candidate_keys or stratum.stable_keys for stratum in judgement.strata)
+    return judgement.explanation if counted else ""
+
+
+MODEL: Columns = (
+    Column("MODEL", lambda m: short_name(m.name)),
+    Column("LIVE", lambda m: _numbers(m.live)),
+    Column("LATEST", lambda m: f"v{m.latest_version}" if m.latest_version else ""),
+    Column("ALIASES", lambda m: _numbers(m.aliases), 3),
+    Column("CREATED", lambda m: time_text(m.create_time_ms), 2),
+    Column("LABELS", lambda m: ", ".join(f"{key}={m.labels[key]}" for key in sorted(m.labels)), 3),
+    Column("DESCRIPTION", lambda m: m.description, 1),
+)
+
+VERSIONS: Columns = (
+    Column("VERSION", lambda v: f"v{v.version}"),
+    Column("LABEL", lambda v: v.label),
+    Column("BUILD", _build, 5),
+    Column("VERDICT", _verdict, 4),
+    Column("COMMIT", lambda v: v.commit[:10], 1),
+    Column("CREATED", lambda v: time_text(v.create_time_ms), 2),
+    Column("METRICS", lambda v: metrics_line(v.report.metrics), 3),
+    Column("MESSAGE", lambda v: v.commit_message.partition("\n")[0]),
+)
+
+FOUND_VERSIONS: Columns = (Column("VERSION", lambda v: _short(v.name)), *VERSIONS[1:])
+"""For a list with versions of several models."""
+
+VERSION: Columns = (
+    Column("NAME", lambda v: v.name),
+    *VERSIONS[1:4],
+    Column("COMMIT", lambda v: v.commit),
+    Column("MESSAGE", lambda v: v.commit_message),
+    Column("REPOSITORY", lambda v: v.repository),
+    Column("CREATED", lambda v: time_text(v.create_time_ms)),
+    Column("ATTEMPT", lambda v: str(v.attempt or "")),
+    Column("ARTIFACT", lambda v: v.artifact.manifest_sha256),
+    Column("METRICS", _metrics),
+    Column("GATE", _gate),
+    Column("SIGNATURE", lambda v: v.signature_change),
+    Column("NOT COMPARED", _not_compared),
+    Column("APPROVALS", _approvals),
+    Column("FAILURE", lambda v: v.failure),
+    Column("LOG", lambda v: v.failure_log_tail),
+    Column("TAGS", lambda v: ", ".join(f"{key}={value}" for key, value in sorted(v.tags.items()))),
+    Column("QUARANTINED", lambda v: "yes" if v.quarantined else ""),
+)
+
+RELEASES: Columns = (
+    Column("RELEASE", lambda r: str(r.release)),
+    Column("ENVIRONMENT", lambda r: r.environment, 2),
+    Column("CANDIDATE", lambda r: f"v{r.candidate}"),
+    Column("STABLE", lambda r: f"v{r.stable}" if r.stable else "", 3),
+    Column("STRATEGY", lambda r: hyphenated(configuration.Strategy, r.strategy), 3),
+    Column("PHASE", _phase),
+    Column("WEIGHTS", lambda r: weights_line(r.weights), 1),
+    Column("REQUESTED", lambda r: time_text(r.requested_at_ms), 1),
+)
+
+FOUND_RELEASES: Columns = (Column("RELEASE", lambda r: _short(r.name)), *RELEASES[1:])
+"""For a list with releases of several models."""
+
+RELEASE: Columns = (
+    Column("NAME", lambda r: r.name),
+    *RELEASES[1:5],
+    Column("PHASE", _phase_and_reason),
+    *RELEASES[6:],
+    Column("STARTED", lambda r: time_text(r.started_at_ms)),
+    Column("ENDED", lambda r: time_text(r.ended_at_ms)),
+    Column("REASON", lambda r: r.reason),
+    Column("JUDGEMENT", lambda r: _judgement(r.judgement)),
+)
+
+ENVIRONMENT: Columns = (
+    Column("ENVIRONMENT", lambda e: short_name(e.name)),
+    Column(
+        "STEPS",
+        lambda e: ", ".join(f"{percent_of(s.weight_bps)} {s.min_duration_ms / 1000:g} s" for s in e.policy.steps),
+    ),
+    Column("BAKE", lambda e: f"{e.policy.bake_ms / 1000:g} s"),
+    Column("ALPHA", lambda e: f"{e.policy.judge.alpha:g}"),
+    Column("BETA", lambda e: f"{e.policy.judge.beta:g}"),
+    Column("POLICY", lambda e: e.policy_sha256),
+    Column("FREEZES", lambda e: "\n".join(_freeze(freeze) for freeze in e.freezes)),
+)

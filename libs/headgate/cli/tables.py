@@ -1,0 +1,135 @@
+"""Lays out tables and pages as text: for a terminal of a given width, or, without a width, for a pipe.
+
+What goes into a pipe depends on the data alone: every column, nothing wrapped, no colour.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+
+GAP = "  "
+WRAPPED_WIDTH = 20
+"""Columns of text wrap down to this width before a column is left out. A time fits into it."""
+
+
+class Column(NamedTuple):
+    """One column of a list. In a narrow terminal the columns of the highest rank are left out first; rank 0 stays."""
+
+    name: str
+    cell: Callable[[Any], str]
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The width of a column's content, the least width it can be wrapped to, and its rank."""
+
+    widest: int
+    narrowest: int
+    rank: int
+
+
+def table_text(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
+) -> tuple[str, Sequence[str]]:
+    """The table as lines of text, and the names of the columns that did not fit into `width`.
+
+    A terminal gets no column that is empty in every row.
+    """
+    shown = [n for n in range(len(columns)) if width is None or any(row[n] for row in rows)]
+    content = [[columns[n].name, *(row[n] for row in rows)] for n in shown]
+    widths = [max(map(cell_len, cells)) for cells in content]
+    if width is not None:
+        measured = [_measured(cells, columns[n].rank) for n, cells in zip(shown, content, strict=True)]
+        widths = fitting(measured, width)
+    kept = [(cells, room) for cells, room in zip(content, widths, strict=True) if room]
+    lines = [_line(cells, [room for _, room in kept]) for cells in zip(*(cells for cells, _ in kept), strict=True)]
+    return "\n".join(lines), [columns[n].name for n, room in zip(shown, widths, strict=True) if not room]
+
+
+def page_text(values: Mapping[str, str], width: int | None) -> str:
+    """One line for each value that is not empty: its name, then the value, which wraps beside its name."""
+    filled = {name: value for name, value in values.items() if value}
+    label = max(map(cell_len, filled), default=0)
+    room = None if width is None else max(width - label - len(GAP), WRAPPED_WIDTH)
+    lines = []
+    for name, value in filled.items():
+        parts = [part for line in value.split("\n") for part in _wrapped(line, room)]
+        lines += [_padded([name if n == 0 else "", part], [label, 0]) for n, part in enumerate(parts)]
+    return "\n".join(lines)
+
+
+def fitting(columns: Sequence[Measured], width: int) -> list[int]:
+    """The width of each column, 0 for one that is left out.
+
+    Columns wrap first. If that is not enough, those of the highest rank are left out, the last one first.
+    """
+    kept = dict(enumerate(columns))
+    by_rank = sorted((n for n in kept if kept[n].rank), key=lambda n: (kept[n].rank, n))
+    while by_rank and _needed(column.narrowest for column in kept.values()) > width:
+        del kept[by_rank.pop()]
+    widths = {n: column.narrowest for n, column in kept.items()}
+    spare = width - _needed(widths.values())
+    growing = sorted((n for n in kept if kept[n].widest > widths[n]), key=lambda n: kept[n].widest - widths[n])
+    while growing and spare > 0:
+        more = min(kept[growing[0]].widest - widths[growing[0]], spare // len(growing))
+        widths[growing.pop(0)] += more
+        spare -= more
+    return [widths.get(n, 0) for n in range(len(columns))]
+
+
+def _needed(widths: Iterable[int]) -> int:
+    found = list(widths)
+    return sum(found) + len(GAP) * max(len(found) - 1, 0)
+
+
+def _measured(cells: Sequence[str], rank: int) -> Measured:
+    widest = max(map(cell_len, cells))
+    is_text = any(" " in cell for cell in cells[1:])
+    separators = GAP if any(GAP in cell for cell in cells) else " "
+    longest_word = max(cell_len(part) for cell in cells for part in cell.split(separators))
+    return Measured(widest, min(widest, max(WRAPPED_WIDTH, longest_word)) if is_text else widest, rank)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    parts = [_wrapped(cell, room) for cell, room in zip(cells, widths, strict=True)]
+    return "\n".join(_padded(line, widths) for line in zip_longest(*parts, fillvalue=""))
+
+
+def _wrapped(cell: str, room: int | None) -> Sequence[str]:
+    if room is None or cell_len(cell) <= room:
+        return [cell]
+    lines = [""]
+    for part, gap in _parts(cell, room):
+        joined = f"{lines[-1]}{gap}{part}" if lines[-1] else part
+        if cell_len(joined) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
+
+
+def _parts(cell: str, room: int) -> Iterator[tuple[str, str]]:
+    """What stays together on a line, each with the gap before it: parts between double spaces, else words."""
+    for block in cell.split(GAP):
+        if cell_len(block) <= room:
+            yield block, GAP
+            continue
+        for n, word in enumerate(block.split(" ")):
+            yield from ((piece, " " if n else GAP) for piece in _pieces(word, room))
+
+
+def _pieces(word: str, room: int) -> Iterator[str]:
+    while cell_len(word) > room:
+        fits = len(set_cell_size(word, room).rstrip())
+        yield word[:fits]
+        word = word[fits:]
+    yield word
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell + " " * (room - cell_len(cell)) for cell, room in zip(cells, widths, strict=True))
+    return GAP.join(padded).rstrip()

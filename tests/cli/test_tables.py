@@ -1,0 +1,168 @@
+"""Tables and pages at 80 and 120 columns, and into a pipe."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from headgate.cli import columns, render
+from headgate.cli.render import Format, show_list, show_rows
+from headgate.cli.tables import Column, Measured, fitting, page_text, table_text
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+
+METRICS = [
+    facts.Metric(name=name, value=value)
+    for name, value in (
+        ("accuracy", 0.992),
+        ("auc", 0.9986),
+        ("f1", 0.9865),
+        ("log_loss", 0.0518),
+        ("precision", 1),
+        ("recall", 0.9733),
+    )
+]
+VERSIONS = [
+    resources.Version(
+        name="models/fraud/versions/2",
+        version=2,
+        label="passed",
+        build=resources.BUILD_STATE_EVALUATED,
+        verdict=resources.VERDICT_STATE_PASSED,
+        commit="ca0b20aeb14d15162261297b07040a5f128bb72b",
+        commit_message="Train on the transactions of the whole year, without refunds\n\nwith a body",
+        create_time_ms=1_700_000_000_000,
+        report=facts.EvaluationReport(metrics=METRICS),
+    ),
+    resources.Version(version=1, label="training", create_time_ms=1_600_000_000_000, commit="0" * 40),
+]
+
+
+def lists(columns: Sequence[Column], width: int | None) -> tuple[list[str], Sequence[str]]:
+    text, left_out = table_text(columns, [[column.cell(each) for column in columns] for each in VERSIONS], width)
+    return text.split("\n"), left_out
+
+
+def test_a_list_in_80_columns_wraps_its_text_and_leaves_out_the_least_important_columns():
+    lines, left_out = lists(columns.VERSIONS, 80)
+    assert left_out == ["BUILD", "VERDICT", "METRICS"]
+    assert lines == [
+        "VERSION  LABEL     COMMIT      CREATED              MESSAGE",
+        "v2       passed    ca0b20aeb1  2023-11-14 22:13:20  Train on the transactions of",
+        "                                                    the whole year, without",
+        "                                                    refunds",
+        "v1       training  0000000000  2020-09-13 12:26:40",
+    ]
+
+
+def test_a_list_in_120_columns_shows_more_columns():
+    lines, left_out = lists(columns.VERSIONS, 120)
+    assert left_out == []
+    assert lines[0].split() == [column.name for column in columns.VERSIONS]
+    assert max(map(len, lines)) <= 120
+    start = lines[0].index("METRICS")
+    assert [line[start : start + 20].rstrip() for line in lines[1:7]] == [
+        "accuracy 0.9920",
+        "auc 0.9986",
+        "f1 0.9865",
+        "log_loss 0.0518",
+        "precision 1.0000",
+        "recall 0.9733",
+    ]
+
+
+def test_a_list_in_a_pipe_has_every_column_and_one_line_for_each_row():
+    lines, left_out = lists(columns.VERSIONS, None)
+    assert left_out == []
+    assert len(lines) == 3
+    assert lines[0].split() == [column.name for column in columns.VERSIONS]
+    assert lines[1].endswith("recall 0.9733  Train on the transactions of the whole year, without refunds")
+
+
+def test_the_columns_of_a_pipe_do_not_depend_on_whether_they_are_empty():
+    names = [Column("A", str), Column("B", str)]
+    assert table_text(names, [["1", ""]], None) == ("A  B\n1", [])
+    assert table_text(names, [["1", ""]], 80) == ("A\n1", [])
+
+
+def test_the_metrics_of_a_version_take_a_few_lines_of_a_page():
+    values = {column.name.lower(): column.cell(VERSIONS[0]) for column in columns.VERSION}
+    text = page_text(values, 80)
+    assert max(map(len, text.split("\n"))) <= 80
+    assert [line for line in text.split("\n") if "0." in line] == [
+        "metrics  accuracy 0.9920    auc 0.9986         f1 0.9865",
+        "         log_loss 0.0518    precision 1.0000   recall 0.9733",
+    ]
+
+
+def test_a_page_wraps_a_long_value_beside_its_name_and_leaves_out_empty_values():
+    text = page_text({"name": "fraud", "empty": "", "reason": "one two three four five six seven"}, 30)
+    assert text == "name    fraud\nreason  one two three four\n        five six seven"
+    assert page_text({"reason": "one two three " * 20}, None).count("\n") == 0
+
+
+def test_a_word_that_is_longer_than_its_column_is_broken_and_not_cut():
+    text = page_text({"digest": "0123456789" * 6}, 40)
+    assert text.replace("\n", "").replace(" ", "") == "digest" + "0123456789" * 6
+
+
+@given(
+    st.lists(st.builds(Measured, st.integers(1, 200), st.integers(1, 40), st.integers(0, 5)), min_size=1, max_size=9),
+    st.integers(20, 200),
+)
+def test_what_is_shown_fits_unless_the_columns_of_rank_0_alone_do_not(found: list[Measured], width: int):
+    measured = [Measured(max(each.widest, each.narrowest), each.narrowest, each.rank) for each in found]
+    widths = fitting(measured, width)
+    assert all(widths[n] for n, column in enumerate(measured) if column.rank == 0)
+    shown = [room for room in widths if room]
+    taken = sum(shown) + 2 * (len(shown) - 1)
+    assert taken <= width or all(column.rank == 0 for column, room in zip(measured, widths, strict=True) if room)
+    left_out = [column.rank for column, room in zip(measured, widths, strict=True) if not room]
+    kept = [column.rank for column, room in zip(measured, widths, strict=True) if room]
+    assert not left_out or max(kept, default=0) <= min(left_out)
+
+
+@given(st.lists(st.tuples(st.text(max_size=60), st.text(max_size=60)), min_size=1, max_size=5))
+def test_no_line_is_wider_than_the_terminal_whatever_the_text(found: list[tuple[str, str]]):
+    rows = [[render.printable(cell) for cell in row] for row in found]
+    text, _ = table_text([Column("A", str), Column("B", str, 1)], rows, 130)
+    assert max(map(cell_len, text.split("\n"))) <= 130
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "terminal_width", lambda: 80)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_narrow_terminal_names_the_columns_that_it_left_out_and_wide_shows_them(capsys: pytest.CaptureFixture[str]):
+    show_list(VERSIONS, columns.VERSIONS, Format.TABLE)
+    assert capsys.readouterr().err == "without BUILD, VERDICT, METRICS: --wide shows every column\n"
+    show_list(VERSIONS, columns.VERSIONS, Format.TABLE, wide=True)
+    printed = capsys.readouterr()
+    assert "log_loss 0.0518" in printed.out
+    assert printed.err == ""
+
+
+def test_an_empty_list_is_a_sentence_beside_the_data_and_an_empty_list_of_json(capsys: pytest.CaptureFixture[str]):
+    show_list([], columns.VERSIONS, Format.TABLE, empty="No versions yet.")
+    assert tuple(capsys.readouterr()) == ("", "No versions yet.\n")
+    show_list([], columns.VERSIONS, Format.JSON, empty="No versions yet.")
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out), printed.err) == ([], "")
+
+
+def test_a_pipe_gets_the_same_bytes_whatever_the_terminal_of_the_caller(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    printed = set()
+    for environment in ({}, {"COLUMNS": "40"}, {"COLUMNS": "200", "FORCE_COLOR": "1", "TERM": "xterm-256color"}):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        show_rows([{"id": "3:17", "done": True, "outcome": "replayed " * 30}], Format.TABLE)
+        printed.add(tuple(capsys.readouterr()))
+    ((out, err),) = printed
+    assert (out.split("\n")[0], "\x1b" in out, err) == ("ID    DONE  OUTCOME", False, "")

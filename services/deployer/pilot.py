@@ -6,12 +6,9 @@ The pilot keeps no state of its own. After a restart the same fold leads to the 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from google.protobuf.message import Message
-
-from headgate.domain import policy as policies
 from headgate.domain.names import model_stream, release_subject
 from headgate.domain.refusal import MAX_TEXT_CHARACTERS
-from headgate.domain.release import freeze_at, is_active, phase_name
+from headgate.domain.release import is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -21,57 +18,12 @@ from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.loop import Issue
 from services.deployer import waits
-from services.deployer.evidence import Gateway, GatewayReports
-from services.deployer.judge import judge
+from services.deployer.evidence import GatewayReports
+from services.deployer.observation import Observation, observe
 from services.deployer.queue import next_in_line, release_before, releases_to_start, successor
-from services.deployer.release_commands import release_command
 from services.deployer.waits import Wait
 
 NOTHING = Wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Everything the pilot knows of one release at one moment."""
-
-    model: str
-    release: resources.Release
-    policy: configuration.ReleasePolicy
-    gateways: tuple[Gateway, ...]
-    judgement: facts.Judgement
-    freeze: resources.Freeze | None
-    now_ms: int
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the release must not move forward now."""
-        return self.freeze is not None
-
-    @property
-    def served_ms(self) -> int:
-        """How long all gateways have served the present weights."""
-        return self.now_ms - self.release.applied_at_ms
-
-    @property
-    def stratum(self) -> facts.Stratum:
-        """The counts under the present weights."""
-        strata = [stratum for stratum in self.judgement.strata if stratum.epoch == self.release.epoch]
-        return max(strata, key=lambda stratum: stratum.candidate_keys, default=facts.Stratum())
-
-    @property
-    def lagging(self) -> list[str]:
-        """Live gateways that do not serve the present weights yet."""
-        return [each.name for each in self.gateways if each.route(self.model).epoch < self.release.epoch]
-
-    @property
-    def unready(self) -> list[str]:
-        """Live gateways that have not loaded the candidate."""
-        candidate = self.release.candidate
-        return [each.name for each in self.gateways if candidate not in each.route(self.model).ready_versions]
-
-    def command(self, step: str, payload: Message) -> commands.Command:
-        """A command about this release."""
-        return release_command(self.model, self.release, step, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,27 +104,6 @@ def _pilot(
         return worker_services.Pilot(
             release=release, waiting_for=f"a fix for this error: {type(error).__name__}: {error}"
         )
-
-
-def observe(
-    state: ModelState,
-    release: resources.Release,
-    environments: Mapping[str, EnvironmentState],
-    reports: GatewayReports,
-    now_ms: int,
-) -> Observation:
-    """Collects everything the pilot knows of a release."""
-    policy = policies.resolve(release.policy)
-    return Observation(
-        model=state.name,
-        release=release,
-        policy=policy,
-        gateways=reports.gateways(release.environment, now_ms),
-        judgement=judge(policy.judge, reports.strata(state.name, release)),
-        # An undo goes back, and a freeze never stops a way back.
-        freeze=None if release.undo_of else freeze_at(environments.get(release.environment), now_ms),
-        now_ms=now_ms,
-    )
 
 
 def next_command(state: ModelState, observation: Observation) -> NextCommand:
@@ -283,8 +214,12 @@ def _step(observation: Observation) -> NextCommand:
     is_last = release.step + 1 == len(observation.policy.steps)
     if observation.served_ms < step.min_duration_ms:
         return _hold(observation, waits.end_of_step(release, step.min_duration_ms))
-    if stratum.candidate_keys < step.min_keys:
-        return _hold(observation, waits.more_keys(stratum.candidate_keys, step.min_keys))
+    if not observation.gateways:
+        return _hold(observation, waits.A_GATEWAY)
+    # Also a step that asks for no number of keys is not over before the candidate has answered one.
+    min_keys = max(1, step.min_keys)
+    if stratum.candidate_keys < min_keys:
+        return _hold(observation, waits.more_keys(stratum.candidate_keys, min_keys))
     if not is_last:
         return _set_weights(observation, release.step + 1)
     if observation.judgement.verdict == facts.VERDICT_PASS:
@@ -294,8 +229,7 @@ def _step(observation: Observation) -> NextCommand:
 
 def _hold(observation: Observation, wait: Wait) -> NextCommand:
     """Stays at the present step. Pauses the release when no data comes, or after the policy's deadline."""
-    has_data = bool(observation.stratum.candidate_requests)
-    if not has_data and observation.served_ms >= observation.policy.no_data_limit_ms:
+    if not observation.has_data and observation.served_ms >= observation.policy.no_data_limit_ms:
         return _pause(observation, "no data: the candidate got no request at this weight")
     # The deadline never comes before the step could end, or a long step would end in a pause each time.
     hold_ms = max(
@@ -304,7 +238,7 @@ def _hold(observation: Observation, wait: Wait) -> NextCommand:
     if observation.served_ms >= hold_ms:
         found = f" {observation.judgement.explanation}" if wait == waits.A_VERDICT else ""
         return _pause(observation, f"inconclusive: still waiting for {wait.waiting_for}.{found}")
-    limit_ms = hold_ms if has_data else min(hold_ms, observation.policy.no_data_limit_ms)
+    limit_ms = hold_ms if observation.has_data else min(hold_ms, observation.policy.no_data_limit_ms)
     return NextCommand(None, wait.at_the_latest(observation.release.applied_at_ms + limit_ms, "it pauses"))
 
 
@@ -329,8 +263,30 @@ def _bake(observation: Observation) -> NextCommand:
     left_ms = observation.policy.bake_ms - observation.served_ms if observation.release.stable else 0
     if left_ms > 0:
         return NextCommand(None, waits.end_of_bake(observation.now_ms + left_ms))
+    if not observation.gateways:
+        return NextCommand(None, waits.A_GATEWAY)
+    if _bakes_on_evidence(observation) and not observation.has_data:
+        return _bake_without_data(observation)
     payload = commands.CompleteRelease(release=observation.release.release, judgement=observation.judgement)
     return NextCommand(observation.command("complete", payload))
+
+
+def _bakes_on_evidence(observation: Observation) -> bool:
+    """Whether the bake proves nothing without a request to the candidate.
+
+    A first version has nothing to go back to. A person chose the version of an undo, and that of a canary that went on
+    without the judge's PASS.
+    """
+    release = observation.release
+    by_a_person = release.strategy == configuration.STRATEGY_CANARY and release.judgement.verdict != facts.VERDICT_PASS
+    return bool(release.stable and observation.policy.bake_ms) and not release.undo_of and not by_a_person
+
+
+def _bake_without_data(observation: Observation) -> NextCommand:
+    limit_ms = max(observation.policy.bake_ms, observation.policy.no_data_limit_ms)
+    if observation.served_ms >= limit_ms:
+        return _pause(observation, "no data: the candidate got no request at full weight")
+    return NextCommand(None, waits.A_REQUEST.at_the_latest(observation.release.applied_at_ms + limit_ms, "it pauses"))
 
 
 def _finish_rollback(observation: Observation) -> NextCommand:

@@ -12,7 +12,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.isolation import isolated
 from services.deployer.evidence import GatewayReports
-from services.deployer.pilot import observe
+from services.deployer.observation import observe
 
 MAX_JUDGED_RELEASES = 40
 """Active releases that are judged for one scrape, the newest first. Each holds the fold's lock for 0.1 ms."""

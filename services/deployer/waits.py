@@ -26,6 +26,7 @@ class Wait:
 
 
 A_GATEWAY = Wait("a live gateway")
+A_REQUEST = Wait("a request to the candidate")
 A_VERDICT = Wait("the judge's verdict")
 
 

@@ -6,6 +6,7 @@ from headgate.domain import model as rules
 from headgate.domain.policy import DEFAULT
 from headgate.domain.refusal import Refused
 from headgate.domain.state import ModelState
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
@@ -83,8 +84,9 @@ class World:
         epoch = max((release.epoch for release in self.state.releases.values()), default=0)
         reports.add(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry), self.now_ms)
         for release in self.state.releases.values():
-            if release.phase == resources.PHASE_STEPPING:
-                weight = DEFAULT.steps[release.step].weight_bps
+            if release.phase in (resources.PHASE_STEPPING, resources.PHASE_BAKING):
+                baking = release.phase == resources.PHASE_BAKING
+                weight = FULL_WEIGHT_BPS if baking else DEFAULT.steps[release.step].weight_bps
                 seen = self._seen.setdefault(release.epoch, [release.release, weight, 0])
                 seen[2] += KEYS_PER_TICK
         for epoch, (number, weight, keys) in self._seen.items():

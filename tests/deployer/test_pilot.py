@@ -78,6 +78,8 @@ class Given:
 
     def reported(self, *records: telemetry.TelemetryRecord) -> "Given":
         for record in records:
+            if record.HasField("evidence"):  # a gateway that counts is live
+                self.reports.add(status(record.source, sequence=0), NOW_MS)
             self.reports.add(record, NOW_MS)
         return self
 
@@ -306,6 +308,22 @@ def test_a_step_is_complete_at_its_last_millisecond_and_at_its_last_key():
     assert one_key_less.waits_for() == "1 more candidate keys (299 of 300)"
 
 
+@pytest.mark.parametrize("min_keys", [0, 1])
+def test_a_step_without_a_number_of_keys_still_needs_one(min_keys: int):
+    policy = resolve(configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=500, min_keys=min_keys)]))
+    policy.steps.add(weight_bps=600)
+    unseen = evidence((0, 0), (0, 9_000))
+    assert Given(stepping(minutes=1, policy=policy)).reported(unseen).waits_for() == "1 more candidate keys (0 of 1)"
+    seen = evidence((0, 1), (0, 9_000))
+    Given(stepping(minutes=1, policy=policy)).reported(seen).then("releases/1/set-weights/1")
+
+
+def test_a_step_does_not_end_on_the_counts_of_gateways_that_are_gone():
+    given = Given(stepping()).reported(evidence(*GOOD))
+    given.reported(status(leaving=True, sequence=2))
+    assert given.waits_for() == "a live gateway"
+
+
 def test_keys_of_an_earlier_step_do_not_count_for_the_present_step():
     Given(stepping()).reported(evidence(*GOOD, epoch=5), evidence(*THIN)).then()
 
@@ -404,8 +422,12 @@ def test_the_weights_of_a_promotion_are_applied_when_every_live_gateway_serves_t
     Given(promoting).reported(status(epoch=7)).then()
 
 
+FINE = evidence((0, 1), (0, 0), epoch=9, weight=10_000)
+NO_BAKE = resolve(configuration.ReleasePolicy(bake_ms=0))
+
+
 def test_a_release_completes_when_the_last_millisecond_of_its_bake_is_over():
-    Given(baking(60)).then("releases/1/complete")
+    Given(baking(60)).reported(FINE).then("releases/1/complete")
     almost = baking(60)
     almost.applied_at_ms += 1
     waiting = Given(almost).wait()
@@ -429,11 +451,46 @@ def test_evidence_rolls_back_neither_a_first_version_nor_an_undo(fields: dict[st
 
 
 def test_a_bake_of_0_is_no_bake():
-    Given(baking(0, policy=resolve(configuration.ReleasePolicy(bake_ms=0)))).then("releases/1/complete")
+    Given(baking(0, policy=NO_BAKE)).reported(status(epoch=9)).then("releases/1/complete")
 
 
 def test_a_first_version_needs_no_bake():
-    Given(baking(0, stable=0, strategy=configuration.STRATEGY_DIRECT)).then("releases/1/complete")
+    first = baking(0, stable=0, strategy=configuration.STRATEGY_DIRECT)
+    Given(first).reported(status(epoch=9)).then("releases/1/complete")
+
+
+# A canary that the judge passed, and the strategies that ask no judge before the bake.
+WATCHED = (
+    {"judgement": facts.Judgement(verdict=facts.VERDICT_PASS)},
+    {"strategy": configuration.STRATEGY_BLUE_GREEN},
+    {"strategy": configuration.STRATEGY_DIRECT},
+)
+
+
+@pytest.mark.parametrize("fields", WATCHED)
+def test_a_bake_without_a_request_waits_for_one_and_pauses_after_the_limit(fields: dict[str, Any]):
+    long_limit = resolve(configuration.ReleasePolicy(no_data_limit_ms=90 * MINUTE_MS))
+    waiting = Given(baking(60, policy=long_limit, **fields)).reported(status(epoch=9)).wait()
+    assert waiting.waiting_for == "a request to the candidate"
+    assert (waiting.deadline_ms, waiting.at_deadline) == (NOW_MS + 30 * MINUTE_MS, "it pauses")
+    Given(baking(60, policy=long_limit, **fields)).reported(FINE).then("releases/1/complete")
+    (command,) = Given(baking(60, **fields)).reported(status(epoch=9)).then(f"releases/1/pause/{NOW_MS}")
+    assert command.pause_release.reason == "no data: the candidate got no request at full weight"
+
+
+def test_requests_before_full_weight_do_not_count_for_the_bake():
+    early = evidence((0, 500), (0, 500), epoch=7, weight=5_000)
+    Given(baking(60, **WATCHED[0])).reported(early).then(f"releases/1/pause/{NOW_MS}")
+
+
+@pytest.mark.parametrize("fields", [{}, {"strategy": configuration.STRATEGY_DIRECT, "undo_of": 1}])
+def test_what_a_person_promoted_or_undid_needs_no_request_during_its_bake(fields: dict[str, Any]):
+    Given(baking(60, **fields)).reported(status(epoch=9)).then("releases/1/complete")
+
+
+@pytest.mark.parametrize("fields", [{}, {"stable": 0}, {"undo_of": 1}, {"policy": NO_BAKE}])
+def test_no_release_completes_without_a_live_gateway(fields: dict[str, Any]):
+    assert Given(baking(60, **fields)).waits_for() == "a live gateway"
 
 
 def test_a_rollback_ends_when_every_live_gateway_serves_stable():

@@ -135,9 +135,11 @@ class World:
             ready, epoch, weights = list(state.versions), newest.epoch, list(newest.weights)
             release, candidate = newest.release, newest.candidate
         self._telemetry.send("environments/production", gateway_status=status(ready=ready, epoch=epoch).gateway_status)
-        if len(weights) > 1:
+        weight = next((each.weight_bps for each in weights if each.version == candidate), 0)
+        if weight:
             bad = 200 if candidate in self.bad_versions else 0
-            counts = evidence((bad, 2_000), (0, 2_000), epoch=epoch, weight=5_000, release=release).evidence
+            stable = 2_000 if len(weights) > 1 else 0
+            counts = evidence((bad, 2_000), (0, stable), epoch=epoch, weight=weight, release=release).evidence
             self._telemetry.send(STREAM, evidence=counts)
 
 

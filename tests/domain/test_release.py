@@ -212,6 +212,17 @@ def test_only_the_present_weights_can_be_applied() -> None:
     past.when(commands.ReportWeightsApplied(release=2, epoch=past.release(2).epoch)).then_nothing()
 
 
+def test_weights_without_a_gateway_are_not_applied_unless_they_are_those_of_a_rollback() -> None:
+    unapplied = commands.ReportWeightsApplied(release=2)
+    first_step = facts.WeightsSet(release=2, weights=weights(v1=9_500, v2=500))
+    for past in (canary().and_given(first_step), promoting()):
+        unapplied.epoch = past.release(2).epoch
+        past.when(unapplied).then_refused("invalid-argument", "gateways")
+    past = stepping(0).and_given(facts.RollbackStarted(release=2, weights=weights(v1=10_000)))
+    unapplied.epoch = past.release(2).epoch
+    past.when(unapplied).then(facts.WeightsApplied(release=2, epoch=unapplied.epoch))
+
+
 def test_a_release_without_weights_cannot_report_them_as_applied() -> None:
     for past in (queued(), queued().and_given(started(2, 1))):
         past.when(commands.ReportWeightsApplied(release=2, epoch=0)).then_refused("illegal-transition", "epoch 0")

@@ -66,13 +66,23 @@ def test_an_approver_of_one_version_may_approve_another() -> None:
     past.when(commands.GrantApproval(version=2), actor="ada").then(facts.ApprovalGranted(version=2))
 
 
-@pytest.mark.parametrize("actor", ["", "anonymous"])
-def test_all_approvers_without_a_name_count_as_one_person(actor: str) -> None:
-    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor=actor)
-    assert list(past.version().approved_by) == ["anonymous"]
-    past.when(commands.GrantApproval(version=1)).then_nothing()
-    past.when(commands.GrantApproval(version=1), actor="anonymous").then_nothing()
+@pytest.mark.parametrize("actor", ["", " ", "anonymous", "Anonymous "])
+def test_an_approval_without_a_name_is_no_approval_by_a_person(actor: str) -> None:
+    past = given(*built(), gate(approvals=1))
+    past.when(commands.GrantApproval(version=1), actor=actor).then_refused("invalid-argument", "actor")
     past.when(commands.GrantApproval(version=1), actor="ada").then(facts.ApprovalGranted(version=1))
+
+
+def test_a_name_with_other_capitals_or_spaces_is_no_other_person() -> None:
+    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1), actor="Ada")
+    past.when(commands.GrantApproval(version=1), actor=" ada ").then_nothing()
+
+
+def test_an_approval_without_a_name_in_an_older_log_still_counts() -> None:
+    past = given(*built(), gate(approvals=2)).and_given(facts.ApprovalGranted(version=1))
+    assert list(past.version().approved_by) == ["anonymous"]
+    past.and_given(facts.ApprovalGranted(version=1), actor="ada")
+    assert past.version().label == "approved"
 
 
 def test_an_approver_may_still_deny() -> None:

@@ -236,6 +236,9 @@ def _weights_applied(release: resources.Release, command: commands.ReportWeights
         return None
     if release.phase not in RUNNING or not release.epoch or command.epoch != release.epoch:
         return illegal(f"epoch {command.epoch} is not the present one", "only the present weights can be applied")
+    # Stable is served also where no gateway lives: one that starts later reads it in the log.
+    if not command.gateways and release.phase != resources.PHASE_ROLLING_BACK:
+        return invalid("gateways", [], "weights are applied when at least one gateway serves them")
     return facts.WeightsApplied(release=release.release, epoch=command.epoch, gateways=command.gateways)
 
 

@@ -24,7 +24,8 @@ MAX_APPROVER = 256
 def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFact | Refused | None:
     """The fact that a verdict command leads to, a refusal, or None when the fact holds already.
 
-    Each approval must come from another actor. A second approval by the same actor changes nothing.
+    Each approval must come from another person. A second approval by the same one changes nothing, and one without a
+    name is refused: nobody knows whose it is.
     """
     version = state.versions.get(command.version)
     if version is None:
@@ -35,7 +36,7 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
         case commands.DecideGate():
             return _decide_gate(version)
         case commands.GrantApproval():
-            return _approve(version, command, actor or ANONYMOUS)
+            return _approve(version, command, actor)
         case commands.DenyApproval():
             if version.verdict == resources.VERDICT_STATE_DENIED:
                 return None
@@ -105,11 +106,19 @@ def _approve(
     refused = _awaiting(version)
     if refused is not None:
         return refused
-    if actor in version.approved_by:
+    name = _person(actor)
+    if name in ("", ANONYMOUS):
+        return invalid("actor", actor, "an approval needs the name of a person: send it as x-actor")
+    if name in map(_person, version.approved_by):
         return None
     if len(actor) > MAX_APPROVER:
         return invalid("actor", actor, f"the name of an approver has at most {MAX_APPROVER} characters")
     return facts.ApprovalGranted(version=command.version, reason=command.reason)
+
+
+def _person(actor: str) -> str:
+    """The actor's name as it is compared: spaces around it and capital letters make no other person."""
+    return actor.strip().casefold()
 
 
 def _add_approval(version: resources.Version, actor: str) -> None:

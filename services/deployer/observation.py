@@ -1,0 +1,87 @@
+"""What the pilot knows of one release at one moment. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from headgate.domain import policy as policies
+from headgate.domain.release import freeze_at
+from headgate.domain.state import EnvironmentState, ModelState
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from services.deployer.evidence import Gateway, GatewayReports
+from services.deployer.judge import judge
+from services.deployer.release_commands import release_command
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything the pilot knows of one release at one moment."""
+
+    model: str
+    release: resources.Release
+    policy: configuration.ReleasePolicy
+    gateways: tuple[Gateway, ...]
+    judgement: facts.Judgement
+    freeze: resources.Freeze | None
+    now_ms: int
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the release must not move forward now."""
+        return self.freeze is not None
+
+    @property
+    def served_ms(self) -> int:
+        """How long all gateways have served the present weights."""
+        return self.now_ms - self.release.applied_at_ms
+
+    @property
+    def stratum(self) -> facts.Stratum:
+        """The counts under the present weights."""
+        strata = [stratum for stratum in self.judgement.strata if stratum.epoch == self.release.epoch]
+        return max(strata, key=lambda stratum: stratum.candidate_keys, default=facts.Stratum())
+
+    @property
+    def lagging(self) -> list[str]:
+        """Live gateways that do not serve the present weights yet."""
+        return [each.name for each in self.gateways if each.route(self.model).epoch < self.release.epoch]
+
+    @property
+    def unready(self) -> list[str]:
+        """Live gateways that have not loaded the candidate."""
+        candidate = self.release.candidate
+        return [each.name for each in self.gateways if candidate not in each.route(self.model).ready_versions]
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the candidate got a request under the present weights."""
+        return self.stratum.candidate_requests > 0
+
+    def command(self, step: str, payload: Message) -> commands.Command:
+        """A command about this release."""
+        return release_command(self.model, self.release, step, payload)
+
+
+def observe(
+    state: ModelState,
+    release: resources.Release,
+    environments: Mapping[str, EnvironmentState],
+    reports: GatewayReports,
+    now_ms: int,
+) -> Observation:
+    """Collects everything the pilot knows of a release."""
+    policy = policies.resolve(release.policy)
+    return Observation(
+        model=state.name,
+        release=release,
+        policy=policy,
+        gateways=reports.gateways(release.environment, now_ms),
+        judgement=judge(policy.judge, reports.strata(state.name, release)),
+        # An undo goes back, and a freeze never stops a way back.
+        freeze=None if release.undo_of else freeze_at(environments.get(release.environment), now_ms),
+        now_ms=now_ms,
+    )

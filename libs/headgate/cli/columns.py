@@ -1,6 +1,7 @@
 """The columns of lists and the lines of pages, for each kind of resource."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from headgate.cli.render import Columns, printable, time_text
 from headgate.cli.tables import Column
@@ -160,3 +161,19 @@ ENVIRONMENT: Columns = (
     Column("POLICY", lambda e: e.policy_sha256),
     Column("FREEZES", lambda e: "\n".join(_freeze(freeze) for freeze in e.freezes)),
 )
+
+
+def with_wait(columns: Columns, beside: str, wait_of: Callable[[Any], str]) -> Columns:
+    """The columns, and right of `beside` what the resource waits for."""
+    place = [column.name for column in columns].index(beside) + 1
+    return (*columns[:place], Column("WAITS FOR", wait_of), *columns[place:])
+
+
+def with_judgement(columns: Columns, judgement_of: Callable[[resources.Release], facts.Judgement]) -> Columns:
+    """The columns with the judgement of this moment instead of the recorded one."""
+    return tuple(
+        Column(column.name, lambda release: _judgement(judgement_of(release)), column.rank)
+        if column.name == "JUDGEMENT"
+        else column
+        for column in columns
+    )

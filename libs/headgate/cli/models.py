@@ -8,6 +8,7 @@ import typer
 from headgate.cli import columns
 from headgate.cli.render import Format, Output, Wide, show_list, show_one, time_text
 from headgate.cli.session import full_name, numbered_version, progress, report, session, version_name
+from headgate.cli.waits import Waits, as_field
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
@@ -101,7 +102,9 @@ def list_versions(
             break
     found_columns = columns.VERSIONS if model != ANY else columns.FOUND_VERSIONS
     empty = "No version matches the filter." if filter_ else "No versions yet: `headgate publish` makes one."
-    show_list(found[:limit], found_columns, output, wide, empty)
+    wait_of = Waits(session(context).stubs).of_version
+    found_columns = columns.with_wait(found_columns, "LABEL", wait_of)
+    show_list(found[:limit], found_columns, output, wide, empty, as_field(wait_of))
 
 
 @version.command("get")
@@ -109,7 +112,8 @@ def get_version(context: typer.Context, name: VersionName, output: Output = Form
     """Show one version."""
     request = registry_service.GetVersionRequest(name=version_name(name))
     found = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.VERSION, output)
+    wait_of = Waits(session(context).stubs).of_version
+    show_one(found, columns.with_wait(columns.VERSION, "LABEL", wait_of), output, as_field(wait_of))
 
 
 @version.command("watch")

@@ -13,6 +13,7 @@ from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one
 from headgate.cli.session import full_name, model_and_number, release_name, report, session, usage
+from headgate.cli.waits import Waits, as_field
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.watching import watch_through_restarts
@@ -62,7 +63,9 @@ def list_releases(
         if not page.next_page_token:
             break
     found_columns = columns.RELEASES if model != ANY else columns.FOUND_RELEASES
-    show_list(found, found_columns, output, wide, NO_MATCH if filter_ else NO_RELEASES)
+    wait_of = Waits(session(context).stubs).of_release
+    found_columns = columns.with_wait(found_columns, "PHASE", wait_of)
+    show_list(found, found_columns, output, wide, NO_MATCH if filter_ else NO_RELEASES, as_field(wait_of))
 
 
 @release.command("get")
@@ -78,7 +81,9 @@ def get_release(
         return
     request = release_service.GetReleaseRequest(name=release_name(name))
     found = session(context).stubs.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.RELEASE, output)
+    waits = Waits(session(context).stubs)
+    page = columns.with_judgement(columns.with_wait(columns.RELEASE, "PHASE", waits.of_release), waits.judgement)
+    show_one(found, page, output, as_field(waits.of_release))
 
 
 @release.command("watch")

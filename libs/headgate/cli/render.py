@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -31,14 +31,28 @@ Wide = Annotated[bool, typer.Option("--wide", help="Show every column, however n
 Columns = Sequence[Column]
 Row = Mapping[str, object]
 NO_RANKS: Mapping[str, int] = {}
+Beside = Callable[[Any], dict[str, Any]]
+
+
+def no_more(message: Message) -> dict[str, Any]:
+    """JSON and YAML have the fields of the message alone."""
+    return {}
 
 
 def show_list(
-    messages: Sequence[Message], columns: Columns, output: Format, wide: bool = False, empty: str = "There are none."
+    messages: Sequence[Message],
+    columns: Columns,
+    output: Format,
+    wide: bool = False,
+    empty: str = "There are none.",
+    beside: Beside = no_more,
 ) -> None:
-    """Prints a table with a line for each message. For no message a table is the sentence `empty` on stderr."""
+    """Prints a table with a line for each message. For no message a table is the sentence `empty` on stderr.
+
+    In JSON and YAML each message also has the fields of `beside`.
+    """
     if output is not Format.TABLE:
-        show_data([as_dict(message) for message in messages], output)
+        show_data([as_dict(message) | beside(message) for message in messages], output)
         return
     _show_table(columns, [[printable(column.cell(message)) for column in columns] for message in messages], wide, empty)
 
@@ -89,11 +103,11 @@ def _cell(value: object) -> str:
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
-def show_one(message: Message, columns: Columns, output: Format) -> None:
+def show_one(message: Message, columns: Columns, output: Format, beside: Beside = no_more) -> None:
     if output is Format.TABLE:
         pairs({column.name: column.cell(message) for column in columns})
     else:
-        show_data(as_dict(message), output)
+        show_data(as_dict(message) | beside(message), output)
 
 
 def show_next(message: Message, columns: Columns, output: Format) -> None:

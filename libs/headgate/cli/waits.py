@@ -1,0 +1,196 @@
+"""What releases and versions wait for, and until when: the one sentence that every command shows.
+
+The deployer and the trainer know it. Each is asked once. Without an answer the sentence names whom we could not reach.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import grpc
+
+from headgate.cli.render import time_text
+from headgate.cli.times import duration_text
+from headgate.client.errors import failure
+from headgate.client.stubs import Stubs
+from headgate.domain.names import model_stream, version_name
+from headgate.domain.release import is_active, phase_name
+from headgate.domain.words import word_of
+from headgate.runtime.clock import now_ms
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import release_service_pb2 as release_service
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+
+ASK_SECONDS = 2.0
+"""How long to wait for the answer of a deployer or a trainer. The command itself does not need it."""
+MAX_ACTIVE = 1_000
+
+IN_PROGRESS: Mapping[resources.BuildState.ValueType, str] = {
+    resources.BUILD_STATE_TESTING: "its tests",
+    resources.BUILD_STATE_TRAINING: "its training",
+    resources.BUILD_STATE_EVALUATING: "its evaluation",
+}
+
+Found = TypeVar("Found")
+Attempts = Sequence[worker_services.TrainingAttempt]
+Pilots = Mapping[str, worker_services.Pilot]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Found]):
+    """What a service answered; or, when `problem` is not empty, why it did not."""
+
+    found: Found
+    problem: str = ""
+
+
+class Waits:
+    """The waits of releases and versions, as one run of a command asks for them."""
+
+    def __init__(self, stubs: Stubs) -> None:
+        self._stubs = stubs
+
+    def of_release(self, release: resources.Release) -> str:
+        """What an active release waits for; empty when its next command is due."""
+        return release_wait(release, self._pilots, now_ms()) if is_active(release) else ""
+
+    def of_version(self, version: resources.Version) -> str:
+        """What a version waits for until it serves or has failed; empty when it waits for nothing."""
+        if own := build_wait(version, self._attempts if needs_trainer(version) else _NO_ATTEMPTS, now_ms()):
+            return own
+        release = self._active.get(version.name)
+        return in_release(release, self.of_release(release)) if release is not None else ""
+
+    def judgement(self, release: resources.Release) -> facts.Judgement:
+        """The judgement of this moment. Without the deployer's answer, the last one that the log has."""
+        pilot = pilot_of(release, self._pilots) if is_active(release) else None
+        return release.judgement if pilot is None else pilot.judgement
+
+    @cached_property
+    def _pilots(self) -> Answer[Pilots]:
+        def ask() -> Pilots:
+            request = worker_services.ListPilotsRequest()
+            found = self._stubs.deployer.ListPilots(request, timeout=ASK_SECONDS)
+            return {pilot.release.name: pilot for pilot in found.pilots}
+
+        return _asked(ask, {}, "deployer", self._stubs.deployer_address)
+
+    @cached_property
+    def _attempts(self) -> Answer[Attempts]:
+        def ask() -> Attempts:
+            request = worker_services.ListAttemptsRequest()
+            return self._stubs.trainer.ListAttempts(request, timeout=ASK_SECONDS).attempts
+
+        return _asked(ask, (), "trainer", self._stubs.trainer_address)
+
+    @cached_property
+    def _active(self) -> Mapping[str, resources.Release]:
+        """The active releases by the name of their candidate."""
+        request = release_service.ListReleasesRequest(
+            parent=model_stream("-"), filter="active = true", page_size=MAX_ACTIVE
+        )
+        releases = self._stubs.releases.ListReleases(request, timeout=ASK_SECONDS).releases
+        return {version_name(model_of(release), release.candidate): release for release in releases}
+
+
+_NO_ATTEMPTS: Answer[Attempts] = Answer(())
+
+
+def as_field(wait_of: Callable[[Any], str]) -> Callable[[Any], dict[str, Any]]:
+    """The wait as a field of JSON and YAML. It is absent when there is no wait."""
+
+    def field(resource: Any) -> dict[str, Any]:
+        wait = wait_of(resource)
+        return {"waiting_for": wait} if wait else {}
+
+    return field
+
+
+def _asked(ask: Callable[[], Found], nothing: Found, service: str, address: str) -> Answer[Found]:
+    try:
+        return Answer(ask())
+    except grpc.RpcError as error:
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            return Answer(nothing, f"the {service} cannot be reached at {address}")
+        return Answer(nothing, f"the {service} at {address} does not answer: {failure(error)}")
+
+
+def model_of(release: resources.Release) -> str:
+    return release.name.split("/")[1]
+
+
+def pilot_of(release: resources.Release, pilots: Answer[Pilots]) -> worker_services.Pilot | None:
+    """The deployer's view of this release. A deployer of another log may have a release of the same name."""
+    pilot = pilots.found.get(release.name)
+    is_same = pilot is not None and pilot.release.requested_at_ms == release.requested_at_ms
+    return pilot if is_same else None
+
+
+def release_wait(release: resources.Release, pilots: Answer[Pilots], at_ms: int) -> str:
+    """What an active release waits for, in words."""
+    if pilots.problem:
+        return f"unknown: {pilots.problem}"
+    pilot = pilot_of(release, pilots)
+    return "the deployer to see it" if pilot is None else sentence(pilot, at_ms)
+
+
+def sentence(pilot: worker_services.Pilot, at_ms: int) -> str:
+    """The end of the sentence "it waits for ...", with the time when the wait ends and what ends it."""
+    if not pilot.waiting_for:
+        return ""
+    text = pilot.waiting_for
+    until_ms, deadline_ms = pilot.waiting_until_ms, pilot.deadline_ms
+    if until_ms:
+        text += f", until {_moment(until_ms, at_ms)}"
+    if deadline_ms and (not until_ms or deadline_ms < until_ms):
+        text += f"; {pilot.at_deadline} at {_moment(deadline_ms, at_ms)}"
+    return text
+
+
+def _moment(time_ms: int, at_ms: int) -> str:
+    return f"{time_text(time_ms)} (in {duration_text(time_ms - at_ms)})" if time_ms > at_ms else time_text(time_ms)
+
+
+def in_release(release: resources.Release, waiting_for: str) -> str:
+    """What a version in an active release waits for."""
+    rest = f", which waits for {waiting_for}" if waiting_for else ""
+    return f"release {release.release} ({phase_name(release)}){rest}"
+
+
+def needs_trainer(version: resources.Version) -> bool:
+    """Whether only a trainer knows what the version waits for."""
+    is_kept = version.retention == resources.RETENTION_STATE_KEPT
+    return is_kept and version.build == resources.BUILD_STATE_CREATED
+
+
+def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: int) -> str:
+    """What a version waits for until its verdict is final; empty afterwards."""
+    if version.retention != resources.RETENTION_STATE_KEPT:
+        return ""
+    if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL:
+        missing = version.gate.policy.approvals - version.approvals
+        return f"{missing} more approval{'s' if missing > 1 else ''}, each from another person"
+    if version.verdict != resources.VERDICT_STATE_UNDECIDED:
+        return ""
+    if version.build == resources.BUILD_STATE_CREATED:
+        return _a_trainer(attempts, at_ms)
+    if version.build == resources.BUILD_STATE_TRAINED:
+        return "an evaluator"
+    if version.build not in IN_PROGRESS:
+        return ""
+    busy = duration_text(at_ms - version.lease.claimed_at_ms)
+    return f"{IN_PROGRESS[version.build]}; {version.lease.worker} has worked on it for {busy}"
+
+
+def _a_trainer(attempts: Answer[Attempts], at_ms: int) -> str:
+    if attempts.problem:
+        return f"a trainer. Whether one is busy is unknown: {attempts.problem}"
+    busy = [
+        f"{each.model}/{each.version} ({word_of(facts.Stage, each.stage)}, for"
+        f" {duration_text(at_ms - each.started_at_ms)})"
+        for each in attempts.found
+        if each.running
+    ]
+    return f"the trainer, which is busy with {', '.join(busy)}" if busy else "a trainer to claim it"

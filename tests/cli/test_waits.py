@@ -1,0 +1,219 @@
+"""What a wait reads like: on pages, in lists, and when the deployer or the trainer cannot be reached."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headgate.cli import columns
+from headgate.cli import main as command_line
+from headgate.cli.tables import table_text
+from headgate.cli.times import duration_text
+from headgate.cli.waits import Answer, build_wait, in_release, release_wait, sentence
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+from tests.deployer.world import World, phase_is
+
+AT_MS = 1_700_000_000_000
+MINUTE_MS = 60_000
+CLOSED = "127.0.0.1:1"
+NO_ATTEMPTS: Answer[Any] = Answer(())
+
+Headgate = Callable[..., tuple[int, str, str]]
+
+
+def pilot(**fields: Any) -> worker_services.Pilot:
+    release = resources.Release(name="models/fraud/releases/2", requested_at_ms=5)
+    return worker_services.Pilot(release=release, **fields)
+
+
+def version(build: str = "CREATED", verdict: str = "UNDECIDED", **fields: Any) -> resources.Version:
+    return resources.Version(
+        name="models/fraud/versions/3",
+        build=resources.BuildState.Value(f"BUILD_STATE_{build}"),
+        verdict=resources.VerdictState.Value(f"VERDICT_STATE_{verdict}"),
+        retention=resources.RETENTION_STATE_KEPT,
+        lease=resources.Lease(worker="trainer-0", claimed_at_ms=AT_MS - 4 * MINUTE_MS),
+        **fields,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ""),
+        ({"waiting_for": "a live gateway"}, "a live gateway"),
+        (
+            {"waiting_for": "the end of the freeze eve", "waiting_until_ms": AT_MS + 9 * MINUTE_MS},
+            "the end of the freeze eve, until 2023-11-14 22:22:20 (in 9 min)",
+        ),
+        (
+            {
+                "waiting_for": "12 more candidate keys (8 of 20)",
+                "deadline_ms": AT_MS + 1_000,
+                "at_deadline": "it pauses",
+            },
+            "12 more candidate keys (8 of 20); it pauses at 2023-11-14 22:13:21 (in 1 s)",
+        ),
+        (
+            {
+                "waiting_for": "the shortest time of step 1",
+                "waiting_until_ms": AT_MS + 5,
+                "deadline_ms": AT_MS + 9,
+                "at_deadline": "it pauses",
+            },
+            "the shortest time of step 1, until 2023-11-14 22:13:20 (in 0 s)",
+        ),
+        (
+            {"waiting_for": "the end of the bake", "waiting_until_ms": AT_MS - 1},
+            "the end of the bake, until 2023-11-14 22:13:19",
+        ),
+    ],
+)
+def test_a_wait_says_until_when_and_what_happens_then(fields: dict[str, Any], expected: str):
+    assert sentence(pilot(**fields), AT_MS) == expected
+
+
+def test_a_release_that_the_deployer_does_not_show_waits_for_the_deployer():
+    release = resources.Release(name="models/fraud/releases/2", requested_at_ms=5)
+    of_another_log = resources.Release(name="models/fraud/releases/2", requested_at_ms=6)
+    found = Answer({"models/fraud/releases/2": pilot(waiting_for="a live gateway")})
+    assert release_wait(release, found, AT_MS) == "a live gateway"
+    assert release_wait(of_another_log, found, AT_MS) == "the deployer to see it"
+    assert release_wait(release, Answer({}), AT_MS) == "the deployer to see it"
+
+
+def test_a_wait_is_unknown_when_the_deployer_cannot_be_reached():
+    problem = "the deployer cannot be reached at here:1"
+    assert release_wait(resources.Release(), Answer({}, problem), AT_MS) == f"unknown: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        ("TESTING", "its tests; trainer-0 has worked on it for 4 min"),
+        ("TRAINING", "its training; trainer-0 has worked on it for 4 min"),
+        ("TRAINED", "an evaluator"),
+        ("EVALUATING", "its evaluation; trainer-0 has worked on it for 4 min"),
+        ("EVALUATED", ""),
+        ("TESTS_FAILED", ""),
+    ],
+)
+def test_a_version_waits_for_the_work_in_progress(build: str, expected: str):
+    assert build_wait(version(build), NO_ATTEMPTS, AT_MS) == expected
+
+
+def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with():
+    attempt = worker_services.TrainingAttempt(
+        model="fraud", version=2, stage=facts.STAGE_TESTS, running=True, started_at_ms=AT_MS - 4 * MINUTE_MS
+    )
+    ended = worker_services.TrainingAttempt(model="fraud", version=1)
+    busy = Answer((ended, attempt))
+    assert build_wait(version(), busy, AT_MS) == "the trainer, which is busy with fraud/2 (tests, for 4 min)"
+    assert build_wait(version(), Answer((ended,)), AT_MS) == "a trainer to claim it"
+    unknown = build_wait(version(), Answer((), "the trainer cannot be reached at here:1"), AT_MS)
+    assert unknown == "a trainer. Whether one is busy is unknown: the trainer cannot be reached at here:1"
+
+
+def test_a_version_says_how_many_approvals_it_waits_for():
+    gate = facts.GateDecided(passed=True, policy=configuration.GatePolicy(approvals=2))
+    waiting = version("EVALUATED", "AWAITING_APPROVAL", gate=gate)
+    assert build_wait(waiting, NO_ATTEMPTS, AT_MS) == "2 more approvals, each from another person"
+    waiting.approvals = 1
+    assert build_wait(waiting, NO_ATTEMPTS, AT_MS) == "1 more approval, each from another person"
+
+
+def test_an_archived_version_waits_for_nothing():
+    archived = version()
+    archived.retention = resources.RETENTION_STATE_ARCHIVED
+    assert build_wait(archived, NO_ATTEMPTS, AT_MS) == ""
+
+
+def test_a_version_in_a_release_waits_for_what_the_release_waits_for():
+    release = resources.Release(release=2, phase=resources.PHASE_STEPPING)
+    assert in_release(release, "") == "release 2 (stepping)"
+    assert in_release(release, "a live gateway") == "release 2 (stepping), which waits for a live gateway"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (-5, "0 s"),
+        (499, "0 s"),
+        (45_000, "45 s"),
+        (9 * MINUTE_MS, "9 min"),
+        (9 * MINUTE_MS + 5_000, "9 min 5 s"),
+        (60 * MINUTE_MS, "1 h"),
+        (25 * 60 * MINUTE_MS + 5_000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_shown_in_its_two_largest_units(milliseconds: int, text: str):
+    assert duration_text(milliseconds) == text
+
+
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_a_list_shows_the_whole_wait_at_every_width(width: int | None):
+    wait = "290 more candidate keys (10 of 300); it pauses at 2023-11-14 22:22:20 (in 9 min)"
+    release = resources.Release(
+        name="models/fraud/releases/2",
+        release=2,
+        environment="production",
+        candidate=2,
+        stable=1,
+        phase=resources.PHASE_STEPPING,
+        policy=configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=500)]),
+        weights=[facts.Weight(version=1, weight_bps=9_500), facts.Weight(version=2, weight_bps=500)],
+        requested_at_ms=AT_MS,
+    )
+    shown = columns.with_wait(columns.RELEASES, "PHASE", lambda release: wait)
+    text, _ = table_text(shown, [[column.cell(release) for column in shown]], width)
+    lines = text.split("\n")
+    start = lines[0].index("WAITS FOR")
+    assert width is None or max(map(len, lines)) <= width
+    end = lines[0].index("WEIGHTS") if "WEIGHTS" in lines[0] else None
+    assert " ".join(line[start:end].strip() for line in lines[1:]).strip() == wait
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Version 1 is live, and version 2 is at the first step of a long canary."""
+    world = World(tmp_path)
+    world.start()
+    world.pass_gate(1)
+    world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
+    world.pass_gate(2)
+    world.wait_for(lambda state: 2 in state.releases and state.releases[2].applied_at_ms > 0)
+    yield world
+    world.stop()
+
+
+def test_every_command_shows_the_same_wait_and_works_without_the_deployer(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def headgate(deployer: str, *arguments: str) -> str:
+        where = ["--registry", f"127.0.0.1:{world.registry_port}", "--deployer", deployer, "--trainer", CLOSED]
+        monkeypatch.setattr("sys.argv", ["headgate", *where, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    wait = "the shortest time of step 1, until "
+    screens = (
+        ("release", "get", "fraud/2"),
+        ("release", "list", "fraud"),
+        ("version", "get", "fraud/2"),
+        ("version", "list", "fraud"),
+        ("version", "list", "-"),
+    )
+    for arguments in screens:
+        assert wait in headgate(f"127.0.0.1:{world.port}", *arguments)
+        assert f"unknown: the deployer cannot be reached at {CLOSED}" in headgate(CLOSED, *arguments)
+    data = json.loads(headgate(f"127.0.0.1:{world.port}", "release", "get", "fraud/2", "-o", "json"))
+    assert (data["waiting_for"].startswith(wait), data["phase"]) == (True, "PHASE_STEPPING")
+    listed = json.loads(headgate(f"127.0.0.1:{world.port}", "release", "list", "fraud", "-o", "json"))
+    assert ["waiting_for" in release for release in listed] == [True, False]

@@ -27,6 +27,7 @@ METRICS = {
     "regression": ("mae", "mse", "r2"),
 }
 """The metrics of each task."""
+ALL_METRICS = tuple(dict.fromkeys(metric for metrics in METRICS.values() for metric in metrics))
 LOSSES = ("mse", "cross_entropy", "bce")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 STRATEGIES = {
@@ -109,8 +110,9 @@ def train(table: Table, into: configuration.TrainConfiguration) -> None:
 
 
 def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
-    known = METRICS.get(into.task, ())
-    expected = f"a list of {', '.join(known)}" if known else "a list of metrics"
+    # A wrong task is one problem. The metrics of the task that was meant must not become another one.
+    known = METRICS.get(into.task) or ALL_METRICS
+    expected = f"a list of {', '.join(known)}"
     metrics = table.value("metrics", expected, lambda value: are_metrics(value, known))
     into.evaluate.metrics.extend(metrics or [])
     threshold = table.number("threshold", 0, 1, DEFAULT_THRESHOLD)
@@ -124,7 +126,8 @@ def gate(table: Table, into: configuration.ModelConfiguration) -> None:
     for metric in table.values:
         if metric == "approvals":
             continue
-        if metric not in into.evaluate.metrics:
+        # Metrics that are wrong are one problem already, and name none that a rule could be about.
+        if into.evaluate.metrics and metric not in into.evaluate.metrics:
             table.wrong(metric, "a metric that evaluate.metrics lists", metric)
         bounds = table.table(metric)
         rule = into.gate.rules.add(metric=metric)

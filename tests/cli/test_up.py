@@ -81,6 +81,10 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
 
         os.kill(services[0], signal.SIGKILL)
         assert eventually(lambda: len(children(pid)) == 5 and services[0] not in children(pid))
+        printed = folder / ".headgate" / "up.log"
+        assert eventually(lambda: printed.read_text().count("all services are ready") == 2)
+        assert printed.read_text().count("ready registry") == 2
+        assert printed.read_text().count("ready trainer") == 1
 
         services = children(pid)
         os.kill(pid, signal.SIGKILL)

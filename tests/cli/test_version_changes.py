@@ -93,6 +93,8 @@ def test_a_wrong_argument_is_refused_with_the_form_that_is_right(
 def test_an_alias_names_a_version_moves_and_is_removed(headgate: Headgate) -> None:
     create(headgate, "aliased", "a")
     create(headgate, "aliased", "b")
+    code, _, err = headgate("alias", "set", "aliased@Champion!", "1")
+    assert (code, "alias is 'Champion!': a name has 1 to 63 characters" in err) == (1, True)
     assert data(headgate, "alias", "set", "aliased@champion", "1")["aliases"] == {"champion": 1}
     assert data(headgate, "alias", "set", "models/aliased@champion", "v2")["aliases"] == {"champion": 2}
     assert data(headgate, "version", "get", "aliased@champion")["version"] == 2
@@ -100,6 +102,25 @@ def test_an_alias_names_a_version_moves_and_is_removed(headgate: Headgate) -> No
     assert "aliases" not in data(headgate, "alias", "delete", "aliased@champion")
     code, _, err = headgate("alias", "delete", "aliased@champion")
     assert (code, "alias champion does not exist" in err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["model", "get", "Fraud!"], "name is 'Fraud!'"),
+        (["model", "create", "Fraud!"], "model is 'Fraud!'"),
+        (["version", "get", "Fraud!/1"], "name is 'Fraud!'"),
+        (["release", "get", "Fraud!/1"], "name is 'Fraud!'"),
+        (["environment", "get", "?"], "name is '?'"),
+        (["freeze", "declare", "live", "Audit!", "--until", "12h"], "freeze is 'Audit!'"),
+    ],
+)
+def test_a_name_that_cannot_exist_is_refused_in_one_sentence(
+    headgate: Headgate, arguments: list[str], place: str
+) -> None:
+    code, _, err = headgate(*arguments)
+    assert f"{place}: a name has 1 to 63 characters of a-z, 0-9, - and _" in err
+    assert code == 1
 
 
 def test_a_tag_is_set_and_removed(headgate: Headgate) -> None:

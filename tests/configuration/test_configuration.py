@@ -131,10 +131,10 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         ("[gate]", "[gates]", "gates: expected one of the keys model"),
     ],
 )
-def test_a_wrong_value_is_reported_with_the_expected_one(before: str, after: str, problem: str) -> None:
+def test_a_wrong_value_is_one_problem_with_the_expected_value(before: str, after: str, problem: str) -> None:
     assert before in WHOLE
-    found = problems(WHOLE.replace(before, after, 1))
-    assert [line for line in found if line.startswith(problem)], found
+    (found,) = problems(WHOLE.replace(before, after, 1))
+    assert found.startswith(problem)
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -1,14 +1,14 @@
 """`headgate event` appends a CloudEvent that another program wrote to the inbox."""
 
 import json
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headgate.cli.session import CommandFailed, Exit, session, usage
+from headgate.cli.files import local_path, read_file
+from headgate.cli.session import session, usage
 from headgate.domain.credentials import CREDENTIALS_RULE, without_credentials
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.port import Message, Record
@@ -19,19 +19,17 @@ STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 
 def event(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A CloudEvent as JSON, in structured mode; - is stdin.")],
+    file: Annotated[
+        Path,
+        typer.Argument(parser=local_path, metavar="FILE", help="A CloudEvent as JSON, in structured mode; - is stdin."),
+    ],
 ) -> None:
     """Append a CloudEvent to the inbox and print its id. A second event with the same source and id does nothing."""
-    try:
-        value = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except FileNotFoundError as error:
-        raise CommandFailed(f"{file}: {error.strerror}", Exit.NOT_FOUND) from error
-    except OSError as error:
-        usage(f"{file}: {error.strerror}")
+    value = read_file(file)
     try:
         found = decode(Record(INBOX, 0, 0, 0, b"", value, STRUCTURED))
     except MalformedEvent as error:
-        raise CommandFailed(f"{file}: malformed-event: {error}") from error
+        usage(f"{file}: malformed-event: {error}")
     # Without the escapes of JSON, which could hide a URL.
     text = json.dumps(json.loads(value), ensure_ascii=False)
     if without_credentials(text) != text:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headgate.artifacts.keys import KeyUnusable, create_keys
+from headgate.cli.files import local_path
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import CommandFailed
 
@@ -14,7 +15,10 @@ keys = typer.Typer(help="The keys that sign artifacts and verify them.", no_args
 
 @keys.command("create")
 def create(
-    folder: Annotated[Path, typer.Argument(help="The folder for signing.key and trusted/ID.pub.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(parser=local_path, metavar="FOLDER", help="The folder for signing.key and trusted/ID.pub."),
+    ],
     output: Output = Format.TABLE,
 ) -> None:
     """Make a signing key for the trainer and a public key for gateway and evaluator. Existing keys are kept."""

@@ -27,12 +27,14 @@ from headgate.cli import (
 )
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
 from headgate.client.errors import failure
+from headgate.domain.credentials import without_credentials
 from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
 
 HELP = """Take a model from a commit to live traffic, and back when the evidence is against it.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 a service or the log cannot be reached,
-5 the log's topics differ from the declared ones, 6 the log refuses the credentials or its certificate is not trusted.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage or a file with wrong content, 3 not found, also a file or folder
+that does not exist, 4 a service or the log cannot be reached, 5 the log's topics differ from the declared ones,
+6 the log refuses the credentials or its certificate is not trusted.
 
 Without addresses, a command uses the services that `headgate up` runs in this folder."""
 
@@ -146,5 +148,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: Exit) -> None:
-    progress.print(f"headgate: {message}")
+    progress.print(f"headgate: {without_credentials(message)}")
     sys.exit(code)

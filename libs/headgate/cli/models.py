@@ -25,7 +25,7 @@ version = typer.Typer(help="Versions of a model.", no_args_is_help=True)
 
 Filter = Annotated[str, typer.Option("--filter", help='For example: labels.team = "risk" AND name = "fraud*".')]
 Order = Annotated[str, typer.Option("--order", help="A field; add desc to list the largest first.")]
-VersionName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3, fraud@alias or the full name.")]
+VersionName = Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="fraud/3, fraud@alias or the full name.")]
 
 Reason = Annotated[str, typer.Option("--reason", help="The reason; it is recorded.")]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from headgate.cli.files import read_file
 from headgate.domain import policy as policies
 from headgate.toml_tables import ABSENT, InvalidToml, Table, is_number, read
 from headgate.v1 import configuration_pb2 as configuration
@@ -33,12 +34,12 @@ class PolicyUnreadable(Exception):
 
 
 def read_policy(file: Path) -> configuration.ReleasePolicy:
-    """Reads the file. A key that is missing keeps its default. Raises PolicyUnreadable, with every problem."""
+    """Reads the file. A key that is missing keeps its default.
+
+    Raises PolicyUnreadable, with every problem, and CommandFailed for a file that cannot be read.
+    """
     try:
-        with file.open("rb") as text:
-            return _PolicyReader().policy(read(text.read(MAX_BYTES + 1), file.name, MAX_BYTES))
-    except OSError as error:
-        raise PolicyUnreadable(f"{file}: {error.strerror}") from error
+        return _PolicyReader().policy(read(read_file(file), file.name, MAX_BYTES))
     except InvalidToml as error:
         raise PolicyUnreadable("\n  ".join((f"{file} is not a release policy:", *error.problems))) from error
 

@@ -2,13 +2,13 @@
 
 import json
 import math
-import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from headgate.cli.files import local_path, read_file
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import session, usage
 from headgate.client.datatypes import Number
@@ -28,7 +28,13 @@ def predict(
         list[str] | None, typer.Option("--row", help='Values such as "1.5,2,,4"; an empty one is missing. Repeatable.')
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="A JSON array of rows, null for a missing value; - is stdin.")
+        Path | None,
+        typer.Option(
+            "--json",
+            parser=local_path,
+            metavar="FILE",
+            help="A JSON array of rows, null for a missing value; - is stdin.",
+        ),
     ] = None,
     key: Annotated[str, typer.Option("--key", help="Routing key: one key always reaches the same version.")] = "",
     version: Annotated[str, typer.Option("--version", help="Ask this version instead of the live one.")] = "",
@@ -63,13 +69,16 @@ def parse_row(text: str) -> list[Number]:
 
 
 def _json_rows(file: Path) -> list[list[Number]]:
+    text = read_file(file)
     try:
-        document = _document(sys.stdin.read() if str(file) == "-" else file.read_text())
+        document = _document(text.decode())
         if not isinstance(document, list):
             raise TypeError(f"got {type(document).__name__}")
         rows = document if document and isinstance(document[0], list) else [document]
+        if not document:
+            raise ValueError("it has none")
         return [_json_row(number, row) for number, row in enumerate(rows, start=1)]
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         usage(f"--json {file}: expected an array of rows of numbers: {error}")
 
 

@@ -11,8 +11,9 @@ from typing import Annotated
 import grpc
 import typer
 
+from headgate.cli.files import local_path
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import CommandFailed, Exit, Session, progress, report, session, usage
+from headgate.cli.session import CommandFailed, Exit, Session, report, session, usage
 from headgate.client.change import Change, change_merged
 from headgate.domain.credentials import CREDENTIALS_RULE, holds_credentials
 from headgate.domain.names import NAME_RULE, is_name, model_stream
@@ -28,15 +29,31 @@ from headgate.v1 import registry_service_pb2 as registry_service
 GIT_TIMEOUT_SECONDS = 30
 LOOKUP_TIMEOUT_SECONDS = 2.0
 """How long to ask the registry whether it has the commit. Publishing itself needs only the log."""
+MAX_ADDRESSES = 100
+"""How many addresses one commit may have been published from, for the search for its version."""
 MAX_NAMED = 3
 """How many of the files that are not committed the warning names."""
 LAST_SPANS_SECONDS = 5.0
 """How long to wait until the last spans are sent."""
 
 
+def repository_folder(text: str) -> Path:
+    """A folder on this machine, as a parser of typer."""
+    try:
+        return local_path(text)
+    except typer.BadParameter:
+        problem = "this is a URL; expected a folder: clone the repository, and name its address with --url"
+        raise typer.BadParameter(problem) from None
+
+
 def publish(
     context: typer.Context,
-    repository: Annotated[Path, typer.Argument(help="A Git repository with headgate.toml at its root.")],
+    repository: Annotated[
+        Path,
+        typer.Argument(
+            parser=repository_folder, metavar="FOLDER", help="A Git repository with headgate.toml at its root."
+        ),
+    ],
     commit: Annotated[str, typer.Option(help="The commit to publish.")] = "HEAD",
     url: Annotated[
         str, typer.Option(help="The address from which the trainer fetches it, if that is not this folder.")
@@ -50,10 +67,7 @@ def publish(
     output: Output = Format.TABLE,
 ) -> None:
     """Send Headgate a merged commit. It becomes the model's next version."""
-    if holds_credentials(url):
-        usage(f"--url: {CREDENTIALS_RULE}")
-    if url and not (url.startswith("/") or REPOSITORY_URL.match(url)):
-        usage(f"--url is {url!r}: expected an absolute path or an https, http, ssh or file URL, as the trainer sees it")
+    check_url(url)
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)
@@ -61,37 +75,47 @@ def publish(
         report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)
     source = repository.resolve().as_uri()
-    seed = str(uuid.uuid4()) if again else change.commit
-    event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))
+    event_id = _event_id(source, change.commit, url, again)
     trace = _publish(session(context).open_log(), change, event_id, source, traces)
-    progress.print(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
+    report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     if existing:
-        report(f"this commit already is version {existing}: it becomes no second version")
+        report(f"this commit already is version {existing}: it becomes no second version, also with --again")
     if output is Format.TABLE:
         print(event_id)
-    else:
-        show_data(
-            {
-                "id": event_id,
-                "trace_id": trace.trace_id,
-                "source": source,
-                "model": change.model,
-                "commit": change.commit,
-            },
-            output,
-        )
+        return
+    event = {"id": event_id, "trace_id": trace.trace_id, "source": source}
+    show_data({**event, "model": change.model, "commit": change.commit}, output)
+
+
+def check_url(url: str) -> None:
+    """Raises CommandFailed for a URL from which the trainer cannot fetch, and for one that holds a password."""
+    if holds_credentials(url):
+        usage(f"--url: {CREDENTIALS_RULE}")
+    if url and not (url.startswith("/") or REPOSITORY_URL.match(url)):
+        usage(f"--url is {url!r}: expected an absolute path or an https, http, ssh or file URL, as the trainer sees it")
+
+
+def _event_id(source: str, commit: str, url: str, again: bool) -> str:
+    """The id of the event. The same commit from another address is another event, so a wrong address can be mended."""
+    address = f"{url}@" if url else ""
+    seed = str(uuid.uuid4()) if again else f"{address}{commit}"
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source}#{seed}"))
 
 
 def _version_of(current: Session, change: Change) -> str:
-    """The version that was made from this commit; empty when there is none, or when the registry does not answer."""
+    """The version that was made from this commit at this address.
+
+    Empty when there is none, or when the registry does not answer.
+    """
     request = registry_service.ListVersionsRequest(
-        parent=model_stream(change.model), page_size=1, filter=f'commit = "{change.commit}"'
+        parent=model_stream(change.model), page_size=MAX_ADDRESSES, filter=f'commit = "{change.commit}"'
     )
     try:
         found = current.stubs.registry.ListVersions(request, timeout=LOOKUP_TIMEOUT_SECONDS).versions
     except grpc.RpcError:
         return ""
-    return f"{change.model}/{found[0].version}" if found else ""
+    same = (f"{change.model}/{version.version}" for version in found if version.repository == change.repository)
+    return next(same, "")
 
 
 def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: str) -> TraceContext:
@@ -112,6 +136,8 @@ def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: 
 
 def read_change(repository: Path, commit: str) -> Change:
     """Reads the commit from the repository, and the model's name from its headgate.toml. Raises CommandFailed."""
+    if not repository.is_dir():
+        raise CommandFailed(f"there is no folder {repository}", Exit.NOT_FOUND)
     if inside := _git(repository, "rev-parse", "--show-prefix").strip():
         raise CommandFailed(
             f"{repository} is the folder {inside} of another repository, and a model needs its own repository:"
@@ -135,11 +161,11 @@ def read_change(repository: Path, commit: str) -> Change:
         )
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not UTF-8, wrong syntax, or nested too deeply
-        raise CommandFailed(f"headgate.toml at {sha[:10]}: {error}") from error
+        raise CommandFailed(f"headgate.toml at {sha[:10]}: {error}", Exit.USAGE) from error
     table = document.get("model")
     model = table.get("name") if isinstance(table, dict) else None
     if not isinstance(model, str) or not is_name(model):
-        raise CommandFailed(f"headgate.toml at {sha[:10]}: model.name is {model!r}; {NAME_RULE}")
+        usage(f"headgate.toml at {sha[:10]}: model.name is {model!r}; {NAME_RULE}")
     message = _git(repository, "log", "-1", "--format=%B", sha).strip()
     return Change(model, str(repository.resolve()), sha, message)
 
@@ -169,6 +195,6 @@ def _git(repository: Path, *arguments: str, missing: str = "") -> str:
         raise CommandFailed(f"git: {error}") from error
     if ended.returncode != 0:
         last = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        code = Exit.FAILED if repository.is_dir() and not missing else Exit.NOT_FOUND
-        raise CommandFailed(missing or f"git {arguments[0]} in {repository}: {last[-1]}", code)
+        failed = f"git {arguments[0]} in {repository}: {last[-1]}"
+        raise CommandFailed(missing or failed, Exit.NOT_FOUND if missing else Exit.FAILED)
     return ended.stdout

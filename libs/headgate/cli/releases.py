@@ -9,6 +9,7 @@ import grpc
 import typer
 
 from headgate.cli import columns
+from headgate.cli.files import local_path
 from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one
@@ -33,7 +34,9 @@ NO_RELEASES = (
 release = typer.Typer(help="Releases: the way of a version into an environment.", no_args_is_help=True)
 environment = typer.Typer(help="Environments and their release policies.", no_args_is_help=True)
 
-ReleaseName = Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="fraud/3 or the full resource name.")]
+ReleaseName = Annotated[
+    str, typer.Argument(metavar="MODEL/RELEASE", help="fraud/3 for release 3, or the full resource name.")
+]
 
 
 class StrategyName(StrEnum):
@@ -101,7 +104,7 @@ def watch_release(context: typer.Context, name: ReleaseName, output: Output = Fo
 @release.command("start")
 def start_release(
     context: typer.Context,
-    version: Annotated[str, typer.Argument(metavar="MODEL/NUMBER", help="The candidate, for example fraud/3.")],
+    version: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="The candidate, for example fraud/3.")],
     environment: Annotated[str, typer.Option("--environment", "-e")] = "production",
     strategy: Annotated[StrategyName, typer.Option()] = StrategyName.CANARY,
     reason: Reason = "",
@@ -219,7 +222,12 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
 def set_policy(
     context: typer.Context,
     name: str,
-    file: Annotated[Path, typer.Argument(help="The policy as TOML, such as examples/demo_policy.toml.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_path, metavar="FILE", help="The policy as TOML, such as examples/demo_policy.toml."
+        ),
+    ],
     output: Output = Format.TABLE,
 ) -> None:
     """Set the release policy of an environment."""

@@ -158,18 +158,26 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
 def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -> None:
     """Keeps the services running. Returns after a signal. Raises CommandFailed and FatalExit."""
     progress.print(f"starting {', '.join(SERVICES)} over {without_credentials(layout.log_url)}")
-    waiting = dict(layout.ports)
+    # The process of each service that was ready. A process that was started again has another id.
+    ready: dict[str, int] = {}
     deadline = time.monotonic() + READY_SECONDS
     while not _received(signals):
         supervisor.poll()
-        for service in list(waiting):
-            if serves(f"{HOST}:{waiting[service]}", timeout_seconds=TICK_SECONDS):
-                progress.print(f"ready {service} {HOST}:{waiting.pop(service)}")
-                if not waiting:
-                    progress.print("all services are ready; Ctrl-C stops them")
-        if waiting and time.monotonic() > deadline:
-            names = ", ".join(waiting)
+        _report_ready(supervisor.pids(), layout, ready)
+        if len(ready) < len(SERVICES) and time.monotonic() > deadline:
+            names = ", ".join(service for service in SERVICES if service not in ready)
             raise CommandFailed(f"not ready after {READY_SECONDS:g} s: {names}; see {layout.home / 'logs'}")
+
+
+def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int]) -> None:
+    """Prints a line for each process that has become ready, and one more when all services are."""
+    for service, pid in pids.items():
+        address = f"{HOST}:{layout.ports[service]}"
+        if ready.get(service) != pid and serves(address, timeout_seconds=TICK_SECONDS):
+            ready[service] = pid
+            progress.print(f"ready {service} {address}")
+            if ready == pids and len(ready) == len(SERVICES):
+                progress.print("all services are ready; Ctrl-C stops them")
 
 
 def _received(signals: "SimpleQueue[int]", timeout_seconds: float = TICK_SECONDS) -> bool:

@@ -15,7 +15,7 @@ def bad_field(field: str, value: str, expected: str) -> RpcRefused:
 def checked_name(field: str, name: str) -> str:
     """The name itself, when it may name a model or an environment. Raises RpcRefused."""
     if not is_name(name):
-        raise bad_field(field, name, NAME_RULE)
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, f"{field} is {name!r}: {NAME_RULE}", field)
     return name
 
 

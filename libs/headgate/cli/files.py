@@ -1,0 +1,44 @@
+"""The files that a command line names: what may name one, and how one that cannot be read ends the command."""
+
+import re
+import sys
+from pathlib import Path
+
+import typer
+
+from headgate.cli.session import CommandFailed, Exit, usage
+from headgate.domain.credentials import holds_credentials
+
+STDIN = "-"
+MAX_BYTES = 64 * 1024 * 1024
+"""The largest file that a command reads as a whole, unless the command has a smaller limit."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def local_path(text: str) -> Path:
+    """A path on this machine, for use as a parser of typer. A URL is refused, and not shown: it may hold a password."""
+    if _URL.match(text) or (holds_credentials(text) and not Path(text).exists()):
+        raise typer.BadParameter("this is a URL; expected a file or a folder on this machine")
+    return Path(text)
+
+
+def read_file(file: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a file, or of standard input for `-`.
+
+    Raises CommandFailed: NOT_FOUND when the file does not exist, FAILED when it cannot be read, USAGE when it is larger
+    than `max_bytes`.
+    """
+    try:
+        if str(file) == STDIN:
+            content = sys.stdin.buffer.read(max_bytes + 1)
+        else:
+            with file.open("rb") as opened:
+                content = opened.read(max_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND) from error
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
+    if len(content) > max_bytes:
+        usage(f"{file} has more than {max_bytes} bytes")
+    return content

@@ -24,7 +24,8 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import Unrunnable, load, predict
-from services.evaluator.metrics import Measured, Unmeasurable, measure
+from services.evaluator.metrics.measure import Measured, measure
+from services.evaluator.metrics.scores import Unmeasurable
 from services.evaluator.signature import signature_change
 
 MAX_REASON = 1_000
@@ -119,7 +120,11 @@ def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.Evaluat
     return facts.EvaluationReport(
         rows=len(rows.answers),
         rows_sha256=rows.sha256,
-        metrics=[facts.Metric(name=name, value=value) for name, value in sorted(measured.metrics.items())],
+        metrics=[facts.Metric(name=name, value=value) for name, value in sorted(measured.scores.values.items())],
+        undefined=[
+            facts.UndefinedMetric(name=name, reason=reason)
+            for name, reason in sorted(measured.scores.undefined.items())
+        ],
         confusion=[
             facts.ConfusionCell(actual=actual, predicted=predicted, count=count)
             for (actual, predicted), count in measured.confusion.items()

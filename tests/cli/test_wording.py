@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from headgate.cli.columns import RELEASE, VERSION
+from headgate.cli.columns import RELEASE, VERSION, VERSIONS
 from headgate.cli.main import app
 from headgate.cli.render import Format, show_one
 from headgate.cli.session import progress
@@ -49,6 +49,19 @@ def test_an_evaluation_names_another_signature_and_a_live_version_that_could_not
     version = resources.Version(baseline_version=1, baseline_failure="it takes 3 columns", signature_change="wider")
     shown = {column.name: column.cell(version) for column in VERSION}
     assert (shown["SIGNATURE"], shown["NOT COMPARED"]) == ("wider", "version 1: it takes 3 columns")
+
+
+def test_an_undefined_metric_is_shown_with_its_reason_and_named_in_lists():
+    measured = facts.EvaluationFinished(version=2)
+    measured.report.metrics.add(name="accuracy", value=0.5)
+    measured.report.undefined.add(name="recall", reason="no row is positive")
+    described = describe(facts.LifecycleRecord(evaluation_finished=measured))
+    assert described == "v2 measured: accuracy 0.5000; recall is undefined: no row is positive"
+    version = resources.Version(report=measured.report)
+    assert {column.name: column.cell(version) for column in VERSION}["METRICS"] == (
+        "accuracy 0.5000\nrecall is undefined: no row is positive"
+    )
+    assert {column.name: column.cell(version) for column in VERSIONS}["METRICS"] == "accuracy 0.5000  undefined: recall"
 
 
 def test_text_of_records_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]):

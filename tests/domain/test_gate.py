@@ -86,6 +86,26 @@ def test_a_metric_that_was_not_measured_fails() -> None:
     assert result.explanation == "recall was not measured"
 
 
+def test_an_undefined_metric_fails_with_its_reason() -> None:
+    measured = report(accuracy=1.0)
+    measured.undefined.add(name="recall", reason="no row is positive")
+    result = gate(configuration.GateRule(metric="recall", min=0.5), measured)
+    assert not result.passed
+    assert not result.HasField("value")
+    assert result.explanation == "recall is undefined: no row is positive"
+
+
+def test_a_drop_from_an_undefined_metric_of_the_live_version_fails_with_its_reason() -> None:
+    live = report(accuracy=1.0)
+    live.undefined.add(name="precision", reason="no row was predicted positive")
+    result = gate(configuration.GateRule(metric="precision", max_drop=0.1), report(precision=0.5), 2, live)
+    assert not result.passed
+    assert result.explanation == (
+        "precision cannot be compared with version 2, which is live: "
+        "its precision is undefined: no row was predicted positive"
+    )
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_not_a_finite_number_fails(value: float) -> None:
     result = gate(configuration.GateRule(metric="auc", max=9e9), report(auc=value))

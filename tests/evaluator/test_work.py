@@ -54,6 +54,18 @@ def test_an_evaluation_reports_metrics_confusion_and_the_digest_of_the_rows(
     assert not finished.HasField("baseline_report")
 
 
+def test_an_undefined_metric_is_reported_with_its_reason(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    features, answers = separable()
+    files = files_of(RIGHT, rows_of(features, np.zeros_like(answers)))
+    version = sealed_files(artifacts, tmp_path, 1, files)
+    report = evaluate(artifacts, writer, Assignment("fraud", version, None)).report_evaluation_finished.fact.report
+    reason = "no row is positive"
+    assert {metric.name: metric.reason for metric in report.undefined} == {"auc": reason, "recall": reason}
+    assert not {"auc", "recall"} & {metric.name for metric in report.metrics}
+
+
 def test_the_baseline_is_measured_on_the_rows_of_the_candidate(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from headgate.cli.render import Columns, printable, time_text
 from headgate.cli.tables import Column
-from headgate.client.timeline import metrics_line, weights_line
+from headgate.client.timeline import metrics_line, report_line, undefined_lines, weights_line
 from headgate.domain.names import short_name
 from headgate.domain.weights import percent_of
 from headgate.domain.words import hyphenated, word_of
@@ -45,11 +45,12 @@ def _gate(version: resources.Version) -> str:
 
 
 def _metrics(version: resources.Version) -> str:
-    """The metrics as a block of lines, one column beside the other."""
+    """The metrics as a block of lines, one column beside the other; then one line for each undefined one."""
     cells = [metrics_line([metric]) for metric in version.report.metrics]
     widest = max(map(len, cells), default=0)
     lines = [cells[n : n + METRICS_IN_A_LINE] for n in range(0, len(cells), METRICS_IN_A_LINE)]
-    return "\n".join("   ".join(cell.ljust(widest) for cell in line).rstrip() for line in lines)
+    defined = ["   ".join(cell.ljust(widest) for cell in line).rstrip() for line in lines]
+    return "\n".join((*defined, *undefined_lines(version.report)))
 
 
 def _not_compared(version: resources.Version) -> str:
@@ -97,7 +98,7 @@ VERSIONS: Columns = (
     Column("VERDICT", _verdict, 4),
     Column("COMMIT", lambda v: v.commit[:10], 1),
     Column("CREATED", lambda v: time_text(v.create_time_ms), 2),
-    Column("METRICS", lambda v: metrics_line(v.report.metrics), 3),
+    Column("METRICS", lambda v: report_line(v.report), 3),
     Column("MESSAGE", lambda v: v.commit_message.partition("\n")[0]),
 )
 

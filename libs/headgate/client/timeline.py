@@ -25,6 +25,17 @@ def metrics_line(metrics: Sequence[facts.Metric]) -> str:
     return "  ".join(f"{metric.name} {metric.value:.4f}" for metric in metrics)
 
 
+def undefined_lines(report: facts.EvaluationReport) -> list[str]:
+    """A sentence for each metric that has no value on the rows."""
+    return [f"{metric.name} is undefined: {metric.reason}" for metric in report.undefined]
+
+
+def report_line(report: facts.EvaluationReport) -> str:
+    """The metrics in one line; of the undefined ones only the names."""
+    undefined = ", ".join(metric.name for metric in report.undefined)
+    return "  ".join(filter(None, (metrics_line(report.metrics), undefined and f"undefined: {undefined}")))
+
+
 def weights_line(weights: Sequence[facts.Weight]) -> str:
     return ", ".join(f"v{weight.version} {percent_of(weight.weight_bps)}" for weight in weights)
 
@@ -71,7 +82,8 @@ def _evaluation_finished(fact: facts.EvaluationFinished) -> str:
     live = f"version {fact.baseline_version}, which is live"
     not_measured = f"{live}, cannot be measured: {fact.baseline_failure}" if fact.baseline_failure else ""
     measured = f"v{fact.version} measured: {metrics_line(fact.report.metrics)}"
-    return "; ".join(part for part in (measured, fact.signature_change, not_measured) if part)
+    parts = (measured, *undefined_lines(fact.report), fact.signature_change, not_measured)
+    return "; ".join(part for part in parts if part)
 
 
 def _gate_decided(fact: facts.GateDecided) -> str:

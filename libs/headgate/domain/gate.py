@@ -1,7 +1,7 @@
 """Decides the gate of a version: its recorded measurements against the policy of its commit.
 
-A rule fails when its numbers are missing: the metric was not measured, or the live version has no value for max_drop.
-While no version is live, max_drop is ignored.
+A rule fails when its numbers are missing: the metric was not measured, or is undefined on these rows, or the live
+version has no value for max_drop. While no version is live, max_drop is ignored.
 """
 
 import hashlib
@@ -25,11 +25,13 @@ MAX_DECIMALS = 15
 class Baseline:
     """The live version, measured on the same rows.
 
-    `version` is 0 when no version is live. `failure` gives the reason when the live version has no values.
+    `version` is 0 when no version is live. `failure` gives the reason when the live version has no values, `undefined`
+    the reason for each metric without one.
     """
 
     version: int
     values: Mapping[str, float]
+    undefined: Mapping[str, str]
     failure: str
 
     def value(self, metric: str) -> float | None:
@@ -41,8 +43,8 @@ class Baseline:
 def decide_gate(version: resources.Version) -> facts.GateDecided:
     """The result of every rule for an evaluated version. The gate passes when no rule fails."""
     policy, live = version.configuration.gate, _baseline_of(version)
-    values = _measured(version.report)
-    results = [_judge(rule, values.get(rule.metric), live) for rule in policy.rules]
+    values, undefined = _measured(version.report), _undefined(version.report)
+    results = [_judge(rule, values.get(rule.metric), undefined.get(rule.metric, ""), live) for rule in policy.rules]
     return facts.GateDecided(
         version=version.version,
         passed=all(result.passed for result in results),
@@ -59,18 +61,24 @@ def decide_gate(version: resources.Version) -> facts.GateDecided:
 
 def _baseline_of(version: resources.Version) -> Baseline:
     if not version.baseline_version:
-        return Baseline(0, {}, "")
-    return Baseline(version.baseline_version, _measured(version.baseline_report), version.baseline_failure)
+        return Baseline(0, {}, {}, "")
+    report = version.baseline_report
+    return Baseline(version.baseline_version, _measured(report), _undefined(report), version.baseline_failure)
 
 
 def _measured(report: facts.EvaluationReport) -> dict[str, float]:
     return {metric.name: metric.value for metric in report.metrics}
 
 
-def _judge(rule: configuration.GateRule, value: float | None, live: Baseline) -> facts.RuleResult:
+def _undefined(report: facts.EvaluationReport) -> dict[str, str]:
+    return {metric.name: metric.reason for metric in report.undefined}
+
+
+def _judge(rule: configuration.GateRule, value: float | None, undefined: str, live: Baseline) -> facts.RuleResult:
     live_value = live.value(rule.metric)
     if value is None or not math.isfinite(value):
-        fault = "was not measured" if value is None else "is not a finite number"
+        missing = f"is undefined: {undefined}" if undefined else "was not measured"
+        fault = missing if value is None else "is not a finite number"
         return facts.RuleResult(rule=rule, baseline=live_value, passed=False, explanation=f"{rule.metric} {fault}")
     found = (_below(rule, value), _above(rule, value), _dropped(rule, value, live_value), _not_compared(rule, live))
     misses = [miss for miss in found if miss]
@@ -122,7 +130,9 @@ def _not_compared(rule: configuration.GateRule, live: Baseline) -> tuple[float, 
     """The miss of a max_drop rule when the live version has no value to compare with."""
     if not rule.HasField("max_drop") or not live.version or live.value(rule.metric) is not None:
         return None
-    reason = live.failure or f"it has no {rule.metric} on these rows"
+    undefined = live.undefined.get(rule.metric)
+    no_value = f"its {rule.metric} is undefined: {undefined}" if undefined else f"it has no {rule.metric} on these rows"
+    reason = live.failure or no_value
     return 0.0, f"{rule.metric} cannot be compared with version {live.version}, which is live: {reason}"
 
 

@@ -753,6 +753,31 @@ class Metric(_message.Message):
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 @_typing.final
+class UndefinedMetric(_message.Message):
+    """A metric whose definition gives no number on the rows, as recall without a positive row."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    reason: _builtins.str
+    """Why, in words: "no row is positive"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndefinedMetric: _TypeAlias = UndefinedMetric  # noqa: Y015
+
+@_typing.final
 class ConfusionCell(_message.Message):
     """The count of one cell of the confusion matrix."""
 
@@ -788,6 +813,7 @@ class EvaluationReport(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     CONFUSION_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
+    UNDEFINED_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
     rows_sha256: _builtins.str
     """SHA-256 of the bytes of the evaluated rows."""
@@ -796,6 +822,10 @@ class EvaluationReport(_message.Message):
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]: ...
     @_builtins.property
     def confusion(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConfusionCell]: ...
+    @_builtins.property
+    def undefined(self) -> _containers.RepeatedCompositeFieldContainer[Global___UndefinedMetric]:
+        """Metrics of the task that have no value on these rows."""
+
     def __init__(
         self,
         *,
@@ -804,10 +834,11 @@ class EvaluationReport(_message.Message):
         metrics: _abc.Iterable[Global___Metric] | None = ...,
         confusion: _abc.Iterable[Global___ConfusionCell] | None = ...,
         duration_ms: _builtins.int = ...,
+        undefined: _abc.Iterable[Global___UndefinedMetric] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confusion", b"confusion", "duration_ms", b"duration_ms", "metrics", b"metrics", "rows", b"rows", "rows_sha256", b"rows_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confusion", b"confusion", "duration_ms", b"duration_ms", "metrics", b"metrics", "rows", b"rows", "rows_sha256", b"rows_sha256", "undefined", b"undefined"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

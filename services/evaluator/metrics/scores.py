@@ -1,0 +1,79 @@
+"""The metrics of one model on some rows: the defined ones with their values, the undefined ones with the reason.
+
+A metric is undefined when its definition divides by nothing. No number takes its place.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from headgate.artifacts.answers import Floats, Integers
+
+Cells = Mapping[tuple[str, str], int]
+Counts = npt.NDArray[np.int64]
+"""How often each row counts."""
+
+INVALID = "invalid"
+MAX_CELLS = 2_000
+"""Cells of a confusion. A larger one is left out, because the report has to fit into one record."""
+
+
+class Unmeasurable(Exception):
+    """The rows or the predictions do not fit the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Each metric is either in `values`, by its name, or in `undefined`, with the reason."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        """A value that no double can hold is undefined."""
+        if math.isfinite(value):
+            self.values[name] = float(value)
+        else:
+            self.undefined[name] = "its value is larger than a double can hold"
+
+    def ratio(self, name: str, part: float, whole: float, reason: str) -> None:
+        """Undefined for the reason when the whole is 0."""
+        if whole:
+            self.add(name, part / whole)
+        else:
+            self.undefined[name] = reason
+
+
+class Rows(Protocol):
+    """Predictions and answers that fit their task. What does not depend on how often a row counts is computed once."""
+
+    def scores(self, counts: Counts) -> Scores: ...
+
+    def confusion(self) -> Cells: ...
+
+
+def not_finite(valid: npt.NDArray[np.bool_]) -> str:
+    """Why metrics that need every prediction are undefined; empty when all are finite."""
+    if valid.all():
+        return ""
+    rows = np.flatnonzero(~valid)
+    others = f" (and those of {len(rows) - 1} others)" if len(rows) > 1 else ""
+    return f"the prediction of row {rows[0]}{others} is not a finite number"
+
+
+def weighted_mean(values: Floats, counts: Counts) -> float:
+    return float(np.sum(values * counts) / np.sum(counts))
+
+
+def confusion(answers: Integers, predicted: Integers) -> dict[tuple[str, str], int]:
+    """Counts by (actual, predicted), of the pairs that occur; a negative prediction is INVALID."""
+    classes = 2 + max(int(answers.max()), int(predicted.max()))
+    cells, counts = np.unique(answers * classes + predicted + 1, return_counts=True)
+    if len(cells) > MAX_CELLS:
+        return {}
+    pairs = zip(*divmod(cells, classes), counts, strict=True)
+    return {(str(actual), str(place - 1) if place else INVALID): int(count) for actual, place, count in pairs}

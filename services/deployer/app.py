@@ -8,13 +8,14 @@ from headgate.dead_letters.burials import Burials, counting
 from headgate.lifecycle.service_parts import REPLAY_SECONDS, ServiceParts
 from headgate.log import topics
 from headgate.log.port import LogUnavailable
-from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import DEPLOYER
 from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
-from headgate.telemetry.topic import TelemetryReader
+from headgate.telemetry.clock_watch import ClockWatch
+from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
+from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.isolation import Undecidable
@@ -41,11 +42,14 @@ class Deployer:
     def __init__(self, settings: Settings) -> None:
         self._parts = parts = ServiceParts(DEPLOYER, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
-        self._fold = parts.fold
+        self._fold, self._clock = parts.fold, parts.clock
+        self._clock_watch = ClockWatch(parts.clock, TelemetryWriter(parts.log, settings.name), parts.metrics)
         self._reports = GatewayReports()
         burials = Burials(parts.log, settings.name, counting(parts.metrics))
-        self._reader = TelemetryReader(parts.log, self._reports.add, parts.metrics, burials)
-        self._worker = Worker(parts.log, parts.fold, self._due, settings.name, parts.metrics)
+        self._reader = TelemetryReader(parts.log, self._reported, parts.metrics, burials)
+        self._worker = Worker(
+            parts.log, parts.fold, self._due, settings.name, parts.metrics, log_time_ms=parts.clock.now_ms
+        )
         self._events = ReleaseEvents(parts.metrics, parts.fold)
         parts.metrics.read_at_scrape(READING_NAMES, self._readings)
         parts.watch_lag("deployer", topics.TELEMETRY, self._reader.positions)
@@ -58,15 +62,17 @@ class Deployer:
         port = self._server.start()
         self._parts.start()
         self._parts.await_replay()
+        self._clock_watch.await_time()
+        self._clock_watch.start()
         with self._fold.lock:
-            since_ms = needed_since(self._fold.models, now_ms())
+            since_ms = needed_since(self._fold.models, self._clock.now_ms())
         self._reader.start(since_ms)
         # With only some of the reports read, one ready gateway would look like all gateways.
         if not self._reader.wait_caught_up(REPLAY_SECONDS):
             raise LogUnavailable(f"the deployer could not read {topics.TELEMETRY} within {REPLAY_SECONDS:.0f} s")
         self._events.listen()
         self._worker.start()
-        self._parts.ready(self._reader, self._worker)
+        self._parts.ready(self._reader, self._worker, self._clock_watch)
         self._server.admit()
         return port
 
@@ -74,12 +80,16 @@ class Deployer:
         """Ends what is in progress and closes the log. Releases stay as they are until a deployer runs again."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
+        self._clock_watch.stop_soon()
         self._reader.stop_soon()
         self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._reader.close()
         self._parts.close(deadline)
+
+    def _reported(self, record: telemetry.TelemetryRecord, timestamp_ms: int) -> None:
+        self._reports.add(record, timestamp_ms, self._clock.age_seconds(timestamp_ms))
 
     def _due(self, at_ms: int) -> Iterator[Issue | Undecidable]:
         for work in due(self._fold.models, self._fold.environments, self._reports, at_ms):
@@ -89,10 +99,10 @@ class Deployer:
 
     def _readings(self) -> list[Reading]:
         with self._fold.lock:
-            return list(readings(self._fold.models, self._fold.environments, self._reports, now_ms()))
+            return list(readings(self._fold.models, self._fold.environments, self._reports, self._clock.now_ms()))
 
     def _register(self, server: grpc.Server) -> None:
-        servicer = DeployerServicer(self._fold, self._reports)
+        servicer = DeployerServicer(self._fold, self._reports, self._clock)
         worker_services_grpc.add_DeployerServiceServicer_to_server(servicer, server)
 
 

@@ -5,7 +5,8 @@ costs nothing.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from headgate.domain.release import RUNNING
@@ -16,11 +17,12 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 
-LIVE_MS = 5_000
-"""A gateway is live until it has sent no status for this long. Releases wait for live gateways only."""
+LIVE_SECONDS = 5.0
+"""A gateway is live until no status of it has arrived for this long. Releases wait for live gateways only."""
 
 CLOCK_SLACK_MS = 5 * 60_000
-"""The clocks that stamp facts and telemetry may differ by this much."""
+"""How far the times of facts and of telemetry may differ: brokers have clocks of their own, and older facts have the
+clock of the registry's host."""
 
 MAX_COUNTERS = 100_000
 """Counters in memory: one for each boot of a gateway, release and epoch. The one without a report for longest is
@@ -34,12 +36,13 @@ StratumArm = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway's newest status, and the time at which the log took it."""
+    """A gateway's newest status, the log's time of its record, and when it came on this process's monotonic clock."""
 
     name: str
     boot_id: str
     sequence: int
     reported_at_ms: int
+    heard_at: float
     status: telemetry.GatewayStatus
 
     def route(self, model: str) -> telemetry.RouteStatus:
@@ -72,33 +75,41 @@ def needed_since(models: Mapping[str, ModelState], now_ms: int) -> int:
 
 
 class GatewayReports:
-    """The newest reports of all gateways. Thread-safe: one thread adds reports while others read them."""
+    """The newest reports of all gateways. Thread-safe: one thread adds reports while others read them.
 
-    def __init__(self) -> None:
+    Silence is measured on the own monotonic clock since a status arrived, so no other host's clock matters.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._counts: dict[_CounterKey, tuple[int, telemetry.Evidence]] = {}
         self._gateways: dict[str, Gateway] = {}
 
-    def add(self, record: telemetry.TelemetryRecord, timestamp_ms: int) -> None:
-        """Folds one telemetry record. Ignores records that hold neither evidence nor a gateway's status."""
+    def add(self, record: telemetry.TelemetryRecord, timestamp_ms: int, age_seconds: float = 0.0) -> None:
+        """Folds one telemetry record. Ignores records that hold neither evidence nor a gateway's status.
+
+        `age_seconds` is its age by the log's time. After a restart or an outage many records are old when they arrive.
+        """
         with self._lock:
             match record.WhichOneof("measurement"):
                 case "evidence":
                     self._add_evidence(record)
                 case "gateway_status":
-                    self._add_status(record, timestamp_ms)
+                    self._add_status(record, timestamp_ms, self._monotonic() - age_seconds)
                 case _:
                     pass
 
-    def gateways(self, environment: str, now_ms: int) -> tuple[Gateway, ...]:
+    def gateways(self, environment: str) -> tuple[Gateway, ...]:
         """The environment's live gateways, in the order of their names."""
+        now = self._monotonic()
         with self._lock:
             live = [
                 gateway
                 for gateway in self._gateways.values()
                 if gateway.status.environment == environment
                 and not gateway.status.leaving
-                and now_ms - gateway.reported_at_ms <= LIVE_MS
+                and now - gateway.heard_at <= LIVE_SECONDS
             ]
         return tuple(sorted(live, key=lambda gateway: gateway.name))
 
@@ -148,9 +159,9 @@ class GatewayReports:
         if len(self._counts) > MAX_COUNTERS:
             del self._counts[next(iter(self._counts))]
 
-    def _add_status(self, record: telemetry.TelemetryRecord, timestamp_ms: int) -> None:
+    def _add_status(self, record: telemetry.TelemetryRecord, timestamp_ms: int, heard_at: float) -> None:
         known = self._gateways.pop(record.source, None)
-        gateway = Gateway(record.source, record.boot_id, record.sequence, timestamp_ms, record.gateway_status)
+        gateway = Gateway(record.source, record.boot_id, record.sequence, timestamp_ms, heard_at, record.gateway_status)
         self._gateways[record.source] = known if known is not None and _is_stale(gateway, known) else gateway
         if len(self._gateways) > MAX_GATEWAYS:
             del self._gateways[next(iter(self._gateways))]

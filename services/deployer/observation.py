@@ -79,7 +79,7 @@ def observe(
         model=state.name,
         release=release,
         policy=policy,
-        gateways=reports.gateways(release.environment, now_ms),
+        gateways=reports.gateways(release.environment),
         judgement=judge(policy.judge, reports.strata(state.name, release)),
         # An undo goes back, and a freeze never stops a way back.
         freeze=None if release.undo_of else freeze_at(environments.get(release.environment), now_ms),

@@ -61,7 +61,7 @@ def readings(
         yield from _readable(_live, state)
     yield from _phases(models)
     for environment in environments:
-        yield Reading(GATEWAYS, (environment,), len(reports.gateways(environment, now_ms)))
+        yield Reading(GATEWAYS, (environment,), len(reports.gateways(environment)))
 
 
 def _release(state: ModelState, release: resources.Release, now_ms: int) -> Iterator[Reading]:

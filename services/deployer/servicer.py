@@ -3,7 +3,7 @@
 import grpc
 
 from headgate.lifecycle.follower import LifecycleFold
-from headgate.runtime.clock import now_ms
+from headgate.runtime.log_clock import LogClock
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.deployer.evidence import GatewayReports
@@ -11,13 +11,14 @@ from services.deployer.pilot import pilots
 
 
 class DeployerServicer(worker_services_grpc.DeployerServiceServicer):
-    def __init__(self, fold: LifecycleFold, reports: GatewayReports) -> None:
+    def __init__(self, fold: LifecycleFold, reports: GatewayReports, clock: LogClock) -> None:
         self._fold = fold
+        self._clock = clock
         self._reports = reports
 
     def ListPilots(
         self, request: worker_services.ListPilotsRequest, context: grpc.ServicerContext
     ) -> worker_services.ListPilotsResponse:
         with self._fold.lock:
-            found = pilots(self._fold.models, self._fold.environments, self._reports, now_ms())
+            found = pilots(self._fold.models, self._fold.environments, self._reports, self._clock.now_ms())
         return worker_services.ListPilotsResponse(pilots=found)

@@ -9,11 +9,11 @@ from headgate.domain.names import model_stream, version_subject
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log.topics import TELEMETRY
-from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import EVALUATOR
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
+from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import worker_services_pb2 as worker_services
@@ -44,12 +44,14 @@ class Evaluator:
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold = parts.fold
         self._metrics = EvaluatorMetrics(parts.metrics)
-        self._reading_since_ms = now_ms()
-        self._heartbeats = Heartbeats(WORK, self._reading_since_ms)
+        self._heartbeats = Heartbeats(WORK)
         self._telemetry = TelemetryWriter(parts.log, settings.name)
+        self._clock_watch = ClockWatch(parts.clock, self._telemetry, parts.metrics)
         self._reader = TelemetryReader(parts.log, self._heartbeats.observe, parts.metrics)
         self._claimant = f"{settings.name}.{self._telemetry.boot_id[:BOOT_LETTERS]}"
-        self._worker = Worker(parts.log, parts.fold, self._due, settings.name, parts.metrics)
+        self._worker = Worker(
+            parts.log, parts.fold, self._due, settings.name, parts.metrics, log_time_ms=parts.clock.now_ms
+        )
         parts.watch_lag("evaluator", TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
             settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(parts.metrics)], host=settings.host
@@ -60,10 +62,12 @@ class Evaluator:
         port = self._server.start()
         self._parts.start()
         self._parts.await_replay()
-        self._reader.start(self._reading_since_ms - LEASE_MS)
+        self._clock_watch.await_time()
+        self._clock_watch.start()
+        self._reader.start(self._parts.clock.now_ms() - LEASE_MS)
         self._fold.on_accepted(self._metrics.on_accepted)
         self._worker.start()
-        self._parts.ready(self._reader, self._worker)
+        self._parts.ready(self._reader, self._worker, self._clock_watch)
         self._server.admit()
         return port
 
@@ -74,6 +78,7 @@ class Evaluator:
         """
         deadline = Deadline(grace_seconds)
         self._parts.drain()
+        self._clock_watch.stop_soon()
         self._reader.stop_soon()
         self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))

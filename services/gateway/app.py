@@ -17,6 +17,7 @@ from headgate.runtime.deadline import Deadline, run_within
 from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
+from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.evidence import EvidenceCounters
@@ -51,6 +52,7 @@ class Gateway:
         self._ready = threading.Event()
         self._evidence = EvidenceCounters()
         self._writer = TelemetryWriter(parts.log, settings.name)
+        self._clock_watch = ClockWatch(parts.clock, self._writer, metrics)
         self._trial = Trial()
         load = counting(metrics, loader(artifacts, lambda: load_trusted(settings.keys), self._trial))
         self.follower = Follower(
@@ -79,13 +81,15 @@ class Gateway:
         self._parts.start()
         self.follower.start()
         self._reporter.start()
-        self._parts.watch(self.follower, self._reporter, self._server)
+        self._clock_watch.start()
+        self._parts.watch(self.follower, self._reporter, self._server, self._clock_watch)
         return port
 
     def stop(self, grace_seconds: float) -> None:
         """Reports that it is leaving, so that no release waits for it. Then finishes all accepted requests."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
+        self._clock_watch.stop_soon()
         self._server.drain()
         # In a thread of its own: when the log is unavailable, this must not take time from accepted requests.
         leaving = threading.Thread(target=self._reporter.leave, name="leaving", daemon=True)

@@ -1,12 +1,16 @@
 """Puts the registry's parts together. No other file constructs them."""
 
+from contextlib import suppress
+
 from headgate.dead_letters.burials import Burials, counting
 from headgate.lifecycle.service_parts import ServiceParts
-from headgate.runtime.clock import now_ms
+from headgate.log.port import LogUnavailable
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import REGISTRY
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
+from headgate.telemetry.clock_watch import ClockWatch
+from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2 as release_service
@@ -39,7 +43,8 @@ class Registry:
         self._parts = parts = ServiceParts(REGISTRY, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         log, fold, metrics = parts.log, parts.fold, parts.metrics
-        decider = Decider(log, fold, now_ms, metrics)
+        self._clock_watch = ClockWatch(parts.clock, TelemetryWriter(log, settings.name), metrics)
+        decider = Decider(log, fold, parts.clock.now_ms, metrics)
         requests = Requests(decider, fold)
         burials = Burials(log, settings.name, counting(metrics))
         self._voids = VoidBurials(log, fold, burials)
@@ -73,10 +78,11 @@ class Registry:
         self._voids.start()
         self._parts.start()
         self._parts.await_replay()
+        self._await_time()
         self._redis.start()
         for intake in self._intakes:
             intake.start()
-        self._parts.ready(*self._intakes)
+        self._parts.ready(*self._intakes, self._clock_watch)
         self._server.admit()
         return port
 
@@ -84,6 +90,7 @@ class Registry:
         """Refuses new calls, finishes what is in progress, and leaves the consumer groups and the log."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
+        self._clock_watch.stop_soon()
         self._watches.close()
         for intake in self._intakes:
             intake.stop_soon()
@@ -93,6 +100,12 @@ class Registry:
         self._voids.stop(deadline.left(SHARE_OF_INTAKE))
         self._redis.close(deadline.left(SHARE_OF_INTAKE))
         self._parts.close(deadline)
+
+    def _await_time(self) -> None:
+        """Until the log takes records, commands are UNAVAILABLE with its reason. Reads are answered meanwhile."""
+        with suppress(LogUnavailable):
+            self._clock_watch.probe()
+        self._clock_watch.start()
 
 
 def build(settings: Settings) -> Registry:

@@ -9,11 +9,11 @@ from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log import topics
-from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import TRAINER
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
+from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
@@ -55,9 +55,10 @@ class Trainer:
         self._fold, log, metrics = parts.fold, parts.log, parts.metrics
         self._attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
         self._metrics = TrainerMetrics(metrics, self._attempts.last_epochs)
-        self._reading_since_ms = now_ms()
-        self._worker = Worker(log, self._fold, self._due, settings.name, metrics)
-        self._heartbeats = Heartbeats(WORK, self._reading_since_ms)
+        telemetry = TelemetryWriter(log, settings.name)
+        self._clock_watch = ClockWatch(parts.clock, telemetry, metrics)
+        self._worker = Worker(log, self._fold, self._due, settings.name, metrics, log_time_ms=parts.clock.now_ms)
+        self._heartbeats = Heartbeats(WORK)
         self._reader = TelemetryReader(log, self._heartbeats.observe, metrics)
         key = load_signing_key(settings.keys)
         self._tools = AttemptTools(
@@ -65,16 +66,17 @@ class Trainer:
             store=artifacts,
             key=key,
             trusted={**load_trusted(settings.keys), **trust(key)},
-            telemetry=TelemetryWriter(log, settings.name),
+            telemetry=telemetry,
             attempts=self._attempts,
             report=self._worker.report,
+            log_time_ms=parts.clock.now_ms,
             scratch=scratch_of(Path(settings.work), settings.name),
             limits=Limits(
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
         )
-        self._purging = Purging(self._tools.store, self._fold, metrics)
+        self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
             settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
@@ -85,11 +87,13 @@ class Trainer:
         port = self._server.start()
         self._parts.start()
         self._parts.await_replay()
-        self._reader.start(self._reading_since_ms - LEASE_MS)
+        self._clock_watch.await_time()
+        self._clock_watch.start()
+        self._reader.start(self._parts.clock.now_ms() - LEASE_MS)
         clear_left_behind(self._tools.scratch)
         self._worker.start()
         self._purging.start()
-        self._parts.ready(self._reader, self._worker, self._purging)
+        self._parts.ready(self._reader, self._worker, self._purging, self._clock_watch)
         self._server.admit()
         return port
 
@@ -97,6 +101,7 @@ class Trainer:
         """Lets the running attempt end, or stops it so that another worker takes it over, and leaves the log."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
+        self._clock_watch.stop_soon()
         self._reader.stop_soon()
         self._purging.stop_soon()
         self._server.drain()

@@ -10,7 +10,7 @@ from itertools import islice
 
 from headgate.artifacts.store import ArtifactRecent, ArtifactStore, StoreUnavailable
 from headgate.lifecycle.follower import LifecycleFold
-from headgate.runtime.clock import now_ms
+from headgate.runtime.log_clock import LogClock
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.retrying import RetryingThread
 from services.trainer.attempt import checkpoints
@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 class Purging:
     """Deletes in a thread of its own: what cannot be deleted holds up neither other deletions nor an attempt."""
 
-    def __init__(self, store: ArtifactStore, fold: LifecycleFold, metrics: Metrics) -> None:
+    def __init__(self, store: ArtifactStore, fold: LifecycleFold, metrics: Metrics, clock: LogClock) -> None:
+        self._clock = clock
         self._store = store
         self._fold = fold
         self._bytes = metrics.counter("headgate_purged_bytes_total").labels()
@@ -97,7 +98,7 @@ class Purging:
                 return [], 0
             due = purges(self._fold.models, self._ended | self._retry_at.keys())
             self._seen = -1 if due else self._fold.revision
-            heard_at_ms = now_ms() - int((time.monotonic() - self._fold.last_poll_monotonic) * 1000)
+            heard_at_ms = self._clock.now_ms() - int((time.monotonic() - self._fold.last_poll_monotonic) * 1000)
             return due, stored_before_ms(self._fold.models, heard_at_ms)
 
     def _purge(self, purge: Purge, before_ms: int) -> bool:

@@ -32,7 +32,6 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.view.redis import layout
 from headgate.view.touched import refs_of, resource_at, touched
 from headgate.worker.isolation import Undecidable
-from headgate.worker.leases import Liveness
 from services.deployer import pilot
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import GatewayReports
@@ -43,6 +42,7 @@ from services.evaluator.service_metrics import EvaluatorMetrics
 from services.gateway.routes import routes
 from services.registry.inbox import UnusableEvent, command_of
 from services.trainer import due as trainer
+from tests.clocks import liveness, log_clock
 from tests.protobufs import messages, texts
 
 NOW_MS = 10**12
@@ -66,9 +66,9 @@ def read_by_all_services(fold: Fold) -> None:
             layout.row(ref.kind, resource.SerializeToString())
     found: list[object] = list(pilot.due(fold.models, fold.environments, GatewayReports(), NOW_MS))
     pilot.pilots(fold.models, fold.environments, GatewayReports(), NOW_MS)
-    found += evaluator.due(fold.models, "evaluator-0", Liveness({}, 0), NOW_MS)
+    found += evaluator.due(fold.models, "evaluator-0", liveness(NOW_MS), NOW_MS)
     idle = trainer.WorkerState("trainer-0", (), ())
-    found += trainer.due(fold.models, idle, Liveness({}, 0), NOW_MS, lambda claim, version: None)
+    found += trainer.due(fold.models, idle, liveness(NOW_MS), NOW_MS, lambda claim, version: None)
     found += routes(fold.models, "production")
     assert [each for each in found if isinstance(each, Undecidable)] == []
 
@@ -110,7 +110,7 @@ class Listeners:
         self.models = fold.models
         self._fold = fold
         self._listeners: list[Any] = []
-        self._metrics = FoldMetrics(Metrics(DEPLOYER))
+        self._metrics = FoldMetrics(Metrics(DEPLOYER), log_clock())
         ReleaseEvents(Metrics(DEPLOYER), self).listen()  # type: ignore[arg-type]  # it needs no more of a LifecycleFold
         self.on_accepted(EvaluatorMetrics(Metrics(EVALUATOR)).on_accepted)
 
@@ -180,7 +180,7 @@ def test_telemetry_has_a_flaw_or_can_be_judged(records: list[telemetry.Telemetry
         release=1, environment="production", candidate=2, stable=1, phase=resources.PHASE_STEPPING, epoch=3
     )
     judge(policies.resolve(release.policy).judge, seen.strata("fraud", release))
-    seen.gateways("production", 1)
+    seen.gateways("production")
 
 
 @thorough

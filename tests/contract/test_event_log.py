@@ -50,6 +50,7 @@ def test_an_appended_record_is_read_back_unchanged(log: EventLog, topic: str) ->
     assert (record.topic, record.partition, record.offset) == (at.topic, at.partition, at.offset)
     assert (record.key, record.value, record.headers) == (b"models/fraud", b"\x00\xffvalue", (("ce_id", b"1"),))
     assert before_ms <= record.timestamp_ms <= time.time_ns() // 1_000_000
+    assert at.timestamp_ms == record.timestamp_ms
 
 
 def test_records_of_one_key_are_in_one_partition_in_the_order_of_their_appends(log: EventLog, topic: str) -> None:

@@ -17,11 +17,14 @@ CLUSTER = "strimzi.io/cluster"
 ACCESS: dict[str, tuple[set[str], set[str]]] = {
     "registry": (
         {topics.COMMANDS, topics.INBOX, topics.LIFECYCLE, topics.DEAD_LETTERS},
-        {topics.LIFECYCLE, topics.REFUSALS, topics.DEAD_LETTERS},
+        {topics.LIFECYCLE, topics.REFUSALS, topics.TELEMETRY, topics.DEAD_LETTERS},
     ),
     "trainer": ({topics.LIFECYCLE, topics.TELEMETRY}, {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS}),
     "evaluator": ({topics.LIFECYCLE, topics.TELEMETRY}, {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS}),
-    "deployer": ({topics.LIFECYCLE, topics.TELEMETRY, topics.DEAD_LETTERS}, {topics.COMMANDS, topics.DEAD_LETTERS}),
+    "deployer": (
+        {topics.LIFECYCLE, topics.TELEMETRY, topics.DEAD_LETTERS},
+        {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS},
+    ),
     "gateway": ({topics.LIFECYCLE}, {topics.TELEMETRY}),
     "publisher": (set(), {topics.INBOX}),
     "operator": (

@@ -69,7 +69,7 @@ def test_a_user_reads_and_writes_its_topics_and_reads_no_others(user):
 
 def test_a_user_writes_no_other_topic(user):
     name, log = user
-    forbidden = topics.TELEMETRY if name == "registry" else topics.LIFECYCLE
+    forbidden = topics.INBOX if name == "registry" else topics.LIFECYCLE
     with pytest.raises(LogError, match="AuthorizationFailed"):
         log.append(Message(forbidden, KEY, b"value"))
 

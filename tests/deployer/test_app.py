@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from headgate.log import topics
-from headgate.runtime import clock
+from headgate.runtime.log_clock import LogClock
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.deployer import app as deployer
 from tests.deployer.world import POLICY, World, phase_is
 
 
@@ -49,7 +48,8 @@ def test_a_restarted_deployer_reads_the_counts_of_a_release_days_later(
     world.pass_gate(2)
     world.wait_for(lambda state: 2 in state.releases and state.releases[2].applied_at_ms > 0)
     world.stop_gateway()
-    monkeypatch.setattr(deployer, "now_ms", lambda: clock.now_ms() + 3 * topics.DAY_MS)
+    now_ms = LogClock.now_ms
+    monkeypatch.setattr(LogClock, "now_ms", lambda self: now_ms(self) + 3 * topics.DAY_MS)
     world.restart_deployer()
     assert world.pilot().judgement.strata[0].candidate_keys == 2_000
 

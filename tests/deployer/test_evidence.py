@@ -1,11 +1,23 @@
+import pytest
+
 from headgate.domain.state import ModelState
 from headgate.log.topics import DAY_MS
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.deployer.evidence import CLOCK_SLACK_MS, LIVE_MS, GatewayReports, needed_since
+from services.deployer.evidence import CLOCK_SLACK_MS, LIVE_SECONDS, GatewayReports, needed_since
 from tests.deployer.reports import evidence, status
 
 RELEASE = resources.Release(release=1, environment="production")
+
+
+class Clock:
+    """A monotonic clock."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def observed(*records: telemetry.TelemetryRecord, at_ms: int = 1_000) -> GatewayReports:
@@ -89,14 +101,39 @@ def test_evidence_of_another_release_is_not_counted():
 
 
 def test_a_gateway_is_live_until_it_has_sent_no_status_for_too_long():
-    reports = observed(status(), at_ms=1_000)
-    assert [gateway.name for gateway in reports.gateways("production", 1_000 + LIVE_MS)] == ["gateway-0"]
-    assert reports.gateways("production", 1_001 + LIVE_MS) == ()
-    assert reports.gateways("staging", 1_000) == ()
+    clock = Clock()
+    reports = GatewayReports(clock)
+    reports.add(status(), 1)
+    clock.now += LIVE_SECONDS
+    assert [gateway.name for gateway in reports.gateways("production")] == ["gateway-0"]
+    assert reports.gateways("staging") == ()
+    clock.now += 0.001
+    assert reports.gateways("production") == ()
+
+
+@pytest.mark.parametrize("skew_ms", [-DAY_MS, -6_000, 6_000, DAY_MS])
+def test_the_clock_that_stamps_a_status_does_not_decide_whether_its_gateway_is_live(skew_ms: int):
+    clock = Clock()
+    reports = GatewayReports(clock)
+    reports.add(status(), 100 * DAY_MS)
+    reports.add(status("gateway-1"), 100 * DAY_MS + skew_ms)
+    assert [gateway.name for gateway in reports.gateways("production")] == ["gateway-0", "gateway-1"]
+    clock.now += LIVE_SECONDS + 0.001
+    assert reports.gateways("production") == ()
+
+
+def test_a_status_that_was_old_when_it_arrived_makes_no_gateway_live():
+    clock = Clock()
+    reports = GatewayReports(clock)
+    reports.add(status("gone"), 1, age_seconds=LIVE_SECONDS + 0.001)
+    reports.add(status("late"), 1, age_seconds=LIVE_SECONDS - 1.0)
+    assert [gateway.name for gateway in reports.gateways("production")] == ["late"]
+    clock.now += 1.001
+    assert reports.gateways("production") == ()
 
 
 def test_a_gateway_that_is_leaving_is_not_live_until_it_starts_again():
     reports = observed(status(sequence=5), status(sequence=6, leaving=True), status(sequence=5))
-    assert reports.gateways("production", 1_000) == ()
+    assert reports.gateways("production") == ()
     reports.add(status(boot_id="next"), 1_500)
-    assert len(reports.gateways("production", 1_500)) == 1
+    assert len(reports.gateways("production")) == 1

@@ -9,11 +9,12 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.leases import Claim, Liveness
 from services.evaluator.due import LEASE_MS, Assignment, due
+from tests.clocks import liveness
 from tests.model_states import with_versions
 
 NOW = 1_000_000
 ME = "evaluator-0.boot"
-NO_HEARTBEATS = Liveness({}, reading_since_ms=0)
+NO_HEARTBEATS = liveness(NOW)
 
 
 def version(number: int, build: resources.BuildState.ValueType, **fields: object) -> resources.Version:
@@ -39,8 +40,8 @@ def model(*versions: resources.Version, live: int = 0, environment: str = "produ
     return state
 
 
-def work(state: ModelState, liveness: Liveness = NO_HEARTBEATS) -> list[commands.Command | Assignment]:
-    return list(due({state.name: state}, ME, liveness, NOW))
+def work(state: ModelState, heard: Liveness = NO_HEARTBEATS) -> list[commands.Command | Assignment]:
+    return list(due({state.name: state}, ME, heard, NOW))
 
 
 def only_command(found: Iterable[commands.Command | Assignment]) -> commands.Command:
@@ -130,13 +131,13 @@ def test_a_lost_lease_is_taken_over_with_the_next_attempt() -> None:
 def test_a_heartbeat_prolongs_a_lease_and_its_time_stands_in_the_claim_that_follows() -> None:
     state = model(evaluating("other", 0))
     claim = Claim("models/fraud", 1, 1)
-    assert work(state, Liveness({claim: NOW - LEASE_MS + 1}, 0)) == []
-    command = only_command(work(state, Liveness({claim: NOW - LEASE_MS}, 0)))
+    assert work(state, liveness(NOW, {claim: NOW - LEASE_MS + 1})) == []
+    command = only_command(work(state, liveness(NOW, {claim: NOW - LEASE_MS})))
     assert command.start_evaluation.predecessor_seen_at_ms == NOW - LEASE_MS
 
 
 def test_an_evaluator_that_has_just_started_waits_one_lease_before_it_takes_a_version_over() -> None:
-    assert work(model(evaluating("other", 0)), Liveness({}, NOW - LEASE_MS + 1)) == []
+    assert work(model(evaluating("other", 0)), liveness(NOW, reading_since_ms=NOW - LEASE_MS + 1)) == []
 
 
 def test_an_attempt_of_this_worker_without_heartbeats_is_claimed_again() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.store import open_store
+from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.leases import Claim
@@ -58,6 +59,7 @@ def trial_in(directory: Path) -> Trial:
         telemetry=telemetry,  # type: ignore[arg-type]
         attempts=Attempts(),
         report=sent.append,
+        log_time_ms=now_ms,
         scratch=directory / "scratch",
         limits=Limits(tests_seconds=30, training_seconds=580, epoch_seconds=580, checkpoint_seconds=0),
     )

@@ -7,9 +7,10 @@ from headgate.domain.model import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from headgate.worker.leases import Claim, Liveness
+from headgate.worker.leases import Claim
 from headgate.worker.loop import DueWork, Issue
 from services.trainer.due import LEASE_MS, WorkerState, due
+from tests.clocks import liveness
 from tests.model_states import with_versions
 
 ME = "trainer-0"
@@ -47,8 +48,8 @@ def pieces(
     heartbeats_ms: dict[Claim, int] | None = None,
     reading_since_ms: int = 0,
 ) -> list:
-    liveness = Liveness(heartbeats_ms or {}, reading_since_ms)
-    return list(due(state, worker, liveness, NOW, lambda _claim, _version: None))
+    heard = liveness(NOW, heartbeats_ms, reading_since_ms)
+    return list(due(state, worker, heard, NOW, lambda _claim, _version: None))
 
 
 def starts(found: list) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from headgate.v1 import resources_pb2 as resources
 from services.trainer import purging
 from services.trainer.purges import GRACE_MS
 from services.trainer.purging import RETRY_SECONDS, Purging
+from tests.clocks import log_clock
 from tests.metrics.exposed import parsed, text_of
 from tests.model_states import with_versions
 
@@ -62,8 +63,9 @@ class Faulty(ArtifactStore):
 
 
 class Site:
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, ahead_ms: int = 0) -> None:
         self.objects = objects
+        self._clock = log_clock(ahead_ms)
         self.store = Faulty(objects)
         versions = [
             resources.Version(
@@ -81,7 +83,7 @@ class Site:
 
     def started(self) -> Purging:
         """A trainer that has just started."""
-        return Purging(self.store, self.fold, self.metrics)  # type: ignore[arg-type]
+        return Purging(self.store, self.fold, self.metrics, self._clock)  # type: ignore[arg-type]
 
     def stored(self) -> set[str]:
         return {found["path"].rpartition("/")[2] for page in obstore.list(self.objects, "blobs") for found in page}
@@ -91,11 +93,9 @@ class Site:
 
 
 @pytest.fixture(params=["file", "memory"])
-def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """The clock of the trainer is an hour ahead of the store's, so everything in the store is old enough."""
-    real = purging.now_ms
-    monkeypatch.setattr(purging, "now_ms", lambda: real() + GRACE_MS + 3_600_000)
-    return Site(LocalStore(tmp_path) if request.param == "file" else MemoryStore())
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    """The log's time is an hour ahead of the store's, so everything in the store is old enough."""
+    return Site(LocalStore(tmp_path) if request.param == "file" else MemoryStore(), GRACE_MS + 3_600_000)
 
 
 def sha(data: bytes) -> str:

@@ -8,13 +8,14 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.isolation import Undecidable, UndecidableReport, isolated
-from headgate.worker.leases import Claim, Liveness
+from headgate.worker.leases import Claim
 from headgate.worker.loop import Issue
 from services.deployer import pilot, readings
 from services.deployer.evidence import GatewayReports
 from services.evaluator import due as evaluator
 from services.gateway import routes as gateway
 from services.trainer import due as trainer
+from tests.clocks import liveness
 from tests.metrics.exposed import parsed, text_of
 from tests.model_states import with_versions
 
@@ -74,9 +75,9 @@ def test_a_release_that_cannot_be_judged_stops_no_other_release() -> None:
 @pytest.mark.parametrize("build", [resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING])
 def test_a_version_that_a_trainer_cannot_claim_stops_no_other_version(build: resources.BuildState.ValueType) -> None:
     models = {name: with_versions(name, version(build, name)) for name in ("broken", "fraud")}
-    liveness = Liveness({Claim("models/broken", 1, 1): -BEYOND_INT64}, reading_since_ms=0)
+    heard = liveness(NOW_MS, {Claim("models/broken", 1, 1): -BEYOND_INT64})
     worker = trainer.WorkerState("trainer-0", (), ())
-    found = list(trainer.due(models, worker, liveness, NOW_MS, lambda claim, version: None))
+    found = list(trainer.due(models, worker, heard, NOW_MS, lambda claim, version: None))
     assert [issue.command.stream for issue in found if isinstance(issue, Issue)] == ["models/fraud"]
     assert [each.name for each in found if isinstance(each, Undecidable)] == ["models/broken/versions/1"]
 
@@ -84,8 +85,8 @@ def test_a_version_that_a_trainer_cannot_claim_stops_no_other_version(build: res
 def test_a_version_that_an_evaluator_cannot_claim_stops_no_other_version() -> None:
     build = resources.BUILD_STATE_EVALUATING
     models = {name: with_versions(name, version(build, name)) for name in ("broken", "fraud")}
-    liveness = Liveness({Claim("models/broken", 1, 1): -BEYOND_INT64}, reading_since_ms=0)
-    found = list(evaluator.due(models, "evaluator-0", liveness, NOW_MS))
+    heard = liveness(NOW_MS, {Claim("models/broken", 1, 1): -BEYOND_INT64})
+    found = list(evaluator.due(models, "evaluator-0", heard, NOW_MS))
     assert [each.name for each in found if isinstance(each, Undecidable)] == ["models/broken/versions/1"]
     assert len(found) == 2
 

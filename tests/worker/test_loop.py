@@ -4,6 +4,7 @@ import pytest
 
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
+from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker import loop
@@ -29,7 +30,9 @@ def test_an_outage_of_the_log_at_the_end_of_the_work_does_not_repeat_the_work(
     fold = LifecycleFold(log)
     fold.start()
     assert fold.wait_caught_up(PATIENCE_SECONDS)
-    worker = Worker(log, fold, lambda now_ms: [DueWork("work", work)], "trainer-0", Metrics("trainer"))
+    worker = Worker(
+        log, fold, lambda now_ms: [DueWork("work", work)], "trainer-0", Metrics("trainer"), log_time_ms=now_ms
+    )
     worker.start()
     until(lambda: len(read_all(log, topics.COMMANDS)) == 1, "the report")
     assert done == ["once"]

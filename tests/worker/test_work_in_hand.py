@@ -10,6 +10,7 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
+from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metric import EVALUATOR
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
@@ -31,7 +32,13 @@ class RunningWork:
         self.fold.start()
         piece = DueWork("piece", lambda: run(self))
         self.worker = Worker(
-            log, self.fold, lambda _: [piece] if self.due else [], "evaluator-0", self._metrics, tick_seconds=0.01
+            log,
+            self.fold,
+            lambda _: [piece] if self.due else [],
+            "evaluator-0",
+            self._metrics,
+            log_time_ms=now_ms,
+            tick_seconds=0.01,
         )
         self.worker.start()
 

@@ -115,6 +115,19 @@ READERS = Row(
             needs=Needs.FACTS,
         ),
         Graph(
+            "Clock of the host less the log's time",
+            "Normally near 0. Durations follow the log's time, so a wrong clock stops nothing. Beyond 2 s: see the "
+            "runbook HeadgateClockSkew.",
+            (
+                Query(
+                    f"max by (service, instance) (headgate_clock_skew_seconds{{{SERVICE}}})", "{{service}} {{instance}}"
+                ),
+            ),
+            "s",
+            width=12,
+            limits=((2, RED),),
+        ),
+        Graph(
             "Readers that lost the log",
             "How often a second a reader started again. More than rarely: see the runbook HeadgateLogErrors.",
             (Query(rate("headgate_log_errors_total", "service"), "{{service}}"),),

@@ -8,6 +8,7 @@ from headgate.log import topics
 from headgate.log.port import EventLog, LogUnavailable
 from headgate.log.startup import LOG_WAIT_SECONDS, await_log
 from headgate.runtime.deadline import Deadline, run_within
+from headgate.runtime.log_clock import LogClock
 from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.observability.observed_log import ObservedLog
 from headgate.runtime.operations import Loop, Operations
@@ -43,8 +44,10 @@ class ServiceParts:
         self.operations = Operations(service, settings.host, settings.metrics_port)
         self.metrics = self.operations.metrics
         self.log: EventLog = ObservedLog(await_log(settings.log, settings.log_wait_seconds), self.metrics)
-        self.fold = LifecycleFold(self.log, FoldMetrics(self.metrics))
-        self._lag = LagWatch(self.log, self.metrics, [Reader("fold", topics.LIFECYCLE, self.fold.positions)])
+        self.clock = LogClock()
+        self.fold = LifecycleFold(self.log, FoldMetrics(self.metrics, self.clock))
+        fold_reader = Reader("fold", topics.LIFECYCLE, self.fold.positions)
+        self._lag = LagWatch(self.log, self.metrics, [fold_reader], self.clock)
 
     def watch_lag(self, reader: str, topic: str, positions: Callable[[], Mapping[int, int]]) -> None:
         """Also measures how far this reader is behind the end of its topic."""

@@ -5,7 +5,7 @@ The log stores values as bytes and does not interpret them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self
 
 PARTITIONS = 12
@@ -86,11 +86,15 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The position of one record. The next read starts at `offset + 1`."""
+    """The position of one record. The next read starts at `offset + 1`.
+
+    An append also gives `timestamp_ms`: the record's time, as `read` shows it. Otherwise it is 0.
+    """
 
     topic: str
     partition: int
     offset: int
+    timestamp_ms: int = field(default=0, compare=False)
 
 
 def record_bytes(message: Message) -> int:

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 from headgate.dead_letters.burials import Burials
 from headgate.log import topics
-from headgate.log.port import EventLog, Message, Record
+from headgate.log.port import EventLog, Message, Position, Record
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.retrying import RetryingThread
@@ -33,7 +33,7 @@ class TelemetryWriter:
         self._sequence = 0
         self._lock = threading.Lock()
 
-    def send(self, key: str, **measurement: Any) -> None:
+    def send(self, key: str, **measurement: Any) -> Position:
         """Appends one measurement, for example `epoch_measured=...`, under the key of its stream. Raises LogError."""
         with self._lock:
             self._sequence += 1
@@ -41,7 +41,7 @@ class TelemetryWriter:
         record = telemetry.TelemetryRecord(
             source=self._source, boot_id=self.boot_id, sequence=sequence, at_ms=now_ms(), **measurement
         )
-        self._log.append(Message(topics.TELEMETRY, key.encode(), record.SerializeToString()))
+        return self._log.append(Message(topics.TELEMETRY, key.encode(), record.SerializeToString()))
 
 
 class TelemetryReader:

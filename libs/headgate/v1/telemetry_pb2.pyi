@@ -50,6 +50,7 @@ class TelemetryRecord(_message.Message):
     WORK_HEARTBEAT_FIELD_NUMBER: _builtins.int
     GATEWAY_STATUS_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    CLOCK_PROBE_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Name of the process that sent this, unique among the live ones."""
     boot_id: _builtins.str
@@ -65,6 +66,8 @@ class TelemetryRecord(_message.Message):
     def gateway_status(self) -> Global___GatewayStatus: ...
     @_builtins.property
     def evidence(self) -> Global___Evidence: ...
+    @_builtins.property
+    def clock_probe(self) -> Global___ClockProbe: ...
     def __init__(
         self,
         *,
@@ -76,16 +79,36 @@ class TelemetryRecord(_message.Message):
         work_heartbeat: Global___WorkHeartbeat | None = ...,
         gateway_status: Global___GatewayStatus | None = ...,
         evidence: Global___Evidence | None = ...,
+        clock_probe: Global___ClockProbe | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_probe", b"clock_probe", "epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "boot_id", b"boot_id", "epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "sequence", b"sequence", "source", b"source", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "boot_id", b"boot_id", "clock_probe", b"clock_probe", "epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "sequence", b"sequence", "source", b"source", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_measurement: _TypeAlias = _typing.Literal["epoch_measured", "work_heartbeat", "gateway_status", "evidence"]  # noqa: Y015
+    _WhichOneofReturnType_measurement: _TypeAlias = _typing.Literal["epoch_measured", "work_heartbeat", "gateway_status", "evidence", "clock_probe"]  # noqa: Y015
     _WhichOneofArgType_measurement: _TypeAlias = _typing.Literal["measurement", b"measurement"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_measurement) -> _WhichOneofReturnType_measurement | None: ...
 
 Global___TelemetryRecord: _TypeAlias = TelemetryRecord  # noqa: Y015
+
+@_typing.final
+class ClockProbe(_message.Message):
+    """Asks the log for its time, which is the time of this record. The difference to `at_ms` is the skew of the sender's
+    clock, and the delay of the record.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockProbe: _TypeAlias = ClockProbe  # noqa: Y015
 
 @_typing.final
 class EpochMeasured(_message.Message):

@@ -1,11 +1,13 @@
 """Leases: which attempt a worker has claimed, the heartbeats that keep the claim, and the rule by which it is lost.
 
 Heartbeats are telemetry, not facts. A lost heartbeat does no harm when another arrives before the lease has run out.
+Silence is measured on the own monotonic clock since a heartbeat arrived, so no other host's clock matters.
 """
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -51,49 +53,68 @@ def claim_of(model: str, version: resources.Version) -> Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Liveness:
-    """The time of each attempt's last heartbeat, and since when this process has read heartbeats."""
+class Heard:
+    """An attempt's last heartbeat: the log's time of the record, and for how long this process has heard nothing."""
 
-    heartbeats_ms: Mapping[Claim, int]
-    reading_since_ms: int
+    at_ms: int
+    silent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Each attempt's last heartbeat, and for how long this process has read heartbeats."""
+
+    heartbeats: Mapping[Claim, Heard]
+    reading_ms: int
 
     def last_seen_ms(self, claim: Claim) -> int:
-        """The time of the attempt's last heartbeat; 0 when none is known."""
-        return self.heartbeats_ms.get(claim, 0)
+        """The log's time of the attempt's last heartbeat; 0 when none is known."""
+        heard = self.heartbeats.get(claim)
+        return heard.at_ms if heard is not None else 0
 
     def is_lost(self, claim: Claim, lease: resources.Lease, now_ms: int) -> bool:
-        """Whether the lease has run out since the claim and since the last heartbeat.
+        """Whether the lease has run out since the claim and since the last heartbeat. `now_ms` is the log's time.
 
         This process may not know earlier heartbeats, so it waits for one whole lease after it began to read them.
         """
-        alive_at_ms = max(lease.claimed_at_ms, self.last_seen_ms(claim), self.reading_since_ms)
-        return now_ms >= alive_at_ms + lease.lease_ms
+        heard = self.heartbeats.get(claim)
+        silent_ms = min(self.reading_ms, heard.silent_ms) if heard is not None else self.reading_ms
+        return silent_ms >= lease.lease_ms and now_ms >= lease.claimed_at_ms + lease.lease_ms
 
 
 class Heartbeats:
     """The last heartbeat of each attempt at one kind of work, from telemetry. Thread-safe."""
 
-    def __init__(self, work: str, reading_since_ms: int) -> None:
+    def __init__(self, work: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Reading begins now. `monotonic` is in seconds."""
         self._work = work
-        self._reading_since_ms = reading_since_ms
-        self._last_seen_ms: dict[Claim, int] = {}
+        self._monotonic = monotonic
+        self._reading_since = monotonic()
+        self._last: dict[Claim, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
     def observe(self, record: telemetry.TelemetryRecord, at_ms: int) -> None:
-        """Remembers a heartbeat of this kind of work; ignores every other record."""
+        """Remembers that a heartbeat of this kind of work, of this log time, arrived now. Ignores other records."""
         beat = record.work_heartbeat
         if not record.HasField("work_heartbeat") or beat.work != self._work:
             return
         claim = Claim(beat.stream, beat.version, beat.attempt)
         with self._lock:
-            self._last_seen_ms[claim] = max(at_ms, self._last_seen_ms.pop(claim, 0))
-            if len(self._last_seen_ms) > MAX_ATTEMPTS_SEEN:
-                del self._last_seen_ms[next(iter(self._last_seen_ms))]
+            known_ms, _ = self._last.pop(claim, (0, 0.0))
+            self._last[claim] = max(at_ms, known_ms), self._monotonic()
+            if len(self._last) > MAX_ATTEMPTS_SEEN:
+                del self._last[next(iter(self._last))]
 
     def liveness(self) -> Liveness:
         """A snapshot of what is known now."""
         with self._lock:
-            return Liveness(dict(self._last_seen_ms), self._reading_since_ms)
+            now = self._monotonic()
+            heard = {claim: Heard(at_ms, _whole_ms(now - at)) for claim, (at_ms, at) in self._last.items()}
+            return Liveness(heard, _whole_ms(now - self._reading_since))
+
+
+def _whole_ms(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 @contextmanager

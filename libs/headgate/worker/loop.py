@@ -17,7 +17,6 @@ from headgate.domain.subject import subject_of
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, LogUnavailable, Message, OutcomeUnknown
-from headgate.runtime.clock import now_ms
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import current_trace_parent, note, unit_of_work
@@ -25,7 +24,7 @@ from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.isolation import Undecidable, UndecidableReport
 
-RESEND_MS = 5_000
+RESEND_SECONDS = 5.0
 """A command that is still due after this time is sent again. It has the same id, so it causes at most one fact."""
 MAX_TRIES = 3
 """How often one process tries the same work. Then it gives up and records a dead letter."""
@@ -58,10 +57,14 @@ class DueWork:
 
 
 Due = Callable[[int], Iterable[Issue | DueWork | Undecidable]]
+"""What is due at a moment of the log's time, in milliseconds since 1970."""
 
 
 class Worker:
-    """Sends the commands and does the work that `due` gives. Work runs in up to `threads` threads beside the loop."""
+    """Sends the commands and does the work that `due` gives. Work runs in up to `threads` threads beside the loop.
+
+    `log_time_ms` gives the log's time to `due`, because the facts have their times from the same clock.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Worker:
         due: Due,
         name: str,
         metrics: Metrics,
+        log_time_ms: Callable[[], int],
         threads: int = 1,
         tick_seconds: float = 0.25,
     ) -> None:
@@ -78,7 +82,8 @@ class Worker:
         self._fold = fold
         self._due = due
         self._tick_seconds = tick_seconds
-        self._sent_at_ms: dict[str, int] = {}
+        self._log_time_ms = log_time_ms
+        self._sent_at: dict[str, float] = {}
         self._in_progress: set[str] = set()
         self._running = 0
         self._tries: Counter[str] = Counter()
@@ -133,7 +138,7 @@ class Worker:
                 logger.warning("the log does not answer; the report waits", extra=what)
 
     def _run(self) -> None:
-        self._once(now_ms())
+        self._once()
         self._revision = self._fold.wait_change(self._revision, self._tick_seconds)
 
     def _due_failed(self, error: Exception) -> None:
@@ -142,24 +147,25 @@ class Worker:
         else:
             logger.error("finding due work failed; trying again", exc_info=error)
 
-    def _once(self, at_ms: int) -> None:
+    def _once(self) -> None:
         with self._fold.lock:
-            due = list(self._due(at_ms))
+            due = list(self._due(self._log_time_ms()))
         self._undecidable.report(work for work in due if isinstance(work, Undecidable))
         for work in due:
             if isinstance(work, Issue):
-                self._issue_once(work.command, at_ms)
+                self._issue_once(work.command)
             elif isinstance(work, DueWork):
                 self._start_work(work)
 
-    def _issue_once(self, command: commands.Command, at_ms: int) -> None:
-        sent_at_ms = self._sent_at_ms.get(command.command_id)
-        if sent_at_ms is not None and at_ms - sent_at_ms < RESEND_MS:
+    def _issue_once(self, command: commands.Command) -> None:
+        now = time.monotonic()
+        sent_at = self._sent_at.get(command.command_id)
+        if sent_at is not None and now - sent_at < RESEND_SECONDS:
             return
         self.issue(command)
-        if len(self._sent_at_ms) >= MAX_REMEMBERED:
-            self._sent_at_ms.clear()
-        self._sent_at_ms[command.command_id] = at_ms
+        if len(self._sent_at) >= MAX_REMEMBERED:
+            self._sent_at.clear()
+        self._sent_at[command.command_id] = now
 
     def _start_work(self, work: DueWork) -> None:
         with self._lock:
@@ -194,8 +200,8 @@ class Worker:
 
     def _await_fact(self, command: commands.Command) -> None:
         """Keeps the work in progress until its report is folded. Otherwise `due` would start it again."""
-        revision, deadline_ms = self._fold.revision, now_ms() + RESEND_MS
-        while not self._thread.is_stopping and now_ms() < deadline_ms:
+        revision, deadline = self._fold.revision, time.monotonic() + RESEND_SECONDS
+        while not self._thread.is_stopping and time.monotonic() < deadline:
             with self._fold.lock:
                 stream = self._fold.streams.get(command.stream)
                 if stream is not None and stream.knows(command.command_id):

@@ -31,7 +31,10 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class AttemptTools:
-    """The same for every attempt of one trainer. `report` sends a command and waits for a log that is away."""
+    """The same for every attempt of one trainer. `report` sends a command and waits for a log that is away.
+
+    `log_time_ms` is the log's time, by which others see when an attempt began.
+    """
 
     worker: str
     store: ArtifactStore
@@ -40,6 +43,7 @@ class AttemptTools:
     telemetry: TelemetryWriter
     attempts: Attempts
     report: Callable[[commands.Command], None]
+    log_time_ms: Callable[[], int]
     scratch: Path
     limits: Limits
     git: GitAccess = field(default_factory=GitAccess)

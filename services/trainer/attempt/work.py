@@ -14,7 +14,6 @@ from typing import Any
 from headgate.artifacts.layout import EXPORTED_FILES, PROVENANCE_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
-from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -53,7 +52,7 @@ def run_attempt(tools: AttemptTools, claim: Claim, version: resources.Version) -
     """
     if known := tools.attempts.outcome(claim):
         return known
-    attempt = tools.attempts.begin(claim, now_ms())
+    attempt = tools.attempts.begin(claim, tools.log_time_ms())
     outcome = None
     try:
         with scratch_directory(tools.scratch) as scratch, heartbeat(tools.telemetry, claim, WORK):

@@ -7,11 +7,10 @@ import pytest
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.port import EventLog, Message
-from headgate.runtime.clock import now_ms
-from headgate.runtime.observability import log_metrics
 from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
+from tests.clocks import log_clock
 from tests.gateway.fact_writer import FactWriter
 from tests.metrics.exposed import Exposition, parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
@@ -33,7 +32,7 @@ def folded(log: EventLog) -> Iterator[tuple[FactWriter, LifecycleFold, Metrics]]
     """A fold that has replayed one fact, and the writer of further facts."""
     writer, metrics = FactWriter(log, "models/fraud"), Metrics("trainer")
     writer.write(facts.ModelCreated(description="replayed"))
-    fold = LifecycleFold(log, FoldMetrics(metrics))
+    fold = LifecycleFold(log, FoldMetrics(metrics, log_clock()))
     fold.start()
     assert fold.wait_caught_up(PATIENCE_SECONDS)
     yield writer, fold, metrics
@@ -67,7 +66,7 @@ def test_void_records_and_stopped_streams_are_counted(folded: Folded, log: Event
     assert found.value("headgate_fact_errors_total", fact="GateDecided") == 1
     assert found.value("headgate_streams_stopped") == 1
     again = Metrics("trainer")
-    replayed = LifecycleFold(log, FoldMetrics(again))
+    replayed = LifecycleFold(log, FoldMetrics(again, log_clock()))
     replayed.start()
     assert replayed.wait_caught_up(PATIENCE_SECONDS)
     writer.write(facts.ModelDescribed())
@@ -77,12 +76,10 @@ def test_void_records_and_stopped_streams_are_counted(folded: Folded, log: Event
     assert shown(again).value("headgate_streams_stopped") == 1, "streams that stopped in the replay are counted"
 
 
-def test_the_lag_is_measured_in_records_and_in_the_age_of_the_oldest(
-    log: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lag_is_measured_in_records_and_in_the_age_of_the_oldest(log: EventLog) -> None:
     positions = dict.fromkeys(log.end(topics.COMMANDS), 0)
     metrics = Metrics("registry")
-    watch = LagWatch(log, metrics, [Reader("registry", topics.COMMANDS, lambda: positions)])
+    watch = LagWatch(log, metrics, [Reader("registry", topics.COMMANDS, lambda: positions)], log_clock(WAITED_MS))
     labels = {"topic": topics.COMMANDS, "reader": "registry"}
 
     def lag() -> tuple[float | None, float | None]:
@@ -92,8 +89,6 @@ def test_the_lag_is_measured_in_records_and_in_the_age_of_the_oldest(
 
     assert lag() == (0, 0)
     log.append_all([Message(topics.COMMANDS, f"key-{number}".encode(), b"value") for number in range(30)])
-    written_ms = now_ms()
-    monkeypatch.setattr(log_metrics, "now_ms", lambda: written_ms + WAITED_MS)
     records, seconds = lag()
     assert records == 30
     assert seconds == pytest.approx(WAITED_MS / 1000, abs=5)

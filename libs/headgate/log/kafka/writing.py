@@ -106,7 +106,7 @@ class KafkaWriter:
             except KafkaError as error:
                 self._note(sent.producer, error)
                 raise _outcome(message.topic, error) from error
-            yield Position(message.topic, written.partition, written.offset)
+            yield Position(message.topic, written.partition, written.offset, written.timestamp)
 
     def _passed_on(self, producer: KafkaProducer, message: Message, partition: int) -> Any:
         try:

@@ -20,6 +20,13 @@ class Row(NamedTuple):
     cost_bytes: int
 
 
+class Place(NamedTuple):
+    """The offset and the time of an appended row."""
+
+    offset: int
+    timestamp_ms: int
+
+
 class Appender:
     """Remembers the ends of partitions until another process commits. One thread at a time may use it."""
 
@@ -38,25 +45,25 @@ class Appender:
         found, self._found_others = self._found_others, False
         return found
 
-    def append(self, rows: Sequence[Row]) -> list[int]:
-        """The offsets of the inserted rows, in their order. Raises sqlite3.Error."""
+    def append(self, rows: Sequence[Row]) -> list[Place]:
+        """The places of the inserted rows, in their order. Raises sqlite3.Error."""
         (data_version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if data_version != self._data_version:
             self._ends.clear()
             self._data_version = data_version
             self._found_others = True
         now_ms = time.time_ns() // 1_000_000
-        offsets: list[int] = []
+        places: list[Place] = []
         parameters: list[object] = []
         for topic_id, partition, key, headers, value, _ in rows:
             offset, last_ms = self._end(topic_id, partition)
             # Times never decrease within a partition, so a time can be found by bisection.
             timestamp_ms = max(now_ms, last_ms)
             self._ends[topic_id, partition] = offset + 1, timestamp_ms
-            offsets.append(offset)
+            places.append(Place(offset, timestamp_ms))
             parameters += (topic_id, partition, offset, timestamp_ms, key, headers, value)
         self._insert(parameters)
-        return offsets
+        return places
 
     def _end(self, topic_id: int, partition: int) -> tuple[int, int]:
         end = self._ends.get((topic_id, partition))

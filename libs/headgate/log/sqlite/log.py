@@ -22,7 +22,7 @@ from headgate.log.port import (
     refuse_mismatch,
 )
 from headgate.log.sqlite import groups
-from headgate.log.sqlite.appender import Row
+from headgate.log.sqlite.appender import Place, Row
 from headgate.log.sqlite.arrivals import Arrivals
 from headgate.log.sqlite.headers import encode_headers
 from headgate.log.sqlite.keeper import Keeper
@@ -74,19 +74,19 @@ class SqliteLog:
 
     def append(self, message: Message, timeout_seconds: float = 10.0) -> Position:
         row = self._row(message)
-        (offset,) = self._writer.append((row,), timeout_seconds)
-        return Position(message.topic, row.partition, offset)
+        (place,) = self._writer.append((row,), timeout_seconds)
+        return Position(message.topic, row.partition, *place)
 
     def append_all(self, messages: Sequence[Message], timeout_seconds: float = 10.0) -> list[Position]:
         rows = [self._row(message) for message in messages]
         deadline = time.monotonic() + timeout_seconds
-        offsets: list[int] = []
+        places: list[Place] = []
         for at in range(0, len(rows), MAX_TRANSACTION_MESSAGES):
             slice_ = rows[at : at + MAX_TRANSACTION_MESSAGES]
-            offsets += self._writer.append(slice_, max(0.0, deadline - time.monotonic()))
+            places += self._writer.append(slice_, max(0.0, deadline - time.monotonic()))
         return [
-            Position(message.topic, row.partition, offset)
-            for message, row, offset in zip(messages, rows, offsets, strict=True)
+            Position(message.topic, row.partition, *place)
+            for message, row, place in zip(messages, rows, places, strict=True)
         ]
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> Sequence[Record]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from headgate.log.group_commit import Entry, GroupCommit, Take
 from headgate.log.port import LogError, LogUnavailable, OutcomeUnknown
-from headgate.log.sqlite.appender import Appender, Row
+from headgate.log.sqlite.appender import Appender, Place, Row
 from headgate.log.sqlite.store import cause_of, is_before_commit, when_free
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
@@ -54,12 +54,12 @@ class Writer:
             self._transaction, MAX_WAITING_BYTES, MAX_BATCH_BYTES, GATHER_SECONDS
         )
 
-    def append(self, rows: Sequence[Row], timeout_seconds: float) -> list[int]:
-        """Writes all rows in one transaction. Returns their offsets when the rows are on disk."""
+    def append(self, rows: Sequence[Row], timeout_seconds: float) -> list[Place]:
+        """Writes all rows in one transaction. Returns their places when the rows are on disk."""
         cost_bytes = sum(row.cost_bytes for row in rows) + ROW_OVERHEAD_BYTES * len(rows)
         write = _Write(rows, None, _never)
-        offsets: list[int] = self._group_commit.submit(write, cost_bytes, time.monotonic() + timeout_seconds)
-        return offsets
+        places: list[Place] = self._group_commit.submit(write, cost_bytes, time.monotonic() + timeout_seconds)
+        return places
 
     def run(self, job: Job[T], timeout_seconds: float, is_news: Callable[[T], bool] = _always) -> T:
         """Runs a job in a transaction. A LogError of the job undoes only this job and is raised here.

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from headgate.domain.fact import FIELD_OF
 from headgate.log.port import EventLog
-from headgate.runtime.clock import now_ms
+from headgate.runtime.log_clock import LogClock
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import facts_pb2 as facts
 
 MEASURE_SECONDS = 5.0
 """How often the lag is measured. Each time reads one record of every partition that is behind."""
-MS_PER_SECOND = 1000.0
 UNKNOWN = "Unknown"
 
 logger = logging.getLogger(__name__)
@@ -23,7 +22,8 @@ _NAME_OF = {field: name for name, field in FIELD_OF.items()}
 class FoldMetrics:
     """Counts what a LifecycleFold does after its replay: facts, their errors, duration and age, and void records."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, clock: LogClock) -> None:
+        self._clock = clock
         self._facts = metrics.counter("headgate_facts_total")
         self._errors = metrics.counter("headgate_fact_errors_total")
         self._duration = metrics.histogram("headgate_fact_duration_seconds")
@@ -37,7 +37,7 @@ class FoldMetrics:
         name = fact_name(record)
         self._facts.labels(name).inc()
         self._duration.labels(name).observe(seconds)
-        self._age.observe(max(0.0, (now_ms() - record.occurred_at_ms) / MS_PER_SECOND))
+        self._age.observe(self._clock.age_seconds(record.occurred_at_ms))
 
     def broke(self, record: facts.LifecycleRecord) -> None:
         """An accepted fact was illegal, and its stream stopped."""
@@ -73,8 +73,9 @@ class Reader:
 class LagWatch:
     """Measures every MEASURE_SECONDS, in its own thread, how far each reader is behind the end of its topic."""
 
-    def __init__(self, log: EventLog, metrics: Metrics, readers: Iterable[Reader]) -> None:
+    def __init__(self, log: EventLog, metrics: Metrics, readers: Iterable[Reader], clock: LogClock) -> None:
         self._log = log
+        self._clock = clock
         self._readers = list(readers)
         self._records = metrics.gauge("headgate_log_lag_records")
         self._seconds = metrics.gauge("headgate_log_lag_seconds")
@@ -101,14 +102,13 @@ class LagWatch:
                 for partition, end in self._log.end(reader.topic).items()
                 if positions.get(partition, 0) < end
             }
-            oldest_ms = min((self._time_of(reader.topic, at, start) for at, (start, _) in behind.items()), default=None)
-            age_ms = max(0, now_ms() - oldest_ms) if oldest_ms is not None else 0
+            ages = (self._age_seconds(reader.topic, at, start) for at, (start, _) in behind.items())
             self._records.labels(reader.topic, reader.name).set(sum(end - start for start, end in behind.values()))
-            self._seconds.labels(reader.topic, reader.name).set(age_ms / MS_PER_SECOND)
+            self._seconds.labels(reader.topic, reader.name).set(max(ages, default=0.0))
 
-    def _time_of(self, topic: str, partition: int, offset: int) -> int:
+    def _age_seconds(self, topic: str, partition: int, offset: int) -> float:
         found = self._log.read(topic, partition, offset, limit=1)
-        return found[0].timestamp_ms if found else now_ms()
+        return self._clock.age_seconds(found[0].timestamp_ms) if found else 0.0
 
     def _watch(self) -> None:
         self.measure()

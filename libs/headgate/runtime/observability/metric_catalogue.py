@@ -89,6 +89,12 @@ _PROCESS = (
         ("topic", "code"),
         cap=32,
     ),
+    Metric(
+        "headgate_clock_skew_seconds",
+        "gauge",
+        EVERY,
+        "The clock of the host less the log's time; positive when the host is ahead.",
+    ),
     Metric("headgate_log_errors_total", "counter", EVERY, "How often a reader lost the log, or an append failed."),
     Metric("headgate_invalid_trace_parents_total", "counter", EVERY, "Invalid traceparent headers, which are ignored."),
     Metric("headgate_work_in_hand", "gauge", WORKERS, "Pieces of work in progress."),

@@ -29,15 +29,17 @@ def _verdict(version: resources.Version) -> str:
     return word_of(resources.VerdictState, version.verdict)
 
 
-def _phase(release: resources.Release) -> str:
+def phase_word(release: resources.Release) -> str:
     word = word_of(resources.Phase, release.phase)
     if release.phase == resources.PHASE_STEPPING:
         word += f" {release.step + 1}/{len(release.policy.steps)}"
     return f"{word}, paused" if release.paused else word
 
 
-def _phase_and_reason(release: resources.Release) -> str:
-    return f"{_phase(release)}: {release.paused_reason}" if release.paused else _phase(release)
+def phase_text(release: resources.Release, waiting_for: str = "") -> str:
+    """The phase with its step, and the reason of a pause unless the wait names it."""
+    is_news = release.paused and release.paused_reason not in waiting_for
+    return f"{phase_word(release)}: {release.paused_reason}" if is_news else phase_word(release)
 
 
 def _gate(version: resources.Version) -> str:
@@ -131,7 +133,7 @@ RELEASES: Columns = (
     Column("CANDIDATE", lambda r: f"v{r.candidate}"),
     Column("STABLE", lambda r: f"v{r.stable}" if r.stable else "", 3),
     Column("STRATEGY", lambda r: hyphenated(configuration.Strategy, r.strategy), 3),
-    Column("PHASE", _phase),
+    Column("PHASE", phase_word),
     Column("WEIGHTS", lambda r: weights_line(r.weights), 1),
     Column("REQUESTED", lambda r: time_text(r.requested_at_ms), 1),
 )
@@ -142,7 +144,7 @@ FOUND_RELEASES: Columns = (Column("RELEASE", lambda r: _short(r.name)), *RELEASE
 RELEASE: Columns = (
     Column("NAME", lambda r: r.name),
     *RELEASES[1:5],
-    Column("PHASE", _phase_and_reason),
+    Column("PHASE", phase_text),
     *RELEASES[6:],
     Column("STARTED", lambda r: time_text(r.started_at_ms)),
     Column("ENDED", lambda r: time_text(r.ended_at_ms)),
@@ -170,11 +172,13 @@ def with_wait(columns: Columns, beside: str, wait_of: Callable[[Any], str]) -> C
     return (*columns[:place], Column("WAITS FOR", wait_of), *columns[place:])
 
 
-def with_judgement(columns: Columns, judgement_of: Callable[[resources.Release], facts.Judgement]) -> Columns:
-    """The columns with the judgement of this moment instead of the recorded one."""
-    return tuple(
-        Column(column.name, lambda release: _judgement(judgement_of(release)), column.rank)
-        if column.name == "JUDGEMENT"
-        else column
-        for column in columns
-    )
+def release_page(
+    wait_of: Callable[[resources.Release], str], judgement_of: Callable[[resources.Release], facts.Judgement]
+) -> Columns:
+    """The page of a release with what it waits for, and with the judgement of this moment."""
+    replaced: Mapping[str, Callable[[resources.Release], str]] = {
+        "PHASE": lambda release: phase_text(release, wait_of(release)),
+        "JUDGEMENT": lambda release: _judgement(judgement_of(release)),
+    }
+    page = [column._replace(cell=replaced.get(column.name, column.cell)) for column in RELEASE]
+    return with_wait(page, "PHASE", wait_of)

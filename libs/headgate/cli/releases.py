@@ -1,6 +1,7 @@
 """`headgate release` and `headgate environment`."""
 
 import uuid
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +13,12 @@ from headgate.cli import columns
 from headgate.cli.files import local_path
 from headgate.cli.models import ANY, Filter, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one
-from headgate.cli.session import full_name, model_and_number, release_name, report, session, usage
+from headgate.cli.release_watch import Moment, moments, show_lines, show_live
+from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one, terminal_width
+from headgate.cli.session import console, full_name, model_and_number, release_name, report, session, usage
 from headgate.cli.waits import Waits, as_field
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
-from headgate.client.watching import watch_through_restarts
 from headgate.domain import policy
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
@@ -85,20 +86,27 @@ def get_release(
     request = release_service.GetReleaseRequest(name=release_name(name))
     found = session(context).stubs.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
     waits = Waits(session(context).stubs)
-    page = columns.with_judgement(columns.with_wait(columns.RELEASE, "PHASE", waits.of_release), waits.judgement)
-    show_one(found, page, output, as_field(waits.of_release))
+    show_one(found, columns.release_page(waits.of_release, waits.judgement), output, as_field(waits.of_release))
 
 
 @release.command("watch")
 def watch_release(context: typer.Context, name: ReleaseName, output: Output = Format.TABLE) -> None:
-    """Show a release after each change, until it ends. Exit with 1 unless it completed."""
-    last = resources.Release()
-    stub, request = session(context).stubs.releases, release_service.WatchReleaseRequest(name=release_name(name))
-    for response in watch_through_restarts(lambda: stub.WatchRelease(request)):
-        if response.release != last:
-            last = response.release
-            show_next(last, columns.RELEASE, output)
+    """Print a line for each change of a release, and its evidence, until it ends. Exit with 1 unless it completed."""
+    found = moments(session(context).stubs, release_name(name))
+    if output is not Format.TABLE:
+        last = _show_states(found, output)
+    else:
+        last = show_lines(found) if terminal_width() is None else show_live(found, console)
     raise typer.Exit(0 if last.phase == resources.PHASE_COMPLETED else 1)
+
+
+def _show_states(found: Iterator[Moment], output: Format) -> resources.Release:
+    last = resources.Release()
+    for moment in found:
+        if moment.release != last:
+            last = moment.release
+            show_next(last, columns.RELEASE, output)
+    return last
 
 
 @release.command("start")

@@ -47,6 +47,8 @@ class Exit(IntEnum):
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 """Progress and warnings go here, data goes to stdout."""
+console = Console(highlight=False, markup=False, emoji=False)
+"""stdout for what a terminal shows while a command waits."""
 
 
 class CommandFailed(Exception):

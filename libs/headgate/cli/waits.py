@@ -52,9 +52,9 @@ class Waits:
     def __init__(self, stubs: Stubs) -> None:
         self._stubs = stubs
 
-    def of_release(self, release: resources.Release) -> str:
-        """What an active release waits for; empty when its next command is due."""
-        return release_wait(release, self._pilots, now_ms()) if is_active(release) else ""
+    def of_release(self, release: resources.Release, has_left: bool = True) -> str:
+        """What an active release waits for, and if `has_left` how long; empty when its next command is due."""
+        return release_wait(release, self._pilots, now_ms(), has_left) if is_active(release) else ""
 
     def of_version(self, version: resources.Version) -> str:
         """What a version waits for until it serves or has failed; empty when it waits for nothing."""
@@ -128,29 +128,31 @@ def pilot_of(release: resources.Release, pilots: Answer[Pilots]) -> worker_servi
     return pilot if is_same else None
 
 
-def release_wait(release: resources.Release, pilots: Answer[Pilots], at_ms: int) -> str:
+def release_wait(release: resources.Release, pilots: Answer[Pilots], at_ms: int, has_left: bool = True) -> str:
     """What an active release waits for, in words."""
     if pilots.problem:
         return f"unknown: {pilots.problem}"
     pilot = pilot_of(release, pilots)
-    return "the deployer to see it" if pilot is None else sentence(pilot, at_ms)
+    return "the deployer to see it" if pilot is None else sentence(pilot, at_ms, has_left)
 
 
-def sentence(pilot: worker_services.Pilot, at_ms: int) -> str:
-    """The end of the sentence "it waits for ...", with the time when the wait ends and what ends it."""
-    if not pilot.waiting_for:
-        return ""
+def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) -> str:
+    """The end of the sentence "it waits for ...", with the time when the wait ends and what ends it.
+
+    `at_ms` is the present time; `has_left` adds how long it is until then.
+    """
+
+    def moment(time_ms: int) -> str:
+        left = f" (in {duration_text(time_ms - at_ms)})" if has_left and time_ms > at_ms else ""
+        return f"{time_text(time_ms)}{left}"
+
     text = pilot.waiting_for
     until_ms, deadline_ms = pilot.waiting_until_ms, pilot.deadline_ms
-    if until_ms:
-        text += f", until {_moment(until_ms, at_ms)}"
-    if deadline_ms and (not until_ms or deadline_ms < until_ms):
-        text += f"; {pilot.at_deadline} at {_moment(deadline_ms, at_ms)}"
+    if text and until_ms:
+        text += f", until {moment(until_ms)}"
+    if text and deadline_ms and (not until_ms or deadline_ms < until_ms):
+        text += f"; {pilot.at_deadline}" + (f" at {moment(deadline_ms)}" if deadline_ms > at_ms else "")
     return text
-
-
-def _moment(time_ms: int, at_ms: int) -> str:
-    return f"{time_text(time_ms)} (in {duration_text(time_ms - at_ms)})" if time_ms > at_ms else time_text(time_ms)
 
 
 def in_release(release: resources.Release, waiting_for: str) -> str:

@@ -8,7 +8,7 @@ from headgate.domain import environment as environments
 from headgate.domain import model as models
 from headgate.domain.credentials import command_without_credentials
 from headgate.domain.fact import Fact
-from headgate.domain.names import NAME_RULE, split_stream
+from headgate.domain.names import MAX_ID, NAME_RULE, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.lifecycle.follower import LifecycleFold
@@ -29,7 +29,6 @@ MAX_DECISIONS = 8
 READ_BACK_SECONDS = 10.0
 MAX_COMMAND_BYTES = 400_000
 """A refusal contains its whole command, and a fact contains much of it. Both must fit into one record."""
-MAX_ID = 256
 MAX_SHOWN = 2_000
 SIZE_RULE = f"a command has at most {MAX_COMMAND_BYTES} bytes"
 ID_RULE = f"a command id has at most {MAX_ID} characters"

@@ -18,8 +18,6 @@ from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
 from services.registry.inbox import UnusableEvent, command_of, trace_parent_of
 
-GROUP = "registry"
-
 
 class CommandHandler:
     """Executes the commands of headgate.commands. Records refusals, and buries records that are no command."""
@@ -90,6 +88,6 @@ def intakes(
 ) -> list[Intake]:
     """The consumers of both topics."""
     return [
-        Intake(log, topics.COMMANDS, GROUP, name, CommandHandler(burials, decider), burials, metrics),
-        Intake(log, topics.INBOX, GROUP, name, InboxHandler(burials, fold, decider), burials, metrics),
+        Intake(log, topics.COMMANDS, topics.REGISTRY_GROUP, name, CommandHandler(burials, decider), burials, metrics),
+        Intake(log, topics.INBOX, topics.REGISTRY_GROUP, name, InboxHandler(burials, fold, decider), burials, metrics),
     ]

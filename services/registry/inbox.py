@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from headgate.domain.names import NAME_RULE, is_name, model_stream
+from headgate.domain.names import NAME_RULE, event_command_id, is_name, model_stream
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
 from headgate.runtime.observability.trace_context import HEADER, parse_trace_parent
@@ -44,7 +44,7 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> comman
     if not is_name(model):
         raise UnusableEvent("invalid-model", f"customData.model is {model!r}: {NAME_RULE}")
     return commands.Command(
-        command_id=command_id(event.source, event.id),
+        command_id=event_command_id(event.source, event.id),
         stream=model_stream(model),
         actor=event.source,
         causation_id=event.id,
@@ -53,16 +53,6 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> comman
             repository=repository, commit=commit, commit_message=_text(custom, "message").strip()
         ),
     )
-
-
-def command_id(source: str, id_: str) -> str:
-    """The command id for an event's source and id. Different pairs have different command ids.
-
-    Without a bar in source and id the form is source|id, with exactly one bar. Otherwise it is length|source|id, where
-    the length is that of the source. This form has at least three bars, so the two forms cannot be confused.
-    """
-    plain = "|" not in source and "|" not in id_
-    return f"{source}|{id_}" if plain else f"{len(source)}|{source}|{id_}"
 
 
 def trace_parent_of(event: CloudEvent, record: Record) -> str:

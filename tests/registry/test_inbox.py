@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.domain.names import event_command_id
 from headgate.log import topics
 from headgate.log.port import MAX_RECORD_BYTES, Headers, Message, record_bytes
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
-from services.registry.inbox import command_id
 from tests.registry.conftest import Running
 from tests.registry.waiting import REPOSITORY, commit
 from tests.waiting import until
@@ -95,11 +95,11 @@ events = st.tuples(pieces, pieces)
 def test_two_events_have_the_same_command_id_only_when_source_and_id_are_the_same(
     one: tuple[str, str], other: tuple[str, str]
 ) -> None:
-    assert (command_id(*one) == command_id(*other)) == (one == other)
+    assert (event_command_id(*one) == event_command_id(*other)) == (one == other)
 
 
 def test_the_command_id_of_an_event_without_a_bar_is_the_same_as_in_old_logs() -> None:
-    assert command_id("/ci", "1") == "/ci|1"
+    assert event_command_id("/ci", "1") == "/ci|1"
 
 
 def test_events_that_differ_only_in_where_a_bar_separates_source_and_id_are_two_events(registry: Running) -> None:

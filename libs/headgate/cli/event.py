@@ -1,15 +1,20 @@
-"""`headgate event` appends a CloudEvent that another program wrote to the inbox."""
+"""`headgate event` appends CloudEvents that other programs wrote to the inbox, and tells what became of them."""
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from headgate.cli.event_outcome import DEFAULT_RECORDS, MAX_RECORDS, Copy, Outcome, Status, copies_of, outcome_of
 from headgate.cli.files import local_path, read_file
-from headgate.cli.session import session, usage
+from headgate.cli.render import Format, Output, pairs, show_data, time_text
+from headgate.cli.session import CommandFailed, Exit, report, session, usage
 from headgate.domain.credentials import CREDENTIALS_RULE, without_credentials
+from headgate.domain.names import short_name
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.port import Message, Record
 from headgate.log.topics import INBOX
@@ -17,7 +22,21 @@ from headgate.log.topics import INBOX
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 
 
-def event(
+class SendByDefault(TyperGroup):
+    """Takes `headgate event FILE`, the form before there were verbs, for `headgate event send FILE`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        known = not args or args[0] in self.commands
+        return super().resolve_command(ctx, args if known else ["send", *args])
+
+
+event = typer.Typer(
+    cls=SendByDefault, help="Events of the inbox: commits that other programs publish.", no_args_is_help=True
+)
+
+
+@event.command("send")
+def send(
     context: typer.Context,
     file: Annotated[
         Path,
@@ -38,3 +57,73 @@ def event(
     with closing(session(context).open_log()) as log:
         log.append(Message(INBOX, key.encode(), value, STRUCTURED))
     print(found.id)
+
+
+@event.command("status")
+def status(
+    context: typer.Context,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The id of the event, as it was printed.")],
+    source: Annotated[str, typer.Option(help="Its source, where events of several sources have this id.")] = "",
+    records: Annotated[
+        int, typer.Option(min=1, max=MAX_RECORDS, help="Read so many of the newest records of each partition.")
+    ] = DEFAULT_RECORDS,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show what became of an event. Exit with 1 when it was refused or is a dead letter."""
+    with closing(session(context).open_log()) as log:
+        copies = copies_of(log, id_, source, records)
+        sources = sorted({copy.event.source for copy in copies})
+        if not copies:
+            where = f"the newest {records} records of each partition of {INBOX}"
+            raise CommandFailed(f"no event {id_!r} is among {where}: --records reads more", Exit.NOT_FOUND)
+        if len(sources) > 1:
+            usage(f"events of several sources have the id {id_!r}; give one with --source: {', '.join(sources)}")
+        outcome = outcome_of(log, copies, records)
+    shown = _described(copies, outcome)
+    if output is Format.TABLE:
+        pairs(shown)
+    else:
+        show_data(shown, output)
+    if advice := _advice(outcome, shown, records):
+        report(advice)
+    if outcome.status in (Status.REFUSED, Status.BURIED):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _described(copies: Sequence[Copy], outcome: Outcome) -> dict[str, str]:
+    """The outcome as names and texts. All names are there always, so that a program can rely on them."""
+    newest = copies[-1]
+    shown = {
+        "id": newest.event.id,
+        "source": newest.event.source,
+        "received": time_text(newest.record.timestamp_ms),
+        "position": f"{newest.record.partition}:{newest.record.offset}",
+        "status": outcome.status.value,
+        **dict.fromkeys(("version", "code", "reason", "letter", "state", "waiting"), ""),
+    }
+    if outcome.fact is not None:
+        shown["version"] = f"{short_name(outcome.fact.stream)}/{outcome.fact.version_created.version}"
+    if outcome.refusal is not None:
+        shown |= {"code": outcome.refusal.code, "reason": outcome.refusal.message or outcome.refusal.rule}
+    if outcome.letter is not None:
+        letter = outcome.letter
+        shown |= {"code": letter.code, "reason": letter.reason, "letter": f"{letter.id[0]}:{letter.id[1]}"}
+        shown["state"] = letter.settlement.state.value
+    if outcome.status is Status.NOT_READ:
+        shown["waiting"] = f"{outcome.waiting} records before it"
+    return shown
+
+
+def _advice(outcome: Outcome, shown: dict[str, str], records: int) -> str:
+    """The next thing to do, in a sentence."""
+    match outcome.status:
+        case Status.ACCEPTED:
+            return f"to follow it: headgate version watch {shown['version']}"
+        case Status.REFUSED:
+            return "to try again after the cause is mended: headgate publish --again, or an event with another id"
+        case Status.BURIED:
+            return f"to see its record, and to replay it: headgate log dead-letters show {shown['letter']}"
+        case Status.NOT_READ:
+            return "no registry has read it yet: `headgate doctor` shows whether one runs"
+        case Status.UNKNOWN:
+            return f"its outcome is not among the newest {records} records of each partition: --records reads more"

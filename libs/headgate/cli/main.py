@@ -103,7 +103,7 @@ def start_all(
 
 
 app.command("publish")(publish.publish)
-app.command("event")(event.event)
+app.add_typer(event.event, name="event")
 app.command("predict")(predict.predict)
 app.command("replay")(logs.replay)
 app.command("doctor")(doctor.doctor)

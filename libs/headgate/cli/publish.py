@@ -78,6 +78,7 @@ def publish(
     event_id = _event_id(source, change.commit, url, again)
     trace = _publish(session(context).open_log(), change, event_id, source, traces)
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
+    report(f"to see what becomes of it: headgate event status {event_id}")
     if existing:
         report(f"this commit already is version {existing}: it becomes no second version, also with --again")
     if output is Format.TABLE:

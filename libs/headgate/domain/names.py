@@ -8,6 +8,9 @@ NAME_RULE = "a name has 1 to 63 characters of a-z, 0-9, - and _, and starts with
 NUMBER = re.compile(r"[0-9]{1,9}")
 """The number of a version or a release. Every number of this form fits into 32 bits."""
 
+MAX_ID = 256
+"""How long the id of a command may be. A refusal keeps so many characters of a longer one."""
+
 _TOP = re.compile(r"(?P<kind>models|environments)/(?P<name>[^/]+)")
 _BELOW_MODEL = re.compile(r"models/(?P<model>[^/]+)/(?P<kind>versions|releases|aliases)/(?P<id>[^/]+)")
 
@@ -28,6 +31,16 @@ def model_stream(model: str) -> str:
 def environment_stream(environment: str) -> str:
     """The stream of an environment's facts."""
     return f"environments/{environment}"
+
+
+def event_command_id(source: str, id_: str) -> str:
+    """The id of the command that an event becomes. Different pairs have different command ids.
+
+    Without a bar in source and id the form is source|id, with exactly one bar. Otherwise it is length|source|id, where
+    the length is that of the source. This form has at least three bars, so the two forms cannot be confused.
+    """
+    plain = "|" not in source and "|" not in id_
+    return f"{source}|{id_}" if plain else f"{len(source)}|{source}|{id_}"
 
 
 def split_stream(stream: str) -> tuple[str, str]:

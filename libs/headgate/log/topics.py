@@ -12,6 +12,9 @@ TELEMETRY = "headgate.telemetry"
 REFUSALS = "headgate.refusals"
 DEAD_LETTERS = "headgate.dead-letters"
 
+REGISTRY_GROUP = "registry"
+"""The consumer group of the registries, on inbox and commands."""
+
 TOPICS = (
     Topic(INBOX, 30 * DAY_MS),
     Topic(COMMANDS, 30 * DAY_MS),

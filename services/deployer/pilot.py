@@ -6,6 +6,7 @@ The pilot keeps no state of its own. After a restart the same fold leads to the 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from headgate.domain.comparison import awaited_verdict
 from headgate.domain.names import model_stream, release_subject
 from headgate.domain.refusal import MAX_TEXT_CHARACTERS
 from headgate.domain.release import is_active, phase_name
@@ -129,7 +130,10 @@ def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
         return waits.end_of_release(other)
     if observation.release.paused:
         return waits.a_person(observation.release)
-    return waits.end_of_freeze(observation.freeze) if observation.freeze is not None else NOTHING
+    if observation.freeze is not None:
+        return waits.end_of_freeze(observation.freeze)
+    candidate = state.versions.get(observation.release.candidate, resources.Version())
+    return waits.verdict_on(candidate.version, awaited_verdict(state, candidate))
 
 
 def _make_way(observation: Observation, other: resources.Release) -> NextCommand:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from headgate.domain.comparison import awaited_verdict, not_compared_with
 from headgate.domain.release import RUNNING, is_active
 from headgate.domain.state import ModelState
 from headgate.domain.verdict import RELEASABLE
@@ -33,7 +34,12 @@ def _asks_for_release(version: resources.Version) -> bool:
 
 
 def _needs_release(state: ModelState, version: resources.Version) -> bool:
-    """Whether the version is newer than all that serve or are being released, and was never released here."""
+    """Whether the version is newer than all that serve or are being released, and was never released here.
+
+    A version that the evaluator must compare with a newly live one has to wait for that.
+    """
+    if not_compared_with(state, version):
+        return False
     environment = version.configuration.release.environment
     releases = [release for release in state.releases.values() if release.environment == environment]
     if any(release.candidate == version.version for release in releases):
@@ -88,6 +94,7 @@ def next_in_line(state: ModelState, release: resources.Release, frozen: bool) ->
     if release.release < first:
         payload = commands.SupersedeRelease(release=release.release, by=first)
         return release_command(state.name, release, f"supersede/{first}", payload)
-    if release.release > first or release.paused or frozen:
+    candidate = state.versions.get(release.candidate, resources.Version())
+    if release.release > first or release.paused or frozen or awaited_verdict(state, candidate):
         return None
     return release_command(state.name, release, "begin", commands.BeginRelease(release=release.release))

@@ -46,6 +46,10 @@ def a_person(release: resources.Release) -> Wait:
     return wait.at_the_latest(release.superseded_from_ms, "a newer release may take its place") if yields else wait
 
 
+def verdict_on(candidate: int, awaited: str) -> Wait:
+    return Wait(f"v{candidate} to get {awaited}") if awaited else Wait()
+
+
 def candidate_on(gateways: Iterable[str], candidate: int) -> Wait:
     return Wait(f"{', '.join(gateways)} to load v{candidate}")
 

@@ -6,7 +6,8 @@ Nothing is remembered between calls, so an evaluator that starts again finds the
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headgate.domain.build import MAX_ATTEMPTS
+from headgate.domain.build import MAX_ATTEMPTS, first_evaluation, is_last_attempt
+from headgate.domain.comparison import environment_of
 from headgate.domain.names import model_stream, version_subject
 from headgate.domain.state import ModelState
 from headgate.domain.versions import is_purged
@@ -20,7 +21,6 @@ ACTOR = "evaluator"
 WORK = "evaluation"
 """What the evaluator's heartbeats call its work."""
 LEASE_MS = 15_000
-DEFAULT_ENVIRONMENT = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def _due_for(
 ) -> Iterator[commands.Command | Assignment]:
     if is_purged(version):
         return
-    if version.build == resources.BUILD_STATE_TRAINED:
-        yield _claim(state, version, attempt=1, worker=worker, seen_at_ms=0)
+    if attempt := first_evaluation(state, version):
+        yield _claim(state, version, attempt, worker=worker, seen_at_ms=0)
     elif version.build == resources.BUILD_STATE_EVALUATING:
         if liveness.is_lost(claim_of(state.name, version), version.lease, now_ms):
             yield _after_loss(state, version, worker, liveness)
@@ -88,13 +88,13 @@ def _due_for(
             yield assignment(state, version)
     elif version.build == resources.BUILD_STATE_EVALUATED and version.verdict == resources.VERDICT_STATE_UNDECIDED:
         decide = commands.DecideGate(version=version.version)
-        yield command(state.name, version, f"{version.name}/gate", decide_gate=decide)
+        command_id = f"{version.name}/evaluations/{version.attempt}/gate"
+        yield command(state.name, version, command_id, decide_gate=decide)
 
 
 def assignment(state: ModelState, version: resources.Version) -> Assignment:
     """The evaluation of a version, with the version that is live where it wants to go."""
-    environment = version.configuration.release.environment or DEFAULT_ENVIRONMENT
-    live = state.model.live.get(environment, 0)
+    live = state.model.live.get(environment_of(version), 0)
     baseline = state.versions.get(live) if live != version.version else None
     return Assignment(state.name, _copy(version), _copy(baseline) if baseline is not None else None)
 
@@ -111,13 +111,13 @@ def command(model: str, version: resources.Version, command_id: str, **body: obj
 
 
 def _after_loss(state: ModelState, version: resources.Version, worker: str, liveness: Liveness) -> commands.Command:
-    if version.attempt < MAX_ATTEMPTS:
+    if not is_last_attempt(version.attempt):
         seen_at_ms = liveness.last_seen_ms(claim_of(state.name, version))
         return _claim(state, version, version.attempt + 1, worker, seen_at_ms)
     failed = facts.EvaluationFailed(
         version=version.version,
         attempt=version.attempt,
-        reason=f"{version.attempt} attempts were lost without a report; the last worker was {version.lease.worker}",
+        reason=f"{MAX_ATTEMPTS} attempts were lost without a report; the last worker was {version.lease.worker}",
     )
     command_id = f"{version.name}/evaluations/{version.attempt}/lost"
     report = commands.ReportEvaluationFailed(fact=failed)

@@ -155,6 +155,33 @@ def test_the_second_version_waits_for_the_first_to_be_live_so_that_it_can_be_a_c
     Given(version(1), version(2), first, live=0).then()
 
 
+def uncompared(number: int, **fields: Any) -> resources.Version:
+    """A version whose gate has a max_drop and knew no live version."""
+    found = version(number, build=resources.BUILD_STATE_EVALUATED, **fields)
+    found.configuration.gate.rules.add(metric="auc", max_drop=0.01)
+    return found
+
+
+def test_a_version_gets_no_release_before_it_is_compared_with_the_live_one():
+    Given(version(1), uncompared(2)).then()
+    Given(version(1), uncompared(2, baseline_version=1)).then("versions/2/release/production")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "awaited"),
+    [
+        (uncompared(2), "v2 to get its comparison with v1, which went live meanwhile"),
+        (uncompared(2, verdict=resources.VERDICT_STATE_UNDECIDED, baseline_version=1), "v2 to get its gate"),
+        (
+            uncompared(2, verdict=resources.VERDICT_STATE_AWAITING_APPROVAL, baseline_version=1),
+            "v2 to get its approvals",
+        ),
+    ],
+)
+def test_a_requested_release_waits_while_its_candidate_is_compared_again(candidate: resources.Version, awaited: str):
+    assert Given(version(1), candidate, release(phase=resources.PHASE_REQUESTED)).waits_for() == awaited
+
+
 # The queue.
 
 

@@ -158,6 +158,26 @@ def test_an_evaluated_version_is_judged_once() -> None:
     assert work(model(evaluated)) == []
 
 
+def outdated(**fields: object) -> resources.Version:
+    """Version 2, evaluated while nothing was live."""
+    passed = version(2, resources.BUILD_STATE_EVALUATED, attempt=1, **fields)
+    passed.configuration.gate.rules.add(metric="auc", max_drop=0.01)
+    return passed
+
+
+def test_a_version_is_evaluated_again_when_another_one_went_live_meanwhile() -> None:
+    live = version(1, resources.BUILD_STATE_EVALUATED)
+    live.verdict = resources.VERDICT_STATE_PASSED
+    command = only_command(work(model(live, outdated(), live=1)))
+    assert (command.start_evaluation.version, command.start_evaluation.attempt) == (2, 4)
+    assert only_command(work(model(live, outdated(baseline_version=1), live=1))).HasField("decide_gate")
+
+
+def test_the_verdict_after_another_evaluation_is_a_command_of_its_own() -> None:
+    first, second = (version(1, resources.BUILD_STATE_EVALUATED, attempt=attempt) for attempt in (1, 4))
+    assert only_command(work(model(first))).command_id != only_command(work(model(second))).command_id
+
+
 def test_versions_in_other_states_need_no_evaluator() -> None:
     mine = {resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING, resources.BUILD_STATE_EVALUATED}
     for build in resources.BuildState.values():

@@ -57,6 +57,12 @@ class Recorder:
         assert isinstance(state, ModelState)
         return state.releases[number]
 
+    def live(self, stream: str) -> int:
+        """The version that is live in production; 0 when there is none."""
+        state = self._stream(stream).state
+        assert isinstance(state, ModelState)
+        return state.model.live.get("production", 0)
+
     def next_record(self, stream: str, fact: Fact, actor: str = "ada@example.org") -> facts.LifecycleRecord:
         """A record with this fact that follows the head of the stream, as another program could write it."""
         command = self._command(stream, None, actor)

@@ -100,8 +100,19 @@ def approved_denied_and_waived(recorder: Recorder) -> None:
         FRAUD, commands.DecideGate(version=3), commands.WaiveGate(version=3, reason="the test set was broken")
     )
     _release_directly(recorder, FRAUD, 3, 1)
-    _evaluate(recorder, FRAUD, 4, auc=0.5, baseline=3)
+    _evaluate(recorder, FRAUD, 4, auc=0.5)
     recorder.send(FRAUD, commands.DecideGate(version=4))
+
+
+def compared_again(recorder: Recorder) -> None:
+    """A version is approved while nothing is live. Another goes live, so it is compared, judged and approved again."""
+    _pass(recorder, FRAUD, 1)
+    _evaluate(recorder, FRAUD, 2, approvals=1)
+    recorder.send(FRAUD, commands.DecideGate(version=2), commands.GrantApproval(version=2))
+    _release_directly(recorder, FRAUD, 1, 1)
+    recorder.send(FRAUD, _evaluation(2, 4, "evaluator-0"), _measured(1, 2, attempt=4, auc=0.96))
+    recorder.send(FRAUD, commands.DecideGate(version=2), commands.GrantApproval(version=2, reason="still better"))
+    _release_directly(recorder, FRAUD, 2, 2)
 
 
 def undone(recorder: Recorder) -> None:
@@ -234,6 +245,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
         rolled_back_by_verdict,
         frozen_and_paused,
         approved_denied_and_waived,
+        compared_again,
         undone,
         quarantined,
         archived_and_purged,
@@ -248,20 +260,22 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
 # Parts of several stories
 
 
-def _evaluate(
-    recorder: Recorder, stream: str, number: int, *, auc: float = 0.95, approvals: int = 0, baseline: int = 0
-) -> None:
-    """A version, from its commit to its evaluation."""
+def _evaluate(recorder: Recorder, stream: str, number: int, *, auc: float = 0.95, approvals: int = 0) -> None:
+    """A version, from its commit to its evaluation, which compares it with the live version."""
     recorder.send(
         stream, commands.CreateVersion(repository=REPOSITORY, commit=commit(number), commit_message=f"try {number}")
     )
     recorder.send(stream, _claim(number, 1, "trainer-0"), _tested(number, 1, approvals), _training(number, 1))
     recorder.send(stream, _trained(number, 1), _evaluation(number, 1, "evaluator-0"))
-    fact = facts.EvaluationFinished(version=number, attempt=1, report=report(auc))
-    if baseline:
-        fact.baseline_version = baseline
+    recorder.send(stream, _measured(recorder.live(stream), number, attempt=1, auc=auc))
+
+
+def _measured(live: int, number: int, attempt: int, auc: float) -> commands.ReportEvaluationFinished:
+    fact = facts.EvaluationFinished(version=number, attempt=attempt, report=report(auc))
+    if live:
+        fact.baseline_version = live
         fact.baseline_report.CopyFrom(report(0.95))
-    recorder.send(stream, commands.ReportEvaluationFinished(fact=fact))
+    return commands.ReportEvaluationFinished(fact=fact)
 
 
 def _pass(recorder: Recorder, stream: str, number: int) -> None:

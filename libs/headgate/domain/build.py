@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
+from headgate.domain.comparison import not_compared_with
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
 from headgate.domain.repository import bad_repository
@@ -12,7 +13,10 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
 MAX_ATTEMPTS = 3
-"""How many attempts a build or an evaluation has. When the worker of the last one is lost, it fails."""
+"""How many attempts a build or an evaluation has. When the worker of the last one is lost, it fails.
+
+An evaluation that compares a version again, with another live version, has as many, and other numbers: 4 to 6.
+"""
 MAX_LEASE_MS = 10 * 60_000
 MAX_LOG_TAIL = 16_384
 MAX_MESSAGE = 4_096
@@ -40,6 +44,7 @@ Progress = facts.TestingStarted | facts.EvaluationStarted | Report
 BuildFact = facts.VersionCreated | Progress
 
 _ATTEMPT_RULE = "only the current attempt can be reported"
+_EVALUABLE = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING, resources.BUILD_STATE_EVALUATED)
 _AT_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
 
 
@@ -129,7 +134,7 @@ def _start_testing(
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    refused = _claim(version, command, at_ms, resources.BUILD_STATE_CREATED, _AT_WORK)
+    refused = _claim(version, command, at_ms, 1 if version.build == resources.BUILD_STATE_CREATED else 0, _AT_WORK)
     if refused is not None:
         return None if refused == _HELD_BY_CALLER else refused
     return facts.TestingStarted(
@@ -143,12 +148,27 @@ def _start_evaluation(
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    refused = _claim(version, command, at_ms, resources.BUILD_STATE_TRAINED, (resources.BUILD_STATE_EVALUATING,))
+    first = first_evaluation(state, version)
+    refused = _claim(version, command, at_ms, first, (resources.BUILD_STATE_EVALUATING,))
     if refused is not None:
         return None if refused == _HELD_BY_CALLER else refused
     return facts.EvaluationStarted(
         version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
     )
+
+
+def first_evaluation(state: ModelState, version: resources.Version) -> int:
+    """The number of the attempt with which an evaluation of this version must begin; 0 when none is due."""
+    if version.build == resources.BUILD_STATE_TRAINED:
+        return 1
+    if not not_compared_with(state, version):
+        return 0
+    return version.attempt + MAX_ATTEMPTS - (version.attempt - 1) % MAX_ATTEMPTS
+
+
+def is_last_attempt(attempt: int) -> bool:
+    """Whether the work fails when the worker of this attempt is lost."""
+    return attempt % MAX_ATTEMPTS == 0
 
 
 _HELD_BY_CALLER = Refused("held", "", "")
@@ -158,15 +178,15 @@ def _claim(
     version: resources.Version,
     command: commands.StartTesting | commands.StartEvaluation,
     at_ms: int,
-    free: resources.BuildState.ValueType,
+    first_attempt: int,
     held: tuple[resources.BuildState.ValueType, ...],
 ) -> Refused | None:
     if not 0 < command.lease_ms <= MAX_LEASE_MS:
         return invalid("lease_ms", command.lease_ms, f"a lease lasts 1 to {MAX_LEASE_MS} ms")
     if not command.worker:
         return invalid("worker", command.worker, "a claim needs the name of its worker")
-    if version.build == free:
-        expected = 1
+    if first_attempt:
+        expected = first_attempt
     elif version.build in held:
         if version.lease.worker == command.worker and version.attempt == command.attempt:
             return _HELD_BY_CALLER
@@ -237,8 +257,18 @@ def _training_failed(version: resources.Version, fact: facts.TrainingFailed, rec
 def _evaluation_started(
     version: resources.Version, fact: facts.EvaluationStarted, record: facts.LifecycleRecord
 ) -> None:
+    if version.build == resources.BUILD_STATE_EVALUATED:
+        _forget_verdict(version)
     version.build = resources.BUILD_STATE_EVALUATING
     _lease(version, fact, record)
+
+
+def _forget_verdict(version: resources.Version) -> None:
+    """The version is compared again, so its gate is decided again and approvals are asked for again."""
+    version.verdict = resources.VERDICT_STATE_UNDECIDED
+    version.approvals = 0
+    del version.approved_by[:]
+    version.ClearField("gate")
 
 
 def _evaluation_finished(
@@ -290,7 +320,7 @@ def _row_of(fact: Progress) -> _Row:  # noqa: C901 - a closed match reads as a t
         case facts.TrainingFailed():
             return _AT_WORK, _training_failed
         case facts.EvaluationStarted():
-            return (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING), _evaluation_started
+            return _EVALUABLE, _evaluation_started
         case facts.EvaluationFinished():
             return (resources.BUILD_STATE_EVALUATING,), _evaluation_finished
         case facts.EvaluationFailed():

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from headgate.domain import policy as policies
+from headgate.domain.comparison import refuse_unjudged
 from headgate.domain.fact import ReleaseFact
 from headgate.domain.names import NAME_RULE, is_name, release_name, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, FROZEN, GATE_NOT_MET, Refused, illegal, invalid, not_found
@@ -116,7 +117,7 @@ def _start(state: ModelState, command: commands.StartRelease, environments: dict
         if same and is_active(release):
             rule = "a version has one release at a time in an environment"
             return Refused(ALREADY_EXISTS, rule, f"{version.name} is already in {release.name}", "candidate")
-    refused = _candidate_refused(version, command.override_quarantine)
+    refused = _candidate_refused(version, command.override_quarantine) or refuse_unjudged(state, version)
     if refused is not None:
         return refused
     live = state.model.live.get(command.environment, 0)
@@ -175,7 +176,10 @@ def _begin(state: ModelState, release: resources.Release) -> Decision:
     for other in state.releases.values():
         if other.environment == release.environment and other.phase in RUNNING:
             return illegal(f"{other.name} is running", "only one release of a model can run in an environment")
-    refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+    version = state.versions[release.candidate]
+    if (unjudged := refuse_unjudged(state, version)) is not None:
+        return unjudged
+    refused = _candidate_refused(version, release.override_quarantine)
     if refused is not None:
         # The candidate may no longer be released, so the release ends. Otherwise the pilot would begin it for ever.
         return facts.ReleaseRejected(release=release.release, reason=refused.message)

@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from headgate.domain.comparison import refuse_uncompared
 from headgate.domain.gate import decide_gate
 from headgate.domain.names import ANONYMOUS, version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found
@@ -34,9 +35,9 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
         return illegal(f"{version.name} is purged", "a purged version gets no verdict, approval or waiver any more")
     match command:
         case commands.DecideGate():
-            return _decide_gate(version)
+            return _decide_gate(state, version)
         case commands.GrantApproval():
-            return _approve(version, command, actor)
+            return refuse_uncompared(state, version) or _approve(version, command, actor)
         case commands.DenyApproval():
             if version.verdict == resources.VERDICT_STATE_DENIED:
                 return None
@@ -76,12 +77,12 @@ _ALLOWED_FROM: dict[type, tuple[resources.VerdictState.ValueType, ...]] = {
 }
 
 
-def _decide_gate(version: resources.Version) -> facts.GateDecided | Refused | None:
+def _decide_gate(state: ModelState, version: resources.Version) -> facts.GateDecided | Refused | None:
     if version.verdict != resources.VERDICT_STATE_UNDECIDED:
         return None
     if version.build != resources.BUILD_STATE_EVALUATED:
         return illegal(f"{version.name} is {version.label}", "the gate decides only evaluated versions")
-    return decide_gate(version)
+    return refuse_uncompared(state, version) or decide_gate(version)
 
 
 def _after_gate(fact: facts.GateDecided) -> resources.VerdictState.ValueType:

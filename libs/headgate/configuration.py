@@ -24,7 +24,9 @@ DEFAULT_THRESHOLD = 0.5
 METRICS = {
     "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss"),
     "multiclass": ("accuracy", "recall", "precision", "f1", "log_loss"),
+    "multilabel": ("accuracy", "recall", "precision", "f1", "auc", "hamming_loss"),
     "regression": ("mae", "mse", "r2"),
+    "ranking": ("ndcg", "map"),
 }
 """The metrics of each task."""
 ALL_METRICS = tuple(dict.fromkeys(metric for metrics in METRICS.values() for metric in metrics))

@@ -91,7 +91,7 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         (
             'task = "binary"',
             'task = "poetry"',
-            "model.task: expected one of binary, multiclass, regression, got 'poetry'",
+            "model.task: expected one of binary, multiclass, multilabel, regression, ranking, got 'poetry'",
         ),
         ('module = "model"', 'module = "../model"', "code.module: expected the name of a Python module"),
         ('tests = "python -m pytest -q"', 'tests = "echo \'"', "code.tests: expected a command"),

@@ -1,8 +1,6 @@
 """Every metric against scikit-learn's on the same rows. What scikit-learn calls ill-defined is undefined."""
 
 import math
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
-from sklearn.exceptions import UndefinedMetricWarning
 
-from services.evaluator.metrics.measure import Measured, measure
+from services.evaluator.metrics.measure import measure
 from services.evaluator.metrics.scores import Unmeasurable
+from tests.evaluator.oracle import Oracle, measured, require_same
 
 # Few distinct values, so that ties, the threshold itself and the ends of the scale come up.
 probabilities = st.sampled_from([0.0, 1e-20, 0.1, 0.25, 0.5, 0.5000001, 0.75, 0.9, 1 - 1e-12, 1.0])
@@ -23,32 +21,6 @@ logit = st.sampled_from([-3.0, -1.0, 0.0, 0.7, 2.0, 50.0])
 multiclass_rows = st.lists(st.tuples(st.tuples(logit, logit, logit), st.integers(0, 2)), min_size=1, max_size=30)
 real = st.one_of(st.floats(-1e3, 1e3), st.sampled_from([0.1, 1.0]))
 regression_rows = st.lists(st.tuples(real, real), min_size=1, max_size=30)
-
-Oracle = Callable[[], float]
-
-
-def measured(task: str, predictions: object, answers: object, threshold: float = 0.5) -> Measured:
-    return measure(task, np.asarray(predictions, np.float64), np.asarray(answers), threshold)
-
-
-def require_same(found: Measured, expected: dict[str, Oracle]) -> None:
-    """Each metric has the oracle's value; each that is ill-defined for the oracle is undefined, with a reason."""
-    assert found.scores.values.keys() | found.scores.undefined.keys() == expected.keys()
-    for name, oracle in expected.items():
-        value = defined(oracle)
-        if value is None:
-            assert found.scores.undefined[name], name
-        else:
-            assert found.scores.values[name] == pytest.approx(value, rel=1e-9, abs=1e-9), name
-
-
-def defined(oracle: Oracle) -> float | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UndefinedMetricWarning)
-        try:
-            return float(oracle())
-        except UndefinedMetricWarning:
-            return None
 
 
 @given(binary_rows, st.sampled_from([0.25, 0.5, 0.9]), st.sampled_from([np.float32, np.float64]))
@@ -186,7 +158,7 @@ def test_a_confusion_too_large_for_a_record_is_left_out() -> None:
         ("multiclass", [[1.0]], [0], "one logit for each class"),
         ("multiclass", [[1.0, 2.0]], [0.5], "the answer of row 0 is 0.5, which is not one of the classes 0 to 1"),
         ("regression", [1.0, 2.0], [1, math.inf], "the answer of row 1 is inf, which is not a finite number"),
-        ("ranking", [1.0], [1], "the task 'ranking'"),
+        ("poetry", [1.0], [1], "the task 'poetry' is not one of binary, multiclass, multilabel, regression, ranking"),
     ],
 )
 def test_rows_that_do_not_fit_the_task_are_refused(task: str, predictions: object, answers: object, fault: str) -> None:

@@ -2,7 +2,11 @@
 
 - binary: a prediction is a probability of the class 1, and an answer is 0 or 1.
 - multiclass: a prediction is a row of logits, one for each class, and an answer is the number of a class.
+- multilabel: a prediction is a row of probabilities, one for each label, and an answer is a row of 0 and 1.
 - regression: both are numbers.
+- ranking: a prediction is a score. An answer is a row of two numbers: the relevance, of at least 0, and the number of
+  the group of rows that are ranked together.
+- custom: both are what the repository's own code takes them for.
 
 Predictions that are not finite are accepted here. The evaluator counts their rows as wrong.
 """
@@ -18,7 +22,11 @@ Integers = npt.NDArray[np.int64]
 
 BINARY = "binary"
 MULTICLASS = "multiclass"
+MULTILABEL = "multilabel"
 REGRESSION = "regression"
+RANKING = "ranking"
+CUSTOM = "custom"
+TASKS = (BINARY, MULTICLASS, MULTILABEL, REGRESSION, RANKING, CUSTOM)
 
 SLACK = 1e-6
 """How far a float32 probability may be outside of 0 to 1 because of rounding."""
@@ -40,8 +48,24 @@ def check_predictions(task: str, predictions: Values) -> None:
         as_probabilities(predictions)
     elif task == MULTICLASS:
         as_logits(predictions)
-    else:
+    elif task == MULTILABEL:
+        as_label_probabilities(predictions)
+    elif task != CUSTOM:
         as_numbers(predictions, "prediction")
+
+
+def check_answers(task: str, answers: Values, columns: int) -> None:
+    """Checks the answers of a task whose predictions have so many columns. Raises WrongMeaning."""
+    if task == BINARY:
+        as_classes(answers, 2)
+    elif task == MULTICLASS:
+        as_classes(answers, columns)
+    elif task == MULTILABEL:
+        as_labels(answers, columns)
+    elif task == RANKING:
+        as_relevance(answers)
+    elif task != CUSTOM:
+        as_true_numbers(answers)
 
 
 def as_probabilities(predictions: Values) -> Floats:
@@ -56,6 +80,47 @@ def as_probabilities(predictions: Values) -> Floats:
             " (its network ends in a sigmoid)"
         )
     return values
+
+
+def as_label_probabilities(predictions: Values) -> Floats:
+    """A row of probabilities for each row. Raises WrongMeaning."""
+    if predictions.ndim != 2 or predictions.shape[1] < 1:
+        expected = "a multilabel model must return one probability for each label of each row"
+        raise WrongMeaning(f"the predictions have the shape {list(predictions.shape)}: {expected}")
+    _require_floats(predictions, "a probability")
+    values = predictions.astype(np.float64)
+    wrong = np.isfinite(values) & ((values < -SLACK) | (values > 1 + SLACK))
+    if wrong.any():
+        row, label = (int(place[0]) for place in np.nonzero(wrong))
+        raise WrongMeaning(
+            f"the prediction of row {row}, label {label} is {values[row, label]:g}: a multilabel model must return"
+            " probabilities from 0 to 1 (its network ends in a sigmoid)"
+        )
+    return values
+
+
+def as_labels(answers: Values, labels: int) -> Integers:
+    """A row of 0 and 1 for each row. Raises WrongMeaning."""
+    if answers.ndim != 2 or answers.shape[1] != labels:
+        expected = f"expected a row of {labels} labels for each row, each 0 or 1"
+        raise WrongMeaning(f"the answers have the shape {list(answers.shape)}: {expected}")
+    wrong = ~np.isin(answers, (0, 1))
+    if wrong.any():
+        row, label = (int(place[0]) for place in np.nonzero(wrong))
+        raise WrongMeaning(f"the answer of row {row}, label {label} is {answers[row, label]}, expected 0 or 1")
+    return answers.astype(np.int64)
+
+
+def as_relevance(answers: Values) -> tuple[Floats, Integers]:
+    """The relevance and the group of each row. Raises WrongMeaning."""
+    if answers.ndim != 2 or answers.shape[1] != 2:
+        expected = "expected two numbers for each row, its relevance and its group"
+        raise WrongMeaning(f"the answers have the shape {list(answers.shape)}: {expected}")
+    relevance, groups = as_numbers(answers[:, 0], "relevance"), as_numbers(answers[:, 1], "group")
+    _refuse(~(np.isfinite(relevance) & (relevance >= 0)), answers[:, 0], "which is no relevance of at least 0")
+    whole = np.isfinite(groups) & (groups == np.floor(groups)) & (np.abs(groups) <= EXACT)
+    _refuse(~whole, answers[:, 1], "which is no whole number of a group")
+    return relevance, groups.astype(np.int64)
 
 
 def as_logits(predictions: Values) -> Floats:

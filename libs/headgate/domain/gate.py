@@ -13,7 +13,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
-LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mse"})
+LOWER_IS_BETTER = frozenset({"hamming_loss", "log_loss", "mae", "mse"})
 """Metrics whose rise is a loss of quality. For these, max_drop limits the rise."""
 ROUNDING = 1e-12
 """A drop may exceed its bound by this much, because in floating point 0.92 - 0.91 is more than 0.01."""

@@ -81,7 +81,7 @@ class ModelConfiguration(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     task: _builtins.str
-    """binary, multiclass or regression."""
+    """binary, multiclass, multilabel, regression or ranking."""
     parameters_json: _builtins.str
     """The free [parameters] table, as canonical JSON."""
     digest: _builtins.bytes

@@ -25,12 +25,16 @@ class BinaryRows:
     threshold: float
     resolution: float
 
+    @property
+    def units(self) -> int:
+        return len(self.answers)
+
     def scores(self, counts: Counts) -> Scores:
         scores = Scores()
         total, positives = int(counts.sum()), int(counts[self._actual].sum())
         hits = int(counts[self._positive & self._actual].sum())
         claimed = int(counts[self._positive].sum())
-        correct = int(counts[self._correct].sum())
+        correct = int(counts[self.correct].sum())
         scores.add("accuracy", correct / total)
         scores.ratio("recall", hits, positives, NO_POSITIVE_ROW)
         scores.ratio("precision", hits, claimed, NEVER_PREDICTED)
@@ -92,7 +96,7 @@ class BinaryRows:
         return self._valid & (self.probabilities >= self.threshold)
 
     @cached_property
-    def _correct(self) -> npt.NDArray[np.bool_]:
+    def correct(self) -> npt.NDArray[np.bool_]:
         return self._valid & np.equal(self._positive, self._actual)
 
 

@@ -1,7 +1,8 @@
 """Measures a model's predictions against the true answers, by arithmetic on arrays alone, as scikit-learn defines it.
 
 A row whose prediction is not finite counts as wrong: in the confusion it was predicted INVALID. The metrics that need
-every prediction (auc, log_loss, mse, mae, r2) are undefined as soon as one row is invalid.
+every prediction (auc, log_loss, mse, mae, r2, ndcg, map) are undefined as soon as one row is invalid. A custom task has
+no metrics of Headgate's.
 
 headgate.artifacts.answers says what predictions and answers mean, and refuses what means something else.
 """
@@ -13,19 +14,28 @@ import numpy as np
 from headgate.artifacts.answers import (
     BINARY,
     MULTICLASS,
+    MULTILABEL,
+    RANKING,
     REGRESSION,
     Values,
     WrongMeaning,
     as_classes,
+    as_label_probabilities,
+    as_labels,
     as_logits,
     as_numbers,
     as_probabilities,
+    as_relevance,
     as_true_numbers,
 )
 from services.evaluator.metrics.binary import BinaryRows
 from services.evaluator.metrics.multiclass import MulticlassRows
+from services.evaluator.metrics.multilabel import MultilabelRows
+from services.evaluator.metrics.ranking import RankingRows
 from services.evaluator.metrics.regression import RegressionRows
 from services.evaluator.metrics.scores import Cells, Rows, Scores, Unmeasurable
+
+MEASURED_TASKS = (BINARY, MULTICLASS, MULTILABEL, REGRESSION, RANKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ def measure(task: str, predictions: Values, answers: Values, threshold: float) -
     """The metrics of one model on its rows; only a binary task uses `threshold`. Raises Unmeasurable."""
     with np.errstate(all="ignore"):
         rows = rows_of(task, predictions, answers, threshold)
-        return Measured(rows.scores(np.ones(len(answers), np.int64)), rows.confusion())
+        return Measured(rows.scores(np.ones(rows.units, np.int64)), rows.confusion())
 
 
 def rows_of(task: str, predictions: Values, answers: Values, threshold: float) -> Rows:
@@ -65,4 +75,10 @@ def _rows_of(task: str, predictions: Values, answers: Values, threshold: float) 
         return MulticlassRows(logits, as_classes(answers, logits.shape[1]))
     if task == REGRESSION:
         return RegressionRows(as_numbers(predictions, "prediction"), as_true_numbers(answers))
-    raise Unmeasurable(f"the task {task!r} is not one of {BINARY}, {MULTICLASS}, {REGRESSION}")
+    if task == MULTILABEL:
+        labels = as_label_probabilities(predictions)
+        resolution = float(np.finfo(predictions.dtype).eps)
+        return MultilabelRows(labels, as_labels(answers, labels.shape[1]), threshold, resolution)
+    if task == RANKING:
+        return RankingRows(as_numbers(predictions, "prediction"), *as_relevance(answers))
+    raise Unmeasurable(f"the task {task!r} is not one of {', '.join(MEASURED_TASKS)}")

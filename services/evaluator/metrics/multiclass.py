@@ -24,6 +24,10 @@ class MulticlassRows:
     logits: Floats
     answers: Integers
 
+    @property
+    def units(self) -> int:
+        return len(self.answers)
+
     def scores(self, counts: Counts) -> Scores:
         scores = Scores()
         classes = self.logits.shape[1]

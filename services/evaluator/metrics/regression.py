@@ -18,6 +18,10 @@ class RegressionRows:
     predictions: Floats
     answers: Floats
 
+    @property
+    def units(self) -> int:
+        return len(self.answers)
+
     def scores(self, counts: Counts) -> Scores:
         scores = Scores()
         if self._fault:

@@ -15,7 +15,7 @@ from headgate.artifacts.answers import Floats, Integers
 
 Cells = Mapping[tuple[str, str], int]
 Counts = npt.NDArray[np.int64]
-"""How often each row counts."""
+"""How often each row counts, or each group of rows that stay together."""
 
 INVALID = "invalid"
 MAX_CELLS = 2_000
@@ -50,6 +50,11 @@ class Scores:
 
 class Rows(Protocol):
     """Predictions and answers that fit their task. What does not depend on how often a row counts is computed once."""
+
+    @property
+    def units(self) -> int:
+        """How many counts `scores` takes: one for each row, or for each group of rows that stay together."""
+        ...
 
     def scores(self, counts: Counts) -> Scores: ...
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from headgate.artifacts.answers import MULTICLASS, WrongMeaning, as_classes, check_predictions
+from headgate.artifacts.answers import WrongMeaning, check_answers, check_predictions
 from headgate.artifacts.batches import rows_at_once
 from services.trainer.child.agreement import require_form
 from services.trainer.child.checkpoint import random_state, set_random_state, weights
@@ -78,10 +78,9 @@ def check_meaning(task: str, prediction: Tensor, rows: dict[str, Rows]) -> None:
     where = "network"
     try:
         check_predictions(task, prediction.numpy())
-        if task == MULTICLASS:
-            for split, (_, answers) in rows.items():
-                where = f"datasets(context): {split}"
-                as_classes(answers.numpy(), prediction.shape[1])
+        for split, (_, answers) in rows.items():
+            where = f"datasets(context): {split}"
+            check_answers(task, answers.numpy(), prediction.shape[-1])
     except WrongMeaning as error:
         raise TrainingFailure(f"{where}: {error}") from error
 

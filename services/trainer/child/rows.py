@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headgate.artifacts.answers import BINARY, MULTICLASS, WrongMeaning, as_classes, as_true_numbers
+from headgate.artifacts.answers import MULTICLASS, WrongMeaning, check_answers
 from services.trainer.child.failure import TrainingFailure
 
 Rows = tuple[Tensor, Tensor]
@@ -92,12 +92,7 @@ def _lost(before: Tensor, after: Tensor) -> Tensor:
 
 
 def _check_answers(answers: Any, task: str) -> None:
-    if task == BINARY:
-        as_classes(answers, 2)
-    elif task == MULTICLASS:
-        as_classes(answers, MAX_CLASS)
-    else:
-        as_true_numbers(answers)
+    check_answers(task, answers, MAX_CLASS if task == MULTICLASS else answers.shape[-1])
 
 
 def _require_like(train: Rows, other: Rows, split: str) -> None:

@@ -1,0 +1,63 @@
+"""The metrics of a multilabel task: of each label as in a binary task, and their means over the labels.
+
+A mean is undefined when it is undefined for one label. accuracy is the share of rows whose labels are all right.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from headgate.artifacts.answers import Floats, Integers
+from services.evaluator.metrics.binary import BinaryRows
+from services.evaluator.metrics.scores import Cells, Counts, Scores
+
+MEANS = ("auc", "f1", "precision", "recall")
+
+
+@dataclass(frozen=True)
+class MultilabelRows:
+    """`probabilities` and `answers` have one column for each label."""
+
+    probabilities: Floats
+    answers: Integers
+    threshold: float
+    resolution: float
+
+    @property
+    def units(self) -> int:
+        return len(self.answers)
+
+    def scores(self, counts: Counts) -> Scores:
+        scores = Scores()
+        total = int(counts.sum())
+        scores.add("accuracy", int(counts[self._right.all(axis=1)].sum()) / total)
+        wrong = int(((~self._right).sum(axis=1) * counts).sum())
+        scores.add("hamming_loss", wrong / (total * self._right.shape[1]))
+        of_labels = [label.scores(counts) for label in self._labels]
+        for name in MEANS:
+            _add_mean(scores, name, of_labels)
+        return scores
+
+    def confusion(self) -> Cells:
+        return {}
+
+    @cached_property
+    def _labels(self) -> list[BinaryRows]:
+        return [
+            BinaryRows(probabilities, answers, self.threshold, self.resolution)
+            for probabilities, answers in zip(self.probabilities.T, self.answers.T, strict=True)
+        ]
+
+    @cached_property
+    def _right(self) -> npt.NDArray[np.bool_]:
+        return np.stack([label.correct for label in self._labels], axis=1)
+
+
+def _add_mean(scores: Scores, name: str, of_labels: list[Scores]) -> None:
+    for number, label in enumerate(of_labels):
+        if name in label.undefined:
+            scores.undefined[name] = f"label {number}: {label.undefined[name]}"
+            return
+    scores.add(name, float(np.mean([label.values[name] for label in of_labels])))

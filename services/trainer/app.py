@@ -24,6 +24,7 @@ from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
 from services.trainer.attempt.checkout import GitAccess
+from services.trainer.attempt.confinement import warn_unless_confined
 from services.trainer.attempt.scratch import clear_left_behind, scratch_of
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
@@ -75,6 +76,7 @@ class Trainer:
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
+            hidden=tuple(Path(path) for path in (settings.keys, settings.git_credentials) if path),
         )
         self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
@@ -91,6 +93,7 @@ class Trainer:
         self._clock_watch.start()
         self._reader.start(self._parts.clock.now_ms() - LEASE_MS)
         clear_left_behind(self._tools.scratch)
+        warn_unless_confined()
         self._worker.start()
         self._purging.start()
         self._parts.ready(self._reader, self._worker, self._purging, self._clock_watch)

@@ -1,7 +1,6 @@
 """An attempt without a log: its reports and its telemetry go into lists."""
 
 import json
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from headgate.worker.leases import Claim
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
-from tests.trainer.repositories import repository
+from tests.trainer.repositories import TAKEN_NAMES, repository
 
 CLAIM = Claim("models/tiny", 1, 1)
 
@@ -82,9 +81,9 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A whole attempt, and in the same process the trainings that must fail, so that torch starts once."""
     directory = tmp_path_factory.mktemp("trained")
-    source = repository(directory / "tiny")
+    source = repository(directory / "tiny", files=TAKEN_NAMES, module="headgate.model")
     outcomes = directory / "outcomes.json"
     trial = trial_in(directory)
-    trial.run(source, child=(sys.executable, "-P", str(Path(__file__).with_name("cases.py")), str(outcomes)))
+    trial.run(source, child=("python", "-P", str(Path(__file__).with_name("cases.py")), str(outcomes)))
     assert outcomes.exists(), trial.report
     return Trained(trial, source, json.loads(outcomes.read_text()))

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 DATA = "1,2,3\n"
 MODEL = """
@@ -24,11 +26,30 @@ def datasets(context):
     return {name: (rows[part], answers[part]) for name, part in parts.items()}
 """
 
+TAKEN_NAMES = {
+    "services/widths.py": "OWN = True",
+    "tests/signs.py": "OWN = True",
+    "child.py": "OWN = True",
+    "sitecustomize.py": "OWN = True",
+    "headgate/sizes.py": "OWN = True",
+    "headgate/model.py": """
+import sys
+import child, services.widths, sitecustomize, tests.signs
+from headgate import sizes
+from model import datasets, network
+for module in (child, services.widths, sitecustomize, tests.signs, sizes):
+    assert module.OWN
+assert sys.argv == ["headgate.model"]
+""",
+}
+"""Modules with names that Headgate's own code and tests have too. The folders are packages without an __init__.py."""
+
 
 def toml(**changes: str) -> str:
     values = {
         "name": "tiny",
         "tests": "python -c pass",
+        "module": "model",
         "sha256": hashlib.sha256(DATA.encode()).hexdigest(),
         "loss": "bce",
         "learning_rate": "0.1",
@@ -38,7 +59,7 @@ def toml(**changes: str) -> str:
 name = "{name}"
 task = "binary"
 [code]
-module = "model"
+module = "{module}"
 tests = '''{tests}'''
 [data]
 numbers = {{ uri = "data/numbers.csv", sha256 = "{sha256}" }}
@@ -56,12 +77,17 @@ metrics = ["accuracy"]
 """.format(**values)
 
 
-def repository(directory: Path, model: str = MODEL, **changes: str) -> tuple[str, str]:
+def repository(
+    directory: Path, model: str = MODEL, files: Mapping[str, str | bytes] = MappingProxyType({}), **changes: str
+) -> tuple[str, str]:
     """Its path and the hash of its only commit."""
     (directory / "data").mkdir(parents=True)
     (directory / "data" / "numbers.csv").write_text(DATA)
     (directory / "model.py").write_text(model)
     (directory / "headgate.toml").write_text(toml(**changes))
+    for name, content in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     git(directory, "init", "-q")
     git(directory, "add", ".")
     git(directory, "commit", "-q", "-m", "First")

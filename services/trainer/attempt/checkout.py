@@ -17,6 +17,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt import processes
 from services.trainer.attempt.failure import AttemptFailed
+from services.trainer.attempt.workplace import foreign_environment
 
 GIT_SECONDS = 120.0
 MAX_CHECKOUT_BYTES = 2 * 1024**3
@@ -24,6 +25,7 @@ MAX_DATA_BYTES = 8 * 1024**3
 CHUNK_BYTES = 1 << 20
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+FOLDER_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 SSH_COMMAND = "ssh -oBatchMode=yes"
 GIT_SETTINGS = """[safe]
     directory = *
@@ -74,7 +76,7 @@ class Git:
         self._stop = stop
         settings = scratch / "gitconfig"
         settings.write_text(GIT_SETTINGS + access.settings())
-        self._environment = processes.foreign_environment(scratch) | {
+        self._environment = foreign_environment(scratch) | {
             "GIT_CONFIG_GLOBAL": str(settings),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
@@ -96,8 +98,8 @@ def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, st
         reason = f"{commit!r} is not a full commit hash: expected 40 or 64 hexadecimal digits"
         raise AttemptFailed(facts.STAGE_CHECKOUT, reason)
     source = location(repository)
-    directory = scratch / "checkout"
-    directory.mkdir()
+    directory = scratch / "checkout" / folder_name(repository)
+    directory.mkdir(parents=True)
     git = Git(scratch, access, stop)
     kind = "sha256" if len(commit) == 64 else "sha1"
     require_success(git(directory, "init", "--quiet", f"--object-format={kind}"), "git init failed")
@@ -113,6 +115,12 @@ def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, st
     if size > MAX_CHECKOUT_BYTES:
         raise AttemptFailed(facts.STAGE_CHECKOUT, f"the checkout has {size} bytes; the limit is {MAX_CHECKOUT_BYTES}")
     return directory
+
+
+def folder_name(repository: str) -> str:
+    """What `git clone` would call the folder: code may import from the folder in which it lies, by its name."""
+    name = repository.rstrip("/").removesuffix("/.git").removesuffix(".git").replace(":", "/").rpartition("/")[2]
+    return name if FOLDER_NAME.fullmatch(name) else "repository"
 
 
 def location(repository: str) -> str:

@@ -1,9 +1,10 @@
 """Runs a command and then ends everything that it has started, in whatever way it was started.
 
-python -P -m services.trainer.attempt.launch TRAINER_PID COMMAND...
+python -P -m services.trainer.attempt.launch TRAINER_PID CONFINEMENT COMMAND...
 
 The launcher is a subreaper: a descendant whose parent ends, in a session of its own or not, becomes its child. On
-SIGTERM, which also comes when the trainer is killed, it ends the command.
+SIGTERM, which also comes when the trainer is killed, it ends the command. CONFINEMENT says what the command may do with
+files; when it is empty, that is everything.
 """
 
 import ctypes
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headgate.runtime.parent import end_with_parent
+from services.trainer.attempt.confinement import confinement_of, enter, ruleset
 
 EXIT_NOT_FOUND = 127
 SIGNALLED = 128
@@ -29,12 +31,13 @@ AWAITED = (signal.SIGTERM, signal.SIGCHLD)
 
 
 def main() -> int:
-    parent, command = int(sys.argv[1]), sys.argv[2:]
+    parent, confinement, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     adopt_orphans()
     end_with_parent(parent)
+    descriptor = ruleset(confinement_of(confinement)) if confinement else None
     try:
-        code = run(command)
+        code = run(command, descriptor)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return EXIT_NOT_FOUND
@@ -44,21 +47,22 @@ def main() -> int:
     return EXIT_NOT_ENDED
 
 
-def run(command: list[str]) -> int:
+def run(command: list[str], ruleset_descriptor: int | None) -> int:
     """The exit code of the command, or that of SIGTERM when it came first. Raises OSError."""
+
+    def prepare() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
+        if ruleset_descriptor is not None:
+            enter(ruleset_descriptor)
+
     # A session of its own: what the command sends to its whole group does not reach the launcher.
     # The launcher has one thread, so code may run between the fork and the start of the command.
-    process = subprocess.Popen(command, start_new_session=True, preexec_fn=take_signals)
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=prepare)
     while signal.sigwait(AWAITED) != signal.SIGTERM:
         for pid, code in reaped():
             if pid == process.pid:
                 return code if code >= 0 else SIGNALLED - code
     return SIGNALLED + signal.SIGTERM
-
-
-def take_signals() -> None:
-    """The command gets no blocked signals from the launcher."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
 
 
 def adopt_orphans() -> None:

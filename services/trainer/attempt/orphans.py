@@ -14,11 +14,6 @@ MAX_ROUNDS = 100
 logger = logging.getLogger(__name__)
 
 
-def mark_of(scratch: Path) -> Path:
-    """What MARK says in the processes of the attempt that works in this folder."""
-    return scratch / "tmp"
-
-
 def end_orphans(scratch: Path) -> int:
     """Kills every process that carries the folder's mark, and returns how many. A process may have removed its mark."""
     ended: set[int] = set()
@@ -39,10 +34,10 @@ def end_orphans(scratch: Path) -> int:
 
 def marked(scratch: Path) -> Iterator[int]:
     """The running processes with the folder's mark. Those of other users cannot be read, and are not the attempt's."""
-    line = f"{MARK}={mark_of(scratch)}".encode()
+    begin = f"{MARK}={scratch}{os.sep}".encode()
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
-            is_marked = line in environ.read_bytes().split(b"\0")
+            is_marked = any(line.startswith(begin) for line in environ.read_bytes().split(b"\0"))
         except OSError:
             continue
         if is_marked:

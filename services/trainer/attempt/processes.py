@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.domain.credentials import without_credentials
+from services.trainer.attempt.confinement import Confinement
 from services.trainer.attempt.launch import EXIT_NOT_ENDED, SIGNALLED
-from services.trainer.attempt.orphans import MARK, end_orphans, mark_of
+from services.trainer.attempt.orphans import MARK, end_orphans
 
 POLL_SECONDS = 0.05
 KILL_SECONDS = 10.0
@@ -41,8 +42,16 @@ class Exit:
 class Program:
     """A running foreign program. It reads at most one line, and is ended by `wait` or by `end`."""
 
-    def __init__(self, command: Sequence[str], directory: Path, environment: dict[str, str], log: Path) -> None:
-        launcher = [sys.executable, "-P", "-m", "services.trainer.attempt.launch", str(os.getpid()), *command]
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        environment: dict[str, str],
+        log: Path,
+        confinement: Confinement | None = None,
+    ) -> None:
+        confined = confinement.text() if confinement else ""
+        launcher = [sys.executable, "-P", "-m", "services.trainer.attempt.launch", str(os.getpid()), confined, *command]
         self._log = log
         self._marked = Path(environment[MARK]).parent
         with log.open("wb") as out:
@@ -98,9 +107,10 @@ def run(
     log: Path,
     timeout_seconds: float,
     stop: threading.Event,
+    confinement: Confinement | None = None,
 ) -> Exit:
     """Runs a program without input to its end. Raises Stopped."""
-    program = Program(command, directory, environment, log)
+    program = Program(command, directory, environment, log, confinement)
     program.close_input()
     return program.wait(timeout_seconds, stop)
 
@@ -128,21 +138,3 @@ def tail(log: Path) -> str:
         lines.seek(max(0, lines.tell() - LOG_TAIL_BYTES))
         text = without_credentials(lines.read(LOG_TAIL_BYTES).decode(errors="replace").replace("\0", ""))
     return text.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
-
-
-def foreign_environment(scratch: Path) -> dict[str, str]:
-    """The environment variables of foreign code: this interpreter first, a home of its own, no setting of Headgate."""
-    passed_on = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE") if name in os.environ}
-    home = scratch / "home"
-    temporary = mark_of(scratch)
-    for directory in (home, temporary):
-        directory.mkdir(exist_ok=True)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return passed_on | {
-        "PATH": path,
-        "HOME": str(home),
-        MARK: str(temporary),
-        "PYTHONHASHSEED": "0",
-        "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": "1",
-    }

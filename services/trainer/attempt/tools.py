@@ -1,7 +1,6 @@
 """What an attempt works with: the store, the keys, the limits, a scratch directory, its reports and telemetry."""
 
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +46,9 @@ class AttemptTools:
     scratch: Path
     limits: Limits
     git: GitAccess = field(default_factory=GitAccess)
-    child: tuple[str, ...] = (sys.executable, "-P", "-m", "services.trainer.child")
+    hidden: tuple[Path, ...] = ()
+    """What the code of a commit must not read: the keys and the operator's credentials."""
+    child: tuple[str, ...] = ("python", "-P", "-m", "services.trainer.child")
 
     def send_measurement(self, claim: Claim, **measurement: object) -> None:
         """Writes telemetry about the attempt. One that cannot be written is lost; the attempt goes on."""

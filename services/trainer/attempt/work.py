@@ -31,14 +31,16 @@ from services.trainer.attempt.checkpoints import (
 )
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
+from services.trainer.attempt.interpreter import own_paths
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
 from services.trainer.attempt.scratch import scratch_directory
 from services.trainer.attempt.tools import AttemptTools
+from services.trainer.attempt.workplace import workplace
 from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
-from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, write_job
+from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, OWN_PATHS, PROGRESS, RESUME, START_LINE, Job, write_job
 
 MAX_REASON = 4096
 
@@ -78,12 +80,15 @@ class AttemptRun:
 
     def report(self) -> commands.Command:
         """Runs the stages. Raises Stopped."""
-        (self.scratch / "job").mkdir()
+        training = workplace(self.scratch, "training", self.tools.hidden)
+        self.job = training.directory / "job"
+        self.job.mkdir()
         self.child = processes.Program(
-            [*self.tools.child, str(self.scratch / "job")],
+            [*self.tools.child, str(self.job)],
             self.scratch,
-            processes.foreign_environment(self.scratch),
+            training.environment | {OWN_PATHS: own_paths()},
             self.scratch / "training.log",
+            training.confinement,
         )
         try:
             return self._run_stages()
@@ -124,15 +129,17 @@ class AttemptRun:
         # pytest searches the parent directories for settings. It finds this empty file first, and looks no further.
         (self.scratch / "pytest.ini").write_text("[pytest]\n")
         # The tests get a copy, because files that they write must not reach the training.
-        copy = self.scratch / "tests"
+        place = workplace(self.scratch, "tests", self.tools.hidden)
+        copy = place.directory / checkout.name
         shutil.copytree(checkout, copy, symlinks=True)
         tests = processes.run(
             shlex.split(parsed.code.tests),
             copy,
-            processes.foreign_environment(self.scratch),
+            place.environment,
             self.scratch / "tests.log",
             self.tools.limits.tests_seconds,
             self.attempt.cancelled,
+            place.confinement,
         )
         if tests.limit_broken:
             raise AttemptFailed(facts.STAGE_TESTS, f"the tests {tests.limit_broken}", tests.log_tail)
@@ -150,7 +157,7 @@ class AttemptRun:
         self, checkout: Path, parsed: configuration.ModelConfiguration, data: dict[str, Path]
     ) -> facts.TrainingFinished:
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_TRAINING)
-        directory = self.scratch / "job"
+        directory = self.job
         write_job(directory, job_of(checkout, parsed, data, self.environment, self.tools.limits.checkpoint_seconds))
         origin = Origin(self.name, fingerprint(self.version.commit, parsed.digest, self.environment))
         found = find_checkpoint(self.tools.store, self.tools.trusted, origin)

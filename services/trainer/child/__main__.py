@@ -20,6 +20,7 @@ from services.trainer.child.checkpoint import NotResumable
 from services.trainer.child.context import CheckpointFiles, TrainingContext
 from services.trainer.child.exporting import export
 from services.trainer.child.failure import ExportFailure, TrainingFailure
+from services.trainer.child.names import give_names_back
 from services.trainer.child.onnx_graph import warm_up
 from services.trainer.child.rehearsal import rehearse
 from services.trainer.child.training import load_model, make_deterministic, train
@@ -38,6 +39,8 @@ def main() -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     job = read_job(directory)
     os.chdir(job.checkout)
+    sys.argv = [job.module]
+    give_names_back(sys.modules, sys.path, os.environ)
     with (directory / PROGRESS).open("w", buffering=1) as progress:
         return run_job(job, directory, progress)
 

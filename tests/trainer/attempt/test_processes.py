@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from services.trainer.attempt.orphans import end_orphans
-from services.trainer.attempt.processes import Program, Stopped, foreign_environment, run
+from services.trainer.attempt.processes import Program, Stopped, run
 from services.trainer.attempt.scratch import clear_left_behind, scratch_directory, scratch_of
+from services.trainer.attempt.workplace import foreign_environment
 from tests.trainer.attempt.test_work import is_alive
 from tests.waiting import PATIENCE_SECONDS
 
@@ -46,7 +47,8 @@ WAYS = ("child", "session", "double_fork", "daemon", "group", "deaf", "stopped")
 TRAINER = """
 import sys, threading
 from pathlib import Path
-from services.trainer.attempt.processes import run, foreign_environment
+from services.trainer.attempt.processes import run
+from services.trainer.attempt.workplace import foreign_environment
 from services.trainer.attempt.scratch import scratch_directory
 with scratch_directory(Path(sys.argv[1])) as here:
     command = [sys.executable, "-c", sys.argv[2], sys.argv[3]]

@@ -91,6 +91,17 @@ class World:
         self, number: int, gate: configuration.GatePolicy | None = None, artifact: facts.Artifact | None = None
     ) -> None:
         """Sends all commands that bring a version through the gate. Without `gate` the gate has no rules."""
+        for field, payload in self._commands(number, gate, artifact):
+            self.issue(f"{number}/{field}", **{field: payload})
+
+    def train(self, number: int) -> None:
+        """Sends the commands that bring a version into its training. `pass_gate` goes on from there."""
+        for field, payload in self._commands(number, None, None)[:4]:
+            self.issue(f"{number}/{field}", **{field: payload})
+
+    def _commands(
+        self, number: int, gate: configuration.GatePolicy | None, artifact: facts.Artifact | None
+    ) -> list[tuple[str, Any]]:
         requested = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
         tested = facts.CodeTested(version=number, attempt=1, passed=True)
         tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=requested, gate=gate))
@@ -99,7 +110,7 @@ class World:
         evaluated = facts.EvaluationFinished(version=number, attempt=1, report=facts.EvaluationReport(rows=1))
         claim = {"version": number, "attempt": 1, "worker": "test", "lease_ms": LEASE_MS}
         started = facts.TrainingStarted(version=number, attempt=1)
-        for field, payload in (
+        return [
             ("create_version", commands.CreateVersion(repository="here", commit=f"{number:040x}")),
             ("start_testing", commands.StartTesting(**claim)),
             ("report_code_tested", commands.ReportCodeTested(fact=tested)),
@@ -108,8 +119,7 @@ class World:
             ("start_evaluation", commands.StartEvaluation(**claim)),
             ("report_evaluation_finished", commands.ReportEvaluationFinished(fact=evaluated)),
             ("decide_gate", commands.DecideGate(version=number)),
-        ):
-            self.issue(f"{number}/{field}", **{field: payload})
+        ]
 
     def wait_for(self, condition: Callable[[ModelState], bool]) -> None:
         while True:

@@ -1,18 +1,16 @@
 """`headgate model` and `headgate version`."""
 
 import uuid
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
-from headgate.cli import columns
-from headgate.cli.render import Format, Output, Wide, show_list, show_one, time_text
+from headgate.cli import columns, version_watch
+from headgate.cli.render import Format, Output, Wide, show_list, show_one
 from headgate.cli.session import full_name, numbered_version, progress, report, session, version_name
 from headgate.cli.waits import Waits, as_field
 from headgate.client.stubs import TIMEOUT_SECONDS
-from headgate.client.timeline import describe
-from headgate.client.watching import watch_through_restarts
-from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 
@@ -119,24 +117,14 @@ def get_version(context: typer.Context, name: VersionName, output: Output = Form
 @version.command("watch")
 def watch_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
     """Follow a version from its commit to the gate's verdict. Exit with 1 when it fails."""
-    stub = session(context).stubs.registry
+    stubs = session(context).stubs
     request = registry_service.GetVersionRequest(name=version_name(name))
-    wanted = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    stream = wanted.name.partition("/versions/")[0]
-    passed, last_sequence = None, 0
-    for response in watch_through_restarts(
-        lambda: stub.WatchHistory(registry_service.WatchHistoryRequest(stream=stream))
-    ):
-        record = response.record.record
-        if record.sequence <= last_sequence or version_of(record) != wanted.version:
-            continue
-        last_sequence = record.sequence
-        progress.print(f"{time_text(record.occurred_at_ms)}  {describe(record)}")
-        passed = verdict_of(record)
-        if passed is not None:
-            break
-    found = stub.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.VERSION, output)
+    wanted = stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
+    with ExitStack() as stack:
+        passed = version_watch.watch_version(stubs, wanted, version_watch.screen_of(progress, stack))
+    found = stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
+    wait_of = Waits(stubs).of_version
+    show_one(found, columns.with_wait(columns.VERSION, "LABEL", wait_of), output, as_field(wait_of))
     raise typer.Exit(0 if passed else 1)
 
 
@@ -171,22 +159,3 @@ def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", o
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
     show_one(session(context).stubs.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
-
-
-def version_of(record: facts.LifecycleRecord) -> int:
-    """The version that a record is about; 0 when it is about none."""
-    kind = record.WhichOneof("fact")
-    return int(getattr(getattr(record, kind), "version", 0)) if kind else 0
-
-
-def verdict_of(record: facts.LifecycleRecord) -> bool | None:
-    """Whether the version passed the gate; None while that is undecided."""
-    match record.WhichOneof("fact"):
-        case "gate_decided":
-            return record.gate_decided.passed
-        case "code_tested":
-            return None if record.code_tested.passed else False
-        case "training_failed" | "evaluation_failed":
-            return False
-        case _:
-            return None

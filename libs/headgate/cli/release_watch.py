@@ -13,7 +13,7 @@ from rich.text import Text
 from headgate.cli.columns import phase_text, phase_word
 from headgate.cli.render import printable, time_text
 from headgate.cli.times import duration_text
-from headgate.cli.waits import Waits
+from headgate.cli.waits import NewWaits, Waits
 from headgate.client.stubs import Stubs
 from headgate.client.timeline import weights_line
 from headgate.client.watching import watch_through_restarts
@@ -106,7 +106,7 @@ class Changes:
     def __init__(self, is_live: bool) -> None:
         self._is_live = is_live
         self._change = self._reason = ""
-        self._wait = self._next_wait = ""
+        self._waits = NewWaits()
         self._keys = 0
         self._evidence_at_ms = 0
 
@@ -125,13 +125,8 @@ class Changes:
         return f"{change}  {reason}" if reason and reason != old_reason else change
 
     def _new_wait(self, moment: Moment) -> str:
-        """A wait is shown when it is there at two moments in a row, or at the first one: many last for an instant."""
-        wait, seen_before, self._next_wait = _kind(moment.waiting_for), self._next_wait, _kind(moment.waiting_for)
-        is_first = not self._evidence_at_ms and not self._wait and not seen_before
-        if self._is_live or not wait or wait == self._wait or not (is_first or wait == seen_before):
-            return ""
-        self._wait = wait
-        return f"waits for {moment.waiting_for}"
+        is_new = self._waits.is_new(moment.waiting_for) and not self._is_live
+        return f"waits for {moment.waiting_for}" if is_new else ""
 
     def _new_evidence(self, moment: Moment, has_news: bool) -> str:
         is_time = moment.at_ms - self._evidence_at_ms >= EVIDENCE_MS and not self._is_live
@@ -196,8 +191,3 @@ def evidence_text(release: resources.Release, judgement: facts.Judgement) -> str
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if LARGE <= value < VERY_LARGE else f"{value:.3g}"
-
-
-def _kind(waiting_for: str) -> str:
-    """The wait without its numbers: keys that come in are no other wait."""
-    return "".join(char for char in waiting_for if not char.isdigit())

@@ -196,3 +196,23 @@ def _a_trainer(attempts: Answer[Attempts], at_ms: int) -> str:
         if each.running
     ]
     return f"the trainer, which is busy with {', '.join(busy)}" if busy else "a trainer to claim it"
+
+
+class NewWaits:
+    """Which waits of a watch are news. A wait whose numbers alone have changed is none.
+
+    A wait is news when it is there at two moments in a row, or at the first moment: many last for an instant only.
+    """
+
+    def __init__(self) -> None:
+        self._shown = self._before = ""
+        self._is_first = True
+
+    def is_new(self, waiting_for: str) -> bool:
+        kind = "".join(char for char in waiting_for if not char.isdigit())
+        is_certain = self._is_first or kind == self._before
+        self._before, self._is_first = kind, False
+        if not kind or kind == self._shown or not is_certain:
+            return False
+        self._shown = kind
+        return True

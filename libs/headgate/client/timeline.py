@@ -88,7 +88,7 @@ def _evaluation_finished(fact: facts.EvaluationFinished) -> str:
 
 def _gate_decided(fact: facts.GateDecided) -> str:
     if fact.passed:
-        return f"v{fact.version} passes the gate: {metrics_line(fact.metrics)}"
+        return f"v{fact.version} passes the gate"
     missed = "; ".join(result.explanation for result in fact.results if not result.passed)
     return f"v{fact.version} REFUSED by the gate: {missed}"
 

@@ -4,10 +4,10 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Collection
 
 from headgate.domain.credentials import holds_credentials
 from headgate.domain.names import is_name
+from headgate.evaluation_tables import METRICS, evaluate, gate
 from headgate.toml_tables import Table, is_number, is_text, read
 from headgate.v1 import configuration_pb2 as configuration
 
@@ -17,19 +17,8 @@ MAX_DATA_FILES = 64
 MAX_EPOCHS = 100_000
 MAX_BATCH_SIZE = 1_000_000
 MAX_SEED = 2**63 - 1
-MAX_APPROVALS = 10
-DEFAULT_THRESHOLD = 0.5
-"""The probability at and above which a binary answer is a yes, where the file and the record name none."""
 
-METRICS = {
-    "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss"),
-    "multiclass": ("accuracy", "recall", "precision", "f1", "log_loss"),
-    "multilabel": ("accuracy", "recall", "precision", "f1", "auc", "hamming_loss"),
-    "regression": ("mae", "mse", "r2"),
-    "ranking": ("ndcg", "map"),
-}
-"""The metrics of each task."""
-ALL_METRICS = tuple(dict.fromkeys(metric for metrics in METRICS.values() for metric in metrics))
+
 LOSSES = ("mse", "cross_entropy", "bce")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 STRATEGIES = {
@@ -111,39 +100,6 @@ def train(table: Table, into: configuration.TrainConfiguration) -> None:
     table.no_more(known)
 
 
-def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
-    # A wrong task is one problem. The metrics of the task that was meant must not become another one.
-    known = METRICS.get(into.task) or ALL_METRICS
-    expected = f"a list of {', '.join(known)}"
-    metrics = table.value("metrics", expected, lambda value: are_metrics(value, known))
-    into.evaluate.metrics.extend(metrics or [])
-    threshold = table.number("threshold", 0, 1, DEFAULT_THRESHOLD)
-    if threshold is not None:
-        into.evaluate.threshold = threshold
-    table.no_more(("metrics", "threshold"))
-
-
-def gate(table: Table, into: configuration.ModelConfiguration) -> None:
-    into.gate.approvals = table.whole("approvals", 0, MAX_APPROVALS, 0) or 0
-    for metric in table.values:
-        if metric == "approvals":
-            continue
-        # Metrics that are wrong are one problem already, and name none that a rule could be about.
-        if into.evaluate.metrics and metric not in into.evaluate.metrics:
-            table.wrong(metric, "a metric that evaluate.metrics lists", metric)
-        bounds = table.table(metric)
-        rule = into.gate.rules.add(metric=metric)
-        for bound in ("min", "max"):
-            if (limit := bounds.value(bound, "a number", is_number, None)) is not None:
-                setattr(rule, bound, limit)
-        drop = bounds.value("max_drop", "a number of at least 0", lambda v: is_number(v) and v >= 0, None)
-        if drop is not None:
-            rule.max_drop = drop
-        if bounds.present and not bounds.values:
-            table.wrong(metric, "min, max or max_drop", {})
-        bounds.no_more(("min", "max", "max_drop"))
-
-
 def release(table: Table, into: configuration.ModelConfiguration) -> None:
     if not table.present:
         return
@@ -168,12 +124,3 @@ def is_command(value: object) -> bool:
         return isinstance(value, str) and is_text(value) and len(shlex.split(value)) > 0
     except ValueError:
         return False
-
-
-def are_metrics(value: object, known: Collection[str]) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(isinstance(metric, str) and metric in known for metric in value)
-        and len(set(value)) == len(value)
-    )

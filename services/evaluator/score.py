@@ -16,16 +16,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from headgate.artifacts.keys import load_trusted
-from headgate.artifacts.layout import ANSWERS_TENSOR, FEATURES_TENSOR, MODEL_FILE, TEST_ROWS_FILE
+from headgate.artifacts.layout import ANSWERS_TENSOR, FEATURES_TENSOR, INPUT, MODEL_FILE, TEST_ROWS_FILE
 from headgate.artifacts.manifest import unseal
+from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.artifacts.store import ArtifactError, ArtifactStore
-from headgate.configuration import DEFAULT_THRESHOLD
+from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import Unrunnable, load, predict
-from services.evaluator.metrics.measure import Measured, measure
+from services.evaluator.metrics.measure import Wish, measure
 from services.evaluator.metrics.scores import Unmeasurable
+from services.evaluator.report import report_of
 from services.evaluator.signature import signature_change
 
 MAX_REASON = 1_000
@@ -66,6 +68,7 @@ class Scored:
     """A version's report on its own rows, and what it was measured with."""
 
     report: facts.EvaluationReport
+    declared: configuration.ModelConfiguration
     rows: Rows
     session: onnxruntime.InferenceSession
 
@@ -83,54 +86,53 @@ def score(artifacts: Artifacts, version: resources.Version) -> Scored:
     """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED."""
     rows = read_rows(artifacts.read(version, TEST_ROWS_FILE), version.configuration.train.batch_size)
     session = load(artifacts.read(version, MODEL_FILE))
-    return Scored(score_on(session, version.configuration, rows), rows, session)
+    declared = version.configuration
+    return Scored(score_on(session, declared, declared.evaluate, rows), declared, rows, session)
 
 
-def compare(artifacts: Artifacts, task: str, candidate: Scored, live: resources.Version) -> Comparison:
+def compare(artifacts: Artifacts, candidate: Scored, live: resources.Version) -> Comparison:
     """The live version on the candidate's rows. It may not fit them: then only the rules that compare are not met."""
     changed = ""
     try:
         session = load(artifacts.read(live, MODEL_FILE))
         changed = signature_change(candidate.session, session, f"version {live.version}")
-        if live.configuration.task != task:
-            raise Unmeasurable(f"its task is {live.configuration.task}, and the candidate's is {task}")
-        return Comparison(score_on(session, live.configuration, candidate.rows), "", changed)
+        if live.configuration.task != candidate.declared.task:
+            tasks = f"its task is {live.configuration.task}, and the candidate's is {candidate.declared.task}"
+            raise Unmeasurable(tasks)
+        report = score_on(session, live.configuration, candidate.declared.evaluate, candidate.rows)
+        return Comparison(report, "", changed)
     except CANNOT_BE_SCORED as error:
         logger.warning("the live version cannot be measured", extra={"version": live.name, "reason": str(error)})
         return Comparison(None, str(error)[:MAX_REASON], changed)
 
 
 def score_on(
-    session: onnxruntime.InferenceSession, declared: configuration.ModelConfiguration, rows: Rows
+    session: onnxruntime.InferenceSession,
+    declared: configuration.ModelConfiguration,
+    candidate: configuration.EvaluateConfiguration,
+    rows: Rows,
 ) -> facts.EvaluationReport:
-    """The report of a loaded version on the rows, by its own task and threshold. Raises Unrunnable and Unmeasurable."""
+    """The report of a loaded version on the candidate's rows, by its own task. Raises Unrunnable and Unmeasurable."""
     started = time.monotonic()
     predictions = predict(session, rows.features, rows.batch_size)
-    measured = measure(declared.task, predictions, rows.answers, threshold_of(declared.evaluate))
-    return report_of(measured, rows, int((time.monotonic() - started) * 1000))
+    measured = measure(declared.task, predictions, rows.answers, wish_of(declared.evaluate, candidate, rows))
+    return report_of(measured, rows.sha256, int((time.monotonic() - started) * 1000))
 
 
-def threshold_of(evaluate: configuration.EvaluateConfiguration) -> float:
-    """What the version declares. Records from before the field had presence lack a threshold of 0: those have 0.5."""
-    return evaluate.threshold if evaluate.HasField("threshold") else DEFAULT_THRESHOLD
+def wish_of(
+    declared: configuration.EvaluateConfiguration, candidate: configuration.EvaluateConfiguration, rows: Rows
+) -> Wish:
+    """How a version is measured: with its own threshold, and with confidence and slices of the candidate.
 
-
-def report_of(measured: Measured, rows: Rows, duration_ms: int) -> facts.EvaluationReport:
-    """The measurements as they are recorded: metrics in the order of their names."""
-    return facts.EvaluationReport(
-        rows=len(rows.answers),
-        rows_sha256=rows.sha256,
-        metrics=[facts.Metric(name=name, value=value) for name, value in sorted(measured.scores.values.items())],
-        undefined=[
-            facts.UndefinedMetric(name=name, reason=reason)
-            for name, reason in sorted(measured.scores.undefined.items())
-        ],
-        confusion=[
-            facts.ConfusionCell(actual=actual, predicted=predicted, count=count)
-            for (actual, predicted), count in measured.confusion.items()
-        ],
-        duration_ms=duration_ms,
-    )
+    Records from before a field had presence lack it: those have the default. Raises Unmeasurable.
+    """
+    threshold = declared.threshold if declared.HasField("threshold") else DEFAULT_THRESHOLD
+    confidence = candidate.confidence if candidate.HasField("confidence") else DEFAULT_CONFIDENCE
+    try:
+        slices = {each.name: rows_in(each, {INPUT: rows.features}) for each in candidate.slices}
+    except WrongSlice as error:
+        raise Unmeasurable(str(error)) from error
+    return Wish(threshold, confidence, slices)
 
 
 def read_rows(data: bytes, batch_size: int) -> Rows:

@@ -36,7 +36,7 @@ def _measure(artifacts: Artifacts, assignment: Assignment) -> facts.EvaluationFi
     finished = facts.EvaluationFinished(version=version.version, attempt=version.attempt, report=scored.report)
     if baseline is not None:
         finished.baseline_version = baseline.version
-        compared = compare(artifacts, version.configuration.task, scored, baseline)
+        compared = compare(artifacts, scored, baseline)
         finished.baseline_failure, finished.signature_change = compared.failure, compared.signature_change
         if compared.report is not None:
             finished.baseline_report.CopyFrom(compared.report)

@@ -64,6 +64,18 @@ def test_an_undefined_metric_is_shown_with_its_reason_and_named_in_lists():
     assert {column.name: column.cell(version) for column in VERSIONS}["METRICS"] == "accuracy 0.5000  undefined: recall"
 
 
+def test_intervals_and_slices_are_shown_on_the_page_of_a_version():
+    report = facts.EvaluationReport()
+    interval = facts.Interval(low=0.25, high=0.75, confidence=0.95)
+    report.metrics.add(name="accuracy", value=0.5, interval=interval)
+    part = report.slices.add(slice="north", rows=7)
+    part.metrics.add(name="accuracy", value=1.0)
+    part.undefined.add(name="recall", reason="no row is positive")
+    shown = {column.name: column.cell(resources.Version(report=report)) for column in VERSION}
+    assert shown["METRICS"] == "accuracy 0.5000 [0.2500, 0.7500]"
+    assert shown["SLICES"] == "north (7 rows): accuracy 1.0000  undefined: recall"
+
+
 def test_text_of_records_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]):
     text = "the input is features float [n, 4] [red]:fire:"
     progress.print(text)

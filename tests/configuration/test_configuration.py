@@ -157,3 +157,52 @@ def test_a_file_that_is_not_toml_is_refused_with_one_problem(text: str) -> None:
 def test_bytes_that_are_not_text_are_refused() -> None:
     with pytest.raises(InvalidToml):
         parse(b"\xff\xfe")
+
+
+SLICED = WHOLE.replace(
+    "[gate]",
+    "confidence = 0.9\n[evaluate.slices]\nnorth = { column = 2, equals = 1 }\n"
+    "large = { input = 'x', column = 0, min = 5 }\n"
+    "[gate]",
+).replace("[release]", "[gate.slices.north]\nrecall = { min = 0.5, interval = true }\n[release]")
+
+
+def test_slices_and_rules_about_them_are_recorded() -> None:
+    parsed = parse(SLICED.encode())
+    assert parsed.evaluate.confidence == 0.9
+    assert list(parsed.evaluate.slices) == [
+        configuration.Slice(name="north", column=2, equals=1),
+        configuration.Slice(name="large", input="x", column=0, min=5),
+    ]
+    assert parsed.gate.rules[-1] == configuration.GateRule(metric="recall", slice="north", min=0.5, interval=True)
+    assert [(rule.slice, rule.interval) for rule in parsed.gate.rules[:-1]] == [("", False), ("", False)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("confidence = 0.9", "confidence = 95", "evaluate.confidence: expected a number from 0.5 to 0.9999, got 95"),
+        ("column = 2, equals = 1", "column = 2", "evaluate.slices.north.*: expected equals, min or max"),
+        ("column = 2, equals = 1", "equals = 1", "evaluate.slices.north.column: expected a whole number"),
+        ("column = 2, equals = 1", "column = 2, is = 1, min = 1", "evaluate.slices.north.is: expected one of the keys"),
+        ("[gate.slices.north]", "[gate.slices.south]", "gate.slices.south: expected a slice of evaluate.slices"),
+        ("recall = { min = 0.5,", "f1 = { min = 0.5,", "gate.slices.north.f1: expected a metric that evaluate.metrics"),
+        (
+            "{ min = 0.5, interval = true }",
+            "{ interval = true }",
+            "gate.slices.north.recall.interval: expected min or max",
+        ),
+        ("interval = true", "interval = 1", "gate.slices.north.recall.interval: expected true or false, got 1"),
+    ],
+)
+def test_a_wrong_slice_is_one_problem(before: str, after: str, problem: str) -> None:
+    assert before in SLICED
+    (found,) = problems(SLICED.replace(before, after, 1))
+    assert found.startswith(problem)
+
+
+def test_ranked_rows_have_no_slices() -> None:
+    text = SLICED.replace('task = "binary"', 'task = "ranking"').replace('["accuracy", "recall"]', '["ndcg"]')
+    assert any(
+        each.startswith("evaluate.slices.*: expected no slices with the task ranking") for each in problems(text)
+    )

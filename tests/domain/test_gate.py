@@ -212,3 +212,59 @@ def test_a_rule_passes_exactly_when_no_bound_is_missed(
     if abs(worst) > 1e-9:
         assert result.passed == (worst < 0)
         assert result.missed_by == pytest.approx(max(worst, 0.0), abs=1e-9)
+
+
+def with_interval(low: float, value: float, high: float) -> facts.EvaluationReport:
+    measured = facts.EvaluationReport(rows=10)
+    interval = facts.Interval(low=low, high=high, confidence=0.95)
+    measured.metrics.add(name="accuracy", value=value, interval=interval)
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("rule", "missed_by", "explanation"),
+    [
+        (
+            configuration.GateRule(metric="accuracy", min=0.9, interval=True),
+            0.05,
+            "accuracy is 0.9500, and the lower end of its 95 % interval 0.8500 is below the minimum 0.9000 by 0.0500",
+        ),
+        (
+            configuration.GateRule(metric="accuracy", max=0.96, interval=True),
+            0.03,
+            "accuracy is 0.9500, and the upper end of its 95 % interval 0.9900 is above the maximum 0.9600 by 0.0300",
+        ),
+        (
+            configuration.GateRule(metric="accuracy", min=0.8, interval=True),
+            0,
+            "accuracy 0.9500, with the 95 % interval 0.8500 to 0.9900, meets the minimum 0.8000",
+        ),
+        (configuration.GateRule(metric="accuracy", min=0.9), 0, "accuracy 0.9500 meets the minimum 0.9000"),
+    ],
+)
+def test_a_rule_may_ask_for_the_end_of_the_interval(
+    rule: configuration.GateRule, missed_by: float, explanation: str
+) -> None:
+    result = gate(rule, with_interval(0.85, 0.95, 0.99))
+    assert result.passed == (missed_by == 0)
+    assert result.missed_by == pytest.approx(missed_by)
+    assert result.explanation == explanation
+
+
+def test_a_rule_about_the_interval_of_a_metric_without_one_fails() -> None:
+    result = gate(configuration.GateRule(metric="accuracy", min=0.1, interval=True), report(accuracy=0.9))
+    assert not result.passed
+    assert result.explanation == "accuracy has no confidence interval on these rows"
+
+
+def test_a_rule_about_a_slice_takes_its_metrics_from_the_slice() -> None:
+    measured, live = report(accuracy=1.0), report(accuracy=1.0)
+    for each, value in ((measured, 0.7), (live, 0.9)):
+        each.slices.add(slice="north", rows=4).metrics.add(name="accuracy", value=value)
+    result = gate(configuration.GateRule(metric="accuracy", slice="north", min=0.8), measured)
+    assert result.explanation == "accuracy in the slice north 0.7000 is below the minimum 0.8000 by 0.1000"
+    result = gate(configuration.GateRule(metric="accuracy", slice="north", max_drop=0.1), measured, 2, live)
+    assert not result.passed
+    assert "accuracy in the slice north 0.7000 is worse by 0.2000" in result.explanation
+    result = gate(configuration.GateRule(metric="accuracy", slice="south", min=0.8), measured)
+    assert result.explanation == "accuracy in the slice south was not measured"

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
+from sklearn.calibration import calibration_curve
 
-from services.evaluator.metrics.measure import measure
+from services.evaluator.metrics.measure import Wish, measure
 from services.evaluator.metrics.scores import Unmeasurable
 from tests.evaluator.oracle import Oracle, measured, require_same
 
@@ -27,7 +28,7 @@ regression_rows = st.lists(st.tuples(real, real), min_size=1, max_size=30)
 def test_binary_metrics_are_those_of_scikit_learn(rows: Any, threshold: float, dtype: Any) -> None:
     scores, answers = np.array([p for p, _ in rows], dtype), np.array([y for _, y in rows])
     guesses = (scores.astype(np.float64) >= threshold).astype(int)
-    found = measure("binary", scores.reshape(-1, 1), answers, threshold)
+    found = measure("binary", scores.reshape(-1, 1), answers, Wish(threshold))
     expected: dict[str, Oracle] = {
         "accuracy": lambda: sklearn_metrics.accuracy_score(answers, guesses),
         "recall": lambda: sklearn_metrics.recall_score(answers, guesses),
@@ -35,6 +36,7 @@ def test_binary_metrics_are_those_of_scikit_learn(rows: Any, threshold: float, d
         "f1": lambda: sklearn_metrics.f1_score(answers, guesses),
         "auc": lambda: sklearn_metrics.roc_auc_score(answers, scores),
         "log_loss": lambda: log_loss(answers, scores),
+        "calibration_error": lambda: calibration_error(answers, scores),
     }
     require_same(found, expected)
     matrix = sklearn_metrics.confusion_matrix(answers, guesses, labels=[0, 1])
@@ -45,6 +47,15 @@ def log_loss(answers: Any, scores: Any) -> float:
     """In doubles, and clipped as scikit-learn clips this datatype. Left alone, it rounds 1 - p to float32 as well."""
     eps = np.finfo(scores.dtype).eps
     return float(sklearn_metrics.log_loss(answers, np.clip(scores.astype(np.float64), eps, 1 - eps), labels=[0, 1]))
+
+
+def calibration_error(came_true: Any, scores: Any) -> float:
+    """The mean over the rows of the distances in scikit-learn's calibration curve."""
+    scores = scores.astype(np.float64)
+    shares, means = calibration_curve(came_true, scores, n_bins=10)
+    bins = np.searchsorted(np.linspace(0, 1, 11)[1:-1], scores)
+    weights = np.bincount(bins)
+    return float(np.sum(np.abs(shares - means) * weights[weights > 0]) / len(scores))
 
 
 @given(multiclass_rows)
@@ -60,6 +71,7 @@ def test_multiclass_metrics_are_those_of_scikit_learn(rows: list[tuple[tuple[flo
         "precision": lambda: sklearn_metrics.precision_score(answers, guesses, average="macro"),
         "f1": lambda: sklearn_metrics.f1_score(answers, guesses, average="macro"),
         "log_loss": lambda: sklearn_metrics.log_loss(answers, shares, labels=[0, 1, 2]),
+        "calibration_error": lambda: calibration_error(guesses == answers, shares.max(axis=1)),
     }
     require_same(found, expected)
     matrix = sklearn_metrics.confusion_matrix(answers, guesses, labels=[0, 1, 2])
@@ -121,14 +133,15 @@ def test_an_invalid_probability_is_wrong_and_takes_auc_and_log_loss_with_it(inva
     found = measured("binary", [0.1, invalid, 0.9, invalid], [0, 1, 1, 0])
     assert found.scores.values == {"accuracy": 0.5, "recall": 0.5, "precision": 1.0, "f1": pytest.approx(2 / 3)}
     reason = "the prediction of row 1 (and those of 1 others) is not a finite number"
-    assert found.scores.undefined == {"auc": reason, "log_loss": reason}
+    assert found.scores.undefined == {"auc": reason, "log_loss": reason, "calibration_error": reason}
     assert found.confusion[("0", "invalid")] == found.confusion[("1", "invalid")] == 1
 
 
 def test_an_invalid_logit_is_wrong_and_takes_log_loss_with_it() -> None:
     found = measured("multiclass", [[math.nan, 1], [0, 1]], [1, 1])
     assert found.scores.values == {"accuracy": 0.5, "recall": 0.5, "precision": 1.0, "f1": pytest.approx(2 / 3)}
-    assert found.scores.undefined == {"log_loss": "the prediction of row 0 is not a finite number"}
+    reason = "the prediction of row 0 is not a finite number"
+    assert found.scores.undefined == {"log_loss": reason, "calibration_error": reason}
     assert found.confusion == {("1", "invalid"): 1, ("1", "1"): 1}
 
 

@@ -78,6 +78,31 @@ def test_the_baseline_is_measured_on_the_rows_of_the_candidate(
     assert {metric.name: metric.value for metric in finished.baseline_report.metrics}["accuracy"] == 0
 
 
+def test_candidate_and_live_version_are_measured_on_the_slices_of_the_candidate(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    files = files_of(RIGHT, rows_of(*separable()))
+    candidate = sealed_files(artifacts, tmp_path, 2, files)
+    live = sealed_files(artifacts, tmp_path, 1, files_of(WRONG, rows_of(*separable())))
+    candidate.configuration.evaluate.slices.add(name="north", column=1, min=0)
+    candidate.configuration.evaluate.confidence = 0.9
+    finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    for report, accuracy in ((finished.report, 1), (finished.baseline_report, 0)):
+        (north,) = report.slices
+        assert (north.slice, 0 < north.rows < report.rows) == ("north", True)
+        (found,) = [metric for metric in north.metrics if metric.name == "accuracy"]
+        assert (found.value, found.interval.confidence) == (accuracy, 0.9)
+
+
+def test_a_slice_that_the_rows_do_not_have_fails_the_evaluation(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    version = sealed_files(artifacts, tmp_path, 1, files_of(RIGHT, rows_of(*separable())))
+    version.configuration.evaluate.slices.add(name="north", column=2, min=0)
+    fact = evaluate(artifacts, writer, Assignment("fraud", version, None)).report_evaluation_failed.fact
+    assert fact.reason == "evaluate.slices.north.column: expected a column from 0 to 1, which the rows have, got 2"
+
+
 def test_a_live_version_with_other_features_is_no_baseline_and_the_report_says_why(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:

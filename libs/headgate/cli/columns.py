@@ -5,7 +5,7 @@ from typing import Any
 
 from headgate.cli.render import Columns, printable, time_text
 from headgate.cli.tables import Column
-from headgate.client.timeline import metrics_line, report_line, undefined_lines, weights_line
+from headgate.client.timeline import interval_line, report_line, undefined_lines, weights_line
 from headgate.domain.names import short_name
 from headgate.domain.weights import percent_of
 from headgate.domain.words import hyphenated, word_of
@@ -14,6 +14,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
 METRICS_IN_A_LINE = 3
+INTERVALS_IN_A_LINE = 2
 
 
 def _short(name: str) -> str:
@@ -48,11 +49,17 @@ def _gate(version: resources.Version) -> str:
 
 def _metrics(version: resources.Version) -> str:
     """The metrics as a block of lines, one column beside the other; then one line for each undefined one."""
-    cells = [metrics_line([metric]) for metric in version.report.metrics]
+    metrics = version.report.metrics
+    cells = [interval_line(metric) for metric in metrics]
     widest = max(map(len, cells), default=0)
-    lines = [cells[n : n + METRICS_IN_A_LINE] for n in range(0, len(cells), METRICS_IN_A_LINE)]
+    side_by_side = INTERVALS_IN_A_LINE if any(each.HasField("interval") for each in metrics) else METRICS_IN_A_LINE
+    lines = [cells[n : n + side_by_side] for n in range(0, len(cells), side_by_side)]
     defined = ["   ".join(cell.ljust(widest) for cell in line).rstrip() for line in lines]
     return "\n".join((*defined, *undefined_lines(version.report)))
+
+
+def _slices(version: resources.Version) -> str:
+    return "\n".join(f"{part.slice} ({part.rows} rows): {report_line(part)}" for part in version.report.slices)
 
 
 def _not_compared(version: resources.Version) -> str:
@@ -117,6 +124,7 @@ VERSION: Columns = (
     Column("ATTEMPT", lambda v: str(v.attempt or "")),
     Column("ARTIFACT", lambda v: v.artifact.manifest_sha256),
     Column("METRICS", _metrics),
+    Column("SLICES", _slices),
     Column("GATE", _gate),
     Column("SIGNATURE", lambda v: v.signature_change),
     Column("NOT COMPARED", _not_compared),

@@ -25,12 +25,18 @@ def metrics_line(metrics: Sequence[facts.Metric]) -> str:
     return "  ".join(f"{metric.name} {metric.value:.4f}" for metric in metrics)
 
 
+def interval_line(metric: facts.Metric) -> str:
+    """The metric with the ends of its confidence interval, where it has one."""
+    ends = f" [{metric.interval.low:.4f}, {metric.interval.high:.4f}]" if metric.HasField("interval") else ""
+    return metrics_line([metric]) + ends
+
+
 def undefined_lines(report: facts.EvaluationReport) -> list[str]:
     """A sentence for each metric that has no value on the rows."""
     return [f"{metric.name} is undefined: {metric.reason}" for metric in report.undefined]
 
 
-def report_line(report: facts.EvaluationReport) -> str:
+def report_line(report: facts.EvaluationReport | facts.SliceReport) -> str:
     """The metrics in one line; of the undefined ones only the names."""
     undefined = ", ".join(metric.name for metric in report.undefined)
     return "  ".join(filter(None, (metrics_line(report.metrics), undefined and f"undefined: {undefined}")))

@@ -13,7 +13,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
-LOWER_IS_BETTER = frozenset({"hamming_loss", "log_loss", "mae", "mse"})
+LOWER_IS_BETTER = frozenset({"calibration_error", "hamming_loss", "log_loss", "mae", "mse"})
 """Metrics whose rise is a loss of quality. For these, max_drop limits the rise."""
 ROUNDING = 1e-12
 """A drop may exceed its bound by this much, because in floating point 0.92 - 0.91 is more than 0.01."""
@@ -22,29 +22,39 @@ MAX_DECIMALS = 15
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """The metrics on all rows or on a slice of them: the defined ones, and the reasons of the undefined ones."""
+
+    metrics: Mapping[str, facts.Metric]
+    undefined: Mapping[str, str]
+
+    def value(self, metric: str) -> float | None:
+        """None when the metric is missing or not a finite number."""
+        value = self.metrics[metric].value if metric in self.metrics else math.nan
+        return value if math.isfinite(value) else None
+
+
+NOTHING = Measured({}, {})
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """The live version, measured on the same rows.
 
-    `version` is 0 when no version is live. `failure` gives the reason when the live version has no values, `undefined`
-    the reason for each metric without one.
+    `version` is 0 when no version is live. `failure` gives the reason when the live version has no values.
     """
 
     version: int
-    values: Mapping[str, float]
-    undefined: Mapping[str, str]
+    measured: Measured
     failure: str
-
-    def value(self, metric: str) -> float | None:
-        """The value of a metric; None when it is missing or not a finite number."""
-        value = self.values.get(metric, math.nan)
-        return value if math.isfinite(value) else None
 
 
 def decide_gate(version: resources.Version) -> facts.GateDecided:
     """The result of every rule for an evaluated version. The gate passes when no rule fails."""
-    policy, live = version.configuration.gate, _baseline_of(version)
-    values, undefined = _measured(version.report), _undefined(version.report)
-    results = [_judge(rule, values.get(rule.metric), undefined.get(rule.metric, ""), live) for rule in policy.rules]
+    policy = version.configuration.gate
+    results = [
+        _judge(rule, _measured(version.report, rule.slice), _baseline_of(version, rule.slice)) for rule in policy.rules
+    ]
     return facts.GateDecided(
         version=version.version,
         passed=all(result.passed for result in results),
@@ -52,63 +62,101 @@ def decide_gate(version: resources.Version) -> facts.GateDecided:
         policy_sha256=hashlib.sha256(policy.SerializeToString(deterministic=True)).hexdigest(),
         results=results,
         metrics=version.report.metrics,
-        baseline_version=live.version,
-        baseline_metrics=version.baseline_report.metrics if live.version else [],
-        baseline_failure=live.failure,
+        baseline_version=version.baseline_version,
+        baseline_metrics=version.baseline_report.metrics if version.baseline_version else [],
+        baseline_failure=version.baseline_failure if version.baseline_version else "",
         signature_change=version.signature_change,
     )
 
 
-def _baseline_of(version: resources.Version) -> Baseline:
+def _baseline_of(version: resources.Version, slice_name: str) -> Baseline:
     if not version.baseline_version:
-        return Baseline(0, {}, {}, "")
-    report = version.baseline_report
-    return Baseline(version.baseline_version, _measured(report), _undefined(report), version.baseline_failure)
+        return Baseline(0, NOTHING, "")
+    return Baseline(version.baseline_version, _measured(version.baseline_report, slice_name), version.baseline_failure)
 
 
-def _measured(report: facts.EvaluationReport) -> dict[str, float]:
-    return {metric.name: metric.value for metric in report.metrics}
+def _measured(report: facts.EvaluationReport, slice_name: str) -> Measured:
+    found: facts.EvaluationReport | facts.SliceReport | None = report
+    if slice_name:
+        found = next((each for each in report.slices if each.slice == slice_name), None)
+    if found is None:
+        return NOTHING
+    return Measured(
+        {metric.name: metric for metric in found.metrics}, {metric.name: metric.reason for metric in found.undefined}
+    )
 
 
-def _undefined(report: facts.EvaluationReport) -> dict[str, str]:
-    return {metric.name: metric.reason for metric in report.undefined}
-
-
-def _judge(rule: configuration.GateRule, value: float | None, undefined: str, live: Baseline) -> facts.RuleResult:
-    live_value = live.value(rule.metric)
-    if value is None or not math.isfinite(value):
-        missing = f"is undefined: {undefined}" if undefined else "was not measured"
-        fault = missing if value is None else "is not a finite number"
-        return facts.RuleResult(rule=rule, baseline=live_value, passed=False, explanation=f"{rule.metric} {fault}")
-    found = (_below(rule, value), _above(rule, value), _dropped(rule, value, live_value), _not_compared(rule, live))
-    misses = [miss for miss in found if miss]
+def _judge(rule: configuration.GateRule, found: Measured, live: Baseline) -> facts.RuleResult:
+    value, live_value = found.value(rule.metric), live.measured.value(rule.metric)
+    if value is None:
+        fault = f"{name_of(rule)} {_why_missing(rule, found)}"
+        return facts.RuleResult(rule=rule, baseline=live_value, passed=False, explanation=fault)
+    metric = found.metrics[rule.metric]
+    checks = (_below(rule, metric), _above(rule, metric), _dropped(rule, value, live_value), _not_compared(rule, live))
+    misses = [miss for miss in checks if miss]
     return facts.RuleResult(
         rule=rule,
         value=value,
         baseline=live_value,
         passed=not misses,
         missed_by=max((distance for distance, _ in misses), default=0.0),
-        explanation="; ".join(sentence for _, sentence in misses) or _met(rule, value, live_value),
+        explanation="; ".join(sentence for _, sentence in misses) or _met(rule, metric, live_value),
     )
+
+
+def name_of(rule: configuration.GateRule) -> str:
+    """What the rule is about: "recall", or "recall in the slice north"."""
+    return f"{rule.metric} in the slice {rule.slice}" if rule.slice else rule.metric
+
+
+def _why_missing(rule: configuration.GateRule, found: Measured) -> str:
+    if rule.metric in found.metrics:
+        return "is not a finite number"
+    undefined = found.undefined.get(rule.metric)
+    return f"is undefined: {undefined}" if undefined else "was not measured"
 
 
 # Each comparison checks that the bound is met, so a bound that is NaN is never met.
 
 
-def _below(rule: configuration.GateRule, value: float) -> tuple[float, str] | None:
-    if not rule.HasField("min") or value >= rule.min:
+def _below(rule: configuration.GateRule, metric: facts.Metric) -> tuple[float, str] | None:
+    if not rule.HasField("min"):
+        return None
+    if rule.interval and not metric.HasField("interval"):
+        return 0.0, _no_interval(rule)
+    value = metric.interval.low if rule.interval else metric.value
+    if value >= rule.min:
         return None
     distance = rule.min - value
     shown = _shown(distance, value, rule.min)
-    return distance, f"{rule.metric} {shown[1]} is below the minimum {shown[2]} by {shown[0]}"
+    found = f"{_lead(rule, metric, 'lower')} {shown[1]}"
+    return distance, f"{found} is below the minimum {shown[2]} by {shown[0]}"
 
 
-def _above(rule: configuration.GateRule, value: float) -> tuple[float, str] | None:
-    if not rule.HasField("max") or value <= rule.max:
+def _above(rule: configuration.GateRule, metric: facts.Metric) -> tuple[float, str] | None:
+    if not rule.HasField("max"):
+        return None
+    if rule.interval and not metric.HasField("interval"):
+        return 0.0, _no_interval(rule)
+    value = metric.interval.high if rule.interval else metric.value
+    if value <= rule.max:
         return None
     distance = value - rule.max
     shown = _shown(distance, value, rule.max)
-    return distance, f"{rule.metric} {shown[1]} is above the maximum {shown[2]} by {shown[0]}"
+    found = f"{_lead(rule, metric, 'upper')} {shown[1]}"
+    return distance, f"{found} is above the maximum {shown[2]} by {shown[0]}"
+
+
+def _lead(rule: configuration.GateRule, metric: facts.Metric, end: str) -> str:
+    """The words before the number that a bound is compared with."""
+    if not rule.interval:
+        return name_of(rule)
+    value, share = _shown(0.0, metric.value)[1], f"{100 * metric.interval.confidence:g} %"
+    return f"{name_of(rule)} is {value}, and the {end} end of its {share} interval"
+
+
+def _no_interval(rule: configuration.GateRule) -> str:
+    return f"{name_of(rule)} has no confidence interval on these rows"
 
 
 def _dropped(rule: configuration.GateRule, value: float, live: float | None) -> tuple[float, str] | None:
@@ -120,7 +168,7 @@ def _dropped(rule: configuration.GateRule, value: float, live: float | None) -> 
     distance = drop - rule.max_drop
     shown = _shown(distance, value, drop, live, rule.max_drop)
     sentence = (
-        f"{rule.metric} {shown[1]} is worse by {shown[2]} than the live version's {shown[3]}, "
+        f"{name_of(rule)} {shown[1]} is worse by {shown[2]} than the live version's {shown[3]}, "
         f"more than the allowed {shown[4]} by {shown[0]}"
     )
     return distance, sentence
@@ -128,20 +176,23 @@ def _dropped(rule: configuration.GateRule, value: float, live: float | None) -> 
 
 def _not_compared(rule: configuration.GateRule, live: Baseline) -> tuple[float, str] | None:
     """The miss of a max_drop rule when the live version has no value to compare with."""
-    if not rule.HasField("max_drop") or not live.version or live.value(rule.metric) is not None:
+    if not rule.HasField("max_drop") or not live.version or live.measured.value(rule.metric) is not None:
         return None
-    undefined = live.undefined.get(rule.metric)
+    undefined = live.measured.undefined.get(rule.metric)
     no_value = f"its {rule.metric} is undefined: {undefined}" if undefined else f"it has no {rule.metric} on these rows"
     reason = live.failure or no_value
-    return 0.0, f"{rule.metric} cannot be compared with version {live.version}, which is live: {reason}"
+    return 0.0, f"{name_of(rule)} cannot be compared with version {live.version}, which is live: {reason}"
 
 
 def _drop(metric: str, value: float, live: float) -> float:
     return value - live if metric in LOWER_IS_BETTER else live - value
 
 
-def _met(rule: configuration.GateRule, value: float, live: float | None) -> str:
-    shown = _shown(0.0, value)[1]
+def _met(rule: configuration.GateRule, metric: facts.Metric, live: float | None) -> str:
+    shown = _shown(0.0, metric.value)[1]
+    if rule.interval:
+        low, high = _shown(0.0, metric.interval.low, metric.interval.high)[1:]
+        shown += f", with the {100 * metric.interval.confidence:g} % interval {low} to {high},"
     bounds = []
     if rule.HasField("min"):
         bounds.append(f"the minimum {_shown(0.0, rule.min)[1]}")
@@ -149,7 +200,8 @@ def _met(rule: configuration.GateRule, value: float, live: float | None) -> str:
         bounds.append(f"the maximum {_shown(0.0, rule.max)[1]}")
     if rule.HasField("max_drop") and live is not None:
         bounds.append(f"the allowed drop {_shown(0.0, rule.max_drop)[1]} from the live version's {live:.{DECIMALS}f}")
-    sentence = f"{rule.metric} {shown} meets {' and '.join(bounds)}" if bounds else f"{rule.metric} is {shown}"
+    name = name_of(rule)
+    sentence = f"{name} {shown} meets {' and '.join(bounds)}" if bounds else f"{name} is {shown}"
     if rule.HasField("max_drop") and live is None:
         sentence += "; no version is live to compare with"
     return sentence

@@ -219,25 +219,87 @@ class EvaluateConfiguration(_message.Message):
 
     METRICS_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    SLICES_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
     """A binary prediction counts as positive from this probability on. 0.5 when it is absent."""
+    confidence: _builtins.float
+    """Of the confidence intervals. 0.95 when it is absent."""
     @_builtins.property
     def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slice]: ...
     def __init__(
         self,
         *,
         metrics: _abc.Iterable[_builtins.str] | None = ...,
         threshold: _builtins.float | None = ...,
+        confidence: _builtins.float | None = ...,
+        slices: _abc.Iterable[Global___Slice] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_threshold", b"_threshold", "confidence", b"confidence", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "metrics", b"metrics", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_threshold", b"_threshold", "confidence", b"confidence", "metrics", b"metrics", "slices", b"slices", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
+    _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___EvaluateConfiguration: _TypeAlias = EvaluateConfiguration  # noqa: Y015
+
+@_typing.final
+class Slice(_message.Message):
+    """Those test rows whose value in a column meets every condition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    EQUALS_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    input: _builtins.str
+    """The input of the network; the only one when it is empty."""
+    column: _builtins.int
+    """Counts from 0."""
+    equals: _builtins.float
+    min: _builtins.float
+    max: _builtins.float
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        input: _builtins.str = ...,
+        column: _builtins.int = ...,
+        equals: _builtins.float | None = ...,
+        min: _builtins.float | None = ...,
+        max: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_equals", b"_equals", "_max", b"_max", "_min", b"_min", "equals", b"equals", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_equals", b"_equals", "_max", b"_max", "_min", b"_min", "column", b"column", "equals", b"equals", "input", b"input", "max", b"max", "min", b"min", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__equals: _TypeAlias = _typing.Literal["equals"]  # noqa: Y015
+    _WhichOneofArgType__equals: _TypeAlias = _typing.Literal["_equals", b"_equals"]  # noqa: Y015
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__equals) -> _WhichOneofReturnType__equals | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___Slice: _TypeAlias = Slice  # noqa: Y015
 
 @_typing.final
 class GatePolicy(_message.Message):
@@ -275,10 +337,16 @@ class GateRule(_message.Message):
     MIN_FIELD_NUMBER: _builtins.int
     MAX_FIELD_NUMBER: _builtins.int
     MAX_DROP_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
     metric: _builtins.str
     min: _builtins.float
     max: _builtins.float
     max_drop: _builtins.float
+    interval: _builtins.bool
+    """Whether min and max are met by the ends of the metric's confidence interval instead of its value."""
+    slice: _builtins.str
+    """The slice that the rule is about; all rows when it is empty."""
     def __init__(
         self,
         *,
@@ -286,10 +354,12 @@ class GateRule(_message.Message):
         min: _builtins.float | None = ...,
         max: _builtins.float | None = ...,
         max_drop: _builtins.float | None = ...,
+        interval: _builtins.bool = ...,
+        slice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_max_drop", b"_max_drop", "_min", b"_min", "max", b"max", "max_drop", b"max_drop", "min", b"min"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_max_drop", b"_max_drop", "_min", b"_min", "max", b"max", "max_drop", b"max_drop", "metric", b"metric", "min", b"min"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_max_drop", b"_max_drop", "_min", b"_min", "interval", b"interval", "max", b"max", "max_drop", b"max_drop", "metric", b"metric", "min", b"min", "slice", b"slice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
     _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015

@@ -64,6 +64,27 @@ STAGE_EXPORT: Stage.ValueType  # 6
 STAGE_EVALUATION: Stage.ValueType  # 7
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
+class _IntervalMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IntervalMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntervalMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERVAL_METHOD_UNSPECIFIED: _IntervalMethod.ValueType  # 0
+    INTERVAL_METHOD_EXACT_BINOMIAL: _IntervalMethod.ValueType  # 1
+    """Clopper-Pearson, for shares of rows."""
+    INTERVAL_METHOD_BOOTSTRAP: _IntervalMethod.ValueType  # 2
+    """Percentiles of resampled rows, with a fixed seed."""
+
+class IntervalMethod(_IntervalMethod, metaclass=_IntervalMethodEnumTypeWrapper): ...
+
+INTERVAL_METHOD_UNSPECIFIED: IntervalMethod.ValueType  # 0
+INTERVAL_METHOD_EXACT_BINOMIAL: IntervalMethod.ValueType  # 1
+"""Clopper-Pearson, for shares of rows."""
+INTERVAL_METHOD_BOOTSTRAP: IntervalMethod.ValueType  # 2
+"""Percentiles of resampled rows, with a fixed seed."""
+Global___IntervalMethod: _TypeAlias = IntervalMethod  # noqa: Y015
+
 class _Verdict:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -736,21 +757,58 @@ class Metric(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     value: _builtins.float
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Absent where none was asked for, and where the metric has none on the rows."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         value: _builtins.float = ...,
+        interval: Global___Interval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "name", b"name", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
+
+@_typing.final
+class Interval(_message.Message):
+    """A confidence interval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    low: _builtins.float
+    high: _builtins.float
+    confidence: _builtins.float
+    """The share of such intervals that hold the true value: 0.95."""
+    method: Global___IntervalMethod.ValueType
+    def __init__(
+        self,
+        *,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        method: Global___IntervalMethod.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "high", b"high", "low", b"low", "method", b"method"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Interval: _TypeAlias = Interval  # noqa: Y015
 
 @_typing.final
 class UndefinedMetric(_message.Message):
@@ -814,6 +872,7 @@ class EvaluationReport(_message.Message):
     CONFUSION_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
     UNDEFINED_FIELD_NUMBER: _builtins.int
+    SLICES_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
     rows_sha256: _builtins.str
     """SHA-256 of the bytes of the evaluated rows."""
@@ -826,6 +885,10 @@ class EvaluationReport(_message.Message):
     def undefined(self) -> _containers.RepeatedCompositeFieldContainer[Global___UndefinedMetric]:
         """Metrics of the task that have no value on these rows."""
 
+    @_builtins.property
+    def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceReport]:
+        """The same metrics on some of the rows, in the order of [evaluate.slices]."""
+
     def __init__(
         self,
         *,
@@ -835,14 +898,45 @@ class EvaluationReport(_message.Message):
         confusion: _abc.Iterable[Global___ConfusionCell] | None = ...,
         duration_ms: _builtins.int = ...,
         undefined: _abc.Iterable[Global___UndefinedMetric] | None = ...,
+        slices: _abc.Iterable[Global___SliceReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confusion", b"confusion", "duration_ms", b"duration_ms", "metrics", b"metrics", "rows", b"rows", "rows_sha256", b"rows_sha256", "undefined", b"undefined"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confusion", b"confusion", "duration_ms", b"duration_ms", "metrics", b"metrics", "rows", b"rows", "rows_sha256", b"rows_sha256", "slices", b"slices", "undefined", b"undefined"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EvaluationReport: _TypeAlias = EvaluationReport  # noqa: Y015
+
+@_typing.final
+class SliceReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLICE_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    UNDEFINED_FIELD_NUMBER: _builtins.int
+    slice: _builtins.str
+    rows: _builtins.int
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]: ...
+    @_builtins.property
+    def undefined(self) -> _containers.RepeatedCompositeFieldContainer[Global___UndefinedMetric]: ...
+    def __init__(
+        self,
+        *,
+        slice: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        metrics: _abc.Iterable[Global___Metric] | None = ...,
+        undefined: _abc.Iterable[Global___UndefinedMetric] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics", "rows", b"rows", "slice", b"slice", "undefined", b"undefined"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SliceReport: _TypeAlias = SliceReport  # noqa: Y015
 
 @_typing.final
 class EvaluationFinished(_message.Message):

@@ -1,13 +1,15 @@
 """The metrics of a binary task. A probability at or above the threshold predicts 1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
-from services.evaluator.metrics.scores import Cells, Counts, Scores, confusion, not_finite, weighted_mean
+from services.evaluator.metrics.calibration import CALIBRATION_ERROR, bins_of, calibration_error
+from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, weighted_mean
 
 NO_COUNTS = {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0}
 NO_POSITIVE_ROW = "no row is positive"
@@ -35,16 +37,20 @@ class BinaryRows:
         hits = int(counts[self._positive & self._actual].sum())
         claimed = int(counts[self._positive].sum())
         correct = int(counts[self.correct].sum())
-        scores.add("accuracy", correct / total)
-        scores.ratio("recall", hits, positives, NO_POSITIVE_ROW)
-        scores.ratio("precision", hits, claimed, NEVER_PREDICTED)
+        scores.share("accuracy", correct, total, NO_ROW)
+        scores.share("recall", hits, positives, NO_POSITIVE_ROW)
+        scores.share("precision", hits, claimed, NEVER_PREDICTED)
         scores.ratio("f1", 2 * hits, positives + claimed, f"{NO_POSITIVE_ROW} and {NEVER_PREDICTED}")
         if self._fault:
-            scores.undefined.update(dict.fromkeys(("auc", "log_loss"), self._fault))
+            scores.undefined.update(dict.fromkeys(("auc", "log_loss", CALIBRATION_ERROR), self._fault))
         else:
+            scores.add(CALIBRATION_ERROR, calibration_error(self._bins, self.probabilities, self._actual, counts))
             scores.add("log_loss", weighted_mean(self._losses, counts))
             self._add_auc(scores, counts, positives, total - positives)
         return scores
+
+    def part(self, units: Integers) -> Self:
+        return replace(self, probabilities=self.probabilities[units], answers=self.answers[units])
 
     def confusion(self) -> Cells:
         predicted = np.where(self._valid, self._positive.astype(np.int64), -1)
@@ -72,6 +78,10 @@ class BinaryRows:
         """The rank of each row's probability among the different ones, and how many there are."""
         different, places = np.unique(self.probabilities, return_inverse=True)
         return places, len(different)
+
+    @cached_property
+    def _bins(self) -> Integers:
+        return bins_of(self.probabilities)
 
     @cached_property
     def _losses(self) -> Floats:

@@ -7,9 +7,11 @@ no metrics of Headgate's.
 headgate.artifacts.answers says what predictions and answers mean, and refuses what means something else.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from headgate.artifacts.answers import (
     BINARY,
@@ -28,29 +30,63 @@ from headgate.artifacts.answers import (
     as_relevance,
     as_true_numbers,
 )
+from headgate.evaluation_tables import DEFAULT_THRESHOLD
 from services.evaluator.metrics.binary import BinaryRows
+from services.evaluator.metrics.intervals import intervals
 from services.evaluator.metrics.multiclass import MulticlassRows
 from services.evaluator.metrics.multilabel import MultilabelRows
 from services.evaluator.metrics.ranking import RankingRows
 from services.evaluator.metrics.regression import RegressionRows
-from services.evaluator.metrics.scores import Cells, Rows, Scores, Unmeasurable
+from services.evaluator.metrics.scores import Cells, Interval, Rows, Scores, Unmeasurable
 
+EMPTY_SLICE = "no test row is in the slice"
 MEASURED_TASKS = (BINARY, MULTICLASS, MULTILABEL, REGRESSION, RANKING)
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """How rows are measured: with which threshold of probabilities, confidence of intervals, and slices.
+
+    A slice says of each row whether it belongs to it. Without a confidence there are no intervals.
+    """
+
+    threshold: float = DEFAULT_THRESHOLD
+    confidence: float | None = None
+    slices: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """The metrics, and counts by (actual, predicted)."""
+    """The metrics with their intervals, counts by (actual, predicted), and the same for the rows of each slice."""
 
+    rows: int
     scores: Scores
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
     confusion: Cells = field(default_factory=dict)
+    slices: Mapping[str, "Measured"] = field(default_factory=dict)
 
 
-def measure(task: str, predictions: Values, answers: Values, threshold: float) -> Measured:
-    """The metrics of one model on its rows; only a binary task uses `threshold`. Raises Unmeasurable."""
+def measure(task: str, predictions: Values, answers: Values, wish: Wish) -> Measured:
+    """The metrics of one model on its rows. Raises Unmeasurable."""
     with np.errstate(all="ignore"):
-        rows = rows_of(task, predictions, answers, threshold)
-        return Measured(rows.scores(np.ones(rows.units, np.int64)), rows.confusion())
+        rows = rows_of(task, predictions, answers, wish.threshold)
+        whole = _measured(rows, len(answers), wish)
+        slices = {name: _slice(rows, whole, mask, wish) for name, mask in wish.slices.items()}
+        return replace(whole, confusion=rows.confusion(), slices=slices)
+
+
+def _slice(rows: Rows, whole: Measured, mask: npt.NDArray[np.bool_], wish: Wish) -> Measured:
+    numbers = np.flatnonzero(mask)
+    if len(numbers) == 0:
+        names = whole.scores.values.keys() | whole.scores.undefined.keys()
+        return Measured(0, Scores(undefined=dict.fromkeys(names, EMPTY_SLICE)))
+    return _measured(rows.part(numbers), len(numbers), wish)
+
+
+def _measured(rows: Rows, count: int, wish: Wish) -> Measured:
+    scores = rows.scores(np.ones(rows.units, np.int64))
+    found = intervals(rows, scores, wish.confidence) if wish.confidence is not None else {}
+    return Measured(count, scores, found)
 
 
 def rows_of(task: str, predictions: Values, answers: Values, threshold: float) -> Rows:

@@ -3,15 +3,16 @@
 A mean is undefined when it is undefined for one label. accuracy is the share of rows whose labels are all right.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
 from services.evaluator.metrics.binary import BinaryRows
-from services.evaluator.metrics.scores import Cells, Counts, Scores
+from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores
 
 MEANS = ("auc", "f1", "precision", "recall")
 
@@ -32,13 +33,16 @@ class MultilabelRows:
     def scores(self, counts: Counts) -> Scores:
         scores = Scores()
         total = int(counts.sum())
-        scores.add("accuracy", int(counts[self._right.all(axis=1)].sum()) / total)
+        scores.share("accuracy", int(counts[self._right.all(axis=1)].sum()), total, NO_ROW)
         wrong = int(((~self._right).sum(axis=1) * counts).sum())
         scores.add("hamming_loss", wrong / (total * self._right.shape[1]))
         of_labels = [label.scores(counts) for label in self._labels]
         for name in MEANS:
             _add_mean(scores, name, of_labels)
         return scores
+
+    def part(self, units: Integers) -> Self:
+        return replace(self, probabilities=self.probabilities[units], answers=self.answers[units])
 
     def confusion(self) -> Cells:
         return {}

@@ -8,8 +8,9 @@ Both are undefined when a group has no relevant row or only one row, because suc
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -41,6 +42,11 @@ class RankingRows:
         scores.add("ndcg", weighted_mean(gains, counts))
         scores.add("map", weighted_mean(precisions, counts))
         return scores
+
+    def part(self, units: Integers) -> Self:
+        rows = np.concatenate([self._order[self._starts[unit] : self._starts[unit + 1]] for unit in units])
+        predictions, relevance, groups = self.predictions[rows], self.relevance[rows], self.groups[rows]
+        return replace(self, predictions=predictions, relevance=relevance, groups=groups)
 
     def confusion(self) -> Cells:
         return {}

@@ -1,11 +1,12 @@
 """The metrics of a regression task: errors of real-valued predictions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
-from headgate.artifacts.answers import Floats
+from headgate.artifacts.answers import Floats, Integers
 from services.evaluator.metrics.scores import Cells, Counts, Scores, not_finite, weighted_mean
 
 NAMES = ("mae", "mse", "r2")
@@ -31,6 +32,9 @@ class RegressionRows:
         scores.add("mae", weighted_mean(np.abs(self.predictions - self.answers), counts))
         self._add_r2(scores, counts)
         return scores
+
+    def part(self, units: Integers) -> Self:
+        return replace(self, predictions=self.predictions[units], answers=self.answers[units])
 
     def confusion(self) -> Cells:
         return {}

@@ -6,7 +6,8 @@ A metric is undefined when its definition divides by nothing. No number takes it
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import Enum, auto
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ Counts = npt.NDArray[np.int64]
 """How often each row counts, or each group of rows that stay together."""
 
 INVALID = "invalid"
+NO_ROW = "there is no row"
 MAX_CELLS = 2_000
 """Cells of a confusion. A larger one is left out, because the report has to fit into one record."""
 
@@ -28,10 +30,14 @@ class Unmeasurable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Each metric is either in `values`, by its name, or in `undefined`, with the reason."""
+    """Each metric is either in `values`, by its name, or in `undefined`, with the reason.
+
+    `shares` has hits and number of rows of those that are shares of independent rows.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
+    shares: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, name: str, value: float) -> None:
         """A value that no double can hold is undefined."""
@@ -47,6 +53,27 @@ class Scores:
         else:
             self.undefined[name] = reason
 
+    def share(self, name: str, hits: int, rows: int, reason: str) -> None:
+        """A ratio of rows, each of which is a hit or not."""
+        self.ratio(name, hits, rows, reason)
+        if rows:
+            self.shares[name] = hits, rows
+
+
+class Method(Enum):
+    EXACT_BINOMIAL = auto()
+    BOOTSTRAP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval of a metric."""
+
+    low: float
+    high: float
+    confidence: float
+    method: Method
+
 
 class Rows(Protocol):
     """Predictions and answers that fit their task. What does not depend on how often a row counts is computed once."""
@@ -57,6 +84,10 @@ class Rows(Protocol):
         ...
 
     def scores(self, counts: Counts) -> Scores: ...
+
+    def part(self, units: Integers) -> Self:
+        """Those with these numbers."""
+        ...
 
     def confusion(self) -> Cells: ...
 

@@ -1,0 +1,118 @@
+"""Reads the tables [evaluate] and [gate] of headgate.toml: what is measured, and which values a version needs."""
+
+import re
+from collections.abc import Collection
+
+from headgate.toml_tables import Table, is_number, is_text
+from headgate.v1 import configuration_pb2 as configuration
+
+MAX_APPROVALS = 10
+MAX_SLICES = 32
+MAX_COLUMN = 2**31 - 1
+DEFAULT_THRESHOLD = 0.5
+"""The probability at and above which a binary answer is a yes, where the file and the record name none."""
+DEFAULT_CONFIDENCE = 0.95
+"""Of the confidence intervals, where the file and the record name none."""
+CONFIDENCE = (0.5, 0.9999)
+"""From the least to the most."""
+
+METRICS = {
+    "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss", "calibration_error"),
+    "multiclass": ("accuracy", "recall", "precision", "f1", "log_loss", "calibration_error"),
+    "multilabel": ("accuracy", "recall", "precision", "f1", "auc", "hamming_loss"),
+    "regression": ("mae", "mse", "r2"),
+    "ranking": ("ndcg", "map"),
+}
+"""The metrics of each task."""
+ALL_METRICS = tuple(dict.fromkeys(metric for metrics in METRICS.values() for metric in metrics))
+GROUPED = "ranking"
+"""The task whose rows are measured in groups. It has no slices, which would tear groups apart."""
+
+APPROVALS = "approvals"
+SLICES = "slices"
+NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+
+def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
+    # A wrong task is one problem. The metrics of the task that was meant must not become another one.
+    known = METRICS.get(into.task) or ALL_METRICS
+    expected = f"a list of {', '.join(known)}"
+    metrics = table.value("metrics", expected, lambda value: are_metrics(value, known))
+    into.evaluate.metrics.extend(metrics or [])
+    threshold = table.number("threshold", 0, 1, DEFAULT_THRESHOLD)
+    if threshold is not None:
+        into.evaluate.threshold = threshold
+    confidence = table.number("confidence", *CONFIDENCE, DEFAULT_CONFIDENCE)
+    if confidence is not None:
+        into.evaluate.confidence = confidence
+    _slices(table.table(SLICES, optional=True), into)
+    table.no_more(("metrics", "threshold", "confidence", SLICES))
+
+
+def _slices(table: Table, into: configuration.ModelConfiguration) -> None:
+    if table.values and into.task == GROUPED:
+        table.wrong("*", f"no slices with the task {GROUPED}, whose rows are measured in groups", list(table.values))
+    if len(table.values) > MAX_SLICES:
+        table.wrong("*", f"at most {MAX_SLICES} slices", len(table.values))
+        return
+    for name in table.values:
+        if not NAME.fullmatch(name):
+            table.wrong(name, "a name of letters, digits and _", name)
+        _slice(table.table(name), into.evaluate.slices.add(name=name))
+
+
+def _slice(table: Table, into: configuration.Slice) -> None:
+    into.input = table.value("input", "the name of an input", is_text, "") or ""
+    into.column = table.whole("column", 0, MAX_COLUMN) or 0
+    for condition in ("equals", "min", "max"):
+        if (limit := table.value(condition, "a number", is_number, None)) is not None:
+            setattr(into, condition, limit)
+    if "column" in table.values and set(table.values) <= {"input", "column"}:
+        table.wrong("*", "equals, min or max", table.values)
+    table.no_more(("input", "column", "equals", "min", "max"))
+
+
+def gate(table: Table, into: configuration.ModelConfiguration) -> None:
+    into.gate.approvals = table.whole(APPROVALS, 0, MAX_APPROVALS, 0) or 0
+    _rules(table, into, "", (APPROVALS, SLICES))
+    slices = table.table(SLICES, optional=True)
+    known = [each.name for each in into.evaluate.slices]
+    for name in slices.values:
+        if name not in known:
+            slices.wrong(name, "a slice of evaluate.slices", name)
+        _rules(slices.table(name), into, name, ())
+
+
+def _rules(table: Table, into: configuration.ModelConfiguration, slice_name: str, others: Collection[str]) -> None:
+    for metric in table.values:
+        if metric in others:
+            continue
+        # Metrics that are wrong are one problem already, and name none that a rule could be about.
+        if into.evaluate.metrics and metric not in into.evaluate.metrics:
+            table.wrong(metric, "a metric that evaluate.metrics lists", metric)
+        bounds = table.table(metric)
+        if bounds.present and not bounds.values:
+            table.wrong(metric, "min, max or max_drop", {})
+        _rule(bounds, into.gate.rules.add(metric=metric, slice=slice_name))
+
+
+def _rule(bounds: Table, rule: configuration.GateRule) -> None:
+    for bound in ("min", "max"):
+        if (limit := bounds.value(bound, "a number", is_number, None)) is not None:
+            setattr(rule, bound, limit)
+    drop = bounds.value("max_drop", "a number of at least 0", lambda v: is_number(v) and v >= 0, None)
+    if drop is not None:
+        rule.max_drop = drop
+    rule.interval = bounds.value("interval", "true or false", lambda v: isinstance(v, bool), False) or False
+    if rule.interval and not {"min", "max"} & set(bounds.values):
+        bounds.wrong("interval", "min or max beside it, because it changes what they are compared with", True)
+    bounds.no_more(("min", "max", "max_drop", "interval"))
+
+
+def are_metrics(value: object, known: Collection[str]) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(metric, str) and metric in known for metric in value)
+        and len(set(value)) == len(value)
+    )

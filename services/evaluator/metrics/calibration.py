@@ -1,0 +1,26 @@
+"""How far predicted probabilities are from the shares of rows in which they come true.
+
+The probabilities are sorted into ten bins of equal width, with the edges of scikit-learn's calibration_curve. The error
+is the mean over the rows of the distance, in the row's bin, between the mean probability and the share (the expected
+calibration error).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from headgate.artifacts.answers import Floats, Integers
+from services.evaluator.metrics.scores import Counts
+
+CALIBRATION_ERROR = "calibration_error"
+BINS = 10
+EDGES = np.linspace(0, 1, BINS + 1)[1:-1]
+
+
+def bins_of(probabilities: Floats) -> Integers:
+    """The bin of each probability; one on an edge is in the lower bin."""
+    return np.searchsorted(EDGES, probabilities)
+
+
+def calibration_error(bins: Integers, probabilities: Floats, came_true: npt.NDArray[np.bool_], counts: Counts) -> float:
+    distances = np.bincount(bins, counts * (probabilities - came_true), BINS)
+    return float(np.abs(distances).sum() / counts.sum())

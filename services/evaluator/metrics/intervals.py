@@ -1,0 +1,66 @@
+"""How far a metric can be trusted on these rows: its confidence interval.
+
+Shares of rows, such as accuracy, have the exact binomial interval. The others are resampled (bootstrap, percentiles)
+with a fixed seed, so the same rows give the same interval. Of many rows a fixed number are resampled, and the spread is
+scaled down to all of them: the time is bounded whatever the number of rows is.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from headgate.artifacts.answers import Floats
+from services.evaluator.metrics.binomial import exact_interval
+from services.evaluator.metrics.scores import Interval, Method, Rows, Scores
+
+SEED = 20_240_229
+RESAMPLES = 1_000
+MAX_RESAMPLED_ROWS = 4_000
+LEAST_DEFINED = 0.9
+"""In so many of the resamples a metric must be defined; otherwise it has no interval."""
+BIASED = frozenset({"calibration_error"})
+"""Metrics without an interval: of resampled rows they are larger than of the rows."""
+UNBOUNDED = frozenset({"log_loss", "mae", "mse", "r2"})
+"""Metrics whose values need not lie between 0 and 1."""
+
+
+def intervals(rows: Rows, scores: Scores, confidence: float) -> dict[str, Interval]:
+    """The interval of each metric that has one."""
+    exact = {
+        name: Interval(*exact_interval(hits, total, confidence), confidence, Method.EXACT_BINOMIAL)
+        for name, (hits, total) in scores.shares.items()
+    }
+    others = sorted(scores.values.keys() - exact.keys() - BIASED)
+    if not others or rows.units < 2:
+        return exact
+    with np.errstate(all="ignore"):
+        return exact | _resampled(rows, {name: scores.values[name] for name in others}, confidence)
+
+
+def _resampled(rows: Rows, values: Mapping[str, float], confidence: float) -> dict[str, Interval]:
+    generator = np.random.Generator(np.random.PCG64(SEED))
+    used, centres, scale = rows, values, 1.0
+    if rows.units > MAX_RESAMPLED_ROWS:
+        used = rows.part(np.sort(generator.choice(rows.units, MAX_RESAMPLED_ROWS, replace=False)))
+        centres = used.scores(np.ones(used.units, np.int64)).values
+        scale = float(np.sqrt(used.units / rows.units))
+    drawn: dict[str, list[float]] = {name: [] for name in values if name in centres}
+    for _ in range(RESAMPLES):
+        counts = np.bincount(generator.integers(used.units, size=used.units), minlength=used.units)
+        found = used.scores(counts).values
+        for name, list_of in drawn.items():
+            if name in found:
+                list_of.append(found[name])
+    return {
+        name: _percentiles(name, values[name], scale * (np.array(found) - centres[name]), confidence)
+        for name, found in drawn.items()
+        if len(found) >= LEAST_DEFINED * RESAMPLES
+    }
+
+
+def _percentiles(name: str, value: float, differences: Floats, confidence: float) -> Interval:
+    tail = (1 - confidence) / 2
+    low, high = (float(value + end) for end in np.quantile(differences, (tail, 1 - tail)))
+    if name not in UNBOUNDED:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Interval(low, high, confidence, Method.BOOTSTRAP)

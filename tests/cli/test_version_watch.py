@@ -105,7 +105,8 @@ def test_a_terminal_has_a_line_for_each_fact_and_one_line_that_is_renewed(width:
 def test_the_screen_is_one_of_lines_unless_the_output_is_a_terminal():
     with ExitStack() as stack:
         assert isinstance(screen_of(Console(file=StringIO()), stack), Lines)
-        assert isinstance(screen_of(Console(file=StringIO(), force_terminal=True), stack), Block)
+        assert isinstance(screen_of(Console(file=StringIO(), force_terminal=True), stack), Lines)
+        assert isinstance(screen_of(Console(file=Terminal()), stack), Block)
 
 
 def test_a_watch_ends_with_the_first_fact_that_decides():
@@ -114,6 +115,11 @@ def test_a_watch_ends_with_the_first_fact_that_decides():
     failed = facts.LifecycleRecord(training_failed=facts.TrainingFailed())
     tested = facts.LifecycleRecord(code_tested=facts.CodeTested(passed=True))
     assert [verdict_of(record) for record in (decided, refused, failed, tested)] == [True, False, False, None]
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 class Shown(Lines):

@@ -55,7 +55,6 @@ RUN_BY: dict[str, str] = {
     "headgate publish --url": "tests/cli/test_keys.py",
     "headgate release abort --reason": RELEASES,
     "headgate release get": RELEASES,
-    "headgate release get -o": RELEASES,
     "headgate release list": RELEASES,
     "headgate release pause --reason": RELEASES,
     "headgate release promote --reason": RELEASES,

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headgate.cli.policy_lines import policy_lines, steps_text
 from headgate.cli.render import Columns, printable, time_text
 from headgate.cli.tables import Column
 from headgate.client.timeline import interval_line, report_line, undefined_lines, weights_line
+from headgate.domain import policy as policies
 from headgate.domain.names import short_name
-from headgate.domain.weights import percent_of
 from headgate.domain.words import hyphenated, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -82,6 +83,10 @@ def _freeze(freeze: resources.Freeze) -> str:
     begin = f"from {time_text(freeze.from_ms)} " if freeze.from_ms else ""
     reason = f" ({freeze.reason})" if freeze.reason else ""
     return f"{freeze.freeze} {begin}until {time_text(freeze.until_ms)}{reason}"
+
+
+def _policy_line(key: str) -> Callable[[resources.Environment], str]:
+    return lambda environment: dict(policy_lines(environment.policy))[key]
 
 
 def _judgement(judgement: facts.Judgement) -> str:
@@ -160,17 +165,21 @@ RELEASE: Columns = (
     Column("JUDGEMENT", lambda r: _judgement(r.judgement)),
 )
 
-ENVIRONMENT: Columns = (
+ENVIRONMENTS: Columns = (
     Column("ENVIRONMENT", lambda e: short_name(e.name)),
-    Column(
-        "STEPS",
-        lambda e: ", ".join(f"{percent_of(s.weight_bps)} {s.min_duration_ms / 1000:g} s" for s in e.policy.steps),
-    ),
-    Column("BAKE", lambda e: f"{e.policy.bake_ms / 1000:g} s"),
-    Column("ALPHA", lambda e: f"{e.policy.judge.alpha:g}"),
-    Column("BETA", lambda e: f"{e.policy.judge.beta:g}"),
-    Column("POLICY", lambda e: e.policy_sha256),
+    Column("STEPS", lambda e: steps_text(e.policy)),
+    Column("BAKE", lambda e: f"{policies.resolve(e.policy).bake_ms / 1000:g} s", 1),
+    Column("FREEZES", lambda e: "; ".join(_freeze(freeze) for freeze in e.freezes)),
+    Column("DESCRIPTION", lambda e: e.description, 2),
+    Column("POLICY", lambda e: e.policy_sha256, 3),
+)
+
+ENVIRONMENT: Columns = (
+    ENVIRONMENTS[0],
+    Column("DESCRIPTION", lambda e: e.description),
     Column("FREEZES", lambda e: "\n".join(_freeze(freeze) for freeze in e.freezes)),
+    Column("POLICY", lambda e: e.policy_sha256),
+    *(Column(key, _policy_line(key)) for key, _ in policy_lines(policies.DEFAULT)),
 )
 
 

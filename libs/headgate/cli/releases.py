@@ -209,7 +209,7 @@ def list_environments(context: typer.Context, wide: Wide = False, output: Output
         release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS
     )
     empty = "No environment has a policy or a freeze: all follow the default policy."
-    show_list(found.environments, columns.ENVIRONMENT, output, wide, empty)
+    show_list(found.environments, columns.ENVIRONMENTS, output, wide, empty)
 
 
 @environment.command("get")

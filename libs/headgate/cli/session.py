@@ -1,6 +1,7 @@
 """What all commands share: addresses, exit codes, names, and how a failure ends a command."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -45,8 +46,8 @@ class Exit(IntEnum):
     LOG_REFUSED = 6
 
 
-progress = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-"""Progress and warnings go here, data goes to stdout."""
+progress = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), markup=False, emoji=False)
+"""Progress and warnings go here, data goes to stdout. A terminal wraps between words, a pipe gets whole lines."""
 console = Console(highlight=False, markup=False, emoji=False)
 """stdout for what a terminal shows while a command waits."""
 

@@ -184,7 +184,7 @@ class Block:
 
 def screen_of(console: Console, stack: ExitStack) -> Screen:
     """The screen that fits to where `console` writes. `stack` ends what it has begun."""
-    if not console.is_terminal:
+    if not console.file.isatty():
         return Lines(console.print)
     terminal = Console(stderr=console.stderr, highlight=False, markup=False, emoji=False)
     return Block(stack.enter_context(Live(console=terminal, transient=True, auto_refresh=False)))

@@ -1,0 +1,60 @@
+"""The page of an environment shows every value of its policy that applies."""
+
+import pytest
+
+from headgate.cli import columns
+from headgate.cli.policy_file import DURATIONS, JUDGE, read_policy
+from headgate.cli.policy_lines import policy_lines
+from headgate.cli.tables import page_text, table_text
+from headgate.domain import policy as policies
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import resources_pb2 as resources
+from tests.house.tree import ROOT
+
+
+def test_an_environment_without_a_policy_shows_every_value_as_a_default():
+    lines = dict(policy_lines(configuration.ReleasePolicy()))
+    assert all(value.endswith(" (default)") for value in lines.values())
+    assert lines["steps"].split("\n")[0] == "5 % for at least 600 s and 300 keys (default)"
+    assert lines["paused_release"] == "yields (default)"
+
+
+def test_every_key_of_a_policy_file_is_on_the_page():
+    shown = {key for key, _ in policy_lines(policies.DEFAULT)}
+    keys = {*(f"{name}_seconds" for name in DURATIONS), *(f"judge.{name}" for name in JUDGE), "steps", "paused_release"}
+    assert keys <= shown
+
+
+def test_every_field_of_a_policy_is_on_the_page():
+    fields = configuration.ReleasePolicy.DESCRIPTOR.fields
+    lines = len(list(policy_lines(policies.DEFAULT)))
+    assert lines == len(fields) - 1 + len(configuration.JudgePolicy.DESCRIPTOR.fields)
+
+
+def test_a_value_that_was_set_has_no_mark_and_one_that_equals_the_default_has():
+    lines = dict(policy_lines(read_policy(ROOT / "examples" / "demo_policy.toml")))
+    assert (lines["bake_seconds"], lines["judge.alpha"]) == ("4", "0.01 (default)")
+    assert lines["steps"] == "10 % for at least 4 s and 20 keys\n50 % for at least 4 s and 100 keys"
+
+
+def test_a_zero_that_was_set_is_shown_as_zero():
+    assert dict(policy_lines(configuration.ReleasePolicy(bake_ms=0)))["bake_seconds"] == "0"
+
+
+def test_a_release_that_stays_paused_says_so():
+    stays = configuration.ReleasePolicy(paused_release=configuration.PAUSED_RELEASE_STAYS)
+    assert dict(policy_lines(stays))["paused_release"] == "stays"
+
+
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_the_page_and_the_list_of_environments_fit(width: int | None):
+    freeze = resources.Freeze(freeze="eve", reason="nobody is here", from_ms=1, until_ms=1_700_000_000_000)
+    frozen = resources.Environment(name="environments/production", freezes=[freeze], policy_sha256="a" * 64)
+    page = page_text({column.name.lower(): column.cell(frozen) for column in columns.ENVIRONMENT}, width)
+    assert "eve from 1970-01-01 00:00:00 until 2023-11-14 22:13:20 (nobody is here)" in " ".join(page.split())
+    assert "bake_seconds              3600 (default)" in page
+    cells = [column.cell(frozen) for column in columns.ENVIRONMENTS]
+    text, left_out = table_text(columns.ENVIRONMENTS, [cells], width)
+    assert left_out == ([] if width is None else ["POLICY"])
+    for line in (*page.split("\n"), *text.split("\n")):
+        assert width is None or len(line) <= width

@@ -24,7 +24,7 @@ from typing import Any
 
 import grpc
 
-from headgate.client.predict import ROUTING_KEY, answer, infer_request
+from headgate.client.predict import ROUTING_KEY, answer, rows_request
 from headgate.client.stubs import Stubs, serves
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import facts_pb2 as facts
@@ -309,17 +309,16 @@ class Traffic:
         weights = self.weights
         try:
             response = self._stubs.inference.ModelInfer(
-                infer_request(self._model, [row], self._input), metadata=((ROUTING_KEY, key),), timeout=CALL_SECONDS
+                rows_request(self._model, [row], self._input), metadata=((ROUTING_KEY, key),), timeout=CALL_SECONDS
             )
         except grpc.RpcError as error:
             with self._lock:
                 self.failed[error.code().name] += 1
             return
         answered = answer(response)
-        is_bad = any(not math.isfinite(value) for values in answered.outputs.values() for value in values)
         with self._lock:
             self.answered[weights if weights == self.weights else "", answered.version] += 1
-            self.bad[answered.version] += is_bad
+            self.bad[answered.version] += answered.is_bad
 
 
 CLIENTS = 3

@@ -15,7 +15,6 @@ from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.predict import _json_rows
 from headgate.cli.session import CommandFailed, default_log, release_name, running_ports, version_name
 from headgate.domain.credentials import without_credentials
 from headgate.log import topics
@@ -90,6 +89,15 @@ def test_a_wrong_name_gives_exit_code_2(home: Path, monkeypatch: pytest.MonkeyPa
 def test_the_program_prints_its_version() -> None:
     printed = CliRunner().invoke(app, ["--version"])
     assert (printed.exit_code, printed.output) == (0, f"headgate {importlib.metadata.version('headgate')}\n")
+
+
+@pytest.mark.parametrize("number", ["9" * 10, "9" * 5_000, "\u0663", "3.0", "-1", ""], ids=lambda number: number[:12])
+def test_a_version_number_that_cannot_exist_is_refused_before_the_call(
+    number: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--registry", "127.0.0.1:1", "release", "start", f"fraud/{number}", "--environment", "production"]
+    assert run(monkeypatch, *arguments) == 2
+    assert "expected MODEL/NUMBER" in capsys.readouterr().err
 
 
 def test_the_help_lists_the_exit_codes() -> None:
@@ -375,13 +383,6 @@ def test_following_a_log_that_goes_away_waits_for_it_and_gives_up_after_the_limi
     assert capsys.readouterr().err.count("waiting for the log: no broker answers") == 3
     with pytest.raises(LogUnavailable):
         logs._polled(UnavailableAtFirst(3), wait_seconds=-1)
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, f"[[{'9' * 400}]]", "{}", "[[{}]]"])
-def test_rows_that_cannot_be_read_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "rows.json").write_text(text)
-    with pytest.raises(CommandFailed, match="expected an array of rows of numbers"):
-        _json_rows(tmp_path / "rows.json")
 
 
 def test_publish_names_a_configuration_that_is_nested_too_deeply(

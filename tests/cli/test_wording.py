@@ -1,13 +1,8 @@
 """The texts that people read: one line for each fact, and a release without empty explanations."""
 
-import json
-from pathlib import Path
-
 import pytest
-from typer.testing import CliRunner
 
 from headgate.cli.columns import RELEASE, VERSION, VERSIONS
-from headgate.cli.main import app
 from headgate.cli.render import Format, show_one
 from headgate.cli.session import progress
 from headgate.client.timeline import describe
@@ -90,10 +85,3 @@ def test_a_judgement_is_shown_once_a_caller_was_counted():
     assert show(resources.Release(judgement=judgement)) == ""
     judgement.strata[0].stable_keys = 1
     assert show(resources.Release(judgement=judgement)) == "Undecided"
-
-
-@pytest.mark.parametrize("document", [{"a": 1}, 3, "row", None])
-def test_the_error_names_the_type_of_rows_that_are_not_an_array(tmp_path: Path, document: object):
-    (tmp_path / "rows.json").write_text(json.dumps(document))
-    ended = CliRunner().invoke(app, ["predict", "fraud", "--json", str(tmp_path / "rows.json")])
-    assert f"expected an array of rows of numbers: got {type(document).__name__}" in str(ended.exception)

@@ -50,6 +50,7 @@ RUN_BY: dict[str, str] = {
     "headgate model label": CHANGES,
     "headgate model list": CLI,
     "headgate model list --filter": VIEW,
+    "headgate predict --json --key -o": "tests/cli/test_predict.py",
     "headgate predict --row": FRAUD,
     "headgate publish": FRAUD,
     "headgate publish --url": "tests/cli/test_keys.py",

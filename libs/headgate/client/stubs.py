@@ -13,6 +13,8 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""The largest answer that is read: as large as a gateway sends."""
 TIMEOUT_SECONDS = 15.0
 """How long one call waits for its answer."""
 
@@ -81,7 +83,8 @@ class Stubs:
 
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:
-            self._channels[address] = grpc.insecure_channel(address)
+            options = [("grpc.max_receive_message_length", MAX_ANSWER_BYTES)]
+            self._channels[address] = grpc.insecure_channel(address, options)
         return self._channels[address]
 
 

@@ -12,6 +12,7 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import Message
+from headgate.runtime.service import Service
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -40,8 +41,8 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.url = f"sqlite://{directory / 'log.db'}"
         self.log = open_log(self.url)
-        self.registry = registry.build(registry_settings.Settings(log=self.url, port=0))
-        self.deployer = deployer.build(deployer_settings.Settings(log=self.url))
+        self.registry: Service = registry.build(registry_settings.Settings(log=self.url, port=0))
+        self.deployer: Service = deployer.build(deployer_settings.Settings(log=self.url))
         self.fold = LifecycleFold(self.log)
         self.bad_versions: set[int] = set()
         self._telemetry = TelemetryWriter(self.log, "gateway-0")

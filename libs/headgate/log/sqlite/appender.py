@@ -1,8 +1,7 @@
 """Appends rows to the table of the log inside an open transaction, and gives them their offsets and times."""
 
 import sqlite3
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 _COLUMNS = 7
@@ -30,8 +29,9 @@ class Place(NamedTuple):
 class Appender:
     """Remembers the ends of partitions until another process commits. One thread at a time may use it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
         self._connection = connection
+        self._now_ms = now_ms
         self._ends: dict[tuple[int, int], tuple[int, int]] = {}
         self._data_version = -1
         self._found_others = False
@@ -52,7 +52,7 @@ class Appender:
             self._ends.clear()
             self._data_version = data_version
             self._found_others = True
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._now_ms()
         places: list[Place] = []
         parameters: list[object] = []
         for topic_id, partition, key, headers, value, _ in rows:

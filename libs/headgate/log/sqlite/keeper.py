@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from headgate.log.port import LogError
 from headgate.log.sqlite.reading import GROUP_WRITE_SECONDS, SqliteConsumer
@@ -21,8 +21,9 @@ _logger = logging.getLogger(__name__)
 class Keeper:
     """Implements reading.Registrar."""
 
-    def __init__(self, writer: Writer, heartbeat_seconds: float) -> None:
+    def __init__(self, writer: Writer, heartbeat_seconds: float, now_ms: Callable[[], int]) -> None:
         self._writer = writer
+        self._now_ms = now_ms
         self._heartbeat_seconds = heartbeat_seconds
         self._consumers: set[SqliteConsumer] = set()
         self._lock = threading.Lock()
@@ -64,7 +65,7 @@ class Keeper:
     def _delete(self) -> None:
         pause = DELETE_EVERY_SECONDS
         try:
-            if self._writer.run(lambda db: delete_expired(db, time.time_ns() // 1_000_000), DELETE_TIMEOUT_SECONDS):
+            if self._writer.run(lambda db: delete_expired(db, self._now_ms()), DELETE_TIMEOUT_SECONDS):
                 pause = DELETE_AGAIN_SECONDS
         except LogError as error:
             _logger.warning("expired records were not deleted: %s", error)

@@ -25,6 +25,7 @@ from headgate.log.sqlite import groups
 from headgate.log.sqlite.appender import Place, Row
 from headgate.log.sqlite.arrivals import Arrivals
 from headgate.log.sqlite.headers import encode_headers
+from headgate.log.sqlite.host_clock import HostClock
 from headgate.log.sqlite.keeper import Keeper
 from headgate.log.sqlite.notices import Notices
 from headgate.log.sqlite.reading import SqliteConsumer, page, page_of_values
@@ -59,8 +60,9 @@ class SqliteLog:
         self._topics: dict[str, _Known] = {}
         self._readers = Readers(Path(path))
         self._arrivals = Arrivals(self._readers.borrow, Notices(Path(path)))
-        self._writer = Writer(connection, self._arrivals.committed)
-        self._keeper = Keeper(self._writer, session_seconds * BEATS_SHARE)
+        self._clock = HostClock(Path(path))
+        self._writer = Writer(connection, self._arrivals.committed, self._clock.now_ms)
+        self._keeper = Keeper(self._writer, session_seconds * BEATS_SHARE, self._clock.now_ms)
         self._closing = threading.Lock()
         self._closed = False
 
@@ -116,7 +118,16 @@ class SqliteLog:
     def consumer(self, topic: str, group: str, member: str) -> SqliteConsumer:
         known = self._known(topic)
         me = groups.Membership(known.topic_id, group, member, uuid.uuid4().hex, int(self._session_seconds * 1000))
-        return SqliteConsumer(topic, me, known.partitions, self._readers, self._writer, self._arrivals, self._keeper)
+        return SqliteConsumer(
+            topic,
+            me,
+            known.partitions,
+            self._readers,
+            self._writer,
+            self._arrivals,
+            self._keeper,
+            self._clock.now_ms,
+        )
 
     def committed(self, topic: str, group: str) -> Mapping[int, int]:
         topic_id = self._known(topic).topic_id
@@ -137,6 +148,7 @@ class SqliteLog:
             self._writer.close()
             self._arrivals.close()
             self._readers.close()
+            self._clock.close()
 
     def _row(self, message: Message) -> Row:
         known = self._topics.get(message.topic) or self._known(message.topic)

@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, Self
 
 from headgate.log.port import LogError, LogUnavailable, Record, StaleMember
@@ -75,10 +75,12 @@ class SqliteConsumer:
         writer: Writer,
         arrivals: Arrivals,
         registrar: Registrar,
+        now_ms: Callable[[], int],
     ) -> None:
         self._topic, self._me, self._partitions = topic, me, partitions
         self._readers, self._writer, self._arrivals = readers, writer, arrivals
         self._registrar = registrar
+        self._now_ms = now_ms
         self._generation = -1
         self._held: dict[int, groups.Share] = {}
         self._next: dict[int, int] = {}
@@ -121,7 +123,7 @@ class SqliteConsumer:
         if time.monotonic() - self._polled_at >= MAX_POLL_SECONDS:
             return False
         try:
-            return groups.heartbeat(db, self._me, _now_ms())
+            return groups.heartbeat(db, self._me, self._now_ms())
         except StaleMember:
             return False  # the next poll of this consumer joins again or raises the error
 
@@ -142,7 +144,7 @@ class SqliteConsumer:
         self.close()
 
     def _join(self) -> None:
-        self._writer.run(lambda db: groups.join(db, self._me, self._partitions, _now_ms()), GROUP_WRITE_SECONDS)
+        self._writer.run(lambda db: groups.join(db, self._me, self._partitions, self._now_ms()), GROUP_WRITE_SECONDS)
 
     def _read(self) -> list[Record]:
         if self._closed:
@@ -192,7 +194,3 @@ def _records(topic: str, cursor: sqlite3.Cursor) -> list[Record]:
                 break
     cursor.close()
     return records
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -43,13 +43,19 @@ class Writer:
     """Runs all writes of this process one after the other.
 
     It calls `committed` after every commit, before the callers go on. The argument is the ids of the topics that got
-    records. It is None when any topic may have new records: a group changed, or another process wrote too.
+    records. It is None when any topic may have new records: a group changed, or another process wrote too. `now_ms`
+    is the time of the log, which the records get.
     """
 
-    def __init__(self, connection: sqlite3.Connection, committed: Callable[[Collection[int] | None], None]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        committed: Callable[[Collection[int] | None], None],
+        now_ms: Callable[[], int],
+    ) -> None:
         self._connection = connection
         self._committed = committed
-        self._appender = Appender(connection)
+        self._appender = Appender(connection, now_ms)
         self._group_commit: GroupCommit[_Write] = GroupCommit(
             self._transaction, MAX_WAITING_BYTES, MAX_BATCH_BYTES, GATHER_SECONDS
         )

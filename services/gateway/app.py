@@ -31,6 +31,7 @@ from services.gateway.settings import Settings
 from services.gateway.trial import Trial
 
 VERSIONS, STABLE_ONLY, SINCE_POLL = "headgate_versions_loaded", "headgate_stable_only", "headgate_log_heard_seconds"
+WAITING = "headgate_predictions_waiting"
 SHARE_OF_CALLS = 0.7
 """Share of the grace for accepted requests. The rest is for the last evidence and for closing the log."""
 
@@ -49,7 +50,7 @@ class Gateway:
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, metrics = parts.fold, parts.metrics
         metrics.gauge("headgate_gateway_info").labels(settings.environment).set(1)
-        self._ready = threading.Event()
+        self._ready, self._draining = threading.Event(), threading.Event()
         self._evidence = EvidenceCounters()
         self._writer = TelemetryWriter(parts.log, settings.name)
         self._clock_watch = ClockWatch(parts.clock, self._writer, metrics)
@@ -65,11 +66,12 @@ class Gateway:
             metrics,
             self._fold.trace_of,
         )
-        metrics.read_at_scrape((VERSIONS, STABLE_ONLY, SINCE_POLL), self._readings)
+        metrics.read_at_scrape((VERSIONS, STABLE_ONLY, SINCE_POLL, WAITING), self._readings)
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=self._ready.is_set,
             last_poll_at=lambda: self._fold.last_poll_monotonic,
+            is_draining=self._draining.is_set,
         )
         self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
 
@@ -88,6 +90,7 @@ class Gateway:
     def stop(self, grace_seconds: float) -> None:
         """Reports that it is leaving, so that no release waits for it. Then finishes all accepted requests."""
         deadline = Deadline(grace_seconds)
+        self._draining.set()
         self._parts.drain()
         self._clock_watch.stop_soon()
         self._server.drain()
@@ -116,6 +119,8 @@ class Gateway:
         for entry in entries:
             if entry.is_lapsed(silent_seconds):
                 yield Reading(STABLE_ONLY, (entry.route.model,), 1)
+            if waiting := entry.waiting:
+                yield Reading(WAITING, (entry.route.model,), waiting)
 
 
 def build(settings: Settings) -> Gateway:

@@ -10,6 +10,8 @@ from services.gateway.routes import NO_RELEASE, Route
 OK, BAD, REFUSED, ERROR = "ok", "bad", "refused", "error"
 STABLE, CANDIDATE = ARM_NAMES[telemetry.ARM_STABLE], ARM_NAMES[telemetry.ARM_CANDIDATE]
 PINNED = "pinned"
+QUEUE_FULL, DEADLINE, CANCELLED = "queue-full", "deadline", "cancelled"
+"""Why a request did not run: too many wait, or its caller gave up while it waited."""
 
 
 class ArmMetrics:
@@ -38,8 +40,10 @@ class ArmMetrics:
 class ModelMetrics:
     """The series of one model during one release, or while it has no release."""
 
-    def __init__(self, arms: Callable[[str], ArmMetrics], release: int) -> None:
+    def __init__(self, arms: Callable[[str], ArmMetrics], release: int, count_not_run: Callable[[str], None]) -> None:
         self.release = release
+        self.count_not_run = count_not_run
+        """Counts a request that did not run, by its reason."""
         self.stable, self.candidate, self.pinned = arms(STABLE), arms(CANDIDATE), arms(PINNED)
 
 
@@ -52,6 +56,7 @@ class PredictionMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._counts: Family[CounterSeries] = metrics.counter("headgate_predictions_total")
         self._seconds: Family[HistogramSeries] = metrics.histogram("headgate_prediction_duration_seconds")
+        self._not_run: Family[CounterSeries] = metrics.counter("headgate_predictions_not_run_total")
         self._models: dict[str, ModelMetrics] = {}
 
     def metrics_of(self, route: Route) -> ModelMetrics:
@@ -61,7 +66,11 @@ class PredictionMetrics:
             return known
         if known is not None:
             self._end_release(route.model)
-        metrics = ModelMetrics(lambda arm: self._arm(route, arm), route.release)
+        metrics = ModelMetrics(
+            lambda arm: self._arm(route, arm),
+            route.release,
+            lambda reason: self._not_run.labels(route.model, reason).inc(),
+        )
         self._models[route.model] = metrics
         return metrics
 
@@ -71,6 +80,7 @@ class PredictionMetrics:
         if gone:
             self._counts.remove(lambda values: values[0] in gone)
             self._seconds.remove(lambda values: values[0] in gone)
+            self._not_run.remove(lambda values: values[0] in gone)
             self._models = {model: metrics for model, metrics in self._models.items() if model not in gone}
 
     def _end_release(self, model: str) -> None:

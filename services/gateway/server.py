@@ -166,6 +166,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._requests.labels(*name, refusal.code.name).inc()
                 status = rpc_status.to_status(status_of(refusal))
                 await context.abort(status.code, status.details, status.trailing_metadata)
+            except asyncio.CancelledError:  # the caller waits no longer
+                self._requests.labels(*name, _code_of_cancelled(context).name).inc()
+                raise
             except Exception as error:  # an unexpected error: its text must not reach the caller
                 self._requests.labels(*name, grpc.StatusCode.INTERNAL.name).inc()
                 incident = uuid.uuid4().hex[:12]
@@ -173,3 +176,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
 
         return call
+
+
+def _code_of_cancelled(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+    """The status that the caller of a cancelled call has seen."""
+    left: float | None = context.time_remaining()
+    return grpc.StatusCode.CANCELLED if left is None or left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,36 +1,31 @@
-"""The Open Inference Protocol: finds the route, checks the request, runs the model and counts the answer."""
+"""The Open Inference Protocol: finds the route, has the version answer, and counts the answer."""
 
+import asyncio
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version as distribution_version
-from typing import Any
+from typing import Any, assert_never
 
 import grpc
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.runtime.errors import RpcRefused
-from headgate.telemetry.counters import ARM_NAMES
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
-from services.gateway.categories import unknown_category
-from services.gateway.prediction_metrics import BAD, ERROR, OK, REFUSED, ArmMetrics
+from services.gateway.forward import Answer, Forward, ModelFailed, UnknownCategory, fits, prepared
+from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
+from services.gateway.pace import size_class
+from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL, REFUSED
 from services.gateway.routes import NO_RELEASE, NO_VERSION
+from services.gateway.routing import Routing
 from services.gateway.sessions import LoadedVersion
 from services.gateway.table import Entry, Table
-from services.gateway.tensors import (
-    Array,
-    InvalidInput,
-    TensorSpec,
-    all_finite,
-    read_inputs,
-    requested_outputs,
-    write_outputs,
-)
+from services.gateway.tensors import InvalidInput, TensorSpec
 
 logger = logging.getLogger(__name__)
 
@@ -42,33 +37,26 @@ MAX_FAILURES_REMEMBERED = 1_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """The version that answers one request, and the arm that its answer is counted for."""
-
-    entry: Entry
-    version: LoadedVersion
-    arm: telemetry.Arm.ValueType
-    key_hash: int
-    counted: bool
-    metrics: ArmMetrics
-    pinned: bool = False
-
-    def count(self, bad: bool) -> None:
-        """Counts the answer as evidence, unless it must not be counted."""
-        if self.counted:
-            self.entry.counter.count(self.arm, self.key_hash, bad)
-
-
 class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
-    """Runs on one event loop. So does the model, because a small network takes less time than a switch of threads."""
+    """Runs on one event loop, and so do quick forwards. Slow ones run beside it and delay their own version only.
+
+    An answer is counted as evidence for the version that ran, stable's as the candidate's. It is bad when the caller
+    had given up by the end, because its deadline passed or it cancelled the call. A request that ends while it waits
+    for its version, or is refused because too many wait, is no evidence: its version did not run, and how many wait
+    depends on the weights and on the traffic as much as on the version.
+    """
 
     def __init__(
-        self, table: Callable[[], Table], is_ready: Callable[[], bool], last_poll_at: Callable[[], float]
+        self,
+        table: Callable[[], Table],
+        is_ready: Callable[[], bool],
+        last_poll_at: Callable[[], float],
+        is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._table = table
         self._is_ready = is_ready
         self._last_poll_at = last_poll_at
+        self._is_draining = is_draining
         self._failed: set[tuple[str, int]] = set()
 
     async def ServerLive(self, request: inference.ServerLiveRequest, context: Context) -> inference.ServerLiveResponse:
@@ -108,17 +96,52 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: inference.ModelInferRequest, context: Context) -> inference.ModelInferResponse:
         started = time.monotonic()
-        seconds_left = _seconds_left(context)
+        expires_at = started + _seconds_left(context)
         routing = self._routing(request, context, started)
-        names, arrays = self._read(request, routing)
-        results = self._predict(routing, arrays, names)
-        finite = all_finite(results)
+        pace = routing.version.pace
+        try:
+            forward = prepared(request, routing)
+            size = size_class(forward.inputs.elements)
+            if pace.is_quick(size):
+                answer = forward.run()
+                ended = time.monotonic()
+                pace.observe(size, ended - started)
+            else:
+                answer = await self._beside(forward, size, expires_at)
+                ended = time.monotonic()
+        except (InvalidInput, UnknownCategory, ModelFailed) as error:
+            raise self._refused(request, routing, error) from error
         # The caller gets no answer after its deadline. So a version that is too slow for its callers counts as bad.
-        good = finite and time.monotonic() - started <= seconds_left
+        good = answer.finite and ended <= expires_at
         routing.count(bad=not good)
-        response = _response(request, routing, names, results, finite)
-        routing.metrics.answered(OK if good else BAD, time.monotonic() - started)
-        return response
+        routing.metrics.answered(OK if good else BAD, ended - started)
+        return answer.response
+
+    async def _beside(self, forward: Forward, size: int, expires_at: float) -> Answer:
+        """The answer from the version's own thread. Raises the forward's errors, and RpcRefused when it did not run."""
+        version, not_run = forward.routing.version, forward.routing.entry.metrics.count_not_run
+        observe = partial(version.pace.observe, size)
+        try:
+            ticket = version.queue.put(forward.run, observe, expires_at, forward.request.ByteSize())
+        except QueueFull:
+            not_run(QUEUE_FULL)
+            raise _queue_full(version, size) from None
+        try:
+            return await ticket.done
+        except DeadlinePassed:
+            not_run(DEADLINE)
+            raise _deadline_passed(f"the requests before it at {version.model} version {version.version}") from None
+        except asyncio.CancelledError:
+            self._count_given_up(forward.routing, ticket)
+            raise
+
+    def _count_given_up(self, routing: Routing, ticket: Ticket[Answer]) -> None:
+        """Counts a request whose caller has given up: as a bad answer if the model runs for it already."""
+        if routing.version.queue.withdraw(ticket):
+            routing.entry.metrics.count_not_run(DEADLINE if time.monotonic() >= ticket.expires_at else CANCELLED)
+        elif not self._is_draining():  # at the end of the grace it is the gateway that gives up
+            routing.count(bad=True)
+            routing.metrics.count(BAD)
 
     def _entry(self, model: str) -> Entry:
         entry = self._table().entries.get(model)
@@ -158,34 +181,40 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
             raise _no_version(request.model_name)
         return Routing(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
 
-    def _read(self, request: inference.ModelInferRequest, routing: Routing) -> tuple[list[str], dict[str, Array]]:
-        try:
-            return _read(request, routing.version)
-        except InvalidInput as error:
-            routing.metrics.count(REFUSED)
-            if routing.arm == telemetry.ARM_CANDIDATE and _fits(request, routing.entry.stable):
-                routing.count(bad=True)
-            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), "inputs") from error
-
-    def _predict(self, routing: Routing, arrays: dict[str, Array], names: Sequence[str]) -> list[Array]:
-        try:
-            return routing.version.predict(arrays, names)
-        except Exception as error:  # the model is foreign code: any error of it is one bad answer
-            routing.count(bad=True)
-            if rule := unknown_category(error, arrays, lambda tried: routing.version.predict(tried, names)):
+    def _refused(
+        self,
+        request: inference.ModelInferRequest,
+        routing: Routing,
+        error: InvalidInput | UnknownCategory | ModelFailed,
+    ) -> RpcRefused:
+        """Counts a request without an answer, and returns the refusal for its caller."""
+        match error:
+            case InvalidInput():
                 routing.metrics.count(REFUSED)
-                raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", rule, "inputs") from error
-            routing.metrics.count(ERROR)
-            self._log_first_failure(routing.version, error)
-            rule = f"{routing.version.model} version {routing.version.version} failed with {type(error).__name__}"
-            raise RpcRefused(grpc.StatusCode.INTERNAL, "model-failed", rule) from error
+                # A candidate that refuses what stable accepts has changed the inputs that callers rely on.
+                if routing.arm == telemetry.ARM_CANDIDATE and fits(request, routing.entry.stable):
+                    routing.count(bad=True)
+                return _invalid_input(error)
+            case UnknownCategory():
+                routing.metrics.count(REFUSED)
+                routing.count(bad=True)
+                return _invalid_input(error)
+            case ModelFailed():
+                routing.metrics.count(ERROR)
+                routing.count(bad=True)
+                self._log_first_failure(routing.version, error)
+                return RpcRefused(grpc.StatusCode.INTERNAL, "model-failed", str(error))
+            case _:
+                assert_never(error)
 
     def _log_first_failure(self, version: LoadedVersion, error: Exception) -> None:
         """Logs one failure per version, because a broken version may fail on every request."""
         key = (version.model, version.version)
         if key not in self._failed and len(self._failed) < MAX_FAILURES_REMEMBERED:
             self._failed.add(key)
-            logger.warning("model failed: %s", error, extra={"model": version.model, "version": version.version})
+            logger.warning(
+                "model failed: %s", error.__cause__, extra={"model": version.model, "version": version.version}
+            )
 
 
 def _seconds_left(context: Context) -> float:
@@ -194,41 +223,27 @@ def _seconds_left(context: Context) -> float:
     if left is None:
         return math.inf
     if left <= 0:
-        rule = "the deadline passed while the call waited for the calls before it"
-        raise RpcRefused(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-passed", rule)
+        raise _deadline_passed("the calls before it")
     return left
 
 
-def _read(request: inference.ModelInferRequest, version: LoadedVersion) -> tuple[list[str], dict[str, Array]]:
-    return requested_outputs(request, version.outputs), read_inputs(request, version.inputs)
+def _deadline_passed(waited_for: str) -> RpcRefused:
+    rule = f"the deadline passed while the call waited for {waited_for}"
+    return RpcRefused(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-passed", rule)
 
 
-def _fits(request: inference.ModelInferRequest, stable: LoadedVersion | None) -> bool:
-    """Whether stable accepts the request. If it does, the candidate has changed the inputs that callers rely on."""
-    if stable is None:
-        return False
-    try:
-        _read(request, stable)
-    except InvalidInput:
-        return False
-    return True
-
-
-def _response(
-    request: inference.ModelInferRequest, routing: Routing, names: Sequence[str], results: Sequence[Array], finite: bool
-) -> inference.ModelInferResponse:
-    version = routing.version
-    response = inference.ModelInferResponse(
-        model_name=request.model_name, model_version=str(version.version), id=request.id
+def _queue_full(version: LoadedVersion, size: int) -> RpcRefused:
+    seconds = version.pace.average_seconds(size)
+    rule = (
+        f"{version.model} version {version.version} is slow (about {seconds:.3g} s for a request like this) and answers"
+        f" one request after the other. At most {MAX_WAITING} requests wait for it, and all places are taken."
+        " Send fewer requests at once and try again later, or have gateways added"
     )
-    if not routing.pinned:
-        response.parameters["arm"].string_param = ARM_NAMES[routing.arm]
-        response.parameters["release"].int64_param = routing.entry.route.release
-    if not finite:
-        response.parameters["headgate_bad"].bool_param = True
-    specs = {spec.name: spec for spec in version.outputs}
-    write_outputs(response, [specs[name] for name in names], results, raw=bool(request.raw_input_contents))
-    return response
+    return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue-full", rule, retry_after_seconds=seconds)
+
+
+def _invalid_input(error: Exception) -> RpcRefused:
+    return RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), "inputs")
 
 
 def _routing_key(request: inference.ModelInferRequest, context: Context) -> str:

@@ -45,6 +45,11 @@ class Entry:
         """The version whose metadata stands for the model: stable, or else the candidate when it has all traffic."""
         return self.stable or (self.versions.get(self.route.candidate) if self.ready else None)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a slow version of the model."""
+        return sum(version.queue.waiting for version in self.versions.values())
+
     def choose(self, key_hash: int, silent_seconds: float) -> "Choice":
         """The version that answers a key, when the last answer of the log came `silent_seconds` ago."""
         route = self.route

@@ -6,7 +6,7 @@ Every error names the tensor, what was expected and what came.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 Array = npt.NDArray[Any]
+InputTensor = inference.ModelInferRequest.InferInputTensor
 
 BYTES = "BYTES"
 BYTES_LENGTH_PREFIX = 4
@@ -71,19 +72,39 @@ class TensorSpec:
         return [size if isinstance(size, int) else -1 for size in self.shape]
 
 
-def read_inputs(request: inference.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
-    """The input arrays by name. Raises InvalidInput."""
-    _check_names([tensor.name for tensor in request.inputs], specs)
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise InvalidInput(
-            f"raw_input_contents: expected one entry for each of {len(request.inputs)} inputs, got {len(raw)}"
-        )
+class DeclaredInputs(NamedTuple):
+    """The input tensors of a request. Names, data types and shapes fit the model; the values are not read yet."""
+
+    tensors: Sequence[InputTensor]
+    shapes: Sequence[Sequence[int]]
+
+    @property
+    def elements(self) -> int:
+        """The number of elements in all tensors together."""
+        return sum(map(math.prod, self.shapes))
+
+
+def declared_inputs(request: inference.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> DeclaredInputs:
+    """The request's inputs, checked but not read. Raises InvalidInput."""
+    tensors = list(request.inputs)
+    names = [tensor.name for tensor in tensors]
+    _check_names(names, specs)
     sizes: dict[str, int] = {}
+    return DeclaredInputs(
+        tensors, [_checked_shape(tensor, specs[name], sizes) for tensor, name in zip(tensors, names, strict=True)]
+    )
+
+
+def read_inputs(request: inference.ModelInferRequest, declared: DeclaredInputs) -> dict[str, Array]:
+    """The input arrays by name. Raises InvalidInput."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(declared.tensors):
+        raise InvalidInput(
+            f"raw_input_contents: expected one entry for each of {len(declared.tensors)} inputs, got {len(raw)}"
+        )
     arrays: dict[str, Array] = {}
-    for index, tensor in enumerate(request.inputs):
-        _check_type_and_shape(tensor, specs[tensor.name], sizes)
-        arrays[tensor.name] = _from_raw(tensor, raw[index]) if raw else _from_contents(tensor)
+    for index, (tensor, shape) in enumerate(zip(declared.tensors, declared.shapes, strict=True)):
+        arrays[tensor.name] = _from_raw(tensor, shape, raw[index]) if raw else _from_contents(tensor, shape)
     return arrays
 
 
@@ -134,86 +155,88 @@ def _check_names(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:
             raise InvalidInput(f"input {name!r}: missing; the request has {_listed(names)}")
 
 
-def _check_type_and_shape(
-    tensor: inference.ModelInferRequest.InferInputTensor, spec: TensorSpec, sizes: dict[str, int]
-) -> None:
-    """Refuses a dimension of size 0 too: some operators of ONNX Runtime end the whole process when they get no rows."""
+def _checked_shape(tensor: InputTensor, spec: TensorSpec, sizes: dict[str, int]) -> Sequence[int]:
+    """The shape that the tensor declares. Raises InvalidInput when it or the data type does not fit.
+
+    Refuses a dimension of size 0 too: some operators of ONNX Runtime end the whole process when they get no rows.
+    """
     if tensor.datatype != spec.datatype:
         raise InvalidInput(f"input {spec.name!r}: expected datatype {spec.datatype}, got {tensor.datatype!r}")
-    expected, got = spec.wire_shape, list(tensor.shape)
-    fits = len(got) == len(expected) and all(
-        size > 0 and wanted in (-1, size) for size, wanted in zip(got, expected, strict=True)
+    got = tuple(tensor.shape)
+    fits = len(got) == len(spec.shape) and all(
+        size > 0 and (wanted == size or isinstance(wanted, str)) for size, wanted in zip(got, spec.shape, strict=True)
     )
     if not fits:
-        raise InvalidInput(f"input {spec.name!r}: expected shape {expected}, where -1 is any size from 1 up, got {got}")
+        rule = f"expected shape {spec.wire_shape}, where -1 is any size from 1 up, got {list(got)}"
+        raise InvalidInput(f"input {spec.name!r}: {rule}")
     for dimension, size in zip(spec.shape, got, strict=True):
         # Dimensions with the same name have the same size in all inputs. A dimension without a name has any size.
         if isinstance(dimension, str) and dimension and sizes.setdefault(dimension, size) != size:
             raise InvalidInput(
                 f"input {spec.name!r}: expected {dimension} = {sizes[dimension]} as in the inputs before it,"
-                f" got shape {got}"
+                f" got shape {list(got)}"
             )
+    return got
 
 
-def _from_raw(tensor: inference.ModelInferRequest.InferInputTensor, raw: bytes) -> Array:
+def _from_raw(tensor: InputTensor, shape: Sequence[int], raw: bytes) -> Array:
     if tensor.HasField("contents"):
         raise InvalidInput(f"input {tensor.name!r}: expected either contents or raw_input_contents, got both")
     if tensor.datatype == BYTES:
-        return _strings(tensor, _split_raw(tensor, raw))
+        return _strings(tensor, shape, _split_raw(tensor, shape, raw))
     dtype = np.dtype(NUMPY_TYPES[tensor.datatype])
-    expected = math.prod(tensor.shape) * dtype.itemsize
+    expected = math.prod(shape) * dtype.itemsize
     if len(raw) != expected:
         raise InvalidInput(
-            f"input {tensor.name!r}: expected {expected} bytes for shape {list(tensor.shape)} of {tensor.datatype},"
+            f"input {tensor.name!r}: expected {expected} bytes for shape {list(shape)} of {tensor.datatype},"
             f" got {len(raw)}"
         )
-    return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(tensor.shape)
+    return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape)
 
 
-def _from_contents(tensor: inference.ModelInferRequest.InferInputTensor) -> Array:
+def _from_contents(tensor: InputTensor, shape: Sequence[int]) -> Array:
     field = CONTENTS_FIELDS.get(tensor.datatype)
     if field is None:
         raise InvalidInput(f"input {tensor.name!r}: expected {tensor.datatype} in raw_input_contents, got contents")
     elements = getattr(tensor.contents, field)
-    expected = math.prod(tensor.shape)
+    expected = math.prod(shape)
     if len(elements) != expected:
         raise InvalidInput(
-            f"input {tensor.name!r}: expected {expected} elements in {field} for shape {list(tensor.shape)},"
+            f"input {tensor.name!r}: expected {expected} elements in {field} for shape {list(shape)},"
             f" got {len(elements)}"
         )
     if tensor.datatype == BYTES:
-        return _strings(tensor, elements)
+        return _strings(tensor, shape, elements)
     try:
-        return np.array(elements, NUMPY_TYPES[tensor.datatype]).reshape(tensor.shape)
+        return np.array(elements, NUMPY_TYPES[tensor.datatype]).reshape(shape)
     except OverflowError as error:
         raise InvalidInput(f"input {tensor.name!r}: expected values of {tensor.datatype}: {error}") from error
 
 
-def _split_raw(tensor: inference.ModelInferRequest.InferInputTensor, raw: bytes) -> list[bytes]:
+def _split_raw(tensor: InputTensor, shape: Sequence[int], raw: bytes) -> list[bytes]:
     """The elements of a raw BYTES tensor. Before each stands its length, as four little-endian bytes."""
+    expected = math.prod(shape)
     elements: list[bytes] = []
     start = 0
-    while start < len(raw):
+    while start < len(raw) and len(elements) < expected:
         end = start + BYTES_LENGTH_PREFIX
         end += int.from_bytes(raw[start:end], "little")
         if end > len(raw):
             raise InvalidInput(f"input {tensor.name!r}: the length before an element goes beyond the end of the bytes")
         elements.append(raw[start + BYTES_LENGTH_PREFIX : end])
         start = end
-    if len(elements) != math.prod(tensor.shape):
-        raise InvalidInput(
-            f"input {tensor.name!r}: expected {math.prod(tensor.shape)} elements for shape {list(tensor.shape)},"
-            f" got {len(elements)}"
-        )
+    if len(elements) < expected or start < len(raw):
+        got = f"{len(raw) - start} bytes more" if start < len(raw) else len(elements)
+        raise InvalidInput(f"input {tensor.name!r}: expected {expected} elements for shape {list(shape)}, got {got}")
     return elements
 
 
-def _strings(tensor: inference.ModelInferRequest.InferInputTensor, elements: Sequence[bytes]) -> Array:
+def _strings(tensor: InputTensor, shape: Sequence[int], elements: Sequence[bytes]) -> Array:
     try:
         texts = [element.decode() for element in elements]
     except UnicodeDecodeError as error:
         raise InvalidInput(f"input {tensor.name!r}: expected text in UTF-8: {error}") from error
-    return np.array(texts, np.object_).reshape(tensor.shape)
+    return np.array(texts, np.object_).reshape(shape)
 
 
 def _to_raw(array: Array, datatype: str) -> bytes:

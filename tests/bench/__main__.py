@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import idle, prediction_metrics, publish, registry, replay, view
+from tests.bench import idle, prediction, prediction_metrics, publish, registry, replay, view
 from tests.bench.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "registry": registry.measure,
     "kafka": registry.measure_kafka,
     "publish": publish.measure,
+    "prediction": prediction.measure,
     "predictions": prediction_metrics.measure,
     "idle": idle.measure,
 }

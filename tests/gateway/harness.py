@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import grpc
@@ -17,6 +18,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
+from services.gateway.pace import Pace
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
@@ -76,10 +78,15 @@ def canary(candidate_bps, epoch, stable=1, candidate=2, phase=resources.PHASE_ST
 
 
 class GatewayHarness:
-    """`networks` holds the ONNX bytes for each (model, version). A version that is not in it fails to load."""
+    """`networks` holds the ONNX bytes for each (model, version). A version that is not in it fails to load.
 
-    def __init__(self, networks):
+    The versions in `gates` are slow: each waits for its gate in every forward.
+    """
+
+    def __init__(self, networks, gates=()):
         self.networks = networks
+        self.gates = dict(gates)
+        self.draining = False
         self.fold = ManualFold()
         self.evidence = EvidenceCounters()
         self.metrics = Metrics(GATEWAY)
@@ -97,11 +104,22 @@ class GatewayHarness:
             table=lambda: self.follower.table,
             is_ready=lambda: self.ready,
             last_poll_at=lambda: self.fold.last_poll_monotonic,
+            is_draining=lambda: self.draining,
         )
         self.server = InferenceServer(servicer, "127.0.0.1", 0, self.metrics)
+        self._stopped = False
+
+    def stop(self, grace_seconds):
+        """Drains and stops the server, once."""
+        if not self._stopped:
+            self._stopped = self.draining = True
+            self.server.stop(grace_seconds)
 
     def _load(self, model, version, artifact):
-        return load_onnx(model, version, self.networks[model, version])
+        loaded = load_onnx(model, version, self.networks[model, version])
+        gate = self.gates.get((model, version))
+        # A pace without a measure: nothing is known to be quick.
+        return loaded if gate is None else replace(loaded, session=GatedSession(loaded.session, gate), pace=Pace())
 
     def serve(self, model="fraud", live=None, release=None):
         """Sets the fold and waits until the gateway has applied the route."""
@@ -133,17 +151,52 @@ class GatewayHarness:
         raise AssertionError("the request was answered")
 
 
+class Gate:
+    """Every forward enters it, and leaves it once it is open."""
+
+    def __init__(self):
+        self.entered = 0
+        self._open = False
+        self._changed = threading.Condition()
+
+    def open(self):
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()
+
+    def enter(self):
+        with self._changed:
+            self.entered += 1
+            self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self._open, PATIENCE_SECONDS)
+
+    def await_entered(self, count=1):
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.entered >= count, PATIENCE_SECONDS)
+
+
+class GatedSession:
+    """A session of ONNX Runtime behind a gate."""
+
+    def __init__(self, session, gate):
+        self._session, self._gate = session, gate
+
+    def run(self, outputs, arrays):
+        self._gate.enter()
+        return self._session.run(outputs, arrays)
+
+
 @contextmanager
-def running_gateway(networks):
+def running_gateway(networks, gates=()):
     """A GatewayHarness that serves, with a connected stub."""
-    gateway = GatewayHarness(networks)
+    gateway = GatewayHarness(networks, gates)
     port = gateway.server.start()
     gateway.follower.start()
     gateway.address = f"127.0.0.1:{port}"
     with grpc.insecure_channel(gateway.address) as gateway.channel:
         gateway.stub = inference_grpc.GRPCInferenceServiceStub(gateway.channel)
         yield gateway
-    gateway.server.stop(grace_seconds=2.0)
+    gateway.stop(grace_seconds=2.0)
     gateway.follower.close()
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 3
 
@@ -12,6 +12,22 @@ def affine(factor=2.0, outputs="y", width=WIDTH):
     constant = helper.make_tensor("factor", TensorProto.FLOAT, [], [factor])
     node = helper.make_node("Mul", ["x", "factor"], [outputs])
     return _model([node], [constant], [_rows("x", width)], [_rows(outputs, width)])
+
+
+def heavy(width=600, products=6):
+    """y = x + 0, after a chain of matrix products that takes many milliseconds."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        helper.make_node("Add", ["matrix", "nothing"], ["m0"]),
+        *(helper.make_node("MatMul", [f"m{n}", "matrix"], [f"m{n + 1}"]) for n in range(products)),
+        helper.make_node("ReduceSum", [f"m{products}"], ["total"], keepdims=0),
+        helper.make_node("Mul", ["total", "zero"], ["still_nothing"]),
+        helper.make_node("Add", ["x", "still_nothing"], ["y"]),
+    ]
+    matrix = numpy_helper.from_array(np.eye(width, dtype=np.float32), "matrix")
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0])
+    return _model(nodes, [matrix, zero], [_rows("x")], [_rows("y")])
 
 
 def root():

@@ -14,6 +14,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import servicer as servicer_module
+from services.gateway.pace import Pace, size_class
 from services.gateway.server import MAX_MESSAGE_BYTES
 from services.gateway.servicer import InferenceServicer
 from services.gateway.table import Table
@@ -231,6 +232,13 @@ class DeadlineContext:
         return ()
 
 
+def quick():
+    """The pace of a version that runs on the event loop."""
+    pace = Pace()
+    pace.observe(size_class(3), 0.0001)
+    return pace
+
+
 @pytest.mark.parametrize(("seconds", "bad"), [(0.9, 0), (1.1, 1)])
 def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that_ran(
     gateway, monkeypatch, seconds, bad
@@ -244,7 +252,7 @@ def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that
             now.append(now[-1] + seconds)
             return entry.versions[2].session.run(outputs, arrays)
 
-    slow = replace(entry.versions[2], session=SlowSession())
+    slow = replace(entry.versions[2], session=SlowSession(), pace=quick())
     table = Table({"fraud": replace(entry, versions={**entry.versions, 2: slow})})
     servicer = InferenceServicer(lambda: table, lambda: True, lambda: now[-1])
     monkeypatch.setattr(servicer_module, "time", SimpleNamespace(monotonic=lambda: now[-1]))

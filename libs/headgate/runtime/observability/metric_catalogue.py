@@ -336,6 +336,22 @@ _GATEWAY = (
         cap=40,
         buckets=PREDICTION_SECONDS,
     ),
+    Metric(
+        "headgate_predictions_not_run_total",
+        "counter",
+        (GATEWAY,),
+        "Requests for a slow version that did not run: queue-full, deadline or cancelled.",
+        ("model", "reason"),
+        cap=80,
+    ),
+    Metric(
+        "headgate_predictions_waiting",
+        "gauge",
+        (GATEWAY,),
+        "Requests that wait for a slow version; absent when none waits.",
+        ("model",),
+        cap=40,
+    ),
     Metric("headgate_versions_loaded", "gauge", (GATEWAY,), "Versions ready to predict."),
     Metric("headgate_version_load_failures_total", "counter", (GATEWAY,), "Versions that could not be loaded."),
     Metric(

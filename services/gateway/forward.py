@@ -1,0 +1,100 @@
+"""One forward: reads the tensors of a request, runs the model, and writes the response.
+
+It runs on the event loop or beside it. So it changes nothing and counts nothing: its end says what to count.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.telemetry.counters import ARM_NAMES
+from services.gateway.categories import unknown_category
+from services.gateway.routing import Routing
+from services.gateway.sessions import LoadedVersion
+from services.gateway.tensors import (
+    Array,
+    DeclaredInputs,
+    InvalidInput,
+    all_finite,
+    declared_inputs,
+    read_inputs,
+    requested_outputs,
+    write_outputs,
+)
+
+
+class Answer(NamedTuple):
+    """The response, and whether all its numbers are finite."""
+
+    response: inference.ModelInferResponse
+    finite: bool
+
+
+class UnknownCategory(Exception):
+    """The model ran and failed on a category that it does not know."""
+
+
+class ModelFailed(Exception):
+    """The model ran and failed. The cause is whatever it raised."""
+
+
+class Forward(NamedTuple):
+    """One request for one version, with the names of the outputs that it asks for."""
+
+    request: inference.ModelInferRequest
+    routing: Routing
+    inputs: DeclaredInputs
+    outputs: Sequence[str]
+
+    def run(self) -> Answer:
+        """The version's answer. Raises InvalidInput before the model runs, UnknownCategory and ModelFailed after it."""
+        arrays = read_inputs(self.request, self.inputs)
+        results = _predict(self.routing.version, arrays, self.outputs)
+        finite = all_finite(results)
+        return Answer(_response(self.request, self.routing, self.outputs, results, finite), finite)
+
+
+def prepared(request: inference.ModelInferRequest, routing: Routing) -> Forward:
+    """The forward, once the tensors that the request declares fit the version. Raises InvalidInput."""
+    version = routing.version
+    outputs = requested_outputs(request, version.outputs)
+    return Forward(request, routing, declared_inputs(request, version.inputs), outputs)
+
+
+def fits(request: inference.ModelInferRequest, version: LoadedVersion | None) -> bool:
+    """Whether the version accepts the request."""
+    if version is None:
+        return False
+    try:
+        requested_outputs(request, version.outputs)
+        read_inputs(request, declared_inputs(request, version.inputs))
+    except InvalidInput:
+        return False
+    return True
+
+
+def _predict(version: LoadedVersion, arrays: dict[str, Array], names: Sequence[str]) -> list[Array]:
+    try:
+        return version.predict(arrays, names)
+    except Exception as error:  # the model is foreign code: any error of it is one bad answer
+        if rule := unknown_category(error, arrays, lambda tried: version.predict(tried, names)):
+            raise UnknownCategory(rule) from error
+        failed = f"{version.model} version {version.version} failed with {type(error).__name__}"
+        raise ModelFailed(failed) from error
+
+
+def _response(
+    request: inference.ModelInferRequest, routing: Routing, names: Sequence[str], results: Sequence[Array], finite: bool
+) -> inference.ModelInferResponse:
+    version = routing.version
+    response = inference.ModelInferResponse(
+        model_name=request.model_name, model_version=str(version.version), id=request.id
+    )
+    if not routing.pinned:
+        response.parameters["arm"].string_param = ARM_NAMES[routing.arm]
+        response.parameters["release"].int64_param = routing.entry.route.release
+    if not finite:
+        response.parameters["headgate_bad"].bool_param = True
+    specs = {spec.name: spec for spec in version.outputs}
+    write_outputs(response, [specs[name] for name in names], results, raw=bool(request.raw_input_contents))
+    return response

@@ -1,0 +1,153 @@
+"""Runs the slow forwards of one version beside the event loop: one after the other, in the version's own thread."""
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+MAX_WAITING = 64
+"""Requests that wait for one version, beside the one that runs. Further ones are refused."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""The size of all requests that wait for one version. One request may always wait."""
+IDLE_SECONDS = 10.0
+"""The thread ends after this time without a request. The next request starts another one."""
+
+Result = TypeVar("Result")
+
+
+class QueueFull(Exception):
+    """As many requests wait for the version as may wait."""
+
+
+class DeadlinePassed(Exception):
+    """The caller's deadline passed while the request waited. The model did not run."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket(Generic[Result]):
+    """One request in the queue. `done` gets the result or the error of its forward, or DeadlinePassed.
+
+    `began` is set once the forward begins.
+    """
+
+    work: Callable[[], Result]
+    observe: Callable[[float], None]
+    expires_at: float
+    size_bytes: int
+    done: "asyncio.Future[Result]"
+    began: bool = False
+
+
+class ForwardQueue:
+    """The requests that wait for one version. They keep the version alive until they have run."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._clock = clock
+        self._idle_seconds = idle_seconds
+        self._changed = threading.Condition()
+        self._waiting: deque[Ticket[object]] = deque()
+        self._waiting_bytes = 0
+        self._thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait. The one that runs is not among them."""
+        return len(self._waiting)
+
+    def put(
+        self,
+        work: Callable[[], Result],
+        observe: Callable[[float], None],
+        expires_at: float = math.inf,
+        size_bytes: int = 0,
+    ) -> Ticket[Result]:
+        """Adds a request. Call it on the event loop, which later gives `observe` the CPU time of a work that succeeded.
+
+        The work does not begin after `expires_at` on the clock. Raises QueueFull.
+        """
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(work, observe, expires_at, size_bytes, loop.create_future())
+        with self._changed:
+            if self._is_full(size_bytes):
+                raise QueueFull
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="forwards", daemon=True)
+                self._thread.start()
+            self._waiting.append(ticket)
+            self._waiting_bytes += size_bytes
+            self._changed.notify()
+        return ticket
+
+    def withdraw(self, ticket: Ticket[Result]) -> bool:
+        """Gives up a request for which nobody waits any more. Returns whether its forward will never begin."""
+        with self._changed:
+            if ticket in self._waiting:
+                self._remove(ticket)  # type: ignore[arg-type]
+            return not ticket.began
+
+    def _is_full(self, size_bytes: int) -> bool:
+        too_large = self._waiting_bytes + size_bytes > MAX_WAITING_BYTES
+        return bool(self._waiting) and (len(self._waiting) >= MAX_WAITING or too_large)
+
+    def _run(self) -> None:
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Runs the next request. Returns False when none came and the thread ends.
+
+        The request is a local variable here, so that the idle thread does not keep an unloaded version.
+        """
+        ticket = self._next()
+        if ticket is None:
+            return False
+        ended = _run(ticket)
+        with suppress(RuntimeError):  # the event loop has ended, and with it every caller
+            ticket.done.get_loop().call_soon_threadsafe(ended)
+        return True
+
+    def _next(self) -> Ticket[object] | None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting, self._idle_seconds):
+                self._thread = None
+                return None
+            ticket = self._waiting[0]
+            self._remove(ticket)
+            ticket.began = self._clock() < ticket.expires_at
+            return ticket
+
+    def _remove(self, ticket: Ticket[object]) -> None:
+        self._waiting.remove(ticket)
+        self._waiting_bytes -= ticket.size_bytes
+
+
+def _run(ticket: Ticket[Result]) -> Callable[[], None]:
+    """Does the work, unless it must not begin. Returns what the event loop has to do then.
+
+    The CPU time of this thread does not grow while others use the processor or Python's lock.
+    """
+    if not ticket.began:
+        return partial(_end, ticket, DeadlinePassed())
+    began = time.thread_time()
+    try:
+        result = ticket.work()
+    except Exception as error:  # noqa: BLE001  # whoever waits for the work handles its error
+        return partial(_end, ticket, error)
+    return partial(_succeed, ticket, result, time.thread_time() - began)
+
+
+def _succeed(ticket: Ticket[Result], result: Result, seconds: float) -> None:
+    ticket.observe(seconds)
+    if not ticket.done.done():
+        ticket.done.set_result(result)
+
+
+def _end(ticket: Ticket[Result], error: Exception) -> None:
+    if not ticket.done.done():
+        ticket.done.set_exception(error)

@@ -1,0 +1,46 @@
+"""Decides which requests of a version run on the event loop: those whose size measured forwards have shown to be quick.
+
+A forward on the event loop delays every other call, so it must be short. A small network takes less time than a switch
+of threads, so it belongs there.
+"""
+
+SLOW_SECONDS = 0.005
+"""Requests of a size run beside the event loop when their forwards take longer than this on average."""
+QUICK_SECONDS = 0.0025
+"""They run on the event loop again when the average is below this. In between they stay where they are."""
+NEWEST_WEIGHT = 1 / 8
+"""The share of the newest forward in the running average."""
+
+
+def size_class(elements: int) -> int:
+    """The class of requests with about so many elements in their tensors: the number of its binary digits."""
+    return elements.bit_length()
+
+
+class Pace:
+    """The running average of a version's forwards, for each size of requests. For the event loop's thread only.
+
+    A size without a measured forward is not quick, so that its first request delays no other call.
+    """
+
+    def __init__(self) -> None:
+        self._averages: dict[int, float] = {}
+        self._quick: set[int] = set()
+
+    def is_quick(self, size: int) -> bool:
+        """Whether requests of this size run on the event loop."""
+        return size in self._quick
+
+    def average_seconds(self, size: int) -> float:
+        """The running average; 0 without a measured forward."""
+        return self._averages.get(size, 0.0)
+
+    def observe(self, size: int, seconds: float) -> None:
+        """Takes in one measured forward."""
+        known = self._averages.get(size)
+        average = seconds if known is None else known + (seconds - known) * NEWEST_WEIGHT
+        self._averages[size] = average
+        if average > SLOW_SECONDS:
+            self._quick.discard(size)
+        elif known is None or average < QUICK_SECONDS:
+            self._quick.add(size)

@@ -1,0 +1,26 @@
+"""The version that answers one request, and the arm that its answer is counted for."""
+
+from dataclasses import dataclass
+
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.prediction_metrics import ArmMetrics
+from services.gateway.sessions import LoadedVersion
+from services.gateway.table import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The version that answers one request, and the arm that its answer is counted for."""
+
+    entry: Entry
+    version: LoadedVersion
+    arm: telemetry.Arm.ValueType
+    key_hash: int
+    counted: bool
+    metrics: ArmMetrics
+    pinned: bool = False
+
+    def count(self, bad: bool) -> None:
+        """Counts the answer as evidence, unless it must not be counted. For the event loop's thread only."""
+        if self.counted:
+            self.entry.counter.count(self.arm, self.key_hash, bad)

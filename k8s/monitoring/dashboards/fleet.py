@@ -7,9 +7,12 @@ from k8s.monitoring.dashboards.promql import (
     DEPLOYER,
     ENVIRONMENT,
     FAULTS,
+    MODEL,
     RELEASED,
     SERVICE,
+    SMOOTH,
     count,
+    in_environment,
     quantile,
     rate,
     share,
@@ -99,6 +102,9 @@ NOW = Row(
     ),
 )
 
+WAITING = f'headgate_predictions_waiting{{job="headgate", {MODEL}}}'
+NOT_RUN = f'rate(headgate_predictions_not_run_total{{job="headgate", {MODEL}}}[{SMOOTH}])'
+
 TRAFFIC = Row(
     "Predictions",
     (
@@ -126,6 +132,22 @@ TRAFFIC = Row(
             "percentunit",
             limits=((0.01, AMBER), (0.144, RED)),
             needs=Needs.PREDICTIONS,
+        ),
+        Graph(
+            "Requests that wait for a slow version",
+            "A slow version answers one request after the other in each gateway, and at most 64 more wait there. "
+            "When many wait for long, the version gets more requests than it can answer.",
+            (Query(f"sum by (model) ({in_environment(WAITING)}) or vector(0)", "{{model}}"),),
+            "short",
+            width=12,
+        ),
+        Graph(
+            "Requests that did not run",
+            "Requests per second that were refused because too many waited, or that ended while they waited. See the "
+            "runbook HeadgateRequestsNotRun.",
+            (Query(f"sum by (model, reason) ({in_environment(NOT_RUN)}) or vector(0)", "{{model}} {{reason}}"),),
+            "reqps",
+            width=12,
         ),
     ),
 )

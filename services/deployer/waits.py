@@ -31,7 +31,7 @@ A_VERDICT = Wait("the judge's verdict")
 
 
 def end_of_freeze(freeze: resources.Freeze) -> Wait:
-    reason = f": {freeze.reason}" if freeze.reason else ""
+    reason = f" ({freeze.reason})" if freeze.reason else ""
     return Wait(f"the end of the freeze {freeze.freeze}{reason}", freeze.until_ms)
 
 

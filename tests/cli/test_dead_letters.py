@@ -131,11 +131,19 @@ def test_letters_are_listed_by_age_and_topic(log: EventLog, run: Run) -> None:
 
 def test_refusals_are_listed_together_with_records_that_are_not_refusals(log: EventLog, run: Run) -> None:
     refusal = commands.Refusal(
-        stream="models/fraud", code="illegal-transition", message="no", actor="ann", refused_at_ms=1
+        stream="models/fraud",
+        code="illegal-transition",
+        message="no",
+        rule="an ended release cannot change",
+        actor="ann",
+        refused_at_ms=1,
     )
     refusal.command.create_model.description = "x"
     for value in (refusal.SerializeToString(), b"\xff", None):
         log.append(Message(topics.REFUSALS, b"models/fraud", value))
+    table = run("refusals", group="")[1].splitlines()
+    assert table[0].endswith("FIELD  REASON")
+    assert table[1].endswith("  no: an ended release cannot change")
     rows = json.loads(run("refusals", "-o", "json", group="")[1])
     assert [row["code"] for row in rows] == ["illegal-transition", "not-a-refusal", "not-a-refusal"]
     assert rows[0]["command"] == "create_model"

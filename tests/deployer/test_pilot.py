@@ -241,7 +241,7 @@ def test_a_release_waits_for_the_one_before_it():
 
 def test_no_release_begins_in_a_freeze():
     waiting = Given(release(phase=resources.PHASE_REQUESTED)).frozen().wait()
-    assert (waiting.waiting_for, waiting.waiting_until_ms) == ("the end of the freeze eve: holidays", NOW_MS + 1)
+    assert (waiting.waiting_for, waiting.waiting_until_ms) == ("the end of the freeze eve (holidays)", NOW_MS + 1)
 
 
 def test_a_requested_release_that_is_paused_waits_for_a_person():
@@ -394,7 +394,7 @@ def test_an_override_lets_a_quarantined_candidate_go_on():
 
 
 def test_a_step_that_is_due_waits_for_the_end_of_a_freeze_or_a_pause():
-    assert Given(stepping()).reported(evidence(*GOOD)).frozen().waits_for() == "the end of the freeze eve: holidays"
+    assert Given(stepping()).reported(evidence(*GOOD)).frozen().waits_for() == "the end of the freeze eve (holidays)"
     paused = stepping(paused=True, paused_reason="lunch")
     assert Given(paused).reported(evidence(*GOOD)).waits_for() == "someone to resume it: lunch"
 

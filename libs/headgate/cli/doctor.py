@@ -11,7 +11,7 @@ import grpc
 import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
-from headgate.cli.render import Format, Output, show_data
+from headgate.cli.render import Format, Output, show_data, show_line
 from headgate.cli.session import (
     HOME,
     CommandFailed,
@@ -56,8 +56,8 @@ def doctor(
     findings = [*_services(current, home), *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
     if output is Format.TABLE:
         for finding in findings:
-            print(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what}: {finding.detail}")
-        print(f"versions: {', '.join(f'{name} {number}' for name, number in versions().items())}")
+            show_line("ok   " if finding.well else "WRONG", f"{finding.what}: {finding.detail}")
+        show_line("versions:", ", ".join(f"{name} {number}" for name, number in versions().items()))
     else:
         show_data({"findings": [asdict(finding) for finding in findings], "versions": versions()}, output)
     if not all(finding.well for finding in findings):

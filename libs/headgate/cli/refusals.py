@@ -15,7 +15,7 @@ from headgate.v1 import commands_pb2 as commands
 
 DEFAULT_LINES = 20
 MAX_LINES = 10_000
-RANKS = {"stream": 1, "actor": 2, "command": 3, "field": 4, "rule": 5, "command_id": 6}
+RANKS = {"stream": 1, "actor": 2, "command": 3, "field": 4, "command_id": 5}
 
 
 def refusals(
@@ -35,7 +35,8 @@ def refusals(
     with closing(session(context).open_log()) as log:
         found = newest(log, topics.REFUSALS, log.end(topics.REFUSALS), lines, wanted)
     empty = "No refusals match." if stream or code else "No refusals: no command was refused."
-    show_rows([_row(parse_refusal(record)) for record in found], output, wide, empty, RANKS)
+    row = _line if output is Format.TABLE else _row
+    show_rows([row(parse_refusal(record)) for record in found], output, wide, empty, RANKS)
 
 
 def parse_refusal(record: Record) -> commands.Refusal:
@@ -50,6 +51,13 @@ def parse_refusal(record: Record) -> commands.Refusal:
             code="not-a-refusal", message=f"the record at {where} is not a refusal", refused_at_ms=record.timestamp_ms
         )
     return refusal
+
+
+def _line(refusal: commands.Refusal) -> Row:
+    """The refusal for people: what was wrong and the rule, in one text."""
+    row = dict(_row(refusal))
+    texts = (str(row.pop("message")), str(row.pop("rule")))
+    return row | {"reason": ": ".join(text for text in texts if text)}
 
 
 def _row(refusal: commands.Refusal) -> Row:

@@ -128,6 +128,11 @@ def pairs(values: Mapping[str, str]) -> None:
     print(page_text(lines, terminal_width()))
 
 
+def show_line(label: str, text: str) -> None:
+    """Prints one text beside its label; in a terminal it wraps there."""
+    print(page_text({label: printable(text)}, terminal_width()))
+
+
 def show_data(data: object, output: Format) -> None:
     if output is Format.YAML:
         print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="")

@@ -146,6 +146,23 @@ def test_the_gateway_refuses_rows_of_another_shape_and_an_unknown_model(headgate
     assert headgate("predict", "nobody", "--row", "1")[0] == 3
 
 
+def test_the_gateway_shows_whether_it_is_ready_and_what_a_model_takes(
+    gateway: GatewayHarness, headgate: Headgate
+) -> None:
+    code, out, _ = headgate("gateway", "status", "-o", "json")
+    found = json.loads(out)
+    assert (code, found["name"], found["live"], found["ready"]) == (0, "headgate", True, True)
+    code, out, _ = headgate("gateway", "model", "mixed")
+    assert (code, "i64: INT64 [-1]" in out, "text_out: BYTES [-1]" in out) == (0, True, True)
+    found = json.loads(headgate("gateway", "model", "fraud", "--version", "2", "-o", "json")[1])
+    assert (found["versions"], found["inputs"]) == ([1, 2], [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}])
+    gateway.ready = False
+    try:
+        assert headgate("gateway", "status")[0] == 1
+    finally:
+        gateway.ready = True
+
+
 def test_a_table_shows_the_begin_of_a_large_output_and_how_much_more_there_is() -> None:
     wide = Tensor("y", "INT32", (1, 1_000), tuple(range(1_000)))
     assert table_text(wide).endswith(f"19, ... and {1_000 - MAX_SHOWN_VALUES} more; -o json has all")

@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headgate.cli import histories
 from headgate.cli import main as command_line
+from headgate.client.stubs import Stubs
+from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry import app as registry
 from services.registry.settings import Settings
 
@@ -144,6 +148,44 @@ def test_a_version_is_purged_only_when_it_is_archived_and_the_purge_is_confirmed
     assert data(headgate, "version", "archive", "old/1", "--reason", "old")["retention"] == "RETENTION_STATE_ARCHIVED"
     purged = data(headgate, "version", "purge", "old/1", "--reason", "old", "--yes")
     assert purged["retention"] == "RETENTION_STATE_PURGED"
+
+
+def test_the_history_of_a_model_and_of_an_environment_lists_the_newest_facts(headgate: Headgate) -> None:
+    create(headgate, "old-story", "a")
+    for key in ("one", "two", "three"):
+        assert headgate("version", "tag", "old-story/1", key, "yes")[0] == 0
+    code, out, _ = headgate("model", "history", "old-story", "-n", "2")
+    assert (code, "ada" in out, out.count("version tagged")) == (0, True, 2)
+    whole = json.loads(headgate("model", "history", "old-story", "-o", "json")[1])
+    assert [each["sequence"] for each in whole] == [1, 2, 3, 4]
+    assert whole[3]["fact"]["version_tagged"]["key"] == "three"
+    assert headgate("environment", "create", "old-place")[0] == 0
+    assert "environment created" in headgate("environment", "history", "old-place")[1]
+    assert headgate("model", "history", "nobody")[0] == 3
+
+
+def test_a_watch_prints_what_matches_and_then_each_change_once(
+    headgate: Headgate, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(headgate, "watched", "a")
+    second = registry_service.CreateVersionRequest(parent="models/watched", repository="/some/where", commit="b" * 40)
+
+    def three(watch: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+        """What matches, the end of that, a change, and what a watch that had to begin again sends."""
+        changes = watch()
+        yield from islice(changes, 2)
+        with Stubs(address, "") as stubs:
+            stubs.registry.CreateVersion(second)
+        yield next(changes)
+        yield from islice(watch(), 3)
+
+    monkeypatch.setattr(histories, "watch_through_restarts", three)
+    lines = headgate("version", "watch-all", "watched", "-o", "json")[1].splitlines()
+    shown = [json.loads(line) for line in lines]
+    assert [(each["change"], each["version"]["version"]) for each in shown] == [("present", 1), ("changed", 2)]
+    monkeypatch.setattr(histories, "watch_through_restarts", lambda watch: islice(watch(), 1))
+    code, out, _ = headgate("model", "watch-all", "--filter", "name = watched")
+    assert (code, out.split()[:2]) == (0, ["present", "watched"])
 
 
 def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:

@@ -7,6 +7,7 @@ import grpc
 import numpy as np
 import pytest
 
+from headgate.cli import main as command_line
 from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
@@ -47,13 +48,13 @@ class World:
         self.fold = LifecycleFold(self.log)
 
     def start_registry(self) -> None:
-        self.registry.start()
+        self.registry_port = self.registry.start()
         self.fold.start()
         assert self.fold.wait_caught_up(PATIENCE_SECONDS)
 
     def start_evaluator(self) -> None:
-        port = self.evaluator.start()
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.port = self.evaluator.start()
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
         self.stub = worker_services_grpc.EvaluatorServiceStub(self.channel)
 
     def stop(self) -> None:
@@ -148,6 +149,22 @@ def test_a_trained_version_is_evaluated_and_judged(world: World) -> None:
     on_demand = world.stub.Evaluate(worker_services.EvaluateRequest(name=judged.name), timeout=PATIENCE_SECONDS)
     assert on_demand.metrics == judged.report.metrics
     assert on_demand.rows_sha256 == judged.report.rows_sha256
+
+
+def test_the_command_line_asks_for_an_evaluation(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.start_evaluator()
+    world.train(1, logistic([5.0, 0.0]))
+    world.wait_for(1, is_judged)
+    addresses = ["--registry", f"127.0.0.1:{world.registry_port}", "--evaluator", f"127.0.0.1:{world.port}"]
+    monkeypatch.setattr("sys.argv", ["headgate", *addresses, "version", "evaluate", "fraud/1"])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    printed = capsys.readouterr()
+    assert ended.value.code in (None, 0), printed.err
+    assert "models/fraud/versions/1" in printed.out
+    assert "accuracy 1.0000" in printed.out
 
 
 def test_a_bad_version_fails_its_gate_and_an_unusable_one_its_evaluation(world: World) -> None:

@@ -11,8 +11,11 @@ import typer
 from headgate.cli import (
     aliases,
     doctor,
+    evaluation,
     event,
     freezes,
+    gateways,
+    histories,
     keys,
     logs,
     model_changes,
@@ -23,6 +26,7 @@ from headgate.cli import (
     topics,
     up,
     version_changes,
+    version_download,
     view,
 )
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
@@ -109,6 +113,8 @@ app.command("replay")(logs.replay)
 app.command("doctor")(doctor.doctor)
 models.model.command("create")(model_changes.create_model)
 models.model.command("update")(model_changes.update_model)
+models.model.command("history")(histories.model_history)
+models.model.command("watch-all")(histories.watch_models)
 app.add_typer(models.model, name="model")
 models.version.command("create")(version_changes.create_version)
 models.version.command("tag")(version_changes.tag_version)
@@ -116,12 +122,17 @@ models.version.command("quarantine")(version_changes.quarantine_version)
 models.version.command("lift-quarantine")(version_changes.lift_quarantine)
 models.version.command("archive")(version_changes.archive_version)
 models.version.command("purge")(version_changes.purge_version)
+models.version.command("watch-all")(histories.watch_versions)
+models.version.command("evaluate")(evaluation.evaluate_version)
+models.version.command("download")(version_download.download_version)
 app.add_typer(models.version, name="version")
 app.add_typer(aliases.alias, name="alias")
 app.add_typer(releases.release, name="release")
 releases.environment.command("create")(model_changes.create_environment)
+releases.environment.command("history")(histories.environment_history)
 app.add_typer(releases.environment, name="environment")
 app.add_typer(freezes.freeze, name="freeze")
+app.add_typer(gateways.gateway, name="gateway")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(topics.topics, name="topics")

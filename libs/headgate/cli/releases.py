@@ -117,6 +117,10 @@ def start_release(
     strategy: Annotated[StrategyName, typer.Option()] = StrategyName.CANARY,
     reason: Reason = "",
     override_quarantine: Annotated[bool, typer.Option("--override-quarantine")] = False,
+    policy_file: Annotated[
+        Path | None,
+        typer.Option("--policy", parser=local_path, metavar="FILE", help="A policy for this release alone, as TOML."),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Release a version by hand."""
@@ -129,6 +133,7 @@ def start_release(
         strategy=configuration.Strategy.Value(f"STRATEGY_{strategy.name}"),
         reason=reason,
         override_quarantine=override_quarantine,
+        policy=_read_policy(policy_file) if policy_file else None,
         request_id=str(uuid.uuid4()),
     )
     started = stub.StartRelease(request, timeout=TIMEOUT_SECONDS)
@@ -226,6 +231,13 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
     show_one(found, columns.ENVIRONMENT, output)
 
 
+def _read_policy(file: Path) -> configuration.ReleasePolicy:
+    try:
+        return read_policy(file)
+    except PolicyUnreadable as error:
+        usage(str(error))
+
+
 @environment.command("set-policy")
 def set_policy(
     context: typer.Context,
@@ -239,10 +251,7 @@ def set_policy(
     output: Output = Format.TABLE,
 ) -> None:
     """Set the release policy of an environment."""
-    try:
-        new_policy = read_policy(file)
-    except PolicyUnreadable as error:
-        usage(str(error))
+    new_policy = _read_policy(file)
     request = release_service.SetPolicyRequest(
         name=full_name("environments", name), policy=new_policy, request_id=str(uuid.uuid4())
     )

@@ -1,0 +1,112 @@
+"""The facts of one stream, and the changes of all resources as they come."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from headgate.cli import columns
+from headgate.cli.models import ANY, Filter
+from headgate.cli.render import Columns, Format, Output, as_dict, printable, show_rows, time_text
+from headgate.cli.session import full_name, session
+from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.client.timeline import describe
+from headgate.client.watching import watch_through_restarts
+from headgate.domain.words import word_of
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import release_service_pb2 as release_service
+
+DEFAULT_LINES = 50
+MAX_LINES = 10_000
+PAGE_SIZE = 500
+
+Lines = Annotated[int, typer.Option("-n", min=1, max=MAX_LINES, help="The newest N facts.")]
+
+
+def model_history(
+    context: typer.Context, name: str, lines: Lines = DEFAULT_LINES, output: Output = Format.TABLE
+) -> None:
+    """List the accepted facts about a model, its versions and its releases, the newest last."""
+    request = registry_service.GetModelRequest(name=full_name("models", name))
+    found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
+    _show_history(context, found.name, int(found.etag), lines, output)
+
+
+def environment_history(
+    context: typer.Context, name: str, lines: Lines = DEFAULT_LINES, output: Output = Format.TABLE
+) -> None:
+    """List the accepted facts about an environment, the newest last."""
+    request = release_service.GetEnvironmentRequest(name=full_name("environments", name))
+    found = session(context).stubs.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
+    _show_history(context, found.name, int(found.etag), lines, output)
+
+
+def _show_history(context: typer.Context, stream: str, head: int, lines: int, output: Format) -> None:
+    """Prints the newest facts up to the head, whose sequence is the etag of the resource."""
+    stub = session(context).stubs.registry
+    found: list[facts.LifecycleRecord] = []
+    after = max(0, head - lines)
+    while len(found) < lines:
+        request = registry_service.ListHistoryRequest(
+            stream=stream, after_sequence=after, page_size=min(PAGE_SIZE, lines - len(found))
+        )
+        page = stub.ListHistory(request, timeout=TIMEOUT_SECONDS)
+        found.extend(each.record for each in page.records)
+        after = page.next_after_sequence
+        if not after:
+            break
+    rows = [
+        {
+            "sequence": record.sequence,
+            "time": time_text(record.occurred_at_ms),
+            "actor": record.actor,
+            "fact": describe(record) if output is Format.TABLE else as_dict(record),
+        }
+        for record in found
+    ]
+    show_rows(rows, output)
+
+
+def watch_models(context: typer.Context, filter_: Filter = "", output: Output = Format.TABLE) -> None:
+    """Print the models that match, then each change, until Ctrl-C."""
+    stub, request = session(context).stubs.registry, registry_service.WatchModelsRequest(filter=filter_)
+    _print_changes(lambda: stub.WatchModels(request), "model", columns.MODEL, output)
+
+
+def watch_versions(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A model; - is all models.")] = ANY,
+    filter_: Filter = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Print the versions that match, then each change, until Ctrl-C."""
+    request = registry_service.WatchVersionsRequest(parent=full_name("models", model), filter=filter_)
+    stub = session(context).stubs.registry
+    _print_changes(lambda: stub.WatchVersions(request), "version", columns.FOUND_VERSIONS, output)
+
+
+def _print_changes(watch: Callable[[], Iterator[Any]], field: str, shown: Columns, output: Format) -> None:
+    """Prints each change once. A watch that had to begin again sends what it sent before."""
+    known: dict[str, bytes] = {}
+    for response in watch_through_restarts(watch):
+        resource = getattr(response, field)
+        if not resource.name:  # everything that matched at the start has been sent
+            continue
+        content = resource.SerializeToString(deterministic=True)
+        change = word_of(registry_service.ResourceChange, response.change)
+        if known.get(resource.name) != content or change == "left":
+            print(_line(change, field, resource, shown, output), flush=True)
+        known[resource.name] = content
+
+
+def _line(change: str, field: str, resource: Any, shown: Columns, output: Format) -> str:
+    data = {"change": change, field: as_dict(resource)}
+    if output is Format.JSON:
+        return json.dumps(data, ensure_ascii=False)
+    if output is Format.YAML:
+        return "---\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip("\n")
+    cells = (printable(column.cell(resource)) for column in shown)
+    return "  ".join([change.ljust(len("present")), *filter(None, cells)])

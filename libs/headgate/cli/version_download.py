@@ -1,0 +1,124 @@
+"""`headgate version download` copies a version's artifact into a folder, after every check that a gateway makes too."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headgate.artifacts.keys import KeyUnusable, load_trusted
+from headgate.artifacts.manifest import unseal
+from headgate.cli.files import local_path
+from headgate.cli.models import VersionName
+from headgate.cli.render import Format, Output, show_rows
+from headgate.cli.session import HOME, CommandFailed, Exit, report, session, usage, version_name
+from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.credentials import without_credentials
+from headgate.domain.versions import is_purged
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import resources_pb2 as resources
+
+MANIFEST_FILE = "manifest.dsse.json"
+"""The signed manifest among the downloaded files, so that others can check them too."""
+
+
+def download_version(
+    context: typer.Context,
+    name: VersionName,
+    folder: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="FOLDER", help="A new folder for the files; it must not exist.")
+    ],
+    file: Annotated[
+        list[str] | None, typer.Option("--file", help="Only this file, for example model.onnx. Repeatable.")
+    ] = None,
+    artifacts: Annotated[
+        str,
+        typer.Option(
+            envvar="HEADGATE_ARTIFACTS", help="The artifact store; by default that of `headgate up` in this folder."
+        ),
+    ] = "",
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar="FOLDER",
+            envvar="HEADGATE_KEYS",
+            help="The folder with the trusted keys; by default that of `headgate up` in this folder.",
+        ),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Copy the files of a trained version into a new folder. Its signature and every digest are checked first."""
+    if folder.exists():
+        raise CommandFailed(f"{folder} exists: nothing is overwritten, so give a new folder")
+    if not folder.absolute().parent.is_dir():
+        raise CommandFailed(f"there is no folder {folder.absolute().parent}", Exit.NOT_FOUND)
+    request = registry_service.GetVersionRequest(name=version_name(name))
+    version = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
+    url = artifacts or (Path(HOME) / "artifacts").absolute().as_uri()
+    files = verified_files(version, url, keys or Path(HOME) / "keys", file or ())
+    write_all(files, folder)
+    show_rows([{"file": str(folder / name), "bytes": len(content)} for name, content in files.items()], output)
+    report(f"the signature and the digests of {version.name} are right")
+
+
+def verified_files(
+    version: resources.Version, store_url: str, keys: Path, wanted: Sequence[str] = ()
+) -> dict[str, bytes]:
+    """The files by name, with the signed manifest. Without `wanted`, all files. Raises CommandFailed."""
+    # Imported here, because the other commands need no object store.
+    from headgate.artifacts.store import ArtifactError, StoreUnavailable, StoreUnusable, open_store
+
+    if is_purged(version):
+        raise CommandFailed(f"{version.name} is purged: its artifact is deleted", Exit.NOT_FOUND)
+    if not version.artifact.manifest_sha256:
+        raise CommandFailed(f"{version.name} has no artifact: it is {version.label or 'new'}", Exit.NOT_FOUND)
+    try:
+        store = open_store(store_url, create=False)
+        digests = unseal(store, version.artifact, version.name, load_trusted(keys))
+        chosen = _chosen(digests, wanted)
+        files = {name: store.get(sha256) for name, sha256 in chosen.items()}
+        return {**files, MANIFEST_FILE: store.get(version.artifact.manifest_sha256)}
+    except StoreUnusable as error:
+        raise CommandFailed(f"the artifact store {without_credentials(store_url)!r}: {error}") from error
+    except StoreUnavailable as error:
+        raise CommandFailed(str(error), Exit.UNAVAILABLE) from error
+    except (ArtifactError, KeyUnusable) as error:
+        raise CommandFailed(f"the artifact of {version.name} cannot be used: {error}") from error
+
+
+def _chosen(digests: Mapping[str, str], wanted: Sequence[str]) -> Mapping[str, str]:
+    for name in wanted:
+        if name not in digests:
+            usage(f"the artifact has no file {name!r}; it has {', '.join(digests)}")
+    return {name: digests[name] for name in wanted} if wanted else digests
+
+
+def write_all(files: Mapping[str, bytes], folder: Path) -> None:
+    """Makes the folder with all files at once. A folder that exists is not touched. Raises CommandFailed."""
+    with _scratch_beside(folder) as scratch:
+        for name, content in files.items():
+            with (scratch / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        try:
+            # Fails when it exists. Then it takes the place of the empty folder in one step.
+            folder.mkdir()
+            scratch.rename(folder)
+        except FileExistsError as error:
+            raise CommandFailed(f"{folder} exists: nothing is overwritten, so give a new folder") from error
+
+
+@contextmanager
+def _scratch_beside(folder: Path) -> Iterator[Path]:
+    """A folder on the same file system. What is left of it at the end is removed."""
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -50,11 +50,11 @@ class ReleaseEvents:
         match fact:
             case facts.ReleaseCompleted() if not release.undo_of:
                 waited_ms = at_ms - state.versions[release.candidate].create_time_ms
-                self._lead_time.observe(waited_ms / MS_PER_SECOND)
+                self._lead_time.observe(max(0, waited_ms) / MS_PER_SECOND)
             case facts.RollbackStarted():
                 self._rolling_back_since_ms[key] = at_ms
             case facts.ReleaseRolledBack():
                 since_ms = self._rolling_back_since_ms.pop(key, at_ms)
-                self._time_to_restore.observe((at_ms - since_ms) / MS_PER_SECOND)
+                self._time_to_restore.observe(max(0, at_ms - since_ms) / MS_PER_SECOND)
             case _:
                 pass

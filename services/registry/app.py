@@ -55,7 +55,7 @@ class Registry:
         self._redis = RedisParts(settings, log, fold, metrics)
         search = Search(requests, self._redis.view, self._redis.count_read)
         history = History(log, fold, self._watches)
-        registry = RegistryServicer(requests, history, search, self._watches)
+        registry = RegistryServicer(requests, history, search, self._watches, parts.clock.now_ms)
         release = ReleaseServicer(requests, search, self._watches)
         self._server = GrpcServer(
             settings.port,

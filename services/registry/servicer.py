@@ -1,6 +1,6 @@
 """RegistryService: turns requests into commands, executes them, and turns the results into responses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -22,11 +22,14 @@ from services.registry.watches import ResourceWatch, Watches
 class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     """Models, versions, aliases, tags and their history."""
 
-    def __init__(self, requests: Requests, history: History, search: Search, watches: Watches) -> None:
+    def __init__(
+        self, requests: Requests, history: History, search: Search, watches: Watches, log_time_ms: Callable[[], int]
+    ) -> None:
         self._requests = requests
         self._history = history
         self._search = search
         self._watches = watches
+        self._log_time_ms = log_time_ms
 
     def CreateModel(
         self, request: registry_service.CreateModelRequest, context: grpc.ServicerContext
@@ -177,6 +180,11 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     ) -> registry_service.FoldDigest:
         with self._requests.fold.lock:
             return fold_digest(self._requests.fold)
+
+    def GetLogTime(
+        self, request: registry_service.GetLogTimeRequest, context: grpc.ServicerContext
+    ) -> registry_service.LogTime:
+        return registry_service.LogTime(time_ms=self._log_time_ms())
 
     def _on_version(
         self, request: Any, context: grpc.ServicerContext, field: str, payload_type: Any

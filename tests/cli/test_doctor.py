@@ -8,6 +8,12 @@ from typer.testing import CliRunner, Result
 
 from headgate.cli.main import app
 from headgate.cli.session import HOME
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import Message
+from headgate.runtime.clock import now_ms
+from headgate.telemetry.clock_watch import CLOCK_KEY
+from headgate.v1 import telemetry_pb2 as telemetry
 from services.registry.app import build
 from services.registry.settings import Settings
 
@@ -29,6 +35,18 @@ def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 def test_a_healthy_deployment_is_reported_as_ok_from_any_folder(doctor: Callable[[], Result]) -> None:
     found = doctor()
     assert (found.exit_code, "WRONG" in found.stdout) == (0, False), found.stdout
+
+
+def test_a_service_whose_host_has_a_wrong_clock_is_named(doctor: Callable[[], Result], tmp_path: Path) -> None:
+    assert "ok     clocks: services that agree with the log's time: 1" in doctor().stdout
+    log = open_log(f"sqlite://{tmp_path}/log.db")
+    asked = telemetry.TelemetryRecord(source="trainer-7", boot_id="boot", sequence=1, at_ms=now_ms() + 86_400_000)
+    asked.clock_probe.SetInParent()
+    log.append(Message(topics.TELEMETRY, CLOCK_KEY.encode(), asked.SerializeToString()))
+    log.close()
+    found = doctor()
+    assert found.exit_code == 1
+    assert "WRONG  clocks: the clock of the host of trainer-7 is 86400.0 s ahead of the log's time" in found.stdout
 
 
 def test_in_a_folder_of_headgate_up_missing_artifacts_and_keys_are_reported(doctor: Callable[[], Result]) -> None:

@@ -1,6 +1,7 @@
 """What people change about models, versions, aliases and environments, on a real registry."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -201,6 +202,15 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     assert "freezes" not in data(headgate, "freeze", "lift", "staging", "holidays", "--reason", "they are back")
     code, _, err = headgate("freeze", "lift", "staging", "holidays")
     assert (code, "freeze holidays does not exist" in err) == (3, True)
+
+
+def test_a_duration_of_a_freeze_counts_by_the_logs_time_whatever_the_callers_clock_shows(
+    headgate: Headgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real_ns() + 86_400_000_000_000)
+    (freeze,) = data(headgate, "freeze", "declare", "night", "audit", "--until", "12h")["freezes"]
+    assert int(freeze["until_ms"]) == pytest.approx(real_ns() / 1e6 + 12 * 3_600_000, abs=60_000)
 
 
 def test_a_freeze_without_a_begin_holds_at_once_whatever_the_callers_clock_shows(headgate: Headgate) -> None:

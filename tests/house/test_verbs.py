@@ -73,7 +73,9 @@ COMMAND_OF: dict[str, str] = {
 }
 """RPC -> the command that calls it."""
 
-WITHOUT_COMMAND: dict[str, str] = {}
+WITHOUT_COMMAND: dict[str, str] = {
+    "GetLogTime": "it is a part of commands that count time, such as freeze declare, by Stubs.log_time",
+}
 """RPC -> the reason why no command calls it."""
 
 

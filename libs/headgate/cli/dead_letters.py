@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from headgate.cli.clocks import log_time_ms
 from headgate.cli.dead_letter_page import as_data, show_page
 from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows, time_text
 from headgate.cli.session import CommandFailed, Exit, progress, session, usage
@@ -15,7 +16,6 @@ from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
 from headgate.dead_letters.settling import NoSuchLetter, Outcome
-from headgate.runtime.clock import now_ms
 
 DEFAULT_LINES = 100
 MAX_AT_ONCE = 1_000
@@ -147,7 +147,7 @@ def parse_id(text: str) -> LetterId:
 
 
 def _matching(ledger: Ledger, topic: str, code: str, since: str, settled: bool) -> list[Summary]:
-    oldest_ms = since_ms(since, now_ms())
+    oldest_ms = since_ms(since, log_time_ms(ledger.log)) if since else 0
     name = topic if not topic or topic.startswith("headgate.") else f"headgate.{topic}"
     found = [
         summary

@@ -11,6 +11,7 @@ import grpc
 import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
+from headgate.cli.clocks import wrong_clocks
 from headgate.cli.render import Format, Output, show_data, show_line
 from headgate.cli.session import (
     HOME,
@@ -122,6 +123,7 @@ def _log(current: Session) -> list[Finding]:
             check_writable(log)
             records = [sum(log.end(topic.name).values()) for topic in TOPICS]
             letters = [summary for summary in Ledger(log).summaries() if summary.settlement.state not in SETTLED]
+            clocks = _clocks(*wrong_clocks(log))
         finally:
             log.close()
     except (LogError, CommandFailed) as error:
@@ -129,7 +131,15 @@ def _log(current: Session) -> list[Finding]:
     detail = f"{without_credentials(current.log_url)}, {len(records)} topics, {sum(records)} records"
     # Someone should look at open letters, but they break nothing.
     waiting = f"{len(letters)} open: headgate log dead-letters list" if letters else "none open"
-    return [Finding("log", True, detail), Finding("dead letters", True, waiting)]
+    return [Finding("log", True, detail), Finding("dead letters", True, waiting), *clocks]
+
+
+def _clocks(wrong: list[str], services: int) -> list[Finding]:
+    """One finding for each wrong clock; one in all when none is; none when no service has run on this log."""
+    if not services:
+        return []
+    good = Finding("clocks", True, f"services that agree with the log's time: {services}")
+    return [Finding("clocks", False, f"{problem}; see the runbook HeadgateClockSkew") for problem in wrong] or [good]
 
 
 def _home(current: Session, home: Path) -> list[Finding]:

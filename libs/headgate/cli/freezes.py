@@ -11,7 +11,6 @@ from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import full_name, session
 from headgate.cli.times import time_ms
 from headgate.client.stubs import TIMEOUT_SECONDS
-from headgate.runtime.clock import now_ms
 from headgate.v1 import release_service_pb2 as release_service
 
 HELP = """Freezes: times in which no release of an environment moves forward.
@@ -36,17 +35,17 @@ def declare_freeze(
     output: Output = Format.TABLE,
 ) -> None:
     """Let no release of the environment move forward until a time."""
-    at_ms = now_ms()
+    stubs = session(context).stubs
     request = release_service.DeclareFreezeRequest(
         name=full_name("environments", environment),
         freeze=name,
         reason=reason,
         # 0 lies before every time, so a freeze without a begin holds at once on the clock of every machine.
-        from_ms=time_ms("--from", begin, at_ms) if begin else 0,
-        until_ms=time_ms("--until", until, at_ms),
+        from_ms=time_ms("--from", begin, stubs.log_time.now_ms) if begin else 0,
+        until_ms=time_ms("--until", until, stubs.log_time.now_ms),
         request_id=str(uuid.uuid4()),
     )
-    found = session(context).stubs.releases.DeclareFreeze(request, timeout=TIMEOUT_SECONDS)
+    found = stubs.releases.DeclareFreeze(request, timeout=TIMEOUT_SECONDS)
     show_one(found, columns.ENVIRONMENT, output)
 
 

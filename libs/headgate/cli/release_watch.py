@@ -19,7 +19,6 @@ from headgate.client.timeline import weights_line
 from headgate.client.watching import watch_through_restarts
 from headgate.domain.release import TERMINAL
 from headgate.domain.words import word_of
-from headgate.runtime.clock import now_ms
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
@@ -91,7 +90,7 @@ def _moment(release: resources.Release, waits: Waits) -> Moment:
         waits.of_release(release, has_left=False),
         waits.of_release(release),
         waits.judgement(release),
-        now_ms(),
+        waits.now_ms(),
     )
 
 

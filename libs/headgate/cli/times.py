@@ -1,6 +1,7 @@
 """Durations and times as people write and read them on the command line: 12h, 2026-12-24T18:00:00Z, 9 min."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from headgate.cli.session import usage
@@ -23,14 +24,14 @@ def since_ms(text: str, at_ms: int) -> int:
     return at_ms - milliseconds
 
 
-def time_ms(option: str, text: str, at_ms: int) -> int:
-    """A time in ms since the epoch, written as RFC 3339 or as a duration such as `12h` after `at_ms`.
+def time_ms(option: str, text: str, now_ms: Callable[[], int]) -> int:
+    """A time in ms since the epoch, written as RFC 3339 or as a duration such as `12h` from now.
 
     A time without a zone is UTC. Raises CommandFailed that names the option.
     """
     milliseconds = _duration_ms(text)
     if milliseconds is not None:
-        return at_ms + milliseconds
+        return now_ms() + milliseconds
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -19,7 +19,6 @@ from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
-from headgate.runtime.clock import now_ms
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
@@ -89,11 +88,11 @@ def _next(queue: Queue, tick_seconds: float) -> Seen | None:
 
 def _show(seen: telemetry.EpochMeasured | Problem | None, screen: Screen, stubs: Stubs, name: str) -> None:
     if isinstance(seen, telemetry.EpochMeasured):
-        screen.epoch(seen, now_ms())
+        screen.epoch(seen, stubs.log_time.shown_ms())
     elif isinstance(seen, Problem):
-        screen.problem(seen.text, now_ms())
+        screen.problem(seen.text, stubs.log_time.shown_ms())
     else:
-        screen.wait(_wait_of(stubs, name), now_ms())
+        screen.wait(_wait_of(stubs, name), stubs.log_time.shown_ms())
 
 
 def _begins_epochs(record: facts.LifecycleRecord, wanted: resources.Version) -> bool:

@@ -17,7 +17,6 @@ from headgate.client.stubs import Stubs
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.words import word_of
-from headgate.runtime.clock import now_ms
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
@@ -52,13 +51,17 @@ class Waits:
     def __init__(self, stubs: Stubs) -> None:
         self._stubs = stubs
 
+    def now_ms(self) -> int:
+        """The log's time, which the times of releases and versions are of."""
+        return self._stubs.log_time.shown_ms()
+
     def of_release(self, release: resources.Release, has_left: bool = True) -> str:
         """What an active release waits for, and if `has_left` how long; empty when its next command is due."""
-        return release_wait(release, self._pilots, now_ms(), has_left) if is_active(release) else ""
+        return release_wait(release, self._pilots, self.now_ms(), has_left) if is_active(release) else ""
 
     def of_version(self, version: resources.Version) -> str:
         """What a version waits for until it serves or has failed; empty when it waits for nothing."""
-        if own := build_wait(version, self._attempts if needs_trainer(version) else _NO_ATTEMPTS, now_ms()):
+        if own := build_wait(version, self._attempts if needs_trainer(version) else _NO_ATTEMPTS, self.now_ms()):
             return own
         release = self._active.get(version.name)
         return in_release(release, self.of_release(release)) if release is not None else ""

@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.client.actor import ActorHeader
+from headgate.client.log_time import LogTime
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
@@ -43,6 +44,11 @@ class Stubs:
     @cached_property
     def registry(self) -> registry_service_grpc.RegistryServiceStub:
         return registry_service_grpc.RegistryServiceStub(self._registry_channel)
+
+    @cached_property
+    def log_time(self) -> LogTime:
+        """The log's time, as the registry knows it."""
+        return LogTime(self.registry.GetLogTime)
 
     @cached_property
     def releases(self) -> release_service_grpc.ReleaseServiceStub:

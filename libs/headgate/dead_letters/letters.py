@@ -88,12 +88,16 @@ def is_letter(content: commands.DeadLetter) -> bool:
 
 
 def parse_letter(record: Record) -> commands.DeadLetter:
-    """The letter or settlement in a record. For any other bytes it makes a letter about the record itself."""
+    """The letter or settlement in a record. For any other bytes it makes a letter about the record itself.
+
+    Its time is that of the record: the clock of the service that wrote it may be wrong.
+    """
     try:
         content = commands.DeadLetter.FromString(record.value or b"")
     except DecodeError:
         content = commands.DeadLetter()
     if is_letter(content) or content.HasField("settled"):
+        content.buried_at_ms = record.timestamp_ms
         return content
     return letter_of(record, NOT_A_LETTER, "the value is not a headgate.v1.DeadLetter", "", record.timestamp_ms)
 

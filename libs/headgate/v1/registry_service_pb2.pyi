@@ -51,6 +51,40 @@ RESOURCE_CHANGE_LEFT: ResourceChange.ValueType  # 4
 Global___ResourceChange: _TypeAlias = ResourceChange  # noqa: Y015
 
 @_typing.final
+class GetLogTimeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLogTimeRequest: _TypeAlias = GetLogTimeRequest  # noqa: Y015
+
+@_typing.final
+class LogTime(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    time_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogTime: _TypeAlias = LogTime  # noqa: Y015
+
+@_typing.final
 class CreateModelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

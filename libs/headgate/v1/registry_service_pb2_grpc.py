@@ -152,6 +152,11 @@ class RegistryServiceStub:
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.GetFoldDigestRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_registry__service__pb2.FoldDigest.FromString,
                 _registered_method=True)
+        self.GetLogTime = channel.unary_unary(
+                '/headgate.v1.RegistryService/GetLogTime',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.GetLogTimeRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_registry__service__pb2.LogTime.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -304,6 +309,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLogTime(self, request, context):
+        """The log's time, which all times in resources are of. A caller's own clock may differ from it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -421,6 +433,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.GetFoldDigest,
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.GetFoldDigestRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_registry__service__pb2.FoldDigest.SerializeToString,
+            ),
+            'GetLogTime': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLogTime,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.GetLogTimeRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_registry__service__pb2.LogTime.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1046,6 +1063,33 @@ class RegistryService:
             '/headgate.v1.RegistryService/GetFoldDigest',
             headgate_dot_v1_dot_registry__service__pb2.GetFoldDigestRequest.SerializeToString,
             headgate_dot_v1_dot_registry__service__pb2.FoldDigest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLogTime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.RegistryService/GetLogTime',
+            headgate_dot_v1_dot_registry__service__pb2.GetLogTimeRequest.SerializeToString,
+            headgate_dot_v1_dot_registry__service__pb2.LogTime.FromString,
             options,
             channel_credentials,
             insecure,

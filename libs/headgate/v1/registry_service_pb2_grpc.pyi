@@ -66,6 +66,8 @@ class RegistryServiceStub:
     """Accepted records after the given positions, then new ones as they come. Without a stream, of all streams."""
     GetFoldDigest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetFoldDigestRequest, _registry_service_pb2.FoldDigest]
     """Heads and state digests of all streams, for a comparison with a new fold of the log."""
+    GetLogTime: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetLogTimeRequest, _registry_service_pb2.LogTime]
+    """The log's time, which all times in resources are of. A caller's own clock may differ from it."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -104,6 +106,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Accepted records after the given positions, then new ones as they come. Without a stream, of all streams."""
     GetFoldDigest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetFoldDigestRequest, _registry_service_pb2.FoldDigest]  # type: ignore[assignment]
     """Heads and state digests of all streams, for a comparison with a new fold of the log."""
+    GetLogTime: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetLogTimeRequest, _registry_service_pb2.LogTime]  # type: ignore[assignment]
+    """The log's time, which all times in resources are of. A caller's own clock may differ from it."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every method that changes something takes request_id and etag. A repeated request_id gets the first answer again. The
@@ -277,5 +281,13 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.FoldDigest, _abc.Awaitable[_registry_service_pb2.FoldDigest]]:
         """Heads and state digests of all streams, for a comparison with a new fold of the log."""
+
+    @_abc_1.abstractmethod
+    def GetLogTime(
+        self,
+        request: _registry_service_pb2.GetLogTimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.LogTime, _abc.Awaitable[_registry_service_pb2.LogTime]]:
+        """The log's time, which all times in resources are of. A caller's own clock may differ from it."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

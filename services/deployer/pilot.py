@@ -21,7 +21,7 @@ from headgate.worker.loop import Issue
 from services.deployer import waits
 from services.deployer.evidence import GatewayReports
 from services.deployer.observation import Observation, observe
-from services.deployer.queue import next_in_line, release_before, releases_to_start, successor
+from services.deployer.queue import next_in_line, release_before, releases_to_start, successor, waiting_versions
 from services.deployer.waits import Wait
 
 NOTHING = Wait()
@@ -78,6 +78,25 @@ def pilots(
         for state in models.values()
         for release in state.releases.values()
         if is_active(release)
+    ]
+
+
+def versions_in_line(models: Mapping[str, ModelState]) -> list[worker_services.WaitingVersion]:
+    """Every version that passed its gate and gets its release later, with what it waits for."""
+    return [
+        each
+        for state in models.values()
+        for each in isolated(model_stream(state.name), "", _in_line, state)
+        if not isinstance(each, Undecidable)
+    ]
+
+
+def _in_line(state: ModelState) -> list[worker_services.WaitingVersion]:
+    return [
+        worker_services.WaitingVersion(
+            name=version.name, waiting_for=wait.waiting_for, create_time_ms=version.create_time_ms
+        )
+        for version, wait in waiting_versions(state)
     ]
 
 

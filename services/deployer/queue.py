@@ -1,6 +1,6 @@
 """Decides which versions get a release, and which requested release begins next. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from headgate.domain.comparison import awaited_verdict, not_compared_with
 from headgate.domain.release import RUNNING, is_active
@@ -9,18 +9,47 @@ from headgate.domain.verdict import RELEASABLE
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
+from services.deployer import waits
 from services.deployer.release_commands import release_command, start_release
+from services.deployer.waits import Wait
 
 
 def releases_to_start(state: ModelState) -> Iterator[commands.Command]:
     """Yields one command per environment: to release the newest version that is allowed to serve and asks for it."""
+    for version in _newest_to_serve(state):
+        if _is_next(state, version) and not wait_for_release(state, version).waiting_for:
+            yield start_release(state.name, version)
+
+
+def waiting_versions(state: ModelState) -> Iterator[tuple[resources.Version, Wait]]:
+    """The versions that are next but get no release yet, and what each one waits for."""
+    for version in _newest_to_serve(state):
+        wait = wait_for_release(state, version)
+        if wait.waiting_for and _is_next(state, version):
+            yield version, wait
+
+
+def wait_for_release(state: ModelState, version: resources.Version) -> Wait:
+    """What must happen before a version that is next gets its release; nothing when it may get it now.
+
+    A version that the evaluator must compare with a newly live one has to wait for that. The second version waits until
+    the first one is live: a canary needs a live version to be compared with.
+    """
+    if not_compared_with(state, version):
+        return Wait(awaited_verdict(state, version))
+    environment = version.configuration.release.environment
+    first = next((other for other in _releases_in(state, environment) if is_active(other)), None)
+    is_first_live = state.model.live.get(environment, 0) > 0
+    return Wait() if is_first_live or first is None else waits.end_of_release(first)
+
+
+def _newest_to_serve(state: ModelState) -> Iterable[resources.Version]:
+    """For each environment the newest version that is allowed to serve and asks for a release there."""
     newest: dict[str, resources.Version] = {}
     for version in state.versions.values():
         if _may_serve(version) and _asks_for_release(version):
             newest[version.configuration.release.environment] = version
-    for version in newest.values():
-        if _needs_release(state, version):
-            yield start_release(state.name, version)
+    return newest.values()
 
 
 def _may_serve(version: resources.Version) -> bool:
@@ -33,21 +62,17 @@ def _asks_for_release(version: resources.Version) -> bool:
     return bool(requested.environment) and requested.strategy != configuration.STRATEGY_SHADOW
 
 
-def _needs_release(state: ModelState, version: resources.Version) -> bool:
-    """Whether the version is newer than all that serve or are being released, and was never released here.
-
-    A version that the evaluator must compare with a newly live one has to wait for that.
-    """
-    if not_compared_with(state, version):
-        return False
+def _is_next(state: ModelState, version: resources.Version) -> bool:
+    """Whether the version is newer than all that serve or are being released, and was never released here."""
     environment = version.configuration.release.environment
-    releases = [release for release in state.releases.values() if release.environment == environment]
-    if any(release.candidate == version.version for release in releases):
-        return False
-    live = state.model.live.get(environment, 0)
+    releases = _releases_in(state, environment)
     in_release = [release.candidate for release in releases if is_active(release)]
-    # The second version waits until the first one is live. A canary needs a live version to be compared with.
-    return version.version > max([live, *in_release]) and (live > 0 or not in_release)
+    was_released = any(release.candidate == version.version for release in releases)
+    return not was_released and version.version > max([state.model.live.get(environment, 0), *in_release])
+
+
+def _releases_in(state: ModelState, environment: str) -> list[resources.Release]:
+    return [release for release in state.releases.values() if release.environment == environment]
 
 
 def successor(state: ModelState, release: resources.Release, now_ms: int) -> resources.Release | None:

@@ -11,7 +11,7 @@ from headgate.cli import columns
 from headgate.cli import main as command_line
 from headgate.cli.tables import table_text
 from headgate.cli.times import duration_text
-from headgate.cli.waits import Answer, build_wait, in_release, release_wait, sentence
+from headgate.cli.waits import Answer, Pilots, build_wait, in_release, line_wait, release_wait, sentence
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -81,15 +81,15 @@ def test_a_wait_says_until_when_and_what_happens_then(fields: dict[str, Any], ex
 def test_a_release_that_the_deployer_does_not_show_waits_for_the_deployer():
     release = resources.Release(name="models/fraud/releases/2", requested_at_ms=5)
     of_another_log = resources.Release(name="models/fraud/releases/2", requested_at_ms=6)
-    found = Answer({"models/fraud/releases/2": pilot(waiting_for="a live gateway")})
+    found = Answer(Pilots(pilots=[pilot(waiting_for="a live gateway")]))
     assert release_wait(release, found, AT_MS) == "a live gateway"
     assert release_wait(of_another_log, found, AT_MS) == "the deployer to see it"
-    assert release_wait(release, Answer({}), AT_MS) == "the deployer to see it"
+    assert release_wait(release, Answer(Pilots()), AT_MS) == "the deployer to see it"
 
 
 def test_a_wait_is_unknown_when_the_deployer_cannot_be_reached():
     problem = "the deployer cannot be reached at here:1"
-    assert release_wait(resources.Release(), Answer({}, problem), AT_MS) == f"unknown: {problem}"
+    assert release_wait(resources.Release(), Answer(Pilots(), problem), AT_MS) == f"unknown: {problem}"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_wait_is_unknown_when_the_deployer_cannot_be_reached():
         ("TRAINING", "its training; trainer-0 has worked on it for 4 min"),
         ("TRAINED", "an evaluator"),
         ("EVALUATING", "its evaluation; trainer-0 has worked on it for 4 min"),
-        ("EVALUATED", ""),
+        ("EVALUATED", "its gate"),
         ("TESTS_FAILED", ""),
     ],
 )
@@ -137,6 +137,14 @@ def test_a_version_in_a_release_waits_for_what_the_release_waits_for():
     release = resources.Release(release=2, phase=resources.PHASE_STEPPING)
     assert in_release(release, "") == "release 2 (stepping)"
     assert in_release(release, "a live gateway") == "release 2 (stepping), which waits for a live gateway"
+
+
+def test_a_version_whose_release_comes_later_says_what_comes_first():
+    waiting = version("EVALUATED", "PASSED", create_time_ms=7)
+    shown = worker_services.WaitingVersion(name=waiting.name, waiting_for="the end of release 1", create_time_ms=7)
+    assert line_wait(waiting, Answer(Pilots(waiting_versions=[shown]))) == "the end of release 1"
+    shown.create_time_ms = 8
+    assert line_wait(waiting, Answer(Pilots(waiting_versions=[shown]))) == ""
 
 
 @pytest.mark.parametrize(

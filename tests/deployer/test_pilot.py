@@ -11,7 +11,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from services.deployer.evidence import GatewayReports
-from services.deployer.pilot import due, pilots
+from services.deployer.pilot import due, pilots, versions_in_line
 from tests.deployer.reports import evidence, status
 from tests.model_states import put_version
 
@@ -32,7 +32,10 @@ def version(number: int, **fields: Any) -> resources.Version:
     settings = {"verdict": resources.VERDICT_STATE_PASSED, "retention": resources.RETENTION_STATE_KEPT} | fields
     requested = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
     return resources.Version(
-        version=number, configuration=configuration.ModelConfiguration(release=requested), **settings
+        name=f"models/fraud/versions/{number}",
+        version=number,
+        configuration=configuration.ModelConfiguration(release=requested),
+        **settings,
     )
 
 
@@ -96,6 +99,9 @@ class Given:
     def waits_for(self) -> str:
         return self.wait().waiting_for
 
+    def in_line(self) -> list[tuple[str, str]]:
+        return [(each.name, each.waiting_for) for each in versions_in_line({"fraud": self.state})]
+
     def wait(self) -> worker_services.Pilot:
         self.then()
         *_, pilot = pilots({"fraud": self.state}, self.environments, self.reports, NOW_MS)
@@ -152,7 +158,9 @@ def test_a_version_older_than_the_one_under_way_does_not_ask_even_when_that_one_
 
 def test_the_second_version_waits_for_the_first_to_be_live_so_that_it_can_be_a_canary():
     first = release(phase=resources.PHASE_PREPARING, candidate=1, stable=0, strategy=configuration.STRATEGY_DIRECT)
-    Given(version(1), version(2), first, live=0).then()
+    given = Given(version(1), version(2), first, live=0)
+    given.then()
+    assert given.in_line() == [("models/fraud/versions/2", "the end of release 1 (v1, preparing)")]
 
 
 def uncompared(number: int, **fields: Any) -> resources.Version:
@@ -163,8 +171,21 @@ def uncompared(number: int, **fields: Any) -> resources.Version:
 
 
 def test_a_version_gets_no_release_before_it_is_compared_with_the_live_one():
-    Given(version(1), uncompared(2)).then()
-    Given(version(1), uncompared(2, baseline_version=1)).then("versions/2/release/production")
+    given = Given(version(1), uncompared(2))
+    given.then()
+    assert given.in_line() == [("models/fraud/versions/2", "its comparison with v1, which went live meanwhile")]
+    compared = Given(version(1), uncompared(2, baseline_version=1))
+    compared.then("versions/2/release/production")
+    assert compared.in_line() == []
+
+
+def test_an_error_about_one_model_hides_the_versions_in_line_of_no_other_model():
+    first = release(phase=resources.PHASE_PREPARING, candidate=1, stable=0)
+    well = Given(version(1), version(2), first, live=0)
+    broken = Given(version(1))
+    broken.state.versions = None  # type: ignore[assignment]
+    found = versions_in_line({"broken": broken.state, "fraud": well.state})
+    assert [each.name for each in found] == ["models/fraud/versions/2"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from headgate.client.errors import failure
 from headgate.client.stubs import Stubs
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.release import is_active, phase_name
+from headgate.domain.verdict import RELEASABLE
 from headgate.domain.words import word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import release_service_pb2 as release_service
@@ -31,10 +32,14 @@ IN_PROGRESS: Mapping[resources.BuildState.ValueType, str] = {
     resources.BUILD_STATE_TRAINING: "its training",
     resources.BUILD_STATE_EVALUATING: "its evaluation",
 }
+NEXT: Mapping[resources.BuildState.ValueType, str] = {
+    resources.BUILD_STATE_TRAINED: "an evaluator",
+    resources.BUILD_STATE_EVALUATED: "its gate",
+}
 
 Found = TypeVar("Found")
 Attempts = Sequence[worker_services.TrainingAttempt]
-Pilots = Mapping[str, worker_services.Pilot]
+Pilots = worker_services.ListPilotsResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +62,28 @@ class Waits:
 
     def of_release(self, release: resources.Release, has_left: bool = True) -> str:
         """What an active release waits for, and if `has_left` how long; empty when its next command is due."""
-        return release_wait(release, self._pilots, self.now_ms(), has_left) if is_active(release) else ""
+        return release_wait(release, self._deployer, self.now_ms(), has_left) if is_active(release) else ""
 
     def of_version(self, version: resources.Version) -> str:
         """What a version waits for until it serves or has failed; empty when it waits for nothing."""
         if own := build_wait(version, self._attempts if needs_trainer(version) else _NO_ATTEMPTS, self.now_ms()):
             return own
         release = self._active.get(version.name)
-        return in_release(release, self.of_release(release)) if release is not None else ""
+        if release is not None:
+            return in_release(release, self.of_release(release))
+        return line_wait(version, self._deployer) if version.verdict in RELEASABLE else ""
 
     def judgement(self, release: resources.Release) -> facts.Judgement:
         """The judgement of this moment. Without the deployer's answer, the last one that the log has."""
-        pilot = pilot_of(release, self._pilots) if is_active(release) else None
+        pilot = pilot_of(release, self._deployer) if is_active(release) else None
         return release.judgement if pilot is None else pilot.judgement
 
     @cached_property
-    def _pilots(self) -> Answer[Pilots]:
+    def _deployer(self) -> Answer[Pilots]:
         def ask() -> Pilots:
-            request = worker_services.ListPilotsRequest()
-            found = self._stubs.deployer.ListPilots(request, timeout=ASK_SECONDS)
-            return {pilot.release.name: pilot for pilot in found.pilots}
+            return self._stubs.deployer.ListPilots(worker_services.ListPilotsRequest(), timeout=ASK_SECONDS)
 
-        return _asked(ask, {}, "deployer", self._stubs.deployer_address)
+        return _asked(ask, Pilots(), "deployer", self._stubs.deployer_address)
 
     @cached_property
     def _attempts(self) -> Answer[Attempts]:
@@ -126,9 +131,9 @@ def model_of(release: resources.Release) -> str:
 
 def pilot_of(release: resources.Release, pilots: Answer[Pilots]) -> worker_services.Pilot | None:
     """The deployer's view of this release. A deployer of another log may have a release of the same name."""
-    pilot = pilots.found.get(release.name)
-    is_same = pilot is not None and pilot.release.requested_at_ms == release.requested_at_ms
-    return pilot if is_same else None
+    wanted = (release.name, release.requested_at_ms)
+    found = (each for each in pilots.found.pilots if (each.release.name, each.release.requested_at_ms) == wanted)
+    return next(found, None)
 
 
 def release_wait(release: resources.Release, pilots: Answer[Pilots], at_ms: int, has_left: bool = True) -> str:
@@ -137,6 +142,13 @@ def release_wait(release: resources.Release, pilots: Answer[Pilots], at_ms: int,
         return f"unknown: {pilots.problem}"
     pilot = pilot_of(release, pilots)
     return "the deployer to see it" if pilot is None else sentence(pilot, at_ms, has_left)
+
+
+def line_wait(version: resources.Version, pilots: Answer[Pilots]) -> str:
+    """What a version that passed its gate waits for before it gets its release; empty when it waits for nothing."""
+    wanted = (version.name, version.create_time_ms)
+    found = (each for each in pilots.found.waiting_versions if (each.name, each.create_time_ms) == wanted)
+    return "".join(each.waiting_for for each in found)
 
 
 def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) -> str:
@@ -181,8 +193,8 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
         return ""
     if version.build == resources.BUILD_STATE_CREATED:
         return _a_trainer(attempts, at_ms)
-    if version.build == resources.BUILD_STATE_TRAINED:
-        return "an evaluator"
+    if version.build in NEXT:
+        return NEXT[version.build]
     if version.build not in IN_PROGRESS:
         return ""
     busy = duration_text(at_ms - version.lease.claimed_at_ms)

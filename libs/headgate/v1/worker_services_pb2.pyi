@@ -209,20 +209,54 @@ class Pilot(_message.Message):
 Global___Pilot: _TypeAlias = Pilot  # noqa: Y015
 
 @_typing.final
+class WaitingVersion(_message.Message):
+    """A version that passed its gate and gets its release later."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """models/{model}/versions/{version}"""
+    waiting_for: _builtins.str
+    """The end of the sentence "it waits for ..."."""
+    create_time_ms: _builtins.int
+    """When the version was created."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        waiting_for: _builtins.str = ...,
+        create_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_ms", b"create_time_ms", "name", b"name", "waiting_for", b"waiting_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingVersion: _TypeAlias = WaitingVersion  # noqa: Y015
+
+@_typing.final
 class ListPilotsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PILOTS_FIELD_NUMBER: _builtins.int
+    WAITING_VERSIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def pilots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pilot]: ...
+    @_builtins.property
+    def waiting_versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingVersion]: ...
     def __init__(
         self,
         *,
         pilots: _abc.Iterable[Global___Pilot] | None = ...,
+        waiting_versions: _abc.Iterable[Global___WaitingVersion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pilots", b"pilots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pilots", b"pilots", "waiting_versions", b"waiting_versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

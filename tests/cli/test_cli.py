@@ -17,10 +17,12 @@ from headgate.cli.main import app
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.session import CommandFailed, default_log, release_name, running_ports, version_name
 from headgate.domain.credentials import without_credentials
+from headgate.domain.names import event_command_id
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
 from headgate.log.port import LogUnavailable, Message, Record
+from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 
 CLOSED_ADDRESS = "127.0.0.1:1"
@@ -139,6 +141,24 @@ def test_a_commit_at_another_address_is_another_event(
         ids.append(capsys.readouterr().out)
     assert len(set(ids)) == 3
     assert ids[2] == ids[3]
+
+
+def test_publishing_an_event_that_was_refused_before_names_the_reason_and_the_way_to_send_a_new_one(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    printed = capsys.readouterr()
+    assert "--again" not in printed.err
+    assert f"headgate event status {printed.out}" in printed.err
+    id_ = event_command_id(repository.resolve().as_uri(), printed.out.strip())
+    refusal = commands.Refusal(command_id=id_, code="invalid-argument", message="the repository is too long")
+    log = open_log(embedded)
+    log.append(Message(topics.REFUSALS, b"models/fraud", refusal.SerializeToString()))
+    log.close()
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    assert "was refused (the repository is too long): when that is mended, --again" in capsys.readouterr().err
+    assert run(monkeypatch, "publish", str(repository), "--again") == 0
+    assert "was refused" not in capsys.readouterr().err
 
 
 def test_publish_warns_on_one_line_of_files_that_are_in_no_commit(

@@ -106,13 +106,13 @@ def test_the_status_of_an_event_is_printed_with_the_next_command(
     assert "`headgate doctor` shows whether one runs" in printed.err
 
     log = open_log(log_url)
-    refusal = commands.Refusal(command_id="my-ci|42", code="already-exists", message="commit a is version 1")
+    refusal = commands.Refusal(command_id="my-ci|42", code="invalid-argument", message="commit is a branch")
     log.append(Message(topics.REFUSALS, b"models/fraud", refusal.SerializeToString()))
     log.close()
     assert run("event", "status", "42") == 1
     printed = capsys.readouterr()
     assert "refused" in printed.out
-    assert "commit a is version 1" in printed.out
+    assert "commit is a branch" in printed.out
     assert "headgate publish --again" in printed.err
 
 

@@ -35,6 +35,8 @@ def test_a_live_version_is_downloaded_into_a_new_folder_and_never_over_an_old_on
     assert "the signature and the digests of models/fraud/versions/1 are right" in err
     copied = {file.name: file.read_bytes() for file in Path("copy").iterdir()}
     assert copied == {**FILES, MANIFEST_FILE: blob(home, artifact, "the manifest").read_bytes()}
+    Path("usual").mkdir()
+    assert Path("copy").stat().st_mode == Path("usual").stat().st_mode
     code, _, err = headgate("version", "download", "fraud/1", "copy")
     assert (code, "copy exists: nothing is overwritten" in err) == (1, True)
     code, _, err = headgate("version", "download", "fraud/1", "nowhere/copy")

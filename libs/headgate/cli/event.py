@@ -15,6 +15,7 @@ from headgate.cli.render import Format, Output, pairs, show_data, time_text
 from headgate.cli.session import CommandFailed, Exit, report, session, usage
 from headgate.domain.credentials import CREDENTIALS_RULE, without_credentials
 from headgate.domain.names import short_name
+from headgate.domain.refusal import ALREADY_EXISTS
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.port import Message, Record
 from headgate.log.topics import INBOX
@@ -119,6 +120,8 @@ def _advice(outcome: Outcome, shown: dict[str, str], records: int) -> str:
     match outcome.status:
         case Status.ACCEPTED:
             return f"to follow it: headgate version watch {shown['version']}"
+        case Status.REFUSED if shown["code"] == ALREADY_EXISTS:
+            return "nothing is to be done: the version that is named exists"
         case Status.REFUSED:
             return "to try again after the cause is mended: headgate publish --again, or an event with another id"
         case Status.BURIED:

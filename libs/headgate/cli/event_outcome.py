@@ -3,7 +3,7 @@
 It reads the log alone. Each topic is read from its end backwards, and not further than a limit.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from headgate.domain.names import MAX_ID, event_command_id
 from headgate.lifecycle.stream import parse
 from headgate.log import topics
 from headgate.log.envelope import CloudEvent, MalformedEvent, decode
-from headgate.log.port import EventLog, Record
+from headgate.log.port import PARTITIONS, EventLog, Record
 from headgate.log.scan import scan
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -56,10 +56,12 @@ class Outcome:
     """How many records the registry reads before this event, while it has not read it."""
 
 
-def copies_of(log: EventLog, event_id: str, source: str, limit: int) -> list[Copy]:
+def copies_of(
+    log: EventLog, event_id: str, source: str, limit: int, partitions: Collection[int] = range(PARTITIONS)
+) -> list[Copy]:
     """The records of the inbox with this event, oldest first. Without a source, of every source. Raises LogError."""
     found = []
-    for record in _newest(log, topics.INBOX, limit):
+    for record in _newest(log, topics.INBOX, limit, partitions):
         try:
             event = decode(record)
         except MalformedEvent:
@@ -152,7 +154,9 @@ def _letters(log: EventLog, copies: Sequence[Copy]) -> dict[tuple[int, int], Sum
     }
 
 
-def _newest(log: EventLog, topic: str, limit: int) -> Iterator[Record]:
-    """The last `limit` records of each partition."""
-    for partition, end in log.end(topic).items():
+def _newest(log: EventLog, topic: str, limit: int, partitions: Collection[int] = range(PARTITIONS)) -> Iterator[Record]:
+    """The last `limit` records of each of the partitions."""
+    ends = log.end(topic)
+    for partition in partitions:
+        end = ends.get(partition, 0)
         yield from scan(log, topic, partition, max(0, end - limit), end)

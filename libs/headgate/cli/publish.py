@@ -11,6 +11,7 @@ from typing import Annotated
 import grpc
 import typer
 
+from headgate.cli.event_outcome import DEFAULT_RECORDS, copies_of, outcome_of
 from headgate.cli.files import local_path
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import CommandFailed, Exit, Session, report, session, usage
@@ -18,7 +19,8 @@ from headgate.client.change import Change, change_merged
 from headgate.domain.credentials import CREDENTIALS_RULE, holds_credentials
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.domain.repository import REPOSITORY_URL
-from headgate.log.port import EventLog
+from headgate.log.partitioner import partition_of
+from headgate.log.port import PARTITIONS, EventLog
 from headgate.runtime.clock import now_ms
 from headgate.runtime.observability import tracing
 from headgate.runtime.observability.span import Kind
@@ -76,11 +78,15 @@ def publish(
     existing = _version_of(session(context), change)
     source = repository.resolve().as_uri()
     event_id = _event_id(source, change.commit, url, again)
-    trace = _publish(session(context).open_log(), change, event_id, source, traces)
+    with closing(session(context).open_log()) as log:
+        refusal = earlier_refusal(log, change, event_id, source)
+        trace = _publish(log, change, event_id, source, traces)
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     report(f"to see what becomes of it: headgate event status {event_id}")
     if existing:
         report(f"this commit already is version {existing}: it becomes no second version, also with --again")
+    elif refusal:
+        report(f"this event was sent before and was refused ({refusal}): when that is mended, --again sends a new one")
     if output is Format.TABLE:
         print(event_id)
         return
@@ -119,19 +125,28 @@ def _version_of(current: Session, change: Change) -> str:
     return next(same, "")
 
 
+def earlier_refusal(log: EventLog, change: Change, event_id: str, source: str) -> str:
+    """Why this event was refused or buried when it was sent before; empty when it was not. Raises LogError."""
+    partition = partition_of(change.model.encode(), PARTITIONS)
+    copies = copies_of(log, event_id, source, DEFAULT_RECORDS, [partition])
+    outcome = outcome_of(log, copies, DEFAULT_RECORDS) if copies else None
+    if outcome is not None and outcome.refusal is not None:
+        return outcome.refusal.message
+    return outcome.letter.reason if outcome is not None and outcome.letter is not None else ""
+
+
 def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: str) -> TraceContext:
     """Appends the event as the start of a trace. Its first span is exported when an endpoint for traces is set."""
-    with closing(log):
-        try:
-            tracing.start(traces, "cli", "headgate")
-            span = tracing.begin("publish", Kind.PRODUCER, None, {"headgate.model": change.model})
-            trace = span.context or new_trace()
-            log.append(change_merged(change, event_id, source, now_ms(), trace.trace_parent))
-            span.end({}, "")
-        except SettingsError as error:
-            usage(str(error))
-        finally:
-            tracing.stop(LAST_SPANS_SECONDS)
+    try:
+        tracing.start(traces, "cli", "headgate")
+        span = tracing.begin("publish", Kind.PRODUCER, None, {"headgate.model": change.model})
+        trace = span.context or new_trace()
+        log.append(change_merged(change, event_id, source, now_ms(), trace.trace_parent))
+        span.end({}, "")
+    except SettingsError as error:
+        usage(str(error))
+    finally:
+        tracing.stop(LAST_SPANS_SECONDS)
     return trace
 
 

@@ -117,8 +117,10 @@ def write_all(files: Mapping[str, bytes], folder: Path) -> None:
 @contextmanager
 def _scratch_beside(folder: Path) -> Iterator[Path]:
     """A folder on the same file system. What is left of it at the end is removed."""
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
+    outer = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
+    scratch = outer / "files"  # with the rights of any new folder: mkdtemp lets nobody else read
     try:
+        scratch.mkdir()
         yield scratch
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)

@@ -15,6 +15,7 @@ from services.gateway.tensors import (
     Array,
     DeclaredInputs,
     InvalidInput,
+    TensorSpec,
     all_finite,
     declared_inputs,
     read_inputs,
@@ -39,17 +40,17 @@ class ModelFailed(Exception):
 
 
 class Forward(NamedTuple):
-    """One request for one version, with the names of the outputs that it asks for."""
+    """One request for one version, with the outputs that it asks for."""
 
     request: inference.ModelInferRequest
     routing: Routing
     inputs: DeclaredInputs
-    outputs: Sequence[str]
+    outputs: Sequence[TensorSpec]
 
     def run(self) -> Answer:
         """The version's answer. Raises InvalidInput before the model runs, UnknownCategory and ModelFailed after it."""
         arrays = read_inputs(self.request, self.inputs)
-        results = _predict(self.routing.version, arrays, self.outputs)
+        results = _predict(self.routing.version, arrays, [spec.name for spec in self.outputs])
         finite = all_finite(results)
         return Answer(_response(self.request, self.routing, self.outputs, results, finite), finite)
 
@@ -84,7 +85,11 @@ def _predict(version: LoadedVersion, arrays: dict[str, Array], names: Sequence[s
 
 
 def _response(
-    request: inference.ModelInferRequest, routing: Routing, names: Sequence[str], results: Sequence[Array], finite: bool
+    request: inference.ModelInferRequest,
+    routing: Routing,
+    outputs: Sequence[TensorSpec],
+    results: Sequence[Array],
+    finite: bool,
 ) -> inference.ModelInferResponse:
     version = routing.version
     response = inference.ModelInferResponse(
@@ -95,6 +100,5 @@ def _response(
         response.parameters["release"].int64_param = routing.entry.route.release
     if not finite:
         response.parameters["headgate_bad"].bool_param = True
-    specs = {spec.name: spec for spec in version.outputs}
-    write_outputs(response, [specs[name] for name in names], results, raw=bool(request.raw_input_contents))
+    write_outputs(response, outputs, results, raw=bool(request.raw_input_contents))
     return response

@@ -108,16 +108,18 @@ def read_inputs(request: inference.ModelInferRequest, declared: DeclaredInputs) 
     return arrays
 
 
-def requested_outputs(request: inference.ModelInferRequest, specs: Sequence[TensorSpec]) -> list[str]:
-    """The names of the requested outputs, in the request's order. All outputs if it names none. Raises InvalidInput."""
-    known = [spec.name for spec in specs]
+def requested_outputs(request: inference.ModelInferRequest, specs: Sequence[TensorSpec]) -> Sequence[TensorSpec]:
+    """The requested outputs, in the request's order. All outputs if it names none. Raises InvalidInput."""
     wanted = [output.name for output in request.outputs]
+    if not wanted:
+        return specs
+    known = {spec.name: spec for spec in specs}
     for name in wanted:
         if name not in known:
             raise InvalidInput(f"output {name!r}: the model has no such output; it has {_listed(known)}")
     if len(set(wanted)) != len(wanted):
         raise InvalidInput(f"outputs: expected each name once, got {_listed(wanted)}")
-    return wanted or known
+    return [known[name] for name in wanted]
 
 
 def write_outputs(
@@ -163,19 +165,19 @@ def _checked_shape(tensor: InputTensor, spec: TensorSpec, sizes: dict[str, int])
     if tensor.datatype != spec.datatype:
         raise InvalidInput(f"input {spec.name!r}: expected datatype {spec.datatype}, got {tensor.datatype!r}")
     got = tuple(tensor.shape)
-    fits = len(got) == len(spec.shape) and all(
-        size > 0 and (wanted == size or isinstance(wanted, str)) for size, wanted in zip(got, spec.shape, strict=True)
-    )
+    fits = len(got) == len(spec.shape)
+    for dimension, size in zip(spec.shape, got, strict=False):
+        if isinstance(dimension, str):
+            fits = fits and size > 0
+            # Dimensions with the same name have the same size in all inputs. One without a name has any size.
+            if fits and dimension and sizes.setdefault(dimension, size) != size:
+                rule = f"expected {dimension} = {sizes[dimension]} as in the inputs before it, got shape {list(got)}"
+                raise InvalidInput(f"input {spec.name!r}: {rule}")
+        elif dimension != size or not size:
+            fits = False
     if not fits:
         rule = f"expected shape {spec.wire_shape}, where -1 is any size from 1 up, got {list(got)}"
         raise InvalidInput(f"input {spec.name!r}: {rule}")
-    for dimension, size in zip(spec.shape, got, strict=True):
-        # Dimensions with the same name have the same size in all inputs. A dimension without a name has any size.
-        if isinstance(dimension, str) and dimension and sizes.setdefault(dimension, size) != size:
-            raise InvalidInput(
-                f"input {spec.name!r}: expected {dimension} = {sizes[dimension]} as in the inputs before it,"
-                f" got shape {list(got)}"
-            )
     return got
 
 

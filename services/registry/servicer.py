@@ -131,6 +131,11 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def WaiveGate(self, request: registry_service.WaiveGateRequest, context: grpc.ServicerContext) -> resources.Version:
         return self._on_version(request, context, "waive_gate", commands.WaiveGate)
 
+    def CancelVersion(
+        self, request: registry_service.CancelVersionRequest, context: grpc.ServicerContext
+    ) -> resources.Version:
+        return self._on_version(request, context, "cancel_version", commands.CancelVersion)
+
     def ArchiveVersion(
         self, request: registry_service.ArchiveVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:

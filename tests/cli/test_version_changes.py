@@ -140,6 +140,18 @@ def test_a_version_is_quarantined_and_let_free_again(headgate: Headgate) -> None
     assert "quarantined" not in data(headgate, "version", "lift-quarantine", "ill/1", "--reason", "mended")
 
 
+def test_a_version_that_waits_is_cancelled_with_who_and_why(headgate: Headgate) -> None:
+    create(headgate, "hung")
+    code, _, err = headgate("version", "cancel", "hung/1", "--reason", " ")
+    assert (code, "a cancellation needs its reason" in err) == (1, True)
+    assert data(headgate, "version", "cancel", "hung/1", "--reason", "the wrong branch")["label"] == "cancelled"
+    found = data(headgate, "version", "get", "hung/1")
+    assert (found["build"], found["failure"]) == ("BUILD_STATE_CANCELLED", "cancelled by ada: the wrong branch")
+    assert "waiting_for" not in found
+    code, _, err = headgate("version", "watch", "hung/1")
+    assert (code, "v1 cancelled: the wrong branch" in err) == (1, True), err
+
+
 def test_a_version_is_purged_only_when_it_is_archived_and_the_purge_is_confirmed(headgate: Headgate) -> None:
     create(headgate, "old")
     code, _, err = headgate("version", "purge", "old/1")

@@ -39,6 +39,48 @@ def create(hash_: str, repository: str = REPOSITORY) -> commands.CreateVersion:
     return commands.CreateVersion(repository=repository, commit=hash_)
 
 
+@pytest.mark.parametrize(
+    ("past", "attempt"),
+    [
+        ([created()], 0),
+        ([created(), claimed()], 1),
+        ([created(), claimed(), code_tested(), training()], 1),
+        ([created(), claimed(), code_tested(), training(), trained()], 1),
+        ([created(), claimed(), code_tested(), training(), trained(), evaluating()], 1),
+    ],
+)
+def test_a_version_is_cancelled_while_it_waits_or_is_in_work(past: list, attempt: int) -> None:
+    cancel = commands.CancelVersion(version=1, reason="the tests hang")
+    cancelled = facts.VersionCancelled(version=1, attempt=attempt, reason="the tests hang")
+    now = given(*past)
+    now.when(cancel).then(cancelled)
+    now.and_given(cancelled)
+    version = now.version()
+    assert (version.label, version.failure) == ("cancelled", "cancelled by anonymous: the tests hang")
+    assert not version.HasField("lease")
+    now.when(cancel).then_nothing()
+    now.when(claim(attempt + 1, "trainer-1")).then_refused("illegal-transition", "cancelled")
+    now.when(evaluate(attempt + 1)).then_refused("illegal-transition", "cancelled")
+    lost = facts.TrainingFailed(version=1, attempt=attempt, reason="late")
+    now.when(commands.ReportTrainingFailed(fact=lost)).then_refused("illegal-transition", "cancelled")
+
+
+def test_a_version_whose_build_has_ended_cannot_be_cancelled() -> None:
+    cancel = commands.CancelVersion(version=1, reason="too late")
+    past = given(created(), claimed(), code_tested(), training(), trained(), evaluating(), evaluated())
+    past.when(cancel).then_refused("illegal-transition", "evaluated")
+    failed = facts.TrainingFailed(version=1, attempt=1, reason="r")
+    given(created(), claimed(), failed).when(cancel).then_refused("illegal-transition", "training failed")
+    given(created()).when(commands.CancelVersion(version=2, reason="r")).then_refused("not-found", "versions/2")
+
+
+def test_a_cancellation_needs_a_reason() -> None:
+    for reason in ("", "  "):
+        given(created()).when(commands.CancelVersion(version=1, reason=reason)).then_refused(
+            "invalid-argument", "reason"
+        )
+
+
 def test_the_first_version_creates_its_model() -> None:
     past = given()
     past.when(create(commit(1))).then(created(1))

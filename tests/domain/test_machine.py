@@ -165,6 +165,10 @@ class Lifecycle(RuleBasedStateMachine):
         lost = facts.TrainingFailed(version=number, attempt=attempt, reason="r")
         self.do(commands.ReportTrainingFinished(fact=done) if good else commands.ReportTrainingFailed(fact=lost))
 
+    @rule(pick=pick, reason=st.sampled_from(["the tests hang", ""]))
+    def cancel(self, pick: int, reason: str) -> None:
+        self.do(commands.CancelVersion(version=self.version(pick), reason=reason))
+
     @rule(pick=pick, auc=st.sampled_from([0.5, 0.95, None]))
     def evaluate(self, pick: int, auc: float | None) -> None:
         number = self.version(pick)
@@ -294,6 +298,15 @@ class Lifecycle(RuleBasedStateMachine):
                 assert release == self.ended[number]
             elif release.phase in TERMINAL:
                 self.ended[number] = copy.deepcopy(release)
+
+    @invariant()
+    def a_cancelled_version_is_released_nowhere(self) -> None:
+        for number, version in self.state.versions.items():
+            if version.build == resources.BUILD_STATE_CANCELLED:
+                assert version.failure.startswith("cancelled by ")
+                assert not version.HasField("lease")
+                assert number not in self.state.model.live.values()
+                assert all(r.phase in TERMINAL for r in self.state.releases.values() if r.candidate == number)
 
     @invariant()
     def each_approval_is_by_another_person(self) -> None:

@@ -183,6 +183,18 @@ def leases_lost(recorder: Recorder) -> None:
     recorder.send(FRAUD, commands.ReportTrainingFailed(fact=failure))
 
 
+def cancelled(recorder: Recorder) -> None:
+    """People cancel versions: one that waits, one whose tests hang, and one that is evaluated."""
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(1)))
+    recorder.send(FRAUD, commands.CancelVersion(version=1, reason="the wrong branch"))
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(2)), _claim(2, 1, "trainer-0"))
+    recorder.send(FRAUD, commands.CancelVersion(version=2, reason="the tests hang"))
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(3)), _claim(3, 1, "trainer-0"))
+    recorder.send(FRAUD, _tested(3, 1), _training(3, 1), _trained(3, 1), _evaluation(3, 1, "evaluator-0"))
+    recorder.send(FRAUD, commands.CancelVersion(version=3, reason="the data were of last year"))
+    recorder.send(FRAUD, commands.ArchiveVersion(version=3), commands.PurgeVersion(version=3, reason="the same"))
+
+
 def void_and_forged(recorder: Recorder) -> None:
     """Records that lost a race, foreign bytes, a forked chain, and an illegal fact that stops its stream alone."""
     recorder.send(FRAUD, commands.CreateModel(description="card payments", repository=REPOSITORY))
@@ -250,6 +262,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
         quarantined,
         archived_and_purged,
         leases_lost,
+        cancelled,
         void_and_forged,
         newer_registry,
         older_registry,

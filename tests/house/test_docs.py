@@ -71,6 +71,7 @@ RUN_BY: dict[str, str] = {
     "headgate up": "tests/cli/test_up.py",
     "headgate version approve --reason": PEOPLE,
     "headgate version archive --reason": CHANGES,
+    "headgate version cancel --reason": CHANGES,
     "headgate version deny --reason": PEOPLE,
     "headgate version download": "tests/cli/test_version_download.py",
     "headgate version evaluate": "tests/evaluator/test_app.py",

@@ -25,6 +25,7 @@ COMMAND_OF: dict[str, str] = {
     "AbortRelease": "release abort",
     "ApproveVersion": "version approve",
     "ArchiveVersion": "version archive",
+    "CancelVersion": "version cancel",
     "CreateEnvironment": "environment create",
     "CreateModel": "model create",
     "CreateVersion": "version create",

@@ -20,6 +20,8 @@ from services.registry import app as registry_app
 from services.registry.settings import Settings as RegistrySettings
 from services.trainer import app
 from services.trainer.settings import Settings
+from tests.trainer.attempt.test_processes import eventually
+from tests.trainer.attempt.test_work import is_alive
 from tests.trainer.repositories import repository
 from tests.waiting import PATIENCE_SECONDS
 
@@ -47,12 +49,12 @@ class Site:
         self.trainers.append(trainer)
         return trainer, worker_services_grpc.TrainerServiceStub(grpc.insecure_channel(f"127.0.0.1:{trainer.start()}"))
 
-    def create(self, source: tuple[str, str]) -> None:
+    def create(self, source: tuple[str, str], command_id: str = "create") -> None:
         create = commands.CreateVersion(repository=source[0], commit=source[1])
-        command = commands.Command(command_id="create", stream="models/tiny", actor="test", create_version=create)
+        command = commands.Command(command_id=command_id, stream="models/tiny", actor="test", create_version=create)
         self.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
 
-    def until(self, holds: Callable[[resources.Version], bool]) -> resources.Version:
+    def until(self, holds: Callable[[resources.Version], bool], number: int = 1) -> resources.Version:
         deadline, revision = threading.Event(), -1
         timer = threading.Timer(PATIENCE_SECONDS, deadline.set)
         timer.daemon = True
@@ -60,11 +62,11 @@ class Site:
         while not deadline.is_set():
             with self.fold.lock:
                 state = self.fold.models.get("tiny")
-                if state and 1 in state.versions and holds(state.versions[1]):
+                if state and number in state.versions and holds(state.versions[number]):
                     timer.cancel()
-                    return state.versions[1]
+                    return state.versions[number]
             revision = self.fold.wait_change(revision, 0.5)
-        pytest.fail(f"version 1 is {state.versions if state else 'not there'}")
+        pytest.fail(f"version {number} is {state.versions if state else 'not there'}")
 
     def close(self) -> None:
         for trainer in self.trainers:
@@ -106,6 +108,22 @@ def test_a_trainer_that_was_stopped_during_an_attempt_begins_the_next_one_at_onc
     site.trainer()
     version = site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)
     assert version.attempt == 2
+
+
+def test_a_cancelled_version_frees_the_trainer_at_once_though_its_tests_hang(site: Site, tmp_path: Path) -> None:
+    hang = f"""python -c 'import os, time; open("{tmp_path}/pid", "w").write(str(os.getpid())); time.sleep(600)'"""
+    _, stub = site.trainer()
+    site.create(repository(tmp_path / "tiny", tests=hang))
+    site.until(lambda _: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    cancel = commands.CancelVersion(version=1, reason="the tests hang")
+    command = commands.Command(command_id="cancel", stream="models/tiny", actor="ana", cancel_version=cancel)
+    site.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
+    version = site.until(lambda version: version.build == resources.BUILD_STATE_CANCELLED)
+    assert (version.failure, version.attempt) == ("cancelled by ana: the tests hang", 1)
+    assert eventually(lambda: not stub.ListAttempts(worker_services.ListAttemptsRequest()).attempts[0].running)
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+    site.create(repository(tmp_path / "next", tests=FAILING), command_id="second")
+    assert site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED, 2).attempt == 1
 
 
 def test_epochs_of_a_version_without_an_attempt_here_are_refused(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""What people do with a version after it was trained: tags, quarantine, archive and purge."""
+"""What people do with a version: tags, cancellation, quarantine, archive and purge."""
 
 import sys
 import uuid
@@ -66,6 +66,19 @@ def lift_quarantine(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
     )
     show_one(session(context).stubs.registry.LiftQuarantine(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
+
+
+def cancel_version(
+    context: typer.Context,
+    name: VersionName,
+    reason: Annotated[str, typer.Option(help="Why; the log keeps it.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """End the tests, the training or the evaluation of a version, or its wait for them. It cannot be taken back."""
+    request = registry_service.CancelVersionRequest(
+        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
+    )
+    show_one(session(context).stubs.registry.CancelVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
 
 
 def archive_version(

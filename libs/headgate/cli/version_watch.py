@@ -225,7 +225,7 @@ def verdict_of(record: facts.LifecycleRecord) -> bool | None:
             return record.gate_decided.passed
         case "code_tested":
             return None if record.code_tested.passed else False
-        case "training_failed" | "evaluation_failed":
+        case "training_failed" | "evaluation_failed" | "version_cancelled":
             return False
         case _:
             return None

@@ -131,6 +131,7 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "training_failed": _training_failed,
     "evaluation_started": lambda fact: f"v{fact.version} being evaluated by {fact.worker}",
     "evaluation_finished": _evaluation_finished,
+    "version_cancelled": lambda fact: f"v{fact.version} cancelled: {fact.reason}",
     "gate_decided": _gate_decided,
     "release_requested": _requested,
     "release_started": _started,

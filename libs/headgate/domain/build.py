@@ -1,11 +1,12 @@
-"""The build axis of a version: created, testing, training, trained, evaluating, evaluated, or a failed attempt."""
+"""The build axis of a version: created, testing, training, trained, evaluating, evaluated, failed or cancelled."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
 from headgate.domain.comparison import not_compared_with
 from headgate.domain.names import model_stream, version_name
-from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
+from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, invalid, not_found
+from headgate.domain.release import is_active
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import commands_pb2 as commands
@@ -31,6 +32,7 @@ BuildCommand = (
     | commands.StartEvaluation
     | commands.ReportEvaluationFinished
     | commands.ReportEvaluationFailed
+    | commands.CancelVersion
 )
 Report = (
     facts.CodeTested
@@ -40,12 +42,18 @@ Report = (
     | facts.EvaluationFinished
     | facts.EvaluationFailed
 )
-Progress = facts.TestingStarted | facts.EvaluationStarted | Report
+Progress = facts.TestingStarted | facts.EvaluationStarted | facts.VersionCancelled | Report
 BuildFact = facts.VersionCreated | Progress
 
 _ATTEMPT_RULE = "only the current attempt can be reported"
 _EVALUABLE = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING, resources.BUILD_STATE_EVALUATED)
 _AT_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
+_CANCELLABLE = (
+    resources.BUILD_STATE_CREATED,
+    *_AT_WORK,
+    resources.BUILD_STATE_TRAINED,
+    resources.BUILD_STATE_EVALUATING,
+)
 
 
 def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | Refused | None:
@@ -57,6 +65,8 @@ def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | 
             return _start_testing(state, command, at_ms)
         case commands.StartEvaluation():
             return _start_evaluation(state, command, at_ms)
+        case commands.CancelVersion():
+            return _cancel(state, command)
         case (
             commands.ReportCodeTested()
             | commands.ReportTrainingStarted()
@@ -155,6 +165,25 @@ def _start_evaluation(
     return facts.EvaluationStarted(
         version=command.version, attempt=command.attempt, worker=command.worker, lease_ms=command.lease_ms
     )
+
+
+def _cancel(state: ModelState, command: commands.CancelVersion) -> facts.VersionCancelled | Refused | None:
+    version = state.versions.get(command.version)
+    if version is None:
+        return not_found(version_name(state.name, command.version), "version")
+    if version.build == resources.BUILD_STATE_CANCELLED:
+        return None
+    if version.build not in _CANCELLABLE:
+        return illegal(
+            f"{version.name} is {version.label}", "only a version that waits for its build or is in it can be cancelled"
+        )
+    for release in state.releases.values():
+        if is_active(release) and release.candidate == version.version:
+            rule = "the release of a version is aborted before the version is cancelled"
+            return Refused(IN_USE, rule, f"{version.name} is part of {release.name}")
+    if not command.reason.strip():
+        return invalid("reason", command.reason, "a cancellation needs its reason")
+    return facts.VersionCancelled(version=command.version, attempt=version.attempt, reason=command.reason)
 
 
 def first_evaluation(state: ModelState, version: resources.Version) -> int:
@@ -287,6 +316,11 @@ def _evaluation_failed(version: resources.Version, fact: facts.EvaluationFailed,
     _failed(version, resources.BUILD_STATE_EVALUATION_FAILED, fact.reason, fact.log_tail)
 
 
+def _cancelled(version: resources.Version, fact: facts.VersionCancelled, record: facts.LifecycleRecord) -> None:
+    reason = f"cancelled by {record.actor or 'anonymous'}: {fact.reason}"
+    _failed(version, resources.BUILD_STATE_CANCELLED, reason, "")
+
+
 def _lease(
     version: resources.Version, fact: facts.TestingStarted | facts.EvaluationStarted, record: facts.LifecycleRecord
 ) -> None:
@@ -325,6 +359,8 @@ def _row_of(fact: Progress) -> _Row:  # noqa: C901 - a closed match reads as a t
             return (resources.BUILD_STATE_EVALUATING,), _evaluation_finished
         case facts.EvaluationFailed():
             return (resources.BUILD_STATE_EVALUATING,), _evaluation_failed
+        case facts.VersionCancelled():
+            return _CANCELLABLE, _cancelled
         case _:
             assert_never(fact)
 

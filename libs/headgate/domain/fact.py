@@ -12,6 +12,7 @@ VersionFact = (
     | facts.EvaluationStarted
     | facts.EvaluationFinished
     | facts.EvaluationFailed
+    | facts.VersionCancelled
     | facts.GateDecided
     | facts.ApprovalGranted
     | facts.ApprovalDenied

@@ -79,6 +79,7 @@ class Command(_message.Message):
     TAG_VERSION_FIELD_NUMBER: _builtins.int
     ARCHIVE_VERSION_FIELD_NUMBER: _builtins.int
     PURGE_VERSION_FIELD_NUMBER: _builtins.int
+    CANCEL_VERSION_FIELD_NUMBER: _builtins.int
     LABEL_MODEL_FIELD_NUMBER: _builtins.int
     START_RELEASE_FIELD_NUMBER: _builtins.int
     BEGIN_RELEASE_FIELD_NUMBER: _builtins.int
@@ -149,6 +150,8 @@ class Command(_message.Message):
     @_builtins.property
     def purge_version(self) -> Global___PurgeVersion: ...
     @_builtins.property
+    def cancel_version(self) -> Global___CancelVersion: ...
+    @_builtins.property
     def label_model(self) -> Global___LabelModel: ...
     @_builtins.property
     def start_release(self) -> Global___StartRelease: ...
@@ -218,6 +221,7 @@ class Command(_message.Message):
         tag_version: Global___TagVersion | None = ...,
         archive_version: Global___ArchiveVersion | None = ...,
         purge_version: Global___PurgeVersion | None = ...,
+        cancel_version: Global___CancelVersion | None = ...,
         label_model: Global___LabelModel | None = ...,
         start_release: Global___StartRelease | None = ...,
         begin_release: Global___BeginRelease | None = ...,
@@ -239,13 +243,13 @@ class Command(_message.Message):
         declare_freeze: Global___DeclareFreeze | None = ...,
         lift_freeze: Global___LiftFreeze | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "archive_version", b"archive_version", "begin_release", b"begin_release", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "archive_version", b"archive_version", "begin_release", b"begin_release", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
     _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "label_model", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "cancel_version", "label_model", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sequence) -> _WhichOneofReturnType__expected_sequence | None: ...
@@ -754,6 +758,30 @@ class PurgeVersion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PurgeVersion: _TypeAlias = PurgeVersion  # noqa: Y015
+
+@_typing.final
+class CancelVersion(_message.Message):
+    """Ends the work on a version that waits for it or is in it, for ever. It needs a reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelVersion: _TypeAlias = CancelVersion  # noqa: Y015
 
 @_typing.final
 class StartRelease(_message.Message):

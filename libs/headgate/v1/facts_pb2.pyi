@@ -168,6 +168,7 @@ class LifecycleRecord(_message.Message):
     VERSION_TAGGED_FIELD_NUMBER: _builtins.int
     VERSION_ARCHIVED_FIELD_NUMBER: _builtins.int
     VERSION_PURGED_FIELD_NUMBER: _builtins.int
+    VERSION_CANCELLED_FIELD_NUMBER: _builtins.int
     MODEL_LABELLED_FIELD_NUMBER: _builtins.int
     RELEASE_REQUESTED_FIELD_NUMBER: _builtins.int
     RELEASE_STARTED_FIELD_NUMBER: _builtins.int
@@ -247,6 +248,8 @@ class LifecycleRecord(_message.Message):
     @_builtins.property
     def version_purged(self) -> Global___VersionPurged: ...
     @_builtins.property
+    def version_cancelled(self) -> Global___VersionCancelled: ...
+    @_builtins.property
     def model_labelled(self) -> Global___ModelLabelled: ...
     @_builtins.property
     def release_requested(self) -> Global___ReleaseRequested: ...
@@ -320,6 +323,7 @@ class LifecycleRecord(_message.Message):
         version_tagged: Global___VersionTagged | None = ...,
         version_archived: Global___VersionArchived | None = ...,
         version_purged: Global___VersionPurged | None = ...,
+        version_cancelled: Global___VersionCancelled | None = ...,
         model_labelled: Global___ModelLabelled | None = ...,
         release_requested: Global___ReleaseRequested | None = ...,
         release_started: Global___ReleaseStarted | None = ...,
@@ -341,11 +345,11 @@ class LifecycleRecord(_message.Message):
         freeze_declared: Global___FreezeDeclared | None = ...,
         freeze_lifted: Global___FreezeLifted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "model_labelled", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "version_cancelled", "model_labelled", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -1279,6 +1283,34 @@ class VersionPurged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VersionPurged: _TypeAlias = VersionPurged  # noqa: Y015
+
+@_typing.final
+class VersionCancelled(_message.Message):
+    """A person ended the work on a version before it was evaluated. The record's actor says who."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    attempt: _builtins.int
+    """The attempt that was in progress; 0 when none had begun."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionCancelled: _TypeAlias = VersionCancelled  # noqa: Y015
 
 @_typing.final
 class Weight(_message.Message):

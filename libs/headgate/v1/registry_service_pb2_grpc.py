@@ -107,6 +107,11 @@ class RegistryServiceStub:
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.WaiveGateRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_resources__pb2.Version.FromString,
                 _registered_method=True)
+        self.CancelVersion = channel.unary_unary(
+                '/headgate.v1.RegistryService/CancelVersion',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.CancelVersionRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_resources__pb2.Version.FromString,
+                _registered_method=True)
         self.ArchiveVersion = channel.unary_unary(
                 '/headgate.v1.RegistryService/ArchiveVersion',
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.ArchiveVersionRequest.SerializeToString,
@@ -252,6 +257,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelVersion(self, request, context):
+        """Ends the work on a version: its tests, its training or its evaluation, also while they wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ArchiveVersion(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -387,6 +399,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
             'WaiveGate': grpc.unary_unary_rpc_method_handler(
                     servicer.WaiveGate,
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.WaiveGateRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_resources__pb2.Version.SerializeToString,
+            ),
+            'CancelVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelVersion,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.CancelVersionRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_resources__pb2.Version.SerializeToString,
             ),
             'ArchiveVersion': grpc.unary_unary_rpc_method_handler(
@@ -819,6 +836,33 @@ class RegistryService:
             target,
             '/headgate.v1.RegistryService/WaiveGate',
             headgate_dot_v1_dot_registry__service__pb2.WaiveGateRequest.SerializeToString,
+            headgate_dot_v1_dot_resources__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.RegistryService/CancelVersion',
+            headgate_dot_v1_dot_registry__service__pb2.CancelVersionRequest.SerializeToString,
             headgate_dot_v1_dot_resources__pb2.Version.FromString,
             options,
             channel_credentials,

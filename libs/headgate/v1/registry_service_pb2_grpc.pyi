@@ -54,6 +54,8 @@ class RegistryServiceStub:
     """Counts each person once, by the header x-actor. A second approval by the same person has no effect."""
     DenyVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DenyVersionRequest, _resources_pb2.Version]
     WaiveGate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.WaiveGateRequest, _resources_pb2.Version]
+    CancelVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CancelVersionRequest, _resources_pb2.Version]
+    """Ends the work on a version: its tests, its training or its evaluation, also while they wait."""
     ArchiveVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ArchiveVersionRequest, _resources_pb2.Version]
     PurgeVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PurgeVersionRequest, _resources_pb2.Version]
     QuarantineVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.QuarantineVersionRequest, _resources_pb2.Version]
@@ -94,6 +96,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Counts each person once, by the header x-actor. A second approval by the same person has no effect."""
     DenyVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DenyVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     WaiveGate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.WaiveGateRequest, _resources_pb2.Version]  # type: ignore[assignment]
+    CancelVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CancelVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
+    """Ends the work on a version: its tests, its training or its evaluation, also while they wait."""
     ArchiveVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ArchiveVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     PurgeVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PurgeVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
     QuarantineVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.QuarantineVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
@@ -215,6 +219,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WaiveGateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_resources_pb2.Version, _abc.Awaitable[_resources_pb2.Version]]: ...
+
+    @_abc_1.abstractmethod
+    def CancelVersion(
+        self,
+        request: _registry_service_pb2.CancelVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Version, _abc.Awaitable[_resources_pb2.Version]]:
+        """Ends the work on a version: its tests, its training or its evaluation, also while they wait."""
 
     @_abc_1.abstractmethod
     def ArchiveVersion(

@@ -37,6 +37,7 @@ class _BuildStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BuildState
     BUILD_STATE_TESTS_FAILED: _BuildState.ValueType  # 7
     BUILD_STATE_TRAINING_FAILED: _BuildState.ValueType  # 8
     BUILD_STATE_EVALUATION_FAILED: _BuildState.ValueType  # 9
+    BUILD_STATE_CANCELLED: _BuildState.ValueType  # 10
 
 class BuildState(_BuildState, metaclass=_BuildStateEnumTypeWrapper): ...
 
@@ -50,6 +51,7 @@ BUILD_STATE_EVALUATED: BuildState.ValueType  # 6
 BUILD_STATE_TESTS_FAILED: BuildState.ValueType  # 7
 BUILD_STATE_TRAINING_FAILED: BuildState.ValueType  # 8
 BUILD_STATE_EVALUATION_FAILED: BuildState.ValueType  # 9
+BUILD_STATE_CANCELLED: BuildState.ValueType  # 10
 Global___BuildState: _TypeAlias = BuildState  # noqa: Y015
 
 class _VerdictState:
@@ -358,7 +360,7 @@ class Version(_message.Message):
     commit_message: _builtins.str
     attempt: _builtins.int
     failure: _builtins.str
-    """The reason of the last failed attempt, and the end of its log."""
+    """The reason of the last failed attempt, and the end of its log; or who cancelled the version, and why."""
     failure_log_tail: _builtins.str
     create_time_ms: _builtins.int
     etag: _builtins.str

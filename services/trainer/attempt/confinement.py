@@ -110,13 +110,24 @@ def enter(descriptor: int) -> None:
 
 
 def beside(directory: Path, kept: Iterable[Path]) -> Iterator[Path]:
-    """What lies below the directory, without the kept paths, in as few paths as that takes."""
+    """What lies below the directory, without the kept paths, in as few paths as that takes.
+
+    A shared temporary folder is left whole: programs expect that they can make new files in it.
+    """
     below = [path for path in kept if path.is_relative_to(directory)]
-    if not below:
+    if not below or is_shared(directory):
         yield directory
     elif directory not in below:
         for entry in _entries(directory):
             yield from beside(entry, below)
+
+
+def is_shared(directory: Path) -> bool:
+    """Whether this is a folder in which everybody makes files, such as /tmp."""
+    try:
+        return bool(directory.stat().st_mode & stat.S_ISVTX)
+    except OSError:
+        return False
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 
 from services.trainer.attempt.checkout import folder_name
-from services.trainer.attempt.confinement import can_confine
+from services.trainer.attempt.confinement import beside, can_confine, is_shared
 from services.trainer.attempt.work import run_attempt
+from tests.house.tree import ROOT
 from tests.trainer.attempt.test_work import child
 from tests.trainer.conftest import Trial
 from tests.trainer.repositories import TAKEN_NAMES, repository
 
-confined = pytest.mark.skipif(not can_confine(), reason="this kernel has no Landlock")
+confined = pytest.mark.skipif(
+    not can_confine() or any(map(is_shared, [*Path(sys.prefix).parents, *ROOT.parents])),
+    reason="this kernel has no Landlock, or this tree lies in a shared temporary folder",
+)
 
 
 def wheel(name: str) -> bytes:
@@ -159,9 +163,7 @@ def test_what_the_tests_leave_at_home_does_not_reach_the_training(trial: Trial, 
 
 @confined
 def test_the_tests_cannot_change_the_trainers_files_or_read_its_keys(trial: Trial, tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.mkdir()
-    (keys / "signing.key").write_text("secret")
+    key = ROOT / "README.md"
     own = Path(run_attempt.__code__.co_filename)
     places = [
         np.__file__,
@@ -177,11 +179,19 @@ def fault_of(act):
     except PermissionError: return "refused"
 for place in {places!r}: print(fault_of(lambda: open(place, "a")))
 print(fault_of(lambda: os.remove({str(own)!r})), fault_of(lambda: os.rename({str(own)!r}, {str(own)!r} + "x")))
-print(fault_of(lambda: open({str(keys / "signing.key")!r})), fault_of(lambda: os.kill({os.getpid()}, 0)))
+print(fault_of(lambda: open({str(key)!r})), fault_of(lambda: os.kill({os.getpid()}, 0)))
 print(fault_of(lambda: open("/proc/{os.getpid()}/environ").read(1)))
 open("/dev/null", "w"); pathlib.Path({str(tmp_path / "elsewhere" / "x")!r}).write_text("x"); open("/etc/passwd").read(1)
 """
     (tmp_path / "elsewhere").mkdir()
-    assert set(printed(trial, tmp_path, check, hidden=(keys,)).split()) == {"refused"}
+    assert set(printed(trial, tmp_path, check, hidden=(key,)).split()) == {"refused"}
     assert own.exists()
-    assert (keys / "signing.key").exists()
+
+
+def test_what_is_allowed_lies_beside_what_is_kept(tmp_path: Path) -> None:
+    for folder in ("a/kept", "a/open", "shared/kept", "shared/open"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "shared").chmod(0o1777)
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "a" / "kept")
+    kept = {tmp_path / "a" / "kept", tmp_path / "shared" / "kept"}
+    assert set(beside(tmp_path, kept)) == {tmp_path / "a" / "open", tmp_path / "shared"}

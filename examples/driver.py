@@ -32,7 +32,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 180.0
 CALL_SECONDS = 10.0
 TICK_SECONDS = 0.1
 

@@ -17,7 +17,7 @@ from services.trainer.due import IN_PROGRESS, is_open, open_versions
 MAX_PURGES = 16
 """The most versions that are purged before the fold is looked at again."""
 GRACE_MS = 15 * 60_000
-"""How far the clocks of registry, trainer and store may differ, and how old a trainer's fold may be."""
+"""A margin for times that are rounded, and for a fold that misses the newest claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def stored_before_ms(models: Mapping[str, ModelState], heard_at_ms: int) -> int:
     """Only blobs that were last stored before this time may be deleted.
 
     An attempt in progress may have stored the same bytes since its claim, and no fact names them yet. `heard_at_ms` is
-    the time at which the log last answered.
+    the time at which the log last answered. All times are the log's.
     """
     claims = [version.lease.claimed_at_ms for _, version in open_versions(models) if version.build in IN_PROGRESS]
     return min([heard_at_ms, *claims]) - GRACE_MS

@@ -63,10 +63,11 @@ class Purging:
     def once(self, monotonic_seconds: float) -> None:
         """One round: purges what is due at this time of the monotonic clock, and now and then clears checkpoints."""
         due, before_ms = self._due(monotonic_seconds)
+        before_store_ms = self._in_store_time(before_ms) if due else None
         for purge in due:
             if self._thread.is_stopping:
                 return
-            if self._purge(purge, before_ms):
+            if before_store_ms is not None and self._purge(purge, before_store_ms):
                 self._ended.add(purge.version)
             else:
                 self._retry_at[purge.version] = monotonic_seconds + RETRY_SECONDS
@@ -100,6 +101,17 @@ class Purging:
             self._seen = -1 if due else self._fold.revision
             heard_at_ms = self._clock.now_ms() - int((time.monotonic() - self._fold.last_poll_monotonic) * 1000)
             return due, stored_before_ms(self._fold.models, heard_at_ms)
+
+    def _in_store_time(self, log_time_ms: int) -> int | None:
+        """This moment of the log's time, or one before it, by the store's clock; None without its answer."""
+        try:
+            store_ms = self._store.time_ms()
+        except StoreUnavailable as error:
+            self._failures.inc()
+            what = {"error": str(error), "retry_seconds": RETRY_SECONDS}
+            logger.warning("the store does not answer, so nothing is deleted; trying again", extra=what)
+            return None
+        return log_time_ms + store_ms - self._clock.now_ms()
 
     def _purge(self, purge: Purge, before_ms: int) -> bool:
         """Deletes the blobs and then the manifest. Returns whether nothing is left to delete."""

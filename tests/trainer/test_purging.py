@@ -24,6 +24,7 @@ from tests.model_states import with_versions
 
 KEY = new_signing_key()
 FILES = {1: {"a": b"alone", "b": b"shared", "c": b"also alone"}, 2: {"b": b"shared", "d": b"other"}}
+HOUR_MS = 3_600_000
 
 
 class FoldedModels:
@@ -46,12 +47,22 @@ class Crash(BaseException):
 
 
 class Faulty(ArtifactStore):
-    """A real store. The deletion of some blobs fails, and the process ends after a number of deletions."""
+    """A real store, some time after everything was stored.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    The deletion of some blobs fails, and the process ends after a number of deletions.
+    """
+
+    def __init__(self, objects: ObjectStore, passed_ms: int) -> None:
         super().__init__(objects)
+        self.passed_ms = passed_ms
+        self.is_away = False
         self.failing: set[str] = set()
         self.deletions_left = 1_000
+
+    def time_ms(self) -> int:
+        if self.is_away:
+            raise StoreUnavailable("the bucket refuses")
+        return super().time_ms() + self.passed_ms
 
     def delete_blob(self, sha256: str, stored_before_ms: int) -> int:
         if sha256 in self.failing:
@@ -63,10 +74,10 @@ class Faulty(ArtifactStore):
 
 
 class Site:
-    def __init__(self, objects: ObjectStore, ahead_ms: int = 0) -> None:
+    def __init__(self, objects: ObjectStore, passed_ms: int = 0, log_ahead_ms: int = 0) -> None:
         self.objects = objects
-        self._clock = log_clock(ahead_ms)
-        self.store = Faulty(objects)
+        self._clock = log_clock(log_ahead_ms)
+        self.store = Faulty(objects, passed_ms)
         versions = [
             resources.Version(
                 version=number,
@@ -94,8 +105,8 @@ class Site:
 
 @pytest.fixture(params=["file", "memory"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    """The log's time is an hour ahead of the store's, so everything in the store is old enough."""
-    return Site(LocalStore(tmp_path) if request.param == "file" else MemoryStore(), GRACE_MS + 3_600_000)
+    """More than an hour has passed since everything was stored, so everything in the store is old enough."""
+    return Site(LocalStore(tmp_path) if request.param == "file" else MemoryStore(), GRACE_MS + HOUR_MS)
 
 
 def sha(data: bytes) -> str:
@@ -187,3 +198,28 @@ def test_a_blob_that_is_stored_again_counts_as_new(tmp_path: Path) -> None:
     site.fold.purge(1)
     site.purging.once(0)
     assert site.stored() == {site.manifests[1], sha(b"alone"), site.manifests[2], *ALL_OF_SECOND}
+
+
+@pytest.mark.parametrize("log_ahead_ms", [-24 * HOUR_MS, 24 * HOUR_MS])
+def test_a_store_whose_clock_differs_from_the_logs_time_loses_nothing_new_and_keeps_nothing_old(
+    tmp_path: Path, log_ahead_ms: int
+) -> None:
+    new = Site(LocalStore(tmp_path / "new", mkdir=True), log_ahead_ms=log_ahead_ms)
+    new.fold.purge(1)
+    before = new.stored()
+    new.purging.once(0)
+    assert new.stored() == before
+    old = Site(LocalStore(tmp_path / "old", mkdir=True), passed_ms=GRACE_MS + 1_000, log_ahead_ms=log_ahead_ms)
+    old.fold.purge(1)
+    old.purging.once(0)
+    assert old.stored() == {old.manifests[2], *ALL_OF_SECOND}
+
+
+def test_while_the_store_does_not_answer_nothing_is_deleted_and_it_is_tried_again(site: Site) -> None:
+    site.fold.purge(1)
+    before, site.store.is_away = site.stored(), True
+    site.purging.once(0)
+    assert (site.stored(), site.count("headgate_purge_failures_total")) == (before, 1)
+    site.store.is_away = False
+    site.purging.once(RETRY_SECONDS)
+    assert site.stored() == {site.manifests[2], *ALL_OF_SECOND}

@@ -33,6 +33,7 @@ RETRY_SECONDS = 20.0
 EXPECTED = "file:///directory, or a bucket such as s3://bucket/prefix, gs://bucket or az://container"
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+CLOCK, CLOCK_CONTENT = "clock", b"The time of this object shows the clock of the store."
 
 
 class ArtifactError(Exception):
@@ -129,17 +130,27 @@ class ArtifactStore:
     def delete_blob(self, sha256: str, stored_before_ms: int) -> int:
         """Deletes the blob and returns its size in bytes; 0 when there is none.
 
-        Raises ArtifactRecent when it was last stored at `stored_before_ms` or later, and StoreUnavailable.
+        Raises ArtifactRecent when it was last stored at `stored_before_ms` or later, by the store's own clock, and
+        StoreUnavailable.
         """
         found = self._described(sha256)
         if found is None:
             return 0
-        stored_at_ms = int(found["last_modified"].timestamp() * 1000)
+        stored_at_ms = _stored_at_ms(found)
         if stored_at_ms >= stored_before_ms:
             raise ArtifactRecent(f"{sha256} was stored at {stored_at_ms} ms, which is not before {stored_before_ms} ms")
         with _translated(), suppress(FileNotFoundError):
             obstore.delete(self._objects, path(sha256))
         return found["size"]
+
+    def time_ms(self) -> int:
+        """The time that the store gives to what is stored now. Its clock may differ from all others.
+
+        Raises StoreUnavailable.
+        """
+        with _translated():
+            obstore.put(self._objects, CLOCK, CLOCK_CONTENT, mode="overwrite")
+            return _stored_at_ms(obstore.head(self._objects, CLOCK))
 
     def names(self, folder: str) -> Iterator[str]:
         """The names of the objects that `replace` stored below a folder. Raises StoreUnavailable."""
@@ -155,6 +166,10 @@ class ArtifactStore:
                 return obstore.head(self._objects, path(sha256))
             except FileNotFoundError:
                 return None
+
+
+def _stored_at_ms(found: "ObjectMeta") -> int:
+    return int(found["last_modified"].timestamp() * 1000)
 
 
 def open_store(url: str, create: bool = True) -> ArtifactStore:

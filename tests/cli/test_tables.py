@@ -1,16 +1,19 @@
 """Tables and pages at 80 and 120 columns, and into a pipe."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from headgate.cli import columns, render
+from headgate.cli.main import app
 from headgate.cli.render import Format, show_list, show_rows
-from headgate.cli.tables import Column, Measured, fitting, page_text, table_text
+from headgate.cli.tables import WRAPPED_WIDTH, Column, Measured, fitting, page_text, table_text
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
@@ -98,6 +101,20 @@ def test_the_metrics_of_a_version_take_a_few_lines_of_a_page():
     ]
 
 
+def test_text_wraps_between_words_although_another_row_has_parts_that_stay_together():
+    rows = [["1", "measured: accuracy 0.9920  auc 0.9986"], ["2", "release 5 rolls back: " + "undecided " * 20]]
+    text, _ = table_text([Column("N", str), Column("FACT", str)], rows, 60)
+    assert max(map(len, text.split("\n"))) <= 60
+    assert "undecid\n" not in text
+
+
+def test_a_digest_that_does_not_fit_is_cut_into_lines():
+    text, _ = table_text([Column("NAME", str), Column("DIGEST", str)], [["model.onnx", "a" * 64]], 60)
+    lines = text.split("\n")
+    assert max(map(len, lines)) <= 60
+    assert "".join(line[12:] for line in lines[1:]) == "a" * 64
+
+
 def test_a_page_wraps_a_long_value_beside_its_name_and_leaves_out_empty_values():
     text = page_text({"name": "fraud", "empty": "", "reason": "one two three four five six seven"}, 30)
     assert text == "name    fraud\nreason  one two three four\n        five six seven"
@@ -119,7 +136,8 @@ def test_what_is_shown_fits_unless_the_columns_of_rank_0_alone_do_not(found: lis
     assert all(widths[n] for n, column in enumerate(measured) if column.rank == 0)
     shown = [room for room in widths if room]
     taken = sum(shown) + 2 * (len(shown) - 1)
-    assert taken <= width or all(column.rank == 0 for column, room in zip(measured, widths, strict=True) if room)
+    only_needed = all(column.rank == 0 for column, room in zip(measured, widths, strict=True) if room)
+    assert taken <= width or (only_needed and max(shown) <= WRAPPED_WIDTH)
     left_out = [column.rank for column, room in zip(measured, widths, strict=True) if not room]
     kept = [column.rank for column, room in zip(measured, widths, strict=True) if room]
     assert not left_out or max(kept, default=0) <= min(left_out)
@@ -166,3 +184,20 @@ def test_a_pipe_gets_the_same_bytes_whatever_the_terminal_of_the_caller(
         printed.add(tuple(capsys.readouterr()))
     ((out, err),) = printed
     assert (out.split("\n")[0], "\x1b" in out, err) == ("ID    DONE  OUTCOME", False, "")
+
+
+def commands_of(node: Any) -> Iterator[Any]:
+    for child in getattr(node, "commands", {}).values():
+        yield from commands_of(child)
+    if node.callback is not None and not getattr(node, "commands", {}):
+        yield node
+
+
+def test_every_list_has_the_option_that_shows_every_column():
+    lists = [
+        command
+        for command in commands_of(typer.main.get_command(app))
+        if command.name in ("list", "history", "refusals")
+    ]
+    assert len(lists) >= 8
+    assert [command.name for command in lists if "--wide" not in {o for p in command.params for o in p.opts}] == []

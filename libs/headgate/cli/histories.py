@@ -9,7 +9,7 @@ import yaml
 
 from headgate.cli import columns
 from headgate.cli.models import ANY, Filter
-from headgate.cli.render import Columns, Format, Output, as_dict, printable, show_rows, time_text
+from headgate.cli.render import Columns, Format, Output, Wide, as_dict, printable, show_rows, time_text
 from headgate.cli.session import full_name, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
@@ -27,24 +27,32 @@ Lines = Annotated[int, typer.Option("-n", min=1, max=MAX_LINES, help="The newest
 
 
 def model_history(
-    context: typer.Context, name: str, lines: Lines = DEFAULT_LINES, output: Output = Format.TABLE
+    context: typer.Context,
+    name: str,
+    lines: Lines = DEFAULT_LINES,
+    wide: Wide = False,
+    output: Output = Format.TABLE,
 ) -> None:
     """List the accepted facts about a model, its versions and its releases, the newest last."""
     request = registry_service.GetModelRequest(name=full_name("models", name))
     found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
-    _show_history(context, found.name, int(found.etag), lines, output)
+    _show_history(context, found.name, int(found.etag), lines, wide, output)
 
 
 def environment_history(
-    context: typer.Context, name: str, lines: Lines = DEFAULT_LINES, output: Output = Format.TABLE
+    context: typer.Context,
+    name: str,
+    lines: Lines = DEFAULT_LINES,
+    wide: Wide = False,
+    output: Output = Format.TABLE,
 ) -> None:
     """List the accepted facts about an environment, the newest last."""
     request = release_service.GetEnvironmentRequest(name=full_name("environments", name))
     found = session(context).stubs.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
-    _show_history(context, found.name, int(found.etag), lines, output)
+    _show_history(context, found.name, int(found.etag), lines, wide, output)
 
 
-def _show_history(context: typer.Context, stream: str, head: int, lines: int, output: Format) -> None:
+def _show_history(context: typer.Context, stream: str, head: int, lines: int, wide: bool, output: Format) -> None:
     """Prints the newest facts up to the head, whose sequence is the etag of the resource."""
     stub = session(context).stubs.registry
     found: list[facts.LifecycleRecord] = []
@@ -67,7 +75,7 @@ def _show_history(context: typer.Context, stream: str, head: int, lines: int, ou
         }
         for record in found
     ]
-    show_rows(rows, output)
+    show_rows(rows, output, wide, ranks={"actor": 1})
 
 
 def watch_models(context: typer.Context, filter_: Filter = "", output: Output = Format.TABLE) -> None:

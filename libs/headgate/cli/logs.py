@@ -11,7 +11,7 @@ import typer
 from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
-from headgate.cli.render import Format, Output, as_dict, printable, show_data, time_text
+from headgate.cli.render import Format, Output, as_dict, printable, show_data, show_line, time_text
 from headgate.cli.session import Exit, progress, report, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
@@ -105,8 +105,8 @@ def _print(record: Record, output: Format) -> None:
         print("---")
         show_data(_as_data(record, decoded), output)
     else:
-        line = f"{record.key.decode(errors='replace')}  {_line(record, decoded)}"
-        print(f"{time_text(record.timestamp_ms)}  {printable(line)}")
+        place = printable(f"{time_text(record.timestamp_ms)}  {record.key.decode(errors='replace')}")
+        show_line(place, _line(record, decoded))
 
 
 def _decoded(record: Record) -> Message | None:

@@ -65,13 +65,17 @@ def page_text(values: Mapping[str, str], width: int | None) -> str:
 def fitting(columns: Sequence[Measured], width: int) -> list[int]:
     """The width of each column, 0 for one that is left out.
 
-    Columns wrap first. If that is not enough, those of the highest rank are left out, the last one first.
+    Columns wrap first. If that is not enough, those of the highest rank are left out, the last one first. If even that
+    is not enough, the words of the widest columns are cut.
     """
     kept = dict(enumerate(columns))
     by_rank = sorted((n for n in kept if kept[n].rank), key=lambda n: (kept[n].rank, n))
     while by_rank and _needed(column.narrowest for column in kept.values()) > width:
         del kept[by_rank.pop()]
     widths = {n: column.narrowest for n, column in kept.items()}
+    while (missing := _needed(widths.values()) - width) > 0 and max(widths.values()) > WRAPPED_WIDTH:
+        widest = max(widths, key=lambda n: widths[n])
+        widths[widest] = max(WRAPPED_WIDTH, widths[widest] - missing)
     spare = width - _needed(widths.values())
     growing = sorted((n for n in kept if kept[n].widest > widths[n]), key=lambda n: kept[n].widest - widths[n])
     while growing and spare > 0:
@@ -89,9 +93,8 @@ def _needed(widths: Iterable[int]) -> int:
 def _measured(cells: Sequence[str], rank: int) -> Measured:
     widest = max(map(cell_len, cells))
     is_text = any(" " in cell for cell in cells[1:])
-    separators = GAP if any(GAP in cell for cell in cells) else " "
-    longest_word = max(cell_len(part) for cell in cells for part in cell.split(separators))
-    return Measured(widest, min(widest, max(WRAPPED_WIDTH, longest_word)) if is_text else widest, rank)
+    longest = max(cell_len(part) for cell in cells for part, _ in _parts(cell, WRAPPED_WIDTH, is_whole=True))
+    return Measured(widest, min(widest, max(WRAPPED_WIDTH, longest)) if is_text else widest, rank)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -112,14 +115,18 @@ def _wrapped(cell: str, room: int | None) -> Sequence[str]:
     return lines
 
 
-def _parts(cell: str, room: int) -> Iterator[tuple[str, str]]:
-    """What stays together on a line, each with the gap before it: parts between double spaces, else words."""
+def _parts(cell: str, room: int, is_whole: bool = False) -> Iterator[tuple[str, str]]:
+    """What stays together on a line, each with the gap before it: parts between double spaces, else words.
+
+    A word that is wider than the room is cut, unless `is_whole`.
+    """
     for block in cell.split(GAP):
         if cell_len(block) <= room:
             yield block, GAP
             continue
         for n, word in enumerate(block.split(" ")):
-            yield from ((piece, " " if n else GAP) for piece in _pieces(word, room))
+            pieces = [word] if is_whole else _pieces(word, room)
+            yield from ((piece, " " if n else GAP) for piece in pieces)
 
 
 def _pieces(word: str, room: int) -> Iterator[str]:

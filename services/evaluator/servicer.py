@@ -37,7 +37,7 @@ def trained(fold: LifecycleFold, name: str) -> resources.Version:
         version = resources.Version()
         version.CopyFrom(found)
     if not version.artifact.manifest_sha256:
-        rule = f"{name} is not trained yet: it is {version.label or 'new'}"
+        rule = f"{name} has no artifact to measure: its state is {version.label or 'new'!r}"
         raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-trained", rule)
     if is_purged(version):
         rule = f"{name} is purged: its artifact is gone"

@@ -187,7 +187,7 @@ class Decider:
         if isinstance(state, ModelState) and isinstance(payload, models.ModelCommand):
             return models.decide(state, payload, at_ms, self._fold.environments, command.actor)
         if isinstance(state, EnvironmentState) and isinstance(payload, environments.EnvironmentCommand):
-            return environments.decide(state, payload)
+            return environments.decide(state, payload, at_ms)
         rule = "a command about a model goes to models/{name}, one about an environment to environments/{name}"
         return Refused(INVALID, rule, f"{name} was sent to {stream.name}", "stream")
 

@@ -156,7 +156,7 @@ def test_any_command_is_refused_or_leads_to_a_fact_that_folds(sent: list[command
         if isinstance(stream.state, ModelState) and isinstance(body, models.ModelCommand):
             decided: Any = models.decide(stream.state, body, NOW_MS, fold.environments, command.actor)
         elif isinstance(stream.state, EnvironmentState) and isinstance(body, environments.EnvironmentCommand):
-            decided = environments.decide(stream.state, body)
+            decided = environments.decide(stream.state, body, 1)
         if decided is not None and not isinstance(decided, Refused):
             value = record_of(command, decided, stream, NOW_MS).SerializeToString(deterministic=True)
             assert fold.apply(record(topics.LIFECYCLE, value, offset)) is not None

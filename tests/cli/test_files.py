@@ -57,6 +57,14 @@ def test_a_file_that_cannot_be_read_gives_exit_code_1(
     assert "folder cannot be read: Is a directory" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_made_is_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    assert run(monkeypatch, ["keys", "create", "{}"], "file") == 1
+    assert capsys.readouterr().err == "headgate: file/trusted: Not a directory\n"
+
+
 @pytest.mark.parametrize("command", NAMING_A_FILE[1:], ids=" ".join)
 def test_a_file_with_wrong_content_gives_exit_code_2(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     Path("wrong").write_text("{wrong")

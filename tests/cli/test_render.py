@@ -3,7 +3,7 @@ import json
 import pytest
 
 from headgate.cli.columns import MODEL, VERSION
-from headgate.cli.render import Format, show_list, show_one
+from headgate.cli.render import Format, show_list, show_one, time_text
 from headgate.v1 import resources_pb2 as resources
 
 HOSTILE = "merged\x1b]0;owned\x07 \x9b2Jby"
@@ -30,3 +30,8 @@ def test_credentials_in_an_old_record_are_masked_in_every_format(
     assert "t0ken" not in shown
     if output is Format.JSON:
         assert json.loads(shown)["repository"] == "https://***@git.example.com/fraud"
+
+
+@pytest.mark.parametrize("at_ms", [2**62, -(2**62), 253_402_300_800_000])
+def test_a_time_that_no_calendar_has_is_shown_in_milliseconds(at_ms: int) -> None:
+    assert time_text(at_ms) == f"{at_ms} ms after 1970"

@@ -75,7 +75,7 @@ def test_the_artifact_of_another_version_is_not_downloaded_as_this_one(version: 
     ("retention", "manifest", "reason"),
     [
         (resources.RETENTION_STATE_PURGED, "0" * 64, "is purged: its artifact is deleted"),
-        (resources.RETENTION_STATE_KEPT, "", "has no artifact: it is created"),
+        (resources.RETENTION_STATE_KEPT, "", "has no artifact: its state is 'created'"),
     ],
 )
 def test_a_version_without_an_artifact_is_not_found(

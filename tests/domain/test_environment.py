@@ -9,6 +9,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from tests.domain.scenario import stamp
 
+NOW_MS = 1
 FREEZE = commands.DeclareFreeze(freeze="holidays", reason="quiet", from_ms=10, until_ms=20)
 
 
@@ -24,24 +25,27 @@ def declared(name: str) -> facts.FreezeDeclared:
 
 
 def code(state: EnvironmentState, command: object) -> str:
-    decision = environment.decide(state, command)  # type: ignore[arg-type]
+    decision = environment.decide(state, command, NOW_MS)  # type: ignore[arg-type]
     assert isinstance(decision, Refused), decision
     return decision.code
 
 
 def test_an_environment_is_created_once() -> None:
     fact = facts.EnvironmentCreated(description="customers")
-    assert environment.decide(given(), commands.CreateEnvironment(description="customers")) == fact
+    assert environment.decide(given(), commands.CreateEnvironment(description="customers"), NOW_MS) == fact
     assert code(given(fact), commands.CreateEnvironment()) == "already-exists"
     assert given(fact).environment.etag == "1"
 
 
 def test_a_policy_is_completed_before_it_is_recorded() -> None:
-    fact = environment.decide(given(), commands.SetPolicy(policy=configuration.ReleasePolicy(bake_ms=7)))
+    fact = environment.decide(given(), commands.SetPolicy(policy=configuration.ReleasePolicy(bake_ms=7)), NOW_MS)
     assert isinstance(fact, facts.PolicySet)
     assert (fact.policy.bake_ms, fact.policy.steps) == (7, DEFAULT.steps)
     assert fact.policy_sha256 == digest(fact.policy)
-    assert environment.decide(given(fact), commands.SetPolicy(policy=configuration.ReleasePolicy(bake_ms=7))) is None
+    assert (
+        environment.decide(given(fact), commands.SetPolicy(policy=configuration.ReleasePolicy(bake_ms=7)), NOW_MS)
+        is None
+    )
 
 
 def test_an_invalid_policy_is_refused() -> None:
@@ -50,11 +54,11 @@ def test_an_invalid_policy_is_refused() -> None:
 
 
 def test_a_freeze_is_declared_and_lifted() -> None:
-    assert environment.decide(given(), FREEZE) == declared("holidays")
+    assert environment.decide(given(), FREEZE, NOW_MS) == declared("holidays")
     state = given(declared("holidays"), declared("audit"))
-    assert environment.decide(state, FREEZE) is None
+    assert environment.decide(state, FREEZE, NOW_MS) is None
     lift = commands.LiftFreeze(freeze="holidays", reason="over")
-    assert environment.decide(state, lift) == facts.FreezeLifted(freeze="holidays", reason="over")
+    assert environment.decide(state, lift, NOW_MS) == facts.FreezeLifted(freeze="holidays", reason="over")
     environment.evolve(state, facts.FreezeLifted(freeze="holidays"), stamp(3, 3))
     assert [freeze.freeze for freeze in state.environment.freezes] == ["audit"]
     assert code(state, lift) == "not-found"
@@ -64,6 +68,7 @@ def test_a_freeze_needs_a_new_name_and_an_end_after_its_beginning() -> None:
     state = given(declared("holidays"))
     assert code(state, commands.DeclareFreeze(freeze="holidays", from_ms=1, until_ms=2)) == "already-exists"
     assert code(state, commands.DeclareFreeze(freeze="x", from_ms=2, until_ms=2)) == "invalid-argument"
+    assert code(state, commands.DeclareFreeze(freeze="x", until_ms=NOW_MS)) == "invalid-argument"
     assert code(state, commands.DeclareFreeze(freeze="", from_ms=1, until_ms=2)) == "invalid-argument"
 
 

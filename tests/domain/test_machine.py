@@ -98,10 +98,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     def in_environment(self, name: str, command: EnvironmentCommand) -> None:
         state = self.environments[name]
-        decision = environments.decide(state, command)
+        decision = environments.decide(state, command, self.now_ms)
         if decision is not None and not isinstance(decision, Refused):
             environments.evolve(state, decision, stamp(1, self.now_ms))
-            again = environments.decide(state, command)
+            again = environments.decide(state, command, self.now_ms)
             assert again is None or isinstance(again, Refused)
 
     def version(self, pick: int) -> int:
@@ -382,4 +382,4 @@ def test_every_command_of_the_protos_leads_to_a_decision() -> None:
         model.evolve(state, passed(1)[0], stamp(1, 1))  # type: ignore[arg-type]
         model.decide(state, command(), 1, {}, "")
     for command in get_args(EnvironmentCommand):
-        environments.decide(EnvironmentState("production"), command())
+        environments.decide(EnvironmentState("production"), command(), 1)

@@ -20,7 +20,7 @@ ENVIRONMENT = (commands.CreateEnvironment, commands.DeclareFreeze, commands.Lift
 
 def decide(command: object) -> object:
     if isinstance(command, ENVIRONMENT):
-        return environment.decide(EnvironmentState(PRODUCTION), command)
+        return environment.decide(EnvironmentState(PRODUCTION), command, 1)
     return given(facts.ModelCreated()).when(command).decision
 
 

@@ -244,7 +244,9 @@ def test_an_environment_has_a_policy_and_freezes(registry: Running) -> None:
     assert registry.releases.SetPolicy(request).policy.bake_ms == 7
     request.policy.bake_ms = 0
     assert registry.releases.SetPolicy(request).policy.bake_ms == 0
-    freeze = release_service.DeclareFreezeRequest(name=made.name, freeze="holidays", reason="r", from_ms=1, until_ms=2)
+    freeze = release_service.DeclareFreezeRequest(
+        name=made.name, freeze="holidays", reason="r", from_ms=1, until_ms=2**50
+    )
     assert [z.freeze for z in registry.releases.DeclareFreeze(freeze).freezes] == ["holidays"]
     lift = release_service.LiftFreezeRequest(name=made.name, freeze="holidays")
     assert not registry.releases.LiftFreeze(lift).freezes

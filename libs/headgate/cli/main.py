@@ -154,7 +154,8 @@ def main() -> None:
         failed = failure(error)
         _fail(str(failed), CODES.get(failed.code, Exit.FAILED))
     except OSError as error:
-        _fail(str(error), Exit.FAILED)
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", Exit.FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
 

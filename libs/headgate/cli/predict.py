@@ -12,7 +12,7 @@ from headgate.cli.files import local_path, read_file
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import session, usage
 from headgate.cli.tensor_input import NotARequest, Request, Spec, from_json, from_rows, parse, specs_of
-from headgate.client.predict import ROUTING_KEY, Answer, answer, infer_request
+from headgate.client.predict import Answer, answer, infer_request
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.tensors import InvalidTensor, Tensor, Value
 from headgate.inference import grpc_predict_v2_pb2 as inference
@@ -50,11 +50,8 @@ def predict(
     metadata = stub.ModelMetadata(inference.ModelMetadataRequest(name=name, version=version), timeout=TIMEOUT_SECONDS)
     specs = specs_of(metadata)
     request = _from_file(json_file, document, specs) if json_file else _from_rows(row or [], specs)
-    response = stub.ModelInfer(
-        infer_request(name, request.tensors, version, request.outputs, request.id),
-        metadata=((ROUTING_KEY, key),) if key else (),
-        timeout=TIMEOUT_SECONDS,
-    )
+    call = infer_request(name, request.tensors, version, request.outputs, request.id, key)
+    response = stub.ModelInfer(call, timeout=TIMEOUT_SECONDS)
     try:
         _show(answer(response), output)
     except InvalidTensor as error:

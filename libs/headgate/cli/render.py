@@ -160,4 +160,8 @@ def _masked(value: Any) -> Any:
 
 
 def time_text(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
+    """The time as people read it; empty for 0. Anyone can write a record with a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms after 1970"

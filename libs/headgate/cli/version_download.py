@@ -76,7 +76,7 @@ def verified_files(
     if is_purged(version):
         raise CommandFailed(f"{version.name} is purged: its artifact is deleted", Exit.NOT_FOUND)
     if not version.artifact.manifest_sha256:
-        raise CommandFailed(f"{version.name} has no artifact: it is {version.label or 'new'}", Exit.NOT_FOUND)
+        raise CommandFailed(f"{version.name} has no artifact: its state is {version.label or 'new'!r}", Exit.NOT_FOUND)
     try:
         store = open_store(store_url, create=False)
         digests = unseal(store, version.artifact, version.name, load_trusted(keys))

@@ -7,6 +7,9 @@ from headgate.client.tensors import Tensor, Value, read_output, tensor_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 ROUTING_KEY = "x-routing-key"
+"""The header of the routing key. A header holds printable ASCII only."""
+ROUTING_KEY_PARAMETER = "routing_key"
+"""The parameter of the routing key, which holds any text."""
 ARM = "arm"
 BAD = "headgate_bad"
 """The parameter of an answer whose values are not all finite numbers."""
@@ -28,10 +31,15 @@ class Answer:
 
 
 def infer_request(
-    model: str, tensors: Sequence[Tensor], version: str = "", outputs: Sequence[str] = (), id_: str = ""
+    model: str,
+    tensors: Sequence[Tensor],
+    version: str = "",
+    outputs: Sequence[str] = (),
+    id_: str = "",
+    key: str = "",
 ) -> inference.ModelInferRequest:
     """A request with these inputs. Without names of outputs it asks for all of them."""
-    return inference.ModelInferRequest(
+    request = inference.ModelInferRequest(
         model_name=model,
         model_version=version,
         id=id_,
@@ -42,6 +50,9 @@ def infer_request(
         outputs=[inference.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
         raw_input_contents=[tensor.raw() for tensor in tensors],
     )
+    if key:
+        request.parameters[ROUTING_KEY_PARAMETER].string_param = key
+    return request
 
 
 def rows_request(model: str, rows: Sequence[Sequence[float]], input_name: str) -> inference.ModelInferRequest:

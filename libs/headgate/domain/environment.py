@@ -16,7 +16,7 @@ MAX_FREEZES = 100
 EnvironmentCommand = commands.CreateEnvironment | commands.SetPolicy | commands.DeclareFreeze | commands.LiftFreeze
 
 
-def decide(state: EnvironmentState, command: EnvironmentCommand) -> EnvironmentFact | Refused | None:
+def decide(state: EnvironmentState, command: EnvironmentCommand, at_ms: int) -> EnvironmentFact | Refused | None:
     """The fact that an environment command leads to, a refusal, or None when the fact holds already."""
     if too_long := text_too_long(command):
         return too_long
@@ -29,7 +29,7 @@ def decide(state: EnvironmentState, command: EnvironmentCommand) -> EnvironmentF
         case commands.SetPolicy():
             return _set_policy(state, command)
         case commands.DeclareFreeze():
-            return _declare(state, command)
+            return _declare(state, command, at_ms)
         case commands.LiftFreeze():
             if not any(freeze.freeze == command.freeze for freeze in state.environment.freezes):
                 return not_found(f"freeze {command.freeze}", "freeze")
@@ -70,7 +70,9 @@ def _set_policy(state: EnvironmentState, command: commands.SetPolicy) -> facts.P
     return None if state.environment.policy_sha256 == digest else facts.PolicySet(policy=policy, policy_sha256=digest)
 
 
-def _declare(state: EnvironmentState, command: commands.DeclareFreeze) -> facts.FreezeDeclared | Refused | None:
+def _declare(
+    state: EnvironmentState, command: commands.DeclareFreeze, at_ms: int
+) -> facts.FreezeDeclared | Refused | None:
     if not is_name(command.freeze):
         return invalid("freeze", command.freeze, NAME_RULE)
     if command.until_ms <= command.from_ms:
@@ -85,6 +87,8 @@ def _declare(state: EnvironmentState, command: commands.DeclareFreeze) -> facts.
                 if same
                 else Refused(ALREADY_EXISTS, "a name can be used only once", f"freeze {freeze.freeze} exists")
             )
+    if command.until_ms <= at_ms:
+        return invalid("until_ms", command.until_ms, "a freeze must end in the future; otherwise it holds nothing")
     return facts.FreezeDeclared(
         freeze=command.freeze, reason=command.reason, from_ms=command.from_ms, until_ms=command.until_ms
     )

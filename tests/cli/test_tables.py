@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from headgate.cli import columns, render
+from headgate.cli import columns, refusals, render
 from headgate.cli.main import app
 from headgate.cli.render import Format, show_list, show_rows
 from headgate.cli.tables import WRAPPED_WIDTH, Column, Measured, fitting, page_text, table_text
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
@@ -201,3 +203,72 @@ def test_every_list_has_the_option_that_shows_every_column():
     ]
     assert len(lists) >= 8
     assert [command.name for command in lists if "--wide" not in {o for p in command.params for o in p.opts}] == []
+
+
+MODELS = [
+    resources.Model(
+        name="models/fraud",
+        live={"production": 2, "staging": 3},
+        latest_version=3,
+        aliases={"champion": 2},
+        create_time_ms=1_700_000_000_000,
+        labels={"team": "risk", "tier": "1"},
+        description="Finds card payments that are fraud, for the payments of all shops in Europe",
+    )
+]
+RELEASES = [
+    resources.Release(
+        name=f"models/fraud/releases/{number}",
+        release=number,
+        environment="production",
+        candidate=number,
+        stable=number - 1,
+        strategy=configuration.STRATEGY_CANARY,
+        phase=resources.PHASE_ROLLED_BACK,
+        weights=[facts.Weight(version=number - 1, weight_bps=10_000)],
+        requested_at_ms=1_700_000_000_000,
+    )
+    for number in (12, 11)
+]
+
+
+@pytest.mark.parametrize(
+    ("shown", "found", "left_out"),
+    [
+        (columns.MODEL, MODELS, {80: ["ALIASES", "LABELS"], 120: []}),
+        (columns.FOUND_VERSIONS, VERSIONS[:1], {80: ["BUILD", "VERDICT", "METRICS"], 120: []}),
+        (columns.RELEASES, RELEASES, {80: ["STABLE", "STRATEGY"], 120: []}),
+        (columns.FOUND_RELEASES, RELEASES, {80: ["STABLE", "STRATEGY"], 120: []}),
+    ],
+)
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_every_list_fits_and_leaves_out_the_columns_of_least_use(
+    shown: Sequence[Column], found: Sequence[Any], left_out: dict[int, list[str]], width: int | None
+):
+    rows = [[render.printable(column.cell(each)) for column in shown] for each in found]
+    text, missing = table_text(shown, rows, width)
+    assert missing == left_out.get(width or 0, [])
+    lines = text.split("\n")
+    assert max(map(len, lines)) <= width if width else len(lines) == 1 + len(found)
+
+
+def test_the_list_of_refusals_fits_into_80_columns_with_what_was_wrong_and_the_rule(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(render, "terminal_width", lambda: 80)
+    refused = commands.Refusal(
+        stream="models/fraud",
+        command_id="7d0f4a52-6f0c-4f0e-9b7e-1c7f4f3d2a11",
+        actor="file:///srv/repositories/fraud",
+        code="illegal-transition",
+        rule="a release that has ended cannot change",
+        message="models/fraud/releases/2 is completed",
+        refused_at_ms=1_700_000_000_000,
+    )
+    show_rows([refusals._line(refused)], Format.TABLE, ranks=refusals.RANKS)
+    printed = capsys.readouterr()
+    assert max(map(len, printed.out.splitlines())) <= 80
+    assert printed.out.splitlines()[0].split() == ["TIME", "STREAM", "CODE", "REASON"]
+    reason = " ".join(line[55:].strip() for line in printed.out.splitlines()[1:])
+    assert reason == "models/fraud/releases/2 is completed: a release that has ended cannot change"
+    assert printed.err == "without COMMAND_ID, ACTOR: --wide shows every column\n"

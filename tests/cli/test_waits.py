@@ -89,7 +89,9 @@ def test_a_release_that_the_deployer_does_not_show_waits_for_the_deployer():
 
 def test_a_wait_is_unknown_when_the_deployer_cannot_be_reached():
     problem = "the deployer cannot be reached at here:1"
-    assert release_wait(resources.Release(), Answer(Pilots(), problem), AT_MS) == f"unknown: {problem}"
+    assert (
+        release_wait(resources.Release(), Answer(Pilots(), problem), AT_MS) == f"something unknown, because {problem}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with()
     assert build_wait(version(), busy, AT_MS) == "the trainer, which is busy with fraud/2 (tests, for 4 min)"
     assert build_wait(version(), Answer((ended,)), AT_MS) == "a trainer to claim it"
     unknown = build_wait(version(), Answer((), "the trainer cannot be reached at here:1"), AT_MS)
-    assert unknown == "a trainer. Whether one is busy is unknown: the trainer cannot be reached at here:1"
+    assert unknown == "a trainer; whether one is busy is unknown, because the trainer cannot be reached at here:1"
 
 
 def test_a_version_says_how_many_approvals_it_waits_for():
@@ -220,7 +222,7 @@ def test_every_command_shows_the_same_wait_and_works_without_the_deployer(
     )
     for arguments in screens:
         assert wait in headgate(f"127.0.0.1:{world.port}", *arguments)
-        assert f"unknown: the deployer cannot be reached at {CLOSED}" in headgate(CLOSED, *arguments)
+        assert f"something unknown, because the deployer cannot be reached at {CLOSED}" in headgate(CLOSED, *arguments)
     data = json.loads(headgate(f"127.0.0.1:{world.port}", "release", "get", "fraud/2", "-o", "json"))
     assert (data["waiting_for"].startswith(wait), data["phase"]) == (True, "PHASE_STEPPING")
     listed = json.loads(headgate(f"127.0.0.1:{world.port}", "release", "list", "fraud", "-o", "json"))

@@ -68,10 +68,12 @@ class Waits:
         """What a version waits for until it serves or has failed; empty when it waits for nothing."""
         if own := build_wait(version, self._attempts if needs_trainer(version) else _NO_ATTEMPTS, self.now_ms()):
             return own
-        release = self._active.get(version.name)
-        if release is not None:
-            return in_release(release, self.of_release(release))
-        return line_wait(version, self._deployer) if version.verdict in RELEASABLE else ""
+        if version.verdict not in RELEASABLE:
+            return ""
+        if self._active.problem:
+            return unknown(self._active.problem)
+        release = self._active.found.get(version.name)
+        return line_wait(version, self._deployer) if release is None else in_release(release, self.of_release(release))
 
     def judgement(self, release: resources.Release) -> facts.Judgement:
         """The judgement of this moment. Without the deployer's answer, the last one that the log has."""
@@ -94,13 +96,17 @@ class Waits:
         return _asked(ask, (), "trainer", self._stubs.trainer_address)
 
     @cached_property
-    def _active(self) -> Mapping[str, resources.Release]:
+    def _active(self) -> Answer[Mapping[str, resources.Release]]:
         """The active releases by the name of their candidate."""
-        request = release_service.ListReleasesRequest(
-            parent=model_stream("-"), filter="active = true", page_size=MAX_ACTIVE
-        )
-        releases = self._stubs.releases.ListReleases(request, timeout=ASK_SECONDS).releases
-        return {version_name(model_of(release), release.candidate): release for release in releases}
+
+        def ask() -> Mapping[str, resources.Release]:
+            request = release_service.ListReleasesRequest(
+                parent=model_stream("-"), filter="active = true", page_size=MAX_ACTIVE
+            )
+            releases = self._stubs.releases.ListReleases(request, timeout=ASK_SECONDS).releases
+            return {version_name(model_of(release), release.candidate): release for release in releases}
+
+        return _asked(ask, {}, "registry", self._stubs.registry_address)
 
 
 _NO_ATTEMPTS: Answer[Attempts] = Answer(())
@@ -125,6 +131,11 @@ def _asked(ask: Callable[[], Found], nothing: Found, service: str, address: str)
         return Answer(nothing, f"the {service} at {address} does not answer: {failure(error)}")
 
 
+def unknown(problem: str) -> str:
+    """The end of the sentence "it waits for ..." when nobody can say for what."""
+    return f"something unknown, because {problem}"
+
+
 def model_of(release: resources.Release) -> str:
     return release.name.split("/")[1]
 
@@ -139,7 +150,7 @@ def pilot_of(release: resources.Release, pilots: Answer[Pilots]) -> worker_servi
 def release_wait(release: resources.Release, pilots: Answer[Pilots], at_ms: int, has_left: bool = True) -> str:
     """What an active release waits for, in words."""
     if pilots.problem:
-        return f"unknown: {pilots.problem}"
+        return unknown(pilots.problem)
     pilot = pilot_of(release, pilots)
     return "the deployer to see it" if pilot is None else sentence(pilot, at_ms, has_left)
 
@@ -203,7 +214,7 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
 
 def _a_trainer(attempts: Answer[Attempts], at_ms: int) -> str:
     if attempts.problem:
-        return f"a trainer. Whether one is busy is unknown: {attempts.problem}"
+        return f"a trainer; whether one is busy is unknown, because {attempts.problem}"
     busy = [
         f"{each.model}/{each.version} ({word_of(facts.Stage, each.stage)}, for"
         f" {duration_text(at_ms - each.started_at_ms)})"

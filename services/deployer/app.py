@@ -89,7 +89,7 @@ class Deployer:
         self._parts.close(deadline)
 
     def _reported(self, record: telemetry.TelemetryRecord, timestamp_ms: int) -> None:
-        self._reports.add(record, timestamp_ms, self._clock.age_seconds(timestamp_ms))
+        self._reports.add(record, self._clock.age_seconds(timestamp_ms))
 
     def _due(self, at_ms: int) -> Iterator[Issue | Undecidable]:
         for work in due(self._fold.models, self._fold.environments, self._reports, at_ms):

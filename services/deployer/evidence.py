@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from headgate.domain.release import RUNNING
 from headgate.domain.state import ModelState
 from headgate.log import topics
+from headgate.log.port import BROKER_SKEW_SECONDS
 from headgate.telemetry import counters
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -21,8 +22,7 @@ LIVE_SECONDS = 5.0
 """A gateway is live until no status of it has arrived for this long. Releases wait for live gateways only."""
 
 CLOCK_SLACK_MS = 5 * 60_000
-"""How far the times of facts and of telemetry may differ: brokers have clocks of their own, and older facts have the
-clock of the registry's host."""
+"""How far the times of facts and of telemetry may differ. Facts of older versions have the registry's own time."""
 
 MAX_COUNTERS = 100_000
 """Counters in memory: one for each boot of a gateway, release and epoch. The one without a report for longest is
@@ -36,12 +36,11 @@ StratumArm = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway's newest status, the log's time of its record, and when it came on this process's monotonic clock."""
+    """A gateway's newest status, and when it came on this process's monotonic clock."""
 
     name: str
     boot_id: str
     sequence: int
-    reported_at_ms: int
     heard_at: float
     status: telemetry.GatewayStatus
 
@@ -86,17 +85,19 @@ class GatewayReports:
         self._counts: dict[_CounterKey, tuple[int, telemetry.Evidence]] = {}
         self._gateways: dict[str, Gateway] = {}
 
-    def add(self, record: telemetry.TelemetryRecord, timestamp_ms: int, age_seconds: float = 0.0) -> None:
+    def add(self, record: telemetry.TelemetryRecord, age_seconds: float = 0.0) -> None:
         """Folds one telemetry record. Ignores records that hold neither evidence nor a gateway's status.
 
         `age_seconds` is its age by the log's time. After a restart or an outage many records are old when they arrive.
+        An age that a broker's clock may be the cause of does not count.
         """
+        silent_seconds = age_seconds if age_seconds > BROKER_SKEW_SECONDS else 0.0
         with self._lock:
             match record.WhichOneof("measurement"):
                 case "evidence":
                     self._add_evidence(record)
                 case "gateway_status":
-                    self._add_status(record, timestamp_ms, self._monotonic() - age_seconds)
+                    self._add_status(record, self._monotonic() - silent_seconds)
                 case _:
                     pass
 
@@ -159,15 +160,14 @@ class GatewayReports:
         if len(self._counts) > MAX_COUNTERS:
             del self._counts[next(iter(self._counts))]
 
-    def _add_status(self, record: telemetry.TelemetryRecord, timestamp_ms: int, heard_at: float) -> None:
+    def _add_status(self, record: telemetry.TelemetryRecord, heard_at: float) -> None:
         known = self._gateways.pop(record.source, None)
-        gateway = Gateway(record.source, record.boot_id, record.sequence, timestamp_ms, heard_at, record.gateway_status)
+        gateway = Gateway(record.source, record.boot_id, record.sequence, heard_at, record.gateway_status)
         self._gateways[record.source] = known if known is not None and _is_stale(gateway, known) else gateway
         if len(self._gateways) > MAX_GATEWAYS:
             del self._gateways[next(iter(self._gateways))]
 
 
 def _is_stale(new: Gateway, known: Gateway) -> bool:
-    if new.boot_id == known.boot_id:
-        return new.sequence <= known.sequence
-    return new.reported_at_ms < known.reported_at_ms
+    """Whether the status came before the known one. All statuses of a gateway are in one partition, in their order."""
+    return new.boot_id == known.boot_id and new.sequence <= known.sequence

@@ -175,7 +175,7 @@ def test_telemetry_has_a_flaw_or_can_be_judged(records: list[telemetry.Telemetry
         if each.HasField("gateway_status"):
             each.gateway_status.environment = "production"
         if not flaw_of(each):
-            seen.add(each, 1)
+            seen.add(each)
     release = resources.Release(
         release=1, environment="production", candidate=2, stable=1, phase=resources.PHASE_STEPPING, epoch=3
     )

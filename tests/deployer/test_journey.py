@@ -82,7 +82,7 @@ class World:
         reports = GatewayReports()
         self._telemetry += 1
         epoch = max((release.epoch for release in self.state.releases.values()), default=0)
-        reports.add(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry), self.now_ms)
+        reports.add(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry))
         for release in self.state.releases.values():
             if release.phase in (resources.PHASE_STEPPING, resources.PHASE_BAKING):
                 baking = release.phase == resources.PHASE_BAKING
@@ -93,7 +93,7 @@ class World:
             candidate = keys * weight // 10_000
             stable = keys - candidate
             arms = (int(candidate * self._bad_share), candidate), (stable // 100, stable)
-            reports.add(evidence(*arms, epoch=epoch, weight=weight, release=number), self.now_ms)
+            reports.add(evidence(*arms, epoch=epoch, weight=weight, release=number))
         return reports
 
 

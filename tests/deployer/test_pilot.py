@@ -82,8 +82,8 @@ class Given:
     def reported(self, *records: telemetry.TelemetryRecord) -> "Given":
         for record in records:
             if record.HasField("evidence"):  # a gateway that counts is live
-                self.reports.add(status(record.source, sequence=0), NOW_MS)
-            self.reports.add(record, NOW_MS)
+                self.reports.add(status(record.source, sequence=0))
+            self.reports.add(record)
         return self
 
     def due_commands(self) -> list[commands.Command]:

@@ -53,7 +53,7 @@ def released(
             if bad_keys(counter) != before:
                 record = telemetry.TelemetryRecord(source=f"gateway-{gateway}", sequence=counter.requests)
                 record.evidence.CopyFrom(counter.evidence("production"))
-                reports.add(record, 0)
+                reports.add(record)
                 verdict = judge(policy, reports.strata("fraud", RELEASE)).verdict
                 if verdict != facts.VERDICT_INCONCLUSIVE:
                     return verdict

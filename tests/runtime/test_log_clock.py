@@ -89,6 +89,14 @@ def test_after_the_logs_clock_was_set_back_the_time_stands_still_until_the_log_h
     assert host.clock.now_ms() == pytest.approx(before_ms + 1_000, abs=2)
 
 
+def test_after_the_logs_clock_was_set_back_a_new_record_is_not_old() -> None:
+    host = Host()
+    host.probe()
+    host.set_by_seconds = -3_600.0
+    host.probe()
+    assert host.clock.age_seconds(host.log_ms() - 2_000) == pytest.approx(2.0, abs=0.01)
+
+
 def test_a_slow_answer_does_not_set_the_time_back() -> None:
     host = Host()
     host.probe()

@@ -117,7 +117,7 @@ def test_almost_valid_evidence_is_refused_or_judged_without_an_error(
     if refused:
         return
     reports = GatewayReports()
-    reports.add(record_of(evidence), 1)
+    reports.add(record_of(evidence))
     release = resources.Release(release=1, environment="production", candidate=2, stable=1, epoch=3)
     strata = reports.strata("fraud", release)
     assert all(value >= 0 for stratum in strata for _, value in stratum.ListFields())

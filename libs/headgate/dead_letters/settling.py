@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from headgate.dead_letters.letters import NOT_A_LETTER, SETTLED, Ledger, LetterId, Settlement, State, find
 from headgate.log import topics
-from headgate.log.port import EventLog, Message, Record
+from headgate.log.port import BROKER_SKEW_SECONDS, EventLog, Message, Record
 from headgate.log.scan import scan_all
 from headgate.v1 import commands_pb2 as commands
 
@@ -117,7 +117,9 @@ def _append_settlement(
 
 def _was_appended(log: EventLog, letter: LetterId, topic: str, since_ms: int) -> bool:
     mark = (REPLAY_HEADER, _mark(letter))
-    return any(mark in record.headers for record in scan_all(log, topic, log.offsets_at(topic, since_ms)))
+    # Another broker, with another clock, may have taken the copy.
+    start = log.offsets_at(topic, since_ms - int(BROKER_SKEW_SECONDS * 1000))
+    return any(mark in record.headers for record in scan_all(log, topic, start))
 
 
 def _mark(letter: LetterId) -> bytes:

@@ -16,6 +16,9 @@ MAX_RECORD_BYTES = 1_000_000
 
 Headers = tuple[tuple[str, bytes], ...]
 
+BROKER_SKEW_SECONDS = 30.0
+"""How far the clocks of two brokers may differ. Times of records in different partitions are compared no closer."""
+
 BROKER_DEFAULT = -1
 """For a setting that the brokers choose."""
 

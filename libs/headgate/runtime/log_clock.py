@@ -64,5 +64,12 @@ class LogClock:
             return self._offset_ms is not None
 
     def age_seconds(self, timestamp_ms: int) -> float:
-        """How long ago the log's time was `timestamp_ms`; 0 for a later time, and while the log's time is unknown."""
-        return max(0.0, (self.now_ms() - timestamp_ms) / MS_PER_SECOND) if self.is_known() else 0.0
+        """How long ago the log's clock showed `timestamp_ms`; 0 for a later time, and while the log's time is unknown.
+
+        Unlike `now_ms`, this follows a clock of the log that was set back.
+        """
+        with self._lock:
+            if self._offset_ms is None:
+                return 0.0
+            age_ms = self._offset_ms + self.monotonic() * MS_PER_SECOND - timestamp_ms
+        return max(0.0, age_ms / MS_PER_SECOND)

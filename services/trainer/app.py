@@ -30,6 +30,7 @@ from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
 from services.trainer.due import LEASE_MS, WORK, WorkerState
+from services.trainer.log_reading import LogReading
 from services.trainer.purging import Purging
 from services.trainer.service_metrics import TrainerMetrics
 from services.trainer.servicer import TrainerServicer
@@ -132,5 +133,5 @@ class Trainer:
             return report
 
     def _register(self, server: grpc.Server) -> None:
-        servicer = TrainerServicer(self._attempts)
+        servicer = TrainerServicer(self._attempts, LogReading(self._fold, self._tools.store, self._attempts))
         worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)

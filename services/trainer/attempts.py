@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -23,6 +24,7 @@ class Attempt:
     running: bool = True
     cancelled: threading.Event = field(default_factory=threading.Event)
     epochs: list[telemetry.EpochMeasured] = field(default_factory=list)
+    logs: list[tuple[facts.Stage.ValueType, Path]] = field(default_factory=list)
     outcome: commands.Command | None = None
 
 
@@ -84,6 +86,12 @@ class Attempts:
             attempt.stage = stage
             self._changed.notify_all()
 
+    def add_log(self, attempt: Attempt, stage: facts.Stage.ValueType, file: Path) -> None:
+        with self._changed:
+            attempt.logs.append((stage, file))
+            attempt.logs.sort(key=lambda log: log[0])
+            self._changed.notify_all()
+
     def add_epoch(self, attempt: Attempt, epoch: telemetry.EpochMeasured) -> None:
         with self._changed:
             if len(attempt.epochs) < MAX_EPOCHS_KEPT:
@@ -119,6 +127,17 @@ class Attempts:
                 if attempt.epochs:
                     last.setdefault(attempt.claim.stream, attempt.epochs[-1])
         return list(last.values())
+
+    def logs_of(
+        self, attempt: Attempt, known: int, wait_seconds: float
+    ) -> tuple[list[tuple[facts.Stage.ValueType, Path]], bool]:
+        """Where the stages of the attempt print, and whether it runs.
+
+        Waits this long, or until the attempt ends, or until there are more logs than are known.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not attempt.running or len(attempt.logs) > known, wait_seconds)
+            return list(attempt.logs), attempt.running
 
     def latest(self, stream: str, version: int) -> Attempt | None:
         with self._changed:

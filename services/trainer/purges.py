@@ -1,7 +1,7 @@
 """What may be deleted from the artifact store, from the folded models alone.
 
-The record of a version names the files of its artifact, exactly as the signed manifest does. Versions may share files,
-because equal bytes are stored once: a file goes only when no version that is not purged names it.
+The record of a version names the files of its artifact, exactly as the signed manifest does, and its logs. Versions may
+share files, because equal bytes are stored once: a file goes only when no version that is not purged names it.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ def purges(models: Mapping[str, ModelState], skipped: Container[str]) -> list[Pu
     """What is to be deleted, for at most MAX_PURGES versions. `skipped` holds the names of versions to leave out."""
     pending: list[tuple[str, resources.Version]] = []
     for name, version in _named_versions(models):
-        if is_purged(version) and version.artifact.manifest_sha256 and name not in skipped:
+        if is_purged(version) and any(_blobs(version)) and name not in skipped:
             pending.append((name, version))
             if len(pending) == MAX_PURGES:
                 break
@@ -68,16 +68,16 @@ def stale_checkpoints(models: Mapping[str, ModelState], names: Iterable[str]) ->
 
 def _purge(name: str, version: resources.Version, needed: Container[str]) -> Purge:
     manifest = version.artifact.manifest_sha256
-    files = sorted({file.sha256 for file in version.artifact.files} - {manifest})
+    files = sorted(set(_blobs(version)) - {manifest})
     return Purge(
         name, "" if manifest in needed else manifest, tuple(sha256 for sha256 in files if sha256 not in needed)
     )
 
 
 def _blobs(version: resources.Version) -> Iterator[str]:
-    yield version.artifact.manifest_sha256
-    for file in version.artifact.files:
-        yield file.sha256
+    """The digests of its manifest, its files and its logs."""
+    named = [file.sha256 for file in version.artifact.files] + [log.sha256 for log in version.logs]
+    yield from filter(None, [version.artifact.manifest_sha256, *named])
 
 
 def _named_versions(models: Mapping[str, ModelState]) -> Iterator[tuple[str, resources.Version]]:

@@ -116,7 +116,8 @@ class Purging:
     def _purge(self, purge: Purge, before_ms: int) -> bool:
         """Deletes the blobs and then the manifest. Returns whether nothing is left to delete."""
         try:
-            if purge.manifest and not self._store.has_blob(purge.manifest):
+            last = [purge.manifest] if purge.manifest else purge.files
+            if not any(map(self._store.has_blob, last)):
                 return True
         except StoreUnavailable as error:
             return self._not_deleted(purge, error)

@@ -1,4 +1,4 @@
-"""TrainerService: the attempts of this process and their epochs."""
+"""TrainerService: the attempts of this process, their epochs, and the logs of versions."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,15 @@ from headgate.runtime.rpc.names import version_in
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.trainer.attempts import Attempts
+from services.trainer.log_reading import LogReading
 
 WAIT_SECONDS = 1.0
 
 
 class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
-    def __init__(self, attempts: Attempts) -> None:
+    def __init__(self, attempts: Attempts, logs: LogReading) -> None:
         self._attempts = attempts
+        self._logs = logs
 
     def ListAttempts(
         self, request: worker_services.ListAttemptsRequest, context: grpc.ServicerContext
@@ -36,3 +38,12 @@ class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
                 return
             if epoch is not None:
                 yield worker_services.WatchEpochsResponse(epoch=epoch)
+
+    def WatchLogs(
+        self, request: worker_services.WatchLogsRequest, context: grpc.ServicerContext
+    ) -> Iterator[worker_services.WatchLogsResponse]:
+        for part in self._logs.read(*version_in(request.name), request.follow):
+            if not context.is_active():
+                return
+            if part is not None:
+                yield part

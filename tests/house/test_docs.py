@@ -79,6 +79,8 @@ RUN_BY: dict[str, str] = {
     "headgate version lift-quarantine --reason": CHANGES,
     "headgate version list --filter": FRAUD,
     "headgate version list --order": VIEW,
+    "headgate version logs": "tests/cli/test_version_logs.py",
+    "headgate version logs --follow": "tests/cli/test_version_logs.py",
     "headgate version purge --reason --yes": CHANGES,
     "headgate version quarantine --reason": CHANGES,
     "headgate version tag": CHANGES,

@@ -67,6 +67,7 @@ COMMAND_OF: dict[str, str] = {
     "UpdateModel": "model update",
     "WaiveGate": "version waive",
     "WatchEpochs": "version watch",
+    "WatchLogs": "version logs",
     "WatchHistory": "version watch",
     "WatchModels": "model watch-all",
     "WatchRelease": "release watch",

@@ -36,7 +36,7 @@ class Site:
         create_keys(directory / "keys")
         self.log = open_log(url)
         self.registry = registry_app.build(RegistrySettings(log=url, port=0))
-        self.registry.start()
+        self.registry_port = self.registry.start()
         self.fold = LifecycleFold(self.log)
         self.fold.start()
         self.settings = Settings(
@@ -45,9 +45,14 @@ class Site:
         self.trainers: list[app.Trainer] = []
 
     def trainer(self) -> tuple[app.Trainer, worker_services_grpc.TrainerServiceStub]:
+        trainer, address = self.start_trainer()
+        return trainer, worker_services_grpc.TrainerServiceStub(grpc.insecure_channel(address))
+
+    def start_trainer(self) -> tuple[app.Trainer, str]:
+        """A running trainer and its address."""
         trainer = app.build(self.settings)
         self.trainers.append(trainer)
-        return trainer, worker_services_grpc.TrainerServiceStub(grpc.insecure_channel(f"127.0.0.1:{trainer.start()}"))
+        return trainer, f"127.0.0.1:{trainer.start()}"
 
     def create(self, source: tuple[str, str], command_id: str = "create") -> None:
         create = commands.CreateVersion(repository=source[0], commit=source[1])

@@ -35,6 +35,16 @@ def version(number: int, retention: Retention, files: str, build: str = "TRAINED
     )
 
 
+def test_the_logs_of_a_purged_version_are_deleted_also_when_it_was_never_trained() -> None:
+    def printed(number: int, retention: Retention, *texts: str) -> resources.Version:
+        logs = [facts.StageLog(attempt=1, sha256=sha(text) if text else "") for text in texts]
+        return resources.Version(version=number, retention=retention, logs=logs)
+
+    models = {"fraud": with_versions("fraud", printed(1, PURGED, "own", "shared", ""), printed(2, KEPT, "shared"))}
+    assert purges(models, ()) == [Purge("models/fraud/versions/1", "", (sha("own"),))]
+    assert purges({"fraud": with_versions("fraud", printed(1, PURGED, ""))}, ()) == []
+
+
 def trained(retention: Retention) -> st.SearchStrategy[tuple[Retention, str]]:
     return st.tuples(st.just(retention), st.text("abcdef", max_size=4))
 

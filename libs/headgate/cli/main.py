@@ -27,6 +27,7 @@ from headgate.cli import (
     up,
     version_changes,
     version_download,
+    version_logs,
     view,
 )
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
@@ -125,6 +126,7 @@ models.version.command("archive")(version_changes.archive_version)
 models.version.command("purge")(version_changes.purge_version)
 models.version.command("watch-all")(histories.watch_versions)
 models.version.command("evaluate")(evaluation.evaluate_version)
+models.version.command("logs")(version_logs.show_logs)
 models.version.command("download")(version_download.download_version)
 app.add_typer(models.version, name="version")
 app.add_typer(aliases.alias, name="alias")

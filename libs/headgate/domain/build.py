@@ -263,6 +263,7 @@ def _testing_started(version: resources.Version, fact: facts.TestingStarted, rec
 
 
 def _code_tested(version: resources.Version, fact: facts.CodeTested, record: facts.LifecycleRecord) -> None:
+    _keep_log(version, fact)
     if fact.passed:
         version.configuration.CopyFrom(fact.configuration)
     else:
@@ -274,12 +275,14 @@ def _training_started(version: resources.Version, fact: facts.TrainingStarted, r
 
 
 def _training_finished(version: resources.Version, fact: facts.TrainingFinished, record: facts.LifecycleRecord) -> None:
+    _keep_log(version, fact)
     version.build = resources.BUILD_STATE_TRAINED
     version.artifact.CopyFrom(fact.artifact)
     version.ClearField("lease")
 
 
 def _training_failed(version: resources.Version, fact: facts.TrainingFailed, record: facts.LifecycleRecord) -> None:
+    _keep_log(version, fact)
     _failed(version, resources.BUILD_STATE_TRAINING_FAILED, fact.reason, fact.log_tail)
 
 
@@ -319,6 +322,13 @@ def _evaluation_failed(version: resources.Version, fact: facts.EvaluationFailed,
 def _cancelled(version: resources.Version, fact: facts.VersionCancelled, record: facts.LifecycleRecord) -> None:
     reason = f"cancelled by {record.actor or 'anonymous'}: {fact.reason}"
     _failed(version, resources.BUILD_STATE_CANCELLED, reason, "")
+
+
+def _keep_log(
+    version: resources.Version, fact: facts.CodeTested | facts.TrainingFinished | facts.TrainingFailed
+) -> None:
+    if fact.HasField("log"):
+        version.logs.append(fact.log)
 
 
 def _lease(

@@ -520,6 +520,7 @@ class CodeTested(_message.Message):
     DURATION_MS_FIELD_NUMBER: _builtins.int
     LOG_TAIL_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     passed: _builtins.bool
@@ -528,6 +529,8 @@ class CodeTested(_message.Message):
     log_tail: _builtins.str
     @_builtins.property
     def configuration(self) -> _configuration_pb2.ModelConfiguration: ...
+    @_builtins.property
+    def log(self) -> Global___StageLog: ...
     def __init__(
         self,
         *,
@@ -538,14 +541,50 @@ class CodeTested(_message.Message):
         duration_ms: _builtins.int = ...,
         log_tail: _builtins.str = ...,
         configuration: _configuration_pb2.ModelConfiguration | None = ...,
+        log: Global___StageLog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "configuration", b"configuration", "duration_ms", b"duration_ms", "exit_code", b"exit_code", "log_tail", b"log_tail", "passed", b"passed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "configuration", b"configuration", "duration_ms", b"duration_ms", "exit_code", b"exit_code", "log", b"log", "log_tail", b"log_tail", "passed", b"passed", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CodeTested: _TypeAlias = CodeTested  # noqa: Y015
+
+@_typing.final
+class StageLog(_message.Message):
+    """What the tests or the training of an attempt printed. The text is a blob of the artifact store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_BYTES_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.int
+    stage: Global___Stage.ValueType
+    sha256: _builtins.str
+    """Empty when nothing was printed."""
+    size_bytes: _builtins.int
+    left_out_bytes: _builtins.int
+    """How much was left out of the middle, because the output was too long."""
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.int = ...,
+        stage: Global___Stage.ValueType = ...,
+        sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        left_out_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "left_out_bytes", b"left_out_bytes", "sha256", b"sha256", "size_bytes", b"size_bytes", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageLog: _TypeAlias = StageLog  # noqa: Y015
 
 @_typing.final
 class TrainingStarted(_message.Message):
@@ -660,6 +699,7 @@ class TrainingFinished(_message.Message):
     EXPORT_DIFFERENCE_FIELD_NUMBER: _builtins.int
     RESUMED_FROM_EPOCH_FIELD_NUMBER: _builtins.int
     RESUMED_FROM_ATTEMPT_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     epochs: _builtins.int
@@ -674,6 +714,8 @@ class TrainingFinished(_message.Message):
     """The attempt that wrote that checkpoint."""
     @_builtins.property
     def artifact(self) -> Global___Artifact: ...
+    @_builtins.property
+    def log(self) -> Global___StageLog: ...
     def __init__(
         self,
         *,
@@ -687,10 +729,11 @@ class TrainingFinished(_message.Message):
         export_difference: _builtins.float = ...,
         resumed_from_epoch: _builtins.int = ...,
         resumed_from_attempt: _builtins.int = ...,
+        log: Global___StageLog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "duration_ms", b"duration_ms", "epochs", b"epochs", "export_difference", b"export_difference", "resumed_from_attempt", b"resumed_from_attempt", "resumed_from_epoch", b"resumed_from_epoch", "train_loss", b"train_loss", "validation_loss", b"validation_loss", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "duration_ms", b"duration_ms", "epochs", b"epochs", "export_difference", b"export_difference", "log", b"log", "resumed_from_attempt", b"resumed_from_attempt", "resumed_from_epoch", b"resumed_from_epoch", "train_loss", b"train_loss", "validation_loss", b"validation_loss", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -705,11 +748,14 @@ class TrainingFailed(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     LOG_TAIL_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     stage: Global___Stage.ValueType
     reason: _builtins.str
     log_tail: _builtins.str
+    @_builtins.property
+    def log(self) -> Global___StageLog: ...
     def __init__(
         self,
         *,
@@ -718,10 +764,11 @@ class TrainingFailed(_message.Message):
         stage: Global___Stage.ValueType = ...,
         reason: _builtins.str = ...,
         log_tail: _builtins.str = ...,
+        log: Global___StageLog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "log_tail", b"log_tail", "reason", b"reason", "stage", b"stage", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "log", b"log", "log_tail", b"log_tail", "reason", b"reason", "stage", b"stage", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

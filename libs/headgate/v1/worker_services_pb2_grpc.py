@@ -45,6 +45,11 @@ class TrainerServiceStub:
                 request_serializer=headgate_dot_v1_dot_worker__services__pb2.WatchEpochsRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_worker__services__pb2.WatchEpochsResponse.FromString,
                 _registered_method=True)
+        self.WatchLogs = channel.unary_stream(
+                '/headgate.v1.TrainerService/WatchLogs',
+                request_serializer=headgate_dot_v1_dot_worker__services__pb2.WatchLogsRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_worker__services__pb2.WatchLogsResponse.FromString,
+                _registered_method=True)
 
 
 class TrainerServiceServicer:
@@ -64,6 +69,14 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchLogs(self, request, context):
+        """Sends what the tests and the training of a version printed: what is kept of the ended ones, and what this trainer's
+        running attempt has printed so far. With `follow` it goes on until that attempt ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +89,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.WatchEpochs,
                     request_deserializer=headgate_dot_v1_dot_worker__services__pb2.WatchEpochsRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_worker__services__pb2.WatchEpochsResponse.SerializeToString,
+            ),
+            'WatchLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLogs,
+                    request_deserializer=headgate_dot_v1_dot_worker__services__pb2.WatchLogsRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_worker__services__pb2.WatchLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +150,33 @@ class TrainerService:
             '/headgate.v1.TrainerService/WatchEpochs',
             headgate_dot_v1_dot_worker__services__pb2.WatchEpochsRequest.SerializeToString,
             headgate_dot_v1_dot_worker__services__pb2.WatchEpochsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headgate.v1.TrainerService/WatchLogs',
+            headgate_dot_v1_dot_worker__services__pb2.WatchLogsRequest.SerializeToString,
+            headgate_dot_v1_dot_worker__services__pb2.WatchLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

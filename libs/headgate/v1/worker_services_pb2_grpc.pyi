@@ -36,6 +36,10 @@ class TrainerServiceStub:
     """The attempts that this trainer runs, or has finished since its start."""
     WatchEpochs: _grpc.UnaryStreamMultiCallable[_worker_services_pb2.WatchEpochsRequest, _worker_services_pb2.WatchEpochsResponse]
     """Sends the epochs of one attempt: those so far, then each new one, until the attempt ends."""
+    WatchLogs: _grpc.UnaryStreamMultiCallable[_worker_services_pb2.WatchLogsRequest, _worker_services_pb2.WatchLogsResponse]
+    """Sends what the tests and the training of a version printed: what is kept of the ended ones, and what this trainer's
+    running attempt has printed so far. With `follow` it goes on until that attempt ends.
+    """
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -44,6 +48,10 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """The attempts that this trainer runs, or has finished since its start."""
     WatchEpochs: _aio.UnaryStreamMultiCallable[_worker_services_pb2.WatchEpochsRequest, _worker_services_pb2.WatchEpochsResponse]  # type: ignore[assignment]
     """Sends the epochs of one attempt: those so far, then each new one, until the attempt ends."""
+    WatchLogs: _aio.UnaryStreamMultiCallable[_worker_services_pb2.WatchLogsRequest, _worker_services_pb2.WatchLogsResponse]  # type: ignore[assignment]
+    """Sends what the tests and the training of a version printed: what is kept of the ended ones, and what this trainer's
+    running attempt has printed so far. With `follow` it goes on until that attempt ends.
+    """
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -61,6 +69,16 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_worker_services_pb2.WatchEpochsResponse], _abc.AsyncIterator[_worker_services_pb2.WatchEpochsResponse]]:
         """Sends the epochs of one attempt: those so far, then each new one, until the attempt ends."""
+
+    @_abc_1.abstractmethod
+    def WatchLogs(
+        self,
+        request: _worker_services_pb2.WatchLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_worker_services_pb2.WatchLogsResponse], _abc.AsyncIterator[_worker_services_pb2.WatchLogsResponse]]:
+        """Sends what the tests and the training of a version printed: what is kept of the ended ones, and what this trainer's
+        running attempt has printed so far. With `follow` it goes on until that attempt ends.
+        """
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -32,6 +32,7 @@ from services.trainer.attempt.checkpoints import (
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.interpreter import own_paths
+from services.trainer.attempt.logs import FILES, keep_log
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
@@ -87,7 +88,7 @@ class AttemptRun:
             [*self.tools.child, str(self.job)],
             self.scratch,
             training.environment | {OWN_PATHS: own_paths()},
-            self.scratch / "training.log",
+            self._log_file(facts.STAGE_TRAINING),
             training.confinement,
         )
         try:
@@ -136,7 +137,7 @@ class AttemptRun:
             shlex.split(parsed.code.tests),
             copy,
             place.environment,
-            self.scratch / "tests.log",
+            self._log_file(facts.STAGE_TESTS),
             self.tools.limits.tests_seconds,
             self.attempt.cancelled,
             place.confinement,
@@ -150,6 +151,7 @@ class AttemptRun:
             duration_ms=tests.duration_ms,
             log_tail=tests.log_tail,
             configuration=parsed,
+            log=self._log(facts.STAGE_TESTS),
         )
         return self._command("tested", report_code_tested=commands.ReportCodeTested(fact=fact))
 
@@ -180,6 +182,7 @@ class AttemptRun:
             export_difference=finished["export_difference"],
             resumed_from_epoch=finished["resumed_from"] if resumed else 0,
             resumed_from_attempt=found.attempt if resumed and found else 0,
+            log=self._log(facts.STAGE_TRAINING),
         )
 
     def _seal(self, directory: Path, parsed: configuration.ModelConfiguration) -> facts.Artifact:
@@ -225,8 +228,18 @@ class AttemptRun:
             stage=failure.stage,
             reason=failure.reason[:MAX_REASON],
             log_tail=failure.log_tail[-LOG_TAIL_BYTES:],
+            log=self._log(failure.stage),
         )
         return self._command("failed", report_training_failed=commands.ReportTrainingFailed(fact=fact))
+
+    def _log_file(self, stage: facts.Stage.ValueType) -> Path:
+        """Where the stage prints from now on; readers of the attempt's logs know it too."""
+        file = self.scratch / FILES[stage]
+        self.tools.attempts.add_log(self.attempt, stage, file)
+        return file
+
+    def _log(self, stage: facts.Stage.ValueType) -> facts.StageLog | None:
+        return keep_log(self.tools.store, self.scratch, self.claim.attempt, stage)
 
     def _numbers(self) -> dict[str, int]:
         return {"version": self.claim.version, "attempt": self.claim.attempt}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import grpc
 
+from headgate.domain.credentials import without_credentials
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metrics import Metrics, Reading
+from headgate.runtime.redis_address import ADDRESS_RULE, is_address
 from headgate.runtime.rpc.rate_limit import Buckets, LocalBuckets, Rate, RateLimit
 from headgate.runtime.settings import SettingsError
 from services.registry.settings import Settings
@@ -75,9 +75,8 @@ class RedisParts:
 def check_settings(settings: Settings) -> None:
     """Raises SettingsError with all wrong settings, before the registry waits for anything."""
     problems = []
-    if settings.redis and not _is_address(settings.redis):
-        shown = re.sub(r"//[^/@]*@", "//***@", settings.redis)
-        problems.append(f"HEADGATE_REDIS={shown!r}: expected redis://[user:password@]host:port/db, rediss:// for TLS")
+    if settings.redis and not is_address(settings.redis):
+        problems.append(f"HEADGATE_REDIS={without_credentials(settings.redis)!r}: {ADDRESS_RULE}")
     if not 0 <= settings.rate_per_second < math.inf:
         problems.append(f"HEADGATE_RATE_PER_SECOND={settings.rate_per_second}: expected 0 or more")
     if settings.rate_burst is not None and settings.rate_burst < 1:
@@ -85,15 +84,6 @@ def check_settings(settings: Settings) -> None:
         problems.append(f"HEADGATE_RATE_BURST={settings.rate_burst}: {rule}")
     if problems:
         raise SettingsError(problems)
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        database = parts.path.strip("/")
-        return parts.scheme in ("redis", "rediss") and parts.port != 0 and (not database or database.isdecimal())
-    except ValueError:  # the port is not a number
-        return False
 
 
 def _rate(settings: Settings) -> Rate | None:

@@ -20,11 +20,20 @@ SECRET = [
     "ssh://git:password@git.example.com/team/model",
     "git:password@git.example.com:team/model",
     "file://user@/srv/model",
+    "https://user:pa/ss@git.example.com/team/model",
+    "https://user:pa?ss@git.example.com/team/model",
+    "https://user:pa#ss@git.example.com/team/model",
+    "https://user:12#34@git.example.com/team/model",
+    "https://t0k#en@git.example.com/team/model",
 ]
 PLAIN = [
     "https://git.example.com/team/model",
     "https://git.example.com/team/@scope/model",
     "https://git.example.com/model?reviewer=a@example.com",
+    "https://git.example.com:8443/team/@scope/model",
+    "https://git.example.com:8443?reviewer=a@example.com",
+    "https://git.example.com/model#L10@main",
+    "https://[2001:db8::1]:8443/team/@scope/model",
     "ssh://git@git.example.com/team/model",
     "ssh://git@git.example.com:2222/team/model",
     "git@git.example.com:team/model",
@@ -52,6 +61,13 @@ def test_no_text_shows_what_stands_before_a_host(secret: str, scheme: str) -> No
     shown = without_credentials(f"fatal: {scheme}://{secret}@git.example.com/model cannot be read")
     assert "s3cret" not in shown
     assert "git.example.com/model cannot be read" in shown
+
+
+@for_all(st.from_regex(r"[A-Za-z0-9%_.~/?#-]{1,30}", fullmatch=True))
+def test_no_text_shows_a_password_whose_characters_are_not_escaped(secret: str) -> None:
+    shown = without_credentials(f"redis://:s3cret{secret}@cache.example.com:6379/0 does not answer")
+    assert "s3cret" not in shown
+    assert "cache.example.com:6379/0 does not answer" in shown
 
 
 @pytest.mark.parametrize("url", SECRET)

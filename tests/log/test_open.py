@@ -33,6 +33,8 @@ def test_an_absolute_and_a_relative_sqlite_address_name_a_file(tmp_path: Path, m
         "kafka://user:secret@broker:9092",
         "kafka://broker:9092/topic",
         "kafka://broker:9092?value_deserializer=x",
+        "kafka://broker:9092?sasl_plain_password=secret#1",
+        "kafka://broker:9092?sasl_plain_password=secret#",
     ],
 )
 def test_any_other_address_is_refused_with_the_reason(url: str) -> None:

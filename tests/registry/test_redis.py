@@ -222,6 +222,10 @@ def test_a_wrong_address_is_refused_at_the_start(log_url: str) -> None:
         with pytest.raises(SettingsError, match=r"HEADGATE_REDIS='.*\*\*\*@127.0.0.1.*': expected redis://") as caught:
             build(Settings(log=log_url, port=0, redis=url))
         assert "secret" not in str(caught.value)
+    for url in ("redis://:pa/ss@127.0.0.1:6379/0", "redis://:pa#ss@127.0.0.1", "redis://:12#3@h", "redis://h#6379"):
+        with pytest.raises(SettingsError, match=r"in the password / is %2F, # is %23 and \? is %3F") as caught:
+            build(Settings(log=log_url, port=0, redis=url))
+        assert "pa" not in str(caught.value).partition(": expected")[0]
 
 
 def calls_until_limited(registry: Running, actor: str = "") -> tuple[int, float]:

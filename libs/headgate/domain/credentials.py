@@ -10,6 +10,10 @@ CREDENTIALS_RULE = (
 )
 
 _IN_TEXT = re.compile(r"(ssh)?://([^\s/?#\"'\\]*)@", re.IGNORECASE)
+_UNESCAPED_PASSWORD = re.compile(
+    r"""://(?:[^\s/?#@\["'\\]*:(?!\d{0,5}(?:[/?#\s]|$))[^\s@"']*|[^\s/?#@"'\\]*[#][^\s/@"']*)@"""
+)
+"""A password with a slash, a question mark or a hash sign that is not escaped. What follows a colon is then no port."""
 _PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:[^\s/@]+@")
 _PASSWORD_OPTION = re.compile(r"(password=)[^&\s\"']*")
 
@@ -20,7 +24,9 @@ def holds_credentials(url: str) -> bool:
     if not separator:
         return bool(_PASSWORD_WITHOUT_SCHEME.match(url))
     user, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
-    return bool(at) and not _is_ssh_user(scheme, user)
+    if not at:
+        return bool(_UNESCAPED_PASSWORD.match(f"://{rest}"))
+    return not _is_ssh_user(scheme, user)
 
 
 def without_credentials(text: str) -> str:
@@ -28,7 +34,8 @@ def without_credentials(text: str) -> str:
 
     Passwords stand before a host, or in an option such as sasl_plain_password.
     """
-    return _IN_TEXT.sub(_masked, _PASSWORD_OPTION.sub(r"\1***", text))
+    masked = _IN_TEXT.sub(_masked, _PASSWORD_OPTION.sub(r"\1***", text))
+    return _UNESCAPED_PASSWORD.sub("://***@", masked)
 
 
 def command_without_credentials(command: commands.Command) -> commands.Command:

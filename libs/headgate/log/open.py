@@ -51,6 +51,8 @@ def _open_kafka(url: str) -> EventLog:
 
     parts = urlsplit(url)
     servers = [server for server in parts.netloc.split(",") if server]
+    if parts.fragment or url.endswith("#"):
+        raise LogError("the address of the log has a #: expected it as %23, and & as %26, + as %2B, % as %25")
     if not servers or parts.path not in ("", "/") or "@" in parts.netloc:
         raise LogError(
             f"{parts.scheme}://{parts.hostname} names no brokers: expected kafka://host:port[,host:port]?option=value"

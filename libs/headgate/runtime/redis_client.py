@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from headgate.domain.credentials import without_credentials
+from headgate.runtime.redis_address import ADDRESS_RULE, is_address
 
 READ_SECONDS = 0.25
 """How long a reader waits. It has another source, so the wait is short."""
@@ -19,7 +20,6 @@ WRITE_SECONDS = 2.0
 CONNECT_SECONDS = 0.5
 BREAK_SECONDS = 1.0
 """How long the breaker stays open: callers use their other source and do not ask Redis."""
-ADDRESS_RULE = "expected redis://[user:password@]host:port/db, rediss:// for TLS"
 
 Client = Any
 """redis.Redis. Its type stubs mix the synchronous and the asynchronous result of each call, so this is Any."""
@@ -35,7 +35,7 @@ class RedisUnavailable(Exception):
 
 def connect(url: str, timeout_seconds: float, retries: int = 0) -> Client:
     """A client that has not connected yet. Raises ValueError for an invalid address."""
-    if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+    if urlsplit(url).scheme != "unix" and not is_address(url):
         raise ValueError(ADDRESS_RULE)
     retry = Retry(NoBackoff(), retries, supported_errors=(redis.ConnectionError,))
     return redis.Redis.from_url(

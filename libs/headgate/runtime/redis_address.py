@@ -1,0 +1,20 @@
+"""The form of an address of a Redis server. It needs no Redis library."""
+
+from urllib.parse import urlsplit
+
+ADDRESS_RULE = (
+    "expected redis://[user:password@]host:port/db, rediss:// for TLS; in the password / is %2F, # is %23 and ? is %3F"
+)
+
+
+def is_address(url: str) -> bool:
+    """Whether the URL is the address of a Redis server."""
+    try:
+        parts = urlsplit(url)
+        database = parts.path.strip("/")
+        # An unescaped character of the password ends the host early, and another Redis would be asked.
+        is_cut = "@" in url.partition("://")[2][len(parts.netloc) :]
+        is_right = parts.port != 0 and (not database or database.isdecimal())
+        return parts.scheme in ("redis", "rediss") and is_right and not is_cut and not parts.fragment
+    except ValueError:  # the port is not a number
+        return False

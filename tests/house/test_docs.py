@@ -27,6 +27,8 @@ FIRST_STEPS = "tests/examples/test_first_steps.py"
 RUN_BY: dict[str, str] = {
     "headgate alias delete": CHANGES,
     "headgate alias set": CHANGES,
+    "headgate check": "tests/cli/test_repository.py",
+    "headgate data add": "tests/cli/test_repository.py",
     "headgate doctor": FRAUD,
     "headgate environment get": RELEASES,
     "headgate environment set-policy": FRAUD,

@@ -23,6 +23,7 @@ from headgate.cli import (
     predict,
     publish,
     releases,
+    repository,
     topics,
     up,
     version_changes,
@@ -107,6 +108,8 @@ def start_all(
     up.run_up(log or global_log, base_port, session(context).log_wait_seconds)
 
 
+app.command("check")(repository.check)
+app.add_typer(repository.data, name="data")
 app.command("publish")(publish.publish)
 app.add_typer(event.event, name="event")
 app.command("predict")(predict.predict)

@@ -37,7 +37,7 @@ from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
 from services.trainer.attempt.scratch import scratch_directory
-from services.trainer.attempt.tools import AttemptTools
+from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.workplace import workplace
 from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
@@ -160,7 +160,7 @@ class AttemptRun:
     ) -> facts.TrainingFinished:
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_TRAINING)
         directory = self.job
-        write_job(directory, job_of(checkout, parsed, data, self.environment, self.tools.limits.checkpoint_seconds))
+        write_job(directory, job_of(checkout, parsed, data, self.environment, self.tools.limits))
         origin = Origin(self.name, fingerprint(self.version.commit, parsed.digest, self.environment))
         found = find_checkpoint(self.tools.store, self.tools.trusted, origin)
         if found is not None:
@@ -253,7 +253,7 @@ def job_of(
     parsed: configuration.ModelConfiguration,
     data: dict[str, Path],
     environment: dict[str, str],
-    checkpoint_seconds: float,
+    limits: Limits,
 ) -> Job:
     train = parsed.train
     return Job(
@@ -267,11 +267,11 @@ def job_of(
         learning_rate=train.learning_rate,
         momentum=train.momentum,
         weight_decay=train.weight_decay,
-        epochs=train.epochs,
+        epochs=train.epochs if limits.epochs is None else min(train.epochs, limits.epochs),
         batch_size=train.batch_size,
         seed=train.seed,
         environment=environment,
-        checkpoint_seconds=checkpoint_seconds,
+        checkpoint_seconds=limits.checkpoint_seconds,
     )
 
 

@@ -1,0 +1,132 @@
+"""Commands in a model repository, before anything is published: check it, and name a data file in it."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headgate.cli.files import local_path
+from headgate.cli.session import CommandFailed, Exit, report, usage
+from headgate.configuration import FILE_NAME, MODULE
+from headgate.toml_edit import with_value
+
+CHECK = "services.trainer.check"
+"""The program of the trainer that runs the stages."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+DVC_SUFFIX = ".dvc"
+CHUNK_BYTES = 1 << 20
+
+data = typer.Typer(help="The data files of a model repository.", no_args_is_help=True)
+
+Folder = Annotated[
+    Path, typer.Argument(parser=local_path, metavar="FOLDER", help="A model repository; by default this folder.")
+]
+
+
+def check(folder: Folder = Path(".")) -> None:
+    """Try a model repository on this machine as the trainer would, with one epoch. Publishes nothing."""
+    if not folder.is_dir():
+        raise CommandFailed(f"there is no folder {folder}", Exit.NOT_FOUND)
+    ended = subprocess.run([sys.executable, "-P", "-m", CHECK, str(folder)], check=False)
+    if ended.returncode != 0:
+        raise CommandFailed(f"{folder} would fail as a version")
+
+
+@data.command("add")
+def add_data(
+    file: Annotated[Path, typer.Argument(parser=local_path, metavar="FILE", help="A file in the repository.")],
+    name: Annotated[str, typer.Option(help="How the code calls it; by default the file's name.")] = "",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--repository", parser=local_path, help="The model repository; by default found above the file."),
+    ] = None,
+) -> None:
+    """Write a data file's place and SHA-256 into headgate.toml. Run it again when the file has changed."""
+    if not file.is_file():
+        raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND)
+    root = folder.resolve() if folder else root_above(file.resolve())
+    declaration = root / FILE_NAME
+    if not declaration.is_file():
+        raise CommandFailed(
+            f"{root} has no {FILE_NAME}; `headgate init` writes a repository that has one", Exit.NOT_FOUND
+        )
+    key = name or file.name.partition(".")[0].replace("-", "_")
+    if not MODULE.fullmatch(key):
+        usage(f"--name: expected a name of letters, digits and _, got {key!r}")
+    refuse_pointer(file)
+    uri, digest = uri_of(file.resolve(), root), digest_of(file)
+    _write(declaration, ("data", key), {"uri": uri, "sha256": digest})
+    report(f"{FILE_NAME}: data.{key} is {uri} with the SHA-256 {digest}")
+    if warning := _ignored(root, uri):
+        report(f"warning: {warning}")
+
+
+def root_above(file: Path) -> Path:
+    """The nearest folder above the file with headgate.toml; without one this folder."""
+    return next((folder for folder in file.parents if (folder / FILE_NAME).is_file()), Path.cwd())
+
+
+def uri_of(file: Path, root: Path) -> str:
+    """The path in the repository. Raises CommandFailed for a file outside of it."""
+    if not file.is_relative_to(root):
+        usage(f"{file} is not in {root}: a commit can only hold files of its repository, so copy the file into it")
+    return file.relative_to(root).as_posix()
+
+
+def refuse_pointer(file: Path) -> None:
+    """Raises CommandFailed for a file that only points to the data."""
+    with file.open("rb") as content:
+        head = content.read(len(LFS_POINTER))
+    if head == LFS_POINTER:
+        usage(f"{file} is a pointer of Git LFS and not the data: run `git lfs pull`, and keep the data outside of LFS")
+    if file.suffix == DVC_SUFFIX:
+        usage(f"{file} is a pointer of DVC and not the data: run `dvc pull`, and name the file that it points to")
+
+
+def digest_of(file: Path) -> str:
+    found = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def _write(declaration: Path, place: tuple[str, str], value: dict[str, str]) -> None:
+    """Changes one value of the file and nothing else, or raises CommandFailed with what to write by hand."""
+    before = declaration.read_text()
+    shown = ", ".join(f"{key} = {json.dumps(text)}" for key, text in value.items())
+    try:
+        parsed = tomllib.loads(before)
+    except ValueError as error:
+        raise CommandFailed(f"{declaration} is no TOML: {error}") from error
+    after = with_value(before, *place, f"{{ {shown} }}")
+    if not _differs_only(parsed, after, place, value):
+        line = f"[{place[0]}]\n{place[1]} = {{ {shown} }}"
+        raise CommandFailed(f"{declaration} is written in a way that cannot be edited safely. Write by hand:\n{line}")
+    aside = declaration.with_name(f".{declaration.name}.part")
+    aside.write_text(after)
+    aside.replace(declaration)
+
+
+def _differs_only(parsed: dict[str, Any], after: str, place: tuple[str, str], value: dict[str, str]) -> bool:
+    table, key = place
+    old = parsed.get(table, {})
+    try:
+        return isinstance(old, dict) and tomllib.loads(after) == parsed | {table: old | {key: value}}
+    except ValueError:
+        return False
+
+
+def _ignored(root: Path, uri: str) -> str:
+    """Why a commit will not hold the file; empty when it can, or when that is not known."""
+    command = ["git", "-C", str(root), "check-ignore", "--quiet", "--", uri]
+    try:
+        ignored = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return ""
+    return f"git ignores {uri}, so no commit will hold it; remove it from .gitignore" if ignored else ""

@@ -1,0 +1,224 @@
+"""Tries a model repository on this machine as the trainer would: python -m services.trainer.check FOLDER
+
+It takes the files that a commit of the folder would have and runs a whole attempt with them, but only one epoch: the
+configuration, the data, the tests, the training, the export, the artifact. Nothing is published and nothing is kept.
+It prints one line for each stage, and ends with 0 when all of them passed and with 1 otherwise.
+"""
+
+import importlib.util
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.store import open_store
+from headgate.configuration import FILE_NAME, MAX_BYTES, parse
+from headgate.domain.words import word_of
+from headgate.runtime.clock import now_ms
+from headgate.toml_tables import InvalidToml
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
+from headgate.worker.leases import Claim
+from services.trainer.attempt.checkout import folder_name
+from services.trainer.attempt.tools import AttemptTools, Limits
+from services.trainer.attempt.work import run_attempt
+from services.trainer.attempts import Attempts
+
+GIT_SECONDS = 120
+IDENTITY = ("-c", "user.name=headgate check", "-c", "user.email=check@headgate.invalid", "-c", "commit.gpgsign=false")
+MAX_NAMED = 3
+"""How many of the files that are not committed yet a line names."""
+NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors")
+"""Libraries of the trainer."""
+
+
+class CannotCheck(Exception):
+    """The folder cannot be tried at all. The text says why and what to do."""
+
+
+def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        return check(Path(arguments[0]).resolve())
+    except CannotCheck as reason:
+        return failed(str(reason))
+
+
+def check(folder: Path) -> int:
+    """Runs all stages and prints each. The exit code. Raises CannotCheck."""
+    require_libraries()
+    parsed = read_declaration(folder)
+    say(f"configuration: {FILE_NAME} is right")
+    with tempfile.TemporaryDirectory(prefix="headgate-check-") as scratch:
+        source = Path(scratch) / "source" / folder_name(str(folder))
+        commit = commit_of_copy(folder, source)
+        say_what_git_ignores(folder, source, parsed)
+        return run_stages(source, commit, parsed, Path(scratch) / "work")
+
+
+def require_libraries() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        install = "install Headgate with its trainer: pip install 'headgate[trainer]'"
+        raise CannotCheck(f"{sys.executable} has no {', '.join(missing)}: {install}")
+
+
+def read_declaration(folder: Path) -> configuration.ModelConfiguration:
+    file = folder / FILE_NAME
+    if not file.is_file():
+        raise CannotCheck(f"{folder} has no {FILE_NAME}; `headgate init` writes a repository that has one")
+    with file.open("rb") as text:
+        try:
+            return parse(text.read(MAX_BYTES + 1))
+        except InvalidToml as error:
+            raise CannotCheck("\n  ".join((f"configuration: {FILE_NAME} is wrong:", *error.problems))) from error
+
+
+def commit_of_copy(folder: Path, copy: Path) -> str:
+    """Copies what a commit of the folder would hold into a repository of its own. The copy's commit."""
+    if is_repository(folder):
+        names = git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+        say_what_is_not_committed(folder)
+    else:
+        say(f"note: {folder} is no Git repository yet; all its files are taken")
+        names = [str(file.relative_to(folder)) for file in folder.rglob("*")]
+    for name in filter(None, names):
+        if (folder / name).is_file() or (folder / name).is_symlink():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(folder / name, copy / name, follow_symlinks=False)
+    git(copy, "init", "--quiet")
+    # What the folder's own rules ignore is left out already; no rule of this user's may leave out more.
+    git(copy, "add", "--all", "--force")
+    git(copy, *IDENTITY, "commit", "--quiet", "--no-verify", "--allow-empty", "--message", "what is checked")
+    return git(copy, "rev-parse", "HEAD").strip()
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether the folder is the root of a repository. Raises CannotCheck inside another one."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "--show-toplevel"],
+        capture_output=True, text=True, timeout=GIT_SECONDS, check=False,
+    )  # fmt: skip
+    root = Path(done.stdout.strip()).resolve() if done.returncode == 0 else None
+    if root is not None and root != folder:
+        say(f"note: {folder} lies in the repository {root}; it has to be a repository of its own to be published")
+        return False
+    return root is not None
+
+
+def say_what_is_not_committed(folder: Path) -> None:
+    listed = git(folder, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    names = [entry[3:] for entry in listed.split("\0") if entry]
+    if names:
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        say(f"note: not committed yet: {', '.join(names[:MAX_NAMED])}{more}")
+
+
+def say_what_git_ignores(folder: Path, copy: Path, parsed: configuration.ModelConfiguration) -> None:
+    for file in parsed.data:
+        if (folder / file.uri).is_file() and not (copy / file.uri).exists():
+            say(f"note: git ignores {file.uri}, so no commit holds it; remove it from .gitignore")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotCheck(f"git: {error}") from error
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise CannotCheck(f"git in {folder}: {last[-1]}")
+    return done.stdout
+
+
+def run_stages(source: Path, commit: str, parsed: configuration.ModelConfiguration, work: Path) -> int:
+    claim = Claim(f"models/{parsed.model}", 1, 1)
+    version = resources.Version(
+        version=1, attempt=1, build=resources.BUILD_STATE_TESTING, repository=str(source), commit=commit
+    )
+    report = run_attempt(tools_in(work, parsed), claim, version)
+    if report is None:
+        return failed("the check was stopped")
+    return outcome(report)
+
+
+def tools_in(work: Path, parsed: configuration.ModelConfiguration) -> AttemptTools:
+    """What a trainer works with, of which nothing outlives this process."""
+    key = new_signing_key()
+    return AttemptTools(
+        worker="check",
+        store=open_store("memory:///"),
+        key=key,
+        trusted=trust(key),
+        telemetry=PrintedEpochs(parsed.train.epochs),  # type: ignore[arg-type]
+        attempts=Attempts(),
+        report=say_report,
+        log_time_ms=now_ms,
+        scratch=work,
+        limits=Limits(epochs=1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedEpochs:
+    """Takes an attempt's telemetry: prints the epochs, and has no use for heartbeats."""
+
+    epochs: int
+
+    def send(self, key: str, **measurement: object) -> None:
+        epoch = measurement.get("epoch_measured")
+        if isinstance(epoch, telemetry.EpochMeasured):
+            losses = f"training loss {epoch.train_loss:.6g}, validation loss {epoch.validation_loss:.6g}"
+            say(f"training: 1 of {self.epochs} epochs in {epoch.duration_ms / 1000:.1f} s, {losses}")
+
+
+def _files(count: int) -> str:
+    return "1 file has its" if count == 1 else f"{count} files have their"
+
+
+def say_report(report: commands.Command) -> None:
+    """Prints what an attempt reports on its way."""
+    if report.HasField("report_code_tested"):
+        tested = report.report_code_tested.fact
+        if tested.configuration.data:
+            say(f"data: {_files(len(tested.configuration.data))} SHA-256")
+        say(f"tests: passed in {tested.duration_ms / 1000:.1f} s")
+
+
+def outcome(report: commands.Command) -> int:
+    """Prints how the attempt ended. The exit code."""
+    if report.HasField("report_training_finished"):
+        finished = report.report_training_finished.fact
+        difference = f"ONNX Runtime differs from torch by {finished.export_difference:.3g} at most"
+        say(f"export: {len(finished.artifact.files)} files; {difference}")
+        say("The trainer would accept this. The gate is not decided here: that needs the whole training.")
+        return 0
+    if report.HasField("report_code_tested"):
+        tested = report.report_code_tested.fact
+        return failed(f"tests: ended with exit code {tested.exit_code}", tested.log_tail)
+    failure = report.report_training_failed.fact
+    return failed(f"{word_of(facts.Stage, failure.stage)}: {failure.reason}", failure.log_tail)
+
+
+def failed(reason: str, log_tail: str = "") -> int:
+    if log_tail.strip():
+        print(log_tail.rstrip(), file=sys.stderr, flush=True)
+    print(f"FAILED: {reason}", file=sys.stderr, flush=True)
+    return 1
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

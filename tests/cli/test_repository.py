@@ -1,0 +1,150 @@
+"""`headgate check` and `headgate data add`, in real folders and with the trainer's own stages."""
+
+import hashlib
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.cli import main as command_line
+from headgate.toml_edit import with_value
+from tests.trainer.repositories import DATA, MODEL, toml
+
+Printed = tuple[int, str, str]
+Headgate = Callable[..., Printed]
+
+
+@pytest.fixture
+def headgate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Headgate:
+    """Runs `headgate ARGUMENTS` and returns its exit code, its data (stdout) and its progress (stderr)."""
+
+    def run(*arguments: str) -> Printed:
+        monkeypatch.setattr("sys.argv", ["headgate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        printed = capfd.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model repository that nothing was committed to yet."""
+    root = tmp_path / "tiny"
+    (root / "data").mkdir(parents=True)
+    (root / "headgate.toml").write_text(toml())
+    (root / "model.py").write_text(MODEL)
+    (root / "data" / "numbers.csv").write_text(DATA)
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    return root
+
+
+@pytest.mark.timeout(300)
+def test_a_repository_that_would_become_a_version_passes_every_stage(headgate: Headgate, folder: Path) -> None:
+    code, out, err = headgate("check", str(folder))
+    assert (code, err) == (0, "")
+    stages = [line.partition(":")[0] for line in out.splitlines()]
+    assert stages[:6] == ["configuration", "note", "data", "tests", "training", "export"]
+    assert "note: not committed yet: data/numbers.csv, headgate.toml, model.py" in out
+    assert "training: 1 of 5 epochs" in out
+    assert not (folder / "__pycache__").exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_network_that_cannot_be_exported_fails_before_it_is_published(headgate: Headgate, folder: Path) -> None:
+    (folder / "model.py").write_text(MODEL.replace(", nn.Sigmoid())", ")"))
+    code, out, err = headgate("check", str(folder))
+    assert code == 1
+    assert "tests: passed" in out
+    assert "a binary model must return a probability from 0 to 1" in err
+    assert err.splitlines()[-1] == f"headgate: {folder} would fail as a version"
+
+
+def test_tests_that_fail_are_shown(headgate: Headgate, folder: Path) -> None:
+    (folder / "headgate.toml").write_text(toml(tests='python -c "print(\\"two is not three\\"); exit(3)"'))
+    code, _, err = headgate("check", str(folder))
+    assert code == 1
+    assert "two is not three" in err
+    assert "FAILED: tests: ended with exit code 3" in err
+
+
+def test_data_that_git_ignores_is_missing_as_it_would_be_in_the_commit(headgate: Headgate, folder: Path) -> None:
+    (folder / ".gitignore").write_text("data/\n")
+    code, out, err = headgate("check", str(folder))
+    assert code == 1
+    assert "note: git ignores data/numbers.csv, so no commit holds it; remove it from .gitignore" in out
+    assert "FAILED: data: data.numbers: there is no file data/numbers.csv" in err
+
+
+def test_every_problem_of_the_configuration_is_shown(headgate: Headgate, folder: Path) -> None:
+    (folder / "headgate.toml").write_text(toml(loss="vibes", module="../model"))
+    code, _, err = headgate("check", str(folder))
+    assert code == 1
+    assert "train.loss: expected one of mse" in err
+    assert "code.module: expected the name of a Python module" in err
+
+
+def test_a_folder_without_headgate_toml_cannot_be_checked(headgate: Headgate, tmp_path: Path) -> None:
+    code, _, err = headgate("check", str(tmp_path))
+    assert code == 1
+    assert f"{tmp_path} has no headgate.toml; `headgate init` writes a repository that has one" in err
+    assert headgate("check", str(tmp_path / "nowhere"))[0] == 3
+
+
+def test_a_data_file_is_named_with_its_digest_and_again_when_it_has_changed(headgate: Headgate, folder: Path) -> None:
+    before = (folder / "headgate.toml").read_text()
+    for content in ("a,b\n1,2\n", "a,b\n3,4\n"):
+        rows = folder / "data" / "new-rows.csv"
+        rows.write_text(content)
+        code, _, err = headgate("data", "add", str(rows))
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        line = f'new_rows = {{ uri = "data/new-rows.csv", sha256 = "{digest}" }}'
+        assert (code, err) == (0, f"headgate.toml: data.new_rows is data/new-rows.csv with the SHA-256 {digest}\n")
+        assert (folder / "headgate.toml").read_text().splitlines() == [
+            *before.splitlines()[:9], line, *before.splitlines()[9:],
+        ]  # fmt: skip
+
+
+def test_a_data_file_that_a_commit_cannot_hold_is_refused(headgate: Headgate, folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("1\n")
+    assert (
+        "a commit can only hold files of its repository"
+        in headgate("data", "add", str(outside), "--repository", str(folder))[2]
+    )
+    pointer = folder / "large.csv"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert "is a pointer of Git LFS and not the data" in headgate("data", "add", str(pointer))[2]
+    (folder / ".gitignore").write_text("*.csv\n")
+    code, _, err = headgate("data", "add", str(folder / "data" / "numbers.csv"))
+    assert code == 0
+    assert "warning: git ignores data/numbers.csv, so no commit will hold it" in err
+    assert headgate("data", "add", str(folder / "none.csv"))[0] == 3
+
+
+def test_a_file_that_cannot_be_edited_safely_stays_as_it_is(headgate: Headgate, folder: Path) -> None:
+    text = toml().replace("[data]\nnumbers", "[data.numbers]\nuri = 'x'\nsha256 = 'x'\n[other]\nnumbers")
+    (folder / "headgate.toml").write_text(text)
+    code, _, err = headgate("data", "add", str(folder / "data" / "numbers.csv"))
+    assert code == 1
+    assert "Write by hand:\n[data]\nnumbers = { uri =" in err
+    assert (folder / "headgate.toml").read_text() == text
+
+
+NAMES = st.sampled_from(["a", "b", "rows", "c"])
+
+
+@given(st.dictionaries(NAMES, st.dictionaries(NAMES, st.integers(0, 9))), NAMES, NAMES)
+def test_one_value_is_changed_and_nothing_else(document: dict[str, dict[str, int]], table: str, key: str) -> None:
+    text = "".join(
+        f"[{name}] # of {name}\n" + "".join(f"{each} = {value}\n\n" for each, value in values.items())
+        for name, values in document.items()
+    )
+    changed = with_value(text, table, key, "99")
+    assert tomllib.loads(changed) == document | {table: document.get(table, {}) | {key: 99}}
+    assert all(line in changed.splitlines() for line in text.splitlines() if line.startswith("["))

@@ -134,6 +134,19 @@ def test_a_tag_is_set_and_removed(headgate: Headgate) -> None:
     assert "tags" not in data(headgate, "version", "tag", "tagged/1", "reviewed")
 
 
+def test_a_change_happens_once_for_its_id_and_only_while_the_etag_is_right(headgate: Headgate) -> None:
+    create(headgate, "guarded")
+    etag = data(headgate, "version", "get", "guarded/1")["etag"]
+    tag = ("version", "tag", "guarded/1", "reviewed")
+    assert data(headgate, "--etag", etag, "--request-id", "r-1", *tag, "ada")["tags"] == {"reviewed": "ada"}
+    code, _, err = headgate("--etag", etag, *tag, "grace")
+    assert (code, "stale-etag" in err) == (1, True)
+    assert data(headgate, *tag, "grace")["tags"] == {"reviewed": "grace"}
+    assert data(headgate, "--request-id", "r-1", *tag, "ada")["tags"] == {"reviewed": "grace"}
+    code, _, err = headgate("--etag", etag, "version", "get", "guarded/1")
+    assert (code, "warning: --etag had no effect" in err) == (0, True)
+
+
 def test_a_version_is_quarantined_and_let_free_again(headgate: Headgate) -> None:
     create(headgate, "ill")
     assert data(headgate, "version", "quarantine", "ill/1", "--reason", "biased")["quarantined"] is True

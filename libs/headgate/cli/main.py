@@ -31,7 +31,8 @@ from headgate.cli import (
     version_logs,
     view,
 )
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, session
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, report, session
+from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
 from headgate.domain.credentials import without_credentials
 from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
@@ -84,6 +85,10 @@ def options(
         str,
         typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user."),
     ] = "",
+    request_id: Annotated[
+        str, typer.Option(help="The id of a change. The same id again gets the first answer and changes nothing.")
+    ] = "",
+    etag: Annotated[str, typer.Option(help="Change only what still has this etag, as -o json shows it.")] = "",
 ) -> None:
     addresses = {
         "registry": registry,
@@ -92,7 +97,14 @@ def options(
         "evaluator": evaluator,
         "deployer": deployer,
     }
-    context.obj = new_session(addresses, log, log_wait_seconds, actor)
+    fields = ChangeFields(request_id, etag)
+    context.call_on_close(lambda: _report_unused(fields))
+    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields)
+
+
+def _report_unused(fields: ChangeFields) -> None:
+    for name in fields.unused():
+        report(f"warning: --{name.replace('_', '-')} had no effect: this command changed nothing that has one")
 
 
 @app.command("up")

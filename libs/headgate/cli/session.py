@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from headgate.client.actor import logged_in
+from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import names
 from headgate.domain.credentials import without_credentials
@@ -96,7 +97,11 @@ def report(message: str) -> None:
 
 
 def new_session(
-    addresses: Mapping[str, str], log: str, log_wait_seconds: float = CLI_WAIT_SECONDS, actor: str = ""
+    addresses: Mapping[str, str],
+    log: str,
+    log_wait_seconds: float = CLI_WAIT_SECONDS,
+    actor: str = "",
+    fields: ChangeFields | None = None,
 ) -> Session:
     """A session with the given actor and addresses, by the name of the service.
 
@@ -107,7 +112,7 @@ def new_session(
     ports = {**DEFAULT_PORTS, **running_ports(Path(HOME))}
     known = {name: addresses.get(name) or f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
-    return Session(Stubs(**known, actor=actor), log_url, log_wait_seconds, actor)
+    return Session(Stubs(**known, actor=actor, fields=fields), log_url, log_wait_seconds, actor)
 
 
 def default_log(home: Path) -> str:

@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.client.actor import ActorHeader
+from headgate.client.change_fields import ChangeFields
 from headgate.client.log_time import LogTime
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
@@ -32,13 +33,14 @@ class Stubs:
         trainer: str = "",
         evaluator: str = "",
         deployer: str = "",
+        fields: ChangeFields | None = None,
     ) -> None:
         self.registry_address = registry
         self.gateway_address = gateway
         self.trainer_address = trainer
         self.evaluator_address = evaluator
         self.deployer_address = deployer
-        self._actor = actor
+        self._interceptors = (*([ActorHeader(actor)] if actor else ()), *([fields] if fields else ()))
         self._channels: dict[str, grpc.Channel] = {}
 
     @cached_property
@@ -84,8 +86,7 @@ class Stubs:
 
     @property
     def _registry_channel(self) -> grpc.Channel:
-        channel = self._channel(self.registry_address)
-        return grpc.intercept_channel(channel, ActorHeader(self._actor)) if self._actor else channel
+        return grpc.intercept_channel(self._channel(self.registry_address), *self._interceptors)
 
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:

@@ -10,7 +10,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.telemetry.counters import ARM_NAMES
 from services.gateway.categories import unknown_category
 from services.gateway.routing import Routing
-from services.gateway.sessions import LoadedVersion
+from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.tensors import (
     Array,
     DeclaredInputs,
@@ -47,10 +47,10 @@ class Forward(NamedTuple):
     inputs: DeclaredInputs
     outputs: Sequence[TensorSpec]
 
-    def run(self) -> Answer:
+    def run(self, interruption: Interruption | None = None) -> Answer:
         """The version's answer. Raises InvalidInput before the model runs, UnknownCategory and ModelFailed after it."""
         arrays = read_inputs(self.request, self.inputs)
-        results = _predict(self.routing.version, arrays, [spec.name for spec in self.outputs])
+        results = _predict(self.routing.version, arrays, [spec.name for spec in self.outputs], interruption)
         finite = all_finite(results)
         return Answer(_response(self.request, self.routing, self.outputs, results, finite), finite)
 
@@ -74,11 +74,13 @@ def fits(request: inference.ModelInferRequest, version: LoadedVersion | None) ->
     return True
 
 
-def _predict(version: LoadedVersion, arrays: dict[str, Array], names: Sequence[str]) -> list[Array]:
+def _predict(
+    version: LoadedVersion, arrays: dict[str, Array], names: Sequence[str], interruption: Interruption | None
+) -> list[Array]:
     try:
-        return version.predict(arrays, names)
+        return version.predict(arrays, names, interruption)
     except Exception as error:  # the model is foreign code: any error of it is one bad answer
-        if rule := unknown_category(error, arrays, lambda tried: version.predict(tried, names)):
+        if rule := unknown_category(error, arrays, lambda tried: version.predict(tried, names, interruption)):
             raise UnknownCategory(rule) from error
         failed = f"{version.model} version {version.version} failed with {type(error).__name__}"
         raise ModelFailed(failed) from error

@@ -37,6 +37,7 @@ class Ticket(Generic[Result]):
     """
 
     work: Callable[[], Result]
+    interrupt: Callable[[], None]
     observe: Callable[[float], None]
     expires_at: float
     size_bytes: int
@@ -63,16 +64,17 @@ class ForwardQueue:
     def put(
         self,
         work: Callable[[], Result],
+        interrupt: Callable[[], None],
         observe: Callable[[float], None],
         expires_at: float = math.inf,
         size_bytes: int = 0,
     ) -> Ticket[Result]:
         """Adds a request. Call it on the event loop, which later gives `observe` the CPU time of a work that succeeded.
 
-        The work does not begin after `expires_at` on the clock. Raises QueueFull.
+        The work does not begin after `expires_at` on the clock. `interrupt` makes it end soon. Raises QueueFull.
         """
         loop = asyncio.get_running_loop()
-        ticket = Ticket(work, observe, expires_at, size_bytes, loop.create_future())
+        ticket = Ticket(work, interrupt, observe, expires_at, size_bytes, loop.create_future())
         with self._changed:
             if self._is_full(size_bytes):
                 raise QueueFull
@@ -85,10 +87,15 @@ class ForwardQueue:
         return ticket
 
     def withdraw(self, ticket: Ticket[Result]) -> bool:
-        """Gives up a request for which nobody waits any more. Returns whether its forward will never begin."""
+        """Gives up a request for which nobody waits any more. Returns whether its forward will never begin.
+
+        Interrupts a forward that has begun, so that the next request need not wait for it.
+        """
         with self._changed:
             if ticket in self._waiting:
                 self._remove(ticket)  # type: ignore[arg-type]
+            if ticket.began:
+                ticket.interrupt()
             return not ticket.began
 
     def _is_full(self, size_bytes: int) -> bool:

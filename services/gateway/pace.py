@@ -20,10 +20,12 @@ def size_class(elements: int) -> int:
 class Pace:
     """The running average of a version's forwards, for each size of requests. For the event loop's thread only.
 
-    A size without a measured forward is not quick, so that its first request delays no other call.
+    A size without a measured forward is not quick, so that its first request delays no other call. Without
+    `depends_on_size`, the values of a request say how long its forward takes, and no size is ever quick.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, depends_on_size: bool = True) -> None:
+        self._depends_on_size = depends_on_size
         self._averages: dict[int, float] = {}
         self._quick: set[int] = set()
 
@@ -42,5 +44,5 @@ class Pace:
         self._averages[size] = average
         if average > SLOW_SECONDS:
             self._quick.discard(size)
-        elif known is None or average < QUICK_SECONDS:
+        elif self._depends_on_size and (known is None or average < QUICK_SECONDS):
             self._quick.add(size)

@@ -23,7 +23,7 @@ from services.gateway.pace import size_class
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL, REFUSED
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.routing import Routing
-from services.gateway.sessions import LoadedVersion
+from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.table import Entry, Table
 from services.gateway.tensors import InvalidInput, TensorSpec
 
@@ -120,9 +120,11 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     async def _beside(self, forward: Forward, size: int, expires_at: float) -> Answer:
         """The answer from the version's own thread. Raises the forward's errors, and RpcRefused when it did not run."""
         version, not_run = forward.routing.version, forward.routing.entry.metrics.count_not_run
-        observe = partial(version.pace.observe, size)
+        interruption = Interruption()
+        work, observe = partial(forward.run, interruption), partial(version.pace.observe, size)
+        size_bytes = forward.request.ByteSize()
         try:
-            ticket = version.queue.put(forward.run, observe, expires_at, forward.request.ByteSize())
+            ticket = version.queue.put(work, interruption.interrupt, observe, expires_at, size_bytes)
         except QueueFull:
             not_run(QUEUE_FULL)
             raise _queue_full(version, size) from None

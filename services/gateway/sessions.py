@@ -24,7 +24,10 @@ WARM_UP_SIZE = 1
 MEASURED_AGAIN_SECONDS = 1.0
 """A model whose first call takes less than this is called again to be measured."""
 
-ERRORS_ONLY = 3
+ERRORS_ONLY, FATAL_ONLY = 3, 4
+
+LOOP = b'"\x04Loop'
+"""How an operator of the type Loop begins in the bytes of a model. Its values say how often it runs."""
 
 MODEL_ERRORS = (Fail, InvalidArgument, NotImplemented, RuntimeException)
 """What ONNX Runtime raises when a model fails on inputs that fit its signature."""
@@ -50,6 +53,18 @@ class ModelUnusable(Exception):
     """The version cannot be served: it has no artifact or no model file, or the protocol lacks a type that it needs."""
 
 
+class Interruption:
+    """Lets another thread end a forward that nobody waits for any more, between two operators of the model."""
+
+    def __init__(self) -> None:
+        self.options = onnxruntime.RunOptions()
+        self.options.log_severity_level = FATAL_ONLY  # the end is no error, and another one is logged by the servicer
+
+    def interrupt(self) -> None:
+        """Ends the forward soon, with an error. One that has not begun ends at once."""
+        self.options.terminate = True
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
     """A version that is loaded and has answered its warm-up call."""
@@ -62,9 +77,11 @@ class LoadedVersion:
     pace: Pace = field(default_factory=Pace)
     queue: ForwardQueue = field(default_factory=ForwardQueue)
 
-    def predict(self, arrays: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """The named outputs, in this order. Raises whatever the model raises."""
-        results: list[Array] = self.session.run(outputs, arrays)
+    def predict(
+        self, arrays: Mapping[str, Array], outputs: Sequence[str], interruption: Interruption | None = None
+    ) -> list[Array]:
+        """The named outputs, in this order. Raises whatever the model raises, also when it was interrupted."""
+        results: list[Array] = self.session.run(outputs, arrays, interruption.options if interruption else None)
         return results
 
 
@@ -104,6 +121,7 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
         session=session,
         inputs={node.name: _spec(node) for node in session.get_inputs()},
         outputs=tuple(_spec(node) for node in session.get_outputs()),
+        pace=Pace(depends_on_size=LOOP not in onnx_bytes),
     )
     _warm_up(loaded)
     return loaded

@@ -181,9 +181,9 @@ class GatedSession:
     def __init__(self, session, gate):
         self._session, self._gate = session, gate
 
-    def run(self, outputs, arrays):
+    def run(self, outputs, arrays, options=None):
         self._gate.enter()
-        return self._session.run(outputs, arrays)
+        return self._session.run(outputs, arrays, options)
 
 
 @contextmanager

@@ -30,6 +30,25 @@ def heavy(width=600, products=6):
     return _model(nodes, [matrix, zero], [_rows("x")], [_rows("y")])
 
 
+def counting():
+    """y = the largest of the values, counted up to in a loop. So the values say how long it takes."""
+    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("go_in", "go")]
+    counts = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", WIDTH]) for name in ("before", "after")]
+    turn = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
+    steps = [helper.make_node("Identity", ["go_in"], ["go"]), helper.make_node("Add", ["before", "one"], ["after"])]
+    body = helper.make_graph(steps, "body", [turn, flags[0], counts[0]], [flags[1], counts[1]])
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["turns"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["x", "zero"], ["start"]),
+        helper.make_node("Loop", ["turns", "", "start"], ["y"], body=body),
+    ]
+    constants = [
+        helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("one", 1.0), ("zero", 0.0))
+    ]
+    return _model(nodes, constants, [_rows("x")], [_rows("y")])
+
+
 def root():
     """y = sqrt(x), which is NaN for a negative x."""
     return _model([helper.make_node("Sqrt", ["x"], ["y"])], [], [_rows("x")], [_rows("y")])

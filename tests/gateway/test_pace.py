@@ -58,3 +58,7 @@ def test_a_version_that_is_quick_again_returns_to_the_event_loop():
 def test_requests_of_similar_size_share_a_class():
     assert size_class(65) == size_class(127)
     assert size_class(64) != size_class(128)
+
+
+def test_no_size_is_quick_when_the_values_say_how_long_a_forward_takes():
+    assert not observed(*[0.00001] * 50, pace=Pace(depends_on_size=False)).is_quick(SMALL)

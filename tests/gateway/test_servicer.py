@@ -248,7 +248,7 @@ def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that
     now = [100.0]
 
     class SlowSession:
-        def run(self, outputs, arrays):
+        def run(self, outputs, arrays, options):
             now.append(now[-1] + seconds)
             return entry.versions[2].session.run(outputs, arrays)
 

@@ -11,9 +11,10 @@ from grpc_status import rpc_status
 
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.forward_queue import MAX_WAITING
+from services.gateway.pace import SLOW_SECONDS
 from services.gateway.sessions import load_onnx
 from tests.gateway import networks
-from tests.gateway.harness import Gate, canary, infer_request, running_gateway, until
+from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
 from tests.metrics.exposed import parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
 
@@ -178,6 +179,29 @@ def test_a_version_that_is_no_longer_wanted_answers_what_it_runs_and_what_waits_
     gate.open()
     assert {call.result(PATIENCE_SECONDS).model_version for call in calls} == {"2"}
     until(lambda: gc.collect() is not None and session() is None, "the session to be freed")
+
+
+ENDLESS = 1e12
+"""So many turns of a loop take days."""
+
+
+def test_a_model_with_a_loop_runs_beside_the_event_loop_because_its_values_say_how_long_it_takes():
+    loaded = load_onnx("loop", 1, networks.counting())
+    assert 0 < loaded.pace.average_seconds(2) < SLOW_SECONDS
+    assert not loaded.pace.is_quick(2)
+
+
+def test_a_forward_that_nobody_waits_for_ends_and_the_next_request_runs(gate):
+    gate.open()
+    with running_gateway({("fraud", 1): networks.counting()}, {("fraud", 1): gate}) as gateway:
+        gateway.serve(live=1)
+        endless = gateway.stub.ModelInfer.future(infer_request([[1, 1, ENDLESS]]), timeout=PATIENCE_SECONDS)
+        gate.await_entered()
+        following = ask(gateway)
+        until(lambda: waiting(gateway) == 1, "the second request")
+        endless.cancel()
+        assert answer(following.result(PATIENCE_SECONDS)).tolist() == [[1, 1, 1]]
+        assert counted(gateway, telemetry.ARM_STABLE) == (2, 1)
 
 
 def stopping(gateway, grace_seconds):

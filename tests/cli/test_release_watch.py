@@ -163,3 +163,9 @@ def test_a_watch_shows_the_evidence_of_the_deployer_while_the_release_goes_on(tm
             assert "v2 2000 (0 bad)" in evidence_text(seen.release, seen.judgement)
     finally:
         world.stop()
+
+
+def test_a_watch_that_begins_late_starts_with_the_phase_and_not_with_the_evidence(capsys: pytest.CaptureFixture[str]):
+    show_lines([moment(s, found=judgement(44, 400)) for s in range(3)])
+    lines = [line.partition("  ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert [line.partition(" ")[0] for line in lines] == ["stepping", "keys:"]

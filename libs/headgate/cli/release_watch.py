@@ -110,8 +110,9 @@ class Changes:
         self._evidence_at_ms = 0
 
     def lines(self, moment: Moment) -> list[str]:
+        is_first = not self._change
         change, wait = self._new_change(moment), self._new_wait(moment)
-        evidence = self._new_evidence(moment, has_news=bool(change or wait))
+        evidence = "" if is_first else self._new_evidence(moment, has_news=bool(change or wait))
         return [f"{time_text(moment.at_ms)}  {printable(line)}" for line in (evidence, change, wait) if line]
 
     def _new_change(self, moment: Moment) -> str:

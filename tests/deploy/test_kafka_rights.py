@@ -8,7 +8,6 @@ from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.partitioner import partition_of
 from headgate.log.port import EventLog, LogError, Message
-from services.registry.handlers import GROUP
 from tests.conftest import available
 from tests.deploy.changes import variable
 from tests.deploy.cluster_policies import ACCESS
@@ -78,12 +77,12 @@ def test_the_registry_is_a_member_of_its_groups(broker):
     log = open_log(broker.url("registry", TEMPLATE))
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        with log.consumer(topics.COMMANDS, GROUP, "registry-0") as consumer:
+        with log.consumer(topics.COMMANDS, topics.REGISTRY_GROUP, "registry-0") as consumer:
             records = []
             while not records and time.monotonic() < deadline:
                 records = consumer.poll(1.0)
             consumer.commit(records)
-        assert log.committed(topics.COMMANDS, GROUP)
+        assert log.committed(topics.COMMANDS, topics.REGISTRY_GROUP)
     finally:
         log.close()
 
@@ -93,7 +92,7 @@ def test_another_service_cannot_join_the_registrys_groups(broker):
     try:
         with (
             pytest.raises(LogError, match="Authorization"),
-            log.consumer(topics.COMMANDS, GROUP, "intruder") as consumer,
+            log.consumer(topics.COMMANDS, topics.REGISTRY_GROUP, "intruder") as consumer,
         ):
             consumer.poll(1.0)
     finally:

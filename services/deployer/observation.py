@@ -1,6 +1,6 @@
 """What the pilot knows of one release at one moment. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -15,6 +15,27 @@ from headgate.v1 import resources_pb2 as resources
 from services.deployer.evidence import Gateway, GatewayReports
 from services.deployer.judge import judge
 from services.deployer.release_commands import release_command
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """How many answers an arm gave in a release. Every late one is bad, too."""
+
+    all: int
+    bad: int
+    late: int
+
+    @classmethod
+    def of(cls, arm: str, strata: Iterable[facts.Stratum]) -> "_Answers":
+        counted = [
+            tuple(getattr(stratum, f"{arm}_{name}") for name in ("requests", "bad_requests", "late_requests"))
+            for stratum in strata
+        ]
+        return cls(*map(sum, zip(*counted, strict=True))) if counted else cls(0, 0, 0)
+
+    @property
+    def late_share(self) -> float:
+        return self.late / self.all if self.all else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +81,20 @@ class Observation:
     def has_data(self) -> bool:
         """Whether the candidate got a request under the present weights."""
         return self.stratum.candidate_requests > 0
+
+    @property
+    def late_answers(self) -> str:
+        """The candidate's late answers, in words, when they are what left the judge undecided; else empty.
+
+        They alone are then more than the share of bad answers that is fine, more than stable's share of late ones, and
+        at least half of the candidate's bad answers.
+        """
+        candidate, stable = (_Answers.of(arm, self.judgement.strata) for arm in ("candidate", "stable"))
+        most = max(self.policy.judge.pass_ceiling, stable.late_share)
+        if candidate.late_share <= most or 2 * candidate.late < candidate.bad:
+            return ""
+        of_stable = f"{stable.late} of {stable.all} stable ones"
+        return f"{candidate.late} of {candidate.all} candidate answers were late, and {of_stable}."
 
     def command(self, step: str, payload: Message) -> commands.Command:
         """A command about this release."""

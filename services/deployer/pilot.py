@@ -139,9 +139,7 @@ def next_command(state: ModelState, observation: Observation) -> NextCommand:
         return _finish_rollback(observation)
     if (other := successor(state, release, observation.now_ms)) is not None:
         return _make_way(observation, other)
-    if release.paused:
-        return NextCommand(None, waits.a_person(release))
-    return _advance(observation)
+    return _while_paused(observation) if release.paused else _advance(observation)
 
 
 def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
@@ -159,6 +157,15 @@ def _make_way(observation: Observation, other: resources.Release) -> NextCommand
     if other.undo_of:
         return _roll_back(observation, facts.ROLLBACK_CAUSE_ABORTED, f"{other.name} goes back to v{other.candidate}")
     return _roll_back(observation, facts.ROLLBACK_CAUSE_SUPERSEDED, f"{other.name} takes its place")
+
+
+def _while_paused(observation: Observation) -> NextCommand:
+    """Reports that the gateways serve the weights of the pause, and then waits."""
+    release = observation.release
+    is_unapplied = release.phase == resources.PHASE_STEPPING and not release.applied_at_ms
+    if is_unapplied and observation.gateways and not observation.lagging:
+        return NextCommand(_applied(observation))
+    return NextCommand(None, waits.a_person(release))
 
 
 def _advance(observation: Observation) -> NextCommand:
@@ -259,8 +266,10 @@ def _hold(observation: Observation, wait: Wait) -> NextCommand:
         observation.policy.hold_deadline_ms, observation.policy.steps[observation.release.step].min_duration_ms
     )
     if observation.served_ms >= hold_ms:
-        found = f" {observation.judgement.explanation}" if wait == waits.A_VERDICT else ""
-        return _pause(observation, f"inconclusive: still waiting for {wait.waiting_for}.{found}")
+        found = observation.judgement.explanation if wait == waits.A_VERDICT else ""
+        late = observation.late_answers
+        why = " ".join(filter(None, (f"inconclusive: still waiting for {wait.waiting_for}.", found, late)))
+        return _pause(observation, why, bool(late))
     limit_ms = hold_ms if observation.has_data else min(hold_ms, observation.policy.no_data_limit_ms)
     return NextCommand(None, wait.at_the_latest(observation.release.applied_at_ms + limit_ms, "it pauses"))
 
@@ -339,8 +348,10 @@ def _forward(observation: Observation, command: commands.Command) -> NextCommand
     return NextCommand(command) if frozen is None else NextCommand(None, waits.end_of_freeze(frozen))
 
 
-def _pause(observation: Observation, reason: str) -> NextCommand:
-    payload = commands.PauseRelease(release=observation.release.release, reason=reason, at_fault=True)
+def _pause(observation: Observation, reason: str, late_answers: bool = False) -> NextCommand:
+    payload = commands.PauseRelease(
+        release=observation.release.release, reason=reason, at_fault=True, late_answers=late_answers
+    )
     # A resumed release gets a new `phase_since_ms`. So a later pause has another command id and is not a repetition.
     return NextCommand(observation.command(f"pause/{observation.release.phase_since_ms}", payload))
 

@@ -46,6 +46,7 @@ class ArmCounter:
     version: int
     requests: int = 0
     bad_requests: int = 0
+    late_requests: int = 0
     keys: int = 0
     new_keys: int = 0
     bad_keys: int = 0
@@ -63,12 +64,14 @@ class EpochCounter:
     candidate: ArmCounter
     release_keys: ReleaseKeys
 
-    def count(self, arm: telemetry.Arm.ValueType, key_hash: int, bad: bool) -> None:
-        """Counts one answer."""
+    def count(self, arm: telemetry.Arm.ValueType, key_hash: int, bad: bool, late: bool = False) -> None:
+        """Counts one answer. An answer is late when its caller had given up before it came; then it is bad too."""
         is_candidate = arm == telemetry.ARM_CANDIDATE
         counter = self.candidate if is_candidate else self.stable
         counter.requests += 1
+        bad = bad or late
         counter.bad_requests += bad
+        counter.late_requests += late
         if self.route.release == NO_RELEASE or self.release_keys.ended:
             return
         if is_candidate:

@@ -20,7 +20,7 @@ class Routing:
     metrics: ArmMetrics
     pinned: bool = False
 
-    def count(self, bad: bool) -> None:
+    def count(self, bad: bool, late: bool = False) -> None:
         """Counts the answer as evidence, unless it must not be counted. For the event loop's thread only."""
         if self.counted:
-            self.entry.counter.count(self.arm, self.key_hash, bad)
+            self.entry.counter.count(self.arm, self.key_hash, bad, late)

@@ -112,9 +112,9 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         except (InvalidInput, UnknownCategory, ModelFailed) as error:
             raise self._refused(request, routing, error) from error
         # The caller gets no answer after its deadline. So a version that is too slow for its callers counts as bad.
-        good = answer.finite and ended <= expires_at
-        routing.count(bad=not good)
-        routing.metrics.answered(OK if good else BAD, ended - started)
+        late = ended > expires_at
+        routing.count(bad=not answer.finite, late=late)
+        routing.metrics.answered(OK if answer.finite and not late else BAD, ended - started)
         return answer.response
 
     async def _beside(self, forward: Forward, size: int, expires_at: float) -> Answer:
@@ -142,7 +142,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         if routing.version.queue.withdraw(ticket):
             routing.entry.metrics.count_not_run(DEADLINE if time.monotonic() >= ticket.expires_at else CANCELLED)
         elif not self._is_draining():  # at the end of the grace it is the gateway that gives up
-            routing.count(bad=True)
+            routing.count(bad=True, late=True)
             routing.metrics.count(BAD)
 
     def _entry(self, model: str) -> Entry:

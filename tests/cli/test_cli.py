@@ -321,6 +321,7 @@ def test_a_policy_file_is_read_in_seconds_and_percent(tmp_path: Path) -> None:
         ("bake_seconds = inf", "bake_seconds: expected a number, got inf"),
         ("bake_seconds = 1e308", "bake_seconds: expected a number from 0 to 1000000000 (0 is no bake), got 1e+308"),
         ("bake_seconds = 0.0001", "bake_seconds: expected a multiple of 0.001, got 0.0001"),
+        ("paused_weight_percent = 101", "paused_weight_percent: expected a number from 0 to 100 (no pause raises"),
         ("no_data_limit_seconds = 0", "no_data_limit_seconds: expected a number from 0.001 to 1000000000"),
         ("steps = 3", "steps: expected tables, each under [[steps]], got 3"),
         (
@@ -366,6 +367,9 @@ def test_a_duration_of_0_in_a_policy_file_is_0(tmp_path: Path) -> None:
     assert (policy.bake_ms, policy.HasField("bake_ms")) == (0, True)
     assert (policy.hold_deadline_ms, policy.HasField("hold_deadline_ms")) == (0, True)
     assert not policy.HasField("no_data_limit_ms")
+    assert not policy.HasField("paused_weight_bps")
+    file.write_text("paused_weight_percent = 0\n")
+    assert read_policy(file).HasField("paused_weight_bps")
 
 
 def test_replay_names_the_streams_that_differ() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from headgate.cli import columns
-from headgate.cli.policy_file import DURATIONS, JUDGE, read_policy
+from headgate.cli.policy_file import DURATIONS, JUDGE, OTHERS, read_policy
 from headgate.cli.policy_lines import policy_lines
 from headgate.cli.tables import page_text, table_text
 from headgate.domain import policy as policies
@@ -21,8 +21,8 @@ def test_an_environment_without_a_policy_shows_every_value_as_a_default():
 
 def test_every_key_of_a_policy_file_is_on_the_page():
     shown = {key for key, _ in policy_lines(policies.DEFAULT)}
-    keys = {*(f"{name}_seconds" for name in DURATIONS), *(f"judge.{name}" for name in JUDGE), "steps", "paused_release"}
-    assert keys <= shown
+    keys = {*(f"{name}_seconds" for name in DURATIONS), *(f"judge.{name}" for name in JUDGE), *OTHERS}
+    assert keys - {"judge"} <= shown
 
 
 def test_every_field_of_a_policy_is_on_the_page():
@@ -39,6 +39,11 @@ def test_a_value_that_was_set_has_no_mark_and_one_that_equals_the_default_has():
 
 def test_a_zero_that_was_set_is_shown_as_zero():
     assert dict(policy_lines(configuration.ReleasePolicy(bake_ms=0)))["bake_seconds"] == "0"
+
+
+def test_a_weight_of_a_pause_that_was_set_to_zero_is_not_the_default():
+    assert dict(policy_lines(policies.DEFAULT))["paused_weight_percent"] == "none (default)"
+    assert dict(policy_lines(configuration.ReleasePolicy(paused_weight_bps=0)))["paused_weight_percent"] == "0"
 
 
 def test_a_release_that_stays_paused_says_so():

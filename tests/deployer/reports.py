@@ -33,20 +33,25 @@ def evidence(
     sequence: int = 1,
     boot_id: str = "boot",
     release: int = 1,
+    late: tuple[int, int] = (0, 0),
 ) -> telemetry.TelemetryRecord:
-    """Evidence of both arms. Each arm is given as (bad keys, keys)."""
+    """Evidence of both arms. Each arm is given as (bad keys, keys); `late` is how many of each arm's bad ones were."""
     arms = [
         telemetry.ArmCounts(
             arm=arm,
             requests=keys,
             bad_requests=bad,
+            late_requests=late_requests,
             keys=keys,
             bad_keys=bad,
             new_keys=keys,
             new_bad_keys=bad,
             first_bad_keys=bad,
         )
-        for arm, (bad, keys) in ((telemetry.ARM_CANDIDATE, candidate), (telemetry.ARM_STABLE, stable))
+        for arm, (bad, keys), late_requests in (
+            (telemetry.ARM_CANDIDATE, candidate, late[0]),
+            (telemetry.ARM_STABLE, stable, late[1]),
+        )
     ]
     return telemetry.TelemetryRecord(
         source=source,

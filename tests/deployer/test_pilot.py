@@ -461,6 +461,43 @@ def test_a_hold_deadline_within_the_time_of_a_step_pauses_when_that_time_is_over
     Given(over).reported(evidence(*THIN)).then(f"releases/1/pause/{NOW_MS}")
 
 
+UNDECIDED = ((40, 1_000), (40, 1_000))
+HELD = 8 * 60
+
+
+@pytest.mark.parametrize(
+    ("late", "is_late"),
+    [
+        ((40, 0), True),
+        ((20, 0), True),
+        ((19, 0), False),  # most of its bad answers are bad for another cause
+        ((40, 40), False),  # stable's answers are late just as often
+        ((0, 0), False),
+    ],
+)
+def test_a_release_left_undecided_by_late_answers_pauses_for_them(late: tuple[int, int], is_late: bool):
+    given = Given(stepping(2, minutes=HELD)).reported(evidence(*UNDECIDED, weight=5_000, late=late))
+    (command,) = given.then(f"releases/1/pause/{NOW_MS}")
+    pause = command.pause_release
+    assert (pause.at_fault, pause.late_answers) == (True, is_late)
+    assert (f"{late[0]} of 1000 candidate answers were late, and 0 of 1000 stable ones" in pause.reason) == is_late
+
+
+def test_late_answers_that_a_pass_allows_leave_nothing_undecided():
+    few = evidence((4, 1_000), (0, 100), weight=5_000, late=(4, 0))
+    (command,) = Given(stepping(2, minutes=HELD)).reported(few).then(f"releases/1/pause/{NOW_MS}")
+    assert not command.pause_release.late_answers
+
+
+def test_the_weights_of_a_pause_are_reported_as_applied_once_every_live_gateway_serves_them():
+    paused = stepping(applied_at_ms=0, paused=True, paused_reason="slow", epoch=8)
+    assert Given(paused).waits_for() == "someone to resume it: slow"
+    assert Given(paused).reported(status(epoch=7)).waits_for() == "someone to resume it: slow"
+    Given(paused).reported(status(epoch=8)).then("releases/1/weights-applied/8")
+    paused.applied_at_ms = NOW_MS
+    assert Given(paused).reported(status(epoch=8)).waits_for() == "someone to resume it: slow"
+
+
 # Promoting, baking, rolling back.
 
 

@@ -48,6 +48,12 @@ def test_a_duration_of_0_is_0_where_0_has_a_meaning(field: str) -> None:
     assert digest(policy) != digest(DEFAULT)
 
 
+def test_the_weight_of_a_pause_has_no_default_and_may_be_0() -> None:
+    assert not resolve(None).HasField("paused_weight_bps")
+    nothing = resolve(Policy(paused_weight_bps=0))
+    assert (nothing.HasField("paused_weight_bps"), check(nothing)) == (True, None)
+
+
 def test_a_policy_that_is_complete_already_keeps_its_bytes_and_its_digest() -> None:
     complete = resolve(Policy(bake_ms=0, steps=[Step(weight_bps=7)]))
     assert resolve(complete).SerializeToString(deterministic=True) == complete.SerializeToString(deterministic=True)
@@ -83,6 +89,8 @@ def test_a_policy_that_is_complete_already_keeps_its_bytes_and_its_digest() -> N
         (Policy(no_data_limit_ms=0), "policy.no_data_limit_ms"),
         (Policy(hold_deadline_ms=2**63 - 1), "policy.hold_deadline_ms"),
         (Policy(candidate_lease_ms=0), "policy.candidate_lease_ms"),
+        (Policy(paused_weight_bps=-1), "policy.paused_weight_bps"),
+        (Policy(paused_weight_bps=10_001), "policy.paused_weight_bps"),
         (Policy(paused_release=7), "policy.paused_release"),  # type: ignore[arg-type]
     ],
 )

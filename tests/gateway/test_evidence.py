@@ -23,6 +23,14 @@ def test_a_key_counts_once_however_many_requests_and_bad_answers_it_has():
     assert (seen.requests, seen.bad_requests, seen.keys, seen.bad_keys) == (4, 2, 2, 1)
 
 
+def test_a_late_answer_is_a_bad_one():
+    epoch = EvidenceCounters().counter_of(CANARY)
+    epoch.count(telemetry.ARM_CANDIDATE, key_hash=7, bad=False, late=True)
+    epoch.count(telemetry.ARM_CANDIDATE, key_hash=8, bad=True)
+    seen = counts(epoch, telemetry.ARM_CANDIDATE)
+    assert (seen.requests, seen.bad_requests, seen.late_requests, seen.bad_keys) == (2, 2, 1, 2)
+
+
 def test_a_key_beyond_the_limit_is_in_no_count_of_keys(monkeypatch):
     monkeypatch.setattr(evidence, "MAX_KEYS_PER_RELEASE", 2)
     epoch = EvidenceCounters().counter_of(CANARY)

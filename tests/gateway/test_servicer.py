@@ -258,7 +258,7 @@ def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that
     monkeypatch.setattr(servicer_module, "time", SimpleNamespace(monotonic=lambda: now[-1]))
     asyncio.run(servicer.ModelInfer(infer_request([[1, 2, 3]], key="a"), DeadlineContext(1.0)))
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]
-    assert (counts.requests, counts.bad_requests) == (1, bad)
+    assert (counts.requests, counts.bad_requests, counts.late_requests) == (1, bad, bad)
 
 
 def test_a_call_whose_deadline_has_passed_runs_no_version_and_counts_for_none(gateway):

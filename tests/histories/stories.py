@@ -87,6 +87,21 @@ def frozen_and_paused(recorder: Recorder) -> None:
     _apply(recorder, FRAUD, 3)
 
 
+def fell_back(recorder: Recorder) -> None:
+    """A canary answers too late, pauses and falls back to no traffic. It is resumed, pauses again and is promoted."""
+    _live_and_passed(recorder)
+    _step(recorder, FRAUD, 2, 2, steps=2)
+    slow = commands.PauseRelease(release=2, reason="still waiting for a verdict", at_fault=True, late_answers=True)
+    recorder.send(FRAUD, slow)
+    _apply(recorder, FRAUD, 2)
+    recorder.send(FRAUD, commands.PauseRelease(release=2, reason="the team looks at it"))
+    recorder.send(FRAUD, commands.ResumeRelease(release=2, reason="it has more cores"))
+    _apply(recorder, FRAUD, 2)
+    recorder.send(FRAUD, slow)
+    recorder.send(FRAUD, commands.PromoteRelease(release=2, reason="known good", from_pause=True))
+    _apply(recorder, FRAUD, 2)
+
+
 def approved_denied_and_waived(recorder: Recorder) -> None:
     """Two people approve one version and deny another; the failed gate of a third is waived."""
     _evaluate(recorder, FRAUD, 1, approvals=2)
@@ -256,6 +271,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
         canary_promoted,
         rolled_back_by_verdict,
         frozen_and_paused,
+        fell_back,
         approved_denied_and_waived,
         compared_again,
         undone,

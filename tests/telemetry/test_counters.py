@@ -28,12 +28,12 @@ def fields_of(message: type[telemetry.ArmCounts] | type[facts.Stratum]) -> set[s
     return {field.name for field in message.DESCRIPTOR.fields}
 
 
-def counted(answers: list[tuple[int, int, bool]]) -> telemetry.Evidence:
-    """The evidence of a gateway after these answers. Each answer is an arm, a key and whether it was bad."""
+def counted(answers: list[tuple[int, int, bool, bool]]) -> telemetry.Evidence:
+    """The evidence of a gateway after these answers. Each is an arm, a key and whether it was bad and late."""
     counter = EvidenceCounters().counter_of(ROUTE)
-    for arm, key, bad in answers:
+    for arm, key, bad, late in answers:
         # A key stays on one arm within an epoch, so even keys are for stable.
-        counter.count(telemetry.Arm.ValueType(arm), key * 2 + (arm == telemetry.ARM_CANDIDATE), bad)
+        counter.count(telemetry.Arm.ValueType(arm), key * 2 + (arm == telemetry.ARM_CANDIDATE), bad, late)
     return counter.evidence("production")
 
 
@@ -42,7 +42,12 @@ def record_of(evidence: telemetry.Evidence) -> telemetry.TelemetryRecord:
 
 
 evidences = st.lists(
-    st.tuples(st.sampled_from([telemetry.ARM_STABLE, telemetry.ARM_CANDIDATE]), st.integers(0, 20), st.booleans()),
+    st.tuples(
+        st.sampled_from([telemetry.ARM_STABLE, telemetry.ARM_CANDIDATE]),
+        st.integers(0, 20),
+        st.booleans(),
+        st.booleans(),
+    ),
     max_size=60,
 ).map(counted)
 

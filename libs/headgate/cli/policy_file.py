@@ -18,6 +18,7 @@ PAUSED_RELEASE = {
 }
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
 JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
+OTHERS = ("paused_weight_percent", "paused_release", "steps", "judge")
 STEP = ("weight_percent", "min_seconds", "min_keys")
 
 MS_PER_SECOND = 1000
@@ -85,6 +86,7 @@ class _PolicyReader:
         policy = configuration.ReleasePolicy()
         for name in DURATIONS:
             self._number(f"{name}_ms", policy, _Origin(root, f"{name}_seconds", MS_PER_SECOND))
+        self._number("paused_weight_bps", policy, _Origin(root, "paused_weight_percent", BPS_PER_PERCENT))
         if "paused_release" in root.values:
             policy.paused_release = PAUSED_RELEASE.get(
                 root.choice("paused_release", PAUSED_RELEASE) or "", configuration.PAUSED_RELEASE_UNSPECIFIED
@@ -92,7 +94,7 @@ class _PolicyReader:
         for number, table in enumerate(root.tables("steps")):
             self._step(table, policy.steps.add(), f"steps[{number}].")
         self._judge(root.table("judge", optional=True), policy.judge)
-        root.no_more((*(f"{name}_seconds" for name in DURATIONS), "paused_release", "steps", "judge"))
+        root.no_more((*(f"{name}_seconds" for name in DURATIONS), *OTHERS))
         self._note_faults(root, policy)
         root.refuse_problems()
         return policy

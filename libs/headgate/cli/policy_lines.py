@@ -44,10 +44,18 @@ def _steps(policy: configuration.ReleasePolicy) -> str:
 
 def _values(message: Message, defaults: Message, fields: Sequence[FieldDescriptor]) -> Iterator[tuple[str, str]]:
     for field in fields:
-        value, default = getattr(message, field.name), getattr(defaults, field.name)
+        value, default = _value(message, field), _value(defaults, field)
         mark = DEFAULT_MARK if value == default else ""
         key, per_unit = _key(field.name)
-        yield key, f"{_text(field, value, per_unit)}{mark}"
+        yield key, f"{'none' if value is None else _text(field, value, per_unit)}{mark}"
+
+
+def _value(message: Message, field: FieldDescriptor) -> float | None:
+    """The number in the field; None when it is absent and has no default."""
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    found: float = getattr(message, field.name)
+    return found
 
 
 def _key(name: str) -> tuple[str, int]:

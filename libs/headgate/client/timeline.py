@@ -117,6 +117,16 @@ def _promotion(fact: facts.PromotionStarted) -> str:
     return f"release {fact.release} promotes: {weights_line(fact.weights)}" + (f" ({because})" if because else "")
 
 
+def _paused(fact: facts.ReleasePaused) -> str:
+    weights = f"; meanwhile {weights_line(fact.weights)}" if fact.weights else ""
+    return f"release {fact.release} paused: {fact.reason}{weights}"
+
+
+def _resumed(fact: facts.ReleaseResumed) -> str:
+    because = f": {fact.reason}" if fact.reason else ""
+    return f"release {fact.release} resumed{because}" + (f"; {weights_line(fact.weights)}" if fact.weights else "")
+
+
 def _rollback(fact: facts.RollbackStarted) -> str:
     cause = word_of(facts.RollbackCause, fact.cause)
     because = fact.judgement.explanation or fact.reason
@@ -139,6 +149,8 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "weights_set": _weights_set,
     "weights_applied": lambda fact: f"release {fact.release}: weights in force at {', '.join(fact.gateways)}",
     "promotion_started": _promotion,
+    "release_paused": _paused,
+    "release_resumed": _resumed,
     "release_completed": lambda fact: f"release {fact.release} COMPLETED",
     "rollback_started": _rollback,
     "release_rolled_back": lambda fact: f"release {fact.release} ROLLED BACK",

@@ -71,6 +71,7 @@ _DURATIONS = {
     "hold_deadline_ms": Limit(0, MAX_DURATION_MS, because="0 pauses as soon as the time of a step is over"),
     "candidate_lease_ms": Limit(1, MAX_DURATION_MS, because="without a lease no gateway serves the candidate"),
 }
+_PAUSED = {"paused_weight_bps": Limit(0, FULL_WEIGHT_BPS, because="no pause raises a weight")}
 _PROBABILITY = Limit(0, 1, is_open=True)
 _JUDGE = {
     "alpha": _PROBABILITY,
@@ -91,7 +92,8 @@ def resolve(policy: configuration.ReleasePolicy | None) -> configuration.Release
     pairs: tuple[tuple[Message, Message], ...] = ((resolved.judge, DEFAULT.judge), (resolved, DEFAULT))
     for message, defaults in pairs:
         for field in defaults.DESCRIPTOR.fields:
-            if field.has_presence and field.message_type is None and not message.HasField(field.name):
+            has_default = field.has_presence and field.message_type is None and defaults.HasField(field.name)
+            if has_default and not message.HasField(field.name):
                 setattr(message, field.name, getattr(defaults, field.name))
     return resolved
 
@@ -117,6 +119,8 @@ def check(policy: configuration.ReleasePolicy) -> Refused | None:
 def faults(policy: configuration.ReleasePolicy) -> Iterator[Fault]:
     """Every number of a resolved policy that breaks a rule."""
     yield from _beyond(policy, _DURATIONS)
+    if policy.HasField("paused_weight_bps"):
+        yield from _beyond(policy, _PAUSED)
     if len(policy.steps) > MAX_STEPS:
         yield Fault("steps", len(policy.steps), Limit(1, MAX_STEPS, because="so many steps"))
         return

@@ -6,18 +6,19 @@ from headgate.domain import policy as policies
 from headgate.domain.comparison import refuse_unjudged
 from headgate.domain.fact import ReleaseFact
 from headgate.domain.names import NAME_RULE, is_name, release_name, version_name
+from headgate.domain.pause import has_fallen_back, pause, resume, weights_of_step
+from headgate.domain.phases import ACTIVE, RUNNING, TERMINAL, going_nowhere, is_active, phase_name
 from headgate.domain.refusal import ALREADY_EXISTS, FROZEN, GATE_NOT_MET, Refused, illegal, invalid, not_found
-from headgate.domain.release_fold import ACTIVE, RUNNING, TERMINAL, evolve, is_active
+from headgate.domain.release_fold import evolve
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.domain.verdict import RELEASABLE
 from headgate.domain.weights import FULL_WEIGHT_BPS
-from headgate.domain.words import word_of
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
-__all__ = ["ACTIVE", "RUNNING", "TERMINAL", "ReleaseCommand", "decide", "evolve", "is_active"]
+__all__ = ["ACTIVE", "RUNNING", "TERMINAL", "ReleaseCommand", "decide", "evolve", "is_active", "phase_name"]
 
 _RunningCommand = (
     commands.BeginRelease
@@ -53,7 +54,7 @@ def decide(
     release = state.releases.get(command.release)
     if release is None:
         return not_found(release_name(state.name, command.release), "release")
-    if _moves_forward(command) and not release.undo_of:
+    if _moves_forward(release, command) and not release.undo_of:
         frozen = freeze_at(environments.get(release.environment), at_ms)
         if frozen is not None:
             rule = "a release cannot move forward during a freeze"
@@ -68,7 +69,9 @@ def freeze_at(environment: EnvironmentState | None, at_ms: int) -> resources.Fre
     return next((each for each in environment.environment.freezes if each.from_ms <= at_ms < each.until_ms), None)
 
 
-def _moves_forward(command: _RunningCommand) -> bool:
+def _moves_forward(release: resources.Release, command: _RunningCommand) -> bool:
+    if isinstance(command, commands.ResumeRelease):
+        return has_fallen_back(release)
     return isinstance(command, commands.BeginRelease | commands.SetWeights | commands.PromoteRelease)
 
 
@@ -89,11 +92,9 @@ def _decide_running(  # noqa: C901 - a closed match reads as a table
         case commands.CompleteRelease():
             return _complete(state, release, command)
         case commands.PauseRelease():
-            return _pause(release, command, at_ms)
+            return pause(release, command, at_ms)
         case commands.ResumeRelease():
-            if not release.paused:
-                return None if is_active(release) else _ended(release)
-            return facts.ReleaseResumed(release=release.release, reason=command.reason)
+            return _resume(state, release, command)
         case commands.RollBackRelease():
             return _roll_back(release, command)
         case commands.FinishRollback():
@@ -213,16 +214,8 @@ def _set_weights(state: ModelState, release: resources.Release, command: command
         )
     if command.step > 0 and command.judgement.verdict not in (facts.VERDICT_PASS, facts.VERDICT_INCONCLUSIVE):
         return illegal(f"{release.name} has no judgement", "a step needs evidence")
-    weight = release.policy.steps[command.step].weight_bps
-    return facts.WeightsSet(
-        release=release.release,
-        step=command.step,
-        weights=[
-            facts.Weight(version=release.stable, weight_bps=FULL_WEIGHT_BPS - weight),
-            facts.Weight(version=release.candidate, weight_bps=weight),
-        ],
-        judgement=command.judgement,
-    )
+    weights = weights_of_step(release, command.step)
+    return facts.WeightsSet(release=release.release, step=command.step, weights=weights, judgement=command.judgement)
 
 
 def _forward_refused(state: ModelState, release: resources.Release, from_pause: bool = False) -> Refused | None:
@@ -279,34 +272,19 @@ def _complete(state: ModelState, release: resources.Release, command: commands.C
     return facts.ReleaseCompleted(release=release.release, judgement=command.judgement)
 
 
-def _pause(release: resources.Release, command: commands.PauseRelease, at_ms: int) -> Decision:
-    if release.phase in TERMINAL or release.phase == resources.PHASE_ROLLING_BACK:
-        return _ended(release)
-    if release.paused:
-        return None
-    return facts.ReleasePaused(
-        release=release.release,
-        reason=command.reason or "paused by hand",
-        superseded_from_ms=_superseded_from_ms(release.policy, command.at_fault, at_ms),
-    )
-
-
-def _superseded_from_ms(policy: configuration.ReleasePolicy, at_fault: bool, at_ms: int) -> int:
-    """The time from which a newer release replaces a paused one; 0 for never.
-
-    It is the present time if the deployer paused the release because it cannot go on. Otherwise it is after the hold
-    deadline of the policy.
-    """
-    if policy.paused_release == configuration.PAUSED_RELEASE_STAYS:
-        return 0
-    return at_ms if at_fault else at_ms + policies.resolve(policy).hold_deadline_ms
+def _resume(state: ModelState, release: resources.Release, command: commands.ResumeRelease) -> Decision:
+    if has_fallen_back(release):
+        refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+        if refused is not None:
+            return refused
+    return resume(release, command)
 
 
 def _roll_back(release: resources.Release, command: commands.RollBackRelease) -> Decision:
     if release.phase in (resources.PHASE_ROLLING_BACK, resources.PHASE_ROLLED_BACK):
         return None
     if release.phase in TERMINAL:
-        return _ended(release)
+        return going_nowhere(release)
     if release.phase == resources.PHASE_REQUESTED:
         return facts.ReleaseRejected(release=release.release, reason=command.reason or "aborted before it began")
     weights = [facts.Weight(version=release.stable, weight_bps=FULL_WEIGHT_BPS)] if release.stable else []
@@ -366,12 +344,3 @@ def _undo(state: ModelState, release: resources.Release, command: commands.UndoR
         undo_of=release.release,
         override_quarantine=True,
     )
-
-
-def _ended(release: resources.Release) -> Refused:
-    return illegal(f"{release.name} is {phase_name(release)}", "a release that has ended cannot change")
-
-
-def phase_name(release: resources.Release) -> str:
-    """The phase in words, for example "rolling back"."""
-    return word_of(resources.Phase, release.phase)

@@ -4,25 +4,10 @@ from typing import assert_never
 
 from headgate.domain.fact import LaterReleaseFact, ReleaseFact
 from headgate.domain.names import release_name
+from headgate.domain.phases import ACTIVE, RUNNING
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-
-RUNNING = (
-    resources.PHASE_PREPARING,
-    resources.PHASE_STEPPING,
-    resources.PHASE_PROMOTING,
-    resources.PHASE_BAKING,
-    resources.PHASE_ROLLING_BACK,
-)
-"""Phases in which a release occupies its environment: no other release of the model can begin there."""
-ACTIVE = (resources.PHASE_REQUESTED, *RUNNING)
-TERMINAL = (
-    resources.PHASE_COMPLETED,
-    resources.PHASE_ROLLED_BACK,
-    resources.PHASE_SUPERSEDED,
-    resources.PHASE_REJECTED,
-)
 
 _ALLOWED_FROM: dict[type, tuple[resources.Phase.ValueType, ...]] = {
     facts.ReleaseStarted: (resources.PHASE_REQUESTED,),
@@ -43,11 +28,6 @@ _ALLOWED_FROM: dict[type, tuple[resources.Phase.ValueType, ...]] = {
     facts.ReleaseRejected: (resources.PHASE_REQUESTED,),
     facts.ReleaseSuperseded: (resources.PHASE_REQUESTED,),
 }
-
-
-def is_active(release: resources.Release) -> bool:
-    """Whether the release has not ended."""
-    return release.phase in ACTIVE
 
 
 def evolve(state: ModelState, fact: ReleaseFact, record: facts.LifecycleRecord) -> resources.Version | None:
@@ -120,8 +100,10 @@ def _fold(  # noqa: C901 - a closed match reads as a table
         case facts.ReleasePaused():
             release.paused, release.paused_reason = True, fact.reason
             release.superseded_from_ms = fact.superseded_from_ms
+            if fact.weights:
+                _shift(release, fact, record)
         case facts.ReleaseResumed():
-            _resume(release, record)
+            _resume(release, fact, record)
         case facts.RollbackStarted():
             _roll_back(state, release, fact, record)
         case facts.ReleaseRolledBack():
@@ -135,9 +117,12 @@ def _fold(  # noqa: C901 - a closed match reads as a table
             assert_never(fact)
 
 
+_Shift = facts.WeightsSet | facts.PromotionStarted | facts.RollbackStarted | facts.ReleasePaused | facts.ReleaseResumed
+
+
 def _shift(
     release: resources.Release,
-    fact: facts.WeightsSet | facts.PromotionStarted | facts.RollbackStarted,
+    fact: _Shift,
     record: facts.LifecycleRecord,
 ) -> None:
     del release.weights[:]
@@ -154,8 +139,10 @@ def _applied(release: resources.Release, fact: facts.WeightsApplied, record: fac
         _enter(release, resources.PHASE_BAKING, record)
 
 
-def _resume(release: resources.Release, record: facts.LifecycleRecord) -> None:
+def _resume(release: resources.Release, fact: facts.ReleaseResumed, record: facts.LifecycleRecord) -> None:
     _end_pause(release)
+    if fact.weights:
+        _shift(release, fact, record)
     # The observation of the step starts again, because the time of the pause does not count.
     release.phase_since_ms = record.occurred_at_ms
     if release.phase in (resources.PHASE_STEPPING, resources.PHASE_BAKING) and release.applied_at_ms:

@@ -8,11 +8,21 @@ from collections.abc import Iterator
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 
-COUNTERS = ("requests", "bad_requests", "keys", "new_keys", "bad_keys", "new_bad_keys", "first_bad_keys")
+COUNTERS = (
+    "requests",
+    "bad_requests",
+    "late_requests",
+    "keys",
+    "new_keys",
+    "bad_keys",
+    "new_bad_keys",
+    "first_bad_keys",
+)
 """The counting fields of ArmCounts. A Stratum has each of them for each arm, with the arm's name in front."""
 
 BOUNDS = (
     ("bad_requests", "requests"),
+    ("late_requests", "bad_requests"),
     ("keys", "requests"),
     ("new_keys", "keys"),
     ("bad_keys", "keys"),

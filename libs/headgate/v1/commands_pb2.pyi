@@ -979,20 +979,24 @@ class PauseRelease(_message.Message):
     RELEASE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     AT_FAULT_FIELD_NUMBER: _builtins.int
+    LATE_ANSWERS_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     reason: _builtins.str
     at_fault: _builtins.bool
     """True when the deployer pauses the release because it cannot continue. False for a pause by a person."""
+    late_answers: _builtins.bool
+    """True when the candidate's late answers are what left the judge undecided."""
     def __init__(
         self,
         *,
         release: _builtins.int = ...,
         reason: _builtins.str = ...,
         at_fault: _builtins.bool = ...,
+        late_answers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_fault", b"at_fault", "reason", b"reason", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_fault", b"at_fault", "late_answers", b"late_answers", "reason", b"reason", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -416,6 +416,7 @@ class ReleasePolicy(_message.Message):
     HOLD_DEADLINE_MS_FIELD_NUMBER: _builtins.int
     CANDIDATE_LEASE_MS_FIELD_NUMBER: _builtins.int
     PAUSED_RELEASE_FIELD_NUMBER: _builtins.int
+    PAUSED_WEIGHT_BPS_FIELD_NUMBER: _builtins.int
     bake_ms: _builtins.int
     """How long the candidate is still judged at full weight before the release completes. 0 is no bake."""
     prepare_deadline_ms: _builtins.int
@@ -430,6 +431,11 @@ class ReleasePolicy(_message.Message):
     """A gateway that has had no answer of the log for this long serves only stable."""
     paused_release: Global___PausedRelease.ValueType
     """What happens to a paused release when a newer one waits for it."""
+    paused_weight_bps: _builtins.int
+    """The weight to which a release falls back when the deployer pauses it in a step for want of data or of a verdict. It
+    never raises the weight. When it is absent, the release stays at the weight of its step; but the candidate gets
+    nothing more when its late answers are what left the judge undecided.
+    """
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]: ...
     @_builtins.property
@@ -445,10 +451,11 @@ class ReleasePolicy(_message.Message):
         hold_deadline_ms: _builtins.int | None = ...,
         candidate_lease_ms: _builtins.int | None = ...,
         paused_release: Global___PausedRelease.ValueType = ...,
+        paused_weight_bps: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "prepare_deadline_ms", b"prepare_deadline_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_paused_weight_bps", b"_paused_weight_bps", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_weight_bps", b"paused_weight_bps", "prepare_deadline_ms", b"prepare_deadline_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_release", b"paused_release", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_paused_weight_bps", b"_paused_weight_bps", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_release", b"paused_release", "paused_weight_bps", b"paused_weight_bps", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bake_ms: _TypeAlias = _typing.Literal["bake_ms"]  # noqa: Y015
     _WhichOneofArgType__bake_ms: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms"]  # noqa: Y015
@@ -458,6 +465,8 @@ class ReleasePolicy(_message.Message):
     _WhichOneofArgType__hold_deadline_ms: _TypeAlias = _typing.Literal["_hold_deadline_ms", b"_hold_deadline_ms"]  # noqa: Y015
     _WhichOneofReturnType__no_data_limit_ms: _TypeAlias = _typing.Literal["no_data_limit_ms"]  # noqa: Y015
     _WhichOneofArgType__no_data_limit_ms: _TypeAlias = _typing.Literal["_no_data_limit_ms", b"_no_data_limit_ms"]  # noqa: Y015
+    _WhichOneofReturnType__paused_weight_bps: _TypeAlias = _typing.Literal["paused_weight_bps"]  # noqa: Y015
+    _WhichOneofArgType__paused_weight_bps: _TypeAlias = _typing.Literal["_paused_weight_bps", b"_paused_weight_bps"]  # noqa: Y015
     _WhichOneofReturnType__prepare_deadline_ms: _TypeAlias = _typing.Literal["prepare_deadline_ms"]  # noqa: Y015
     _WhichOneofArgType__prepare_deadline_ms: _TypeAlias = _typing.Literal["_prepare_deadline_ms", b"_prepare_deadline_ms"]  # noqa: Y015
     @_typing.overload
@@ -468,6 +477,8 @@ class ReleasePolicy(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hold_deadline_ms) -> _WhichOneofReturnType__hold_deadline_ms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__no_data_limit_ms) -> _WhichOneofReturnType__no_data_limit_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__paused_weight_bps) -> _WhichOneofReturnType__paused_weight_bps | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prepare_deadline_ms) -> _WhichOneofReturnType__prepare_deadline_ms | None: ...
 

@@ -1504,6 +1504,8 @@ class Stratum(_message.Message):
     STABLE_NEW_BAD_KEYS_FIELD_NUMBER: _builtins.int
     CANDIDATE_FIRST_BAD_KEYS_FIELD_NUMBER: _builtins.int
     STABLE_FIRST_BAD_KEYS_FIELD_NUMBER: _builtins.int
+    CANDIDATE_LATE_REQUESTS_FIELD_NUMBER: _builtins.int
+    STABLE_LATE_REQUESTS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     candidate_weight_bps: _builtins.int
     candidate_keys: _builtins.int
@@ -1523,6 +1525,9 @@ class Stratum(_message.Message):
     candidate_first_bad_keys: _builtins.int
     """Keys that neither arm had answered badly before in the release."""
     stable_first_bad_keys: _builtins.int
+    candidate_late_requests: _builtins.int
+    """Bad answers whose caller had given up: its deadline had passed, or it had cancelled the call."""
+    stable_late_requests: _builtins.int
     def __init__(
         self,
         *,
@@ -1542,10 +1547,12 @@ class Stratum(_message.Message):
         stable_new_bad_keys: _builtins.int = ...,
         candidate_first_bad_keys: _builtins.int = ...,
         stable_first_bad_keys: _builtins.int = ...,
+        candidate_late_requests: _builtins.int = ...,
+        stable_late_requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_bad_keys", b"candidate_bad_keys", "candidate_bad_requests", b"candidate_bad_requests", "candidate_first_bad_keys", b"candidate_first_bad_keys", "candidate_keys", b"candidate_keys", "candidate_new_bad_keys", b"candidate_new_bad_keys", "candidate_new_keys", b"candidate_new_keys", "candidate_requests", b"candidate_requests", "candidate_weight_bps", b"candidate_weight_bps", "epoch", b"epoch", "stable_bad_keys", b"stable_bad_keys", "stable_bad_requests", b"stable_bad_requests", "stable_first_bad_keys", b"stable_first_bad_keys", "stable_keys", b"stable_keys", "stable_new_bad_keys", b"stable_new_bad_keys", "stable_new_keys", b"stable_new_keys", "stable_requests", b"stable_requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_bad_keys", b"candidate_bad_keys", "candidate_bad_requests", b"candidate_bad_requests", "candidate_first_bad_keys", b"candidate_first_bad_keys", "candidate_keys", b"candidate_keys", "candidate_late_requests", b"candidate_late_requests", "candidate_new_bad_keys", b"candidate_new_bad_keys", "candidate_new_keys", b"candidate_new_keys", "candidate_requests", b"candidate_requests", "candidate_weight_bps", b"candidate_weight_bps", "epoch", b"epoch", "stable_bad_keys", b"stable_bad_keys", "stable_bad_requests", b"stable_bad_requests", "stable_first_bad_keys", b"stable_first_bad_keys", "stable_keys", b"stable_keys", "stable_late_requests", b"stable_late_requests", "stable_new_bad_keys", b"stable_new_bad_keys", "stable_new_keys", b"stable_new_keys", "stable_requests", b"stable_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1717,20 +1724,26 @@ class ReleasePaused(_message.Message):
     RELEASE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FROM_MS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     reason: _builtins.str
     superseded_from_ms: _builtins.int
     """From this time on a newer release may take its place; 0 when none may."""
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___Weight]:
+        """The weights during the pause; empty when they stay as they are. The record's sequence is the epoch."""
+
     def __init__(
         self,
         *,
         release: _builtins.int = ...,
         reason: _builtins.str = ...,
         superseded_from_ms: _builtins.int = ...,
+        weights: _abc.Iterable[Global___Weight] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release", b"release", "superseded_from_ms", b"superseded_from_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release", b"release", "superseded_from_ms", b"superseded_from_ms", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1742,17 +1755,23 @@ class ReleaseResumed(_message.Message):
 
     RELEASE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     reason: _builtins.str
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___Weight]:
+        """The weights of the step, when those of the pause were others. The record's sequence is the epoch."""
+
     def __init__(
         self,
         *,
         release: _builtins.int = ...,
         reason: _builtins.str = ...,
+        weights: _abc.Iterable[Global___Weight] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release", b"release", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -319,6 +319,7 @@ class ArmCounts(_message.Message):
     NEW_BAD_KEYS_FIELD_NUMBER: _builtins.int
     FIRST_BAD_KEYS_FIELD_NUMBER: _builtins.int
     FIRST_BAD_KEY_HASHES_FIELD_NUMBER: _builtins.int
+    LATE_REQUESTS_FIELD_NUMBER: _builtins.int
     arm: Global___Arm.ValueType
     version: _builtins.int
     requests: _builtins.int
@@ -333,6 +334,8 @@ class ArmCounts(_message.Message):
     """Keys that this arm had not answered badly before in the release."""
     first_bad_keys: _builtins.int
     """Keys that neither arm had answered badly before in the release."""
+    late_requests: _builtins.int
+    """Bad answers whose caller had given up: its deadline had passed, or it had cancelled the call."""
     @_builtins.property
     def first_bad_key_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Salted hashes of some of the first bad keys, so that a key that is bad at two gateways is counted once."""
@@ -350,10 +353,11 @@ class ArmCounts(_message.Message):
         new_bad_keys: _builtins.int = ...,
         first_bad_keys: _builtins.int = ...,
         first_bad_key_hashes: _abc.Iterable[_builtins.int] | None = ...,
+        late_requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bad_keys", b"bad_keys", "bad_requests", b"bad_requests", "first_bad_key_hashes", b"first_bad_key_hashes", "first_bad_keys", b"first_bad_keys", "keys", b"keys", "new_bad_keys", b"new_bad_keys", "new_keys", b"new_keys", "requests", b"requests", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bad_keys", b"bad_keys", "bad_requests", b"bad_requests", "first_bad_key_hashes", b"first_bad_key_hashes", "first_bad_keys", b"first_bad_keys", "keys", b"keys", "late_requests", b"late_requests", "new_bad_keys", b"new_bad_keys", "new_keys", b"new_keys", "requests", b"requests", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

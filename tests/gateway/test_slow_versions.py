@@ -135,6 +135,7 @@ def test_a_call_cancelled_while_its_version_runs_counts_as_bad_for_that_arm(gate
     until(lambda: counted(gateway, arm) == (1, 1), "the bad answer")
     gate.open()
     gateway.infer(infer_request([[1, 1, 1]], key="later"))
+    assert gateway.counts()[arm].late_requests == 1
     assert counted(gateway, arm) == (2, 1), "the end of the cancelled forward is not counted again"
     assert shown(gateway).value("headgate_rpc_requests_total", **RPC, code="CANCELLED") == 1
 

@@ -107,7 +107,7 @@ def test_a_pause_is_printed_once_with_its_reason(capsys: pytest.CaptureFixture[s
 
 
 def test_growing_evidence_is_printed_at_most_once_in_ten_seconds(capsys: pytest.CaptureFixture[str]):
-    show_lines([moment(s, found=judgement(s, s)) for s in range(1, 42)])
+    show_lines([moment(s, found=judgement(s + 1, s)) for s in range(42)])
     evidence = [line for line in capsys.readouterr().out.splitlines() if "keys:" in line]
     assert len(evidence) == 40_000 // EVIDENCE_MS + 1
 

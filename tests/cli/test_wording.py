@@ -85,3 +85,20 @@ def test_a_judgement_is_shown_once_a_caller_was_counted():
     assert show(resources.Release(judgement=judgement)) == ""
     judgement.strata[0].stable_keys = 1
     assert show(resources.Release(judgement=judgement)) == "Undecided"
+
+
+@pytest.mark.parametrize(
+    ("fact", "line"),
+    [
+        ({"alias_moved": facts.AliasMoved(alias="champion", version=3)}, "alias champion names v3"),
+        ({"alias_removed": facts.AliasRemoved(alias="champion")}, "alias champion removed"),
+        ({"version_tagged": facts.VersionTagged(version=3, key="seen", value="ada")}, "v3 tag seen set to ada"),
+        ({"version_tagged": facts.VersionTagged(version=3, key="seen")}, "v3 tag seen removed"),
+        ({"model_labelled": facts.ModelLabelled(key="team", value="risk")}, "label team set to risk"),
+        ({"model_labelled": facts.ModelLabelled(key="team")}, "label team removed"),
+        ({"freeze_declared": facts.FreezeDeclared(freeze="xmas", reason="quiet")}, "freeze xmas declared: quiet"),
+        ({"freeze_lifted": facts.FreezeLifted(freeze="xmas")}, "freeze xmas lifted"),
+    ],
+)
+def test_what_people_changed_is_described_with_its_name(fact, line: str):
+    assert describe(facts.LifecycleRecord(**fact)) == line

@@ -133,6 +133,19 @@ def _rollback(fact: facts.RollbackStarted) -> str:
     return f"release {fact.release} ROLLS BACK ({cause})" + (f": {because}" if because else "")
 
 
+def _labelled(fact: facts.ModelLabelled) -> str:
+    return f"label {fact.key} set to {fact.value}" if fact.value else f"label {fact.key} removed"
+
+
+def _tagged(fact: facts.VersionTagged) -> str:
+    change = f"set to {fact.value}" if fact.value else "removed"
+    return f"v{fact.version} tag {fact.key} {change}"
+
+
+def _freeze(fact: facts.FreezeDeclared | facts.FreezeLifted, change: str) -> str:
+    return f"freeze {fact.freeze} {change}" + (f": {fact.reason}" if fact.reason else "")
+
+
 _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "version_created": _created,
     "testing_started": lambda fact: f"v{fact.version} claimed by {fact.worker}",
@@ -154,6 +167,12 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "release_completed": lambda fact: f"release {fact.release} COMPLETED",
     "rollback_started": _rollback,
     "release_rolled_back": lambda fact: f"release {fact.release} ROLLED BACK",
+    "alias_moved": lambda fact: f"alias {fact.alias} names v{fact.version}",
+    "alias_removed": lambda fact: f"alias {fact.alias} removed",
+    "version_tagged": _tagged,
+    "model_labelled": _labelled,
+    "freeze_declared": lambda fact: _freeze(fact, "declared"),
+    "freeze_lifted": lambda fact: _freeze(fact, "lifted"),
     "policy_set": lambda fact: f"release policy set ({fact.policy_sha256[:12]})",
 }
 """Facts with a description of their own. `_by_name` describes the others by name, number and reason."""

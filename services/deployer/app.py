@@ -46,7 +46,7 @@ class Deployer:
         self._clock_watch = ClockWatch(parts.clock, TelemetryWriter(parts.log, settings.name), parts.metrics)
         self._reports = GatewayReports()
         burials = Burials(parts.log, settings.name, counting(parts.metrics))
-        self._reader = TelemetryReader(parts.log, self._reported, parts.metrics, burials)
+        self._reader = TelemetryReader(parts.log, self._reported, parts.metrics, burials, self._reports.missed)
         self._worker = Worker(
             parts.log, parts.fold, self._due, settings.name, parts.metrics, log_time_ms=parts.clock.now_ms
         )

@@ -7,7 +7,7 @@ costs nothing.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.domain.release import RUNNING
 from headgate.domain.state import ModelState
@@ -100,6 +100,16 @@ class GatewayReports:
                     self._add_status(record, self._monotonic() - silent_seconds)
                 case _:
                     pass
+
+    def missed(self, since: float) -> None:
+        """Reports may have been missed since this moment of the monotonic clock.
+
+        Who was live then counts as heard now. Otherwise every gateway would be gone after an outage of the log.
+        """
+        with self._lock:
+            for name, gateway in self._gateways.items():
+                if since - gateway.heard_at <= LIVE_SECONDS:
+                    self._gateways[name] = replace(gateway, heard_at=self._monotonic())
 
     def gateways(self, environment: str) -> tuple[Gateway, ...]:
         """The environment's live gateways, in the order of their names."""

@@ -47,7 +47,9 @@ class Evaluator:
         self._heartbeats = Heartbeats(WORK)
         self._telemetry = TelemetryWriter(parts.log, settings.name)
         self._clock_watch = ClockWatch(parts.clock, self._telemetry, parts.metrics)
-        self._reader = TelemetryReader(parts.log, self._heartbeats.observe, parts.metrics)
+        self._reader = TelemetryReader(
+            parts.log, self._heartbeats.observe, parts.metrics, on_gap=self._heartbeats.missed
+        )
         self._claimant = f"{settings.name}.{self._telemetry.boot_id[:BOOT_LETTERS]}"
         self._worker = Worker(
             parts.log, parts.fold, self._due, settings.name, parts.metrics, log_time_ms=parts.clock.now_ms

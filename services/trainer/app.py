@@ -61,7 +61,7 @@ class Trainer:
         self._clock_watch = ClockWatch(parts.clock, telemetry, metrics)
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics, log_time_ms=parts.clock.now_ms)
         self._heartbeats = Heartbeats(WORK)
-        self._reader = TelemetryReader(log, self._heartbeats.observe, metrics)
+        self._reader = TelemetryReader(log, self._heartbeats.observe, metrics, on_gap=self._heartbeats.missed)
         key = load_signing_key(settings.keys)
         self._tools = AttemptTools(
             worker=settings.name,

@@ -128,6 +128,22 @@ def test_a_status_that_was_old_when_it_arrived_makes_no_gateway_live():
     assert [gateway.name for gateway in reports.gateways("production")] == ["here"]
 
 
+def test_after_an_outage_of_the_log_a_gateway_that_was_live_before_it_has_time_to_report():
+    clock = Clock()
+    reports = GatewayReports(clock)
+    reports.add(status("dead"))
+    clock.now += LIVE_SECONDS
+    reports.add(status("here"))
+    clock.now += 0.001
+    since = clock.now
+    clock.now += 600.0
+    reports.missed(since)
+    clock.now += LIVE_SECONDS
+    assert [gateway.name for gateway in reports.gateways("production")] == ["here"]
+    clock.now += 0.001
+    assert reports.gateways("production") == ()
+
+
 def test_a_gateway_that_starts_again_after_the_brokers_clock_was_set_back_is_live():
     reports = observed(status(sequence=7))
     reports.add(status(boot_id="next", ready=[2]), age_seconds=3.0)

@@ -83,6 +83,17 @@ def test_silence_counts_from_the_arrival_of_a_heartbeat_and_not_from_the_time_of
         assert heartbeats.liveness().is_lost(CLAIM, LEASE, CLAIMED_AT_MS + LEASE_MS)
 
 
+def test_a_worker_that_could_not_read_heartbeats_for_a_time_waits_one_lease_before_it_takes_over() -> None:
+    clock = [1_000.0]
+    heartbeats = Heartbeats("testing", lambda: clock[0])
+    heartbeats.observe(record_of(CLAIM), CLAIMED_AT_MS)
+    clock[0] += 600.0
+    heartbeats.missed(1_000.0)
+    for seconds, is_lost in ((LEASE_MS / 1000 - 0.001, False), (0.002, True)):
+        clock[0] += seconds
+        assert heartbeats.liveness().is_lost(CLAIM, LEASE, CLAIMED_AT_MS + 600_000) is is_lost
+
+
 def test_a_jump_of_the_logs_time_ends_no_lease_of_a_worker_that_sends_heartbeats() -> None:
     heard = Liveness({CLAIM: Heard(CLAIMED_AT_MS, silent_ms=LEASE_MS - 1)}, reading_ms=10 * LEASE_MS)
     assert not heard.is_lost(CLAIM, LEASE, CLAIMED_AT_MS + 86_400_000)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,8 @@ from headgate.telemetry.rules import flaw_of
 from headgate.v1 import telemetry_pb2 as telemetry
 
 POLL_SECONDS = 0.5
+GAP_SECONDS = 3.0
+"""A reader that has not read for longer than this missed records. It does not know then who was silent."""
 
 logger = logging.getLogger(__name__)
 Handle = Callable[[telemetry.TelemetryRecord, int], None]
@@ -48,13 +51,24 @@ class TelemetryReader:
     """Reads all telemetry records since a time on its own thread, and calls `handle` for each.
 
     It skips a record that cannot be used. The reader of the topic's owner has `burials` and also buries this record.
+    `on_gap` is called when reading goes on after more than GAP_SECONDS, because the log was away or the process stood
+    still. Its argument is the time of the monotonic clock at which the gap began.
     """
 
-    def __init__(self, log: EventLog, handle: Handle, metrics: Metrics, burials: Burials | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        handle: Handle,
+        metrics: Metrics,
+        burials: Burials | None = None,
+        on_gap: Callable[[float], None] = lambda since: None,
+    ) -> None:
         self._log = log
         self._lost = metrics.counter("headgate_log_errors_total").labels()
         self._handle = handle
         self._burials = burials
+        self._on_gap = on_gap
+        self._read_at: float | None = None
         self._since_ms = 0
         self._positions: dict[int, int] = {}
         self._targets: dict[int, int] | None = None
@@ -101,7 +115,9 @@ class TelemetryReader:
             self._thread.on_stop(tail.stop_waiting)
             while not self._thread.is_stopping:
                 self._note_progress(self._targets)
-                for record in tail.poll(POLL_SECONDS):
+                records = tail.poll(POLL_SECONDS)
+                self._note_gap(time.monotonic())
+                for record in records:
                     self._read(record)
                     self._positions[record.partition] = record.offset + 1
 
@@ -115,6 +131,11 @@ class TelemetryReader:
             logger.warning("telemetry was lost; reading on from the first record that exists", extra=where)
             self._positions[partition] = first[partition]
             self._targets = {**(self._targets or {}), partition: end}
+
+    def _note_gap(self, now: float) -> None:
+        before, self._read_at = self._read_at, now
+        if before is not None and now - before > GAP_SECONDS:
+            self._on_gap(before)
 
     def _note_progress(self, targets: dict[int, int]) -> None:
         if all(self._positions.get(partition, 0) >= end for partition, end in targets.items()):

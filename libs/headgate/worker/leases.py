@@ -105,6 +105,11 @@ class Heartbeats:
             if len(self._last) > MAX_ATTEMPTS_SEEN:
                 del self._last[next(iter(self._last))]
 
+    def missed(self, since: float) -> None:
+        """Heartbeats may have been missed since this moment of the monotonic clock: reading begins anew."""
+        with self._lock:
+            self._reading_since = self._monotonic()
+
     def liveness(self) -> Liveness:
         """A snapshot of what is known now."""
         with self._lock:

@@ -49,6 +49,7 @@ RUN_BY: dict[str, str] = {
     "headgate log tail --topic -n": CLI,
     "headgate log tail --topic -n -o": CLI,
     "headgate log tail -n": CLI,
+    "headgate init": "tests/cli/test_init.py",
     "headgate model get": FRAUD,
     "headgate model history": CHANGES,
     "headgate model label": CHANGES,

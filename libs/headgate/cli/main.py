@@ -16,6 +16,7 @@ from headgate.cli import (
     freezes,
     gateways,
     histories,
+    init,
     keys,
     logs,
     model_changes,
@@ -120,6 +121,7 @@ def start_all(
     up.run_up(log or global_log, base_port, session(context).log_wait_seconds)
 
 
+app.command("init")(init.init)
 app.command("check")(repository.check)
 app.add_typer(repository.data, name="data")
 app.command("publish")(publish.publish)

@@ -82,7 +82,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def PromoteRelease(
         self, request: release_service.PromoteReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
-        if not request.reason:
+        if not request.reason.strip():
             raise bad_field("reason", "", "the reason for a promotion before the judge's verdict")
         return self._on_release(request, context, "promote_release", commands.PromoteRelease, from_pause=True)
 

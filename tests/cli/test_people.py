@@ -56,6 +56,8 @@ def test_a_refused_version_is_waived_only_with_a_reason(world: World, headgate: 
     world.pass_gate(1, configuration.GatePolicy(rules=[configuration.GateRule(metric="accuracy", min=0.9)]))
     world.wait_for(lambda state: 1 in state.versions and state.versions[1].label == "failed")
     code, _, err = headgate("version", "waive", "fraud/1")
+    assert (code, "Missing option '--reason'" in err) == (2, True)
+    code, _, err = headgate("version", "waive", "fraud/1", "--reason", "")
     assert (code, "a waiver needs a reason" in err) == (1, True)
     code, out, _ = headgate("version", "waive", "fraud/1", "--reason", "a known gap in the data")
     assert (code, "waived" in out) == (0, True)

@@ -57,6 +57,8 @@ def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, h
     assert headgate("release", "pause", "fraud/2")[0] == 0
     assert "paused" not in headgate("release", "resume", "fraud/2")[1]
     code, _, err = headgate("release", "promote", "fraud/2")
+    assert (code, "Missing option '--reason'" in err) == (2, True)
+    code, _, err = headgate("release", "promote", "fraud/2", "--reason", " ")
     assert code == 1
     assert "expected the reason for a promotion before the judge's verdict (reason)" in err
     assert headgate("release", "promote", "fraud/2", "--reason", "known good")[0] == 0
@@ -121,7 +123,10 @@ REFUSED = (
     (("start", "fraud/1"), 1, "models/fraud/versions/1 is live in production: a live version needs no release"),
     (("start", "fraud/2"), 1, "is already in models/fraud/releases/2: a version has one release at a time"),
     (("undo", "fraud/1"), 1, "had no stable version: an undo needs a version to go back to"),
-    (("undo", "fraud/2"), 1, "is stepping: only the release of the live version can be undone"),
+    (("undo", "fraud/2"), 1, "is stepping, so it cannot be undone: abort a release that has not completed"),
+    (("abort", "fraud/1"), 1, "is completed: undo a release that has completed"),
+    (("promote", "fraud/1", "--reason", "go"), 1, "is completed: v1 has all traffic already"),
+    (("resume", "fraud/2", "--reason", "go"), 1, "is not paused: only a paused release can be resumed"),
     (("pause", "fraud/1"), 1, "is completed: a release that has ended cannot change"),
     (("watch", "fraud/9"), 3, "models/fraud/releases/9 does not exist"),
     (("abort", "fraud"), 2, "expected MODEL/NUMBER"),

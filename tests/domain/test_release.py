@@ -206,6 +206,41 @@ def test_a_canary_is_promoted_after_a_pass_or_by_a_person_with_a_reason() -> Non
     )
 
 
+BY_HAND = commands.PromoteRelease(release=2, reason="known good", from_pause=True)
+
+
+@pytest.mark.parametrize(
+    ("past", "message"),
+    [
+        (queued(), "is requested: a release gets traffic only after it has begun"),
+        (promoting(), "is promoting: v2 has all traffic already"),
+        (baking(), "is baking: v2 has all traffic already"),
+        (completed(one_live(), 2, 2, stable=1), "is completed: v2 has all traffic already"),
+        (stepping(0).and_given(facts.RollbackStarted(release=2)), "is rolling back: a rollback goes on until stable"),
+        (queued().and_given(facts.ReleaseRejected(release=2)), "is rejected: a release that has ended cannot change"),
+    ],
+)
+def test_a_promotion_by_a_person_that_changes_nothing_is_refused_with_the_state(past: History, message: str) -> None:
+    refused = past.when(BY_HAND).decision
+    assert isinstance(refused, Refused)
+    assert message in f"{refused.message}: {refused.rule}"
+
+
+def test_the_deployers_second_promotion_changes_nothing() -> None:
+    for past in (promoting(), baking()):
+        past.when(commands.PromoteRelease(release=2, judgement=PASS)).then_nothing()
+
+
+def test_a_person_completes_a_release_that_is_paused_in_its_bake() -> None:
+    past = baking().and_given(facts.ReleasePaused(release=2, reason="no data"))
+    past.when(commands.PromoteRelease(release=2, reason=" ", from_pause=True)).then_nothing()
+    fact = past.when(BY_HAND).decision
+    assert fact == facts.ReleaseCompleted(release=2, reason="known good", judgement=facts.Judgement())
+    past.and_given(fact)
+    assert (past.release(2).phase, past.release(2).paused) == (resources.PHASE_COMPLETED, False)
+    assert past.state.model.live["production"] == 2
+
+
 def test_only_the_present_weights_can_be_applied() -> None:
     past = stepping(0)
     past.when(commands.ReportWeightsApplied(release=2, epoch=1)).then_refused("illegal-transition", "epoch 1")
@@ -448,6 +483,30 @@ def test_an_undo_requests_a_direct_release_of_the_previous_version() -> None:
     assert isinstance(fact, facts.ReleaseRequested)
     assert (fact.candidate, fact.undo_of, fact.strategy) == (1, 2, configuration.STRATEGY_DIRECT)
     past.when(commands.UndoRelease(release=1)).then_refused("illegal-transition", "live")
+
+
+@pytest.mark.parametrize(
+    ("past", "advice"),
+    [
+        (queued(), "is requested, so it cannot be undone: abort a release that has not completed"),
+        (stepping(0), "is stepping, so it cannot be undone: abort a release that has not completed"),
+        (baking(), "is baking, so it cannot be undone: abort a release that has not completed"),
+        (queued().and_given(facts.ReleaseRejected(release=2)), "is rejected, so it cannot be undone: it has changed"),
+        (completed(completed(one_live(), 2, 2, stable=1).and_given(*passed(3)), 3, 3, stable=2), "v3 is live, and"),
+    ],
+)
+def test_an_undo_of_a_release_that_is_not_the_live_one_says_what_to_do_instead(past: History, advice: str) -> None:
+    refused = past.when(commands.UndoRelease(release=2, reason="r")).decision
+    assert isinstance(refused, Refused)
+    assert advice in f"{refused.message}: {refused.rule}"
+
+
+def test_an_abort_of_a_completed_release_says_undo_and_a_late_one_does_not_lose_its_reason() -> None:
+    abort = commands.RollBackRelease(release=2, cause=facts.ROLLBACK_CAUSE_ABORTED, reason="second thoughts")
+    completed(one_live(), 2, 2, stable=1).when(abort).then_refused("illegal-transition", "undo a release that has")
+    past = stepping(0).and_given(facts.RollbackStarted(release=2, weights=weights(v1=10_000)))
+    past.when(abort).then_refused("illegal-transition", "is rolling back")
+    past.when(commands.RollBackRelease(release=2)).then_nothing()
 
 
 def test_an_undo_needs_a_previous_version() -> None:

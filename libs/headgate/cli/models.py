@@ -26,6 +26,7 @@ Order = Annotated[str, typer.Option("--order", help="A field; add desc to list t
 VersionName = Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="fraud/3, fraud@alias or the full name.")]
 
 Reason = Annotated[str, typer.Option("--reason", help="The reason; it is recorded.")]
+NeededReason = Annotated[str, typer.Option("--reason", help="The reason; it is needed and recorded.")]
 
 
 @model.command("list")
@@ -153,7 +154,7 @@ def deny_version(context: typer.Context, name: VersionName, reason: Reason = "",
 
 
 @version.command("waive")
-def waive_gate(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
+def waive_gate(context: typer.Context, name: VersionName, reason: NeededReason, output: Output = Format.TABLE) -> None:
     """Allow a version to be released although the gate refused it. The reason is recorded."""
     request = registry_service.WaiveGateRequest(
         name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())

@@ -11,7 +11,7 @@ import typer
 
 from headgate.cli import columns
 from headgate.cli.files import local_path
-from headgate.cli.models import ANY, Filter, Order, Reason
+from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.release_watch import Moment, moments, show_lines, show_live
 from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one, terminal_width
@@ -166,7 +166,7 @@ def _is_known(stub: release_service_grpc.ReleaseServiceStub, name: str) -> bool:
 def pause_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Stop a release at its present weights."""
+    """Stop a release at its present weights, or give a paused one another reason."""
     request = release_service.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
@@ -175,16 +175,16 @@ def pause_release(
 def resume_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Continue a paused release."""
+    """Continue a paused release at the weight of its step."""
     request = release_service.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @release.command("promote")
 def promote_release(
-    context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
+    context: typer.Context, name: ReleaseName, reason: NeededReason, output: Output = Format.TABLE
 ) -> None:
-    """Give the candidate all traffic now."""
+    """Give the candidate all traffic now, also from a pause. A release that is paused in its bake completes."""
     request = release_service.PromoteReleaseRequest(
         name=release_name(name), reason=reason, request_id=str(uuid.uuid4())
     )
@@ -195,14 +195,14 @@ def promote_release(
 def abort_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """End a release: stable gets all traffic again."""
+    """End a release that has not completed: stable gets all traffic again."""
     request = release_service.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @release.command("undo")
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
-    """Undo a completed release: release the version that was stable before it."""
+    """Undo a completed release: release the version that was stable before it. Before it completes, abort it."""
     request = release_service.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     show_one(session(context).stubs.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 

@@ -164,7 +164,7 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "promotion_started": _promotion,
     "release_paused": _paused,
     "release_resumed": _resumed,
-    "release_completed": lambda fact: f"release {fact.release} COMPLETED",
+    "release_completed": lambda fact: f"release {fact.release} COMPLETED" + (f": {fact.reason}" if fact.reason else ""),
     "rollback_started": _rollback,
     "release_rolled_back": lambda fact: f"release {fact.release} ROLLED BACK",
     "alias_moved": lambda fact: f"alias {fact.alias} names v{fact.version}",

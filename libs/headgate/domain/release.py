@@ -219,6 +219,8 @@ def _set_weights(state: ModelState, release: resources.Release, command: command
 
 
 def _forward_refused(state: ModelState, release: resources.Release, from_pause: bool = False) -> Refused | None:
+    if release.phase == resources.PHASE_REQUESTED:
+        return illegal(f"{release.name} is {phase_name(release)}", "a release gets traffic only after it has begun")
     if release.phase not in _MOVING_UP:
         return illegal(f"{release.name} is {phase_name(release)}", "weights can rise only while preparing or stepping")
     if release.paused and not from_pause:
@@ -240,15 +242,16 @@ def _weights_applied(release: resources.Release, command: commands.ReportWeights
 
 
 def _promote(state: ModelState, release: resources.Release, command: commands.PromoteRelease) -> Decision:
+    by_a_person = command.from_pause and bool(command.reason.strip())
     if release.phase in (resources.PHASE_PROMOTING, resources.PHASE_BAKING, resources.PHASE_COMPLETED):
-        return None
-    refused = _forward_refused(state, release, command.from_pause and bool(command.reason))
+        return _promote_again(state, release, command) if by_a_person else None
+    refused = going_nowhere(release) or _forward_refused(state, release, by_a_person)
     if refused is not None:
         return refused
     if (
         release.strategy == configuration.STRATEGY_CANARY
         and command.judgement.verdict != facts.VERDICT_PASS
-        and not command.reason
+        and not command.reason.strip()
     ):
         return illegal(f"{release.name} has no PASS", "a canary is promoted after a PASS, or by a person with a reason")
     return facts.PromotionStarted(
@@ -257,6 +260,16 @@ def _promote(state: ModelState, release: resources.Release, command: commands.Pr
         judgement=command.judgement,
         reason=command.reason,
     )
+
+
+def _promote_again(state: ModelState, release: resources.Release, command: commands.PromoteRelease) -> Decision:
+    """A person's promotion of a version that has all traffic already: it ends a pause in the bake, and nothing else."""
+    if release.phase == resources.PHASE_BAKING and release.paused:
+        refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+        if refused is not None:
+            return refused
+        return facts.ReleaseCompleted(release=release.release, judgement=command.judgement, reason=command.reason)
+    return illegal(f"{release.name} is {phase_name(release)}", f"v{release.candidate} has all traffic already")
 
 
 def _complete(state: ModelState, release: resources.Release, command: commands.CompleteRelease) -> Decision:
@@ -282,7 +295,11 @@ def _resume(state: ModelState, release: resources.Release, command: commands.Res
 
 def _roll_back(release: resources.Release, command: commands.RollBackRelease) -> Decision:
     if release.phase in (resources.PHASE_ROLLING_BACK, resources.PHASE_ROLLED_BACK):
-        return None
+        # A person's reason would be lost without a word.
+        by_a_person = command.cause == facts.ROLLBACK_CAUSE_ABORTED and command.reason
+        return going_nowhere(release) if by_a_person else None
+    if release.phase == resources.PHASE_COMPLETED:
+        return illegal(f"{release.name} is {phase_name(release)}", "undo a release that has completed")
     if release.phase in TERMINAL:
         return going_nowhere(release)
     if release.phase == resources.PHASE_REQUESTED:
@@ -320,8 +337,12 @@ def _supersede(state: ModelState, release: resources.Release, command: commands.
 
 def _undo(state: ModelState, release: resources.Release, command: commands.UndoRelease) -> Decision:
     live = state.model.live.get(release.environment, 0)
-    if release.phase != resources.PHASE_COMPLETED or live != release.candidate:
-        return illegal(f"{release.name} is {phase_name(release)}", "only the release of the live version can be undone")
+    if release.phase != resources.PHASE_COMPLETED:
+        rule = "abort a release that has not completed" if is_active(release) else "it has changed nothing"
+        return illegal(f"{release.name} is {phase_name(release)}, so it cannot be undone", rule)
+    if live != release.candidate:
+        shown = f"v{live} is live, and {release.name} released v{release.candidate}"
+        return illegal(shown, "only the release of the live version can be undone")
     if not release.stable:
         return illegal(f"{release.name} had no stable version", "an undo needs a version to go back to")
     for other in state.releases.values():

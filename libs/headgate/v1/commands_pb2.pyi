@@ -930,7 +930,7 @@ class PromoteRelease(_message.Message):
     release: _builtins.int
     reason: _builtins.str
     from_pause: _builtins.bool
-    """True when a person promotes the release although it is paused."""
+    """True when a person promotes the release, with a reason: also from a pause, and from a pause in its bake."""
     @_builtins.property
     def judgement(self) -> _facts_pb2.Judgement: ...
     def __init__(

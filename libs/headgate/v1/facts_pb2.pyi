@@ -1700,7 +1700,10 @@ class ReleaseCompleted(_message.Message):
 
     RELEASE_FIELD_NUMBER: _builtins.int
     JUDGEMENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     release: _builtins.int
+    reason: _builtins.str
+    """Why a person completed a release that was paused in its bake; empty after a whole bake."""
     @_builtins.property
     def judgement(self) -> Global___Judgement: ...
     def __init__(
@@ -1708,10 +1711,11 @@ class ReleaseCompleted(_message.Message):
         *,
         release: _builtins.int = ...,
         judgement: Global___Judgement | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "reason", b"reason", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

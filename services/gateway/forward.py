@@ -9,6 +9,7 @@ from typing import NamedTuple
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.telemetry.counters import ARM_NAMES
 from services.gateway.categories import unknown_category
+from services.gateway.memory import out_of_memory
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.tensors import (
@@ -35,6 +36,10 @@ class UnknownCategory(Exception):
     """The model ran and failed on a category that it does not know."""
 
 
+class OutOfMemory(Exception):
+    """The model ran and needed more memory than forwards may use."""
+
+
 class ModelFailed(Exception):
     """The model ran and failed. The cause is whatever it raised."""
 
@@ -48,7 +53,8 @@ class Forward(NamedTuple):
     outputs: Sequence[TensorSpec]
 
     def run(self, interruption: Interruption | None = None) -> Answer:
-        """The version's answer. Raises InvalidInput before the model runs, UnknownCategory and ModelFailed after it."""
+        """The version's answer. Raises InvalidInput before the model runs, and one of the
+        other errors of this module after it."""
         arrays = read_inputs(self.request, self.inputs)
         results = _predict(self.routing.version, arrays, [spec.name for spec in self.outputs], interruption)
         finite = all_finite(results)
@@ -82,6 +88,8 @@ def _predict(
     except Exception as error:  # the model is foreign code: any error of it is one bad answer
         if rule := unknown_category(error, arrays, lambda tried: version.predict(tried, names, interruption)):
             raise UnknownCategory(rule) from error
+        if rule := out_of_memory(error):
+            raise OutOfMemory(f"{version.model} version {version.version} {rule}; send fewer rows at once") from error
         failed = f"{version.model} version {version.version} failed with {type(error).__name__}"
         raise ModelFailed(failed) from error
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import onnxruntime
@@ -15,6 +16,7 @@ from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import version_name
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.forward_queue import ForwardQueue
+from services.gateway.memory import bytes_for_forwards
 from services.gateway.pace import Pace, size_class
 from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
 
@@ -114,6 +116,10 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
+    _bound_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Weights come and go with their version, so they are not taken from the memory that all forwards share.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     loaded = LoadedVersion(
         model=model,
@@ -125,6 +131,16 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
     )
     _warm_up(loaded)
     return loaded
+
+
+@cache
+def _bound_memory() -> None:
+    """Limits the memory that the forwards of all sessions use together. ONNX Runtime takes such a limit once."""
+    cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    limit = onnxruntime.OrtArenaCfg({"max_mem": bytes_for_forwards()})
+    onnxruntime.create_and_register_allocator(cpu, limit)
 
 
 def _warm_up(loaded: LoadedVersion) -> None:

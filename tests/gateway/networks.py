@@ -30,6 +30,23 @@ def heavy(width=600, products=6):
     return _model(nodes, [matrix, zero], [_rows("x")], [_rows("y")])
 
 
+def squaring():
+    """y = x. The memory it needs on the way grows with the square of the rows."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
+        helper.make_node("Concat", ["rows", "rows", "thousand"], ["shape"], axis=0),
+        helper.make_node("Expand", ["one", "shape"], ["ones"]),
+        helper.make_node("ReduceMean", ["ones", "axes"], ["means"], keepdims=0),
+        helper.make_node("Mul", ["x", "means"], ["y"]),
+    ]
+    constants = [
+        helper.make_tensor("thousand", TensorProto.INT64, [1], [1_000]),
+        helper.make_tensor("axes", TensorProto.INT64, [3], [0, 1, 2]),
+        helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+    ]
+    return _model(nodes, constants, [_rows("x", 1)], [_rows("y", 1)])
+
+
 def counting():
     """y = the largest of the values, counted up to in a loop. So the values say how long it takes."""
     flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("go_in", "go")]

@@ -8,6 +8,7 @@ import shlex
 from headgate.domain.credentials import holds_credentials
 from headgate.domain.names import is_name
 from headgate.evaluation_tables import METRICS, evaluate, gate
+from headgate.network_table import network
 from headgate.toml_tables import Table, is_number, is_text, read
 from headgate.v1 import configuration_pb2 as configuration
 
@@ -26,7 +27,7 @@ STRATEGIES = {
     "blue-green": configuration.STRATEGY_BLUE_GREEN,
     "direct": configuration.STRATEGY_DIRECT,
 }
-TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "release")
+TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "release", "network")
 
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,6 +45,7 @@ def parse(text: bytes) -> configuration.ModelConfiguration:
     evaluate(root.table("evaluate"), parsed)
     gate(root.table("gate", optional=True), parsed)
     release(root.table("release", optional=True), parsed)
+    network(root.table("network", optional=True), parsed)
     parsed.parameters_json = parameters(root.table("parameters", optional=True))
     root.no_more(TABLES)
     root.refuse_problems()

@@ -1,6 +1,6 @@
 """Runs a model with ONNX Runtime. It uses one thread, so that the same rows give the same predictions, bit for bit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -9,7 +9,10 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from headgate.artifacts.batches import batches, rows_at_once
-from headgate.artifacts.layout import INPUT, OUTPUT
+from headgate.artifacts.datatypes import NUMPY_TYPES
+from headgate.artifacts.layout import INPUT
+
+Named = Mapping[str, npt.NDArray[np.generic]]
 
 FATAL_ONLY = 4
 
@@ -38,29 +41,43 @@ def load(model: bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def predict(
-    session: onnxruntime.InferenceSession, features: npt.NDArray[np.float32], batch_size: int
-) -> npt.NDArray[np.generic]:
-    """One prediction for each of some rows, in batches no larger than the training's. Raises Unrunnable."""
-    require_fit(session, features)
-    at_most = rows_at_once(features[:1].nbytes, batch_size)
+def predict(session: onnxruntime.InferenceSession, features: Named, batch_size: int) -> Named:
+    """What the model answers to some rows, by output, in batches no larger than the training's. Raises Unrunnable."""
+    taken = fitting(session, features)
+    names = [node.name for node in session.get_outputs()]
+    rows = len(next(iter(taken.values())))
+    at_most = rows_at_once(sum(array[:1].nbytes for array in taken.values()), batch_size)
     with _unrunnable():
-        parts = batches(len(features), at_most)
-        return np.concatenate([session.run([OUTPUT], {INPUT: features[part]})[0] for part in parts])
+        parts = [
+            session.run(names, {name: array[part] for name, array in taken.items()}) for part in batches(rows, at_most)
+        ]
+        return {name: np.concatenate(answers) for name, answers in zip(names, zip(*parts, strict=True), strict=True)}
 
 
-def require_fit(session: onnxruntime.InferenceSession, features: npt.NDArray[np.float32]) -> None:
-    """Raises Unrunnable when the model takes rows of another shape."""
-    shape = next((node.shape for node in session.get_inputs() if node.name == INPUT), None)
-    if shape is None:
-        raise Unrunnable(f"the model has no input {INPUT}")
-    fits = len(shape) == features.ndim and all(
-        not isinstance(wanted, int) or wanted == size for wanted, size in zip(shape, features.shape, strict=True)
+def fitting(session: onnxruntime.InferenceSession, features: Named) -> Named:
+    """The rows of each input of the model. Raises Unrunnable when it takes others."""
+    nodes = session.get_inputs()
+    for node in nodes:
+        where = "" if node.name == INPUT else f"{node.name}: "
+        if node.name not in features:
+            known = ", ".join(features)
+            raise Unrunnable(f"the model takes the input {node.name}, and these rows have {known}")
+        _require_fit(where, node, features[node.name])
+    if not nodes:
+        raise Unrunnable("the model has no input")
+    return {node.name: features[node.name] for node in nodes}
+
+
+def _require_fit(where: str, node: onnxruntime.NodeArg, rows: npt.NDArray[np.generic]) -> None:
+    expected = NUMPY_TYPES.get(node.type, node.type)
+    if rows.dtype.name != expected:
+        raise Unrunnable(f"{where}the model takes rows of {expected}, and these are of {rows.dtype.name}")
+    fits = len(node.shape) == rows.ndim and all(
+        not isinstance(wanted, int) or wanted == size for wanted, size in zip(node.shape, rows.shape, strict=True)
     )
     if not fits:
-        raise Unrunnable(
-            f"the model takes rows of the shape {list(shape[1:])}, and these have {list(features.shape[1:])}"
-        )
+        taken, found = list(node.shape[1:]), list(rows.shape[1:])
+        raise Unrunnable(f"{where}the model takes rows of the shape {taken}, and these have {found}")
 
 
 @contextmanager

@@ -16,7 +16,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from headgate.artifacts.keys import load_trusted
-from headgate.artifacts.layout import ANSWERS_TENSOR, FEATURES_TENSOR, INPUT, MODEL_FILE, TEST_ROWS_FILE
+from headgate.artifacts.layout import (
+    ANSWERS_TENSOR,
+    FEATURES_TENSOR,
+    MODEL_FILE,
+    TEST_ROWS_FILE,
+    Unclear,
+    answers_in,
+    features_in,
+)
+from headgate.artifacts.layout import measured as measured_name
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.artifacts.store import ArtifactError, ArtifactStore
@@ -24,7 +33,7 @@ from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.evaluator.inference import Unrunnable, load, predict
+from services.evaluator.inference import Named, Unrunnable, load, predict
 from services.evaluator.metrics.measure import Wish, measure
 from services.evaluator.metrics.scores import Unmeasurable
 from services.evaluator.report import report_of
@@ -40,10 +49,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Test rows with their answers, the digest of both, and the size of the batches that the training ran in."""
+    """Test rows by input, answers by name, the digest of both, and the size of the training's batches."""
 
-    features: npt.NDArray[np.float32]
-    answers: npt.NDArray[np.generic]
+    features: Named
+    answers: Named
     sha256: str
     batch_size: int
 
@@ -114,8 +123,10 @@ def score_on(
 ) -> facts.EvaluationReport:
     """The report of a loaded version on the candidate's rows, by its own task. Raises Unrunnable and Unmeasurable."""
     started = time.monotonic()
-    predictions = predict(session, rows.features, rows.batch_size)
-    measured = measure(declared.task, predictions, rows.answers, wish_of(declared.evaluate, candidate, rows))
+    outputs = predict(session, rows.features, rows.batch_size)
+    wanted = declared.network.measured
+    predictions, answers = the_measured("outputs", outputs, wanted), the_measured("answers", rows.answers, wanted)
+    measured = measure(declared.task, predictions, answers, wish_of(declared.evaluate, candidate, rows))
     return report_of(measured, rows.sha256, int((time.monotonic() - started) * 1000))
 
 
@@ -129,32 +140,53 @@ def wish_of(
     threshold = declared.threshold if declared.HasField("threshold") else DEFAULT_THRESHOLD
     confidence = candidate.confidence if candidate.HasField("confidence") else DEFAULT_CONFIDENCE
     try:
-        slices = {each.name: rows_in(each, {INPUT: rows.features}) for each in candidate.slices}
+        slices = {each.name: rows_in(each, rows.features) for each in candidate.slices}
     except WrongSlice as error:
         raise Unmeasurable(str(error)) from error
     return Wish(threshold, confidence, slices)
 
 
+def the_measured(what: str, tensors: Named, declared: str) -> npt.NDArray[np.generic]:
+    """Those that the task is about. Raises Unmeasurable."""
+    try:
+        return tensors[measured_name(tensors, declared)]
+    except Unclear as error:
+        raise Unmeasurable(f"the {what} {error}") from error
+
+
 def read_rows(data: bytes, batch_size: int) -> Rows:
-    """The test rows of an artifact: float32 features and one answer for each row. Raises Unmeasurable."""
+    """The test rows of an artifact: features for each input, and true answers for each row. Raises Unmeasurable."""
     try:
         tensors = load_tensors(data)
-        features, answers = tensors[FEATURES_TENSOR], tensors[ANSWERS_TENSOR]
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise Unmeasurable(f"{TEST_ROWS_FILE} holds no tensors that can be read: {error!r}") from error
+    features, answers = features_in(tensors), answers_in(tensors)
+    if not features or not answers:
         names = f"{FEATURES_TENSOR} and {ANSWERS_TENSOR}"
-        raise Unmeasurable(f"{TEST_ROWS_FILE} holds no tensors {names}: {error!r}") from error
-    if features.dtype != np.float32 or features.ndim < 2:
-        found = f"{FEATURES_TENSOR} is {features.dtype} of shape {features.shape}"
-        raise Unmeasurable(f"{TEST_ROWS_FILE}: {found}, expected float32 rows of features")
-    if answers.ndim < 1 or len(answers) != len(features):
-        found = f"{FEATURES_TENSOR} has the shape {features.shape} and {ANSWERS_TENSOR} {answers.shape}"
+        raise Unmeasurable(f"{TEST_ROWS_FILE} holds no tensors {names}, nor any of their names")
+    shapes = {name: tensors[name].shape for name in (*features.values(), *answers.values())}
+    if len({shape[:1] for shape in shapes.values()}) != 1 or () in shapes.values():
+        found = " and ".join(f"{name} has the shape {shape}" for name, shape in shapes.items())
         raise Unmeasurable(f"{TEST_ROWS_FILE}: {found}, expected one answer for each row")
-    if len(features) == 0:
+    if 0 in next(iter(shapes.values()))[:1]:
         # Some operators end the process when they get no rows.
         raise Unmeasurable(f"{TEST_ROWS_FILE}: there are no test rows")
-    digest = hashlib.sha256(bytes_of(features))
-    digest.update(bytes_of(answers))
-    return Rows(features, answers, digest.hexdigest(), batch_size)
+    return Rows(
+        {name: tensors[tensor] for name, tensor in features.items()},
+        {name: tensors[tensor] for name, tensor in answers.items()},
+        digest_of({name: tensors[name] for name in shapes}),
+        batch_size,
+    )
+
+
+def digest_of(tensors: Named) -> str:
+    """The digest of the rows: of their bytes, and of their names where there are others than the usual two."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        if list(tensors) != [FEATURES_TENSOR, ANSWERS_TENSOR]:
+            digest.update(f"{name}\n".encode())
+        digest.update(bytes_of(tensor))
+    return digest.hexdigest()
 
 
 def bytes_of(values: npt.NDArray[np.generic]) -> memoryview:

@@ -1,5 +1,6 @@
 """Turns a version's signed model.onnx into an ONNX Runtime session. Never loads bytes that fail their verification."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, NotImplemented, RuntimeException
 
 from headgate.artifacts.keys import TrustedKeys
-from headgate.artifacts.layout import MODEL_FILE
+from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import version_name
@@ -21,7 +22,7 @@ from services.gateway.pace import Pace, size_class
 from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
 
 WARM_UP_SIZE = 1
-"""Size of every variable dimension in the warm-up call."""
+"""Size in the warm-up call of every variable dimension for which the graph names no size that it can run."""
 
 MEASURED_AGAIN_SECONDS = 1.0
 """A model whose first call takes less than this is called again to be measured."""
@@ -145,7 +146,8 @@ def _bound_memory() -> None:
 
 def _warm_up(loaded: LoadedVersion) -> None:
     """Calls the model and measures it. A short first call is not the measure, because the first takes longest."""
-    arrays = {name: _zeros(spec) for name, spec in loaded.inputs.items()}
+    sizes = _example_sizes(loaded.session)
+    arrays = {name: _zeros(spec, sizes) for name, spec in loaded.inputs.items()}
     outputs = [spec.name for spec in loaded.outputs]
     seconds = _cpu_seconds(lambda: loaded.predict(arrays, outputs))
     if seconds < MEASURED_AGAIN_SECONDS:
@@ -166,8 +168,17 @@ def _spec(node: onnxruntime.NodeArg) -> TensorSpec:
     return TensorSpec(node.name, ONNX_TYPES[node.type], shape)
 
 
-def _zeros(spec: TensorSpec) -> Array:
-    shape = [size if isinstance(size, int) else WARM_UP_SIZE for size in spec.shape]
+def _example_sizes(session: onnxruntime.InferenceSession) -> Mapping[str, int]:
+    """For variable dimensions a size that the trainer has run. Raises ModelUnusable."""
+    text = session.get_modelmeta().custom_metadata_map.get(EXAMPLE_SIZES, "{}")
+    try:
+        return {str(name): int(size) for name, size in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelUnusable(f"the graph's {EXAMPLE_SIZES} is not a JSON object of sizes: {error}") from error
+
+
+def _zeros(spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
+    shape = [size if isinstance(size, int) else sizes.get(size, WARM_UP_SIZE) for size in spec.shape]
     if spec.datatype == BYTES:
         return np.full(shape, "", np.object_)
     return np.zeros(shape, NUMPY_TYPES[spec.datatype])

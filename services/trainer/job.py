@@ -1,8 +1,8 @@
 """The files in a job's directory through which the trainer and its training process talk. Imports no torch."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ class Job:
     seed: int
     environment: Mapping[str, str]
     checkpoint_seconds: float
+    outputs: Sequence[str] = ()
+    """The names of the parts of a tuple that the network answers."""
+    measured: str = ""
+    """The output, and the answer, that the task is about."""
+    dimensions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """For each input of which more than the batch varies, the name or the size of each dimension."""
 
 
 def write_job(directory: Path, job: Job) -> None:

@@ -206,3 +206,42 @@ def test_ranked_rows_have_no_slices() -> None:
     assert any(
         each.startswith("evaluate.slices.*: expected no slices with the task ranking") for each in problems(text)
     )
+
+
+NETWORK = """
+[network]
+outputs = ["price", "sold"]
+measured = "price"
+[network.dimensions]
+tokens = ["batch", "length", 3]
+"""
+
+
+def test_a_network_may_name_its_outputs_and_the_dimensions_that_vary() -> None:
+    network = parse((WHOLE + NETWORK).encode()).network
+    assert (list(network.outputs), network.measured) == (["price", "sold"], "price")
+    assert network.dimensions[0] == configuration.TensorDimensions(input="tokens", sizes=["batch", "length", "3"])
+    assert not parse(WHOLE.encode()).HasField("network")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "problem"),
+    [
+        ('["price", "sold"]', '["price", "price"]', "network.outputs: expected a list of up to 64 names of letters"),
+        ('["price", "sold"]', '["the price"]', "network.outputs: expected"),
+        ('"price"\n', '"a price"\n', "network.measured: expected a name of letters, digits and _, got 'a price'"),
+        ('["batch", "length", 3]', '["length", 3]', "network.dimensions.tokens: expected a list such as"),
+        ('["batch", "length", 3]', '["batch", 0]', "network.dimensions.tokens: expected a list such as"),
+        ('["batch", "length", 3]', '["batch", "batch"]', "network.dimensions.tokens: expected a list such as"),
+        ('["batch", "length", 3]', "3", "network.dimensions.tokens: expected a list such as"),
+        ("tokens =", '"a b" =', "network.dimensions.a b: expected a name of letters, digits and _"),
+        (
+            "[network]",
+            "[network]\ninputs = 3",
+            "network.inputs: expected one of the keys outputs, measured, dimensions",
+        ),
+    ],
+)
+def test_a_wrong_network_table_is_refused(right: str, wrong: str, problem: str) -> None:
+    (found,) = problems((WHOLE + NETWORK).replace(right, wrong))
+    assert found.startswith(problem)

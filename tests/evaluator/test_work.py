@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
-from headgate.artifacts.layout import INPUT, MODEL_FILE, TEST_ROWS_FILE
+from headgate.artifacts.layout import INPUT, MODEL_FILE, OUTPUT, TEST_ROWS_FILE
 from headgate.artifacts.store import StoreUnavailable
 from headgate.log import topics
 from headgate.log.port import EventLog
@@ -143,7 +144,20 @@ def test_a_live_version_whose_artifact_is_gone_is_no_baseline(
     [
         ({MODEL_FILE: RIGHT}, "has no test.safetensors"),
         ({TEST_ROWS_FILE: rows_of(*separable())}, "has no model.onnx"),
-        (files_of(RIGHT, b"not tensors"), "no tensors X and y"),
+        (files_of(RIGHT, b"not tensors"), "holds no tensors that can be read"),
+        (
+            files_of(RIGHT, rows_of(separable()[0].astype(np.int64), separable()[1])),
+            "takes rows of float32, and these are",
+        ),
+        (
+            files_of(RIGHT, save({"X.other": separable()[0], "y": separable()[1]})),
+            "takes the input features, and these",
+        ),
+        (files_of(RIGHT, save({"y": separable()[1]})), "holds no tensors X and y"),
+        (
+            files_of(RIGHT, save({"X": separable()[0], "y.a": separable()[1], "y.b": separable()[1]})),
+            "the answers a, b",
+        ),
         (files_of(b"not a model", rows_of(*separable())), "ONNX Runtime"),
         (files_of(logistic([1.0]), rows_of(*separable())), "the model takes rows of the shape [1], and these have [2]"),
         (files_of(RIGHT, rows_of(*separable(0))), "test.safetensors: there are no test rows"),
@@ -197,8 +211,8 @@ def test_an_evaluation_sends_heartbeats(
 def test_predictions_do_not_depend_on_the_batch_size() -> None:
     features, _ = separable(50)
     session = inference.load(RIGHT)
-    whole = inference.predict(session, features, 50)
-    assert np.array_equal(inference.predict(session, features, 7), whole)
+    whole = inference.predict(session, {INPUT: features}, 50)[OUTPUT]
+    assert np.array_equal(inference.predict(session, {INPUT: features}, 7)[OUTPUT], whole)
 
 
 def test_rows_are_measured_in_batches_no_larger_than_those_of_the_training(
@@ -238,6 +252,9 @@ class Counted:
 
     def get_inputs(self) -> Any:
         return self.session.get_inputs()
+
+    def get_outputs(self) -> Any:
+        return self.session.get_outputs()
 
 
 @pytest.mark.parametrize(("threshold", "recall"), [(None, 1), (0.5, 1), (0.6, 0)])

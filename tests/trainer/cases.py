@@ -27,6 +27,7 @@ from services.trainer.child.checkpoint import save
 from services.trainer.child.context import TrainingContext
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.rows import checked_rows
+from services.trainer.child.tensors import datatype
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, Job, read_job
 from tests.trainer.failing_models import COMMON, FAILING, OWN_LOOP
 from tests.trainer.row_cases import BENT, KEPT, MATERIAL, Taken
@@ -138,10 +139,9 @@ def fault_of(taken: Taken) -> str:
         rows = checked_rows(found, taken.task)
     except TrainingFailure as failure:
         return str(failure)
-    kinds = {values.dtype for part in rows.values() for values in part}
-    assert kinds == {torch.float32, torch.int64 if taken.task == "multiclass" else torch.float32}
-    before, after = torch.as_tensor(np.array(features)).double(), rows["train"][0].double()
-    assert torch.equal(torch.nan_to_num(before), torch.nan_to_num(after))
+    assert tuple(datatype(values) for values in rows["train"]) == taken.kinds
+    before, after = np.array(features), rows["train"][0].numpy()
+    assert np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
     return ""
 
 

@@ -86,6 +86,10 @@ REPOSITORIES = {
     ),
 }
 SHAPES = {
+    "doubles for floats": Failing(
+        "def datasets(context): return {part: (ROWS.double(), YES) for part in PARTS}",
+        "network: it cannot answer rows of the shape (4, 3) and the datatype float64: RuntimeError: ",
+    ),
     "other columns": Failing(
         "def network(context): return nn.Linear(4, 1)",
         "network: it cannot answer rows of the shape (4, 3): RuntimeError: ",
@@ -106,17 +110,31 @@ SHAPES = {
     ),
     "one number for all rows": Failing(
         forward("return self.linear(rows).mean()"),
-        "network: expected one tensor with one prediction for each row, got the shape () for a batch of 4 rows",
+        "network: expected tensors with a prediction for each row, got the shape () for a batch of 4 rows",
         "EXPORT",
     ),
-    "two tensors": Failing(
-        forward("return self.linear(rows), rows"),
-        "network: expected one tensor with one prediction for each row, got tuple for a batch of 4 rows",
+    "a number beside the predictions": Failing(
+        forward("return self.linear(rows), rows.mean()"),
+        "network: output_2: expected tensors with a prediction for each row, got the shape () for a batch of 4 rows",
         "EXPORT",
+    ),
+    "text beside the predictions": Failing(
+        forward("return {'prediction': self.linear(rows), 'note': 'fine'}"),
+        "network: expected tensors with a prediction for each row, got str as note for a batch of 4 rows",
+        "EXPORT",
+    ),
+    "two outputs of which neither is the prediction": Failing(
+        forward("return {'price': self.linear(rows), 'sold': self.linear(rows)}"),
+        "network: expected one output that the task is about, got price, sold: none is prediction",
+        "EXPORT",
+    ),
+    "an input of another name": Failing(
+        "def datasets(context): return {part: ({'tokens': ROWS, 'more': ROWS}, YES) for part in PARTS}",
+        "network: it cannot answer rows of tokens of the shape (4, 3), more of the shape (4, 3): TypeError: ",
     ),
     "a row alone loses its dimension": Failing(
         forward("return self.linear(rows).sigmoid().squeeze()"),
-        "network: expected one tensor with one prediction for each row, got the shape () for one row alone",
+        "network: expected tensors with a prediction for each row, got the shape () for one row alone",
         "EXPORT",
     ),
 }
@@ -145,8 +163,10 @@ MEANINGS = {
         "datasets(context): train: the answer of row 6 is 2, which is not one of the classes 0 to 1",
         job=MULTICLASS,
     ),
-    "half a number": Failing(
-        forward("return self.linear(rows).half()"), "network: expected predictions of float32, got float16", "EXPORT"
+    "a brain float": Failing(
+        forward("return self.linear(rows).sigmoid().bfloat16()"),
+        "network: no ONNX graph answers with bfloat16; answer, for example, float32",
+        "EXPORT",
     ),
     "nothing finite": Failing(
         forward("return self.linear(rows) * float('nan')"),

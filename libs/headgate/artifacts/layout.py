@@ -1,5 +1,7 @@
 """The names of an artifact's files and tensors. The trainer writes them, and other services read them."""
 
+from collections.abc import Collection
+
 MODEL_FILE = "model.onnx"
 """The network as ONNX. The evaluator measures it and the gateway serves it."""
 WEIGHTS_FILE = "weights.safetensors"
@@ -16,12 +18,59 @@ PROVENANCE_FILE = "provenance.json"
 EXPORTED_FILES = (MODEL_FILE, WEIGHTS_FILE, SIGNATURE_FILE, TRAINING_FILE, TEST_ROWS_FILE)
 """The files that the training process writes. The provenance has their digests, so it is written after them."""
 
-FEATURES_TENSOR = "X"
-"""Tensor in the test rows: the features, float32, one row for each."""
-ANSWERS_TENSOR = "y"
-"""Tensor in the test rows: one true answer for each row."""
-
 INPUT = "features"
-"""The input of the ONNX graph: float32. The first dimension is the batch."""
+"""The input of a graph that takes one tensor without a name. The first dimension of every input is the batch."""
 OUTPUT = "prediction"
-"""The output of the ONNX graph: one prediction for each row of the batch."""
+"""The output of a graph that answers one tensor without a name: one prediction for each row of the batch."""
+
+EXAMPLE_SIZES = "headgate.example_sizes"
+"""In the metadata of the graph: as JSON a size, for each dimension that varies besides the batch, that it can run."""
+
+FEATURES_TENSOR = "X"
+"""The features in the test rows: this tensor, or one for each input NAME of the graph, which is called X.NAME."""
+ANSWERS_TENSOR = "y"
+"""The true answers in the test rows: this tensor, or one for each NAME that the repository gave, called y.NAME."""
+
+
+class Unclear(Exception):
+    """There are several tensors, and nothing says which one the task is about."""
+
+
+def features_tensor(name: str) -> str:
+    """The tensor in the test rows that holds the rows of this input."""
+    return FEATURES_TENSOR if name == INPUT else f"{FEATURES_TENSOR}.{name}"
+
+
+def answers_tensor(name: str) -> str:
+    """The tensor in the test rows that holds the true answers of this name."""
+    return ANSWERS_TENSOR if name == OUTPUT else f"{ANSWERS_TENSOR}.{name}"
+
+
+def features_in(tensors: Collection[str]) -> dict[str, str]:
+    """For each input of the graph the tensor in the test rows."""
+    return _named(tensors, FEATURES_TENSOR, INPUT)
+
+
+def answers_in(tensors: Collection[str]) -> dict[str, str]:
+    """For each name of an answer the tensor in the test rows."""
+    return _named(tensors, ANSWERS_TENSOR, OUTPUT)
+
+
+def measured(names: Collection[str], declared: str) -> str:
+    """The output, or the answer, that the task is about: the declared one, the only one, or `prediction`.
+
+    Raises Unclear.
+    """
+    if declared in names:
+        return declared
+    if len(names) == 1:
+        return next(iter(names))
+    if OUTPUT in names and not declared:
+        return OUTPUT
+    raise Unclear(f"{', '.join(names)}: " + (f"none is {declared}" if declared else f"none is {OUTPUT}"))
+
+
+def _named(tensors: Collection[str], stored: str, unnamed: str) -> dict[str, str]:
+    prefix = f"{stored}."
+    found = {tensor.removeprefix(prefix): tensor for tensor in sorted(tensors) if tensor.startswith(prefix)}
+    return ({unnamed: stored} if stored in tensors else {}) | found

@@ -79,6 +79,7 @@ class ModelConfiguration(_message.Message):
     RELEASE_FIELD_NUMBER: _builtins.int
     PARAMETERS_JSON_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     task: _builtins.str
     """binary, multiclass, multilabel, regression or ranking."""
@@ -98,6 +99,8 @@ class ModelConfiguration(_message.Message):
     def gate(self) -> Global___GatePolicy: ...
     @_builtins.property
     def release(self) -> Global___ReleaseWish: ...
+    @_builtins.property
+    def network(self) -> Global___NetworkConfiguration: ...
     def __init__(
         self,
         *,
@@ -111,14 +114,74 @@ class ModelConfiguration(_message.Message):
         release: Global___ReleaseWish | None = ...,
         parameters_json: _builtins.str = ...,
         digest: _builtins.bytes = ...,
+        network: Global___NetworkConfiguration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "evaluate", b"evaluate", "gate", b"gate", "release", b"release", "train", b"train"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "evaluate", b"evaluate", "gate", b"gate", "network", b"network", "release", b"release", "train", b"train"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "data", b"data", "digest", b"digest", "evaluate", b"evaluate", "gate", b"gate", "model", b"model", "parameters_json", b"parameters_json", "release", b"release", "task", b"task", "train", b"train"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "data", b"data", "digest", b"digest", "evaluate", b"evaluate", "gate", b"gate", "model", b"model", "network", b"network", "parameters_json", b"parameters_json", "release", b"release", "task", b"task", "train", b"train"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelConfiguration: _TypeAlias = ModelConfiguration  # noqa: Y015
+
+@_typing.final
+class NetworkConfiguration(_message.Message):
+    """What the network takes and answers, where one tensor without a name is not enough."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    measured: _builtins.str
+    """The output, and the answer, that the task is about. Empty when there is one, or one named prediction."""
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the parts of a tuple that the network answers, in order."""
+
+    @_builtins.property
+    def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TensorDimensions]: ...
+    def __init__(
+        self,
+        *,
+        outputs: _abc.Iterable[_builtins.str] | None = ...,
+        measured: _builtins.str = ...,
+        dimensions: _abc.Iterable[Global___TensorDimensions] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "measured", b"measured", "outputs", b"outputs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkConfiguration: _TypeAlias = NetworkConfiguration  # noqa: Y015
+
+@_typing.final
+class TensorDimensions(_message.Message):
+    """The dimensions of an input of which more than the batch may vary."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    input: _builtins.str
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For each dimension its name when it varies, or its size in digits. The first is batch."""
+
+    def __init__(
+        self,
+        *,
+        input: _builtins.str = ...,
+        sizes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "sizes", b"sizes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TensorDimensions: _TypeAlias = TensorDimensions  # noqa: Y015
 
 @_typing.final
 class CodeConfiguration(_message.Message):

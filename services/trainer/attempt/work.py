@@ -272,6 +272,9 @@ def job_of(
         seed=train.seed,
         environment=environment,
         checkpoint_seconds=limits.checkpoint_seconds,
+        outputs=list(parsed.network.outputs),
+        measured=parsed.network.measured,
+        dimensions={each.input: list(each.sizes) for each in parsed.network.dimensions},
     )
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from services.trainer.child.checkpoint import NotResumable, Part, load, save
 from services.trainer.child.failure import TrainingFailure
-from services.trainer.child.rows import Rows
+from services.trainer.child.tensors import Rows
 from services.trainer.job import Job
 
 logger = logging.getLogger(__name__)

@@ -1,71 +1,133 @@
 """Writes the files of an artifact, once its ONNX graph has been shown to answer as the trained network does."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import onnx
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from headgate.artifacts import layout
-from headgate.artifacts.answers import WrongMeaning, check_predictions
+from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_predictions
 from headgate.artifacts.batches import rows_at_once
+from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from services.trainer.child.agreement import (
     ABSOLUTE_TOLERANCE,
-    DATATYPES,
-    RELATIVE_TOLERANCE,
     Agreement,
-    Answers,
+    NamedAnswers,
     agree,
+    relative_tolerance,
 )
 from services.trainer.child.context import Epoch
+from services.trainer.child.dimensions import dimensions_of
 from services.trainer.child.failure import ExportFailure
 from services.trainer.child.onnx_graph import onnx_of
-from services.trainer.child.rows import Rows
+from services.trainer.child.tensors import (
+    Rows,
+    Tensors,
+    answers_by_name,
+    caller,
+    datatype,
+    inputs,
+    outputs_of,
+    part_of,
+    row_bytes,
+)
 from services.trainer.job import Job
+
+Output = TypeVar("Output")
 
 
 def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: Job, epochs: Sequence[Epoch]) -> float:
     """Writes the files. Returns the largest difference between ONNX Runtime and torch. Raises ExportFailure."""
     network.eval()
     features, _ = rows["validation"]
-    graph = onnx_of(network, features)
-    found = checked(network, graph, rows, job)
+    graph, found = graph_of(network, features, rows, job)
     (directory / layout.MODEL_FILE).write_bytes(graph)
     # These are copies, because weights that share memory cannot be written.
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     safetensors.torch.save_file(weights, directory / layout.WEIGHTS_FILE)
-    test_features, test_answers = rows["test"]
-    test_rows = {layout.FEATURES_TENSOR: test_features, layout.ANSWERS_TENSOR: test_answers}
-    safetensors.torch.save_file(test_rows, directory / layout.TEST_ROWS_FILE)
-    write_json(directory / layout.SIGNATURE_FILE, signature(features, found.predictions))
-    write_json(directory / layout.TRAINING_FILE, history(job, epochs))
+    safetensors.torch.save_file(stored(rows["test"]), directory / layout.TEST_ROWS_FILE)
+    kinds = {name: datatype(tensor) for name, tensor in inputs(features).items()}
+    kinds |= {name: array.dtype.name for name, array in found.answers.items()}
+    write_json(directory / layout.SIGNATURE_FILE, signature(graph, kinds))
+    write_json(directory / layout.TRAINING_FILE, history(job, epochs, found.answers))
     return found.difference
 
 
-def checked(network: nn.Module, graph: bytes, rows: Mapping[str, Rows], job: Job) -> Agreement:
-    """The network and its graph on the validation rows. Raises ExportFailure."""
+def graph_of(network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job: Job) -> tuple[bytes, Agreement]:
+    """The graph, and how it and the network agree on the validation rows. Raises ExportFailure."""
     features, _ = rows["validation"]
-    at_once = rows_at_once(features[0].nbytes, job.batch_size)
-    found = agree(network, graph, features, rows["train"][0], at_once)
+    dimensions = dimensions_of(example, job.dimensions)
+    outputs = outputs_when_several(network, example, job.outputs)
+    graph = onnx_of(network, example, dimensions, outputs, job.outputs)
+    at_once = rows_at_once(row_bytes(features), job.batch_size)
+    found = agree(network, graph, features, rows["train"][0], at_once, dimensions, job.outputs)
+    if job.task == CUSTOM:
+        return graph, found
     try:
-        check_predictions(job.task, found.predictions)
+        check_predictions(job.task, measured_output(found.answers, job.measured))
     except WrongMeaning as error:
         raise ExportFailure(f"network, on the validation rows: {error}") from error
-    return found
+    return graph, found
 
 
-def signature(features: Tensor, predictions: Answers) -> dict[str, object]:
-    datatype = DATATYPES[predictions.dtype.name]
+def outputs_when_several(network: nn.Module, features: Tensors, declared: Sequence[str]) -> Sequence[str]:
+    """The names of what the network answers; none when it is one tensor."""
+    row = part_of(features, slice(2))
+    with torch.no_grad():
+        answer = caller(network, features)(row)
+    return () if isinstance(answer, Tensor) else list(outputs_of(answer, declared))
+
+
+def measured_output(outputs: Mapping[str, Output], declared: str) -> Output:
+    """What the task is about. Raises ExportFailure."""
+    try:
+        return outputs[layout.measured(outputs, declared)]
+    except layout.Unclear as error:
+        raise ExportFailure(f"network: expected one output that the task is about, got {error}") from error
+
+
+def stored(rows: Rows) -> dict[str, Tensor]:
+    """The tensors of the test rows. Those that share memory are copies, because such tensors cannot be written."""
+    features, answers = rows
+    tensors = {layout.features_tensor(name): tensor for name, tensor in inputs(features).items()} | {
+        layout.answers_tensor(name): tensor for name, tensor in answers_by_name(answers).items()
+    }
+    shared = Counter(tensor.untyped_storage().data_ptr() for tensor in tensors.values())
     return {
-        "inputs": [{"name": layout.INPUT, "datatype": "FP32", "shape": [-1, *features.shape[1:]]}],
-        "outputs": [{"name": layout.OUTPUT, "datatype": datatype, "shape": [-1, *predictions.shape[1:]]}],
+        name: tensor.clone() if shared[tensor.untyped_storage().data_ptr()] > 1 else tensor
+        for name, tensor in tensors.items()
     }
 
 
-def history(job: Job, epochs: Sequence[Epoch]) -> dict[str, object]:
+def signature(graph: bytes, kinds: Mapping[str, str]) -> dict[str, object]:
+    """What the graph takes and answers; `kinds` are the datatypes. A dimension that varies is -1.
+
+    Where more than the batch varies, the names of the dimensions stand beside the shape.
+    """
+    model = onnx.load_from_string(graph).graph
+    found = {
+        side: [{"name": node.name, "datatype": PROTOCOL_TYPES[kinds[node.name]], **_form(node)} for node in nodes]
+        for side, nodes in (("inputs", model.input), ("outputs", model.output))
+    }
+    return dict(found)
+
+
+def _form(node: onnx.ValueInfoProto) -> dict[str, list[object]]:
+    sizes = [each.dim_param or each.dim_value for each in node.type.tensor_type.shape.dim]
+    shape: dict[str, list[object]] = {"shape": [size if isinstance(size, int) else -1 for size in sizes]}
+    varies = any(isinstance(size, str) for size in sizes[1:])
+    return shape | ({"dimensions": list(sizes)} if varies else {})
+
+
+def history(job: Job, epochs: Sequence[Epoch], answers: NamedAnswers) -> dict[str, object]:
     """It holds no times, so that the same training gives the same bytes."""
+    tolerance = max(relative_tolerance(each) for each in answers.values())
     return {
         "environment": dict(job.environment),
         "seed": job.seed,
@@ -74,7 +136,7 @@ def history(job: Job, epochs: Sequence[Epoch]) -> dict[str, object]:
             {"epoch": epoch.epoch, "train_loss": epoch.train_loss, "validation_loss": epoch.validation_loss}
             for epoch in epochs
         ],
-        "export": {"relative_tolerance": RELATIVE_TOLERANCE, "absolute_tolerance": ABSOLUTE_TOLERANCE},
+        "export": {"relative_tolerance": tolerance, "absolute_tolerance": ABSOLUTE_TOLERANCE},
     }
 
 

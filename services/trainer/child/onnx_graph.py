@@ -1,6 +1,8 @@
 """The network as an ONNX graph. Equal networks give equal bytes, wherever they were trained."""
 
+import json
 import re
+from collections.abc import Sequence
 
 import onnx
 import torch
@@ -8,7 +10,10 @@ from google.protobuf.message import Message
 from torch import Tensor, nn
 
 from headgate.artifacts import layout
+from headgate.network_table import BATCH
+from services.trainer.child.dimensions import Dimensions, sizes_of
 from services.trainer.child.failure import ExportFailure
+from services.trainer.child.tensors import Tensors, caller, inputs, outputs_of
 
 ORIGINS = ("doc_string", "metadata_props")
 """Fields of any part of a graph in which the exporter leaves stack traces. They name directories of this machine."""
@@ -18,18 +23,49 @@ SUMMARY = "## Exception summary"
 CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>: ")
 
 
-def onnx_of(network: nn.Module, features: Tensor) -> bytes:
-    """The graph of a network in evaluation mode, for any number of such rows. Raises ExportFailure."""
-    copies = -(-EXAMPLE_ROWS // len(features))
-    example = features.repeat(copies, *[1] * (features.ndim - 1))[:EXAMPLE_ROWS]
+class Positional(nn.Module):
+    """The network as the exporter takes it when it has several inputs or outputs: tensors in, a tuple out."""
+
+    def __init__(self, network: nn.Module, features: Tensors, declared: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self._names = None if isinstance(features, Tensor) else tuple(features)
+        self._call = (caller(network, features),)
+        self._declared = declared
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        features = tensors[0] if self._names is None else dict(zip(self._names, tensors, strict=True))
+        return tuple(outputs_of(self._call[0](features), self._declared).values())
+
+
+def onnx_of(
+    network: nn.Module,
+    features: Tensors,
+    dimensions: Dimensions,
+    outputs: Sequence[str] = (),
+    declared: Sequence[str] = (),
+) -> bytes:
+    """The graph of a network in evaluation mode, for any size of the dimensions that vary. Raises ExportFailure.
+
+    `outputs` are the names of what it answers, when that is not one tensor. `declared` are those among them that the
+    repository gives to the parts of a tuple.
+    """
+    examples = {name: _example(tensor) for name, tensor in inputs(features).items()}
+    sizes = sizes_of(features, dimensions)
+    variable = {name: torch.export.Dim(name) for name in (BATCH, *sizes)}
+    shapes: tuple[object, ...] = tuple(
+        {axis: variable[dimension] for axis, dimension in dimensions[name].items()} for name in examples
+    )
+    if outputs or not isinstance(features, Tensor):
+        network, shapes = Positional(network, features, declared).eval(), (shapes,)
     try:
         program = torch.onnx.export(
             network,
-            (example,),
+            tuple(examples.values()),
             dynamo=True,
-            input_names=[layout.INPUT],
-            output_names=[layout.OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=list(examples),
+            output_names=list(outputs) or [layout.OUTPUT],
+            dynamic_shapes=shapes,
             external_data=False,
             verbose=False,
         )
@@ -39,6 +75,8 @@ def onnx_of(network: nn.Module, features: Tensor) -> bytes:
         raise ExportFailure("the network cannot be exported to ONNX: torch.onnx.export returned no program")
     model = program.model_proto
     remove_origins(model)
+    if sizes:
+        model.metadata_props.add(key=layout.EXAMPLE_SIZES, value=json.dumps(sizes, sort_keys=True))
     onnx.checker.check_model(model)
     graph: bytes = model.SerializeToString(deterministic=True)
     return graph
@@ -46,7 +84,12 @@ def onnx_of(network: nn.Module, features: Tensor) -> bytes:
 
 def warm_up() -> None:
     """Exports a tiny network, because the exporter imports most of its modules at the first export."""
-    onnx_of(nn.Linear(1, 1).eval(), torch.zeros(2, 1))
+    onnx_of(nn.Linear(1, 1).eval(), torch.zeros(2, 1), {layout.INPUT: {0: BATCH}})
+
+
+def _example(tensor: Tensor) -> Tensor:
+    copies = -(-EXAMPLE_ROWS // len(tensor))
+    return tensor.repeat(copies, *[1] * (tensor.ndim - 1))[:EXAMPLE_ROWS]
 
 
 def remove_origins(part: Message) -> None:

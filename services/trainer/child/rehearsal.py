@@ -3,37 +3,50 @@
 Afterwards network and random generators are as they were: the training gives the same weights with it as without.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from headgate.artifacts.answers import WrongMeaning, check_answers, check_predictions
+from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_answers, check_predictions
 from headgate.artifacts.batches import rows_at_once
-from services.trainer.child.agreement import require_form
+from services.trainer.child.agreement import checked_outputs
 from services.trainer.child.checkpoint import random_state, set_random_state, weights
-from services.trainer.child.exporting import checked
+from services.trainer.child.exporting import graph_of, measured_output
 from services.trainer.child.failure import TrainingFailure
-from services.trainer.child.onnx_graph import onnx_of
-from services.trainer.child.rows import Rows
-from services.trainer.child.training import LOSSES, LoadedModel
+from services.trainer.child.rows import measured_answers_of
+from services.trainer.child.tensors import (
+    Rows,
+    Tensors,
+    caller,
+    count_rows,
+    datatype,
+    described,
+    inputs,
+    part_of,
+    row_bytes,
+)
+from services.trainer.child.training import LOSSES, LoadedModel, compared
 from services.trainer.job import Job
 
 
 def rehearse(model: LoadedModel, job: Job) -> None:
     """Raises TrainingFailure and ExportFailure."""
     features, answers = model.rows["train"]
-    batch = slice(0, rows_at_once(features[0].nbytes, job.batch_size))
+    batch = slice(0, rows_at_once(row_bytes(features), job.batch_size))
+    example = part_of(features, batch)
     with untouched(model.network):
         model.network.eval()
-        prediction = first_prediction(model.network, features[batch])
-        check_meaning(job.task, prediction, model.rows)
+        answer = first_answer(model.network, example)
+        outputs = checked_outputs(answer, count_rows(example), job.outputs)
+        if job.task != CUSTOM:
+            check_meaning(job, measured_output(outputs, job.measured), model.rows)
         if model.train_function is None:
-            check_loss(job.loss, prediction, answers[batch])
-        graph = onnx_of(model.network, features[batch])
-        checked(model.network, graph, {split: rows_of(rows, batch) for split, rows in model.rows.items()}, job)
+            check_loss(job, answer, part_of(answers, batch))
+        graph_of(model.network, example, {split: rows_of(rows, batch) for split, rows in model.rows.items()}, job)
 
 
 @contextmanager
@@ -57,37 +70,46 @@ def untouched(network: nn.Module) -> Iterator[None]:
 
 def rows_of(rows: Rows, part: slice) -> Rows:
     features, answers = rows
-    return features[part], answers[part]
+    return part_of(features, part), part_of(answers, part)
 
 
-def first_prediction(network: nn.Module, features: Tensor) -> Tensor:
+def first_answer(network: nn.Module, features: Tensors) -> Any:
     try:
         with torch.no_grad():
-            prediction: Tensor = network(features)
+            return caller(network, features)(features)
     except Exception as error:
-        shape = tuple(features.shape)
+        reason = f"{type(error).__name__}: {error}"
         raise TrainingFailure(
-            f"network: it cannot answer rows of the shape {shape}: {type(error).__name__}: {error}"
+            f"network: it cannot answer rows of {described(features)}: {reason}{advice(features, error)}"
         ) from error
-    require_form(prediction, len(features))
-    return prediction
 
 
-def check_meaning(task: str, prediction: Tensor, rows: dict[str, Rows]) -> None:
+def advice(features: Tensors, error: Exception) -> str:
+    """What to do when the network was written for another datatype."""
+    others = sorted({datatype(tensor) for tensor in inputs(features).values()} - {"float32"})
+    if not others or "type" not in str(error).lower():
+        return ""
+    kinds = " and ".join(others)
+    return f". Features keep their datatype, here {kinds}; convert them in datasets(context), as by features.float()"
+
+
+def check_meaning(job: Job, prediction: Tensor, rows: Mapping[str, Rows]) -> None:
     """Raises TrainingFailure when predictions or answers are not what the task takes them for."""
     where = "network"
     try:
-        check_predictions(task, prediction.numpy())
+        check_predictions(job.task, prediction.numpy())
         for split, (_, answers) in rows.items():
             where = f"datasets(context): {split}"
-            check_answers(task, answers.numpy(), prediction.shape[-1])
+            columns = prediction.shape[-1]
+            check_answers(job.task, measured_answers_of(answers, job.measured).numpy(), columns)
     except WrongMeaning as error:
         raise TrainingFailure(f"{where}: {error}") from error
 
 
-def check_loss(name: str, prediction: Tensor, answers: Tensor) -> None:
+def check_loss(job: Job, answer: Any, answers: Tensors) -> None:
+    prediction, true_answers = compared(job, answer, answers)
     try:
-        LOSSES[name](prediction, answers)
+        LOSSES[job.loss](prediction, true_answers)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        shapes = f"predictions of the shape {tuple(prediction.shape)} and answers of the shape {tuple(answers.shape)}"
-        raise TrainingFailure(f"train.loss: {name} cannot compare {shapes}: {error}") from error
+        shapes = f"predictions of {described(prediction)} and answers of {described(true_answers)}"
+        raise TrainingFailure(f"train.loss: {job.loss} cannot compare {shapes}: {error}") from error

@@ -1,9 +1,10 @@
 """The rows of a repository's datasets(context), checked before anything is trained on them.
 
-Features become float32. Answers become int64 for classes and float32 otherwise. A value that would not be the same
-after that is refused: only the authors can say whether a rounded number still means what they meant.
+Tensors and arrays keep their datatype. Lists have none: their fractions become float32, when that holds each exactly,
+and their whole numbers int64.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,84 +12,117 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headgate.artifacts.answers import MULTICLASS, WrongMeaning, check_answers
+from headgate.artifacts.answers import CUSTOM, MULTICLASS, WrongMeaning, check_answers
+from headgate.artifacts.datatypes import PROTOCOL_TYPES
+from headgate.artifacts.layout import Unclear, measured
 from services.trainer.child.failure import TrainingFailure
-
-Rows = tuple[Tensor, Tensor]
+from services.trainer.child.tensors import (
+    Rows,
+    Tensors,
+    answers_by_name,
+    count_rows,
+    datatype,
+    inputs,
+    is_storable,
+)
 
 SPLITS = ("train", "validation", "test")
-KNOWN = (
-    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
-    torch.float16, torch.bfloat16, torch.float32, torch.float64,
-)  # fmt: skip
-WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 MAX_CLASS = 2**31 - 1
-ADVICE = "Scale or encode such numbers, or convert them in datasets(context) where a rounded one means the same"
+MAX_TENSORS = 64
+NAME = re.compile(r"[A-Za-z_]\w{0,62}", re.ASCII)
+LOSSY = (
+    "Give a tensor or an array, which keep their datatype, or convert the list where a rounded number means the same"
+)
 
 
-def checked_rows(found: Any, task: str) -> dict[str, Rows]:
+def checked_rows(found: Any, task: str, measured_answers: str = "") -> dict[str, Rows]:
     """What datasets(context) returned, as the network gets it. Raises TrainingFailure."""
     if not isinstance(found, Mapping) or not set(SPLITS) <= set(found):
         raise TrainingFailure(f"datasets(context): expected a dict of {', '.join(SPLITS)}")
-    rows = {split: _checked(f"datasets(context): {split}", found[split], task) for split in SPLITS}
+    rows = {split: _checked(f"datasets(context): {split}", found[split], task, measured_answers) for split in SPLITS}
     for split in SPLITS[1:]:
         _require_like(rows["train"], rows[split], split)
     return rows
 
 
-def _checked(where: str, found: Any, task: str) -> Rows:
+def measured_answers_of(answers: Tensors, declared: str) -> Tensor:
+    """The answers that the task is about. Raises Unclear."""
+    named = answers_by_name(answers)
+    return named[measured(named, declared)]
+
+
+def _checked(where: str, found: Any, task: str, declared: str) -> Rows:
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        size = f" of {len(found)}" if isinstance(found, tuple | list | Mapping) else ""
+        raise TrainingFailure(
+            f"{where}: expected (features, answers), got {type(found).__name__}{size}."
+            " Give several features or answers as a dict by name"
+        )
+    features, answers = _tensors(f"{where}: features", found[0]), _tensors(f"{where}: answers", found[1])
+    _require_rows(where, features, answers)
     try:
-        features, answers = (_tensor(values) for values in found)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TrainingFailure(f"{where}: expected (features, answers), got {error}") from error
-    if features.ndim < 2 or answers.ndim < 1 or len(features) == 0 or len(answers) != len(features):
-        shapes = f"{tuple(features.shape)} and {tuple(answers.shape)}"
-        raise TrainingFailure(f"{where}: expected as many answers as rows, got {shapes}")
-    kind = torch.int64 if task == MULTICLASS else torch.float32
-    features = _same(f"{where}: features", features, torch.float32)
-    answers = _same(f"{where}: answers", answers, kind)
-    try:
-        _check_answers(answers.numpy(), task)
+        if task != CUSTOM:
+            _check_answers(measured_answers_of(answers, declared).numpy(), task)
     except WrongMeaning as error:
         raise TrainingFailure(f"{where}: {error}") from error
+    except Unclear as error:
+        raise TrainingFailure(f"{where}: expected one answer that the task is about, got {error}") from error
     return features, answers
 
 
-def _tensor(values: Any) -> Tensor:
-    # numpy reads lists of numbers without rounding them; torch would make float32 of them.
-    found = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
-    return found.detach().cpu()
+def _tensors(where: str, values: Any) -> Tensors:
+    if not isinstance(values, Mapping):
+        return _tensor(where, values)
+    names = [str(name) for name in values]
+    wrong = next((name for name in names if not NAME.fullmatch(name)), None)
+    if wrong is not None or not 0 < len(names) <= MAX_TENSORS:
+        expected = f"1 to {MAX_TENSORS} tensors, each with a name of letters, digits and _"
+        raise TrainingFailure(f"{where}: expected {expected}, got {len(names) if wrong is None else repr(wrong)}")
+    return {str(name): _tensor(f"{where}: {name}", value) for name, value in values.items()}
 
 
-def _same(where: str, values: Tensor, kind: torch.dtype) -> Tensor:
-    """The values in the other datatype. Raises TrainingFailure for the first one that is not the same there."""
-    if values.dtype == kind:
-        return values.contiguous()
-    if values.dtype not in KNOWN:
-        raise TrainingFailure(
-            f"{where}: expected numbers that {_name(kind)} can hold, got the datatype {_name(values.dtype)}"
-        )
-    changed = values.to(kind).contiguous()
-    lost = _lost(values, changed)
+def _tensor(where: str, values: Any) -> Tensor:
+    try:
+        found = values if isinstance(values, Tensor) else _from_numbers(where, values)
+        if found.layout != torch.strided:
+            raise TypeError(f"a tensor of the layout {found.layout}; to_dense() makes a usual one of it")
+        found = found.detach().cpu().contiguous()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TrainingFailure(f"{where}: expected a tensor, an array or a list of numbers: {error}") from error
+    if not is_storable(found):
+        expected = f"one of {', '.join(PROTOCOL_TYPES)}"
+        raise TrainingFailure(f"{where}: no ONNX graph takes the datatype {datatype(found)}; convert it to {expected}")
+    return found
+
+
+def _from_numbers(where: str, values: Any) -> Tensor:
+    array = np.ascontiguousarray(values) if np.ndim(values) else np.array(values)
+    if isinstance(values, np.ndarray) or array.dtype != np.float64:
+        return torch.from_numpy(array)
+    # numpy reads fractions as doubles without rounding them; torch would round them in silence.
+    as_floats = array.astype(np.float32)
+    lost = (as_floats.astype(np.float64) != array) & ~np.isnan(array)
     if lost.any():
-        place = [int(index) for index in torch.nonzero(lost)[0]]
-        value, became = (each[tuple(place)].item() for each in (values, changed))
-        found = f"{_place(place)} is {value!r} ({_name(values.dtype)})"
-        raise TrainingFailure(f"{where}: {found}, which would become {became!r} as {_name(kind)}. {ADVICE}")
-    return changed
+        place = [int(index) for index in np.argwhere(lost)[0]]
+        value, became = array[tuple(place)].item(), float(as_floats[tuple(place)])
+        found = f"{_place(place)} is {value!r}, which would become {became!r} as float32"
+        raise TrainingFailure(f"{where}: {found}. {LOSSY}")
+    return torch.from_numpy(as_floats)
 
 
-def _lost(before: Tensor, after: Tensor) -> Tensor:
-    """Where the two differ. A number that is not a number is kept as such, and whole numbers are compared as such."""
-    if before.dtype in WHOLE and after.is_floating_point():
-        # 2**63 is no int64: a float that rounded up to it would come back as something arbitrary.
-        beyond = after >= 2.0**63
-        return beyond | (torch.where(beyond, 0, after).to(torch.int64) != before.to(torch.int64))
-    if before.is_floating_point() and not after.is_floating_point():
-        inside = before.abs() < 2.0**63
-        return ~inside | (torch.where(inside, before, 0).trunc() != before)
-    back = after.to(before.dtype)
-    return (back != before) & ~(back.isnan() & before.isnan())
+def _require_rows(where: str, features: Tensors, answers: Tensors) -> None:
+    """Every tensor has the same number of rows, and there are some."""
+    sizes = {name: tuple(tensor.shape) for name, tensor in inputs(features).items()}
+    sizes |= {f"answers {name}": tuple(tensor.shape) for name, tensor in answers_by_name(answers).items()}
+    counts = {shape[0] if shape else None for shape in sizes.values()}
+    if len(counts) > 1 or None in counts:
+        if isinstance(features, Tensor) and isinstance(answers, Tensor):
+            shapes = f"{tuple(features.shape)} and {tuple(answers.shape)}"
+        else:
+            shapes = ", ".join(f"{name} {shape}" for name, shape in sizes.items())
+        raise TrainingFailure(f"{where}: expected as many answers as rows, got {shapes}")
+    if count_rows(answers) == 0:
+        raise TrainingFailure(f"{where}: there are no rows; each split needs some")
 
 
 def _check_answers(answers: Any, task: str) -> None:
@@ -96,11 +130,25 @@ def _check_answers(answers: Any, task: str) -> None:
 
 
 def _require_like(train: Rows, other: Rows, split: str) -> None:
-    shapes = [tuple(features.shape[1:]) for features, _ in (train, other)]
-    if shapes[0] != shapes[1]:
-        raise TrainingFailure(
-            f"datasets(context): the rows of train have the shape {shapes[0]}, those of {split} {shapes[1]}"
-        )
+    """The rows of every split have the same names, shapes and datatypes."""
+    shapes, kinds = ([form(features) for features, _ in (train, other)] for form in (_shapes, _kinds))
+    for what, (first, second) in (("shape", shapes), ("datatype", kinds)):
+        if first != second:
+            one, another = (
+                next(iter(form.values())) if isinstance(rows[0], Tensor) else form
+                for form, rows in ((first, train), (second, other))
+            )
+            raise TrainingFailure(
+                f"datasets(context): the rows of train have the {what} {one}, those of {split} {another}"
+            )
+
+
+def _shapes(features: Tensors) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs(features).items()}
+
+
+def _kinds(features: Tensors) -> dict[str, str]:
+    return {name: datatype(tensor) for name, tensor in inputs(features).items()}
 
 
 def _place(place: list[int]) -> str:
@@ -108,7 +156,3 @@ def _place(place: list[int]) -> str:
         return f"row {place[0]}"
     columns = ", ".join(str(index) for index in place[1:])
     return f"row {place[0]}, column {columns}"
-
-
-def _name(kind: torch.dtype) -> str:
-    return str(kind).removeprefix("torch.")

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headgate.artifacts.batches import batches, rows_at_once
+from headgate.artifacts.layout import measured
 from services.trainer.child.context import TrainingContext
 from services.trainer.child.failure import TrainingFailure
-from services.trainer.child.rows import Rows, checked_rows
+from services.trainer.child.rows import checked_rows, measured_answers_of
+from services.trainer.child.tensors import Rows, Tensors, caller, count_rows, outputs_of, part_of, row_bytes
 from services.trainer.job import Job
 
 TrainFunction = Callable[[TrainingContext], object]
@@ -42,7 +45,7 @@ def load_model(job: Job) -> LoadedModel:
         data={name: Path(path) for name, path in job.data.items()}, seed=job.seed, parameters=dict(job.parameters)
     )
     torch.manual_seed(job.seed)
-    rows = checked_rows(module.datasets(context), job.task)
+    rows = checked_rows(module.datasets(context), job.task, job.measured)
     # The seed is set again, so that the first weights do not depend on how the data were read.
     torch.manual_seed(job.seed)
     network = module.network(context)
@@ -63,10 +66,10 @@ def load_module(checkout: Path, name: str) -> ModuleType:
     return module
 
 
-def train(context: TrainingContext, train_function: TrainFunction | None) -> None:
+def train(context: TrainingContext, train_function: TrainFunction | None, job: Job) -> None:
     """Trains to the end, with the repository's own loop if it has one. Raises TrainingFailure."""
     if train_function is None:
-        train_by_settings(context)
+        train_by_settings(context, job)
         return
     if train_function(context) is not None:
         raise TrainingFailure("train(context): expected it to train context.network in place and to return nothing")
@@ -75,37 +78,50 @@ def train(context: TrainingContext, train_function: TrainFunction | None) -> Non
         raise TrainingFailure(f"train(context): it reported no epoch; call {call} after each epoch")
 
 
-def train_by_settings(context: TrainingContext) -> None:
+def train_by_settings(context: TrainingContext, job: Job) -> None:
     """Headgate's own loop, as the [train] table says."""
     network, settings = context.network, context.settings
-    loss_of = LOSSES[settings.loss]
     optimizer = optimizer_of(settings, network)
     generator = torch.Generator().manual_seed(context.seed)
     features, answers = context.rows["train"]
+    call, rows = caller(network, features), count_rows(features)
     for _ in range(context.resume(optimizer, generator), settings.epochs):
         network.train()
         total = torch.zeros(())
-        order = torch.randperm(len(features), generator=generator)
-        for part in batches(len(order), settings.batch_size):
-            rows = order[part]
+        order = torch.randperm(rows, generator=generator)
+        for part in batches(rows, settings.batch_size):
+            chosen = order[part]
             optimizer.zero_grad()
-            loss = loss_of(network(features[rows]), answers[rows])
+            loss = loss_of(job, call(part_of(features, chosen)), part_of(answers, chosen))
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             # The loss is read once per epoch, because reading it at each step costs more than the step.
-            total += loss.detach() * len(rows)
-        context.epoch(float(total) / len(features), validate(context, loss_of))
+            total += loss.detach() * len(chosen)
+        context.epoch(float(total) / rows, validate(context, job))
 
 
-def validate(context: TrainingContext, loss_of: LossFunction) -> float:
+def validate(context: TrainingContext, job: Job) -> float:
     """The mean loss over the validation rows, a bounded number of them at a time."""
     context.network.eval()
     features, answers = context.rows["validation"]
-    total = 0.0
+    call, rows, total = caller(context.network, features), count_rows(features), 0.0
     with torch.no_grad():
-        for part in batches(len(features), rows_at_once(features[0].nbytes, context.settings.batch_size)):
-            total += float(loss_of(context.network(features[part]), answers[part])) * len(features[part])
-    return total / len(features)
+        for part in batches(rows, rows_at_once(row_bytes(features), context.settings.batch_size)):
+            loss = loss_of(job, call(part_of(features, part)), part_of(answers, part))
+            total += float(loss) * (part.stop - part.start)
+    return total / rows
+
+
+def loss_of(job: Job, answer: Any, answers: Tensors) -> Tensor:
+    return LOSSES[job.loss](*compared(job, answer, answers))
+
+
+def compared(job: Job, answer: Any, answers: Tensors) -> tuple[Tensor, Tensor]:
+    """The prediction and the answers that a loss of [train] compares. Raises Unclear."""
+    if isinstance(answer, Tensor) and isinstance(answers, Tensor):
+        return answer, answers
+    outputs = outputs_of(answer, job.outputs)
+    return outputs[measured(outputs, job.measured)], measured_answers_of(answers, job.measured)
 
 
 def optimizer_of(settings: SimpleNamespace, network: nn.Module) -> torch.optim.Optimizer:

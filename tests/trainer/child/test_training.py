@@ -126,12 +126,14 @@ def test_a_training_that_cannot_become_a_version_fails_with_the_reason(trained: 
 
 
 @pytest.mark.parametrize("case", KEPT)
-def test_rows_that_the_networks_datatypes_can_hold_are_taken_as_they_are(trained: Trained, case: str) -> None:
+def test_rows_keep_their_datatype(trained: Trained, case: str) -> None:
     assert trained.outcomes["rows"][case] == ""
 
 
 @pytest.mark.parametrize("case", BENT)
-def test_rows_that_would_not_be_the_same_are_refused_with_their_place_and_value(trained: Trained, case: str) -> None:
+def test_rows_that_cannot_be_taken_as_they_are_are_refused_with_their_place_and_value(
+    trained: Trained, case: str
+) -> None:
     fault = trained.outcomes["rows"][case]
     assert fault.startswith("datasets(context): ")
     assert BENT[case].fault in fault

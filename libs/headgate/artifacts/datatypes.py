@@ -1,0 +1,26 @@
+"""The datatypes that tensors of a model may have, under the names of numpy, ONNX and the Open Inference Protocol.
+
+bfloat16 and complex numbers are none of them: neither numpy nor the protocol can carry them.
+"""
+
+from collections.abc import Mapping
+
+PROTOCOL_TYPES: Mapping[str, str] = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+}
+"""The protocol's name for each datatype of numpy."""
+
+_ONNX_NAMES = {"float32": "float", "float64": "double"}
+NUMPY_TYPES: Mapping[str, str] = {f"tensor({_ONNX_NAMES.get(name, name)})": name for name in PROTOCOL_TYPES}
+"""numpy's name for each datatype that ONNX Runtime reports."""

@@ -1,0 +1,53 @@
+"""Reads the table [network] of headgate.toml: what a network takes and answers, where one tensor is not enough."""
+
+import re
+
+from headgate.toml_tables import Table, is_whole
+from headgate.v1 import configuration_pb2 as configuration
+
+BATCH = "batch"
+"""The name of the first dimension of every tensor."""
+MAX_TENSORS = 64
+MAX_DIMENSIONS = 16
+DIMENSIONS = f'a list such as ["{BATCH}", "length", 3]: {BATCH}, then a size, or a name where the size varies'
+TENSOR_NAME = re.compile(r"[A-Za-z_]\w{0,62}", re.ASCII)
+
+
+def network(table: Table, into: configuration.ModelConfiguration) -> None:
+    if not table.present:
+        return
+    expected = f"a list of up to {MAX_TENSORS} names of letters, digits and _"
+    into.network.outputs.extend(table.value("outputs", expected, are_tensor_names, []) or [])
+    name = "a name of letters, digits and _"
+    into.network.measured = table.value("measured", name, is_tensor_name, "") or ""
+    dimensions = table.table("dimensions", optional=True)
+    for tensor in dimensions.values:
+        if not is_tensor_name(tensor):
+            dimensions.wrong(tensor, name, tensor)
+        sizes = dimensions.value(tensor, DIMENSIONS, are_dimensions) or []
+        into.network.dimensions.add(input=tensor, sizes=[str(size) for size in sizes])
+    table.no_more(("outputs", "measured", "dimensions"))
+
+
+def is_tensor_name(value: object) -> bool:
+    return isinstance(value, str) and bool(TENSOR_NAME.fullmatch(value))
+
+
+def are_tensor_names(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MAX_TENSORS
+        and all(is_tensor_name(name) for name in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def are_dimensions(value: object) -> bool:
+    """Whether this is the batch and then for each dimension a size, or a name when the size varies."""
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MAX_DIMENSIONS
+        and value[0] == BATCH
+        and all(is_tensor_name(size) or (is_whole(size) and 0 < size < 2**31) for size in value[1:])
+        and BATCH not in value[1:]
+    )

@@ -1,0 +1,141 @@
+"""Model repositories of the kinds that teams publish, and what the artifact of each takes and answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The repository's own text beside COMMON of failing_models, what its job has, and its signature."""
+
+    text: str
+    inputs: Mapping[str, tuple[str, list[int]]]
+    outputs: Mapping[str, tuple[str, list[int]]]
+    job: dict[str, Any] = field(default_factory=dict)
+
+
+TOKENS = """
+TOKENS = torch.randint(0, 16_777_217, (9, 5), generator=torch.Generator().manual_seed(5)) % 50 + 16_777_217
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 4)
+        self.linear = nn.Linear(4, 1)
+    def forward(self, rows): return self.linear(self.words(rows % 50).mean(1)).sigmoid()
+def network(context): return Text()
+def datasets(context): return {part: (TOKENS, YES.long()) for part in PARTS}
+"""
+"""Token numbers that float32 cannot hold."""
+TRUTH = """
+class Truth(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+    def forward(self, rows): return self.linear(rows.float()).sigmoid()
+def network(context): return Truth()
+def datasets(context): return {part: (ROWS > 0, YES.bool()) for part in PARTS}
+"""
+DOUBLES = """
+def network(context): return nn.Linear(3, 1).double()
+def datasets(context): return {part: (ROWS.double() / 3, ROWS[:, 0].double() / 3 + 1e9) for part in PARTS}
+"""
+HALVES = """
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+    def forward(self, rows): return self.linear(rows.float()).half()
+def network(context): return Halves()
+def datasets(context): return {part: (ROWS.half(), ROWS[:, 0]) for part in PARTS}
+"""
+TWO_INPUTS = """
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 4)
+        self.linear = nn.Linear(7, 1)
+    def forward(self, tokens, numbers):
+        return self.linear(torch.cat([self.words(tokens).mean(1), numbers], dim=1)).sigmoid()
+def network(context): return Both()
+def datasets(context):
+    tokens = torch.arange(45).reshape(9, 5)
+    return {part: ({"numbers": ROWS, "tokens": tokens}, YES) for part in PARTS}
+"""
+A_DICTIONARY = """
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 1)
+    def forward(self, batch):
+        both = torch.cat([batch["b"], batch["a"]], dim=1)
+        return {"prediction": self.linear(both).sigmoid(), "embedding": batch["a"]}
+def network(context): return Both()
+def datasets(context): return {part: ({"a": ROWS, "b": ROWS}, {"label": YES}) for part in PARTS}
+"""
+A_TUPLE = """
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+    def forward(self, rows): return rows, self.linear(rows)
+def network(context): return Pair()
+def datasets(context): return {part: (ROWS, {"extra": ROWS, "label": YES.long()}) for part in PARTS}
+"""
+LENGTHS = """
+class Lengths(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 4)
+        self.linear = nn.Linear(4, 1)
+    def forward(self, tokens, mask):
+        kept = self.words(tokens) * mask.unsqueeze(-1)
+        return {"prediction": self.linear(kept.sum(1)).sigmoid(), "steps": kept}
+def network(context): return Lengths()
+def datasets(context):
+    tokens = torch.arange(45).reshape(9, 5)
+    return {part: ({"tokens": tokens, "mask": tokens % 4 > 0}, YES) for part in PARTS}
+"""
+CONVOLUTION = """
+class Convolution(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv1d(3, 1, 4)
+    def forward(self, rows): return self.convolution(rows).amax(2).sigmoid()
+def network(context): return Convolution()
+def datasets(context): return {part: (ROWS.unsqueeze(2).repeat(1, 1, 6), YES) for part in PARTS}
+"""
+"""It cannot answer rows that are shorter than 4."""
+FEATURES = {"features": ("FP32", [-1, 3])}
+PREDICTION = {"prediction": ("FP32", [-1, 1])}
+REGRESSION = {"task": "regression", "loss": "mse"}
+KINDS = {
+    "tokens": Kind(TOKENS, {"features": ("INT64", [-1, 5])}, PREDICTION, {"loss": "bce"}),
+    "truth": Kind(TRUTH, {"features": ("BOOL", [-1, 3])}, PREDICTION, {"loss": "bce"}),
+    "doubles": Kind(DOUBLES, {"features": ("FP64", [-1, 3])}, {"prediction": ("FP64", [-1, 1])}, REGRESSION),
+    "halves": Kind(HALVES, {"features": ("FP16", [-1, 3])}, {"prediction": ("FP16", [-1, 1])}, REGRESSION),
+    "two inputs": Kind(TWO_INPUTS, {"numbers": ("FP32", [-1, 3]), "tokens": ("INT64", [-1, 5])}, PREDICTION),
+    "a dictionary": Kind(
+        A_DICTIONARY,
+        {"a": ("FP32", [-1, 3]), "b": ("FP32", [-1, 3])},
+        PREDICTION | {"embedding": ("FP32", [-1, 3])},
+    ),
+    "lengths": Kind(
+        LENGTHS,
+        {"tokens": ("INT64", [-1, -1]), "mask": ("BOOL", [-1, -1])},
+        PREDICTION | {"steps": ("FP32", [-1, -1, 4])},
+        {"dimensions": {"tokens": ["batch", "length"], "mask": ["batch", "length"]}},
+    ),
+    "a convolution": Kind(
+        CONVOLUTION,
+        {"features": ("FP32", [-1, 3, -1])},
+        PREDICTION,
+        {"dimensions": {"features": ["batch", "3", "seconds"]}},
+    ),
+    "a tuple": Kind(
+        A_TUPLE,
+        FEATURES,
+        {"same": ("FP32", [-1, 3]), "label": ("FP32", [-1, 2])},
+        {"task": "multiclass", "loss": "cross_entropy", "outputs": ["same", "label"], "measured": "label"},
+    ),
+}

@@ -74,6 +74,9 @@ def data(table: Table, into: configuration.ModelConfiguration) -> None:
     for name in sorted(table.values):
         if not MODULE.fullmatch(name):
             table.wrong(name, "a name of letters, digits and _", name)
+        if not isinstance(table.values[name], dict):
+            table.wrong(name, 'a table such as { uri = "data/rows.csv", sha256 = "..." }', table.values[name])
+            continue
         entry = table.table(name)
         uri = entry.text("uri")
         sha256 = entry.value("sha256", "64 hex digits", lambda value: is_text(value) and bool(SHA256.fullmatch(value)))

@@ -117,10 +117,14 @@ def read(text: bytes, file_name: str, max_bytes: int) -> Table:
     if len(text) > max_bytes:
         raise InvalidToml([f"{file_name}: expected at most {max_bytes} bytes, got {len(text)}"])
     try:
-        return Table("", tomllib.loads(text.decode()), [])
+        return Table("", tomllib.loads(text.decode("utf-8-sig")), [])  # some editors begin a file with a mark
     except RecursionError as error:
         raise InvalidToml([f"{file_name}: expected lists and tables with less nesting"]) from error
-    except ValueError as error:  # not UTF-8, wrong syntax, or a number with thousands of digits
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        byte = f"0x{text[error.start]:02x}"
+        raise InvalidToml([f"{file_name}: expected text in UTF-8, got the byte {byte} in line {line}"]) from error
+    except ValueError as error:  # wrong syntax, or a number with thousands of digits
         raise InvalidToml([f"{file_name}: expected TOML, got {error}"]) from error
 
 

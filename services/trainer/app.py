@@ -25,7 +25,7 @@ from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
 from services.trainer.attempt.checkout import GitAccess
 from services.trainer.attempt.confinement import warn_unless_confined
-from services.trainer.attempt.scratch import clear_left_behind, scratch_of
+from services.trainer.attempt.scratch import clear_left_behind, clear_older_folders, scratch_of
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
@@ -94,6 +94,7 @@ class Trainer:
         self._clock_watch.start()
         self._reader.start(self._parts.clock.now_ms() - LEASE_MS)
         clear_left_behind(self._tools.scratch)
+        clear_older_folders(self._tools.scratch.parent)
         warn_unless_confined()
         self._worker.start()
         self._purging.start()

@@ -1,15 +1,12 @@
-"""Fetches one commit and the data that it names, and checks both against their digests."""
+"""Fetches one commit with its submodules, and reads its headgate.toml."""
 
-import hashlib
 import os
 import re
 import shlex
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from headgate.artifacts.file_urls import path_of
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
 from headgate.domain.repository import REPOSITORY_URL
 from headgate.toml_tables import InvalidToml
@@ -21,11 +18,19 @@ from services.trainer.attempt.workplace import foreign_environment
 
 GIT_SECONDS = 120.0
 MAX_CHECKOUT_BYTES = 2 * 1024**3
-MAX_DATA_BYTES = 8 * 1024**3
-CHUNK_BYTES = 1 << 20
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 FOLDER_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+MAX_CAUSES = 3
+"""The most lines of git that a reason quotes."""
+ADVICE = (
+    (
+        r"could not read (Username|Password)|Authentication failed|Permission denied \(",
+        "the trainer proves who it is with HEADGATE_GIT_CREDENTIALS for HTTP and HEADGATE_GIT_SSH_COMMAND for SSH",
+    ),
+    (r"Host key verification failed", "HEADGATE_GIT_SSH_COMMAND names the file of the known hosts"),
+)
+"""What helps, by what git prints."""
 SSH_COMMAND = "ssh -oBatchMode=yes"
 GIT_SETTINGS = """[safe]
     directory = *
@@ -95,7 +100,8 @@ class Git:
 def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, stop: threading.Event) -> Path:
     """The files of the commit. Raises AttemptFailed."""
     if not COMMIT.fullmatch(commit):
-        reason = f"{commit!r} is not a full commit hash: expected 40 or 64 hexadecimal digits"
+        expected = "expected 40 or 64 hexadecimal digits, as `git rev-parse` prints them for a branch or a tag"
+        reason = f"{commit!r} is not a full commit hash: {expected}"
         raise AttemptFailed(facts.STAGE_CHECKOUT, reason)
     source = location(repository)
     directory = scratch / "checkout" / folder_name(repository)
@@ -107,10 +113,11 @@ def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, st
     if git(directory, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source, commit).exit_code != 0:
         everything = git(directory, "fetch", "--quiet", "--no-tags", "--", source, "+refs/*:refs/source/*")
         require_success(everything, f"the repository {repository} cannot be read")
-    found = git(directory, "cat-file", "-e", f"{commit}^{{commit}}")
-    require_success(found, f"the repository {repository} has no commit {commit}")
+    if git(directory, "cat-file", "-e", f"{commit}^{{commit}}").exit_code != 0:
+        raise AttemptFailed(facts.STAGE_CHECKOUT, without_commit(git, directory, repository, commit))
     done = git(directory, "checkout", "--quiet", "--detach", commit)
     require_success(done, f"commit {commit} cannot be checked out")
+    fetch_submodules(git, directory, source)
     size = sum(file.lstat().st_size for file in directory.rglob("*"))
     if size > MAX_CHECKOUT_BYTES:
         raise AttemptFailed(facts.STAGE_CHECKOUT, f"the checkout has {size} bytes; the limit is {MAX_CHECKOUT_BYTES}")
@@ -131,22 +138,54 @@ def location(repository: str) -> str:
         reason = f"the repository {repository!r} is neither an absolute path nor an https, http, ssh or file URL"
         raise AttemptFailed(facts.STAGE_CHECKOUT, reason)
     if not path.is_dir():
-        raise AttemptFailed(facts.STAGE_CHECKOUT, f"the repository {repository} does not exist")
+        reason = f"the repository {repository} does not exist on the trainer's machine"
+        raise AttemptFailed(facts.STAGE_CHECKOUT, reason)
     return str(path)
 
 
 def require_success(done: processes.Exit, reason: str) -> None:
-    """Raises AttemptFailed with the reason and the last line that git printed."""
+    """Raises AttemptFailed with the reason and the cause that git printed."""
     if done.exit_code != 0:
-        printed = done.log_tail.strip().splitlines()
-        raise AttemptFailed(facts.STAGE_CHECKOUT, f"{reason}: {printed[-1]}" if printed else reason, done.log_tail)
+        cause = cause_of(done.log_tail)
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"{reason}: {cause}" if cause else reason, done.log_tail)
+
+
+def cause_of(printed: str) -> str:
+    """What git printed about a failure, without its general advice, and with ours where we know what helps."""
+    lines = printed.strip().partition("\n\n")[0].splitlines()
+    fatal = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+    causes = dict.fromkeys([*(lines[-1:] if not fatal else lines[:1]), *fatal[:MAX_CAUSES]])
+    advice = next((advice for sign, advice in ADVICE if re.search(sign, printed)), "")
+    return "; ".join([*causes, advice] if advice else causes)
+
+
+def without_commit(git: Git, directory: Path, repository: str, commit: str) -> str:
+    """Why a repository that can be read does not give the commit."""
+    refs = git(directory, "for-each-ref", "--count=1", "refs/source")
+    if not refs.log_tail.strip():
+        return f"the repository {repository} is empty: it has no branch and no tag. Push the commit first"
+    return f"the repository {repository} has no commit {commit} in any branch or tag. Push it first"
+
+
+def fetch_submodules(git: Git, directory: Path, source: str) -> None:
+    """Fetches what .gitmodules names, because the commit is not whole without it. Raises AttemptFailed."""
+    if not (directory / ".gitmodules").is_file():
+        return
+    # An address such as ../common.git is relative to that of the repository.
+    require_success(git(directory, "remote", "add", "origin", source), "git remote failed")
+    update = ("submodule", "--quiet", "update", "--init", "--recursive")
+    # As above: some servers do not serve a commit by its hash.
+    if git(directory, *update, "--depth=1").exit_code != 0:
+        require_success(git(directory, *update), "a submodule that .gitmodules names cannot be fetched")
 
 
 def read_configuration(checkout: Path, model: str) -> configuration.ModelConfiguration:
     """headgate.toml of the commit. Raises AttemptFailed."""
     file = inside(checkout, FILE_NAME)
     if file is None:
-        raise AttemptFailed(facts.STAGE_CONFIGURATION, f"the commit has no {FILE_NAME} at its root")
+        elsewhere = sorted(str(each.relative_to(checkout)) for each in checkout.rglob(FILE_NAME) if each.is_file())
+        found = f"; {elsewhere[0]} is not read, because a model has a repository of its own" if elsewhere else ""
+        raise AttemptFailed(facts.STAGE_CONFIGURATION, f"the commit has no {FILE_NAME} at its root{found}")
     with file.open("rb") as text:
         try:
             parsed = parse(text.read(MAX_BYTES + 1))
@@ -156,46 +195,6 @@ def read_configuration(checkout: Path, model: str) -> configuration.ModelConfigu
         reason = f"model.name: expected {model}, whose version this is, got {parsed.model}"
         raise AttemptFailed(facts.STAGE_CONFIGURATION, reason)
     return parsed
-
-
-def verified_data(checkout: Path, parsed: configuration.ModelConfiguration) -> dict[str, Path]:
-    """The path of each data file, by name, after its digest has been checked. Raises AttemptFailed."""
-    return {file.name: verified(checkout, file) for file in parsed.data}
-
-
-def verified(checkout: Path, file: configuration.DataFile) -> Path:
-    path = data_path(checkout, file)
-    if path.stat().st_size > MAX_DATA_BYTES:
-        raise AttemptFailed(facts.STAGE_DATA, f"data.{file.name}: {file.uri} has more than {MAX_DATA_BYTES} bytes")
-    found = hashlib.sha256()
-    with path.open("rb") as data:
-        while chunk := data.read(CHUNK_BYTES):
-            found.update(chunk)
-    if found.hexdigest() != file.sha256:
-        reason = f"data.{file.name}: {file.uri} has the SHA-256 {found.hexdigest()}, not {file.sha256}"
-        raise AttemptFailed(facts.STAGE_DATA, reason)
-    return path
-
-
-def data_path(checkout: Path, file: configuration.DataFile) -> Path:
-    scheme = urlsplit(file.uri).scheme
-    if scheme == "file":
-        path = _local(file)
-    elif scheme:
-        reason = f"data.{file.name}: expected a path in the repository or a file URL, got {file.uri}"
-        raise AttemptFailed(facts.STAGE_DATA, reason)
-    else:
-        path = inside(checkout, file.uri)
-    if path is None or not path.is_file():
-        raise AttemptFailed(facts.STAGE_DATA, f"data.{file.name}: there is no file {file.uri}")
-    return path
-
-
-def _local(file: configuration.DataFile) -> Path | None:
-    try:
-        return path_of(file.uri)
-    except ValueError as error:
-        raise AttemptFailed(facts.STAGE_DATA, f"data.{file.name}: {file.uri}: {error}") from error
 
 
 def inside(checkout: Path, name: str) -> Path | None:

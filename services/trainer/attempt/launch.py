@@ -61,6 +61,8 @@ def run(command: list[str], ruleset_descriptor: int | None) -> int:
     while signal.sigwait(AWAITED) != signal.SIGTERM:
         for pid, code in reaped():
             if pid == process.pid:
+                if code == -signal.SIGKILL:
+                    sys.stderr.write(f"{command[0]} was ended by SIGKILL, as when memory runs out\n")
                 return code if code >= 0 else SIGNALLED - code
     return SIGNALLED + signal.SIGTERM
 

@@ -5,6 +5,7 @@ Whatever the program has started ends with it: the launcher sees to it, also whe
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,18 @@ KILL_SECONDS = 10.0
 """How long the launcher may take to end what it started; then it is killed."""
 LOG_TAIL_BYTES = 8 * 1024
 MAX_LOG_BYTES = 64 * 1024 * 1024
+
+OUT_OF_MEMORY = (
+    ". Headgate did not send it. The system sends it when memory runs out:"
+    " use less data or a smaller train.batch_size, or give the trainer more memory"
+)
+CRASH = ": native code that it called has crashed"
+CAUSES: dict[int, str] = {
+    signal.SIGKILL: OUT_OF_MEMORY,
+    signal.SIGSEGV: CRASH,
+    signal.SIGABRT: CRASH,
+    signal.SIGBUS: CRASH,
+}
 
 
 class Stopped(Exception):
@@ -138,3 +151,12 @@ def tail(log: Path) -> str:
         lines.seek(max(0, lines.tell() - LOG_TAIL_BYTES))
         text = without_credentials(lines.read(LOG_TAIL_BYTES).decode(errors="replace").replace("\0", ""))
     return text.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
+
+
+def end_of(exit_code: int) -> str:
+    """How a program ended that gave no reason itself, with the cause where the exit code shows one."""
+    if exit_code <= SIGNALLED:
+        return f"ended with exit code {exit_code} and gave no reason"
+    number = exit_code - SIGNALLED
+    name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+    return f"was ended by signal {number} ({name}){CAUSES.get(number, '')}"

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from services.trainer.attempt.orphans import end_orphans
 
 PREFIX = "attempt-"
+UNUSED_SECONDS = 24 * 3600.0
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def clear_left_behind(parent: Path) -> list[str]:
+def clear_left_behind(parent: Path, is_left: Callable[[Path], bool] = lambda _: True) -> list[str]:
     """Removes the directories whose process has ended, and returns their names. To be called before attempts begin.
 
     A directory that cannot be removed is logged and stays until the next start.
@@ -47,7 +48,7 @@ def clear_left_behind(parent: Path) -> list[str]:
     removed = []
     for directory in sorted(parent.glob(f"{PREFIX}*")):
         try:
-            if _removed_unless_locked(directory):
+            if is_left(directory) and _removed_unless_locked(directory):
                 removed.append(directory.name)
         except OSError as error:
             what = {"directory": directory.name, "error": str(error)}
@@ -55,6 +56,19 @@ def clear_left_behind(parent: Path) -> list[str]:
     if removed:
         logger.info("folders of ended attempts removed", extra={"folders": len(removed)})
     return removed
+
+
+def clear_older_folders(work: Path) -> list[str]:
+    """Removes the folders that trainers left directly below the working folder, before each had a place of its own.
+
+    Such a trainer locked none, so one that changed within UNUSED_SECONDS may be in use and stays.
+    """
+    if not work.is_dir():
+        return []
+    # The file system's own time, which is also that of the folders.
+    with tempfile.TemporaryFile(dir=work) as new:
+        before = os.stat(new.fileno()).st_mtime - UNUSED_SECONDS
+    return clear_left_behind(work, lambda directory: directory.stat().st_mtime < before)
 
 
 def _removed_unless_locked(directory: Path) -> bool:

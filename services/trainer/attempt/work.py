@@ -21,7 +21,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.worker.leases import Claim, heartbeat
 from services.trainer.attempt import processes
-from services.trainer.attempt.checkout import check_out, read_configuration, verified_data
+from services.trainer.attempt.checkout import check_out, read_configuration
 from services.trainer.attempt.checkpoints import (
     Origin,
     find_checkpoint,
@@ -29,11 +29,12 @@ from services.trainer.attempt.checkpoints import (
     remove_checkpoint,
     store_checkpoint,
 )
+from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.interpreter import own_paths
 from services.trainer.attempt.logs import FILES, keep_log
-from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped
+from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
 from services.trainer.attempt.scratch import scratch_directory
@@ -285,6 +286,7 @@ def result_of(progress: Progress, training: processes.Exit) -> dict[str, Any]:
     if training.limit_broken:
         raise AttemptFailed(facts.STAGE_TRAINING, f"the training {training.limit_broken}", training.log_tail)
     if training.exit_code != 0 or progress.finished is None:
-        reason = f"the training process ended with exit code {training.exit_code} and gave no reason"
-        raise AttemptFailed(facts.STAGE_TRAINING, reason, training.log_tail)
+        raise AttemptFailed(
+            facts.STAGE_TRAINING, f"the training process {end_of(training.exit_code)}", training.log_tail
+        )
     return progress.finished

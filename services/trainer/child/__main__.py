@@ -54,6 +54,10 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
         files = directory / ARTIFACT_DIRECTORY
         files.mkdir()
         difference = export(files, context.network, context.rows, job, context.history)
+    except SystemExit as ended:
+        reason = f"the repository's code ended the process: sys.exit({ended.code!r})"
+        write_line(progress, failed={"stage": stage, "reason": reason})
+        return 1
     except Exception as error:  # noqa: BLE001  # foreign code: whatever it raises is the reason of the failure
         known = isinstance(error, TrainingFailure | ExportFailure)
         reason = str(error) if known else f"{type(error).__name__}: {error}"

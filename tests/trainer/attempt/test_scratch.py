@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.trainer.attempt.scratch import clear_left_behind, scratch_directory, scratch_of
+from services.trainer.attempt.scratch import clear_left_behind, clear_older_folders, scratch_directory, scratch_of
 
 KILLED = """
 import sys, os, signal
@@ -26,6 +26,15 @@ def test_the_folder_of_a_killed_process_is_cleared_and_that_of_a_running_one_sta
         assert list(scratch.iterdir()) == [running]
         assert others.is_dir()
     assert list(scratch.iterdir()) == []
+
+
+def test_folders_of_older_trainers_are_cleared_once_nobody_uses_them(tmp_path: Path) -> None:
+    for name in ("attempt-old", "attempt-new", "worker-trainer-1", "own"):
+        (tmp_path / name).mkdir()
+    for name in ("attempt-old", "worker-trainer-1", "own"):
+        os.utime(tmp_path / name, (0, 0))
+    assert clear_older_folders(tmp_path) == ["attempt-old"]
+    assert {each.name for each in tmp_path.iterdir()} == {"attempt-new", "worker-trainer-1", "own"}
 
 
 def test_a_link_among_the_folders_is_not_followed(tmp_path: Path) -> None:

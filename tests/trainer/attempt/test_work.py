@@ -14,7 +14,7 @@ from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactStore, StoreUnavailable
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
-from services.trainer.attempt.checkout import data_path
+from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.processes import LOG_TAIL_BYTES
 from services.trainer.attempt.tools import Limits
@@ -67,7 +67,7 @@ def failure(trial: Trial, source: tuple[str, str], **changes: object) -> facts.T
 def test_a_missing_repository_is_named(trial: Trial, tmp_path: Path) -> None:
     failed = failure(trial, (str(tmp_path / "nowhere"), "a" * 40))
     assert (failed.stage, failed.version, failed.attempt) == (facts.STAGE_CHECKOUT, 1, 1)
-    assert failed.reason == f"the repository {tmp_path / 'nowhere'} does not exist"
+    assert failed.reason == f"the repository {tmp_path / 'nowhere'} does not exist on the trainer's machine"
 
 
 def test_a_directory_that_is_no_repository_cannot_be_read(trial: Trial, tmp_path: Path) -> None:
@@ -112,13 +112,14 @@ def test_the_configuration_of_another_model_is_refused(trial: Trial, tmp_path: P
 def test_data_with_another_digest_than_the_commit_names_are_refused(trial: Trial, tmp_path: Path) -> None:
     failed = failure(trial, repository(tmp_path / "tiny", sha256="0" * 64))
     assert failed.stage == facts.STAGE_DATA
-    assert failed.reason.endswith(f"not {'0' * 64}")
+    assert f"not {'0' * 64}. Commit the file that you mean" in failed.reason
 
 
 @pytest.mark.parametrize("uri", ["file://host/rows.csv", "file:///rows.csv#2"])
 def test_a_data_url_that_names_no_path_is_refused_with_the_reason(tmp_path: Path, uri: str) -> None:
+    parsed = configuration.ModelConfiguration(data=[configuration.DataFile(name="train", uri=uri)])
     with pytest.raises(AttemptFailed, match=f"data.train: {uri}: (the path|in the path) of a file URL"):
-        data_path(tmp_path, configuration.DataFile(name="train", uri=uri))
+        verified_data(tmp_path, parsed)
 
 
 def test_failing_tests_are_reported_with_the_end_of_their_output(trial: Trial, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_a_training_that_crashes_is_a_failed_attempt(trial: Trial, tmp_path: Pat
     )
     assert (failed.stage, failed.reason) == (
         facts.STAGE_TRAINING,
-        "the training process ended with exit code 139 and gave no reason",
+        "the training process was ended by signal 11 (SIGSEGV): native code that it called has crashed",
     )
     assert failed.log_tail == "ouch\n"
 
@@ -286,4 +287,4 @@ def test_a_training_goes_on_while_the_store_cannot_be_reached(trial: Trial, tmp_
 
     away = Away(MemoryStore())
     failed = failure(trial, repository(tmp_path / "tiny"), child=child("os.kill(os.getpid(), 11)"), store=away)
-    assert failed.reason == "the training process ended with exit code 139 and gave no reason"
+    assert failed.reason.startswith("the training process was ended by signal 11 (SIGSEGV)")

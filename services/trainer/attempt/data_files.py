@@ -1,0 +1,128 @@
+"""Finds the data files that headgate.toml names and checks their digests. A fault says what is wrong and what helps."""
+
+import hashlib
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from headgate.artifacts.file_urls import path_of
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from services.trainer.attempt.failure import AttemptFailed
+
+MAX_DATA_BYTES = 8 * 1024**3
+CHUNK_BYTES = 1 << 20
+MAX_POINTER_BYTES = 1024
+"""A file in place of another one, which is kept elsewhere, is not longer."""
+MAX_CONVERTED_BYTES = 64 * 1024**2
+"""The largest file whose line ends we try the other way to explain a wrong digest."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+ANNEX = "annex/objects"
+INSTEAD = "Commit the file itself, or name a file URL of the trainer's machine"
+
+
+class WrongData(Exception):
+    """A data file cannot be used. The message is for the author of headgate.toml."""
+
+
+def verified_data(checkout: Path, parsed: configuration.ModelConfiguration) -> dict[str, Path]:
+    """The path of each data file, by name, after its digest has been checked. Raises AttemptFailed with every fault."""
+    found, faults = {}, []
+    for file in parsed.data:
+        try:
+            found[file.name] = verified(checkout, file)
+        except WrongData as wrong:
+            faults.append(f"data.{file.name}: {wrong}")
+    if faults:
+        raise AttemptFailed(facts.STAGE_DATA, "\n".join(faults))
+    return found
+
+
+def verified(checkout: Path, file: configuration.DataFile) -> Path:
+    path = data_path(checkout, file.uri)
+    size = path.stat().st_size
+    if size > MAX_DATA_BYTES:
+        raise WrongData(f"{file.uri} has {size} bytes; the limit is {MAX_DATA_BYTES}")
+    found = hashlib.sha256()
+    with path.open("rb") as data:
+        while chunk := data.read(CHUNK_BYTES):
+            found.update(chunk)
+    if found.hexdigest() != file.sha256:
+        raise WrongData(why_another_digest(path, file, found.hexdigest()))
+    return path
+
+
+def why_another_digest(path: Path, file: configuration.DataFile, found: str) -> str:
+    size = path.stat().st_size
+    content = path.read_bytes() if size <= MAX_CONVERTED_BYTES else b""
+    if content.startswith(LFS_POINTER) and size <= MAX_POINTER_BYTES:
+        return f"{file.uri} is a pointer of Git LFS at this commit, and the trainer fetches nothing from LFS. {INSTEAD}"
+    if ANNEX.encode() in content and size <= MAX_POINTER_BYTES:
+        return f"{file.uri} is a pointer of git-annex at this commit, and the trainer runs no git-annex. {INSTEAD}"
+    windows = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if content and hashlib.sha256(windows).hexdigest() == file.sha256:
+        return (
+            f"{file.uri} has other line ends at the commit than the file with this digest: Git has changed CRLF to LF."
+            f' Write sha256 = "{found}", or switch the change off in .gitattributes'
+        )
+    return (
+        f"{file.uri} has the SHA-256 {found}, not {file.sha256}."
+        " Commit the file that you mean, or write its digest into headgate.toml"
+    )
+
+
+def data_path(checkout: Path, uri: str) -> Path:
+    """The file that a URI names. Raises WrongData when there is none, with the reason."""
+    scheme = urlsplit(uri).scheme
+    if scheme == "file":
+        return local_file(uri)
+    if scheme:
+        raise WrongData(f"expected a path in the repository or a file URL, got {uri}; the trainer downloads no data")
+    if uri.startswith(("/", "~")):
+        url = Path(uri).as_uri() if uri.startswith("/") else "file:///..."
+        raise WrongData(f"{uri} lies outside the repository. Write a path in it, or {url} for the trainer's machine")
+    named = checkout / uri
+    if is_annexed(named):
+        raise WrongData(f"{uri} is a link of git-annex, and the trainer runs no git-annex. {INSTEAD}")
+    path = Path(os.path.realpath(named))
+    if not path.is_relative_to(checkout.resolve()):
+        raise WrongData(f"{uri} leads out of the repository. {INSTEAD}")
+    if not path.is_file():
+        raise WrongData(why_not_there(checkout, uri))
+    return path
+
+
+def local_file(uri: str) -> Path:
+    try:
+        path = path_of(uri)
+    except ValueError as error:
+        raise WrongData(f"{uri}: {error}") from error
+    if path.is_dir():
+        raise WrongData(f"{uri} is a folder; expected a file")
+    if not path.is_file():
+        raise WrongData(f"there is no file {uri} on the trainer's machine")
+    return path
+
+
+def is_annexed(path: Path) -> bool:
+    return path.is_symlink() and ANNEX in os.readlink(path)
+
+
+def why_not_there(checkout: Path, uri: str) -> str:
+    path = checkout / uri
+    if path.is_dir():
+        return f"{uri} is a folder; expected a file"
+    if path.with_name(f"{path.name}.dvc").is_file():
+        return f"{uri} is kept by DVC, which the trainer does not run. {INSTEAD}"
+    for folder in reversed(path.relative_to(checkout).parents[:-1]):
+        there = checkout / folder
+        if there.is_dir() and not any(there.iterdir()):
+            return f"{uri} is in {folder}, which is empty at the commit: a submodule without a line in .gitmodules"
+    alike = [each.name for each in siblings(path) if each.name.lower() == path.name.lower()]
+    if alike:
+        return f"there is no file {uri} at the commit, but one that is spelled {alike[0]}"
+    return f"there is no file {uri} at the commit. {INSTEAD}"
+
+
+def siblings(path: Path) -> list[Path]:
+    return list(path.parent.iterdir()) if path.parent.is_dir() else []

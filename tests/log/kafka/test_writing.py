@@ -105,7 +105,7 @@ class PendingOutcome(Future):  # type: ignore[misc]  # the library has no types
 
 
 class Written:
-    offset, partition = 7, 0
+    offset, partition, timestamp = 7, 0, 1_000
 
 
 MESSAGES = [Message("topic", b"key", b"value")] * 3

@@ -124,6 +124,23 @@ class GatewayReports:
             ]
         return tuple(sorted(live, key=lambda gateway: gateway.name))
 
+    def silent(self, environment: str, lease_seconds: float) -> tuple[str, ...]:
+        """The environment's gateways that went silent without leaving, less than a lease ago, in order.
+
+        Each may serve the candidate still, and what it counts is not known. After its lease it serves stable only.
+        """
+        now = self._monotonic()
+        with self._lock:
+            return tuple(
+                sorted(
+                    gateway.name
+                    for gateway in self._gateways.values()
+                    if gateway.status.environment == environment
+                    and not gateway.status.leaving
+                    and LIVE_SECONDS < now - gateway.heard_at <= lease_seconds
+                )
+            )
+
     def strata(self, model: str, release: resources.Release) -> tuple[facts.Stratum, ...]:
         """The counts of the release, summed over all gateways and their boots. One stratum for each epoch and weight.
 

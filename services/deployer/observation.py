@@ -46,6 +46,7 @@ class Observation:
     release: resources.Release
     policy: configuration.ReleasePolicy
     gateways: tuple[Gateway, ...]
+    silent: tuple[str, ...]
     judgement: facts.Judgement
     freeze: resources.Freeze | None
     now_ms: int
@@ -115,6 +116,7 @@ def observe(
         release=release,
         policy=policy,
         gateways=reports.gateways(release.environment),
+        silent=reports.silent(release.environment, policy.candidate_lease_ms / 1000),
         judgement=judge(policy.judge, reports.strata(state.name, release)),
         # An undo goes back, and a freeze never stops a way back.
         freeze=None if release.undo_of else freeze_at(environments.get(release.environment), now_ms),

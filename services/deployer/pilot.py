@@ -244,8 +244,8 @@ def _step(observation: Observation) -> NextCommand:
     is_last = release.step + 1 == len(observation.policy.steps)
     if observation.served_ms < step.min_duration_ms:
         return _hold(observation, waits.end_of_step(release, step.min_duration_ms))
-    if not observation.gateways:
-        return _hold(observation, waits.A_GATEWAY)
+    if (unheard := _unheard(observation)) is not None:
+        return _hold(observation, unheard)
     # Also a step that asks for no number of keys is not over before the candidate has answered one.
     min_keys = max(1, step.min_keys)
     if stratum.candidate_keys < min_keys:
@@ -255,6 +255,13 @@ def _step(observation: Observation) -> NextCommand:
     if observation.judgement.verdict == facts.VERDICT_PASS:
         return _promote(observation, "")
     return _hold(observation, waits.A_VERDICT)
+
+
+def _unheard(observation: Observation) -> Wait | None:
+    """The wait for gateways of whose answers nothing is known; None when all are heard."""
+    if observation.silent:
+        return waits.reports_of(observation.silent)
+    return None if observation.gateways else waits.A_GATEWAY
 
 
 def _hold(observation: Observation, wait: Wait) -> NextCommand:
@@ -295,8 +302,8 @@ def _bake(observation: Observation) -> NextCommand:
     left_ms = observation.policy.bake_ms - observation.served_ms if observation.release.stable else 0
     if left_ms > 0:
         return NextCommand(None, waits.end_of_bake(observation.now_ms + left_ms))
-    if not observation.gateways:
-        return NextCommand(None, waits.A_GATEWAY)
+    if (unheard := _unheard(observation)) is not None:
+        return NextCommand(None, unheard)
     if _bakes_on_evidence(observation) and not observation.has_data:
         return _bake_without_data(observation)
     payload = commands.CompleteRelease(release=observation.release.release, judgement=observation.judgement)

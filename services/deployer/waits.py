@@ -50,6 +50,10 @@ def verdict_on(candidate: int, awaited: str) -> Wait:
     return Wait(f"v{candidate} to get {awaited}") if awaited else Wait()
 
 
+def reports_of(gateways: Iterable[str]) -> Wait:
+    return Wait(f"{', '.join(gateways)} to report again, or to serve stable only because its lease is over")
+
+
 def candidate_on(gateways: Iterable[str], candidate: int) -> Wait:
     return Wait(f"{', '.join(gateways)} to load v{candidate}")
 

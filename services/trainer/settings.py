@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headgate.lifecycle.service_parts import ServiceSettings
+from headgate.runtime.settings import ABOVE_ZERO
 from services.trainer.attempt.checkout import SSH_COMMAND
 from services.trainer.attempt.tools import DEFAULT_LIMITS
 
@@ -22,9 +23,9 @@ class Settings(ServiceSettings):
     """File with the user names and passwords of private repositories, in the format of git-credential-store."""
     git_ssh_command: str = SSH_COMMAND
     """What git starts to reach a repository by SSH, with the key and the known hosts."""
-    tests_seconds: float = DEFAULT_LIMITS.tests_seconds
-    training_seconds: float = DEFAULT_LIMITS.training_seconds
-    epoch_seconds: float = DEFAULT_LIMITS.epoch_seconds
+    tests_seconds: float = field(default=DEFAULT_LIMITS.tests_seconds, metadata={ABOVE_ZERO: True})
+    training_seconds: float = field(default=DEFAULT_LIMITS.training_seconds, metadata={ABOVE_ZERO: True})
+    epoch_seconds: float = field(default=DEFAULT_LIMITS.epoch_seconds, metadata={ABOVE_ZERO: True})
     """A training that reports no epoch for this long has failed."""
     checkpoint_seconds: float = DEFAULT_LIMITS.checkpoint_seconds
     """Between two checkpoints of a training: what a lost trainer did since the last one is trained again."""

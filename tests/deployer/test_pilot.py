@@ -10,7 +10,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
-from services.deployer.evidence import GatewayReports
+from services.deployer.evidence import LIVE_SECONDS, GatewayReports
 from services.deployer.pilot import due, pilots, versions_in_line
 from tests.deployer.reports import evidence, status
 from tests.model_states import put_version
@@ -73,7 +73,8 @@ class Given:
             else:
                 self.state.releases[item.release] = item
         self.environments: dict[str, EnvironmentState] = {}
-        self.reports = GatewayReports()
+        self.now = 1_000.0
+        self.reports = GatewayReports(monotonic=lambda: self.now)
 
     def frozen(self) -> "Given":
         self.environments["production"] = FROZEN
@@ -370,6 +371,30 @@ def test_a_step_does_not_end_on_the_counts_of_gateways_that_are_gone():
     given = Given(stepping()).reported(evidence(*GOOD))
     given.reported(status(leaving=True, sequence=2))
     assert given.waits_for() == "a live gateway"
+
+
+def silent_for(given: Given, seconds: float) -> Given:
+    """One gateway was heard last so long ago, while another goes on."""
+    given.reported(evidence(*GOOD), status("gateway-1", epoch=9))
+    given.now += seconds
+    return given.reported(status("gateway-1", epoch=9, sequence=2))
+
+
+def test_no_step_and_no_bake_ends_while_a_silent_gateway_may_still_serve_the_candidate():
+    lease_seconds = DEFAULT.candidate_lease_ms / 1000
+    wait = "gateway-0 to report again, or to serve stable only because its lease is over"
+    for seconds in (LIVE_SECONDS + 1, lease_seconds):
+        assert silent_for(Given(stepping()), seconds).waits_for() == wait
+        assert silent_for(Given(baking(60)), seconds).waits_for() == wait
+    silent_for(Given(stepping()), LIVE_SECONDS).then("releases/1/set-weights/1")
+    silent_for(Given(stepping()), lease_seconds + 1).then("releases/1/set-weights/1")
+    silent_for(Given(baking(60)), lease_seconds + 1).then("releases/1/complete")
+
+
+def test_a_gateway_that_has_left_is_not_silent():
+    given = Given(stepping()).reported(evidence(*GOOD), status("gateway-1"))
+    given.reported(status(leaving=True, sequence=2)).now += LIVE_SECONDS + 1
+    given.reported(status("gateway-1", sequence=2)).then("releases/1/set-weights/1")
 
 
 def test_keys_of_an_earlier_step_do_not_count_for_the_present_step():

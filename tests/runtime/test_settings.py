@@ -7,6 +7,7 @@ import pytest
 
 from headgate.runtime.settings import SettingsError, from_env
 from services.registry.settings import Settings as Registry
+from services.trainer.settings import Settings as Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,15 @@ def test_a_setting_that_may_be_absent_tells_0_from_nothing() -> None:
     environ = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_PORT": "0", "HEADGATE_WORK": "/w"}
     assert from_env(Example, environ).burst is None
     assert from_env(Example, environ | {"HEADGATE_BURST": "0"}).burst == 0
+
+
+@pytest.mark.parametrize("name", ["TESTS", "TRAINING", "EPOCH"])
+def test_a_limit_of_0_seconds_for_work_is_refused_with_the_default(name: str) -> None:
+    environ = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_ARTIFACTS": "file:///a", "HEADGATE_KEYS": "/k"}
+    variable = f"HEADGATE_{name}_SECONDS"
+    with pytest.raises(SettingsError, match=rf"{variable}='0': expected more than 0; without this setting it is \d+"):
+        from_env(Trainer, environ | {variable: "0"})
+    assert from_env(Trainer, environ | {"HEADGATE_CHECKPOINT_SECONDS": "0"}).checkpoint_seconds == 0
 
 
 def test_every_problem_is_reported_at_once() -> None:

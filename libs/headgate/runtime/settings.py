@@ -13,6 +13,8 @@ Settings = TypeVar("Settings")
 
 MAX_PORT = 65_535
 TRUE = frozenset({"1", "true", "yes", "on"})
+ABOVE_ZERO = "above zero"
+"""In the metadata of a field whose 0 makes no sense, such as the time that work may take."""
 FALSE = frozenset({"0", "false", "no", "off"})
 
 
@@ -34,7 +36,7 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
         text = environ.get(variable, "")
         try:
             if text:
-                values[field.name] = _checked(field.name, _parser(kinds[field.name])(text))
+                values[field.name] = _checked(field, _parser(kinds[field.name])(text))
             elif _is_required(field):
                 problems.append(f"{variable} is not set")
         except ValueError as error:
@@ -44,13 +46,15 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
     return cls(**values)
 
 
-def _checked(name: str, value: object) -> object:
+def _checked(field: "Field[Any]", value: object) -> object:
     """The value. Raises ValueError when it cannot be a port or a time; the last word of the name is the unit."""
-    unit = name.rpartition("_")[2]
+    unit = field.name.rpartition("_")[2]
     if unit == "port" and isinstance(value, int) and not 0 <= value <= MAX_PORT:
         raise ValueError(f"expected a port from 0 to {MAX_PORT}")
     if unit == "seconds" and isinstance(value, float) and not 0 <= value < math.inf:
         raise ValueError("expected seconds, 0 or more")
+    if value == 0 and field.metadata.get(ABOVE_ZERO):
+        raise ValueError(f"expected more than 0; without this setting it is {field.default:g}")
     return value
 
 

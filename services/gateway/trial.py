@@ -14,6 +14,8 @@ from services.gateway.sessions import ModelUnusable
 
 TRIAL_SECONDS = 120.0
 """How long a model may take to load and to answer its warm-up call."""
+EXTREMES_SECONDS = 5.0
+"""How long a model is run on extreme values. What it has survived until then is enough."""
 IDLE_SECONDS = 20.0
 """The side process ends after this time without a model, so that it does not hold memory for nothing."""
 END_SECONDS = 1.0
@@ -33,7 +35,16 @@ class Trial:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, onnx_bytes: bytes) -> None:
-        """Loads the model in the side process. Raises ModelUnusable with the reason when it fails there."""
+        """Loads the model in the side process and runs it there, also on extreme values.
+
+        Raises ModelUnusable with the reason when it fails to load, and when it ends the process.
+        """
+        if not onnx_bytes:
+            raise ModelUnusable("the model's file is empty")
+        self._require_extremes(self._load(onnx_bytes))
+
+    def _load(self, onnx_bytes: bytes) -> "subprocess.Popen[bytes]":
+        """Loads the model. Returns the process that has it."""
         process = self._running()
         answer = self._send(process, onnx_bytes)
         if answer is None and _exit_code(process) == 0:
@@ -46,6 +57,20 @@ class Trial:
             raise ModelUnusable(reason)
         if error := json.loads(answer)["error"]:
             raise ModelUnusable(error)
+        return process
+
+    def _require_extremes(self, process: "subprocess.Popen[bytes]") -> None:
+        """Runs the loaded model on extreme values. Refuses it when a signal of its own ends the process."""
+        if self._send(process, b"", EXTREMES_SECONDS) is not None:
+            return
+        code = _exit_code(process)
+        self.close()
+        if code is not None and code < 0 and -code != signal.SIGKILL:  # this one comes from outside, for want of memory
+            raise ModelUnusable(
+                f"the model ended a side process with {signal.Signals(-code).name} on extreme values of its inputs"
+                " (the lowest number, -1, 0, NaN, infinity), so any caller could end the gateway;"
+                " limit such values in the network, for example with torch.clamp"
+            )
 
     def close(self) -> None:
         """Ends the side process, if there is one."""
@@ -66,11 +91,13 @@ class Trial:
         os.set_blocking(self._process.stdin.fileno(), False)  # a process that does not read must not block this thread
         return self._process
 
-    def _send(self, process: "subprocess.Popen[bytes]", onnx_bytes: bytes) -> bytes | None:
+    def _send(
+        self, process: "subprocess.Popen[bytes]", onnx_bytes: bytes, timeout_seconds: float | None = None
+    ) -> bytes | None:
         """The answer as JSON, or None when the process ended or took too long."""
         assert process.stdin is not None
         assert process.stdout is not None
-        deadline = time.monotonic() + self._timeout_seconds
+        deadline = time.monotonic() + (self._timeout_seconds if timeout_seconds is None else timeout_seconds)
         sent = all(_write(process.stdin, part, deadline) for part in (LENGTH.pack(len(onnx_bytes)), onnx_bytes))
         return _read_line(process.stdout, deadline) if sent else None
 

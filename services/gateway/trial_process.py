@@ -1,6 +1,7 @@
 """The side process that loads models before the gateway does.
 
-It reads models from its standard input, each after its length, and answers each with one line of JSON.
+It reads models from its standard input, each after its length, and answers each with one line of JSON. The length 0 is
+the request to run the last model on extreme values.
 """
 
 import json
@@ -11,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from headgate.runtime.parent import end_with_parent
-from services.gateway.sessions import load_onnx
+from services.gateway.extremes import extreme_inputs
+from services.gateway.sessions import MODEL_ERRORS, LoadedVersion, load_onnx
 from services.gateway.trial import LENGTH
 
 MAX_ERROR_CHARACTERS = 500
@@ -26,21 +28,34 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Output of libraries must not mix with the answers.
+    loaded: LoadedVersion | None = None
+    error = ""
     while select.select([sys.stdin], [], [], idle_seconds)[0]:
         header = sys.stdin.buffer.read(LENGTH.size)
         if len(header) < LENGTH.size:
             return
-        error = _try(sys.stdin.buffer.read(*LENGTH.unpack(header)))
+        (length,) = LENGTH.unpack(header)
+        if length:
+            loaded, error = _load(sys.stdin.buffer.read(length))
+        elif loaded is not None:
+            _run_on_extremes(loaded)
         print(json.dumps({"error": error}), file=answers, flush=True)
 
 
-def _try(onnx_bytes: bytes) -> str:
-    """Why the model cannot be served, or an empty string."""
+def _load(onnx_bytes: bytes) -> tuple[LoadedVersion | None, str]:
+    """The model, or why it cannot be served."""
     try:
-        load_onnx("trial", 0, onnx_bytes)
+        return load_onnx("trial", 0, onnx_bytes), ""
     except Exception as error:  # noqa: BLE001  # whatever the model raises is the answer
-        return f"{error}"[:MAX_ERROR_CHARACTERS] or type(error).__name__
-    return ""
+        return None, f"{error}"[:MAX_ERROR_CHARACTERS] or type(error).__name__
+
+
+def _run_on_extremes(loaded: LoadedVersion) -> None:
+    """Ends this process if the model can end one. Errors of the model do not matter: its callers get them."""
+    outputs = [spec.name for spec in loaded.outputs]
+    for arrays in extreme_inputs(loaded.inputs):
+        with suppress(*MODEL_ERRORS):
+            loaded.predict(arrays, outputs)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,13 @@ def recurrent(rows="n"):
     return _model([node], weights, [x], [y])
 
 
+def dividing(divisor):
+    """y = a / divisor in whole numbers. The lowest number divided by -1 ends the process."""
+    constant = helper.make_tensor("divisor", TensorProto.INT64, [1], [divisor])
+    a, y = (helper.make_tensor_value_info(name, TensorProto.INT64, ["n"]) for name in ("a", "y"))
+    return _model([helper.make_node("Div", ["a", "divisor"], ["y"])], [constant], [a], [y])
+
+
 def half():
     inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT16, ["n"])] for name in ("x", "y"))
     return _model([helper.make_node("Identity", ["x"], ["y"])], [], inputs, outputs)

@@ -41,6 +41,29 @@ def test_a_model_that_kills_its_process_is_refused_with_the_signal_and_the_next_
     trial(networks.affine())
 
 
+def test_a_model_that_a_callers_value_can_kill_is_refused_and_the_next_one_passes(trial):
+    with pytest.raises(ModelUnusable, match="ended a side process with SIGFPE on extreme values of its inputs"):
+        trial(networks.dividing(-1))
+    trial(networks.dividing(3))
+
+
+def test_an_error_of_the_model_on_extreme_values_is_no_reason_to_refuse_it(trial):
+    trial(networks.categorical())
+    trial(networks.mixed())
+
+
+def test_a_model_that_takes_long_on_extreme_values_passes(trial, monkeypatch):
+    monkeypatch.setattr(trial_module, "EXTREMES_SECONDS", 0.0)
+    trial(networks.affine())
+    assert trial._process is None, "the process that did not answer is ended"
+    trial(networks.affine())
+
+
+def test_an_empty_file_is_refused(trial):
+    with pytest.raises(ModelUnusable, match="empty"):
+        trial(b"")
+
+
 def test_a_model_that_cannot_be_read_is_refused_with_what_is_wrong(trial):
     with pytest.raises(ModelUnusable, match="INVALID_PROTOBUF"):
         trial(b"no model")

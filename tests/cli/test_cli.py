@@ -15,7 +15,15 @@ from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
-from headgate.cli.session import CommandFailed, default_log, release_name, running_ports, version_name
+from headgate.cli.session import (
+    CommandFailed,
+    default_log,
+    release_name,
+    running_log,
+    running_metrics_ports,
+    running_ports,
+    version_name,
+)
 from headgate.domain.credentials import without_credentials
 from headgate.domain.names import event_command_id
 from headgate.log import topics
@@ -419,7 +427,14 @@ def test_publish_names_a_configuration_that_is_nested_too_deeply(
     assert "headgate.toml at " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * 100_000, "{", "[]", "3", '{"ports": 3}', '{"ports": "abc"}', '{"ports": ["a"]}', '{"ports": null}'),
+        *('{"ports": {"registry": "7400"}}', '{"ports": {"registry": true}}', '{"ports": {"registry": 99999}}'),
+        '{"log": 5, "metrics_ports": 3}',
+    ],
+)
 def test_a_damaged_record_of_the_running_services_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "up.json").write_text(text)
-    assert running_ports(tmp_path) == {}
+    assert (running_ports(tmp_path), running_metrics_ports(tmp_path), running_log(tmp_path)) == ({}, {}, "")

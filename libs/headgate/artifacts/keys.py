@@ -61,7 +61,9 @@ def load_signing_key(directory: Path) -> SigningKey:
     file = directory / "signing.key"
     try:
         private = load_pem_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise KeyUnusable(f"{file}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
         raise KeyUnusable(f"{file}: {error}") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise KeyUnusable(f"{file} does not hold an Ed25519 key")
@@ -73,7 +75,9 @@ def load_trusted(directory: Path) -> TrustedKeys:
     for file in sorted((directory / "trusted").glob("*.pub")):
         try:
             public = load_pem_public_key(file.read_bytes())
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise KeyUnusable(f"{file}: {error.strerror}") from error
+        except ValueError as error:
             raise KeyUnusable(f"{file}: {error}") from error
         if not isinstance(public, Ed25519PublicKey):
             raise KeyUnusable(f"{file} does not hold an Ed25519 key")

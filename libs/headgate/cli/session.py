@@ -31,6 +31,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "gateway": 7404,
 }
 """Where `headgate up` serves unless it is given another base port."""
+MAX_PORTS = 65_536
 CLI_WAIT_SECONDS = 20.0
 """How long a command waits for a log that does not answer."""
 
@@ -121,19 +122,27 @@ def default_log(home: Path) -> str:
 
 def running_ports(home: Path) -> dict[str, int]:
     """The services' gRPC ports, as `headgate up` recorded them in this folder; empty when it does not run."""
-    return dict(_running(home).get("ports", {}))
+    return _ports(_running(home).get("ports"))
 
 
 def running_metrics_ports(home: Path) -> dict[str, int]:
     """The services' HTTP ports for /metrics, recorded the same way."""
-    return dict(_running(home).get("metrics_ports", {}))
+    return _ports(_running(home).get("metrics_ports"))
 
 
 def running_log(home: Path) -> str:
-    return str(_running(home).get("log", ""))
+    log = _running(home).get("log")
+    return log if isinstance(log, str) else ""
 
 
-def _running(home: Path) -> dict[str, dict[str, int]]:
+def _ports(value: object) -> dict[str, int]:
+    """The ports by service. Anything else in the file counts as none: another program may have written it."""
+    if not isinstance(value, dict):
+        return {}
+    return {name: port for name, port in value.items() if type(port) is int and 0 < port < MAX_PORTS}
+
+
+def _running(home: Path) -> dict[str, object]:
     try:
         found = json.loads((home / "up.json").read_text())
     except (OSError, ValueError, RecursionError):

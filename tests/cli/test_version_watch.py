@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
+from headgate.artifacts.store import ArtifactStore
 from headgate.cli.version_watch import (
     EPOCH_MS,
     Block,
@@ -29,6 +30,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.leases import Claim
 from services.trainer.attempts import Attempts
+from services.trainer.log_reading import LogReading
 from services.trainer.servicer import TrainerServicer
 from tests.deployer.world import STREAM, World
 
@@ -152,15 +154,16 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def trainer() -> Iterator[str]:
+def trainer(world: World, tmp_path: Path) -> Iterator[str]:
     """A trainer's server that has two epochs of version 1. Its address."""
     attempts = Attempts()
     attempt = attempts.begin(Claim(STREAM, 1, 1), AT_MS)
     for number in (1, 2):
         attempts.add_epoch(attempt, telemetry.EpochMeasured(version=1, epoch=number, epochs=2))
     attempts.end(attempt, None)
+    logs = LogReading(world.fold, ArtifactStore(f"file://{tmp_path}/artifacts"), attempts)
     server = grpc.server(ThreadPoolExecutor(2))
-    worker_services_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(attempts), server)
+    worker_services_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(attempts, logs), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"127.0.0.1:{port}"

@@ -1,6 +1,7 @@
 """The pilot and the rules together, with the reports of one simulated gateway, on a clock that only the test moves."""
 
 from collections.abc import Callable
+from typing import Any
 
 from headgate.domain import model as rules
 from headgate.domain.policy import DEFAULT
@@ -42,6 +43,7 @@ class World:
         self.state.model.name = "models/fraud"
         self.facts: list[str] = []
         self._bad_share = candidate_bad_share
+        self.keys_per_tick, self.is_slow = KEYS_PER_TICK, False
         self._deployers = deployers
         self._telemetry = 0
         self._done: set[str] = set()
@@ -66,17 +68,26 @@ class World:
         found = self.state.releases.get(release)
         return found.phase if found is not None else resources.PHASE_UNSPECIFIED
 
+    def command(self, payload: commands.ResumeRelease) -> None:
+        """A person's command."""
+        self._decide(payload, "ada")
+
     def _handle(self, command: commands.Command) -> None:
         if command.command_id in self._done:
             return
         payload = getattr(command, str(command.WhichOneof("command")))
-        fact = rules.decide(self.state, payload, self.now_ms, {}, command.actor)
-        assert not isinstance(fact, Refused), fact
-        if fact is not None:
-            self.sequence += 1
+        if self._decide(payload, command.actor):
             self._done.add(command.command_id)
-            self.facts.append(type(fact).__name__)
-            rules.evolve(self.state, fact, stamp(self.sequence, self.now_ms))
+
+    def _decide(self, payload: Any, actor: str) -> bool:
+        fact = rules.decide(self.state, payload, self.now_ms, {}, actor)
+        assert not isinstance(fact, Refused), fact
+        if fact is None:
+            return False
+        self.sequence += 1
+        self.facts.append(type(fact).__name__)
+        rules.evolve(self.state, fact, stamp(self.sequence, self.now_ms))
+        return True
 
     def _report(self) -> GatewayReports:
         reports = GatewayReports()
@@ -85,16 +96,20 @@ class World:
         reports.add(status(ready=self.state.versions, epoch=epoch, sequence=self._telemetry))
         for release in self.state.releases.values():
             if release.phase in (resources.PHASE_STEPPING, resources.PHASE_BAKING):
-                baking = release.phase == resources.PHASE_BAKING
-                weight = FULL_WEIGHT_BPS if baking else DEFAULT.steps[release.step].weight_bps
+                weight = weight_of(release.candidate, release)
                 seen = self._seen.setdefault(release.epoch, [release.release, weight, 0])
-                seen[2] += KEYS_PER_TICK
+                seen[2] += self.keys_per_tick
         for epoch, (number, weight, keys) in self._seen.items():
             candidate = keys * weight // 10_000
             stable = keys - candidate
             arms = (int(candidate * self._bad_share), candidate), (stable // 100, stable)
-            reports.add(evidence(*arms, epoch=epoch, weight=weight, release=number))
+            late = (arms[0][0] if self.is_slow else 0, 0)
+            reports.add(evidence(*arms, epoch=epoch, weight=weight, release=number, late=late))
         return reports
+
+
+def weight_of(version: int, release: resources.Release) -> int:
+    return sum(weight.weight_bps for weight in release.weights if weight.version == version)
 
 
 def world(candidate_bad_share: float, deployers: int = 1) -> World:
@@ -127,6 +142,22 @@ def test_a_bad_candidate_is_rolled_back_and_not_released_again():
     before = list(bad.facts)
     bad.tick()
     assert bad.facts == before
+
+
+def test_a_slow_candidate_without_a_verdict_pauses_and_gets_no_more_traffic_until_someone_resumes_it():
+    slow = world(0.02)
+    slow.keys_per_tick, slow.is_slow = 10, True
+    slow.run_until(lambda: slow.phase(1) == resources.PHASE_STEPPING and slow.state.releases[1].paused)
+    release = slow.state.releases[1]
+    slow.run_until(lambda: release.applied_at_ms > 0)
+    assert slow.facts[-4:] == ["WeightsSet", "WeightsApplied", "ReleasePaused", "WeightsApplied"]
+    assert (weight_of(1, release), weight_of(2, release)) == (FULL_WEIGHT_BPS, 0)
+    assert "of 240 candidate answers were late" in release.paused_reason
+    slow.keys_per_tick, slow.is_slow = KEYS_PER_TICK, False
+    slow.command(commands.ResumeRelease(release=1, reason="it has more cores"))
+    assert weight_of(2, release) == DEFAULT.steps[0].weight_bps
+    slow.run_until(lambda: slow.phase(1) in ENDED or release.step == 1)
+    assert (slow.phase(1), release.step) == (resources.PHASE_STEPPING, 1)
 
 
 def test_two_deployers_lead_to_the_same_facts_as_one():

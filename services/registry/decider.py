@@ -112,9 +112,9 @@ class Decider:
             try:
                 if self._append(outcome):
                     return Decided(outcome)
+                unknown = ""
             except RecordTooLarge as error:
                 return Refused(INVALID, "a fact fits into one record", str(error), "command")
-                unknown = ""
             except OutcomeUnknown as error:
                 # If the record was written after all, the next decision finds it by its event id.
                 sent, unknown = outcome.sequence, str(error)

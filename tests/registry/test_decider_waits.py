@@ -170,3 +170,14 @@ def test_a_log_that_never_answers_whether_it_took_a_record_is_unavailable_with_t
     log.records_to_hold_back = deciding.MAX_DECISIONS
     with pytest.raises(LogUnavailable, match="the record is on its way"):
         decider.execute(create(1))
+
+
+def test_a_log_that_answers_again_while_others_win_is_not_called_unavailable(
+    parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, _, decider = parts
+    append = decider._append
+    log.records_to_hold_back = 1
+    monkeypatch.setattr(decider, "_append", lambda record: bool(log.records_to_hold_back) and append(record))
+    with pytest.raises(Contended, match="other writers"):
+        decider.execute(create(1))

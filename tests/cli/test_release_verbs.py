@@ -73,11 +73,16 @@ def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, h
 def test_a_release_is_started_and_undone_by_hand(world: World, headgate: Headgate, tmp_path: Path) -> None:
     headgate("release", "abort", "fraud/2")
     world.wait_for(phase_is(2, resources.PHASE_ROLLED_BACK))
-    (tmp_path / "policy.toml").write_text("bake_seconds = 0.001")
-    assert headgate("environment", "set-policy", "production", str(tmp_path / "policy.toml"))[0] == 0
-    code, out, _ = headgate("release", "start", "fraud/2", "--strategy", "blue-green", "--reason", "by hand")
-    assert code == 0
-    assert "blue-green" in out
+    policy = tmp_path / "policy.toml"
+    policy.write_text("bake_seconds = 0.001")
+    assert headgate("environment", "set-policy", "production", str(policy))[0] == 0
+    assert headgate("alias", "set", "fraud@next", "2")[0] == 0
+    policy.write_text("bake_seconds = 0.002")
+    own = ("--strategy", "blue-green", "--reason", "by hand", "--policy", str(policy), "-o", "json")
+    code, out, _ = headgate("release", "start", "fraud@next", *own)
+    started = json.loads(out)
+    assert (code, started["candidate"], started["policy"]["bake_ms"]) == (0, 2, "2")
+    assert started["strategy"] == "STRATEGY_BLUE_GREEN"
     code, out, _ = headgate("release", "watch", "fraud/3", "-o", "json")
     states = [json.loads(line) for line in out.splitlines()]
     assert (code, states[-1]["phase"]) == (0, "PHASE_COMPLETED")
@@ -86,6 +91,12 @@ def test_a_release_is_started_and_undone_by_hand(world: World, headgate: Headgat
     assert "live version fails" in headgate("release", "get", "fraud/4")[1]
     assert headgate("release", "watch", "fraud/4")[0] == 0
     assert "production v1" in headgate("model", "get", "fraud")[1]
+
+
+def test_a_release_of_something_that_is_no_version_is_wrong_usage(headgate: Headgate) -> None:
+    for version in ("models/fraud", "models/fraud/releases/2", "fraud"):
+        code, _, err = headgate("release", "start", version)
+        assert (code, "expected MODEL/NUMBER" in err) == (2, True)
 
 
 def test_a_release_into_an_unknown_environment_asks_whether_the_name_is_right(headgate: Headgate) -> None:

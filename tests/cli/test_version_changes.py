@@ -225,6 +225,7 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     shown = headgate("environment", "get", "staging")[1]
     assert "holidays from 2026-12-24 12:00:00 until 2026-12-27 00:00:00 (nobody is here)" in shown
     assert "freezes" not in data(headgate, "freeze", "lift", "staging", "holidays", "--reason", "they are back")
+    assert "staging" in headgate("environment", "list")[1]
     code, _, err = headgate("freeze", "declare", "staging", "late", "--until", "2020-01-01")
     assert (code, "a freeze must end in the future; otherwise it holds nothing" in err) == (1, True)
     code, _, err = headgate("freeze", "lift", "staging", "holidays")

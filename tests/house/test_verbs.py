@@ -15,7 +15,8 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import worker_services_pb2 as worker_services
-from tests.house.tree import ROOT
+from tests.house.test_docs import ADDED_WORDS, word_lists
+from tests.house.tree import ROOT, short, tracked
 
 PROTOS: tuple[FileDescriptor, ...] = tuple(
     module.DESCRIPTOR for module in (registry_service, release_service, worker_services, inference)
@@ -152,6 +153,21 @@ def test_every_rpc_has_a_command_or_a_reason_why_not() -> None:
 def test_the_command_of_an_rpc_calls_it(rpc: str) -> None:
     known = dict(commands(command_line.app))
     assert calls(known[COMMAND_OF[rpc]], rpc)
+
+
+def run_somewhere(command: str) -> bool:
+    """Whether a test has a call, a list or a tuple with all words of the command."""
+    words = set(command.split())
+    paths = [
+        short(path) for path in tracked() if path.suffix == ".py" and short(path).startswith(("tests/", "examples/"))
+    ]
+    known = [path for path in paths if not path.startswith("tests/house/")]
+    return any(words - ADDED_WORDS.get(path, set()) <= found for path in known for found in word_lists(path))
+
+
+@pytest.mark.parametrize("command", [name for name, _ in commands(command_line.app)])
+def test_every_command_is_run_by_a_test(command: str) -> None:
+    assert run_somewhere(command)
 
 
 def test_a_command_that_does_not_call_an_rpc_is_found() -> None:

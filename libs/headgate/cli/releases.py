@@ -15,7 +15,7 @@ from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.release_watch import Moment, moments, show_lines, show_live
 from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one, terminal_width
-from headgate.cli.session import console, full_name, model_and_number, release_name, report, session, usage
+from headgate.cli.session import console, full_name, release_name, report, session, usage, version_parts
 from headgate.cli.waits import Waits, as_field
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -112,7 +112,9 @@ def _show_states(found: Iterator[Moment], output: Format) -> resources.Release:
 @release.command("start")
 def start_release(
     context: typer.Context,
-    version: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="The candidate, for example fraud/3.")],
+    version: Annotated[
+        str, typer.Argument(metavar="MODEL/VERSION", help="The candidate: fraud/3, fraud@alias or the full name.")
+    ],
     environment: Annotated[str, typer.Option("--environment", "-e")] = "production",
     strategy: Annotated[StrategyName, typer.Option()] = StrategyName.CANARY,
     reason: Reason = "",
@@ -125,7 +127,7 @@ def start_release(
 ) -> None:
     """Release a version by hand."""
     stub = session(context).stubs.releases
-    model, number = model_and_number(version)
+    model, number = version_parts(context, version)
     request = release_service.StartReleaseRequest(
         parent=full_name("models", model),
         environment=environment,

@@ -178,6 +178,12 @@ def numbered_version(context: typer.Context, text: str) -> str:
     return session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS).name
 
 
+def version_parts(context: typer.Context, text: str) -> tuple[str, int]:
+    """Model and number of the version in any of the forms of `version_name`. Raises CommandFailed."""
+    found = names.split_numbered(numbered_version(context, text), "versions")
+    return found or usage(f"{text!r}: expected MODEL/NUMBER, for example fraud/3")
+
+
 def release_name(text: str) -> str:
     """`fraud/3` or the full resource name."""
     if text.startswith("models/"):

@@ -15,6 +15,12 @@ from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown,
 from tests.waiting import PATIENCE_SECONDS
 
 
+@pytest.fixture(autouse=True)
+def _stand_ins_keep_their_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-ins for producers have no id that they could lose."""
+    monkeypatch.setattr(kafka_writing, "renew_lost_id", lambda producer: False)
+
+
 class FailedProducer:
     """A producer that fails every record after an error."""
 

@@ -1,6 +1,7 @@
 """Writes to Kafka: limits the records in flight, translates outcomes, and replaces a producer that failed."""
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from kafka.errors import (
 
 from headgate.log.group_commit import GroupCommit, Take
 from headgate.log.kafka.client import NO_METRICS, RECORD_BATCH_BYTES, REQUEST_SECONDS, translate, translated
+from headgate.log.kafka.workarounds.producer_id import renew_lost_id
 from headgate.log.port import LogError, LogUnavailable, Message, OutcomeUnknown, Position, RecordTooLarge, UnknownTopic
 
 DELIVERY_SECONDS = 30.0
@@ -32,6 +34,8 @@ GATHER_SECONDS = 0.004
 LINGER_MS = 5
 """Longer than passing a batch to the library takes. Otherwise the library would send the first record alone."""
 CLOSE_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class KafkaWriter:
@@ -127,6 +131,8 @@ class KafkaWriter:
                 self._producer = _producer(self._settings)
             with suppress(KafkaError):
                 failed.close(timeout=0)
+        if renew_lost_id(self._producer):
+            logger.warning("the producer of Kafka had lost its id in an outage; it asks for a new one")
         return self._producer
 
 

@@ -126,7 +126,7 @@ def test_a_version_says_how_many_approvals_it_waits_for():
     waiting = version("EVALUATED", "AWAITING_APPROVAL", gate=gate)
     assert build_wait(waiting, NO_ATTEMPTS, AT_MS) == "2 more approvals, each from another person"
     waiting.approvals = 1
-    assert build_wait(waiting, NO_ATTEMPTS, AT_MS) == "1 more approval, each from another person"
+    assert build_wait(waiting, NO_ATTEMPTS, AT_MS) == "1 more approval, from another person"
 
 
 def test_an_archived_version_waits_for_nothing():

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from headgate.cli.columns import phase_text, phase_word
 from headgate.cli.render import printable, time_text
+from headgate.cli.tables import GAP, page_text
 from headgate.cli.times import duration_text
 from headgate.cli.waits import NewWaits, Waits
 from headgate.client.stubs import Stubs
@@ -144,7 +145,8 @@ def show_live(found: Iterable[Moment], console: Console) -> resources.Release:
         for moment in found:
             last = moment.release
             for line in changes.lines(moment):
-                live.console.print(line)
+                time, _, text = line.partition(GAP)
+                live.console.print(page_text({time: text}, console.width))
             live.update(Text("\n".join(live_lines(moment))), refresh=True)
     return last
 

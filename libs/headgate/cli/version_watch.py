@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from headgate.cli.render import printable, time_text
+from headgate.cli.tables import GAP, page_text
 from headgate.cli.times import duration_text
 from headgate.cli.waits import NewWaits, Waits
 from headgate.client.errors import failure
@@ -164,7 +165,8 @@ class Block:
         self._live = live
 
     def fact(self, record: facts.LifecycleRecord) -> None:
-        self._live.console.print(fact_line(record))
+        time, _, text = fact_line(record).partition(GAP)
+        self._live.console.print(page_text({time: text}, self._live.console.width))
         self._renew("")
 
     def epoch(self, epoch: telemetry.EpochMeasured, at_ms: int) -> None:

@@ -199,7 +199,8 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
         return ""
     if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL:
         missing = version.gate.policy.approvals - version.approvals
-        return f"{missing} more approval{'s' if missing > 1 else ''}, each from another person"
+        each = "approvals, each" if missing > 1 else "approval,"
+        return f"{missing} more {each} from another person"
     if version.verdict != resources.VERDICT_STATE_UNDECIDED:
         return ""
     if version.build == resources.BUILD_STATE_CREATED:

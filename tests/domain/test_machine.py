@@ -65,6 +65,10 @@ def next_move(release: resources.Release) -> ModelCommand:
     return commands.PromoteRelease(release=number, judgement=PASS)
 
 
+def candidate_bps(release: resources.Release) -> int:
+    return sum(weight.weight_bps for weight in release.weights if weight.version == release.candidate)
+
+
 class Lifecycle(RuleBasedStateMachine):
     """One model, two environments."""
 
@@ -228,10 +232,19 @@ class Lifecycle(RuleBasedStateMachine):
         self.now_ms += 10_000  # after any freeze
         self.do(commands.BeginRelease(release=len(self.state.releases)))
 
-    @rule(pick=pick, where=st.sampled_from(ENVIRONMENTS), moves=st.integers(1, 12), back=st.booleans())
-    def pilot(self, pick: int, where: str, moves: int, back: bool) -> None:
+    @rule(
+        pick=pick,
+        where=st.sampled_from(ENVIRONMENTS),
+        moves=st.integers(1, 12),
+        back=st.booleans(),
+        paused_bps=st.sampled_from([None, 0, 100, FULL_WEIGHT_BPS]),
+    )
+    def pilot(self, pick: int, where: str, moves: int, back: bool, paused_bps: int | None) -> None:
         """Starts a release and does some of the moves that a deployer would do."""
-        self.do(commands.StartRelease(environment=where, candidate=self.version(pick), policy=POLICY))
+        policy = copy.deepcopy(POLICY)
+        if paused_bps is not None:
+            policy.paused_weight_bps = paused_bps
+        self.do(commands.StartRelease(environment=where, candidate=self.version(pick), policy=policy))
         self.now_ms += 10_000  # after any freeze
         for release in list(self.state.releases.values()):
             for _ in range(moves):
@@ -260,7 +273,6 @@ class Lifecycle(RuleBasedStateMachine):
         kind=st.sampled_from(
             [
                 commands.CompleteRelease,
-                commands.PauseRelease,
                 commands.ResumeRelease,
                 commands.FinishRollback,
                 commands.UndoRelease,
@@ -270,6 +282,15 @@ class Lifecycle(RuleBasedStateMachine):
     )
     def move(self, pick: int, kind: type) -> None:
         self.do(kind(release=self.release(pick)))
+
+    @rule(pick=pick, at_fault=st.booleans(), late=st.booleans())
+    def pause(self, pick: int, at_fault: bool, late: bool) -> None:
+        number = self.release(pick)
+        release = self.state.releases.get(number)
+        before_bps = candidate_bps(release) if release is not None else 0
+        self.do(commands.PauseRelease(release=number, at_fault=at_fault, late_answers=late))
+        if release is not None:
+            assert candidate_bps(release) <= before_bps, "no pause gives the candidate more traffic"
 
     @rule(pick=pick, cause=st.sampled_from(list(facts.RollbackCause.values())))
     def roll_back(self, pick: int, cause: facts.RollbackCause.ValueType) -> None:
@@ -332,10 +353,16 @@ class Lifecycle(RuleBasedStateMachine):
                 assert all(weight.weight_bps > 0 for weight in release.weights)
 
     @invariant()
+    def a_release_that_goes_on_has_the_weight_of_its_step(self) -> None:
+        for release in self.state.releases.values():
+            if release.phase == resources.PHASE_STEPPING and not release.paused:
+                assert candidate_bps(release) == release.policy.steps[release.step].weight_bps
+
+    @invariant()
     def a_candidate_gains_no_traffic_after_its_rollback_began(self) -> None:
         for number, release in self.state.releases.items():
             if release.phase in (resources.PHASE_ROLLING_BACK, resources.PHASE_ROLLED_BACK):
-                share = sum(weight.weight_bps for weight in release.weights if weight.version == release.candidate)
+                share = candidate_bps(release)
                 assert share <= self.rollback_share.setdefault(number, share) == 0
 
     @invariant()

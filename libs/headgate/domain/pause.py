@@ -53,10 +53,9 @@ def weights_of_step(release: resources.Release, step: int) -> list[facts.Weight]
 
 
 def _shared(release: resources.Release, candidate_bps: int) -> list[facts.Weight]:
-    return [
-        facts.Weight(version=release.stable, weight_bps=FULL_WEIGHT_BPS - candidate_bps),
-        facts.Weight(version=release.candidate, weight_bps=candidate_bps),
-    ]
+    """The weights of both versions; of stable alone when the candidate gets nothing."""
+    shares = ((release.stable, FULL_WEIGHT_BPS - candidate_bps), (release.candidate, candidate_bps))
+    return [facts.Weight(version=version, weight_bps=share) for version, share in shares if share]
 
 
 def _candidate_bps(release: resources.Release) -> int:

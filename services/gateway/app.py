@@ -20,6 +20,7 @@ from headgate.runtime.observability.work_log import unit_of_work
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
+from services.gateway import readings
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.prediction_metrics import PredictionMetrics
@@ -30,8 +31,6 @@ from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import Settings
 from services.gateway.trial import Trial
 
-VERSIONS, STABLE_ONLY, SINCE_POLL = "headgate_versions_loaded", "headgate_stable_only", "headgate_log_heard_seconds"
-WAITING = "headgate_predictions_waiting"
 SHARE_OF_CALLS = 0.7
 """Share of the grace for accepted requests. The rest is for the last evidence and for closing the log."""
 
@@ -66,7 +65,7 @@ class Gateway:
             metrics,
             self._fold.trace_of,
         )
-        metrics.read_at_scrape((VERSIONS, STABLE_ONLY, SINCE_POLL, WAITING), self._readings)
+        metrics.read_at_scrape(readings.NAMES, self._readings)
         servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=self._ready.is_set,
@@ -112,15 +111,7 @@ class Gateway:
             self._parts.operations.ready()
 
     def _readings(self) -> Iterator[Reading]:
-        silent_seconds = time.monotonic() - self._fold.last_poll_monotonic
-        entries = self.follower.table.entries.values()
-        yield Reading(SINCE_POLL, (), silent_seconds)
-        yield Reading(VERSIONS, (), sum(len(entry.versions) for entry in entries))
-        for entry in entries:
-            if entry.is_lapsed(silent_seconds):
-                yield Reading(STABLE_ONLY, (entry.route.model,), 1)
-            if waiting := entry.waiting:
-                yield Reading(WAITING, (entry.route.model,), waiting)
+        return readings.readings(self.follower.table, time.monotonic() - self._fold.last_poll_monotonic)
 
 
 def build(settings: Settings) -> Gateway:

@@ -9,9 +9,11 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.forward_queue import MAX_WAITING
 from services.gateway.pace import SLOW_SECONDS
+from services.gateway.readings import WAITING, readings
 from services.gateway.sessions import load_onnx
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
@@ -120,10 +122,12 @@ def test_beyond_the_limit_a_request_is_refused_with_the_cause_while_the_other_mo
     assert reason.reason == "queue-full"
     assert gateway.infer(infer_request([[1, 1, 1]], model="shop")).model_version == "1"
     assert not_run(gateway, "queue-full") == 1
+    assert Reading(WAITING, ("fraud",), MAX_WAITING) in readings(gateway.follower.table, silent_seconds=0.0)
     assert counted(gateway, telemetry.ARM_STABLE) == (0, 0)
     gate.open()
     assert {call.result(PATIENCE_SECONDS).model_version for call in [running, *calls]} == {"2"}
     assert counted(gateway, telemetry.ARM_STABLE) == (MAX_WAITING + 1, 0)
+    assert WAITING not in {reading.name for reading in readings(gateway.follower.table, silent_seconds=0.0)}
 
 
 @pytest.mark.parametrize("arm", ARMS)

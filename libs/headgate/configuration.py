@@ -20,7 +20,13 @@ MAX_BATCH_SIZE = 1_000_000
 MAX_SEED = 2**63 - 1
 
 
-LOSSES = ("mse", "cross_entropy", "bce")
+LOSSES = ("mse", "cross_entropy", "bce", "bce_with_logits", "custom")
+TASKS_OF_LOGITS = ("binary", "multilabel")
+"""What bce_with_logits is for: its predictions become probabilities."""
+WEIGHTED = {"binary": "two", "multiclass": "one for each class", "multilabel": "one for each label"}
+"""The weights of classes that a task may have."""
+BALANCED = "balanced"
+MAX_CLASSES = 100_000
 OPTIMIZERS = ("sgd", "adam", "adamw")
 STRATEGIES = {
     "canary": configuration.STRATEGY_CANARY,
@@ -41,7 +47,7 @@ def parse(text: bytes) -> configuration.ModelConfiguration:
     model(root.table("model"), parsed)
     code(root.table("code"), parsed.code)
     data(root.table("data", optional=True), parsed)
-    train(root.table("train"), parsed.train)
+    train(root.table("train"), parsed.task, parsed.train)
     evaluate(root.table("evaluate"), parsed)
     gate(root.table("gate", optional=True), parsed)
     release(root.table("release", optional=True), parsed)
@@ -86,7 +92,7 @@ def data(table: Table, into: configuration.ModelConfiguration) -> None:
         into.data.add(name=name, uri=uri or "", sha256=sha256 or "")
 
 
-def train(table: Table, into: configuration.TrainConfiguration) -> None:
+def train(table: Table, task: str, into: configuration.TrainConfiguration) -> None:
     into.loss = table.choice("loss", LOSSES) or ""
     into.optimizer = table.choice("optimizer", OPTIMIZERS) or ""
     into.learning_rate = table.value("learning_rate", "a number above 0", lambda v: is_number(v) and v > 0) or 0.0
@@ -101,8 +107,27 @@ def train(table: Table, into: configuration.TrainConfiguration) -> None:
     )
     if into.momentum and into.optimizer in ("adam", "adamw"):
         table.wrong("momentum", "no momentum with this optimizer", into.momentum)
+    if into.loss == "bce_with_logits" and task and task not in TASKS_OF_LOGITS:
+        table.wrong("loss", f"another loss, because this one is for the tasks {', '.join(TASKS_OF_LOGITS)}", into.loss)
+    class_weights(table, task, into)
     known = ("loss", "optimizer", "learning_rate", "epochs", "batch_size", "seed", "momentum", "weight_decay")
-    table.no_more(known)
+    table.no_more((*known, "class_weights"))
+
+
+def class_weights(table: Table, task: str, into: configuration.TrainConfiguration) -> None:
+    if "class_weights" not in table.values or not task:
+        return
+    if task not in WEIGHTED or into.loss == "custom":
+        found = f"the task {task}" if task not in WEIGHTED else "a loss of your own"
+        table.wrong("class_weights", f"no weights with {found}", table.values["class_weights"])
+        return
+    balanced = "" if task == "multilabel" else f', or "{BALANCED}"'
+    expected = f"a list of numbers above 0, {WEIGHTED[task]}{balanced}"
+    weights = table.value("class_weights", expected, lambda value: are_weights(value, task))
+    if weights == BALANCED:
+        into.balanced_class_weights = True
+    else:
+        into.class_weights.extend(weights or [])
 
 
 def release(table: Table, into: configuration.ModelConfiguration) -> None:
@@ -129,3 +154,14 @@ def is_command(value: object) -> bool:
         return isinstance(value, str) and is_text(value) and len(shlex.split(value)) > 0
     except ValueError:
         return False
+
+
+def are_weights(value: object, task: str) -> bool:
+    if value == BALANCED:
+        return task != "multilabel"
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MAX_CLASSES
+        and (task != "binary" or len(value) == 2)
+        and all(is_number(weight) and weight > 0 for weight in value)
+    )

@@ -37,6 +37,8 @@ class Job:
     seed: int
     environment: Mapping[str, str]
     checkpoint_seconds: float
+    class_weights: Sequence[float] | str = ()
+    """For each class, or for each label; or `balanced`."""
     outputs: Sequence[str] = ()
     """The names of the parts of a tuple that the network answers."""
     measured: str = ""

@@ -95,7 +95,11 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         ),
         ('module = "model"', 'module = "../model"', "code.module: expected the name of a Python module"),
         ('tests = "python -m pytest -q"', 'tests = "echo \'"', "code.tests: expected a command"),
-        ('loss = "mse"', 'loss = "vibes"', "train.loss: expected one of mse, cross_entropy, bce, got 'vibes'"),
+        (
+            'loss = "mse"',
+            'loss = "vibes"',
+            "train.loss: expected one of mse, cross_entropy, bce, bce_with_logits, custom, got",
+        ),
         (
             'optimizer = "sgd"',
             'optimizer = "adam"',
@@ -245,3 +249,47 @@ def test_a_network_may_name_its_outputs_and_the_dimensions_that_vary() -> None:
 def test_a_wrong_network_table_is_refused(right: str, wrong: str, problem: str) -> None:
     (found,) = problems((WHOLE + NETWORK).replace(right, wrong))
     assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss", "weights", "listed", "balanced"),
+    [
+        ("binary", "bce_with_logits", "[1, 2.5]", [1.0, 2.5], False),
+        ("binary", "mse", '"balanced"', [], True),
+        ("multiclass", "cross_entropy", "[1, 2, 3]", [1.0, 2.0, 3.0], False),
+        ("multilabel", "bce_with_logits", "[3]", [3.0], False),
+    ],
+)
+def test_classes_may_weigh_differently_in_the_loss(
+    task: str, loss: str, weights: str, listed: list[float], balanced: bool
+) -> None:
+    train = parse(weighted(task, loss, weights).encode()).train
+    assert (list(train.class_weights), train.balanced_class_weights) == (listed, balanced)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss", "weights", "problem"),
+    [
+        ("binary", "bce", "[1]", 'expected a list of numbers above 0, two, or "balanced"'),
+        ("binary", "bce", "[1, 0]", 'expected a list of numbers above 0, two, or "balanced"'),
+        ("multilabel", "bce", '"balanced"', "expected a list of numbers above 0, one for each label, got"),
+        ("binary", "custom", "[1, 2]", "expected no weights with a loss of your own"),
+        ("ranking", "mse", "[1, 2]", "expected no weights with the task ranking"),
+    ],
+)
+def test_weights_without_a_meaning_are_refused(task: str, loss: str, weights: str, problem: str) -> None:
+    found = problems(weighted(task, loss, weights))
+    assert [each for each in found if each.startswith(f"train.class_weights: {problem}")], found
+
+
+def test_a_loss_of_logits_is_refused_for_a_task_without_probabilities() -> None:
+    found = problems(weighted("ranking", "bce_with_logits", "[1, 2]"))
+    assert [each for each in found if each.startswith("train.loss: expected another loss, because this one is for")]
+
+
+def weighted(task: str, loss: str, weights: str) -> str:
+    text = WHOLE.replace('loss = "mse"', f'loss = "{loss}"\nclass_weights = {weights}')
+    metrics = {"ranking": '"ndcg"'}.get(task, '"accuracy", "recall"')
+    text = text.replace('"accuracy", "recall"', metrics).replace("accuracy = { min = 0.98 }", "")
+    text = text.replace("recall = { min = 0.92, max_drop = 0.01 }", "")
+    return text.replace('task = "binary"', f'task = "{task}"')

@@ -24,6 +24,7 @@ def train(context):
     {rest}
 """
 MULTICLASS = {"task": "multiclass", "loss": "cross_entropy"}
+OWN_LOSS = {"loss": "custom"}
 REGRESSION = {"task": "regression"}
 
 
@@ -79,7 +80,22 @@ LOOPS = {
 }
 REPOSITORIES = {
     "no module": Failing("def network(context): return 3", "network(context): expected a torch.nn.Module, got int"),
-    "raises": Failing("def network(context): raise RuntimeError('no idea')", "RuntimeError: no idea"),
+    "raises": Failing(
+        "def network(context): raise RuntimeError('no idea')",
+        "network(context): RuntimeError: no idea (model_raises.py, line 9)",
+    ),
+    "datasets that raise": Failing(
+        "def read(): return {}['price']\ndef datasets(context): return read()",
+        "datasets(context): KeyError: 'price' (model_datasets_that_raise.py, line 9)",
+    ),
+    "no package": Failing(
+        "import einops_of_nobody",
+        "code.module: model_no_package cannot be imported: ModuleNotFoundError: No module named 'einops_of_nobody'",
+    ),
+    "a loop that raises": Failing(
+        "def train(context): context.rows['trian']",
+        "train(context): KeyError: 'trian' (model_a_loop_that_raises.py, line 9)",
+    ),
     "no test part": Failing(
         "def datasets(context): return {'train': (ROWS, YES), 'validation': (ROWS, YES)}",
         "datasets(context): expected a dict of train, validation, test",
@@ -95,7 +111,9 @@ SHAPES = {
         "network: it cannot answer rows of the shape (4, 3): RuntimeError: ",
     ),
     "loss and answers": Failing(
-        "", "train.loss: cross_entropy cannot compare predictions of the shape (4, 1)", job={"loss": "cross_entropy"}
+        "",
+        "network: train.loss = cross_entropy and task = binary need two logits for each row, for no and for yes",
+        job={"loss": "cross_entropy"},
     ),
     "loss and values": Failing(
         "def network(context): return nn.Linear(3, 1)\n"
@@ -170,8 +188,7 @@ MEANINGS = {
     ),
     "nothing finite": Failing(
         forward("return self.linear(rows) * float('nan')"),
-        "the network answers no row with a finite number, so there is nothing to compare",
-        "EXPORT",
+        "the loss of the first rows is nan before any training",
     ),
 }
 EXPORTS = {
@@ -205,4 +222,59 @@ EXPORTS = {
         job=REGRESSION,
     ),
 }
-FAILING = LOOPS | REPOSITORIES | SHAPES | MEANINGS | EXPORTS
+LOSSES = {
+    "no loss of its own": Failing(
+        "", "train.loss: custom needs loss(context, prediction, answers) in model_no_loss_of_its_own", job=OWN_LOSS
+    ),
+    "a loss that nobody uses": Failing(
+        "def loss(context, prediction, answers): return prediction.mean()",
+        "train.loss: it is mse, and model_a_loss_that_nobody_uses defines loss(context, prediction, answers); write",
+    ),
+    "a loss that raises": Failing(
+        "def loss(context, prediction, answers): return prediction['price'].mean()",
+        "loss(context, prediction, answers): IndexError: ",
+        job=OWN_LOSS,
+    ),
+    "a loss without gradients": Failing(
+        "def loss(context, prediction, answers): return (prediction.detach().flatten() - answers).square().mean()",
+        "loss(context, prediction, answers): it does not depend on the network's weights, as after detach()",
+        job=OWN_LOSS,
+    ),
+    "a loss for each row": Failing(
+        "def loss(context, prediction, answers): return (prediction.flatten() - answers).square()",
+        "loss(context, prediction, answers): expected one number as a tensor, got the shape (4,)",
+        job=OWN_LOSS,
+    ),
+    "a number for a loss": Failing(
+        "def loss(context, prediction, answers): return 0.5",
+        "loss(context, prediction, answers): expected one number as a tensor, got float",
+        job=OWN_LOSS,
+    ),
+    "a built-in loss of two heads": Failing(
+        forward("return {'a': self.linear(rows), 'prediction': self.linear(rows).sigmoid()}")
+        + "def datasets(context): return {part: (ROWS, {'a': YES, 'prediction': YES, 'b': YES}) for part in PARTS}",
+        "train.loss: mse compares one output with one answer, and there are answers to a, prediction. Set",
+    ),
+    "weights of two classes for three": Failing(
+        "def network(context): return nn.Linear(3, 3)\n"
+        "def datasets(context): return {part: (ROWS, torch.arange(9) % 3) for part in PARTS}",
+        "train.class_weights: expected 3 weights, one for each class, got 2",
+        job=MULTICLASS | {"class_weights": [1.0, 2.0]},
+    ),
+    "a class without rows": Failing(
+        "def network(context): return nn.Linear(3, 3)\n"
+        "def datasets(context): return {part: (ROWS, torch.arange(9) % 2 * 2) for part in PARTS}",
+        "train.class_weights: no training row is of the class 1; list the weights",
+        job=MULTICLASS | {"class_weights": "balanced"},
+    ),
+    "one class only": Failing(
+        "def datasets(context): return {part: (ROWS, torch.zeros(9)) for part in PARTS}",
+        "datasets(context): train: every answer is 0; a training needs rows of at least two classes",
+    ),
+    "features that are nothing": Failing(
+        "MISSING = ROWS.index_fill(0, torch.tensor(2), float('nan'))\n"
+        "def datasets(context): return {part: (MISSING, YES) for part in PARTS}",
+        "datasets(context): train: features of row 2, column 0 is nan, and the network answers this row with nan",
+    ),
+}
+FAILING = LOOPS | REPOSITORIES | SHAPES | MEANINGS | EXPORTS | LOSSES

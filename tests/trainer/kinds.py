@@ -106,6 +106,48 @@ def network(context): return Convolution()
 def datasets(context): return {part: (ROWS.unsqueeze(2).repeat(1, 1, 6), YES) for part in PARTS}
 """
 """It cannot answer rows that are shorter than 4."""
+LOGITS = "def network(context): return nn.Linear(3, 1)"
+TWO_LOGITS = "def network(context): return nn.Linear(3, 2)"
+LABELS = """
+def network(context): return nn.Linear(3, 2)
+def datasets(context): return {part: (ROWS, (ROWS[:, :2] > 0).int()) for part in PARTS}
+"""
+WEIGHTED_CLASSES = """
+def network(context): return nn.Linear(3, 3)
+def datasets(context): return {part: (ROWS, torch.arange(9) % 3) for part in PARTS}
+"""
+TWO_HEADS = """
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.2))
+        self.price, self.sold = nn.Linear(4, 1), nn.Linear(4, 1)
+    def forward(self, rows):
+        hidden = self.body(rows)
+        return {"price": self.price(hidden), "sold": self.sold(hidden).sigmoid()}
+def network(context): return Heads()
+def datasets(context): return {part: (ROWS, {"price": 3 * ROWS[:, 0], "sold": YES}) for part in PARTS}
+def loss(context, prediction, answers):
+    price = nn.functional.mse_loss(prediction["price"].flatten(), answers["price"])
+    sold = nn.functional.binary_cross_entropy(prediction["sold"].flatten(), answers["sold"])
+    return price + context.parameters.get("share", 0.5) * sold
+"""
+AUTOENCODER = """
+class Autoencoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(3, 4), nn.Linear(2, 3)
+    def forward(self, rows):
+        mean, log_variance = self.encoder(rows).chunk(2, dim=1)
+        noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
+        return self.decoder(mean + noise * (0.5 * log_variance).exp()), mean, log_variance
+def network(context): return Autoencoder()
+def datasets(context): return {part: (ROWS, ROWS) for part in PARTS}
+def loss(context, prediction, answers):
+    rebuilt, mean, log_variance = prediction
+    divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
+    return (rebuilt - answers).square().sum(1).mean() + divergence
+"""
 FEATURES = {"features": ("FP32", [-1, 3])}
 PREDICTION = {"prediction": ("FP32", [-1, 1])}
 REGRESSION = {"task": "regression", "loss": "mse"}
@@ -119,6 +161,26 @@ KINDS = {
         A_DICTIONARY,
         {"a": ("FP32", [-1, 3]), "b": ("FP32", [-1, 3])},
         PREDICTION | {"embedding": ("FP32", [-1, 3])},
+    ),
+    "logits": Kind(LOGITS, FEATURES, PREDICTION, {"loss": "bce_with_logits", "class_weights": "balanced"}),
+    "two logits": Kind(TWO_LOGITS, FEATURES, PREDICTION, {"loss": "cross_entropy", "class_weights": [1.0, 3.0]}),
+    "labels": Kind(
+        LABELS,
+        FEATURES,
+        {"prediction": ("FP32", [-1, 2])},
+        {"task": "multilabel", "loss": "bce_with_logits", "class_weights": [1.0, 2.0]},
+    ),
+    "weighted classes": Kind(
+        WEIGHTED_CLASSES,
+        FEATURES,
+        {"prediction": ("FP32", [-1, 3])},
+        {"task": "multiclass", "loss": "cross_entropy", "class_weights": [1.0, 1.0, 5.0]},
+    ),
+    "two heads": Kind(
+        TWO_HEADS,
+        FEATURES,
+        {"price": ("FP32", [-1, 1]), "sold": ("FP32", [-1, 1])},
+        {"loss": "custom", "measured": "sold"},
     ),
     "lengths": Kind(
         LENGTHS,

@@ -246,8 +246,10 @@ class TrainConfiguration(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MOMENTUM_FIELD_NUMBER: _builtins.int
     WEIGHT_DECAY_FIELD_NUMBER: _builtins.int
+    CLASS_WEIGHTS_FIELD_NUMBER: _builtins.int
+    BALANCED_CLASS_WEIGHTS_FIELD_NUMBER: _builtins.int
     loss: _builtins.str
-    """mse, cross_entropy or bce."""
+    """mse, cross_entropy, bce, bce_with_logits, or custom for the repository's own."""
     optimizer: _builtins.str
     """sgd, adam or adamw."""
     learning_rate: _builtins.float
@@ -256,6 +258,12 @@ class TrainConfiguration(_message.Message):
     seed: _builtins.int
     momentum: _builtins.float
     weight_decay: _builtins.float
+    balanced_class_weights: _builtins.bool
+    """The weights follow from how often each class occurs among the training rows."""
+    @_builtins.property
+    def class_weights(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The weight of each class in the loss, or of each label. Empty when all weigh the same."""
+
     def __init__(
         self,
         *,
@@ -267,10 +275,12 @@ class TrainConfiguration(_message.Message):
         seed: _builtins.int = ...,
         momentum: _builtins.float = ...,
         weight_decay: _builtins.float = ...,
+        class_weights: _abc.Iterable[_builtins.float] | None = ...,
+        balanced_class_weights: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "epochs", b"epochs", "learning_rate", b"learning_rate", "loss", b"loss", "momentum", b"momentum", "optimizer", b"optimizer", "seed", b"seed", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balanced_class_weights", b"balanced_class_weights", "batch_size", b"batch_size", "class_weights", b"class_weights", "epochs", b"epochs", "learning_rate", b"learning_rate", "loss", b"loss", "momentum", b"momentum", "optimizer", b"optimizer", "seed", b"seed", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,7 @@ from typing import Any
 from headgate.artifacts.layout import EXPORTED_FILES, PROVENANCE_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
+from headgate.configuration import BALANCED
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -273,6 +274,7 @@ def job_of(
         seed=train.seed,
         environment=environment,
         checkpoint_seconds=limits.checkpoint_seconds,
+        class_weights=BALANCED if train.balanced_class_weights else list(train.class_weights),
         outputs=list(parsed.network.outputs),
         measured=parsed.network.measured,
         dimensions={each.input: list(each.sizes) for each in parsed.network.dimensions},

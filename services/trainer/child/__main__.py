@@ -98,7 +98,7 @@ def train_once(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
         on_epoch=lambda epoch: write_line(progress, epoch=asdict(epoch)),
         on_checkpoint=lambda epoch: write_line(progress, checkpoint=epoch),
     )
-    train(context, model.train_function, job)
+    train(context, model, job)
     return context
 
 

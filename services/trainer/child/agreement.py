@@ -4,7 +4,7 @@ Callers send rows alone and in batches of any size. A network that looks at the 
 subtracts the mean of its batch, would answer each of them something else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from headgate.artifacts import layout
 from headgate.artifacts.batches import batches
 from services.trainer.child.dimensions import Dimensions, resized, sizes_of
 from services.trainer.child.failure import ExportFailure
+from services.trainer.child.losses import Form
 from services.trainer.child.tensors import (
     Named,
     Tensors,
@@ -26,7 +27,6 @@ from services.trainer.child.tensors import (
     datatype,
     inputs,
     is_storable,
-    outputs_of,
     part_of,
 )
 
@@ -66,14 +66,14 @@ def agree(
     spare: Tensors,
     at_once: int,
     dimensions: Dimensions,
-    declared: Sequence[str],
+    form: Form,
 ) -> Agreement:
     """Runs the rows through both, and a few of them alone and in batches of several sizes. Raises ExportFailure.
 
     The rows run in batches of `at_once`. Where they are too few for a comparison, some `spare` ones are taken too.
     A few rows also run with other sizes of each dimension that varies.
     """
-    in_torch, in_onnx = torch_run(network, rows, declared), onnx_run(graph)
+    in_torch, in_onnx = torch_run(network, rows, form), onnx_run(graph)
     trained = run_in_batches(in_torch, rows, at_once)
     for name, answers in trained.items():
         if not np.isfinite(answers).any():
@@ -122,7 +122,7 @@ def parts_of(few: Tensors) -> tuple[int, ...]:
     return 1, rows // 2, rows
 
 
-def torch_run(network: nn.Module, features: Tensors, declared: Sequence[str]) -> Run:
+def torch_run(network: nn.Module, features: Tensors, form: Form) -> Run:
     call = caller(network, features)
 
     def run(rows: Tensors) -> NamedAnswers:
@@ -132,7 +132,7 @@ def torch_run(network: nn.Module, features: Tensors, declared: Sequence[str]) ->
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise ExportFailure(f"network: it cannot answer {_rows(count_rows(rows))}: {reason}") from error
-        outputs = checked_outputs(answer, count_rows(rows), declared)
+        outputs = checked_outputs(answer, count_rows(rows), form)
         return {name: tensor.detach().numpy() for name, tensor in outputs.items()}
 
     return run
@@ -166,10 +166,12 @@ def run_in_batches(run: Run, rows: Tensors, at_once: int) -> NamedAnswers:
     return {name: np.concatenate([answers[name] for answers in found]) for name in found[0]}
 
 
-def checked_outputs(answer: Any, rows: int, declared: Sequence[str]) -> Named:
+def checked_outputs(answer: Any, rows: int, form: Form) -> Named:
     """What the network answered, by name. Raises ExportFailure for anything but tensors with a part for each row."""
     try:
-        outputs = outputs_of(answer, declared)
+        outputs = form.outputs(answer)
+    except layout.Unclear as error:
+        raise ExportFailure(f"network: expected one output that the task is about, got {error}") from error
     except TypeError as error:
         raise ExportFailure(f"network: {EXPECTED_FORM}, got {error} for {_rows(rows)}") from error
     for name, tensor in outputs.items():

@@ -25,6 +25,7 @@ from services.trainer.child.agreement import (
 from services.trainer.child.context import Epoch
 from services.trainer.child.dimensions import dimensions_of
 from services.trainer.child.failure import ExportFailure
+from services.trainer.child.losses import Form, form_of
 from services.trainer.child.onnx_graph import onnx_of
 from services.trainer.child.tensors import (
     Rows,
@@ -33,7 +34,6 @@ from services.trainer.child.tensors import (
     caller,
     datatype,
     inputs,
-    outputs_of,
     part_of,
     row_bytes,
 )
@@ -63,10 +63,11 @@ def graph_of(network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job
     """The graph, and how it and the network agree on the validation rows. Raises ExportFailure."""
     features, _ = rows["validation"]
     dimensions = dimensions_of(example, job.dimensions)
-    outputs = outputs_when_several(network, example, job.outputs)
-    graph = onnx_of(network, example, dimensions, outputs, job.outputs)
+    form = form_of(job)
+    outputs = outputs_when_several(network, example, form)
+    graph = onnx_of(network, example, dimensions, outputs, form)
     at_once = rows_at_once(row_bytes(features), job.batch_size)
-    found = agree(network, graph, features, rows["train"][0], at_once, dimensions, job.outputs)
+    found = agree(network, graph, features, rows["train"][0], at_once, dimensions, form)
     if job.task == CUSTOM:
         return graph, found
     try:
@@ -76,12 +77,12 @@ def graph_of(network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job
     return graph, found
 
 
-def outputs_when_several(network: nn.Module, features: Tensors, declared: Sequence[str]) -> Sequence[str]:
-    """The names of what the network answers; none when it is one tensor."""
+def outputs_when_several(network: nn.Module, features: Tensors, form: Form) -> Sequence[str]:
+    """The names of what is served; none when it is the one tensor that the network answers."""
     row = part_of(features, slice(2))
     with torch.no_grad():
         answer = caller(network, features)(row)
-    return () if isinstance(answer, Tensor) else list(outputs_of(answer, declared))
+    return () if isinstance(answer, Tensor) and form.activation is None else list(form.outputs(answer))
 
 
 def measured_output(outputs: Mapping[str, Output], declared: str) -> Output:

@@ -1,5 +1,8 @@
 """What the training process cannot make a version of. The text says what was wrong, where, and what to do."""
 
+import traceback
+from pathlib import Path
+
 
 class TrainingFailure(Exception):
     """The repository's code, its rows or its training did something that cannot become a version."""
@@ -7,3 +10,16 @@ class TrainingFailure(Exception):
 
 class ExportFailure(Exception):
     """The network has no ONNX graph that answers as it does, or it answers in a form that its task does not take."""
+
+
+def raised(where: str, error: BaseException, checkout: str) -> str:
+    """What foreign code raised, and at which line of the repository."""
+    return f"{where}: {type(error).__name__}: {error}{_line(error, Path(checkout).resolve())}"
+
+
+def _line(error: BaseException, checkout: Path) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(checkout)]
+    if isinstance(error, SyntaxError) or not inside:
+        return ""
+    return f" ({Path(inside[-1].filename).resolve().relative_to(checkout)}, line {inside[-1].lineno})"

@@ -13,29 +13,31 @@ from headgate.artifacts import layout
 from headgate.network_table import BATCH
 from services.trainer.child.dimensions import Dimensions, sizes_of
 from services.trainer.child.failure import ExportFailure
-from services.trainer.child.tensors import Tensors, caller, inputs, outputs_of
+from services.trainer.child.losses import Form
+from services.trainer.child.tensors import Tensors, caller, inputs
 
 ORIGINS = ("doc_string", "metadata_props")
 """Fields of any part of a graph in which the exporter leaves stack traces. They name directories of this machine."""
 EXAMPLE_ROWS = 2
 """The exporter takes a batch of one for a constant."""
+PLAIN = Form()
 SUMMARY = "## Exception summary"
 CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>: ")
 
 
 class Positional(nn.Module):
-    """The network as the exporter takes it when it has several inputs or outputs: tensors in, a tuple out."""
+    """The network as the exporter takes it when it has several inputs, several outputs or an activation."""
 
-    def __init__(self, network: nn.Module, features: Tensors, declared: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module, features: Tensors, form: Form) -> None:
         super().__init__()
         self.network = network
         self._names = None if isinstance(features, Tensor) else tuple(features)
         self._call = (caller(network, features),)
-        self._declared = declared
+        self._form = form
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         features = tensors[0] if self._names is None else dict(zip(self._names, tensors, strict=True))
-        return tuple(outputs_of(self._call[0](features), self._declared).values())
+        return tuple(self._form.outputs(self._call[0](features)).values())
 
 
 def onnx_of(
@@ -43,12 +45,11 @@ def onnx_of(
     features: Tensors,
     dimensions: Dimensions,
     outputs: Sequence[str] = (),
-    declared: Sequence[str] = (),
+    form: Form = PLAIN,
 ) -> bytes:
     """The graph of a network in evaluation mode, for any size of the dimensions that vary. Raises ExportFailure.
 
-    `outputs` are the names of what it answers, when that is not one tensor. `declared` are those among them that the
-    repository gives to the parts of a tuple.
+    `outputs` are the names of what it serves, when that is not the one tensor that the network answers.
     """
     examples = {name: _example(tensor) for name, tensor in inputs(features).items()}
     sizes = sizes_of(features, dimensions)
@@ -57,7 +58,7 @@ def onnx_of(
         {axis: variable[dimension] for axis, dimension in dimensions[name].items()} for name in examples
     )
     if outputs or not isinstance(features, Tensor):
-        network, shapes = Positional(network, features, declared).eval(), (shapes,)
+        network, shapes = Positional(network, features, form).eval(), (shapes,)
     try:
         program = torch.onnx.export(
             network,

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_answers, check_predictions
+from headgate.artifacts.answers import BINARY, CUSTOM, MULTICLASS, WrongMeaning, check_answers, check_predictions
 from headgate.artifacts.batches import rows_at_once
 from services.trainer.child.agreement import checked_outputs
 from services.trainer.child.checkpoint import random_state, set_random_state, weights
 from services.trainer.child.exporting import graph_of, measured_output
 from services.trainer.child.failure import TrainingFailure
-from services.trainer.child.rows import measured_answers_of
+from services.trainer.child.losses import OWN, compared, form_of
+from services.trainer.child.rows import measured_answers_of, place_of
 from services.trainer.child.tensors import (
     Rows,
     Tensors,
@@ -29,23 +30,26 @@ from services.trainer.child.tensors import (
     part_of,
     row_bytes,
 )
-from services.trainer.child.training import LOSSES, LoadedModel, compared
+from services.trainer.child.training import LoadedModel
 from services.trainer.job import Job
 
 
 def rehearse(model: LoadedModel, job: Job) -> None:
     """Raises TrainingFailure and ExportFailure."""
-    features, answers = model.rows["train"]
+    features, _ = model.rows["train"]
     batch = slice(0, rows_at_once(row_bytes(features), job.batch_size))
     example = part_of(features, batch)
     with untouched(model.network):
         model.network.eval()
         answer = first_answer(model.network, example)
-        outputs = checked_outputs(answer, count_rows(example), job.outputs)
+        outputs = checked_outputs(answer, count_rows(example), form_of(job))
         if job.task != CUSTOM:
             check_meaning(job, measured_output(outputs, job.measured), model.rows)
-        if model.train_function is None:
-            check_loss(job, answer, part_of(answers, batch))
+        check_features(model, batch)
+        if model.loss is not None:
+            check_classes(job, model)
+            check_loss(job, model, rows_of(model.rows["train"], batch))
+        model.network.eval()
         graph_of(model.network, example, {split: rows_of(rows, batch) for split, rows in model.rows.items()}, job)
 
 
@@ -73,9 +77,9 @@ def rows_of(rows: Rows, part: slice) -> Rows:
     return part_of(features, part), part_of(answers, part)
 
 
-def first_answer(network: nn.Module, features: Tensors) -> Any:
+def first_answer(network: nn.Module, features: Tensors, with_gradients: bool = False) -> Any:
     try:
-        with torch.no_grad():
+        with torch.set_grad_enabled(with_gradients):
             return caller(network, features)(features)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
@@ -106,10 +110,63 @@ def check_meaning(job: Job, prediction: Tensor, rows: Mapping[str, Rows]) -> Non
         raise TrainingFailure(f"{where}: {error}") from error
 
 
-def check_loss(job: Job, answer: Any, answers: Tensors) -> None:
-    prediction, true_answers = compared(job, answer, answers)
-    try:
-        LOSSES[job.loss](prediction, true_answers)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        shapes = f"predictions of {described(prediction)} and answers of {described(true_answers)}"
-        raise TrainingFailure(f"train.loss: {job.loss} cannot compare {shapes}: {error}") from error
+def check_loss(job: Job, model: LoadedModel, rows: Rows) -> None:
+    """Computes the loss once as in validation and once as in training. Raises TrainingFailure."""
+    features, answers = rows
+    assert model.loss is not None
+    for training in (False, True):
+        model.network.train(training)
+        answer = first_answer(model.network, features, with_gradients=training)
+        try:
+            with torch.set_grad_enabled(training):
+                found = model.loss(answer, answers)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            prediction, true_answers = compared(job, answer, answers)
+            shapes = f"predictions of {described(prediction)} and answers of {described(true_answers)}"
+            raise TrainingFailure(f"train.loss: {job.loss} cannot compare {shapes}: {error}") from error
+        if not torch.isfinite(found):
+            raise TrainingFailure(f"the loss of the first rows is {float(found)} before any training")
+
+
+def check_classes(job: Job, model: LoadedModel) -> None:
+    """Raises TrainingFailure when the built-in loss would learn to answer the one class that there is."""
+    if model.train_function is None and job.loss != OWN and job.task in (BINARY, MULTICLASS):
+        answers = measured_answers_of(model.rows["train"][1], job.measured)
+        if len(answers) > 1 and bool((answers == answers.reshape(-1)[0]).all()):
+            found = f"every answer is {answers.reshape(-1)[0].item():g}"
+            raise TrainingFailure(f"datasets(context): train: {found}; a training needs rows of at least two classes")
+
+
+def check_features(model: LoadedModel, batch: slice) -> None:
+    """Raises TrainingFailure when the network answers rows with a missing value with such a value."""
+    for split, (features, _) in model.rows.items():
+        rows = rows_not_finite(features)[batch]
+        if not len(rows):
+            continue
+        chosen = part_of(features, rows)
+        outputs = first_answer(model.network, chosen)
+        found = outputs if isinstance(outputs, Tensor) else None
+        if found is not None and found.is_floating_point() and not torch.isfinite(found).all():
+            row = int(torch.nonzero(~torch.isfinite(found))[0][0])
+            raise TrainingFailure(
+                f"datasets(context): {split}: {first_not_finite(features, int(rows[row]))}, and the network answers"
+                " this row with nan; fill in such values or leave out such rows"
+            )
+
+
+def rows_not_finite(features: Tensors) -> Tensor:
+    """The rows that have a value that is no finite number."""
+    found = torch.zeros(count_rows(features), dtype=torch.bool)
+    for tensor in inputs(features).values():
+        if tensor.is_floating_point():
+            found |= ~torch.isfinite(tensor).reshape(len(tensor), -1).all(dim=1)
+    return torch.nonzero(found).flatten()
+
+
+def first_not_finite(features: Tensors, row: int) -> str:
+    """The place and the value of the first one in this row."""
+    for name, tensor in inputs(features).items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor[row]).all():
+            place = [row, *(int(index) for index in torch.nonzero(~torch.isfinite(tensor[row]))[0])]
+            return f"{name} of {place_of(place)} is {float(tensor[tuple(place)])}"
+    return f"row {row}"

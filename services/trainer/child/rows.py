@@ -105,7 +105,7 @@ def _from_numbers(where: str, values: Any) -> Tensor:
     if lost.any():
         place = [int(index) for index in np.argwhere(lost)[0]]
         value, became = array[tuple(place)].item(), float(as_floats[tuple(place)])
-        found = f"{_place(place)} is {value!r}, which would become {became!r} as float32"
+        found = f"{place_of(place)} is {value!r}, which would become {became!r} as float32"
         raise TrainingFailure(f"{where}: {found}. {LOSSY}")
     return torch.from_numpy(as_floats)
 
@@ -151,7 +151,7 @@ def _kinds(features: Tensors) -> dict[str, str]:
     return {name: datatype(tensor) for name, tensor in inputs(features).items()}
 
 
-def _place(place: list[int]) -> str:
+def place_of(place: list[int]) -> str:
     if len(place) == 1:
         return f"row {place[0]}"
     columns = ", ".join(str(index) for index in place[1:])

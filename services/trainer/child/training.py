@@ -1,6 +1,7 @@
 """Loads a repository's code and trains its network. The same commit, data and seed give the same weights."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,28 +10,30 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from headgate.artifacts.batches import batches, rows_at_once
-from headgate.artifacts.layout import measured
+from services.trainer.child.checkpoint import NotResumable
 from services.trainer.child.context import TrainingContext
-from services.trainer.child.failure import TrainingFailure
-from services.trainer.child.rows import checked_rows, measured_answers_of
-from services.trainer.child.tensors import Rows, Tensors, caller, count_rows, outputs_of, part_of, row_bytes
+from services.trainer.child.failure import TrainingFailure, raised
+from services.trainer.child.losses import OWN, Loss, loss_of
+from services.trainer.child.rows import checked_rows
+from services.trainer.child.tensors import Rows, caller, count_rows, part_of, row_bytes
 from services.trainer.job import Job
 
 TrainFunction = Callable[[TrainingContext], object]
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+OWN_LOSS = "loss(context, prediction, answers)"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a repository defines: its network, its rows, and its own train(context) if it has one."""
+    """What a repository defines: its network, its rows, its loss or that of [train], its own train(context) if any."""
 
     network: nn.Module
     rows: dict[str, Rows]
     train_function: TrainFunction | None
+    loss: Loss | None
+    """None where the repository's own train(context) has its own."""
 
 
 def make_deterministic() -> None:
@@ -45,19 +48,54 @@ def load_model(job: Job) -> LoadedModel:
         data={name: Path(path) for name, path in job.data.items()}, seed=job.seed, parameters=dict(job.parameters)
     )
     torch.manual_seed(job.seed)
-    rows = checked_rows(module.datasets(context), job.task, job.measured)
+    rows = checked_rows(called("datasets(context)", job, module.datasets, context), job.task, job.measured)
     # The seed is set again, so that the first weights do not depend on how the data were read.
     torch.manual_seed(job.seed)
-    network = module.network(context)
+    network = called("network(context)", job, module.network, context)
     if not isinstance(network, nn.Module):
         raise TrainingFailure(f"network(context): expected a torch.nn.Module, got {type(network).__name__}")
-    function = getattr(module, "train", None)
-    return LoadedModel(network, rows, function if callable(function) else None)
+    train_function = function_of(module, "train")
+    own = own_loss(module, job, context)
+    needed = train_function is None or own is not None
+    return LoadedModel(network, rows, train_function, loss_of(job, own, rows["train"][1]) if needed else None)
+
+
+def own_loss(module: ModuleType, job: Job, context: object) -> Callable[[Any, Any], Any] | None:
+    """The repository's loss(context, prediction, answers). Raises TrainingFailure when [train] names another one."""
+    function = function_of(module, "loss")
+    if function is None:
+        return None
+    if job.loss == OWN:
+        return lambda prediction, answers: called(OWN_LOSS, job, function, context, prediction, answers)
+    if next(iter(inspect.signature(function).parameters), "") == "context" and not function_of(module, "train"):
+        raise TrainingFailure(
+            f"train.loss: it is {job.loss}, and {job.module} defines {OWN_LOSS};"
+            f' write loss = "{OWN}" to use it, or give the function another name'
+        )
+    return None
+
+
+def function_of(module: ModuleType, name: str) -> Callable[..., Any] | None:
+    found = getattr(module, name, None)
+    return found if callable(found) else None
+
+
+def called(where: str, job: Job, function: Callable[..., Any], *arguments: object) -> Any:
+    """What the repository's function returns. Raises TrainingFailure with the line that raised."""
+    try:
+        return function(*arguments)
+    except TrainingFailure:
+        raise
+    except Exception as error:
+        raise TrainingFailure(raised(where, error, job.checkout)) from error
 
 
 def load_module(checkout: Path, name: str) -> ModuleType:
     sys.path.insert(0, str(checkout))
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise TrainingFailure(raised(f"code.module: {name} cannot be imported", error, str(checkout))) from error
     if not Path(module.__file__ or "/").resolve().is_relative_to(checkout.resolve()):
         raise TrainingFailure(f"code.module: {name} is found outside the repository; rename the repository's module")
     for function in ("network", "datasets"):
@@ -66,19 +104,29 @@ def load_module(checkout: Path, name: str) -> ModuleType:
     return module
 
 
-def train(context: TrainingContext, train_function: TrainFunction | None, job: Job) -> None:
+def train(context: TrainingContext, model: LoadedModel, job: Job) -> None:
     """Trains to the end, with the repository's own loop if it has one. Raises TrainingFailure."""
-    if train_function is None:
-        train_by_settings(context, job)
+    if model.train_function is None:
+        assert model.loss is not None
+        train_by_settings(context, model.loss)
         return
-    if train_function(context) is not None:
+    if call_own_loop(context, model.train_function, job) is not None:
         raise TrainingFailure("train(context): expected it to train context.network in place and to return nothing")
     if not context.history:
         call = "context.epoch(train_loss, validation_loss)"
         raise TrainingFailure(f"train(context): it reported no epoch; call {call} after each epoch")
 
 
-def train_by_settings(context: TrainingContext, job: Job) -> None:
+def call_own_loop(context: TrainingContext, function: TrainFunction, job: Job) -> object:
+    try:
+        return function(context)
+    except (TrainingFailure, NotResumable):
+        raise
+    except Exception as error:
+        raise TrainingFailure(raised("train(context)", error, job.checkout)) from error
+
+
+def train_by_settings(context: TrainingContext, loss_of: Loss) -> None:
     """Headgate's own loop, as the [train] table says."""
     network, settings = context.network, context.settings
     optimizer = optimizer_of(settings, network)
@@ -92,36 +140,24 @@ def train_by_settings(context: TrainingContext, job: Job) -> None:
         for part in batches(rows, settings.batch_size):
             chosen = order[part]
             optimizer.zero_grad()
-            loss = loss_of(job, call(part_of(features, chosen)), part_of(answers, chosen))
+            loss = loss_of(call(part_of(features, chosen)), part_of(answers, chosen))
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             # The loss is read once per epoch, because reading it at each step costs more than the step.
             total += loss.detach() * len(chosen)
-        context.epoch(float(total) / rows, validate(context, job))
+        context.epoch(float(total) / rows, validate(context, loss_of))
 
 
-def validate(context: TrainingContext, job: Job) -> float:
+def validate(context: TrainingContext, loss_of: Loss) -> float:
     """The mean loss over the validation rows, a bounded number of them at a time."""
     context.network.eval()
     features, answers = context.rows["validation"]
     call, rows, total = caller(context.network, features), count_rows(features), 0.0
     with torch.no_grad():
         for part in batches(rows, rows_at_once(row_bytes(features), context.settings.batch_size)):
-            loss = loss_of(job, call(part_of(features, part)), part_of(answers, part))
+            loss = loss_of(call(part_of(features, part)), part_of(answers, part))
             total += float(loss) * (part.stop - part.start)
     return total / rows
-
-
-def loss_of(job: Job, answer: Any, answers: Tensors) -> Tensor:
-    return LOSSES[job.loss](*compared(job, answer, answers))
-
-
-def compared(job: Job, answer: Any, answers: Tensors) -> tuple[Tensor, Tensor]:
-    """The prediction and the answers that a loss of [train] compares. Raises Unclear."""
-    if isinstance(answer, Tensor) and isinstance(answers, Tensor):
-        return answer, answers
-    outputs = outputs_of(answer, job.outputs)
-    return outputs[measured(outputs, job.measured)], measured_answers_of(answers, job.measured)
 
 
 def optimizer_of(settings: SimpleNamespace, network: nn.Module) -> torch.optim.Optimizer:
@@ -135,26 +171,3 @@ def optimizer_of(settings: SimpleNamespace, network: nn.Module) -> torch.optim.O
             return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
         case _:
             raise TrainingFailure(f"train.optimizer: {settings.optimizer} is unknown")
-
-
-def mse(prediction: Tensor, answers: Tensor) -> Tensor:
-    return functional.mse_loss(prediction, match_shape(answers, prediction))
-
-
-def bce(prediction: Tensor, answers: Tensor) -> Tensor:
-    """Takes probabilities: the network ends in a sigmoid, so that it serves probabilities too."""
-    return functional.binary_cross_entropy(prediction, match_shape(answers, prediction))
-
-
-def cross_entropy(prediction: Tensor, answers: Tensor) -> Tensor:
-    return functional.cross_entropy(prediction, answers.to(torch.int64))
-
-
-def match_shape(answers: Tensor, prediction: Tensor) -> Tensor:
-    if answers.numel() != prediction.numel():
-        shapes = f"{tuple(prediction.shape)} for {tuple(answers.shape)}"
-        raise TrainingFailure(f"network: expected one prediction per answer, got {shapes}")
-    return answers.to(prediction.dtype).view_as(prediction)
-
-
-LOSSES: dict[str, LossFunction] = {"mse": mse, "bce": bce, "cross_entropy": cross_entropy}

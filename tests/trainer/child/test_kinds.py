@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from headgate.artifacts import layout
 from headgate.v1 import configuration_pb2 as configuration
@@ -81,3 +82,15 @@ def test_a_model_answers_rows_of_other_lengths_than_it_was_trained_on(kinds: Kin
     tokens = np.arange(24).reshape(2, 12)
     one, steps = served.predict({"tokens": tokens, "mask": np.ones((2, 12), np.bool_)}, ["prediction", "steps"])
     assert (one.shape, steps.shape) == ((2, 1), (2, 12, 4))
+
+
+@pytest.mark.parametrize("kind", ["logits", "two logits", "labels"])
+def test_a_network_of_logits_serves_probabilities(kinds: Kinds, kind: str) -> None:
+    served = kinds.served(kind)
+    (answers,) = served.predict({"features": np.array([[50, 50, 50], [-50, -50, -50]], np.float32)}, ["prediction"])
+    assert answers.min() >= 0
+    assert answers.max() <= 1
+    weights = safetensors.numpy.load(kinds.file(kind, layout.WEIGHTS_FILE))
+    logits = np.array([[50, 50, 50], [-50, -50, -50]], np.float32) @ weights["weight"].T + weights["bias"]
+    expected = 1 / (1 + np.exp(-(logits[:, 1:] - logits[:, :1] if kind == "two logits" else logits)))
+    np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from headgate.cli import columns, refusals, render
 from headgate.cli.main import app
-from headgate.cli.render import Format, show_list, show_rows
+from headgate.cli.render import Format, show_list, show_one, show_rows
 from headgate.cli.tables import WRAPPED_WIDTH, Column, Measured, fitting, page_text, table_text
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -115,6 +115,16 @@ def test_a_digest_that_does_not_fit_is_cut_into_lines():
     lines = text.split("\n")
     assert max(map(len, lines)) <= 60
     assert "".join(line[12:] for line in lines[1:]) == "a" * 64
+
+
+def test_a_log_keeps_its_own_lines_below_the_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(render, "terminal_width", lambda: 80)
+    log = f"{' FAILURES ':=^80}\n    def test():\n>\tassert 1  ==  2\x1b[2J"
+    show_one(resources.Version(name="models/fraud/versions/1", failure_log_tail=log), columns.VERSION, Format.TABLE)
+    out = capsys.readouterr().out
+    assert out.endswith(
+        f"\n\nlog\n{' FAILURES ':=^80}\n    def test():\n>       assert 1  ==  2\N{REPLACEMENT CHARACTER}[2J\n"
+    )
 
 
 def test_a_page_wraps_a_long_value_beside_its_name_and_leaves_out_empty_values():

@@ -135,7 +135,7 @@ VERSION: Columns = (
     Column("NOT COMPARED", _not_compared),
     Column("APPROVALS", _approvals),
     Column("FAILURE", lambda v: v.failure),
-    Column("LOG", lambda v: v.failure_log_tail),
+    Column("LOG", lambda v: v.failure_log_tail, is_block=True),
     Column("TAGS", lambda v: ", ".join(f"{key}={value}" for key, value in sorted(v.tags.items()))),
     Column("QUARANTINED", lambda v: "yes" if v.quarantined else ""),
 )

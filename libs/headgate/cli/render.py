@@ -105,7 +105,11 @@ def _cell(value: object) -> str:
 
 def show_one(message: Message, columns: Columns, output: Format, beside: Beside = no_more) -> None:
     if output is Format.TABLE:
-        pairs({column.name: column.cell(message) for column in columns})
+        pairs({column.name: column.cell(message) for column in columns if not column.is_block})
+        for column in columns:
+            if column.is_block and (text := column.cell(message)):
+                print(f"\n{column.name.lower()}")
+                print("\n".join(printable(line.expandtabs()) for line in text.split("\n")))
     else:
         show_data(as_dict(message) | beside(message), output)
 

@@ -16,11 +16,16 @@ WRAPPED_WIDTH = 20
 
 
 class Column(NamedTuple):
-    """One column of a list. In a narrow terminal the columns of the highest rank are left out first; rank 0 stays."""
+    """One column of a list, or one line of a page.
+
+    In a narrow terminal the columns of the highest rank are left out first; rank 0 stays. A block stands below the
+    other lines of its page, as it is: a log keeps its own lines.
+    """
 
     name: str
     cell: Callable[[Any], str]
     rank: int = 0
+    is_block: bool = False
 
 
 @dataclass(frozen=True, slots=True)

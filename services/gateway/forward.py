@@ -13,6 +13,7 @@ from services.gateway.memory import out_of_memory
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.tensors import (
+    MAX_MESSAGE_BYTES,
     Array,
     DeclaredInputs,
     InvalidInput,
@@ -23,6 +24,10 @@ from services.gateway.tensors import (
     requested_outputs,
     write_outputs,
 )
+
+MAX_BYTES_PER_BYTE = 10
+"""A typed INT8 below 0 takes ten bytes in a response, more than any other element in relation to its array."""
+MIB = 2**20
 
 
 class Answer(NamedTuple):
@@ -40,6 +45,10 @@ class OutOfMemory(Exception):
     """The model ran and needed more memory than forwards may use."""
 
 
+class AnswerTooLarge(Exception):
+    """The model answered, and gRPC cannot send so large a response."""
+
+
 class ModelFailed(Exception):
     """The model ran and failed. The cause is whatever it raised."""
 
@@ -53,12 +62,14 @@ class Forward(NamedTuple):
     outputs: Sequence[TensorSpec]
 
     def run(self, interruption: Interruption | None = None) -> Answer:
-        """The version's answer. Raises InvalidInput before the model runs, and one of the
-        other errors of this module after it."""
+        """The version's answer. Raises InvalidInput before the model runs, and this module's errors after it."""
         arrays = read_inputs(self.request, self.inputs)
         results = _predict(self.routing.version, arrays, [spec.name for spec in self.outputs], interruption)
         finite = all_finite(results)
-        return Answer(_response(self.request, self.routing, self.outputs, results, finite), finite)
+        response = _response(self.request, self.routing, self.outputs, results, finite)
+        if may_be_too_large(results):
+            _require_sendable(response)
+        return Answer(response, finite)
 
 
 def prepared(request: inference.ModelInferRequest, routing: Routing) -> Forward:
@@ -92,6 +103,22 @@ def _predict(
             raise OutOfMemory(f"{version.model} version {version.version} {rule}; send fewer rows at once") from error
         failed = f"{version.model} version {version.version} failed with {type(error).__name__}"
         raise ModelFailed(failed) from error
+
+
+def may_be_too_large(results: Sequence[Array]) -> bool:
+    """Whether the size of a response with these arrays has to be looked at. Looking costs as much as sending it."""
+    return any(array.dtype.hasobject for array in results) or (
+        sum(array.nbytes for array in results) * MAX_BYTES_PER_BYTE > MAX_MESSAGE_BYTES
+    )
+
+
+def _require_sendable(response: inference.ModelInferResponse) -> None:
+    size = response.ByteSize()
+    if size > MAX_MESSAGE_BYTES:
+        raise AnswerTooLarge(
+            f"the answer of {response.model_name} version {response.model_version} has {size / MIB:.1f} MiB, and"
+            f" {MAX_MESSAGE_BYTES / MIB:.0f} MiB can be sent; send fewer rows at once, or ask for fewer outputs"
+        )
 
 
 def _response(

@@ -22,10 +22,10 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
 from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.quiet import await_quiet
+from services.gateway.tensors import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_CONCURRENT_CALLS = 4_096
 START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0

@@ -17,7 +17,16 @@ from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
-from services.gateway.forward import Answer, Forward, ModelFailed, OutOfMemory, UnknownCategory, fits, prepared
+from services.gateway.forward import (
+    Answer,
+    AnswerTooLarge,
+    Forward,
+    ModelFailed,
+    OutOfMemory,
+    UnknownCategory,
+    fits,
+    prepared,
+)
 from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
 from services.gateway.pace import size_class
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL, REFUSED
@@ -109,7 +118,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
             else:
                 answer = await self._beside(forward, size, expires_at)
                 ended = time.monotonic()
-        except (InvalidInput, UnknownCategory, OutOfMemory, ModelFailed) as error:
+        except (InvalidInput, UnknownCategory, OutOfMemory, AnswerTooLarge, ModelFailed) as error:
             raise self._refused(request, routing, error) from error
         # The caller gets no answer after its deadline. So a version that is too slow for its callers counts as bad.
         late = ended > expires_at
@@ -187,7 +196,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         self,
         request: inference.ModelInferRequest,
         routing: Routing,
-        error: InvalidInput | UnknownCategory | OutOfMemory | ModelFailed,
+        error: InvalidInput | UnknownCategory | OutOfMemory | AnswerTooLarge | ModelFailed,
     ) -> RpcRefused:
         """Counts a request without an answer, and returns the refusal for its caller."""
         match error:
@@ -201,10 +210,11 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
                 routing.metrics.count(REFUSED)
                 routing.count(bad=True)
                 return _invalid_input(error)
-            case OutOfMemory():
+            case OutOfMemory() | AnswerTooLarge():
                 routing.metrics.count(ERROR)
                 routing.count(bad=True)
-                return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "out-of-memory", str(error))
+                slug = "out-of-memory" if isinstance(error, OutOfMemory) else "answer-too-large"
+                return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, slug, str(error))
             case ModelFailed():
                 routing.metrics.count(ERROR)
                 routing.count(bad=True)

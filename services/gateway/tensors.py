@@ -16,6 +16,9 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 Array = npt.NDArray[Any]
 InputTensor = inference.ModelInferRequest.InferInputTensor
 
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""The size of a request, and of a response."""
+
 BYTES = "BYTES"
 BYTES_LENGTH_PREFIX = 4
 

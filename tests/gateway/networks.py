@@ -5,6 +5,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 3
+WIDE = 3_000_000
 
 
 def affine(factor=2.0, outputs="y", width=WIDTH):
@@ -64,6 +65,12 @@ def counting():
         helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("one", 1.0), ("zero", 0.0))
     ]
     return _model(nodes, constants, [_rows("x")], [_rows("y")])
+
+
+def wide():
+    """y = each row's one value, WIDE times."""
+    width = helper.make_tensor("width", TensorProto.INT64, [2], [1, WIDE])
+    return _model([helper.make_node("Tile", ["x", "width"], ["y"])], [width], [_rows("x", 1)], [_rows("y", WIDE)])
 
 
 def root():

@@ -14,10 +14,11 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import servicer as servicer_module
+from services.gateway.forward import may_be_too_large
 from services.gateway.pace import Pace, size_class
-from services.gateway.server import MAX_MESSAGE_BYTES
 from services.gateway.servicer import InferenceServicer
 from services.gateway.table import Table
+from services.gateway.tensors import MAX_MESSAGE_BYTES
 from tests.gateway import networks
 from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
 
@@ -33,6 +34,7 @@ def stand():
             ("fraud", 3): networks.root(),
             ("fraud", 4): networks.fragile(),
             ("fraud", 5): networks.affine(2.0, width=4),
+            ("fraud", 6): networks.wide(),
             ("mixed", 1): networks.mixed(),
             ("half", 1): networks.half(),
             ("shop", 1): networks.categorical(),
@@ -377,6 +379,33 @@ def test_health_waits_for_readiness_and_reflection_names_the_service(gateway):
         iter(reflection_pb2_grpc.ServerReflectionStub(gateway.channel).ServerReflectionInfo(iter([ask_names])))
     )
     assert SERVICE in [service.name for service in listing.list_services_response.service]
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_an_answer_that_cannot_be_sent_is_refused_with_its_size_and_counts_as_bad(gateway, typed):
+    gateway.serve(live=1, release=canary(10_000, epoch=30 + typed, candidate=6))
+    request = infer_request(np.ones((2, 1)), key="a")
+    if typed:
+        del request.raw_input_contents[:]
+        request.inputs[0].contents.fp32_contents.extend([1, 1])
+    code, message = gateway.refusal(request)
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "the answer of fraud version 6 has 22.9 MiB, and 16 MiB can be sent; send fewer rows at once" in message
+    counts = gateway.counts()[telemetry.ARM_CANDIDATE]
+    assert (counts.requests, counts.bad_requests) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("array", "looked_at"),
+    [
+        (np.zeros(MAX_MESSAGE_BYTES // 10, np.int8), False),
+        (np.zeros(MAX_MESSAGE_BYTES // 10 + 1, np.int8), True),
+        (np.array(["a"], np.object_), True),
+        (np.zeros((1, 3), np.float32), False),
+    ],
+)
+def test_the_size_of_an_answer_is_looked_at_when_it_may_be_too_large(array, looked_at):
+    assert may_be_too_large([array]) == looked_at
 
 
 def test_a_message_above_the_size_limit_is_refused(gateway):

@@ -11,7 +11,8 @@ from headgate.cli import columns
 from headgate.cli import main as command_line
 from headgate.cli.tables import table_text
 from headgate.cli.times import duration_text
-from headgate.cli.waits import Answer, Pilots, build_wait, in_release, line_wait, release_wait, sentence
+from headgate.cli.waits import Answer, Pilots, behind, build_wait, in_release, line_wait, release_wait, sentence
+from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -121,6 +122,19 @@ def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with()
     assert unknown == "a trainer; whether one is busy is unknown, because the trainer cannot be reached at here:1"
 
 
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["fraud/2"], "; fraud/2 waits for a trainer meanwhile"),
+        (["fraud/2", "churn/1"], "; fraud/2 and churn/1 wait for a trainer meanwhile"),
+        (["a/1", "b/1", "c/1", "d/1"], "; a/1, b/1, c/1 and others wait for a trainer meanwhile"),
+    ],
+)
+def test_a_version_in_training_names_those_that_wait_meanwhile(names: list[str], text: str):
+    assert behind(names) == text
+
+
 def test_a_version_says_how_many_approvals_it_waits_for():
     gate = facts.GateDecided(passed=True, policy=configuration.GatePolicy(approvals=2))
     waiting = version("EVALUATED", "AWAITING_APPROVAL", gate=gate)
@@ -227,3 +241,18 @@ def test_every_command_shows_the_same_wait_and_works_without_the_deployer(
     assert (data["waiting_for"].startswith(wait), data["phase"]) == (True, "PHASE_STEPPING")
     listed = json.loads(headgate(f"127.0.0.1:{world.port}", "release", "list", "fraud", "-o", "json"))
     assert ["waiting_for" in release for release in listed] == [True, False]
+
+
+def test_a_version_that_is_trained_says_who_waits_behind_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    world.train(3)
+    world.issue("4", create_version=commands.CreateVersion(repository="here", commit=f"{4:040x}"))
+    world.wait_for(lambda state: 4 in state.versions and state.versions[3].build == resources.BUILD_STATE_TRAINING)
+    where = ["--registry", f"127.0.0.1:{world.registry_port}", "--trainer", CLOSED]
+    monkeypatch.setattr("sys.argv", ["headgate", *where, "version", "get", "fraud/3", "-o", "json"])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    waiting_for = json.loads(capsys.readouterr().out)["waiting_for"]
+    assert waiting_for.startswith("its training; test has worked on it for ")
+    assert waiting_for.endswith("; fraud/4 waits for a trainer meanwhile")

@@ -19,6 +19,7 @@ from headgate.domain.release import is_active, phase_name
 from headgate.domain.verdict import RELEASABLE
 from headgate.domain.words import word_of
 from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
@@ -26,12 +27,15 @@ from headgate.v1 import worker_services_pb2 as worker_services
 ASK_SECONDS = 2.0
 """How long to wait for the answer of a deployer or a trainer. The command itself does not need it."""
 MAX_ACTIVE = 1_000
+MAX_NAMED = 3
+"""How many of the versions that wait for a trainer are named."""
 
 IN_PROGRESS: Mapping[resources.BuildState.ValueType, str] = {
     resources.BUILD_STATE_TESTING: "its tests",
     resources.BUILD_STATE_TRAINING: "its training",
     resources.BUILD_STATE_EVALUATING: "its evaluation",
 }
+TRAINERS_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
 NEXT: Mapping[resources.BuildState.ValueType, str] = {
     resources.BUILD_STATE_TRAINED: "an evaluator",
     resources.BUILD_STATE_EVALUATED: "its gate",
@@ -67,7 +71,7 @@ class Waits:
     def of_version(self, version: resources.Version) -> str:
         """What a version waits for until it serves or has failed; empty when it waits for nothing."""
         if own := build_wait(version, self._attempts if needs_trainer(version) else _NO_ATTEMPTS, self.now_ms()):
-            return own
+            return own + (behind(self._created.found) if version.build in TRAINERS_WORK else "")
         if version.verdict not in RELEASABLE:
             return ""
         if self._active.problem:
@@ -94,6 +98,22 @@ class Waits:
             return self._stubs.trainer.ListAttempts(request, timeout=ASK_SECONDS).attempts
 
         return _asked(ask, (), "trainer", self._stubs.trainer_address)
+
+    @cached_property
+    def _created(self) -> Answer[Sequence[str]]:
+        """The short names of versions that no trainer has claimed, a few more than are shown."""
+
+        def ask() -> Sequence[str]:
+            request = registry_service.ListVersionsRequest(
+                parent=model_stream("-"),
+                filter='build = "created" AND retention = "kept"',
+                order_by="create_time",
+                page_size=MAX_NAMED + 1,
+            )
+            versions = self._stubs.registry.ListVersions(request, timeout=ASK_SECONDS).versions
+            return [f"{version.name.split('/')[1]}/{version.version}" for version in versions]
+
+        return _asked(ask, (), "registry", self._stubs.registry_address)
 
     @cached_property
     def _active(self) -> Answer[Mapping[str, resources.Release]]:
@@ -211,6 +231,15 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
         return ""
     busy = duration_text(at_ms - version.lease.claimed_at_ms)
     return f"{IN_PROGRESS[version.build]}; {version.lease.worker} has worked on it for {busy}"
+
+
+def behind(names: Sequence[str]) -> str:
+    """The versions that wait for a trainer meanwhile, as the end of a sentence; empty when none does."""
+    if not names:
+        return ""
+    shown = [*names[:MAX_NAMED], *(["others"] if len(names) > MAX_NAMED else [])]
+    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    return f"; {listed} {'waits' if len(names) == 1 else 'wait'} for a trainer meanwhile"
 
 
 def _a_trainer(attempts: Answer[Attempts], at_ms: int) -> str:

@@ -222,6 +222,8 @@ def test_a_signed_manifest_that_is_nested_too_deeply_is_not_trusted(store: Artif
         "file://host/directory",
         "file://",
         "s3://",
+        "s3://bucket/models#2",
+        "s3://bucket/models?versionId=2",
         "az://container",
         "https://[bad",
         "file:///proc/no/directory",

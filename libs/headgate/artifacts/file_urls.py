@@ -9,6 +9,11 @@ def path_of(url: str) -> Path:
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
         raise ValueError("the path of a file URL begins after three slashes")
-    if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise ValueError("in the path of a file URL, ? is written as %3F and # as %23")
+    refuse_unescaped(url)
     return Path(unquote(parts.path))
+
+
+def refuse_unescaped(url: str) -> None:
+    """Raises ValueError for a URL with a ? or a #: they end its path, and what follows would be left out."""
+    if "?" in url or "#" in url:
+        raise ValueError("in the path of a URL, ? is written as %3F and # as %23")

@@ -15,7 +15,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from headgate.artifacts.file_urls import path_of
+from headgate.artifacts.file_urls import path_of, refuse_unescaped
 from headgate.domain.credentials import without_credentials
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
         return MemoryStore()
     if not parts.scheme:
         raise ValueError("it has no scheme")
+    refuse_unescaped(url)
     connect, request = timedelta(seconds=CONNECT_SECONDS), timedelta(seconds=REQUEST_SECONDS)
     return from_url(
         url,

@@ -12,12 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from headgate.domain import environment as environments
 from headgate.domain import model
+from headgate.domain.build import first_evaluation
 from headgate.domain.environment import EnvironmentCommand
 from headgate.domain.fact import Fact
 from headgate.domain.model import ModelCommand
 from headgate.domain.refusal import Refused
 from headgate.domain.release import RUNNING, TERMINAL
 from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.verdict import RELEASABLE
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.lifecycle.digest import state_digest
 from headgate.lifecycle.stream import Stream
@@ -118,15 +120,22 @@ class Lifecycle(RuleBasedStateMachine):
     def attempt(self, number: int) -> int:
         return self.state.versions[number].attempt if number in self.state.versions else 1
 
-    @initialize(count=st.sampled_from([3, 2, 1, 0]), approvals=st.sampled_from([0, 0, 2, 3]))
-    def begin_with_passed_versions(self, count: int, approvals: int) -> None:
+    @initialize(count=st.sampled_from([3, 2, 1, 0]), approvals=st.sampled_from([0, 0, 2, 3]), compared=st.booleans())
+    def begin_with_passed_versions(self, count: int, approvals: int, compared: bool) -> None:
+        """With `compared`, the gates have a max_drop, and version 1 went live after all had passed."""
         past = [fact for number in range(1, count + 1) for fact in passed(number)]
         if approvals:
             past += [*built(count + 1), gate(count + 1, approvals=approvals)]
         for fact in past:
+            if compared and isinstance(fact, facts.CodeTested):
+                fact.configuration.gate.rules[0].max_drop = 0.5
             at = stamp(len(self.facts) + 1, self.now_ms)
             model.evolve(self.state, fact, at)  # type: ignore[arg-type]
             self.facts.append((fact, at))  # type: ignore[arg-type]
+        if compared and count > 1:
+            self.do(commands.StartRelease(environment=ENVIRONMENTS[0], candidate=1, policy=POLICY))
+            while self.state.releases[1].phase not in TERMINAL:
+                self.do(next_move(self.state.releases[1]))
 
     @rule(number=small)
     def create(self, number: int) -> None:
@@ -168,6 +177,21 @@ class Lifecycle(RuleBasedStateMachine):
         done = facts.TrainingFinished(version=number, attempt=attempt, artifact=artifact)
         lost = facts.TrainingFailed(version=number, attempt=attempt, reason="r")
         self.do(commands.ReportTrainingFinished(fact=done) if good else commands.ReportTrainingFailed(fact=lost))
+
+    @rule(auc=st.sampled_from([0.95, 0.5, None]))
+    def compare_again(self, auc: float | None) -> None:
+        """Does what an evaluator does about versions that were compared with what was live before."""
+        for number, version in self.state.versions.items():
+            attempt = first_evaluation(self.state, version)
+            if attempt <= 1:
+                continue
+            self.do(commands.StartEvaluation(version=number, attempt=attempt, worker="a", lease_ms=LEASE_MS))
+            if auc is not None:
+                done = facts.EvaluationFinished(version=number, attempt=attempt, report=report(auc))
+                done.baseline_version = self.state.model.live[ENVIRONMENTS[0]]
+                done.baseline_report.CopyFrom(report(0.95))
+                self.do(commands.ReportEvaluationFinished(fact=done))
+                self.do(commands.DecideGate(version=number))
 
     @rule(pick=pick, reason=st.sampled_from(["the tests hang", ""]))
     def cancel(self, pick: int, reason: str) -> None:
@@ -332,12 +356,22 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def each_approval_is_by_another_person(self) -> None:
         for number, version in self.state.versions.items():
-            granted = [(fact, at) for fact, at in self.facts if isinstance(fact, facts.ApprovalGranted)]
-            people = [at.actor or "anonymous" for fact, at in granted if fact.version == number]
+            people: list[str] = []
+            for fact, at in self.facts:
+                if isinstance(fact, facts.EvaluationStarted) and fact.version == number:
+                    people.clear()  # it is compared again, so approvals are asked for again
+                elif isinstance(fact, facts.ApprovalGranted) and fact.version == number:
+                    people.append(at.actor)
             assert list(version.approved_by) == people
             assert version.approvals == len(people) == len(set(people)) <= version.gate.policy.approvals
             if version.verdict == resources.VERDICT_STATE_APPROVED:
                 assert len(people) == version.gate.policy.approvals
+
+    @invariant()
+    def a_release_that_goes_forward_has_a_candidate_with_a_good_verdict(self) -> None:
+        for release in self.state.releases.values():
+            if release.phase in RUNNING and release.phase != resources.PHASE_ROLLING_BACK:
+                assert self.state.versions[release.candidate].verdict in RELEASABLE
 
     @invariant()
     def one_release_runs_in_an_environment(self) -> None:

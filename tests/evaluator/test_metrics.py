@@ -93,6 +93,27 @@ def test_regression_metrics_are_those_of_scikit_learn(rows: list[tuple[float, fl
     assert not found.confusion
 
 
+def test_metrics_of_several_numbers_for_each_row_are_means_over_them_as_in_scikit_learn() -> None:
+    chance = np.random.RandomState(5)
+    predictions, answers = chance.normal(size=(40, 3, 2)), chance.normal(size=(40, 6)) * np.arange(1, 7)
+    found = measured("regression", predictions, answers).scores.values
+    rows = predictions.reshape(40, 6)
+    assert found["mse"] == pytest.approx(sklearn_metrics.mean_squared_error(answers, rows), rel=1e-12)
+    assert found["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(answers, rows), rel=1e-12)
+    assert found["r2"] == pytest.approx(sklearn_metrics.r2_score(answers, rows), rel=1e-12)
+
+
+def test_r2_of_several_numbers_is_undefined_when_one_of_them_never_changes() -> None:
+    answers = np.array([[1.0, 2.0], [2.0, 2.0]])
+    found = measured("regression", answers, answers).scores
+    assert found.undefined == {"r2": "number 1 of the answers is the same in every row"}
+
+
+def test_another_number_of_predictions_than_of_answers_in_a_row_is_unmeasurable() -> None:
+    with pytest.raises(Unmeasurable, match="the predictions have 2 for each row, and the answers have 3: expected as"):
+        measured("regression", np.zeros((2, 2)), np.zeros((2, 3)))
+
+
 @pytest.mark.parametrize(
     ("task", "predictions", "answers", "reasons"),
     [

@@ -148,6 +148,18 @@ def loss(context, prediction, answers):
     divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
     return (rebuilt - answers).square().sum(1).mean() + divergence
 """
+STEPS = """
+class Steps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.steps = nn.GRU(3, 4, batch_first=True)
+        self.linear = nn.Linear(4, 1)
+    def forward(self, rows): return self.linear(self.steps(rows)[0]).squeeze(2)
+def network(context): return Steps()
+def datasets(context):
+    steps = torch.randn(9, 5, 3, generator=torch.Generator().manual_seed(4))
+    return {part: (steps, steps.sum(2).cumsum(1)) for part in PARTS}
+"""
 FEATURES = {"features": ("FP32", [-1, 3])}
 PREDICTION = {"prediction": ("FP32", [-1, 1])}
 REGRESSION = {"task": "regression", "loss": "mse"}
@@ -181,6 +193,13 @@ KINDS = {
         FEATURES,
         {"price": ("FP32", [-1, 1]), "sold": ("FP32", [-1, 1])},
         {"loss": "custom", "measured": "sold"},
+    ),
+    "a value per step": Kind(STEPS, {"features": ("FP32", [-1, 5, 3])}, {"prediction": ("FP32", [-1, 5])}, REGRESSION),
+    "an autoencoder": Kind(
+        AUTOENCODER,
+        FEATURES,
+        {name: ("FP32", [-1, size]) for name, size in (("prediction", 3), ("mean", 2), ("log_variance", 2))},
+        {"task": "regression", "loss": "custom", "outputs": ["prediction", "mean", "log_variance"]},
     ),
     "lengths": Kind(
         LENGTHS,

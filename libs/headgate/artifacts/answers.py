@@ -3,7 +3,7 @@
 - binary: a prediction is a probability of the class 1, and an answer is 0 or 1.
 - multiclass: a prediction is a row of logits, one for each class, and an answer is the number of a class.
 - multilabel: a prediction is a row of probabilities, one for each label, and an answer is a row of 0 and 1.
-- regression: both are numbers.
+- regression: both are numbers, one for each row or several, such as one for each step.
 - ranking: a prediction is a score. An answer is a row of two numbers: the relevance, of at least 0, and the number of
   the group of rows that are ranked together.
 - custom: both are what the repository's own code takes them for.
@@ -50,6 +50,8 @@ def check_predictions(task: str, predictions: Values) -> None:
         as_logits(predictions)
     elif task == MULTILABEL:
         as_label_probabilities(predictions)
+    elif task == REGRESSION:
+        as_rows_of_numbers(predictions, "prediction")
     elif task != CUSTOM:
         as_numbers(predictions, "prediction")
 
@@ -148,10 +150,28 @@ def as_classes(answers: Values, classes: int) -> Integers:
 
 
 def as_true_numbers(answers: Values) -> Floats:
-    """The true number of each row, which must be finite. Raises WrongMeaning."""
-    values = as_numbers(answers, "answer")
-    _refuse(~np.isfinite(values), answers, "which is not a finite number")
+    """The true numbers of each row, which must be finite: an array of rows and columns. Raises WrongMeaning."""
+    values = as_rows_of_numbers(answers, "answer")
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        row, column = (int(place[0]) for place in np.nonzero(wrong))
+        raise WrongMeaning(f"the answer of row {row} is {values[row, column]}, which is not a finite number")
     return values
+
+
+def as_rows_of_numbers(values: Values, what: str) -> Floats:
+    """The numbers of each row, as doubles of the same values: an array of rows and columns. Raises WrongMeaning."""
+    columns = values.reshape(len(values), -1).T
+    if len(columns) == 0:
+        raise WrongMeaning(f"the {what}s have the shape {list(values.shape)}: expected at least one for each row")
+    return np.stack([as_numbers(column, what) for column in columns], axis=1)
+
+
+def require_as_many(predictions: Floats, answers: Floats) -> None:
+    """Raises WrongMeaning when a row of predictions has another number of columns than one of answers."""
+    if predictions.shape[1:] != answers.shape[1:]:
+        found = f"{predictions.shape[1]} for each row, and the answers have {answers.shape[1]}"
+        raise WrongMeaning(f"the predictions have {found}: expected as many")
 
 
 def as_numbers(values: Values, what: str) -> Floats:

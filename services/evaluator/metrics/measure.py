@@ -28,7 +28,9 @@ from headgate.artifacts.answers import (
     as_numbers,
     as_probabilities,
     as_relevance,
+    as_rows_of_numbers,
     as_true_numbers,
+    require_as_many,
 )
 from headgate.evaluation_tables import DEFAULT_THRESHOLD
 from services.evaluator.metrics.binary import BinaryRows
@@ -110,7 +112,9 @@ def _rows_of(task: str, predictions: Values, answers: Values, threshold: float) 
         logits = as_logits(predictions)
         return MulticlassRows(logits, as_classes(answers, logits.shape[1]))
     if task == REGRESSION:
-        return RegressionRows(as_numbers(predictions, "prediction"), as_true_numbers(answers))
+        numbers, true_numbers = as_rows_of_numbers(predictions, "prediction"), as_true_numbers(answers)
+        require_as_many(numbers, true_numbers)
+        return RegressionRows(numbers, true_numbers)
     if task == MULTILABEL:
         labels = as_label_probabilities(predictions)
         resolution = float(np.finfo(predictions.dtype).eps)

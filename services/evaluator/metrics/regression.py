@@ -1,4 +1,7 @@
-"""The metrics of a regression task: errors of real-valued predictions."""
+"""The metrics of a regression task: errors of real-valued predictions.
+
+A row may have several numbers. The metrics are then the means over them, as scikit-learn's uniform average.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,10 +15,13 @@ from services.evaluator.metrics.scores import Cells, Counts, Scores, not_finite,
 NAMES = ("mae", "mse", "r2")
 ONE_ROW = "there is only one row"
 CONSTANT = "every answer is the same"
+CONSTANT_COLUMN = "number {} of the answers is the same in every row"
 
 
 @dataclass(frozen=True)
 class RegressionRows:
+    """Rows and columns: a column for each number that a row has."""
+
     predictions: Floats
     answers: Floats
 
@@ -28,8 +34,8 @@ class RegressionRows:
         if self._fault:
             scores.undefined.update(dict.fromkeys(NAMES, self._fault))
             return scores
-        scores.add("mse", weighted_mean(self._squares, counts))
-        scores.add("mae", weighted_mean(np.abs(self.predictions - self.answers), counts))
+        scores.add("mse", weighted_mean(self._squares.mean(axis=1), counts))
+        scores.add("mae", weighted_mean(np.abs(self.predictions - self.answers).mean(axis=1), counts))
         self._add_r2(scores, counts)
         return scores
 
@@ -40,14 +46,18 @@ class RegressionRows:
         return {}
 
     def _add_r2(self, scores: Scores, counts: Counts) -> None:
-        used = self.answers[counts > 0]
-        spread = float(np.sum(counts * (self.answers - weighted_mean(self.answers, counts)) ** 2))
-        if counts.sum() == 1:
-            scores.undefined["r2"] = ONE_ROW
-        elif used.min() == used.max() or spread == 0:
-            scores.undefined["r2"] = CONSTANT
-        else:
-            scores.add("r2", 1 - float(np.sum(counts * self._squares)) / spread)
+        found: list[float] = []
+        for column, squares in zip(self.answers.T, self._squares.T, strict=True):
+            used = column[counts > 0]
+            spread = float(np.sum(counts * (column - weighted_mean(column, counts)) ** 2))
+            if counts.sum() == 1:
+                scores.undefined["r2"] = ONE_ROW
+                return
+            if used.min() == used.max() or spread == 0:
+                scores.undefined["r2"] = CONSTANT if len(self.answers.T) == 1 else CONSTANT_COLUMN.format(len(found))
+                return
+            found.append(1 - float(np.sum(counts * squares)) / spread)
+        scores.add("r2", float(np.mean(found)))
 
     @cached_property
     def _squares(self) -> Floats:
@@ -56,4 +66,4 @@ class RegressionRows:
 
     @cached_property
     def _fault(self) -> str:
-        return not_finite(np.isfinite(self.predictions))
+        return not_finite(np.asarray(np.isfinite(self.predictions).all(axis=1)))

@@ -11,7 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from headgate.artifacts.answers import BINARY, CUSTOM, MULTICLASS, WrongMeaning, check_answers, check_predictions
+from headgate.artifacts.answers import (
+    BINARY,
+    CUSTOM,
+    MULTICLASS,
+    REGRESSION,
+    WrongMeaning,
+    as_rows_of_numbers,
+    as_true_numbers,
+    check_answers,
+    check_predictions,
+    require_as_many,
+)
 from headgate.artifacts.batches import rows_at_once
 from services.trainer.child.agreement import checked_outputs
 from services.trainer.child.checkpoint import random_state, set_random_state, weights
@@ -105,7 +116,11 @@ def check_meaning(job: Job, prediction: Tensor, rows: Mapping[str, Rows]) -> Non
         for split, (_, answers) in rows.items():
             where = f"datasets(context): {split}"
             columns = prediction.shape[-1]
-            check_answers(job.task, measured_answers_of(answers, job.measured).numpy(), columns)
+            true_answers = measured_answers_of(answers, job.measured).numpy()
+            check_answers(job.task, true_answers, columns)
+            if job.task == REGRESSION:
+                where = "network"
+                require_as_many(as_rows_of_numbers(prediction.numpy(), "prediction"), as_true_numbers(true_answers))
     except WrongMeaning as error:
         raise TrainingFailure(f"{where}: {error}") from error
 

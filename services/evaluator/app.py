@@ -1,5 +1,6 @@
 """Puts the evaluator together; the only place that does."""
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 
@@ -21,12 +22,15 @@ from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
-from services.evaluator.due import LEASE_MS, WORK, Assignment, due
+from services.evaluator.due import LEASE_MS, WORK, Assignment, due, is_held
+from services.evaluator.inference import NotHeld
 from services.evaluator.score import Artifacts
 from services.evaluator.service_metrics import EvaluatorMetrics
 from services.evaluator.servicer import EvaluatorServicer
 from services.evaluator.settings import Settings
 from services.evaluator.work import evaluate
+
+logger = logging.getLogger(__name__)
 
 SHARE_OF_WORK = 0.6
 """Of the grace, for the running evaluation. What it does not need is for running calls and for leaving the log."""
@@ -98,11 +102,19 @@ class Evaluator:
             else:
                 yield Issue(work)
 
-    def _evaluate(self, assignment: Assignment) -> commands.Command:
+    def _evaluate(self, assignment: Assignment) -> commands.Command | None:
         with self._metrics.evaluation() as outcome:
-            report = evaluate(self._artifacts, self._telemetry, assignment)
+            try:
+                report = evaluate(self._artifacts, self._telemetry, assignment, partial(self._is_held, assignment))
+            except NotHeld:
+                logger.info("evaluation stopped without a report", extra={"evaluation": assignment.key})
+                return None
             outcome.set_from(report)
             return report
+
+    def _is_held(self, assignment: Assignment) -> bool:
+        with self._fold.lock:
+            return is_held(self._fold.models, self._claimant, assignment.claim)
 
     def _register(self, server: grpc.Server) -> None:
         servicer = EvaluatorServicer(self._fold, self._artifacts)

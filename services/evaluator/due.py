@@ -99,6 +99,17 @@ def assignment(state: ModelState, version: resources.Version) -> Assignment:
     return Assignment(state.name, _copy(version), _copy(baseline) if baseline is not None else None)
 
 
+def is_held(models: Mapping[str, ModelState], worker: str, claim: Claim) -> bool:
+    """Whether this worker still holds the evaluation: it was not cancelled, and nobody took it over."""
+    state = models.get(claim.model)
+    version = state.versions.get(claim.version) if state is not None else None
+    return (
+        version is not None
+        and version.build == resources.BUILD_STATE_EVALUATING
+        and (version.lease.worker, version.attempt) == (worker, claim.attempt)
+    )
+
+
 def command(model: str, version: resources.Version, command_id: str, **body: object) -> commands.Command:
     """A command of the evaluator about one version."""
     return commands.Command(

@@ -1,6 +1,6 @@
 """Runs a model with ONNX Runtime. It uses one thread, so that the same rows give the same predictions, bit for bit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -41,16 +41,31 @@ def load(model: bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def predict(session: onnxruntime.InferenceSession, features: Named, batch_size: int) -> Named:
-    """What the model answers to some rows, by output, in batches no larger than the training's. Raises Unrunnable."""
+class NotHeld(Exception):
+    """This worker holds the evaluation no longer: the version was cancelled, or another worker took it over."""
+
+
+def always() -> bool:
+    return True
+
+
+def predict(
+    session: onnxruntime.InferenceSession, features: Named, batch_size: int, is_held: Callable[[], bool] = always
+) -> Named:
+    """What the model answers to some rows, by output, in batches no larger than the training's.
+
+    `is_held` is asked before each batch. Raises Unrunnable and NotHeld.
+    """
     taken = fitting(session, features)
     names = [node.name for node in session.get_outputs()]
     rows = len(next(iter(taken.values())))
     at_most = rows_at_once(sum(array[:1].nbytes for array in taken.values()), batch_size)
     with _unrunnable():
-        parts = [
-            session.run(names, {name: array[part] for name, array in taken.items()}) for part in batches(rows, at_most)
-        ]
+        parts = []
+        for part in batches(rows, at_most):
+            if not is_held():
+                raise NotHeld
+            parts.append(session.run(names, {name: array[part] for name, array in taken.items()}))
         return {name: np.concatenate(answers) for name, answers in zip(names, zip(*parts, strict=True), strict=True)}
 
 

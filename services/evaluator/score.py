@@ -6,6 +6,7 @@ Only bytes that the signed manifest names are run. The baseline always runs on t
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.evaluator.inference import Named, Unrunnable, load, predict
+from services.evaluator.inference import Named, Unrunnable, always, load, predict
 from services.evaluator.metrics.measure import Wish, measure
 from services.evaluator.metrics.scores import Unmeasurable
 from services.evaluator.report import report_of
@@ -91,16 +92,21 @@ class Comparison:
     signature_change: str
 
 
-def score(artifacts: Artifacts, version: resources.Version) -> Scored:
-    """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED."""
+def score(artifacts: Artifacts, version: resources.Version, is_held: Callable[[], bool] = always) -> Scored:
+    """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED, and NotHeld."""
     rows = read_rows(artifacts.read(version, TEST_ROWS_FILE), version.configuration.train.batch_size)
     session = load(artifacts.read(version, MODEL_FILE))
     declared = version.configuration
-    return Scored(score_on(session, declared, declared.evaluate, rows), declared, rows, session)
+    return Scored(score_on(session, declared, declared.evaluate, rows, is_held), declared, rows, session)
 
 
-def compare(artifacts: Artifacts, candidate: Scored, live: resources.Version) -> Comparison:
-    """The live version on the candidate's rows. It may not fit them: then only the rules that compare are not met."""
+def compare(
+    artifacts: Artifacts, candidate: Scored, live: resources.Version, is_held: Callable[[], bool] = always
+) -> Comparison:
+    """The live version on the candidate's rows. It may not fit them: then only the rules that compare are not met.
+
+    Raises NotHeld.
+    """
     changed = ""
     try:
         session = load(artifacts.read(live, MODEL_FILE))
@@ -108,7 +114,7 @@ def compare(artifacts: Artifacts, candidate: Scored, live: resources.Version) ->
         if live.configuration.task != candidate.declared.task:
             tasks = f"its task is {live.configuration.task}, and the candidate's is {candidate.declared.task}"
             raise Unmeasurable(tasks)
-        report = score_on(session, live.configuration, candidate.declared.evaluate, candidate.rows)
+        report = score_on(session, live.configuration, candidate.declared.evaluate, candidate.rows, is_held)
         return Comparison(report, "", changed)
     except CANNOT_BE_SCORED as error:
         logger.warning("the live version cannot be measured", extra={"version": live.name, "reason": str(error)})
@@ -120,10 +126,14 @@ def score_on(
     declared: configuration.ModelConfiguration,
     candidate: configuration.EvaluateConfiguration,
     rows: Rows,
+    is_held: Callable[[], bool],
 ) -> facts.EvaluationReport:
-    """The report of a loaded version on the candidate's rows, by its own task. Raises Unrunnable and Unmeasurable."""
+    """The report of a loaded version on the candidate's rows, by its own task.
+
+    Raises Unrunnable, Unmeasurable and NotHeld.
+    """
     started = time.monotonic()
-    outputs = predict(session, rows.features, rows.batch_size)
+    outputs = predict(session, rows.features, rows.batch_size, is_held)
     wanted = declared.network.measured
     predictions, answers = the_measured("outputs", outputs, wanted), the_measured("answers", rows.answers, wanted)
     measured = measure(declared.task, predictions, answers, wish_of(declared.evaluate, candidate, rows))

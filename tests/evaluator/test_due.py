@@ -8,7 +8,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.leases import Claim, Liveness
-from services.evaluator.due import LEASE_MS, Assignment, due
+from services.evaluator.due import LEASE_MS, Assignment, due, is_held
 from tests.clocks import liveness
 from tests.model_states import with_versions
 
@@ -55,6 +55,18 @@ def only_assignment(found: Iterable[commands.Command | Assignment]) -> Assignmen
     (assignment,) = found
     assert isinstance(assignment, Assignment)
     return assignment
+
+
+def test_an_evaluation_is_held_until_it_is_cancelled_or_taken_over() -> None:
+    claim = Claim("models/fraud", 1, 1)
+    held = {
+        "mine": evaluating(ME, NOW),
+        "cancelled": version(1, resources.BUILD_STATE_CANCELLED, attempt=1),
+        "taken over": evaluating("another", NOW, attempt=2),
+        "evaluated": version(1, resources.BUILD_STATE_EVALUATED, attempt=1),
+    }
+    assert [name for name, each in held.items() if is_held({"fraud": model(each)}, ME, claim)] == ["mine"]
+    assert not is_held({}, ME, claim)
 
 
 def test_a_purged_version_has_no_bytes_to_evaluate() -> None:

@@ -18,6 +18,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from services.evaluator import inference
 from services.evaluator import score as score_module
 from services.evaluator.due import Assignment
+from services.evaluator.inference import NotHeld
 from services.evaluator.score import Artifacts, score
 from services.evaluator.work import evaluate
 from tests.evaluator.material import artifacts_in, files_of, linear, logistic, rows_of, sealed_files, separable
@@ -53,6 +54,19 @@ def test_an_evaluation_reports_metrics_confusion_and_the_digest_of_the_rows(
     assert report.rows_sha256 == hashlib.sha256(features.tobytes() + answers.tobytes()).hexdigest()
     assert finished.baseline_version == 0
     assert not finished.HasField("baseline_report")
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3])
+def test_an_evaluation_ends_at_the_next_batch_once_it_is_not_held_any_more(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter, batches: int
+) -> None:
+    features, answers = separable()
+    version = sealed_files(artifacts, tmp_path, 1, files_of(RIGHT, rows_of(features, answers)))
+    version.configuration.train.batch_size = 10
+    asked = iter([True] * batches + [False])
+    with pytest.raises(NotHeld):
+        evaluate(artifacts, writer, Assignment("fraud", version, None), lambda: next(asked))
+    assert list(asked) == []
 
 
 def test_an_undefined_metric_is_reported_with_its_reason(

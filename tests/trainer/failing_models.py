@@ -79,6 +79,7 @@ LOOPS = {
     ),
 }
 REPOSITORIES = {
+    "an exit": Failing("raise SystemExit(3)", "the repository's code ended the process: sys.exit(3)"),
     "no module": Failing("def network(context): return 3", "network(context): expected a torch.nn.Module, got int"),
     "raises": Failing(
         "def network(context): raise RuntimeError('no idea')",

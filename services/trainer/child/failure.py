@@ -14,7 +14,13 @@ class ExportFailure(Exception):
 
 def raised(where: str, error: BaseException, checkout: str) -> str:
     """What foreign code raised, and at which line of the repository."""
-    return f"{where}: {type(error).__name__}: {error}{_line(error, Path(checkout).resolve())}"
+    return f"{where}: {type(error).__name__}: {error}{_line(error, Path(checkout).resolve())}{_advice(error)}"
+
+
+def _advice(error: BaseException) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return ". Put the module into the repository, or ask the trainer's operator to install it"
 
 
 def _line(error: BaseException, checkout: Path) -> str:

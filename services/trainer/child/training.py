@@ -96,7 +96,9 @@ def load_module(checkout: Path, name: str) -> ModuleType:
         module = importlib.import_module(name)
     except Exception as error:
         raise TrainingFailure(raised(f"code.module: {name} cannot be imported", error, str(checkout))) from error
-    if not Path(module.__file__ or "/").resolve().is_relative_to(checkout.resolve()):
+    if module.__file__ is None:
+        raise TrainingFailure(f"code.module: {name} is a folder without an __init__.py; name a module in it")
+    if not Path(module.__file__).resolve().is_relative_to(checkout.resolve()):
         raise TrainingFailure(f"code.module: {name} is found outside the repository; rename the repository's module")
     for function in ("network", "datasets"):
         if not callable(getattr(module, function, None)):

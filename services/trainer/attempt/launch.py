@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from headgate.runtime.parent import end_with_parent
 from services.trainer.attempt.confinement import confinement_of, enter, ruleset
@@ -75,17 +74,19 @@ def adopt_orphans() -> None:
 def end_descendants() -> bool:
     """Kills and reaps what still lives below this process. False when some of it does not end in END_SECONDS."""
     deadline = time.monotonic() + END_SECONDS
-    while time.monotonic() < deadline:
+    while has_children():
+        if time.monotonic() > deadline:
+            return False
         for pid in descendants(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        # What was killed ends one after the other. Only when that takes longer is something new looked for.
+        while has_children() and signal.sigtimedwait([signal.SIGCHLD], RESCAN_SECONDS):
+            list(reaped())
         list(reaped())
-        if not has_children():
-            return True
-        signal.sigtimedwait([signal.SIGCHLD], RESCAN_SECONDS)
-    return False
+    return True
 
 
 def reaped() -> Iterator[tuple[int, int]]:
@@ -108,13 +109,13 @@ def has_children() -> bool:
 def descendants(ancestor: int) -> list[int]:
     """The processes below this one, as they are now."""
     children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            text = stat.read_text(errors="replace")
+            with open(f"/proc/{entry}/stat", "rb") as stat:
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
         except OSError:  # it has ended
             continue
-        parent = int(text.rpartition(")")[2].split()[1])
-        children.setdefault(parent, []).append(int(stat.parent.name))
+        children.setdefault(parent, []).append(int(entry))
     found = list(children.get(ancestor, []))
     for pid in found:
         found.extend(children.get(pid, []))

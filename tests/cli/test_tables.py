@@ -110,6 +110,12 @@ def test_text_wraps_between_words_although_another_row_has_parts_that_stay_toget
     assert "undecid\n" not in text
 
 
+def test_a_metric_and_its_value_stay_together():
+    rows = [["v1", "calibration_error 0.0317  f1 0.9865", "text " * 30]]
+    text, _ = table_text([Column("VERSION", str), Column("METRICS", str), Column("MESSAGE", str)], rows, 70)
+    assert "calibration_error 0.0317" in text
+
+
 def test_a_digest_that_does_not_fit_is_cut_into_lines():
     text, _ = table_text([Column("NAME", str), Column("DIGEST", str)], [["model.onnx", "a" * 64]], 60)
     lines = text.split("\n")

@@ -13,6 +13,8 @@ from rich.cells import cell_len, set_cell_size
 GAP = "  "
 WRAPPED_WIDTH = 20
 """Columns of text wrap down to this width before a column is left out. A time fits into it."""
+TOGETHER_WIDTH = 30
+"""What stands between double spaces stays together up to this width: a metric and its value."""
 
 
 class Column(NamedTuple):
@@ -98,7 +100,7 @@ def _needed(widths: Iterable[int]) -> int:
 def _measured(cells: Sequence[str], rank: int) -> Measured:
     widest = max(map(cell_len, cells))
     is_text = any(" " in cell for cell in cells[1:])
-    longest = max(cell_len(part) for cell in cells for part, _ in _parts(cell, WRAPPED_WIDTH, is_whole=True))
+    longest = max(cell_len(part) for cell in cells for part, _ in _parts(cell, TOGETHER_WIDTH, is_whole=True))
     return Measured(widest, min(widest, max(WRAPPED_WIDTH, longest)) if is_text else widest, rank)
 
 

@@ -100,7 +100,8 @@ def _needed(widths: Iterable[int]) -> int:
 def _measured(cells: Sequence[str], rank: int) -> Measured:
     widest = max(map(cell_len, cells))
     is_text = any(" " in cell for cell in cells[1:])
-    longest = max(cell_len(part) for cell in cells for part, _ in _parts(cell, TOGETHER_WIDTH, is_whole=True))
+    rooms = [(cell, TOGETHER_WIDTH if GAP in cell else 0) for cell in cells]
+    longest = max(cell_len(part) for cell, room in rooms for part, _ in _parts(cell, room, is_whole=True))
     return Measured(widest, min(widest, max(WRAPPED_WIDTH, longest)) if is_text else widest, rank)
 
 

@@ -4,7 +4,6 @@ It is a virtual environment in the attempt's scratch directory. The trainer's pa
 pip installs into the environment, removes nothing outside it, and what was installed ends with the attempt.
 """
 
-import ensurepip
 import os
 import site
 import sys
@@ -13,6 +12,7 @@ import venv
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 import headgate
@@ -77,8 +77,10 @@ def pip_to_borrow() -> list[str]:
     try:
         distribution("pip")
     except PackageNotFoundError:
-        bundled = Path(ensurepip.__file__).parent / "_bundled"
-        return [str(wheel) for wheel in sorted(bundled.glob("pip-*.whl"))[-1:]]
+        ensurepip = find_spec("ensurepip")  # some distributions leave it out
+        if ensurepip is not None and ensurepip.origin is not None:
+            bundled = Path(ensurepip.origin).parent / "_bundled"
+            return [str(wheel) for wheel in sorted(bundled.glob("pip-*.whl"))[-1:]]
     return []
 
 

@@ -4,13 +4,14 @@ import io
 import os
 import sys
 import zipfile
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from services.trainer.attempt import interpreter
 from services.trainer.attempt.checkout import folder_name
 from services.trainer.attempt.confinement import beside, can_confine, is_shared
 from services.trainer.attempt.work import run_attempt
@@ -136,6 +137,23 @@ def test_what_the_tests_install_ends_with_the_attempt(trial: Trial, tmp_path: Pa
     with pytest.raises(PackageNotFoundError):
         version("extra")
     assert find_spec("extra") is None
+
+
+def test_pythons_own_pip_is_borrowed_where_the_trainer_has_none(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_pip(name: str) -> Distribution:
+        if name == "pip":
+            raise PackageNotFoundError(name)
+        return distribution(name)
+
+    own = interpreter.own_entries()
+    monkeypatch.setattr(interpreter, "distribution", without_pip)
+    monkeypatch.setattr(interpreter, "own_entries", lambda: own | {"pip"})
+    tests = 'sh -c "pip install -q --no-index --no-deps ./extra-99-py3-none-any.whl && python check.py"'
+    check = "import extra, pip; print(extra.OWN, '.whl' in pip.__file__)"
+    found = printed(trial, tmp_path, check, {"extra-99-py3-none-any.whl": wheel("extra")}, tests=tests)
+    assert found.splitlines()[-1] == "True True"
 
 
 def test_the_tests_cannot_remove_a_package_of_the_trainer(trial: Trial, tmp_path: Path) -> None:

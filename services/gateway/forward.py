@@ -107,9 +107,12 @@ def _predict(
 
 def may_be_too_large(results: Sequence[Array]) -> bool:
     """Whether the size of a response with these arrays has to be looked at. Looking costs as much as sending it."""
-    return any(array.dtype.hasobject for array in results) or (
-        sum(array.nbytes for array in results) * MAX_BYTES_PER_BYTE > MAX_MESSAGE_BYTES
-    )
+    size = 0
+    for array in results:
+        if array.dtype.hasobject:
+            return True
+        size += array.nbytes
+    return size * MAX_BYTES_PER_BYTE > MAX_MESSAGE_BYTES
 
 
 def _require_sendable(response: inference.ModelInferResponse) -> None:

@@ -51,4 +51,5 @@ def _print_lines(begun: str, text: str, ends: bool) -> str:
 def _why_nothing(version: resources.Version, waits: Waits) -> str:
     if wait := waits.of_version(version):
         return f"nothing is printed yet: {version.name} waits for {wait}"
-    return f"nothing is kept of {version.name}: its attempts printed nothing, were cancelled or lost, or ran before logs were kept"
+    why = "its attempts printed nothing, were cancelled or lost, or ran before logs were kept"
+    return f"nothing is kept of {version.name}: {why}"

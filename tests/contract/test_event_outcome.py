@@ -6,7 +6,7 @@ import uuid
 from headgate.cli.event_outcome import Copy, Outcome, Status, copies_of, outcome_of
 from headgate.dead_letters import settling
 from headgate.dead_letters.burials import Burials
-from headgate.dead_letters.letters import Ledger
+from headgate.dead_letters.letters import Ledger, State
 from headgate.domain.names import event_command_id
 from headgate.lifecycle.stream import message_of, new_stream, record_of
 from headgate.log import topics
@@ -73,8 +73,8 @@ class Inbox:
 
 def test_the_outcome_of_an_event_is_its_fact_its_refusal_its_dead_letter_or_nothing_yet(log: EventLog) -> None:
     inbox = Inbox(log)
-    accepted, refused, buried, silent = (uuid.uuid4().hex for _ in range(4))
-    for id_ in (accepted, refused, buried, silent):
+    accepted, refused, buried, silent, dropped = (uuid.uuid4().hex for _ in range(5))
+    for id_ in (accepted, refused, buried, silent, dropped):
         inbox.send(id_)
     assert inbox.outcome(accepted).status is Status.NOT_READ
     before = inbox.outcome(accepted).waiting
@@ -82,6 +82,7 @@ def test_the_outcome_of_an_event_is_its_fact_its_refusal_its_dead_letter_or_noth
     inbox.accept(accepted, version=7)
     inbox.refuse(refused)
     inbox.bury(buried)
+    inbox.bury(dropped)
     assert inbox.outcome(silent).status is Status.NOT_READ
     inbox.read_all()
     found = inbox.outcome(accepted)
@@ -91,6 +92,11 @@ def test_the_outcome_of_an_event_is_its_fact_its_refusal_its_dead_letter_or_noth
     found = inbox.outcome(buried)
     assert (found.status, found.letter and found.letter.reason) == (Status.BURIED, "data is not JSON")
     assert inbox.outcome(silent).status is Status.UNKNOWN
+    last = inbox.outcome(dropped).letter
+    assert last is not None
+    assert settling.drop(Ledger(log), last.id, "ada", "no use").done
+    last = inbox.outcome(dropped).letter
+    assert (last and last.settlement.state, last and last.settlement.reason) == (State.DROPPED, "no use")
     # A letter that is replayed is another copy, and its outcome is that of the event.
     assert found.letter is not None
     assert settling.replay(Ledger(log), found.letter.id, "ada", "mended").done

@@ -13,6 +13,7 @@ from headgate.cli.event_outcome import DEFAULT_RECORDS, MAX_RECORDS, Copy, Outco
 from headgate.cli.files import local_path, read_file
 from headgate.cli.render import Format, Output, pairs, show_data, time_text
 from headgate.cli.session import CommandFailed, Exit, report, session, usage
+from headgate.dead_letters.letters import State
 from headgate.domain.credentials import CREDENTIALS_RULE, without_credentials
 from headgate.domain.names import short_name
 from headgate.domain.refusal import ALREADY_EXISTS
@@ -124,6 +125,8 @@ def _advice(outcome: Outcome, shown: dict[str, str], records: int) -> str:
             return "nothing is to be done: the version that is named exists"
         case Status.REFUSED:
             return "to try again after the cause is mended: headgate publish --again, or an event with another id"
+        case Status.BURIED if shown["state"] == State.DROPPED.value:
+            return "its dead letter was dropped: an event with another id is a new one"
         case Status.BURIED:
             return f"to see its record, and to replay it: headgate log dead-letters show {shown['letter']}"
         case Status.NOT_READ:

@@ -4,12 +4,12 @@ It reads the log alone. Each topic is read from its end backwards, and not furth
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from google.protobuf.message import DecodeError
 
-from headgate.dead_letters.letters import Ledger, Summary
+from headgate.dead_letters.letters import OPEN, LetterId, Settlement, Summary, parse_letter, settled, summary_of
 from headgate.domain.names import MAX_ID, event_command_id
 from headgate.lifecycle.stream import parse
 from headgate.log import topics
@@ -74,6 +74,7 @@ def copies_of(
 def outcome_of(log: EventLog, copies: Sequence[Copy], limit: int) -> Outcome:
     """What became of an event that has these copies. Raises LogError."""
     newest, command_id = copies[-1].record, copies[-1].command_id
+    places = {(copy.record.partition, copy.record.offset) for copy in copies}
     # Before everything else. What the registry does meanwhile is then found below.
     committed = log.committed(topics.INBOX, topics.REGISTRY_GROUP).get(newest.partition, 0)
     return decide(
@@ -81,7 +82,7 @@ def outcome_of(log: EventLog, copies: Sequence[Copy], limit: int) -> Outcome:
         committed,
         accepted_fact(_newest(log, topics.LIFECYCLE, limit), command_id),
         newest_refusal(_newest(log, topics.REFUSALS, limit), command_id),
-        _letters(log, copies),
+        letters_about(_newest(log, topics.DEAD_LETTERS, limit), places),
         is_only_copy=len(copies) == 1,
     )
 
@@ -144,14 +145,19 @@ def newest_refusal(records: Iterator[Record], command_id: str) -> commands.Refus
     return found
 
 
-def _letters(log: EventLog, copies: Sequence[Copy]) -> dict[tuple[int, int], Summary]:
-    """The dead letters about the copies, by the position of the record that each is about."""
-    places = {(copy.record.partition, copy.record.offset) for copy in copies}
-    return {
-        (letter.partition, letter.offset): letter
-        for letter in Ledger(log).summaries()
-        if letter.topic == topics.INBOX and (letter.partition, letter.offset) in places
-    }
+def letters_about(records: Iterator[Record], places: Collection[tuple[int, int]]) -> dict[tuple[int, int], Summary]:
+    """The dead letters about these positions of the inbox, with what became of each."""
+    letters: dict[tuple[int, int], Summary] = {}
+    settlements: dict[LetterId, Settlement] = {}
+    for record in records:
+        content = parse_letter(record)
+        place = (content.partition, content.offset)
+        if content.HasField("settled"):
+            letter = (content.settled.partition, content.settled.offset)
+            settlements[letter] = settled(settlements.get(letter, OPEN), content.settled, record)
+        elif content.topic == topics.INBOX and place in places:
+            letters.setdefault(place, summary_of(record, content))
+    return {place: replace(letter, settlement=settlements.get(letter.id, OPEN)) for place, letter in letters.items()}
 
 
 def _newest(log: EventLog, topic: str, limit: int, partitions: Collection[int] = range(PARTITIONS)) -> Iterator[Record]:

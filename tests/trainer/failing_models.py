@@ -278,4 +278,36 @@ LOSSES = {
         "datasets(context): train: features of row 2, column 0 is nan, and the network answers this row with nan",
     ),
 }
-FAILING = LOOPS | REPOSITORIES | SHAPES | MEANINGS | EXPORTS | LOSSES
+STREAMS = {
+    "an iterator": Failing(
+        "def datasets(context): return {part: iter([(ROWS, YES)]) for part in PARTS}",
+        "datasets(context): train: list_iterator: it can be read only once, and a training",
+    ),
+    "no batch": Failing(
+        "def datasets(context): return {part: lambda: [] for part in PARTS}",
+        "datasets(context): train: there are no rows; each split needs some",
+    ),
+    "a batch of another shape": Failing(
+        "def datasets(context): return {part: [(ROWS, YES), (ROWS[:, :2], YES)] for part in PARTS[1:]}"
+        " | {'train': (ROWS, YES)}",
+        "datasets(context): validation: batch 2 has features [2, float32] and the first features [3, float32]",
+    ),
+    "a wrong label in the second batch": Failing(
+        "WRONG = [(ROWS, YES), (ROWS, YES + 1)]\n"
+        "def datasets(context): return {part: (ROWS, YES) for part in PARTS} | {'train': WRONG}",
+        "datasets(context): train: batch 2: the answer of row 1 is 2.0, which is not one of the classes 0 to 1",
+    ),
+    "an item of three": Failing(
+        "from torch.utils.data import TensorDataset\n"
+        "def datasets(context): return {part: TensorDataset(ROWS, ROWS, YES) for part in PARTS}",
+        "datasets(context): expected (features, answers) as an item of the Dataset, got tuple of 3. Give several",
+    ),
+    "a dataset that raises": Failing(
+        "class Rows(torch.utils.data.Dataset):\n"
+        "    def __len__(self): return 9\n"
+        "    def __getitem__(self, row): return ROWS[row], [0, 1][row]\n"
+        "def datasets(context): return {part: Rows() for part in PARTS}",
+        "datasets(context): IndexError: list index out of range (model_a_dataset_that_raises.py, line 11)",
+    ),
+}
+FAILING = LOOPS | REPOSITORIES | SHAPES | MEANINGS | EXPORTS | LOSSES | STREAMS

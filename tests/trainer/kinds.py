@@ -160,6 +160,36 @@ def datasets(context):
     steps = torch.randn(9, 5, 3, generator=torch.Generator().manual_seed(4))
     return {part: (steps, steps.sum(2).cumsum(1)) for part in PARTS}
 """
+DATASET = """
+from torch.utils.data import Dataset
+class Words(Dataset):
+    def __init__(self, part): self.part = part
+    def __len__(self): return 9
+    def __getitem__(self, row): return {"tokens": torch.arange(5) + row, "numbers": ROWS[row]}, YES[row].long()
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 4)
+        self.linear = nn.Linear(7, 1)
+    def forward(self, tokens, numbers): return self.linear(torch.cat([self.words(tokens).mean(1), numbers], dim=1))
+def network(context): return Both()
+def datasets(context): return {part: Words(part) for part in PARTS}
+"""
+BATCHES = """
+def batches():
+    for start in range(0, 9, 3):
+        yield ROWS[start:start + 3], YES[start:start + 3]
+def network(context): return nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())
+def datasets(context): return {"train": batches, "validation": (ROWS, YES), "test": list(batches())}
+"""
+LOADER = """
+from torch.utils.data import DataLoader, TensorDataset
+def network(context): return nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())
+def datasets(context):
+    rows = TensorDataset(ROWS, YES)
+    shuffled = DataLoader(rows, batch_size=2, shuffle=True, generator=torch.Generator().manual_seed(context.seed))
+    return {"train": shuffled, "validation": rows, "test": rows}
+"""
 FEATURES = {"features": ("FP32", [-1, 3])}
 PREDICTION = {"prediction": ("FP32", [-1, 1])}
 REGRESSION = {"task": "regression", "loss": "mse"}
@@ -201,6 +231,14 @@ KINDS = {
         {name: ("FP32", [-1, size]) for name, size in (("prediction", 3), ("mean", 2), ("log_variance", 2))},
         {"task": "regression", "loss": "custom", "outputs": ["prediction", "mean", "log_variance"]},
     ),
+    "a dataset": Kind(
+        DATASET,
+        {"tokens": ("INT64", [-1, 5]), "numbers": ("FP32", [-1, 3])},
+        PREDICTION,
+        {"loss": "bce_with_logits"},
+    ),
+    "batches": Kind(BATCHES, FEATURES, PREDICTION),
+    "a loader": Kind(LOADER, FEATURES, PREDICTION),
     "lengths": Kind(
         LENGTHS,
         {"tokens": ("INT64", [-1, -1]), "mask": ("BOOL", [-1, -1])},

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -19,12 +20,16 @@ from typing import TextIO
 from services.trainer.child.checkpoint import NotResumable
 from services.trainer.child.context import CheckpointFiles, TrainingContext
 from services.trainer.child.exporting import export
-from services.trainer.child.failure import ExportFailure, TrainingFailure
+from services.trainer.child.failure import ExportFailure, TrainingFailure, line_of
 from services.trainer.child.names import give_names_back
 from services.trainer.child.onnx_graph import warm_up
 from services.trainer.child.rehearsal import rehearse
+from services.trainer.child.tensors import Rows
 from services.trainer.child.training import load_model, make_deterministic, train
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, read_job
+
+Trained = tuple[TrainingContext, Mapping[str, Rows]]
+"""The training that has ended, and the rows of each split that are in the memory."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +54,18 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
     stage = "TRAINING"
     try:
         make_deterministic()
-        context = train_model(job, directory, progress)
+        context, rows = train_model(job, directory, progress)
         stage = "EXPORT"
         files = directory / ARTIFACT_DIRECTORY
         files.mkdir()
-        difference = export(files, context.network, context.rows, job, context.history)
+        difference = export(files, context.network, rows, job, context.history)
     except SystemExit as ended:
         reason = f"the repository's code ended the process: sys.exit({ended.code!r})"
         write_line(progress, failed={"stage": stage, "reason": reason})
         return 1
     except Exception as error:  # noqa: BLE001  # foreign code: whatever it raises is the reason of the failure
         known = isinstance(error, TrainingFailure | ExportFailure)
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        reason = str(error) if known else f"{type(error).__name__}: {error}{line_of(error, job.checkout)}"
         print_origin(error.__cause__ if known else error)
         if isinstance(error, ExportFailure):
             stage = "EXPORT"
@@ -77,7 +82,7 @@ def print_origin(error: BaseException | None) -> None:
         traceback.print_exception(error)
 
 
-def train_model(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
+def train_model(job: Job, directory: Path, progress: TextIO) -> Trained:
     """Goes on from a lost attempt's checkpoint if there is one that fits. Otherwise it starts from the beginning."""
     try:
         return train_once(job, directory, progress)
@@ -87,19 +92,19 @@ def train_model(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
         return train_once(job, directory, progress)
 
 
-def train_once(job: Job, directory: Path, progress: TextIO) -> TrainingContext:
+def train_once(job: Job, directory: Path, progress: TextIO) -> Trained:
     model = load_model(job)
     rehearse(model, job)
     context = TrainingContext(
         model.network,
-        model.rows,
+        model.rows | ({"train": model.stream.source} if model.stream else {}),
         job,
         CheckpointFiles(directory / CHECKPOINT, directory / RESUME, job.checkpoint_seconds),
         on_epoch=lambda epoch: write_line(progress, epoch=asdict(epoch)),
         on_checkpoint=lambda epoch: write_line(progress, checkpoint=epoch),
     )
     train(context, model, job)
-    return context
+    return context, model.rows
 
 
 def write_line(progress: TextIO, **line: object) -> None:

@@ -14,7 +14,7 @@ class ExportFailure(Exception):
 
 def raised(where: str, error: BaseException, checkout: str) -> str:
     """What foreign code raised, and at which line of the repository."""
-    return f"{where}: {type(error).__name__}: {error}{_line(error, Path(checkout).resolve())}{_advice(error)}"
+    return f"{where}: {type(error).__name__}: {error}{line_of(error, checkout)}{_advice(error)}"
 
 
 def _advice(error: BaseException) -> str:
@@ -23,7 +23,9 @@ def _advice(error: BaseException) -> str:
     return ". Put the module into the repository, or ask the trainer's operator to install it"
 
 
-def _line(error: BaseException, checkout: Path) -> str:
+def line_of(error: BaseException, directory: str) -> str:
+    """The last line of the repository that the error came through, in brackets; empty when it came through none."""
+    checkout = Path(directory).resolve()
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(checkout)]
     if isinstance(error, SyntaxError) or not inside:

@@ -52,8 +52,8 @@ def form_of(job: Job) -> Form:
     return Form(job.outputs, job.measured, ACTIVATIONS.get((job.loss, job.task)))
 
 
-def loss_of(job: Job, own: Callable[[Any, Tensors], Any] | None, train_answers: Tensors) -> Loss:
-    """The loss of [train]. Raises TrainingFailure."""
+def loss_of(job: Job, own: Callable[[Any, Tensors], Any] | None, train_answers: Tensors | None) -> Loss:
+    """The loss of [train]. The training answers are None when they are not in the memory. Raises TrainingFailure."""
     if job.loss == OWN:
         if own is None:
             raise TrainingFailure(
@@ -103,9 +103,13 @@ def compared(job: Job, answer: Any, answers: Tensors) -> tuple[Tensor, Tensor]:
         raise TrainingFailure(f"train.loss: {job.loss} {COMPARES}, got {error}. {TWO}") from error
 
 
-def class_weights(job: Job, train_answers: Tensors) -> Tensor | None:
+def class_weights(job: Job, train_answers: Tensors | None) -> Tensor | None:
     """The weight of each class, or of each label. Raises TrainingFailure."""
     if job.class_weights == BALANCED:
+        if train_answers is None:
+            raise TrainingFailure(
+                "train.class_weights: list the weights, because the training rows are read in batches"
+            )
         answers = measured_answers_of(train_answers, job.measured).numpy().astype(np.int64).reshape(-1)
         counts = np.bincount(answers, minlength=2)
         if not counts.all():

@@ -145,7 +145,7 @@ def check_loss(job: Job, model: LoadedModel, rows: Rows) -> None:
 
 def check_classes(job: Job, model: LoadedModel) -> None:
     """Raises TrainingFailure when the built-in loss would learn to answer the one class that there is."""
-    if model.train_function is None and job.loss != OWN and job.task in (BINARY, MULTICLASS):
+    if model.stream is None and model.train_function is None and job.loss != OWN and job.task in (BINARY, MULTICLASS):
         answers = measured_answers_of(model.rows["train"][1], job.measured)
         if len(answers) > 1 and bool((answers == answers.reshape(-1)[0]).all()):
             found = f"every answer is {answers.reshape(-1)[0].item():g}"

@@ -5,7 +5,8 @@ and their whole numbers int64.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from services.trainer.child.tensors import (
     inputs,
     is_storable,
 )
+from services.trainer.job import Job
 
 SPLITS = ("train", "validation", "test")
 MAX_CLASS = 2**31 - 1
@@ -35,14 +37,24 @@ LOSSY = (
 )
 
 
-def checked_rows(found: Any, task: str, measured_answers: str = "") -> dict[str, Rows]:
-    """What datasets(context) returned, as the network gets it. Raises TrainingFailure."""
+def checked_rows(
+    found: Any, task: str, measured_answers: str = "", dimensions: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> dict[str, Rows]:
+    """What datasets(context) returned, as the network gets it. Raises TrainingFailure.
+
+    `dimensions` are those of headgate.toml: where a size has a name, the splits may differ.
+    """
     if not isinstance(found, Mapping) or not set(SPLITS) <= set(found):
         raise TrainingFailure(f"datasets(context): expected a dict of {', '.join(SPLITS)}")
     rows = {split: _checked(f"datasets(context): {split}", found[split], task, measured_answers) for split in SPLITS}
     for split in SPLITS[1:]:
-        _require_like(rows["train"], rows[split], split)
+        require_like(rows["train"], rows[split], split, dimensions)
     return rows
+
+
+def checked_part(where: str, found: Any, job: Job) -> Rows:
+    """A batch of one split. Raises TrainingFailure."""
+    return _checked(where, found, job.task, job.measured)
 
 
 def measured_answers_of(answers: Tensors, declared: str) -> Tensor:
@@ -129,22 +141,28 @@ def _check_answers(answers: Any, task: str) -> None:
     check_answers(task, answers, MAX_CLASS if task == MULTICLASS else answers.shape[-1])
 
 
-def _require_like(train: Rows, other: Rows, split: str) -> None:
-    """The rows of every split have the same names, shapes and datatypes."""
-    shapes, kinds = ([form(features) for features, _ in (train, other)] for form in (_shapes, _kinds))
+def require_like(train: Rows, other: Rows, split: str, dimensions: Mapping[str, Sequence[str]]) -> None:
+    """The rows of every split have the same names, shapes and datatypes. Raises TrainingFailure."""
+    shapes = [_shapes(features, dimensions) for features, _ in (train, other)]
+    kinds = [_kinds(features) for features, _ in (train, other)]
     for what, (first, second) in (("shape", shapes), ("datatype", kinds)):
         if first != second:
             one, another = (
                 next(iter(form.values())) if isinstance(rows[0], Tensor) else form
                 for form, rows in ((first, train), (second, other))
             )
-            raise TrainingFailure(
-                f"datasets(context): the rows of train have the {what} {one}, those of {split} {another}"
-            )
+            found = f"the rows of train have the {what} {one}, those of {split} {another}"
+            raise TrainingFailure(f"datasets(context): {found}")
 
 
-def _shapes(features: Tensors) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs(features).items()}
+def _shapes(features: Tensors, dimensions: Mapping[str, Sequence[str]]) -> dict[str, tuple[object, ...]]:
+    """For each input the sizes of its dimensions besides the rows, or the name where a size may vary."""
+    found: dict[str, tuple[object, ...]] = {}
+    for name, tensor in inputs(features).items():
+        names = dimensions.get(name, ())
+        varies = [axis < len(names) and not names[axis].isdecimal() for axis in range(tensor.ndim)]
+        found[name] = tuple(names[axis] if varies[axis] else tensor.shape[axis] for axis in range(1, tensor.ndim))
+    return found
 
 
 def _kinds(features: Tensors) -> dict[str, str]:

@@ -18,6 +18,7 @@ from services.trainer.child.context import TrainingContext
 from services.trainer.child.failure import TrainingFailure, raised
 from services.trainer.child.losses import OWN, Loss, loss_of
 from services.trainer.child.rows import checked_rows
+from services.trainer.child.streams import Stream, in_memory, read_streams
 from services.trainer.child.tensors import Rows, caller, count_rows, part_of, row_bytes
 from services.trainer.job import Job
 
@@ -31,6 +32,8 @@ class LoadedModel:
 
     network: nn.Module
     rows: dict[str, Rows]
+    stream: Stream | None
+    """The training rows, where they are read batch by batch. `rows` then has the first batch."""
     train_function: TrainFunction | None
     loss: Loss | None
     """None where the repository's own train(context) has its own."""
@@ -48,7 +51,7 @@ def load_model(job: Job) -> LoadedModel:
         data={name: Path(path) for name, path in job.data.items()}, seed=job.seed, parameters=dict(job.parameters)
     )
     torch.manual_seed(job.seed)
-    rows = checked_rows(called("datasets(context)", job, module.datasets, context), job.task, job.measured)
+    rows, stream = called("datasets(context)", job, read_datasets, module, context, job)
     # The seed is set again, so that the first weights do not depend on how the data were read.
     torch.manual_seed(job.seed)
     network = called("network(context)", job, module.network, context)
@@ -57,7 +60,14 @@ def load_model(job: Job) -> LoadedModel:
     train_function = function_of(module, "train")
     own = own_loss(module, job, context)
     needed = train_function is None or own is not None
-    return LoadedModel(network, rows, train_function, loss_of(job, own, rows["train"][1]) if needed else None)
+    loss = loss_of(job, own, None if stream else rows["train"][1]) if needed else None
+    return LoadedModel(network, rows, stream, train_function, loss)
+
+
+def read_datasets(module: ModuleType, context: object, job: Job) -> tuple[dict[str, Rows], Stream | None]:
+    """The rows of each split, and the stream of the training rows, whose first batch then stands for them."""
+    found, stream = read_streams(module.datasets(context), job)
+    return checked_rows(found, job.task, job.measured, job.dimensions), stream
 
 
 def own_loss(module: ModuleType, job: Job, context: object) -> Callable[[Any, Any], Any] | None:
@@ -110,7 +120,7 @@ def train(context: TrainingContext, model: LoadedModel, job: Job) -> None:
     """Trains to the end, with the repository's own loop if it has one. Raises TrainingFailure."""
     if model.train_function is None:
         assert model.loss is not None
-        train_by_settings(context, model.loss)
+        train_by_settings(context, model.loss, model.stream)
         return
     if call_own_loop(context, model.train_function, job) is not None:
         raise TrainingFailure("train(context): expected it to train context.network in place and to return nothing")
@@ -128,26 +138,29 @@ def call_own_loop(context: TrainingContext, function: TrainFunction, job: Job) -
         raise TrainingFailure(raised("train(context)", error, job.checkout)) from error
 
 
-def train_by_settings(context: TrainingContext, loss_of: Loss) -> None:
+def train_by_settings(context: TrainingContext, loss_of: Loss, stream: Stream | None) -> None:
     """Headgate's own loop, as the [train] table says."""
     network, settings = context.network, context.settings
     optimizer = optimizer_of(settings, network)
     generator = torch.Generator().manual_seed(context.seed)
-    features, answers = context.rows["train"]
-    call, rows = caller(network, features), count_rows(features)
-    for _ in range(context.resume(optimizer, generator), settings.epochs):
+    read = stream.batches if stream else in_memory(context.rows["train"], settings.batch_size)
+    call = caller(network, context.rows["validation"][0])
+    changing = (optimizer, generator, *(stream.generators() if stream else ()))
+    for _ in range(context.resume(*changing), settings.epochs):
         network.train()
-        total = torch.zeros(())
-        order = torch.randperm(rows, generator=generator)
-        for part in batches(rows, settings.batch_size):
-            chosen = order[part]
+        total, count = torch.zeros(()), 0
+        for features, answers in read(generator):
+            rows = count_rows(features)
             optimizer.zero_grad()
-            loss = loss_of(call(part_of(features, chosen)), part_of(answers, chosen))
+            loss = loss_of(call(features), answers)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             # The loss is read once per epoch, because reading it at each step costs more than the step.
-            total += loss.detach() * len(chosen)
-        context.epoch(float(total) / rows, validate(context, loss_of))
+            total += loss.detach() * rows
+            count += rows
+        if not count:
+            raise TrainingFailure("datasets(context): train: it gave rows before, and none in this epoch")
+        context.epoch(float(total) / count, validate(context, loss_of))
 
 
 def validate(context: TrainingContext, loss_of: Loss) -> float:

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from headgate.artifacts import layout
 from headgate.v1 import configuration_pb2 as configuration
-from services.evaluator.inference import load, predict
+from services.evaluator.inference import always, load, predict
 from services.evaluator.score import read_rows, score_on
 from services.gateway.sessions import LoadedVersion, load_onnx
 from services.trainer.job import ARTIFACT_DIRECTORY
@@ -59,7 +59,7 @@ def test_the_evaluator_measures_what_the_gateway_answers(kinds: Kinds, kind: str
     task = KINDS[kind].job.get("task", "binary")
     declared = configuration.ModelConfiguration(task=task)
     declared.network.measured = KINDS[kind].job.get("measured", "")
-    report = score_on(session, declared, declared.evaluate, rows)
+    report = score_on(session, declared, declared.evaluate, rows, always)
     assert (report.rows, len(report.metrics) > 0) == (9, True)
     served = kinds.served(kind)
     assert {name: (spec.datatype, spec.wire_shape) for name, spec in served.inputs.items()} == KINDS[kind].inputs
@@ -94,3 +94,8 @@ def test_a_network_of_logits_serves_probabilities(kinds: Kinds, kind: str) -> No
     logits = np.array([[50, 50, 50], [-50, -50, -50]], np.float32) @ weights["weight"].T + weights["bias"]
     expected = 1 / (1 + np.exp(-(logits[:, 1:] - logits[:, :1] if kind == "two logits" else logits)))
     np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["a dataset", "a loader", "two heads"])
+def test_a_training_that_goes_on_from_a_checkpoint_gives_the_same_bytes(kinds: Kinds, kind: str) -> None:
+    assert kinds.outcomes[kind]["differing after a kill"] == []

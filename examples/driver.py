@@ -24,9 +24,10 @@ from typing import Any
 
 import grpc
 
-from headgate.client.predict import ROUTING_KEY, answer, rows_request
+from headgate.client.predict import answer, rows_request
 from headgate.client.stubs import Stubs, serves
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference_parameters import ROUTING_KEY_METADATA
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 
@@ -309,7 +310,9 @@ class Traffic:
         weights = self.weights
         try:
             response = self._stubs.inference.ModelInfer(
-                rows_request(self._model, [row], self._input), metadata=((ROUTING_KEY, key),), timeout=CALL_SECONDS
+                rows_request(self._model, [row], self._input),
+                metadata=((ROUTING_KEY_METADATA, key),),
+                timeout=CALL_SECONDS,
             )
         except grpc.RpcError as error:
             with self._lock:

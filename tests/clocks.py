@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from headgate.runtime.clock import now_ms
 from headgate.runtime.log_clock import LogClock
-from headgate.worker.leases import Claim, Heard, Liveness
+from headgate.worker.leases import Claim, LastHeartbeat, Liveness
 
 
 def log_clock(ahead_ms: int = 0) -> LogClock:
@@ -16,6 +16,6 @@ def log_clock(ahead_ms: int = 0) -> LogClock:
 
 
 def liveness(now_ms: int, heartbeats_ms: Mapping[Claim, int] | None = None, reading_since_ms: int = 0) -> Liveness:
-    """What a worker knows that heard each heartbeat at once; all times are the log's."""
-    heard = {claim: Heard(at_ms, now_ms - at_ms) for claim, at_ms in (heartbeats_ms or {}).items()}
-    return Liveness(heard, now_ms - reading_since_ms)
+    """What a worker knows that reads each heartbeat at once; all times are the log's."""
+    heartbeats = {claim: LastHeartbeat(at_ms, now_ms - at_ms) for claim, at_ms in (heartbeats_ms or {}).items()}
+    return Liveness(heartbeats, now_ms - reading_since_ms)

@@ -6,6 +6,7 @@ It runs on the event loop or beside it. So it changes nothing and counts nothing
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from headgate import inference_parameters as parameters
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.telemetry.counters import ARM_NAMES
 from services.gateway.categories import unknown_category
@@ -136,9 +137,9 @@ def _response(
         model_name=request.model_name, model_version=str(version.version), id=request.id
     )
     if not routing.pinned:
-        response.parameters["arm"].string_param = ARM_NAMES[routing.arm]
+        response.parameters[parameters.ARM].string_param = ARM_NAMES[routing.arm]
         response.parameters["release"].int64_param = routing.entry.route.release
     if not finite:
-        response.parameters["headgate_bad"].bool_param = True
+        response.parameters[parameters.BAD].bool_param = True
     write_outputs(response, outputs, results, raw=bool(request.raw_input_contents))
     return response

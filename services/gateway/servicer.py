@@ -14,6 +14,7 @@ import grpc
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
+from headgate.inference_parameters import ROUTING_KEY, ROUTING_KEY_METADATA
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
@@ -38,8 +39,6 @@ from services.gateway.tensors import InvalidInput, TensorSpec
 
 logger = logging.getLogger(__name__)
 
-ROUTING_KEY_METADATA = "x-routing-key"
-ROUTING_KEY_PARAMETER = "routing_key"
 PLATFORM = "onnxruntime_onnx"
 MAX_FAILURES_REMEMBERED = 1_000
 
@@ -266,10 +265,10 @@ def _routing_key(request: inference.ModelInferRequest, context: Context) -> str:
     for name, value in context.invocation_metadata() or ():
         if name == ROUTING_KEY_METADATA:
             return value if isinstance(value, str) else value.decode(errors="replace")
-    if ROUTING_KEY_PARAMETER in request.parameters:
-        parameter = request.parameters[ROUTING_KEY_PARAMETER]
+    if ROUTING_KEY in request.parameters:
+        parameter = request.parameters[ROUTING_KEY]
         if parameter.WhichOneof("parameter_choice") != "string_param":
-            rule = f"parameter {ROUTING_KEY_PARAMETER!r}: expected a string"
+            rule = f"parameter {ROUTING_KEY!r}: expected a string"
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-routing-key", rule, "parameters")
         return parameter.string_param
     return request.id or os.urandom(8).hex()

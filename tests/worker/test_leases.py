@@ -11,7 +11,7 @@ from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.worker import leases
-from headgate.worker.leases import HEARTBEAT_SECONDS, Claim, Heard, Heartbeats, Liveness, claim_of, heartbeat
+from headgate.worker.leases import HEARTBEAT_SECONDS, Claim, Heartbeats, LastHeartbeat, Liveness, claim_of, heartbeat
 from services.evaluator import due as evaluator
 from services.trainer import due as trainer
 from tests.clocks import liveness
@@ -95,8 +95,8 @@ def test_a_worker_that_could_not_read_heartbeats_for_a_time_waits_one_lease_befo
 
 
 def test_a_jump_of_the_logs_time_ends_no_lease_of_a_worker_that_sends_heartbeats() -> None:
-    heard = Liveness({CLAIM: Heard(CLAIMED_AT_MS, silent_ms=LEASE_MS - 1)}, reading_ms=10 * LEASE_MS)
-    assert not heard.is_lost(CLAIM, LEASE, CLAIMED_AT_MS + 86_400_000)
+    liveness = Liveness({CLAIM: LastHeartbeat(CLAIMED_AT_MS, silent_ms=LEASE_MS - 1)}, reading_ms=10 * LEASE_MS)
+    assert not liveness.is_lost(CLAIM, LEASE, CLAIMED_AT_MS + 86_400_000)
 
 
 def test_the_latest_heartbeat_of_an_attempt_counts_even_when_an_older_one_is_read_after_it() -> None:
@@ -104,7 +104,7 @@ def test_the_latest_heartbeat_of_an_attempt_counts_even_when_an_older_one_is_rea
     heartbeats.observe(record_of(CLAIM), 100)
     before = heartbeats.liveness()
     heartbeats.observe(record_of(CLAIM), 90)
-    assert heartbeats.liveness() == Liveness({CLAIM: Heard(100, 0)}, 0)
+    assert heartbeats.liveness() == Liveness({CLAIM: LastHeartbeat(100, 0)}, 0)
     heartbeats.observe(record_of(CLAIM), 110)
     assert (heartbeats.liveness().last_seen_ms(CLAIM), before.last_seen_ms(CLAIM)) == (110, 100)
 

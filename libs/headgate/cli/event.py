@@ -1,4 +1,4 @@
-"""`headgate event` appends CloudEvents that other programs wrote to the inbox, and tells what became of them."""
+"""`headgate event` appends CloudEvents that other programs wrote to the inbox, and shows what became of them."""
 
 import json
 from collections.abc import Sequence

@@ -5,14 +5,7 @@ from dataclasses import dataclass
 
 from headgate.client.tensors import Tensor, Value, read_output, tensor_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
-
-ROUTING_KEY = "x-routing-key"
-"""The header of the routing key. A header holds printable ASCII only."""
-ROUTING_KEY_PARAMETER = "routing_key"
-"""The parameter of the routing key, which holds any text."""
-ARM = "arm"
-BAD = "headgate_bad"
-"""The parameter of an answer whose values are not all finite numbers."""
+from headgate.inference_parameters import ARM, BAD, ROUTING_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ def infer_request(
         raw_input_contents=[tensor.raw() for tensor in tensors],
     )
     if key:
-        request.parameters[ROUTING_KEY_PARAMETER].string_param = key
+        request.parameters[ROUTING_KEY].string_param = key
     return request
 
 

@@ -53,8 +53,8 @@ def claim_of(model: str, version: resources.Version) -> Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """An attempt's last heartbeat: the log's time of the record, and for how long this process has heard nothing."""
+class LastHeartbeat:
+    """An attempt's last heartbeat: the log's time of the record, and how long ago it arrived here."""
 
     at_ms: int
     silent_ms: int
@@ -64,21 +64,21 @@ class Heard:
 class Liveness:
     """Each attempt's last heartbeat, and for how long this process has read heartbeats."""
 
-    heartbeats: Mapping[Claim, Heard]
+    heartbeats: Mapping[Claim, LastHeartbeat]
     reading_ms: int
 
     def last_seen_ms(self, claim: Claim) -> int:
         """The log's time of the attempt's last heartbeat; 0 when none is known."""
-        heard = self.heartbeats.get(claim)
-        return heard.at_ms if heard is not None else 0
+        last = self.heartbeats.get(claim)
+        return last.at_ms if last is not None else 0
 
     def is_lost(self, claim: Claim, lease: resources.Lease, now_ms: int) -> bool:
         """Whether the lease has run out since the claim and since the last heartbeat. `now_ms` is the log's time.
 
         This process may not know earlier heartbeats, so it waits for one whole lease after it began to read them.
         """
-        heard = self.heartbeats.get(claim)
-        silent_ms = min(self.reading_ms, heard.silent_ms) if heard is not None else self.reading_ms
+        last = self.heartbeats.get(claim)
+        silent_ms = min(self.reading_ms, last.silent_ms) if last is not None else self.reading_ms
         return silent_ms >= lease.lease_ms and now_ms >= lease.claimed_at_ms + lease.lease_ms
 
 
@@ -114,8 +114,8 @@ class Heartbeats:
         """A snapshot of what is known now."""
         with self._lock:
             now = self._monotonic()
-            heard = {claim: Heard(at_ms, _whole_ms(now - at)) for claim, (at_ms, at) in self._last.items()}
-            return Liveness(heard, _whole_ms(now - self._reading_since))
+            heartbeats = {claim: LastHeartbeat(at_ms, _whole_ms(now - at)) for claim, (at_ms, at) in self._last.items()}
+            return Liveness(heartbeats, _whole_ms(now - self._reading_since))
 
 
 def _whole_ms(seconds: float) -> int:

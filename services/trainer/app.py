@@ -38,7 +38,7 @@ from services.trainer.settings import Settings
 
 SHARE_TO_FINISH = 0.5
 """Of the grace, for the running attempt to end by itself. Then it is stopped, and another worker takes it over."""
-SHARE_TO_STOP = 0.5
+SHARE_TO_STOP = 0.7
 SHARE_OF_CALLS = 0.3
 SHARE_OF_DELETION = 0.3
 SERVICE = worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name

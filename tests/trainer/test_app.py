@@ -107,7 +107,7 @@ def test_a_trainer_that_was_stopped_during_an_attempt_begins_the_next_one_at_onc
     site.create(repository(tmp_path / "tiny", tests=f"python -c '{waits}; sys.exit(1)'"))
     first, _ = site.trainer()
     site.until(lambda _: began.exists())
-    first.stop(2)
+    first.stop(6)
     assert not list((tmp_path / "work").rglob("attempt-*"))
     may_end.touch()
     site.trainer()

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, distributions
 from importlib.util import find_spec
@@ -20,29 +21,41 @@ import services
 
 OWN = ("headgate", "services")
 """The packages that a repository must not meet, because it may have some of these names itself."""
-SCRIPT = """#!/bin/sh
-'''exec' "{python}" "$0" "$@"
-' '''
+SCRIPT = """#!/usr/bin/env python
 import sys
 from {module} import {first}
 if __name__ == "__main__":
     sys.exit({function}())
 """
-"""Without the interpreter in its first line, whose length the kernel limits."""
+"""It runs on the interpreter that comes first in PATH: that of the stage."""
 
 
-def new_interpreter(directory: Path) -> Path:
-    """Makes the environment in this new directory, and returns its folder of programs. Raises OSError."""
-    environment, packages = directory / "environment", directory / "packages"
-    venv.EnvBuilder(symlinks=True).create(environment)
-    programs = environment / "bin"
-    paths = dict.fromkeys(["base", "platbase"], str(environment))
-    installed = Path(sysconfig.get_path("purelib", "venv", paths))
-    lines = [f"import site; site.addsitedir({str(view)!r})" for view in _views(packages)]
-    (installed / "trainer.pth").write_text("\n".join([*lines, *pip_to_borrow()]) + "\n")
+@dataclass(frozen=True, slots=True)
+class TrainerPackages:
+    """The trainer's packages without Headgate's, as links: the folders to import from, and their programs."""
+
+    directory: Path
+    views: tuple[Path, ...]
+    programs: Path
+
+
+def link_packages(directory: Path) -> TrainerPackages:
+    """Makes the links in this new directory. All interpreters of an attempt share them. Raises OSError."""
+    views, programs = tuple(_views(directory)), directory / "bin"
+    programs.mkdir()
     for entry in console_scripts():
         _write_script(programs, entry)
-    return programs
+    return TrainerPackages(directory, views, programs)
+
+
+def new_interpreter(environment: Path, packages: TrainerPackages) -> Path:
+    """Makes the environment in this new directory, and returns its folder of programs. Raises OSError."""
+    venv.EnvBuilder(symlinks=True).create(environment)
+    paths = dict.fromkeys(["base", "platbase"], str(environment))
+    installed = Path(sysconfig.get_path("purelib", "venv", paths))
+    lines = [f"import site; site.addsitedir({str(view)!r})" for view in packages.views]
+    (installed / "trainer.pth").write_text("\n".join([*lines, *pip_to_borrow()]) + "\n")
+    return environment / "bin"
 
 
 def _views(directory: Path) -> Iterator[Path]:
@@ -101,7 +114,6 @@ def _write_script(programs: Path, entry: EntryPoint) -> None:
     if Path(entry.name).name != entry.name or script.exists() or not entry.attr:
         return
     text = SCRIPT.format(
-        python=programs / "python",
         module=entry.module,
         first=entry.attr.partition(".")[0],
         function=entry.attr,

@@ -33,7 +33,7 @@ from services.trainer.attempt.checkpoints import (
 from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
-from services.trainer.attempt.interpreter import own_paths
+from services.trainer.attempt.interpreter import link_packages, own_paths
 from services.trainer.attempt.logs import FILES, keep_log
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
 from services.trainer.attempt.progress import Progress
@@ -83,7 +83,8 @@ class AttemptRun:
 
     def report(self) -> commands.Command:
         """Runs the stages. Raises Stopped."""
-        training = workplace(self.scratch, "training", self.tools.hidden)
+        self.packages = link_packages(self.scratch / "packages")
+        training = workplace(self.scratch, "training", self.packages, self.tools.hidden)
         self.job = training.directory / "job"
         self.job.mkdir()
         self.child = processes.Program(
@@ -132,7 +133,7 @@ class AttemptRun:
         # pytest searches the parent directories for settings. It finds this empty file first, and looks no further.
         (self.scratch / "pytest.ini").write_text("[pytest]\n")
         # The tests get a copy, because files that they write must not reach the training.
-        place = workplace(self.scratch, "tests", self.tools.hidden)
+        place = workplace(self.scratch, "tests", self.packages, self.tools.hidden)
         copy = place.directory / checkout.name
         shutil.copytree(checkout, copy, symlinks=True)
         tests = processes.run(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.trainer.attempt.confinement import Confinement
-from services.trainer.attempt.interpreter import new_interpreter, own_folders, package_folders
+from services.trainer.attempt.interpreter import TrainerPackages, new_interpreter, own_folders, package_folders
 from services.trainer.attempt.orphans import MARK
 
 PASSED_ON = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
@@ -26,16 +26,18 @@ class Workplace:
     confinement: Confinement
 
 
-def workplace(scratch: Path, stage: str, hidden: Iterable[Path]) -> Workplace:
+def workplace(scratch: Path, stage: str, packages: TrainerPackages, hidden: Iterable[Path]) -> Workplace:
     """Makes the directory of a stage in the attempt's scratch directory. `hidden` paths cannot be read there."""
     directory = scratch / stage
     directory.mkdir()
-    programs = new_interpreter(directory)
+    programs = new_interpreter(directory / "environment", packages)
     environment = foreign_environment(directory)
-    environment["PATH"] = os.pathsep.join([str(programs), environment["PATH"]])
+    environment["PATH"] = os.pathsep.join([str(programs), str(packages.programs), environment["PATH"]])
     environment["VIRTUAL_ENV"] = str(programs.parent)
-    read_only = [sys.prefix, sys.base_prefix, *package_folders(), *own_folders()]
-    confinement = Confinement((str(scratch),), tuple(map(str, read_only)), tuple(map(str, hidden)))
+    read_only = [sys.prefix, sys.base_prefix, *package_folders(), *own_folders(), packages.directory]
+    confinement = Confinement(
+        (str(directory), str(scratch / "checkout")), tuple(map(str, read_only)), tuple(map(str, hidden))
+    )
     return Workplace(directory, environment, confinement)
 
 

@@ -94,7 +94,12 @@ class Lengths(nn.Module):
 def network(context): return Lengths()
 def datasets(context):
     tokens = torch.arange(45).reshape(9, 5)
-    return {part: ({"tokens": tokens, "mask": tokens % 4 > 0}, YES) for part in PARTS}
+    one, two = torch.arange(7).reshape(1, 7), torch.arange(18).reshape(9, 2)
+    return {
+        "train": ({"tokens": tokens, "mask": tokens % 4 > 0}, YES),
+        "validation": ({"tokens": one, "mask": one > 0}, YES[:1]),
+        "test": ({"tokens": two, "mask": two > 0}, YES),
+    }
 """
 CONVOLUTION = """
 class Convolution(nn.Module):

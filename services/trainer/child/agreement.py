@@ -119,7 +119,7 @@ def answers_together(in_torch: Run, few: Tensors, scales: Mapping[str, Floats]) 
 def parts_of(few: Tensors) -> tuple[int, ...]:
     """Batches of which sizes are tried: one row alone, half of the rows, all of them."""
     rows = count_rows(few)
-    return 1, rows // 2, rows
+    return 1, max(1, rows // 2), rows
 
 
 def torch_run(network: nn.Module, features: Tensors, form: Form) -> Run:
@@ -241,13 +241,19 @@ def median_sizes(answers: Answers) -> Floats:
 
 
 def sample(rows: Tensors, spare: Tensors, size: int) -> Tensors:
-    """So many rows, from the first to the last; spare ones too where there are not enough."""
+    """So many rows, from the first to the last; spare ones of the same shape too where there are not enough."""
     chosen = part_of(rows, torch.tensor(sorted({int(row) for row in np.linspace(0, count_rows(rows) - 1, size)})))
     missing = slice(size - count_rows(chosen))
+    if _row_shapes(chosen) != _row_shapes(spare):
+        return chosen
     if isinstance(chosen, Tensor) and isinstance(spare, Tensor):
         return torch.cat([chosen, spare[missing]])
     others = inputs(spare)
     return {name: torch.cat([tensor, others[name][missing]]) for name, tensor in inputs(chosen).items()}
+
+
+def _row_shapes(rows: Tensors) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs(rows).items()}
 
 
 def _rows(count: int) -> str:

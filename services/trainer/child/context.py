@@ -41,8 +41,9 @@ class CheckpointFiles:
 class TrainingContext:
     """What `train(context)` gets. The loop trains `network` in place.
 
-    `rows` has features and answers for "train", "validation" and "test". `settings` is the [train] table of
-    headgate.toml. `data` has the path of each data file, by name.
+    `rows` has features and answers for "train", "validation" and "test". Training rows that are read batch by batch
+    stand there as `datasets(context)` gave them. `settings` is the [train] table of headgate.toml. `data` has the path
+    of each data file, by name.
     """
 
     def __init__(

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection
+from typing import Any
 
-from headgate.toml_tables import Table, is_number, is_text
+from headgate.toml_tables import REQUIRED, Table, is_number, is_text
 from headgate.v1 import configuration_pb2 as configuration
 
 MAX_APPROVALS = 10
@@ -16,42 +17,87 @@ DEFAULT_CONFIDENCE = 0.95
 CONFIDENCE = (0.5, 0.9999)
 """From the least to the most."""
 
+LEAKAGE = "leakage"
+"""The share of test rows that stand in training too. Every task has it."""
 METRICS = {
-    "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss", "calibration_error"),
-    "multiclass": ("accuracy", "recall", "precision", "f1", "log_loss", "calibration_error"),
-    "multilabel": ("accuracy", "recall", "precision", "f1", "auc", "hamming_loss"),
-    "regression": ("mae", "mse", "r2"),
-    "ranking": ("ndcg", "map"),
+    "binary": ("accuracy", "recall", "precision", "f1", "auc", "log_loss", "calibration_error", LEAKAGE),
+    "multiclass": ("accuracy", "recall", "precision", "f1", "log_loss", "calibration_error", LEAKAGE),
+    "multilabel": ("accuracy", "recall", "precision", "f1", "auc", "hamming_loss", LEAKAGE),
+    "regression": ("mae", "mse", "r2", LEAKAGE),
+    "ranking": ("ndcg", "map", LEAKAGE),
+    "custom": (LEAKAGE,),
 }
 """The metrics of each task."""
 ALL_METRICS = tuple(dict.fromkeys(metric for metrics in METRICS.values() for metric in metrics))
-GROUPED = "ranking"
-"""The task whose rows are measured in groups. It has no slices, which would tear groups apart."""
+WITHOUT_SLICES = {
+    "ranking": "whose rows are measured in groups",
+    "custom": "which only the repository's own code measures",
+}
+"""Task -> why it has no slices."""
+BINARY = "binary"
+BEST = ("f1", "accuracy")
+"""What a threshold may be the best for."""
+DIRECTIONS = ("higher", "lower")
+MAX_OWN_METRICS = 64
 
 APPROVALS = "approvals"
 SLICES = "slices"
+OWN_METRICS = "own_metrics"
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
+    own = _own_metrics(table.table(OWN_METRICS, optional=True), into)
     # A wrong task is one problem. The metrics of the task that was meant must not become another one.
     known = METRICS.get(into.task) or ALL_METRICS
     expected = f"a list of {', '.join(known)}"
-    metrics = table.value("metrics", expected, lambda value: are_metrics(value, known))
-    into.evaluate.metrics.extend(metrics or [])
-    threshold = table.number("threshold", 0, 1, DEFAULT_THRESHOLD)
-    if threshold is not None:
-        into.evaluate.threshold = threshold
+    default: Any = [] if own else REQUIRED
+    metrics = table.value("metrics", expected, lambda value: are_metrics(value, known), default)
+    into.evaluate.metrics.extend([*(metrics or []), *own])
+    _threshold(table, into)
     confidence = table.number("confidence", *CONFIDENCE, DEFAULT_CONFIDENCE)
     if confidence is not None:
         into.evaluate.confidence = confidence
     _slices(table.table(SLICES, optional=True), into)
-    table.no_more(("metrics", "threshold", "confidence", SLICES))
+    table.no_more(("metrics", "threshold", "confidence", SLICES, OWN_METRICS))
+
+
+def _own_metrics(table: Table, into: configuration.ModelConfiguration) -> list[str]:
+    """The names of the metrics that the repository's own code returns."""
+    if len(table.values) > MAX_OWN_METRICS:
+        table.wrong("*", f"at most {MAX_OWN_METRICS} metrics", len(table.values))
+        return []
+    for name in table.values:
+        if not NAME.fullmatch(name) or name in (*ALL_METRICS, APPROVALS, SLICES):
+            table.wrong(name, "a name of letters, digits and _ that is no word of Headgate's", name)
+        direction = table.choice(name, DIRECTIONS)
+        into.evaluate.own_metrics.add(name=name, lower_is_better=direction == "lower")
+    return list(table.values)
+
+
+def _threshold(table: Table, into: configuration.ModelConfiguration) -> None:
+    if not isinstance(table.values.get("threshold"), dict):
+        threshold = table.number("threshold", 0, 1, DEFAULT_THRESHOLD)
+        if threshold is not None:
+            into.evaluate.threshold = threshold
+        return
+    choice = table.table("threshold")
+    if into.task != BINARY:
+        table.wrong("threshold", f"a number, because a threshold is chosen for the task {BINARY} alone", choice.values)
+    if len(choice.values) != 1:
+        table.wrong("threshold", "one of best, recall and precision", choice.values)
+    if "best" in choice.values:
+        into.evaluate.threshold_choice.best = choice.choice("best", BEST) or ""
+    for name in ("recall", "precision"):
+        if (least := choice.number(name, 0, 1, None)) is not None:
+            setattr(into.evaluate.threshold_choice, name, least)
+    choice.no_more(("best", "recall", "precision"))
 
 
 def _slices(table: Table, into: configuration.ModelConfiguration) -> None:
-    if table.values and into.task == GROUPED:
-        table.wrong("*", f"no slices with the task {GROUPED}, whose rows are measured in groups", list(table.values))
+    if table.values and into.task in WITHOUT_SLICES:
+        reason = WITHOUT_SLICES[into.task]
+        table.wrong("*", f"no slices with the task {into.task}, {reason}", list(table.values))
     if len(table.values) > MAX_SLICES:
         table.wrong("*", f"at most {MAX_SLICES} slices", len(table.values))
         return
@@ -90,6 +136,8 @@ def _rules(table: Table, into: configuration.ModelConfiguration, slice_name: str
         # Metrics that are wrong are one problem already, and name none that a rule could be about.
         if into.evaluate.metrics and metric not in into.evaluate.metrics:
             table.wrong(metric, "a metric that evaluate.metrics lists", metric)
+        elif slice_name and metric in (LEAKAGE, *(own.name for own in into.evaluate.own_metrics)):
+            table.wrong(metric, "a metric that is measured on slices", metric)
         bounds = table.table(metric)
         if bounds.present and not bounds.values:
             table.wrong(metric, "min, max or max_drop", {})

@@ -1,11 +1,14 @@
 """The measurements as they are recorded: metrics in the order of their names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from headgate.artifacts.findings import Findings
+from headgate.evaluation_tables import LEAKAGE
 from headgate.v1 import facts_pb2 as facts
 from services.evaluator.metrics.measure import Measured
 from services.evaluator.metrics.scores import Interval, Method, Scores
 
+OTHER_ROWS = "only the code of that version measures it, and it did so on other test rows"
 METHODS = {
     Method.EXACT_BINOMIAL: facts.INTERVAL_METHOD_EXACT_BINOMIAL,
     Method.BOOTSTRAP: facts.INTERVAL_METHOD_BOOTSTRAP,
@@ -28,6 +31,29 @@ def report_of(measured: Measured, rows_sha256: str, duration_ms: int) -> facts.E
         ],
         duration_ms=duration_ms,
     )
+
+
+def add_findings(report: facts.EvaluationReport, findings: Findings) -> None:
+    """Adds what the training has measured: the repository's own metrics, and the share of test rows that leaked."""
+    values = dict(findings.own_metrics)
+    if findings.leaked_rows is not None:
+        values[LEAKAGE] = findings.leaked_rows / report.rows
+    _add(report, values)
+
+
+def add_own_metrics_of_live(report: facts.EvaluationReport, findings: Findings, same_rows: bool) -> None:
+    """Adds those of the live version where its code has measured them on the candidate's rows."""
+    if same_rows:
+        _add(report, findings.own_metrics)
+        return
+    for name in sorted(findings.own_metrics):
+        report.undefined.add(name=name, reason=OTHER_ROWS)
+
+
+def _add(report: facts.EvaluationReport, values: Mapping[str, float]) -> None:
+    metrics = [*report.metrics, *(facts.Metric(name=name, value=value) for name, value in values.items())]
+    del report.metrics[:]
+    report.metrics.extend(sorted(metrics, key=lambda metric: metric.name))
 
 
 def _metrics(measured: Measured) -> Iterator[facts.Metric]:

@@ -16,12 +16,15 @@ import onnxruntime
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
+from headgate.artifacts.answers import BINARY, CUSTOM, MULTILABEL
+from headgate.artifacts.findings import Findings, WrongFindings, findings_in
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.layout import (
     ANSWERS_TENSOR,
     FEATURES_TENSOR,
     MODEL_FILE,
     TEST_ROWS_FILE,
+    TRAINING_FILE,
     Unclear,
     answers_in,
     features_in,
@@ -35,9 +38,9 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import Named, Unrunnable, always, load, predict
-from services.evaluator.metrics.measure import Wish, measure
-from services.evaluator.metrics.scores import Unmeasurable
-from services.evaluator.report import report_of
+from services.evaluator.metrics.measure import Measured, Wish, measure
+from services.evaluator.metrics.scores import Scores, Unmeasurable
+from services.evaluator.report import add_findings, add_own_metrics_of_live, report_of
 from services.evaluator.signature import signature_change
 
 MAX_REASON = 1_000
@@ -57,6 +60,10 @@ class Rows:
     sha256: str
     batch_size: int
 
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.answers.values())))
+
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
@@ -67,10 +74,15 @@ class Artifacts:
 
     def read(self, version: resources.Version, file: str) -> bytes:
         """Raises ArtifactError when the file is missing, changed or not signed for this version."""
-        files = unseal(self.store, version.artifact, version.name, load_trusted(self.keys))
-        if file not in files:
+        found = self.read_if_there(version, file)
+        if found is None:
             raise Unmeasurable(f"the artifact of {version.name} has no {file}")
-        return self.store.get(files[file])
+        return found
+
+    def read_if_there(self, version: resources.Version, file: str) -> bytes | None:
+        """None when the artifact has no such file. Raises ArtifactError when it is changed or not signed."""
+        files = unseal(self.store, version.artifact, version.name, load_trusted(self.keys))
+        return self.store.get(files[file]) if file in files else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +108,11 @@ def score(artifacts: Artifacts, version: resources.Version, is_held: Callable[[]
     """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED, and NotHeld."""
     rows = read_rows(artifacts.read(version, TEST_ROWS_FILE), version.configuration.train.batch_size)
     session = load(artifacts.read(version, MODEL_FILE))
-    declared = version.configuration
-    return Scored(score_on(session, declared, declared.evaluate, rows, is_held), declared, rows, session)
+    declared, findings = version.configuration, findings_of(artifacts, version)
+    wish = wish_of(declared.evaluate, declared.evaluate, findings, rows)
+    report = score_on(session, declared, wish, rows, is_held)
+    add_findings(report, findings)
+    return Scored(report, declared, rows, session)
 
 
 def compare(
@@ -114,7 +129,10 @@ def compare(
         if live.configuration.task != candidate.declared.task:
             tasks = f"its task is {live.configuration.task}, and the candidate's is {candidate.declared.task}"
             raise Unmeasurable(tasks)
-        report = score_on(session, live.configuration, candidate.declared.evaluate, candidate.rows, is_held)
+        rows, findings = candidate.rows, findings_of(artifacts, live)
+        wish = wish_of(live.configuration.evaluate, candidate.declared.evaluate, findings, rows)
+        report = score_on(session, live.configuration, wish, rows, is_held)
+        add_own_metrics_of_live(report, findings, same_rows=live.report.rows_sha256 == rows.sha256)
         return Comparison(report, "", changed)
     except CANNOT_BE_SCORED as error:
         logger.warning("the live version cannot be measured", extra={"version": live.name, "reason": str(error)})
@@ -124,9 +142,9 @@ def compare(
 def score_on(
     session: onnxruntime.InferenceSession,
     declared: configuration.ModelConfiguration,
-    candidate: configuration.EvaluateConfiguration,
+    wish: Wish,
     rows: Rows,
-    is_held: Callable[[], bool],
+    is_held: Callable[[], bool] = always,
 ) -> facts.EvaluationReport:
     """The report of a loaded version on the candidate's rows, by its own task.
 
@@ -135,19 +153,40 @@ def score_on(
     started = time.monotonic()
     outputs = predict(session, rows.features, rows.batch_size, is_held)
     wanted = declared.network.measured
-    predictions, answers = the_measured("outputs", outputs, wanted), the_measured("answers", rows.answers, wanted)
-    measured = measure(declared.task, predictions, answers, wish_of(declared.evaluate, candidate, rows))
-    return report_of(measured, rows.sha256, int((time.monotonic() - started) * 1000))
+    if declared.task == CUSTOM:  # nothing is known about its outputs but that it has some for these rows
+        measured = Measured(rows.count, Scores())
+    else:
+        predictions, answers = the_measured("outputs", outputs, wanted), the_measured("answers", rows.answers, wanted)
+        measured = measure(declared.task, predictions, answers, wish)
+    report = report_of(measured, rows.sha256, int((time.monotonic() - started) * 1000))
+    if declared.task in (BINARY, MULTILABEL):
+        report.threshold = wish.threshold
+    return report
+
+
+def findings_of(artifacts: Artifacts, version: resources.Version) -> Findings:
+    """What the version's training found out. Raises Unmeasurable and ArtifactError."""
+    try:
+        return findings_in(artifacts.read_if_there(version, TRAINING_FILE) or b"{}")
+    except WrongFindings as error:
+        raise Unmeasurable(str(error)) from error
 
 
 def wish_of(
-    declared: configuration.EvaluateConfiguration, candidate: configuration.EvaluateConfiguration, rows: Rows
+    declared: configuration.EvaluateConfiguration,
+    candidate: configuration.EvaluateConfiguration,
+    findings: Findings,
+    rows: Rows,
 ) -> Wish:
     """How a version is measured: with its own threshold, and with confidence and slices of the candidate.
 
     Records from before a field had presence lack it: those have the default. Raises Unmeasurable.
     """
     threshold = declared.threshold if declared.HasField("threshold") else DEFAULT_THRESHOLD
+    if declared.HasField("threshold_choice"):
+        if findings.threshold is None:
+            raise Unmeasurable(f"{TRAINING_FILE} has no threshold, and evaluate.threshold asks for a chosen one")
+        threshold = findings.threshold
     confidence = candidate.confidence if candidate.HasField("confidence") else DEFAULT_CONFIDENCE
     try:
         slices = {each.name: rows_in(each, rows.features) for each in candidate.slices}

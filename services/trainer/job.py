@@ -45,6 +45,12 @@ class Job:
     """The output, and the answer, that the task is about."""
     dimensions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """For each input of which more than the batch varies, the name or the size of each dimension."""
+    own_metrics: Sequence[str] = ()
+    """What metrics(context, prediction, answers) of the repository returns."""
+    threshold_choice: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of a ThresholdChoice; none when the threshold is given."""
+    slices: Sequence[Mapping[str, Any]] = ()
+    """The fields of each Slice."""
 
 
 def write_job(directory: Path, job: Job) -> None:

@@ -59,7 +59,7 @@ def test_the_same_files_are_written_each_time() -> None:
 
 
 def test_every_task_with_metrics_has_a_skeleton() -> None:
-    assert TASKS.keys() == METRICS.keys() - {"ranking"}
+    assert TASKS.keys() == METRICS.keys() - {"custom"}
 
 
 def test_the_model_is_called_like_its_folder_unless_it_gets_another_name(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_model_is_called_like_its_folder_unless_it_gets_another_name(tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (("poetry", "new"), "TASK: expected one of binary, multiclass, multilabel, regression, got 'poetry'"),
+        (("poetry", "new"), "TASK: expected one of binary, multiclass, multilabel, regression, ranking, got 'poetry'"),
         (("binary", "new", "--name", "No!"), "--name: a name has 1 to 63"),
         (("binary", "used"), "exists and is not an empty folder: name a new one"),
     ],

@@ -91,7 +91,7 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         (
             'task = "binary"',
             'task = "poetry"',
-            "model.task: expected one of binary, multiclass, multilabel, regression, ranking, got 'poetry'",
+            "model.task: expected one of binary, multiclass, multilabel, regression, ranking, custom, got 'poetry'",
         ),
         ('module = "model"', 'module = "../model"', "code.module: expected the name of a Python module"),
         ('tests = "python -m pytest -q"', 'tests = "echo \'"', "code.tests: expected a command"),
@@ -293,3 +293,57 @@ def weighted(task: str, loss: str, weights: str) -> str:
     text = text.replace('"accuracy", "recall"', metrics).replace("accuracy = { min = 0.98 }", "")
     text = text.replace("recall = { min = 0.92, max_drop = 0.01 }", "")
     return text.replace('task = "binary"', f'task = "{task}"')
+
+
+OWN = WHOLE.replace(
+    "[gate]", "threshold = { recall = 0.9 }\n[evaluate.own_metrics]\ncost = 'lower'\nprofit = 'higher'\n[gate]", 1
+).replace("[release]", "cost = { max = 3, max_drop = 1 }\n[release]")
+
+
+def test_own_metrics_and_a_chosen_threshold_are_recorded() -> None:
+    evaluate = parse(OWN.encode()).evaluate
+    assert list(evaluate.own_metrics) == [
+        configuration.OwnMetric(name="cost", lower_is_better=True),
+        configuration.OwnMetric(name="profit"),
+    ]
+    assert list(evaluate.metrics) == ["accuracy", "recall", "cost", "profit"]
+    assert not evaluate.HasField("threshold")
+    assert evaluate.threshold_choice == configuration.ThresholdChoice(recall=0.9)
+
+
+def test_a_custom_task_is_measured_by_its_own_metrics_alone() -> None:
+    text = OWN.replace('task = "binary"', 'task = "custom"').replace('metrics = ["accuracy", "recall"]\n', "")
+    text = text.replace("threshold = { recall = 0.9 }\n", "").replace("accuracy = { min = 0.98 }\n", "")
+    text = text.replace("recall = { min = 0.92, max_drop = 0.01 }\n", "")
+    parsed = parse(text.encode())
+    assert (parsed.task, list(parsed.evaluate.metrics)) == ("custom", ["cost", "profit"])
+    assert "evaluate.metrics: expected a list of leakage, got nothing" in problems(
+        text.replace("[evaluate.own_metrics]\ncost = 'lower'\nprofit = 'higher'\n", "")
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("cost = 'lower'", "cost = 'low'", "evaluate.own_metrics.cost: expected one of higher, lower, got 'low'"),
+        ("profit =", "f1 =", "evaluate.own_metrics.f1: expected a name of letters, digits and _ that is no word"),
+        ("{ recall = 0.9 }", "{ best = 'auc' }", "evaluate.threshold.best: expected one of f1, accuracy, got 'auc'"),
+        ("{ recall = 0.9 }", "{}", "evaluate.threshold: expected one of best, recall and precision, got {}"),
+        ("{ recall = 0.9 }", "{ recall = 9 }", "evaluate.threshold.recall: expected a number from 0 to 1, got 9"),
+        (
+            'task = "binary"',
+            'task = "multilabel"',
+            "evaluate.threshold: expected a number, because a threshold is chosen for the task binary alone",
+        ),
+    ],
+)
+def test_wrong_own_metrics_and_thresholds_are_one_problem(before: str, after: str, problem: str) -> None:
+    assert before in OWN
+    (found,) = problems(OWN.replace(before, after, 1))
+    assert found.startswith(problem)
+
+
+def test_a_slice_has_no_own_metrics_and_no_leakage() -> None:
+    text = SLICED.replace("[gate]", "[evaluate.own_metrics]\ncost = 'lower'\n[gate]", 1)
+    (found,) = problems(text.replace("[gate.slices.north]\nrecall", "[gate.slices.north]\ncost"))
+    assert found == "gate.slices.north.cost: expected a metric that is measured on slices, got 'cost'"

@@ -268,3 +268,13 @@ def test_a_rule_about_a_slice_takes_its_metrics_from_the_slice() -> None:
     assert "accuracy in the slice north 0.7000 is worse by 0.2000" in result.explanation
     result = gate(configuration.GateRule(metric="accuracy", slice="south", min=0.8), measured)
     assert result.explanation == "accuracy in the slice south was not measured"
+
+
+def test_the_repository_says_whether_the_rise_of_its_own_metric_is_a_loss() -> None:
+    rules = [configuration.GateRule(metric=name, max_drop=1) for name in ("cost", "profit")]
+    version = evaluated(
+        configuration.GatePolicy(rules=rules), report(cost=5.0, profit=5.0), 2, report(cost=3.0, profit=3.0)
+    )
+    version.configuration.evaluate.own_metrics.add(name="cost", lower_is_better=True)
+    version.configuration.evaluate.own_metrics.add(name="profit")
+    assert [result.passed for result in decide_gate(version).results] == [False, True]

@@ -1,6 +1,7 @@
 """An evaluation from the signed artifact to the report, on real ONNX models."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from headgate.artifacts.layout import INPUT, MODEL_FILE, OUTPUT, TEST_ROWS_FILE
+from headgate.artifacts.findings import FINDINGS, Findings
+from headgate.artifacts.layout import INPUT, MODEL_FILE, OUTPUT, TEST_ROWS_FILE, TRAINING_FILE
 from headgate.artifacts.store import StoreUnavailable
 from headgate.log import topics
 from headgate.log.port import EventLog
 from headgate.telemetry.topic import TelemetryWriter
+from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.evaluator import inference
 from services.evaluator import score as score_module
@@ -290,3 +293,62 @@ def recall_at(artifacts: Artifacts, directory: Path, model: bytes, threshold: fl
     if threshold is not None:
         version.configuration.evaluate.threshold = threshold
     return {metric.name: metric.value for metric in score(artifacts, version).report.metrics}["recall"]
+
+
+def with_findings(found: Findings) -> dict[str, bytes]:
+    rows = rows_of(*separable())
+    return files_of(RIGHT, rows) | {TRAINING_FILE: json.dumps({FINDINGS: found.as_json()}).encode()}
+
+
+def values(report: facts.EvaluationReport) -> dict[str, float]:
+    return {metric.name: metric.value for metric in report.metrics}
+
+
+def test_what_the_training_found_out_stands_in_the_report(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    version = sealed_files(artifacts, tmp_path, 1, with_findings(Findings({"cost": 2.5}, 1.0, 10)))
+    version.configuration.evaluate.threshold_choice.best = "f1"
+    report = evaluate(artifacts, writer, Assignment("fraud", version, None)).report_evaluation_finished.fact.report
+    assert (values(report)["cost"], values(report)["leakage"], report.threshold) == (2.5, 0.25, 1.0)
+    assert values(report)["recall"] < 1
+    assert [metric.name for metric in report.metrics] == sorted(values(report))
+
+
+def test_a_chosen_threshold_that_is_not_there_fails_the_evaluation(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    version = sealed_files(artifacts, tmp_path, 1, files_of(RIGHT, rows_of(*separable())))
+    version.configuration.evaluate.threshold_choice.best = "f1"
+    fact = evaluate(artifacts, writer, Assignment("fraud", version, None)).report_evaluation_failed.fact
+    assert fact.reason == "training.json has no threshold, and evaluate.threshold asks for a chosen one"
+
+
+def test_own_metrics_of_the_live_version_count_on_the_same_rows_only(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    candidate = sealed_files(artifacts, tmp_path, 2, with_findings(Findings({"cost": 2.0})))
+    live = sealed_files(artifacts, tmp_path, 1, with_findings(Findings({"cost": 3.0}, None, 4)))
+    other = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    (undefined,) = other.baseline_report.undefined
+    assert undefined.name == "cost"
+    assert undefined.reason == "only the code of that version measures it, and it did so on other test rows"
+    live.report.rows_sha256 = other.report.rows_sha256
+    same = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    assert values(same.baseline_report)["cost"] == 3.0
+    assert "leakage" not in values(same.baseline_report)
+
+
+def test_a_custom_task_is_run_on_its_rows_and_measured_by_its_own_metrics(
+    artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
+) -> None:
+    for number, model in enumerate((RIGHT, logistic([1.0])), start=1):
+        files = with_findings(Findings({"cost": 2.0})) | {MODEL_FILE: model}
+        version = sealed_files(artifacts, tmp_path, number, files)
+        version.configuration.task = "custom"
+        command = evaluate(artifacts, writer, Assignment("fraud", version, None))
+        if model is RIGHT:
+            report = command.report_evaluation_finished.fact.report
+            assert (report.rows, values(report)) == (40, {"cost": 2.0})
+        else:
+            assert "rows of the shape [1]" in command.report_evaluation_failed.fact.reason

@@ -18,6 +18,7 @@ from services.trainer.child.onnx_graph import warm_up
 from services.trainer.job import CHECKPOINT, RESUME, Job
 from tests.trainer.cases import differing, files_of, model_in, outcome_of, progress_lines, run_job_in
 from tests.trainer.kinds import KINDS
+from tests.trainer.measured_models import MEASURED, UNMEASURED
 
 RESUMED = ("a dataset", "a loader", "two heads")
 JOB = Job(
@@ -45,7 +46,7 @@ def main() -> None:
     warm_up()
     found = {
         name: outcome_of(model_in(str(directory), name, kind.text, replace(JOB, **kind.job)))
-        for name, kind in KINDS.items()
+        for name, kind in (KINDS | MEASURED | UNMEASURED).items()
     }
     for name in RESUMED:
         found[name]["differing after a kill"] = interrupted_and_resumed(directory, name)

@@ -59,6 +59,13 @@ def _metrics(version: resources.Version) -> str:
     return "\n".join((*defined, *undefined_lines(version.report)))
 
 
+def _threshold(version: resources.Version) -> str:
+    if not version.report.HasField("threshold"):
+        return ""
+    chosen = version.configuration.evaluate.HasField("threshold_choice")
+    return f"{version.report.threshold:.4g}" + (", chosen on the validation rows" if chosen else "")
+
+
 def _slices(version: resources.Version) -> str:
     return "\n".join(f"{part.slice} ({part.rows} rows): {report_line(part)}" for part in version.report.slices)
 
@@ -129,6 +136,7 @@ VERSION: Columns = (
     Column("ATTEMPT", lambda v: str(v.attempt or "")),
     Column("ARTIFACT", lambda v: v.artifact.manifest_sha256),
     Column("METRICS", _metrics),
+    Column("THRESHOLD", _threshold),
     Column("SLICES", _slices),
     Column("GATE", _gate),
     Column("SIGNATURE", lambda v: v.signature_change),

@@ -28,6 +28,7 @@ FILES = {
 DATA_FILE = "data/rows.csv"
 SEED = 20
 ROWS = 400
+ROWS_OF_A_GROUP = 5
 FEATURES = ("x1", "x2", "x3", "x4")
 
 Features = tuple[float, float, float, float]
@@ -96,6 +97,21 @@ TASKS: Mapping[str, Skeleton] = {
         ("mae", "mse", "r2"),
         "",
         "columns[:, 0]",
+    ),
+    "ranking": Skeleton(
+        ("relevance", "group"),
+        lambda row, noise, number: (
+            float(max(0, min(3, round(1.5 + _score(row, noise))))),
+            float(number // ROWS_OF_A_GROUP),
+        ),
+        1,
+        "The relevance of each row, and the group in which it is ranked. The network answers with a score.",
+        "mse",
+        {"ndcg": 0.85},
+        ("ndcg", "map"),
+        "",
+        "columns",
+        "table[:, -1].numpy()",
     ),
 }
 

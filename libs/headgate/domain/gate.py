@@ -13,8 +13,8 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
-LOWER_IS_BETTER = frozenset({"calibration_error", "hamming_loss", "log_loss", "mae", "mse"})
-"""Metrics whose rise is a loss of quality. For these, max_drop limits the rise."""
+LOWER_IS_BETTER = frozenset({"calibration_error", "hamming_loss", "leakage", "log_loss", "mae", "mse"})
+"""Of Headgate's metrics."""
 ROUNDING = 1e-12
 """A drop may exceed its bound by this much, because in floating point 0.92 - 0.91 is more than 0.01."""
 DECIMALS = 4
@@ -51,9 +51,10 @@ class Baseline:
 
 def decide_gate(version: resources.Version) -> facts.GateDecided:
     """The result of every rule for an evaluated version. The gate passes when no rule fails."""
-    policy = version.configuration.gate
+    policy, lower = version.configuration.gate, lower_is_better(version.configuration.evaluate)
     results = [
-        _judge(rule, _measured(version.report, rule.slice), _baseline_of(version, rule.slice)) for rule in policy.rules
+        _judge(rule, _measured(version.report, rule.slice), _baseline_of(version, rule.slice), rule.metric in lower)
+        for rule in policy.rules
     ]
     return facts.GateDecided(
         version=version.version,
@@ -67,6 +68,11 @@ def decide_gate(version: resources.Version) -> facts.GateDecided:
         baseline_failure=version.baseline_failure if version.baseline_version else "",
         signature_change=version.signature_change,
     )
+
+
+def lower_is_better(evaluate: configuration.EvaluateConfiguration) -> frozenset[str]:
+    """Metrics whose rise is a loss of quality. For these, max_drop limits the rise."""
+    return LOWER_IS_BETTER | {own.name for own in evaluate.own_metrics if own.lower_is_better}
 
 
 def _baseline_of(version: resources.Version, slice_name: str) -> Baseline:
@@ -86,13 +92,14 @@ def _measured(report: facts.EvaluationReport, slice_name: str) -> Measured:
     )
 
 
-def _judge(rule: configuration.GateRule, found: Measured, live: Baseline) -> facts.RuleResult:
+def _judge(rule: configuration.GateRule, found: Measured, live: Baseline, lower: bool) -> facts.RuleResult:
     value, live_value = found.value(rule.metric), live.measured.value(rule.metric)
     if value is None:
         fault = f"{name_of(rule)} {_why_missing(rule, found)}"
         return facts.RuleResult(rule=rule, baseline=live_value, passed=False, explanation=fault)
     metric = found.metrics[rule.metric]
-    checks = (_below(rule, metric), _above(rule, metric), _dropped(rule, value, live_value), _not_compared(rule, live))
+    dropped = _dropped(rule, value, live_value, lower)
+    checks = (_below(rule, metric), _above(rule, metric), dropped, _not_compared(rule, live))
     misses = [miss for miss in checks if miss]
     return facts.RuleResult(
         rule=rule,
@@ -159,10 +166,10 @@ def _no_interval(rule: configuration.GateRule) -> str:
     return f"{name_of(rule)} has no confidence interval on these rows"
 
 
-def _dropped(rule: configuration.GateRule, value: float, live: float | None) -> tuple[float, str] | None:
+def _dropped(rule: configuration.GateRule, value: float, live: float | None, lower: bool) -> tuple[float, str] | None:
     if not rule.HasField("max_drop") or live is None:
         return None
-    drop = _drop(rule.metric, value, live)
+    drop = value - live if lower else live - value
     if drop <= rule.max_drop + ROUNDING:
         return None
     distance = drop - rule.max_drop
@@ -182,10 +189,6 @@ def _not_compared(rule: configuration.GateRule, live: Baseline) -> tuple[float, 
     no_value = f"its {rule.metric} is undefined: {undefined}" if undefined else f"it has no {rule.metric} on these rows"
     reason = live.failure or no_value
     return 0.0, f"{name_of(rule)} cannot be compared with version {live.version}, which is live: {reason}"
-
-
-def _drop(metric: str, value: float, live: float) -> float:
-    return value - live if metric in LOWER_IS_BETTER else live - value
 
 
 def _met(rule: configuration.GateRule, metric: facts.Metric, live: float | None) -> str:

@@ -82,7 +82,7 @@ class ModelConfiguration(_message.Message):
     NETWORK_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     task: _builtins.str
-    """binary, multiclass, multilabel, regression or ranking."""
+    """binary, multiclass, multilabel, regression, ranking or custom."""
     parameters_json: _builtins.str
     """The free [parameters] table, as canonical JSON."""
     digest: _builtins.bytes
@@ -294,6 +294,8 @@ class EvaluateConfiguration(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     SLICES_FIELD_NUMBER: _builtins.int
+    THRESHOLD_CHOICE_FIELD_NUMBER: _builtins.int
+    OWN_METRICS_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
     """A binary prediction counts as positive from this probability on. 0.5 when it is absent."""
     confidence: _builtins.float
@@ -302,6 +304,14 @@ class EvaluateConfiguration(_message.Message):
     def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slice]: ...
+    @_builtins.property
+    def threshold_choice(self) -> Global___ThresholdChoice:
+        """How the threshold is chosen on the validation rows; `threshold` is absent then."""
+
+    @_builtins.property
+    def own_metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnMetric]:
+        """What metrics(context, prediction, answers) of the repository returns."""
+
     def __init__(
         self,
         *,
@@ -309,10 +319,12 @@ class EvaluateConfiguration(_message.Message):
         threshold: _builtins.float | None = ...,
         confidence: _builtins.float | None = ...,
         slices: _abc.Iterable[Global___Slice] | None = ...,
+        threshold_choice: Global___ThresholdChoice | None = ...,
+        own_metrics: _abc.Iterable[Global___OwnMetric] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_threshold", b"_threshold", "confidence", b"confidence", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_threshold", b"_threshold", "confidence", b"confidence", "threshold", b"threshold", "threshold_choice", b"threshold_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_threshold", b"_threshold", "confidence", b"confidence", "metrics", b"metrics", "slices", b"slices", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_threshold", b"_threshold", "confidence", b"confidence", "metrics", b"metrics", "own_metrics", b"own_metrics", "slices", b"slices", "threshold", b"threshold", "threshold_choice", b"threshold_choice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
@@ -324,6 +336,66 @@ class EvaluateConfiguration(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___EvaluateConfiguration: _TypeAlias = EvaluateConfiguration  # noqa: Y015
+
+@_typing.final
+class ThresholdChoice(_message.Message):
+    """One of its fields is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEST_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    best: _builtins.str
+    """f1 or accuracy: the threshold with the largest value."""
+    recall: _builtins.float
+    """The highest threshold with at least this recall."""
+    precision: _builtins.float
+    """The lowest threshold with at least this precision."""
+    def __init__(
+        self,
+        *,
+        best: _builtins.str = ...,
+        recall: _builtins.float | None = ...,
+        precision: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "_recall", b"_recall", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "_recall", b"_recall", "best", b"best", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
+    _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
+    _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
+
+Global___ThresholdChoice: _TypeAlias = ThresholdChoice  # noqa: Y015
+
+@_typing.final
+class OwnMetric(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LOWER_IS_BETTER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    lower_is_better: _builtins.bool
+    """Whether max_drop limits its rise."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        lower_is_better: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lower_is_better", b"lower_is_better", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnMetric: _TypeAlias = OwnMetric  # noqa: Y015
 
 @_typing.final
 class Slice(_message.Message):

@@ -924,10 +924,13 @@ class EvaluationReport(_message.Message):
     DURATION_MS_FIELD_NUMBER: _builtins.int
     UNDEFINED_FIELD_NUMBER: _builtins.int
     SLICES_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
     rows_sha256: _builtins.str
     """SHA-256 of the bytes of the evaluated rows."""
     duration_ms: _builtins.int
+    threshold: _builtins.float
+    """The threshold of a binary or multilabel version, given or chosen."""
     @_builtins.property
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]: ...
     @_builtins.property
@@ -950,12 +953,15 @@ class EvaluationReport(_message.Message):
         duration_ms: _builtins.int = ...,
         undefined: _abc.Iterable[Global___UndefinedMetric] | None = ...,
         slices: _abc.Iterable[Global___SliceReport] | None = ...,
+        threshold: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confusion", b"confusion", "duration_ms", b"duration_ms", "metrics", b"metrics", "rows", b"rows", "rows_sha256", b"rows_sha256", "slices", b"slices", "undefined", b"undefined"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "confusion", b"confusion", "duration_ms", b"duration_ms", "metrics", b"metrics", "rows", b"rows", "rows_sha256", b"rows_sha256", "slices", b"slices", "threshold", b"threshold", "undefined", b"undefined"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___EvaluationReport: _TypeAlias = EvaluationReport  # noqa: Y015
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import Message
+
 from headgate.artifacts.layout import EXPORTED_FILES, PROVENANCE_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
@@ -279,7 +281,15 @@ def job_of(
         outputs=list(parsed.network.outputs),
         measured=parsed.network.measured,
         dimensions={each.input: list(each.sizes) for each in parsed.network.dimensions},
+        own_metrics=[each.name for each in parsed.evaluate.own_metrics],
+        threshold_choice=fields_of(parsed.evaluate.threshold_choice),
+        slices=[fields_of(each) for each in parsed.evaluate.slices],
     )
+
+
+def fields_of(message: Message) -> dict[str, Any]:
+    """The fields that are set, by name."""
+    return {field.name: value for field, value in message.ListFields()}
 
 
 def result_of(progress: Progress, training: processes.Exit) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -24,12 +23,11 @@ from services.trainer.child.failure import ExportFailure, TrainingFailure, line_
 from services.trainer.child.names import give_names_back
 from services.trainer.child.onnx_graph import warm_up
 from services.trainer.child.rehearsal import rehearse
-from services.trainer.child.tensors import Rows
-from services.trainer.child.training import load_model, make_deterministic, train
+from services.trainer.child.training import LoadedModel, load_model, make_deterministic, train
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, read_job
 
-Trained = tuple[TrainingContext, Mapping[str, Rows]]
-"""The training that has ended, and the rows of each split that are in the memory."""
+Trained = tuple[TrainingContext, LoadedModel]
+"""The training that has ended, and what the repository defines."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +52,11 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
     stage = "TRAINING"
     try:
         make_deterministic()
-        context, rows = train_model(job, directory, progress)
+        context, model = train_model(job, directory, progress)
         stage = "EXPORT"
         files = directory / ARTIFACT_DIRECTORY
         files.mkdir()
-        difference = export(files, context.network, rows, job, context.history)
+        difference = export(files, context.network, model, job, context.history)
     except SystemExit as ended:
         reason = f"the repository's code ended the process: sys.exit({ended.code!r})"
         write_line(progress, failed={"stage": stage, "reason": reason})
@@ -104,7 +102,7 @@ def train_once(job: Job, directory: Path, progress: TextIO) -> Trained:
         on_checkpoint=lambda epoch: write_line(progress, checkpoint=epoch),
     )
     train(context, model, job)
-    return context, model.rows
+    return context, model
 
 
 def write_line(progress: TextIO, **line: object) -> None:

@@ -15,6 +15,7 @@ from headgate.artifacts import layout
 from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_predictions
 from headgate.artifacts.batches import rows_at_once
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
+from headgate.artifacts.findings import FINDINGS
 from services.trainer.child.agreement import (
     ABSOLUTE_TOLERANCE,
     Agreement,
@@ -25,6 +26,7 @@ from services.trainer.child.agreement import (
 from services.trainer.child.context import Epoch
 from services.trainer.child.dimensions import dimensions_of
 from services.trainer.child.failure import ExportFailure
+from services.trainer.child.findings import find_out
 from services.trainer.child.losses import Form, form_of
 from services.trainer.child.onnx_graph import onnx_of
 from services.trainer.child.tensors import (
@@ -37,14 +39,25 @@ from services.trainer.child.tensors import (
     part_of,
     row_bytes,
 )
+from services.trainer.child.training import LoadedModel
 from services.trainer.job import Job
 
 Output = TypeVar("Output")
 
 
-def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: Job, epochs: Sequence[Epoch]) -> float:
-    """Writes the files. Returns the largest difference between ONNX Runtime and torch. Raises ExportFailure."""
+def export(
+    directory: Path,
+    network: nn.Module,
+    model: LoadedModel,
+    job: Job,
+    epochs: Sequence[Epoch],
+) -> float:
+    """Writes the files. Returns the largest difference between ONNX Runtime and torch.
+
+    Raises ExportFailure and TrainingFailure.
+    """
     network.eval()
+    rows = model.rows
     features, _ = rows["validation"]
     graph, found = graph_of(network, features, rows, job)
     (directory / layout.MODEL_FILE).write_bytes(graph)
@@ -55,7 +68,9 @@ def export(directory: Path, network: nn.Module, rows: Mapping[str, Rows], job: J
     kinds = {name: datatype(tensor) for name, tensor in inputs(features).items()}
     kinds |= {name: array.dtype.name for name, array in found.answers.items()}
     write_json(directory / layout.SIGNATURE_FILE, signature(graph, kinds))
-    write_json(directory / layout.TRAINING_FILE, history(job, epochs, found.answers))
+    findings = find_out(network, model, found.answers, job)
+    training = history(job, epochs, found.answers) | {FINDINGS: findings.as_json()}
+    write_json(directory / layout.TRAINING_FILE, training)
     return found.difference
 
 

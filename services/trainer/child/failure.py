@@ -1,6 +1,7 @@
 """What the training process cannot make a version of. The text says what was wrong, where, and what to do."""
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -17,6 +18,12 @@ def raised(where: str, error: BaseException, checkout: str) -> str:
     return f"{where}: {type(error).__name__}: {error}{line_of(error, checkout)}{_advice(error)}"
 
 
+def line_of_function(function: Callable[..., object], checkout: str) -> str:
+    """Where in the repository the function stands, as " (model.py, line 9)"; empty when it stands elsewhere."""
+    code = getattr(function, "__code__", None)
+    return _place(code.co_filename, code.co_firstlineno, Path(checkout).resolve()) if code else ""
+
+
 def _advice(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
@@ -30,4 +37,9 @@ def line_of(error: BaseException, directory: str) -> str:
     inside = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(checkout)]
     if isinstance(error, SyntaxError) or not inside:
         return ""
-    return f" ({Path(inside[-1].filename).resolve().relative_to(checkout)}, line {inside[-1].lineno})"
+    return _place(inside[-1].filename, inside[-1].lineno, checkout)
+
+
+def _place(file: str, line: int | None, checkout: Path) -> str:
+    path = Path(file).resolve()
+    return f" ({path.relative_to(checkout)}, line {line})" if path.is_relative_to(checkout) else ""

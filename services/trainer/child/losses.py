@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headgate.artifacts.answers import BINARY, MULTILABEL
+from headgate.artifacts.answers import BINARY, MULTILABEL, RANKING
 from headgate.artifacts.layout import Unclear, measured
 from headgate.configuration import BALANCED
 from services.trainer.child.failure import TrainingFailure
@@ -89,6 +89,12 @@ def checked_loss(own: Callable[[Any, Tensors], Any]) -> Loss:
 
 def compared(job: Job, answer: Any, answers: Tensors) -> tuple[Tensor, Tensor]:
     """The prediction and the answers that a loss of [train] compares. Raises TrainingFailure."""
+    prediction, true_answers = _compared(job, answer, answers)
+    # The answer of a ranked row has its group too, with which no loss compares a score.
+    return prediction, true_answers[:, 0] if job.task == RANKING else true_answers
+
+
+def _compared(job: Job, answer: Any, answers: Tensors) -> tuple[Tensor, Tensor]:
     if isinstance(answer, Tensor) and isinstance(answers, Tensor):
         return answer, answers
     outputs = outputs_of(answer, job.outputs)

@@ -28,6 +28,7 @@ from services.trainer.child.agreement import checked_outputs
 from services.trainer.child.checkpoint import random_state, set_random_state, weights
 from services.trainer.child.exporting import graph_of, measured_output
 from services.trainer.child.failure import TrainingFailure
+from services.trainer.child.findings import check_findings
 from services.trainer.child.losses import OWN, compared, form_of
 from services.trainer.child.rows import measured_answers_of, place_of
 from services.trainer.child.tensors import (
@@ -61,6 +62,7 @@ def rehearse(model: LoadedModel, job: Job) -> None:
             check_classes(job, model)
             check_loss(job, model, rows_of(model.rows["train"], batch))
         model.network.eval()
+        check_findings(model, job)
         graph_of(model.network, example, {split: rows_of(rows, batch) for split, rows in model.rows.items()}, job)
 
 

@@ -17,6 +17,7 @@ from services.trainer.child.checkpoint import NotResumable
 from services.trainer.child.context import TrainingContext
 from services.trainer.child.failure import TrainingFailure, raised
 from services.trainer.child.losses import OWN, Loss, loss_of
+from services.trainer.child.own_metrics import CALL, OwnMetrics
 from services.trainer.child.rows import checked_rows
 from services.trainer.child.streams import Stream, in_memory, read_streams
 from services.trainer.child.tensors import Rows, caller, count_rows, part_of, row_bytes
@@ -37,6 +38,7 @@ class LoadedModel:
     train_function: TrainFunction | None
     loss: Loss | None
     """None where the repository's own train(context) has its own."""
+    own_metrics: OwnMetrics | None = None
 
 
 def make_deterministic() -> None:
@@ -61,7 +63,7 @@ def load_model(job: Job) -> LoadedModel:
     own = own_loss(module, job, context)
     needed = train_function is None or own is not None
     loss = loss_of(job, own, None if stream else rows["train"][1]) if needed else None
-    return LoadedModel(network, rows, stream, train_function, loss)
+    return LoadedModel(network, rows, stream, train_function, loss, own_metrics_of(module, context, job))
 
 
 def read_datasets(module: ModuleType, context: object, job: Job) -> tuple[dict[str, Rows], Stream | None]:
@@ -98,6 +100,17 @@ def called(where: str, job: Job, function: Callable[..., Any], *arguments: objec
         raise
     except Exception as error:
         raise TrainingFailure(raised(where, error, job.checkout)) from error
+
+
+def own_metrics_of(module: ModuleType, context: SimpleNamespace, job: Job) -> OwnMetrics | None:
+    """None when headgate.toml declares none. Raises TrainingFailure."""
+    if not job.own_metrics:
+        return None
+    function = function_of(module, "metrics")
+    if function is None:
+        needs = "which evaluate.own_metrics needs"
+        raise TrainingFailure(f"code.module: {job.module} defines no {CALL}, {needs}")
+    return OwnMetrics(function, context, tuple(job.own_metrics), job.checkout)
 
 
 def load_module(checkout: Path, name: str) -> ModuleType:

@@ -12,15 +12,20 @@ import pytest
 import safetensors.numpy
 
 from headgate.artifacts import layout
+from headgate.artifacts.findings import Findings, findings_in
 from headgate.v1 import configuration_pb2 as configuration
-from services.evaluator.inference import always, load, predict
+from services.evaluator.inference import load, predict
+from services.evaluator.metrics.measure import Wish
 from services.evaluator.score import read_rows, score_on
 from services.gateway.sessions import LoadedVersion, load_onnx
 from services.trainer.job import ARTIFACT_DIRECTORY
 from tests.trainer.kinds import KINDS
+from tests.trainer.measured_models import MEASURED, UNMEASURED
 
 # On a busy machine the start of torch alone takes a minute.
 pytestmark = pytest.mark.timeout(600)
+
+ALL_KINDS = KINDS | MEASURED
 
 
 @dataclass
@@ -45,10 +50,10 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Kinds:
     return Kinds(directory, json.loads((directory / "outcomes.json").read_text()))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_the_signature_has_the_names_the_datatypes_and_the_dimensions_that_vary(kinds: Kinds, kind: str) -> None:
     signature = json.loads(kinds.file(kind, layout.SIGNATURE_FILE))
-    for side, expected in (("inputs", KINDS[kind].inputs), ("outputs", KINDS[kind].outputs)):
+    for side, expected in (("inputs", ALL_KINDS[kind].inputs), ("outputs", ALL_KINDS[kind].outputs)):
         assert {each["name"]: (each["datatype"], each["shape"]) for each in signature[side]} == expected
 
 
@@ -59,7 +64,7 @@ def test_the_evaluator_measures_what_the_gateway_answers(kinds: Kinds, kind: str
     task = KINDS[kind].job.get("task", "binary")
     declared = configuration.ModelConfiguration(task=task)
     declared.network.measured = KINDS[kind].job.get("measured", "")
-    report = score_on(session, declared, declared.evaluate, rows, always)
+    report = score_on(session, declared, Wish(), rows)
     assert (report.rows, len(report.metrics) > 0) == (9, True)
     served = kinds.served(kind)
     assert {name: (spec.datatype, spec.wire_shape) for name, spec in served.inputs.items()} == KINDS[kind].inputs
@@ -99,3 +104,44 @@ def test_a_network_of_logits_serves_probabilities(kinds: Kinds, kind: str) -> No
 @pytest.mark.parametrize("kind", ["a dataset", "a loader", "two heads"])
 def test_a_training_that_goes_on_from_a_checkpoint_gives_the_same_bytes(kinds: Kinds, kind: str) -> None:
     assert kinds.outcomes[kind]["differing after a kill"] == []
+
+
+def findings(kinds: Kinds, kind: str) -> Findings:
+    return findings_in(kinds.file(kind, layout.TRAINING_FILE))
+
+
+@pytest.mark.parametrize(("kind", "metrics"), [("two labels", {"accuracy", "f1"}), ("ranked", {"ndcg", "map"})])
+def test_other_tasks_are_measured_by_their_metrics(kinds: Kinds, kind: str, metrics: set[str]) -> None:
+    rows = read_rows(kinds.file(kind, layout.TEST_ROWS_FILE), 4)
+    declared = configuration.ModelConfiguration(task=MEASURED[kind].job["task"])
+    report = score_on(load(kinds.file(kind, layout.MODEL_FILE)), declared, Wish(), rows)
+    assert metrics <= {metric.name for metric in (*report.metrics, *report.undefined)}
+
+
+def test_the_code_of_a_repository_measures_the_test_rows(kinds: Kinds) -> None:
+    found = findings(kinds, "costs")
+    assert (found.own_metrics["rows"], found.own_metrics["seed"]) == (9, 7)
+    assert found.own_metrics["cost"] % 5 == 0
+    assert findings(kinds, "encoded").own_metrics["distance"] > 0
+
+
+def test_a_threshold_is_chosen_on_the_validation_rows(kinds: Kinds) -> None:
+    found = findings(kinds, "costs").threshold
+    assert found is not None
+    assert 0 < found < 1
+    assert findings(kinds, "two labels").threshold is None
+
+
+def test_test_rows_that_stand_in_training_are_counted(kinds: Kinds) -> None:
+    assert findings(kinds, "costs").leaked_rows == 9
+    assert findings(kinds, "two inputs").leaked_rows == 9
+    assert findings(kinds, "a loader").leaked_rows == 9
+    assert findings(kinds, "encoded").leaked_rows == 0
+
+
+@pytest.mark.parametrize("case", UNMEASURED)
+def test_what_cannot_be_measured_fails_with_the_line_or_the_setting(kinds: Kinds, case: str) -> None:
+    expected, found = UNMEASURED[case], kinds.outcomes[case]
+    assert "failed" in found, found
+    assert found["failed"]["reason"].startswith(expected.reason), found["failed"]["reason"]
+    assert found["epochs"] == expected.epochs

@@ -111,3 +111,7 @@ def test_a_file_larger_than_the_limit_is_refused_before_it_is_read_as_a_whole(mo
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"x" * (MAX_BYTES + 1))))
     with pytest.raises(CommandFailed, match="- has more than"):
         read_file(Path("-"))
+
+
+def test_a_default_path_is_taken_as_a_given_one_is() -> None:
+    assert local_path(Path()) == local_path(".") == Path()

@@ -16,8 +16,9 @@ MAX_BYTES = 64 * 1024 * 1024
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def local_path(text: str) -> Path:
+def local_path(value: str | Path) -> Path:
     """A path on this machine, for use as a parser of typer. A URL is refused, and not shown: it may hold a password."""
+    text = str(value)  # typer gives a default as it is
     if _URL.match(text) or (holds_credentials(text) and not Path(text).exists()):
         raise typer.BadParameter("this is a URL; expected a file or a folder on this machine")
     return Path(text)

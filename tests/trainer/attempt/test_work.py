@@ -118,7 +118,7 @@ def test_data_with_another_digest_than_the_commit_names_are_refused(trial: Trial
 @pytest.mark.parametrize("uri", ["file://host/rows.csv", "file:///rows.csv#2"])
 def test_a_data_url_that_names_no_path_is_refused_with_the_reason(tmp_path: Path, uri: str) -> None:
     parsed = configuration.ModelConfiguration(data=[configuration.DataFile(name="train", uri=uri)])
-    with pytest.raises(AttemptFailed, match=f"data.train: {uri}: (the path|in the path) of a file URL"):
+    with pytest.raises(AttemptFailed, match=f"data.train: {uri}: (the path of a file URL|in the path of a URL)"):
         verified_data(tmp_path, parsed)
 
 

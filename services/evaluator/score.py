@@ -38,7 +38,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import Named, Unrunnable, always, load, predict
-from services.evaluator.metrics.measure import Measured, Wish, measure
+from services.evaluator.metrics.measure import Measured, Options, measure
 from services.evaluator.metrics.scores import Scores, Unmeasurable
 from services.evaluator.report import add_findings, add_own_metrics_of_live, report_of
 from services.evaluator.signature import signature_change
@@ -109,8 +109,8 @@ def score(artifacts: Artifacts, version: resources.Version, is_held: Callable[[]
     rows = read_rows(artifacts.read(version, TEST_ROWS_FILE), version.configuration.train.batch_size)
     session = load(artifacts.read(version, MODEL_FILE))
     declared, findings = version.configuration, findings_of(artifacts, version)
-    wish = wish_of(declared.evaluate, declared.evaluate, findings, rows)
-    report = score_on(session, declared, wish, rows, is_held)
+    options = options_of(declared.evaluate, declared.evaluate, findings, rows)
+    report = score_on(session, declared, options, rows, is_held)
     add_findings(report, findings)
     return Scored(report, declared, rows, session)
 
@@ -130,8 +130,8 @@ def compare(
             tasks = f"its task is {live.configuration.task}, and the candidate's is {candidate.declared.task}"
             raise Unmeasurable(tasks)
         rows, findings = candidate.rows, findings_of(artifacts, live)
-        wish = wish_of(live.configuration.evaluate, candidate.declared.evaluate, findings, rows)
-        report = score_on(session, live.configuration, wish, rows, is_held)
+        options = options_of(live.configuration.evaluate, candidate.declared.evaluate, findings, rows)
+        report = score_on(session, live.configuration, options, rows, is_held)
         add_own_metrics_of_live(report, findings, same_rows=live.report.rows_sha256 == rows.sha256)
         return Comparison(report, "", changed)
     except CANNOT_BE_SCORED as error:
@@ -142,7 +142,7 @@ def compare(
 def score_on(
     session: onnxruntime.InferenceSession,
     declared: configuration.ModelConfiguration,
-    wish: Wish,
+    options: Options,
     rows: Rows,
     is_held: Callable[[], bool] = always,
 ) -> facts.EvaluationReport:
@@ -157,10 +157,10 @@ def score_on(
         measured = Measured(rows.count, Scores())
     else:
         predictions, answers = the_measured("outputs", outputs, wanted), the_measured("answers", rows.answers, wanted)
-        measured = measure(declared.task, predictions, answers, wish)
+        measured = measure(declared.task, predictions, answers, options)
     report = report_of(measured, rows.sha256, int((time.monotonic() - started) * 1000))
     if declared.task in (BINARY, MULTILABEL):
-        report.threshold = wish.threshold
+        report.threshold = options.threshold
     return report
 
 
@@ -172,12 +172,12 @@ def findings_of(artifacts: Artifacts, version: resources.Version) -> Findings:
         raise Unmeasurable(str(error)) from error
 
 
-def wish_of(
+def options_of(
     declared: configuration.EvaluateConfiguration,
     candidate: configuration.EvaluateConfiguration,
     findings: Findings,
     rows: Rows,
-) -> Wish:
+) -> Options:
     """How a version is measured: with its own threshold, and with confidence and slices of the candidate.
 
     Records from before a field had presence lack it: those have the default. Raises Unmeasurable.
@@ -192,7 +192,7 @@ def wish_of(
         slices = {each.name: rows_in(each, rows.features) for each in candidate.slices}
     except WrongSlice as error:
         raise Unmeasurable(str(error)) from error
-    return Wish(threshold, confidence, slices)
+    return Options(threshold, confidence, slices)
 
 
 def the_measured(what: str, tensors: Named, declared: str) -> npt.NDArray[np.generic]:

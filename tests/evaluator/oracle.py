@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from sklearn.exceptions import UndefinedMetricWarning
 
-from services.evaluator.metrics.measure import Measured, Wish, measure
+from services.evaluator.metrics.measure import Measured, Options, measure
 
 Oracle = Callable[[], float]
 
 
 def measured(task: str, predictions: object, answers: object, threshold: float = 0.5) -> Measured:
-    return measure(task, np.asarray(predictions, np.float64), np.asarray(answers), Wish(threshold))
+    return measure(task, np.asarray(predictions, np.float64), np.asarray(answers), Options(threshold))
 
 
 def require_same(found: Measured, expected: dict[str, Oracle]) -> None:

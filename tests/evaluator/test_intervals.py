@@ -10,7 +10,7 @@ from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.v1 import configuration_pb2 as configuration
 from services.evaluator.metrics.binomial import exact_interval
 from services.evaluator.metrics.intervals import MAX_RESAMPLED_ROWS
-from services.evaluator.metrics.measure import Measured, Wish, measure
+from services.evaluator.metrics.measure import Measured, Options, measure
 from services.evaluator.metrics.scores import Interval, Method
 
 RNG = np.random.default_rng(11)
@@ -34,7 +34,7 @@ def binary(rows: int, seed: int = 5, confidence: float = 0.95) -> Measured:
     generator = np.random.default_rng(seed)
     scores = generator.random(rows)
     answers = (generator.random(rows) < scores).astype(np.int64)
-    return measure("binary", scores, answers, Wish(0.5, confidence))
+    return measure("binary", scores, answers, Options(0.5, confidence))
 
 
 def test_shares_have_the_exact_interval_and_other_metrics_a_resampled_one() -> None:
@@ -58,12 +58,12 @@ def test_resampled_intervals_are_as_wide_as_the_metric_varies_from_sample_to_sam
 
 
 def test_one_row_has_only_the_exact_intervals() -> None:
-    found = measure("binary", np.array([0.9]), np.array([1]), Wish(0.5, 0.95)).intervals
+    found = measure("binary", np.array([0.9]), np.array([1]), Options(0.5, 0.95)).intervals
     assert found.keys() == {"accuracy", "recall", "precision"}
 
 
 def test_without_a_confidence_there_are_no_intervals() -> None:
-    assert measure("regression", RNG.random(9), RNG.random(9), Wish()).intervals == {}
+    assert measure("regression", RNG.random(9), RNG.random(9), Options()).intervals == {}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_without_a_confidence_there_are_no_intervals() -> None:
     ],
 )
 def test_every_task_has_intervals(task: str, predictions: object, answers: object, names: set[str]) -> None:
-    found = measure(task, np.asarray(predictions), np.asarray(answers), Wish(0.5, 0.95))
+    found = measure(task, np.asarray(predictions), np.asarray(answers), Options(0.5, 0.95))
     assert names <= found.intervals.keys()
     for name, interval in found.intervals.items():
         assert isinstance(interval, Interval)
@@ -90,15 +90,17 @@ def test_every_task_has_intervals(task: str, predictions: object, answers: objec
 
 def test_a_slice_is_measured_on_its_rows_alone() -> None:
     mask = np.array([True, False, True, True])
-    found = measure("binary", np.array([0.9, 0.1, 0.2, 0.8]), np.array([1, 0, 1, 0]), Wish(0.5, None, {"some": mask}))
-    alone = measure("binary", np.array([0.9, 0.2, 0.8]), np.array([1, 1, 0]), Wish())
+    found = measure(
+        "binary", np.array([0.9, 0.1, 0.2, 0.8]), np.array([1, 0, 1, 0]), Options(0.5, None, {"some": mask})
+    )
+    alone = measure("binary", np.array([0.9, 0.2, 0.8]), np.array([1, 1, 0]), Options())
     assert found.slices["some"].scores == alone.scores
     assert found.slices["some"].rows == 3
     assert found.rows == 4
 
 
 def test_the_metrics_of_an_empty_slice_are_undefined() -> None:
-    found = measure("regression", RNG.random(3), RNG.random(3), Wish(slices={"none": np.zeros(3, np.bool_)}))
+    found = measure("regression", RNG.random(3), RNG.random(3), Options(slices={"none": np.zeros(3, np.bool_)}))
     reasons = dict.fromkeys(("mae", "mse", "r2"), "no test row is in the slice")
     assert (found.slices["none"].rows, found.slices["none"].scores.undefined) == (0, reasons)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
 
-from services.evaluator.metrics.measure import Wish, measure
+from services.evaluator.metrics.measure import Options, measure
 from services.evaluator.metrics.scores import Unmeasurable
 from tests.evaluator.oracle import Oracle, measured, require_same
 
@@ -28,7 +28,7 @@ regression_rows = st.lists(st.tuples(real, real), min_size=1, max_size=30)
 def test_binary_metrics_are_those_of_scikit_learn(rows: Any, threshold: float, dtype: Any) -> None:
     scores, answers = np.array([p for p, _ in rows], dtype), np.array([y for _, y in rows])
     guesses = (scores.astype(np.float64) >= threshold).astype(int)
-    found = measure("binary", scores.reshape(-1, 1), answers, Wish(threshold))
+    found = measure("binary", scores.reshape(-1, 1), answers, Options(threshold))
     expected: dict[str, Oracle] = {
         "accuracy": lambda: sklearn_metrics.accuracy_score(answers, guesses),
         "recall": lambda: sklearn_metrics.recall_score(answers, guesses),

@@ -46,8 +46,8 @@ MEASURED_TASKS = (BINARY, MULTICLASS, MULTILABEL, REGRESSION, RANKING)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """How rows are measured: with which threshold of probabilities, confidence of intervals, and slices.
+class Options:
+    """How rows are measured: the threshold of probabilities, the confidence of intervals, and the slices.
 
     A slice says of each row whether it belongs to it. Without a confidence there are no intervals.
     """
@@ -68,26 +68,26 @@ class Measured:
     slices: Mapping[str, "Measured"] = field(default_factory=dict)
 
 
-def measure(task: str, predictions: Values, answers: Values, wish: Wish) -> Measured:
+def measure(task: str, predictions: Values, answers: Values, options: Options) -> Measured:
     """The metrics of one model on its rows. Raises Unmeasurable."""
     with np.errstate(all="ignore"):
-        rows = rows_of(task, predictions, answers, wish.threshold)
-        whole = _measured(rows, len(answers), wish)
-        slices = {name: _slice(rows, whole, mask, wish) for name, mask in wish.slices.items()}
+        rows = rows_of(task, predictions, answers, options.threshold)
+        whole = _measured(rows, len(answers), options)
+        slices = {name: _slice(rows, whole, mask, options) for name, mask in options.slices.items()}
         return replace(whole, confusion=rows.confusion(), slices=slices)
 
 
-def _slice(rows: Rows, whole: Measured, mask: npt.NDArray[np.bool_], wish: Wish) -> Measured:
+def _slice(rows: Rows, whole: Measured, mask: npt.NDArray[np.bool_], options: Options) -> Measured:
     numbers = np.flatnonzero(mask)
     if len(numbers) == 0:
         names = whole.scores.values.keys() | whole.scores.undefined.keys()
         return Measured(0, Scores(undefined=dict.fromkeys(names, EMPTY_SLICE)))
-    return _measured(rows.part(numbers), len(numbers), wish)
+    return _measured(rows.part(numbers), len(numbers), options)
 
 
-def _measured(rows: Rows, count: int, wish: Wish) -> Measured:
+def _measured(rows: Rows, count: int, options: Options) -> Measured:
     scores = rows.scores(np.ones(rows.units, np.int64))
-    found = intervals(rows, scores, wish.confidence) if wish.confidence is not None else {}
+    found = intervals(rows, scores, options.confidence) if options.confidence is not None else {}
     return Measured(count, scores, found)
 
 

@@ -18,7 +18,7 @@ from headgate.configuration import FILE_NAME, parse
 from headgate.domain.gate import decide_gate
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import load
-from services.evaluator.metrics.measure import Wish
+from services.evaluator.metrics.measure import Options
 from services.evaluator.score import read_rows, score_on
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.tools import Limits
@@ -47,7 +47,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         passed = [test() for name, test in vars(tests).items() if name.startswith("test_")]
         files = Path(scratch) / ARTIFACT_DIRECTORY
         rows = read_rows((files / "test.safetensors").read_bytes(), job.batch_size)
-        report = score_on(load((files / "model.onnx").read_bytes()), parsed, Wish(), rows)
+        report = score_on(load((files / "model.onnx").read_bytes()), parsed, Options(), rows)
     for module in ("model", "test_model"):
         sys.modules.pop(module)
     sys.path.remove(str(folder))

@@ -15,7 +15,7 @@ from headgate.artifacts import layout
 from headgate.artifacts.findings import Findings, findings_in
 from headgate.v1 import configuration_pb2 as configuration
 from services.evaluator.inference import load, predict
-from services.evaluator.metrics.measure import Wish
+from services.evaluator.metrics.measure import Options
 from services.evaluator.score import read_rows, score_on
 from services.gateway.sessions import LoadedVersion, load_onnx
 from services.trainer.job import ARTIFACT_DIRECTORY
@@ -64,7 +64,7 @@ def test_the_evaluator_measures_what_the_gateway_answers(kinds: Kinds, kind: str
     task = KINDS[kind].job.get("task", "binary")
     declared = configuration.ModelConfiguration(task=task)
     declared.network.measured = KINDS[kind].job.get("measured", "")
-    report = score_on(session, declared, Wish(), rows)
+    report = score_on(session, declared, Options(), rows)
     assert (report.rows, len(report.metrics) > 0) == (9, True)
     served = kinds.served(kind)
     assert {name: (spec.datatype, spec.wire_shape) for name, spec in served.inputs.items()} == KINDS[kind].inputs
@@ -114,7 +114,7 @@ def findings(kinds: Kinds, kind: str) -> Findings:
 def test_other_tasks_are_measured_by_their_metrics(kinds: Kinds, kind: str, metrics: set[str]) -> None:
     rows = read_rows(kinds.file(kind, layout.TEST_ROWS_FILE), 4)
     declared = configuration.ModelConfiguration(task=MEASURED[kind].job["task"])
-    report = score_on(load(kinds.file(kind, layout.MODEL_FILE)), declared, Wish(), rows)
+    report = score_on(load(kinds.file(kind, layout.MODEL_FILE)), declared, Options(), rows)
     assert metrics <= {metric.name for metric in (*report.metrics, *report.undefined)}
 
 

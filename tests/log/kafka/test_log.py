@@ -65,7 +65,7 @@ def test_an_absent_broker_is_reported_within_the_limit(monkeypatch: pytest.Monke
     with pytest.raises(LogUnavailable):
         KafkaLog([f"127.0.0.1:{port}"], {})
     assert time.monotonic() - started < PATIENCE_SECONDS / 2
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_repeated_reads_from_an_absent_broker_leave_no_thread_behind(
@@ -77,7 +77,7 @@ def test_repeated_reads_from_an_absent_broker_leave_no_thread_behind(
     for _ in range(3):
         with pytest.raises(LogUnavailable):
             reader.poll(0.1)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_an_unknown_option_is_refused_before_any_connection() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import grpc
 
-from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.artifacts.store import ArtifactStore, StoreError
 from headgate.domain.model import ModelState
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.versions import is_purged
@@ -57,7 +57,7 @@ class LogReading:
     def _kept(self, version: str, log: facts.StageLog) -> Iterator[worker_services.WatchLogsResponse]:
         try:
             text = self._store.get(log.sha256).decode(errors="replace") if log.sha256 else ""
-        except ArtifactError as error:
+        except StoreError as error:
             rule = f"a log of {version} cannot be read from the artifact store: {error}"
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "unavailable", rule) from error
         for begin in range(0, len(text), MAX_CHUNK_CHARACTERS):

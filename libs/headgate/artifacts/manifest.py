@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
-from headgate.artifacts.store import SHA256, ArtifactError, ArtifactStore, StoreUnavailable
+from headgate.artifacts.store import SHA256, ArtifactError, ArtifactStore, StoreError
 from headgate.v1 import facts_pb2 as facts
 
 PAYLOAD_TYPE = "application/vnd.headgate.manifest.v1+json"
@@ -67,13 +67,13 @@ def artifact_problems(store: ArtifactStore, artifact: facts.Artifact, subject: s
     """What is wrong with the manifest and the stored files, each problem with its file. Empty when all is as signed."""
     try:
         files = unseal(store, artifact, subject, trusted)
-    except (ArtifactError, StoreUnavailable) as error:
+    except StoreError as error:
         return [f"the manifest: {error}"]
     problems = []
     for name, sha256 in files.items():
         try:
             store.get(sha256)
-        except (ArtifactError, StoreUnavailable) as error:
+        except StoreError as error:
             problems.append(f"{name}: {error}")
     return problems
 

@@ -36,7 +36,11 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 CLOCK, CLOCK_CONTENT = "clock", b"The time of this object shows the clock of the store."
 
 
-class ArtifactError(Exception):
+class StoreError(Exception):
+    """The store gives or takes no blob: because of the blob, or because it does not answer."""
+
+
+class ArtifactError(StoreError):
     """A blob or an artifact cannot be used."""
 
 
@@ -56,7 +60,7 @@ class StoreUnusable(ArtifactError):
     """The URL names no store that can be opened. The message has what is expected and the reason, on one line."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(StoreError):
     """The store did not answer or refused the request. The message has its reason on one line.
 
     The artifact itself may be sound, so another try may succeed.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.artifacts.store import ArtifactStore, StoreError
 from headgate.domain.credentials import without_credentials
 from headgate.v1 import facts_pb2 as facts
 
@@ -34,7 +34,7 @@ def keep_log(store: ArtifactStore, scratch: Path, attempt: int, stage: facts.Sta
     )
     try:
         kept.sha256 = store.put(text) if text else ""
-    except ArtifactError as error:
+    except StoreError as error:
         logger.warning("a log is not kept", extra={"file": FILES[stage], "error": str(error)})
         return None
     return kept

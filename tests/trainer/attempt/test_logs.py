@@ -1,14 +1,23 @@
 """What an attempt prints is kept in bounds and without credentials, and can be read while it is printed."""
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import grpc
 import pytest
 from obstore.store import MemoryStore
 
-from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.artifacts.store import ArtifactError, ArtifactStore, open_store
+from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 from services.trainer.attempt import logs
 from services.trainer.attempt.logs import Growing, bounded, keep_log
+from services.trainer.attempts import Attempts
+from services.trainer.log_reading import LogReading
+from tests.model_states import with_versions
 from tests.trainer.attempt.test_work import FILES, FINISH, child
 from tests.trainer.conftest import Trial
 from tests.trainer.repositories import repository
@@ -54,6 +63,24 @@ def test_an_attempt_goes_on_when_its_log_cannot_be_kept(tmp_path: Path) -> None:
 
     (tmp_path / "tests.log").write_text("printed")
     assert keep_log(Full(MemoryStore()), tmp_path, 1, facts.STAGE_TESTS) is None
+    assert keep_log(unavailable(tmp_path / "store"), tmp_path, 1, facts.STAGE_TESTS) is None
+
+
+def test_a_reader_of_a_log_learns_that_the_store_is_unavailable(tmp_path: Path) -> None:
+    log = facts.StageLog(attempt=1, stage=facts.STAGE_TESTS, sha256="ab" * 32)
+    tiny = with_versions("tiny", resources.Version(name="models/tiny/versions/1", version=1, logs=[log]))
+    fold: Any = SimpleNamespace(lock=threading.Lock(), models={"tiny": tiny})
+    reading = LogReading(fold, unavailable(tmp_path / "store"), Attempts())
+    with pytest.raises(RpcRefused, match="cannot be read from the artifact store") as refused:
+        list(reading.read("tiny", 1, follow=False))
+    assert refused.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def unavailable(folder: Path) -> ArtifactStore:
+    """A store whose folder of blobs is a file, so that it neither gives nor takes one."""
+    folder.mkdir()
+    (folder / "blobs").write_text("no directory")
+    return open_store(folder.as_uri())
 
 
 def test_the_facts_of_an_attempt_name_what_its_tests_and_its_training_printed(trial: Trial, tmp_path: Path) -> None:

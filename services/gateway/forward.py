@@ -6,15 +6,14 @@ It runs on the event loop or beside it. So it changes nothing and counts nothing
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headgate import inference_parameters as parameters
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference_parameters import ARM, BAD, MAX_MESSAGE_BYTES, RELEASE
 from headgate.telemetry.counters import ARM_NAMES
 from services.gateway.categories import unknown_category
 from services.gateway.memory import out_of_memory
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.tensors import (
-    MAX_MESSAGE_BYTES,
     Array,
     DeclaredInputs,
     InvalidInput,
@@ -137,9 +136,9 @@ def _response(
         model_name=request.model_name, model_version=str(version.version), id=request.id
     )
     if not routing.pinned:
-        response.parameters[parameters.ARM].string_param = ARM_NAMES[routing.arm]
-        response.parameters["release"].int64_param = routing.entry.route.release
+        response.parameters[ARM].string_param = ARM_NAMES[routing.arm]
+        response.parameters[RELEASE].int64_param = routing.entry.route.release
     if not finite:
-        response.parameters[parameters.BAD].bool_param = True
+        response.parameters[BAD].bool_param = True
     write_outputs(response, outputs, results, raw=bool(request.raw_input_contents))
     return response

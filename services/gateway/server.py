@@ -16,13 +16,13 @@ from grpc_status import rpc_status
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
+from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
 from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.quiet import await_quiet
-from services.gateway.tensors import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, NotImplemented, RuntimeException
 
+from headgate.artifacts import datatypes
+from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.artifacts.keys import TrustedKeys
 from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
@@ -36,18 +38,7 @@ MODEL_ERRORS = (Fail, InvalidArgument, NotImplemented, RuntimeException)
 """What ONNX Runtime raises when a model fails on inputs that fit its signature."""
 
 ONNX_TYPES: Mapping[str, str] = {
-    "tensor(bool)": "BOOL",
-    "tensor(uint8)": "UINT8",
-    "tensor(uint16)": "UINT16",
-    "tensor(uint32)": "UINT32",
-    "tensor(uint64)": "UINT64",
-    "tensor(int8)": "INT8",
-    "tensor(int16)": "INT16",
-    "tensor(int32)": "INT32",
-    "tensor(int64)": "INT64",
-    "tensor(float16)": "FP16",
-    "tensor(float)": "FP32",
-    "tensor(double)": "FP64",
+    **{onnx: PROTOCOL_TYPES[name] for onnx, name in datatypes.NUMPY_TYPES.items()},
     "tensor(string)": BYTES,
 }
 

@@ -11,30 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 Array = npt.NDArray[Any]
 InputTensor = inference.ModelInferRequest.InferInputTensor
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""The size of a request, and of a response."""
-
 BYTES = "BYTES"
 BYTES_LENGTH_PREFIX = 4
 
 NUMPY_TYPES: Mapping[str, npt.DTypeLike] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
+    **{protocol: np.dtype(name).type for name, protocol in PROTOCOL_TYPES.items()},
     BYTES: np.object_,
 }
 

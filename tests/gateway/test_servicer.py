@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -18,7 +19,6 @@ from services.gateway.forward import may_be_too_large
 from services.gateway.pace import Pace, size_class
 from services.gateway.servicer import InferenceServicer
 from services.gateway.table import Table
-from services.gateway.tensors import MAX_MESSAGE_BYTES
 from tests.gateway import networks
 from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
 

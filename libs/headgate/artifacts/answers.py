@@ -93,7 +93,7 @@ def as_label_probabilities(predictions: Values) -> Floats:
     values = predictions.astype(np.float64)
     wrong = np.isfinite(values) & ((values < -SLACK) | (values > 1 + SLACK))
     if wrong.any():
-        row, label = (int(place[0]) for place in np.nonzero(wrong))
+        row, label = _first(wrong)
         raise WrongMeaning(
             f"the prediction of row {row}, label {label} is {values[row, label]:g}: a multilabel model must return"
             " probabilities from 0 to 1 (its network ends in a sigmoid)"
@@ -108,7 +108,7 @@ def as_labels(answers: Values, labels: int) -> Integers:
         raise WrongMeaning(f"the answers have the shape {list(answers.shape)}: {expected}")
     wrong = ~np.isin(answers, (0, 1))
     if wrong.any():
-        row, label = (int(place[0]) for place in np.nonzero(wrong))
+        row, label = _first(wrong)
         raise WrongMeaning(f"the answer of row {row}, label {label} is {answers[row, label]}, expected 0 or 1")
     return answers.astype(np.int64)
 
@@ -154,7 +154,7 @@ def as_true_numbers(answers: Values) -> Floats:
     values = as_rows_of_numbers(answers, "answer")
     wrong = ~np.isfinite(values)
     if wrong.any():
-        row, column = (int(place[0]) for place in np.nonzero(wrong))
+        row, column = _first(wrong)
         raise WrongMeaning(f"the answer of row {row} is {values[row, column]}, which is not a finite number")
     return values
 
@@ -188,6 +188,12 @@ def as_numbers(values: Values, what: str) -> Floats:
             if int(doubles[row]) != int(column[row]):
                 raise WrongMeaning(f"the {what} of row {row} is {column[row]}, which a double cannot hold")
     return doubles
+
+
+def _first(wrong: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Row and column of the first wrong one."""
+    row, column = (int(place[0]) for place in np.nonzero(wrong))
+    return row, column
 
 
 def _refuse(wrong: npt.NDArray[np.bool_], answers: Values, why: str) -> None:

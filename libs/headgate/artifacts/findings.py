@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.evaluation_tables import MAX_OWN_METRICS
+
 FINDINGS = "findings"
-MAX_METRICS = 64
 
 
 class WrongFindings(Exception):
@@ -42,7 +43,7 @@ def findings_in(training: bytes) -> Findings:
             case dict() as found:
                 own = {str(name): _number(value) for name, value in found.get("own_metrics", {}).items()}
                 threshold, leaked = found.get("threshold"), found.get("leaked_rows")
-                if len(own) > MAX_METRICS or not (leaked is None or (isinstance(leaked, int) and leaked >= 0)):
+                if len(own) > MAX_OWN_METRICS or not (leaked is None or (isinstance(leaked, int) and leaked >= 0)):
                     raise ValueError(f"{len(own)} metrics, {leaked} leaked rows")
                 return Findings(own, None if threshold is None else _number(threshold), leaked)
             case other:

@@ -81,10 +81,16 @@ def _nearest(number: Number, floating: Floating) -> float:
     return found
 
 
+def shortened(text: str) -> str:
+    """The text as an error shows it."""
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
+
+
 def _digits(number: Number) -> str:
     """The number with all its digits, unless these are too many."""
-    text = str(int(number)) if _is_plain(number) else str(number if isinstance(number, float) else Decimal(number))
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
+    return shortened(
+        str(int(number)) if _is_plain(number) else str(number if isinstance(number, float) else Decimal(number))
+    )
 
 
 def _is_plain(number: Number) -> bool:

@@ -11,12 +11,11 @@ from headgate.client.actor import ActorHeader
 from headgate.client.change_fields import ChangeFields
 from headgate.client.log_time import LogTime
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
+from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""The largest answer that is read: as large as a gateway sends."""
 TIMEOUT_SECONDS = 15.0
 """How long one call waits for its answer."""
 
@@ -90,7 +89,7 @@ class Stubs:
 
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:
-            options = [("grpc.max_receive_message_length", MAX_ANSWER_BYTES)]
+            options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
             self._channels[address] = grpc.insecure_channel(address, options)
         return self._channels[address]
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from headgate.client.datatypes import FLOATING, WHOLE, held
+from headgate.client.datatypes import FLOATING, MAX_SHOWN_CHARACTERS, WHOLE, held, shortened
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 BOOL = "BOOL"
 BYTES = "BYTES"
 MAX_RANK = 16
 """The most dimensions of a tensor that is sent."""
-MAX_SHOWN_CHARACTERS = 80
 
 LENGTH = struct.Struct("<I")
 """Before each element of a BYTES tensor stands its length."""
@@ -100,8 +99,7 @@ def read_output(output: inference.ModelInferResponse.InferOutputTensor, raw: byt
 
 def shown(value: object) -> str:
     """The value as an error shows it."""
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
+    return shortened(repr(value) if isinstance(value, str) else str(value))
 
 
 def _collect(

@@ -6,7 +6,7 @@ Only bytes that the signed manifest names are run. The baseline always runs on t
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,17 +72,30 @@ class Artifacts:
     store: ArtifactStore
     keys: Path
 
-    def read(self, version: resources.Version, file: str) -> bytes:
-        """Raises ArtifactError when the file is missing, changed or not signed for this version."""
-        found = self.read_if_there(version, file)
+    def files_of(self, version: resources.Version) -> "SignedFiles":
+        """Raises ArtifactError when the manifest is missing, changed or not signed for this version."""
+        digests = unseal(self.store, version.artifact, version.name, load_trusted(self.keys))
+        return SignedFiles(self.store, version.name, digests)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFiles:
+    """The files of one version, with the digests that its signed manifest gives them."""
+
+    store: ArtifactStore
+    version: str
+    digests: Mapping[str, str]
+
+    def read(self, file: str) -> bytes:
+        """Raises Unmeasurable when there is no such file, and ArtifactError when it is missing or changed."""
+        found = self.read_if_there(file)
         if found is None:
-            raise Unmeasurable(f"the artifact of {version.name} has no {file}")
+            raise Unmeasurable(f"the artifact of {self.version} has no {file}")
         return found
 
-    def read_if_there(self, version: resources.Version, file: str) -> bytes | None:
-        """None when the artifact has no such file. Raises ArtifactError when it is changed or not signed."""
-        files = unseal(self.store, version.artifact, version.name, load_trusted(self.keys))
-        return self.store.get(files[file]) if file in files else None
+    def read_if_there(self, file: str) -> bytes | None:
+        """None when the artifact has no such file. Raises ArtifactError when it is missing or changed."""
+        return self.store.get(self.digests[file]) if file in self.digests else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +119,10 @@ class Comparison:
 
 def score(artifacts: Artifacts, version: resources.Version, is_held: Callable[[], bool] = always) -> Scored:
     """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED, and NotHeld."""
-    rows = read_rows(artifacts.read(version, TEST_ROWS_FILE), version.configuration.train.batch_size)
-    session = load(artifacts.read(version, MODEL_FILE))
-    declared, findings = version.configuration, findings_of(artifacts, version)
+    files = artifacts.files_of(version)
+    rows = read_rows(files.read(TEST_ROWS_FILE), version.configuration.train.batch_size)
+    session = load(files.read(MODEL_FILE))
+    declared, findings = version.configuration, findings_of(files)
     options = options_of(declared.evaluate, declared.evaluate, findings, rows)
     report = score_on(session, declared, options, rows, is_held)
     add_findings(report, findings)
@@ -124,12 +138,13 @@ def compare(
     """
     changed = ""
     try:
-        session = load(artifacts.read(live, MODEL_FILE))
+        files = artifacts.files_of(live)
+        session = load(files.read(MODEL_FILE))
         changed = signature_change(candidate.session, session, f"version {live.version}")
         if live.configuration.task != candidate.declared.task:
             tasks = f"its task is {live.configuration.task}, and the candidate's is {candidate.declared.task}"
             raise Unmeasurable(tasks)
-        rows, findings = candidate.rows, findings_of(artifacts, live)
+        rows, findings = candidate.rows, findings_of(files)
         options = options_of(live.configuration.evaluate, candidate.declared.evaluate, findings, rows)
         report = score_on(session, live.configuration, options, rows, is_held)
         add_own_metrics_of_live(report, findings, same_rows=live.report.rows_sha256 == rows.sha256)
@@ -164,10 +179,10 @@ def score_on(
     return report
 
 
-def findings_of(artifacts: Artifacts, version: resources.Version) -> Findings:
+def findings_of(files: SignedFiles) -> Findings:
     """What the version's training found out. Raises Unmeasurable and ArtifactError."""
     try:
-        return findings_in(artifacts.read_if_there(version, TRAINING_FILE) or b"{}")
+        return findings_in(files.read_if_there(TRAINING_FILE) or b"{}")
     except WrongFindings as error:
         raise Unmeasurable(str(error)) from error
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
 from services.evaluator.metrics.calibration import CALIBRATION_ERROR, bins_of, calibration_error
-from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, weighted_mean
+from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, sums, weighted_mean
 
 NO_COUNTS = {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0}
 NO_POSITIVE_ROW = "no row is positive"
@@ -18,7 +18,7 @@ NEVER_PREDICTED = "no row was predicted positive"
 
 
 @dataclass(frozen=True)
-class BinaryRows:
+class ProbabilityRows:
     """`resolution` is the smallest step of the predictions' datatype at 1. In log_loss a probability closer to 0 or 1
     counts as this far from it, as in scikit-learn."""
 
@@ -30,6 +30,13 @@ class BinaryRows:
     @property
     def units(self) -> int:
         return len(self.answers)
+
+    def part(self, units: Integers) -> Self:
+        return replace(self, probabilities=self.probabilities[units], answers=self.answers[units])
+
+
+class BinaryRows(ProbabilityRows):
+    """One probability and one answer for each row."""
 
     def scores(self, counts: Counts) -> Scores:
         scores = Scores()
@@ -49,9 +56,6 @@ class BinaryRows:
             self._add_auc(scores, counts, positives, total - positives)
         return scores
 
-    def part(self, units: Integers) -> Self:
-        return replace(self, probabilities=self.probabilities[units], answers=self.answers[units])
-
     def confusion(self) -> Cells:
         predicted = np.where(self._valid, self._positive.astype(np.int64), -1)
         return NO_COUNTS | confusion(self.answers, predicted)
@@ -68,8 +72,8 @@ class BinaryRows:
         Counted in halves, as whole numbers, so that nothing is rounded.
         """
         places, size = self._places
-        positive = _sums(places, np.where(self._actual, counts, 0), size)
-        negative = _sums(places, np.where(self._actual, 0, counts), size)
+        positive = sums(places, np.where(self._actual, counts, 0), size)
+        negative = sums(places, np.where(self._actual, 0, counts), size)
         below = np.cumsum(negative) - negative
         return int(np.sum(positive * (2 * below + negative))) / 2
 
@@ -108,8 +112,3 @@ class BinaryRows:
     @cached_property
     def correct(self) -> npt.NDArray[np.bool_]:
         return self._valid & np.equal(self._positive, self._actual)
-
-
-def _sums(places: npt.NDArray[np.int64], counts: Counts, size: int) -> npt.NDArray[np.int64]:
-    # Sums of whole numbers below 2**53 are exact in the doubles that bincount adds.
-    return np.bincount(places, counts, size).astype(np.int64)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
 from services.evaluator.metrics.calibration import CALIBRATION_ERROR, bins_of, calibration_error
-from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, weighted_mean
+from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, sums, weighted_mean
 
 RESOLUTION = float(np.finfo(np.float64).eps)
 """Of the probabilities that follow from the logits. In log_loss one closer to 0 or 1 counts as this far from it."""
@@ -35,9 +35,9 @@ class MulticlassRows:
         classes = self.logits.shape[1]
         right = self._predicted == self.answers
         scores.share("accuracy", int(counts[right].sum()), int(counts.sum()), NO_ROW)
-        hits = _sums(self.answers[right], counts[right], classes)
-        actual = _sums(self.answers, counts, classes)
-        claimed = _sums(self._predicted[self._valid], counts[self._valid], classes)
+        hits = sums(self.answers[right], counts[right], classes)
+        actual = sums(self.answers, counts, classes)
+        claimed = sums(self._predicted[self._valid], counts[self._valid], classes)
         known = (actual > 0) | (claimed > 0)
         scores.add("f1", float(np.mean(2 * hits[known] / (actual + claimed)[known])))
         _add_mean(scores, "recall", hits, actual, known, NO_ROW_OF_CLASS)
@@ -101,7 +101,3 @@ def _add_mean(
         scores.undefined[name] = reason.format(empty[0])
     else:
         scores.add(name, float(np.mean(hits[known] / whole[known])))
-
-
-def _sums(classes: Integers, counts: Counts, size: int) -> Counts:
-    return np.bincount(classes, counts, size).astype(np.int64)

@@ -3,32 +3,19 @@
 A mean is undefined when it is undefined for one label. accuracy is the share of rows whose labels are all right.
 """
 
-from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from headgate.artifacts.answers import Floats, Integers
-from services.evaluator.metrics.binary import BinaryRows
+from services.evaluator.metrics.binary import BinaryRows, ProbabilityRows
 from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores
 
 MEANS = ("auc", "f1", "precision", "recall")
 
 
-@dataclass(frozen=True)
-class MultilabelRows:
+class MultilabelRows(ProbabilityRows):
     """`probabilities` and `answers` have one column for each label."""
-
-    probabilities: Floats
-    answers: Integers
-    threshold: float
-    resolution: float
-
-    @property
-    def units(self) -> int:
-        return len(self.answers)
 
     def scores(self, counts: Counts) -> Scores:
         scores = Scores()
@@ -40,9 +27,6 @@ class MultilabelRows:
         for name in MEANS:
             _add_mean(scores, name, of_labels)
         return scores
-
-    def part(self, units: Integers) -> Self:
-        return replace(self, probabilities=self.probabilities[units], answers=self.answers[units])
 
     def confusion(self) -> Cells:
         return {}

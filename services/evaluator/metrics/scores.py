@@ -101,6 +101,11 @@ def not_finite(valid: npt.NDArray[np.bool_]) -> str:
     return f"the prediction of row {rows[0]}{others} is not a finite number"
 
 
+def sums(places: Integers, counts: Counts, size: int) -> Counts:
+    """For each place the sum of its counts. Whole numbers below 2**53 are exact in the doubles that bincount adds."""
+    return np.bincount(places, counts, size).astype(np.int64)
+
+
 def weighted_mean(values: Floats, counts: Counts) -> float:
     return float(np.sum(values * counts) / np.sum(counts))
 

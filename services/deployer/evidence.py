@@ -115,13 +115,7 @@ class GatewayReports:
         """The environment's live gateways, in the order of their names."""
         now = self._monotonic()
         with self._lock:
-            live = [
-                gateway
-                for gateway in self._gateways.values()
-                if gateway.status.environment == environment
-                and not gateway.status.leaving
-                and now - gateway.heard_at <= LIVE_SECONDS
-            ]
+            live = [each for each in self._present(environment) if now - each.heard_at <= LIVE_SECONDS]
         return tuple(sorted(live, key=lambda gateway: gateway.name))
 
     def silent(self, environment: str, lease_seconds: float) -> tuple[str, ...]:
@@ -131,15 +125,16 @@ class GatewayReports:
         """
         now = self._monotonic()
         with self._lock:
-            return tuple(
-                sorted(
-                    gateway.name
-                    for gateway in self._gateways.values()
-                    if gateway.status.environment == environment
-                    and not gateway.status.leaving
-                    and LIVE_SECONDS < now - gateway.heard_at <= lease_seconds
-                )
+            silent = (
+                each.name for each in self._present(environment) if LIVE_SECONDS < now - each.heard_at <= lease_seconds
             )
+            return tuple(sorted(silent))
+
+    def _present(self, environment: str) -> Iterator[Gateway]:
+        """The environment's gateways that have not reported that they leave, live or not."""
+        for gateway in self._gateways.values():
+            if gateway.status.environment == environment and not gateway.status.leaving:
+                yield gateway
 
     def strata(self, model: str, release: resources.Release) -> tuple[facts.Stratum, ...]:
         """The counts of the release, summed over all gateways and their boots. One stratum for each epoch and weight.

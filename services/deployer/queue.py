@@ -16,17 +16,14 @@ from services.deployer.waits import Wait
 
 def releases_to_start(state: ModelState) -> Iterator[commands.Command]:
     """Yields one command per environment: to release the newest version that is allowed to serve and asks for it."""
-    for version in _newest_to_serve(state):
-        if _is_next(state, version) and not wait_for_release(state, version).waiting_for:
+    for version, wait in _next_to_serve(state):
+        if not wait.waiting_for:
             yield start_release(state.name, version)
 
 
 def waiting_versions(state: ModelState) -> Iterator[tuple[resources.Version, Wait]]:
     """The versions that are next but get no release yet, and what each one waits for."""
-    for version in _newest_to_serve(state):
-        wait = wait_for_release(state, version)
-        if wait.waiting_for and _is_next(state, version):
-            yield version, wait
+    return ((version, wait) for version, wait in _next_to_serve(state) if wait.waiting_for)
 
 
 def wait_for_release(state: ModelState, version: resources.Version) -> Wait:
@@ -41,6 +38,13 @@ def wait_for_release(state: ModelState, version: resources.Version) -> Wait:
     first = next((other for other in _releases_in(state, environment) if is_active(other)), None)
     is_first_live = state.model.live.get(environment, 0) > 0
     return Wait() if is_first_live or first is None else waits.end_of_release(first)
+
+
+def _next_to_serve(state: ModelState) -> Iterator[tuple[resources.Version, Wait]]:
+    """The versions that are next, and what each one waits for."""
+    for version in _newest_to_serve(state):
+        if _is_next(state, version):
+            yield version, wait_for_release(state, version)
 
 
 def _newest_to_serve(state: ModelState) -> Iterable[resources.Version]:
@@ -82,8 +86,8 @@ def successor(state: ModelState, release: resources.Release, now_ms: int) -> res
     """
     requested = [
         other
-        for other in state.releases.values()
-        if other.environment == release.environment and other.phase == resources.PHASE_REQUESTED and not other.paused
+        for other in _releases_in(state, release.environment)
+        if other.phase == resources.PHASE_REQUESTED and not other.paused
     ]
     undo = next((other for other in requested if other.undo_of), None)
     if undo is not None and not release.undo_of:
@@ -95,7 +99,7 @@ def successor(state: ModelState, release: resources.Release, now_ms: int) -> res
 
 def release_before(state: ModelState, release: resources.Release) -> resources.Release | None:
     """The release of the same environment for which a requested one waits; None when it is first in line."""
-    peers = [peer for peer in state.releases.values() if peer.environment == release.environment]
+    peers = _releases_in(state, release.environment)
     running = next((peer for peer in peers if peer.phase in RUNNING), None)
     first = running or _first_in_line(peers)
     return None if first.release == release.release else first
@@ -112,7 +116,7 @@ def next_in_line(state: ModelState, release: resources.Release, frozen: bool) ->
 
     None while another release of the model runs in the environment, and while this one must wait.
     """
-    peers = [peer for peer in state.releases.values() if peer.environment == release.environment]
+    peers = _releases_in(state, release.environment)
     if any(peer.phase in RUNNING for peer in peers):
         return None
     first = _first_in_line(peers).release

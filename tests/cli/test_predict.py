@@ -2,20 +2,20 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from headgate.cli import main as command_line
 from headgate.cli.predict import MAX_SHOWN_ROWS, MAX_SHOWN_VALUES, table_text
 from headgate.client.tensors import Tensor
+from tests.cli.running import Headgate, run_headgate
 from tests.gateway.harness import GatewayHarness, canary, running_gateway
 from tests.gateway.networks import affine, half, mixed, recurrent, root
 
-Headgate = Callable[..., tuple[int, str, str]]
 MIXED = {
     "i64": [9007199254740993, -1],
     "u8": [0, 255],
@@ -48,14 +48,7 @@ def headgate(
 ) -> Headgate:
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["headgate", "--gateway", gateway.address, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    return partial(run_headgate, monkeypatch, capsys, "--gateway", gateway.address)
 
 
 def answered(headgate: Headgate, document: object, model: str, *arguments: str) -> dict[str, Any]:

@@ -1,20 +1,18 @@
 """Every command of `headgate release`, on a real registry and deployer."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
 import pytest
 
-from headgate.cli import main as command_line
 from headgate.cli import releases
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
+from tests.cli.running import Headgate, run_headgate
 from tests.deployer.world import World, phase_is
-
-Printed = tuple[int, str, str]
-Headgate = Callable[..., Printed]
 
 
 @pytest.fixture
@@ -24,10 +22,7 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     world.start()
     if getattr(request, "param", True):
         world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
-    world.pass_gate(1)
-    world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
-    world.pass_gate(2)
-    world.wait_for(lambda state: 2 in state.releases and state.releases[2].applied_at_ms > 0)
+    world.begin_canary()
     yield world
     world.stop()
 
@@ -36,15 +31,8 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
 def headgate(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Headgate:
     """Runs `headgate ARGUMENTS` and returns its exit code, its data (stdout) and its progress (stderr)."""
 
-    def run(*arguments: str) -> Printed:
-        where = ["--registry", f"127.0.0.1:{world.registry_port}", "--log", world.url]
-        monkeypatch.setattr("sys.argv", ["headgate", *where, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    where = ("--registry", f"127.0.0.1:{world.registry_port}", "--log", world.url)
+    return partial(run_headgate, monkeypatch, capsys, *where)
 
 
 def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, headgate: Headgate) -> None:

@@ -3,33 +3,23 @@
 import hashlib
 import subprocess
 import tomllib
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.cli import main as command_line
 from headgate.toml_edit import with_value
+from tests.cli.running import Headgate, run_headgate
 from tests.trainer.repositories import DATA, MODEL, toml
-
-Printed = tuple[int, str, str]
-Headgate = Callable[..., Printed]
 
 
 @pytest.fixture
 def headgate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Headgate:
     """Runs `headgate ARGUMENTS` and returns its exit code, its data (stdout) and its progress (stderr)."""
 
-    def run(*arguments: str) -> Printed:
-        monkeypatch.setattr("sys.argv", ["headgate", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        printed = capfd.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    return partial(run_headgate, monkeypatch, capfd)
 
 
 @pytest.fixture

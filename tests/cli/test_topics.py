@@ -1,22 +1,21 @@
 """`headgate topics` on both kinds of log: it makes missing topics and never changes existing ones."""
 
 import json
-from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from headgate.cli import main as command_line
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import Topic
 from headgate.log.sqlite.log import SqliteLog
 from headgate.log.startup import await_log
+from tests.cli.running import Headgate, run_headgate
 from tests.kafka_admin import grow_topics
 from tests.kafka_broker import KafkaBroker
 
-Headgate = Callable[..., tuple[int, str, str]]
 LIFECYCLE_FOR_EVER = {"topic": "headgate.lifecycle", "setting": "retention.ms", "declared": "-1", "found": "-1"}
 
 
@@ -25,14 +24,7 @@ def headgate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Runs one command and returns its exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["headgate", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    return partial(run_headgate, monkeypatch, capsys)
 
 
 @pytest.mark.kafka

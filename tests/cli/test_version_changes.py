@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,11 @@ from typing import Any
 import pytest
 
 from headgate.cli import histories
-from headgate.cli import main as command_line
 from headgate.client.stubs import Stubs
 from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry import app as registry
 from services.registry.settings import Settings
-
-Headgate = Callable[..., tuple[int, str, str]]
+from tests.cli.running import Headgate, run_headgate
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +34,7 @@ def headgate(
     """Runs `headgate ARGUMENTS` and returns its exit code, its data (stdout) and its progress (stderr)."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["headgate", "--registry", address, "--actor", "ada", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    return partial(run_headgate, monkeypatch, capsys, "--registry", address, "--actor", "ada")
 
 
 def data(headgate: Headgate, *arguments: str) -> dict[str, Any]:

@@ -1,20 +1,19 @@
 """headgate version logs, from a real trainer beside a real registry."""
 
 import threading
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from headgate.cli import main as command_line
 from headgate.cli.version_logs import _print_lines
 from headgate.v1 import resources_pb2 as resources
+from tests.cli.running import Headgate, run_headgate
 from tests.trainer.repositories import repository
 from tests.trainer.test_app import Site, site
 from tests.waiting import until
 
 __all__ = ["site"]
-Headgate = Callable[..., tuple[int, str, str]]
 
 PRINTS = """
 import os, sys, time
@@ -32,16 +31,8 @@ def headgate(
     """Runs `headgate ARGUMENTS` on the site, whose trainer it starts."""
     monkeypatch.chdir(tmp_path)
     _, trainer = site.start_trainer()
-    registry = f"127.0.0.1:{site.registry_port}"
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["headgate", "--registry", registry, "--trainer", trainer, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    where = ("--registry", f"127.0.0.1:{site.registry_port}", "--trainer", trainer)
+    return partial(run_headgate, monkeypatch, capsys, *where)
 
 
 def test_the_output_of_the_tests_is_shown_while_they_run_and_afterwards(

@@ -17,7 +17,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
-from tests.deployer.world import World, phase_is
+from tests.deployer.world import World
 
 AT_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
@@ -207,10 +207,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Version 1 is live, and version 2 is at the first step of a long canary."""
     world = World(tmp_path)
     world.start()
-    world.pass_gate(1)
-    world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
-    world.pass_gate(2)
-    world.wait_for(lambda state: 2 in state.releases and state.releases[2].applied_at_ms > 0)
+    world.begin_canary()
     yield world
     world.stop()
 

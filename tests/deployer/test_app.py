@@ -43,10 +43,7 @@ def test_a_restarted_deployer_reads_the_counts_of_a_release_days_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.issue("policy", "environments/production", set_policy=commands.SetPolicy())
-    world.pass_gate(1)
-    world.wait_for(phase_is(1, resources.PHASE_COMPLETED))
-    world.pass_gate(2)
-    world.wait_for(lambda state: 2 in state.releases and state.releases[2].applied_at_ms > 0)
+    world.begin_canary()
     world.stop_gateway()
     now_ms = LogClock.now_ms
     monkeypatch.setattr(LogClock, "now_ms", lambda self: now_ms(self) + 3 * topics.DAY_MS)

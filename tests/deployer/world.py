@@ -95,6 +95,13 @@ class World:
         for field, payload in self._commands(number, gate, artifact):
             self.issue(f"{number}/{field}", **{field: payload})
 
+    def begin_canary(self) -> None:
+        """Makes version 1 live, and waits until all gateways serve the first step of the canary of version 2."""
+        self.pass_gate(1)
+        self.wait_for(phase_is(1, resources.PHASE_COMPLETED))
+        self.pass_gate(2)
+        self.wait_for(lambda state: 2 in state.releases and state.releases[2].applied_at_ms > 0)
+
     def train(self, number: int) -> None:
         """Sends the commands that bring a version into its training. `pass_gate` goes on from there."""
         for field, payload in self._commands(number, None, None)[:4]:

@@ -11,7 +11,7 @@ import typer
 from headgate.cli.clocks import log_time_ms
 from headgate.cli.dead_letter_page import as_data, show_page
 from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows, time_text
-from headgate.cli.session import CommandFailed, Exit, progress, session, usage
+from headgate.cli.session import CommandFailed, Exit, report, session, usage
 from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
@@ -57,7 +57,7 @@ def list_letters(
     with closing(session(context).open_log()) as log:
         found = _matching(Ledger(log), topic, code, since, settled)
     if len(found) > lines:
-        progress.print(f"only the newest {lines} of {len(found)} letters: -n lists more")
+        report(f"only the newest {lines} of {len(found)} letters: -n lists more")
     empty = "No open dead letters match." if topic or code or since else "No open dead letters."
     show_rows([_row(summary) for summary in found[-lines:]], output, wide, empty, RANKS)
 
@@ -171,7 +171,7 @@ def _selected(ledger: Ledger, ids: list[str] | None, every: bool, topic: str, co
         usage("no letters are selected: give their ids, or --all, --topic, --code or --since")
     found = [summary.id for summary in _matching(ledger, topic, code, since, settled=False)]
     if len(found) > MAX_AT_ONCE:
-        progress.print(f"only the first {MAX_AT_ONCE} of {len(found)} letters: run the command again for the others")
+        report(f"only the first {MAX_AT_ONCE} of {len(found)} letters: run the command again for the others")
     return found[:MAX_AT_ONCE]
 
 
@@ -195,7 +195,7 @@ def _settle(selected: list[LetterId], settle: Callable[[LetterId], Outcome], out
 def _show_outcomes(outcomes: list[Outcome], output: Format) -> None:
     show_rows([{"id": _name(one.letter), "done": one.done, "outcome": one.detail} for one in outcomes], output)
     if refused := sum(not outcome.done for outcome in outcomes):
-        progress.print(f"{refused} of {len(outcomes)} letters were refused")
+        report(f"{refused} of {len(outcomes)} letters were refused")
         raise typer.Exit(Exit.FAILED)
 
 

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
 from headgate.cli.render import Format, Output, as_dict, printable, show_data, show_line, time_text
-from headgate.cli.session import Exit, progress, report, session
+from headgate.cli.session import Exit, report, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.domain.words import word_of
@@ -180,9 +180,9 @@ def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
         counts = {"streams": len(replayed.streams), "facts": facts_folded, "void_records": replayed.void_records}
         show_data({**counts, "differences": differing}, output)
     if differing:
-        progress.print("the replayed state differs from the registry's live state")
+        report("the replayed state differs from the registry's live state")
         raise typer.Exit(Exit.FAILED)
-    progress.print("the replayed state equals the registry's live state")
+    report("the replayed state equals the registry's live state")
 
 
 def differences(live: registry_service.FoldDigest, replayed: registry_service.FoldDigest) -> list[str]:

@@ -32,7 +32,7 @@ from headgate.cli import (
     version_logs,
     view,
 )
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, progress, report, session
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, report, session
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
 from headgate.domain.credentials import without_credentials
@@ -180,5 +180,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: Exit) -> None:
-    progress.print(f"headgate: {without_credentials(message)}")
+    report(f"headgate: {without_credentials(message)}")
     sys.exit(code)

@@ -1,10 +1,12 @@
 """`headgate model` and `headgate version`."""
 
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated
 
 import typer
+from google.protobuf.message import Message
 
 from headgate.cli import columns, version_watch
 from headgate.cli.render import Format, Output, Wide, show_list, show_one
@@ -134,11 +136,8 @@ def approve_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Approve a version that passed its gate and awaits approval. Each person counts once."""
-    request = registry_service.ApproveVersionRequest(
-        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    found = session(context).stubs.registry.ApproveVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.VERSION, output)
+    call = session(context).stubs.registry.ApproveVersion
+    found = change_version(context, call, registry_service.ApproveVersionRequest, name, reason, output)
     missing = found.gate.policy.approvals - found.approvals
     if missing > 0:
         report(f"approved by {', '.join(found.approved_by)}; approvals still needed from other people: {missing}")
@@ -147,16 +146,27 @@ def approve_version(
 @version.command("deny")
 def deny_version(context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Deny a version that passed its gate and awaits approval."""
-    request = registry_service.DenyVersionRequest(
-        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    show_one(session(context).stubs.registry.DenyVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
+    call = session(context).stubs.registry.DenyVersion
+    change_version(context, call, registry_service.DenyVersionRequest, name, reason, output)
 
 
 @version.command("waive")
 def waive_gate(context: typer.Context, name: VersionName, reason: NeededReason, output: Output = Format.TABLE) -> None:
     """Allow a version to be released although the gate refused it. The reason is recorded."""
-    request = registry_service.WaiveGateRequest(
-        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    show_one(session(context).stubs.registry.WaiveGate(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
+    call = session(context).stubs.registry.WaiveGate
+    change_version(context, call, registry_service.WaiveGateRequest, name, reason, output)
+
+
+def change_version(
+    context: typer.Context,
+    call: Callable[..., resources.Version],
+    request: Callable[..., Message],
+    name: str,
+    reason: str,
+    output: Format,
+) -> resources.Version:
+    """Changes a version by an RPC whose request has its name and a reason, and shows what became of it."""
+    wanted = request(name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4()))
+    found = call(wanted, timeout=TIMEOUT_SECONDS)
+    show_one(found, columns.VERSION, output)
+    return found

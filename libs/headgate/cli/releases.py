@@ -1,13 +1,14 @@
 """`headgate release` and `headgate environment`."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import grpc
 import typer
+from google.protobuf.message import Message
 
 from headgate.cli import columns
 from headgate.cli.files import local_path
@@ -169,8 +170,8 @@ def pause_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Stop a release at its present weights, or give a paused one another reason."""
-    request = release_service.PauseReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.PauseRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
+    call = session(context).stubs.releases.PauseRelease
+    change_release(call, release_service.PauseReleaseRequest, name, reason, output)
 
 
 @release.command("resume")
@@ -178,8 +179,8 @@ def resume_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Continue a paused release at the weight of its step."""
-    request = release_service.ResumeReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.ResumeRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
+    call = session(context).stubs.releases.ResumeRelease
+    change_release(call, release_service.ResumeReleaseRequest, name, reason, output)
 
 
 @release.command("promote")
@@ -187,10 +188,8 @@ def promote_release(
     context: typer.Context, name: ReleaseName, reason: NeededReason, output: Output = Format.TABLE
 ) -> None:
     """Give the candidate all traffic now, also from a pause. A release that is paused in its bake completes."""
-    request = release_service.PromoteReleaseRequest(
-        name=release_name(name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    show_one(session(context).stubs.releases.PromoteRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
+    call = session(context).stubs.releases.PromoteRelease
+    change_release(call, release_service.PromoteReleaseRequest, name, reason, output)
 
 
 @release.command("abort")
@@ -198,15 +197,27 @@ def abort_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """End a release that has not completed: stable gets all traffic again."""
-    request = release_service.AbortReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.AbortRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
+    call = session(context).stubs.releases.AbortRelease
+    change_release(call, release_service.AbortReleaseRequest, name, reason, output)
 
 
 @release.command("undo")
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Undo a completed release: release the version that was stable before it. Before it completes, abort it."""
-    request = release_service.UndoReleaseRequest(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.releases.UndoRelease(request, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
+    call = session(context).stubs.releases.UndoRelease
+    change_release(call, release_service.UndoReleaseRequest, name, reason, output)
+
+
+def change_release(
+    call: Callable[..., resources.Release],
+    request: Callable[..., Message],
+    name: str,
+    reason: str,
+    output: Format,
+) -> None:
+    """Changes a release by an RPC whose request has its name and a reason, and shows what became of it."""
+    wanted = request(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
+    show_one(call(wanted, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
 
 
 @environment.command("list")

@@ -13,7 +13,7 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from headgate.cli.session import progress
+from headgate.cli.session import report
 from headgate.cli.tables import Column, page_text, table_text
 from headgate.domain.credentials import without_credentials
 
@@ -75,12 +75,12 @@ def show_rows(
 
 def _show_table(columns: Columns, rows: Sequence[Sequence[str]], wide: bool, empty: str) -> None:
     if not rows:
-        progress.print(empty)
+        report(empty)
         return
     text, left_out = table_text(columns, rows, None if wide else terminal_width())
     print(text)
     if left_out:
-        progress.print(f"without {', '.join(left_out)}: --wide shows every column")
+        report(f"without {', '.join(left_out)}: --wide shows every column")
 
 
 def terminal_width() -> int | None:

@@ -93,7 +93,7 @@ def session(context: typer.Context) -> Session:
 
 
 def report(message: str) -> None:
-    """Prints progress."""
+    """Prints progress or a warning, in one line or wrapped between words."""
     progress.print(message)
 
 

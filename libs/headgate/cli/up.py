@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from headgate.artifacts.keys import create_keys
-from headgate.cli.session import HOME, CommandFailed, Exit, default_log, progress, report
+from headgate.cli.session import HOME, CommandFailed, Exit, default_log, report
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
 from headgate.domain.credentials import without_credentials
@@ -73,16 +73,16 @@ def run_up(log_url: str, base_port: int, log_wait_seconds: float) -> None:
     with _lock_folder(home):
         layout = Layout(home, log_url or default_log(home), *_ports(base_port))
         _prepare(layout, log_wait_seconds, signals)
-        supervisor = Supervisor([layout.program(service) for service in SERVICES], progress.print)
+        supervisor = Supervisor([layout.program(service) for service in SERVICES], report)
         try:
             _supervise(supervisor, layout, signals)
         except FatalExit as error:
             raise CommandFailed(str(error)) from error
         finally:
-            progress.print("stopping")
+            report("stopping")
             supervisor.stop()
             (home / "up.json").unlink(missing_ok=True)
-    progress.print("stopped; `headgate up` in this folder continues from here")
+    report("stopped; `headgate up` in this folder continues from here")
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
 
 def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -> None:
     """Keeps the services running. Returns after a signal. Raises CommandFailed and FatalExit."""
-    progress.print(f"starting {', '.join(SERVICES)} over {without_credentials(layout.log_url)}")
+    report(f"starting {', '.join(SERVICES)} over {without_credentials(layout.log_url)}")
     # The process of each service that was ready. A process that was started again has another id.
     ready: dict[str, int] = {}
     deadline = time.monotonic() + READY_SECONDS
@@ -175,9 +175,9 @@ def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int]
         address = f"{HOST}:{layout.ports[service]}"
         if ready.get(service) != pid and serves(address, timeout_seconds=TICK_SECONDS):
             ready[service] = pid
-            progress.print(f"ready {service} {address}")
+            report(f"ready {service} {address}")
             if ready == pids and len(ready) == len(SERVICES):
-                progress.print("all services are ready; Ctrl-C stops them")
+                report("all services are ready; Ctrl-C stops them")
 
 
 def _received(signals: "SimpleQueue[int]", timeout_seconds: float = TICK_SECONDS) -> bool:

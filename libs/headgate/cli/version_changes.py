@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import columns
-from headgate.cli.models import Reason, VersionName
+from headgate.cli.models import NeededReason, Reason, VersionName, change_version
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import CommandFailed, full_name, numbered_version, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -51,44 +51,35 @@ def quarantine_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Keep a version from being released. A release of it that runs already goes on."""
-    request = registry_service.QuarantineVersionRequest(
-        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    found = session(context).stubs.registry.QuarantineVersion(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.VERSION, output)
+    call = session(context).stubs.registry.QuarantineVersion
+    change_version(context, call, registry_service.QuarantineVersionRequest, name, reason, output)
 
 
 def lift_quarantine(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Allow a version that is quarantined to be released again."""
-    request = registry_service.LiftQuarantineRequest(
-        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    show_one(session(context).stubs.registry.LiftQuarantine(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
+    call = session(context).stubs.registry.LiftQuarantine
+    change_version(context, call, registry_service.LiftQuarantineRequest, name, reason, output)
 
 
 def cancel_version(
     context: typer.Context,
     name: VersionName,
-    reason: Annotated[str, typer.Option(help="Why; the log keeps it.")],
+    reason: NeededReason,
     output: Output = Format.TABLE,
 ) -> None:
     """End the tests, the training or the evaluation of a version, or its wait for them. It cannot be taken back."""
-    request = registry_service.CancelVersionRequest(
-        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    show_one(session(context).stubs.registry.CancelVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
+    call = session(context).stubs.registry.CancelVersion
+    change_version(context, call, registry_service.CancelVersionRequest, name, reason, output)
 
 
 def archive_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Set a version that nothing uses aside. It is released no more, and its artifact stays until it is purged."""
-    request = registry_service.ArchiveVersionRequest(
-        name=numbered_version(context, name), reason=reason, request_id=str(uuid.uuid4())
-    )
-    show_one(session(context).stubs.registry.ArchiveVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
+    call = session(context).stubs.registry.ArchiveVersion
+    change_version(context, call, registry_service.ArchiveVersionRequest, name, reason, output)
 
 
 def purge_version(
@@ -104,5 +95,5 @@ def purge_version(
         usage(f"the artifact of {full} would be deleted for ever: give --yes to confirm")
     if not yes and not typer.confirm(f"delete the artifact of {full} for ever?", err=True):
         raise CommandFailed("nothing was done")
-    request = registry_service.PurgeVersionRequest(name=full, reason=reason, request_id=str(uuid.uuid4()))
-    show_one(session(context).stubs.registry.PurgeVersion(request, timeout=TIMEOUT_SECONDS), columns.VERSION, output)
+    call = session(context).stubs.registry.PurgeVersion
+    change_version(context, call, registry_service.PurgeVersionRequest, full, reason, output)

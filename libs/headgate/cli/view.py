@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import CommandFailed, Exit, progress, session, usage
+from headgate.cli.session import CommandFailed, Exit, report, session, usage
 from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
 
@@ -54,7 +54,7 @@ def verify(context: typer.Context, redis: Redis = "") -> None:
         print(line)
     print(f"{equal} rows are equal to the log's state")
     if not_compared:
-        progress.print(f"{len(not_compared)} streams changed meanwhile or are behind the log: not compared")
+        report(f"{len(not_compared)} streams changed meanwhile or are behind the log: not compared")
     if differences:
         raise typer.Exit(Exit.FAILED)
 

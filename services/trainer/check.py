@@ -8,7 +8,6 @@ It prints one line for each stage, and ends with 0 when all of them passed and w
 import importlib.util
 import logging
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from headgate.artifacts.store import open_store
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
 from headgate.domain.words import word_of
 from headgate.runtime.clock import now_ms
+from headgate.runtime.git import STATUS, GitFailed, changed_names, run_git
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -56,11 +56,11 @@ def check(folder: Path) -> int:
     """Runs all stages and prints each. The exit code. Raises CannotCheck."""
     require_libraries()
     parsed = read_declaration(folder)
-    say(f"configuration: {FILE_NAME} is right")
+    print_line(f"configuration: {FILE_NAME} is right")
     with tempfile.TemporaryDirectory(prefix="headgate-check-") as scratch:
         source = Path(scratch) / "source" / folder_name(str(folder))
         commit = commit_of_copy(folder, source)
-        say_what_git_ignores(folder, source, parsed)
+        note_ignored_data(folder, source, parsed)
         return run_stages(source, commit, parsed, Path(scratch) / "work")
 
 
@@ -86,9 +86,9 @@ def commit_of_copy(folder: Path, copy: Path) -> str:
     """Copies what a commit of the folder would hold into a repository of its own. The copy's commit."""
     if is_repository(folder):
         names = git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-        say_what_is_not_committed(folder)
+        note_uncommitted(folder)
     else:
-        say(f"note: {folder} is no Git repository yet; all its files are taken")
+        print_line(f"note: {folder} is no Git repository yet; all its files are taken")
         names = [str(file.relative_to(folder)) for file in folder.rglob("*")]
     for name in filter(None, names):
         if (folder / name).is_file() or (folder / name).is_symlink():
@@ -102,42 +102,39 @@ def commit_of_copy(folder: Path, copy: Path) -> str:
 
 
 def is_repository(folder: Path) -> bool:
-    """Whether the folder is the root of a repository. Raises CannotCheck inside another one."""
-    done = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "--show-toplevel"],
-        capture_output=True, text=True, timeout=GIT_SECONDS, check=False,
-    )  # fmt: skip
-    root = Path(done.stdout.strip()).resolve() if done.returncode == 0 else None
-    if root is not None and root != folder:
-        say(f"note: {folder} lies in the repository {root}; it has to be a repository of its own to be published")
+    """Whether the folder is the root of a repository. Raises CannotCheck when git cannot be run."""
+    try:
+        root = Path(run_git(folder, "rev-parse", "--show-toplevel", timeout_seconds=GIT_SECONDS).strip()).resolve()
+    except GitFailed as error:
+        if error.has_run:
+            return False
+        raise CannotCheck(f"git: {error}") from error
+    if root != folder:
+        print_line(
+            f"note: {folder} lies in the repository {root}; it has to be a repository of its own to be published"
+        )
         return False
-    return root is not None
+    return True
 
 
-def say_what_is_not_committed(folder: Path) -> None:
-    listed = git(folder, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
-    names = [entry[3:] for entry in listed.split("\0") if entry]
+def note_uncommitted(folder: Path) -> None:
+    names = changed_names(git(folder, *STATUS, "--untracked-files=all"))
     if names:
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        say(f"note: not committed yet: {', '.join(names[:MAX_NAMED])}{more}")
+        print_line(f"note: not committed yet: {', '.join(names[:MAX_NAMED])}{more}")
 
 
-def say_what_git_ignores(folder: Path, copy: Path, parsed: configuration.ModelConfiguration) -> None:
+def note_ignored_data(folder: Path, copy: Path, parsed: configuration.ModelConfiguration) -> None:
     for file in parsed.data:
         if (folder / file.uri).is_file() and not (copy / file.uri).exists():
-            say(f"note: git ignores {file.uri}, so no commit holds it; remove it from .gitignore")
+            print_line(f"note: git ignores {file.uri}, so no commit holds it; remove it from .gitignore")
 
 
 def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CannotCheck(f"git: {error}") from error
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise CannotCheck(f"git in {folder}: {last[-1]}")
-    return done.stdout
+        return run_git(folder, *arguments, timeout_seconds=GIT_SECONDS)
+    except GitFailed as error:
+        raise CannotCheck(f"git in {folder}: {error}" if error.has_run else f"git: {error}") from error
 
 
 def run_stages(source: Path, commit: str, parsed: configuration.ModelConfiguration, work: Path) -> int:
@@ -161,7 +158,7 @@ def tools_in(work: Path, parsed: configuration.ModelConfiguration) -> AttemptToo
         trusted=trust(key),
         telemetry=PrintedEpochs(parsed.train.epochs),  # type: ignore[arg-type]
         attempts=Attempts(),
-        report=say_report,
+        report=print_report,
         log_time_ms=now_ms,
         scratch=work,
         limits=Limits(epochs=1),
@@ -178,20 +175,20 @@ class PrintedEpochs:
         epoch = measurement.get("epoch_measured")
         if isinstance(epoch, telemetry.EpochMeasured):
             losses = f"training loss {epoch.train_loss:.6g}, validation loss {epoch.validation_loss:.6g}"
-            say(f"training: 1 of {self.epochs} epochs in {epoch.duration_ms / 1000:.1f} s, {losses}")
+            print_line(f"training: 1 of {self.epochs} epochs in {epoch.duration_ms / 1000:.1f} s, {losses}")
 
 
 def _files(count: int) -> str:
     return "1 file has its" if count == 1 else f"{count} files have their"
 
 
-def say_report(report: commands.Command) -> None:
+def print_report(report: commands.Command) -> None:
     """Prints what an attempt reports on its way."""
     if report.HasField("report_code_tested"):
         tested = report.report_code_tested.fact
         if tested.configuration.data:
-            say(f"data: {_files(len(tested.configuration.data))} SHA-256")
-        say(f"tests: passed in {tested.duration_ms / 1000:.1f} s")
+            print_line(f"data: {_files(len(tested.configuration.data))} SHA-256")
+        print_line(f"tests: passed in {tested.duration_ms / 1000:.1f} s")
 
 
 def outcome(report: commands.Command) -> int:
@@ -199,8 +196,8 @@ def outcome(report: commands.Command) -> int:
     if report.HasField("report_training_finished"):
         finished = report.report_training_finished.fact
         difference = f"ONNX Runtime differs from torch by {finished.export_difference:.3g} at most"
-        say(f"export: {len(finished.artifact.files)} files; {difference}")
-        say("The trainer would accept this. The gate is not decided here: that needs the whole training.")
+        print_line(f"export: {len(finished.artifact.files)} files; {difference}")
+        print_line("The trainer would accept this. The gate is not decided here: that needs the whole training.")
         return 0
     if report.HasField("report_code_tested"):
         tested = report.report_code_tested.fact
@@ -216,7 +213,7 @@ def failed(reason: str, log_tail: str = "") -> int:
     return 1
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     print(line, flush=True)
 
 

@@ -1,6 +1,5 @@
 """`headgate publish` appends an event to the inbox: a commit of a model's repository was merged."""
 
-import subprocess
 import tomllib
 import uuid
 from contextlib import closing
@@ -22,6 +21,7 @@ from headgate.domain.repository import REPOSITORY_URL
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog
 from headgate.runtime.clock import now_ms
+from headgate.runtime.git import STATUS, GitFailed, changed_names, run_git
 from headgate.runtime.observability import tracing
 from headgate.runtime.observability.span import Kind
 from headgate.runtime.observability.trace_context import TraceContext, new_trace
@@ -191,11 +191,9 @@ def uncommitted(repository: Path) -> str:
     try:
         if _git(repository, "rev-parse", "--is-inside-work-tree").strip() != "true":
             return ""
-        # With -z a name is as it is on disk. Without rename detection each entry is one name.
-        listed = _git(repository, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
+        names = changed_names(_git(repository, *STATUS, "--untracked-files=normal"))
     except CommandFailed as error:  # the commit itself can be published
         return f"it is not known whether {repository} has changes that are not committed ({error})"
-    names = [entry[3:] for entry in listed.split("\0") if entry]
     if not names:
         return ""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
@@ -204,13 +202,10 @@ def uncommitted(repository: Path) -> str:
 
 def _git(repository: Path, *arguments: str, missing: str = "") -> str:
     """The output of git. Raises CommandFailed; its message is `missing`, if given, when git fails."""
-    command = ["git", "-C", str(repository), *arguments]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=GIT_TIMEOUT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CommandFailed(f"git: {error}") from error
-    if ended.returncode != 0:
-        last = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        failed = f"git {arguments[0]} in {repository}: {last[-1]}"
-        raise CommandFailed(missing or failed, Exit.NOT_FOUND if missing else Exit.FAILED)
-    return ended.stdout
+        return run_git(repository, *arguments, timeout_seconds=GIT_TIMEOUT_SECONDS)
+    except GitFailed as error:
+        if not error.has_run:
+            raise CommandFailed(f"git: {error}") from error
+        failed = f"git {arguments[0]} in {repository}: {error}"
+        raise CommandFailed(missing or failed, Exit.NOT_FOUND if missing else Exit.FAILED) from error

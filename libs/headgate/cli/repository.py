@@ -1,6 +1,5 @@
 """Commands in a model repository, before anything is published: check it, and name a data file in it."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from headgate.artifacts.data_files import LFS_POINTER, digest_of
 from headgate.cli.files import local_path
 from headgate.cli.session import CommandFailed, Exit, report, usage
 from headgate.configuration import FILE_NAME, MODULE
@@ -17,9 +17,7 @@ from headgate.toml_edit import with_value
 
 CHECK = "services.trainer.check"
 """The program of the trainer that runs the stages."""
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 DVC_SUFFIX = ".dvc"
-CHUNK_BYTES = 1 << 20
 
 data = typer.Typer(help="The data files of a model repository.", no_args_is_help=True)
 
@@ -86,14 +84,6 @@ def refuse_pointer(file: Path) -> None:
         usage(f"{file} is a pointer of Git LFS and not the data: run `git lfs pull`, and keep the data outside of LFS")
     if file.suffix == DVC_SUFFIX:
         usage(f"{file} is a pointer of DVC and not the data: run `dvc pull`, and name the file that it points to")
-
-
-def digest_of(file: Path) -> str:
-    found = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(CHUNK_BYTES):
-            found.update(chunk)
-    return found.hexdigest()
 
 
 def _write(declaration: Path, place: tuple[str, str], value: dict[str, str]) -> None:

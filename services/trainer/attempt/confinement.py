@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.runtime.parent import prctl
+
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """The numbers of these system calls, the same on every machine."""
 CREATE_RULESET_VERSION = 1
@@ -104,8 +106,8 @@ def ruleset(confinement: Confinement) -> int | None:
 def enter(descriptor: int) -> None:
     """Confines this process and all that it will start, for ever. Raises OSError."""
     for capability in (SYS_PTRACE, SYS_ADMIN, PERFMON):
-        _prctl(PR_CAPBSET_DROP, capability)  # whoever may not drop it does not have it
-    _require(_prctl(PR_SET_NO_NEW_PRIVS, 1))
+        prctl(PR_CAPBSET_DROP, capability)  # whoever may not drop it does not have it
+    _require(prctl(PR_SET_NO_NEW_PRIVS, 1))
     _require(_system_call(RESTRICT_SELF, descriptor, 0))
 
 
@@ -154,11 +156,6 @@ def _allow(descriptor: int, paths: Iterable[Path], access: int) -> None:
 
 def _system_call(number: int, *arguments: object) -> int:
     result: int = ctypes.CDLL(None, use_errno=True).syscall(number, *arguments)
-    return result
-
-
-def _prctl(option: int, argument: int) -> int:
-    result: int = ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0)
     return result
 
 

@@ -5,18 +5,17 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from headgate.artifacts.data_files import LFS_POINTER, digest_of
 from headgate.artifacts.file_urls import path_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed
 
 MAX_DATA_BYTES = 8 * 1024**3
-CHUNK_BYTES = 1 << 20
 MAX_POINTER_BYTES = 1024
 """A file in place of another one, which is kept elsewhere, is not longer."""
 MAX_CONVERTED_BYTES = 64 * 1024**2
 """The largest file whose line ends we try the other way to explain a wrong digest."""
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 ANNEX = "annex/objects"
 INSTEAD = "Commit the file itself, or name a file URL of the trainer's machine"
 
@@ -43,12 +42,8 @@ def verified(checkout: Path, file: configuration.DataFile) -> Path:
     size = path.stat().st_size
     if size > MAX_DATA_BYTES:
         raise WrongData(f"{file.uri} has {size} bytes; the limit is {MAX_DATA_BYTES}")
-    found = hashlib.sha256()
-    with path.open("rb") as data:
-        while chunk := data.read(CHUNK_BYTES):
-            found.update(chunk)
-    if found.hexdigest() != file.sha256:
-        raise WrongData(why_another_digest(path, file, found.hexdigest()))
+    if (found := digest_of(path)) != file.sha256:
+        raise WrongData(why_another_digest(path, file, found))
     return path
 
 

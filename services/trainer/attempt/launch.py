@@ -7,7 +7,6 @@ SIGTERM, which also comes when the trainer is killed, it ends the command. CONFI
 files; when it is empty, that is everything.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from headgate.runtime.parent import end_with_parent
+from headgate.runtime.parent import end_with_parent, prctl
 from services.trainer.attempt.confinement import confinement_of, enter, ruleset
 
 EXIT_NOT_FOUND = 127
@@ -68,7 +67,7 @@ def run(command: list[str], ruleset_descriptor: int | None) -> int:
 
 def adopt_orphans() -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_descendants() -> bool:

@@ -4,7 +4,6 @@ Tensors and arrays keep their datatype. Lists have none: their fractions become 
 and their whole numbers int64.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from headgate.artifacts.answers import CUSTOM, MULTICLASS, WrongMeaning, check_answers
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.artifacts.layout import Unclear, measured
+from headgate.network_table import MAX_TENSORS, is_tensor_name
 from services.trainer.child.failure import TrainingFailure
 from services.trainer.child.tensors import (
     Rows,
@@ -30,8 +30,7 @@ from services.trainer.job import Job
 
 SPLITS = ("train", "validation", "test")
 MAX_CLASS = 2**31 - 1
-MAX_TENSORS = 64
-NAME = re.compile(r"[A-Za-z_]\w{0,62}", re.ASCII)
+NO_ROWS = "there are no rows; each split needs some"
 LOSSY = (
     "Give a tensor or an array, which keep their datatype, or convert the list where a rounded number means the same"
 )
@@ -86,7 +85,7 @@ def _tensors(where: str, values: Any) -> Tensors:
     if not isinstance(values, Mapping):
         return _tensor(where, values)
     names = [str(name) for name in values]
-    wrong = next((name for name in names if not NAME.fullmatch(name)), None)
+    wrong = next((name for name in names if not is_tensor_name(name)), None)
     if wrong is not None or not 0 < len(names) <= MAX_TENSORS:
         expected = f"1 to {MAX_TENSORS} tensors, each with a name of letters, digits and _"
         raise TrainingFailure(f"{where}: expected {expected}, got {len(names) if wrong is None else repr(wrong)}")
@@ -134,7 +133,7 @@ def _require_rows(where: str, features: Tensors, answers: Tensors) -> None:
             shapes = ", ".join(f"{name} {shape}" for name, shape in sizes.items())
         raise TrainingFailure(f"{where}: expected as many answers as rows, got {shapes}")
     if count_rows(answers) == 0:
-        raise TrainingFailure(f"{where}: there are no rows; each split needs some")
+        raise TrainingFailure(f"{where}: {NO_ROWS}")
 
 
 def _check_answers(answers: Any, task: str) -> None:

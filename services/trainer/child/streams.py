@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, IterableDataset, default_collate
 from headgate.artifacts.batches import batches
 from headgate.artifacts.store import MAX_FILE_BYTES
 from services.trainer.child.failure import TrainingFailure
-from services.trainer.child.rows import SPLITS, checked_part, require_like
+from services.trainer.child.rows import NO_ROWS, SPLITS, checked_part, require_like
 from services.trainer.child.tensors import Rows, Tensors, answers_by_name, count_rows, datatype, inputs, part_of
 from services.trainer.job import Job
 
@@ -111,7 +111,7 @@ def _require_again(where: str, source: Any) -> None:
 def _first(where: str, source: Any, job: Job) -> Rows:
     batch = next(_batches(source, job.batch_size, None), None)
     if batch is None:
-        raise TrainingFailure(f"{where}: there are no rows; each split needs some")
+        raise TrainingFailure(f"{where}: {NO_ROWS}")
     return checked_part(f"{where}: batch 1", batch, job)
 
 
@@ -128,7 +128,7 @@ def _whole(where: str, source: Any, job: Job) -> Rows:
             raise TrainingFailure(f"{where}: there are more than {limit} of rows; only those of train may be more")
         parts.append(rows)
     if not parts:
-        raise TrainingFailure(f"{where}: there are no rows; each split needs some")
+        raise TrainingFailure(f"{where}: {NO_ROWS}")
     return _joined([features for features, _ in parts]), _joined([answers for _, answers in parts])
 
 

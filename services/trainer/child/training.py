@@ -93,10 +93,10 @@ def function_of(module: ModuleType, name: str) -> Callable[..., Any] | None:
 
 
 def called(where: str, job: Job, function: Callable[..., Any], *arguments: object) -> Any:
-    """What the repository's function returns. Raises TrainingFailure with the line that raised."""
+    """What the repository's function returns. Raises TrainingFailure with the line that raised, and NotResumable."""
     try:
         return function(*arguments)
-    except TrainingFailure:
+    except (TrainingFailure, NotResumable):
         raise
     except Exception as error:
         raise TrainingFailure(raised(where, error, job.checkout)) from error
@@ -135,20 +135,11 @@ def train(context: TrainingContext, model: LoadedModel, job: Job) -> None:
         assert model.loss is not None
         train_by_settings(context, model.loss, model.stream)
         return
-    if call_own_loop(context, model.train_function, job) is not None:
+    if called("train(context)", job, model.train_function, context) is not None:
         raise TrainingFailure("train(context): expected it to train context.network in place and to return nothing")
     if not context.history:
         call = "context.epoch(train_loss, validation_loss)"
         raise TrainingFailure(f"train(context): it reported no epoch; call {call} after each epoch")
-
-
-def call_own_loop(context: TrainingContext, function: TrainFunction, job: Job) -> object:
-    try:
-        return function(context)
-    except (TrainingFailure, NotResumable):
-        raise
-    except Exception as error:
-        raise TrainingFailure(raised("train(context)", error, job.checkout)) from error
 
 
 def train_by_settings(context: TrainingContext, loss_of: Loss, stream: Stream | None) -> None:

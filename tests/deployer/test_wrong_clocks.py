@@ -1,6 +1,7 @@
 """Releases while the clock of a host is wrong. The service on this host is a real process."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from tests.waiting import PATIENCE_SECONDS, until
 SHIFTED_CLOCK = Path(__file__).parents[1] / "shifted_clock"
 DAY_SECONDS = 86_400
 STEP_MS = 1_500
+ACKNOWLEDGED_SECONDS = 4.0
+"""In which a log acknowledges a record on a busy machine. The skew is known this well."""
 POLICY = configuration.ReleasePolicy(
     steps=[configuration.Step(weight_bps=5_000, min_duration_ms=STEP_MS, min_keys=100)], bake_ms=STEP_MS
 )
@@ -99,7 +102,8 @@ def facts_of_release(world: World) -> list[tuple[int, str]]:
             lifecycle = facts.LifecycleRecord.FromString(record.value or b"")
             name = lifecycle.WhichOneof("fact") or ""
             if lifecycle.stream == STREAM and getattr(getattr(lifecycle, name), "release", 0) == 2:
-                assert abs(lifecycle.occurred_at_ms - record.timestamp_ms) < 1_000, "facts have the log's time"
+                apart_ms = abs(lifecycle.occurred_at_ms - record.timestamp_ms)
+                assert apart_ms < ACKNOWLEDGED_SECONDS * 1000, "facts have the log's time"
                 found.append((record.timestamp_ms, name))
     return found
 
@@ -124,7 +128,9 @@ def test_a_service_whose_clock_is_wrong_moves_a_release_at_its_time_and_reports_
     world.wait_for(phase_is(2, resources.PHASE_COMPLETED))
     require_each_wait(world)
     side = "ahead of" if ahead_seconds > 0 else "behind"
-    assert f"the clock of this host is {abs(ahead_seconds)}.0 s {side} the log's time" in process.lines()
+    reported = re.search(rf"the clock of this host is ([\d.]+) s {side} the log's time", process.lines())
+    assert reported is not None
+    assert abs(float(reported[1]) - abs(ahead_seconds)) < ACKNOWLEDGED_SECONDS
 
 
 def test_a_clock_that_jumps_while_a_release_is_at_a_weight_moves_nothing(begin: Begin) -> None:

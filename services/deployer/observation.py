@@ -48,13 +48,20 @@ class Observation:
     gateways: tuple[Gateway, ...]
     silent: tuple[str, ...]
     judgement: facts.Judgement
-    freeze: resources.Freeze | None
+    environment_freeze: resources.Freeze | None
     now_ms: int
 
     @property
-    def frozen(self) -> bool:
-        """Whether the release must not move forward now."""
-        return self.freeze is not None
+    def freeze(self) -> resources.Freeze | None:
+        """The freeze in which the release must not move forward now; None when it may."""
+        return self.environment_freeze if self.frozen_for(self.release) else None
+
+    def frozen_for(self, release: resources.Release) -> bool:
+        """Whether a release of this environment must not move forward now.
+
+        An undo goes back, and a freeze never stops a way back.
+        """
+        return self.environment_freeze is not None and not release.undo_of
 
     @property
     def served_ms(self) -> int:
@@ -118,7 +125,6 @@ def observe(
         gateways=reports.gateways(release.environment),
         silent=reports.silent(release.environment, policy.candidate_lease_ms / 1000),
         judgement=judge(policy.judge, reports.strata(state.name, release)),
-        # An undo goes back, and a freeze never stops a way back.
-        freeze=None if release.undo_of else freeze_at(environments.get(release.environment), now_ms),
+        environment_freeze=freeze_at(environments.get(release.environment), now_ms),
         now_ms=now_ms,
     )

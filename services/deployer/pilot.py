@@ -134,10 +134,10 @@ def next_command(state: ModelState, observation: Observation) -> NextCommand:
     if _is_quarantined(state, release):
         return _roll_back(observation, facts.ROLLBACK_CAUSE_ABORTED, "the candidate was quarantined")
     if release.phase == resources.PHASE_REQUESTED:
-        return NextCommand(next_in_line(state, release, observation.frozen), _wait_in_line(state, observation))
+        return NextCommand(next_in_line(state, release, observation), _wait_in_line(state, observation))
     if release.phase == resources.PHASE_ROLLING_BACK:
         return _finish_rollback(observation)
-    if (other := successor(state, release, observation.now_ms)) is not None:
+    if (other := successor(state, observation)) is not None:
         return _make_way(observation, other)
     return _while_paused(observation) if release.paused else _advance(observation)
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from headgate.domain.comparison import awaited_verdict, not_compared_with
-from headgate.domain.release import RUNNING, is_active
+from headgate.domain.release import RUNNING, candidate_refused, is_active
 from headgate.domain.state import ModelState
 from headgate.domain.verdict import RELEASABLE
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
 from services.deployer import waits
+from services.deployer.observation import Observation
 from services.deployer.release_commands import release_command, start_release
 from services.deployer.waits import Wait
 
@@ -79,22 +80,21 @@ def _releases_in(state: ModelState, environment: str) -> list[resources.Release]
     return [release for release in state.releases.values() if release.environment == environment]
 
 
-def successor(state: ModelState, release: resources.Release, now_ms: int) -> resources.Release | None:
+def successor(state: ModelState, observation: Observation) -> resources.Release | None:
     """The requested release for which this running one must make way now; None when it goes on.
 
-    Every release makes way for an undo. A paused one makes way for a newer release, from the time its pause names.
+    It makes way only for a release that can begin at once. Every release makes way for an undo. A paused one makes way
+    for the release of a newer version, from the time that its pause names.
     """
-    requested = [
-        other
-        for other in _releases_in(state, release.environment)
-        if other.phase == resources.PHASE_REQUESTED and not other.paused
-    ]
-    undo = next((other for other in requested if other.undo_of), None)
-    if undo is not None and not release.undo_of:
-        return undo
-    yields = release.paused and 0 < release.superseded_from_ms <= now_ms
-    newer = [other for other in requested if other.release > release.release] if yields else []
-    return max(newer, key=lambda other: other.release, default=None)
+    release = observation.release
+    requested = [peer for peer in _releases_in(state, release.environment) if peer.phase == resources.PHASE_REQUESTED]
+    if not requested:
+        return None
+    first = _first_in_line(requested)
+    yields = release.paused and 0 < release.superseded_from_ms <= observation.now_ms
+    is_newer = first.release > release.release and first.candidate > release.candidate
+    goes_first = not release.undo_of if first.undo_of else yields and is_newer
+    return first if goes_first and _can_begin(state, first, observation.frozen_for(first)) else None
 
 
 def release_before(state: ModelState, release: resources.Release) -> resources.Release | None:
@@ -111,19 +111,33 @@ def _first_in_line(peers: Sequence[resources.Release]) -> resources.Release:
     return max(requested, key=lambda peer: (bool(peer.undo_of), peer.release))
 
 
-def next_in_line(state: ModelState, release: resources.Release, frozen: bool) -> commands.Command | None:
+def next_in_line(state: ModelState, release: resources.Release, observation: Observation) -> commands.Command | None:
     """The command that a requested release needs: to begin when it is first in line, or to be superseded.
 
-    None while another release of the model runs in the environment, and while this one must wait.
+    None while another release of the model runs in the environment, and while this one must wait. A release that must
+    wait itself supersedes no other one.
     """
     peers = _releases_in(state, release.environment)
     if any(peer.phase in RUNNING for peer in peers):
         return None
-    first = _first_in_line(peers).release
-    if release.release < first:
-        payload = commands.SupersedeRelease(release=release.release, by=first)
-        return release_command(state.name, release, f"supersede/{first}", payload)
-    candidate = state.versions.get(release.candidate, resources.Version())
-    if release.release > first or release.paused or frozen or awaited_verdict(state, candidate):
+    first = _first_in_line(peers)
+    if release.release < first.release and _can_begin(state, first, observation.frozen_for(first)):
+        payload = commands.SupersedeRelease(release=release.release, by=first.release)
+        return release_command(state.name, release, f"supersede/{first.release}", payload)
+    if release.release != first.release or _is_held(state, release, observation.frozen_for(release)):
         return None
+    # The registry ends a release whose candidate may not be released any more when it is asked to begin it.
     return release_command(state.name, release, "begin", commands.BeginRelease(release=release.release))
+
+
+def _is_held(state: ModelState, release: resources.Release, is_frozen: bool) -> bool:
+    """Whether a requested release that is first in line must still wait."""
+    candidate = state.versions.get(release.candidate, resources.Version())
+    return release.paused or is_frozen or bool(awaited_verdict(state, candidate))
+
+
+def _can_begin(state: ModelState, release: resources.Release, is_frozen: bool) -> bool:
+    """Whether nothing but its place in line keeps a requested release from its begin."""
+    candidate = state.versions.get(release.candidate, resources.Version())
+    is_refused = candidate_refused(candidate, release.override_quarantine) is not None
+    return not is_refused and not _is_held(state, release, is_frozen)

@@ -43,7 +43,7 @@ def end_of_release(other: resources.Release) -> Wait:
 def a_person(release: resources.Release) -> Wait:
     wait = Wait(f"someone to resume it: {release.paused_reason}" if release.paused_reason else "someone to resume it")
     yields = bool(release.superseded_from_ms)
-    return wait.at_the_latest(release.superseded_from_ms, "a newer release may take its place") if yields else wait
+    return wait.at_the_latest(release.superseded_from_ms, "a newer version may take its place") if yields else wait
 
 
 def verdict_on(candidate: int, awaited: str) -> Wait:

@@ -241,6 +241,52 @@ def test_a_paused_release_makes_way_for_no_release_that_is_older_or_paused_itsel
     Given(version(1), version(2), version(3), paused, waiting).then()
 
 
+def test_a_paused_release_makes_way_for_no_older_version():
+    paused = stepping(0, candidate=3, paused=True, superseded_from_ms=1)
+    waiting = release(2, candidate=2, phase=resources.PHASE_REQUESTED)
+    Given(version(1), version(2), version(3), paused, waiting).then()
+
+
+CANNOT_BEGIN = pytest.mark.parametrize(
+    ("fields", "is_frozen"),
+    [
+        ({}, True),
+        ({"quarantined": True}, False),
+        ({"verdict": resources.VERDICT_STATE_FAILED}, False),
+        ({"verdict": resources.VERDICT_STATE_UNDECIDED}, False),
+        ({"verdict": resources.VERDICT_STATE_DENIED}, False),
+    ],
+)
+"""A newer version whose release cannot begin, and whether a freeze is the cause."""
+
+
+@CANNOT_BEGIN
+def test_a_paused_release_makes_way_for_no_release_that_cannot_begin(fields: dict[str, Any], is_frozen: bool):
+    paused = stepping(0, candidate=2, paused=True, superseded_from_ms=1)
+    given = Given(version(1), version(2), version(3, **fields), paused, release(2, phase=resources.PHASE_REQUESTED))
+    due_commands = (given.frozen() if is_frozen else given).due_commands()
+    assert not [command for command in due_commands if command.roll_back_release.release == 1]
+
+
+@CANNOT_BEGIN
+def test_a_requested_release_that_cannot_begin_supersedes_no_other_one(fields: dict[str, Any], is_frozen: bool):
+    requested = [release(number, phase=resources.PHASE_REQUESTED) for number in (1, 2)]
+    given = Given(version(1), version(2), version(3, **fields), *requested)
+    due_commands = (given.frozen() if is_frozen else given).due_commands()
+    assert not [command for command in due_commands if command.HasField("supersede_release")]
+
+
+def test_a_requested_release_that_is_paused_supersedes_no_other_one():
+    paused = release(2, phase=resources.PHASE_REQUESTED, paused=True)
+    Given(version(1), version(2), version(3), release(1, phase=resources.PHASE_REQUESTED), paused).then()
+
+
+def test_a_paused_undo_makes_way_for_no_release_that_a_freeze_holds():
+    paused = stepping(0, candidate=1, stable=2, undo_of=9, paused=True, superseded_from_ms=1)
+    waiting = release(2, phase=resources.PHASE_REQUESTED)
+    Given(version(1), version(2), version(3), paused, waiting, live=2).frozen().then()
+
+
 def test_a_running_release_makes_way_for_no_newer_release_while_it_is_not_paused():
     given = Given(
         version(1), version(2), version(3), stepping(0, minutes=1), release(2, phase=resources.PHASE_REQUESTED)
@@ -249,7 +295,8 @@ def test_a_running_release_makes_way_for_no_newer_release_while_it_is_not_paused
 
 
 def test_the_newest_requested_release_begins_and_the_older_ones_are_superseded():
-    given = Given(release(1, phase=resources.PHASE_REQUESTED), release(2, phase=resources.PHASE_REQUESTED))
+    requested = [release(number, phase=resources.PHASE_REQUESTED) for number in (1, 2)]
+    given = Given(version(1), version(2), version(3), *requested)
     older, newer = given.then("releases/1/supersede/2", "releases/2/begin")
     assert (older.supersede_release.by, newer.begin_release.release) == (2, 2)
 
@@ -448,7 +495,7 @@ def test_a_step_that_is_due_waits_for_the_end_of_a_freeze_or_a_pause():
 def test_a_paused_release_says_from_when_on_a_newer_one_may_take_its_place():
     waiting = Given(stepping(paused=True, superseded_from_ms=NOW_MS + 5)).wait()
     assert (waiting.waiting_for, waiting.deadline_ms) == ("someone to resume it", NOW_MS + 5)
-    assert waiting.at_deadline == "a newer release may take its place"
+    assert waiting.at_deadline == "a newer version may take its place"
 
 
 def test_a_step_without_enough_keys_says_when_it_pauses():

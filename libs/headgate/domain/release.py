@@ -18,7 +18,17 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
-__all__ = ["ACTIVE", "RUNNING", "TERMINAL", "ReleaseCommand", "decide", "evolve", "is_active", "phase_name"]
+__all__ = [
+    "ACTIVE",
+    "RUNNING",
+    "TERMINAL",
+    "ReleaseCommand",
+    "candidate_refused",
+    "decide",
+    "evolve",
+    "is_active",
+    "phase_name",
+]
 
 _RunningCommand = (
     commands.BeginRelease
@@ -118,7 +128,7 @@ def _start(state: ModelState, command: commands.StartRelease, environments: dict
         if same and is_active(release):
             rule = "a version has one release at a time in an environment"
             return Refused(ALREADY_EXISTS, rule, f"{version.name} is already in {release.name}", "candidate")
-    refused = _candidate_refused(version, command.override_quarantine) or refuse_unjudged(state, version)
+    refused = candidate_refused(version, command.override_quarantine) or refuse_unjudged(state, version)
     if refused is not None:
         return refused
     live = state.model.live.get(command.environment, 0)
@@ -156,7 +166,8 @@ def _request(
     )
 
 
-def _candidate_refused(version: resources.Version, override_quarantine: bool) -> Refused | None:
+def candidate_refused(version: resources.Version, override_quarantine: bool) -> Refused | None:
+    """The refusal of a release of a version that may not be released; None when it may."""
     if version.verdict not in RELEASABLE:
         rule = "only a version that has passed its gate, or was approved or waived, can be released"
         return Refused(GATE_NOT_MET, rule, f"{version.name} is {version.label}", "candidate")
@@ -180,7 +191,7 @@ def _begin(state: ModelState, release: resources.Release) -> Decision:
     version = state.versions[release.candidate]
     if (unjudged := refuse_unjudged(state, version)) is not None:
         return unjudged
-    refused = _candidate_refused(version, release.override_quarantine)
+    refused = candidate_refused(version, release.override_quarantine)
     if refused is not None:
         # The candidate may no longer be released, so the release ends. Otherwise the pilot would begin it for ever.
         return facts.ReleaseRejected(release=release.release, reason=refused.message)
@@ -227,7 +238,7 @@ def _forward_refused(state: ModelState, release: resources.Release, from_pause: 
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
     if not release.candidate_ready:
         return illegal(f"{release.name} is not ready", "a candidate gets traffic only after it is loaded")
-    return _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+    return candidate_refused(state.versions[release.candidate], release.override_quarantine)
 
 
 def _weights_applied(release: resources.Release, command: commands.ReportWeightsApplied) -> Decision:
@@ -265,7 +276,7 @@ def _promote(state: ModelState, release: resources.Release, command: commands.Pr
 def _promote_again(state: ModelState, release: resources.Release, command: commands.PromoteRelease) -> Decision:
     """A person's promotion of a version that has all traffic already: it ends a pause in the bake, and nothing else."""
     if release.phase == resources.PHASE_BAKING and release.paused:
-        refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+        refused = candidate_refused(state.versions[release.candidate], release.override_quarantine)
         if refused is not None:
             return refused
         return facts.ReleaseCompleted(release=release.release, judgement=command.judgement, reason=command.reason)
@@ -279,7 +290,7 @@ def _complete(state: ModelState, release: resources.Release, command: commands.C
         return illegal(f"{release.name} is {phase_name(release)}", "a release can complete only after its bake")
     if release.paused:
         return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
-    refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+    refused = candidate_refused(state.versions[release.candidate], release.override_quarantine)
     if refused is not None:
         return refused
     return facts.ReleaseCompleted(release=release.release, judgement=command.judgement)
@@ -287,7 +298,7 @@ def _complete(state: ModelState, release: resources.Release, command: commands.C
 
 def _resume(state: ModelState, release: resources.Release, command: commands.ResumeRelease) -> Decision:
     if has_fallen_back(release):
-        refused = _candidate_refused(state.versions[release.candidate], release.override_quarantine)
+        refused = candidate_refused(state.versions[release.candidate], release.override_quarantine)
         if refused is not None:
             return refused
     return resume(release, command)
@@ -349,7 +360,7 @@ def _undo(state: ModelState, release: resources.Release, command: commands.UndoR
         if other.undo_of == release.release and is_active(other):
             rule = "a release can be undone only once"
             return Refused(ALREADY_EXISTS, rule, f"{other.name} undoes {release.name} already", "release")
-    refused = _candidate_refused(state.versions[release.stable], override_quarantine=True)
+    refused = candidate_refused(state.versions[release.stable], override_quarantine=True)
     if refused is not None:
         return refused
     number = len(state.releases) + 1

@@ -75,6 +75,16 @@ class Observation:
         return max(strata, key=lambda stratum: stratum.candidate_keys, default=facts.Stratum())
 
     @property
+    def needed_keys(self) -> int:
+        """How many keys the candidate needs in the present step. One also where the policy asks for none."""
+        return max(1, self.policy.steps[self.release.step].min_keys)
+
+    @property
+    def is_last_step(self) -> bool:
+        """Whether the release is in the last step of its policy."""
+        return self.release.step + 1 == len(self.policy.steps)
+
+    @property
     def lagging(self) -> list[str]:
         """Live gateways that do not serve the present weights yet."""
         return [each.name for each in self.gateways if each.route(self.model).epoch < self.release.epoch]

@@ -11,6 +11,7 @@ from headgate.domain.names import model_stream, release_subject
 from headgate.domain.refusal import MAX_TEXT_CHARACTERS
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.words import duration_text
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -21,6 +22,7 @@ from headgate.worker.loop import Issue
 from services.deployer import waits
 from services.deployer.evidence import GatewayReports
 from services.deployer.observation import Observation, observe
+from services.deployer.paused import wait_for_a_person
 from services.deployer.queue import next_in_line, release_before, releases_to_start, successor, waiting_versions
 from services.deployer.waits import Wait
 
@@ -146,7 +148,7 @@ def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
     if (other := release_before(state, observation.release)) is not None:
         return waits.end_of_release(other)
     if observation.release.paused:
-        return waits.a_person(observation.release)
+        return wait_for_a_person(observation)
     if observation.freeze is not None:
         return waits.end_of_freeze(observation.freeze)
     candidate = state.versions.get(observation.release.candidate, resources.Version())
@@ -165,7 +167,7 @@ def _while_paused(observation: Observation) -> NextCommand:
     is_unapplied = release.phase == resources.PHASE_STEPPING and not release.applied_at_ms
     if is_unapplied and observation.gateways and not observation.lagging:
         return NextCommand(_applied(observation))
-    return NextCommand(None, waits.a_person(release))
+    return NextCommand(None, wait_for_a_person(observation))
 
 
 def _advance(observation: Observation) -> NextCommand:
@@ -208,7 +210,8 @@ def _prepare(observation: Observation) -> NextCommand:
     late = observation.now_ms >= deadline_ms
     if not observation.gateways:
         wait = waits.A_GATEWAY.at_the_latest(deadline_ms, "it pauses")
-        return _pause(observation, "no gateway is live") if late else NextCommand(None, wait)
+        missing = f"no gateway was live within {duration_text(observation.policy.prepare_deadline_ms)}"
+        return _pause(observation, missing) if late else NextCommand(None, wait)
     if not observation.unready:
         names = [gateway.name for gateway in observation.gateways]
         payload = commands.ReportCandidateReady(release=release.release, gateways=names)
@@ -241,16 +244,13 @@ def _enter_traffic(observation: Observation) -> NextCommand:
 def _step(observation: Observation) -> NextCommand:
     release, stratum = observation.release, observation.stratum
     step = observation.policy.steps[release.step]
-    is_last = release.step + 1 == len(observation.policy.steps)
     if observation.served_ms < step.min_duration_ms:
         return _hold(observation, waits.end_of_step(release, step.min_duration_ms))
     if (unheard := _unheard(observation)) is not None:
         return _hold(observation, unheard)
-    # Also a step that asks for no number of keys is not over before the candidate has answered one.
-    min_keys = max(1, step.min_keys)
-    if stratum.candidate_keys < min_keys:
-        return _hold(observation, waits.more_keys(stratum.candidate_keys, min_keys))
-    if not is_last:
+    if stratum.candidate_keys < observation.needed_keys:
+        return _hold(observation, waits.more_keys(stratum.candidate_keys, observation.needed_keys))
+    if not observation.is_last_step:
         return _set_weights(observation, release.step + 1)
     if observation.judgement.verdict == facts.VERDICT_PASS:
         return _promote(observation, "")
@@ -266,8 +266,9 @@ def _unheard(observation: Observation) -> Wait | None:
 
 def _hold(observation: Observation, wait: Wait) -> NextCommand:
     """Stays at the present step. Pauses the release when no data comes, or after the policy's deadline."""
-    if not observation.has_data and observation.served_ms >= observation.policy.no_data_limit_ms:
-        return _pause(observation, "no data: the candidate got no request at this weight")
+    limit_ms = observation.policy.no_data_limit_ms
+    if not observation.has_data and observation.served_ms >= limit_ms:
+        return _pause(observation, _no_data("this", limit_ms))
     # The deadline never comes before the step could end, or a long step would end in a pause each time.
     hold_ms = max(
         observation.policy.hold_deadline_ms, observation.policy.steps[observation.release.step].min_duration_ms
@@ -275,10 +276,15 @@ def _hold(observation: Observation, wait: Wait) -> NextCommand:
     if observation.served_ms >= hold_ms:
         found = observation.judgement.explanation if wait == waits.A_VERDICT else ""
         late = observation.late_answers
-        why = " ".join(filter(None, (f"inconclusive: still waiting for {wait.waiting_for}.", found, late)))
+        waited = f"inconclusive: after {duration_text(hold_ms)} it still waited for {wait.waiting_for}."
+        why = " ".join(filter(None, (waited, found, late)))
         return _pause(observation, why, bool(late))
-    limit_ms = hold_ms if observation.has_data else min(hold_ms, observation.policy.no_data_limit_ms)
+    limit_ms = hold_ms if observation.has_data else min(hold_ms, limit_ms)
     return NextCommand(None, wait.at_the_latest(observation.release.applied_at_ms + limit_ms, "it pauses"))
+
+
+def _no_data(weight: str, limit_ms: int) -> str:
+    return f"no data: the candidate got no request at {weight} weight within {duration_text(limit_ms)}"
 
 
 def _report_applied(observation: Observation) -> NextCommand:
@@ -324,7 +330,7 @@ def _bakes_on_evidence(observation: Observation) -> bool:
 def _bake_without_data(observation: Observation) -> NextCommand:
     limit_ms = max(observation.policy.bake_ms, observation.policy.no_data_limit_ms)
     if observation.served_ms >= limit_ms:
-        return _pause(observation, "no data: the candidate got no request at full weight")
+        return _pause(observation, _no_data("full", limit_ms))
     return NextCommand(None, waits.A_REQUEST.at_the_latest(observation.release.applied_at_ms + limit_ms, "it pauses"))
 
 

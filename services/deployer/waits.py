@@ -40,12 +40,6 @@ def end_of_release(other: resources.Release) -> Wait:
     return Wait(f"the end of release {other.release} (v{other.candidate}, {phase_name(other)}{paused})")
 
 
-def a_person(release: resources.Release) -> Wait:
-    wait = Wait(f"someone to resume it: {release.paused_reason}" if release.paused_reason else "someone to resume it")
-    yields = bool(release.superseded_from_ms)
-    return wait.at_the_latest(release.superseded_from_ms, "a newer version may take its place") if yields else wait
-
-
 def verdict_on(candidate: int, awaited: str) -> Wait:
     return Wait(f"v{candidate} to get {awaited}") if awaited else Wait()
 

@@ -10,8 +10,8 @@ import pytest
 from headgate.cli import columns
 from headgate.cli import main as command_line
 from headgate.cli.tables import table_text
-from headgate.cli.times import duration_text
 from headgate.cli.waits import Answer, Pilots, behind, build_wait, in_release, line_wait, release_wait, sentence
+from headgate.domain.words import duration_text
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts

@@ -349,7 +349,7 @@ def test_without_a_gateway_the_release_waits_and_pauses_after_the_deadline():
     assert waiting.deadline_ms == NOW_MS + DEFAULT.prepare_deadline_ms
     late = release(phase=resources.PHASE_PREPARING, phase_since_ms=NOW_MS - DEFAULT.prepare_deadline_ms)
     (command,) = Given(late).then(f"releases/1/pause/{late.phase_since_ms}")
-    assert command.pause_release.reason == "no gateway is live"
+    assert command.pause_release.reason == "no gateway was live within 10 min"
 
 
 @pytest.mark.parametrize(
@@ -489,12 +489,12 @@ def test_an_override_lets_a_quarantined_candidate_go_on():
 def test_a_step_that_is_due_waits_for_the_end_of_a_freeze_or_a_pause():
     assert Given(stepping()).reported(evidence(*GOOD)).frozen().waits_for() == "the end of the freeze eve (holidays)"
     paused = stepping(paused=True, paused_reason="lunch")
-    assert Given(paused).reported(evidence(*GOOD)).waits_for() == "someone to resume it: lunch"
+    assert Given(paused).reported(evidence(*GOOD)).waits_for().endswith(": lunch")
 
 
 def test_a_paused_release_says_from_when_on_a_newer_one_may_take_its_place():
     waiting = Given(stepping(paused=True, superseded_from_ms=NOW_MS + 5)).wait()
-    assert (waiting.waiting_for, waiting.deadline_ms) == ("someone to resume it", NOW_MS + 5)
+    assert (waiting.waiting_for, waiting.deadline_ms) == ("someone to resume it (no gateway is live now)", NOW_MS + 5)
     assert waiting.at_deadline == "a newer version may take its place"
 
 
@@ -509,7 +509,7 @@ def test_a_step_without_enough_keys_says_when_it_pauses():
 def test_a_candidate_without_any_request_is_paused_once_the_limit_is_reached():
     at_the_limit = stepping(applied_at_ms=NOW_MS - DEFAULT.no_data_limit_ms)
     (command,) = Given(at_the_limit).then(f"releases/1/pause/{NOW_MS}")
-    assert command.pause_release.reason.startswith("no data")
+    assert command.pause_release.reason == "no data: the candidate got no request at this weight within 10 min"
     Given(stepping(applied_at_ms=NOW_MS - DEFAULT.no_data_limit_ms + 1)).then()
 
 
@@ -521,7 +521,10 @@ def test_a_gateway_that_serves_stable_only_does_not_hide_the_counts_of_the_other
 
 def test_a_step_that_stays_undecided_is_paused():
     (command,) = Given(stepping(minutes=8 * 60)).reported(evidence(*THIN)).then(f"releases/1/pause/{NOW_MS}")
-    assert command.pause_release.reason == "inconclusive: still waiting for 290 more candidate keys (10 of 300)."
+    assert (
+        command.pause_release.reason
+        == "inconclusive: after 8 h it still waited for 290 more candidate keys (10 of 300)."
+    )
 
 
 @pytest.mark.parametrize("hold_deadline_ms", [0, 10 * MINUTE_MS - 1])
@@ -563,11 +566,11 @@ def test_late_answers_that_a_pass_allows_leave_nothing_undecided():
 
 def test_the_weights_of_a_pause_are_reported_as_applied_once_every_live_gateway_serves_them():
     paused = stepping(applied_at_ms=0, paused=True, paused_reason="slow", epoch=8)
-    assert Given(paused).waits_for() == "someone to resume it: slow"
-    assert Given(paused).reported(status(epoch=7)).waits_for() == "someone to resume it: slow"
+    assert Given(paused).waits_for().endswith(": slow")
+    assert Given(paused).reported(status(epoch=7)).waits_for().endswith(": slow")
     Given(paused).reported(status(epoch=8)).then("releases/1/weights-applied/8")
     paused.applied_at_ms = NOW_MS
-    assert Given(paused).reported(status(epoch=8)).waits_for() == "someone to resume it: slow"
+    assert Given(paused).reported(status(epoch=8)).waits_for().endswith(": slow")
 
 
 # Promoting, baking, rolling back.
@@ -632,7 +635,7 @@ def test_a_bake_without_a_request_waits_for_one_and_pauses_after_the_limit(field
     assert (waiting.deadline_ms, waiting.at_deadline) == (NOW_MS + 30 * MINUTE_MS, "it pauses")
     Given(baking(60, policy=long_limit, **fields)).reported(FINE).then("releases/1/complete")
     (command,) = Given(baking(60, **fields)).reported(status(epoch=9)).then(f"releases/1/pause/{NOW_MS}")
-    assert command.pause_release.reason == "no data: the candidate got no request at full weight"
+    assert command.pause_release.reason == "no data: the candidate got no request at full weight within 1 h"
 
 
 def test_requests_before_full_weight_do_not_count_for_the_bake():

@@ -1,4 +1,4 @@
-"""Durations and times as people write and read them on the command line: 12h, 2026-12-24T18:00:00Z, 9 min."""
+"""Durations and times as people write them on the command line: 12h, 2026-12-24T18:00:00Z."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from headgate.cli.session import usage
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 DURATION = re.compile(r"(\d{1,6})([smhd])")
 
 
@@ -46,15 +45,3 @@ def time_ms(option: str, text: str, now_ms: Callable[[], int]) -> int:
 def _duration_ms(text: str) -> int | None:
     parts = DURATION.fullmatch(text)
     return None if parts is None else int(parts[1]) * SECONDS[parts[2]] * 1_000
-
-
-def duration_text(milliseconds: int) -> str:
-    """A duration in its two largest units: "45 s", "9 min 5 s", "3 d 4 h". A negative one is "0 s"."""
-    seconds = max(0, round(milliseconds / 1000))
-    parts: list[tuple[int, str]] = []
-    for name, length in UNITS:
-        count, seconds = divmod(seconds, length)
-        if count or parts:
-            parts.append((count, name))
-    shown = [f"{count} {name}" for count, name in parts[:2] if count]
-    return " ".join(shown) or "0 s"

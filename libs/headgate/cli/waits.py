@@ -11,13 +11,12 @@ from typing import Any, Generic, TypeVar
 import grpc
 
 from headgate.cli.render import time_text
-from headgate.cli.times import duration_text
 from headgate.client.errors import failure
 from headgate.client.stubs import Stubs
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.verdict import RELEASABLE
-from headgate.domain.words import word_of
+from headgate.domain.words import duration_text, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service

@@ -44,7 +44,7 @@ def has_fallen_back(release: resources.Release) -> bool:
     """Whether the candidate has less traffic than its step says, because the release is paused."""
     if release.phase != resources.PHASE_STEPPING or not release.paused:
         return False
-    return _candidate_bps(release) < release.policy.steps[release.step].weight_bps
+    return candidate_bps(release) < release.policy.steps[release.step].weight_bps
 
 
 def weights_of_step(release: resources.Release, step: int) -> list[facts.Weight]:
@@ -52,14 +52,15 @@ def weights_of_step(release: resources.Release, step: int) -> list[facts.Weight]
     return _shared(release, release.policy.steps[step].weight_bps)
 
 
-def _shared(release: resources.Release, candidate_bps: int) -> list[facts.Weight]:
-    """The weights of both versions; of stable alone when the candidate gets nothing."""
-    shares = ((release.stable, FULL_WEIGHT_BPS - candidate_bps), (release.candidate, candidate_bps))
-    return [facts.Weight(version=version, weight_bps=share) for version, share in shares if share]
-
-
-def _candidate_bps(release: resources.Release) -> int:
+def candidate_bps(release: resources.Release) -> int:
+    """The candidate's present share of the traffic, in basis points."""
     return sum(weight.weight_bps for weight in release.weights if weight.version == release.candidate)
+
+
+def _shared(release: resources.Release, share_bps: int) -> list[facts.Weight]:
+    """The weights of both versions; of stable alone when the candidate gets nothing."""
+    shares = ((release.stable, FULL_WEIGHT_BPS - share_bps), (release.candidate, share_bps))
+    return [facts.Weight(version=version, weight_bps=share) for version, share in shares if share]
 
 
 def _weights_of_pause(release: resources.Release, command: commands.PauseRelease) -> list[facts.Weight]:
@@ -76,7 +77,7 @@ def _weights_of_pause(release: resources.Release, command: commands.PauseRelease
         fallback_bps = 0
     else:
         return []
-    return _shared(release, fallback_bps) if fallback_bps < _candidate_bps(release) else []
+    return _shared(release, fallback_bps) if fallback_bps < candidate_bps(release) else []
 
 
 def _superseded_from_ms(policy: configuration.ReleasePolicy, at_fault: bool, at_ms: int) -> int:

@@ -1,8 +1,10 @@
-"""Turns the names of enum values in the protos into words that people read."""
+"""Turns what the protos hold into words that people read: the names of enum values, and durations."""
 
 import re
 from functools import cache
 from typing import Any
+
+UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 @cache
@@ -18,6 +20,18 @@ def word_of(enum: Any, number: int) -> str:
 def hyphenated(enum: Any, number: int) -> str:
     """As word_of, but as one word with hyphens for a command line: "blue-green"."""
     return word_of(enum, number).replace(" ", "-")
+
+
+def duration_text(milliseconds: int) -> str:
+    """A duration in its two largest units: "45 s", "9 min 5 s", "3 d 4 h". A negative one is "0 s"."""
+    seconds = max(0, round(milliseconds / 1000))
+    parts: list[tuple[int, str]] = []
+    for name, length in UNITS:
+        count, seconds = divmod(seconds, length)
+        if count or parts:
+            parts.append((count, name))
+    shown = [f"{count} {name}" for count, name in parts[:2] if count]
+    return " ".join(shown) or "0 s"
 
 
 def _prefix(enum_name: str) -> str:

@@ -81,6 +81,31 @@ def test_a_release_is_started_and_undone_by_hand(world: World, headgate: Headgat
     assert "production v1" in headgate("model", "get", "fraud")[1]
 
 
+def test_a_live_version_in_quarantine_says_what_takes_it_out_and_an_undo_to_one_goes_with_a_warning(
+    world: World, headgate: Headgate, tmp_path: Path
+) -> None:
+    only_version = headgate("version", "quarantine", "fraud/1", "--reason", "biased")[2]
+    assert "v1 stays live in production" in only_version
+    assert "`headgate release start fraud/NUMBER -e production` with another version" in only_version
+    assert "undo" not in only_version
+    assert "production v1 (quarantined)" in headgate("model", "get", "fraud")[1]
+    assert "production v1 (quarantined)" in headgate("model", "list")[1]
+    assert json.loads(headgate("model", "get", "fraud", "-o", "json")[1])["live_quarantined"] == {"production": 1}
+    assert "v1, which serves again, is quarantined" in headgate("release", "abort", "fraud/2")[2]
+    world.wait_for(phase_is(2, resources.PHASE_ROLLED_BACK))
+    policy = tmp_path / "policy.toml"
+    policy.write_text("bake_seconds = 0.001")
+    headgate("release", "start", "fraud/2", "--strategy", "blue-green", "--policy", str(policy))
+    world.wait_for(phase_is(3, resources.PHASE_COMPLETED))
+    assert "To take it out: `headgate release undo fraud/3` or" in headgate("version", "quarantine", "fraud/2")[2]
+    code, _, err = headgate("release", "undo", "fraud/3")
+    assert (code, "v1, which serves again, is quarantined" in err) == (0, True)
+    world.wait_for(phase_is(4, resources.PHASE_COMPLETED))
+    assert headgate("version", "lift-quarantine", "fraud/1")[0] == 0
+    assert "quarantined" not in headgate("model", "get", "fraud")[1]
+    assert headgate("version", "quarantine", "fraud/2")[2] == ""
+
+
 def test_a_release_of_something_that_is_no_version_is_wrong_usage(headgate: Headgate) -> None:
     for version in ("models/fraud", "models/fraud/releases/2", "fraud"):
         code, _, err = headgate("release", "start", version)

@@ -1,6 +1,6 @@
 """The columns of lists and the lines of pages, for each kind of resource."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from headgate.cli.policy_lines import policy_lines, steps_text
@@ -8,7 +8,7 @@ from headgate.cli.render import Columns, printable, time_text
 from headgate.cli.tables import Column
 from headgate.client.timeline import interval_line, report_line, undefined_lines, weights_line
 from headgate.domain import policy as policies
-from headgate.domain.names import short_name
+from headgate.domain.names import short_name, version_name
 from headgate.domain.words import hyphenated, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -189,6 +189,19 @@ ENVIRONMENT: Columns = (
     Column("POLICY", lambda e: e.policy_sha256),
     *(Column(key, _policy_line(key)) for key, _ in policy_lines(policies.DEFAULT)),
 )
+
+
+def model_columns(quarantined: Container[str]) -> Columns:
+    """The columns of a model, which mark a live version that is among these quarantined ones."""
+
+    def live(model: resources.Model) -> str:
+        return ", ".join(
+            f"{environment} v{number}"
+            + (" (quarantined)" if version_name(short_name(model.name), number) in quarantined else "")
+            for environment, number in sorted(model.live.items())
+        )
+
+    return tuple(column._replace(cell=live) if column.name == "LIVE" else column for column in MODEL)
 
 
 def with_wait(columns: Columns, beside: str, wait_of: Callable[[Any], str]) -> Columns:

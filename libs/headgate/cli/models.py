@@ -9,6 +9,7 @@ import typer
 from google.protobuf.message import Message
 
 from headgate.cli import columns, version_watch
+from headgate.cli.quarantines import live_quarantined, quarantined_versions
 from headgate.cli.render import Format, Output, Wide, show_list, show_one
 from headgate.cli.session import full_name, numbered_version, progress, report, session, version_name
 from headgate.cli.waits import Waits, as_field
@@ -49,7 +50,8 @@ def list_models(
         if not token:
             break
     empty = "No model matches the filter." if filter_ else "No models yet. The first `headgate publish` creates one."
-    show_list(found, columns.MODEL, output, wide, empty)
+    quarantined = quarantined_versions(session(context).stubs, full_name("models", ANY))
+    show_list(found, columns.model_columns(quarantined), output, wide, empty, live_quarantined(quarantined))
 
 
 @model.command("get")
@@ -57,7 +59,8 @@ def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) 
     """Show one model."""
     request = registry_service.GetModelRequest(name=full_name("models", name))
     found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.MODEL, output)
+    quarantined = quarantined_versions(session(context).stubs, found.name)
+    show_one(found, columns.model_columns(quarantined), output, live_quarantined(quarantined))
 
 
 @model.command("label")

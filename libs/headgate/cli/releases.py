@@ -14,6 +14,7 @@ from headgate.cli import columns
 from headgate.cli.files import local_path
 from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
+from headgate.cli.quarantines import report_return
 from headgate.cli.release_watch import Moment, moments, show_lines, show_live
 from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one, terminal_width
 from headgate.cli.session import console, full_name, release_name, report, session, usage, version_parts
@@ -197,15 +198,19 @@ def abort_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """End a release that has not completed: stable gets all traffic again."""
-    call = session(context).stubs.releases.AbortRelease
-    change_release(call, release_service.AbortReleaseRequest, name, reason, output)
+    stubs = session(context).stubs
+    found = change_release(stubs.releases.AbortRelease, release_service.AbortReleaseRequest, name, reason, output)
+    if found.phase == resources.PHASE_ROLLING_BACK and found.stable:
+        report_return(stubs, found, found.stable)
 
 
 @release.command("undo")
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Undo a completed release: release the version that was stable before it. Before it completes, abort it."""
-    call = session(context).stubs.releases.UndoRelease
-    change_release(call, release_service.UndoReleaseRequest, name, reason, output)
+    stubs = session(context).stubs
+    found = change_release(stubs.releases.UndoRelease, release_service.UndoReleaseRequest, name, reason, output)
+    if found.undo_of:
+        report_return(stubs, found, found.candidate)
 
 
 def change_release(
@@ -214,10 +219,12 @@ def change_release(
     name: str,
     reason: str,
     output: Format,
-) -> None:
+) -> resources.Release:
     """Changes a release by an RPC whose request has its name and a reason, and shows what became of it."""
     wanted = request(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
-    show_one(call(wanted, timeout=TIMEOUT_SECONDS), columns.RELEASE, output)
+    found = call(wanted, timeout=TIMEOUT_SECONDS)
+    show_one(found, columns.RELEASE, output)
+    return found
 
 
 @environment.command("list")

@@ -8,6 +8,7 @@ import typer
 
 from headgate.cli import columns
 from headgate.cli.models import NeededReason, Reason, VersionName, change_version
+from headgate.cli.quarantines import report_where_live
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import CommandFailed, full_name, numbered_version, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -50,9 +51,11 @@ def tag_version(
 def quarantine_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Keep a version from being released. A release of it that runs already goes on."""
-    call = session(context).stubs.registry.QuarantineVersion
-    change_version(context, call, registry_service.QuarantineVersionRequest, name, reason, output)
+    """Keep a version from being released. A release of it that runs is taken back. Where it is live it stays live."""
+    stubs = session(context).stubs
+    call = stubs.registry.QuarantineVersion
+    found = change_version(context, call, registry_service.QuarantineVersionRequest, name, reason, output)
+    report_where_live(stubs, found)
 
 
 def lift_quarantine(

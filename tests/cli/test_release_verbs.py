@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from headgate.cli import releases
+from headgate.cli.known_environments import is_known
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from tests.cli.running import Headgate, run_headgate
@@ -126,12 +126,12 @@ def test_a_release_into_an_environment_with_a_policy_asks_nothing(headgate: Head
     assert (code, err) == (0, "")
 
 
-def test_a_release_that_started_does_not_fail_when_the_environment_cannot_be_checked() -> None:
+def test_no_command_fails_when_the_environment_cannot_be_checked() -> None:
     class Unavailable:
         def ListReleases(self, *_: object, **__: object) -> None:
             raise grpc.RpcError("UNAVAILABLE")
 
-    assert releases._is_known(Unavailable(), "production")
+    assert is_known(Unavailable(), "prodction")
 
 
 @pytest.mark.parametrize("world", [False], indirect=True, ids=["no policy"])

@@ -224,6 +224,20 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     assert (code, "freeze holidays does not exist" in err) == (3, True)
 
 
+def test_a_freeze_or_a_policy_of_an_environment_that_nothing_uses_asks_whether_the_name_is_right(
+    headgate: Headgate, tmp_path: Path
+) -> None:
+    (tmp_path / "policy.toml").write_text("")
+    freeze = ("freeze", "declare", "nope", "audit", "--until", "2099-01-01")
+    for name, declare in (("nope", freeze), ("nowhere", ("environment", "set-policy", "nowhere", "policy.toml"))):
+        code, _, err = headgate(*declare)
+        assert (code, f"nothing has gone live in {name} yet" in err, "is the name right?" in err) == (0, True, True)
+        assert headgate(*declare)[2] == ""
+    headgate("environment", "create", "made")
+    for known in ("made", "production"):
+        assert headgate("environment", "set-policy", known, "policy.toml")[2] == ""
+
+
 def test_a_duration_of_a_freeze_counts_by_the_logs_time_whatever_the_callers_clock_shows(
     headgate: Headgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

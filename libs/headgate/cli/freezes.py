@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from headgate.cli import columns
+from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import Reason
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import full_name, session
 from headgate.cli.times import time_ms
 from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.names import short_name
 from headgate.v1 import release_service_pb2 as release_service
 
 HELP = """Freezes: times in which no release of an environment moves forward.
@@ -45,8 +47,15 @@ def declare_freeze(
         until_ms=time_ms("--until", until, stubs.log_time.now_ms),
         request_id=str(uuid.uuid4()),
     )
+    was_known = is_known(stubs.releases, request.name)
     found = stubs.releases.DeclareFreeze(request, timeout=TIMEOUT_SECONDS)
     show_one(found, columns.ENVIRONMENT, output)
+    if not was_known:
+        report_unknown(
+            short_name(found.name),
+            "the freeze holds only releases into this environment",
+            f"to end it: headgate freeze lift {short_name(found.name)} {name}",
+        )
 
 
 @freeze.command("lift")

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from headgate.cli import columns
 from headgate.cli.files import local_path
+from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.quarantines import report_return
@@ -22,9 +23,9 @@ from headgate.cli.waits import Waits, as_field
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain import policy
+from headgate.domain.names import short_name
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
-from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 
 PAGE_SIZE = 100
@@ -142,28 +143,12 @@ def start_release(
     )
     started = stub.StartRelease(request, timeout=TIMEOUT_SECONDS)
     show_one(started, columns.RELEASE, output)
-    if not _is_known(stub, environment):
-        report(f"nothing has gone live in {environment} yet, and it has no policy: is the name right?")
-        report(f"the release pauses unless a gateway runs with HEADGATE_ENVIRONMENT={environment}")
-        report(f"to end it: headgate release abort {model}/{started.release}")
-
-
-def _is_known(stub: release_service_grpc.ReleaseServiceStub, name: str) -> bool:
-    """Whether the environment has a policy or a completed release. If not, its name may be mistyped.
-
-    The answer is also True when the registry does not answer: the release has started, so this check must not fail it.
-    """
-    served = f'environment = "{name}" AND phase = "completed"'
-    request = release_service.ListReleasesRequest(parent=full_name("models", ANY), filter=served, page_size=1)
-    try:
-        if stub.ListReleases(request, timeout=TIMEOUT_SECONDS).releases:
-            return True
-        declared = stub.ListEnvironments(
-            release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS
-        ).environments
-    except grpc.RpcError:
-        return True
-    return full_name("environments", name) in [each.name for each in declared]
+    if not is_known(stub, environment):
+        report_unknown(
+            environment,
+            f"the release pauses unless a gateway runs with HEADGATE_ENVIRONMENT={environment}",
+            f"to end it: headgate release abort {model}/{started.release}",
+        )
 
 
 @release.command("pause")
@@ -275,4 +260,8 @@ def set_policy(
     request = release_service.SetPolicyRequest(
         name=full_name("environments", name), policy=new_policy, request_id=str(uuid.uuid4())
     )
-    show_one(session(context).stubs.releases.SetPolicy(request, timeout=TIMEOUT_SECONDS), columns.ENVIRONMENT, output)
+    stub = session(context).stubs.releases
+    was_known = is_known(stub, request.name)
+    show_one(stub.SetPolicy(request, timeout=TIMEOUT_SECONDS), columns.ENVIRONMENT, output)
+    if not was_known:
+        report_unknown(short_name(request.name), "only releases into this environment follow the policy")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from headgate.domain import policy as policies
-from headgate.domain.release import freeze_at
+from headgate.domain.freezes import freeze_at
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration

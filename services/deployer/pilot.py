@@ -27,6 +27,8 @@ from services.deployer.queue import next_in_line, release_before, releases_to_st
 from services.deployer.waits import Wait
 
 NOTHING = Wait()
+HELD_BY_A_FREEZE = (resources.PHASE_REQUESTED, resources.PHASE_PREPARING, resources.PHASE_STEPPING)
+"""Phases from which a release moves forward by what a freeze forbids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ def _pilot(
             waiting_until_ms=wait.until_ms,
             deadline_ms=wait.deadline_ms,
             at_deadline=wait.at_deadline,
+            frozen_by=wait.frozen_by,
+            frozen_until_ms=wait.frozen_until_ms,
         )
     except Exception as error:  # noqa: BLE001  # one release's error must not hide the other releases
         return worker_services.Pilot(
@@ -129,7 +133,13 @@ def _pilot(
 
 
 def next_command(state: ModelState, observation: Observation) -> NextCommand:
-    """The next command for one active release."""
+    """The next command for one active release. Its wait also names the freeze that would hold the step after it."""
+    found, freeze = _decide(state, observation), observation.freeze
+    goes_forward = observation.release.phase in HELD_BY_A_FREEZE
+    return NextCommand(found.command, found.wait.in_freeze(freeze) if freeze and goes_forward else found.wait)
+
+
+def _decide(state: ModelState, observation: Observation) -> NextCommand:
     release = observation.release
     if _has_failed(observation):
         return _roll_back(observation, facts.ROLLBACK_CAUSE_VERDICT, observation.judgement.explanation)

@@ -1,8 +1,9 @@
 """What a release waits for, in words, and until when. Pure; the pilot decides that it waits."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from headgate.domain.freezes import freeze_named
 from headgate.domain.release import phase_name
 from headgate.v1 import resources_pb2 as resources
 
@@ -12,17 +13,26 @@ class Wait:
     """What a release waits for.
 
     `until_ms` is when this comes by itself, and 0 when nobody knows. Until then, or for ever, the release waits; but at
-    `deadline_ms`, unless that is 0, happens what `at_deadline` says, such as "it pauses".
+    `deadline_ms`, unless that is 0, happens what `at_deadline` says, such as "it pauses". `frozen_by` names a freeze
+    that holds the release beside all this, until `frozen_until_ms`.
     """
 
     waiting_for: str = ""
     until_ms: int = 0
     deadline_ms: int = 0
     at_deadline: str = ""
+    frozen_by: str = ""
+    frozen_until_ms: int = 0
 
     def at_the_latest(self, deadline_ms: int, at_deadline: str) -> "Wait":
         """The same wait with a limit."""
-        return Wait(self.waiting_for, self.until_ms, deadline_ms, at_deadline)
+        return replace(self, deadline_ms=deadline_ms, at_deadline=at_deadline)
+
+    def in_freeze(self, freeze: resources.Freeze) -> "Wait":
+        """The same wait with a freeze that lasts longer, as far as anybody knows."""
+        if not self.waiting_for or self == end_of_freeze(freeze) or self.until_ms >= freeze.until_ms:
+            return self
+        return replace(self, frozen_by=f"the end of {freeze_named(freeze)}", frozen_until_ms=freeze.until_ms)
 
 
 A_GATEWAY = Wait("a live gateway")
@@ -31,8 +41,7 @@ A_VERDICT = Wait("the judge's verdict")
 
 
 def end_of_freeze(freeze: resources.Freeze) -> Wait:
-    reason = f" ({freeze.reason})" if freeze.reason else ""
-    return Wait(f"the end of the freeze {freeze.freeze}{reason}", freeze.until_ms)
+    return Wait(f"the end of {freeze_named(freeze)}", freeze.until_ms)
 
 
 def end_of_release(other: resources.Release) -> Wait:

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from headgate.cli.columns import MODEL, VERSION
-from headgate.cli.render import Format, show_list, show_one, time_text
+from headgate.cli.render import Format, show_list, show_one
+from headgate.domain.words import time_text
 from headgate.v1 import resources_pb2 as resources
 
 HOSTILE = "merged\x1b]0;owned\x07 \x9b2Jby"

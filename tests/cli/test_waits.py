@@ -70,6 +70,17 @@ def version(build: str = "CREATED", verdict: str = "UNDECIDED", **fields: Any) -
             "the shortest time of step 1, until 2023-11-14 22:13:20 (in 0 s)",
         ),
         (
+            {
+                "waiting_for": "12 more candidate keys (8 of 20)",
+                "deadline_ms": AT_MS + 1_000,
+                "at_deadline": "it pauses",
+                "frozen_by": "the end of the freeze eve",
+                "frozen_until_ms": AT_MS + 9 * MINUTE_MS,
+            },
+            "12 more candidate keys (8 of 20), and for the end of the freeze eve, until 2023-11-14 22:22:20 (in 9 min);"
+            " it pauses at 2023-11-14 22:13:21 (in 1 s)",
+        ),
+        (
             {"waiting_for": "the end of the bake", "waiting_until_ms": AT_MS - 1},
             "the end of the bake, until 2023-11-14 22:13:19",
         ),

@@ -492,6 +492,39 @@ def test_a_step_that_is_due_waits_for_the_end_of_a_freeze_or_a_pause():
     assert Given(paused).reported(evidence(*GOOD)).waits_for().endswith(": lunch")
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        release(phase=resources.PHASE_REQUESTED, paused=True),
+        release(phase=resources.PHASE_PREPARING),
+        stepping(minutes=20),
+        stepping(paused=True, paused_reason="lunch"),
+    ],
+)
+def test_a_release_that_waits_for_something_else_names_the_freeze_that_holds_its_next_step(held: resources.Release):
+    given = Given(version(1), version(2), held).reported(status(epoch=7), evidence(*THIN)).frozen()
+    waiting = given.wait()
+    assert "freeze" not in waiting.waiting_for
+    assert (waiting.frozen_by, waiting.frozen_until_ms) == ("the end of the freeze eve (holidays)", NOW_MS + 1)
+    given.environments.clear()
+    assert not given.wait().frozen_by
+
+
+def test_a_freeze_holds_neither_a_bake_nor_what_takes_longer_than_it_lasts():
+    assert not Given(baking(1)).frozen().wait().frozen_by
+    long_step = stepping(minutes=1)
+    waiting = Given(long_step).reported(evidence(*GOOD)).frozen().wait()
+    assert (waiting.waiting_for, waiting.frozen_by) == ("the shortest time of step 1", "")
+
+
+def test_of_several_freezes_a_wait_names_the_one_that_ends_last():
+    given = Given(stepping()).reported(evidence(*GOOD)).frozen()
+    longer = resources.Freeze(freeze="audit", from_ms=1, until_ms=NOW_MS + 2)
+    freezes = [*FROZEN.environment.freezes, longer]
+    given.environments["production"] = EnvironmentState("production", resources.Environment(freezes=freezes))
+    assert given.waits_for() == "the end of the freeze audit"
+
+
 def test_a_paused_release_says_from_when_on_a_newer_one_may_take_its_place():
     waiting = Given(stepping(paused=True, superseded_from_ms=NOW_MS + 5)).wait()
     assert (waiting.waiting_for, waiting.deadline_ms) == ("someone to resume it (no gateway is live now)", NOW_MS + 5)

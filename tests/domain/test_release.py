@@ -31,7 +31,7 @@ from tests.domain.scenario import (
     weights,
 )
 
-FREEZE = resources.Freeze(freeze="holidays", reason="holidays", from_ms=50, until_ms=150)
+FREEZE = resources.Freeze(freeze="holidays", reason="nobody is here", from_ms=50, until_ms=150)
 ALL_TO_2 = weights(v2=10_000)
 
 
@@ -318,7 +318,8 @@ def test_a_running_release_can_roll_back_in_every_phase_even_during_a_freeze(pas
     ],
 )
 def test_a_freeze_forbids_forward_moves_while_it_lasts(make: Callable[[], History], command: object) -> None:
-    make().when(command, at_ms=50, freeze=FREEZE).then_refused("frozen", "holidays")
+    named = "production is frozen until 1970-01-01 00:00:00 UTC by the freeze holidays (nobody is here)"
+    make().when(command, at_ms=50, freeze=FREEZE).then_refused("frozen", named)
     assert make().when(command, at_ms=150, freeze=FREEZE).decision is not None
     make().when(commands.PauseRelease(release=2, reason="r"), freeze=FREEZE).then(
         facts.ReleasePaused(release=2, reason="r", superseded_from_ms=101)

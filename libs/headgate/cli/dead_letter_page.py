@@ -3,9 +3,10 @@
 import base64
 from collections.abc import Iterable
 
-from headgate.cli.render import pairs, printable, time_text
+from headgate.cli.render import pairs, printable
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Settlement
+from headgate.domain.words import time_text
 from headgate.v1 import commands_pb2 as commands
 
 HEX_WIDTH = 16

@@ -10,12 +10,13 @@ import typer
 
 from headgate.cli.clocks import log_time_ms
 from headgate.cli.dead_letter_page import as_data, show_page
-from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows, time_text
+from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows
 from headgate.cli.session import CommandFailed, Exit, report, session, usage
 from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
 from headgate.dead_letters.settling import NoSuchLetter, Outcome
+from headgate.domain.words import time_text
 
 DEFAULT_LINES = 100
 MAX_AT_ONCE = 1_000

@@ -11,12 +11,13 @@ from typer.core import TyperGroup
 
 from headgate.cli.event_outcome import DEFAULT_RECORDS, MAX_RECORDS, Copy, Outcome, Status, copies_of, outcome_of
 from headgate.cli.files import local_path, read_file
-from headgate.cli.render import Format, Output, pairs, show_data, time_text
+from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import CommandFailed, Exit, report, session, usage
 from headgate.dead_letters.letters import State
 from headgate.domain.credentials import CREDENTIALS_RULE, without_credentials
 from headgate.domain.names import short_name
 from headgate.domain.refusal import ALREADY_EXISTS
+from headgate.domain.words import time_text
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.port import Message, Record
 from headgate.log.topics import INBOX

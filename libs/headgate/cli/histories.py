@@ -9,12 +9,12 @@ import yaml
 
 from headgate.cli import columns
 from headgate.cli.models import ANY, Filter
-from headgate.cli.render import Columns, Format, Output, Wide, as_dict, printable, show_rows, time_text
+from headgate.cli.render import Columns, Format, Output, Wide, as_dict, printable, show_rows
 from headgate.cli.session import full_name, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
-from headgate.domain.words import word_of
+from headgate.domain.words import time_text, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from google.protobuf.message import DecodeError
 
-from headgate.cli.render import Format, Output, Row, Wide, show_rows, time_text
+from headgate.cli.render import Format, Output, Row, Wide, show_rows
 from headgate.cli.session import session
+from headgate.domain.words import time_text
 from headgate.log import topics
 from headgate.log.port import Record
 from headgate.log.scan import newest

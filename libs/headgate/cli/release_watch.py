@@ -11,14 +11,14 @@ from rich.live import Live
 from rich.text import Text
 
 from headgate.cli.columns import phase_text, phase_word
-from headgate.cli.render import printable, time_text
+from headgate.cli.render import printable
 from headgate.cli.tables import GAP, page_text
 from headgate.cli.waits import NewWaits, Waits
 from headgate.client.stubs import Stubs
 from headgate.client.timeline import weights_line
 from headgate.client.watching import watch_through_restarts
 from headgate.domain.release import TERMINAL
-from headgate.domain.words import duration_text, word_of
+from headgate.domain.words import duration_text, time_text, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -161,11 +160,3 @@ def _masked(value: Any) -> Any:
             return {key: _masked(each) for key, each in value.items()}
         case _:
             return value
-
-
-def time_text(at_ms: int) -> str:
-    """The time as people read it; empty for 0. Anyone can write a record with a time that no calendar has."""
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
-    except (ValueError, OverflowError, OSError):
-        return f"{at_ms} ms after 1970"

@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from headgate.cli.render import printable, time_text
+from headgate.cli.render import printable
 from headgate.cli.tables import GAP, page_text
 from headgate.cli.waits import NewWaits, Waits
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
-from headgate.domain.words import duration_text
+from headgate.domain.words import duration_text, time_text
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources

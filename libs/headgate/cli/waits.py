@@ -10,13 +10,12 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from headgate.cli.render import time_text
 from headgate.client.errors import failure
 from headgate.client.stubs import Stubs
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.verdict import RELEASABLE
-from headgate.domain.words import duration_text, word_of
+from headgate.domain.words import duration_text, time_text, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
@@ -195,6 +194,8 @@ def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) ->
     until_ms, deadline_ms = pilot.waiting_until_ms, pilot.deadline_ms
     if text and until_ms:
         text += f", until {moment(until_ms)}"
+    if text and pilot.frozen_by:
+        text += f", and for {pilot.frozen_by}, until {moment(pilot.frozen_until_ms)}"
     if text and deadline_ms and (not until_ms or deadline_ms < until_ms):
         text += f"; {pilot.at_deadline}" + (f" at {moment(deadline_ms)}" if deadline_ms > at_ms else "")
     return text

@@ -5,10 +5,11 @@ from typing import assert_never
 from headgate.domain import policy as policies
 from headgate.domain.comparison import refuse_unjudged
 from headgate.domain.fact import ReleaseFact
+from headgate.domain.freezes import refuse_frozen
 from headgate.domain.names import NAME_RULE, is_name, release_name, version_name
 from headgate.domain.pause import has_fallen_back, pause, resume, weights_of_step
 from headgate.domain.phases import ACTIVE, RUNNING, TERMINAL, going_nowhere, is_active, phase_name
-from headgate.domain.refusal import ALREADY_EXISTS, FROZEN, GATE_NOT_MET, Refused, illegal, invalid, not_found
+from headgate.domain.refusal import ALREADY_EXISTS, GATE_NOT_MET, Refused, illegal, invalid, not_found
 from headgate.domain.release_fold import evolve
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.domain.verdict import RELEASABLE
@@ -65,18 +66,10 @@ def decide(
     if release is None:
         return not_found(release_name(state.name, command.release), "release")
     if _moves_forward(release, command) and not release.undo_of:
-        frozen = freeze_at(environments.get(release.environment), at_ms)
+        frozen = refuse_frozen(environments.get(release.environment), release.environment, at_ms)
         if frozen is not None:
-            rule = "a release cannot move forward during a freeze"
-            return Refused(FROZEN, rule, f"{release.environment} is frozen: {frozen.reason or frozen.freeze}")
+            return frozen
     return _decide_running(state, release, command, at_ms)
-
-
-def freeze_at(environment: EnvironmentState | None, at_ms: int) -> resources.Freeze | None:
-    """The freeze of the environment at this time; None when there is none."""
-    if environment is None:
-        return None
-    return next((each for each in environment.environment.freezes if each.from_ms <= at_ms < each.until_ms), None)
 
 
 def _moves_forward(release: resources.Release, command: _RunningCommand) -> bool:

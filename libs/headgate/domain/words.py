@@ -1,6 +1,7 @@
-"""Turns what the protos hold into words that people read: the names of enum values, and durations."""
+"""Turns what the protos hold into words that people read: the names of enum values, times, and durations."""
 
 import re
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -32,6 +33,14 @@ def duration_text(milliseconds: int) -> str:
             parts.append((count, name))
     shown = [f"{count} {name}" for count, name in parts[:2] if count]
     return " ".join(shown) or "0 s"
+
+
+def time_text(at_ms: int) -> str:
+    """The time as people read it; empty for 0. Anyone can write a record with a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms after 1970"
 
 
 def _prefix(enum_name: str) -> str:

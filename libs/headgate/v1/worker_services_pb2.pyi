@@ -226,6 +226,8 @@ class Pilot(_message.Message):
     WAITING_UNTIL_MS_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
     AT_DEADLINE_FIELD_NUMBER: _builtins.int
+    FROZEN_BY_FIELD_NUMBER: _builtins.int
+    FROZEN_UNTIL_MS_FIELD_NUMBER: _builtins.int
     waiting_for: _builtins.str
     """What the release waits for, as the end of the sentence "it waits for ..."; empty while its next command is due."""
     waiting_until_ms: _builtins.int
@@ -233,6 +235,9 @@ class Pilot(_message.Message):
     deadline_ms: _builtins.int
     """What happens when the wait lasts until deadline_ms, for example "it pauses"; 0 and empty for a wait without limit."""
     at_deadline: _builtins.str
+    frozen_by: _builtins.str
+    """A freeze that also holds the release, as a second end of the same sentence, and its end; empty and 0 without one."""
+    frozen_until_ms: _builtins.int
     @_builtins.property
     def release(self) -> _resources_pb2.Release: ...
     @_builtins.property
@@ -249,10 +254,12 @@ class Pilot(_message.Message):
         waiting_until_ms: _builtins.int = ...,
         deadline_ms: _builtins.int = ...,
         at_deadline: _builtins.str = ...,
+        frozen_by: _builtins.str = ...,
+        frozen_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "release", b"release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_deadline", b"at_deadline", "deadline_ms", b"deadline_ms", "judgement", b"judgement", "live_gateways", b"live_gateways", "release", b"release", "waiting_for", b"waiting_for", "waiting_until_ms", b"waiting_until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_deadline", b"at_deadline", "deadline_ms", b"deadline_ms", "frozen_by", b"frozen_by", "frozen_until_ms", b"frozen_until_ms", "judgement", b"judgement", "live_gateways", b"live_gateways", "release", b"release", "waiting_for", b"waiting_for", "waiting_until_ms", b"waiting_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

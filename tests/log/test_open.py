@@ -42,3 +42,9 @@ def test_any_other_address_is_refused_with_the_reason(url: str) -> None:
         open_log(url)
     assert "expected" in str(refused.value) or "is not an option" in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["kafka://broker:99999", "kafka://one:9092,two", "kafka://broker:0"])
+def test_a_broker_without_a_port_that_exists_is_refused(url: str) -> None:
+    with pytest.raises(LogError, match="expected host:port with a port from 1 to 65535"):
+        open_log(url)

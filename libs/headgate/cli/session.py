@@ -15,6 +15,7 @@ from headgate.client.actor import logged_in
 from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import names
+from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.domain.credentials import without_credentials
 from headgate.log.open import embedded_address, embedded_path, is_embedded
 from headgate.log.port import EventLog
@@ -107,8 +108,11 @@ def new_session(
     """A session with the given actor and addresses, by the name of the service.
 
     A missing address is taken from the `headgate up` in this folder; without one it is the default. A missing actor is
-    the logged-in user.
+    the logged-in user. Raises CommandFailed for an address that is not host:port.
     """
+    for name, address in addresses.items():
+        if address and not is_address(address):
+            usage(f"--{name} {without_credentials(address)!r}: {ADDRESS_RULE}")
     actor = actor or logged_in()
     ports = {**DEFAULT_PORTS, **running_ports(Path(HOME))}
     known = {name: addresses.get(name) or f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}

@@ -7,6 +7,7 @@ The path of an embedded log stands in it as it is, without escapes such as %20.
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.log.port import EventLog, LogError
 from headgate.log.sqlite.log import SqliteLog
 
@@ -57,4 +58,6 @@ def _open_kafka(url: str) -> EventLog:
         raise LogError(
             f"{parts.scheme}://{parts.hostname} names no brokers: expected kafka://host:port[,host:port]?option=value"
         )
+    if wrong := next((server for server in servers if not is_address(server)), None):
+        raise LogError(f"the address of the log names the broker {wrong!r}: {ADDRESS_RULE}")
     return KafkaLog(servers, dict(parse_qsl(parts.query, keep_blank_values=True)))

@@ -14,6 +14,7 @@ from headgate.cli import logs
 from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
+from headgate.cli.models import _no_versions
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.session import (
     CommandFailed,
@@ -24,6 +25,7 @@ from headgate.cli.session import (
     running_ports,
     version_name,
 )
+from headgate.cli.times import time_ms
 from headgate.domain.credentials import without_credentials
 from headgate.domain.names import event_command_id
 from headgate.log import topics
@@ -167,6 +169,47 @@ def test_publishing_an_event_that_was_refused_before_names_the_reason_and_the_wa
     assert "was refused (the repository is too long): when that is mended, --again" in capsys.readouterr().err
     assert run(monkeypatch, "publish", str(repository), "--again") == 0
     assert "was refused" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("service", ["registry", "gateway", "trainer", "evaluator", "deployer"])
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", "127.0.0.1", "127.0.0.1:0"])
+def test_an_address_without_a_port_that_exists_is_refused_before_any_call(
+    service: str, address: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, f"--{service}", address, "model", "list") == 2
+    assert f"--{service} '{address}': expected host:port with a port from 1 to 65535" in capsys.readouterr().err
+
+
+def test_publishing_a_commit_that_is_a_version_again_sends_nothing(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("headgate.cli.publish._version_of", lambda current, change: "fraud/1")
+    assert run(monkeypatch, "publish", str(repository), "--again") == 2
+    printed = capsys.readouterr()
+    assert (printed.out, "already is version fraud/1" in printed.err) == ("", True)
+    log = open_log(embedded)
+    assert [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)] == []
+    log.close()
+
+
+@pytest.mark.parametrize(
+    ("filter_", "order", "expected"),
+    [
+        ("", "", "No versions yet: `headgate publish` makes one."),
+        ("x = 1", "", "No version matches the filter."),
+        ("", "metrics.nope desc", "No version has metrics.nope, by which --order sorts."),
+        ("x = 1", "metrics.nope", "No version matches the filter and has metrics.nope, by which --order sorts."),
+    ],
+)
+def test_an_empty_list_of_versions_says_whether_filter_or_order_left_them_out(
+    filter_: str, order: str, expected: str
+) -> None:
+    assert _no_versions(filter_, order) == expected
+
+
+def test_a_duration_with_too_many_digits_is_refused_for_its_size() -> None:
+    with pytest.raises(CommandFailed, match="--until: the number of a duration has at most 6 digits, and this one has"):
+        time_ms("--until", "99999999999h", lambda: 0)
 
 
 def test_publish_warns_on_one_line_of_files_that_are_in_no_commit(

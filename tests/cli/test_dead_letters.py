@@ -170,3 +170,10 @@ def test_the_doctor_reports_open_letters(
     with pytest.raises(SystemExit):
         command_line.main()
     assert "ok     dead letters: 1 open: headgate log dead-letters list" in capsys.readouterr().out
+
+
+def test_a_rule_that_stands_in_the_message_is_listed_once(log: EventLog, run: Run) -> None:
+    rule = "a freeze must end in the future"
+    refusal = commands.Refusal(code="invalid-argument", message=f"until_ms is 1: {rule}", rule=rule)
+    log.append(Message(topics.REFUSALS, b"models/fraud", refusal.SerializeToString()))
+    assert run("refusals", group="")[1].count(rule) == 1

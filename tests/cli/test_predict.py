@@ -136,7 +136,7 @@ def test_wrong_rows_are_refused_before_they_are_sent(headgate: Headgate, argumen
 
 def test_the_gateway_refuses_rows_of_another_shape_and_an_unknown_model(headgate: Headgate) -> None:
     code, _, err = headgate("predict", "fraud", "--row", "1,2")
-    assert (code, "expected shape [-1, 3]" in err) == (1, True)
+    assert (code, "expected the shape [-1, 3]" in err) == (2, True)
     assert headgate("predict", "nobody", "--row", "1")[0] == 3
 
 

@@ -252,3 +252,18 @@ def test_a_tensor_of_too_many_dimensions_is_refused_before_it_is_walked() -> Non
         rows = [rows]
     with pytest.raises(ValueError, match=f"at most {MAX_RANK} dimensions"):
         tensor_of("x", "FP32", rows)
+
+
+@pytest.mark.parametrize(("specs", "row"), [(AMOUNT, "1,2,3"), (AMOUNT, "1"), (spec("FP32", 1, 2), "1,2,3")])
+def test_a_row_of_another_width_is_refused_before_it_is_sent(specs: dict[str, Spec], row: str) -> None:
+    width = row.count(",") + 1
+    with pytest.raises(NotARequest, match=rf"where -1 is any size, got \[1, {width}\]"):
+        from_rows([row], specs)
+    with pytest.raises(NotARequest, match="where -1 is any size"):
+        of_json(f"[[{row}]]", specs)
+
+
+def test_a_document_that_is_not_utf_8_is_refused_with_the_place() -> None:
+    with pytest.raises(NotARequest, match="expected JSON in UTF-8, but byte 2 is not UTF-8"):
+        parse(b'["\xff"]')
+    assert parse(b"\xef\xbb\xbf[1]") == [1]

@@ -194,6 +194,19 @@ def test_a_version_that_cannot_be_compared_with_the_live_one_fails_the_rule_that
     assert judged.gate.signature_change == "the input is features float [n, 4]; version 1 has features float [n, 2]"
 
 
+def test_the_command_line_ends_with_not_found_for_a_version_without_an_artifact(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.start_evaluator()
+    world.create(1)
+    until(lambda: world.refused("models/fraud/versions/1") != grpc.StatusCode.NOT_FOUND, "the version to be known")
+    addresses = ["--registry", f"127.0.0.1:{world.registry_port}", "--evaluator", f"127.0.0.1:{world.port}"]
+    monkeypatch.setattr("sys.argv", ["headgate", *addresses, "version", "evaluate", "fraud/1"])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert (ended.value.code, "has no artifact to measure" in capsys.readouterr().err) == (3, True)
+
+
 def test_a_version_that_cannot_be_evaluated_is_refused_with_the_reason(world: World) -> None:
     world.start_evaluator()
     world.create(1)

@@ -51,6 +51,8 @@ CODES = {
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
 }
+SLUGS = {"purged": Exit.NOT_FOUND, "not-trained": Exit.NOT_FOUND}
+"""Refusals because an artifact is not there, whichever command asks for it."""
 
 LOG_CODES: Sequence[tuple[type[LogError], Exit]] = (
     (LogRefused, Exit.LOG_REFUSED),
@@ -171,7 +173,7 @@ def main() -> None:
         _fail(f"the log: {error}", next((code for kind, code in LOG_CODES if isinstance(error, kind)), Exit.FAILED))
     except grpc.RpcError as error:
         failed = failure(error)
-        _fail(str(failed), CODES.get(failed.code, Exit.FAILED))
+        _fail(str(failed), SLUGS.get(failed.slug) or CODES.get(failed.code, Exit.FAILED))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}", Exit.FAILED)

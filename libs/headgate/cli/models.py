@@ -105,10 +105,20 @@ def list_versions(
         if not token:
             break
     found_columns = columns.VERSIONS if model != ANY else columns.FOUND_VERSIONS
-    empty = "No version matches the filter." if filter_ else "No versions yet: `headgate publish` makes one."
+    empty = _no_versions(filter_, order)
     wait_of = Waits(session(context).stubs).of_version
     found_columns = columns.with_wait(found_columns, "LABEL", wait_of)
+    if order and found:
+        report(f"only versions that have {order.split()[0]} are listed: --order leaves out the others")
     show_list(found[:limit], found_columns, output, wide, empty, as_field(wait_of))
+
+
+def _no_versions(filter_: str, order: str) -> str:
+    """Why a list is empty. An order leaves out the versions that do not have its field."""
+    if not filter_ and not order:
+        return "No versions yet: `headgate publish` makes one."
+    has_field = f"has {order.split()[0]}, by which --order sorts" if order.strip() else ""
+    return f"No version {' and '.join(part for part in ('matches the filter' if filter_ else '', has_field) if part)}."
 
 
 @version.command("get")

@@ -76,6 +76,8 @@ def publish(
     if changed := uncommitted(repository):
         report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)
+    if existing and again:
+        usage(f"this commit already is version {existing}: --again would make no second version, so nothing was sent")
     source = repository.resolve().as_uri()
     event_id = _event_id(source, change.commit, url, again)
     with closing(session(context).open_log()) as log:
@@ -84,7 +86,7 @@ def publish(
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     report(f"to see what becomes of it: headgate event status {event_id}")
     if existing:
-        report(f"this commit already is version {existing}: it becomes no second version, also with --again")
+        report(f"this commit already is version {existing}: it becomes no second version")
     elif refusal:
         report(f"this event was sent before and was refused ({refusal}): when that is mended, --again sends a new one")
     if output is Format.TABLE:

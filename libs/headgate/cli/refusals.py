@@ -57,7 +57,9 @@ def parse_refusal(record: Record) -> commands.Refusal:
 def _line(refusal: commands.Refusal) -> Row:
     """The refusal for people: what was wrong and the rule, in one text."""
     row = dict(_row(refusal))
-    texts = (str(row.pop("message")), str(row.pop("rule")))
+    message, rule = str(row.pop("message")), str(row.pop("rule"))
+    # Many a message has its rule in it.
+    texts = (message,) if rule in message else (message, rule)
     return row | {"reason": ": ".join(text for text in texts if text)}
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NoReturn
 
 from headgate.client.tensors import BOOL, BYTES, InvalidTensor, Tensor, shape_of, shown, tensor_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
@@ -79,9 +79,14 @@ def parse(text: bytes) -> Any:
         return int(digits) if len(digits) <= MAX_INT_DIGITS else Decimal(digits)
 
     try:
-        found = json.loads(text, parse_int=whole, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_once)
+        decoded = text.decode("utf-8-sig")
+        found = json.loads(
+            decoded, parse_int=whole, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_once
+        )
     except RecursionError as error:
         raise NotARequest("expected JSON with less nesting") from error
+    except UnicodeDecodeError as error:
+        raise NotARequest(f"expected JSON in UTF-8, but byte {error.start} is not UTF-8") from error
     except ValueError as error:
         raise NotARequest(f"expected JSON: {error}") from error
     if not isinstance(found, list | dict):
@@ -136,11 +141,17 @@ def _tensor(spec: Spec, rows: list[Any]) -> Tensor:
     if rank == len(spec.shape) - 1:
         rows, rank = [rows], rank + 1
     if rank != len(spec.shape):
-        raise NotARequest(
-            f"input {spec.name!r}: expected the shape {list(spec.shape)}, where -1 is any size,"
-            f" got {list(shape_of(rows))}"
-        )
-    return _checked(spec.name, spec.datatype, rows)
+        _refuse_shape(spec, shape_of(rows))
+    tensor = _checked(spec.name, spec.datatype, rows)
+    if any(-1 != size != given for size, given in zip(spec.shape, tensor.shape, strict=True)):
+        _refuse_shape(spec, tensor.shape)
+    return tensor
+
+
+def _refuse_shape(spec: Spec, shape: Sequence[int]) -> NoReturn:
+    raise NotARequest(
+        f"input {spec.name!r}: expected the shape {list(spec.shape)}, where -1 is any size, got {list(shape)}"
+    )
 
 
 def _checked(name: str, datatype: str, rows: list[Any]) -> Tensor:

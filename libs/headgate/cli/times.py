@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from headgate.cli.session import usage
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-DURATION = re.compile(r"(\d{1,6})([smhd])")
+MAX_DIGITS = 6
+DURATION = re.compile(r"(\d+)([smhd])", re.ASCII)
 
 
 def since_ms(text: str, at_ms: int) -> int:
@@ -17,7 +18,7 @@ def since_ms(text: str, at_ms: int) -> int:
     """
     if not text:
         return 0
-    milliseconds = _duration_ms(text)
+    milliseconds = _duration_ms("--since", text)
     if milliseconds is None:
         usage(f"--since {text!r}: expected a number with s, m, h or d, for example 12h")
     return at_ms - milliseconds
@@ -28,7 +29,7 @@ def time_ms(option: str, text: str, now_ms: Callable[[], int]) -> int:
 
     A time without a zone is UTC. Raises CommandFailed that names the option.
     """
-    milliseconds = _duration_ms(text)
+    milliseconds = _duration_ms(option, text)
     if milliseconds is not None:
         return now_ms() + milliseconds
     try:
@@ -42,6 +43,8 @@ def time_ms(option: str, text: str, now_ms: Callable[[], int]) -> int:
     return int(time.timestamp() * 1000)
 
 
-def _duration_ms(text: str) -> int | None:
+def _duration_ms(option: str, text: str) -> int | None:
     parts = DURATION.fullmatch(text)
+    if parts is not None and len(parts[1]) > MAX_DIGITS:
+        usage(f"{option}: the number of a duration has at most {MAX_DIGITS} digits, and this one has {len(parts[1])}")
     return None if parts is None else int(parts[1]) * SECONDS[parts[2]] * 1_000

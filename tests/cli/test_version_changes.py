@@ -77,6 +77,9 @@ def test_a_model_is_created_with_labels_and_described_later_field_by_field(headg
         (["alias", "set", "fraud@champion", "three"], "'three': expected the number of a version"),
         (["freeze", "declare", "production", "x", "--until", "soon"], "--until 'soon': expected a time such as"),
         (["freeze", "declare", "production", "x", "--until", "1h", "--from", "?"], "--from '?': expected a time"),
+        (["freeze", "declare", "production", "x", "--until", "1.5h"], "or a whole number with s, m, h or d"),
+        (["--log-wait-seconds", "nan", "model", "list"], "nan is not in the range 0<=x<=1000000000"),
+        (["--log-wait-seconds", "1e10", "model", "list"], "1e+10 is not in the range 0<=x<=1000000000"),
     ],
 )
 def test_a_wrong_argument_is_refused_with_the_form_that_is_right(
@@ -219,7 +222,13 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     assert "freezes" not in data(headgate, "freeze", "lift", "staging", "holidays", "--reason", "they are back")
     assert "staging" in headgate("environment", "list")[1]
     code, _, err = headgate("freeze", "declare", "staging", "late", "--until", "2020-01-01")
-    assert (code, "a freeze must end in the future; otherwise it holds nothing" in err) == (1, True)
+    assert (code, "--until '2020-01-01' is 2020-01-01 00:00:00 UTC: a freeze must end in the future" in err) == (
+        2,
+        True,
+    )
+    code, _, err = headgate("freeze", "declare", "staging", "late", "--from", "2099-02-01", "--until", "2099-01-01")
+    assert (code, "and --from '2099-02-01' is 2099-02-01 00:00:00 UTC: a freeze must end after" in err) == (2, True)
+    assert "--until '0s' is 20" in headgate("freeze", "declare", "staging", "late", "--until", "0s")[2]
     code, _, err = headgate("freeze", "lift", "staging", "holidays")
     assert (code, "freeze holidays does not exist" in err) == (3, True)
 

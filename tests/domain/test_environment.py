@@ -72,6 +72,12 @@ def test_a_freeze_needs_a_new_name_and_an_end_after_its_beginning() -> None:
     assert code(state, commands.DeclareFreeze(freeze="", from_ms=1, until_ms=2)) == "invalid-argument"
 
 
+def test_a_wrong_end_of_a_freeze_is_shown_as_a_date_too() -> None:
+    refused = environment.decide(given(), commands.DeclareFreeze(freeze="x", until_ms=1), 5_000)
+    assert isinstance(refused, Refused)
+    assert refused.message.startswith("until_ms is 1 (1970-01-01 00:00:00 UTC): a freeze must end in the future")
+
+
 def test_an_environment_has_a_limited_number_of_freezes() -> None:
     state = given(*(declared(f"f{number}") for number in range(100)))
     assert code(state, FREEZE) == "invalid-argument"

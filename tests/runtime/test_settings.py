@@ -55,9 +55,10 @@ def test_every_problem_is_reported_at_once() -> None:
     [
         ("HEADGATE_METRICS_PORT", "65536", "expected a port from 0 to 65535"),
         ("HEADGATE_METRICS_PORT", "-1", "expected a port from 0 to 65535"),
-        ("HEADGATE_GRACE_SECONDS", "-0.5", "expected seconds, 0 or more"),
-        ("HEADGATE_GRACE_SECONDS", "inf", "expected seconds, 0 or more"),
-        ("HEADGATE_GRACE_SECONDS", "nan", "expected seconds, 0 or more"),
+        ("HEADGATE_GRACE_SECONDS", "-0.5", "expected seconds from 0 to 1000000000"),
+        ("HEADGATE_GRACE_SECONDS", "inf", "expected seconds from 0 to 1000000000"),
+        ("HEADGATE_GRACE_SECONDS", "1e10", "expected seconds from 0 to 1000000000"),
+        ("HEADGATE_GRACE_SECONDS", "nan", "expected seconds from 0 to 1000000000"),
     ],
 )
 def test_an_impossible_port_or_time_is_refused(variable: str, text: str, rule: str) -> None:

@@ -1,18 +1,22 @@
 """`headgate freeze` declares and lifts freezes: times in which no release of an environment moves forward."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+import grpc
 import typer
 
 from headgate.cli import columns
 from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import Reason
 from headgate.cli.render import Format, Output, show_one
-from headgate.cli.session import full_name, session
+from headgate.cli.session import full_name, session, usage
 from headgate.cli.times import time_ms
+from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.environment import ENDS_AFTER_ITS_BEGIN, ENDS_IN_THE_FUTURE
 from headgate.domain.names import short_name
+from headgate.domain.words import time_text
 from headgate.v1 import release_service_pb2 as release_service
 
 HELP = """Freezes: times in which no release of an environment moves forward.
@@ -48,7 +52,12 @@ def declare_freeze(
         request_id=str(uuid.uuid4()),
     )
     was_known = is_known(stubs.releases, request.name)
-    found = stubs.releases.DeclareFreeze(request, timeout=TIMEOUT_SECONDS)
+    try:
+        found = stubs.releases.DeclareFreeze(request, timeout=TIMEOUT_SECONDS)
+    except grpc.RpcError as error:
+        if failure(error).field != "until_ms":
+            raise
+        _refuse_end(until, begin, request)
     show_one(found, columns.ENVIRONMENT, output)
     if not was_known:
         report_unknown(
@@ -56,6 +65,14 @@ def declare_freeze(
             "the freeze holds only releases into this environment",
             f"to end it: headgate freeze lift {short_name(found.name)} {name}",
         )
+
+
+def _refuse_end(until: str, begin: str, request: release_service.DeclareFreezeRequest) -> NoReturn:
+    """Ends the command because of its --until, in the words of the options and not of the request's fields."""
+    end = f"--until {until!r} is {time_text(request.until_ms)} UTC"
+    if begin and request.until_ms <= request.from_ms:
+        usage(f"{end}, and --from {begin!r} is {time_text(request.from_ms)} UTC: {ENDS_AFTER_ITS_BEGIN}")
+    usage(f"{end}: {ENDS_IN_THE_FUTURE}")
 
 
 @freeze.command("lift")

@@ -33,6 +33,7 @@ from headgate.cli import (
     view,
 )
 from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, report, session
+from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
 from headgate.domain.credentials import without_credentials
@@ -82,7 +83,7 @@ def options(
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
     log_wait_seconds: Annotated[
         float,
-        typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", min=0, help="How long to wait for the log."),
+        typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", callback=wait_seconds, help="How long to wait for the log."),
     ] = CLI_WAIT_SECONDS,
     actor: Annotated[
         str,

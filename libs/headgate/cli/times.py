@@ -4,7 +4,10 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import typer
+
 from headgate.cli.session import usage
+from headgate.runtime.settings import MAX_SECONDS
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 MAX_DIGITS = 6
@@ -20,7 +23,7 @@ def since_ms(text: str, at_ms: int) -> int:
         return 0
     milliseconds = _duration_ms("--since", text)
     if milliseconds is None:
-        usage(f"--since {text!r}: expected a number with s, m, h or d, for example 12h")
+        usage(f"--since {text!r}: expected a whole number with s, m, h or d, for example 12h")
     return at_ms - milliseconds
 
 
@@ -36,11 +39,18 @@ def time_ms(option: str, text: str, now_ms: Callable[[], int]) -> int:
         time = datetime.fromisoformat(text)
     except ValueError:
         usage(
-            f"{option} {text!r}: expected a time such as 2026-12-24T18:00:00Z, or a number with s, m, h or d that"
-            " counts from now, for example 12h"
+            f"{option} {text!r}: expected a time such as 2026-12-24T18:00:00Z, or a whole number with s, m, h or d"
+            " that counts from now, for example 12h"
         )
     time = time if time.tzinfo else time.replace(tzinfo=UTC)
     return int(time.timestamp() * 1000)
+
+
+def wait_seconds(seconds: float) -> float:
+    """How long an option says to wait. Raises BadParameter for NaN and for more than a thread can wait."""
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise typer.BadParameter(f"{seconds:g} is not in the range 0<=x<={MAX_SECONDS}.")
+    return seconds
 
 
 def _duration_ms(option: str, text: str) -> int | None:

@@ -5,13 +5,16 @@ from typing import assert_never
 from headgate.domain import policy as policies
 from headgate.domain.fact import EnvironmentFact
 from headgate.domain.names import NAME_RULE, environment_stream, is_name
-from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, text_too_long
+from headgate.domain.refusal import ALREADY_EXISTS, INVALID, Refused, invalid, not_found, text_too_long
 from headgate.domain.state import EnvironmentState
+from headgate.domain.words import time_text
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
 MAX_FREEZES = 100
+ENDS_AFTER_ITS_BEGIN = "a freeze must end after it begins"
+ENDS_IN_THE_FUTURE = "a freeze must end in the future; otherwise it holds nothing"
 
 EnvironmentCommand = commands.CreateEnvironment | commands.SetPolicy | commands.DeclareFreeze | commands.LiftFreeze
 
@@ -76,7 +79,7 @@ def _declare(
     if not is_name(command.freeze):
         return invalid("freeze", command.freeze, NAME_RULE)
     if command.until_ms <= command.from_ms:
-        return invalid("until_ms", command.until_ms, "a freeze must end after it begins")
+        return _wrong_end(command, ENDS_AFTER_ITS_BEGIN)
     if len(state.environment.freezes) >= MAX_FREEZES:
         return invalid("freeze", command.freeze, f"an environment has at most {MAX_FREEZES} freezes")
     for freeze in state.environment.freezes:
@@ -88,7 +91,12 @@ def _declare(
                 else Refused(ALREADY_EXISTS, "a name can be used only once", f"freeze {freeze.freeze} exists")
             )
     if command.until_ms <= at_ms:
-        return invalid("until_ms", command.until_ms, "a freeze must end in the future; otherwise it holds nothing")
+        return _wrong_end(command, ENDS_IN_THE_FUTURE)
     return facts.FreezeDeclared(
         freeze=command.freeze, reason=command.reason, from_ms=command.from_ms, until_ms=command.until_ms
     )
+
+
+def _wrong_end(command: commands.DeclareFreeze, rule: str) -> Refused:
+    shown = f"{command.until_ms} ({time_text(command.until_ms)} UTC)" if command.until_ms else "not given"
+    return Refused(INVALID, rule, f"until_ms is {shown}: {rule}", "until_ms")

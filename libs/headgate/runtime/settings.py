@@ -1,6 +1,5 @@
 """Reads settings from the environment into a frozen dataclass. One error lists every problem."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from enum import StrEnum
@@ -13,6 +12,8 @@ Settings = TypeVar("Settings")
 
 MAX_PORT = 65_535
 TRUE = frozenset({"1", "true", "yes", "on"})
+MAX_SECONDS = 10**9
+"""About 31 years. A longer wait is a mistake, and much longer ones are more than a thread can wait."""
 ABOVE_ZERO = "above zero"
 """In the metadata of a field whose 0 makes no sense, such as the time that work may take."""
 FALSE = frozenset({"0", "false", "no", "off"})
@@ -51,8 +52,8 @@ def _checked(field: "Field[Any]", value: object) -> object:
     unit = field.name.rpartition("_")[2]
     if unit == "port" and isinstance(value, int) and not 0 <= value <= MAX_PORT:
         raise ValueError(f"expected a port from 0 to {MAX_PORT}")
-    if unit == "seconds" and isinstance(value, float) and not 0 <= value < math.inf:
-        raise ValueError("expected seconds, 0 or more")
+    if unit == "seconds" and isinstance(value, float) and not 0 <= value <= MAX_SECONDS:
+        raise ValueError(f"expected seconds from 0 to {MAX_SECONDS}")
     if value == 0 and field.metadata.get(ABOVE_ZERO):
         raise ValueError(f"expected more than 0; without this setting it is {field.default:g}")
     return value

@@ -59,3 +59,12 @@ def test_the_probe_exits_1_with_the_reason_when_a_service_is_not_ready(monkeypat
     with pytest.raises(SystemExit) as ended:
         probe.main()
     assert str(ended.value.code).startswith("not ready: ")
+
+
+@pytest.mark.parametrize("variable", ["HEADGATE_METRICS_PORT", "HEADGATE_PORT"])
+@pytest.mark.parametrize("port", ["99999", "-1", "many"])
+def test_the_probe_asks_no_port_that_does_not_exist_and_exits_2(variable, port, monkeypatch, capsys):
+    monkeypatch.setattr(probe.os, "environ", {variable: port})
+    with pytest.raises(SystemExit) as ended:
+        probe.main()
+    assert (ended.value.code, f"{variable}={port!r}: expected a" in capsys.readouterr().err) == (2, True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from headgate.domain.address import HOST_RULE
 from headgate.runtime.settings import SettingsError, from_env
 from services.registry.settings import Settings as Registry
 from services.trainer.settings import Settings as Trainer
@@ -55,13 +56,15 @@ def test_every_problem_is_reported_at_once() -> None:
     [
         ("HEADGATE_METRICS_PORT", "65536", "expected a port from 0 to 65535"),
         ("HEADGATE_METRICS_PORT", "-1", "expected a port from 0 to 65535"),
+        ("HEADGATE_HOST", "127.0.0.1:99999", HOST_RULE),
+        ("HEADGATE_HOST", "::1", HOST_RULE),
         ("HEADGATE_GRACE_SECONDS", "-0.5", "expected seconds from 0 to 1000000000"),
         ("HEADGATE_GRACE_SECONDS", "inf", "expected seconds from 0 to 1000000000"),
         ("HEADGATE_GRACE_SECONDS", "1e10", "expected seconds from 0 to 1000000000"),
         ("HEADGATE_GRACE_SECONDS", "nan", "expected seconds from 0 to 1000000000"),
     ],
 )
-def test_an_impossible_port_or_time_is_refused(variable: str, text: str, rule: str) -> None:
+def test_an_impossible_port_host_or_time_is_refused(variable: str, text: str, rule: str) -> None:
     with pytest.raises(SettingsError) as caught:
         from_env(Registry, {"HEADGATE_LOG": "sqlite:x", variable: text})
     assert caught.value.problems == [f"{variable}={text!r}: {rule}"]

@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from headgate.artifacts.file_urls import path_of, refuse_unescaped
+from headgate.domain.address import MAX_PORT, has_real_port
 from headgate.domain.credentials import without_credentials
 
 if TYPE_CHECKING:
@@ -194,6 +195,8 @@ def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
         return MemoryStore()
     if not parts.scheme:
         raise ValueError("it has no scheme")
+    if not has_real_port(url):
+        raise ValueError(f"a port is from 1 to {MAX_PORT}")
     refuse_unescaped(url)
     connect, request = timedelta(seconds=CONNECT_SECONDS), timedelta(seconds=REQUEST_SECONDS)
     return from_url(

@@ -18,6 +18,7 @@ from headgate.cli.session import (
     CommandFailed,
     Exit,
     Session,
+    refuse_wrong_port,
     report,
     running_metrics_ports,
     running_ports,
@@ -52,6 +53,8 @@ def doctor(
     context: typer.Context, redis: Redis = "", artifacts: ArtifactsUrl = "", output: Output = Format.TABLE
 ) -> None:
     """Check services and log, and artifacts and keys where `headgate up` ran. Exit with 1 when something is wrong."""
+    refuse_wrong_port("--redis", redis)
+    refuse_wrong_port("--artifacts", artifacts)
     current = session(context)
     home = Path(HOME)
     findings = [*_services(current, home), *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]

@@ -37,7 +37,7 @@ from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
 from headgate.domain.credentials import without_credentials
-from headgate.log.port import LogError, LogRefused, LogUnavailable, TopicMismatch
+from headgate.log.port import AddressInvalid, LogError, LogRefused, LogUnavailable, TopicMismatch
 
 HELP = """Take a model from a commit to live traffic, and back when the evidence is against it.
 
@@ -170,6 +170,8 @@ def main() -> None:
         _fail(str(error), error.code)
     except TopicMismatch as error:
         _fail("\n  ".join(("the topics differ from the declared ones:", *error.differences)), Exit.TOPICS_DIFFER)
+    except AddressInvalid as error:
+        _fail(f"--log: {error}", Exit.USAGE)
     except LogError as error:
         _fail(f"the log: {error}", next((code for kind, code in LOG_CODES if isinstance(error, kind)), Exit.FAILED))
     except grpc.RpcError as error:

@@ -15,9 +15,9 @@ from headgate.client.actor import logged_in
 from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import names
-from headgate.domain.address import ADDRESS_RULE, is_address
+from headgate.domain.address import ADDRESS_RULE, MAX_PORT, has_real_port, is_address
 from headgate.domain.credentials import without_credentials
-from headgate.log.open import embedded_address, embedded_path, is_embedded
+from headgate.log.open import check_address, embedded_address, embedded_path, is_embedded
 from headgate.log.port import EventLog
 from headgate.log.startup import await_log
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -32,7 +32,6 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "gateway": 7404,
 }
 """Where `headgate up` serves unless it is given another base port."""
-MAX_PORTS = 65_536
 CLI_WAIT_SECONDS = 20.0
 """How long a command waits for a log that does not answer."""
 
@@ -108,11 +107,13 @@ def new_session(
     """A session with the given actor and addresses, by the name of the service.
 
     A missing address is taken from the `headgate up` in this folder; without one it is the default. A missing actor is
-    the logged-in user. Raises CommandFailed for an address that is not host:port.
+    the logged-in user. Raises CommandFailed for an address that is not host:port, and AddressInvalid for that of a log.
     """
     for name, address in addresses.items():
         if address and not is_address(address):
             usage(f"--{name} {without_credentials(address)!r}: {ADDRESS_RULE}")
+    if log:
+        check_address(log)
     actor = actor or logged_in()
     ports = {**DEFAULT_PORTS, **running_ports(Path(HOME))}
     known = {name: addresses.get(name) or f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}
@@ -143,7 +144,7 @@ def _ports(value: object) -> dict[str, int]:
     """The ports by service. Anything else in the file counts as none: another program may have written it."""
     if not isinstance(value, dict):
         return {}
-    return {name: port for name, port in value.items() if type(port) is int and 0 < port < MAX_PORTS}
+    return {name: port for name, port in value.items() if type(port) is int and 0 < port <= MAX_PORT}
 
 
 def _running(home: Path) -> dict[str, object]:
@@ -156,6 +157,12 @@ def _running(home: Path) -> dict[str, object]:
 
 def usage(message: str) -> NoReturn:
     raise CommandFailed(message, Exit.USAGE)
+
+
+def refuse_wrong_port(option: str, url: str) -> None:
+    """Raises CommandFailed for a URL whose port does not exist."""
+    if not has_real_port(url):
+        usage(f"{option} {without_credentials(url)!r}: a port is from 1 to {MAX_PORT}")
 
 
 def full_name(kind: str, name: str) -> str:

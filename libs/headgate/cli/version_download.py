@@ -15,7 +15,7 @@ from headgate.artifacts.manifest import unseal
 from headgate.cli.files import local_path
 from headgate.cli.models import VersionName
 from headgate.cli.render import Format, Output, show_rows
-from headgate.cli.session import HOME, CommandFailed, Exit, report, session, usage, version_name
+from headgate.cli.session import HOME, CommandFailed, Exit, refuse_wrong_port, report, session, usage, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.credentials import without_credentials
 from headgate.domain.versions import is_purged
@@ -53,6 +53,7 @@ def download_version(
     output: Output = Format.TABLE,
 ) -> None:
     """Copy the files of a trained version into a new folder. Its signature and every digest are checked first."""
+    refuse_wrong_port("--artifacts", artifacts)
     if folder.exists():
         raise CommandFailed(f"{folder} exists: nothing is overwritten, so give a new folder")
     if not folder.absolute().parent.is_dir():
@@ -84,7 +85,7 @@ def verified_files(
         files = {name: store.get(sha256) for name, sha256 in chosen.items()}
         return {**files, MANIFEST_FILE: store.get(version.artifact.manifest_sha256)}
     except StoreUnusable as error:
-        raise CommandFailed(f"the artifact store {without_credentials(store_url)!r}: {error}") from error
+        raise CommandFailed(f"the artifact store {without_credentials(store_url)!r}: {error}", Exit.USAGE) from error
     except StoreUnavailable as error:
         raise CommandFailed(str(error), Exit.UNAVAILABLE) from error
     except (ArtifactError, KeyUnusable) as error:

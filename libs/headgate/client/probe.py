@@ -1,7 +1,7 @@
 """`python -m headgate.client.probe` checks whether the service of this container is ready; the images have no curl.
 
 It asks `/readyz` on HEADGATE_METRICS_PORT. Without that port it asks gRPC health on HEADGATE_PORT.
-It exits with 0 when the service takes work. Otherwise it prints the reason and exits with 1.
+It exits with 0 when the service takes work. Otherwise it prints the reason and exits with 1, with 2 for a wrong port.
 """
 
 import os
@@ -9,18 +9,28 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headgate.runtime.settings import SettingsError, from_env
 
 TIMEOUT_SECONDS = 3.0
 HOST = "127.0.0.1"
+EXIT_USAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    metrics_port: int = 0
+    port: int = 0
 
 
 def problem(environ: Mapping[str, str]) -> str:
-    """Why the service is not ready; empty when it is."""
-    http_port, grpc_port = environ.get("HEADGATE_METRICS_PORT", "0"), environ.get("HEADGATE_PORT", "0")
-    if http_port != "0":
-        return _problem_by_http(f"http://{HOST}:{http_port}/readyz")
-    if grpc_port != "0":
-        return _problem_by_grpc(f"{HOST}:{grpc_port}")
+    """Why the service is not ready; empty when it is. Raises SettingsError."""
+    ports = from_env(_Ports, environ)
+    if ports.metrics_port:
+        return _problem_by_http(f"http://{HOST}:{ports.metrics_port}/readyz")
+    if ports.port:
+        return _problem_by_grpc(f"{HOST}:{ports.port}")
     return "set HEADGATE_METRICS_PORT or HEADGATE_PORT: the probe needs a port to ask"
 
 
@@ -43,7 +53,11 @@ def _problem_by_grpc(address: str) -> str:
 
 def main() -> None:
     """Runs the probe on this process's environment."""
-    found = problem(os.environ)
+    try:
+        found = problem(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"the probe cannot ask: {error}\n")
+        sys.exit(EXIT_USAGE)
     if found:
         sys.exit(f"not ready: {found}")
 

@@ -10,6 +10,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from headgate.client.actor import ActorHeader
 from headgate.client.change_fields import ChangeFields
 from headgate.client.log_time import LogTime
+from headgate.domain.address import ADDRESS_RULE, is_address
+from headgate.domain.credentials import without_credentials
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
@@ -21,7 +23,10 @@ TIMEOUT_SECONDS = 15.0
 
 
 class Stubs:
-    """Stubs for the services at their addresses (host:port). The registry records `actor` in the log."""
+    """Stubs for the services at their addresses (host:port). The registry records `actor` in the log.
+
+    The first use of a stub raises ValueError when its address is not host:port.
+    """
 
     def __init__(
         self,
@@ -89,14 +94,16 @@ class Stubs:
 
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:
-            options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-            self._channels[address] = grpc.insecure_channel(address, options)
+            self._channels[address] = _channel_to(address)
         return self._channels[address]
 
 
 def serves(address: str, timeout_seconds: float = 1.0) -> bool:
-    """Whether a gRPC server answers at the address and reports that it is healthy."""
-    with grpc.insecure_channel(address) as channel:
+    """Whether a gRPC server answers at the address and reports that it is healthy.
+
+    Raises ValueError for an address that is not host:port.
+    """
+    with _channel_to(address) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=timeout_seconds, wait_for_ready=True
@@ -104,3 +111,9 @@ def serves(address: str, timeout_seconds: float = 1.0) -> bool:
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _channel_to(address: str) -> grpc.Channel:
+    if not is_address(address):
+        raise ValueError(f"{without_credentials(address)!r}: {ADDRESS_RULE}")
+    return grpc.insecure_channel(address, [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])

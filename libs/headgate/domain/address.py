@@ -1,11 +1,14 @@
-"""The form of a server's address: host:port. Pure."""
+"""The form of a server's address: host:port, or a URL. Pure."""
 
 import re
+from urllib.parse import urlsplit
 
 MAX_PORT = 65_535
 ADDRESS_RULE = f"expected host:port with a port from 1 to {MAX_PORT}, for example 127.0.0.1:7400"
+HOST_RULE = "expected the name or the address of a host, without a port; an IPv6 address stands in brackets"
 
-_ADDRESS = re.compile(r"(?P<host>\S+):(?P<port>[0-9]{1,5})")
+_HOST = r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/@,\[\]]+)"
+_ADDRESS = re.compile(rf"(?:dns:///)?{_HOST}:(?P<port>[0-9]{{1,5}})")
 
 
 def is_address(text: str) -> bool:
@@ -15,3 +18,16 @@ def is_address(text: str) -> bool:
     """
     found = _ADDRESS.fullmatch(text)
     return found is not None and 0 < int(found["port"]) <= MAX_PORT
+
+
+def is_host(text: str) -> bool:
+    """Whether the text is a host alone, to which a port can be added."""
+    return re.fullmatch(_HOST, text) is not None
+
+
+def has_real_port(url: str) -> bool:
+    """Whether the URL has a port from 1 to 65535, or none."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # the port is too large, or no number
+        return False

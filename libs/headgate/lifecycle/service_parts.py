@@ -1,11 +1,11 @@
 """The settings and parts that every service has: its log, the fold of the log, its metrics and its health."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
-from headgate.log.port import EventLog, LogUnavailable
+from headgate.log.port import AddressInvalid, EventLog, LogUnavailable
 from headgate.log.startup import LOG_WAIT_SECONDS, await_log
 from headgate.runtime.deadline import Deadline, run_within
 from headgate.runtime.log_clock import LogClock
@@ -13,6 +13,7 @@ from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Re
 from headgate.runtime.observability.observed_log import ObservedLog
 from headgate.runtime.operations import Loop, Operations
 from headgate.runtime.service import GRACE_SECONDS
+from headgate.runtime.settings import HOST, SettingsError
 
 REPLAY_SECONDS = 600.0
 """How long a service may take to fold the records that are in the log at its start."""
@@ -26,7 +27,7 @@ class ServiceSettings:
     """URL of the event log."""
     name: str
     """The name of this replica. It is unique among the running replicas, and the same after a restart."""
-    host: str = "127.0.0.1"
+    host: str = field(default="127.0.0.1", metadata={HOST: True})
     port: int = 0
     """The port of the gRPC server; 0 for any free port."""
     metrics_port: int = 0
@@ -43,7 +44,7 @@ class ServiceParts:
         self.grace_seconds = settings.grace_seconds
         self.operations = Operations(service, settings.host, settings.metrics_port)
         self.metrics = self.operations.metrics
-        self.log: EventLog = ObservedLog(await_log(settings.log, settings.log_wait_seconds), self.metrics)
+        self.log: EventLog = ObservedLog(_opened_log(settings), self.metrics)
         self.clock = LogClock()
         self.fold = LifecycleFold(self.log, FoldMetrics(self.metrics, self.clock))
         fold_reader = Reader("fold", topics.LIFECYCLE, self.fold.positions)
@@ -82,3 +83,10 @@ class ServiceParts:
         self.fold.close()
         run_within(deadline.left(), self.log.close)
         self.operations.close()
+
+
+def _opened_log(settings: ServiceSettings) -> EventLog:
+    try:
+        return await_log(settings.log, settings.log_wait_seconds)
+    except AddressInvalid as error:
+        raise SettingsError([f"HEADGATE_LOG: {error}"]) from error

@@ -8,18 +8,26 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from headgate.domain.address import ADDRESS_RULE, is_address
-from headgate.log.port import EventLog, LogError
+from headgate.log.port import AddressInvalid, EventLog
 from headgate.log.sqlite.log import SqliteLog
 
 
 def open_log(url: str) -> EventLog:
-    """Opens the log. Raises LogError for an invalid address and LogUnavailable when the log cannot be reached."""
+    """Opens the log. Raises AddressInvalid, and LogUnavailable when the log cannot be reached."""
+    check_address(url)
+    return SqliteLog(embedded_path(url)) if is_embedded(url) else _open_kafka(url)
+
+
+def check_address(url: str) -> None:
+    """Raises AddressInvalid for a text that is no address of a log. The options of Kafka are checked when it opens."""
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
-        return SqliteLog(embedded_path(url))
-    if scheme == "kafka":
-        return _open_kafka(url)
-    raise LogError(f"{url!r} is not the address of a log: expected sqlite:///path, sqlite:path or kafka://host:port")
+        embedded_path(url)
+    elif scheme == "kafka":
+        _brokers(url)
+    else:
+        problem = f"{url!r} is not the address of a log"
+        raise AddressInvalid(f"{problem}: expected sqlite:///path, sqlite:path or kafka://host:port")
 
 
 def check_writable(log: EventLog) -> None:
@@ -39,25 +47,32 @@ def embedded_address(path: Path) -> str:
 
 
 def embedded_path(url: str) -> Path:
-    """The file of the embedded log at this address. Raises LogError."""
+    """The file of the embedded log at this address. Raises AddressInvalid."""
     rest = url.removeprefix("sqlite:")
     path = rest.removeprefix("//")
     if not path or (rest.startswith("//") and not path.startswith("/")):
-        raise LogError(f"{url!r} names no file: expected sqlite:///absolute/path or sqlite:relative/path")
+        raise AddressInvalid(f"{url!r} names no file: expected sqlite:///absolute/path or sqlite:relative/path")
     return Path(path)
 
 
 def _open_kafka(url: str) -> EventLog:
     from headgate.log.kafka.log import KafkaLog  # loaded only when needed: loading the client takes time
 
-    parts = urlsplit(url)
+    return KafkaLog(_brokers(url), dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)))
+
+
+def _brokers(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise AddressInvalid(f"the address of the log is no URL: {error}") from error
     servers = [server for server in parts.netloc.split(",") if server]
     if parts.fragment or url.endswith("#"):
-        raise LogError("the address of the log has a #: expected it as %23, and & as %26, + as %2B, % as %25")
+        raise AddressInvalid("the address of the log has a #: expected it as %23, and & as %26, + as %2B, % as %25")
     if not servers or parts.path not in ("", "/") or "@" in parts.netloc:
-        raise LogError(
+        raise AddressInvalid(
             f"{parts.scheme}://{parts.hostname} names no brokers: expected kafka://host:port[,host:port]?option=value"
         )
     if wrong := next((server for server in servers if not is_address(server)), None):
-        raise LogError(f"the address of the log names the broker {wrong!r}: {ADDRESS_RULE}")
-    return KafkaLog(servers, dict(parse_qsl(parts.query, keep_blank_values=True)))
+        raise AddressInvalid(f"the address of the log names the broker {wrong!r}: {ADDRESS_RULE}")
+    return servers

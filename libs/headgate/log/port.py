@@ -119,6 +119,10 @@ class LogError(Exception):
     """The log could not do what was asked."""
 
 
+class AddressInvalid(LogError):
+    """The address of the log is wrong, or one of its options. Nothing was asked."""
+
+
 class LogUnavailable(LogError):
     """The log cannot be reached. The same call may work later."""
 

@@ -2,8 +2,11 @@
 
 from urllib.parse import urlsplit
 
+from headgate.domain.address import MAX_PORT
+
 ADDRESS_RULE = (
-    "expected redis://[user:password@]host:port/db, rediss:// for TLS; in the password / is %2F, # is %23 and ? is %3F"
+    f"expected redis://[user:password@]host:port/db with a port from 1 to {MAX_PORT}, rediss:// for TLS;"
+    " in the password / is %2F, # is %23 and ? is %3F"
 )
 
 

@@ -8,14 +8,17 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_type_hints
 
+from headgate.domain.address import HOST_RULE, MAX_PORT, is_host
+
 Settings = TypeVar("Settings")
 
-MAX_PORT = 65_535
 TRUE = frozenset({"1", "true", "yes", "on"})
 MAX_SECONDS = 10**9
 """About 31 years. A longer wait is a mistake, and much longer ones are more than a thread can wait."""
 ABOVE_ZERO = "above zero"
 """In the metadata of a field whose 0 makes no sense, such as the time that work may take."""
+HOST = "host"
+"""In the metadata of a field that is the name or the address of a host. A port is another setting."""
 FALSE = frozenset({"0", "false", "no", "off"})
 
 
@@ -48,12 +51,14 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
 
 
 def _checked(field: "Field[Any]", value: object) -> object:
-    """The value. Raises ValueError when it cannot be a port or a time; the last word of the name is the unit."""
+    """The value. Raises ValueError when it cannot be a port, a host or a time; the name's last word is the unit."""
     unit = field.name.rpartition("_")[2]
     if unit == "port" and isinstance(value, int) and not 0 <= value <= MAX_PORT:
         raise ValueError(f"expected a port from 0 to {MAX_PORT}")
     if unit == "seconds" and isinstance(value, float) and not 0 <= value <= MAX_SECONDS:
         raise ValueError(f"expected seconds from 0 to {MAX_SECONDS}")
+    if field.metadata.get(HOST) and not is_host(str(value)):
+        raise ValueError(HOST_RULE)
     if value == 0 and field.metadata.get(ABOVE_ZERO):
         raise ValueError(f"expected more than 0; without this setting it is {field.default:g}")
     return value

@@ -89,7 +89,9 @@ def test_an_invalid_parent_is_ignored_and_counted(monkeypatch: pytest.MonkeyPatc
     assert len(counted) == 2
 
 
-@pytest.mark.parametrize("endpoint", ["otel:4317", "ftp://otel:4317", "http://"])
+@pytest.mark.parametrize(
+    "endpoint", ["otel:4317", "ftp://otel:4317", "http://", "http://otel:99999", "http://otel:0", "http://[otel"]
+)
 def test_an_invalid_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(SettingsError, match=r"HEADGATE_TRACES=.*OTLP gRPC endpoint"):
         tracing.start(endpoint, "registry", "registry-0")

@@ -28,7 +28,7 @@ from kafka.errors import (
 )
 
 from headgate.log.kafka.workarounds.header_names import keep_header_names
-from headgate.log.port import LogError, LogRefused, LogUnavailable, Record, UnknownTopic
+from headgate.log.port import AddressInvalid, LogError, LogRefused, LogUnavailable, Record, UnknownTopic
 
 BOOTSTRAP_SECONDS = 5.0
 REQUEST_SECONDS = 10.0
@@ -143,7 +143,7 @@ def connecting(servers: Sequence[str]) -> Iterator[None]:
     except KafkaError as error:
         raise translate(f"connecting to {','.join(servers)}", error) from error
     except (ValueError, TypeError, AssertionError, ssl.SSLError) as error:
-        raise LogError(f"the options of the log are wrong: {type(error).__name__}: {error}") from error
+        raise AddressInvalid(f"the options of the log are wrong: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
@@ -293,11 +293,13 @@ def _checked(name: str, value: object) -> tuple[str, object]:
     if name.endswith("_file") and name.removesuffix("_file") in PASSED_OPTIONS:
         return _checked(name.removesuffix("_file"), _secret(name, Path(str(value))))
     if name not in PASSED_OPTIONS:
-        raise LogError(f"{name} is not an option of a Kafka log: expected one of {', '.join(sorted(PASSED_OPTIONS))}")
+        raise AddressInvalid(
+            f"{name} is not an option of a Kafka log: expected one of {', '.join(sorted(PASSED_OPTIONS))}"
+        )
     if name in _CHOICES and value not in _CHOICES[name]:
-        raise LogError(f"{name} is {value!r}: expected one of {', '.join(_CHOICES[name])}")
+        raise AddressInvalid(f"{name} is {value!r}: expected one of {', '.join(_CHOICES[name])}")
     if name in _TLS_FILES and not Path(str(value)).is_file():
-        raise LogError(f"{name}: the file {value} does not exist")
+        raise AddressInvalid(f"{name}: the file {value} does not exist")
     if name == "ssl_check_hostname" and isinstance(value, str):
         return name, value.lower() not in ("false", "0", "no")
     return name, value
@@ -307,4 +309,4 @@ def _secret(name: str, file: Path) -> str:
     try:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise LogError(f"{name}: {error}") from error
+        raise AddressInvalid(f"{name}: {error}") from error

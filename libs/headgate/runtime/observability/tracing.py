@@ -7,6 +7,7 @@ import importlib
 import threading
 from urllib.parse import urlsplit
 
+from headgate.domain.address import MAX_PORT, has_real_port
 from headgate.runtime.observability.span import Attributes, Exporter, Kind, Span
 from headgate.runtime.observability.trace_context import TraceContext
 from headgate.runtime.settings import SettingsError
@@ -32,15 +33,19 @@ def start(endpoint: str, service: str, instance: str) -> None:
     global _exporter
     if not endpoint:
         return
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise SettingsError([f"{VARIABLE}={endpoint!r}: expected an OTLP gRPC endpoint such as http://otel:4317"])
+    if not _is_endpoint(endpoint):
+        rule = f"expected an OTLP gRPC endpoint such as http://otel:4317, with a port from 1 to {MAX_PORT}"
+        raise SettingsError([f"{VARIABLE}={endpoint!r}: {rule}"])
     try:
         adapter = importlib.import_module("headgate.runtime.observability.tracing_otel")
     except ImportError as error:
         problem = f"{VARIABLE} is set, but {error.name} is not installed: pip install 'headgate[tracing]'"
         raise SettingsError([problem]) from error
     _exporter = adapter.exporter(endpoint, service, instance)
+
+
+def _is_endpoint(url: str) -> bool:
+    return has_real_port(url) and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).netloc)
 
 
 def stop(grace_seconds: float) -> None:

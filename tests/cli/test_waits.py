@@ -77,8 +77,16 @@ def version(build: str = "CREATED", verdict: str = "UNDECIDED", **fields: Any) -
                 "frozen_by": "the end of the freeze eve",
                 "frozen_until_ms": AT_MS + 9 * MINUTE_MS,
             },
-            "12 more candidate keys (8 of 20), and for the end of the freeze eve, until 2023-11-14 22:22:20 (in 9 min);"
-            " it pauses at 2023-11-14 22:13:21 (in 1 s)",
+            "12 more candidate keys (8 of 20); it also waits for the end of the freeze eve, until 2023-11-14 22:22:20"
+            " (in 9 min); it pauses at 2023-11-14 22:13:21 (in 1 s)",
+        ),
+        (
+            {
+                "waiting_for": "someone to resume it: inconclusive.",
+                "deadline_ms": AT_MS,
+                "at_deadline": "a newer version may take its place",
+            },
+            "someone to resume it: inconclusive; a newer version may take its place",
         ),
         (
             {"waiting_for": "the end of the bake", "waiting_until_ms": AT_MS - 1},

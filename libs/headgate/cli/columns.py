@@ -40,7 +40,7 @@ def phase_word(release: resources.Release) -> str:
 
 def phase_text(release: resources.Release, waiting_for: str = "") -> str:
     """The phase with its step, and the reason of a pause unless the wait names it."""
-    is_news = release.paused and release.paused_reason not in waiting_for
+    is_news = release.paused and release.paused_reason.removesuffix(".") not in waiting_for
     return f"{phase_word(release)}: {release.paused_reason}" if is_news else phase_word(release)
 
 

@@ -190,12 +190,13 @@ def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) ->
         left = f" (in {duration_text(time_ms - at_ms)})" if has_left and time_ms > at_ms else ""
         return f"{time_text(time_ms)}{left}"
 
-    text = pilot.waiting_for
+    # A reason may end with a full stop, and the sentence goes on.
+    text = pilot.waiting_for.removesuffix(".")
     until_ms, deadline_ms = pilot.waiting_until_ms, pilot.deadline_ms
     if text and until_ms:
         text += f", until {moment(until_ms)}"
     if text and pilot.frozen_by:
-        text += f", and for {pilot.frozen_by}, until {moment(pilot.frozen_until_ms)}"
+        text += f"; it also waits for {pilot.frozen_by}, until {moment(pilot.frozen_until_ms)}"
     if text and deadline_ms and (not until_ms or deadline_ms < until_ms):
         text += f"; {pilot.at_deadline}" + (f" at {moment(deadline_ms)}" if deadline_ms > at_ms else "")
     return text

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from headgate.domain import environment as environments
 from headgate.domain import model as models
-from headgate.domain.credentials import command_without_credentials
+from headgate.domain.credentials import without_credentials
 from headgate.domain.fact import Fact
 from headgate.domain.names import MAX_ID, NAME_RULE, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
 from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.texts import as_it_may_be_recorded
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
 from headgate.log import topics
@@ -90,13 +91,13 @@ class Decider:
         record = commands.Refusal(
             command_id=command.command_id[:MAX_ID],
             stream=command.stream[:MAX_ID],
-            actor=command.actor[:MAX_ID],
+            actor=without_credentials(command.actor[:MAX_ID]),
             code=refused.code,
             rule=refused.rule,
-            message=refused.message[:MAX_SHOWN],
+            message=without_credentials(refused.message[:MAX_SHOWN]),
             field=refused.field,
             refused_at_ms=self._now_ms(),
-            command=command_without_credentials(command) if command.ByteSize() <= MAX_COMMAND_BYTES else None,
+            command=as_it_may_be_recorded(command) if command.ByteSize() <= MAX_COMMAND_BYTES else None,
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 

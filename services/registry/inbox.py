@@ -1,16 +1,15 @@
 """Turns CloudEvents from upstream into commands."""
 
 import json
-import re
 from typing import Any
 
+from headgate.domain.change_merged import TYPE, BadChange, MergedChange, merged_change
 from headgate.domain.names import NAME_RULE, event_command_id, is_name, model_stream
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
 from headgate.runtime.observability.trace_context import HEADER, parse_trace_parent
 from headgate.v1 import commands_pb2 as commands
 
-CHANGE_MERGED = re.compile(r"dev\.cdevents\.change\.merged(\.\d+\.\d+\.\d+(-\w+)?)?")
 MAX_DATA_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
@@ -28,16 +27,10 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> comman
 
     `model_of_repository` has the model of each known repository, for events that do not name a model.
     """
-    if not CHANGE_MERGED.fullmatch(event.type):
+    if not TYPE.fullmatch(event.type):
         raise UnusableEvent("unknown-type", f"type: expected dev.cdevents.change.merged, got {event.type!r}")
-    data = _json(event)
-    subject = _table(data, "subject")
-    custom = _table(data, "customData")
-    repository = _text(custom, "repository") or _repository(subject)
-    commit = _text(custom, "commit") or _text(subject, "id")
-    model = (
-        _text(custom, "model") or event.attributes.get("partitionkey", "") or model_of_repository.get(repository, "")
-    )
+    change = _change(event)
+    model = change.model or event.attributes.get("partitionkey", "") or model_of_repository.get(change.repository, "")
     if not model:
         rule = "customData.model: the event names no model, and no model has its repository"
         raise UnusableEvent("no-model", rule)
@@ -48,9 +41,9 @@ def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> comman
         stream=model_stream(model),
         actor=event.source,
         causation_id=event.id,
-        correlation_id=commit,
+        correlation_id=change.commit,
         create_version=commands.CreateVersion(
-            repository=repository, commit=commit, commit_message=_text(custom, "message").strip()
+            repository=change.repository, commit=change.commit, commit_message=change.message
         ),
     )
 
@@ -59,6 +52,13 @@ def trace_parent_of(event: CloudEvent, record: Record) -> str:
     """The W3C traceparent to continue: the valid one in the record's headers, or else the event's attribute."""
     in_headers = (value.decode(errors="replace") for name, value in record.headers if name == HEADER)
     return next(filter(parse_trace_parent, in_headers), "") or event.attributes.get(HEADER, "")
+
+
+def _change(event: CloudEvent) -> MergedChange:
+    try:
+        return merged_change(_json(event))
+    except BadChange as error:
+        raise UnusableEvent("bad-data", str(error)) from None
 
 
 def _json(event: CloudEvent) -> dict[str, Any]:
@@ -71,24 +71,3 @@ def _json(event: CloudEvent) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UnusableEvent("bad-data", "data is not a JSON object")
     return data
-
-
-def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
-    value = data.get(key, {})
-    if not isinstance(value, dict):
-        raise UnusableEvent("bad-data", f"{key}: expected an object, got {type(value).__name__}")
-    return value
-
-
-def _text(table: dict[str, Any], key: str) -> str:
-    value = table.get(key, "")
-    if not isinstance(value, str):
-        raise UnusableEvent("bad-data", f"{key}: expected text, got {type(value).__name__}")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise UnusableEvent("bad-data", f"{key}: expected text, got half of a surrogate pair")
-    return value
-
-
-def _repository(subject: dict[str, Any]) -> str:
-    repository = _table(_table(subject, "content"), "repository")
-    return _text(repository, "source") or _text(repository, "url") or _text(repository, "id")

@@ -132,7 +132,7 @@ def _write(
         pace.wait(max(0.0, next_at - now))
         next_at = max(next_at + WRITERS / FACTS_PER_SECOND, now)
         request = registry_service.CreateVersionRequest(
-            parent=f"models/{model}", repository="r", commit=os.urandom(20).hex()
+            parent=f"models/{model}", repository="/r", commit=os.urandom(20).hex()
         )
         id_ = f"{model}/{stub.CreateVersion(request).version:010d}"
         acknowledged = time.perf_counter()

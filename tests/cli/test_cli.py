@@ -274,12 +274,17 @@ def test_a_url_with_a_password_is_refused_before_anything_is_published(
     log.close()
 
 
-@pytest.mark.parametrize("url", ["../fraud", "fraud", "ftp://git.example.com/fraud", "C:/fraud"])
+@pytest.mark.parametrize(
+    "url", ["../fraud", "fraud", "ftp://git.example.com/fraud", "C:/fraud", "ext::sh -c x", "--upload-pack=x"]
+)
 def test_a_url_that_the_trainer_cannot_fetch_is_refused_before_anything_is_published(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     assert run(monkeypatch, "publish", str(repository), "--url", url) == 2
-    assert f"--url is {url!r}: expected an absolute path or an https" in capsys.readouterr().err
+    assert "--url: expected an absolute path as the trainer sees it, an https" in capsys.readouterr().err
+    log = open_log(embedded)
+    assert set(log.end(topics.INBOX).values()) == {0}
+    log.close()
 
 
 def test_the_error_names_a_missing_commit_and_a_commit_without_a_configuration(

@@ -112,3 +112,42 @@ def test_an_event_whose_repository_has_a_password_is_refused_and_not_appended(
     assert "HEADGATE_GIT_CREDENTIALS" in error
     assert "t0ken" not in error
     assert on_the_inbox(log_url) == []
+
+
+CHANGE = {"model": "fraud", "commit": "a" * 40}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"customData": CHANGE | {"repository": "user:s3cret@git.example.com:fraud.git"}},
+        {"customData": CHANGE | {"repository": "https:/user:s3cret@git.example.com/fraud"}},
+        {"customData": CHANGE | {"repository": "https://git.example.com/fraud?access_token=s3cret"}},
+        {"customData": CHANGE | {"repository": "https://git.example.com/fraud#s3cret"}},
+        {"customData": CHANGE | {"repository": "ext::sh -c s3cret"}},
+        {"customData": CHANGE | {"repository": "--upload-pack=s3cret"}},
+        {"customData": CHANGE | {"repository": "/srv/s3cret\u001b[2J"}},
+        {"customData": CHANGE, "subject": {"content": {"repository": {"url": "ext::sh -c s3cret"}}}},
+        {"customData": CHANGE | {"repository": "/srv/fraud", "message": "from user:s3cret@git.example.com:fraud.git"}},
+        {"customData": CHANGE | {"repository": "/srv/fraud", "https://s3cret@git.example.com": ""}},
+        "see https://user:s3cret@git.example.com",
+    ],
+)
+def test_an_event_whose_address_no_version_may_have_is_refused_and_not_appended(
+    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str], data: object
+) -> None:
+    Path("merged.json").write_text(json.dumps({**EVENT, "data": data}))
+    assert run("event", "send", "merged.json") == 2
+    shown = capsys.readouterr()
+    assert shown.err
+    assert "s3cret" not in shown.out + shown.err
+    assert on_the_inbox(log_url) == []
+
+
+def test_an_address_that_a_second_one_of_the_same_name_hides_is_refused_too(
+    run: Callable[..., int], log_url: str
+) -> None:
+    hidden = '{"repository": "https://user:s3cret@git.example.com", "repository": "/srv/fraud"}'
+    Path("merged.json").write_text(json.dumps({**EVENT, "data": {"customData": {}}}).replace("{}", hidden))
+    assert run("event", "send", "merged.json") == 2
+    assert on_the_inbox(log_url) == []

@@ -263,7 +263,7 @@ def test_a_version_that_is_trained_says_who_waits_behind_it(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     world.train(3)
-    world.issue("4", create_version=commands.CreateVersion(repository="here", commit=f"{4:040x}"))
+    world.issue("4", create_version=commands.CreateVersion(repository="/here", commit=f"{4:040x}"))
     world.wait_for(lambda state: 4 in state.versions and state.versions[3].build == resources.BUILD_STATE_TRAINING)
     where = ["--registry", f"127.0.0.1:{world.registry_port}", "--trainer", CLOSED]
     monkeypatch.setattr("sys.argv", ["headgate", *where, "version", "get", "fraud/3", "-o", "json"])

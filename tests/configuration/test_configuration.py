@@ -113,7 +113,12 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         (
             "data/transactions.csv",
             "https://reader:t0ken@data.example/transactions.csv",
-            "data.transactions.uri: expected a path or a URL without a user name and a password, got 'one with them'",
+            "data.transactions.uri: expected no user name, no password, no ? and no # in it, because the log keeps it",
+        ),
+        (
+            "data/transactions.csv",
+            "https://data.example/transactions.csv",
+            "data.transactions.uri: expected a path in the repository or a file URL with three slashes",
         ),
         (SHA, "abc", "data.transactions.sha256: expected 64 hex digits, got 'abc'"),
         ('["accuracy", "recall"]', '["accuracy", "mae"]', "evaluate.metrics: expected a list of accuracy"),

@@ -37,7 +37,7 @@ class Past:
 def begun(release: int, stable: int, at_ms: int) -> list[tuple[int, Fact]]:
     weights = [facts.Weight(version=release, weight_bps=10_000)]
     return [
-        (at_ms, facts.VersionCreated(version=release, repository="r", commit=f"{release:040x}")),
+        (at_ms, facts.VersionCreated(version=release, repository="/r", commit=f"{release:040x}")),
         (at_ms, facts.ReleaseRequested(release=release, environment="production", candidate=release)),
         (at_ms, facts.ReleaseStarted(release=release, stable=stable)),
         (at_ms, facts.PromotionStarted(release=release, weights=weights)),

@@ -119,7 +119,7 @@ class World:
         claim = {"version": number, "attempt": 1, "worker": "test", "lease_ms": LEASE_MS}
         started = facts.TrainingStarted(version=number, attempt=1)
         return [
-            ("create_version", commands.CreateVersion(repository="here", commit=f"{number:040x}")),
+            ("create_version", commands.CreateVersion(repository="/here", commit=f"{number:040x}")),
             ("start_testing", commands.StartTesting(**claim)),
             ("report_code_tested", commands.ReportCodeTested(fact=tested)),
             ("report_training_started", commands.ReportTrainingStarted(fact=started)),

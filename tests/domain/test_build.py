@@ -112,8 +112,8 @@ def test_a_version_needs_a_repository() -> None:
 def test_a_commit_has_one_version_in_each_repository() -> None:
     past = given(created(1))
     past.when(create(commit(1))).then_refused("already-exists", "version 1")
-    past.when(create(commit(1), "elsewhere")).then(
-        facts.VersionCreated(version=2, origin=facts.ORIGIN_COMMIT, repository="elsewhere", commit=commit(1))
+    past.when(create(commit(1), "/elsewhere")).then(
+        facts.VersionCreated(version=2, origin=facts.ORIGIN_COMMIT, repository="/elsewhere", commit=commit(1))
     )
 
 

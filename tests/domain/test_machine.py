@@ -139,7 +139,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(number=small)
     def create(self, number: int) -> None:
-        self.do(commands.CreateVersion(repository="r", commit=commit(100 + number)))
+        self.do(commands.CreateVersion(repository="/r", commit=commit(100 + number)))
 
     @rule(text=st.sampled_from(["", "d"]), again=st.booleans())
     def describe(self, text: str, again: bool) -> None:

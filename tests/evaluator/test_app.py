@@ -69,7 +69,7 @@ class World:
         self.log.append(Message(topics.COMMANDS, STREAM.encode(), command.SerializeToString()))
 
     def create(self, number: int) -> None:
-        create = commands.CreateVersion(repository="here", commit=f"{number:040x}")
+        create = commands.CreateVersion(repository="/here", commit=f"{number:040x}")
         self.issue(number, "create", create_version=create)
 
     def train(self, number: int, model: bytes, rows: bytes = ROWS) -> None:

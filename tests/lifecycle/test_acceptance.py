@@ -49,7 +49,7 @@ class Writer:
         stream = self.fold.streams.get(name) or new_stream(name)
         assert stream is not None
         assert isinstance(stream.state, ModelState)
-        create = commands.CreateVersion(repository="r", commit=f"{number:040x}")
+        create = commands.CreateVersion(repository="/r", commit=f"{number:040x}")
         command = commands.Command(command_id=f"c{number}", stream=name, create_version=create)
         fact = model.decide(stream.state, create, number, {}, command.actor)
         if fact is not None and not isinstance(fact, Refused):

@@ -24,7 +24,7 @@ def folded(count: int, trace_parent: str = "") -> tuple[Fold, list[Record]]:
         assert stream is not None
         parent = trace_parent.replace("b7-", f"{number % 256:02x}-") if trace_parent else ""
         command = commands.Command(command_id=str(number), stream=STREAM, trace_parent=parent)
-        fact = facts.VersionCreated(version=number, repository="r", commit=f"{number:040x}")
+        fact = facts.VersionCreated(version=number, repository="/r", commit=f"{number:040x}")
         message = message_of(record_of(command, fact, stream, number))
         records.append(Record(message.topic, 0, number, 1, message.key, message.value, message.headers))
         assert fold.apply(records[-1]) is not None

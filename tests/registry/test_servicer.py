@@ -147,7 +147,7 @@ def test_a_request_id_that_was_used_for_another_request_is_refused(registry: Run
 def test_a_refusal_names_its_reason_and_field_and_is_recorded(registry: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.CreateVersion(
-            registry_service.CreateVersionRequest(parent="models/fraud", repository="r", commit="main")
+            registry_service.CreateVersionRequest(parent="models/fraud", repository="/r", commit="main")
         )
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert details(caught.value) == ("invalid-argument", "commit")
@@ -172,7 +172,7 @@ def test_a_refusal_is_recorded_without_the_password_of_the_repository(registry: 
 def test_a_bad_name_is_refused_as_an_invalid_argument(registry: Running, name: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.CreateVersion(
-            registry_service.CreateVersionRequest(parent=name, repository="r", commit=commit(1))
+            registry_service.CreateVersionRequest(parent=name, repository="/r", commit=commit(1))
         )
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
@@ -230,7 +230,7 @@ def test_a_request_that_is_too_large_is_refused_and_the_next_one_is_answered(reg
 
 
 def test_a_refusal_of_a_very_long_value_still_reaches_the_caller(registry: Running) -> None:
-    request = registry_service.CreateVersionRequest(parent="models/fraud", repository="r", commit="x" * 300_000)
+    request = registry_service.CreateVersionRequest(parent="models/fraud", repository="/r", commit="x" * 300_000)
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.CreateVersion(request)
     assert details(caught.value) == ("invalid-argument", "commit")

@@ -60,7 +60,7 @@ class Site:
         key = load_signing_key(self.directory / "keys")
         files = {"model.onnx": b"network %d" % number, "test.safetensors": SHARED}
         artifact = seal(self.store, files, f"{STREAM}/versions/{number}", key)
-        create = commands.CreateVersion(repository="here", commit=f"{number:040x}")
+        create = commands.CreateVersion(repository="/here", commit=f"{number:040x}")
         claim = commands.StartTesting(version=number, attempt=1, worker="trainer-9", lease_ms=60_000)
         numbers = {"version": number, "attempt": 1}
         described = configuration.ModelConfiguration(model="tiny", task="binary")

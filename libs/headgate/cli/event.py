@@ -1,7 +1,7 @@
 """`headgate event` appends CloudEvents that other programs wrote to the inbox, and shows what became of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +14,13 @@ from headgate.cli.files import local_path, read_file
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import CommandFailed, Exit, report, session, usage
 from headgate.dead_letters.letters import State
-from headgate.domain.credentials import CREDENTIALS_RULE, without_credentials
+from headgate.domain.change_merged import TYPE, BadChange, merged_change
+from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing
 from headgate.domain.names import short_name
 from headgate.domain.refusal import ALREADY_EXISTS
+from headgate.domain.repository import broken_rule
 from headgate.domain.words import time_text
-from headgate.log.envelope import MalformedEvent, decode
+from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.port import Message, Record
 from headgate.log.topics import INBOX
 
@@ -52,14 +54,48 @@ def send(
         found = decode(Record(INBOX, 0, 0, 0, b"", value, STRUCTURED))
     except MalformedEvent as error:
         usage(f"{file}: malformed-event: {error}")
-    # Without the escapes of JSON, which could hide a URL.
-    text = json.dumps(json.loads(value), ensure_ascii=False)
-    if without_credentials(text) != text:
-        usage(f"{file}: {CREDENTIALS_RULE}")
+    if rule := broken_event_rule(found, value):
+        usage(f"{file}: {rule}")
     key = found.attributes.get("partitionkey", found.source)
     with closing(session(context).open_log()) as log:
         log.append(Message(INBOX, key.encode(), value, STRUCTURED))
     print(found.id)
+
+
+def broken_event_rule(event: CloudEvent, value: bytes) -> str:
+    """The rule that a text of the event breaks, or the address that the registry would read; empty for none."""
+    if not all(map(hides_nothing, (*_texts(value), *_texts(event.data or b"")))):
+        return CREDENTIALS_RULE
+    data = _json(event.data or b"")
+    if not TYPE.fullmatch(event.type) or not isinstance(data, dict):
+        return ""
+    try:
+        repository = merged_change(data).repository
+    except BadChange as error:
+        return f"data.{error}"
+    return repository and broken_rule(repository)
+
+
+def _json(value: bytes, **how: Any) -> Any:
+    """The JSON value; None for other bytes."""
+    try:
+        return json.loads(value, **how)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(value: bytes) -> Iterator[str]:
+    """Every key and every text in JSON, without its escapes, which could hide a URL. Other bytes are one text."""
+    # A key that stands twice is kept twice: the record has both.
+    waiting: list[Any] = [_json(value, object_pairs_hook=list)]
+    if waiting == [None]:
+        yield value.decode(errors="replace")
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, list | tuple):
+            waiting.extend(found)
 
 
 @event.command("status")

@@ -15,9 +15,8 @@ from headgate.cli.files import local_path
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import CommandFailed, Exit, Session, report, session, usage
 from headgate.client.change import Change, change_merged
-from headgate.domain.credentials import CREDENTIALS_RULE, holds_credentials
 from headgate.domain.names import NAME_RULE, is_name, model_stream
-from headgate.domain.repository import REPOSITORY_URL
+from headgate.domain.repository import broken_rule
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog
 from headgate.runtime.clock import now_ms
@@ -69,7 +68,8 @@ def publish(
     output: Output = Format.TABLE,
 ) -> None:
     """Send Headgate a merged commit. It becomes the model's next version."""
-    check_url(url)
+    check_address("--url", url or "/")
+    check_address("FOLDER", str(repository.resolve()))
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)
@@ -96,12 +96,10 @@ def publish(
     show_data({**event, "model": change.model, "commit": change.commit}, output)
 
 
-def check_url(url: str) -> None:
-    """Raises CommandFailed for a URL from which the trainer cannot fetch, and for one that holds a password."""
-    if holds_credentials(url):
-        usage(f"--url: {CREDENTIALS_RULE}")
-    if url and not (url.startswith("/") or REPOSITORY_URL.match(url)):
-        usage(f"--url is {url!r}: expected an absolute path or an https, http, ssh or file URL, as the trainer sees it")
+def check_address(argument: str, address: str) -> None:
+    """Raises CommandFailed for an address that no version may name. The message does not show it."""
+    if rule := broken_rule(address):
+        usage(f"{argument}: {rule}")
 
 
 def _event_id(source: str, commit: str, url: str, again: bool) -> str:

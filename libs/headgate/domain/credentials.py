@@ -2,20 +2,29 @@
 
 import re
 
-from headgate.v1 import commands_pb2 as commands
-
 CREDENTIALS_RULE = (
     "a repository or data URL must not hold a user name or a password, because the log keeps it for ever;"
     " the trainer reads them from the file that HEADGATE_GIT_CREDENTIALS names"
 )
 
-_IN_TEXT = re.compile(r"(ssh)?://([^\s/?#\"'\\]*)@", re.IGNORECASE)
+_IN_TEXT = re.compile(r"""(ssh)?(:/{2,}|(?<=http):/|(?<=https):/)([^\s/?#"'\\]*)@""", re.IGNORECASE)
 _UNESCAPED_PASSWORD = re.compile(
-    r"""://(?:[^\s/?#@\["'\\]*:(?!\d{0,5}(?:[/?#\s]|$))[^\s@"']*|[^\s/?#@"'\\]*[#][^\s/@"']*)@"""
+    r"""://(?:[^\s/?#@\["'\\]*:(?!\d{0,5}(?:[/?#\s]|$))[^\s@"']{0,500}|[^\s/?#@"'\\]*[#][^\s/@"']*)@"""
 )
 """A password with a slash, a question mark or a hash sign that is not escaped. What follows a colon is then no port."""
-_PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:[^\s/@]+@")
-_PASSWORD_OPTION = re.compile(r"(password=)[^&\s\"']*")
+_WITHOUT_SLASHES = re.compile(
+    r"""(?<![^\s"'(<=,;])(?!mailto:)([A-Za-z][\w+.-]{0,20}:/?)?[^\s/:@"'\\]{1,200}:[^\s/@"'\\]{1,200}@"""
+    r"""(?!sha\d+:)(?=[\w\[][^\s/:]{0,255}[:/]\S)""",
+    re.IGNORECASE,
+)
+"""user:password@host:path, and a URL whose slashes were forgotten. An image with its digest is none of these."""
+_PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:/?[^\s/@]+@")
+_PASSWORD_OPTION = re.compile(r"(password=)[^&\s\"']+")
+_SECRET_IN_QUERY = re.compile(
+    r"""([?&;#](?:[\w.%-]{0,40}[_.-])?(?:\w{0,20}token|secret|signature|credential|api_?key|accesskeyid|key|sig|auth)=)"""
+    r"""[^&\s"'#;\\]+""",
+    re.IGNORECASE,
+)
 
 
 def holds_credentials(url: str) -> bool:
@@ -32,26 +41,21 @@ def holds_credentials(url: str) -> bool:
 def without_credentials(text: str) -> str:
     """The text with *** in place of the users and passwords in its addresses, so that it may be shown.
 
-    Passwords stand before a host, or in an option such as sasl_plain_password.
+    Passwords stand before a host, or in an option such as sasl_plain_password or access_token.
     """
-    masked = _IN_TEXT.sub(_masked, _PASSWORD_OPTION.sub(r"\1***", text))
-    return _UNESCAPED_PASSWORD.sub("://***@", masked)
+    masked = _SECRET_IN_QUERY.sub(r"\1***", _PASSWORD_OPTION.sub(r"\1***", text))
+    masked = _UNESCAPED_PASSWORD.sub("://***@", _IN_TEXT.sub(_masked, masked))
+    return _WITHOUT_SLASHES.sub(r"\1***@", masked)
 
 
-def command_without_credentials(command: commands.Command) -> commands.Command:
-    """A copy of the command in which no text of its payload holds credentials."""
-    copy = commands.Command()
-    copy.CopyFrom(command)
-    payload = getattr(copy, copy.WhichOneof("command") or "", None)
-    for field, value in payload.ListFields() if payload is not None else ():
-        if isinstance(value, str):
-            setattr(payload, field.name, without_credentials(value))
-    return copy
+def hides_nothing(text: str) -> bool:
+    """Whether the text may be recorded, because it has nothing that would not be shown."""
+    return without_credentials(text) == text
 
 
 def _masked(found: re.Match[str]) -> str:
-    scheme, user = found[1] or "", found[2]
-    return found[0] if _is_ssh_user(scheme, user) else f"{scheme}://***@"
+    scheme, slashes, user = found[1] or "", found[2], found[3]
+    return found[0] if _is_ssh_user(scheme, user) else f"{scheme}{slashes}***@"
 
 
 def _is_ssh_user(scheme: str, user: str) -> bool:

@@ -82,9 +82,9 @@ def _decide_model(
                 return Refused(ALREADY_EXISTS, "a name can be used only once", f"{state.model.name} exists", "model")
             return _created(command)
         case commands.DescribeModel():
-            return bad_repository(command.repository) or facts.ModelDescribed(
-                description=command.description, repository=command.repository
-            )
+            # An address of an older log may stay while the description changes.
+            wrong = bad_repository(command.repository) if command.repository != state.model.repository else None
+            return wrong or facts.ModelDescribed(description=command.description, repository=command.repository)
         case commands.LabelModel():
             return _label(state.model, command)
         case commands.MoveAlias():

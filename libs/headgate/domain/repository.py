@@ -1,19 +1,69 @@
-"""Which repositories a record may name, and how the address of one is written."""
+"""Which addresses of repositories and of data a record may name.
+
+Every entry asks here, and the trainer asks before it uses one. The log keeps an address for ever, and anyone may send
+one: only the known forms pass, and no refusal shows the address.
+"""
 
 import re
 
-from headgate.domain.credentials import CREDENTIALS_RULE, holds_credentials
-from headgate.domain.refusal import INVALID, Refused, invalid
+from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing, holds_credentials
+from headgate.domain.refusal import INVALID, Refused
 
 MAX_REPOSITORY_CHARACTERS = 4_096
-REPOSITORY_URL = re.compile(r"(https?|ssh|file)://|[\w.-]+@[\w.-]+:", re.ASCII)
-"""The start of a URL from which the trainer fetches. Anything else must be an absolute path."""
+LENGTH_RULE = f"a repository has at most {MAX_REPOSITORY_CHARACTERS} characters"
+FORM_RULE = (
+    "expected an absolute path as the trainer sees it, an https, http or ssh URL with a host,"
+    " a file URL with three slashes, or user@host:path"
+)
+PRINTABLE_RULE = "an address has no control characters, and no others that cannot be printed"
+QUERY_RULE = (
+    "a repository URL has no query and no fragment, because tokens stand there and the log keeps it for ever:"
+    " leave out the ? or # and what follows"
+)
+DATA_FORM_RULE = "a path in the repository or a file URL with three slashes, because the trainer downloads no data"
+DATA_RULE = (
+    "no user name, no password, no ? and no # in it, because the log keeps it for ever; a file URL has %3F and %23"
+)
+
+_HOST = r"(?:\w[\w.-]*|\[[0-9A-Fa-f:.]+\])"
+_USER = r"\w[\w.-]*@"
+_PORT = r"(?::\d{1,5})?"
+_FORM = re.compile(
+    rf"/.*|https?://{_HOST}{_PORT}(?:/\S*)?|ssh://(?:{_USER})?{_HOST}{_PORT}/\S+|file:///.+|{_USER}{_HOST}:(?!\S*:\S*@)[^\s-]\S*"
+)
+_URL = re.compile(r"(?!/)[^/]*:")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def broken_rule(repository: str) -> str:
+    """The rule that the address of a repository breaks; empty for one from which the trainer can fetch."""
+    if len(repository) > MAX_REPOSITORY_CHARACTERS:
+        return LENGTH_RULE
+    if not repository.isprintable():
+        return PRINTABLE_RULE
+    if holds_credentials(repository):
+        return CREDENTIALS_RULE
+    if _URL.match(repository) and not _is_plain(repository):
+        return QUERY_RULE
+    if not hides_nothing(repository):
+        return CREDENTIALS_RULE
+    return "" if _FORM.fullmatch(repository) else FORM_RULE
+
+
+def broken_data_rule(uri: str) -> str:
+    """The rule that the address of a data file breaks, as what is expected; empty for one that a record may name."""
+    if not uri.isprintable():
+        return PRINTABLE_RULE
+    if holds_credentials(uri) or not _is_plain(uri) or not hides_nothing(uri):
+        return DATA_RULE
+    return DATA_FORM_RULE if _SCHEME.match(uri) and not uri.startswith("file:///") else ""
 
 
 def bad_repository(repository: str) -> Refused | None:
-    """The refusal of a repository that a record must not name. It does not show what it found."""
-    if len(repository) > MAX_REPOSITORY_CHARACTERS:
-        return invalid("repository", "too long", f"a repository has at most {MAX_REPOSITORY_CHARACTERS} characters")
-    if holds_credentials(repository):
-        return Refused(INVALID, CREDENTIALS_RULE, f"repository: {CREDENTIALS_RULE}", "repository")
-    return None
+    """The refusal of a repository that a record must not name. It does not show what it found. None is fine."""
+    rule = broken_rule(repository) if repository else ""
+    return Refused(INVALID, rule, f"repository: {rule}", "repository") if rule else None
+
+
+def _is_plain(address: str) -> bool:
+    return "?" not in address and "#" not in address

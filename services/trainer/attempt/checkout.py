@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
-from headgate.domain.repository import REPOSITORY_URL
+from headgate.domain.repository import broken_rule
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -131,12 +131,12 @@ def folder_name(repository: str) -> str:
 
 
 def location(repository: str) -> str:
-    if REPOSITORY_URL.match(repository):
+    """What git fetches from. Raises AttemptFailed: versions of older logs may name an address that is refused today."""
+    if rule := broken_rule(repository):
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"the repository is not used: {rule}")
+    if not repository.startswith("/"):
         return repository
     path = Path(repository)
-    if not path.is_absolute():
-        reason = f"the repository {repository!r} is neither an absolute path nor an https, http, ssh or file URL"
-        raise AttemptFailed(facts.STAGE_CHECKOUT, reason)
     if not path.is_dir():
         reason = f"the repository {repository} does not exist on the trainer's machine"
         raise AttemptFailed(facts.STAGE_CHECKOUT, reason)

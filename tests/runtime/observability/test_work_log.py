@@ -164,7 +164,7 @@ def test_each_call_command_and_event_of_a_process_is_one_line(tmp_path: Path) ->
         with pytest.raises(grpc.RpcError):
             registry.GetModel(registry_service.GetModelRequest(name="models/nobody"), timeout=PATIENCE_SECONDS)
         log = open_log(process.url)
-        create = commands.CreateVersion(repository="r", commit="0" * 40)
+        create = commands.CreateVersion(repository="/r", commit="0" * 40)
         command = commands.Command(
             command_id="c1", stream="models/fraud", correlation_id="0" * 40, create_version=create
         )

@@ -77,7 +77,7 @@ def test_a_directory_that_is_no_repository_cannot_be_read(trial: Trial, tmp_path
 
 @pytest.mark.parametrize("source", ["ext::sh -c true", "--upload-pack=true", "relative/path", ""])
 def test_a_repository_that_is_neither_a_path_nor_a_known_url_is_refused(trial: Trial, source: str) -> None:
-    assert "neither an absolute path nor" in failure(trial, (source, "a" * 40)).reason
+    assert "expected an absolute path as the trainer sees it" in failure(trial, (source, "a" * 40)).reason
 
 
 def test_a_missing_commit_is_named(trial: Trial, tmp_path: Path) -> None:

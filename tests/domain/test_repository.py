@@ -1,0 +1,133 @@
+"""One rule says which address a record may name. It holds for every command, and a recorded address stays readable."""
+
+from collections.abc import Callable
+
+import pytest
+
+from headgate.domain.refusal import Refused
+from headgate.domain.repository import (
+    CREDENTIALS_RULE,
+    DATA_FORM_RULE,
+    DATA_RULE,
+    FORM_RULE,
+    LENGTH_RULE,
+    PRINTABLE_RULE,
+    QUERY_RULE,
+    broken_data_rule,
+    broken_rule,
+)
+from headgate.domain.texts import as_it_may_be_recorded
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from tests.domain.scenario import commit, given
+
+ACCEPTED = [
+    "/srv/git/fraud",
+    "/srv/git/a fraud?x#y",
+    "https://git.example.com",
+    "http://git.example.com:8080/team/fraud.git",
+    "https://[2001:db8::1]:8443/team/@scope/fraud",
+    "ssh://git.example.com/fraud",
+    "ssh://git@git.example.com:2222/~team/fraud",
+    "git@git.example.com:team/fraud.git",
+    "file:///srv/git/a%20fraud",
+]
+REFUSED = [
+    ("https:/user:s3cret@git.example.com/fraud", CREDENTIALS_RULE),
+    ("https:user:s3cret@git.example.com/fraud", CREDENTIALS_RULE),
+    ("https:///user:s3cret@git.example.com/fraud", CREDENTIALS_RULE),
+    ("https:/s3cret@git.example.com/fraud", CREDENTIALS_RULE),
+    ("user:s3cret@git.example.com:fraud.git", CREDENTIALS_RULE),
+    ("git@https://user:s3cret@git.example.com", CREDENTIALS_RULE),
+    ("https://git.example.com/fraud;access_token=s3cret", CREDENTIALS_RULE),
+    ("https://git.example.com/fraud?access_token=s3cret", QUERY_RULE),
+    ("https://git.example.com/fraud?s3cret", QUERY_RULE),
+    ("https://git.example.com/fraud#s3cret", QUERY_RULE),
+    ("file:///srv/fraud?private_token=s3cret", QUERY_RULE),
+    ("git@git.example.com:fraud#token=s3cret", QUERY_RULE),
+    ("ext::sh -c s3cret", FORM_RULE),
+    ("--upload-pack=s3cret", FORM_RULE),
+    ("ssh://-oProxyCommand=s3cret/fraud", FORM_RULE),
+    ("git@git.example.com:-s3cret", FORM_RULE),
+    ("git@-s3cret:fraud", FORM_RULE),
+    ("https://user%3As3cret%40git.example.com/fraud", FORM_RULE),
+    ("HTTPS://git.example.com/fraud", FORM_RULE),
+    ("ftp://git.example.com/fraud", FORM_RULE),
+    ("https:///fraud", FORM_RULE),
+    ("https://git.example.com/a fraud", FORM_RULE),
+    ("file://git.example.com/fraud", FORM_RULE),
+    ("git.example.com:fraud", FORM_RULE),
+    ("../fraud", FORM_RULE),
+    ("~/fraud", FORM_RULE),
+    ("C:/fraud", FORM_RULE),
+    ("/srv/\x1b[31mfraud", PRINTABLE_RULE),
+    ("https://git.example.com/fraud\n", PRINTABLE_RULE),
+    ("https://git.example.com/\N{RIGHT-TO-LEFT OVERRIDE}duarf", PRINTABLE_RULE),
+    ("/" + "s3cret" * 1000, LENGTH_RULE),
+]
+ENTRIES: list[Callable[[str], commands.CreateVersion | commands.CreateModel | commands.DescribeModel]] = [
+    lambda address: commands.CreateVersion(repository=address, commit=commit(1)),
+    lambda address: commands.CreateModel(repository=address),
+    lambda address: commands.DescribeModel(repository=address),
+]
+
+
+@pytest.mark.parametrize("address", ACCEPTED)
+def test_an_address_from_which_the_trainer_can_fetch_breaks_no_rule(address: str) -> None:
+    assert broken_rule(address) == ""
+
+
+@pytest.mark.parametrize(("address", "rule"), REFUSED)
+def test_any_other_address_is_refused_with_the_rule_that_it_breaks(address: str, rule: str) -> None:
+    assert broken_rule(address) == rule
+    assert "s3cret" not in rule
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(("address", "rule"), REFUSED)
+def test_no_command_brings_such_an_address_into_the_log(
+    entry: Callable[[str], commands.CreateVersion], address: str, rule: str
+) -> None:
+    wanted = entry(address)
+    past = given() if isinstance(wanted, commands.CreateModel) else given(facts.ModelCreated())
+    refused = past.when(wanted).decision
+    assert isinstance(refused, Refused)
+    assert (refused.field, refused.rule) == ("repository", rule)
+    assert address not in refused.message
+
+
+@pytest.mark.parametrize("address", [address for address, rule in REFUSED if "s3cret" in address])
+def test_a_refusal_keeps_nothing_of_such_an_address_that_may_be_secret(address: str) -> None:
+    sent = commands.Command(describe_model=commands.DescribeModel(repository=address))
+    assert "s3cret" not in str(as_it_may_be_recorded(sent))
+
+
+def test_a_recorded_address_that_is_refused_today_folds_and_stays_while_the_description_changes() -> None:
+    old = "https://git.example.com/fraud?ref=main"
+    past = given(facts.ModelCreated(repository=old), facts.VersionCreated(version=1, repository=old, commit=commit(1)))
+    assert past.when(commands.DescribeModel(description="card payments", repository=old)).decision == (
+        facts.ModelDescribed(description="card payments", repository=old)
+    )
+
+
+@pytest.mark.parametrize("uri", ["data/rows.csv", "data/some rows.csv", "../rows.csv", "file:///srv/rows%3F.csv"])
+def test_the_address_of_data_is_a_path_or_a_file_url(uri: str) -> None:
+    assert broken_data_rule(uri) == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "rule"),
+    [
+        ("s3://bucket/rows.csv", DATA_FORM_RULE),
+        ("https://data.example.com/rows.csv", DATA_FORM_RULE),
+        ("file://data.example.com/rows.csv", DATA_FORM_RULE),
+        ("https://data.example.com/rows.csv?X-Amz-Signature=s3cret", DATA_RULE),
+        ("data/rows.csv?token=s3cret", DATA_RULE),
+        ("file:///srv/rows.csv#s3cret", DATA_RULE),
+        ("https:/user:s3cret@data.example.com/rows.csv", DATA_RULE),
+        ("user:s3cret@data.example.com:rows.csv", DATA_RULE),
+        ("data/\x1b[31mrows.csv", PRINTABLE_RULE),
+    ],
+)
+def test_any_other_address_of_data_is_refused(uri: str, rule: str) -> None:
+    assert broken_data_rule(uri) == rule

@@ -23,7 +23,14 @@ from services.deployer import waits
 from services.deployer.evidence import GatewayReports
 from services.deployer.observation import Observation, observe
 from services.deployer.paused import wait_for_a_person
-from services.deployer.queue import next_in_line, release_before, releases_to_start, successor, waiting_versions
+from services.deployer.queue import (
+    next_in_line,
+    release_before,
+    releases_to_start,
+    successor,
+    takes_place_at,
+    waiting_versions,
+)
 from services.deployer.waits import Wait
 
 NOTHING = Wait()
@@ -156,7 +163,8 @@ def _decide(state: ModelState, observation: Observation) -> NextCommand:
 
 def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
     if (other := release_before(state, observation.release)) is not None:
-        return waits.end_of_release(other)
+        wait, from_ms = waits.end_of_release(other), takes_place_at(state, other, observation)
+        return wait.at_the_latest(from_ms, "it takes its place") if from_ms else wait
     if observation.release.paused:
         return wait_for_a_person(observation)
     if observation.freeze is not None:

@@ -91,10 +91,23 @@ def successor(state: ModelState, observation: Observation) -> resources.Release 
     if not requested:
         return None
     first = _first_in_line(requested)
-    yields = release.paused and 0 < release.superseded_from_ms <= observation.now_ms
-    is_newer = first.release > release.release and first.candidate > release.candidate
-    goes_first = not release.undo_of if first.undo_of else yields and is_newer
+    yields = _yields_to(release, first) and release.superseded_from_ms <= observation.now_ms
+    goes_first = not release.undo_of if first.undo_of else yields
     return first if goes_first and _can_begin(state, first, observation.frozen_for(first)) else None
+
+
+def takes_place_at(state: ModelState, running: resources.Release, observation: Observation) -> int:
+    """From when on the requested release takes the place of the one that runs, if nothing changes; 0 for never."""
+    release = observation.release
+    is_first = _first_in_line(_releases_in(state, release.environment)).release == release.release
+    can_begin = _can_begin(state, release, observation.frozen_for(release))
+    return running.superseded_from_ms if is_first and can_begin and _yields_to(running, release) else 0
+
+
+def _yields_to(running: resources.Release, other: resources.Release) -> bool:
+    """Whether a release that runs is paused and makes way for the other one, from the time that its pause names."""
+    is_newer = other.release > running.release and other.candidate > running.candidate
+    return running.paused and running.superseded_from_ms > 0 and is_newer
 
 
 def release_before(state: ModelState, release: resources.Release) -> resources.Release | None:

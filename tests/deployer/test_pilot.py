@@ -241,6 +241,18 @@ def test_a_paused_release_makes_way_for_no_release_that_is_older_or_paused_itsel
     Given(version(1), version(2), version(3), paused, waiting).then()
 
 
+@pytest.mark.parametrize(("candidate", "paused", "takes_place"), [(3, True, True), (1, True, False), (3, False, False)])
+def test_a_newer_version_behind_a_paused_release_says_when_it_takes_its_place(
+    candidate: int, paused: bool, takes_place: bool
+):
+    running = stepping(0, minutes=1, candidate=2, paused=paused, superseded_from_ms=NOW_MS + 5 if paused else 0)
+    waiting = release(2, candidate=candidate, phase=resources.PHASE_REQUESTED)
+    given = Given(*map(version, sorted({1, 2, candidate})), running, waiting)
+    expected = (NOW_MS + 5, "it takes its place") if takes_place else (0, "")
+    assert (given.wait().deadline_ms, given.wait().at_deadline) == expected
+    assert given.frozen().wait().deadline_ms == 0
+
+
 def test_a_paused_release_makes_way_for_no_older_version():
     paused = stepping(0, candidate=3, paused=True, superseded_from_ms=1)
     waiting = release(2, candidate=2, phase=resources.PHASE_REQUESTED)

@@ -113,7 +113,7 @@ def test_a_version_number_that_cannot_exist_is_refused_before_the_call(
 
 
 def test_the_help_lists_the_exit_codes() -> None:
-    assert "Exit codes: 0 done" in " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert "2 wrong input: an option" in " ".join(CliRunner().invoke(app, ["--help"]).output.split())
 
 
 def test_publish_appends_a_change_merged_event_to_the_inbox(
@@ -312,8 +312,8 @@ def test_the_error_names_a_folder_that_is_not_a_repository(
 ) -> None:
     (home / "plain").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(home))
-    assert run(monkeypatch, "publish", "plain") == 1
-    assert "not a git repository" in capsys.readouterr().err
+    assert run(monkeypatch, "publish", "plain") == 3
+    assert "plain is no Git repository: run `git init` there" in capsys.readouterr().err
 
 
 def test_reading_a_log_that_does_not_exist_creates_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

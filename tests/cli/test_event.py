@@ -96,7 +96,7 @@ def test_an_event_that_is_larger_than_a_record_is_not_appended(
     run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("merged.json").write_text(json.dumps({**EVENT, "data": "x" * 1_000_000}))
-    assert run("event", "merged.json") == 1
+    assert run("event", "merged.json") == 2
     assert "at most 1000000 are allowed" in capsys.readouterr().err
     assert on_the_inbox(log_url) == []
 

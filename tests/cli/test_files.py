@@ -11,9 +11,10 @@ import pytest
 import typer
 
 from headgate.cli import main as command_line
+from headgate.cli.exit_codes import Exit
 from headgate.cli.files import MAX_BYTES, local_path, read_file
 from headgate.cli.publish import repository_folder
-from headgate.cli.session import CommandFailed, Exit
+from headgate.cli.session import CommandFailed
 
 NAMING_A_FILE = [
     ["publish", "{}"],

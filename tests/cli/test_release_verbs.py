@@ -47,7 +47,7 @@ def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, h
     code, _, err = headgate("release", "promote", "fraud/2")
     assert (code, "Missing option '--reason'" in err) == (2, True)
     code, _, err = headgate("release", "promote", "fraud/2", "--reason", " ")
-    assert code == 1
+    assert code == 2
     assert "expected the reason for a promotion before the judge's verdict (reason)" in err
     assert headgate("release", "promote", "fraud/2", "--reason", "known good")[0] == 0
     world.wait_for(phase_is(2, resources.PHASE_BAKING))

@@ -81,7 +81,7 @@ def test_every_problem_of_the_configuration_is_shown(headgate: Headgate, folder:
 
 def test_a_folder_without_headgate_toml_cannot_be_checked(headgate: Headgate, tmp_path: Path) -> None:
     code, _, err = headgate("check", str(tmp_path))
-    assert code == 1
+    assert code == 3
     assert f"{tmp_path} has no headgate.toml; `headgate init` writes a repository that has one" in err
     assert headgate("check", str(tmp_path / "nowhere"))[0] == 3
 

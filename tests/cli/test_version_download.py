@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from headgate.artifacts.keys import create_keys
-from headgate.cli.session import CommandFailed, Exit
+from headgate.cli.exit_codes import Exit
+from headgate.cli.session import CommandFailed
 from headgate.cli.version_download import MANIFEST_FILE, verified_files, write_all
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -90,8 +91,18 @@ def test_a_version_without_an_artifact_is_not_found(
 
 
 def test_a_store_that_does_not_exist_is_named(version: resources.Version, home: Path) -> None:
-    with pytest.raises(CommandFailed, match="the artifact store 'file:///nowhere'"):
-        verified_files(version, "file:///nowhere", home / "keys")
+    with pytest.raises(CommandFailed, match="the artifact store 'foo://bucket'") as refused:
+        verified_files(version, "foo://bucket", home / "keys")
+    assert refused.value.code is Exit.USAGE
+
+
+@pytest.mark.parametrize(("url", "keys"), [("file:///nowhere", ""), ("", "/nowhere")])
+def test_a_folder_of_the_store_or_of_the_keys_that_does_not_exist_is_not_found(
+    version: resources.Version, home: Path, url: str, keys: str
+) -> None:
+    with pytest.raises(CommandFailed, match="there is no folder /nowhere") as refused:
+        verified_files(version, url or store(home), Path(keys or home / "keys"))
+    assert refused.value.code is Exit.NOT_FOUND
 
 
 def test_a_folder_that_appears_meanwhile_is_not_touched_and_nothing_else_is_left(tmp_path: Path) -> None:

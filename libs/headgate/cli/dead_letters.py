@@ -10,8 +10,9 @@ import typer
 
 from headgate.cli.clocks import log_time_ms
 from headgate.cli.dead_letter_page import as_data, show_page
+from headgate.cli.exit_codes import Exit
 from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows
-from headgate.cli.session import CommandFailed, Exit, report, session, usage
+from headgate.cli.session import CommandFailed, report, session, usage
 from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
@@ -25,9 +26,7 @@ RANKS = {"position": 4, "service": 2, "bytes": 5, "state": 1, "settled": 3}
 
 HELP = """Records that no service could handle, with their bytes and the reason.
 
-A letter stays open until it is replayed or dropped. Both are recorded in the log, and nothing is deleted.
-
-Exit codes: 0 done, 1 at least one was refused, 2 wrong usage, 3 no such letter, 4 the log cannot be reached."""
+A letter stays open until it is replayed or dropped. Both are recorded in the log, and nothing is deleted."""
 
 app = typer.Typer(help=HELP, no_args_is_help=True)
 

@@ -12,11 +12,11 @@ import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.clocks import wrong_clocks
+from headgate.cli.exit_codes import Exit
 from headgate.cli.render import Format, Output, show_data, show_line
 from headgate.cli.session import (
     HOME,
     CommandFailed,
-    Exit,
     Session,
     refuse_wrong_port,
     report,

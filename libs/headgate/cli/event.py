@@ -10,9 +10,10 @@ import typer
 from typer.core import TyperGroup
 
 from headgate.cli.event_outcome import DEFAULT_RECORDS, MAX_RECORDS, Copy, Outcome, Status, copies_of, outcome_of
+from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path, read_file
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import CommandFailed, Exit, report, session, usage
+from headgate.cli.session import CommandFailed, report, session, usage
 from headgate.dead_letters.letters import State
 from headgate.domain.change_merged import TYPE, BadChange, merged_change
 from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing

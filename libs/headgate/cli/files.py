@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from headgate.cli.session import CommandFailed, Exit, usage
+from headgate.cli.exit_codes import Exit
+from headgate.cli.session import CommandFailed, usage
 from headgate.domain.credentials import holds_credentials
 
 STDIN = "-"

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from headgate.cli.exit_codes import Exit
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import Exit, session
+from headgate.cli.session import served_version, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
@@ -41,8 +42,8 @@ def gateway_model(
     output: Output = Format.TABLE,
 ) -> None:
     """Show the inputs and outputs of a model as the gateway serves it. Exit with 1 while it is not ready."""
+    name, version = served_version(model, version)
     stub = session(context).stubs.inference
-    name, version = model.removeprefix("models/"), version.removeprefix("v")
     found = stub.ModelMetadata(inference.ModelMetadataRequest(name=name, version=version), timeout=TIMEOUT_SECONDS)
     ready = stub.ModelReady(inference.ModelReadyRequest(name=name, version=version), timeout=TIMEOUT_SECONDS).ready
     if output is Format.TABLE:

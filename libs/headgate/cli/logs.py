@@ -11,8 +11,9 @@ import typer
 from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
+from headgate.cli.exit_codes import Exit
 from headgate.cli.render import Format, Output, as_dict, printable, show_data, show_line
-from headgate.cli.session import Exit, report, session
+from headgate.cli.session import report, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.domain.words import time_text, word_of

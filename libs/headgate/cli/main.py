@@ -1,7 +1,6 @@
 """The command line. Data goes to stdout, progress to stderr, and scripts can rely on the exit codes."""
 
 import sys
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
@@ -32,33 +31,21 @@ from headgate.cli import (
     version_logs,
     view,
 )
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, Exit, new_session, report, session
+from headgate.cli.exit_codes import Exit, code_of_call, code_of_file, code_of_log, table
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, report, session
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
 from headgate.domain.credentials import without_credentials
-from headgate.log.port import AddressInvalid, LogError, LogRefused, LogUnavailable, TopicMismatch
+from headgate.log.port import AddressInvalid, LogError, TopicMismatch
 
-HELP = """Take a model from a commit to live traffic, and back when the evidence is against it.
+HELP = f"""Take a model from a commit to live traffic, and back when the evidence is against it.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage or a file with wrong content, 3 not found, also a file or folder
-that does not exist, 4 a service or the log cannot be reached, 5 the log's topics differ from the declared ones,
-6 the log refuses the credentials or its certificate is not trusted.
+\b
+Exit codes, the same for the same cause in every command:
+{table()}
 
 Without addresses, a command uses the services that `headgate up` runs in this folder."""
-
-CODES = {
-    grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
-    grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
-}
-SLUGS = {"purged": Exit.NOT_FOUND, "not-trained": Exit.NOT_FOUND}
-"""Refusals because an artifact is not there, whichever command asks for it."""
-
-LOG_CODES: Sequence[tuple[type[LogError], Exit]] = (
-    (LogRefused, Exit.LOG_REFUSED),
-    (LogUnavailable, Exit.UNAVAILABLE),
-)
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -169,17 +156,17 @@ def main() -> None:
     except CommandFailed as error:
         _fail(str(error), error.code)
     except TopicMismatch as error:
-        _fail("\n  ".join(("the topics differ from the declared ones:", *error.differences)), Exit.TOPICS_DIFFER)
+        _fail("\n  ".join(("the topics differ from the declared ones:", *error.differences)), code_of_log(error))
     except AddressInvalid as error:
-        _fail(f"--log: {error}", Exit.USAGE)
+        _fail(f"--log: {error}", code_of_log(error))
     except LogError as error:
-        _fail(f"the log: {error}", next((code for kind, code in LOG_CODES if isinstance(error, kind)), Exit.FAILED))
+        _fail(f"the log: {error}", code_of_log(error))
     except grpc.RpcError as error:
         failed = failure(error)
-        _fail(str(failed), SLUGS.get(failed.slug) or CODES.get(failed.code, Exit.FAILED))
+        _fail(str(failed), code_of_call(failed))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}", Exit.FAILED)
+        _fail(f"{place}{error.strerror or error}", code_of_file(error))
     except KeyboardInterrupt:
         sys.exit(130)
 

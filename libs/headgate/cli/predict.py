@@ -10,7 +10,7 @@ import typer
 
 from headgate.cli.files import local_path, read_file
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import session, usage
+from headgate.cli.session import served_version, session, usage
 from headgate.cli.tensor_input import NotARequest, Request, Spec, from_json, from_rows, parse, specs_of
 from headgate.client.predict import Answer, answer, infer_request
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -42,10 +42,10 @@ def predict(
     output: Output = Format.TABLE,
 ) -> None:
     """Ask the live version for a prediction."""
+    name, version = served_version(model, version)
     if bool(row) == bool(json_file):
         usage("give the rows with --row or with --json, and not with both")
     document = _document(json_file) if json_file else None
-    name, version = model.removeprefix("models/"), version.removeprefix("v")
     stub = session(context).stubs.inference
     metadata = stub.ModelMetadata(inference.ModelMetadataRequest(name=name, version=version), timeout=TIMEOUT_SECONDS)
     specs = specs_of(metadata)

@@ -11,9 +11,10 @@ import grpc
 import typer
 
 from headgate.cli.event_outcome import DEFAULT_RECORDS, copies_of, outcome_of
+from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import CommandFailed, Exit, Session, report, session, usage
+from headgate.cli.session import CommandFailed, Session, report, session, usage
 from headgate.client.change import Change, change_merged
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.domain.repository import broken_rule
@@ -154,7 +155,8 @@ def read_change(repository: Path, commit: str) -> Change:
     """Reads the commit from the repository, and the model's name from its headgate.toml. Raises CommandFailed."""
     if not repository.is_dir():
         raise CommandFailed(f"there is no folder {repository}", Exit.NOT_FOUND)
-    if inside := _git(repository, "rev-parse", "--show-prefix").strip():
+    no_repository = f"{repository} is no Git repository: run `git init` there, add its files and commit"
+    if inside := _git(repository, "rev-parse", "--show-prefix", missing=no_repository).strip():
         raise CommandFailed(
             f"{repository} is the folder {inside} of another repository, and a model needs its own repository:"
             " copy the folder, then run `git init` there and commit",
@@ -201,7 +203,7 @@ def uncommitted(repository: Path) -> str:
 
 
 def _git(repository: Path, *arguments: str, missing: str = "") -> str:
-    """The output of git. Raises CommandFailed; its message is `missing`, if given, when git fails."""
+    """The output of git. Raises CommandFailed; its message begins with `missing`, if given, when git fails."""
     try:
         return run_git(repository, *arguments, timeout_seconds=GIT_TIMEOUT_SECONDS)
     except GitFailed as error:

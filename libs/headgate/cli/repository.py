@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from headgate.artifacts.data_files import LFS_POINTER, digest_of
+from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
-from headgate.cli.session import CommandFailed, Exit, report, usage
+from headgate.cli.session import CommandFailed, report, usage
 from headgate.configuration import FILE_NAME, MODULE
 from headgate.toml_edit import with_value
 
@@ -30,6 +31,7 @@ def check(folder: Folder = Path(".")) -> None:
     """Try a model repository on this machine as the trainer would, with one epoch. Publishes nothing."""
     if not folder.is_dir():
         raise CommandFailed(f"there is no folder {folder}", Exit.NOT_FOUND)
+    declaration_in(folder.resolve())
     ended = subprocess.run([sys.executable, "-P", "-m", CHECK, str(folder)], check=False)
     if ended.returncode != 0:
         raise CommandFailed(f"{folder} would fail as a version")
@@ -48,11 +50,7 @@ def add_data(
     if not file.is_file():
         raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND)
     root = folder.resolve() if folder else root_above(file.resolve())
-    declaration = root / FILE_NAME
-    if not declaration.is_file():
-        raise CommandFailed(
-            f"{root} has no {FILE_NAME}; `headgate init` writes a repository that has one", Exit.NOT_FOUND
-        )
+    declaration = declaration_in(root)
     key = name or file.name.partition(".")[0].replace("-", "_")
     if not MODULE.fullmatch(key):
         usage(f"--name: expected a name of letters, digits and _, got {key!r}")
@@ -62,6 +60,16 @@ def add_data(
     report(f"{FILE_NAME}: data.{key} is {uri} with the SHA-256 {digest}")
     if warning := _ignored(root, uri):
         report(f"warning: {warning}")
+
+
+def declaration_in(root: Path) -> Path:
+    """The headgate.toml of a repository. Raises CommandFailed when it has none."""
+    declaration = root / FILE_NAME
+    if not declaration.is_file():
+        raise CommandFailed(
+            f"{root} has no {FILE_NAME}; `headgate init` writes a repository that has one", Exit.NOT_FOUND
+        )
+    return declaration
 
 
 def root_above(file: Path) -> Path:
@@ -93,7 +101,7 @@ def _write(declaration: Path, place: tuple[str, str], value: dict[str, str]) -> 
     try:
         parsed = tomllib.loads(before)
     except ValueError as error:
-        raise CommandFailed(f"{declaration} is no TOML: {error}") from error
+        raise CommandFailed(f"{declaration} is no TOML: {error}", Exit.USAGE) from error
     after = with_value(before, *place, f"{{ {shown} }}")
     if not _differs_only(parsed, after, place, value):
         line = f"[{place[0]}]\n{place[1]} = {{ {shown} }}"

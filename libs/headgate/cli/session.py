@@ -1,16 +1,16 @@
-"""What all commands share: addresses, exit codes, names, and how a failure ends a command."""
+"""What all commands share: addresses, names, and how a failure ends a command."""
 
 import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import NoReturn
 
 import typer
 from rich.console import Console
 
+from headgate.cli.exit_codes import Exit
 from headgate.client.actor import logged_in
 from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
@@ -34,18 +34,6 @@ DEFAULT_PORTS: Mapping[str, int] = {
 """Where `headgate up` serves unless it is given another base port."""
 CLI_WAIT_SECONDS = 20.0
 """How long a command waits for a log that does not answer."""
-
-
-class Exit(IntEnum):
-    """The exit codes that scripts can rely on; `headgate --help` lists them."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    NOT_FOUND = 3
-    UNAVAILABLE = 4
-    TOPICS_DIFFER = 5
-    LOG_REFUSED = 6
 
 
 progress = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), markup=False, emoji=False)
@@ -168,6 +156,25 @@ def refuse_wrong_port(option: str, url: str) -> None:
 def full_name(kind: str, name: str) -> str:
     """`fraud` or `models/fraud` as a resource name."""
     return name if name.startswith(f"{kind}/") else f"{kind}/{name}"
+
+
+def model_name(text: str) -> str:
+    """`fraud` or `models/fraud` as the model's name. Raises CommandFailed."""
+    name = text.removeprefix("models/")
+    if not names.is_name(name):
+        usage(f"{text!r}: expected the name of a model, such as fraud; {names.NAME_RULE}")
+    return name
+
+
+def served_version(model: str, version: str) -> tuple[str, str]:
+    """A model and the number of its version, empty for the live one, as a gateway takes them. Raises CommandFailed."""
+    named, mark, _ = model.removeprefix("models/").partition("@" if "@" in model else "/")
+    if mark:
+        usage(f"{model!r} names a version: expected the model alone, such as {named or 'fraud'}; --version chooses one")
+    number = version.removeprefix("v")
+    if number and not names.NUMBER.fullmatch(number):
+        usage(f"--version {version!r}: expected the number of a version, such as 3")
+    return model_name(model), number
 
 
 def version_name(text: str) -> str:

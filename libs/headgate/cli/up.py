@@ -15,7 +15,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from headgate.artifacts.keys import create_keys
-from headgate.cli.session import HOME, CommandFailed, Exit, default_log, report
+from headgate.cli.exit_codes import Exit
+from headgate.cli.session import HOME, CommandFailed, default_log, report
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
 from headgate.domain.credentials import without_credentials

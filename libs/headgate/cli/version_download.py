@@ -4,18 +4,20 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from headgate.artifacts.file_urls import path_of
 from headgate.artifacts.keys import KeyUnusable, load_trusted
 from headgate.artifacts.manifest import unseal
+from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.models import VersionName
 from headgate.cli.render import Format, Output, show_rows
-from headgate.cli.session import HOME, CommandFailed, Exit, refuse_wrong_port, report, session, usage, version_name
+from headgate.cli.session import HOME, CommandFailed, refuse_wrong_port, report, session, usage, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.credentials import without_credentials
 from headgate.domain.versions import is_purged
@@ -78,6 +80,9 @@ def verified_files(
         raise CommandFailed(f"{version.name} is purged: its artifact is deleted", Exit.NOT_FOUND)
     if not version.artifact.manifest_sha256:
         raise CommandFailed(f"{version.name} has no artifact: its state is {version.label or 'new'!r}", Exit.NOT_FOUND)
+    for folder in (keys, *_folder_of(store_url)):
+        if not folder.is_dir():
+            raise CommandFailed(f"there is no folder {folder}", Exit.NOT_FOUND)
     try:
         store = open_store(store_url, create=False)
         digests = unseal(store, version.artifact, version.name, load_trusted(keys))
@@ -90,6 +95,13 @@ def verified_files(
         raise CommandFailed(str(error), Exit.UNAVAILABLE) from error
     except (ArtifactError, KeyUnusable) as error:
         raise CommandFailed(f"the artifact of {version.name} cannot be used: {error}") from error
+
+
+def _folder_of(store_url: str) -> list[Path]:
+    """The folder that a file URL names; none for a bucket, and for a URL that the store refuses."""
+    with suppress(ValueError):
+        return [path_of(store_url)]
+    return []
 
 
 def _chosen(digests: Mapping[str, str], wanted: Sequence[str]) -> Mapping[str, str]:

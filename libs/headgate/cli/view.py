@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headgate.cli.exit_codes import Exit
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import CommandFailed, Exit, report, session, usage
+from headgate.cli.session import CommandFailed, report, session, usage
 from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import grpc
 
 from headgate.artifacts.keys import load_signing_key, load_trusted, trust
+from headgate.downloads.cache import Cache
+from headgate.downloads.places import places_of
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log import topics
@@ -13,6 +15,7 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import TRAINER
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
+from headgate.runtime.settings import SettingsError
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
@@ -25,6 +28,7 @@ from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
 from services.trainer.attempt.checkout import GitAccess
 from services.trainer.attempt.confinement import warn_unless_confined
+from services.trainer.attempt.remote_data import CACHE_FOLDER, DataAccess
 from services.trainer.attempt.scratch import clear_left_behind, clear_older_folders, scratch_of
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
@@ -49,9 +53,20 @@ def build(settings: Settings) -> "Trainer":
     return Trainer(settings)
 
 
+def data_access(settings: Settings) -> DataAccess:
+    """Where data files may come from. Raises SettingsError."""
+    try:
+        places = places_of(settings.data_places)
+    except ValueError as error:
+        raise SettingsError([f"HEADGATE_DATA_PLACES: {error}"]) from error
+    cache = Cache(Path(settings.work) / CACHE_FOLDER, settings.data_cache_bytes)
+    return DataAccess(cache, places, settings.git_credentials, settings.data_seconds)
+
+
 class Trainer:
     def __init__(self, settings: Settings) -> None:
         artifacts = artifact_store(settings.artifacts)
+        self._data = data_access(settings)
         self._parts = parts = ServiceParts(TRAINER, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, log, metrics = parts.fold, parts.log, parts.metrics
@@ -76,6 +91,7 @@ class Trainer:
             limits=Limits(
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
+            data=self._data,
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
             hidden=tuple(Path(path) for path in (settings.keys, settings.git_credentials) if path),
         )
@@ -95,6 +111,7 @@ class Trainer:
         self._reader.start(self._parts.clock.now_ms() - LEASE_MS)
         clear_left_behind(self._tools.scratch)
         clear_older_folders(self._tools.scratch.parent)
+        self._data.cache.prepare()
         warn_unless_confined()
         self._worker.start()
         self._purging.start()

@@ -7,10 +7,11 @@ It prints one line for each stage, and ends with 0 when all of them passed and w
 
 import importlib.util
 import logging
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.store import open_store
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
 from headgate.domain.words import word_of
+from headgate.downloads.cache import Cache
+from headgate.downloads.places import places_of
 from headgate.runtime.clock import now_ms
 from headgate.runtime.git import STATUS, GitFailed, changed_names, run_git
 from headgate.toml_tables import InvalidToml
@@ -28,6 +31,8 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.worker.leases import Claim
 from services.trainer.attempt.checkout import folder_name
+from services.trainer.attempt.data_files import is_remote
+from services.trainer.attempt.remote_data import CACHE_BYTES, CACHE_FOLDER, DataAccess
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
@@ -126,7 +131,7 @@ def note_uncommitted(folder: Path) -> None:
 
 def note_ignored_data(folder: Path, copy: Path, parsed: configuration.ModelConfiguration) -> None:
     for file in parsed.data:
-        if (folder / file.uri).is_file() and not (copy / file.uri).exists():
+        if not is_remote(file) and (folder / file.uri).is_file() and not (copy / file.uri).exists():
             print_line(f"note: git ignores {file.uri}, so no commit holds it; remove it from .gitignore")
 
 
@@ -162,7 +167,22 @@ def tools_in(work: Path, parsed: configuration.ModelConfiguration) -> AttemptToo
         log_time_ms=now_ms,
         scratch=work,
         limits=Limits(epochs=1),
+        data=data_access(parsed, os.environ),
     )
+
+
+def data_access(parsed: configuration.ModelConfiguration, environ: Mapping[str, str]) -> DataAccess:
+    """Downloads are kept for the next check. Without a list of places, those of headgate.toml are taken as allowed."""
+    folder = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headgate" / CACHE_FOLDER
+    remote = [file.uri for file in parsed.data if is_remote(file)]
+    listed = environ.get("HEADGATE_DATA_PLACES") or " ".join(remote)
+    try:
+        places = places_of(listed)
+    except ValueError as error:
+        raise CannotCheck(f"data: {error}") from error
+    if remote and not environ.get("HEADGATE_DATA_PLACES"):
+        print_line("note: the trainer downloads only from places that its operator lists in HEADGATE_DATA_PLACES")
+    return DataAccess(Cache(folder, CACHE_BYTES), places, environ.get("HEADGATE_GIT_CREDENTIALS", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from headgate.lifecycle.service_parts import ServiceSettings
 from headgate.runtime.settings import ABOVE_ZERO
 from services.trainer.attempt.checkout import SSH_COMMAND
+from services.trainer.attempt.remote_data import CACHE_BYTES, DATA_SECONDS
 from services.trainer.attempt.tools import DEFAULT_LIMITS
 
 
@@ -23,6 +24,11 @@ class Settings(ServiceSettings):
     """File with the user names and passwords of private repositories, in the format of git-credential-store."""
     git_ssh_command: str = SSH_COMMAND
     """What git starts to reach a repository by SSH, with the key and the known hosts."""
+    data_places: str = ""
+    """The hosts, buckets and folders from which data files may be downloaded, as URLs with spaces between them."""
+    data_cache_bytes: int = field(default=CACHE_BYTES, metadata={ABOVE_ZERO: True})
+    data_seconds: float = field(default=DATA_SECONDS, metadata={ABOVE_ZERO: True})
+    """How long the downloads of one attempt may take."""
     tests_seconds: float = field(default=DEFAULT_LIMITS.tests_seconds, metadata={ABOVE_ZERO: True})
     training_seconds: float = field(default=DEFAULT_LIMITS.training_seconds, metadata={ABOVE_ZERO: True})
     epoch_seconds: float = field(default=DEFAULT_LIMITS.epoch_seconds, metadata={ABOVE_ZERO: True})

@@ -117,8 +117,8 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         ),
         (
             "data/transactions.csv",
-            "https://data.example/transactions.csv",
-            "data.transactions.uri: expected a path in the repository or a file URL with three slashes",
+            "ftp://data.example/transactions.csv",
+            "data.transactions.uri: expected a path in the repository, a file URL with three slashes",
         ),
         (SHA, "abc", "data.transactions.sha256: expected 64 hex digits, got 'abc'"),
         ('["accuracy", "recall"]', '["accuracy", "mae"]', "evaluate.metrics: expected a list of accuracy"),

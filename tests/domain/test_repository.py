@@ -110,16 +110,31 @@ def test_a_recorded_address_that_is_refused_today_folds_and_stays_while_the_desc
     )
 
 
-@pytest.mark.parametrize("uri", ["data/rows.csv", "data/some rows.csv", "../rows.csv", "file:///srv/rows%3F.csv"])
-def test_the_address_of_data_is_a_path_or_a_file_url(uri: str) -> None:
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "data/rows.csv",
+        "data/some rows.csv",
+        "../rows.csv",
+        "file:///srv/rows%3F.csv",
+        "https://data.example.com:8443/may/rows%20of%20may.csv",
+        "http://[2001:db8::1]/rows.csv",
+        "s3://bucket/rows.csv",
+        "gs://bucket.example.com/may/rows.csv",
+        "az://container/rows.csv",
+    ],
+)
+def test_the_address_of_data_is_a_path_a_file_url_or_a_url_of_a_store(uri: str) -> None:
     assert broken_data_rule(uri) == ""
 
 
 @pytest.mark.parametrize(
     ("uri", "rule"),
     [
-        ("s3://bucket/rows.csv", DATA_FORM_RULE),
-        ("https://data.example.com/rows.csv", DATA_FORM_RULE),
+        ("ftp://data.example.com/rows.csv", DATA_FORM_RULE),
+        ("https://data.example.com", DATA_FORM_RULE),
+        ("s3:///rows.csv", DATA_FORM_RULE),
+        ("s3://bucket/some rows.csv", DATA_FORM_RULE),
         ("file://data.example.com/rows.csv", DATA_FORM_RULE),
         ("https://data.example.com/rows.csv?X-Amz-Signature=s3cret", DATA_RULE),
         ("data/rows.csv?token=s3cret", DATA_RULE),

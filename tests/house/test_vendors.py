@@ -8,7 +8,7 @@ from tests.house.tree import short, sources
 PLACES = {
     "kafka": ("libs/headgate/log/kafka/",),
     "sqlite3": ("libs/headgate/log/sqlite/",),
-    "obstore": ("libs/headgate/artifacts/store",),
+    "obstore": ("libs/headgate/artifacts/store", "libs/headgate/downloads/buckets"),
     "cryptography": ("libs/headgate/artifacts/",),
     "prometheus_client": ("libs/headgate/runtime/observability/",),
     "opentelemetry": ("libs/headgate/runtime/observability/tracing_otel",),

@@ -16,6 +16,7 @@ from headgate.worker.leases import Claim
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
+from tests.trainer.remote import access_in
 from tests.trainer.repositories import TAKEN_NAMES, repository
 
 CLAIM = Claim("models/tiny", 1, 1)
@@ -60,6 +61,7 @@ def trial_in(directory: Path) -> Trial:
         report=sent.append,
         log_time_ms=now_ms,
         scratch=directory / "scratch",
+        data=access_in(directory),
         limits=Limits(tests_seconds=30, training_seconds=580, epoch_seconds=580, checkpoint_seconds=0),
     )
     return Trial(tools, sent, telemetry, trust(key))

@@ -50,6 +50,7 @@ def toml(**changes: str) -> str:
         "name": "tiny",
         "tests": "python -c pass",
         "module": "model",
+        "uri": "data/numbers.csv",
         "sha256": hashlib.sha256(DATA.encode()).hexdigest(),
         "loss": "bce",
         "learning_rate": "0.1",
@@ -62,7 +63,7 @@ task = "binary"
 module = "{module}"
 tests = '''{tests}'''
 [data]
-numbers = {{ uri = "data/numbers.csv", sha256 = "{sha256}" }}
+numbers = {{ uri = "{uri}", sha256 = "{sha256}" }}
 [parameters]
 hidden = 4
 [train]

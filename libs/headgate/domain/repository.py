@@ -20,7 +20,10 @@ QUERY_RULE = (
     "a repository URL has no query and no fragment, because tokens stand there and the log keeps it for ever:"
     " leave out the ? or # and what follows"
 )
-DATA_FORM_RULE = "a path in the repository or a file URL with three slashes, because the trainer downloads no data"
+DATA_FORM_RULE = (
+    "a path in the repository, a file URL with three slashes, or a URL with a host or bucket and a path:"
+    " https://, http://, s3://, gs:// or az://"
+)
 DATA_RULE = (
     "no user name, no password, no ? and no # in it, because the log keeps it for ever; a file URL has %3F and %23"
 )
@@ -31,6 +34,7 @@ _PORT = r"(?::\d{1,5})?"
 _FORM = re.compile(
     rf"/.*|https?://{_HOST}{_PORT}(?:/\S*)?|ssh://(?:{_USER})?{_HOST}{_PORT}/\S+|file:///.+|{_USER}{_HOST}:(?!\S*:\S*@)[^\s-]\S*"
 )
+_DATA = re.compile(rf"file:///.*|https?://{_HOST}{_PORT}/\S+|(?:s3|gs|az)://\w[\w.-]*/\S+")
 _URL = re.compile(r"(?!/)[^/]*:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -56,7 +60,7 @@ def broken_data_rule(uri: str) -> str:
         return PRINTABLE_RULE
     if holds_credentials(uri) or not _is_plain(uri) or not hides_nothing(uri):
         return DATA_RULE
-    return DATA_FORM_RULE if _SCHEME.match(uri) and not uri.startswith("file:///") else ""
+    return DATA_FORM_RULE if _SCHEME.match(uri) and not _DATA.fullmatch(uri) else ""
 
 
 def bad_repository(repository: str) -> Refused | None:

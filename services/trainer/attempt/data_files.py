@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 from headgate.artifacts.data_files import LFS_POINTER, digest_of
 from headgate.artifacts.file_urls import path_of
+from headgate.downloads.faults import DownloadFault
+from headgate.downloads.places import BUCKETS, WEB
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed
+from services.trainer.attempt.remote_data import MAX_DATA_BYTES, RemoteFiles
 
-MAX_DATA_BYTES = 8 * 1024**3
 MAX_POINTER_BYTES = 1024
 """A file in place of another one, which is kept elsewhere, is not longer."""
 MAX_CONVERTED_BYTES = 64 * 1024**2
@@ -24,17 +26,32 @@ class WrongData(Exception):
     """A data file cannot be used. The message is for the author of headgate.toml."""
 
 
-def verified_data(checkout: Path, parsed: configuration.ModelConfiguration) -> dict[str, Path]:
-    """The path of each data file, by name, after its digest has been checked. Raises AttemptFailed with every fault."""
+def verified_data(checkout: Path, parsed: configuration.ModelConfiguration, remote: RemoteFiles) -> dict[str, Path]:
+    """The path of each data file, by name, after its digest has been checked. Raises AttemptFailed with every fault.
+
+    Raises Stopped during a download.
+    """
     found, faults = {}, []
     for file in parsed.data:
         try:
-            found[file.name] = verified(checkout, file)
+            found[file.name] = downloaded(remote, file) if is_remote(file) else verified(checkout, file)
         except WrongData as wrong:
             faults.append(f"data.{file.name}: {wrong}")
     if faults:
         raise AttemptFailed(facts.STAGE_DATA, "\n".join(faults))
     return found
+
+
+def is_remote(file: configuration.DataFile) -> bool:
+    """Whether the file has to be downloaded."""
+    return urlsplit(file.uri).scheme.lower() in WEB + BUCKETS
+
+
+def downloaded(remote: RemoteFiles, file: configuration.DataFile) -> Path:
+    try:
+        return remote.fetch(file.name, file.uri, file.sha256)
+    except DownloadFault as fault:
+        raise WrongData(str(fault)) from fault
 
 
 def verified(checkout: Path, file: configuration.DataFile) -> Path:
@@ -72,7 +89,8 @@ def data_path(checkout: Path, uri: str) -> Path:
     if scheme == "file":
         return local_file(uri)
     if scheme:
-        raise WrongData(f"expected a path in the repository or a file URL, got {uri}; the trainer downloads no data")
+        known = ", ".join(f"{each}://" for each in ("file", *WEB, *BUCKETS))
+        raise WrongData(f"expected a path in the repository or a URL that begins with one of {known}; got {uri}")
     if uri.startswith(("/", "~")):
         url = Path(uri).as_uri() if uri.startswith("/") else "file:///..."
         raise WrongData(f"{uri} lies outside the repository. Write a path in it, or {url} for the trainer's machine")

@@ -12,6 +12,7 @@ from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.leases import Claim
 from services.trainer.attempt.checkout import GitAccess
+from services.trainer.attempt.remote_data import DataAccess
 from services.trainer.attempts import Attempts
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class AttemptTools:
     log_time_ms: Callable[[], int]
     scratch: Path
     limits: Limits
+    data: DataAccess
     git: GitAccess = field(default_factory=GitAccess)
     hidden: tuple[Path, ...] = ()
     """What the code of a commit must not read: the keys and the operator's credentials."""

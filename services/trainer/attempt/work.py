@@ -40,6 +40,7 @@ from services.trainer.attempt.logs import FILES, keep_log
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
+from services.trainer.attempt.remote_data import RemoteFiles
 from services.trainer.attempt.scratch import scratch_directory
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.workplace import workplace
@@ -82,11 +83,12 @@ class AttemptRun:
         self.name = attempt.claim.version_name
         self.scratch = scratch
         self.environment = training_environment()
+        self.remote = RemoteFiles(tools.data, scratch / "data", attempt.cancelled)
 
     def report(self) -> commands.Command:
         """Runs the stages. Raises Stopped."""
         self.packages = link_packages(self.scratch / "packages")
-        training = workplace(self.scratch, "training", self.packages, self.tools.hidden)
+        training = workplace(self.scratch, "training", self.packages, self.tools.hidden, self.remote.folders)
         self.job = training.directory / "job"
         self.job.mkdir()
         self.child = processes.Program(
@@ -100,6 +102,7 @@ class AttemptRun:
             return self._run_stages()
         finally:
             self.child.end()
+            self.remote.close()
 
     def _run_stages(self) -> commands.Command:
         try:
@@ -127,7 +130,7 @@ class AttemptRun:
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
         parsed = read_configuration(checkout, self.claim.model)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
-        return checkout, parsed, verified_data(checkout, parsed)
+        return checkout, parsed, verified_data(checkout, parsed, self.remote)
 
     def _test(self, checkout: Path, parsed: configuration.ModelConfiguration) -> commands.Command:
         """The report of the repository's own tests at the commit."""
@@ -135,7 +138,7 @@ class AttemptRun:
         # pytest searches the parent directories for settings. It finds this empty file first, and looks no further.
         (self.scratch / "pytest.ini").write_text("[pytest]\n")
         # The tests get a copy, because files that they write must not reach the training.
-        place = workplace(self.scratch, "tests", self.packages, self.tools.hidden)
+        place = workplace(self.scratch, "tests", self.packages, self.tools.hidden, self.remote.folders)
         copy = place.directory / checkout.name
         shutil.copytree(checkout, copy, symlinks=True)
         tests = processes.run(

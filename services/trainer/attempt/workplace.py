@@ -26,15 +26,20 @@ class Workplace:
     confinement: Confinement
 
 
-def workplace(scratch: Path, stage: str, packages: TrainerPackages, hidden: Iterable[Path]) -> Workplace:
-    """Makes the directory of a stage in the attempt's scratch directory. `hidden` paths cannot be read there."""
+def workplace(
+    scratch: Path, stage: str, packages: TrainerPackages, hidden: Iterable[Path], kept: Iterable[Path] = ()
+) -> Workplace:
+    """Makes the directory of a stage in the attempt's scratch directory.
+
+    `hidden` paths cannot be read there, and `kept` ones cannot be changed.
+    """
     directory = scratch / stage
     directory.mkdir()
     programs = new_interpreter(directory / "environment", packages)
     environment = foreign_environment(directory)
     environment["PATH"] = os.pathsep.join([str(programs), str(packages.programs), environment["PATH"]])
     environment["VIRTUAL_ENV"] = str(programs.parent)
-    read_only = [sys.prefix, sys.base_prefix, *package_folders(), *own_folders(), packages.directory]
+    read_only = [sys.prefix, sys.base_prefix, *package_folders(), *own_folders(), packages.directory, *kept]
     confinement = Confinement(
         (str(directory), str(scratch / "checkout")), tuple(map(str, read_only)), tuple(map(str, hidden))
     )

@@ -13,6 +13,7 @@ from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.processes import end_of, run
 from services.trainer.attempt.workplace import foreign_environment
+from tests.trainer.remote import no_downloads
 from tests.trainer.repositories import git, repository
 
 
@@ -119,7 +120,17 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
         ("../rows.csv", b"", "../rows.csv leads out of the repository"),
         ("link.csv", b"", "link.csv leads out of the repository"),
         ("annexed.csv", b"", "annexed.csv is a link of git-annex"),
-        ("s3://bucket/rows.csv", b"", "expected a path in the repository or a file URL, got s3://bucket/rows.csv; the"),
+        (
+            "s3://bucket/rows.csv",
+            b"",
+            "s3://bucket is not allowed by the operator of the trainer: HEADGATE_DATA_PLACES",
+        ),
+        ("https://host/rows.csv", b"", "https://host is not allowed by the operator"),
+        (
+            "ftp://host/rows.csv",
+            b"",
+            "expected a path in the repository or a URL that begins with one of file://, https",
+        ),
         ("file:///no/rows.csv", b"", "there is no file file:///no/rows.csv on the trainer's machine"),
         ("file:///", b"", "file:/// is a folder; expected a file"),
     ],
@@ -139,7 +150,7 @@ def test_a_data_file_that_cannot_be_used_is_refused_with_its_cause(
         data=[configuration.DataFile(name=name, uri=uri, sha256=sha256) for name in ("first", "second")]
     )
     with pytest.raises(AttemptFailed) as failed:
-        verified_data(tmp_path, parsed)
+        verified_data(tmp_path, parsed, no_downloads(tmp_path))
     first, second = failed.value.reason.splitlines()
     assert first.startswith(f"data.first: {fault}")
     assert second.startswith(f"data.second: {fault}")

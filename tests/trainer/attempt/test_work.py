@@ -20,6 +20,7 @@ from services.trainer.attempt.processes import LOG_TAIL_BYTES
 from services.trainer.attempt.tools import Limits
 from services.trainer.attempts import Attempts
 from tests.trainer.conftest import CLAIM, Trial
+from tests.trainer.remote import no_downloads
 from tests.trainer.repositories import git, repository
 from tests.waiting import PATIENCE_SECONDS
 
@@ -119,7 +120,7 @@ def test_data_with_another_digest_than_the_commit_names_are_refused(trial: Trial
 def test_a_data_url_that_names_no_path_is_refused_with_the_reason(tmp_path: Path, uri: str) -> None:
     parsed = configuration.ModelConfiguration(data=[configuration.DataFile(name="train", uri=uri)])
     with pytest.raises(AttemptFailed, match=f"data.train: {uri}: (the path of a file URL|in the path of a URL)"):
-        verified_data(tmp_path, parsed)
+        verified_data(tmp_path, parsed, no_downloads(tmp_path))
 
 
 def test_failing_tests_are_reported_with_the_end_of_their_output(trial: Trial, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Downloads data files from the places that the operator allows into the trainer's cache."""
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from headgate.downloads.cache import Cache
+from headgate.downloads.faults import Stopped
+from headgate.downloads.open import source_of
+from headgate.downloads.places import Places
+from headgate.downloads.source import Source
+from headgate.downloads.transfer import Ending, Patience, Wanted
+from services.trainer.attempt import processes
+
+MAX_DATA_BYTES = 8 * 1024**3
+"""The largest data file."""
+DATA_SECONDS = 3600.0
+CACHE_BYTES = MAX_DATA_BYTES
+NO_PLACES = Places()
+CACHE_FOLDER = "data-cache"
+MAX_NAME_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DataAccess:
+    """The places that the operator allows, the file of credentials, the cache, and how long an attempt may download."""
+
+    cache: Cache
+    places: Places = NO_PLACES
+    credentials: str = ""
+    seconds: float = DATA_SECONDS
+
+
+class RemoteFiles:
+    """The downloaded data files of one attempt. They stay in the cache until this is closed."""
+
+    def __init__(self, access: DataAccess, directory: Path, stop: threading.Event) -> None:
+        """`directory` gets a link to each file, under the name that it has where it comes from. Raises OSError."""
+        directory.mkdir()
+        access.cache.prepare()
+        self._access = access
+        self._directory = directory
+        self._stop = stop
+        self._ending: Ending | None = None
+        self._leases = ExitStack()
+        self._bytes = 0
+
+    def fetch(self, name: str, uri: str, sha256: str) -> Path:
+        """The path of the file that the URI names. Raises Refused, and processes.Stopped."""
+        return self.fetch_from(source_of(uri, self._access.places, self._access.credentials), name, sha256)
+
+    def fetch_from(self, source: Source, name: str, sha256: str) -> Path:
+        """The path of the file that the source gives. Raises Refused, and processes.Stopped."""
+        self._ending = self._ending or Ending(self._stop, Patience(self._access.seconds))
+        try:
+            lease = self._access.cache.fetch(source, Wanted(sha256, MAX_DATA_BYTES, self._bytes), self._ending)
+        except Stopped as stopped:
+            raise processes.Stopped from stopped
+        self._leases.callback(lease.close)
+        self._bytes += lease.path.stat().st_size
+        return self._link(lease.path, name, source.name)
+
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        """What the code of a commit reads and must not change."""
+        return self._directory, self._access.cache.folder
+
+    def close(self) -> None:
+        """Ends the use of the files."""
+        self._leases.close()
+
+    def _link(self, path: Path, name: str, shown: str) -> Path:
+        """A link that ends as the file's own name does, because readers choose the format by it."""
+        link = self._directory / name / (unquote(shown).rpartition("/")[2][-MAX_NAME_CHARACTERS:] or name)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+        return link

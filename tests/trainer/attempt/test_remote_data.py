@@ -1,0 +1,71 @@
+"""An attempt whose data lies elsewhere. Nothing here starts torch."""
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from headgate.v1 import facts_pb2 as facts
+from services.trainer.attempt.interpreter import link_packages
+from services.trainer.attempt.workplace import workplace
+from tests.downloads.servers import Files, serving
+from tests.trainer.conftest import CLAIM, Trial
+from tests.trainer.remote import access_in, no_downloads
+from tests.trainer.repositories import DATA, repository
+from tests.waiting import PATIENCE_SECONDS
+
+SHOW = """
+import json, os, pathlib, sys
+if input() != "train":
+    sys.exit()
+path = pathlib.Path(json.loads((pathlib.Path(sys.argv[1]) / "job.json").read_text())["data"]["numbers"])
+print(path.name, repr(path.read_text()))
+path.resolve().chmod(0o600)
+print("changed", path.resolve().open("r+b").write(b"9"))
+"""
+
+
+def test_each_training_reads_the_file_that_was_meant_also_when_one_before_could_change_it(
+    trial: Trial, tmp_path: Path
+) -> None:
+    files = Files({"/may/numbers.csv": DATA.encode()})
+    with serving(files) as url:
+        source = repository(tmp_path / "tiny", uri=f"{url}/may/numbers.csv")
+        access = access_in(tmp_path, url)
+        for _ in range(2):
+            trial.tools.attempts.begin(CLAIM, 0)
+            report = trial.run(source, data=access, child=(sys.executable, "-c", SHOW))
+            assert report is not None
+            # Below a shared temporary folder the code of a commit may change everything, and this one does.
+            assert report.report_training_failed.fact.log_tail == f"numbers.csv {DATA!r}\nchanged 1\n"
+    assert files.asked == 2 * [("/may/numbers.csv", "")]
+
+
+def test_the_code_of_a_commit_is_kept_from_changing_the_cache(tmp_path: Path) -> None:
+    remote = no_downloads(tmp_path)
+    packages = link_packages(tmp_path / "packages")
+    place = workplace(tmp_path, "training", packages, (), remote.folders)
+    assert {str(tmp_path / "cache"), str(tmp_path / "downloaded")} <= set(place.confinement.read_only)
+
+
+def test_data_of_a_place_that_is_not_allowed_fails_the_attempt(trial: Trial, tmp_path: Path) -> None:
+    source = repository(tmp_path / "tiny", uri="https://data.example.com/numbers.csv")
+    report = trial.run(source, data=access_in(tmp_path, "s3://datasets"))
+    assert report is not None
+    failed = report.report_training_failed.fact
+    assert (failed.stage, failed.reason) == (
+        facts.STAGE_DATA,
+        "data.numbers: https://data.example.com is not allowed by the operator of the trainer: HEADGATE_DATA_PLACES"
+        " lists s3://datasets and what else it allows there",
+    )
+
+
+def test_an_attempt_that_is_cancelled_during_a_download_ends_without_a_report(trial: Trial, tmp_path: Path) -> None:
+    files = Files({"/numbers.csv": DATA.encode()}, waits=threading.Event())
+    with serving(files) as url, ThreadPoolExecutor(1) as pool:
+        source = repository(tmp_path / "tiny", uri=f"{url}/numbers.csv")
+        running = pool.submit(trial.run, source, data=access_in(tmp_path, url))
+        assert files.is_waiting.wait(PATIENCE_SECONDS)
+        trial.tools.attempts.cancel_except(frozenset())
+        assert running.result(PATIENCE_SECONDS) is None
+    assert list((tmp_path / "cache" / "parts").iterdir()) == []

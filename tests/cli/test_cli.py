@@ -14,7 +14,6 @@ from headgate.cli import logs
 from headgate.cli import main as command_line
 from headgate.cli.logs import differences
 from headgate.cli.main import app
-from headgate.cli.models import _no_versions
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.session import (
     CommandFailed,
@@ -190,21 +189,6 @@ def test_publishing_a_commit_that_is_a_version_again_sends_nothing(
     log = open_log(embedded)
     assert [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)] == []
     log.close()
-
-
-@pytest.mark.parametrize(
-    ("filter_", "order", "expected"),
-    [
-        ("", "", "No versions yet: `headgate publish` makes one."),
-        ("x = 1", "", "No version matches the filter."),
-        ("", "metrics.nope desc", "No version has metrics.nope, by which --order sorts."),
-        ("x = 1", "metrics.nope", "No version matches the filter and has metrics.nope, by which --order sorts."),
-    ],
-)
-def test_an_empty_list_of_versions_says_whether_filter_or_order_left_them_out(
-    filter_: str, order: str, expected: str
-) -> None:
-    assert _no_versions(filter_, order) == expected
 
 
 def test_a_duration_with_too_many_digits_is_refused_for_its_size() -> None:

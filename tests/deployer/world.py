@@ -1,7 +1,7 @@
 """A deployer and a registry on a log. The test sends what a trainer, an evaluator and a gateway would send."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tests.waiting import PATIENCE_SECONDS
 STREAM = "models/fraud"
 REPORT_SECONDS = 0.1
 LEASE_MS = 60_000
+NO_METRICS: Mapping[str, float] = {}
 POLICY = configuration.ReleasePolicy(
     steps=[configuration.Step(weight_bps=5_000, min_duration_ms=1, min_keys=100)], bake_ms=1
 )
@@ -89,10 +90,14 @@ class World:
         self.log.append(Message(topics.COMMANDS, stream.encode(), command.SerializeToString()))
 
     def pass_gate(
-        self, number: int, gate: configuration.GatePolicy | None = None, artifact: facts.Artifact | None = None
+        self,
+        number: int,
+        gate: configuration.GatePolicy | None = None,
+        artifact: facts.Artifact | None = None,
+        metrics: Mapping[str, float] = NO_METRICS,
     ) -> None:
         """Sends all commands that bring a version through the gate. Without `gate` the gate has no rules."""
-        for field, payload in self._commands(number, gate, artifact):
+        for field, payload in self._commands(number, gate, artifact, metrics):
             self.issue(f"{number}/{field}", **{field: payload})
 
     def begin_canary(self) -> None:
@@ -108,14 +113,20 @@ class World:
             self.issue(f"{number}/{field}", **{field: payload})
 
     def _commands(
-        self, number: int, gate: configuration.GatePolicy | None, artifact: facts.Artifact | None
+        self,
+        number: int,
+        gate: configuration.GatePolicy | None,
+        artifact: facts.Artifact | None,
+        metrics: Mapping[str, float] = NO_METRICS,
     ) -> list[tuple[str, Any]]:
         requested = configuration.ReleaseWish(environment="production", strategy=configuration.STRATEGY_CANARY)
         tested = facts.CodeTested(version=number, attempt=1, passed=True)
         tested.configuration.CopyFrom(configuration.ModelConfiguration(model="fraud", release=requested, gate=gate))
         artifact = artifact or facts.Artifact(manifest_sha256="0" * 64)
         finished = facts.TrainingFinished(version=number, attempt=1, artifact=artifact)
-        evaluated = facts.EvaluationFinished(version=number, attempt=1, report=facts.EvaluationReport(rows=1))
+        measured = [facts.Metric(name=name, value=value) for name, value in metrics.items()]
+        report = facts.EvaluationReport(rows=1, metrics=measured)
+        evaluated = facts.EvaluationFinished(version=number, attempt=1, report=report)
         claim = {"version": number, "attempt": 1, "worker": "test", "lease_ms": LEASE_MS}
         started = facts.TrainingStarted(version=number, attempt=1)
         return [

@@ -8,7 +8,8 @@ import typer
 import yaml
 
 from headgate.cli import columns
-from headgate.cli.models import ANY, Filter
+from headgate.cli.models import ANY, Filter, list_of_models, list_of_versions
+from headgate.cli.optional_fields import report_absent
 from headgate.cli.render import Columns, Format, Output, Wide, as_dict, printable, show_rows
 from headgate.cli.session import full_name, session
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -18,6 +19,7 @@ from headgate.domain.words import time_text, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
+from headgate.view.fields import Kind
 
 DEFAULT_LINES = 50
 MAX_LINES = 10_000
@@ -81,6 +83,7 @@ def _show_history(context: typer.Context, stream: str, head: int, lines: int, wi
 def watch_models(context: typer.Context, filter_: Filter = "", output: Output = Format.TABLE) -> None:
     """Print the models that match, then each change, until Ctrl-C."""
     stub, request = session(context).stubs.registry, registry_service.WatchModelsRequest(filter=filter_)
+    report_absent(Kind.MODEL, filter_, lambda wanted: bool(list_of_models(stub, wanted, "", 1)))
     _print_changes(lambda: stub.WatchModels(request), "model", columns.MODEL, output)
 
 
@@ -92,7 +95,8 @@ def watch_versions(
 ) -> None:
     """Print the versions that match, then each change, until Ctrl-C."""
     request = registry_service.WatchVersionsRequest(parent=full_name("models", model), filter=filter_)
-    stub = session(context).stubs.registry
+    stub, parent = session(context).stubs.registry, request.parent
+    report_absent(Kind.VERSION, filter_, lambda wanted: bool(list_of_versions(stub, parent, wanted, "", 1)[0]))
     _print_changes(lambda: stub.WatchVersions(request), "version", columns.FOUND_VERSIONS, output)
 
 

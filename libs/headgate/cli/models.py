@@ -9,13 +9,16 @@ import typer
 from google.protobuf.message import Message
 
 from headgate.cli import columns, version_watch
+from headgate.cli.optional_fields import lacking, optional_field, report_absent
 from headgate.cli.quarantines import live_quarantined, quarantined_versions
 from headgate.cli.render import Format, Output, Wide, show_list, show_one
 from headgate.cli.session import full_name, numbered_version, progress, report, session, version_name
 from headgate.cli.waits import Waits, as_field
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
+from headgate.view.fields import Kind
 
 PAGE_SIZE = 100
 MAX_PAGES = 1_000
@@ -38,20 +41,26 @@ def list_models(
 ) -> None:
     """List all models, or those that match a filter."""
     stub = session(context).stubs.registry
-    found: list[resources.Model] = []
-    token = ""
-    for _ in range(MAX_PAGES):
-        request = registry_service.ListModelsRequest(
-            page_size=PAGE_SIZE, page_token=token, filter=filter_, order_by=order
-        )
-        page = stub.ListModels(request, timeout=TIMEOUT_SECONDS)
-        found.extend(page.models)
-        token = page.next_page_token
-        if not token:
-            break
+    found = list_of_models(stub, filter_, order)
+    report_absent(Kind.MODEL, filter_, lambda wanted: bool(list_of_models(stub, wanted, "", 1)))
     empty = "No model matches the filter." if filter_ else "No models yet. The first `headgate publish` creates one."
     quarantined = quarantined_versions(session(context).stubs, full_name("models", ANY))
     show_list(found, columns.model_columns(quarantined), output, wide, empty, live_quarantined(quarantined))
+
+
+def list_of_models(
+    stub: registry_service_grpc.RegistryServiceStub, filter_: str, order: str, limit: int = MAX_PAGES * PAGE_SIZE
+) -> list[resources.Model]:
+    """At most `limit` models that match."""
+    found: list[resources.Model] = []
+    request = registry_service.ListModelsRequest(page_size=PAGE_SIZE, filter=filter_, order_by=order)
+    while len(found) < limit:
+        page = stub.ListModels(request, timeout=TIMEOUT_SECONDS)
+        found.extend(page.models)
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    return found[:limit]
 
 
 @model.command("get")
@@ -88,37 +97,45 @@ def list_versions(
     output: Output = Format.TABLE,
 ) -> None:
     """List a model's versions, newest first. With `-` as the model, search all models."""
-    stub = session(context).stubs.registry
-    found: list[resources.Version] = []
-    token = ""
-    while len(found) < limit:
-        request = registry_service.ListVersionsRequest(
-            parent=full_name("models", model),
-            page_size=min(PAGE_SIZE, limit - len(found)),
-            page_token=token,
-            filter=filter_,
-            order_by=order,
-        )
-        page = stub.ListVersions(request, timeout=TIMEOUT_SECONDS)
-        found.extend(page.versions)
-        token = page.next_page_token
-        if not token:
-            break
+    stub, parent = session(context).stubs.registry, full_name("models", model)
+    found, more = list_of_versions(stub, parent, filter_, order, limit)
+    if path := optional_field(Kind.VERSION, order):
+        left = limit - len(found)
+        last, more_last = list_of_versions(stub, parent, lacking(filter_, path), "", max(left, 1))
+        _report_last(path, len(found), len(last[:left]))
+        found, more = found + last[:left], more or more_last or len(last) > left
+    report_absent(Kind.VERSION, filter_, lambda wanted: bool(list_of_versions(stub, parent, wanted, "", 1)[0]))
     found_columns = columns.VERSIONS if model != ANY else columns.FOUND_VERSIONS
-    empty = _no_versions(filter_, order)
+    empty = "No version matches the filter." if filter_ else "No versions yet: `headgate publish` makes one."
     wait_of = Waits(session(context).stubs).of_version
     found_columns = columns.with_wait(found_columns, "LABEL", wait_of)
-    if order and found:
-        report(f"only versions that have {order.split()[0]} are listed: --order leaves out the others")
-    show_list(found[:limit], found_columns, output, wide, empty, as_field(wait_of))
+    show_list(found, found_columns, output, wide, empty, as_field(wait_of))
+    if more:
+        report(f"there are more than these {limit}: -n lists more")
 
 
-def _no_versions(filter_: str, order: str) -> str:
-    """Why a list is empty. An order leaves out the versions that do not have its field."""
-    if not filter_ and not order:
-        return "No versions yet: `headgate publish` makes one."
-    has_field = f"has {order.split()[0]}, by which --order sorts" if order.strip() else ""
-    return f"No version {' and '.join(part for part in ('matches the filter' if filter_ else '', has_field) if part)}."
+def list_of_versions(
+    stub: registry_service_grpc.RegistryServiceStub, parent: str, filter_: str, order: str, limit: int
+) -> tuple[list[resources.Version], bool]:
+    """At most `limit` versions that match, and whether there may be more."""
+    found: list[resources.Version] = []
+    request = registry_service.ListVersionsRequest(parent=parent, filter=filter_, order_by=order)
+    while len(found) < limit:
+        request.page_size = min(PAGE_SIZE, limit - len(found))
+        page = stub.ListVersions(request, timeout=TIMEOUT_SECONDS)
+        found.extend(page.versions)
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    return found[:limit], bool(request.page_token)
+
+
+def _report_last(path: str, with_field: int, without: int) -> None:
+    """Says which versions an order cannot sort."""
+    if without and not with_field:
+        report(f"no version has {path}, by which --order sorts: the newest come first")
+    elif without:
+        report(f"versions without {path}, by which --order sorts, come last: {without}")
 
 
 @version.command("get")

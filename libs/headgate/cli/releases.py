@@ -73,6 +73,8 @@ def list_releases(
     wait_of = Waits(session(context).stubs).of_release
     found_columns = columns.with_wait(found_columns, "PHASE", wait_of)
     show_list(found, found_columns, output, wide, NO_MATCH if filter_ else NO_RELEASES, as_field(wait_of))
+    if request.page_token:
+        report(f"there are more than these {len(found)}: --filter chooses")
 
 
 @release.command("get")

@@ -14,10 +14,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.store import open_store
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
+from headgate.domain.printable import printable_lines
 from headgate.domain.words import word_of
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
@@ -49,8 +51,15 @@ class CannotCheck(Exception):
     """The folder cannot be tried at all. The text says why and what to do."""
 
 
+class PrintableLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
+
+
 def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(PrintableLines("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
     try:
         return check(Path(arguments[0]).resolve())
     except CannotCheck as reason:
@@ -228,13 +237,14 @@ def outcome(report: commands.Command) -> int:
 
 def failed(reason: str, log_tail: str = "") -> int:
     if log_tail.strip():
-        print(log_tail.rstrip(), file=sys.stderr, flush=True)
-    print(f"FAILED: {reason}", file=sys.stderr, flush=True)
+        print_line("\n".join(log_tail.rstrip().splitlines()), sys.stderr)
+    print_line(f"FAILED: {reason}", sys.stderr)
     return 1
 
 
-def print_line(line: str) -> None:
-    print(line, flush=True)
+def print_line(line: str, to: TextIO | None = None) -> None:
+    """Prints on stdout unless `to` is given. Names of files, and what tests print, reach no terminal as they are."""
+    print(printable_lines(line), file=to, flush=True)
 
 
 if __name__ == "__main__":

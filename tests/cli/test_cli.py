@@ -246,6 +246,18 @@ def test_a_bare_repository_has_nothing_to_commit_and_is_published(
     assert "not committed" not in capsys.readouterr().err
 
 
+def test_a_commit_message_comes_to_the_terminal_without_control_characters(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    message = "fix \x1b[2J\x1b[31m owned \x9b2J\x07"
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", message], check=True)
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    shown = capsys.readouterr()
+    assert "owned" in shown.err
+    assert [char for char in shown.out + shown.err if not char.isprintable() and char != "\n"] == []
+
+
 def test_a_url_with_a_password_is_refused_before_anything_is_published(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

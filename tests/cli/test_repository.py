@@ -63,6 +63,17 @@ def test_tests_that_fail_are_shown(headgate: Headgate, folder: Path) -> None:
     assert "FAILED: tests: ended with exit code 3" in err
 
 
+def test_what_tests_print_comes_to_the_terminal_without_control_characters(headgate: Headgate, folder: Path) -> None:
+    (folder / "noisy.py").write_text(r"print('\x1b[31m owned \x1b]0;T\x07'); exit(3)")
+    (folder / "headgate.toml").write_text(toml(tests="python noisy.py"))
+    (folder / "data" / "\x1b[31mnew").write_text("")
+    code, out, err = headgate("check", str(folder))
+    assert code == 1
+    assert "[31m owned" in err
+    assert "FAILED: tests: ended with exit code 3" in err
+    assert [char for char in out + err if not char.isprintable() and char != "\n"] == []
+
+
 def test_data_that_git_ignores_is_missing_as_it_would_be_in_the_commit(headgate: Headgate, folder: Path) -> None:
     (folder / ".gitignore").write_text("data/\n")
     code, out, err = headgate("check", str(folder))

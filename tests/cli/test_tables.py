@@ -14,6 +14,7 @@ from headgate.cli import columns, refusals, render
 from headgate.cli.main import app
 from headgate.cli.render import Format, show_list, show_one, show_rows
 from headgate.cli.tables import WRAPPED_WIDTH, Column, Measured, fitting, page_text, table_text
+from headgate.domain.printable import printable
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -163,7 +164,7 @@ def test_what_is_shown_fits_unless_the_columns_of_rank_0_alone_do_not(found: lis
 
 @given(st.lists(st.tuples(st.text(max_size=60), st.text(max_size=60)), min_size=1, max_size=5))
 def test_no_line_is_wider_than_the_terminal_whatever_the_text(found: list[tuple[str, str]]):
-    rows = [[render.printable(cell) for cell in row] for row in found]
+    rows = [[printable(cell) for cell in row] for row in found]
     text, _ = table_text([Column("A", str), Column("B", str, 1)], rows, 130)
     assert max(map(cell_len, text.split("\n"))) <= 130
 
@@ -261,7 +262,7 @@ RELEASES = [
 def test_every_list_fits_and_leaves_out_the_columns_of_least_use(
     shown: Sequence[Column], found: Sequence[Any], left_out: dict[int, list[str]], width: int | None
 ):
-    rows = [[render.printable(column.cell(each)) for column in shown] for each in found]
+    rows = [[printable(column.cell(each)) for column in shown] for each in found]
     text, missing = table_text(shown, rows, width)
     assert missing == left_out.get(width or 0, [])
     lines = text.split("\n")

@@ -3,8 +3,8 @@
 import pytest
 
 from headgate.cli.columns import RELEASE, VERSION, VERSIONS
+from headgate.cli.printing import progress
 from headgate.cli.render import Format, show_one
-from headgate.cli.session import progress
 from headgate.client.timeline import describe
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources

@@ -4,11 +4,12 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from headgate.cli.policy_lines import policy_lines, steps_text
-from headgate.cli.render import Columns, printable
+from headgate.cli.render import Columns
 from headgate.cli.tables import Column
 from headgate.client.timeline import interval_line, report_line, undefined_lines, weights_line
 from headgate.domain import policy as policies
 from headgate.domain.names import short_name, version_name
+from headgate.domain.printable import printable
 from headgate.domain.words import hyphenated, time_text, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts

@@ -3,9 +3,11 @@
 import base64
 from collections.abc import Iterable
 
-from headgate.cli.render import pairs, printable
+from headgate.cli.printing import show
+from headgate.cli.render import pairs
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Settlement
+from headgate.domain.printable import printable
 from headgate.domain.words import time_text
 from headgate.v1 import commands_pb2 as commands
 
@@ -19,15 +21,15 @@ def show_page(name: str, content: commands.DeadLetter, settlement: Settlement) -
     pairs({label: printable(str(data[label])) for label in FACTS if data[label] not in ("", False)})
     for header in content.headers:
         text = _text(header.value)
-        print(f"header {printable(header.name)}: {printable(header.value.hex(' ') if text is None else text)}")
+        show(printable(f"header {header.name}: {header.value.hex(' ') if text is None else text}"))
     _show_part("key", content.key)
     _show_part("value", None if content.null_value else content.value)
 
 
 def _show_part(part: str, data: bytes | None) -> None:
-    print(f"\n{part}, {'null' if data is None else f'{len(data)} bytes'}")
+    show(f"\n{part}, {'null' if data is None else f'{len(data)} bytes'}")
     text = _text(data or b"")
-    print("\n".join(hex_lines(data or b"")) if text is None else text)
+    show("\n".join(hex_lines(data or b"")) if text is None else text)
 
 
 def hex_lines(data: bytes) -> Iterable[str]:

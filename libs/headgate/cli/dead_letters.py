@@ -11,8 +11,9 @@ import typer
 from headgate.cli.clocks import log_time_ms
 from headgate.cli.dead_letter_page import as_data, show_page
 from headgate.cli.exit_codes import Exit
+from headgate.cli.printing import is_terminal, report, write_bytes
 from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows
-from headgate.cli.session import CommandFailed, report, session, usage
+from headgate.cli.session import CommandFailed, session, usage
 from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
@@ -77,7 +78,9 @@ def show(
             raise CommandFailed(f"there is no dead letter {letter}", Exit.NOT_FOUND)
         settlement = Ledger(log).settlement(wanted)
     if raw:
-        sys.stdout.buffer.write(found[1].value)
+        if is_terminal():
+            usage("--raw: the bytes could change this terminal: send them into a file or a program")
+        write_bytes(found[1].value)
     elif output is Format.TABLE:
         show_page(letter, found[1], settlement)
     else:

@@ -13,13 +13,13 @@ import typer
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.clocks import wrong_clocks
 from headgate.cli.exit_codes import Exit
+from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_data, show_line
 from headgate.cli.session import (
     HOME,
     CommandFailed,
     Session,
     refuse_wrong_port,
-    report,
     running_metrics_ports,
     running_ports,
     session,

@@ -12,8 +12,9 @@ from typer.core import TyperGroup
 from headgate.cli.event_outcome import DEFAULT_RECORDS, MAX_RECORDS, Copy, Outcome, Status, copies_of, outcome_of
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path, read_file
+from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import CommandFailed, report, session, usage
+from headgate.cli.session import CommandFailed, session, usage
 from headgate.dead_letters.letters import State
 from headgate.domain.change_merged import TYPE, BadChange, merged_change
 from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing
@@ -60,7 +61,7 @@ def send(
     key = found.attributes.get("partitionkey", found.source)
     with closing(session(context).open_log()) as log:
         log.append(Message(INBOX, key.encode(), value, STRUCTURED))
-    print(found.id)
+    show(found.id)
 
 
 def broken_event_rule(event: CloudEvent, value: bytes) -> str:

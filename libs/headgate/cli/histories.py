@@ -1,20 +1,20 @@
 """The facts of one stream, and the changes of all resources as they come."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from headgate.cli import columns
 from headgate.cli.models import ANY, Filter, list_of_models, list_of_versions
 from headgate.cli.optional_fields import report_absent
-from headgate.cli.render import Columns, Format, Output, Wide, as_dict, printable, show_rows
+from headgate.cli.printing import show, show_json, show_yaml
+from headgate.cli.render import Columns, Format, Output, Wide, as_dict, show_rows
 from headgate.cli.session import full_name, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
+from headgate.domain.printable import printable
 from headgate.domain.words import time_text, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -110,15 +110,17 @@ def _print_changes(watch: Callable[[], Iterator[Any]], field: str, shown: Column
         content = resource.SerializeToString(deterministic=True)
         change = word_of(registry_service.ResourceChange, response.change)
         if known.get(resource.name) != content or change == "left":
-            print(_line(change, field, resource, shown, output), flush=True)
+            _show_change(change, field, resource, shown, output)
         known[resource.name] = content
 
 
-def _line(change: str, field: str, resource: Any, shown: Columns, output: Format) -> str:
+def _show_change(change: str, field: str, resource: Any, shown: Columns, output: Format) -> None:
     data = {"change": change, field: as_dict(resource)}
     if output is Format.JSON:
-        return json.dumps(data, ensure_ascii=False)
-    if output is Format.YAML:
-        return "---\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip("\n")
-    cells = (printable(column.cell(resource)) for column in shown)
-    return "  ".join([change.ljust(len("present")), *filter(None, cells)])
+        show_json(data)
+    elif output is Format.YAML:
+        show("---")
+        show_yaml(data)
+    else:
+        cells = (printable(column.cell(resource)) for column in shown)
+        show("  ".join([change.ljust(len("present")), *filter(None, cells)]))

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from headgate.cli.files import local_path
-from headgate.cli.session import CommandFailed, report, usage
+from headgate.cli.printing import report
+from headgate.cli.session import CommandFailed, usage
 from headgate.domain.names import NAME_RULE, is_name
 
 SKELETON = "skeleton"

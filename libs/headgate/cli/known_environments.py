@@ -2,7 +2,8 @@
 
 import grpc
 
-from headgate.cli.session import full_name, report
+from headgate.cli.printing import report
+from headgate.cli.session import full_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.comparison import DEFAULT_ENVIRONMENT
 from headgate.domain.names import short_name

@@ -1,7 +1,5 @@
 """`headgate log` and `headgate replay` read the log itself, without asking a service for its records."""
 
-import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -12,10 +10,12 @@ from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
 from headgate.cli.exit_codes import Exit
-from headgate.cli.render import Format, Output, as_dict, printable, show_data, show_line
-from headgate.cli.session import report, session
+from headgate.cli.printing import report, show, show_json
+from headgate.cli.render import Format, Output, as_dict, show_data, show_line
+from headgate.cli.session import session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
+from headgate.domain.printable import printable
 from headgate.domain.words import time_text, word_of
 from headgate.lifecycle.digest import fold_digest
 from headgate.lifecycle.replay import fold_all
@@ -83,7 +83,6 @@ def _follow(tail: Tail, key: str, output: Format, wait_seconds: float) -> None:
             for record in _polled(tail, wait_seconds):
                 if not key or record.key == key.encode():
                     _print(record, output)
-            sys.stdout.flush()
 
 
 def _polled(tail: Tail, wait_seconds: float) -> Sequence[Record]:
@@ -101,9 +100,9 @@ def _polled(tail: Tail, wait_seconds: float) -> Sequence[Record]:
 def _print(record: Record, output: Format) -> None:
     decoded = _decoded(record)
     if output is Format.JSON:
-        print(json.dumps(_as_data(record, decoded), ensure_ascii=False))
+        show_json(_as_data(record, decoded))
     elif output is Format.YAML:
-        print("---")
+        show("---")
         show_data(_as_data(record, decoded), output)
     else:
         place = printable(f"{time_text(record.timestamp_ms)}  {record.key.decode(errors='replace')}")
@@ -175,8 +174,8 @@ def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
     facts_folded = sum(stream.sequence for stream in replayed.streams)
     if output is Format.TABLE:
         for line in differing:
-            print(line)
-        print(f"{len(replayed.streams)} streams, {facts_folded} facts, {replayed.void_records} void records replayed")
+            show(line)
+        show(f"{len(replayed.streams)} streams, {facts_folded} facts, {replayed.void_records} void records replayed")
     else:
         counts = {"streams": len(replayed.streams), "facts": facts_folded, "void_records": replayed.void_records}
         show_data({**counts, "differences": differing}, output)

@@ -32,11 +32,11 @@ from headgate.cli import (
     view,
 )
 from headgate.cli.exit_codes import Exit, code_of_call, code_of_file, code_of_log, table
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, report, session
+from headgate.cli.printing import report, show
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
-from headgate.domain.credentials import without_credentials
 from headgate.log.port import AddressInvalid, LogError, TopicMismatch
 
 HELP = f"""Take a model from a commit to live traffic, and back when the evidence is against it.
@@ -52,7 +52,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=Fals
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"headgate {version('headgate')}")
+        show(f"headgate {version('headgate')}")
         raise typer.Exit
 
 
@@ -172,5 +172,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: Exit) -> None:
-    report(f"headgate: {without_credentials(message)}")
+    report(f"headgate: {message}")
     sys.exit(code)

@@ -10,9 +10,10 @@ from google.protobuf.message import Message
 
 from headgate.cli import columns, version_watch
 from headgate.cli.optional_fields import lacking, optional_field, report_absent
+from headgate.cli.printing import progress, report
 from headgate.cli.quarantines import live_quarantined, quarantined_versions
 from headgate.cli.render import Format, Output, Wide, show_list, show_one
-from headgate.cli.session import full_name, numbered_version, progress, report, session, version_name
+from headgate.cli.session import full_name, numbered_version, session, version_name
 from headgate.cli.waits import Waits, as_field
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.v1 import registry_service_pb2 as registry_service

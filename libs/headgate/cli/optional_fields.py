@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from headgate.cli.session import report
+from headgate.cli.printing import report
 from headgate.view.fields import Kind, field_of
 from headgate.view.filter import BadQuery, parse
 

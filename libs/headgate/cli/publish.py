@@ -13,8 +13,9 @@ import typer
 from headgate.cli.event_outcome import DEFAULT_RECORDS, copies_of, outcome_of
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
+from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, show_data
-from headgate.cli.session import CommandFailed, Session, report, session, usage
+from headgate.cli.session import CommandFailed, Session, session, usage
 from headgate.client.change import Change, change_merged
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.domain.repository import broken_rule
@@ -91,7 +92,7 @@ def publish(
     elif refusal:
         report(f"this event was sent before and was refused ({refusal}): when that is mended, --again sends a new one")
     if output is Format.TABLE:
-        print(event_id)
+        show(event_id)
         return
     event = {"id": event_id, "trace_id": trace.trace_id, "source": source}
     show_data({**event, "model": change.model, "commit": change.commit}, output)

@@ -4,8 +4,8 @@ from collections.abc import Container, Iterator
 
 import grpc
 
+from headgate.cli.printing import report
 from headgate.cli.render import Beside
-from headgate.cli.session import report
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain.names import short_name, version_name
 from headgate.v1 import registry_service_pb2 as registry_service

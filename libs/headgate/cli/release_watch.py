@@ -11,12 +11,13 @@ from rich.live import Live
 from rich.text import Text
 
 from headgate.cli.columns import phase_text, phase_word
-from headgate.cli.render import printable
+from headgate.cli.printing import show
 from headgate.cli.tables import GAP, page_text
 from headgate.cli.waits import NewWaits, Waits
 from headgate.client.stubs import Stubs
 from headgate.client.timeline import weights_line
 from headgate.client.watching import watch_through_restarts
+from headgate.domain.printable import printable
 from headgate.domain.release import TERMINAL
 from headgate.domain.words import duration_text, time_text, word_of
 from headgate.v1 import facts_pb2 as facts
@@ -156,7 +157,7 @@ def show_lines(found: Iterable[Moment]) -> resources.Release:
     for moment in found:
         last = moment.release
         for line in changes.lines(moment):
-            print(line, flush=True)
+            show(line)
     return last
 
 

@@ -15,10 +15,11 @@ from headgate.cli.files import local_path
 from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
+from headgate.cli.printing import console, report
 from headgate.cli.quarantines import report_return
 from headgate.cli.release_watch import Moment, moments, show_lines, show_live
 from headgate.cli.render import Format, Output, Wide, show_list, show_next, show_one, terminal_width
-from headgate.cli.session import console, full_name, release_name, report, session, usage, version_parts
+from headgate.cli.session import full_name, release_name, session, usage, version_parts
 from headgate.cli.waits import Waits, as_field
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS

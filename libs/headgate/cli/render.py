@@ -1,20 +1,17 @@
 """Prints data on stdout: a table for people, JSON or YAML for programs."""
 
-import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from headgate.cli.session import report
+from headgate.cli.printing import is_terminal, report, show, show_json, show_yaml
 from headgate.cli.tables import Column, page_text, table_text
-from headgate.domain.credentials import without_credentials
+from headgate.domain.printable import printable
 
 
 class Format(StrEnum):
@@ -77,23 +74,14 @@ def _show_table(columns: Columns, rows: Sequence[Sequence[str]], wide: bool, emp
         report(empty)
         return
     text, left_out = table_text(columns, rows, None if wide else terminal_width())
-    print(text)
+    show(text)
     if left_out:
         report(f"without {', '.join(left_out)}: --wide shows every column")
 
 
 def terminal_width() -> int | None:
     """The width of the terminal that stdout writes to; None when it is a pipe or a file."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def printable(text: str) -> str:
-    """The text without credentials in URLs, and without control characters, which could change the terminal.
-
-    Anyone can write records.
-    """
-    line = without_credentials(text.replace("\n", " "))
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    return shutil.get_terminal_size().columns if is_terminal() else None
 
 
 def _cell(value: object) -> str:
@@ -107,8 +95,8 @@ def show_one(message: Message, columns: Columns, output: Format, beside: Beside 
         pairs({column.name: column.cell(message) for column in columns if not column.is_block})
         for column in columns:
             if column.is_block and (text := column.cell(message)):
-                print(f"\n{column.name.lower()}")
-                print("\n".join(printable(line.expandtabs()) for line in text.split("\n")))
+                show(f"\n{column.name.lower()}")
+                show(text)
     else:
         show_data(as_dict(message) | beside(message), output)
 
@@ -116,47 +104,34 @@ def show_one(message: Message, columns: Columns, output: Format, beside: Beside 
 def show_next(message: Message, columns: Columns, output: Format) -> None:
     """Prints one state of a watch: one line of JSON, one YAML document, or a table and a blank line."""
     if output is Format.JSON:
-        print(json.dumps(as_dict(message), ensure_ascii=False), flush=True)
+        show_json(as_dict(message))
         return
     if output is Format.YAML:
-        print("---")
+        show("---")
     show_one(message, columns, output)
     if output is Format.TABLE:
-        print(flush=True)
+        show()
 
 
 def pairs(values: Mapping[str, str]) -> None:
     """Prints one line for each value that is not empty."""
     lines = {name.lower(): "\n".join(map(printable, value.split("\n"))) for name, value in values.items()}
-    print(page_text(lines, terminal_width()))
+    show(page_text(lines, terminal_width()))
 
 
 def show_line(label: str, text: str) -> None:
     """Prints one text beside its label; in a terminal it wraps there."""
-    print(page_text({label: printable(text)}, terminal_width()))
+    show(page_text({label: printable(text)}, terminal_width()))
 
 
 def show_data(data: object, output: Format) -> None:
     if output is Format.YAML:
-        print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="")
+        show_yaml(data)
     else:
-        print(json.dumps(data, indent=2, ensure_ascii=False))
+        show_json(data, indent=2)
 
 
 def as_dict(message: Message) -> dict[str, Any]:
     """The message by protobuf's JSON mapping, with the field names of the .proto files."""
-    found: dict[str, Any] = _masked(MessageToDict(message, preserving_proto_field_name=True))
+    found: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
     return found
-
-
-def _masked(value: Any) -> Any:
-    """The JSON value without credentials: records of older versions of Headgate may hold some."""
-    match value:
-        case str():
-            return without_credentials(value)
-        case list():
-            return [_masked(each) for each in value]
-        case dict():
-            return {key: _masked(each) for key, each in value.items()}
-        case _:
-            return value

@@ -12,7 +12,8 @@ import typer
 from headgate.artifacts.data_files import LFS_POINTER, digest_of
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
-from headgate.cli.session import CommandFailed, report, usage
+from headgate.cli.printing import report
+from headgate.cli.session import CommandFailed, usage
 from headgate.configuration import FILE_NAME, MODULE
 from headgate.toml_edit import with_value
 

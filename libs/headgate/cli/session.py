@@ -1,16 +1,15 @@
 """What all commands share: addresses, names, and how a failure ends a command."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 
 from headgate.cli.exit_codes import Exit
+from headgate.cli.printing import report
 from headgate.client.actor import logged_in
 from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
@@ -34,12 +33,6 @@ DEFAULT_PORTS: Mapping[str, int] = {
 """Where `headgate up` serves unless it is given another base port."""
 CLI_WAIT_SECONDS = 20.0
 """How long a command waits for a log that does not answer."""
-
-
-progress = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), markup=False, emoji=False)
-"""Progress and warnings go here, data goes to stdout. A terminal wraps between words, a pipe gets whole lines."""
-console = Console(highlight=False, markup=False, emoji=False)
-"""stdout for what a terminal shows while a command waits."""
 
 
 class CommandFailed(Exception):
@@ -78,11 +71,6 @@ def session(context: typer.Context) -> Session:
     if found is None:
         raise RuntimeError("the command line has not been set up")
     return found
-
-
-def report(message: str) -> None:
-    """Prints progress or a warning, in one line or wrapped between words."""
-    progress.print(message)
 
 
 def new_session(

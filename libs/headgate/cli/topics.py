@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from headgate.cli.printing import show
 from headgate.cli.render import Format, Output, Wide, show_rows
 from headgate.cli.session import session, usage
 from headgate.log.open import is_embedded
@@ -58,7 +59,7 @@ def apply(
     for state in _with_log(context, create_missing, replication, min_insync):
         settings = " ".join(f"{name}={value}" for name, value in state.declared.items())
         done = "is as declared" if state.exists else "would be created" if dry_run else "created"
-        print(f"{state.name} {done}: {settings}")
+        show(f"{state.name} {done}: {settings}")
 
 
 def _with_log(

@@ -16,7 +16,8 @@ from queue import Empty, SimpleQueue
 
 from headgate.artifacts.keys import create_keys
 from headgate.cli.exit_codes import Exit
-from headgate.cli.session import HOME, CommandFailed, default_log, report
+from headgate.cli.printing import report
+from headgate.cli.session import HOME, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
 from headgate.domain.credentials import without_credentials

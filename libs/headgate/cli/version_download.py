@@ -16,8 +16,9 @@ from headgate.artifacts.manifest import unseal
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.models import VersionName
+from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_rows
-from headgate.cli.session import HOME, CommandFailed, refuse_wrong_port, report, session, usage, version_name
+from headgate.cli.session import HOME, CommandFailed, refuse_wrong_port, session, usage, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.credentials import without_credentials
 from headgate.domain.versions import is_purged

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from headgate.cli.models import VersionName
-from headgate.cli.render import printable
-from headgate.cli.session import numbered_version, report, session
+from headgate.cli.printing import report, show
+from headgate.cli.session import numbered_version, session
 from headgate.cli.waits import Waits
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.words import word_of
@@ -31,7 +31,7 @@ def show_logs(
     for part in stubs.trainer.WatchLogs(request, timeout=None if follow else TIMEOUT_SECONDS):
         if shown != (part.attempt, part.stage):
             open_line = _print_lines(open_line, "", ends=True)
-            print(f"--- attempt {part.attempt}: {word_of(facts.Stage, part.stage)}", flush=True)
+            show(f"--- attempt {part.attempt}: {word_of(facts.Stage, part.stage)}")
             shown = (part.attempt, part.stage)
         open_line = _print_lines(open_line, part.text, ends=False)
     _print_lines(open_line, "", ends=True)
@@ -44,7 +44,7 @@ def _print_lines(begun: str, text: str, ends: bool) -> str:
     lines = (begun + text).splitlines(keepends=True)
     left = lines.pop() if lines and not ends and not lines[-1].endswith(("\n", "\r")) else ""
     for line in lines:
-        print(printable(line.expandtabs().rstrip("\r\n")), flush=True)
+        show(line.rstrip("\r\n"))
     return left
 
 

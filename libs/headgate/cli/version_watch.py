@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from headgate.cli.render import printable
+from headgate.cli.printing import terminal_console
 from headgate.cli.tables import GAP, page_text
 from headgate.cli.waits import NewWaits, Waits
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
+from headgate.domain.printable import printable
 from headgate.domain.words import duration_text, time_text
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -187,7 +188,7 @@ def screen_of(console: Console, stack: ExitStack) -> Screen:
     """The screen that fits to where `console` writes. `stack` ends what it has begun."""
     if not console.file.isatty():
         return Lines(console.print)
-    terminal = Console(stderr=console.stderr, highlight=False, markup=False, emoji=False)
+    terminal = terminal_console(console.stderr)
     return Block(stack.enter_context(Live(console=terminal, transient=True, auto_refresh=False)))
 
 

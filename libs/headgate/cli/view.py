@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headgate.cli.exit_codes import Exit
+from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import CommandFailed, report, session, usage
+from headgate.cli.session import CommandFailed, session, usage
 from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
 
@@ -52,8 +53,8 @@ def verify(context: typer.Context, redis: Redis = "") -> None:
 
         equal, not_compared, differences = compare(reader, fold_all(log))
     for line in differences:
-        print(line)
-    print(f"{equal} rows are equal to the log's state")
+        show(line)
+    show(f"{equal} rows are equal to the log's state")
     if not_compared:
         report(f"{len(not_compared)} streams changed meanwhile or are behind the log: not compared")
     if differences:
@@ -77,7 +78,7 @@ def rebuild(redis: Redis = "") -> None:
                 time.sleep(POLL_SECONDS)
         finally:
             store.close()
-    print(f"generation {new} serves now")
+    show(f"generation {new} serves now")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headgate.domain.printable import printable
 from headgate.runtime.settings import SettingsError, from_env
 
 TIMEOUT_SECONDS = 3.0
@@ -56,10 +57,10 @@ def main() -> None:
     try:
         found = problem(os.environ)
     except SettingsError as error:
-        sys.stderr.write(f"the probe cannot ask: {error}\n")
+        sys.stderr.write(printable(f"the probe cannot ask: {error}") + "\n")
         sys.exit(EXIT_USAGE)
     if found:
-        sys.exit(f"not ready: {found}")
+        sys.exit(printable(f"not ready: {found}"))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ compile() {
 }
 
 compile uv requirements/uv.in "$@"
-compile dev pyproject.toml "${services[@]/#/--extra=}" --extra=tracing --extra=dev "$@"
+compile dev pyproject.toml "${services[@]/#/--extra=}" --extra=tracing --extra=dev --constraint requirements/uv.in "$@"
 for service in "${services[@]}"; do
     # Images get the versions of dev.txt, which were tested. They include tracing, which HEADGATE_TRACES switches on.
     compile "$service" pyproject.toml --extra="$service" --extra=tracing --constraint requirements/dev.txt

@@ -92,6 +92,7 @@ class Trainer:
                 settings.tests_seconds, settings.training_seconds, settings.epoch_seconds, settings.checkpoint_seconds
             ),
             data=self._data,
+            packages=settings.packages(),
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
             hidden=tuple(Path(path) for path in (settings.keys, settings.git_credentials) if path),
         )

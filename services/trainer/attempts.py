@@ -14,6 +14,8 @@ from headgate.worker.leases import Claim
 MAX_ATTEMPTS_KEPT = 200
 MAX_EPOCHS_KEPT = 10_000
 MAX_CLAIMS = 10_000
+LOG_ORDER = (facts.STAGE_PACKAGES, facts.STAGE_TESTS, facts.STAGE_TRAINING)
+"""The stages that have logs, as they follow each other."""
 
 
 @dataclass(slots=True)
@@ -88,8 +90,9 @@ class Attempts:
 
     def add_log(self, attempt: Attempt, stage: facts.Stage.ValueType, file: Path) -> None:
         with self._changed:
-            attempt.logs.append((stage, file))
-            attempt.logs.sort(key=lambda log: log[0])
+            if (stage, file) not in attempt.logs:
+                attempt.logs.append((stage, file))
+            attempt.logs.sort(key=lambda log: LOG_ORDER.index(log[0]))
             self._changed.notify_all()
 
     def add_epoch(self, attempt: Attempt, epoch: telemetry.EpochMeasured) -> None:

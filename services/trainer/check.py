@@ -38,11 +38,16 @@ from services.trainer.attempt.remote_data import CACHE_BYTES, CACHE_FOLDER, Data
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
+from services.trainer.packages.installing import Installing
+from services.trainer.packages.kept import Kept
+from services.trainer.packages.locked import LockedPackages
 
 GIT_SECONDS = 120
 IDENTITY = ("-c", "user.name=headgate check", "-c", "user.email=check@headgate.invalid", "-c", "commit.gpgsign=false")
 MAX_NAMED = 3
 """How many of the files that are not committed yet a line names."""
+ENVIRONMENTS = 10
+"""How many environments of locks stay for later checks."""
 NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors")
 """Libraries of the trainer."""
 
@@ -177,6 +182,7 @@ def tools_in(work: Path, parsed: configuration.ModelConfiguration) -> AttemptToo
         scratch=work,
         limits=Limits(epochs=1),
         data=data_access(parsed, os.environ),
+        packages=LockedPackages(Kept(kept_environments(), ENVIRONMENTS, Installing().max_bytes), Installing()),
     )
 
 
@@ -192,6 +198,11 @@ def data_access(parsed: configuration.ModelConfiguration, environ: Mapping[str, 
     if remote and not environ.get("HEADGATE_DATA_PLACES"):
         print_line("note: the trainer downloads only from places that its operator lists in HEADGATE_DATA_PLACES")
     return DataAccess(Cache(folder, CACHE_BYTES), places, environ.get("HEADGATE_GIT_CREDENTIALS", ""))
+
+
+def kept_environments() -> Path:
+    """Where this user's checks keep what they have built from locks."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headgate" / "environments"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,12 @@ from headgate.runtime.settings import ABOVE_ZERO
 from services.trainer.attempt.checkout import SSH_COMMAND
 from services.trainer.attempt.remote_data import CACHE_BYTES, DATA_SECONDS
 from services.trainer.attempt.tools import DEFAULT_LIMITS
+from services.trainer.packages.installing import GIB, Installing
+from services.trainer.packages.kept import Kept
+from services.trainer.packages.locked import LockedPackages
+
+ENVIRONMENTS = "environments"
+"""The folder of the kept environments, below the one that several trainers may share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +41,17 @@ class Settings(ServiceSettings):
     """A training that reports no epoch for this long has failed."""
     checkpoint_seconds: float = DEFAULT_LIMITS.checkpoint_seconds
     """Between two checkpoints of a training: what a lost trainer did since the last one is trained again."""
+    package_index: str = ""
+    """Address of the index that the packages of locks come from. Without it, the settings of uv and of pip count."""
+    environment_seconds: float = field(default=Installing().seconds, metadata={ABOVE_ZERO: True})
+    """For building the environment of one lock."""
+    environments: int = field(default=20, metadata={ABOVE_ZERO: True})
+    """The most environments that are kept for later attempts."""
+    environments_gib: float = field(default=Installing().max_bytes / GIB, metadata={ABOVE_ZERO: True})
+    """The most that the kept environments take together, and one alone."""
+
+    def packages(self) -> LockedPackages:
+        """How the packages of locks are installed and kept."""
+        max_bytes = int(self.environments_gib * GIB)
+        kept = Kept(Path(self.work) / ENVIRONMENTS, self.environments, max_bytes)
+        return LockedPackages(kept, Installing(self.package_index, self.environment_seconds, max_bytes))

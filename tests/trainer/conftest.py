@@ -16,6 +16,9 @@ from headgate.worker.leases import Claim
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
+from services.trainer.packages.installing import GIB, Installing
+from services.trainer.packages.kept import Kept
+from services.trainer.packages.locked import LockedPackages
 from tests.trainer.remote import access_in
 from tests.trainer.repositories import TAKEN_NAMES, repository
 
@@ -62,6 +65,7 @@ def trial_in(directory: Path) -> Trial:
         log_time_ms=now_ms,
         scratch=directory / "scratch",
         data=access_in(directory),
+        packages=LockedPackages(Kept(directory / "environments", 9, GIB), Installing()),
         limits=Limits(tests_seconds=30, training_seconds=580, epoch_seconds=580, checkpoint_seconds=0),
     )
     return Trial(tools, sent, telemetry, trust(key))

@@ -327,6 +327,8 @@ def _cancelled(version: resources.Version, fact: facts.VersionCancelled, record:
 def _keep_log(
     version: resources.Version, fact: facts.CodeTested | facts.TrainingFinished | facts.TrainingFailed
 ) -> None:
+    if isinstance(fact, facts.CodeTested) and fact.HasField("packages_log"):
+        version.logs.append(fact.packages_log)
     if fact.HasField("log"):
         version.logs.append(fact.log)
 

@@ -51,6 +51,8 @@ class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stage.ValueType
     STAGE_TRAINING: _Stage.ValueType  # 5
     STAGE_EXPORT: _Stage.ValueType  # 6
     STAGE_EVALUATION: _Stage.ValueType  # 7
+    STAGE_PACKAGES: _Stage.ValueType  # 8
+    """The environment is built from the commit's lock. It comes before the tests."""
 
 class Stage(_Stage, metaclass=_StageEnumTypeWrapper): ...
 
@@ -62,6 +64,8 @@ STAGE_TESTS: Stage.ValueType  # 4
 STAGE_TRAINING: Stage.ValueType  # 5
 STAGE_EXPORT: Stage.ValueType  # 6
 STAGE_EVALUATION: Stage.ValueType  # 7
+STAGE_PACKAGES: Stage.ValueType  # 8
+"""The environment is built from the commit's lock. It comes before the tests."""
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
 class _IntervalMethod:
@@ -521,6 +525,7 @@ class CodeTested(_message.Message):
     LOG_TAIL_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
+    PACKAGES_LOG_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     passed: _builtins.bool
@@ -531,6 +536,10 @@ class CodeTested(_message.Message):
     def configuration(self) -> _configuration_pb2.ModelConfiguration: ...
     @_builtins.property
     def log(self) -> Global___StageLog: ...
+    @_builtins.property
+    def packages_log(self) -> Global___StageLog:
+        """What uv printed when it built the environment of the commit's lock. Not set without a lock."""
+
     def __init__(
         self,
         *,
@@ -542,10 +551,11 @@ class CodeTested(_message.Message):
         log_tail: _builtins.str = ...,
         configuration: _configuration_pb2.ModelConfiguration | None = ...,
         log: Global___StageLog | None = ...,
+        packages_log: Global___StageLog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "log", b"log"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "log", b"log", "packages_log", b"packages_log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "configuration", b"configuration", "duration_ms", b"duration_ms", "exit_code", b"exit_code", "log", b"log", "log_tail", b"log_tail", "passed", b"passed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "configuration", b"configuration", "duration_ms", b"duration_ms", "exit_code", b"exit_code", "log", b"log", "log_tail", b"log_tail", "packages_log", b"packages_log", "passed", b"passed", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -553,7 +563,7 @@ Global___CodeTested: _TypeAlias = CodeTested  # noqa: Y015
 
 @_typing.final
 class StageLog(_message.Message):
-    """What the tests or the training of an attempt printed. The text is a blob of the artifact store."""
+    """What a stage of an attempt printed. The text is a blob of the artifact store."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

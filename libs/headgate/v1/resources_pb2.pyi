@@ -394,7 +394,7 @@ class Version(_message.Message):
 
     @_builtins.property
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[_facts_pb2.StageLog]:
-        """What the tests and the training of its attempts printed, in the order of their ends."""
+        """What the stages of its attempts printed, in the order of their ends."""
 
     def __init__(
         self,

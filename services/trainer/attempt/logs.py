@@ -1,4 +1,4 @@
-"""What the tests and the training of an attempt print: kept in the artifact store when they end, and shown before."""
+"""What the stages of an attempt print: kept in the artifact store when they end, and shown before."""
 
 import logging
 import os
@@ -16,8 +16,13 @@ BEGIN_BYTES = 256 * 1024
 MAX_LINE_BYTES = 64 * 1024
 """The most that is read at once from a log that is still written. A longer line is shown in parts."""
 
-FILES = {facts.STAGE_TESTS: "tests.log", facts.STAGE_TRAINING: "training.log", facts.STAGE_EXPORT: "training.log"}
-"""The log of each stage that runs foreign code, in the attempt's scratch directory."""
+FILES = {
+    facts.STAGE_PACKAGES: "packages.log",
+    facts.STAGE_TESTS: "tests.log",
+    facts.STAGE_TRAINING: "training.log",
+    facts.STAGE_EXPORT: "training.log",
+}
+"""The log of each stage that runs foreign code or installs it, in the attempt's scratch directory."""
 KEPT_AS = {facts.STAGE_EXPORT: facts.STAGE_TRAINING}
 """The export runs in the training process, and has no log of its own."""
 

@@ -62,12 +62,14 @@ class Program:
         environment: dict[str, str],
         log: Path,
         confinement: Confinement | None = None,
+        append: bool = False,
     ) -> None:
+        """With `append`, the log keeps what it has already."""
         confined = confinement.text() if confinement else ""
         launcher = [sys.executable, "-P", "-m", "services.trainer.attempt.launch", str(os.getpid()), confined, *command]
         self._log = log
         self._marked = Path(environment[MARK]).parent
-        with log.open("wb") as out:
+        with log.open("ab" if append else "wb") as out:
             self._process = subprocess.Popen(
                 launcher, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out,
                 start_new_session=True,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from headgate.artifacts.store import digest
 from headgate.domain.credentials import without_credentials
 from headgate.v1 import configuration_pb2 as configuration
+from services.trainer.packages.lock import Lock
 
 BUILD_TYPE = "https://headgate.dev/training/v1"
 
@@ -21,10 +22,12 @@ def provenance(
     commit: str,
     parsed: configuration.ModelConfiguration,
     environment: Mapping[str, str],
+    lock: Lock | None = None,
 ) -> bytes:
     place = {} if is_local(repository) else {"uri": without_credentials(repository)}
     source = {"name": "repository", **place, "digest": {"gitCommit": commit}}
     data = [data_file(file) for file in parsed.data]
+    packages = [{"name": lock.file, "uri": lock.file, "digest": {"sha256": lock.digest}}] if lock else []
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": digest(content)}} for name, content in sorted(files.items())],
@@ -34,7 +37,7 @@ def provenance(
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"commit": commit, **({"repository": place["uri"]} if place else {})},
                 "internalParameters": {"configuration": parsed.digest.hex(), "environment": dict(environment)},
-                "resolvedDependencies": [source, *data],
+                "resolvedDependencies": [source, *data, *packages],
             },
             "runDetails": {"builder": {"id": "https://headgate.dev/trainer"}},
         },

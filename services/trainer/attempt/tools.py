@@ -14,6 +14,7 @@ from headgate.worker.leases import Claim
 from services.trainer.attempt.checkout import GitAccess
 from services.trainer.attempt.remote_data import DataAccess
 from services.trainer.attempts import Attempts
+from services.trainer.packages.locked import LockedPackages
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class AttemptTools:
     scratch: Path
     limits: Limits
     data: DataAccess
+    packages: LockedPackages
     git: GitAccess = field(default_factory=GitAccess)
     hidden: tuple[Path, ...] = ()
     """What the code of a commit must not read: the keys and the operator's credentials."""

@@ -1,4 +1,4 @@
-"""Runs one attempt at one version: checkout, configuration, data, tests, training, export, artifact, report.
+"""Runs one attempt at one version: checkout, configuration, data, packages, tests, training, export, artifact, report.
 
 Foreign code runs in child processes only. Whatever it does, the attempt ends with a report or with the trainer.
 """
@@ -8,6 +8,7 @@ import logging
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from services.trainer.attempt.checkpoints import (
 from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
-from services.trainer.attempt.interpreter import link_packages, own_paths
+from services.trainer.attempt.interpreter import TrainerPackages, link_packages, own_paths
 from services.trainer.attempt.logs import FILES, keep_log
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
 from services.trainer.attempt.progress import Progress
@@ -47,6 +48,9 @@ from services.trainer.attempt.workplace import workplace
 from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, OWN_PATHS, PROGRESS, RESUME, START_LINE, Job, write_job
+from services.trainer.packages.base import base_set
+from services.trainer.packages.lock import Lock, WrongLock
+from services.trainer.packages.locked import check_lock, find_lock
 
 MAX_REASON = 4096
 
@@ -82,12 +86,22 @@ class AttemptRun:
         self.version = version
         self.name = attempt.claim.version_name
         self.scratch = scratch
+        self.lock: Lock | None = None
         self.environment = training_environment()
         self.remote = RemoteFiles(tools.data, scratch / "data", attempt.cancelled)
 
     def report(self) -> commands.Command:
         """Runs the stages. Raises Stopped."""
-        self.packages = link_packages(self.scratch / "packages")
+        self._start_training_process(link_packages(self.scratch / "packages"))
+        with ExitStack() as self.used:
+            try:
+                return self._run_stages()
+            finally:
+                self.child.end()
+                self.remote.close()
+
+    def _start_training_process(self, packages: TrainerPackages) -> None:
+        self.packages = packages
         training = workplace(self.scratch, "training", self.packages, self.tools.hidden, self.remote.folders)
         self.job = training.directory / "job"
         self.job.mkdir()
@@ -98,15 +112,11 @@ class AttemptRun:
             self._log_file(facts.STAGE_TRAINING),
             training.confinement,
         )
-        try:
-            return self._run_stages()
-        finally:
-            self.child.end()
-            self.remote.close()
 
     def _run_stages(self) -> commands.Command:
         try:
             checkout, parsed, data = self._fetch()
+            self._install_packages(checkout)
             if not self.version.HasField("configuration"):
                 tested = self._test(checkout, parsed)
                 if not tested.report_code_tested.fact.passed:
@@ -131,6 +141,24 @@ class AttemptRun:
         parsed = read_configuration(checkout, self.claim.model)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
         return checkout, parsed, verified_data(checkout, parsed, self.remote)
+
+    def _install_packages(self, checkout: Path) -> None:
+        """Puts the packages of the commit's lock before those of the trainer, if it has a lock."""
+        self.tools.attempts.enter_stage(self.attempt, facts.STAGE_PACKAGES)
+        try:
+            self.lock = find_lock(checkout)
+            if self.lock is None:
+                return
+            check_lock(self.lock, base_set())
+            # It has imported the trainer's packages already.
+            self.child.end()
+            log = self._log_file(facts.STAGE_PACKAGES)
+            installed = self.used.enter_context(self.tools.packages.installed(self.lock, log, self.attempt.cancelled))
+        except WrongLock as wrong:
+            raise AttemptFailed(facts.STAGE_PACKAGES, str(wrong)) from wrong
+        self.environment = training_environment(self.lock)
+        shutil.rmtree(self.scratch / "training")
+        self._start_training_process(link_packages(self.scratch / "locked-packages", installed))
 
     def _test(self, checkout: Path, parsed: configuration.ModelConfiguration) -> commands.Command:
         """The report of the repository's own tests at the commit."""
@@ -160,6 +188,7 @@ class AttemptRun:
             log_tail=tests.log_tail,
             configuration=parsed,
             log=self._log(facts.STAGE_TESTS),
+            packages_log=self._log(facts.STAGE_PACKAGES),
         )
         return self._command("tested", report_code_tested=commands.ReportCodeTested(fact=fact))
 
@@ -201,7 +230,9 @@ class AttemptRun:
                 raise AttemptFailed(facts.STAGE_EXPORT, f"{name} is missing or larger than {MAX_FILE_BYTES} bytes")
             files[name] = file.read_bytes()
         version = self.version
-        files[PROVENANCE_FILE] = provenance(files, version.repository, version.commit, parsed, self.environment)
+        files[PROVENANCE_FILE] = provenance(
+            files, version.repository, version.commit, parsed, self.environment, self.lock
+        )
         return seal(self.tools.store, files, self.name, self.tools.key)
 
     def _progress(self, directory: Path, epochs: int, origin: Origin) -> Progress:
@@ -249,7 +280,7 @@ class AttemptRun:
     def _log(self, stage: facts.Stage.ValueType) -> facts.StageLog | None:
         return keep_log(self.tools.store, self.scratch, self.claim.attempt, stage)
 
-    def _numbers(self) -> dict[str, int]:
+    def _numbers(self) -> dict[str, Any]:
         return {"version": self.claim.version, "attempt": self.claim.attempt}
 
     def _command(self, what: str, **command: object) -> commands.Command:

@@ -39,7 +39,7 @@ def workplace(
     environment = foreign_environment(directory)
     environment["PATH"] = os.pathsep.join([str(programs), str(packages.programs), environment["PATH"]])
     environment["VIRTUAL_ENV"] = str(programs.parent)
-    read_only = [sys.prefix, sys.base_prefix, *package_folders(), *own_folders(), packages.directory, *kept]
+    read_only = [sys.prefix, sys.base_prefix, *package_folders(), *own_folders(), *packages.read_only(), *kept]
     confinement = Confinement(
         (str(directory), str(scratch / "checkout")), tuple(map(str, read_only)), tuple(map(str, hidden))
     )

@@ -1,0 +1,78 @@
+"""Whether a lock has everything that its packages need. Pure: it reads what was installed, and runs none of it."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from services.trainer.packages.lock import Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What an installed package says of itself: the packages that it requires, and the versions of Python."""
+
+    requires: Collection[str]
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """A package, and another one that it requires."""
+
+    name: str
+    requirement: Requirement
+
+
+def unmet(lock: Lock, installed: Mapping[str, Installed], lock_it: str) -> Iterator[str]:
+    """What does not fit or is not there, a sentence for each. `installed` has the packages by name."""
+    pins, python = lock.here(), lock.environment["python_full_version"]
+    for name, package in installed.items():
+        if name in pins and not runs_on(package, python):
+            owner = pins[name]
+            where = f"{lock.at(owner.line)}: {owner.name}=={owner.version} is for Python {package.python}"
+            yield f"{where}, and the trainer has {python}. Lock a version for it: {lock_it}"
+    for needed in needs(lock, {name: package.requires for name, package in installed.items()}):
+        pin, wanted = pins.get(canonicalize_name(needed.requirement.name)), needed.requirement
+        owner = pins[needed.name]
+        where = f"{lock.at(owner.line)}: {owner.name}=={owner.version} needs {wanted.name}{wanted.specifier}"
+        if pin is None:
+            yield f"{where}, which {lock.file} does not have. Every package stands in it, with its hashes: {lock_it}"
+        elif not wanted.specifier.contains(pin.version, prereleases=True):
+            yield f"{where}, and line {pin.line} has {pin.version}. Lock versions that fit each other: {lock_it}"
+
+
+def runs_on(package: Installed, python: str) -> bool:
+    try:
+        return SpecifierSet(package.python).contains(python, prereleases=True)
+    except InvalidSpecifier:
+        return True
+
+
+def needs(lock: Lock, requirements: Mapping[str, Collection[str]]) -> Iterator[Needed]:
+    """What the installed packages require here, with the extras that the lock and other packages ask for."""
+    parsed = {name: list(parsed_requirements(texts)) for name, texts in requirements.items() if name in lock.here()}
+    extras = {name: set(pin.extras) for name, pin in lock.here().items()}
+    for each in (each for found in parsed.values() for each in found):
+        extras.setdefault(canonicalize_name(each.name), set()).update(each.extras)
+    for name, found in parsed.items():
+        for requirement in found:
+            if counts(requirement, extras[name], lock.environment):
+                yield Needed(name, requirement)
+
+
+def counts(requirement: Requirement, extras: Collection[str], environment: Mapping[str, str]) -> bool:
+    if requirement.marker is None:
+        return True
+    return any(requirement.marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
+
+
+def parsed_requirements(texts: Iterable[str]) -> Iterator[Requirement]:
+    """Without those that no tool could read."""
+    for text in texts:
+        try:
+            yield Requirement(text)
+        except InvalidRequirement:
+            continue

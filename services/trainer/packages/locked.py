@@ -1,0 +1,93 @@
+"""The packages that a commit locks: found in its checkout, checked, and installed once for all attempts."""
+
+import hashlib
+import logging
+import os
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.trainer.attempt.interpreter import InstalledPackages
+from services.trainer.packages.base import Base, base_set, misfits
+from services.trainer.packages.installing import PACKAGES, Installing
+from services.trainer.packages.kept import Kept
+from services.trainer.packages.lock import MAX_LOCK_BYTES, Lock, WrongLock
+from services.trainer.packages.requirements import COMPILE, FILE, parse_requirements
+
+TORCH = "torch"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackages:
+    """How the trainer installs the packages of locks, and where it keeps them."""
+
+    kept: Kept
+    installing: Installing
+
+    @contextmanager
+    def installed(self, lock: Lock, log: Path, stop: threading.Event) -> Iterator[InstalledPackages]:
+        """The packages of the lock, for as long as they are used. Raises WrongLock and Stopped."""
+        base = base_set()
+        provided = frozenset(name for name, pin in lock.here().items() if base.has(pin))
+        key = key_of(lock, provided)
+        log.write_text(f"headgate: {lock.file} has SHA-256 {lock.digest}, its environment is {key}\n")
+
+        def install(into: Path) -> None:
+            self.installing.install(lock, provided, into, log, stop, COMPILE)
+
+        with self.kept.use(key, install, stop) as place:
+            with log.open("a") as lines:
+                lines.write(f"headgate: {len(provided)} of the {len(lock.here())} packages are the trainer's own\n")
+            replaced = frozenset(lock.here().keys() & base.versions.keys()) - provided
+            yield InstalledPackages(place / PACKAGES, replaced)
+
+
+def find_lock(checkout: Path) -> Lock | None:
+    """The lock of the commit; None when it has none, or an empty one. Raises WrongLock."""
+    content = content_of(checkout, FILE)
+    if content is None:
+        return None
+    lock = parse_requirements(content)
+    return lock if lock.pins else None
+
+
+def content_of(checkout: Path, name: str) -> bytes | None:
+    path = Path(os.path.realpath(checkout / name))
+    if not path.is_relative_to(checkout.resolve()):
+        raise WrongLock([f"{name} leads out of the repository; commit the file itself"])
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(MAX_LOCK_BYTES + 1)
+
+
+def check_lock(lock: Lock, base: Base) -> None:
+    """Raises WrongLock when the training process could not work with the packages of the lock."""
+    faults = list(misfits(lock, base))
+    if TORCH not in lock.here():
+        version = base.versions.get(TORCH, "VERSION")
+        faults.append(
+            f"{lock.file}: it does not have torch, of which the module's network is made."
+            f" Add torch=={version}, which the trainer has already, and lock again: {COMPILE}."
+            " Or remove the file: then the trainer's own packages serve"
+        )
+    if faults:
+        raise WrongLock(faults)
+
+
+def interpreter() -> str:
+    """The kind of Python that packages are installed for."""
+    return f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
+
+
+def key_of(lock: Lock, provided: frozenset[str]) -> str:
+    """The digest that names an environment: of its packages, and of the Python that they are for."""
+    packages = (pin.requirement() for name, pin in lock.here().items() if name not in provided)
+    content = "\n".join([interpreter(), *sorted(packages), "", *sorted(provided)])
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -117,6 +117,10 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
         HISTORIES,
         'main("churn", f"sqlite://{tmp_path}/log.db", "What it shows", CHURN)',
     ),
+    "uv pip compile --generate-hashes requirements.in -o requirements.txt": (
+        "tests/trainer/packages/test_installing.py",
+        "*COMPILE.split()",
+    ),
 }
 """Any other whole command -> the file that runs it, and the text in that file."""
 

@@ -116,7 +116,7 @@ def test_what_the_build_printed_is_a_log_of_the_failed_version(trial: Trial, tmp
     assert "absent was not found" in trial.tools.store.get(failed.log.sha256).decode()
 
 
-@pytest.mark.parametrize("content", ["-e .\n", "numpy\n", "--index-url https://mirror.example/simple\n"])
+@pytest.mark.parametrize("content", ["-e .\n", "numpy\n", "-i https://mirror.example/packages\n"])
 def test_a_file_that_is_no_lock_is_refused_before_anything_runs(trial: Trial, tmp_path: Path, content: str) -> None:
     assert refused(trial, tmp_path, content).startswith("requirements.txt, line 1: ")
 

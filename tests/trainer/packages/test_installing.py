@@ -1,5 +1,6 @@
 """uv installs exactly what a lock has, from wheels alone. What it refuses is explained with the line of the lock."""
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.trainer.attempt.processes import Stopped
-from services.trainer.packages.installing import Installing
+from services.trainer.packages.installing import Installing, uv_program
 from services.trainer.packages.lock import WrongLock
-from services.trainer.packages.requirements import parse_requirements
+from services.trainer.packages.requirements import COMPILE, parse_requirements
 from tests.trainer.packages.wheels import index_in, line, source, wheel
 
 NEVER = threading.Event()
@@ -120,3 +121,13 @@ def test_a_build_ends_when_the_attempt_is_cancelled(tmp_path: Path, index: Path)
     stop.set()
     with pytest.raises(Stopped):
         install(tmp_path, wheel(index, "shade", "1.0"), stop=stop)
+
+
+def test_the_command_of_the_docs_writes_a_lock_that_is_installed(tmp_path: Path, index: Path) -> None:
+    wheel(index, "shade", "1.0")
+    wheel(index, "needs", "1.0", metadata=["Requires-Dist: shade>=1"])
+    (tmp_path / "requirements.in").write_text("needs\n")
+    command = [uv_program(), *COMPILE.split()[1:]]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    into = install(tmp_path, (tmp_path / "requirements.txt").read_text())
+    assert {each.name for each in (into / "packages").glob("*.py")} == {"needs.py", "shade.py"}

@@ -8,6 +8,7 @@ import grpc
 from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
+from headgate.downloads.web import Web
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log import topics
@@ -60,7 +61,7 @@ def data_access(settings: Settings) -> DataAccess:
     except ValueError as error:
         raise SettingsError([f"HEADGATE_DATA_PLACES: {error}"]) from error
     cache = Cache(Path(settings.work) / CACHE_FOLDER, settings.data_cache_bytes)
-    return DataAccess(cache, places, settings.git_credentials, settings.data_seconds)
+    return DataAccess(cache, Web(places, settings.git_credentials), settings.data_seconds)
 
 
 class Trainer:

@@ -23,6 +23,7 @@ from headgate.domain.printable import printable_lines
 from headgate.domain.words import word_of
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
+from headgate.downloads.web import Web
 from headgate.runtime.clock import now_ms
 from headgate.runtime.git import STATUS, GitFailed, changed_names, run_git
 from headgate.toml_tables import InvalidToml
@@ -197,7 +198,7 @@ def data_access(parsed: configuration.ModelConfiguration, environ: Mapping[str, 
         raise CannotCheck(f"data: {error}") from error
     if remote and not environ.get("HEADGATE_DATA_PLACES"):
         print_line("note: the trainer downloads only from places that its operator lists in HEADGATE_DATA_PLACES")
-    return DataAccess(Cache(folder, CACHE_BYTES), places, environ.get("HEADGATE_GIT_CREDENTIALS", ""))
+    return DataAccess(Cache(folder, CACHE_BYTES), Web(places, environ.get("HEADGATE_GIT_CREDENTIALS", "")))
 
 
 def kept_environments() -> Path:

@@ -89,10 +89,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(files: Files, certificate: Path | None = None) -> Iterator[str]:
+def serving(files: Files, certificate: Path | None = None, handler: type["Handler"] | None = None) -> Iterator[str]:
     """The URL of a server of these files; over HTTPS with a certificate."""
-    handler = type("Served", (Handler,), {"files": files})
-    with Quiet(("127.0.0.1", 0), handler) as server:
+    served = type("Served", (handler or Handler,), {"files": files})
+    with Quiet(("127.0.0.1", 0), served) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)

@@ -16,6 +16,7 @@ from headgate.downloads.open import source_of
 from headgate.downloads.places import places_of
 from headgate.downloads.source import LocalFile, Source
 from headgate.downloads.transfer import Ending, Patience, Wanted
+from headgate.downloads.web import Web
 from tests.downloads.servers import CONTENT, SHA256, Files, serving, signed_by
 from tests.tls import Authority
 from tests.waiting import PATIENCE_SECONDS, until
@@ -55,7 +56,8 @@ def fetched(cache: Cache, source: Source, wanted: Wanted = WANTED) -> bytes:
 
 
 def source(url: str, places: str = "", credentials: str = "") -> Source:
-    return source_of(url, places_of(places or "http://127.0.0.1:" + url.split(":")[2].split("/")[0]), credentials)
+    allowed = places_of(places or "http://127.0.0.1:" + url.split(":")[2].split("/")[0])
+    return source_of(url, Web(allowed, credentials))
 
 
 def refusal(cache: Cache, source: Source, wanted: Wanted = WANTED, patience: Patience = PATIENT) -> str:

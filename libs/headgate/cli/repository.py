@@ -90,7 +90,7 @@ def refuse_pointer(file: Path) -> None:
     with file.open("rb") as content:
         head = content.read(len(LFS_POINTER))
     if head == LFS_POINTER:
-        usage(f"{file} is a pointer of Git LFS and not the data: run `git lfs pull`, and keep the data outside of LFS")
+        usage(f"{file} is a pointer of Git LFS and not the data: run `git lfs pull` first")
     if file.suffix == DVC_SUFFIX:
         usage(f"{file} is a pointer of DVC and not the data: run `dvc pull`, and name the file that it points to")
 
@@ -123,6 +123,8 @@ def _differs_only(parsed: dict[str, Any], after: str, place: tuple[str, str], va
 
 def _ignored(root: Path, uri: str) -> str:
     """Why a commit will not hold the file; empty when it can, or when that is not known."""
+    if (root / f"{uri}{DVC_SUFFIX}").is_file():
+        return ""
     command = ["git", "-C", str(root), "check-ignore", "--quiet", "--", uri]
     try:
         ignored = subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -15,8 +15,8 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from headgate.domain.credentials import without_credentials
 from headgate.downloads.credentials import Credentials, credentials_of
 from headgate.downloads.faults import Refused
-from headgate.downloads.places import Address, Place, Places, address_of, shown
-from headgate.downloads.web import Request, WebFile
+from headgate.downloads.places import Address, Place, address_of, shown
+from headgate.downloads.web import Request, Web, WebFile
 
 SIGNED_FOR = timedelta(hours=1)
 """How long one signed URL is valid. A download that takes longer asks for the rest with a new one."""
@@ -29,10 +29,10 @@ ADVICE = (
 NOBODY = Credentials("nobody", base64.b64encode(b"nobody").decode())
 
 
-def bucket_file(url: str, places: Places, credentials: str = "") -> WebFile:
+def bucket_file(url: str, web: Web) -> WebFile:
     """A file in a bucket by its URL. Raises Refused when the bucket is not allowed."""
-    address, place = address_of(url), places.of(url)
-    return WebFile(shown(url), lambda: signed(address, place, credentials), places, advice=ADVICE)
+    address, place = address_of(url), web.places.of(url)
+    return WebFile(shown(url), lambda: signed(address, place, web.credentials), web, ADVICE)
 
 
 def signed(address: Address, place: Place, credentials: str) -> Request:

@@ -7,7 +7,7 @@ import http.client
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -30,82 +30,81 @@ CODE = re.compile(rb"<Code>(\w+)</Code>")
 USER_AGENT = "headgate"
 
 
+ADVICE = "the operator's file HEADGATE_GIT_CREDENTIALS has the credentials of each host"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A URL that may be asked. `trusted` is true for one that the operator's own setting led to.
 
-    `headers` are sent to its host alone.
+    `headers` are sent to its host alone. With a `body` it is a POST.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     trusted: bool = False
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What may be asked, and who we are there: the operator's list of places, and file of credentials or no file."""
+
+    places: Places
+    credentials: str = ""
+
+    @contextmanager
+    def answer(self, request: Request, start: int = 0) -> Iterator[http.client.HTTPResponse]:
+        """The answer to one request, whatever its status is. Raises Refused, OSError and HTTPException."""
+        if not request.trusted:
+            self.places.of(request.url)
+        with closing(connection_for(request.url)) as connection:
+            method = "GET" if request.body is None else "POST"
+            connection.request(method, target(request.url), request.body, self._headers(request, start))
+            with closing(connection.getresponse()) as response:
+                yield response
+
+    def _headers(self, request: Request, start: int) -> dict[str, str]:
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **request.headers}
+        address = None if request.trusted else address_of(request.url)
+        found = credentials_of(self.credentials, address.scheme, address.host) if address else None
+        if found and "authorization" not in {name.lower() for name in headers}:
+            headers["Authorization"] = found.basic()
+        return headers | ({"Range": f"bytes={start}-"} if start else {})
 
 
 @dataclass(frozen=True, slots=True)
 class WebFile:
     """A file on a web server. `request` makes the request anew for each try, because a signed one ages.
 
-    `credentials` is the operator's file of credentials, or empty. `advice` is for a denied access.
+    `advice` is for a denied access.
     """
 
     name: str
     request: Callable[[], Request]
-    places: Places
-    credentials: str = ""
-    advice: str = "the operator's file HEADGATE_GIT_CREDENTIALS has the credentials of each host"
+    web: Web
+    advice: str = ADVICE
 
     def parts(self, start: int) -> Iterator[Head | bytes]:
         """A Head and then the bytes. Raises Refused and Interrupted."""
-        try:
-            yield from self._parts(start)
-        except ssl.SSLCertVerificationError as error:
-            raise Refused(f"{self.name}: the server's certificate is not trusted: {error.verify_message}") from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            raise Interrupted(f"{self.name}: the connection was lost: {reason}") from error
-
-    def _parts(self, start: int) -> Iterator[Head | bytes]:
-        request = self.request()
-        for _ in range(MAX_REDIRECTS + 1):
-            with closing(self._connection(request)) as connection:
-                connection.request("GET", target(request.url), headers=self._headers(request, start))
-                with closing(connection.getresponse()) as response:
+        with translated(self.name):
+            request = self.request()
+            for _ in range(MAX_REDIRECTS + 1):
+                with self.web.answer(request, start) as response:
                     if response.status not in REDIRECTS:
                         yield from self._content(response, start)
                         return
                     request = self._redirected(request, response)
-        raise Refused(f"{self.name}: the server redirects more than {MAX_REDIRECTS} times")
-
-    def _connection(self, request: Request) -> http.client.HTTPConnection:
-        if not request.trusted:
-            self.places.of(request.url)
-        parts = urlsplit(request.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or PORTS[parts.scheme])
-        plain = connected(connection.host, connection.port)
-        plain.settimeout(READ_SECONDS)
-        connection.sock = plain
-        if parts.scheme == "https":
-            # A socket that was wrapped closes the plain one, also when the handshake fails.
-            connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=connection.host)
-        return connection
-
-    def _headers(self, request: Request, start: int) -> dict[str, str]:
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **request.headers}
-        parts = urlsplit(request.url)
-        found = None if request.trusted else credentials_of(self.credentials, parts.scheme, host_of(request.url))
-        if found and "authorization" not in {name.lower() for name in headers}:
-            headers["Authorization"] = found.basic()
-        return headers | ({"Range": f"bytes={start}-"} if start else {})
+            raise Refused(f"{self.name}: the server redirects more than {MAX_REDIRECTS} times")
 
     def _redirected(self, request: Request, response: http.client.HTTPResponse) -> Request:
         there = urljoin(request.url, response.headers.get("Location", ""))
-        self.places.of(there, f"{self.name} redirects to another place: ")
-        return Request(there, request.headers if host_of(there) == host_of(request.url) else {})
+        self.web.places.of(there, f"{self.name} redirects to another place: ")
+        return Request(there, request.headers if address_of(there).host == address_of(request.url).host else {})
 
     def _content(self, response: http.client.HTTPResponse, start: int) -> Iterator[Head | bytes]:
         if response.status not in (200, 206):
-            raise self._fault(response)
+            raise fault_of(response, self.name, self.advice)
         length = response.headers.get("Content-Length", "")
         begin = 0
         if response.status == 206:
@@ -117,17 +116,45 @@ class WebFile:
         while chunk := response.read(CHUNK_BYTES):
             yield chunk
 
-    def _fault(self, response: http.client.HTTPResponse) -> Refused | Interrupted:
-        status = f"{response.status} {response.reason}".strip()
-        code = CODE.search(response.read(MAX_EXPLANATION_BYTES))
-        said = f"{status}, {code[1].decode()}" if code else status
-        if response.status in GONE:
-            return Refused(f"{self.name} does not exist ({said}). Upload the file, or name another one")
-        if response.status in DENIED:
-            return Refused(f"{self.name}: access is denied ({said}); {self.advice}")
-        if response.status in TEMPORARY or response.status >= 500:
-            return Interrupted(f"{self.name}: the server answers {said}")
-        return Refused(f"{self.name}: the server answers {said}")
+
+def connection_for(url: str) -> http.client.HTTPConnection:
+    """An open connection to the host of the URL. Raises Refused, Interrupted and OSError."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or PORTS[parts.scheme])
+    plain = connected(connection.host, connection.port)
+    plain.settimeout(READ_SECONDS)
+    connection.sock = plain
+    if parts.scheme == "https":
+        # A socket that was wrapped closes the plain one, also when the handshake fails.
+        connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=connection.host)
+    return connection
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Raises Refused for a server that cannot be trusted, and Interrupted for a lost connection."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise Refused(f"{name}: the server's certificate is not trusted: {error.verify_message}") from error
+    except ValueError as error:
+        raise Refused(f"{name}: the request cannot be made: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Interrupted(f"{name}: the connection was lost: {str(error) or type(error).__name__}") from error
+
+
+def fault_of(response: http.client.HTTPResponse, name: str, advice: str = ADVICE) -> Refused | Interrupted:
+    """Why a server does not give what was asked for."""
+    status = f"{response.status} {response.reason}".strip()
+    code = CODE.search(response.read(MAX_EXPLANATION_BYTES))
+    reason = f"{status}, {code[1].decode()}" if code else status
+    if response.status in GONE:
+        return Refused(f"{name} does not exist ({reason}). Upload the file, or name another one")
+    if response.status in DENIED:
+        return Refused(f"{name}: access is denied ({reason}); {advice}")
+    if response.status in TEMPORARY or response.status >= 500:
+        return Interrupted(f"{name}: the server answers {reason}")
+    return Refused(f"{name}: the server answers {reason}")
 
 
 def target(url: str) -> str:
@@ -137,11 +164,6 @@ def target(url: str) -> str:
     return f"{path}?{parts.query}" if parts.query else path
 
 
-def host_of(url: str) -> str:
-    """The host with its port as a place has it."""
-    return address_of(url).host
-
-
-def web_file(url: str, places: Places, credentials: str = "") -> WebFile:
+def web_file(url: str, web: Web) -> WebFile:
     """A file by its URL."""
-    return WebFile(shown(url), lambda: Request(url), places, credentials)
+    return WebFile(shown(url), lambda: Request(url), web)

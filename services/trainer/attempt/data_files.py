@@ -2,20 +2,28 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from headgate.artifacts.data_files import LFS_POINTER, digest_of
+from headgate.artifacts.data_files import digest_of
 from headgate.artifacts.file_urls import path_of
-from headgate.downloads.faults import DownloadFault
+from headgate.downloads.faults import DownloadFault, Refused
+from headgate.downloads.git_lfs import Pointer
 from headgate.downloads.places import BUCKETS, WEB
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed
+from services.trainer.attempt.pointers import (
+    MAX_POINTER_BYTES,
+    dvc_source,
+    is_kept_by_dvc,
+    lfs_pointer,
+    lfs_source,
+)
 from services.trainer.attempt.remote_data import MAX_DATA_BYTES, RemoteFiles
 
-MAX_POINTER_BYTES = 1024
-"""A file in place of another one, which is kept elsewhere, is not longer."""
 MAX_CONVERTED_BYTES = 64 * 1024**2
 """The largest file whose line ends we try the other way to explain a wrong digest."""
 ANNEX = "annex/objects"
@@ -26,20 +34,36 @@ class WrongData(Exception):
     """A data file cannot be used. The message is for the author of headgate.toml."""
 
 
-def verified_data(checkout: Path, parsed: configuration.ModelConfiguration, remote: RemoteFiles) -> dict[str, Path]:
+def verified_data(
+    checkout: Path, parsed: configuration.ModelConfiguration, remote: RemoteFiles, repository: str = ""
+) -> dict[str, Path]:
     """The path of each data file, by name, after its digest has been checked. Raises AttemptFailed with every fault.
 
-    Raises Stopped during a download.
+    Files that lie elsewhere are downloaded. Raises Stopped during a download.
     """
     found, faults = {}, []
     for file in parsed.data:
         try:
-            found[file.name] = downloaded(remote, file) if is_remote(file) else verified(checkout, file)
-        except WrongData as wrong:
+            found[file.name] = verified(checkout, file, remote, repository)
+        except (WrongData, DownloadFault) as wrong:
             faults.append(f"data.{file.name}: {wrong}")
     if faults:
         raise AttemptFailed(facts.STAGE_DATA, "\n".join(faults))
     return found
+
+
+def verified(checkout: Path, file: configuration.DataFile, remote: RemoteFiles, repository: str) -> Path:
+    if is_remote(file):
+        return remote.fetch(file)
+    if is_kept_by_dvc(checkout, file.uri):
+        with explained(f"{file.uri} is kept by DVC"):
+            return remote.fetch_from(dvc_source(checkout, file.uri, remote.web), file)
+    path = data_path(checkout, file.uri)
+    if pointer := lfs_pointer(path, file.uri):
+        with explained(f"{file.uri} is a pointer of Git LFS at this commit"):
+            require_same(file, pointer)
+            return remote.fetch_from(lfs_source(checkout, repository, file.uri, pointer, remote.web), file)
+    return with_digest(path, file)
 
 
 def is_remote(file: configuration.DataFile) -> bool:
@@ -47,30 +71,35 @@ def is_remote(file: configuration.DataFile) -> bool:
     return urlsplit(file.uri).scheme.lower() in WEB + BUCKETS
 
 
-def downloaded(remote: RemoteFiles, file: configuration.DataFile) -> Path:
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Puts before a refusal what is special about the file."""
     try:
-        return remote.fetch(file.name, file.uri, file.sha256)
-    except DownloadFault as fault:
-        raise WrongData(str(fault)) from fault
+        yield
+    except Refused as refused:
+        raise Refused(f"{what}: {refused}") from refused
 
 
-def verified(checkout: Path, file: configuration.DataFile) -> Path:
-    path = data_path(checkout, file.uri)
+def require_same(file: configuration.DataFile, pointer: Pointer) -> None:
+    if urlsplit(file.uri).scheme:
+        raise Refused(f"name the file itself. {INSTEAD}")
+    if pointer.sha256 != file.sha256:
+        raise Refused(f"it stands for the SHA-256 {pointer.sha256}, so write this one into headgate.toml")
+
+
+def with_digest(path: Path, file: configuration.DataFile) -> Path:
     size = path.stat().st_size
     if size > MAX_DATA_BYTES:
         raise WrongData(f"{file.uri} has {size} bytes; the limit is {MAX_DATA_BYTES}")
+    if size <= MAX_POINTER_BYTES and ANNEX.encode() in path.read_bytes():
+        raise WrongData(f"{file.uri} is a pointer of git-annex at this commit, and the trainer runs none. {INSTEAD}")
     if (found := digest_of(path)) != file.sha256:
         raise WrongData(why_another_digest(path, file, found))
     return path
 
 
 def why_another_digest(path: Path, file: configuration.DataFile, found: str) -> str:
-    size = path.stat().st_size
-    content = path.read_bytes() if size <= MAX_CONVERTED_BYTES else b""
-    if content.startswith(LFS_POINTER) and size <= MAX_POINTER_BYTES:
-        return f"{file.uri} is a pointer of Git LFS at this commit, and the trainer fetches nothing from LFS. {INSTEAD}"
-    if ANNEX.encode() in content and size <= MAX_POINTER_BYTES:
-        return f"{file.uri} is a pointer of git-annex at this commit, and the trainer runs no git-annex. {INSTEAD}"
+    content = path.read_bytes() if path.stat().st_size <= MAX_CONVERTED_BYTES else b""
     windows = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if content and hashlib.sha256(windows).hexdigest() == file.sha256:
         return (
@@ -125,8 +154,6 @@ def why_not_there(checkout: Path, uri: str) -> str:
     path = checkout / uri
     if path.is_dir():
         return f"{uri} is a folder; expected a file"
-    if path.with_name(f"{path.name}.dvc").is_file():
-        return f"{uri} is kept by DVC, which the trainer does not run. {INSTEAD}"
     for folder in reversed(path.relative_to(checkout).parents[:-1]):
         there = checkout / folder
         if there.is_dir() and not any(there.iterdir()):

@@ -12,24 +12,25 @@ from headgate.downloads.open import source_of
 from headgate.downloads.places import Places
 from headgate.downloads.source import Source
 from headgate.downloads.transfer import Ending, Patience, Wanted
+from headgate.downloads.web import Web
+from headgate.v1 import configuration_pb2 as configuration
 from services.trainer.attempt import processes
 
 MAX_DATA_BYTES = 8 * 1024**3
 """The largest data file."""
 DATA_SECONDS = 3600.0
 CACHE_BYTES = MAX_DATA_BYTES
-NO_PLACES = Places()
+NO_PLACES = Web(Places())
 CACHE_FOLDER = "data-cache"
 MAX_NAME_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DataAccess:
-    """The places that the operator allows, the file of credentials, the cache, and how long an attempt may download."""
+    """The cache, what the operator allows, and how long an attempt may download."""
 
     cache: Cache
-    places: Places = NO_PLACES
-    credentials: str = ""
+    web: Web = NO_PLACES
     seconds: float = DATA_SECONDS
 
 
@@ -47,20 +48,25 @@ class RemoteFiles:
         self._leases = ExitStack()
         self._bytes = 0
 
-    def fetch(self, name: str, uri: str, sha256: str) -> Path:
-        """The path of the file that the URI names. Raises Refused, and processes.Stopped."""
-        return self.fetch_from(source_of(uri, self._access.places, self._access.credentials), name, sha256)
+    @property
+    def web(self) -> Web:
+        """What may be asked."""
+        return self._access.web
 
-    def fetch_from(self, source: Source, name: str, sha256: str) -> Path:
+    def fetch(self, file: configuration.DataFile) -> Path:
+        """The path of the file that the URL names. Raises Refused, and processes.Stopped."""
+        return self.fetch_from(source_of(file.uri, self.web), file)
+
+    def fetch_from(self, source: Source, file: configuration.DataFile) -> Path:
         """The path of the file that the source gives. Raises Refused, and processes.Stopped."""
         self._ending = self._ending or Ending(self._stop, Patience(self._access.seconds))
         try:
-            lease = self._access.cache.fetch(source, Wanted(sha256, MAX_DATA_BYTES, self._bytes), self._ending)
+            lease = self._access.cache.fetch(source, Wanted(file.sha256, MAX_DATA_BYTES, self._bytes), self._ending)
         except Stopped as stopped:
             raise processes.Stopped from stopped
         self._leases.callback(lease.close)
         self._bytes += lease.path.stat().st_size
-        return self._link(lease.path, name, source.name)
+        return self._link(lease.path, file)
 
     @property
     def folders(self) -> tuple[Path, Path]:
@@ -71,9 +77,10 @@ class RemoteFiles:
         """Ends the use of the files."""
         self._leases.close()
 
-    def _link(self, path: Path, name: str, shown: str) -> Path:
+    def _link(self, path: Path, file: configuration.DataFile) -> Path:
         """A link that ends as the file's own name does, because readers choose the format by it."""
-        link = self._directory / name / (unquote(shown).rpartition("/")[2][-MAX_NAME_CHARACTERS:] or name)
-        link.parent.mkdir(parents=True, exist_ok=True)
+        own_name = unquote(file.uri).rpartition("/")[2][-MAX_NAME_CHARACTERS:]
+        link = self._directory / file.name / (own_name or file.name)
+        link.parent.mkdir()
         link.symlink_to(path)
         return link

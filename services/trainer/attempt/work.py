@@ -140,7 +140,7 @@ class AttemptRun:
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
         parsed = read_configuration(checkout, self.claim.model)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
-        return checkout, parsed, verified_data(checkout, parsed, self.remote)
+        return checkout, parsed, verified_data(checkout, parsed, self.remote, repository)
 
     def _install_packages(self, checkout: Path) -> None:
         """Puts the packages of the commit's lock before those of the trainer, if it has a lock."""

@@ -106,13 +106,13 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
 @pytest.mark.parametrize(
     ("uri", "content", "fault"),
     [
-        ("rows.csv", LFS, "rows.csv is a pointer of Git LFS at this commit, and the trainer fetches nothing from LFS"),
+        ("rows.csv", LFS, "rows.csv is a pointer of Git LFS without the lines oid and size"),
         ("rows.csv", b"/annex/objects/SHA256E-s9--1.csv\n", "rows.csv is a pointer of git-annex"),
         ("rows.csv", b"other\n", "rows.csv has the SHA-256 "),
         ("rows.csv", b"1,2\n", "rows.csv has other line ends at the commit than the file with this digest"),
         ("Rows.csv", b"", "there is no file Rows.csv at the commit, but one that is spelled rows.csv"),
         ("none.csv", b"", "there is no file none.csv at the commit. Commit the file itself"),
-        ("kept.csv", b"", "kept.csv is kept by DVC, which the trainer does not run"),
+        ("kept.csv", b"", "kept.csv is kept by DVC: kept.csv.dvc does not name one file and its MD5"),
         ("folder", b"", "folder is a folder; expected a file"),
         ("module/rows.csv", b"", "module/rows.csv is in module, which is empty at the commit: a submodule without"),
         ("/data/rows.csv", b"", "/data/rows.csv lies outside the repository. Write a path in it, or file:///data/rows"),

@@ -10,7 +10,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from headgate.artifacts.batches import batches, rows_at_once
 from headgate.artifacts.datatypes import NUMPY_TYPES
-from headgate.artifacts.layout import INPUT
+from headgate.artifacts.extensions import register_extensions
+from headgate.artifacts.layout import INPUT, MODEL_FILE
 
 Named = Mapping[str, npt.NDArray[np.generic]]
 
@@ -32,8 +33,16 @@ class Unrunnable(Exception):
 
 
 def load(model: bytes) -> onnxruntime.InferenceSession:
-    """Raises Unrunnable."""
+    """Inspects the model and loads it. Raises Unrunnable."""
+    # Its modules take memory that an evaluator without work does not need.
+    from headgate.artifacts.graphs import GraphRefused, inspect
+
+    try:
+        inspect(model)
+    except GraphRefused as error:
+        raise Unrunnable(f"{MODEL_FILE}: {error}") from error
     options = onnxruntime.SessionOptions()
+    register_extensions(options, model)
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY  # errors are raised, so ONNX Runtime need not print them too

@@ -12,6 +12,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, N
 
 from headgate.artifacts import datatypes
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
+from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.keys import TrustedKeys
 from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
@@ -37,10 +38,7 @@ LOOP = b'"\x04Loop'
 MODEL_ERRORS = (Fail, InvalidArgument, NotImplemented, RuntimeException)
 """What ONNX Runtime raises when a model fails on inputs that fit its signature."""
 
-ONNX_TYPES: Mapping[str, str] = {
-    **{onnx: PROTOCOL_TYPES[name] for onnx, name in datatypes.NUMPY_TYPES.items()},
-    "tensor(string)": BYTES,
-}
+ONNX_TYPES: Mapping[str, str] = {onnx: PROTOCOL_TYPES.get(name, BYTES) for onnx, name in datatypes.NUMPY_TYPES.items()}
 
 
 class ModelUnusable(Exception):
@@ -108,6 +106,7 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
+    register_extensions(options, onnx_bytes)
     _bound_memory()
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights come and go with their version, so they are not taken from the memory that all forwards share.

@@ -24,6 +24,7 @@ from services.evaluator.due import Assignment
 from services.evaluator.inference import NotHeld
 from services.evaluator.score import Artifacts, score
 from services.evaluator.work import evaluate
+from tests.artifacts.graph_material import beside
 from tests.evaluator.material import artifacts_in, files_of, linear, logistic, rows_of, sealed_files, separable
 from tests.registry.conftest import read_all
 
@@ -175,7 +176,8 @@ def test_a_live_version_whose_artifact_is_gone_is_no_baseline(
             files_of(RIGHT, save({"X": separable()[0], "y.a": separable()[1], "y.b": separable()[1]})),
             "the answers a, b",
         ),
-        (files_of(b"not a model", rows_of(*separable())), "ONNX Runtime"),
+        (files_of(b"not a model", rows_of(*separable())), "model.onnx: it is no ONNX file"),
+        (files_of(beside().SerializeToString(), rows_of(*separable())), "its tensor weights lies in a file beside it"),
         (files_of(logistic([1.0]), rows_of(*separable())), "the model takes rows of the shape [1], and these have [2]"),
         (files_of(RIGHT, rows_of(*separable(0))), "test.safetensors: there are no test rows"),
         (files_of(linear([9.0, 0.0]), rows_of(*separable())), "a binary model must return a probability from 0 to 1"),

@@ -14,6 +14,8 @@ PLACES = {
     "opentelemetry": ("libs/headgate/runtime/observability/tracing_otel",),
     "redis": ("libs/headgate/runtime/redis_client",),
     "torch": ("services/trainer/child/",),
+    "onnx": ("libs/headgate/artifacts/graphs", "services/trainer/child/"),
+    "onnxruntime_extensions": ("libs/headgate/artifacts/extensions",),
     "onnxscript": ("services/trainer/child/",),
     "onnxruntime": ("services/trainer/child/", "services/evaluator/", "services/gateway/"),
     "rich": ("libs/headgate/cli/",),

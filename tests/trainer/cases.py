@@ -22,8 +22,8 @@ import torch
 sys.path.append(ROOT := str(Path(__file__).resolve().parents[2]))
 
 from services.trainer.child import __main__ as child
-from services.trainer.child.agreement import median_sizes, require_same
 from services.trainer.child.checkpoint import save
+from services.trainer.child.comparing import median_sizes, require_same
 from services.trainer.child.context import TrainingContext
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.rows import checked_rows

@@ -21,6 +21,12 @@ PROTOCOL_TYPES: Mapping[str, str] = {
 }
 """The protocol's name for each datatype of numpy."""
 
+STRING = "object"
+"""numpy's name for the datatype of text, which the protocol calls BYTES."""
+
 _ONNX_NAMES = {"float32": "float", "float64": "double"}
-NUMPY_TYPES: Mapping[str, str] = {f"tensor({_ONNX_NAMES.get(name, name)})": name for name in PROTOCOL_TYPES}
+NUMPY_TYPES: Mapping[str, str] = {
+    **{f"tensor({_ONNX_NAMES.get(name, name)})": name for name in PROTOCOL_TYPES},
+    "tensor(string)": STRING,
+}
 """numpy's name for each datatype that ONNX Runtime reports."""

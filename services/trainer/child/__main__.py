@@ -16,10 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from services.trainer.child.checkpoint import NotResumable
 from services.trainer.child.context import CheckpointFiles, TrainingContext
 from services.trainer.child.exporting import export
-from services.trainer.child.failure import ExportFailure, TrainingFailure, line_of
+from services.trainer.child.failure import ExportFailure, NotResumable, TrainingFailure, line_of
 from services.trainer.child.names import give_names_back
 from services.trainer.child.onnx_graph import warm_up
 from services.trainer.child.rehearsal import rehearse

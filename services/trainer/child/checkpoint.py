@@ -17,12 +17,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from services.trainer.child.failure import NotResumable
+
 STATE = "state"
 SCALARS = (str, int, float, bool, type(None))
-
-
-class NotResumable(Exception):
-    """The training has a state that a checkpoint cannot hold, or the checkpoint belongs to another training."""
 
 
 class Stateful(Protocol):

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 from torch import nn
 
-from services.trainer.child.checkpoint import NotResumable, Part, load, save
-from services.trainer.child.failure import TrainingFailure
+from services.trainer.child.checkpoint import Part, load, save
+from services.trainer.child.failure import NotResumable, TrainingFailure
 from services.trainer.child.tensors import Rows
 from services.trainer.job import Job
 

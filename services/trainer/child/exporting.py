@@ -16,13 +16,8 @@ from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_predictions
 from headgate.artifacts.batches import rows_at_once
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.artifacts.findings import FINDINGS
-from services.trainer.child.agreement import (
-    ABSOLUTE_TOLERANCE,
-    Agreement,
-    NamedAnswers,
-    agree,
-    relative_tolerance,
-)
+from services.trainer.child.agreement import Agreement, agree
+from services.trainer.child.comparing import ABSOLUTE_TOLERANCE, NamedAnswers, relative_tolerance
 from services.trainer.child.context import Epoch
 from services.trainer.child.dimensions import dimensions_of
 from services.trainer.child.failure import ExportFailure

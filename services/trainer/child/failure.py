@@ -13,6 +13,10 @@ class ExportFailure(Exception):
     """The network has no ONNX graph that answers as it does, or it answers in a form that its task does not take."""
 
 
+class NotResumable(Exception):
+    """The training has a state that a checkpoint cannot hold, or the checkpoint belongs to another training."""
+
+
 def raised(where: str, error: BaseException, checkout: str) -> str:
     """What foreign code raised, and at which line of the repository."""
     return f"{where}: {type(error).__name__}: {error}{line_of(error, checkout)}{_advice(error)}"

@@ -1,8 +1,6 @@
 """Loads a repository's code and trains its network. The same commit, data and seed give the same weights."""
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +11,18 @@ import torch
 from torch import nn
 
 from headgate.artifacts.batches import batches, rows_at_once
-from services.trainer.child.checkpoint import NotResumable
 from services.trainer.child.context import TrainingContext
-from services.trainer.child.failure import TrainingFailure, raised
+from services.trainer.child.failure import TrainingFailure
+from services.trainer.child.loading import called, context_of, function_of, load_module, own_metrics_of
 from services.trainer.child.losses import OWN, Loss, loss_of
-from services.trainer.child.own_metrics import CALL, OwnMetrics
+from services.trainer.child.own_metrics import OwnMetrics
 from services.trainer.child.rows import checked_rows
 from services.trainer.child.streams import Stream, in_memory, read_streams
 from services.trainer.child.tensors import Rows, caller, count_rows, part_of, row_bytes
 from services.trainer.job import Job
 
 TrainFunction = Callable[[TrainingContext], object]
+FUNCTIONS = ("network", "datasets")
 OWN_LOSS = "loss(context, prediction, answers)"
 
 
@@ -48,10 +47,8 @@ def make_deterministic() -> None:
 
 def load_model(job: Job) -> LoadedModel:
     """Runs the repository's network(context) and datasets(context). Raises TrainingFailure."""
-    module = load_module(Path(job.checkout), job.module)
-    context = SimpleNamespace(
-        data={name: Path(path) for name, path in job.data.items()}, seed=job.seed, parameters=dict(job.parameters)
-    )
+    module = load_module(Path(job.checkout), job.module, FUNCTIONS)
+    context = context_of(job)
     torch.manual_seed(job.seed)
     rows, stream = called("datasets(context)", job, read_datasets, module, context, job)
     # The seed is set again, so that the first weights do not depend on how the data were read.
@@ -85,48 +82,6 @@ def own_loss(module: ModuleType, job: Job, context: object) -> Callable[[Any, An
             f' write loss = "{OWN}" to use it, or give the function another name'
         )
     return None
-
-
-def function_of(module: ModuleType, name: str) -> Callable[..., Any] | None:
-    found = getattr(module, name, None)
-    return found if callable(found) else None
-
-
-def called(where: str, job: Job, function: Callable[..., Any], *arguments: object) -> Any:
-    """What the repository's function returns. Raises TrainingFailure with the line that raised, and NotResumable."""
-    try:
-        return function(*arguments)
-    except (TrainingFailure, NotResumable):
-        raise
-    except Exception as error:
-        raise TrainingFailure(raised(where, error, job.checkout)) from error
-
-
-def own_metrics_of(module: ModuleType, context: SimpleNamespace, job: Job) -> OwnMetrics | None:
-    """None when headgate.toml declares none. Raises TrainingFailure."""
-    if not job.own_metrics:
-        return None
-    function = function_of(module, "metrics")
-    if function is None:
-        needs = "which evaluate.own_metrics needs"
-        raise TrainingFailure(f"code.module: {job.module} defines no {CALL}, {needs}")
-    return OwnMetrics(function, context, tuple(job.own_metrics), job.checkout)
-
-
-def load_module(checkout: Path, name: str) -> ModuleType:
-    sys.path.insert(0, str(checkout))
-    try:
-        module = importlib.import_module(name)
-    except Exception as error:
-        raise TrainingFailure(raised(f"code.module: {name} cannot be imported", error, str(checkout))) from error
-    if module.__file__ is None:
-        raise TrainingFailure(f"code.module: {name} is a folder without an __init__.py; name a module in it")
-    if not Path(module.__file__).resolve().is_relative_to(checkout.resolve()):
-        raise TrainingFailure(f"code.module: {name} is found outside the repository; rename the repository's module")
-    for function in ("network", "datasets"):
-        if not callable(getattr(module, function, None)):
-            raise TrainingFailure(f"code.module: {name} defines no {function}(context)")
-    return module
 
 
 def train(context: TrainingContext, model: LoadedModel, job: Job) -> None:

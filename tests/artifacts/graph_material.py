@@ -1,0 +1,116 @@
+"""Small ONNX files of the kinds that people bring: a tree, one that takes text, and ones that are refused."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+ML = "ai.onnx.ml"
+CONTRIB = "ai.onnx.contrib"
+DOMAINS = {"": 17, ML: 3, CONTRIB: 1}
+
+
+def model(
+    nodes: Sequence[NodeProto],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    initializers: Sequence[TensorProto] = (),
+    **more: Any,
+) -> ModelProto:
+    graph = helper.make_graph(list(nodes), "graph", list(inputs), list(outputs), list(initializers))
+    used = [helper.make_opsetid(domain, version) for domain, version in (DOMAINS | more.pop("domains", {})).items()]
+    return helper.make_model(graph, opset_imports=used, ir_version=10, **more)
+
+
+def floats(name: str, *shape: int | str | None) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+def whole(name: str, *shape: int | str | None) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, list(shape))
+
+
+def text(name: str, *shape: int | str | None) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.STRING, list(shape))
+
+
+def identity(*names: str, **attributes: Any) -> NodeProto:
+    return helper.make_node("Identity", [names[0]], [names[1]], **attributes)
+
+
+def tree(threshold: float = 0.5, probabilities: tuple[float, float] = (0.1, 0.9)) -> ModelProto:
+    """A boosted tree as onnxmltools writes it: label and the probabilities of both classes, split at column 0."""
+    low, high = probabilities
+    node = helper.make_node(
+        "TreeEnsembleClassifier",
+        ["input"],
+        ["label", "probabilities"],
+        domain=ML,
+        nodes_treeids=[0, 0, 0],
+        nodes_nodeids=[0, 1, 2],
+        nodes_featureids=[0, 0, 0],
+        nodes_values=[threshold, 0.0, 0.0],
+        nodes_hitrates=[1.0, 1.0, 1.0],
+        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+        nodes_truenodeids=[1, 0, 0],
+        nodes_falsenodeids=[2, 0, 0],
+        nodes_missing_value_tracks_true=[0, 0, 0],
+        class_treeids=[0, 0, 0, 0],
+        class_nodeids=[1, 1, 2, 2],
+        class_ids=[0, 1, 0, 1],
+        class_weights=[1 - low, low, 1 - high, high],
+        classlabels_int64s=[0, 1],
+        post_transform="NONE",
+    )
+    return model([node], [floats("input", None, 2)], [whole("label", None), floats("probabilities", None, 2)])
+
+
+def with_zipmap() -> ModelProto:
+    """As skl2onnx writes it unless it is asked not to."""
+    made = tree()
+    made.graph.node.append(
+        helper.make_node("ZipMap", ["probabilities"], ["output_probability"], domain=ML, classlabels_int64s=[0, 1])
+    )
+    made.graph.output[1].CopyFrom(
+        helper.make_value_info(
+            "output_probability",
+            helper.make_sequence_type_proto(
+                helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+            ),
+        )
+    )
+    return made
+
+
+def tokenizer() -> ModelProto:
+    """Text in, the length of each text out; by an operator of onnxruntime-extensions."""
+    nodes = [
+        helper.make_node("StringLength", ["text"], ["length"], domain=CONTRIB),
+        helper.make_node("Cast", ["length"], ["prediction"], to=TensorProto.FLOAT),
+    ]
+    return model(nodes, [text("text", None)], [floats("prediction", None)])
+
+
+def beside() -> ModelProto:
+    """Its weights lie in a file beside it."""
+    weights = numpy_helper.from_array(np.ones((2, 2), np.float32), "weights")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="../weights.bin")
+    node = helper.make_node("MatMul", ["x", "weights"], ["y"])
+    return model([node], [floats("x", None, 2)], [floats("y", None, 2)], [weights])
+
+
+def hidden_in_a_branch(node: NodeProto, initializers: Sequence[TensorProto] = ()) -> ModelProto:
+    """The node stands in a branch of a branch, and answers z."""
+
+    def branch(inner: NodeProto, some: Sequence[TensorProto] = ()) -> Any:
+        return helper.make_graph([inner], "branch", [], [floats("z", None, 2)], list(some))
+
+    def choice(name: str, inner: NodeProto, some: Sequence[TensorProto] = ()) -> NodeProto:
+        other = branch(identity("x", "z"))
+        return helper.make_node("If", ["yes"], [name], then_branch=branch(inner, some), else_branch=other)
+
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    return model([choice("y", choice("z", node, initializers))], [floats("x", None, 2)], [floats("y", None, 2)], [yes])

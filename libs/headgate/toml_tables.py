@@ -10,6 +10,8 @@ import tomllib
 from collections.abc import Callable, Collection
 from typing import Any
 
+from headgate.domain.utf8 import not_utf8
+
 MAX_TEXT = 4096
 MAX_SHOWN_CHARACTERS = 200
 REQUIRED: Any = object()
@@ -121,9 +123,7 @@ def read(text: bytes, file_name: str, max_bytes: int) -> Table:
     except RecursionError as error:
         raise InvalidToml([f"{file_name}: expected lists and tables with less nesting"]) from error
     except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        byte = f"0x{text[error.start]:02x}"
-        raise InvalidToml([f"{file_name}: expected text in UTF-8, got the byte {byte} in line {line}"]) from error
+        raise InvalidToml([f"{file_name}: {not_utf8(error)}"]) from error
     except ValueError as error:  # wrong syntax, or a number with thousands of digits
         raise InvalidToml([f"{file_name}: expected TOML, got {error}"]) from error
 

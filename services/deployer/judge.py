@@ -16,6 +16,7 @@ and again after a gateway's restart.
 from collections.abc import Sequence
 
 from headgate.domain.weights import FULL_WEIGHT_BPS, share_of
+from headgate.domain.words import counted
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.deployer.e_values import KeyCounts, Split, above, below, better_than, worse_than
@@ -94,11 +95,12 @@ def _stable(strata: Sequence[facts.Stratum]) -> KeyCounts:
 def _explain(policy: configuration.JudgePolicy, judgement: facts.Judgement) -> str:
     candidate, stable, alone = (each(judgement.strata) for each in (_candidate, _stable, _at_full_weight))
     counts = (
-        f"{candidate.bad} of {candidate.keys} candidate keys and {stable.bad} of {stable.keys} stable keys were bad"
+        f"{candidate.bad} of {counted(candidate.keys, 'candidate key')} and {stable.bad} of"
+        f" {counted(stable.keys, 'stable key')} were bad"
     )
     too_bad = ""
     if alone.keys:
-        counts += f", and {alone.bad} of {alone.keys} candidate keys at full weight"
+        counts += f", and {alone.bad} of {counted(alone.keys, 'candidate key')} at full weight"
         too_bad = f", or a bad share above {full_weight_bound(policy, judgement.strata):.3g} at full weight"
     worse = (
         f"The evidence for a risk above {policy.fail_ratio:g} times stable's{too_bad} is "

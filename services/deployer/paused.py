@@ -1,7 +1,7 @@
 """What a paused release waits for: a person, who learns what holds now and not only why it paused. Pure."""
 
 from headgate.domain.pause import candidate_bps, has_fallen_back
-from headgate.domain.words import word_of
+from headgate.domain.words import counted, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.deployer.observation import Observation
@@ -50,4 +50,4 @@ def _counted(observation: Observation) -> str:
         return f"until then the candidate gets {candidate_bps(release) / 100:g} % of the traffic"
     keys, needed = observation.stratum.candidate_keys, observation.needed_keys
     verdict = f", verdict {word_of(facts.Verdict, observation.judgement.verdict)}" if observation.is_last_step else ""
-    return f"now {keys} of {needed} candidate keys{verdict}"
+    return f"now {keys} of {counted(needed, 'candidate key')}{verdict}"

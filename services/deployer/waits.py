@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from headgate.domain.freezes import freeze_named
 from headgate.domain.release import phase_name
+from headgate.domain.words import counted
 from headgate.v1 import resources_pb2 as resources
 
 
@@ -74,7 +75,7 @@ def end_of_step(release: resources.Release, min_duration_ms: int) -> Wait:
 
 
 def more_keys(keys: int, min_keys: int) -> Wait:
-    return Wait(f"{min_keys - keys} more candidate keys ({keys} of {min_keys})")
+    return Wait(f"{counted(min_keys - keys, 'more candidate key')} ({keys} of {min_keys})")
 
 
 def end_of_bake(until_ms: int) -> Wait:

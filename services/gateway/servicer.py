@@ -257,8 +257,9 @@ def _queue_full(version: LoadedVersion, size: int) -> RpcRefused:
     return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue-full", rule, retry_after_seconds=seconds)
 
 
-def _invalid_input(error: Exception) -> RpcRefused:
-    return RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), "inputs")
+def _invalid_input(error: InvalidInput | UnknownCategory) -> RpcRefused:
+    field = error.field if isinstance(error, InvalidInput) else "inputs"
+    return RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), field)
 
 
 def _routing_key(request: inference.ModelInferRequest, context: Context) -> str:

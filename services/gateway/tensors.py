@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
+from headgate.domain.utf8 import not_utf8
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 Array = npt.NDArray[Any]
@@ -42,7 +43,11 @@ CONTENTS_FIELDS: Mapping[str, str] = {
 
 
 class InvalidInput(Exception):
-    """The request does not fit the model. The message says how to correct it."""
+    """The request does not fit the model. The message says how to correct it, `field` names its part of the request."""
+
+    def __init__(self, message: str, field: str = "inputs") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,8 @@ def read_inputs(request: inference.ModelInferRequest, declared: DeclaredInputs) 
     raw = request.raw_input_contents
     if raw and len(raw) != len(declared.tensors):
         raise InvalidInput(
-            f"raw_input_contents: expected one entry for each of {len(declared.tensors)} inputs, got {len(raw)}"
+            f"raw_input_contents: expected one entry for each of {len(declared.tensors)} inputs, got {len(raw)}",
+            "raw_input_contents",
         )
     arrays: dict[str, Array] = {}
     for index, (tensor, shape) in enumerate(zip(declared.tensors, declared.shapes, strict=True)):
@@ -106,9 +112,9 @@ def requested_outputs(request: inference.ModelInferRequest, specs: Sequence[Tens
     known = {spec.name: spec for spec in specs}
     for name in wanted:
         if name not in known:
-            raise InvalidInput(f"output {name!r}: the model has no such output; it has {_listed(known)}")
+            raise InvalidInput(f"output {name!r}: the model has no such output; it has {_listed(known)}", "outputs")
     if len(set(wanted)) != len(wanted):
-        raise InvalidInput(f"outputs: expected each name once, got {_listed(wanted)}")
+        raise InvalidInput(f"outputs: expected each name once, got {_listed(wanted)}", "outputs")
     return [known[name] for name in wanted]
 
 
@@ -227,7 +233,7 @@ def _strings(tensor: InputTensor, shape: Sequence[int], elements: Sequence[bytes
     try:
         texts = [element.decode() for element in elements]
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"input {tensor.name!r}: expected text in UTF-8: {error}") from error
+        raise InvalidInput(f"input {tensor.name!r}: {not_utf8(error)}") from error
     return np.array(texts, np.object_).reshape(shape)
 
 

@@ -20,7 +20,7 @@ from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.store import open_store
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
 from headgate.domain.printable import printable_lines
-from headgate.domain.words import word_of
+from headgate.domain.words import counted, word_of
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
@@ -216,7 +216,7 @@ class PrintedEpochs:
         epoch = measurement.get("epoch_measured")
         if isinstance(epoch, telemetry.EpochMeasured):
             losses = f"training loss {epoch.train_loss:.6g}, validation loss {epoch.validation_loss:.6g}"
-            print_line(f"training: 1 of {self.epochs} epochs in {epoch.duration_ms / 1000:.1f} s, {losses}")
+            print_line(f"training: 1 of {counted(self.epochs, 'epoch')} in {epoch.duration_ms / 1000:.1f} s, {losses}")
 
 
 def _files(count: int) -> str:

@@ -119,7 +119,10 @@ def test_publish_appends_a_change_merged_event_to_the_inbox(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "publish", str(repository)) == 0
-    printed = capsys.readouterr().out.strip()
+    out, err = capsys.readouterr()
+    printed = out.strip()
+    assert printed not in err  # a terminal shows both, and the id once
+    assert err.endswith("give `headgate event status` the id of this event:\n")
     log = open_log(embedded)
     records = [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)]
     log.close()
@@ -158,7 +161,7 @@ def test_publishing_an_event_that_was_refused_before_names_the_reason_and_the_wa
     assert run(monkeypatch, "publish", str(repository)) == 0
     printed = capsys.readouterr()
     assert "--again" not in printed.err
-    assert f"headgate event status {printed.out}" in printed.err
+    assert "give `headgate event status` the id" in printed.err
     id_ = event_command_id(repository.resolve().as_uri(), printed.out.strip())
     refusal = commands.Refusal(command_id=id_, code="invalid-argument", message="the repository is too long")
     log = open_log(embedded)

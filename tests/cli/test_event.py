@@ -79,6 +79,10 @@ def test_an_event_from_standard_input_gets_the_key_from_its_partition_key(
     ("text", "message"),
     [
         ("{", "malformed-event: the value is not JSON"),
+        (
+            '{"id": "\udcff"}',
+            "malformed-event: the value is not JSON: expected text in UTF-8, got the byte 0xff in line 1",
+        ),
         (json.dumps({**EVENT, "specversion": "0.3"}), "specversion '0.3': only 1.0 is supported"),
         (json.dumps({**EVENT, "id": ""}), "id: this attribute is required and must not be empty"),
     ],
@@ -86,7 +90,7 @@ def test_an_event_from_standard_input_gets_the_key_from_its_partition_key(
 def test_a_text_that_is_not_an_event_is_refused_and_not_appended(
     run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
-    Path("merged.json").write_text(text)
+    Path("merged.json").write_bytes(text.encode(errors="surrogateescape"))
     assert run("event", "merged.json") == 2
     assert message in capsys.readouterr().err
     assert on_the_inbox(log_url) == []

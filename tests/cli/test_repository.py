@@ -128,6 +128,16 @@ def test_a_data_file_that_a_commit_cannot_hold_is_refused(headgate: Headgate, fo
     assert headgate("data", "add", str(folder / "none.csv"))[0] == 3
 
 
+@pytest.mark.parametrize(("text", "problem"), [(b"x = '\xff'", "got the byte 0xff in line 1"), (b"x = ", "is no TOML")])
+def test_a_declaration_that_is_no_toml_is_wrong_input(
+    headgate: Headgate, folder: Path, text: bytes, problem: str
+) -> None:
+    (folder / "headgate.toml").write_bytes(text)
+    code, _, err = headgate("data", "add", str(folder / "data" / "numbers.csv"))
+    assert (code, problem in err) == (2, True)
+    assert (folder / "headgate.toml").read_bytes() == text
+
+
 def test_a_file_that_cannot_be_edited_safely_stays_as_it_is(headgate: Headgate, folder: Path) -> None:
     text = toml().replace("[data]\nnumbers", "[data.numbers]\nuri = 'x'\nsha256 = 'x'\n[other]\nnumbers")
     (folder / "headgate.toml").write_text(text)

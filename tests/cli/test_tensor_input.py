@@ -111,8 +111,9 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
         ("[[1, 2], [3]]", "input 'amount', row 2: expected 2 values as in the first row, got 1"),
         ('[[1, 2], "34"]', "input 'amount', row 2: expected an array of 2 values, got '34'"),
         ("[[1, 2], [3, [4]]]", r"input 'amount', row 2, column 2: expected one value, got \[4\]"),
-        ("[[1, 2], [3, true]]", "row 2, column 2: True is not a number"),
+        ("[[1, 2], [3, true]]", "row 2, column 2: true is not a number"),
         ('[[1, 2], [3, "4"]]', "row 2, column 2: '4' is not a number"),
+        ("[[1, 2], [3, [null, 1.5]]]", r"row 2, column 2: expected one value, got \[null, 1.5\]"),
         (
             "[[1, 2], [3, NaN]]",
             "row 2, column 2: NaN is not a finite number; a missing value is empty in --row and null",
@@ -172,7 +173,7 @@ def test_a_document_that_is_no_request_is_refused_with_the_place(text: str, prob
         ("BOOL", "1", "1 is neither true nor false"),
         ("BOOL", "null", "BOOL has no missing value"),
         ("BYTES", "3", "3 is not text"),
-        ("BYTES", "null", "None is not text"),
+        ("BYTES", "null", "null is not text"),
         ("BYTES", '"\\ud800"', ".* holds half of a surrogate pair"),
     ],
 )
@@ -264,6 +265,6 @@ def test_a_row_of_another_width_is_refused_before_it_is_sent(specs: dict[str, Sp
 
 
 def test_a_document_that_is_not_utf_8_is_refused_with_the_place() -> None:
-    with pytest.raises(NotARequest, match="expected JSON in UTF-8, but byte 2 is not UTF-8"):
+    with pytest.raises(NotARequest, match="expected text in UTF-8, got the byte 0xff in line 1"):
         parse(b'["\xff"]')
     assert parse(b"\xef\xbb\xbf[1]") == [1]

@@ -57,7 +57,7 @@ def test_an_operator_reads_checks_and_rebuilds_the_view(
     found = headgate("version", "list", "-", "--order", "name").stdout.split()
     assert [word for word in found if "/" in word] == ["churn/1", "fraud/1"]
     until(lambda: is_up_to_date(registry[0]), "the view to be up to date")
-    assert "4 rows are equal to the log's state" in headgate("view", "verify").stdout
+    assert "equal to the log's state: 4 rows" in headgate("view", "verify").stdout
     rebuilt = headgate("view", "rebuild")
     assert "serves" in rebuilt.stdout
     generation = rebuilt.stdout.split()[1]

@@ -413,7 +413,7 @@ def test_a_step_is_complete_at_its_last_millisecond_and_at_its_last_key():
     waiting = Given(one_millisecond_early).reported(just_enough).wait()
     assert (waiting.waiting_for, waiting.waiting_until_ms) == ("the shortest time of step 1", NOW_MS + 1)
     one_key_less = Given(stepping()).reported(evidence((0, step.min_keys - 1), (0, 9_000)))
-    assert one_key_less.waits_for() == "1 more candidate keys (299 of 300)"
+    assert one_key_less.waits_for() == "1 more candidate key (299 of 300)"
 
 
 @pytest.mark.parametrize("min_keys", [0, 1])
@@ -421,7 +421,7 @@ def test_a_step_without_a_number_of_keys_still_needs_one(min_keys: int):
     policy = resolve(configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=500, min_keys=min_keys)]))
     policy.steps.add(weight_bps=600)
     unseen = evidence((0, 0), (0, 9_000))
-    assert Given(stepping(minutes=1, policy=policy)).reported(unseen).waits_for() == "1 more candidate keys (0 of 1)"
+    assert Given(stepping(minutes=1, policy=policy)).reported(unseen).waits_for() == "1 more candidate key (0 of 1)"
     seen = evidence((0, 1), (0, 9_000))
     Given(stepping(minutes=1, policy=policy)).reported(seen).then("releases/1/set-weights/1")
 

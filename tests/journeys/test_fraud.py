@@ -71,5 +71,5 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
     assert [word for word in found.split() if "/" in word] == ["fraud/2"]
     running.command("replay")
     # Redis holds the model, its two versions and its release as they are in the log.
-    assert "4 rows are equal to the log's state" in running.command("view", "verify")
+    assert "equal to the log's state: 4 rows" in running.command("view", "verify")
     running.command("doctor")

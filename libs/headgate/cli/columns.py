@@ -10,7 +10,7 @@ from headgate.client.timeline import interval_line, report_line, undefined_lines
 from headgate.domain import policy as policies
 from headgate.domain.names import short_name, version_name
 from headgate.domain.printable import printable
-from headgate.domain.words import hyphenated, time_text, word_of
+from headgate.domain.words import counted, hyphenated, time_text, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -68,7 +68,8 @@ def _threshold(version: resources.Version) -> str:
 
 
 def _slices(version: resources.Version) -> str:
-    return "\n".join(f"{part.slice} ({part.rows} rows): {report_line(part)}" for part in version.report.slices)
+    parts = version.report.slices
+    return "\n".join(f"{part.slice} ({counted(part.rows, 'row')}): {report_line(part)}" for part in parts)
 
 
 def _not_compared(version: resources.Version) -> str:

@@ -8,7 +8,7 @@ from headgate.cli.render import pairs
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Settlement
 from headgate.domain.printable import printable
-from headgate.domain.words import time_text
+from headgate.domain.words import counted, time_text
 from headgate.v1 import commands_pb2 as commands
 
 HEX_WIDTH = 16
@@ -27,7 +27,7 @@ def show_page(name: str, content: commands.DeadLetter, settlement: Settlement) -
 
 
 def _show_part(part: str, data: bytes | None) -> None:
-    show(f"\n{part}, {'null' if data is None else f'{len(data)} bytes'}")
+    show(f"\n{part}, {'null' if data is None else counted(len(data), 'byte')}")
     text = _text(data or b"")
     show("\n".join(hex_lines(data or b"")) if text is None else text)
 

@@ -18,7 +18,7 @@ from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
 from headgate.dead_letters.settling import NoSuchLetter, Outcome
-from headgate.domain.words import time_text
+from headgate.domain.words import counted, time_text
 
 DEFAULT_LINES = 100
 MAX_AT_ONCE = 1_000
@@ -182,8 +182,8 @@ def _confirm(verb: str, selected: list[LetterId], is_certain: bool) -> None:
     if is_certain or not selected:
         return
     if not sys.stdin.isatty():
-        usage(f"{verb} {len(selected)} letters? Give --yes to confirm, or look first with --dry-run")
-    if not typer.confirm(f"{verb} {len(selected)} letters?", err=True):
+        usage(f"{verb} {counted(len(selected), 'letter')}? Give --yes to confirm, or look first with --dry-run")
+    if not typer.confirm(f"{verb} {counted(len(selected), 'letter')}?", err=True):
         raise CommandFailed("nothing was done")
 
 

@@ -28,6 +28,7 @@ from headgate.cli.view import Redis, reading
 from headgate.client.stubs import serves
 from headgate.dead_letters.letters import SETTLED, Ledger
 from headgate.domain.credentials import without_credentials
+from headgate.domain.words import counted
 from headgate.log.open import check_writable
 from headgate.log.port import LogError
 from headgate.log.startup import await_log
@@ -87,9 +88,8 @@ def _view(redis: str) -> list[Finding]:
             found = reader.status()
     except CommandFailed as error:
         return [Finding("view", False, str(error))]
-    detail = (
-        f"generation {found.generation}, {len(found.heads)} streams" if found.generation else "there is no view yet"
-    )
+    streams = counted(len(found.heads), "stream")
+    detail = f"generation {found.generation}, {streams}" if found.generation else "there is no view yet"
     return [Finding("view", bool(found.generation), detail)]
 
 
@@ -131,7 +131,7 @@ def _log(current: Session) -> list[Finding]:
             log.close()
     except (LogError, CommandFailed) as error:
         return [Finding("log", False, str(error))]
-    detail = f"{without_credentials(current.log_url)}, {len(records)} topics, {sum(records)} records"
+    detail = f"{without_credentials(current.log_url)}, {len(records)} topics, {counted(sum(records), 'record')}"
     # Someone should look at open letters, but they break nothing.
     waiting = f"{len(letters)} open: headgate log dead-letters list" if letters else "none open"
     return [Finding("log", True, detail), Finding("dead letters", True, waiting), *clocks]

@@ -21,7 +21,7 @@ from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing
 from headgate.domain.names import short_name
 from headgate.domain.refusal import ALREADY_EXISTS
 from headgate.domain.repository import broken_rule
-from headgate.domain.words import time_text
+from headgate.domain.words import counted, time_text
 from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.port import Message, Record
 from headgate.log.topics import INBOX
@@ -151,7 +151,7 @@ def _described(copies: Sequence[Copy], outcome: Outcome) -> dict[str, str]:
         shown |= {"code": letter.code, "reason": letter.reason, "letter": f"{letter.id[0]}:{letter.id[1]}"}
         shown["state"] = letter.settlement.state.value
     if outcome.status is Status.NOT_READ:
-        shown["waiting"] = f"{outcome.waiting} records before it"
+        shown["waiting"] = f"{counted(outcome.waiting, 'record')} before it"
     return shown
 
 

@@ -16,7 +16,7 @@ from headgate.cli.session import session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.domain.printable import printable
-from headgate.domain.words import time_text, word_of
+from headgate.domain.words import counted, time_text, word_of
 from headgate.lifecycle.digest import fold_digest
 from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
@@ -175,7 +175,8 @@ def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
     if output is Format.TABLE:
         for line in differing:
             show(line)
-        show(f"{len(replayed.streams)} streams, {facts_folded} facts, {replayed.void_records} void records replayed")
+        found = ((len(replayed.streams), "stream"), (facts_folded, "fact"), (replayed.void_records, "void record"))
+        show(f"{', '.join(counted(number, noun) for number, noun in found)} replayed")
     else:
         counts = {"streams": len(replayed.streams), "facts": facts_folded, "void_records": replayed.void_records}
         show_data({**counts, "differences": differing}, output)

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from headgate.domain import policy as policies
 from headgate.domain.weights import percent_of
-from headgate.domain.words import hyphenated
+from headgate.domain.words import counted, hyphenated
 from headgate.v1 import configuration_pb2 as configuration
 
 UNITS = (("_ms", "_seconds", 1_000), ("_bps", "_percent", 100))
@@ -37,7 +37,8 @@ def steps_text(policy: configuration.ReleasePolicy) -> str:
 def _steps(policy: configuration.ReleasePolicy) -> str:
     mark = DEFAULT_MARK if list(policy.steps) == list(policies.DEFAULT.steps) else ""
     return "\n".join(
-        f"{percent_of(step.weight_bps)} for at least {step.min_duration_ms / 1000:g} s and {step.min_keys} keys{mark}"
+        f"{percent_of(step.weight_bps)} for at least {step.min_duration_ms / 1000:g} s"
+        f" and {counted(step.min_keys, 'key')}{mark}"
         for step in policy.steps
     )
 

@@ -19,6 +19,7 @@ from headgate.cli.session import CommandFailed, Session, session, usage
 from headgate.client.change import Change, change_merged
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.domain.repository import broken_rule
+from headgate.domain.utf8 import not_utf8
 from headgate.log.partitioner import partition_of
 from headgate.log.port import PARTITIONS, EventLog
 from headgate.runtime.clock import now_ms
@@ -86,12 +87,12 @@ def publish(
         refusal = earlier_refusal(log, change, event_id, source)
         trace = _publish(log, change, event_id, source, traces)
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
-    report(f"to see what becomes of it: headgate event status {event_id}")
     if existing:
         report(f"this commit already is version {existing}: it becomes no second version")
     elif refusal:
         report(f"this event was sent before and was refused ({refusal}): when that is mended, --again sends a new one")
     if output is Format.TABLE:
+        report("to see what becomes of it, give `headgate event status` the id of this event:")
         show(event_id)
         return
     event = {"id": event_id, "trace_id": trace.trace_id, "source": source}
@@ -179,7 +180,9 @@ def read_change(repository: Path, commit: str) -> Change:
             missing=f"{repository} has no headgate.toml at its root at {sha[:10]}",
         )
         document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # not UTF-8, wrong syntax, or nested too deeply
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"headgate.toml at {sha[:10]}: {not_utf8(error)}", Exit.USAGE) from error
+    except (ValueError, RecursionError) as error:  # wrong syntax, or nested too deeply
         raise CommandFailed(f"headgate.toml at {sha[:10]}: {error}", Exit.USAGE) from error
     table = document.get("model")
     model = table.get("name") if isinstance(table, dict) else None

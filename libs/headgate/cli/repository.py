@@ -15,6 +15,7 @@ from headgate.cli.files import local_path
 from headgate.cli.printing import report
 from headgate.cli.session import CommandFailed, usage
 from headgate.configuration import FILE_NAME, MODULE
+from headgate.domain.utf8 import not_utf8
 from headgate.toml_edit import with_value
 
 CHECK = "services.trainer.check"
@@ -97,18 +98,20 @@ def refuse_pointer(file: Path) -> None:
 
 def _write(declaration: Path, place: tuple[str, str], value: dict[str, str]) -> None:
     """Changes one value of the file and nothing else, or raises CommandFailed with what to write by hand."""
-    before = declaration.read_text()
     shown = ", ".join(f"{key} = {json.dumps(text)}" for key, text in value.items())
     try:
+        before = declaration.read_text("utf-8")
         parsed = tomllib.loads(before)
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"{declaration}: {not_utf8(error)}", Exit.USAGE) from error
+    except (ValueError, RecursionError) as error:
         raise CommandFailed(f"{declaration} is no TOML: {error}", Exit.USAGE) from error
     after = with_value(before, *place, f"{{ {shown} }}")
     if not _differs_only(parsed, after, place, value):
         line = f"[{place[0]}]\n{place[1]} = {{ {shown} }}"
         raise CommandFailed(f"{declaration} is written in a way that cannot be edited safely. Write by hand:\n{line}")
     aside = declaration.with_name(f".{declaration.name}.part")
-    aside.write_text(after)
+    aside.write_text(after, "utf-8")
     aside.replace(declaration)
 
 

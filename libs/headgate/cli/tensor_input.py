@@ -12,6 +12,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from headgate.client.tensors import BOOL, BYTES, InvalidTensor, Tensor, shape_of, shown, tensor_of
+from headgate.domain.utf8 import not_utf8
+from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 MAX_INT_DIGITS = 400
@@ -86,7 +88,7 @@ def parse(text: bytes) -> Any:
     except RecursionError as error:
         raise NotARequest("expected JSON with less nesting") from error
     except UnicodeDecodeError as error:
-        raise NotARequest(f"expected JSON in UTF-8, but byte {error.start} is not UTF-8") from error
+        raise NotARequest(not_utf8(error)) from error
     except ValueError as error:
         raise NotARequest(f"expected JSON: {error}") from error
     if not isinstance(found, list | dict):
@@ -127,9 +129,8 @@ def _protocol_tensor(each: Mapping[str, Any], place: str, specs: Mapping[str, Sp
         raise NotARequest(f"{place}.shape: expected an array of whole numbers above 0, got {shown(shape)}")
     tensor = _checked(spec.name, datatype, data)
     if len(tensor.values) != math.prod(shape):
-        raise NotARequest(
-            f"{place}.data: expected {math.prod(shape)} values for the shape {shape}, got {len(tensor.values)}"
-        )
+        expected = f"expected {counted(math.prod(shape), 'value')} for the shape {shape}"
+        raise NotARequest(f"{place}.data: {expected}, got {len(tensor.values)}")
     return Tensor(tensor.name, datatype, tuple(shape), tensor.values)
 
 

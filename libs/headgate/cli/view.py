@@ -11,6 +11,7 @@ from headgate.cli.exit_codes import Exit
 from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import CommandFailed, session, usage
+from headgate.domain.words import counted
 from headgate.lifecycle.replay import fold_all
 from headgate.log import topics
 
@@ -40,7 +41,7 @@ def status(context: typer.Context, redis: Redis = "", output: Output = Format.TA
     if output is Format.TABLE:
         facts = sum(sequence for sequence, _ in found.heads.values())
         shown = {"generation": found.generation, "streams": str(len(found.heads)), "facts": str(facts)}
-        pairs({**shown, "behind": f"{sum(behind.values())} records"})
+        pairs({**shown, "behind": counted(sum(behind.values()), "record")})
     else:
         show_data({**found._asdict(), "heads": len(found.heads), "behind": behind}, output)
 
@@ -54,9 +55,9 @@ def verify(context: typer.Context, redis: Redis = "") -> None:
         equal, not_compared, differences = compare(reader, fold_all(log))
     for line in differences:
         show(line)
-    show(f"{equal} rows are equal to the log's state")
+    show(f"equal to the log's state: {counted(equal, 'row')}")
     if not_compared:
-        report(f"{len(not_compared)} streams changed meanwhile or are behind the log: not compared")
+        report(f"{counted(len(not_compared), 'stream')} not compared: changed meanwhile, or behind the log")
     if differences:
         raise typer.Exit(Exit.FAILED)
 

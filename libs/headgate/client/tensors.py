@@ -3,6 +3,7 @@
 A value that the datatype cannot hold is refused with the name of the input, the place and the value.
 """
 
+import json
 import math
 import struct
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from headgate.client.datatypes import FLOATING, MAX_SHOWN_CHARACTERS, WHOLE, held, shortened
+from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 BOOL = "BOOL"
@@ -98,7 +100,9 @@ def read_output(output: inference.ModelInferResponse.InferOutputTensor, raw: byt
 
 
 def shown(value: object) -> str:
-    """The value as an error shows it."""
+    """The value as an error shows it, as JSON writes it where it came from JSON."""
+    if value is None or isinstance(value, bool | list | dict):
+        return shortened(json.dumps(value, ensure_ascii=False, default=float))
     return shortened(repr(value) if isinstance(value, str) else str(value))
 
 
@@ -112,10 +116,11 @@ def _collect(
         except ValueError as error:
             raise InvalidTensor(f"{_place(name, place)}: {error}") from error
         return
+    values = counted(shape[0], "value")
     if not isinstance(rows, list):
-        raise InvalidTensor(f"{_place(name, place)}: expected an array of {shape[0]} values, got {shown(rows)}")
+        raise InvalidTensor(f"{_place(name, place)}: expected an array of {values}, got {shown(rows)}")
     if len(rows) != shape[0]:
-        raise InvalidTensor(f"{_place(name, place)}: expected {shape[0]} values as in the first row, got {len(rows)}")
+        raise InvalidTensor(f"{_place(name, place)}: expected {values} as in the first row, got {len(rows)}")
     for number, row in enumerate(rows, start=1):
         _collect(name, datatype, row, shape[1:], (*place, number), into)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from headgate.domain.names import short_name
 from headgate.domain.weights import percent_of
-from headgate.domain.words import hyphenated, word_of
+from headgate.domain.words import counted, hyphenated, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 
@@ -73,7 +73,7 @@ def _code_tested(fact: facts.CodeTested) -> str:
 def _training_finished(fact: facts.TrainingFinished) -> str:
     resumed = f"from epoch {fact.resumed_from_epoch} of attempt {fact.resumed_from_attempt} on, "
     return (
-        f"v{fact.version} trained: {fact.epochs} epochs, {resumed if fact.resumed_from_epoch else ''}"
+        f"v{fact.version} trained: {counted(fact.epochs, 'epoch')}, {resumed if fact.resumed_from_epoch else ''}"
         f"{fact.duration_ms / 1000:.1f} s, "
         f"validation loss {fact.validation_loss:.4f}, artifact {fact.artifact.manifest_sha256[:12]}"
     )

@@ -1,4 +1,4 @@
-"""Turns what the protos hold into words that people read: the names of enum values, times, and durations."""
+"""Turns what the protos hold into words that people read: the names of enum values, times, durations and numbers."""
 
 import re
 from datetime import UTC, datetime
@@ -21,6 +21,11 @@ def word_of(enum: Any, number: int) -> str:
 def hyphenated(enum: Any, number: int) -> str:
     """As word_of, but as one word with hyphens for a command line: "blue-green"."""
     return word_of(enum, number).replace(" ", "-")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, which gets an s in the plural: "1 key", "0 keys", "2 keys"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def duration_text(milliseconds: int) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.domain.utf8 import not_utf8
 from headgate.log.port import Headers, Record
 
 DIGEST_DOMAIN = b"headgate.v1.LifecycleRecord\x00"
@@ -87,6 +88,8 @@ def _structured(record: Record, content_type: str) -> CloudEvent:
         )
     try:
         body = json.loads(record.value or b"")
+    except UnicodeDecodeError as error:
+        raise MalformedEvent(f"the value is not JSON: {not_utf8(error)}") from None
     except (ValueError, RecursionError) as error:
         raise MalformedEvent(f"the value is not JSON: {error}") from None
     if not isinstance(body, dict):

@@ -38,7 +38,9 @@ def line_of(error: BaseException, directory: str) -> str:
     """The last line of the repository that the error came through, in brackets; empty when it came through none."""
     checkout = Path(directory).resolve()
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(checkout)]
+    # Code without a file has a name such as <frozen importlib._bootstrap>, which would stand in the working directory.
+    files = [frame for frame in frames if not frame.filename.startswith("<")]
+    inside = [frame for frame in files if Path(frame.filename).resolve().is_relative_to(checkout)]
     if isinstance(error, SyntaxError) or not inside:
         return ""
     return _place(inside[-1].filename, inside[-1].lineno, checkout)

@@ -55,10 +55,10 @@ def main() -> int:
     return 0
 
 
-def run_stories(folder: Path, log: str = "") -> None:
-    """Runs the whole demo in a folder, over the embedded log or another one. Raises UnexpectedResult."""
+def run_stories(folder: Path) -> None:
+    """Runs the whole demo in a folder. Raises UnexpectedResult."""
     print("Starting Headgate: registry, trainer, evaluator, deployer and gateway over one log.")
-    with Running(folder, log) as running:
+    with Running(folder) as running:
         running.command("environment", "set-policy", ENVIRONMENT, str(EXAMPLES / "demo_policy.toml"))
         stories = Stories(running, folder)
         try:

@@ -1,14 +1,11 @@
-"""The log of a journey: the embedded one, or its own Kafka broker, because journeys must not share topics."""
+"""The log of the journeys that run on Kafka. The others run on the embedded log, as `headgate up` does by itself."""
 
 import pytest
 
 from tests.kafka_broker import KafkaBroker
 
 
-@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
-def log(request: pytest.FixtureRequest) -> str:
-    """The address of the log for `headgate up`; empty for the embedded one."""
-    if request.param == "sqlite":
-        return ""
-    broker: KafkaBroker = request.getfixturevalue("own_broker")
-    return f"kafka://{broker.start().address}"
+@pytest.fixture
+def kafka_log(own_broker: KafkaBroker) -> str:
+    """The address of a broker for one journey alone, because journeys must not share topics."""
+    return f"kafka://{own_broker.start().address}"

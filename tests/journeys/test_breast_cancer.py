@@ -8,5 +8,5 @@ from examples import demo
 
 
 @pytest.mark.timeout(1200)
-def test_a_commit_goes_live_a_better_one_replaces_it_and_bad_ones_do_not_stay(tmp_path: Path, log: str) -> None:
-    demo.run_stories(tmp_path, log)
+def test_a_commit_goes_live_a_better_one_replaces_it_and_bad_ones_do_not_stay(tmp_path: Path) -> None:
+    demo.run_stories(tmp_path)

@@ -1,4 +1,4 @@
-"""A second model: its first commit misses the gate, and its second one meets the gate and goes live."""
+"""A second model, over Kafka: its first commit misses the gate, and its second one meets the gate and goes live."""
 
 import json
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ EXAMPLE = ROOT / "examples" / "fraud"
 VERDICT_SECONDS = 300.0
 RELEASE_SECONDS = 180.0
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.kafka]
 
 
 @pytest.fixture
-def running(tmp_path: Path, log: str, redis_server: str) -> Iterator[Running]:
-    with Running(tmp_path, log, {"HEADGATE_REDIS": redis_server}) as running:
+def running(tmp_path: Path, kafka_log: str, redis_server: str) -> Iterator[Running]:
+    with Running(tmp_path, kafka_log, {"HEADGATE_REDIS": redis_server}) as running:
         yield running
 
 

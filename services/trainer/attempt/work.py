@@ -146,7 +146,7 @@ class AttemptRun:
         """Puts the packages of the commit's lock before those of the trainer, if it has a lock."""
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_PACKAGES)
         try:
-            self.lock = find_lock(checkout)
+            self.lock = find_lock(checkout, self.scratch / "uv", self.attempt.cancelled)
             if self.lock is None:
                 return
             check_lock(self.lock, base_set())

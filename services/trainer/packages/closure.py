@@ -26,22 +26,23 @@ class Needed:
     requirement: Requirement
 
 
-def unmet(lock: Lock, installed: Mapping[str, Installed], lock_it: str) -> Iterator[str]:
+def unmet(lock: Lock, installed: Mapping[str, Installed]) -> Iterator[str]:
     """What does not fit or is not there, a sentence for each. `installed` has the packages by name."""
     pins, python = lock.here(), lock.environment["python_full_version"]
     for name, package in installed.items():
         if name in pins and not runs_on(package, python):
             owner = pins[name]
             where = f"{lock.at(owner.line)}: {owner.name}=={owner.version} is for Python {package.python}"
-            yield f"{where}, and the trainer has {python}. Lock a version for it: {lock_it}"
+            yield f"{where}, and the trainer has {python}. Lock a version for it: {lock.lock_it}"
     for needed in needs(lock, {name: package.requires for name, package in installed.items()}):
         pin, wanted = pins.get(canonicalize_name(needed.requirement.name)), needed.requirement
         owner = pins[needed.name]
         where = f"{lock.at(owner.line)}: {owner.name}=={owner.version} needs {wanted.name}{wanted.specifier}"
         if pin is None:
-            yield f"{where}, which {lock.file} does not have. Every package stands in it, with its hashes: {lock_it}"
+            rule = "Every package stands in it, with its hashes"
+            yield f"{where}, which {lock.file} does not have. {rule}: {lock.lock_it}"
         elif not wanted.specifier.contains(pin.version, prereleases=True):
-            yield f"{where}, and line {pin.line} has {pin.version}. Lock versions that fit each other: {lock_it}"
+            yield f"{where}, and line {pin.line} has {pin.version}. Lock versions that fit each other: {lock.lock_it}"
 
 
 def runs_on(package: Installed, python: str) -> bool:

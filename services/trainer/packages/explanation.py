@@ -59,14 +59,14 @@ FAULTS = (
 )
 
 
-def explained(lock: Lock, printed: str, lock_it: str) -> str:
+def explained(lock: Lock, printed: str) -> str:
     """The reason, with its line in the lock where uv names a package of it, and with what uv itself says."""
     flat = " ".join(printed.split())
     for fault in FAULTS:
         if found := re.search(fault.sign, flat):
             name = found.groupdict().get("name") or ""
             place = at(lock, name)
-            words = fault.words.format(name=name, file=lock.file, lock_it=lock_it)
+            words = fault.words.format(name=name, file=lock.file, lock_it=lock.lock_it)
             return f"{place}: {words}{quoted(printed)}"
     return f"{lock.file}: the packages cannot be installed{quoted(printed)}"
 

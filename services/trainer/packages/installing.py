@@ -26,6 +26,7 @@ from services.trainer.packages.closure import Installed, unmet
 from services.trainer.packages.explanation import explained
 from services.trainer.packages.kept import size_of
 from services.trainer.packages.lock import Lock, WrongLock
+from services.trainer.packages.uv import uv_program
 
 PACKAGES = "packages"
 """The folder of an environment from which its code imports."""
@@ -50,9 +51,7 @@ class Installing:
     seconds: float = 900.0
     max_bytes: int = 16 * GIB
 
-    def install(
-        self, lock: Lock, provided: Collection[str], into: Path, log: Path, stop: threading.Event, lock_it: str
-    ) -> None:
+    def install(self, lock: Lock, provided: Collection[str], into: Path, log: Path, stop: threading.Event) -> None:
         """Installs the packages of the lock that are not provided already. Raises WrongLock and Stopped."""
         packages, scratch = into / PACKAGES, into / "build"
         for folder in (packages, scratch):
@@ -60,14 +59,12 @@ class Installing:
         needed = [pin for pin in lock.here().values() if pin.name not in provided]
         if needed:
             (scratch / "requirements.txt").write_text("".join(f"{pin.requirement()}\n" for pin in needed))
-            self._run_uv(lock, packages, scratch, log, stop, lock_it)
+            self._run_uv(lock, packages, scratch, log, stop)
         shutil.rmtree(scratch)
-        if faults := list(unmet(lock, installed_in(packages), lock_it)):
+        if faults := list(unmet(lock, installed_in(packages))):
             raise WrongLock(faults)
 
-    def _run_uv(
-        self, lock: Lock, packages: Path, scratch: Path, log: Path, stop: threading.Event, lock_it: str
-    ) -> None:
+    def _run_uv(self, lock: Lock, packages: Path, scratch: Path, log: Path, stop: threading.Event) -> None:
         """Each package of the lock is installed as it stands there, and no other one. Raises WrongLock and Stopped."""
         command = [
             uv_program(), "pip", "install", "--python", sys.executable, "--target", str(packages), "--no-deps",
@@ -85,7 +82,7 @@ class Installing:
             with log.open("rb") as lines:
                 lines.seek(printed_before)
                 printed = lines.read(processes.LOG_TAIL_BYTES).decode(errors="replace")
-            raise WrongLock([explained(lock, printed, lock_it)])
+            raise WrongLock([explained(lock, printed)])
 
     def variables(self, scratch: Path) -> dict[str, str]:
         """The environment variables of uv."""
@@ -108,15 +105,6 @@ def grown_too_large(directory: Path, max_bytes: int) -> Callable[[], str]:
         return f"has more than {max_bytes} bytes" if size > max_bytes else ""
 
     return broken_limit
-
-
-def uv_program() -> str:
-    """Raises WrongLock when there is none: an attempt that needs it then fails, and the trainer goes on."""
-    beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.is_file() else shutil.which("uv")
-    if found is None:
-        raise WrongLock(["the trainer has no uv, which builds environments: pip install 'headgate[trainer]'"])
-    return found
 
 
 def installed_in(packages: Path) -> dict[str, Installed]:

@@ -51,6 +51,8 @@ class Lock:
     digest: str
     """SHA-256 of the file."""
     pins: tuple[Pin, ...]
+    lock_it: str
+    """The command that writes the file."""
     environment: Mapping[str, str] = field(default_factory=lambda: environment_of_this_python())
     """Of the Python that the packages are for, as markers name it."""
 

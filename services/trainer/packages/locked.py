@@ -16,7 +16,9 @@ from services.trainer.packages.base import Base, base_set, misfits
 from services.trainer.packages.installing import PACKAGES, Installing
 from services.trainer.packages.kept import Kept
 from services.trainer.packages.lock import MAX_LOCK_BYTES, Lock, WrongLock
-from services.trainer.packages.requirements import COMPILE, FILE, parse_requirements
+from services.trainer.packages.requirements import FILE, parse_requirements
+from services.trainer.packages.uv_lock import FILE as UV_LOCK
+from services.trainer.packages.uv_lock import read_uv_lock
 
 TORCH = "torch"
 
@@ -39,7 +41,7 @@ class LockedPackages:
         log.write_text(f"headgate: {lock.file} has SHA-256 {lock.digest}, its environment is {key}\n")
 
         def install(into: Path) -> None:
-            self.installing.install(lock, provided, into, log, stop, COMPILE)
+            self.installing.install(lock, provided, into, log, stop)
 
         with self.kept.use(key, install, stop) as place:
             with log.open("a") as lines:
@@ -48,12 +50,18 @@ class LockedPackages:
             yield InstalledPackages(place / PACKAGES, replaced)
 
 
-def find_lock(checkout: Path) -> Lock | None:
-    """The lock of the commit; None when it has none, or an empty one. Raises WrongLock."""
-    content = content_of(checkout, FILE)
-    if content is None:
+def find_lock(checkout: Path, scratch: Path, stop: threading.Event) -> Lock | None:
+    """The lock of the commit, which is its uv.lock if there is one; None when it has none, or one without packages.
+
+    `scratch` is a new directory for what uv writes. Raises WrongLock and Stopped.
+    """
+    content = content_of(checkout, UV_LOCK)
+    if content is not None:
+        lock = read_uv_lock(content, checkout, scratch, stop)
+    elif (content := content_of(checkout, FILE)) is not None:
+        lock = parse_requirements(content)
+    else:
         return None
-    lock = parse_requirements(content)
     return lock if lock.pins else None
 
 
@@ -74,7 +82,7 @@ def check_lock(lock: Lock, base: Base) -> None:
         version = base.versions.get(TORCH, "VERSION")
         faults.append(
             f"{lock.file}: it does not have torch, of which the module's network is made."
-            f" Add torch=={version}, which the trainer has already, and lock again: {COMPILE}."
+            f" Add torch=={version}, which the trainer has already, and lock again: {lock.lock_it}."
             " Or remove the file: then the trainer's own packages serve"
         )
     if faults:

@@ -10,7 +10,6 @@ from services.trainer.packages.lock import Lock, Pin, WrongLock, conflicts, dige
 
 FILE = "requirements.txt"
 COMPILE = "uv pip compile --generate-hashes requirements.in -o requirements.txt"
-WRITES_IT = f"`{COMPILE}` writes such a file"
 DIGITS_OF_HASH = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 COMMENT = re.compile(r"(^|\s)#.*$")
@@ -31,7 +30,7 @@ def parse_requirements(content: bytes, file: str = FILE) -> Lock:
             pins.append(pin_of(line, text))
         except ValueError as error:
             faults.append(f"{file}, line {line}: {error}")
-    lock = Lock(file, digest_of(content), tuple(pins))
+    lock = Lock(file, digest_of(content), tuple(pins), COMPILE)
     faults += conflicts(lock)
     if faults:
         raise WrongLock(faults)
@@ -53,7 +52,7 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         begin, joined = 0, ""
 
 
-def pin_of(line: int, text: str) -> Pin:
+def pin_of(line: int, text: str, lock_it: str = COMPILE) -> Pin:
     """Raises ValueError with what is wrong and what to write."""
     if text.startswith("-"):
         raise ValueError(why_no_option(re.split(r"[\s=]", text)[0]))
@@ -71,8 +70,8 @@ def pin_of(line: int, text: str) -> Pin:
     return Pin(
         line,
         canonicalize_name(requirement.name),
-        version_of(requirement),
-        checked_hashes(requirement, hashes),
+        version_of(requirement, lock_it),
+        checked_hashes(requirement, hashes, lock_it),
         frozenset(requirement.extras),
         requirement.marker,
     )
@@ -82,7 +81,7 @@ def why_no_option(option: str) -> str:
     if option in EDITABLE:
         return f"{option} names a folder that is built; a trainer installs wheels of its index: write NAME==VERSION"
     if option in FILES:
-        return f"{option} names another file; one file has every package, with hashes: {WRITES_IT}"
+        return f"{option} names another file; one file has every package, with hashes: `{COMPILE}` writes it"
     if option in INDEX:
         return f"{option}: where packages come from is a setting of the trainer's operator; remove this line"
     return f"the option {option} is not taken here, only --hash; remove it"
@@ -96,18 +95,22 @@ def requirement_of(text: str) -> Requirement:
         raise ValueError(f"{text!r} is not a requirement: {reason}; write NAME==VERSION with its --hash") from error
 
 
-def version_of(requirement: Requirement) -> str:
+def version_of(requirement: Requirement, lock_it: str) -> str:
     specifiers = list(requirement.specifier)
     if len(specifiers) != 1 or specifiers[0].operator != "==" or specifiers[0].version.endswith(".*"):
-        raise ValueError(f"{requirement} does not say one version; write {requirement.name}==VERSION: {WRITES_IT}")
+        raise ValueError(
+            f"{requirement} does not say one version; write {requirement.name}==VERSION: `{lock_it}` writes it"
+        )
     return specifiers[0].version
 
 
-def checked_hashes(requirement: Requirement, hashes: list[str]) -> frozenset[str]:
+def checked_hashes(requirement: Requirement, hashes: list[str], lock_it: str) -> frozenset[str]:
     if not hashes:
-        raise ValueError(f"{requirement.name} has no --hash; {WRITES_IT}")
+        raise ValueError(f"{requirement.name} has no --hash; `{lock_it}` writes it if the index gives hashes")
     for each in hashes:
         algorithm, _, digits = each.partition(":")
         if len(digits) != DIGITS_OF_HASH.get(algorithm) or not re.fullmatch(r"[0-9a-f]+", digits):
-            raise ValueError(f"{requirement.name}: {each} is not a sha256, sha384 or sha512 in hex digits; {WRITES_IT}")
+            raise ValueError(
+                f"{requirement.name}: {each} is not a sha256, sha384 or sha512 in hex digits; `{lock_it}` writes it"
+            )
     return frozenset(hashes)

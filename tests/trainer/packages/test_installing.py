@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from services.trainer.attempt.processes import Stopped
-from services.trainer.packages.installing import Installing, uv_program
+from services.trainer.packages.installing import Installing
 from services.trainer.packages.lock import WrongLock
 from services.trainer.packages.requirements import COMPILE, parse_requirements
+from services.trainer.packages.uv import uv_program
 from tests.trainer.packages.wheels import index_in, line, source, wheel
 
 NEVER = threading.Event()
-LOCK_IT = "lock it again"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def install(directory: Path, text: str, settings: Installing | None = None, stop
     into, log = directory / "environment", directory / "log"
     into.mkdir()
     log.touch()
-    (settings or Installing()).install(parse_requirements(text.encode()), (), into, log, stop, LOCK_IT)
+    (settings or Installing()).install(parse_requirements(text.encode()), (), into, log, stop)
     return into
 
 
@@ -77,7 +77,7 @@ def test_a_package_that_another_one_needs_is_missed(tmp_path: Path, index: Path)
     text = wheel(index, "needs", "1.0", metadata=["Requires-Dist: shade>=1", "Requires-Dist: absent ; extra == 'more'"])
     assert refusal(tmp_path, text) == (
         "requirements.txt, line 1: needs==1.0 needs shade>=1, which requirements.txt does not have."
-        " Every package stands in it, with its hashes: lock it again"
+        f" Every package stands in it, with its hashes: {COMPILE}"
     )
 
 

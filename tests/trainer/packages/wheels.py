@@ -22,7 +22,18 @@ from services.trainer.packages.base import base_set
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class Index(SimpleHTTPRequestHandler):
+    """Answers as a package index does: a page of links with hashes for each package."""
+
+    def list_directory(self, path: str | os.PathLike[str]) -> io.BytesIO:
+        files = sorted(each for each in Path(path).iterdir() if each.is_file())
+        page = "".join(f'<a href="{file.name}#sha256={digest_of(file)}">{file.name}</a>\n' for file in files).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        return io.BytesIO(page)
+
     def log_message(self, format: str, *arguments: object) -> None:
         """Requests are not printed."""
 
@@ -31,7 +42,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def index_in(folder: Path) -> Iterator[Path]:
     """Serves the folder as a package index, the only one from which the trainer's operator lets packages come."""
     folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Index, directory=str(folder)))
     server.daemon_threads = False
     thread = Thread(target=server.serve_forever)
     thread.start()

@@ -5,11 +5,12 @@ import json
 import re
 import shlex
 
+from headgate.domain.credentials import hides_nothing
 from headgate.domain.names import is_name
 from headgate.domain.repository import broken_data_rule
 from headgate.evaluation_tables import METRICS, evaluate, gate
 from headgate.network_table import network
-from headgate.toml_tables import Table, is_number, is_text, read
+from headgate.toml_tables import HIDDEN, Table, is_number, is_text, read
 from headgate.v1 import configuration_pb2 as configuration
 
 FILE_NAME = "headgate.toml"
@@ -36,8 +37,6 @@ STRATEGIES = {
 TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "release", "network")
 
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-HIDDEN = "one that is not shown"
-"""What a problem has in place of a value that may hold a secret."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 A_NAME = "1 to 63 characters of a-z, 0-9, - and _, first a letter or digit"
 
@@ -88,7 +87,7 @@ def data(table: Table, into: configuration.ModelConfiguration) -> None:
         entry = table.table(name)
         uri = entry.text("uri")
         sha256 = entry.value("sha256", "64 hex digits", lambda value: is_text(value) and bool(SHA256.fullmatch(value)))
-        if uri and (rule := broken_data_rule(uri)):
+        if uri and hides_nothing(uri) and (rule := broken_data_rule(uri)):  # the others are named already
             entry.wrong("uri", rule, HIDDEN)
         entry.no_more(("uri", "sha256"))
         into.data.add(name=name, uri=uri or "", sha256=sha256 or "")

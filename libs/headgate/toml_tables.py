@@ -7,13 +7,17 @@ Each value is read together with a description of the expected value. A problem 
 import reprlib
 import sys
 import tomllib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from headgate.domain.credentials import hides_nothing, without_credentials
 from headgate.domain.utf8 import not_utf8
 
 MAX_TEXT = 4096
 MAX_SHOWN_CHARACTERS = 200
+HIDDEN = "one that is not shown"
+"""What a problem has in place of a value that may hold a secret."""
+PLAIN = "a text without a user name, a password or a token in a URL, because the log keeps it for ever"
 REQUIRED: Any = object()
 ABSENT: Any = object()
 
@@ -50,7 +54,17 @@ class Table:
     def wrong(self, key: str, expected: str, got: object) -> None:
         """Notes a problem. `got` is ABSENT when the key is absent."""
         shown = "nothing" if got is ABSENT else _shown.repr(got)
-        self._problems.append(f"{self._key(key)}: expected {expected}, got {shown[:MAX_SHOWN_CHARACTERS]}")
+        if not all(hides_nothing(text) for _, text in texts_in(key, got)):
+            shown = HIDDEN
+        self._problems.append(
+            f"{without_credentials(self._key(key))}: expected {expected}, got {shown[:MAX_SHOWN_CHARACTERS]}"
+        )
+
+    def no_credentials(self) -> None:
+        """Notes a problem for each text, at any depth, that the log must not keep."""
+        for key, text in texts_in("", self.values):
+            if not hides_nothing(text):
+                self.wrong(key, PLAIN, HIDDEN)
 
     def table(self, key: str, optional: bool = False) -> "Table":
         """The table at this key. Without one, an empty table that is not `present`."""
@@ -119,13 +133,31 @@ def read(text: bytes, file_name: str, max_bytes: int) -> Table:
     if len(text) > max_bytes:
         raise InvalidToml([f"{file_name}: expected at most {max_bytes} bytes, got {len(text)}"])
     try:
-        return Table("", tomllib.loads(text.decode("utf-8-sig")), [])  # some editors begin a file with a mark
+        root = Table("", tomllib.loads(text.decode("utf-8-sig")), [])  # some editors begin a file with a mark
     except RecursionError as error:
         raise InvalidToml([f"{file_name}: expected lists and tables with less nesting"]) from error
     except UnicodeDecodeError as error:
         raise InvalidToml([f"{file_name}: {not_utf8(error)}"]) from error
     except ValueError as error:  # wrong syntax, or a number with thousands of digits
         raise InvalidToml([f"{file_name}: expected TOML, got {error}"]) from error
+    root.no_credentials()
+    return root
+
+
+def texts_in(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """Each key and each text in a value of TOML, with the key that leads to it. Tables may be nested deeply."""
+    waiting: list[tuple[str, object]] = [(key, value)]
+    while waiting:
+        place, found = waiting.pop()
+        if isinstance(found, str):
+            yield place, found
+        elif isinstance(found, list):
+            waiting.extend((place, each) for each in found)
+        elif isinstance(found, dict):
+            for name, each in found.items():
+                inner = f"{place}.{name}" if place else name
+                yield inner, name
+                waiting.append((inner, each))
 
 
 def is_text(value: object) -> bool:

@@ -11,7 +11,7 @@ from headgate.domain.fact import Fact
 from headgate.domain.names import MAX_ID, NAME_RULE, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
 from headgate.domain.state import EnvironmentState, ModelState
-from headgate.domain.texts import as_it_may_be_recorded
+from headgate.domain.texts import as_it_may_be_recorded, bad_name, bad_text, with_masked_texts
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
 from headgate.log import topics
@@ -57,44 +57,49 @@ class Decider:
         self._now_ms = now_ms
         self.locks = StreamLocks()
 
-    def execute(self, command: commands.Command) -> Decided | Refused:
-        """Executes the command and returns its outcome. Raises Contended, LogUnavailable, RecordsLost."""
+    def execute(self, command: commands.Command, from_person: bool = False) -> Decided | Refused:
+        """Executes the command and returns its outcome. Raises Contended, LogUnavailable, RecordsLost.
+
+        Credentials in a text are refused in a command from a person, and left out of what a program reports.
+        """
         # The fact continues the trace of this unit of work, which continues the trace of the command's sender.
         command.trace_parent = current_trace_parent()
         note(
-            stream=command.stream[:MAX_ID],
-            command_id=command.command_id[:MAX_ID],
-            correlation_id=command.correlation_id[:MAX_ID],
+            stream=_shown_id(command.stream),
+            command_id=_shown_id(command.command_id),
+            correlation_id=_shown_id(command.correlation_id),
         )
         with self._metrics.measured(command) as measured:
-            outcome = self._execute(command)
+            outcome = self._execute(command, from_person)
             measured.outcome = _outcome_name(outcome)
             note(decision=measured.outcome, sequence=_sequence_of(outcome))
             return outcome
 
-    def _execute(self, command: commands.Command) -> Decided | Refused:
+    def _execute(self, command: commands.Command, from_person: bool) -> Decided | Refused:
         if command.ByteSize() > MAX_COMMAND_BYTES:
             return Refused(INVALID, SIZE_RULE, f"the command has {command.ByteSize()} bytes: {SIZE_RULE}", "command")
         if len(command.command_id) > MAX_ID:
             return Refused(INVALID, ID_RULE, f"command_id is too long: {ID_RULE}", "command_id")
+        if wrong := bad_name(command) or (bad_text(command) if from_person else None):
+            return wrong
         if split_stream(command.stream) == ("", ""):
             return Refused(
                 INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
             )
         # One decision at a time per stream, because two of this process would only compete for the same head.
         with self.locks.hold(command.stream):
-            return self._decide_and_append(command)
+            return self._decide_and_append(with_masked_texts(command))
 
     def refuse(self, command: commands.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
         self._metrics.refused(refused)
         record = commands.Refusal(
-            command_id=command.command_id[:MAX_ID],
-            stream=command.stream[:MAX_ID],
-            actor=without_credentials(command.actor[:MAX_ID]),
+            command_id=_shown_id(command.command_id),
+            stream=_shown_id(command.stream),
+            actor=_shown_id(command.actor),
             code=refused.code,
             rule=refused.rule,
-            message=without_credentials(refused.message[:MAX_SHOWN]),
+            message=without_credentials(refused.message)[:MAX_SHOWN],
             field=refused.field,
             refused_at_ms=self._now_ms(),
             command=as_it_may_be_recorded(command) if command.ByteSize() <= MAX_COMMAND_BYTES else None,
@@ -225,3 +230,8 @@ def _outcome_name(outcome: Decided | Refused) -> str:
     if outcome.record is None:
         return outcomes.HELD
     return outcomes.REPEATED if outcome.repeated else outcomes.ACCEPTED
+
+
+def _shown_id(text: str) -> str:
+    """The begin of an id. What is cut could otherwise hide that it holds credentials."""
+    return without_credentials(text)[:MAX_ID]

@@ -70,7 +70,7 @@ class Requests:
         """
         command = _command(stream, request, context, payload)
         try:
-            outcome = self.decider.execute(command)
+            outcome = self.decider.execute(command, from_person=True)
             if isinstance(outcome, Refused):
                 self.decider.refuse(command, outcome)
                 note(refusal=outcome.code)

@@ -261,6 +261,23 @@ def test_a_commit_message_comes_to_the_terminal_without_control_characters(
     assert [char for char in shown.out + shown.err if not char.isprintable() and char != "\n"] == []
 
 
+def test_a_commit_message_is_published_without_the_credentials_in_it(
+    repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    message = "fetch https://reader:t0ken@data.example.com/rows.csv"
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", message], check=True)
+    assert run(monkeypatch, "publish", str(repository)) == 0
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "warning: the commit's message holds a user name, a password or a token in a URL: it is left out" in shown
+    assert "t0ken" not in shown
+    log = open_log(embedded)
+    (record,) = (record for n in range(12) for record in log.read(topics.INBOX, n, 0))
+    log.close()
+    assert b"https://***@data.example.com/rows.csv" in (record.value or b"")
+    assert b"t0ken" not in (record.value or b"")
+
+
 def test_a_url_with_a_password_is_refused_before_anything_is_published(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

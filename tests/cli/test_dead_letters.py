@@ -8,6 +8,8 @@ import pytest
 
 from headgate.cli import main as command_line
 from headgate.cli.dead_letter_page import hex_lines
+from headgate.cli.dead_letters import parse_id
+from headgate.dead_letters import settling
 from headgate.dead_letters.burials import Burials
 from headgate.dead_letters.letters import Ledger
 from headgate.dead_letters.settling import drop
@@ -68,6 +70,19 @@ def test_letters_are_listed_shown_replayed_and_dropped(log: EventLog, run: Run) 
     assert [record.value for record in scan_all(log, topics.INBOX)] == [b"hello", b"\xff\xfe", b"hello"]
     assert "dropped by ann" in run("list", "--settled")[1]
     assert "dropped by ann" in run("tail", "--topic", "dead-letters", group="")[1]
+
+
+@pytest.mark.parametrize("option", ["--reason", "--actor"])
+@pytest.mark.parametrize("verb", ["replay", "drop"])
+def test_credentials_in_a_reason_or_an_actor_are_refused_and_never_recorded(
+    log: EventLog, run: Run, verb: str, option: str
+) -> None:
+    letter = bury(log, b"hello")
+    reasons = {"--reason": "x", "--actor": "ann"} | {option: "see https://reader:t0ken@git.example.com"}
+    assert run(verb, letter, *(part for pair in reasons.items() for part in pair)) == (2, "")
+    settle = settling.drop if verb == "drop" else settling.replay
+    settle(Ledger(log), parse_id(letter), reasons["--actor"], reasons["--reason"])
+    assert b"t0ken" not in b"".join(record.value or b"" for record in scan_all(log, topics.DEAD_LETTERS))
 
 
 def test_a_letter_is_shown_as_text_as_a_hex_dump_and_raw(log: EventLog, run: Run) -> None:

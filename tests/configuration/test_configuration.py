@@ -113,7 +113,7 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         (
             "data/transactions.csv",
             "https://reader:t0ken@data.example/transactions.csv",
-            "data.transactions.uri: expected no user name, no password, no ? and no # in it, because the log keeps it",
+            "data.transactions.uri: expected a text without a user name, a password or a token in a URL",
         ),
         (
             "data/transactions.csv",
@@ -352,3 +352,22 @@ def test_a_slice_has_no_own_metrics_and_no_leakage() -> None:
     text = SLICED.replace("[gate]", "[evaluate.own_metrics]\ncost = 'lower'\n[gate]", 1)
     (found,) = problems(text.replace("[gate.slices.north]\nrecall", "[gate.slices.north]\ncost"))
     assert found == "gate.slices.north.cost: expected a metric that is measured on slices, got 'cost'"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("python -m pytest -q", "curl https://reader:t0ken@data.example/rows.csv", "code.tests"),
+        ("python -m pytest -q", "pip install https://data.example/simple?access_token=t0ken", "code.tests"),
+        ("hidden = 16", 'hidden = ["git clone reader:t0ken@data.example:rows"]', "parameters.hidden"),
+        ("hidden = 16", 'hidden = { "https://t0ken@data.example" = 1 }', "parameters.hidden.https://***@data.example"),
+        ("[gate]", '["https://t0ken@data.example"]', "https://***@data.example"),
+        ('uri = "data/transactions.csv"', 'uri = ["https://t0ken@data.example"]', "data.transactions.uri"),
+        ('loss = "mse"', f'loss = "{"x" * 300}https://reader:t0ken@data.example"', "train.loss"),
+    ],
+)
+def test_no_text_of_the_file_may_hold_credentials_and_no_problem_shows_them(before: str, after: str, key: str) -> None:
+    assert before in WHOLE
+    found = problems(WHOLE.replace(before, after, 1))
+    assert f"{key}: expected a text without a user name, a password or a token in a URL" in "\n".join(found)
+    assert "t0ken" not in "\n".join(found)

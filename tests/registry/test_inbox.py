@@ -4,13 +4,14 @@ import base64
 import json
 from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.domain.names import event_command_id
 from headgate.log import topics
-from headgate.log.port import MAX_RECORD_BYTES, Headers, Message, record_bytes
+from headgate.log.port import MAX_RECORD_BYTES, PARTITIONS, Headers, Message, record_bytes
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from tests.registry.conftest import Running
@@ -236,3 +237,47 @@ def test_a_fact_continues_the_trace_of_its_event_if_the_trace_is_valid(registry:
     wait_for(registry, *range(1, 8))
     created = registry.models.ListHistory(registry_service.ListHistoryRequest(stream="models/fraud")).records
     assert [each.record.trace_parent for each in created] == [continued for _, continued in events]
+
+
+SECRET = "see https://reader:s3cret@git.example.com/fraud"
+
+
+def recorded(registry: Running) -> bytes:
+    """Everything that the registry has written."""
+    kept = (topics.LIFECYCLE, topics.REFUSALS)
+    return b"".join(
+        record.value or b""
+        for topic in kept
+        for partition in range(PARTITIONS)
+        for record in registry.log.read(topic, partition, 0)
+    )
+
+
+def test_a_commit_message_is_recorded_without_the_credentials_in_it(registry: Running) -> None:
+    registry.log.append(binary("1", data(1, message=SECRET)))
+    wait_for(registry, 1)
+    version = registry.models.GetVersion(registry_service.GetVersionRequest(name="models/fraud/versions/1"))
+    assert version.commit_message == "see https://***@git.example.com/fraud"
+    assert b"s3cret" not in recorded(registry)
+
+
+def test_an_event_whose_source_holds_credentials_is_refused_without_them(registry: Running) -> None:
+    registry.log.append(binary("1", data(1), source="https://reader:s3cret@ci.example.com/" + "x" * 300))
+    registry.log.append(binary("2", data(2), source="https://reader:" + "s3cret" * 50 + "@ci.example.com/"))
+    registry.log.append(binary("next", data(9)))
+    wait_for(registry, 9)
+    until(lambda: len(registry.refusals()) == 2, "both refusals")
+    assert b"s3cret" not in recorded(registry)
+
+
+def test_a_person_is_refused_a_description_or_a_label_with_credentials_and_nothing_is_recorded(
+    registry: Running,
+) -> None:
+    for wrong in ({"description": SECRET}, {"labels": {"see": SECRET}}):
+        request = registry_service.CreateModelRequest(model="fraud", **wrong)
+        with pytest.raises(grpc.RpcError) as refused:
+            registry.models.CreateModel(request)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "write the URL without them" in (refused.value.details() or "")
+    assert len(registry.refusals()) == 2
+    assert b"s3cret" not in recorded(registry)

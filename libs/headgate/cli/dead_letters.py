@@ -18,6 +18,7 @@ from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
 from headgate.dead_letters.settling import NoSuchLetter, Outcome
+from headgate.domain.credentials import TEXT_RULE, hides_nothing
 from headgate.domain.words import counted, time_text
 
 DEFAULT_LINES = 100
@@ -102,6 +103,7 @@ def replay(
     output: Output = Format.TABLE,
 ) -> None:
     """Append the records of letters to their topics again, each once, with the same key, bytes and headers."""
+    _check_texts(reason=reason, actor=actor)
     with closing(session(context).open_log()) as log:
         ledger = Ledger(log)
         selected = _selected(ledger, ids, every, topic, code, since)
@@ -130,6 +132,7 @@ def drop(
     """Settle letters that are not needed. They stay in the log, with the actor and the reason."""
     if not reason.strip():
         usage("--reason is empty: give the reason why the letters are not needed")
+    _check_texts(reason=reason, actor=actor)
     with closing(session(context).open_log()) as log:
         ledger = Ledger(log)
         selected = _selected(ledger, ids, every, topic, code, since)
@@ -139,6 +142,12 @@ def drop(
         _confirm("drop", selected, bool(ids) or yes)
         actor = actor or session(context).actor
         _settle(selected, lambda letter: settling.drop(ledger, letter, actor, reason), output)
+
+
+def _check_texts(**texts: str) -> None:
+    for name, text in texts.items():
+        if not hides_nothing(text):
+            usage(f"--{name}: {TEXT_RULE}")
 
 
 def parse_id(text: str) -> LetterId:

@@ -17,6 +17,7 @@ from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import CommandFailed, Session, session, usage
 from headgate.client.change import Change, change_merged
+from headgate.domain.credentials import hides_nothing, without_credentials
 from headgate.domain.names import NAME_RULE, is_name, model_stream
 from headgate.domain.repository import broken_rule
 from headgate.domain.utf8 import not_utf8
@@ -76,6 +77,9 @@ def publish(
     change = read_change(repository, commit)
     if url:
         change = replace(change, repository=url)
+    if not hides_nothing(change.message):
+        change = replace(change, message=without_credentials(change.message))
+        report("warning: the commit's message holds a user name, a password or a token in a URL: it is left out")
     if changed := uncommitted(repository):
         report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)

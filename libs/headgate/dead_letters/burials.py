@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from headgate.dead_letters.letters import MAX_REASON, letter_of, parse_letter
+from headgate.domain.credentials import without_credentials
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarge
 from headgate.runtime.clock import now_ms
@@ -50,7 +51,7 @@ class Burials:
                 extra={"topic": record.topic, "partition": record.partition, "offset": record.offset, "code": code}
                 | {"why": reason[:MAX_REASON]},
             )
-            _append(self._log, record, letter_of(record, code, reason, self._service, now_ms()))
+            _append(self._log, record, letter_of(record, code, without_credentials(reason), self._service, now_ms()))
             self._remember(record.topic, record.partition, record.offset)
             self._count(record.topic, code)
             return True
@@ -87,7 +88,11 @@ def counting(metrics: Metrics) -> Callable[[str, str], None]:
 def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
     """Writes a letter about work that failed too often. The lifecycle still shows this work as due."""
     letter = commands.DeadLetter(
-        key=work.encode(), code=WORK_FAILED, reason=reason[:MAX_REASON], service=service, buried_at_ms=now_ms()
+        key=work.encode(),
+        code=WORK_FAILED,
+        reason=without_credentials(reason)[:MAX_REASON],
+        service=service,
+        buried_at_ms=now_ms(),
     )
     try:
         log.append(Message(topics.DEAD_LETTERS, work.encode(), letter.SerializeToString()))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from headgate.dead_letters.letters import NOT_A_LETTER, SETTLED, Ledger, LetterId, Settlement, State, find
+from headgate.domain.credentials import without_credentials
 from headgate.log import topics
 from headgate.log.port import BROKER_SKEW_SECONDS, EventLog, Message, Record
 from headgate.log.scan import scan_all
@@ -108,7 +109,11 @@ def _append_settlement(
 ) -> tuple[int, int]:
     """Appends a settlement under the letter's key, so that both are in the same partition."""
     settlement = commands.DeadLetterSettled(
-        partition=record.partition, offset=record.offset, outcome=outcome, actor=actor, reason=reason
+        partition=record.partition,
+        offset=record.offset,
+        outcome=outcome,
+        actor=without_credentials(actor),
+        reason=without_credentials(reason),
     )
     content = commands.DeadLetter(settled=settlement)
     position = log.append(Message(topics.DEAD_LETTERS, record.key, content.SerializeToString()))

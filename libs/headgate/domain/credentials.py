@@ -6,10 +6,14 @@ CREDENTIALS_RULE = (
     "a repository or data URL must not hold a user name or a password, because the log keeps it for ever;"
     " the trainer reads them from the file that HEADGATE_GIT_CREDENTIALS names"
 )
+TEXT_RULE = (
+    "a text must not hold a user name, a password or a token in a URL, because the log keeps it for ever:"
+    " write the URL without them, for example https://git.example.com/fraud"
+)
 
 _IN_TEXT = re.compile(r"""(ssh)?(:/{2,}|(?<=http):/|(?<=https):/)([^\s/?#"'\\]*)@""", re.IGNORECASE)
 _UNESCAPED_PASSWORD = re.compile(
-    r"""://(?:[^\s/?#@\["'\\]*:(?!\d{0,5}(?:[/?#\s]|$))[^\s@"']{0,500}|[^\s/?#@"'\\]*[#][^\s/@"']*)@"""
+    r"""://(?:[^\s/?#@\["'\\]*:(?!\d{0,5}(?:[/?#\s]|$))[^\s@"']{0,256}|[^\s/?#@"'\\]*[#][^\s/@"']*)@"""
 )
 """A password with a slash, a question mark or a hash sign that is not escaped. What follows a colon is then no port."""
 _WITHOUT_SLASHES = re.compile(
@@ -43,6 +47,8 @@ def without_credentials(text: str) -> str:
 
     Passwords stand before a host, or in an option such as sasl_plain_password or access_token.
     """
+    if "@" not in text and "=" not in text:  # most texts, and every command is looked at
+        return text
     masked = _SECRET_IN_QUERY.sub(r"\1***", _PASSWORD_OPTION.sub(r"\1***", text))
     masked = _UNESCAPED_PASSWORD.sub("://***@", _IN_TEXT.sub(_masked, masked))
     return _WITHOUT_SLASHES.sub(r"\1***@", masked)

@@ -1,16 +1,51 @@
-"""The texts of a command, in every field of every depth. What the log keeps of them must hold no credentials."""
+"""The texts of a command, in every field of every depth. What the log keeps of them must hold no credentials.
 
-from collections.abc import Callable
+What a person writes is refused, so that it can be written in another way. What a program reports, such as a commit
+message or the output of a test, is recorded without them.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from headgate.domain.credentials import without_credentials
+from headgate.domain.credentials import TEXT_RULE, hides_nothing, without_credentials
+from headgate.domain.refusal import INVALID, Refused
 from headgate.domain.repository import broken_rule
 from headgate.v1 import commands_pb2 as commands
 
 MASK = "***"
+REPOSITORY = "repository"
+"""The name of the fields that have a rule of their own, in `headgate.domain.repository`."""
+OF_OTHERS = ("commit_message",)
+"""Fields that a person sends but has not written."""
+
+
+def bad_text(command: commands.Command) -> Refused | None:
+    """The refusal of a person's command in which a text of the payload holds credentials. It does not show them."""
+    fields = (REPOSITORY, *OF_OTHERS)
+    return next((refusal(name) for name, text in _texts(_payload(command)) if name not in fields and _bad(text)), None)
+
+
+def bad_name(command: commands.Command) -> Refused | None:
+    """The refusal of a command whose id, stream, sender or cause holds credentials."""
+    own = (field for field, value in command.ListFields() if isinstance(value, str))
+    return next((refusal(field.name) for field in own if _bad(getattr(command, field.name))), None)
+
+
+def refusal(field: str) -> Refused:
+    return Refused(INVALID, TEXT_RULE, f"{field}: {TEXT_RULE}", field)
+
+
+def with_masked_texts(command: commands.Command) -> commands.Command:
+    """The command without credentials in its payload; itself when it has none. Its repository stays as it is."""
+    if not any(_bad(text) for _, text in _texts(_payload(command))):
+        return command
+    copy = commands.Command()
+    copy.CopyFrom(command)
+    _replace_texts(_payload(copy), lambda field, text: text if field.name == REPOSITORY else without_credentials(text))
+    return copy
 
 
 def as_it_may_be_recorded(command: commands.Command) -> commands.Command:
@@ -21,9 +56,34 @@ def as_it_may_be_recorded(command: commands.Command) -> commands.Command:
     return copy
 
 
+def _bad(text: str) -> bool:
+    return not hides_nothing(text)
+
+
+def _payload(command: commands.Command) -> Message:
+    name = command.WhichOneof("command")
+    payload: Message = getattr(command, name) if name else commands.Command()
+    return payload
+
+
+def _texts(message: Message) -> Iterator[tuple[str, str]]:
+    """The name of the field and the text, for each text."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            yield from ((field.name, text) for text in ((value,) if isinstance(value, str) else value))
+        elif field.message_type is not None and field.message_type.GetOptions().map_entry:
+            parts = [part for pair in value.items() for part in pair]
+            yield from ((field.name, part) for part in parts if isinstance(part, str))
+            for part in parts:
+                yield from _texts(part) if isinstance(part, Message) else ()
+        elif field.type == field.TYPE_MESSAGE:
+            for each in (value,) if isinstance(value, Message) else value:
+                yield from _texts(each)
+
+
 def _masked(field: FieldDescriptor, text: str) -> str:
     masked = without_credentials(text)
-    if field.name == "repository" and broken_rule(masked.replace(f"{MASK}@", "")):
+    if field.name == REPOSITORY and broken_rule(masked.replace(f"{MASK}@", "")):
         return MASK
     return masked
 

@@ -146,7 +146,7 @@ def note_uncommitted(folder: Path) -> None:
 
 def note_ignored_data(folder: Path, copy: Path, parsed: configuration.ModelConfiguration) -> None:
     for file in parsed.data:
-        if not is_remote(file) and (folder / file.uri).is_file() and not (copy / file.uri).exists():
+        if not is_remote(file) and (folder / file.uri).exists() and not (copy / file.uri).exists():
             print_line(f"note: git ignores {file.uri}, so no commit holds it; remove it from .gitignore")
 
 

@@ -111,6 +111,19 @@ def test_a_data_file_is_named_with_its_digest_and_again_when_it_has_changed(head
         ]  # fmt: skip
 
 
+def test_a_folder_is_named_by_the_files_that_a_commit_will_hold(headgate: Headgate, folder: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (folder / ".gitignore").write_text("*.tmp\n")
+    (folder / "data" / "left.tmp").write_text("not in the commit")
+    code, _, err = headgate("data", "add", str(folder / "data"))
+    numbers = hashlib.sha256((folder / "data" / "numbers.csv").read_bytes()).hexdigest()
+    digest = hashlib.sha256(f"{numbers}  numbers.csv\n".encode()).hexdigest()
+    assert (code, err) == (0, f"headgate.toml: data.data is data with the SHA-256 {digest}\n")
+    (folder / "empty").mkdir()
+    code, _, err = headgate("data", "add", str(folder / "empty"))
+    assert (code, "is a folder without files" in err) == (2, True)
+
+
 def test_a_data_file_that_a_commit_cannot_hold_is_refused(headgate: Headgate, folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.csv"
     outside.write_text("1\n")

@@ -9,18 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from headgate.artifacts.data_files import LFS_POINTER, digest_of
+from headgate.artifacts.data_files import LFS_POINTER, WrongFolder, digest_of, digest_of_folder, files_below
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.printing import report
 from headgate.cli.session import CommandFailed, usage
 from headgate.configuration import FILE_NAME, MODULE
 from headgate.domain.utf8 import not_utf8
+from headgate.runtime.git import GitFailed, run_git
 from headgate.toml_edit import with_value
 
 CHECK = "services.trainer.check"
 """The program of the trainer that runs the stages."""
 DVC_SUFFIX = ".dvc"
+GIT_SECONDS = 60
 
 data = typer.Typer(help="The data files of a model repository.", no_args_is_help=True)
 
@@ -41,23 +43,25 @@ def check(folder: Folder = Path(".")) -> None:
 
 @data.command("add")
 def add_data(
-    file: Annotated[Path, typer.Argument(parser=local_path, metavar="FILE", help="A file in the repository.")],
+    file: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="FILE", help="A file or folder of the repository.")
+    ],
     name: Annotated[str, typer.Option(help="How the code calls it; by default the file's name.")] = "",
     folder: Annotated[
         Path | None,
         typer.Option("--repository", parser=local_path, help="The model repository; by default found above the file."),
     ] = None,
 ) -> None:
-    """Write a data file's place and SHA-256 into headgate.toml. Run it again when the file has changed."""
-    if not file.is_file():
+    """Write the place and SHA-256 of a data file or folder into headgate.toml. Run it again when it has changed."""
+    if not file.exists():
         raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND)
     root = folder.resolve() if folder else root_above(file.resolve())
     declaration = declaration_in(root)
     key = name or file.name.partition(".")[0].replace("-", "_")
     if not MODULE.fullmatch(key):
         usage(f"--name: expected a name of letters, digits and _, got {key!r}")
-    refuse_pointer(file)
-    uri, digest = uri_of(file.resolve(), root), digest_of(file)
+    uri = uri_of(file.resolve(), root)
+    digest = folder_digest(file.resolve()) if file.is_dir() else file_digest(file)
     _write(declaration, ("data", key), {"uri": uri, "sha256": digest})
     report(f"{FILE_NAME}: data.{key} is {uri} with the SHA-256 {digest}")
     if warning := _ignored(root, uri):
@@ -84,6 +88,35 @@ def uri_of(file: Path, root: Path) -> str:
     if not file.is_relative_to(root):
         usage(f"{file} is not in {root}: a commit can only hold files of its repository, so copy the file into it")
     return file.relative_to(root).as_posix()
+
+
+def file_digest(file: Path) -> str:
+    """The SHA-256 of a file that is the data itself. Raises CommandFailed."""
+    refuse_pointer(file)
+    return digest_of(file)
+
+
+def folder_digest(folder: Path) -> str:
+    """The SHA-256 of the files that a commit will hold of the folder. Raises CommandFailed."""
+    try:
+        ignored = ignored_below(folder)
+        names = [name for name in files_below(folder) if name not in ignored]
+    except WrongFolder as error:
+        usage(f"{folder} {error}")
+    for name in names:
+        refuse_pointer(folder / name)
+    return digest_of_folder(folder, names)
+
+
+def ignored_below(folder: Path) -> frozenset[str]:
+    """What git leaves out of the folder; nothing where that is not known."""
+    try:
+        listed = run_git(
+            folder, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", timeout_seconds=GIT_SECONDS
+        )
+    except GitFailed:
+        return frozenset()
+    return frozenset(listed.split("\0"))
 
 
 def refuse_pointer(file: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from headgate.artifacts.data_files import digest_of
+from headgate.artifacts.data_files import WrongFolder, digest_of, digest_of_folder, files_below
 from headgate.artifacts.file_urls import path_of
 from headgate.downloads.faults import DownloadFault, Refused
 from headgate.downloads.git_lfs import Pointer
@@ -59,7 +59,7 @@ def verified(checkout: Path, file: configuration.DataFile, remote: RemoteFiles, 
         with explained(f"{file.uri} is kept by DVC"):
             return remote.fetch_from(dvc_source(checkout, file.uri, remote.web), file)
     path = data_path(checkout, file.uri)
-    if pointer := lfs_pointer(path, file.uri):
+    if path.is_file() and (pointer := lfs_pointer(path, file.uri)):
         with explained(f"{file.uri} is a pointer of Git LFS at this commit"):
             require_same(file, pointer)
             return remote.fetch_from(lfs_source(checkout, repository, file.uri, pointer, remote.web), file)
@@ -88,6 +88,8 @@ def require_same(file: configuration.DataFile, pointer: Pointer) -> None:
 
 
 def with_digest(path: Path, file: configuration.DataFile) -> Path:
+    if path.is_dir():
+        return folder_with_digest(path, file)
     size = path.stat().st_size
     if size > MAX_DATA_BYTES:
         raise WrongData(f"{file.uri} has {size} bytes; the limit is {MAX_DATA_BYTES}")
@@ -96,6 +98,24 @@ def with_digest(path: Path, file: configuration.DataFile) -> Path:
     if (found := digest_of(path)) != file.sha256:
         raise WrongData(why_another_digest(path, file, found))
     return path
+
+
+def folder_with_digest(folder: Path, file: configuration.DataFile) -> Path:
+    try:
+        names = files_below(folder)
+    except WrongFolder as error:
+        raise WrongData(f"{file.uri} {error}") from error
+    if (size := sum((folder / name).stat().st_size for name in names)) > MAX_DATA_BYTES:
+        raise WrongData(f"the files in {file.uri} have {size} bytes; the limit is {MAX_DATA_BYTES}")
+    for name in names:
+        if lfs_pointer(folder / name, f"{file.uri}/{name}"):
+            raise WrongData(f"{file.uri}/{name} is a pointer of Git LFS, which is followed for single files. {INSTEAD}")
+    if (found := digest_of_folder(folder, names)) != file.sha256:
+        raise WrongData(
+            f"the {len(names)} files in the folder {file.uri} have the SHA-256 {found}, not {file.sha256}."
+            " Commit the files that you mean, or run `headgate data add` again"
+        )
+    return folder
 
 
 def why_another_digest(path: Path, file: configuration.DataFile, found: str) -> str:
@@ -129,7 +149,7 @@ def data_path(checkout: Path, uri: str) -> Path:
     path = Path(os.path.realpath(named))
     if not path.is_relative_to(checkout.resolve()):
         raise WrongData(f"{uri} leads out of the repository. {INSTEAD}")
-    if not path.is_file():
+    if not path.exists():
         raise WrongData(why_not_there(checkout, uri))
     return path
 
@@ -139,9 +159,7 @@ def local_file(uri: str) -> Path:
         path = path_of(uri)
     except ValueError as error:
         raise WrongData(f"{uri}: {error}") from error
-    if path.is_dir():
-        raise WrongData(f"{uri} is a folder; expected a file")
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         raise WrongData(f"there is no file {uri} on the trainer's machine")
     return path
 
@@ -152,8 +170,6 @@ def is_annexed(path: Path) -> bool:
 
 def why_not_there(checkout: Path, uri: str) -> str:
     path = checkout / uri
-    if path.is_dir():
-        return f"{uri} is a folder; expected a file"
     for folder in reversed(path.relative_to(checkout).parents[:-1]):
         there = checkout / folder
         if there.is_dir() and not any(there.iterdir()):

@@ -1,6 +1,7 @@
 """A commit that cannot be fetched or read is refused with the cause, and with what helps."""
 
 import hashlib
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -100,6 +101,7 @@ def test_a_configuration_below_the_root_is_pointed_out(tmp_path: Path) -> None:
         read_configuration(tmp_path, "fraud")
 
 
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
 
 
@@ -113,7 +115,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
         ("Rows.csv", b"", "there is no file Rows.csv at the commit, but one that is spelled rows.csv"),
         ("none.csv", b"", "there is no file none.csv at the commit. Commit the file itself"),
         ("kept.csv", b"", "kept.csv is kept by DVC: kept.csv.dvc does not name one file and its MD5"),
-        ("folder", b"", "folder is a folder; expected a file"),
+        ("folder", b"", "the 1 files in the folder folder have the SHA-256 "),
         ("module/rows.csv", b"", "module/rows.csv is in module, which is empty at the commit: a submodule without"),
         ("/data/rows.csv", b"", "/data/rows.csv lies outside the repository. Write a path in it, or file:///data/rows"),
         ("~/rows.csv", b"", "~/rows.csv lies outside the repository"),
@@ -132,7 +134,10 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
             "expected a path in the repository or a URL that begins with one of file://, https",
         ),
         ("file:///no/rows.csv", b"", "there is no file file:///no/rows.csv on the trainer's machine"),
-        ("file:///", b"", "file:/// is a folder; expected a file"),
+        ("empty", b"", "empty is a folder without files"),
+        ("linked", b"", "linked has 'link.csv', which is a link or no file"),
+        ("linked folder", b"", "linked folder has 'below', which is a link or no file"),
+        ("pointing", b"", "pointing/rows.csv is a pointer of Git LFS, which is followed for single files"),
     ],
 )
 def test_a_data_file_that_cannot_be_used_is_refused_with_its_cause(
@@ -143,6 +148,12 @@ def test_a_data_file_that_cannot_be_used_is_refused_with_its_cause(
     for folder in ("folder", "module"):
         (tmp_path / folder).mkdir()
     (tmp_path / "folder" / "file").touch()
+    for folder in ("empty/below", "linked", "pointing"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "linked" / "link.csv").symlink_to("/etc/passwd")
+    (tmp_path / "linked folder").mkdir()
+    (tmp_path / "linked folder" / "below").symlink_to("/etc")
+    (tmp_path / "pointing" / "rows.csv").write_text(POINTER)
     (tmp_path / "link.csv").symlink_to("/etc/passwd")
     (tmp_path / "annexed.csv").symlink_to(".git/annex/objects/x/y")
     sha256 = hashlib.sha256(b"1,2\r\n").hexdigest()
@@ -154,6 +165,17 @@ def test_a_data_file_that_cannot_be_used_is_refused_with_its_cause(
     first, second = failed.value.reason.splitlines()
     assert first.startswith(f"data.first: {fault}")
     assert second.startswith(f"data.second: {fault}")
+
+
+def test_a_folder_is_named_by_what_sha256sum_prints_of_its_files(tmp_path: Path) -> None:
+    for name in ("images/a/1.png", "images/a-b.png", "images/B.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    command = "find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
+    printed = subprocess.run(command, shell=True, cwd=tmp_path / "images", capture_output=True, text=True, check=True)
+    file = configuration.DataFile(name="images", uri="images", sha256=printed.stdout.split()[0])
+    parsed = configuration.ModelConfiguration(data=[file])
+    assert verified_data(tmp_path, parsed, no_downloads(tmp_path)) == {"images": tmp_path / "images"}
 
 
 @pytest.mark.parametrize(

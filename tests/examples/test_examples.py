@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,15 @@ from tests.waiting import PATIENCE_SECONDS
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BREAST_CANCER = EXAMPLES / "breast_cancer"
 FRAUD = EXAMPLES / "fraud"
-OVERLAYS = sorted(folder for example in (BREAST_CANCER, FRAUD) for folder in (example / "commits").iterdir())
+REGRESSION = EXAMPLES / "regression"
+SPOKEN_DIGITS = EXAMPLES / "spoken_digits"
+ALL = sorted(folder.parent for folder in EXAMPLES.glob("*/commits"))
+OVERLAYS = sorted(folder for example in ALL for folder in (example / "commits").iterdir())
+GENERATED = [
+    FRAUD / "data" / "transactions.csv",
+    REGRESSION / "data" / "squares.csv",
+    SPOKEN_DIGITS / "data" / "clips.csv",
+]
 
 
 def name(folder: Path) -> str:
@@ -50,7 +60,7 @@ def test_a_commit_has_a_message_of_one_line_and_only_files_that_differ_from_the_
 
 
 def test_all_commits_of_an_example_have_the_same_gate_and_metrics() -> None:
-    for example in (BREAST_CANCER, FRAUD):
+    for example in ALL:
         configs = [tomllib.loads(path.read_text()) for path in example.rglob("headgate.toml")]
         assert all(config["gate"] == configs[0]["gate"] for config in configs)
         assert all(config["evaluate"] == configs[0]["evaluate"] for config in configs)
@@ -69,10 +79,12 @@ def test_the_fraud_data_are_1000_transactions_of_which_300_are_fraudulent() -> N
     assert sum(transaction["fraud"] == "1" for transaction in transactions) == 300
 
 
-def test_the_generator_draws_the_committed_transactions_byte_for_byte(tmp_path: Path) -> None:
-    drawn = tmp_path / "transactions.csv"
-    subprocess.run([sys.executable, FRAUD / "generate.py", drawn], check=True, timeout=PATIENCE_SECONDS)
-    assert drawn.read_bytes() == (FRAUD / "data" / "transactions.csv").read_bytes()
+@pytest.mark.parametrize("data", GENERATED, ids=name)
+def test_the_generator_draws_the_committed_data_byte_for_byte(data: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / data.name
+    generator = data.parents[1] / "generate.py"
+    subprocess.run([sys.executable, generator, drawn], check=True, timeout=PATIENCE_SECONDS)
+    assert drawn.read_bytes() == data.read_bytes()
 
 
 def test_another_seed_draws_other_transactions_with_as_many_frauds(tmp_path: Path) -> None:
@@ -80,6 +92,18 @@ def test_another_seed_draws_other_transactions_with_as_many_frauds(tmp_path: Pat
     subprocess.run([sys.executable, FRAUD / "generate.py", drawn, "--seed", "3"], check=True, timeout=PATIENCE_SECONDS)
     assert drawn.read_bytes() != (FRAUD / "data" / "transactions.csv").read_bytes()
     assert sum(transaction["fraud"] == "1" for transaction in read(drawn)) == 300
+
+
+def test_the_regression_data_are_the_squares_of_400_different_numbers() -> None:
+    points = read(REGRESSION / "data" / "squares.csv")
+    assert len({point["x"] for point in points}) == 400
+    assert all(math.isclose(float(point["x"]) ** 2, float(point["y"]), abs_tol=1e-8) for point in points)
+
+
+def test_each_of_20_speakers_says_each_digit_twice() -> None:
+    clips = read(SPOKEN_DIGITS / "data" / "clips.csv")
+    said = Counter((clip["speaker"], clip["digit"]) for clip in clips)
+    assert said == {(str(speaker), str(digit)): 2 for speaker in range(20) for digit in range(10)}
 
 
 def test_no_single_column_gives_a_fraud_away() -> None:

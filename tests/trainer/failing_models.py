@@ -216,6 +216,13 @@ EXPORTS = {
         "EXPORT",
         job=REGRESSION,
     ),
+    "a length that it is made for": Failing(
+        forward("return self.linear(rows.reshape(-1, 2, 3).mean(1)).expand(len(rows), 1)")
+        + "def datasets(context): return {part: (ROWS.repeat(1, 2), ROWS[:, 0]) for part in PARTS}",
+        "the network cannot be exported for other sizes of length than 6: something in it",
+        "EXPORT",
+        job=REGRESSION | {"dimensions": {"features": ["batch", "length"]}},
+    ),
     "an if on its rows": Failing(
         forward("return self.linear(rows) if rows.sum() > 0 else -self.linear(rows)"),
         "the network cannot be exported to ONNX: GuardOnDataDependentSymNode: Could not guard on data-dependent",

@@ -111,6 +111,23 @@ def network(context): return Convolution()
 def datasets(context): return {part: (ROWS.unsqueeze(2).repeat(1, 1, 6), YES) for part in PARTS}
 """
 """It cannot answer rows that are shorter than 4."""
+STRIDES = """
+class Strides(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("waves", torch.randn(6, 1, 4, generator=torch.Generator().manual_seed(6)))
+        self.layers = nn.Sequential(nn.Conv1d(3, 2, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2, ceil_mode=True))
+        self.linear = nn.Linear(2, 1)
+    def forward(self, audio):
+        parts = nn.functional.conv1d(audio.float().unsqueeze(1), self.waves, stride=2, padding=2)
+        first, second = parts.square().chunk(2, dim=1)
+        return self.linear(self.layers((first + second + 1).log()).amax(2)).sigmoid()
+def network(context): return Strides()
+def datasets(context):
+    audio = torch.arange(9 * 16).reshape(9, 16).short()
+    return {part: ({"audio": audio}, YES) for part in PARTS}
+"""
+"""A spectrogram: the sizes inside it follow from the length of its input by a stride."""
 LOGITS = "def network(context): return nn.Linear(3, 1)"
 TWO_LOGITS = "def network(context): return nn.Linear(3, 2)"
 LABELS = """
@@ -255,6 +272,9 @@ KINDS = {
         {"features": ("FP32", [-1, 3, -1])},
         PREDICTION,
         {"dimensions": {"features": ["batch", "3", "seconds"]}},
+    ),
+    "strides": Kind(
+        STRIDES, {"audio": ("INT16", [-1, -1])}, PREDICTION, {"dimensions": {"audio": ["batch", "samples"]}}
     ),
     "a tuple": Kind(
         A_TUPLE,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
 import torch
@@ -53,10 +53,7 @@ def onnx_of(
     """
     examples = {name: _example(tensor) for name, tensor in inputs(features).items()}
     sizes = sizes_of(features, dimensions)
-    variable = {name: torch.export.Dim(name) for name in (BATCH, *sizes)}
-    shapes: tuple[object, ...] = tuple(
-        {axis: variable[dimension] for axis, dimension in dimensions[name].items()} for name in examples
-    )
+    shapes: tuple[object, ...] = tuple(_variable(dimensions[name], is_batch_alone=not sizes) for name in examples)
     if outputs or not isinstance(features, Tensor):
         network, shapes = Positional(network, features, form).eval(), (shapes,)
     try:
@@ -75,6 +72,7 @@ def onnx_of(
     if program is None:
         raise ExportFailure("the network cannot be exported to ONNX: torch.onnx.export returned no program")
     model = program.model_proto
+    require_variable(model, dimensions)
     remove_origins(model)
     if sizes:
         model.metadata_props.add(key=layout.EXAMPLE_SIZES, value=json.dumps(sizes, sort_keys=True))
@@ -86,6 +84,26 @@ def onnx_of(
 def warm_up() -> None:
     """Exports a tiny network, because the exporter imports most of its modules at the first export."""
     onnx_of(nn.Linear(1, 1).eval(), torch.zeros(2, 1), {layout.INPUT: {0: BATCH}})
+
+
+def _variable(axes: Mapping[int, str], *, is_batch_alone: bool) -> dict[int, object]:
+    """What the exporter takes for dimensions that vary.
+
+    A `Dim` refuses sizes that depend on a size, such as those of a convolution with a stride. A name takes them.
+    """
+    return {axis: torch.export.Dim(name) if is_batch_alone else name for axis, name in axes.items()}
+
+
+def require_variable(model: onnx.ModelProto, dimensions: Dimensions) -> None:
+    """Raises ExportFailure when the exporter has made a constant of a dimension that should vary."""
+    for node in model.graph.input:
+        sizes = node.type.tensor_type.shape.dim
+        for axis, name in dimensions[node.name].items():
+            if not sizes[axis].dim_param:
+                raise ExportFailure(
+                    f"the network cannot be exported for other sizes of {name} than {sizes[axis].dim_value}:"
+                    " something in it, such as a reshape with a number, is made for this size"
+                )
 
 
 def _example(tensor: Tensor) -> Tensor:

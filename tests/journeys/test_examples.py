@@ -1,0 +1,85 @@
+"""The other examples: each is published, trained, measured, let through by its gate, released, and answers."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.driver import Facts, Repository, Running, UnexpectedResult
+from headgate.client.timeline import describe
+from headgate.v1 import facts_pb2 as facts
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+VERDICT_SECONDS = 300.0
+RELEASE_SECONDS = 180.0
+SAMPLES = 4_000
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One `headgate up` for all examples, over the embedded log."""
+    with Running(tmp_path_factory.mktemp("examples")) as running:
+        running.command("environment", "set-policy", "production", str(EXAMPLES / "demo_policy.toml"))
+        yield running
+
+
+class Story:
+    """The commits of one example, and what happens to each."""
+
+    def __init__(self, running: Running, example: str, model: str) -> None:
+        self._running = running
+        self._folder = running.folder / example
+        self._repository = Repository(self._folder, EXAMPLES / example)
+        self._facts = Facts(running.stubs, f"models/{model}", lambda record: None)
+
+    def close(self) -> None:
+        self._facts.close()
+
+    def verdict_on(self, overlay: str, version: int) -> facts.GateDecided:
+        """Publishes a commit, and waits for what its gate decides."""
+        self._repository.commit(overlay)
+        self._running.command("publish", str(self._folder))
+
+        def is_end(record: facts.LifecycleRecord) -> bool:
+            return version in (record.gate_decided.version, record.training_failed.version)
+
+        record = self._facts.wait(is_end, f"the verdict on v{version}", VERDICT_SECONDS)
+        if not record.HasField("gate_decided"):
+            raise UnexpectedResult(describe(record))
+        return record.gate_decided
+
+    def goes_live(self) -> None:
+        self._facts.wait(lambda record: record.HasField("release_completed"), "it goes live", RELEASE_SECONDS)
+
+
+def test_a_line_does_not_fit_a_square_and_a_network_that_bends_does(running: Running) -> None:
+    story = Story(running, "regression", "regression")
+    refused = story.verdict_on("1-line", 1)
+    measured = {metric.name: metric.value for metric in refused.metrics}
+    assert not refused.passed
+    assert {result.rule.metric for result in refused.results if not result.passed} == {"r2", "mae"}
+    assert measured["r2"] < 0.1
+    shown = running.command("version", "get", "regression/1")
+    assert f"{measured['mae']:.3f}" in shown
+
+    assert story.verdict_on("2-curve", 2).passed
+    story.goes_live()
+    story.close()
+    answered = json.loads(running.command("predict", "regression", "--row", "2", "--row", "-1.5", "-o", "json"))
+    assert answered["version"] == 2
+
+
+def test_a_spoken_digit_goes_from_sound_to_its_name(running: Running) -> None:
+    story = Story(running, "spoken_digits", "spoken-digits")
+    assert story.verdict_on("1-spectrogram", 1).passed
+    story.goes_live()
+    story.close()
+    # A live clip has another length than those of the training.
+    clip = running.folder / "clip.json"
+    clip.write_text(json.dumps({"audio": [[sample % 200 - 100 for sample in range(SAMPLES)]]}))
+    answered = json.loads(running.command("predict", "spoken-digits", "--json", str(clip), "-o", "json"))
+    assert answered["version"] == 1

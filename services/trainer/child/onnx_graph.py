@@ -22,6 +22,8 @@ EXAMPLE_ROWS = 2
 """The exporter takes a batch of one for a constant."""
 PLAIN = Form()
 SUMMARY = "## Exception summary"
+FIXED = re.compile(r"static shape of (\d+) for dimension \S+\.shape\[(\d+)\]")
+"""What the exporter says of a dimension that cannot vary."""
 CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>: ")
 
 
@@ -68,11 +70,12 @@ def onnx_of(
             verbose=False,
         )
     except Exception as error:
-        raise ExportFailure(f"the network cannot be exported to ONNX: {reason_of(error)}") from error
+        fixed = _fixed_dimension(str(error), dimensions, sizes)
+        reason = f"for other sizes of {fixed}" if fixed else f"to ONNX: {reason_of(error)}"
+        raise ExportFailure(f"the network cannot be exported {reason}") from error
     if program is None:
         raise ExportFailure("the network cannot be exported to ONNX: torch.onnx.export returned no program")
     model = program.model_proto
-    require_variable(model, dimensions)
     remove_origins(model)
     if sizes:
         model.metadata_props.add(key=layout.EXAMPLE_SIZES, value=json.dumps(sizes, sort_keys=True))
@@ -94,16 +97,15 @@ def _variable(axes: Mapping[int, str], *, is_batch_alone: bool) -> dict[int, obj
     return {axis: torch.export.Dim(name) if is_batch_alone else name for axis, name in axes.items()}
 
 
-def require_variable(model: onnx.ModelProto, dimensions: Dimensions) -> None:
-    """Raises ExportFailure when the exporter has made a constant of a dimension that should vary."""
-    for node in model.graph.input:
-        sizes = node.type.tensor_type.shape.dim
-        for axis, name in dimensions[node.name].items():
-            if not sizes[axis].dim_param:
-                raise ExportFailure(
-                    f"the network cannot be exported for other sizes of {name} than {sizes[axis].dim_value}:"
-                    " something in it, such as a reshape with a number, is made for this size"
-                )
+def _fixed_dimension(text: str, dimensions: Dimensions, sizes: Mapping[str, int]) -> str:
+    """The dimension that should vary and for whose one size the network is made; empty when it is something else."""
+    found = FIXED.search(text)
+    if found is None:
+        return ""
+    size, axis = int(found[1]), int(found[2])
+    names = {axes[axis] for axes in dimensions.values() if axis in axes and sizes.get(axes[axis]) == size}
+    cause = f"something in it, such as a layer with {size} inputs, is made for this size"
+    return f"{', '.join(sorted(names))} than {size}: {cause}" if names else ""
 
 
 def _example(tensor: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ STATUS_OF: Mapping[str, grpc.StatusCode] = {
     refusal.GATE_NOT_MET: grpc.StatusCode.FAILED_PRECONDITION,
     refusal.IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
     refusal.FROZEN: grpc.StatusCode.FAILED_PRECONDITION,
+    refusal.PURGED: grpc.StatusCode.FAILED_PRECONDITION,
     refusal.STALE: grpc.StatusCode.ABORTED,
     refusal.REUSED: grpc.StatusCode.INVALID_ARGUMENT,
 }

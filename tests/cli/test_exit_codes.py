@@ -66,6 +66,25 @@ def test_a_name_that_nothing_has_gives_3(headgate: Headgate, address: str, comma
     assert code == Exit.NOT_FOUND, err
 
 
+def test_a_version_that_is_purged_gives_3_in_every_command_that_needs_its_artifact(
+    headgate: Headgate, address: str
+) -> None:
+    ask = partial(headgate, "--registry", address)
+    made = ("version", "create", "old", "--repository", "/some/where", "--commit", "a" * 40)
+    for command in (made, ("version", "archive", "old/1"), ("version", "purge", "old/1", "--yes")):
+        assert ask(*command)[0] == Exit.OK
+    for command in (
+        ("version", "waive", "old/1", "--reason", "why"),
+        ("version", "approve", "old/1"),
+        ("version", "deny", "old/1"),
+        ("version", "download", "old/1", "copy"),
+        ("alias", "set", "old@champion", "1"),
+        ("release", "start", "old/1"),
+    ):
+        code, _, err = ask(*command)
+        assert (code, "is purged" in err) == (Exit.NOT_FOUND, True), command
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -472,10 +472,11 @@ def test_an_older_request_for_a_quarantined_version_counts_as_an_override() -> N
     past.when(commands.BeginRelease(release=2)).then(started(2, stable=1))
 
 
-def test_an_archived_version_is_not_released() -> None:
-    one_live().and_given(facts.VersionArchived(version=2)).when(start(2)).then_refused(
-        "illegal-transition", "archived or purged"
-    )
+def test_an_archived_version_and_a_purged_one_are_not_released() -> None:
+    archived = one_live().and_given(facts.VersionArchived(version=2))
+    archived.when(start(2)).then_refused("illegal-transition", "an archived version cannot be released")
+    purged = archived.and_given(facts.VersionPurged(version=2))
+    purged.when(start(2)).then_refused("purged", "a purged version cannot be released")
 
 
 def test_an_undo_requests_a_direct_release_of_the_previous_version() -> None:

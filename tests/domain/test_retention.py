@@ -42,7 +42,9 @@ def test_a_version_is_archived_before_it_is_purged() -> None:
     past.and_given(facts.VersionPurged(version=1))
     past.when(commands.PurgeVersion(version=1)).then_nothing()
     past.when(ARCHIVE_1).then_nothing()
-    past.when(commands.MoveAlias(alias="a", version=1)).then_refused("invalid-argument", "purged")
+    past.when(commands.MoveAlias(alias="a", version=1)).then_refused(
+        "purged", "an alias cannot point to a purged version"
+    )
 
 
 def test_the_live_version_is_kept() -> None:

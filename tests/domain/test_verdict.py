@@ -136,7 +136,7 @@ def test_only_a_version_that_awaits_approval_can_be_approved_or_denied() -> None
 )
 def test_a_purged_version_gets_no_verdict(command: object) -> None:
     purged = [facts.VersionArchived(version=1), facts.VersionPurged(version=1)]
-    given(*built(), gate(passed=False), *purged).when(command).then_refused("illegal-transition", "purged")
+    given(*built(), gate(passed=False), *purged).when(command).then_refused("purged", "purged")
 
 
 def test_a_failed_gate_is_waived_with_a_reason() -> None:

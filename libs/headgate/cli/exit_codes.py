@@ -39,7 +39,7 @@ _STATUSES: Mapping[grpc.StatusCode, Exit] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
 }
 _SLUGS: Mapping[str, Exit] = {"purged": Exit.NOT_FOUND, "not-trained": Exit.NOT_FOUND}
-"""Refusals because an artifact is not there; their status says only that the state forbids the call."""
+"""Refusals because an artifact is not there. Their status says only that the state forbids the call."""
 _LOG_ERRORS: Sequence[tuple[type[LogError], Exit]] = (
     (TopicMismatch, Exit.TOPICS_DIFFER),
     (AddressInvalid, Exit.USAGE),

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from headgate.cli.render import Format, Output, Row, Wide, show_rows
 from headgate.cli.session import session
+from headgate.domain.refusal import NOT_FOUND
 from headgate.domain.words import time_text
 from headgate.log import topics
 from headgate.log.port import Record
@@ -58,8 +59,8 @@ def _line(refusal: commands.Refusal) -> Row:
     """The refusal for people: what was wrong and the rule, in one text."""
     row = dict(_row(refusal))
     message, rule = str(row.pop("message")), str(row.pop("rule"))
-    # Many a message has its rule in it.
-    texts = (message,) if rule in message else (message, rule)
+    # Many a message has its rule in it, and one of what does not exist needs none.
+    texts = (message,) if rule in message or refusal.code == NOT_FOUND else (message, rule)
     return row | {"reason": ": ".join(text for text in texts if text)}
 
 

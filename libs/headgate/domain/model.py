@@ -7,7 +7,7 @@ from headgate.domain import build, release, retention, verdict
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
 from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
-from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, text_too_long
+from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, purged, text_too_long
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.domain.versions import is_purged
@@ -132,7 +132,7 @@ def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMo
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
     if is_purged(version):
-        return invalid("version", command.version, "an alias cannot point to a purged version")
+        return purged(version.name, "an alias cannot point to a purged version", "version")
     if state.model.aliases.get(command.alias, 0) == command.version:
         return None
     return facts.AliasMoved(alias=command.alias, version=command.version)

@@ -11,6 +11,7 @@ ILLEGAL = "illegal-transition"
 GATE_NOT_MET = "gate-not-met"
 IN_USE = "in-use"
 FROZEN = "frozen"
+PURGED = "purged"
 STALE = "stale-etag"
 REUSED = "request-id-reused"
 
@@ -59,3 +60,8 @@ def not_found(what: str, field: str) -> Refused:
 def illegal(message: str, rule: str) -> Refused:
     """For a command that the state does not allow."""
     return Refused(ILLEGAL, rule, message)
+
+
+def purged(name: str, rule: str, field: str = "") -> Refused:
+    """For a command that needs the artifact of a version, which the purge has deleted."""
+    return Refused(PURGED, rule, f"{name} is purged", field)

@@ -9,10 +9,11 @@ from headgate.domain.freezes import refuse_frozen
 from headgate.domain.names import NAME_RULE, is_name, release_name, version_name
 from headgate.domain.pause import has_fallen_back, pause, resume, weights_of_step
 from headgate.domain.phases import ACTIVE, RUNNING, TERMINAL, going_nowhere, is_active, phase_name
-from headgate.domain.refusal import ALREADY_EXISTS, GATE_NOT_MET, Refused, illegal, invalid, not_found
+from headgate.domain.refusal import ALREADY_EXISTS, GATE_NOT_MET, Refused, illegal, invalid, not_found, purged
 from headgate.domain.release_fold import evolve
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.domain.verdict import RELEASABLE
+from headgate.domain.versions import is_purged
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -161,11 +162,13 @@ def _request(
 
 def candidate_refused(version: resources.Version, override_quarantine: bool) -> Refused | None:
     """The refusal of a release of a version that may not be released; None when it may."""
+    if is_purged(version):
+        return purged(version.name, "a purged version cannot be released", "candidate")
     if version.verdict not in RELEASABLE:
         rule = "only a version that has passed its gate, or was approved or waived, can be released"
         return Refused(GATE_NOT_MET, rule, f"{version.name} is {version.label}", "candidate")
     if version.retention != resources.RETENTION_STATE_KEPT:
-        return illegal(f"{version.name} is {version.label}", "an archived or purged version cannot be released")
+        return illegal(f"{version.name} is {version.label}", "an archived version cannot be released")
     if version.quarantined and not override_quarantine:
         return illegal(f"{version.name} is quarantined", "a quarantined version can be released only with an override")
     return None

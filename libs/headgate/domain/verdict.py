@@ -5,7 +5,7 @@ from typing import assert_never
 from headgate.domain.comparison import refuse_uncompared
 from headgate.domain.gate import decide_gate
 from headgate.domain.names import ANONYMOUS, version_name
-from headgate.domain.refusal import Refused, illegal, invalid, not_found
+from headgate.domain.refusal import Refused, illegal, invalid, not_found, purged
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.domain.versions import is_purged
 from headgate.v1 import commands_pb2 as commands
@@ -32,7 +32,7 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
     if is_purged(version):
-        return illegal(f"{version.name} is purged", "a purged version gets no verdict, approval or waiver any more")
+        return purged(version.name, "a purged version gets no verdict, approval or waiver any more")
     match command:
         case commands.DecideGate():
             return _decide_gate(state, version)

@@ -21,6 +21,10 @@ MAX_BATCH_SIZE = 1_000_000
 MAX_SEED = 2**63 - 1
 
 
+TORCH, ONNX = "torch", "onnx"
+"""What the repository's module makes: a network that Headgate trains and exports, or an ONNX file."""
+DEFAULT_BATCH_SIZE = 1024
+"""How many rows of an ONNX file that the repository builds run at once."""
 LOSSES = ("mse", "cross_entropy", "bce", "bce_with_logits", "custom")
 TASKS_OF_LOGITS = ("binary", "multilabel")
 """What bce_with_logits is for: its predictions become probabilities."""
@@ -48,11 +52,14 @@ def parse(text: bytes) -> configuration.ModelConfiguration:
     model(root.table("model"), parsed)
     code(root.table("code"), parsed.code)
     data(root.table("data", optional=True), parsed)
-    train(root.table("train"), parsed.task, parsed.train)
+    if parsed.code.kind == ONNX:
+        train_onnx(root.table("train", optional=True), parsed.train)
+    else:
+        train(root.table("train"), parsed.task, parsed.train)
     evaluate(root.table("evaluate"), parsed)
     gate(root.table("gate", optional=True), parsed)
     release(root.table("release", optional=True), parsed)
-    network(root.table("network", optional=True), parsed)
+    network(root.table("network", optional=True), parsed, from_graph=parsed.code.kind == ONNX)
     parsed.parameters_json = parameters(root.table("parameters", optional=True))
     root.no_more(TABLES)
     root.refuse_problems()
@@ -71,7 +78,9 @@ def code(table: Table, into: configuration.CodeConfiguration) -> None:
     )
     into.module = module or ""
     into.tests = table.value("tests", "a command", is_command) or ""
-    table.no_more(("module", "tests"))
+    if "kind" in table.values and table.choice("kind", (TORCH, ONNX)) == ONNX:
+        into.kind = ONNX
+    table.no_more(("module", "tests", "kind"))
 
 
 def data(table: Table, into: configuration.ModelConfiguration) -> None:
@@ -113,6 +122,13 @@ def train(table: Table, task: str, into: configuration.TrainConfiguration) -> No
     class_weights(table, task, into)
     known = ("loss", "optimizer", "learning_rate", "epochs", "batch_size", "seed", "momentum", "weight_decay")
     table.no_more((*known, "class_weights"))
+
+
+def train_onnx(table: Table, into: configuration.TrainConfiguration) -> None:
+    """What is left of [train] when the repository's own code trains: the seed, and how many rows are run at once."""
+    into.batch_size = table.whole("batch_size", 1, MAX_BATCH_SIZE, DEFAULT_BATCH_SIZE) or 0
+    into.seed = table.whole("seed", 0, MAX_SEED, 0) or 0
+    table.no_more(("seed", "batch_size"))
 
 
 def class_weights(table: Table, task: str, into: configuration.TrainConfiguration) -> None:

@@ -9,12 +9,19 @@ BATCH = "batch"
 """The name of the first dimension of every tensor."""
 MAX_TENSORS = 64
 MAX_DIMENSIONS = 16
+MAX_NAME = 256
+"""Of an input or an output in an ONNX file that Headgate has not exported."""
 DIMENSIONS = f'a list such as ["{BATCH}", "length", 3]: {BATCH}, then a size, or a name where the size varies'
 TENSOR_NAME = re.compile(r"[A-Za-z_]\w{0,62}", re.ASCII)
 
 
-def network(table: Table, into: configuration.ModelConfiguration) -> None:
+def network(table: Table, into: configuration.ModelConfiguration, from_graph: bool = False) -> None:
+    """`from_graph`: an ONNX file says the names and dimensions itself, so only what is measured is left to say."""
     if not table.present:
+        return
+    if from_graph:
+        into.network.measured = table.value("measured", "the name of an output", is_output_name, "") or ""
+        table.no_more(("measured",))
         return
     expected = f"a list of up to {MAX_TENSORS} names of letters, digits and _"
     into.network.outputs.extend(table.value("outputs", expected, are_tensor_names, []) or [])
@@ -31,6 +38,11 @@ def network(table: Table, into: configuration.ModelConfiguration) -> None:
 
 def is_tensor_name(value: object) -> bool:
     return isinstance(value, str) and bool(TENSOR_NAME.fullmatch(value))
+
+
+def is_output_name(value: object) -> bool:
+    """Whether an ONNX file may call an output so; other tools write names such as dense/Sigmoid:0."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
 def are_tensor_names(value: object) -> bool:

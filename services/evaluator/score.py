@@ -13,10 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 
-from headgate.artifacts.answers import BINARY, CUSTOM, MULTILABEL
+from headgate.artifacts.answers import BINARY, CUSTOM, MULTILABEL, from_probabilities
 from headgate.artifacts.findings import Findings, WrongFindings, findings_in
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.layout import (
@@ -31,8 +29,10 @@ from headgate.artifacts.layout import (
 )
 from headgate.artifacts.layout import measured as measured_name
 from headgate.artifacts.manifest import unseal
+from headgate.artifacts.row_file import WrongRows, rows_from_bytes
 from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.artifacts.store import ArtifactError, ArtifactStore
+from headgate.configuration import ONNX
 from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -172,6 +172,8 @@ def score_on(
         measured = Measured(rows.count, Scores())
     else:
         predictions, answers = the_measured("outputs", outputs, wanted), the_measured("answers", rows.answers, wanted)
+        if declared.code.kind == ONNX:
+            predictions = from_probabilities(declared.task, predictions)
         measured = measure(declared.task, predictions, answers, options)
     report = report_of(measured, rows.sha256, int((time.monotonic() - started) * 1000))
     if declared.task in (BINARY, MULTILABEL):
@@ -221,9 +223,9 @@ def the_measured(what: str, tensors: Named, declared: str) -> npt.NDArray[np.gen
 def read_rows(data: bytes, batch_size: int) -> Rows:
     """The test rows of an artifact: features for each input, and true answers for each row. Raises Unmeasurable."""
     try:
-        tensors = load_tensors(data)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise Unmeasurable(f"{TEST_ROWS_FILE} holds no tensors that can be read: {error!r}") from error
+        tensors = rows_from_bytes(data)
+    except WrongRows as error:
+        raise Unmeasurable(f"{TEST_ROWS_FILE}: {error}") from error
     features, answers = features_in(tensors), answers_in(tensors)
     if not features or not answers:
         names = f"{FEATURES_TENSOR} and {ANSWERS_TENSOR}"
@@ -254,5 +256,8 @@ def digest_of(tensors: Named) -> str:
 
 
 def bytes_of(values: npt.NDArray[np.generic]) -> memoryview:
-    """The bytes of an array, not copied."""
+    """The bytes of an array, not copied; of text, each with its length before it."""
+    if values.dtype == np.object_:
+        texts = [str(text).encode() for text in values.ravel()]
+        return memoryview(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

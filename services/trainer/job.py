@@ -49,6 +49,8 @@ class Job:
     """What metrics(context, prediction, answers) of the repository returns."""
     threshold_choice: Mapping[str, Any] = field(default_factory=dict)
     """The fields of a ThresholdChoice; none when the threshold is given."""
+    kind: str = ""
+    """onnx when the repository's build(context) leaves an ONNX file; empty when its network is trained here."""
     slices: Sequence[Mapping[str, Any]] = ()
     """The fields of each Slice."""
 

@@ -41,7 +41,6 @@ def identity(*names: str, **attributes: Any) -> NodeProto:
 
 def tree(threshold: float = 0.5, probabilities: tuple[float, float] = (0.1, 0.9)) -> ModelProto:
     """A boosted tree as onnxmltools writes it: label and the probabilities of both classes, split at column 0."""
-    low, high = probabilities
     node = helper.make_node(
         "TreeEnsembleClassifier",
         ["input"],
@@ -56,10 +55,10 @@ def tree(threshold: float = 0.5, probabilities: tuple[float, float] = (0.1, 0.9)
         nodes_truenodeids=[1, 0, 0],
         nodes_falsenodeids=[2, 0, 0],
         nodes_missing_value_tracks_true=[0, 0, 0],
-        class_treeids=[0, 0, 0, 0],
-        class_nodeids=[1, 1, 2, 2],
-        class_ids=[0, 1, 0, 1],
-        class_weights=[1 - low, low, 1 - high, high],
+        class_treeids=[0, 0],
+        class_nodeids=[1, 2],
+        class_ids=[0, 0],
+        class_weights=list(probabilities),
         classlabels_int64s=[0, 1],
         post_transform="NONE",
     )

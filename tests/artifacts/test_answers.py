@@ -7,12 +7,16 @@ import numpy.typing as npt
 import pytest
 
 from headgate.artifacts.answers import (
+    BINARY,
+    MULTICLASS,
+    REGRESSION,
     WrongMeaning,
     as_classes,
     as_logits,
     as_numbers,
     as_probabilities,
     check_predictions,
+    from_probabilities,
 )
 
 
@@ -86,3 +90,24 @@ def test_a_value_that_is_not_a_number_is_refused(text: npt.NDArray[np.generic]) 
 def test_an_answer_that_is_not_a_class_is_refused(answer: float) -> None:
     with pytest.raises(WrongMeaning, match="the answer of row 1 is"):
         as_classes(floats([0, answer]), 2)
+
+
+def test_probabilities_of_both_classes_are_taken_as_that_of_the_second() -> None:
+    predictions = np.array([[0.25, 0.75], [np.nan, 0.5], [1.0, 0.0]], np.float32)
+
+    np.testing.assert_array_equal(from_probabilities(BINARY, predictions), predictions[:, 1])
+
+
+def test_probabilities_of_classes_are_the_softmax_of_what_they_are_taken_as() -> None:
+    predictions = np.array([[0.25, 0.75, 0.0], [0.5, 0.25, 0.25]])
+
+    taken = np.exp(from_probabilities(MULTICLASS, predictions))
+
+    np.testing.assert_allclose(taken / taken.sum(axis=1, keepdims=True), predictions, atol=1e-15)
+
+
+@pytest.mark.parametrize("task", [REGRESSION, MULTICLASS, BINARY])
+def test_predictions_that_are_no_probabilities_of_classes_stay_as_they_are(task: str) -> None:
+    predictions = np.array([[3.0, -1.0], [0.5, 0.5]])
+
+    assert from_probabilities(task, predictions) is predictions

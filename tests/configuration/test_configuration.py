@@ -371,3 +371,48 @@ def test_no_text_of_the_file_may_hold_credentials_and_no_problem_shows_them(befo
     found = problems(WHOLE.replace(before, after, 1))
     assert f"{key}: expected a text without a user name, a password or a token in a URL" in "\n".join(found)
     assert "t0ken" not in "\n".join(found)
+
+
+def built_by_the_repository(**tables: str) -> str:
+    return "\n".join(
+        [
+            '[model]\nname = "credit"\ntask = "binary"',
+            '[code]\nkind = "onnx"\nmodule = "model"\ntests = "pytest"',
+            *(f"[{name}]\n{lines}" for name, lines in tables.items()),
+            '[evaluate]\nmetrics = ["auc"]',
+        ]
+    )
+
+
+def test_code_that_leaves_an_onnx_file_needs_no_settings_of_a_training() -> None:
+    parsed = parse(built_by_the_repository().encode())
+
+    assert (parsed.code.kind, parsed.train.loss, parsed.train.epochs) == ("onnx", "", 0)
+    assert parsed.train.batch_size > 0
+
+
+def test_code_that_leaves_an_onnx_file_may_have_a_seed_and_name_an_output_as_its_converter_does() -> None:
+    parsed = parse(built_by_the_repository(train="seed = 3", network='measured = "dense/Sigmoid:0"').encode())
+
+    assert (parsed.train.seed, parsed.network.measured) == (3, "dense/Sigmoid:0")
+
+
+@pytest.mark.parametrize(
+    ("table", "lines", "problem"),
+    [
+        ("train", 'loss = "bce"', "train.loss: expected one of the keys seed, batch_size, got 'loss'"),
+        ("network", 'outputs = ["a"]', "network.outputs: expected one of the keys measured, got 'outputs'"),
+    ],
+)
+def test_settings_that_an_onnx_file_makes_useless_are_refused(table: str, lines: str, problem: str) -> None:
+    with pytest.raises(InvalidToml) as refused:
+        parse(built_by_the_repository(**{table: lines}).encode())
+
+    assert refused.value.problems == [problem]
+
+
+def test_another_kind_of_code_is_refused() -> None:
+    with pytest.raises(InvalidToml) as refused:
+        parse(built_by_the_repository().replace('"onnx"', '"keras"').encode())
+
+    assert "code.kind: expected one of torch, onnx, got 'keras'" in refused.value.problems

@@ -162,7 +162,7 @@ def test_a_live_version_whose_artifact_is_gone_is_no_baseline(
     [
         ({MODEL_FILE: RIGHT}, "has no test.safetensors"),
         ({TEST_ROWS_FILE: rows_of(*separable())}, "has no model.onnx"),
-        (files_of(RIGHT, b"not tensors"), "holds no tensors that can be read"),
+        (files_of(RIGHT, b"not tensors"), "test.safetensors: there are no tensors that can be read"),
         (
             files_of(RIGHT, rows_of(separable()[0].astype(np.int64), separable()[1])),
             "takes rows of float32, and these are",

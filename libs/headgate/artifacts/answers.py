@@ -84,6 +84,25 @@ def as_probabilities(predictions: Values) -> Floats:
     return values
 
 
+def from_probabilities(task: str, predictions: Values) -> Values:
+    """What a classifier of another framework predicts, as the task takes it. It answers a probability for each class.
+
+    binary: that of the class 1. multiclass: their logarithms, whose softmax they are. All else stays as it is.
+    """
+    if task not in (BINARY, MULTICLASS) or predictions.ndim != 2 or predictions.dtype.kind != "f":
+        return predictions
+    values = predictions.astype(np.float64)
+    finite = values[np.isfinite(values).all(axis=1)]
+    if values.shape[1] < 2 or (finite < -SLACK).any() or not np.allclose(finite.sum(axis=1), 1, rtol=0, atol=SUM_SLACK):
+        return predictions
+    if task == BINARY:
+        return predictions[:, 1] if values.shape[1] == 2 else predictions
+    smallest = float(np.finfo(predictions.dtype).tiny)
+    # NaN stays NaN: such a row counts as wrong.
+    logits: Floats = np.log(np.maximum(values, smallest))
+    return logits
+
+
 def as_label_probabilities(predictions: Values) -> Floats:
     """A row of probabilities for each row. Raises WrongMeaning."""
     if predictions.ndim != 2 or predictions.shape[1] < 1:

@@ -16,7 +16,7 @@ from headgate.artifacts import extensions
 from headgate.artifacts.datatypes import PROTOCOL_TYPES, STRING
 from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
 from headgate.artifacts.store import MAX_FILE_BYTES
-from headgate.network_table import BATCH, MAX_DIMENSIONS, MAX_TENSORS
+from headgate.network_table import BATCH, MAX_DIMENSIONS, MAX_NAME, MAX_TENSORS, is_output_name
 
 OPERATORS = ("", "ai.onnx")
 """Both name the operators of ONNX itself."""
@@ -26,7 +26,6 @@ MAX_NODES = 500_000
 """In the graph, its subgraphs and its functions together."""
 OLDEST_OPSET = 7
 """ONNX Runtime promises no older one."""
-MAX_NAME = 256
 MAX_LISTED = 5
 ZIPMAP = "; convert with options={'zipmap': False}, so that it answers a tensor"
 
@@ -189,7 +188,7 @@ def _tensors(what: str, values: Iterable[Any]) -> tuple[GraphTensor, ...]:
 
 
 def _tensor(what: str, value: Any) -> GraphTensor:
-    if not 0 < len(value.name) <= MAX_NAME or not value.name.isprintable():
+    if not is_output_name(value.name):
         raise GraphRefused(f"the name {value.name[:MAX_NAME]!r} of an {what} is no text of 1 to {MAX_NAME} characters")
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":

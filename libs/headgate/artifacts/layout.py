@@ -15,13 +15,17 @@ TEST_ROWS_FILE = "test.safetensors"
 PROVENANCE_FILE = "provenance.json"
 """The sources of the other files, as an in-toto statement."""
 
-EXPORTED_FILES = (MODEL_FILE, WEIGHTS_FILE, SIGNATURE_FILE, TRAINING_FILE, TEST_ROWS_FILE)
-"""The files that the training process writes. The provenance has their digests, so it is written after them."""
+BUILT_FILES = (MODEL_FILE, SIGNATURE_FILE, TRAINING_FILE, TEST_ROWS_FILE)
+"""The files that the training process writes when the repository builds its ONNX file itself."""
+EXPORTED_FILES = (*BUILT_FILES, WEIGHTS_FILE)
+"""The files that it writes otherwise. The provenance has their digests, so it is written after them."""
 
 INPUT = "features"
 """The input of a graph that takes one tensor without a name. The first dimension of every input is the batch."""
 OUTPUT = "prediction"
 """The output of a graph that answers one tensor without a name: one prediction for each row of the batch."""
+PROBABILITIES = "probabilities"
+"""What the usual converters call the output of a classifier that has the probability of each class."""
 
 EXAMPLE_SIZES = "headgate.example_sizes"
 """In the metadata of the graph: as JSON a size, for each dimension that varies besides the batch, that it can run."""
@@ -57,7 +61,7 @@ def answers_in(tensors: Collection[str]) -> dict[str, str]:
 
 
 def measured(names: Collection[str], declared: str) -> str:
-    """The output, or the answer, that the task is about: the declared one, the only one, or `prediction`.
+    """The output, or the answer, that the task is about: the declared one, the only one, or one of a usual name.
 
     Raises Unclear.
     """
@@ -65,8 +69,9 @@ def measured(names: Collection[str], declared: str) -> str:
         return declared
     if len(names) == 1:
         return next(iter(names))
-    if OUTPUT in names and not declared:
-        return OUTPUT
+    for usual in () if declared else (OUTPUT, PROBABILITIES):
+        if usual in names:
+            return usual
     raise Unclear(f"{', '.join(names)}: " + (f"none is {declared}" if declared else f"none is {OUTPUT}"))
 
 

@@ -189,19 +189,23 @@ class CodeConfiguration(_message.Message):
 
     MODULE_FIELD_NUMBER: _builtins.int
     TESTS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     module: _builtins.str
-    """Python module that defines network(context) and datasets(context)."""
+    """Python module that defines network(context) and datasets(context), or build(context) and datasets(context)."""
     tests: _builtins.str
     """Command that must end with exit code 0 before training starts."""
+    kind: _builtins.str
+    """Empty for a torch network that Headgate trains and exports; onnx for code that leaves an ONNX file."""
     def __init__(
         self,
         *,
         module: _builtins.str = ...,
         tests: _builtins.str = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["module", b"module", "tests", b"tests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "module", b"module", "tests", b"tests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

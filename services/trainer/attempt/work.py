@@ -14,10 +14,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from headgate.artifacts.layout import EXPORTED_FILES, PROVENANCE_FILE
+from headgate.artifacts.layout import BUILT_FILES, EXPORTED_FILES, PROVENANCE_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
-from headgate.configuration import BALANCED
+from headgate.configuration import BALANCED, ONNX
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -202,7 +202,7 @@ class AttemptRun:
         found = find_checkpoint(self.tools.store, self.tools.trusted, origin)
         if found is not None:
             (directory / RESUME).write_bytes(found.state)
-        progress = self._progress(directory, parsed.train.epochs, origin)
+        progress = self._progress(directory, parsed, origin)
         self.child.close_input(START_LINE)
         training = self.child.wait(self.tools.limits.training_seconds, self.attempt.cancelled, progress.broken_limit)
         progress.read()
@@ -224,7 +224,7 @@ class AttemptRun:
 
     def _seal(self, directory: Path, parsed: configuration.ModelConfiguration) -> facts.Artifact:
         files = {}
-        for name in EXPORTED_FILES:
+        for name in BUILT_FILES if parsed.code.kind == ONNX else EXPORTED_FILES:
             file = directory / name
             if not file.is_file() or file.is_symlink() or file.stat().st_size > MAX_FILE_BYTES:
                 raise AttemptFailed(facts.STAGE_EXPORT, f"{name} is missing or larger than {MAX_FILE_BYTES} bytes")
@@ -235,13 +235,15 @@ class AttemptRun:
         )
         return seal(self.tools.store, files, self.name, self.tools.key)
 
-    def _progress(self, directory: Path, epochs: int, origin: Origin) -> Progress:
+    def _progress(self, directory: Path, parsed: configuration.ModelConfiguration, origin: Origin) -> Progress:
         def on_checkpoint(epoch: int) -> None:
             file = directory / CHECKPOINT
             store_checkpoint(self.tools.store, self.tools.key, origin, self.claim.attempt, epoch, file)
 
-        idle_seconds = self.tools.limits.epoch_seconds
-        return Progress(directory / PROGRESS, idle_seconds, self._on_epoch_of(epochs), on_checkpoint)
+        # Code that builds its ONNX file itself reports no epochs.
+        limits = self.tools.limits
+        idle_seconds = limits.training_seconds if parsed.code.kind == ONNX else limits.epoch_seconds
+        return Progress(directory / PROGRESS, idle_seconds, self._on_epoch_of(parsed.train.epochs), on_checkpoint)
 
     def _on_epoch_of(self, epochs: int) -> Callable[[dict[str, Any]], None]:
         """What is done with each measured epoch of a training that has `epochs`."""
@@ -298,6 +300,7 @@ def job_of(
     return Job(
         checkout=str(checkout),
         module=parsed.code.module,
+        kind=parsed.code.kind,
         task=parsed.task,
         data={name: str(path) for name, path in data.items()},
         parameters=json.loads(parsed.parameters_json),

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from headgate.configuration import ONNX
+from services.trainer.child.built import build_artifact
 from services.trainer.child.context import CheckpointFiles, TrainingContext
 from services.trainer.child.exporting import export
 from services.trainer.child.failure import ExportFailure, NotResumable, TrainingFailure, line_of
@@ -25,6 +27,8 @@ from services.trainer.child.rehearsal import rehearse
 from services.trainer.child.training import LoadedModel, load_model, make_deterministic, train
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, read_job
 
+NO_EPOCHS = {"epoch": 0, "train_loss": 0.0, "validation_loss": 0.0}
+"""Of a repository that builds its ONNX file itself: Headgate knows of none."""
 Trained = tuple[TrainingContext, LoadedModel]
 """The training that has ended, and what the repository defines."""
 
@@ -49,12 +53,16 @@ def main() -> int:
 
 def run_job(job: Job, directory: Path, progress: TextIO) -> int:
     stage = "TRAINING"
+    files = directory / ARTIFACT_DIRECTORY
     try:
         make_deterministic()
+        files.mkdir()
+        if job.kind == ONNX:
+            build_artifact(files, job)
+            write_line(progress, finished={"epochs": NO_EPOCHS, "export_difference": 0.0, "resumed_from": 0})
+            return 0
         context, model = train_model(job, directory, progress)
         stage = "EXPORT"
-        files = directory / ARTIFACT_DIRECTORY
-        files.mkdir()
         difference = export(files, context.network, model, job, context.history)
     except SystemExit as ended:
         reason = f"the repository's code ended the process: sys.exit({ended.code!r})"

@@ -1,12 +1,10 @@
 """Writes the files of an artifact, once its ONNX graph has been shown to answer as the trained network does."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import onnx
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -14,13 +12,14 @@ from torch import Tensor, nn
 from headgate.artifacts import layout
 from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_predictions
 from headgate.artifacts.batches import rows_at_once
-from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.artifacts.findings import FINDINGS
+from headgate.artifacts.graphs import Graph, GraphRefused, inspect
 from services.trainer.child.agreement import Agreement, agree
 from services.trainer.child.comparing import ABSOLUTE_TOLERANCE, NamedAnswers, relative_tolerance
 from services.trainer.child.context import Epoch
 from services.trainer.child.dimensions import dimensions_of
 from services.trainer.child.failure import ExportFailure
+from services.trainer.child.files import signature, write_json
 from services.trainer.child.findings import find_out
 from services.trainer.child.losses import Form, form_of
 from services.trainer.child.onnx_graph import onnx_of
@@ -29,7 +28,6 @@ from services.trainer.child.tensors import (
     Tensors,
     answers_by_name,
     caller,
-    datatype,
     inputs,
     part_of,
     row_bytes,
@@ -60,13 +58,19 @@ def export(
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     safetensors.torch.save_file(weights, directory / layout.WEIGHTS_FILE)
     safetensors.torch.save_file(stored(rows["test"]), directory / layout.TEST_ROWS_FILE)
-    kinds = {name: datatype(tensor) for name, tensor in inputs(features).items()}
-    kinds |= {name: array.dtype.name for name, array in found.answers.items()}
-    write_json(directory / layout.SIGNATURE_FILE, signature(graph, kinds))
+    write_json(directory / layout.SIGNATURE_FILE, signature(inspected(graph)))
     findings = find_out(network, model, found.answers, job)
     training = history(job, epochs, found.answers) | {FINDINGS: findings.as_json()}
     write_json(directory / layout.TRAINING_FILE, training)
     return found.difference
+
+
+def inspected(graph: bytes) -> Graph:
+    """By the rules for every graph. Raises ExportFailure."""
+    try:
+        return inspect(graph)
+    except GraphRefused as error:
+        raise ExportFailure(f"the network's ONNX graph is refused: {error}") from error
 
 
 def graph_of(network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job: Job) -> tuple[bytes, Agreement]:
@@ -76,6 +80,7 @@ def graph_of(network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job
     form = form_of(job)
     outputs = outputs_when_several(network, example, form)
     graph = onnx_of(network, example, dimensions, outputs, form)
+    inspected(graph)
     at_once = rows_at_once(row_bytes(features), job.batch_size)
     found = agree(network, graph, features, rows["train"][0], at_once, dimensions, form)
     if job.task == CUSTOM:
@@ -116,26 +121,6 @@ def stored(rows: Rows) -> dict[str, Tensor]:
     }
 
 
-def signature(graph: bytes, kinds: Mapping[str, str]) -> dict[str, object]:
-    """What the graph takes and answers; `kinds` are the datatypes. A dimension that varies is -1.
-
-    Where more than the batch varies, the names of the dimensions stand beside the shape.
-    """
-    model = onnx.load_from_string(graph).graph
-    found = {
-        side: [{"name": node.name, "datatype": PROTOCOL_TYPES[kinds[node.name]], **_form(node)} for node in nodes]
-        for side, nodes in (("inputs", model.input), ("outputs", model.output))
-    }
-    return dict(found)
-
-
-def _form(node: onnx.ValueInfoProto) -> dict[str, list[object]]:
-    sizes = [each.dim_param or each.dim_value for each in node.type.tensor_type.shape.dim]
-    shape: dict[str, list[object]] = {"shape": [size if isinstance(size, int) else -1 for size in sizes]}
-    varies = any(isinstance(size, str) for size in sizes[1:])
-    return shape | ({"dimensions": list(sizes)} if varies else {})
-
-
 def history(job: Job, epochs: Sequence[Epoch], answers: NamedAnswers) -> dict[str, object]:
     """It holds no times, so that the same training gives the same bytes."""
     tolerance = max(relative_tolerance(each) for each in answers.values())
@@ -149,7 +134,3 @@ def history(job: Job, epochs: Sequence[Epoch], answers: NamedAnswers) -> dict[st
         ],
         "export": {"relative_tolerance": tolerance, "absolute_tolerance": ABSOLUTE_TOLERANCE},
     }
-
-
-def write_json(file: Path, content: object) -> None:
-    file.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")

@@ -1,0 +1,239 @@
+"""Has the repository build its ONNX file, inspects it, and writes the artifact once it answers the test rows well.
+
+The repository defines build(context), which leaves an ONNX file, and datasets(context), which gives the test rows.
+"""
+
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from headgate.artifacts import layout
+from headgate.artifacts.answers import (
+    CUSTOM,
+    REGRESSION,
+    WrongMeaning,
+    as_rows_of_numbers,
+    as_true_numbers,
+    check_answers,
+    check_predictions,
+    from_probabilities,
+    require_as_many,
+)
+from headgate.artifacts.batches import batches, rows_at_once
+from headgate.artifacts.extensions import register_extensions
+from headgate.artifacts.findings import FINDINGS, Findings
+from headgate.artifacts.graphs import Graph, GraphRefused, inspect, read_graph
+from headgate.artifacts.row_file import rows_as_bytes
+from services.trainer.child.array_rows import Split, fitted, read_splits
+from services.trainer.child.comparing import (
+    CHANGES,
+    DEPENDS,
+    SAMPLED_ROWS,
+    NamedAnswers,
+    in_words,
+    median_sizes,
+    parts_of,
+    require_same_answers,
+    rows_in_words,
+)
+from services.trainer.child.failure import ExportFailure, TrainingFailure
+from services.trainer.child.files import signature, write_json
+from services.trainer.child.loading import called, context_of, load_module, own_metrics_of
+from services.trainer.child.own_metrics import measured_by_the_repository
+from services.trainer.child.row_findings import (
+    Array,
+    Arrays,
+    check_slices,
+    chosen_threshold,
+    leaked_rows,
+    require_positive,
+)
+from services.trainer.job import Job
+
+FUNCTIONS = ("build", "datasets")
+BUILD = "build(context)"
+LEAVES = "an ONNX file at context.onnx_file, the path of one, its bytes, or an onnx.ModelProto"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The file, what it takes and answers, and the rows as it takes them."""
+
+    data: bytes
+    graph: Graph
+    splits: Mapping[str, Split]
+
+
+def build_artifact(directory: Path, job: Job) -> None:
+    """Writes the files of the artifact. Raises TrainingFailure and ExportFailure."""
+    module = load_module(Path(job.checkout), job.module, FUNCTIONS)
+    context = context_of(job)
+    built = built_by(module, context, job)
+    run = Run(built.data, built.graph, job)
+    test = built.splits["test"]
+    answers = run.in_batches(test.features)
+    require_alike(run, test.features)
+    check_meaning(answers, test, job)
+    found = findings(run, built, answers, own_metrics(module, context, answers, test, job), job)
+    (directory / layout.MODEL_FILE).write_bytes(built.data)
+    features = {layout.features_tensor(name): array for name, array in test.features.items()}
+    true_answers = {layout.answers_tensor(name): array for name, array in test.answers.items()}
+    (directory / layout.TEST_ROWS_FILE).write_bytes(rows_as_bytes(features | true_answers))
+    write_json(directory / layout.SIGNATURE_FILE, signature(built.graph))
+    training = {"environment": dict(job.environment), "seed": job.seed, "epochs": [], FINDINGS: found.as_json()}
+    write_json(directory / layout.TRAINING_FILE, training)
+
+
+def built_by(module: ModuleType, context: SimpleNamespace, job: Job) -> Built:
+    """What the repository's functions leave. The rows come first, so that wrong ones cost no training."""
+    set_seed(job.seed)
+    context.rows = called("datasets(context)", job, module.datasets, context)
+    splits = read_splits(context.rows, job)
+    if job.threshold_choice:
+        require_positive(measured(splits["validation"].answers, job), job)
+    context.onnx_file = Path(job.checkout) / layout.MODEL_FILE
+    set_seed(job.seed)
+    left = called(BUILD, job, module.build, context)
+    try:
+        data = bytes_left(left, context.onnx_file)
+        graph = inspect(data)
+    except GraphRefused as error:
+        raise ExportFailure(f"{BUILD}: the file is refused: {error}") from error
+    fitting = {split: fitted(split, rows, graph) for split, rows in splits.items()}
+    check_slices(fitting["test"].features, job)
+    return Built(data, graph, fitting)
+
+
+def bytes_left(left: Any, file: Path) -> bytes:
+    """The ONNX file that build(context) left. Raises TrainingFailure and GraphRefused."""
+    if hasattr(left, "SerializeToString"):
+        left = called_for_bytes(left)
+    if isinstance(left, bytes | bytearray | memoryview):
+        return bytes(left)
+    if left is not None and not isinstance(left, str | os.PathLike):
+        raise TrainingFailure(f"{BUILD}: expected {LEAVES}, got {type(left).__name__}")
+    path = file if left is None else file.parent / left
+    if not path.is_file():
+        raise TrainingFailure(f"{BUILD}: expected {LEAVES}; there is no file {path.name}")
+    return read_graph(path)
+
+
+def called_for_bytes(model: Any) -> bytes:
+    try:
+        data: bytes = model.SerializeToString()
+        return data
+    except Exception as error:
+        raise TrainingFailure(f"{BUILD}: the model that it returned cannot be written: {error}") from error
+
+
+def set_seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+class Run:
+    """The file in ONNX Runtime, one thread, as it will be evaluated and served."""
+
+    def __init__(self, data: bytes, graph: Graph, job: Job) -> None:
+        """Raises ExportFailure."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            register_extensions(options, data)
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ExportFailure(f"{BUILD}: ONNX Runtime cannot load the file: {error}") from error
+        self._names = [tensor.name for tensor in graph.outputs]
+        self._batch_size = job.batch_size
+
+    def __call__(self, features: Arrays) -> NamedAnswers:
+        """What it answers to the rows, by output. Raises ExportFailure."""
+        rows = len(next(iter(features.values())))
+        try:
+            found = dict(zip(self._names, self._session.run(self._names, dict(features)), strict=True))
+        except Exception as error:
+            raise ExportFailure(f"{BUILD}: the file cannot answer {rows_in_words(rows)}: {error}") from error
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) != rows:
+                got = f"{name} of the shape {list(getattr(array, 'shape', ()))} for {rows_in_words(rows)}"
+                raise ExportFailure(f"{BUILD}: expected an answer for each row, got {got}")
+        return found
+
+    def in_batches(self, features: Arrays, at_most: int = 0) -> NamedAnswers:
+        rows = len(next(iter(features.values())))
+        row_bytes = sum(array[:1].nbytes for array in features.values())
+        size = at_most or rows_at_once(row_bytes, self._batch_size)
+        parts = [self({name: array[part] for name, array in features.items()}) for part in batches(rows, size)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+
+
+def require_alike(run: Run, features: Arrays) -> None:
+    """A few rows are asked again, alone and beside others. Raises ExportFailure when an answer differs."""
+    count = len(next(iter(features.values())))
+    chosen = sorted({int(row) for row in np.linspace(0, count - 1, SAMPLED_ROWS)})
+    few = {name: array[chosen] for name, array in features.items()}
+    together = run(few)
+    scales = {name: median_sizes(answers) for name, answers in together.items()}
+    require_same_answers(together, run(few), scales, CHANGES, "at first", "then")
+    for size in parts_of(len(chosen)):
+        apart = run.in_batches(few, size)
+        require_same_answers(together, apart, scales, DEPENDS, in_words(len(chosen)), in_words(size))
+
+
+def check_meaning(answers: NamedAnswers, test: Split, job: Job) -> None:
+    """Raises ExportFailure when predictions or answers are not what the task takes them for."""
+    if job.task == CUSTOM:
+        return
+    predictions, true_answers = measured_predictions(answers, job), measured(test.answers, job)
+    try:
+        if predictions.dtype.kind == "f" and not np.isfinite(predictions).any():
+            raise WrongMeaning("no row of test is answered with a finite number")
+        check_predictions(job.task, predictions)
+        check_answers(job.task, true_answers, predictions.shape[-1])
+        if job.task == REGRESSION:
+            require_as_many(as_rows_of_numbers(predictions, "prediction"), as_true_numbers(true_answers))
+    except WrongMeaning as error:
+        raise ExportFailure(f"{BUILD}, on the test rows: {error}") from error
+
+
+def measured_predictions(answers: NamedAnswers, job: Job) -> Array:
+    """What the task is about, as it takes it. Raises ExportFailure."""
+    return from_probabilities(job.task, measured(answers, job))
+
+
+def measured(tensors: Arrays, job: Job) -> Array:
+    try:
+        return tensors[layout.measured(tensors, job.measured)]
+    except layout.Unclear as error:
+        advice = "Name it in headgate.toml, as [network] measured"
+        raise ExportFailure(f"expected one output that the task is about, got {error}. {advice}") from error
+
+
+def own_metrics(
+    module: ModuleType, context: SimpleNamespace, answers: NamedAnswers, test: Split, job: Job
+) -> dict[str, float]:
+    own = own_metrics_of(module, context, job)
+    if own is None:
+        return {}
+    prediction, true_answers = (
+        next(iter(arrays.values())) if len(arrays) == 1 else arrays for arrays in (answers, test.answers)
+    )
+    return measured_by_the_repository(own, prediction, true_answers)
+
+
+def findings(run: Run, built: Built, answers: NamedAnswers, own: dict[str, float], job: Job) -> Findings:
+    """Raises TrainingFailure and ExportFailure."""
+    train, validation, test = (built.splits.get(split) for split in ("train", "validation", "test"))
+    threshold = None
+    if job.threshold_choice and validation is not None:
+        validated = measured_predictions(run.in_batches(validation.features), job)
+        threshold = chosen_threshold(validated, measured(validation.answers, job), job)
+    leaked = leaked_rows([train.features], test.features) if train is not None and test is not None else None
+    return Findings(own, threshold, leaked)

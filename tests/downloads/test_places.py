@@ -66,6 +66,8 @@ def test_anything_else_is_refused_with_the_name_of_the_setting(url: str) -> None
         "https:///fraud/rows.csv",
         "https://data.exämple.com/fraud/rows.csv",
         "https://data.example.com:port/fraud/rows.csv",
+        "https://data.example.com:0/fraud/rows.csv",
+        "https://data.example.com:99999/fraud/rows.csv",
     ],
 )
 def test_a_url_that_can_be_misread_is_refused_and_its_password_is_not_shown(url: str) -> None:
@@ -94,6 +96,9 @@ def test_the_narrowest_place_says_how_its_bucket_is_reached() -> None:
         ("s3://bucket?regoin=x", "regoin is no option; after the ? endpoint, region, anonymous are known"),
         ("s3://bucket?anonymous=no", "anonymous is true or left out"),
         ("s3://bucket?endpoint=s3.example.com", "endpoint: expected a URL such as"),
+        ("s3://bucket?endpoint=http://s3.example.com:99999", "endpoint: a port is from 1 to 65535"),
+        ("s3://bucket?endpoint=http://s3.example.com:0", "endpoint: a port is from 1 to 65535"),
+        ("https://host:0/folder", "a port is from 1 to 65535"),
     ],
 )
 def test_a_place_that_cannot_be_meant_is_refused_with_the_reason(entry: str, fault: str) -> None:

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headgate.domain.address import HOST_RULE
+from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.runtime.settings import SettingsError, from_env
+from services.deployer.settings import Settings as Deployer
+from services.evaluator.settings import Settings as Evaluator
+from services.gateway.settings import Settings as Gateway
+from services.registry import app as registry
 from services.registry.settings import Settings as Registry
 from services.trainer.settings import Settings as Trainer
 
@@ -68,3 +74,39 @@ def test_an_impossible_port_host_or_time_is_refused(variable: str, text: str, ru
     with pytest.raises(SettingsError) as caught:
         from_env(Registry, {"HEADGATE_LOG": "sqlite:x", variable: text})
     assert caught.value.problems == [f"{variable}={text!r}: {rule}"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [
+        (Gateway, "ADVERTISE", "gateway-0:99999"),
+        *(
+            (kind, *wrong)
+            for kind in (Registry, Trainer, Evaluator, Deployer, Gateway)
+            for wrong in (("PORT", "99999"), ("METRICS_PORT", "65536"), ("HOST", "127.0.0.1:7400"))
+        ),
+    ],
+)
+def test_every_service_refuses_a_port_and_a_host_that_cannot_be(kind: type[Any], name: str, text: str) -> None:
+    environ = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_ARTIFACTS": "file:///a", "HEADGATE_KEYS": "/k"}
+    with pytest.raises(SettingsError) as caught:
+        from_env(kind, environ | {f"HEADGATE_{name}": text})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"HEADGATE_{name}={text!r}: expected ")
+
+
+@pytest.mark.parametrize("log", ["kafka://one:99999", "kafka://one:9092,two:0", "http://one:9092"])
+def test_a_service_names_the_setting_of_an_address_of_the_log_that_cannot_be(log: str) -> None:
+    with pytest.raises(SettingsError, match=r"^HEADGATE_LOG: "):
+        registry.build(Registry(log=log))
+
+
+@pytest.mark.parametrize("url", ["redis://one:99999/0", "rediss://one:0"])
+def test_a_registry_names_the_setting_of_a_redis_with_a_port_that_cannot_be(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^HEADGATE_REDIS=.* with a port from 1 to 65535"):
+        registry.build(Registry(log="sqlite:x", redis=url))
+
+
+def test_a_service_names_the_setting_of_an_artifact_store_with_a_port_that_cannot_be() -> None:
+    with pytest.raises(SettingsError, match=r"^HEADGATE_ARTIFACTS=.*: a port is from 1 to 65535"):
+        artifact_store("https://one:0/bucket")

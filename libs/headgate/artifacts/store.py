@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from headgate.artifacts.file_urls import path_of, refuse_unescaped
-from headgate.domain.address import MAX_PORT, has_real_port
+from headgate.domain.address import PORT_RULE, has_real_port
 from headgate.domain.credentials import without_credentials
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
     if not parts.scheme:
         raise ValueError("it has no scheme")
     if not has_real_port(url):
-        raise ValueError(f"a port is from 1 to {MAX_PORT}")
+        raise ValueError(PORT_RULE)
     refuse_unescaped(url)
     connect, request = timedelta(seconds=CONNECT_SECONDS), timedelta(seconds=REQUEST_SECONDS)
     return from_url(

@@ -14,7 +14,7 @@ from headgate.client.actor import logged_in
 from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import names
-from headgate.domain.address import ADDRESS_RULE, MAX_PORT, has_real_port, is_address
+from headgate.domain.address import ADDRESS_RULE, MAX_PORT, PORT_RULE, has_real_port, is_address
 from headgate.domain.credentials import without_credentials
 from headgate.log.open import check_address, embedded_address, embedded_path, is_embedded
 from headgate.log.port import EventLog
@@ -138,7 +138,7 @@ def usage(message: str) -> NoReturn:
 def refuse_wrong_port(option: str, url: str) -> None:
     """Raises CommandFailed for a URL whose port does not exist."""
     if not has_real_port(url):
-        usage(f"{option} {without_credentials(url)!r}: a port is from 1 to {MAX_PORT}")
+        usage(f"{option} {without_credentials(url)!r}: {PORT_RULE}")
 
 
 def full_name(kind: str, name: str) -> str:

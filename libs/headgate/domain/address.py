@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 MAX_PORT = 65_535
 ADDRESS_RULE = f"expected host:port with a port from 1 to {MAX_PORT}, for example 127.0.0.1:7400"
+PORT_RULE = f"a port is from 1 to {MAX_PORT}"
 HOST_RULE = "expected the name or the address of a host, without a port; an IPv6 address stands in brackets"
 
 _HOST = r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/@,\[\]]+)"

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from headgate.domain.address import PORT_RULE, has_real_port
 from headgate.domain.credentials import holds_credentials, without_credentials
 from headgate.downloads.faults import Refused
 
@@ -98,6 +99,8 @@ def place_of(entry: str) -> Place:
         raise ValueError(f"{plain}: anonymous is true or left out")
     if options.get("endpoint", "http://").partition("://")[0] not in WEB:
         raise ValueError(f"{plain}: endpoint: expected a URL such as https://s3.example.com")
+    if not has_real_port(options.get("endpoint", "")):
+        raise ValueError(f"{plain}: endpoint: {PORT_RULE}")
     return Place(address, options.get("endpoint", ""), options.get("region", ""), "anonymous" in options)
 
 
@@ -112,6 +115,8 @@ def address_of(url: str) -> Address:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise Refused(f"it is no URL: {error}") from error
+    if port == 0:
+        raise Refused(PORT_RULE)
     if parts.scheme not in WEB + BUCKETS or not host or not parts.netloc.isascii():
         raise Refused(EXPECTED)
     if parts.fragment or (parts.scheme in BUCKETS and parts.query):

@@ -229,6 +229,8 @@ def print_report(report: commands.Command) -> None:
         tested = report.report_code_tested.fact
         if tested.configuration.data:
             print_line(f"data: {_files(len(tested.configuration.data))} SHA-256")
+        if tested.HasField("packages_log"):
+            print_line("packages: those of the lock are installed")
         print_line(f"tests: passed in {tested.duration_ms / 1000:.1f} s")
 
 

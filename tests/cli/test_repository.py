@@ -63,6 +63,13 @@ def test_tests_that_fail_are_shown(headgate: Headgate, folder: Path) -> None:
     assert "FAILED: tests: ended with exit code 3" in err
 
 
+def test_a_lock_that_the_trainer_would_refuse_is_refused_with_its_line(headgate: Headgate, folder: Path) -> None:
+    (folder / "requirements.txt").write_text("# what the model needs\neinops>=0.8\n")
+    code, _, err = headgate("check", str(folder))
+    assert code == 1
+    assert "FAILED: packages: requirements.txt, line 2: einops>=0.8 does not say one version" in err
+
+
 def test_what_tests_print_comes_to_the_terminal_without_control_characters(headgate: Headgate, folder: Path) -> None:
     (folder / "noisy.py").write_text(r"print('\x1b[31m owned \x1b]0;T\x07'); exit(3)")
     (folder / "headgate.toml").write_text(toml(tests="python noisy.py"))

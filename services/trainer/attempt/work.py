@@ -49,8 +49,9 @@ from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, OWN_PATHS, PROGRESS, RESUME, START_LINE, Job, write_job
 from services.trainer.packages.base import base_set
+from services.trainer.packages.imports import imported_packages
 from services.trainer.packages.lock import Lock, WrongLock
-from services.trainer.packages.locked import check_lock, find_lock
+from services.trainer.packages.locked import check_lock, find_lock, require_all
 
 MAX_REASON = 4096
 
@@ -116,7 +117,7 @@ class AttemptRun:
     def _run_stages(self) -> commands.Command:
         try:
             checkout, parsed, data = self._fetch()
-            self._install_packages(checkout)
+            self._install_packages(checkout, parsed)
             if not self.version.HasField("configuration"):
                 tested = self._test(checkout, parsed)
                 if not tested.report_code_tested.fact.passed:
@@ -142,21 +143,25 @@ class AttemptRun:
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
         return checkout, parsed, verified_data(checkout, parsed, self.remote, repository)
 
-    def _install_packages(self, checkout: Path) -> None:
+    def _install_packages(self, checkout: Path, parsed: configuration.ModelConfiguration) -> None:
         """Puts the packages of the commit's lock before those of the trainer, if it has a lock."""
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_PACKAGES)
+        imported = imported_packages(checkout, parsed.code.module)
         try:
             self.lock = find_lock(checkout, self.scratch / "uv", self.attempt.cancelled)
-            if self.lock is None:
-                return
-            check_lock(self.lock, base_set())
-            # It has imported the trainer's packages already.
-            self.child.end()
-            log = self._log_file(facts.STAGE_PACKAGES)
-            installed = self.used.enter_context(self.tools.packages.installed(self.lock, log, self.attempt.cancelled))
+            if self.lock is not None:
+                check_lock(self.lock, base_set(), imported)
+                self._use(self.lock)
+            require_all(imported, self.packages.views, self.lock)
         except WrongLock as wrong:
             raise AttemptFailed(facts.STAGE_PACKAGES, str(wrong)) from wrong
-        self.environment = training_environment(self.lock)
+
+    def _use(self, lock: Lock) -> None:
+        """Starts the training process again: the first one has imported the trainer's packages already."""
+        self.child.end()
+        log = self._log_file(facts.STAGE_PACKAGES)
+        installed = self.used.enter_context(self.tools.packages.installed(lock, log, self.attempt.cancelled))
+        self.environment = training_environment(lock)
         shutil.rmtree(self.scratch / "training")
         self._start_training_process(link_packages(self.scratch / "locked-packages", installed))
 

@@ -6,17 +6,18 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.trainer.attempt.interpreter import InstalledPackages
 from services.trainer.packages.base import Base, base_set, misfits
+from services.trainer.packages.imports import Import, missing
 from services.trainer.packages.installing import PACKAGES, Installing
 from services.trainer.packages.kept import Kept
 from services.trainer.packages.lock import MAX_LOCK_BYTES, Lock, WrongLock
-from services.trainer.packages.requirements import FILE, parse_requirements
+from services.trainer.packages.requirements import COMPILE, FILE, parse_requirements
 from services.trainer.packages.uv_lock import FILE as UV_LOCK
 from services.trainer.packages.uv_lock import read_uv_lock
 
@@ -75,16 +76,28 @@ def content_of(checkout: Path, name: str) -> bytes | None:
         return file.read(MAX_LOCK_BYTES + 1)
 
 
-def check_lock(lock: Lock, base: Base) -> None:
+def check_lock(lock: Lock, base: Base, imported: Mapping[str, Import]) -> None:
     """Raises WrongLock when the training process could not work with the packages of the lock."""
     faults = list(misfits(lock, base))
-    if TORCH not in lock.here():
+    if TORCH in imported and TORCH not in lock.here():
         version = base.versions.get(TORCH, "VERSION")
         faults.append(
-            f"{lock.file}: it does not have torch, of which the module's network is made."
+            f"{lock.file}: it does not have torch, which {imported[TORCH].place()} imports."
             f" Add torch=={version}, which the trainer has already, and lock again: {lock.lock_it}."
             " Or remove the file: then the trainer's own packages serve"
         )
+    if faults:
+        raise WrongLock(faults)
+
+
+def require_all(imported: Mapping[str, Import], folders: Iterable[Path], lock: Lock | None) -> None:
+    """Raises WrongLock when the module imports what is in none of the folders."""
+    has_not = f"neither {lock.file} nor the trainer's base set has" if lock else "the trainer's base set does not have"
+    advice = f"Add its package, and lock again: {lock.lock_it}" if lock else f"Lock what the model needs: {COMPILE}"
+    faults = [
+        f"{each.place()}: it imports {each.name}, which {has_not}. {advice}"
+        for each in missing(imported.values(), folders)
+    ]
     if faults:
         raise WrongLock(faults)
 

@@ -16,7 +16,7 @@ from services.trainer.packages.base import base_set
 from tests.trainer.attempt.test_work import CHILD, FINISH, failure
 from tests.trainer.conftest import Trial
 from tests.trainer.packages.wheels import index_in, line, of_the_base, wheel
-from tests.trainer.repositories import repository
+from tests.trainer.repositories import MODEL, repository
 
 LOOK = "import shade, numpy; print('shade', shade.VERSION, numpy.__version__)\n"
 FILES = f"""
@@ -99,7 +99,7 @@ def test_a_program_of_the_lock_runs_with_its_packages(trial: Trial, tmp_path: Pa
 
 def test_a_lock_without_torch_is_refused_before_anything_runs(trial: Trial, tmp_path: Path, index: Path) -> None:
     reason = refused(trial, tmp_path, wheel(index, "shade", "1.0"))
-    assert reason.startswith("requirements.txt: it does not have torch, of which the module's network is made. Add")
+    assert reason.startswith("requirements.txt: it does not have torch, which model.py, line 2 imports. Add")
     assert f"torch=={base_set().versions['torch']}" in reason
 
 
@@ -134,3 +134,14 @@ def test_a_file_without_packages_changes_nothing(trial: Trial, tmp_path: Path) -
     trial.run(source, child=TRAINS)
     assert trial.sent[0].report_code_tested.fact.passed
     assert not trial.sent[0].report_code_tested.fact.HasField("packages_log")
+
+
+@pytest.mark.parametrize("has_lock", [False, True])
+def test_a_package_that_the_module_imports_and_nothing_has_is_named_with_its_line(
+    trial: Trial, tmp_path: Path, index: Path, has_lock: bool
+) -> None:
+    files = {"requirements.txt": of_the_base("torch") + wheel(index, "shade", "1.0")} if has_lock else {}
+    failed = failure(trial, repository(tmp_path / "tiny", f"import absent_here\n{MODEL}", files=files))
+    assert failed.stage == facts.STAGE_PACKAGES
+    has_not = "neither requirements.txt nor the trainer's base set has" if has_lock else "the trainer's base set does"
+    assert failed.reason.startswith(f"model.py, line 1: it imports absent_here, which {has_not}")

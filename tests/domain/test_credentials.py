@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 
 import pytest
@@ -23,6 +24,7 @@ SECRET = [
     "https:/user:password@git.example.com/team/model",
     "https:/ghp_token@git.example.com/team/model",
     "https:user:password@git.example.com/team/model",
+    "user:pass:word@git.example.com:team/model",
     "file://user@/srv/model",
     "https://user:pa/ss@git.example.com/team/model",
     "https://user:pa?ss@git.example.com/team/model",
@@ -108,7 +110,24 @@ def test_a_refusal_keeps_the_command_without_its_credentials() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 1_000_000, "a1" * 500_000, "://" * 300_000, "@" * 1_000_000, "ssh://" * 100_000]
+    "text",
+    [
+        *("x" * 1_000_000, "a1" * 500_000, "://" * 300_000, "@" * 1_000_000, "ssh://" * 100_000),
+        *("a:b(" * 100_000, "a:" * 200_000, "?a_" * 100_000, "https:/" * 100_000, "://#" * 100_000),
+    ],
 )
 def test_a_long_text_without_credentials_stays_as_it_is(text: str) -> None:
-    assert without_credentials(text) == text
+    shown = f"{text} = "  # without a sign such as this one, nothing is searched
+    assert without_credentials(shown) == shown
+
+
+PIECES = [
+    *("password=", "token", "?", "&", "=", '"', "'", "\\", "://", ":/", "@"),
+    *(":", "/", "#", "a", " ", "\n", "\x1b", "\u202e"),
+]
+
+
+@for_all(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
+def test_a_line_of_json_stays_one(text: str) -> None:
+    masked = without_credentials(json.dumps({"message": text}, ensure_ascii=False))
+    assert list(json.loads(masked)) == ["message"]

@@ -17,7 +17,7 @@ from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import CommandFailed, session, usage
 from headgate.dead_letters.letters import State
 from headgate.domain.change_merged import TYPE, BadChange, merged_change
-from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing
+from headgate.domain.credentials import TEXT_RULE, hides_nothing
 from headgate.domain.names import short_name
 from headgate.domain.refusal import ALREADY_EXISTS
 from headgate.domain.repository import broken_rule
@@ -66,16 +66,16 @@ def send(
 
 def broken_event_rule(event: CloudEvent, value: bytes) -> str:
     """The rule that a text of the event breaks, or the address that the registry would read; empty for none."""
-    if not all(map(hides_nothing, (*_texts(value), *_texts(event.data or b"")))):
-        return CREDENTIALS_RULE
     data = _json(event.data or b"")
-    if not TYPE.fullmatch(event.type) or not isinstance(data, dict):
-        return ""
-    try:
-        repository = merged_change(data).repository
-    except BadChange as error:
-        return f"data.{error}"
-    return repository and broken_rule(repository)
+    if TYPE.fullmatch(event.type) and isinstance(data, dict):
+        try:
+            repository = merged_change(data).repository
+        except BadChange as error:
+            return f"data.{error}"
+        if rule := repository and broken_rule(repository):
+            return f"the repository: {rule}"
+    texts = (*_texts(value), *_texts(event.data or b""))
+    return "" if all(map(hides_nothing, texts)) else TEXT_RULE
 
 
 def _json(value: bytes, **how: Any) -> Any:

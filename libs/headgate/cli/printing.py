@@ -1,7 +1,6 @@
 """The one place that writes to stdout and stderr. Whatever goes through it is fit for a terminal, whoever wrote it."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -12,9 +11,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from headgate.domain.credentials import without_credentials
-from headgate.domain.printable import printable_lines, visible
-
-_NOT_ASCII = re.compile(r"[^ -~\n]")
+from headgate.domain.printable import printable_json, printable_lines, visible
 
 
 class PrintableConsole(Console):
@@ -53,7 +50,7 @@ def show(text: str = "") -> None:
 def show_json(data: object, indent: int | None = None) -> None:
     """Prints a JSON value on stdout. What a terminal would obey is escaped, so programs read the very same text."""
     text = json.dumps(_masked(data), indent=indent, ensure_ascii=False)
-    print(_NOT_ASCII.sub(_escaped, text), flush=True)
+    print(printable_json(text), flush=True)
 
 
 def show_yaml(data: object) -> None:
@@ -73,10 +70,6 @@ def write_bytes(value: bytes) -> None:
 def is_terminal() -> bool:
     """Whether stdout is a terminal, and not a pipe or a file."""
     return sys.stdout.isatty()
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def _masked(value: Any) -> Any:

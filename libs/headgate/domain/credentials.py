@@ -17,13 +17,14 @@ _UNESCAPED_PASSWORD = re.compile(
 )
 """A password with a slash, a question mark or a hash sign that is not escaped. What follows a colon is then no port."""
 _WITHOUT_SLASHES = re.compile(
-    r"""(?<![^\s"'(<=,;])(?!mailto:)([A-Za-z][\w+.-]{0,20}:/?)?[^\s/:@"'\\]{1,200}:[^\s/@"'\\]{1,200}@"""
+    r"""(?<![^\s"'(<=,;])(?!mailto:)((?:https?|ssh|git|ftps?|file):/?)?[^\s/:@"'\\]{1,200}:[^\s/@"'\\]{1,200}@"""
     r"""(?!sha\d+:)(?=[\w\[][^\s/:]{0,255}[:/]\S)""",
     re.IGNORECASE,
 )
 """user:password@host:path, and a URL whose slashes were forgotten. An image with its digest is none of these."""
 _PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:/?[^\s/@]+@")
-_PASSWORD_OPTION = re.compile(r"(password=)[^&\s\"']+")
+_PASSWORD_OPTION = re.compile(r"""(password=)(?:[^&\s"'\\]|\\[^"'])+""")
+"""The value ends before a quote, also before one that JSON has escaped: a line of JSON stays one."""
 _SECRET_IN_QUERY = re.compile(
     r"""([?&;#](?:[\w.%-]{0,40}[_.-])?(?:\w{0,20}token|secret|signature|credential|api_?key|accesskeyid|key|sig|auth)=)"""
     r"""[^&\s"'#;\\]+""",

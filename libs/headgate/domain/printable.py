@@ -1,5 +1,6 @@
 """Makes a text fit to be printed. A terminal obeys control characters, and anyone can write what is shown."""
 
+import json
 import re
 
 from headgate.domain.credentials import without_credentials
@@ -18,6 +19,11 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line.expandtabs()) for line in text.split("\n"))
 
 
+def printable_json(text: str) -> str:
+    """The text of a JSON value with escapes for what cannot be printed, so that a program reads the very same value."""
+    return _NOT_ASCII.sub(_escaped, text)
+
+
 def visible(line: str) -> str:
     """The line with the replacement character in place of each one that cannot be printed."""
     return _NOT_ASCII.sub(_shown, line)
@@ -25,3 +31,7 @@ def visible(line: str) -> str:
 
 def _shown(found: re.Match[str]) -> str:
     return found[0] if found[0].isprintable() else "\N{REPLACEMENT CHARACTER}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() or found[0] == "\n" else json.dumps(found[0])[1:-1]

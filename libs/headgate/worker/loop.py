@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from headgate.dead_letters.burials import WORK_FAILED, bury_command
 from headgate.domain.subject import subject_of
+from headgate.domain.texts import with_masked_texts
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, LogUnavailable, Message, OutcomeUnknown
@@ -113,13 +114,14 @@ class Worker:
             return self._lock.wait_for(lambda: not self._running, deadline.left())
 
     def issue(self, command: commands.Command) -> None:
-        """Appends the command to headgate.commands, keyed by its stream. Raises LogError."""
+        """Appends the command to headgate.commands, keyed by its stream, without credentials. Raises LogError."""
         name = command.WhichOneof("command") or ""
         parent = current_trace_parent() or self._fold.trace_of(command.stream, subject_of(getattr(command, name)))
         ids = {"command_id": command.command_id, "correlation_id": command.correlation_id}
         with unit_of_work("issue", name, parent, stream=command.stream, **ids):
             command.trace_parent = current_trace_parent()
-            self._log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
+            value = with_masked_texts(command).SerializeToString()
+            self._log.append(Message(topics.COMMANDS, command.stream.encode(), value))
 
     def report(self, command: commands.Command) -> None:
         """Issues the command that reports finished work. While the log does not answer, the report waits.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from headgate.domain.credentials import without_credentials
+from headgate.domain.printable import printable_json
 from headgate.runtime.observability.line_writer import LineWriter
 from headgate.runtime.observability.work_log import current_fields
 
@@ -55,7 +56,7 @@ class JsonFormatter(logging.Formatter):
         line.update({name: value for name, value in record.__dict__.items() if name not in NOT_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return without_credentials(_encode(line))
+        return printable_json(without_credentials(_encode(line)))
 
 
 def add_unit_fields(record: logging.LogRecord) -> bool:

@@ -16,7 +16,7 @@ from headgate.runtime.observability.work_log import note, set_outcome, unit_of_w
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
-from services.registry.inbox import UnusableEvent, command_of, trace_parent_of
+from services.registry.inbox import UnusableEvent, commands_of, trace_parent_of
 
 
 class CommandHandler:
@@ -55,16 +55,14 @@ class InboxHandler:
 
     def _handle(self, event: CloudEvent, record: Record) -> None:
         try:
-            command = command_of(event, self._model_of_repository())
+            with self._fold.lock:
+                issued = commands_of(event, self._fold.models)
         except UnusableEvent as error:
             set_outcome("buried", error.code)
             self._burials.bury(record, error.code, str(error))
         else:
-            execute(self._decider, command)
-
-    def _model_of_repository(self) -> dict[str, str]:
-        with self._fold.lock:
-            return {state.model.repository: name for name, state in self._fold.models.items() if state.model.repository}
+            for command in issued:
+                execute(self._decider, command)
 
 
 def bury(burials: Burials, unit: str, record: Record, reason: str) -> None:

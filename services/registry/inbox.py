@@ -1,15 +1,20 @@
 """Turns CloudEvents from upstream into commands."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from headgate.domain.change_merged import TYPE, BadChange, MergedChange, merged_change
 from headgate.domain.names import NAME_RULE, event_command_id, is_name, model_stream
+from headgate.domain.state import ModelState
+from headgate.domain.updated_data import broken_update_rule, retraining
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
 from headgate.runtime.observability.trace_context import HEADER, parse_trace_parent
 from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
 
+DATA_UPDATED = "headgate.data.updated.v1"
 MAX_DATA_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
@@ -22,13 +27,47 @@ class UnusableEvent(ValueError):
         self.code = code
 
 
-def command_of(event: CloudEvent, model_of_repository: dict[str, str]) -> commands.Command:
-    """The command for an upstream event. Raises UnusableEvent.
+def commands_of(event: CloudEvent, models: Mapping[str, ModelState]) -> list[commands.Command]:
+    """The commands for an upstream event, by the models as they are now. Raises UnusableEvent."""
+    if event.type == DATA_UPDATED:
+        return retrainings(event, models)
+    if TYPE.fullmatch(event.type):
+        return [creation(event, {state.model.repository: name for name, state in models.items()})]
+    expected = f"expected dev.cdevents.change.merged or {DATA_UPDATED}"
+    raise UnusableEvent("unknown-type", f"type: {expected}, got {event.type!r}")
+
+
+def retrainings(event: CloudEvent, models: Mapping[str, ModelState]) -> list[commands.Command]:
+    """A new version of each model that depends on the data. Raises UnusableEvent when none does."""
+    data = _json(event)
+    update = configuration.UpdatedData(uri=_text(data, "uri"), sha256=_text(data, "sha256"))
+    if rule := broken_update_rule(update):
+        raise UnusableEvent("bad-data", f"uri and sha256: {rule}")
+    found = {name: retraining(state, update) for name, state in sorted(models.items())}
+    # The id is the same for every model: it counts within the model's own stream.
+    issued = [
+        commands.Command(
+            command_id=event_command_id(event.source, event.id),
+            stream=model_stream(name),
+            actor=event.source,
+            causation_id=event.id,
+            correlation_id=update.sha256,
+            create_version=create,
+        )
+        for name, create in found.items()
+        if create is not None
+    ]
+    if not issued:
+        rule = "the newest version of no model names this place with another SHA-256"
+        raise UnusableEvent("nothing-depends", f"uri: {rule}")
+    return issued
+
+
+def creation(event: CloudEvent, model_of_repository: Mapping[str, str]) -> commands.Command:
+    """The command for a merged change. Raises UnusableEvent.
 
     `model_of_repository` has the model of each known repository, for events that do not name a model.
     """
-    if not TYPE.fullmatch(event.type):
-        raise UnusableEvent("unknown-type", f"type: expected dev.cdevents.change.merged, got {event.type!r}")
     change = _change(event)
     model = change.model or event.attributes.get("partitionkey", "") or model_of_repository.get(change.repository, "")
     if not model:
@@ -59,6 +98,14 @@ def _change(event: CloudEvent) -> MergedChange:
         return merged_change(_json(event))
     except BadChange as error:
         raise UnusableEvent("bad-data", str(error)) from None
+
+
+def _text(data: dict[str, Any], key: str) -> str:
+    value = data.get(key, "")
+    if not isinstance(value, str) or not value.isprintable():
+        found = "control characters" if isinstance(value, str) else type(value).__name__
+        raise UnusableEvent("bad-data", f"{key}: expected text, got {found}")
+    return value
 
 
 def _json(event: CloudEvent) -> dict[str, Any]:

@@ -23,16 +23,16 @@ def test_a_record_on_which_its_handler_always_fails_is_buried_after_the_last_try
     registry: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[str] = []
-    real = handlers.command_of
+    real = handlers.commands_of
 
-    def failing(event: object, models: object) -> commands.Command:
-        made = real(event, models)
+    def failing(event: object, models: object) -> list[commands.Command]:
+        (made,) = issued = real(event, models)
         if made.causation_id == "1":
             tries.append(made.causation_id)
             raise ZeroDivisionError("a fault of ours")
-        return made
+        return issued
 
-    monkeypatch.setattr(handlers, "command_of", failing)
+    monkeypatch.setattr(handlers, "commands_of", failing)
     registry.log.append(binary("1", data(1)))
     registry.log.append(binary("2", data(9)))
     wait_for(registry, 9)

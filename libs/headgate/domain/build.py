@@ -9,6 +9,7 @@ from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, in
 from headgate.domain.release import is_active
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import IllegalFact, ModelState
+from headgate.domain.updated_data import what_is_built, wrong_updates
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -90,7 +91,7 @@ def create(state: ModelState, fact: facts.VersionCreated, record: facts.Lifecycl
     if not state.model.repository:
         state.model.repository = fact.repository
     state.model.latest_version = fact.version
-    state.built.setdefault(fact.repository, {})[fact.commit] = fact.version
+    state.built.setdefault(fact.repository, {})[what_is_built(fact.commit, fact.updated_data)] = fact.version
     return state.versions.add(
         name=version_name(state.name, fact.version),
         version=fact.version,
@@ -103,6 +104,7 @@ def create(state: ModelState, fact: facts.VersionCreated, record: facts.Lifecycl
         commit_message=fact.commit_message,
         create_time_ms=record.occurred_at_ms,
         update_time_ms=record.occurred_at_ms,
+        updated_data=fact.updated_data,
     )
 
 
@@ -125,9 +127,11 @@ def _create(state: ModelState, command: commands.CreateVersion) -> facts.Version
         return invalid("repository", command.repository, "a version needs the repository of its commit")
     if wrong := bad_repository(command.repository):
         return wrong
-    built = state.built.get(command.repository, {}).get(commit)
+    if refused := wrong_updates(command.updated_data):
+        return refused
+    built = state.built.get(command.repository, {}).get(what_is_built(commit, command.updated_data))
     if built is not None:
-        rule = "a commit can have only one version"
+        rule = "a commit can have only one version with the same data"
         return Refused(ALREADY_EXISTS, rule, f"commit {commit} is version {built}", "commit")
     return facts.VersionCreated(
         version=len(state.versions) + 1,
@@ -135,6 +139,7 @@ def _create(state: ModelState, command: commands.CreateVersion) -> facts.Version
         repository=command.repository,
         commit=commit,
         commit_message=command.commit_message[:MAX_MESSAGE],
+        updated_data=command.updated_data,
     )
 
 

@@ -17,7 +17,7 @@ class ModelState:
     model: resources.Model = field(default_factory=resources.Model)
     versions: Versions = field(default_factory=Versions)
     releases: dict[int, resources.Release] = field(default_factory=dict)
-    # The number of the version, by repository and commit. A commit has only one version.
+    # The number of the version, by repository and commit. A commit has one version for each content of its data.
     built: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property

@@ -359,19 +359,25 @@ class CreateVersion(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
     COMMIT_MESSAGE_FIELD_NUMBER: _builtins.int
+    UPDATED_DATA_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     commit: _builtins.str
     commit_message: _builtins.str
+    @_builtins.property
+    def updated_data(self) -> _containers.RepeatedCompositeFieldContainer[_configuration_pb2.UpdatedData]:
+        """Data of which this version takes other bytes than the commit's headgate.toml names."""
+
     def __init__(
         self,
         *,
         repository: _builtins.str = ...,
         commit: _builtins.str = ...,
         commit_message: _builtins.str = ...,
+        updated_data: _abc.Iterable[_configuration_pb2.UpdatedData] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "repository", b"repository", "updated_data", b"updated_data"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

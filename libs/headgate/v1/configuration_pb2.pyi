@@ -239,6 +239,30 @@ class DataFile(_message.Message):
 Global___DataFile: _TypeAlias = DataFile  # noqa: Y015
 
 @_typing.final
+class UpdatedData(_message.Message):
+    """New bytes of a data file, wherever a headgate.toml names its place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URI_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    uri: _builtins.str
+    sha256: _builtins.str
+    def __init__(
+        self,
+        *,
+        uri: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatedData: _TypeAlias = UpdatedData  # noqa: Y015
+
+@_typing.final
 class TrainConfiguration(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

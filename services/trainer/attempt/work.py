@@ -18,6 +18,7 @@ from headgate.artifacts.layout import BUILT_FILES, EXPORTED_FILES, PROVENANCE_FI
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.configuration import BALANCED, ONNX
+from headgate.domain.updated_data import with_updates
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -139,7 +140,7 @@ class AttemptRun:
         repository, commit = self.version.repository, self.version.commit
         checkout = check_out(repository, commit, self.scratch, self.tools.git, self.attempt.cancelled)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
-        parsed = read_configuration(checkout, self.claim.model)
+        parsed = with_updates(read_configuration(checkout, self.claim.model), self.version.updated_data)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
         return checkout, parsed, verified_data(checkout, parsed, self.remote, repository)
 

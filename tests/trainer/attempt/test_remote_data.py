@@ -1,12 +1,17 @@
 """An attempt whose data lies elsewhere. Nothing here starts torch."""
 
+import hashlib
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import resources_pb2 as resources
 from services.trainer.attempt.interpreter import link_packages
+from services.trainer.attempt.work import run_attempt
 from services.trainer.attempt.workplace import workplace
 from tests.downloads.servers import Files, serving
 from tests.trainer.conftest import CLAIM, Trial
@@ -69,3 +74,20 @@ def test_an_attempt_that_is_cancelled_during_a_download_ends_without_a_report(tr
         trial.tools.attempts.cancel_except(frozenset())
         assert running.result(PATIENCE_SECONDS) is None
     assert list((tmp_path / "cache" / "parts").iterdir()) == []
+
+
+def test_a_version_with_updated_data_takes_the_new_bytes(trial: Trial, tmp_path: Path) -> None:
+    files = Files({"/numbers.csv": b"4,5,6\n"})
+    with serving(files) as url:
+        place = f"{url}/numbers.csv"
+        path, commit = repository(tmp_path / "tiny", uri=place)
+        update = configuration.UpdatedData(uri=place, sha256=hashlib.sha256(b"4,5,6\n").hexdigest())
+        version = resources.Version(
+            version=1, build=resources.BUILD_STATE_TESTING, repository=path, commit=commit, attempt=1,
+            updated_data=[update],
+        )  # fmt: skip
+        tools = replace(trial.tools, data=access_in(tmp_path, url), child=(sys.executable, "-c", SHOW))
+        report = run_attempt(tools, CLAIM, version)
+    assert report is not None
+    assert report.report_training_failed.fact.log_tail.startswith("numbers.csv '4,5,6\\n'\n")
+    assert [file.sha256 for file in trial.sent[0].report_code_tested.fact.configuration.data] == [update.sha256]

@@ -11,7 +11,15 @@ import pytest
 from headgate.cli.exit_codes import MEANINGS, Exit, code_of_call, code_of_file, code_of_log, table
 from headgate.cli.main import HELP
 from headgate.client.errors import Failure
-from headgate.log.port import AddressInvalid, LogError, LogRefused, LogUnavailable, RecordTooLarge, TopicMismatch
+from headgate.log.port import (
+    AddressFileMissing,
+    AddressInvalid,
+    LogError,
+    LogRefused,
+    LogUnavailable,
+    RecordTooLarge,
+    TopicMismatch,
+)
 from services.registry import app as registry
 from services.registry.settings import Settings
 from tests.cli.running import Headgate, run_headgate
@@ -155,6 +163,7 @@ def test_a_failed_call_has_one_code_whichever_service_answered(failed: Failure, 
     ("error", "code"),
     [
         (AddressInvalid(""), Exit.USAGE),
+        (AddressFileMissing(""), Exit.NOT_FOUND),
         (RecordTooLarge(""), Exit.USAGE),
         (LogUnavailable(""), Exit.UNAVAILABLE),
         (LogRefused(""), Exit.LOG_REFUSED),

@@ -6,7 +6,15 @@ from enum import IntEnum
 import grpc
 
 from headgate.client.errors import Failure
-from headgate.log.port import AddressInvalid, LogError, LogRefused, LogUnavailable, RecordTooLarge, TopicMismatch
+from headgate.log.port import (
+    AddressFileMissing,
+    AddressInvalid,
+    LogError,
+    LogRefused,
+    LogUnavailable,
+    RecordTooLarge,
+    TopicMismatch,
+)
 
 
 class Exit(IntEnum):
@@ -42,6 +50,7 @@ _SLUGS: Mapping[str, Exit] = {"purged": Exit.NOT_FOUND, "not-trained": Exit.NOT_
 """Refusals because an artifact is not there. Their status says only that the state forbids the call."""
 _LOG_ERRORS: Sequence[tuple[type[LogError], Exit]] = (
     (TopicMismatch, Exit.TOPICS_DIFFER),
+    (AddressFileMissing, Exit.NOT_FOUND),
     (AddressInvalid, Exit.USAGE),
     (RecordTooLarge, Exit.USAGE),
     (LogRefused, Exit.LOG_REFUSED),

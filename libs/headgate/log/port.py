@@ -123,6 +123,10 @@ class AddressInvalid(LogError):
     """The address of the log is wrong, or one of its options. Nothing was asked."""
 
 
+class AddressFileMissing(AddressInvalid):
+    """A file that the address of the log names does not exist."""
+
+
 class LogUnavailable(LogError):
     """The log cannot be reached. The same call may work later."""
 

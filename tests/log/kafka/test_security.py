@@ -118,7 +118,12 @@ def test_a_refusal_stays_the_reason_when_another_client_of_the_process_fails_lat
     ("option", "value", "error"),
     [
         ("ssl_cafile", "/nowhere/ca.pem", "ssl_cafile: the file /nowhere/ca.pem does not exist"),
-        ("sasl_plain_password_file", "/nowhere/password", "sasl_plain_password_file"),
+        (
+            "sasl_plain_password_file",
+            "/nowhere/password",
+            "sasl_plain_password_file: the file /nowhere/password does not",
+        ),
+        ("proxy_url", "socks5://user:secret@proxy:99999", "^proxy_url: a port is from 1 to 65535$"),
         ("security_protocol", "TLS", "expected one of PLAINTEXT, SSL"),
         ("sasl_mechanism", "SCRAM", "expected one of PLAIN, SCRAM-SHA-256"),
     ],

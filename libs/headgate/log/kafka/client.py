@@ -27,8 +27,17 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from headgate.domain.address import PORT_RULE, has_real_port
 from headgate.log.kafka.workarounds.header_names import keep_header_names
-from headgate.log.port import AddressInvalid, LogError, LogRefused, LogUnavailable, Record, UnknownTopic
+from headgate.log.port import (
+    AddressFileMissing,
+    AddressInvalid,
+    LogError,
+    LogRefused,
+    LogUnavailable,
+    Record,
+    UnknownTopic,
+)
 
 BOOTSTRAP_SECONDS = 5.0
 REQUEST_SECONDS = 10.0
@@ -299,7 +308,9 @@ def _checked(name: str, value: object) -> tuple[str, object]:
     if name in _CHOICES and value not in _CHOICES[name]:
         raise AddressInvalid(f"{name} is {value!r}: expected one of {', '.join(_CHOICES[name])}")
     if name in _TLS_FILES and not Path(str(value)).is_file():
-        raise AddressInvalid(f"{name}: the file {value} does not exist")
+        raise AddressFileMissing(f"{name}: the file {value} does not exist")
+    if name == "proxy_url" and not has_real_port(str(value)):
+        raise AddressInvalid(f"{name}: {PORT_RULE}")
     if name == "ssl_check_hostname" and isinstance(value, str):
         return name, value.lower() not in ("false", "0", "no")
     return name, value
@@ -308,5 +319,7 @@ def _checked(name: str, value: object) -> tuple[str, object]:
 def _secret(name: str, file: Path) -> str:
     try:
         return file.read_text().strip()
+    except FileNotFoundError as error:
+        raise AddressFileMissing(f"{name}: the file {file} does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise AddressInvalid(f"{name}: {error}") from error

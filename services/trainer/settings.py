@@ -3,9 +3,11 @@
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from headgate.domain.credentials import without_credentials
 from headgate.lifecycle.service_parts import ServiceSettings
-from headgate.runtime.settings import ABOVE_ZERO
+from headgate.runtime.settings import ABOVE_ZERO, SettingsError
 from services.trainer.attempt.checkout import SSH_COMMAND
 from services.trainer.attempt.remote_data import CACHE_BYTES, DATA_SECONDS
 from services.trainer.attempt.tools import DEFAULT_LIMITS
@@ -51,7 +53,23 @@ class Settings(ServiceSettings):
     """The most that the kept environments take together, and one alone."""
 
     def packages(self) -> LockedPackages:
-        """How the packages of locks are installed and kept."""
+        """How the packages of locks are installed and kept. Raises SettingsError."""
+        require_index(self.package_index)
         max_bytes = int(self.environments_gib * GIB)
         kept = Kept(Path(self.work) / ENVIRONMENTS, self.environments, max_bytes)
         return LockedPackages(kept, Installing(self.package_index, self.environment_seconds, max_bytes))
+
+
+def require_index(address: str) -> None:
+    """Raises SettingsError. uv would say only in the first attempt that it cannot read such an address."""
+    if not address:
+        return
+    try:
+        parts = urlsplit(address)
+        reachable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        reachable = False
+    if not reachable:
+        shown = without_credentials(address)
+        rule = "expected the address of a package index, such as https://packages.example.com/simple"
+        raise SettingsError([f"HEADGATE_PACKAGE_INDEX={shown!r}: {rule}"])

@@ -12,7 +12,7 @@ import sysconfig
 import venv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,8 @@ import services
 
 OWN = ("headgate", "services")
 """The packages that a repository must not meet, because it may have some of these names itself."""
+MAX_SETS = 16
+"""How many sets of programs are remembered."""
 SCRIPT = """#!/usr/bin/env python
 import sys
 from {module} import {first}
@@ -133,7 +135,7 @@ def pip_to_borrow() -> list[str]:
     return []
 
 
-@cache
+@lru_cache(maxsize=MAX_SETS)
 def console_scripts(left_out: frozenset[str] = frozenset()) -> tuple[EntryPoint, ...]:
     """The programs that the trainer's packages bring, without those of some packages, and pip."""
     pip = [EntryPoint(name, "pip._internal.cli.main:main", "console_scripts") for name in pip_names()]

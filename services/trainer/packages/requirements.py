@@ -79,7 +79,10 @@ def pin_of(line: int, text: str, lock_it: str = COMPILE) -> Pin:
 
 def why_no_option(option: str) -> str:
     if option in EDITABLE:
-        return f"{option} names a folder that is built; a trainer installs wheels of its index: write NAME==VERSION"
+        return (
+            f"{option} names a folder that is built; a trainer installs wheels of its index: write NAME==VERSION."
+            " `uv export --no-emit-project` leaves the repository's own project out"
+        )
     if option in FILES:
         return f"{option} names another file; one file has every package, with hashes: `{COMPILE}` writes it"
     if option in INDEX:

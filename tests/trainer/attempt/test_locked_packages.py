@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from headgate.artifacts.layout import EXPORTED_FILES, PROVENANCE_FILE
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempts import Attempts
 from services.trainer.packages.base import base_set
+from services.trainer.packages.installing import GIB, Installing
+from services.trainer.packages.kept import Kept
+from services.trainer.packages.locked import LockedPackages
+from tests.house.tree import ROOT
 from tests.trainer.attempt.test_work import CHILD, FINISH, failure
+from tests.trainer.attempt.test_workplace import confined
 from tests.trainer.conftest import Trial
 from tests.trainer.packages.wheels import index_in, line, of_the_base, wheel
 from tests.trainer.repositories import MODEL, repository
@@ -145,3 +151,23 @@ def test_a_package_that_the_module_imports_and_nothing_has_is_named_with_its_lin
     assert failed.stage == facts.STAGE_PACKAGES
     has_not = "neither requirements.txt nor the trainer's base set has" if has_lock else "the trainer's base set does"
     assert failed.reason.startswith(f"model.py, line 1: it imports absent_here, which {has_not}")
+
+
+@confined
+def test_no_code_of_a_commit_changes_the_packages_of_a_lock(trial: Trial, index: Path) -> None:
+    # A shared temporary folder is left whole, so the environments lie in the tree.
+    with TemporaryDirectory(dir=ROOT / ".cache") as kept:
+        packages = LockedPackages(Kept(Path(kept), 9, GIB), Installing())
+        lock = of_the_base("torch") + wheel(index, "shade", "1.0")
+        check = """
+import os, shade
+def fault_of(act):
+    try: act()
+    except PermissionError: return "refused"
+here = shade.__file__
+print(fault_of(lambda: open(here, "a")), fault_of(lambda: open(here + "x", "w")), fault_of(lambda: os.remove(here)))
+"""
+        files = {"requirements.txt": lock, "check.py": check}
+        source = repository(Path(kept) / "tiny", files=files, tests="python check.py")
+        trial.run(source, child=TRAINS, packages=packages)
+        assert trial.sent[0].report_code_tested.fact.log_tail == "refused refused refused\n"

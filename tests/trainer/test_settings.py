@@ -1,0 +1,29 @@
+"""A trainer refuses to start with an address of a package index that nobody can reach, and shows no password of it."""
+
+import pytest
+
+from headgate.runtime.settings import SettingsError, from_env
+from services.trainer.settings import Settings
+
+NEEDED = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_ARTIFACTS": "file:///a", "HEADGATE_KEYS": "/k"}
+
+
+def with_index(address: str) -> Settings:
+    return from_env(Settings, NEEDED | {"HEADGATE_PACKAGE_INDEX": address})
+
+
+@pytest.mark.parametrize("address", ["", "https://reader:secret@packages.example/simple", "http://127.0.0.1:8080/"])
+def test_an_address_of_an_index_is_taken_as_it_is(address: str) -> None:
+    assert with_index(address).packages().installing.index == address
+
+
+@pytest.mark.parametrize("address", ["packages.example", "ftp://packages.example", "https://", "https://host:99999/"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"^HEADGATE_PACKAGE_INDEX=.*: expected the address of a package index"):
+        with_index(address).packages()
+
+
+def test_the_refusal_shows_no_password() -> None:
+    with pytest.raises(SettingsError) as refused:
+        with_index("ftp://reader:secret@packages.example/simple").packages()
+    assert "secret" not in str(refused.value)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headgate.toml_edit import with_value
 from tests.cli.running import Headgate, run_headgate
+from tests.downloads.servers import Files, serving
 from tests.trainer.repositories import DATA, MODEL, toml
 
 
@@ -116,6 +117,48 @@ def test_a_data_file_is_named_with_its_digest_and_again_when_it_has_changed(head
         assert (folder / "headgate.toml").read_text().splitlines() == [
             *before.splitlines()[:9], line, *before.splitlines()[9:],
         ]  # fmt: skip
+
+
+def test_a_file_that_was_uploaded_is_named_by_its_url(headgate: Headgate, folder: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("1,2\n")
+    place = "s3://datasets/rows.csv"
+    code, _, err = headgate("data", "add", str(rows), "--uri", place, "--repository", str(folder))
+    assert code == 0, err
+    named = tomllib.loads((folder / "headgate.toml").read_text())["data"]["rows"]
+    assert named == {"uri": place, "sha256": hashlib.sha256(b"1,2\n").hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("file", "uri", "reason"),
+    [
+        ("numbers.csv", "s3://datasets/rows.csv?versionId=s3cret", "expected no user name, no password, no ? and no #"),
+        ("numbers.csv", "ftp://host/rows.csv", "expected a path in the repository, a file URL"),
+        ("numbers.csv", "data/other.csv", "expected a URL that begins with https://"),
+        (".", "s3://datasets/rows", "only a single file is downloaded"),
+    ],
+)
+def test_a_url_that_the_trainer_would_refuse_is_not_written(
+    headgate: Headgate, folder: Path, file: str, uri: str, reason: str
+) -> None:
+    before = (folder / "headgate.toml").read_text()
+    code, _, err = headgate("data", "add", str(folder / "data" / file), "--uri", uri)
+    assert (code, reason in err, "s3cret" in err) == (2, True, False)
+    assert (folder / "headgate.toml").read_text() == before
+
+
+def test_data_from_a_url_is_downloaded_as_the_trainer_would(
+    headgate: Headgate, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving(Files({"/numbers.csv": DATA.encode()})) as url:
+        (folder / "headgate.toml").write_text(toml(uri=f"{url}/numbers.csv", tests="python -c 'exit(3)'"))
+        code, out, err = headgate("check", str(folder))
+        assert "note: the trainer downloads only from places that its operator lists in HEADGATE_DATA_PLACES" in out
+        assert (code, "FAILED: tests: ended with exit code 3" in err) == (1, True)
+        monkeypatch.setenv("HEADGATE_DATA_PLACES", "s3://datasets")
+        err = headgate("check", str(folder))[2]
+        assert f"FAILED: data: data.numbers: {url} is not allowed by the operator" in err
 
 
 def test_a_folder_is_named_by_the_files_that_a_commit_will_hold(headgate: Headgate, folder: Path) -> None:

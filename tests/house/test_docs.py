@@ -29,6 +29,7 @@ RUN_BY: dict[str, str] = {
     "headgate alias set": CHANGES,
     "headgate check": "tests/cli/test_repository.py",
     "headgate data add": "tests/cli/test_repository.py",
+    "headgate data add --uri": "tests/cli/test_repository.py",
     "headgate doctor": FRAUD,
     "headgate environment get": RELEASES,
     "headgate environment set-policy": FRAUD,

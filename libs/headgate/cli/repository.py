@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,7 +16,9 @@ from headgate.cli.files import local_path
 from headgate.cli.printing import report
 from headgate.cli.session import CommandFailed, usage
 from headgate.configuration import FILE_NAME, MODULE
+from headgate.domain.repository import broken_data_rule
 from headgate.domain.utf8 import not_utf8
+from headgate.downloads.places import BUCKETS, WEB
 from headgate.runtime.git import GitFailed, run_git
 from headgate.toml_edit import with_value
 
@@ -51,6 +54,7 @@ def add_data(
         Path | None,
         typer.Option("--repository", parser=local_path, help="The model repository; by default found above the file."),
     ] = None,
+    uri: Annotated[str, typer.Option(help="Where the same file lies: https://, s3://, gs:// or az://.")] = "",
 ) -> None:
     """Write the place and SHA-256 of a data file or folder into headgate.toml. Run it again when it has changed."""
     if not file.exists():
@@ -60,11 +64,11 @@ def add_data(
     key = name or file.name.partition(".")[0].replace("-", "_")
     if not MODULE.fullmatch(key):
         usage(f"--name: expected a name of letters, digits and _, got {key!r}")
-    uri = uri_of(file.resolve(), root)
+    place = elsewhere(uri, file) if uri else uri_of(file.resolve(), root)
     digest = folder_digest(file.resolve()) if file.is_dir() else file_digest(file)
-    _write(declaration, ("data", key), {"uri": uri, "sha256": digest})
-    report(f"{FILE_NAME}: data.{key} is {uri} with the SHA-256 {digest}")
-    if warning := _ignored(root, uri):
+    _write(declaration, ("data", key), {"uri": place, "sha256": digest})
+    report(f"{FILE_NAME}: data.{key} is {place} with the SHA-256 {digest}")
+    if not uri and (warning := _ignored(root, place)):
         report(f"warning: {warning}")
 
 
@@ -88,6 +92,17 @@ def uri_of(file: Path, root: Path) -> str:
     if not file.is_relative_to(root):
         usage(f"{file} is not in {root}: a commit can only hold files of its repository, so copy the file into it")
     return file.relative_to(root).as_posix()
+
+
+def elsewhere(uri: str, file: Path) -> str:
+    """The URL from which the trainer downloads the file. Raises CommandFailed for one that it would refuse."""
+    if rule := broken_data_rule(uri):
+        usage(f"--uri: expected {rule}")
+    if urlsplit(uri).scheme not in WEB + BUCKETS:
+        usage("--uri: expected a URL that begins with https://, http://, s3://, gs:// or az://")
+    if file.is_dir():
+        usage("--uri: only a single file is downloaded; pack the folder into one, or commit it")
+    return uri
 
 
 def file_digest(file: Path) -> str:

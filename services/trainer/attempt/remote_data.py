@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from headgate.downloads.cache import Cache
-from headgate.downloads.faults import Stopped
+from headgate.downloads.faults import Refused, Stopped
 from headgate.downloads.open import source_of
 from headgate.downloads.places import Places
 from headgate.downloads.source import Source
@@ -62,11 +62,14 @@ class RemoteFiles:
         self._ending = self._ending or Ending(self._stop, Patience(self._access.seconds))
         try:
             lease = self._access.cache.fetch(source, Wanted(file.sha256, MAX_DATA_BYTES, self._bytes), self._ending)
+            self._leases.callback(lease.close)
+            self._bytes += lease.path.stat().st_size
+            return self._link(lease.path, file)
         except Stopped as stopped:
             raise processes.Stopped from stopped
-        self._leases.callback(lease.close)
-        self._bytes += lease.path.stat().st_size
-        return self._link(lease.path, file)
+        except OSError as error:
+            where = f"the trainer cannot keep {file.uri} in {self._access.cache.folder}"
+            raise Refused(f"{where}: {error.strerror}. The operator mends this, then publish again") from error
 
     @property
     def folders(self) -> tuple[Path, Path]:

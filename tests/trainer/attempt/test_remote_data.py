@@ -1,16 +1,21 @@
 """An attempt whose data lies elsewhere. Nothing here starts torch."""
 
 import hashlib
+import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from headgate.downloads.faults import Refused
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.trainer.attempt.interpreter import link_packages
+from services.trainer.attempt.remote_data import RemoteFiles
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempt.workplace import workplace
 from tests.downloads.servers import Files, serving
@@ -91,3 +96,12 @@ def test_a_version_with_updated_data_takes_the_new_bytes(trial: Trial, tmp_path:
     assert report is not None
     assert report.report_training_failed.fact.log_tail.startswith("numbers.csv '4,5,6\\n'\n")
     assert [file.sha256 for file in trial.sent[0].report_code_tested.fact.configuration.data] == [update.sha256]
+
+
+def test_a_cache_that_cannot_be_written_fails_the_attempt_in_words(tmp_path: Path) -> None:
+    remote = RemoteFiles(access_in(tmp_path, "https://data.example.com"), tmp_path / "downloaded", threading.Event())
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").touch()
+    file = configuration.DataFile(name="rows", uri="https://data.example.com/rows.csv", sha256="0" * 64)
+    with pytest.raises(Refused, match=r"the trainer cannot keep https://data\.example\.com/rows\.csv in .*/cache: "):
+        remote.fetch(file)

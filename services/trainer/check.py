@@ -53,8 +53,16 @@ NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors")
 """Libraries of the trainer."""
 
 
+EXIT_WRONG_SETTING = 2
+"""Also what `headgate check` ends with."""
+
+
 class CannotCheck(Exception):
     """The folder cannot be tried at all. The text says why and what to do."""
+
+
+class WrongSetting(Exception):
+    """A setting of this machine is wrong, whatever the folder holds. The text names it."""
 
 
 class PrintableLines(logging.Formatter):
@@ -70,10 +78,13 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> int:
         return check(Path(arguments[0]).resolve())
     except CannotCheck as reason:
         return failed(str(reason))
+    except WrongSetting as reason:
+        failed(str(reason))
+        return EXIT_WRONG_SETTING
 
 
 def check(folder: Path) -> int:
-    """Runs all stages and prints each. The exit code. Raises CannotCheck."""
+    """Runs all stages and prints each. The exit code. Raises CannotCheck and WrongSetting."""
     require_libraries()
     parsed = read_declaration(folder)
     print_line(f"configuration: {FILE_NAME} is right")
@@ -195,6 +206,8 @@ def data_access(parsed: configuration.ModelConfiguration, environ: Mapping[str, 
     try:
         places = places_of(listed)
     except ValueError as error:
+        if environ.get("HEADGATE_DATA_PLACES"):
+            raise WrongSetting(f"HEADGATE_DATA_PLACES: {error}") from error
         raise CannotCheck(f"data: {error}") from error
     if remote and not environ.get("HEADGATE_DATA_PLACES"):
         print_line("note: the trainer downloads only from places that its operator lists in HEADGATE_DATA_PLACES")

@@ -159,6 +159,9 @@ def test_data_from_a_url_is_downloaded_as_the_trainer_would(
         monkeypatch.setenv("HEADGATE_DATA_PLACES", "s3://datasets")
         err = headgate("check", str(folder))[2]
         assert f"FAILED: data: data.numbers: {url} is not allowed by the operator" in err
+        monkeypatch.setenv("HEADGATE_DATA_PLACES", "https://one:99999")
+        code, _, err = headgate("check", str(folder))
+        assert (code, "FAILED: HEADGATE_DATA_PLACES: https://one:99999: " in err) == (2, True)
 
 
 def test_a_folder_is_named_by_the_files_that_a_commit_will_hold(headgate: Headgate, folder: Path) -> None:

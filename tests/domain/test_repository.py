@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from headgate.domain.address import PORT_RULE
 from headgate.domain.refusal import Refused
 from headgate.domain.repository import (
     CREDENTIALS_RULE,
     DATA_FORM_RULE,
+    DATA_PORT_RULE,
     DATA_RULE,
     FORM_RULE,
     LENGTH_RULE,
@@ -63,6 +65,8 @@ REFUSED = [
     ("/srv/\x1b[31mfraud", PRINTABLE_RULE),
     ("https://git.example.com/fraud\n", PRINTABLE_RULE),
     ("https://git.example.com/\N{RIGHT-TO-LEFT OVERRIDE}duarf", PRINTABLE_RULE),
+    ("https://git.example.com:99999/s3cret", PORT_RULE),
+    ("ssh://git@git.example.com:0/s3cret", PORT_RULE),
     ("/" + "s3cret" * 1000, LENGTH_RULE),
 ]
 ENTRIES: list[Callable[[str], commands.CreateVersion | commands.CreateModel | commands.DescribeModel]] = [
@@ -142,6 +146,8 @@ def test_the_address_of_data_is_a_path_a_file_url_or_a_url_of_a_store(uri: str) 
         ("https:/user:s3cret@data.example.com/rows.csv", DATA_RULE),
         ("user:s3cret@data.example.com:rows.csv", DATA_RULE),
         ("data/\x1b[31mrows.csv", PRINTABLE_RULE),
+        ("https://data.example.com:65536/rows.csv", DATA_PORT_RULE),
+        ("http://data.example.com:0/rows.csv", DATA_PORT_RULE),
     ],
 )
 def test_any_other_address_of_data_is_refused(uri: str, rule: str) -> None:

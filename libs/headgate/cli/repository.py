@@ -40,6 +40,8 @@ def check(folder: Folder = Path(".")) -> None:
         raise CommandFailed(f"there is no folder {folder}", Exit.NOT_FOUND)
     declaration_in(folder.resolve())
     ended = subprocess.run([sys.executable, "-P", "-m", CHECK, str(folder)], check=False)
+    if ended.returncode == Exit.USAGE:
+        usage("nothing was checked")
     if ended.returncode != 0:
         raise CommandFailed(f"{folder} would fail as a version")
 

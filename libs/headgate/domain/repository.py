@@ -6,6 +6,7 @@ one: only the known forms pass, and no refusal shows the address.
 
 import re
 
+from headgate.domain.address import MAX_PORT, PORT_RULE, has_real_port
 from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing, holds_credentials
 from headgate.domain.refusal import INVALID, Refused
 
@@ -24,6 +25,7 @@ DATA_FORM_RULE = (
     "a path in the repository, a file URL with three slashes, or a URL with a host or bucket and a path:"
     " https://, http://, s3://, gs:// or az://"
 )
+DATA_PORT_RULE = f"a port from 1 to {MAX_PORT}"
 DATA_RULE = (
     "no user name, no password, no ? and no # in it, because the log keeps it for ever; a file URL has %3F and %23"
 )
@@ -51,7 +53,9 @@ def broken_rule(repository: str) -> str:
         return QUERY_RULE
     if not hides_nothing(repository):
         return CREDENTIALS_RULE
-    return "" if _FORM.fullmatch(repository) else FORM_RULE
+    if not _FORM.fullmatch(repository):
+        return FORM_RULE
+    return "" if has_real_port(repository) else PORT_RULE
 
 
 def broken_data_rule(uri: str) -> str:
@@ -60,7 +64,9 @@ def broken_data_rule(uri: str) -> str:
         return PRINTABLE_RULE
     if holds_credentials(uri) or not _is_plain(uri) or not hides_nothing(uri):
         return DATA_RULE
-    return DATA_FORM_RULE if _SCHEME.match(uri) and not _DATA.fullmatch(uri) else ""
+    if _SCHEME.match(uri) and not _DATA.fullmatch(uri):
+        return DATA_FORM_RULE
+    return "" if has_real_port(uri) else DATA_PORT_RULE
 
 
 def bad_repository(repository: str) -> Refused | None:

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import idle, prediction, prediction_metrics, publish, registry, replay, view
+from tests.bench import idle, prediction, prediction_metrics, publish, registry, replay, training, view
 from tests.bench.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,6 +22,7 @@ MEASUREMENTS = {
     "publish": publish.measure,
     "prediction": prediction.measure,
     "predictions": prediction_metrics.measure,
+    "training": training.measure,
     "idle": idle.measure,
 }
 

@@ -1,14 +1,14 @@
 """Measures the replay of a whole log, with all checks, in turns with the SQLite repository of eventsourcing."""
 
 import gc
-import json
-import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 from headgate.lifecycle.replay import fold_all
 from headgate.log.sqlite.log import SqliteLog
 from tests.bench.history import history
+from tests.bench.lines import LineProcess
 from tests.bench.results import Results, Slice
 
 FACTS, QUICK_FACTS = 1_000_000, 50_000
@@ -20,21 +20,11 @@ WHAT = "replay"
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
     """Measures whole replays in turns with slices of the peer."""
     log = SqliteLog(history(cache, QUICK_FACTS if quick else FACTS))
-    peer = subprocess.Popen(
-        [peer_python, Path(__file__).with_name("replay_peer.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        seconds = QUICK_PEER_SECONDS if quick else PEER_SECONDS
-        results.versions["eventsourcing"] = _run(peer)["version"]
-        _run(peer, seconds / 4), _own(log)
-        slices = [(_own(log), _run(peer, seconds)) for _ in range(QUICK_SLICES if quick else SLICES)]
-    finally:
-        peer.kill()
-        peer.wait()
-        log.close()
+    seconds = QUICK_PEER_SECONDS if quick else PEER_SECONDS
+    with closing(log), LineProcess([peer_python, Path(__file__).with_name("replay_peer.py")]) as peer:
+        results.versions["eventsourcing"] = peer.read()["version"]
+        peer.ask(seconds / 4), _own(log)
+        slices = [(_own(log), peer.ask(seconds)) for _ in range(QUICK_SLICES if quick else SLICES)]
     own = results.add(WHAT, "headgate", [_figures(ours) for ours, _ in slices])
     other = results.add(WHAT, "eventsourcing sqlite", [_figures(theirs) for _, theirs in slices])
     # By CPU time, because both sides use one core and other processes of the machine disturb the wall time.
@@ -50,14 +40,6 @@ def _own(log: SqliteLog) -> Slice:
     if fold.void_records or any(stream.broken for stream in fold.streams.values()):
         raise AssertionError("the history has void records or illegal facts, so the measurement means nothing")
     return done
-
-
-def _run(peer: "subprocess.Popen[str]", seconds: float | None = None) -> dict:
-    assert peer.stdin is not None
-    assert peer.stdout is not None
-    if seconds is not None:
-        print(seconds, file=peer.stdin, flush=True)
-    return json.loads(peer.stdout.readline())
 
 
 def _figures(done: Slice) -> Slice:

@@ -100,6 +100,7 @@ def train(context: TrainingContext, model: LoadedModel, job: Job) -> None:
 def train_by_settings(context: TrainingContext, loss_of: Loss, stream: Stream | None) -> None:
     """Headgate's own loop, as the [train] table says."""
     network, settings = context.network, context.settings
+    weights = list(network.parameters())
     optimizer = optimizer_of(settings, network)
     generator = torch.Generator().manual_seed(context.seed)
     read = stream.batches if stream else in_memory(context.rows["train"], settings.batch_size)
@@ -110,7 +111,9 @@ def train_by_settings(context: TrainingContext, loss_of: Loss, stream: Stream | 
         total, count = torch.zeros(()), 0
         for features, answers in read(generator):
             rows = count_rows(features)
-            optimizer.zero_grad()
+            # As optimizer.zero_grad() does, without its records for a profiler.
+            for weight in weights:
+                weight.grad = None
             loss = loss_of(call(features), answers)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -7,14 +7,16 @@ from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import services.trainer
+from services.trainer.packages.closure import parsed
 from services.trainer.packages.lock import Lock, Pin
 from services.trainer.packages.requirements import parse_requirements
 
 OWN = "headgate"
+TORCH = "torch"
 CHILD = ("torch", "numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "protobuf", "obstore")
 """What Headgate's own code imports in the training process, in the versions that Headgate asks for."""
 LOCKS = (
@@ -34,8 +36,15 @@ class Base:
 
     def has(self, pin: Pin) -> bool:
         """Whether it has exactly this package: the same version, of which the lock has the same hash."""
-        same_version = self.versions.get(pin.name) == pin.version
-        return same_version and not pin.hashes.isdisjoint(self.hashes.get((pin.name, pin.version), frozenset()))
+        return self.versions.get(pin.name) == pin.version and self.knows(pin)
+
+    def leaves_out(self, pin: Pin) -> bool:
+        """Whether this trainer does without a package of its lock: on a CPU it has not all libraries for a GPU."""
+        return pin.name not in self.versions and self.knows(pin)
+
+    def knows(self, pin: Pin) -> bool:
+        """Whether Headgate's own lock has the same version with the same hash."""
+        return not pin.hashes.isdisjoint(self.hashes.get((pin.name, pin.version), frozenset()))
 
 
 @cache
@@ -46,19 +55,17 @@ def base_set() -> Base:
     for each in distributions():
         name = canonicalize_name(each.name)
         if name not in versions:
-            versions[name], required[name] = each.version, tuple(requirements_of(each))
+            versions[name], required[name] = each.version, requirements_of(each)
     return Base(versions, required, hashes_of_the_base())
 
 
-def requirements_of(each: Distribution) -> Iterator[Requirement]:
-    for text in each.requires or ():
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
-        extra = "trainer" if each.name == OWN else ""
-        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-            yield requirement
+def requirements_of(each: Distribution) -> tuple[Requirement, ...]:
+    extra = "trainer" if each.name == OWN else ""
+    return tuple(
+        requirement
+        for requirement in parsed(each.requires or ())
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+    )
 
 
 def hashes_of_the_base() -> dict[tuple[str, str], frozenset[str]]:
@@ -66,6 +73,15 @@ def hashes_of_the_base() -> dict[tuple[str, str], frozenset[str]]:
     if lock is None:
         return {}
     return {(pin.name, pin.version): pin.hashes for pin in parse_requirements(lock.read_bytes()).pins}
+
+
+def provided(lock: Lock, base: Base) -> frozenset[str]:
+    """The packages of the lock that need no installation, because they are the base set's own."""
+    pins = lock.here()
+    names = {name for name, pin in pins.items() if base.has(pin)}
+    if TORCH in names:
+        names |= {name for name, pin in pins.items() if base.leaves_out(pin)}
+    return frozenset(names)
 
 
 def misfits(lock: Lock, base: Base) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Whether a lock has everything that its packages need. Pure: it reads what was installed, and runs none of it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -54,14 +55,21 @@ def runs_on(package: Installed, python: str) -> bool:
 
 def needs(lock: Lock, requirements: Mapping[str, Collection[str]]) -> Iterator[Needed]:
     """What the installed packages require here, with the extras that the lock and other packages ask for."""
-    parsed = {name: list(parsed_requirements(texts)) for name, texts in requirements.items() if name in lock.here()}
+    required = {name: parsed(texts) for name, texts in requirements.items() if name in lock.here()}
     extras = {name: set(pin.extras) for name, pin in lock.here().items()}
-    for each in (each for found in parsed.values() for each in found):
-        extras.setdefault(canonicalize_name(each.name), set()).update(each.extras)
-    for name, found in parsed.items():
-        for requirement in found:
-            if counts(requirement, extras[name], lock.environment):
-                yield Needed(name, requirement)
+    found: dict[tuple[str, str], Needed] = {}
+    waiting = list(required)
+    while waiting:
+        name = waiting.pop()
+        for each in required.get(name, ()):
+            if not counts(each, extras[name], lock.environment):
+                continue
+            found[name, str(each)] = Needed(name, each)
+            other = canonicalize_name(each.name)
+            if other in extras and not each.extras <= extras[other]:
+                extras[other] |= each.extras
+                waiting.append(other)
+    yield from sorted(found.values(), key=lambda needed: (needed.name, str(needed.requirement)))
 
 
 def counts(requirement: Requirement, extras: Collection[str], environment: Mapping[str, str]) -> bool:
@@ -70,10 +78,10 @@ def counts(requirement: Requirement, extras: Collection[str], environment: Mappi
     return any(requirement.marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
 
 
-def parsed_requirements(texts: Iterable[str]) -> Iterator[Requirement]:
+def parsed(texts: Iterable[str]) -> tuple[Requirement, ...]:
     """Without those that no tool could read."""
+    found = []
     for text in texts:
-        try:
-            yield Requirement(text)
-        except InvalidRequirement:
-            continue
+        with suppress(InvalidRequirement):
+            found.append(Requirement(text))
+    return tuple(found)

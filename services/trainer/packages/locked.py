@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.trainer.attempt.interpreter import InstalledPackages
-from services.trainer.packages.base import Base, base_set, misfits
+from services.trainer.packages.base import TORCH, Base, base_set, misfits, provided
 from services.trainer.packages.imports import Import, missing
 from services.trainer.packages.installing import PACKAGES, Installing
 from services.trainer.packages.kept import Kept
@@ -20,8 +20,6 @@ from services.trainer.packages.lock import MAX_LOCK_BYTES, Lock, WrongLock
 from services.trainer.packages.requirements import COMPILE, FILE, parse_requirements
 from services.trainer.packages.uv_lock import FILE as UV_LOCK
 from services.trainer.packages.uv_lock import read_uv_lock
-
-TORCH = "torch"
 
 logger = logging.getLogger(__name__)
 
@@ -37,17 +35,17 @@ class LockedPackages:
     def installed(self, lock: Lock, log: Path, stop: threading.Event) -> Iterator[InstalledPackages]:
         """The packages of the lock, for as long as they are used. Raises WrongLock and Stopped."""
         base = base_set()
-        provided = frozenset(name for name, pin in lock.here().items() if base.has(pin))
-        key = key_of(lock, provided)
+        given = provided(lock, base)
+        key = key_of(lock, given)
         log.write_text(f"headgate: {lock.file} has SHA-256 {lock.digest}, its environment is {key}\n")
 
         def install(into: Path) -> None:
-            self.installing.install(lock, provided, into, log, stop)
+            self.installing.install(lock, given, into, log, stop)
 
         with self.kept.use(key, install, stop) as place:
             with log.open("a") as lines:
-                lines.write(f"headgate: {len(provided)} of the {len(lock.here())} packages are the trainer's own\n")
-            replaced = frozenset(lock.here().keys() & base.versions.keys()) - provided
+                lines.write(f"headgate: {len(given)} of the {len(lock.here())} packages are the trainer's own\n")
+            replaced = frozenset(lock.here().keys() & base.versions.keys()) - given
             yield InstalledPackages(place / PACKAGES, replaced)
 
 
@@ -107,8 +105,8 @@ def interpreter() -> str:
     return f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
 
 
-def key_of(lock: Lock, provided: frozenset[str]) -> str:
+def key_of(lock: Lock, given: frozenset[str]) -> str:
     """The digest that names an environment: of its packages, and of the Python that they are for."""
-    packages = (pin.requirement() for name, pin in lock.here().items() if name not in provided)
-    content = "\n".join([interpreter(), *sorted(packages), "", *sorted(provided)])
+    packages = (pin.requirement() for name, pin in lock.here().items() if name not in given)
+    content = "\n".join([interpreter(), *sorted(packages), "", *sorted(given)])
     return hashlib.sha256(content.encode()).hexdigest()

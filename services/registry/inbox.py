@@ -7,14 +7,13 @@ from typing import Any
 from headgate.domain.change_merged import TYPE, BadChange, MergedChange, merged_change
 from headgate.domain.names import NAME_RULE, event_command_id, is_name, model_stream
 from headgate.domain.state import ModelState
-from headgate.domain.updated_data import broken_update_rule, retraining
+from headgate.domain.updated_data import DATA_UPDATED, broken_update_rule, retraining
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
 from headgate.runtime.observability.trace_context import HEADER, parse_trace_parent
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 
-DATA_UPDATED = "headgate.data.updated.v1"
 MAX_DATA_BYTES = 256 * 1024
 MAX_DEPTH = 32
 

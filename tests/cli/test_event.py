@@ -155,3 +155,24 @@ def test_an_address_that_a_second_one_of_the_same_name_hides_is_refused_too(
     Path("merged.json").write_text(json.dumps({**EVENT, "data": {"customData": {}}}).replace("{}", hidden))
     assert run("event", "send", "merged.json") == 2
     assert on_the_inbox(log_url) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://data.example.com/rows.csv?s3cret",
+        "s3://key:s3cret@bucket/rows.csv",
+        "ftp://s3cret/rows.csv",
+        "a\u001b[2J",
+    ],
+)
+def test_an_event_about_data_whose_address_no_record_may_have_is_refused_and_not_appended(
+    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str], uri: str
+) -> None:
+    about = {"type": "headgate.data.updated.v1", "data": {"uri": uri, "sha256": "0" * 64}}
+    Path("updated.json").write_text(json.dumps(EVENT | about))
+    assert run("event", "send", "updated.json") == 2
+    shown = capsys.readouterr().err
+    assert "data.uri: expected" in shown
+    assert "s3cret" not in shown
+    assert on_the_inbox(log_url) == []

@@ -20,6 +20,7 @@ from headgate.domain.repository import (
 )
 from headgate.domain.texts import as_it_may_be_recorded
 from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from tests.domain.scenario import commit, given
 
@@ -103,6 +104,12 @@ def test_no_command_brings_such_an_address_into_the_log(
 @pytest.mark.parametrize("address", [address for address, rule in REFUSED if "s3cret" in address])
 def test_a_refusal_keeps_nothing_of_such_an_address_that_may_be_secret(address: str) -> None:
     sent = commands.Command(describe_model=commands.DescribeModel(repository=address))
+    assert "s3cret" not in str(as_it_may_be_recorded(sent))
+
+
+def test_a_refusal_keeps_nothing_of_an_address_of_data_that_may_be_secret() -> None:
+    update = configuration.UpdatedData(uri="https://data.example.com/rows.csv?s3cret")
+    sent = commands.Command(create_version=commands.CreateVersion(updated_data=[update]))
     assert "s3cret" not in str(as_it_may_be_recorded(sent))
 
 

@@ -173,7 +173,7 @@ def test_a_bad_version_fails_its_gate_and_an_unusable_one_its_evaluation(world: 
     assert world.wait_for(1, is_judged).verdict == resources.VERDICT_STATE_FAILED
     world.train(2, b"not a model")
     ended = world.wait_for(2, lambda version: version.build == resources.BUILD_STATE_EVALUATION_FAILED)
-    assert "ONNX Runtime" in ended.failure
+    assert "it is no ONNX file" in ended.failure
     assert world.refused("models/fraud/versions/2") == grpc.StatusCode.FAILED_PRECONDITION
 
 

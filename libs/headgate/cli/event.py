@@ -20,7 +20,8 @@ from headgate.domain.change_merged import TYPE, BadChange, merged_change
 from headgate.domain.credentials import TEXT_RULE, hides_nothing
 from headgate.domain.names import short_name
 from headgate.domain.refusal import ALREADY_EXISTS
-from headgate.domain.repository import broken_rule
+from headgate.domain.repository import broken_data_rule, broken_rule
+from headgate.domain.updated_data import DATA_UPDATED
 from headgate.domain.words import counted, time_text
 from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.port import Message, Record
@@ -67,15 +68,25 @@ def send(
 def broken_event_rule(event: CloudEvent, value: bytes) -> str:
     """The rule that a text of the event breaks, or the address that the registry would read; empty for none."""
     data = _json(event.data or b"")
-    if TYPE.fullmatch(event.type) and isinstance(data, dict):
-        try:
-            repository = merged_change(data).repository
-        except BadChange as error:
-            return f"data.{error}"
-        if rule := repository and broken_rule(repository):
-            return f"the repository: {rule}"
+    if isinstance(data, dict) and (rule := _broken_address_rule(event.type, data)):
+        return rule
     texts = (*_texts(value), *_texts(event.data or b""))
     return "" if all(map(hides_nothing, texts)) else TEXT_RULE
+
+
+def _broken_address_rule(type_: str, data: dict[str, Any]) -> str:
+    uri = data.get("uri")
+    if type_ == DATA_UPDATED and isinstance(uri, str):
+        rule = broken_data_rule(uri)
+        return rule and f"data.uri: expected {rule}"
+    if not TYPE.fullmatch(type_):
+        return ""
+    try:
+        repository = merged_change(data).repository
+    except BadChange as error:
+        return f"data.{error}"
+    rule = repository and broken_rule(repository)
+    return rule and f"the repository: {rule}"
 
 
 def _json(value: bytes, **how: Any) -> Any:

@@ -12,12 +12,14 @@ from google.protobuf.message import Message
 
 from headgate.domain.credentials import TEXT_RULE, hides_nothing, without_credentials
 from headgate.domain.refusal import INVALID, Refused
-from headgate.domain.repository import broken_rule
+from headgate.domain.repository import broken_data_rule, broken_rule
 from headgate.v1 import commands_pb2 as commands
 
 MASK = "***"
 REPOSITORY = "repository"
 """The name of the fields that have a rule of their own, in `headgate.domain.repository`."""
+ADDRESSES = {REPOSITORY: broken_rule, "uri": broken_data_rule}
+"""The rules of the fields that hold an address."""
 OF_OTHERS = ("commit_message",)
 """Fields that a person sends but has not written."""
 
@@ -83,9 +85,8 @@ def _texts(message: Message) -> Iterator[tuple[str, str]]:
 
 def _masked(field: FieldDescriptor, text: str) -> str:
     masked = without_credentials(text)
-    if field.name == REPOSITORY and broken_rule(masked.replace(f"{MASK}@", "")):
-        return MASK
-    return masked
+    rule = ADDRESSES.get(field.name)
+    return MASK if rule is not None and rule(masked.replace(f"{MASK}@", "")) else masked
 
 
 def _replace_texts(message: Message, changed: Callable[[FieldDescriptor, str], str]) -> None:

@@ -10,6 +10,8 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
 
+DATA_UPDATED = "headgate.data.updated.v1"
+"""The type of the event."""
 MAX_UPDATES = 64
 """As many as a headgate.toml may name data files."""
 SHA256 = re.compile(r"[0-9a-f]{64}")

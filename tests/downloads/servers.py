@@ -27,6 +27,7 @@ class Files:
     redirects: dict[str, str] = field(default_factory=dict)
     cut: dict[str, list[int]] = field(default_factory=dict)
     """After how many bytes the connection ends, one for each request."""
+    after_cut: Callable[[], object] = lambda: None
     password: dict[str, str] = field(default_factory=dict)
     knows_ranges: bool = True
     announces_size: bool = True
@@ -71,6 +72,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             files.waits.wait()
             return
         self.wfile.write(content[start:] if cut is None else content[start : start + cut])
+        if cut is not None:
+            files.after_cut()
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self._head(status, len(body), headers or {})

@@ -93,6 +93,16 @@ def test_a_download_goes_on_after_the_connection_was_lost(
     assert files.asked[2][1] == f"bytes={3000 if knows_ranges else 2000}-"
 
 
+def test_a_file_that_was_replaced_during_an_interruption_is_read_from_the_beginning(
+    cache: Cache, server: str, files: Files
+) -> None:
+    files.content["/rows.csv"] = CONTENT.upper()[::-1]
+    files.cut["/rows.csv"] = [1000]
+    files.after_cut = lambda: files.content.update({"/rows.csv": CONTENT})
+    assert fetched(cache, source(f"{server}/rows.csv")) == CONTENT
+    assert [range_ for _, range_ in files.asked] == ["", "bytes=1000-", ""]
+
+
 def test_a_server_that_is_away_for_a_moment_is_asked_again(cache: Cache, server: str, files: Files) -> None:
     files.status["/rows.csv"] = [503, 429, 500]
     assert fetched(cache, source(f"{server}/rows.csv")) == CONTENT

@@ -97,11 +97,10 @@ def download(source: Source, sink: Sink, wanted: Wanted, ending: Ending) -> int:
                 received.take(part)
                 ending.progressed()
             received.require_whole()
-            break
+            if not received.restarts():
+                return received.size
         except Interrupted as fault:
             ending.pause_after(fault)
-    received.require_digest()
-    return received.size
 
 
 class Received:
@@ -114,6 +113,7 @@ class Received:
         self._wanted = wanted
         self._digest = hashlib.sha256()
         self._announced: int | None = None
+        self._in_parts = False
 
     def take(self, part: Head | bytes) -> None:
         """The next part of the source. Raises Refused when the file becomes too large."""
@@ -127,7 +127,9 @@ class Received:
 
     def _begin(self, head: Head) -> None:
         if head.start != self.size:
-            self.size, self._digest = 0, hashlib.sha256()
+            self.size, self._digest, self._in_parts = 0, hashlib.sha256(), False
+        elif head.start:
+            self._in_parts = True
         if head.size is not None:
             self._require_size(head.size)
         self._announced = head.size
@@ -142,14 +144,21 @@ class Received:
         if self._announced is not None and self.size < self._announced:
             raise Interrupted(f"{self._name}: the connection ended after {self.size} of {self._announced} bytes")
 
-    def require_digest(self) -> None:
-        """Raises Refused when this is another file."""
+    def restarts(self) -> bool:
+        """Whether to read again from the beginning, because the parts may be of two files. Raises Refused.
+
+        That is so when the digest is wrong and the download had gone on after an interruption.
+        """
         found = self._digest.hexdigest()
-        if found != self._wanted.sha256:
-            raise Refused(
-                f"{self._name} has the SHA-256 {found}, not {self._wanted.sha256}: the file was changed, or another one"
-                " is meant. Restore it, or write its digest into headgate.toml"
-            )
+        if found == self._wanted.sha256:
+            return False
+        if self._in_parts:
+            self.size, self._digest, self._in_parts = 0, hashlib.sha256(), False
+            return True
+        raise Refused(
+            f"{self._name} has the SHA-256 {found}, not {self._wanted.sha256}: the file was changed, or another one"
+            " is meant. Restore it, or write its digest into headgate.toml"
+        )
 
 
 def read_aside(produce: Callable[[], Iterator[Head | bytes]], give_up: GiveUp) -> Iterator[Head | bytes]:

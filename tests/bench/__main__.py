@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import idle, prediction, prediction_metrics, publish, registry, replay, training, view
+from tests.bench import data_memory, idle, prediction, prediction_metrics, publish, registry, replay, training, view
 from tests.bench.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +24,7 @@ MEASUREMENTS = {
     "predictions": prediction_metrics.measure,
     "training": training.measure,
     "idle": idle.measure,
+    "data": data_memory.measure,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headgate.cli.optional_fields import lacking, optional_field
+from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from tests.cli.test_release_verbs import Headgate, headgate
 from tests.deployer.world import World
@@ -22,7 +23,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.pass_gate(1, metrics={"accuracy": 0.9})
     world.pass_gate(2)
     world.pass_gate(3, metrics={"accuracy": 0.7})
-    world.wait_for(lambda state: 3 in state.versions and bool(state.versions[3].report.metrics))
+    world.wait_for(lambda state: 3 in state.versions and state.versions[3].verdict == resources.VERDICT_STATE_PASSED)
     yield world
     world.stop()
 
@@ -36,12 +37,13 @@ def numbers(headgate: Headgate, *options: str, model: str = "fraud") -> tuple[li
 def test_versions_without_what_sorts_or_filters_are_listed_last_or_named(world: World, headgate: Headgate) -> None:
     assert numbers(headgate) == ([3, 2, 1], "")
     assert numbers(headgate, "--order", "version desc") == ([3, 2, 1], "")
+    cut = "only the first 2 versions of this list: -n lists more\n"
     by_accuracy = ("--order", "metrics.accuracy desc")
     last = "versions without metrics.accuracy, by which --order sorts, come last: 1\n"
     assert numbers(headgate, *by_accuracy) == ([1, 3, 2], last)
     assert numbers(headgate, *by_accuracy, model="-") == ([1, 3, 2], last)
     assert numbers(headgate, *by_accuracy, "--filter", "version >= 2") == ([3, 2], last)
-    assert numbers(headgate, *by_accuracy, "-n", "2") == ([1, 3], "there are more than these 2: -n lists more\n")
+    assert numbers(headgate, *by_accuracy, "-n", "2") == ([1, 3], cut)
     unsorted = "no version has metrics.nope, by which --order sorts: the newest come first\n"
     assert numbers(headgate, "--order", "metrics.nope desc") == ([3, 2, 1], unsorted)
     unknown = "no version has metrics.nope, which --filter compares: is the name right?\n"

@@ -16,6 +16,7 @@ from headgate.cli.render import Format, Output, Wide, show_list, show_one
 from headgate.cli.session import full_name, numbered_version, session, version_name
 from headgate.cli.waits import Waits, as_field
 from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.words import counted
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
@@ -112,7 +113,7 @@ def list_versions(
     found_columns = columns.with_wait(found_columns, "LABEL", wait_of)
     show_list(found, found_columns, output, wide, empty, as_field(wait_of))
     if more:
-        report(f"there are more than these {limit}: -n lists more")
+        report(f"only the first {counted(limit, 'version')} of this list: -n lists more")
 
 
 def list_of_versions(

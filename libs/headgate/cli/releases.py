@@ -25,6 +25,7 @@ from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain import policy
 from headgate.domain.names import short_name
+from headgate.domain.words import counted
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
@@ -75,7 +76,7 @@ def list_releases(
     found_columns = columns.with_wait(found_columns, "PHASE", wait_of)
     show_list(found, found_columns, output, wide, NO_MATCH if filter_ else NO_RELEASES, as_field(wait_of))
     if request.page_token:
-        report(f"there are more than these {len(found)}: --filter chooses")
+        report(f"only the first {counted(len(found), 'release')} of this list: --filter chooses others")
 
 
 @release.command("get")

@@ -45,17 +45,18 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 A_NAME = "1 to 63 characters of a-z, 0-9, - and _, first a letter or digit"
 
 
-def parse(text: bytes) -> configuration.ModelConfiguration:
-    """The checked content of the file. Raises InvalidToml."""
+def parse(text: bytes, imported: bool = False) -> configuration.ModelConfiguration:
+    """The checked content of the file. Of an imported version, what its code and data are does not matter.
+
+    Raises InvalidToml.
+    """
     root = read(text, FILE_NAME, MAX_BYTES)
     parsed = configuration.ModelConfiguration(digest=hashlib.sha256(text).digest())
     model(root.table("model"), parsed)
-    code(root.table("code"), parsed.code)
-    data(root.table("data", optional=True), parsed)
-    if parsed.code.kind == ONNX:
-        train_onnx(root.table("train", optional=True), parsed.train)
+    if imported:
+        made_elsewhere(parsed)
     else:
-        train(root.table("train"), parsed.task, parsed.train)
+        made_here(root, parsed)
     evaluate(root.table("evaluate"), parsed)
     gate(root.table("gate", optional=True), parsed)
     release(root.table("release", optional=True), parsed)
@@ -64,6 +65,24 @@ def parse(text: bytes) -> configuration.ModelConfiguration:
     root.no_more(TABLES)
     root.refuse_problems()
     return parsed
+
+
+def made_here(root: Table, into: configuration.ModelConfiguration) -> None:
+    code(root.table("code"), into.code)
+    data(root.table("data", optional=True), into)
+    if into.code.kind == ONNX:
+        train_onnx(root.table("train", optional=True), into.train)
+    else:
+        train(root.table("train"), into.task, into.train)
+
+
+def made_elsewhere(into: configuration.ModelConfiguration) -> None:
+    """Code, data and training of an imported version: there are none, but a file that runs in batches."""
+    into.code.Clear()
+    into.code.kind = ONNX
+    del into.data[:]
+    into.train.Clear()
+    into.train.batch_size = DEFAULT_BATCH_SIZE
 
 
 def model(table: Table, into: configuration.ModelConfiguration) -> None:

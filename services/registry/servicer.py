@@ -78,7 +78,10 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     ) -> resources.Version:
         model = model_in(request.parent, "parent")
         payload = commands.CreateVersion(
-            repository=request.repository, commit=request.commit, commit_message=request.commit_message
+            repository=request.repository,
+            commit=request.commit,
+            commit_message=request.commit_message,
+            upload=request.upload if request.HasField("upload") else None,
         )
         record = self._requests.execute(model_stream(model), request, context, create_version=payload)
         return self._version(model, record.version_created.version if record is not None else 0)

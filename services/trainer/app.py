@@ -27,6 +27,7 @@ from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
+from services.trainer.artifact_servicer import ArtifactServicer
 from services.trainer.attempt.checkout import GitAccess
 from services.trainer.attempt.confinement import warn_unless_confined
 from services.trainer.attempt.remote_data import CACHE_FOLDER, DataAccess
@@ -40,13 +41,16 @@ from services.trainer.purging import Purging
 from services.trainer.service_metrics import TrainerMetrics
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
+from services.trainer.uploads import Uploads
 
 SHARE_TO_FINISH = 0.5
 """Of the grace, for the running attempt to end by itself. Then it is stopped, and another worker takes it over."""
 SHARE_TO_STOP = 0.7
 SHARE_OF_CALLS = 0.3
 SHARE_OF_DELETION = 0.3
-SERVICE = worker_services.DESCRIPTOR.services_by_name["TrainerService"].full_name
+SERVICES = [
+    worker_services.DESCRIPTOR.services_by_name[name].full_name for name in ("TrainerService", "ArtifactService")
+]
 
 
 def build(settings: Settings) -> "Trainer":
@@ -100,7 +104,7 @@ class Trainer:
         self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
-            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(metrics)], host=settings.host
+            settings.port, [self._register], SERVICES, interceptors=[RpcMetrics(metrics)], host=settings.host
         )
 
     def start(self) -> int:
@@ -155,3 +159,5 @@ class Trainer:
     def _register(self, server: grpc.Server) -> None:
         servicer = TrainerServicer(self._attempts, LogReading(self._fold, self._tools.store, self._attempts))
         worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)
+        uploads = Uploads(self._tools.store, self._tools.scratch / "uploads")
+        worker_services_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(uploads), server)

@@ -16,6 +16,8 @@ CHECKPOINT = "checkpoint.safetensors"
 """The training process writes its last checkpoint here."""
 RESUME = "resume.safetensors"
 """The checkpoint of a lost attempt, when there is one: the training goes on from it."""
+NO_EPOCHS = {"epoch": 0, "train_loss": 0.0, "validation_loss": 0.0}
+"""What is reported when Headgate does not train itself: it knows of no epochs."""
 ARTIFACT_DIRECTORY = "files"
 """The training process writes the files of the artifact into this directory."""
 
@@ -51,6 +53,8 @@ class Job:
     """The fields of a ThresholdChoice; none when the threshold is given."""
     kind: str = ""
     """onnx when the repository's build(context) leaves an ONNX file; empty when its network is trained here."""
+    answers: str = ""
+    """Of an imported version, which has no module: the column of the test rows with the true answers."""
     slices: Sequence[Mapping[str, Any]] = ()
     """The fields of each Slice."""
 

@@ -75,9 +75,10 @@ def _purge(name: str, version: resources.Version, needed: Container[str]) -> Pur
 
 
 def _blobs(version: resources.Version) -> Iterator[str]:
-    """The digests of its manifest, its files and its logs."""
+    """The digests of its manifest, its files, its logs and what it was imported from."""
     named = [file.sha256 for file in version.artifact.files] + [log.sha256 for log in version.logs]
-    yield from filter(None, [version.artifact.manifest_sha256, *named])
+    uploaded = [version.upload.model_sha256, version.upload.rows_sha256]
+    yield from filter(None, [version.artifact.manifest_sha256, *named, *uploaded])
 
 
 def _named_versions(models: Mapping[str, ModelState]) -> Iterator[tuple[str, resources.Version]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.house.tree import short, sources
 
 PLACES = {
+    "arro3": ("services/trainer/child/",),
     "kafka": ("libs/headgate/log/kafka/",),
     "sqlite3": ("libs/headgate/log/sqlite/",),
     "obstore": ("libs/headgate/artifacts/store", "libs/headgate/downloads/buckets"),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -90,6 +91,16 @@ class ArtifactStore:
         with _translated():
             obstore.put(self._objects, path(sha256), data, mode="overwrite")
         return sha256
+
+    def put_file(self, file: Path, sha256: str) -> None:
+        """Stores a file whose digest is known, without holding it in memory. Raises StoreUnavailable."""
+        with _translated():
+            obstore.put(self._objects, path(sha256), file, mode="overwrite")
+
+    def size_of(self, sha256: str) -> int | None:
+        """The size in bytes of the blob with this digest; None when there is none. Raises StoreUnavailable."""
+        found = self._described(sha256)
+        return None if found is None else found["size"]
 
     def get(self, sha256: str) -> bytes:
         """The bytes with this digest. Raises ArtifactMissing, ArtifactCorrupt, ArtifactTooLarge, StoreUnavailable."""

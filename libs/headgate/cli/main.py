@@ -28,6 +28,7 @@ from headgate.cli import (
     up,
     version_changes,
     version_download,
+    version_import,
     version_logs,
     view,
 )
@@ -134,6 +135,7 @@ models.version.command("purge")(version_changes.purge_version)
 models.version.command("watch-all")(histories.watch_versions)
 models.version.command("evaluate")(evaluation.evaluate_version)
 models.version.command("logs")(version_logs.show_logs)
+models.version.command("import")(version_import.import_version)
 models.version.command("download")(version_download.download_version)
 app.add_typer(models.version, name="version")
 app.add_typer(aliases.alias, name="alias")

@@ -65,6 +65,10 @@ class Stubs:
         return inference_grpc.GRPCInferenceServiceStub(self._channel(self.gateway_address))
 
     @cached_property
+    def artifacts(self) -> worker_services_grpc.ArtifactServiceStub:
+        return worker_services_grpc.ArtifactServiceStub(self._channel(self.trainer_address))
+
+    @cached_property
     def trainer(self) -> worker_services_grpc.TrainerServiceStub:
         return worker_services_grpc.TrainerServiceStub(self._channel(self.trainer_address))
 

@@ -10,6 +10,7 @@ from headgate.domain.release import is_active
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.domain.updated_data import what_is_built, wrong_updates
+from headgate.domain.upload import decide_import, what_is_uploaded
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -91,7 +92,8 @@ def create(state: ModelState, fact: facts.VersionCreated, record: facts.Lifecycl
     if not state.model.repository:
         state.model.repository = fact.repository
     state.model.latest_version = fact.version
-    state.built.setdefault(fact.repository, {})[what_is_built(fact.commit, fact.updated_data)] = fact.version
+    what = what_is_uploaded(fact.upload) if fact.HasField("upload") else what_is_built(fact.commit, fact.updated_data)
+    state.built.setdefault(fact.repository, {})[what] = fact.version
     return state.versions.add(
         name=version_name(state.name, fact.version),
         version=fact.version,
@@ -102,6 +104,7 @@ def create(state: ModelState, fact: facts.VersionCreated, record: facts.Lifecycl
         repository=fact.repository,
         commit=fact.commit,
         commit_message=fact.commit_message,
+        upload=fact.upload if fact.HasField("upload") else None,
         create_time_ms=record.occurred_at_ms,
         update_time_ms=record.occurred_at_ms,
         updated_data=fact.updated_data,
@@ -120,6 +123,8 @@ def evolve(state: ModelState, fact: Progress, record: facts.LifecycleRecord) -> 
 
 
 def _create(state: ModelState, command: commands.CreateVersion) -> facts.VersionCreated | Refused:
+    if command.HasField("upload"):
+        return decide_import(state, command, command.commit_message[:MAX_MESSAGE])
     commit = command.commit.lower()
     if len(commit) not in (40, 64) or not all(char in "0123456789abcdef" for char in commit):
         return invalid("commit", command.commit, "a commit is a full hash of 40 or 64 hex digits")

@@ -360,12 +360,17 @@ class CreateVersion(_message.Message):
     COMMIT_FIELD_NUMBER: _builtins.int
     COMMIT_MESSAGE_FIELD_NUMBER: _builtins.int
     UPDATED_DATA_FIELD_NUMBER: _builtins.int
+    UPLOAD_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     commit: _builtins.str
     commit_message: _builtins.str
     @_builtins.property
     def updated_data(self) -> _containers.RepeatedCompositeFieldContainer[_configuration_pb2.UpdatedData]:
         """Data of which this version takes other bytes than the commit's headgate.toml names."""
+
+    @_builtins.property
+    def upload(self) -> _facts_pb2.Upload:
+        """In place of repository and commit."""
 
     def __init__(
         self,
@@ -374,10 +379,11 @@ class CreateVersion(_message.Message):
         commit: _builtins.str = ...,
         commit_message: _builtins.str = ...,
         updated_data: _abc.Iterable[_configuration_pb2.UpdatedData] | None = ...,
+        upload: _facts_pb2.Upload | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "repository", b"repository", "updated_data", b"updated_data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "repository", b"repository", "updated_data", b"updated_data", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,12 +29,16 @@ class _OriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Origin.ValueTy
     ORIGIN_UNSPECIFIED: _Origin.ValueType  # 0
     ORIGIN_COMMIT: _Origin.ValueType  # 1
     """Built here from a commit."""
+    ORIGIN_IMPORT: _Origin.ValueType  # 2
+    """An ONNX file that was made elsewhere."""
 
 class Origin(_Origin, metaclass=_OriginEnumTypeWrapper): ...
 
 ORIGIN_UNSPECIFIED: Origin.ValueType  # 0
 ORIGIN_COMMIT: Origin.ValueType  # 1
 """Built here from a commit."""
+ORIGIN_IMPORT: Origin.ValueType  # 2
+"""An ONNX file that was made elsewhere."""
 Global___Origin: _TypeAlias = Origin  # noqa: Y015
 
 class _Stage:
@@ -452,6 +456,42 @@ class ModelDescribed(_message.Message):
 Global___ModelDescribed: _TypeAlias = ModelDescribed  # noqa: Y015
 
 @_typing.final
+class Upload(_message.Message):
+    """What an imported version is made from. Its files are blobs of the artifact store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_SHA256_FIELD_NUMBER: _builtins.int
+    ROWS_SHA256_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_FIELD_NUMBER: _builtins.int
+    model_sha256: _builtins.str
+    rows_sha256: _builtins.str
+    file_name: _builtins.str
+    """The name that the ONNX file had where it came from."""
+    answers: _builtins.str
+    """The column of the test rows that has the true answers. Empty for the usual one."""
+    @_builtins.property
+    def configuration(self) -> _configuration_pb2.ModelConfiguration: ...
+    def __init__(
+        self,
+        *,
+        model_sha256: _builtins.str = ...,
+        rows_sha256: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        answers: _builtins.str = ...,
+        configuration: _configuration_pb2.ModelConfiguration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "configuration", b"configuration", "file_name", b"file_name", "model_sha256", b"model_sha256", "rows_sha256", b"rows_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Upload: _TypeAlias = Upload  # noqa: Y015
+
+@_typing.final
 class VersionCreated(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -461,6 +501,7 @@ class VersionCreated(_message.Message):
     COMMIT_FIELD_NUMBER: _builtins.int
     COMMIT_MESSAGE_FIELD_NUMBER: _builtins.int
     UPDATED_DATA_FIELD_NUMBER: _builtins.int
+    UPLOAD_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     origin: Global___Origin.ValueType
     repository: _builtins.str
@@ -471,6 +512,10 @@ class VersionCreated(_message.Message):
     def updated_data(self) -> _containers.RepeatedCompositeFieldContainer[_configuration_pb2.UpdatedData]:
         """Data of which this version takes other bytes than the commit's headgate.toml names."""
 
+    @_builtins.property
+    def upload(self) -> Global___Upload:
+        """Of an imported version, in place of repository and commit. The record's actor has imported it."""
+
     def __init__(
         self,
         *,
@@ -480,10 +525,11 @@ class VersionCreated(_message.Message):
         commit: _builtins.str = ...,
         commit_message: _builtins.str = ...,
         updated_data: _abc.Iterable[_configuration_pb2.UpdatedData] | None = ...,
+        upload: Global___Upload | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "origin", b"origin", "repository", b"repository", "updated_data", b"updated_data", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "origin", b"origin", "repository", b"repository", "updated_data", b"updated_data", "upload", b"upload", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

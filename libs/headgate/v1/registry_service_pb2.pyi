@@ -399,6 +399,7 @@ class CreateVersionRequest(_message.Message):
     COMMIT_MESSAGE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    UPLOAD_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """models/{model}. The model is created if it does not exist."""
     repository: _builtins.str
@@ -406,6 +407,10 @@ class CreateVersionRequest(_message.Message):
     commit_message: _builtins.str
     request_id: _builtins.str
     etag: _builtins.str
+    @_builtins.property
+    def upload(self) -> _facts_pb2.Upload:
+        """In place of repository and commit. Its files are uploaded to ArtifactService first."""
+
     def __init__(
         self,
         *,
@@ -415,10 +420,11 @@ class CreateVersionRequest(_message.Message):
         commit_message: _builtins.str = ...,
         request_id: _builtins.str = ...,
         etag: _builtins.str = ...,
+        upload: _facts_pb2.Upload | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "etag", b"etag", "parent", b"parent", "repository", b"repository", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "commit_message", b"commit_message", "etag", b"etag", "parent", b"parent", "repository", b"repository", "request_id", b"request_id", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -347,6 +347,7 @@ class Version(_message.Message):
     SIGNATURE_CHANGE_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
     UPDATED_DATA_FIELD_NUMBER: _builtins.int
+    UPLOAD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/versions/{version}"""
     version: _builtins.int
@@ -401,6 +402,10 @@ class Version(_message.Message):
     def updated_data(self) -> _containers.RepeatedCompositeFieldContainer[_configuration_pb2.UpdatedData]:
         """Data of which the version takes other bytes than the commit's headgate.toml names."""
 
+    @_builtins.property
+    def upload(self) -> _facts_pb2.Upload:
+        """Of an imported version, in place of repository and commit."""
+
     def __init__(
         self,
         *,
@@ -435,10 +440,11 @@ class Version(_message.Message):
         signature_change: _builtins.str = ...,
         logs: _abc.Iterable[_facts_pb2.StageLog] | None = ...,
         updated_data: _abc.Iterable[_configuration_pb2.UpdatedData] | None = ...,
+        upload: _facts_pb2.Upload | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "baseline_report", b"baseline_report", "configuration", b"configuration", "gate", b"gate", "lease", b"lease", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "baseline_report", b"baseline_report", "configuration", b"configuration", "gate", b"gate", "lease", b"lease", "report", b"report", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "approved_by", b"approved_by", "artifact", b"artifact", "attempt", b"attempt", "baseline_failure", b"baseline_failure", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "logs", b"logs", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "signature_change", b"signature_change", "tags", b"tags", "update_time_ms", b"update_time_ms", "updated_data", b"updated_data", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "approved_by", b"approved_by", "artifact", b"artifact", "attempt", b"attempt", "baseline_failure", b"baseline_failure", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "logs", b"logs", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "signature_change", b"signature_change", "tags", b"tags", "update_time_ms", b"update_time_ms", "updated_data", b"updated_data", "upload", b"upload", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

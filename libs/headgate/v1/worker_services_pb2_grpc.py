@@ -188,6 +188,126 @@ class TrainerService:
             _registered_method=True)
 
 
+class ArtifactServiceStub:
+    """Takes the files of versions that are imported. The trainer has it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetBlob = channel.unary_unary(
+                '/headgate.v1.ArtifactService/GetBlob',
+                request_serializer=headgate_dot_v1_dot_worker__services__pb2.GetBlobRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
+                _registered_method=True)
+        self.UploadBlob = channel.stream_unary(
+                '/headgate.v1.ArtifactService/UploadBlob',
+                request_serializer=headgate_dot_v1_dot_worker__services__pb2.UploadBlobRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
+                _registered_method=True)
+
+
+class ArtifactServiceServicer:
+    """Takes the files of versions that are imported. The trainer has it.
+    """
+
+    def GetBlob(self, request, context):
+        """The blob with this digest, if the artifact store has it: it need not be uploaded again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadBlob(self, request_iterator, context):
+        """Stores one file. The first message has what is uploaded, the others its bytes in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ArtifactServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetBlob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBlob,
+                    request_deserializer=headgate_dot_v1_dot_worker__services__pb2.GetBlobRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_worker__services__pb2.Blob.SerializeToString,
+            ),
+            'UploadBlob': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadBlob,
+                    request_deserializer=headgate_dot_v1_dot_worker__services__pb2.UploadBlobRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_worker__services__pb2.Blob.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'headgate.v1.ArtifactService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('headgate.v1.ArtifactService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ArtifactService:
+    """Takes the files of versions that are imported. The trainer has it.
+    """
+
+    @staticmethod
+    def GetBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.ArtifactService/GetBlob',
+            headgate_dot_v1_dot_worker__services__pb2.GetBlobRequest.SerializeToString,
+            headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadBlob(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/headgate.v1.ArtifactService/UploadBlob',
+            headgate_dot_v1_dot_worker__services__pb2.UploadBlobRequest.SerializeToString,
+            headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class EvaluatorServiceStub:
     """Missing associated documentation comment in .proto file."""
 

@@ -82,6 +82,49 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class ArtifactServiceStub:
+    """Takes the files of versions that are imported. The trainer has it."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ArtifactServiceAsyncStub: ...
+    GetBlob: _grpc.UnaryUnaryMultiCallable[_worker_services_pb2.GetBlobRequest, _worker_services_pb2.Blob]
+    """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
+    UploadBlob: _grpc.StreamUnaryMultiCallable[_worker_services_pb2.UploadBlobRequest, _worker_services_pb2.Blob]
+    """Stores one file. The first message has what is uploaded, the others its bytes in order."""
+
+@_typing.type_check_only
+class ArtifactServiceAsyncStub(ArtifactServiceStub):
+    """Takes the files of versions that are imported. The trainer has it."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetBlob: _aio.UnaryUnaryMultiCallable[_worker_services_pb2.GetBlobRequest, _worker_services_pb2.Blob]  # type: ignore[assignment]
+    """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
+    UploadBlob: _aio.StreamUnaryMultiCallable[_worker_services_pb2.UploadBlobRequest, _worker_services_pb2.Blob]  # type: ignore[assignment]
+    """Stores one file. The first message has what is uploaded, the others its bytes in order."""
+
+class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Takes the files of versions that are imported. The trainer has it."""
+
+    @_abc_1.abstractmethod
+    def GetBlob(
+        self,
+        request: _worker_services_pb2.GetBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_services_pb2.Blob, _abc.Awaitable[_worker_services_pb2.Blob]]:
+        """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
+
+    @_abc_1.abstractmethod
+    def UploadBlob(
+        self,
+        request_iterator: _MaybeAsyncIterator[_worker_services_pb2.UploadBlobRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_services_pb2.Blob, _abc.Awaitable[_worker_services_pb2.Blob]]:
+        """Stores one file. The first message has what is uploaded, the others its bytes in order."""
+
+def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class EvaluatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...

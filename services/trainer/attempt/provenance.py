@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from headgate.artifacts.store import digest
 from headgate.domain.credentials import without_credentials
 from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
 from services.trainer.packages.lock import Lock
 
 BUILD_TYPE = "https://headgate.dev/training/v1"
+IMPORT_TYPE = "https://headgate.dev/import/v1"
 
 
 def provenance(
@@ -23,9 +25,16 @@ def provenance(
     parsed: configuration.ModelConfiguration,
     environment: Mapping[str, str],
     lock: Lock | None = None,
+    upload: facts.Upload | None = None,
 ) -> bytes:
+    """`upload` is what an imported version comes from, in place of repository and commit."""
     place = {} if is_local(repository) else {"uri": without_credentials(repository)}
-    source = {"name": "repository", **place, "digest": {"gitCommit": commit}}
+    sources: list[dict[str, object]] = [{"name": "repository", **place, "digest": {"gitCommit": commit}}]
+    parameters: dict[str, object] = {"commit": commit, **({"repository": place["uri"]} if place else {})}
+    if upload is not None:
+        digests = {upload.file_name: upload.model_sha256, "test rows": upload.rows_sha256}
+        sources = [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in digests.items()]
+        parameters = {"answers": upload.answers}
     data = [data_file(file) for file in parsed.data]
     packages = [{"name": lock.file, "uri": lock.file, "digest": {"sha256": lock.digest}}] if lock else []
     statement = {
@@ -34,10 +43,10 @@ def provenance(
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
-                "buildType": BUILD_TYPE,
-                "externalParameters": {"commit": commit, **({"repository": place["uri"]} if place else {})},
+                "buildType": IMPORT_TYPE if upload is not None else BUILD_TYPE,
+                "externalParameters": parameters,
                 "internalParameters": {"configuration": parsed.digest.hex(), "environment": dict(environment)},
-                "resolvedDependencies": [source, *data, *packages],
+                "resolvedDependencies": [*sources, *data, *packages],
             },
             "runDetails": {"builder": {"id": "https://headgate.dev/trainer"}},
         },

@@ -55,6 +55,8 @@ class AttemptTools:
     hidden: tuple[Path, ...] = ()
     """What the code of a commit must not read: the keys and the operator's credentials."""
     child: tuple[str, ...] = ("python", "-P", "-m", "services.trainer.child")
+    importing: tuple[str, ...] = ("python", "-P", "-m", "services.trainer.child.importing")
+    """The child for an imported version, which needs no torch."""
 
     def send_measurement(self, claim: Claim, **measurement: object) -> None:
         """Writes telemetry about the attempt. One that cannot be written is lost; the attempt goes on."""

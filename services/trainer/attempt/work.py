@@ -37,6 +37,7 @@ from services.trainer.attempt.checkpoints import (
 from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
+from services.trainer.attempt.imported import fetch_upload
 from services.trainer.attempt.interpreter import TrainerPackages, link_packages, own_paths
 from services.trainer.attempt.logs import FILES, keep_log
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
@@ -89,6 +90,7 @@ class AttemptRun:
         self.name = attempt.claim.version_name
         self.scratch = scratch
         self.lock: Lock | None = None
+        self.upload = version.upload if version.HasField("upload") else None
         self.environment = training_environment()
         self.remote = RemoteFiles(tools.data, scratch / "data", attempt.cancelled)
 
@@ -108,7 +110,7 @@ class AttemptRun:
         self.job = training.directory / "job"
         self.job.mkdir()
         self.child = processes.Program(
-            [*self.tools.child, str(self.job)],
+            [*(self.tools.child if self.upload is None else self.tools.importing), str(self.job)],
             self.scratch,
             training.environment | {OWN_PATHS: own_paths()},
             self._log_file(facts.STAGE_TRAINING),
@@ -137,6 +139,8 @@ class AttemptRun:
         return self._command("finished", report_training_finished=report_finished)
 
     def _fetch(self) -> tuple[Path, configuration.ModelConfiguration, dict[str, Path]]:
+        if self.upload is not None:
+            return fetch_upload(self.tools.store, self.upload, self.scratch)
         repository, commit = self.version.repository, self.version.commit
         checkout = check_out(repository, commit, self.scratch, self.tools.git, self.attempt.cancelled)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
@@ -167,7 +171,10 @@ class AttemptRun:
         self._start_training_process(link_packages(self.scratch / "locked-packages", installed))
 
     def _test(self, checkout: Path, parsed: configuration.ModelConfiguration) -> commands.Command:
-        """The report of the repository's own tests at the commit."""
+        """The report of the repository's own tests at the commit. An imported version has none, so it passes."""
+        if self.upload is not None:
+            fact = facts.CodeTested(**self._numbers(), passed=True, configuration=parsed)
+            return self._command("tested", report_code_tested=commands.ReportCodeTested(fact=fact))
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_TESTS)
         # pytest searches the parent directories for settings. It finds this empty file first, and looks no further.
         (self.scratch / "pytest.ini").write_text("[pytest]\n")
@@ -203,7 +210,7 @@ class AttemptRun:
     ) -> facts.TrainingFinished:
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_TRAINING)
         directory = self.job
-        write_job(directory, job_of(checkout, parsed, data, self.environment, self.tools.limits))
+        write_job(directory, job_of(checkout, parsed, data, self.environment, self.tools.limits, self.upload))
         origin = Origin(self.name, fingerprint(self.version.commit, parsed.digest, self.environment))
         found = find_checkpoint(self.tools.store, self.tools.trusted, origin)
         if found is not None:
@@ -237,7 +244,7 @@ class AttemptRun:
             files[name] = file.read_bytes()
         version = self.version
         files[PROVENANCE_FILE] = provenance(
-            files, version.repository, version.commit, parsed, self.environment, self.lock
+            files, version.repository, version.commit, parsed, self.environment, self.lock, self.upload
         )
         return seal(self.tools.store, files, self.name, self.tools.key)
 
@@ -301,12 +308,14 @@ def job_of(
     data: dict[str, Path],
     environment: dict[str, str],
     limits: Limits,
+    upload: facts.Upload | None = None,
 ) -> Job:
     train = parsed.train
     return Job(
         checkout=str(checkout),
         module=parsed.code.module,
         kind=parsed.code.kind,
+        answers=upload.answers if upload is not None else "",
         task=parsed.task,
         data={name: str(path) for name, path in data.items()},
         parameters=json.loads(parsed.parameters_json),

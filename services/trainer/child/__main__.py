@@ -25,10 +25,8 @@ from services.trainer.child.names import give_names_back
 from services.trainer.child.onnx_graph import warm_up
 from services.trainer.child.rehearsal import rehearse
 from services.trainer.child.training import LoadedModel, load_model, make_deterministic, train
-from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, read_job
+from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, NO_EPOCHS, PROGRESS, RESUME, START_LINE, Job, read_job
 
-NO_EPOCHS = {"epoch": 0, "train_loss": 0.0, "validation_loss": 0.0}
-"""Of a repository that builds its ONNX file itself: Headgate knows of none."""
 Trained = tuple[TrainingContext, LoadedModel]
 """The training that has ended, and what the repository defines."""
 

@@ -45,6 +45,7 @@ from services.trainer.child.comparing import (
 )
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.files import signature, write_json
+from services.trainer.child.imported import imported_module, worded_for
 from services.trainer.child.loading import called, context_of, load_module, own_metrics_of
 from services.trainer.child.own_metrics import measured_by_the_repository
 from services.trainer.child.row_findings import (
@@ -73,7 +74,12 @@ class Built:
 
 def build_artifact(directory: Path, job: Job) -> None:
     """Writes the files of the artifact. Raises TrainingFailure and ExportFailure."""
-    module = load_module(Path(job.checkout), job.module, FUNCTIONS)
+    with worded_for(job):
+        _build_artifact(directory, job)
+
+
+def _build_artifact(directory: Path, job: Job) -> None:
+    module = load_module(Path(job.checkout), job.module, FUNCTIONS) if job.module else imported_module(job)
     context = context_of(job)
     built = built_by(module, context, job)
     run = Run(built.data, built.graph, job)
@@ -91,7 +97,7 @@ def build_artifact(directory: Path, job: Job) -> None:
     write_json(directory / layout.TRAINING_FILE, training)
 
 
-def built_by(module: ModuleType, context: SimpleNamespace, job: Job) -> Built:
+def built_by(module: ModuleType | SimpleNamespace, context: SimpleNamespace, job: Job) -> Built:
     """What the repository's functions leave. The rows come first, so that wrong ones cost no training."""
     set_seed(job.seed)
     context.rows = called("datasets(context)", job, module.datasets, context)
@@ -217,7 +223,7 @@ def measured(tensors: Arrays, job: Job) -> Array:
 
 
 def own_metrics(
-    module: ModuleType, context: SimpleNamespace, answers: NamedAnswers, test: Split, job: Job
+    module: ModuleType | SimpleNamespace, context: SimpleNamespace, answers: NamedAnswers, test: Split, job: Job
 ) -> dict[str, float]:
     own = own_metrics_of(module, context, job)
     if own is None:

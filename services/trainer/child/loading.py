@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from services.trainer.child.failure import NotResumable, TrainingFailure, raised
+from services.trainer.child.failure import ExportFailure, NotResumable, TrainingFailure, raised
 from services.trainer.child.own_metrics import CALL, OwnMetrics
 from services.trainer.job import Job
 
@@ -36,7 +36,7 @@ def context_of(job: Job) -> SimpleNamespace:
     )
 
 
-def function_of(module: ModuleType, name: str) -> Callable[..., Any] | None:
+def function_of(module: ModuleType | SimpleNamespace, name: str) -> Callable[..., Any] | None:
     found = getattr(module, name, None)
     return found if callable(found) else None
 
@@ -45,13 +45,13 @@ def called(where: str, job: Job, function: Callable[..., Any], *arguments: objec
     """What the repository's function returns. Raises TrainingFailure with the line that raised, and NotResumable."""
     try:
         return function(*arguments)
-    except (TrainingFailure, NotResumable):
+    except (TrainingFailure, ExportFailure, NotResumable):
         raise
     except Exception as error:
         raise TrainingFailure(raised(where, error, job.checkout)) from error
 
 
-def own_metrics_of(module: ModuleType, context: SimpleNamespace, job: Job) -> OwnMetrics | None:
+def own_metrics_of(module: ModuleType | SimpleNamespace, context: SimpleNamespace, job: Job) -> OwnMetrics | None:
     """None when headgate.toml declares none. Raises TrainingFailure."""
     if not job.own_metrics:
         return None

@@ -1,0 +1,185 @@
+"""`headgate version import` makes an ONNX file of this machine a version: it is uploaded, inspected and evaluated."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import grpc
+import typer
+import yaml
+
+from headgate.artifacts.data_files import digest_of
+from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
+from headgate.artifacts.store import MAX_FILE_BYTES
+from headgate.cli import columns
+from headgate.cli.exit_codes import Exit
+from headgate.cli.files import local_path, read_file
+from headgate.cli.printing import report
+from headgate.cli.render import Format, Output, show_one
+from headgate.cli.session import CommandFailed, full_name, model_name, session, usage
+from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
+from headgate.configuration import MAX_BYTES, made_elsewhere, parse
+from headgate.toml_tables import InvalidToml
+from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import worker_services_pb2 as worker_services
+
+PART_BYTES = 1024 * 1024
+"""Of a file in one message."""
+UPLOAD_SECONDS = 1800.0
+MLMODEL = "MLmodel"
+MAX_MLMODEL_BYTES = 1024 * 1024
+NO_CONFIGURATION = (
+    "this model has no version whose configuration could be taken: give --config with a headgate.toml that has the"
+    " tables [model], [evaluate] and, if wanted, [gate] and [release]"
+)
+
+
+def import_version(
+    context: typer.Context,
+    model: str,
+    file: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="FILE", help="An ONNX file, or a folder of MLflow with one.")
+    ],
+    test: Annotated[
+        Path,
+        typer.Option(
+            parser=local_path,
+            metavar="FILE",
+            help="The test rows with their true answers: CSV, JSON lines, Parquet or NPY.",
+        ),
+    ],
+    answers: Annotated[
+        str, typer.Option(help="The column with the true answers; by default answer, label, target or y.")
+    ] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar="FILE",
+            help="A headgate.toml with task, metrics and gate; by default those of the model's newest version.",
+        ),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make an ONNX file that was made elsewhere the model's next version. It passes the gate as every other."""
+    stubs, name = session(context).stubs, model_name(model)
+    graph = onnx_file(file)
+    refuse_known(graph)
+    declared = declared_in(config, name) if config else declared_before(stubs, name)
+    upload = facts.Upload(
+        model_sha256=uploaded(stubs, graph, worker_services.UPLOAD_KIND_MODEL),
+        rows_sha256=uploaded(stubs, test, worker_services.UPLOAD_KIND_TEST_ROWS),
+        file_name=graph.name,
+        answers=answers,
+        configuration=declared,
+    )
+    request = registry_service.CreateVersionRequest(
+        parent=full_name("models", name),
+        upload=upload,
+        commit_message=f"imported from {graph.name}",
+        request_id=str(uuid.uuid4()),
+    )
+    version = stubs.registry.CreateVersion(request, timeout=TIMEOUT_SECONDS)
+    show_one(version, columns.VERSION, output)
+    report(f"it is inspected and evaluated now: headgate version watch {name}/{version.version}")
+
+
+def onnx_file(file: Path) -> Path:
+    """The file itself, or the one that the MLmodel of a folder names. Raises CommandFailed."""
+    if not file.is_dir():
+        return file
+    try:
+        text = read_file(file / MLMODEL, MAX_MLMODEL_BYTES)
+        flavors = yaml.safe_load(text)["flavors"]
+        data = flavors["onnx"]["data"] if "onnx" in flavors else None
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise CommandFailed(f"{file / MLMODEL} is no description of a model: {error}", Exit.USAGE) from error
+    if data is None:
+        usage(f"{file} has no flavour onnx, only {', '.join(map(str, flavors))}: log it with mlflow.onnx.log_model")
+    found = (file / str(data)).resolve()
+    if not found.is_relative_to(file.resolve()) or not found.is_file():
+        usage(f"{file / MLMODEL} names {data}, which is no file in this folder")
+    return found
+
+
+def declared_in(file: Path, model: str) -> configuration.ModelConfiguration:
+    """Raises CommandFailed."""
+    try:
+        declared = parse(read_file(file, MAX_BYTES), imported=True)
+    except InvalidToml as error:
+        raise CommandFailed("\n  ".join((f"{file} is wrong:", *error.problems)), Exit.USAGE) from error
+    if declared.model != model:
+        usage(f"{file}: model.name: expected {model}, the model that is imported to, got {declared.model}")
+    return declared
+
+
+def declared_before(stubs: Stubs, model: str) -> configuration.ModelConfiguration:
+    """Task, metrics, gate and release of the newest version that has them. Raises CommandFailed."""
+    request = registry_service.ListVersionsRequest(parent=full_name("models", model))
+    try:
+        versions = list(stubs.registry.ListVersions(request, timeout=TIMEOUT_SECONDS).versions)
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.NOT_FOUND:
+            raise
+        versions = []
+    known = [version for version in versions if version.HasField("configuration")]
+    if not known:
+        usage(NO_CONFIGURATION)
+    declared = configuration.ModelConfiguration()
+    newest = max(known, key=lambda version: version.version)
+    declared.CopyFrom(newest.configuration)
+    if declared.evaluate.own_metrics:
+        usage(f"version {newest.version} is measured by its own code, which an imported one lacks: give --config")
+    if newest.configuration.code.kind != "onnx":
+        declared.network.Clear()
+    made_elsewhere(declared)
+    declared.ClearField("digest")
+    declared.digest = hashlib.sha256(declared.SerializeToString(deterministic=True)).digest()
+    return declared
+
+
+def refuse_known(file: Path) -> None:
+    """Raises CommandFailed when the file is known to be no ONNX, before anything is uploaded."""
+    with opened(file) as content:
+        if found := foreign_format(content.read(HEAD_BYTES)):
+            usage(f"{file}: {found}")
+
+
+def uploaded(stubs: Stubs, file: Path, kind: worker_services.UploadKind.ValueType) -> str:
+    """The digest of the file, which the artifact store has now. It is sent unless the store had it before."""
+    with opened(file):
+        size = file.stat().st_size
+    if not 0 < size <= MAX_FILE_BYTES:
+        usage(f"{file} has {size} bytes, and a file that is imported has 1 to {MAX_FILE_BYTES}")
+    sha256 = digest_of(file)
+    try:
+        stubs.artifacts.GetBlob(worker_services.GetBlobRequest(sha256=sha256), timeout=TIMEOUT_SECONDS)
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.NOT_FOUND:
+            raise
+        blob = worker_services.Blob(sha256=sha256, size_bytes=size)
+        stubs.artifacts.UploadBlob(parts(file, blob, kind), timeout=UPLOAD_SECONDS)
+    return sha256
+
+
+def parts(
+    file: Path, blob: worker_services.Blob, kind: worker_services.UploadKind.ValueType
+) -> Iterator[worker_services.UploadBlobRequest]:
+    yield worker_services.UploadBlobRequest(blob=blob, kind=kind)
+    with file.open("rb") as content:
+        while part := content.read(PART_BYTES):
+            yield worker_services.UploadBlobRequest(content=part)
+
+
+def opened(file: Path) -> BinaryIO:
+    """Raises CommandFailed when it cannot be read."""
+    try:
+        return file.open("rb")
+    except FileNotFoundError as error:
+        raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND) from error
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error

@@ -1,0 +1,40 @@
+"""ArtifactService: the files of versions that are imported."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from services.trainer.uploads import Uploads
+
+UPLOAD_SECONDS = 1800.0
+"""The longest that one upload may take."""
+
+
+class ArtifactServicer(worker_services_grpc.ArtifactServiceServicer):
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+
+    def GetBlob(self, request: worker_services.GetBlobRequest, context: grpc.ServicerContext) -> worker_services.Blob:
+        return self._uploads.find(request.sha256)
+
+    def UploadBlob(
+        self, request_iterator: Iterator[worker_services.UploadBlobRequest], context: grpc.ServicerContext
+    ) -> worker_services.Blob:
+        with ended_after(context, UPLOAD_SECONDS):
+            return self._uploads.take(request_iterator)
+
+
+@contextmanager
+def ended_after(context: grpc.ServicerContext, seconds: float) -> Iterator[None]:
+    """Cancels the call after this time, so that a caller who sends nothing holds no thread for ever."""
+    timer = threading.Timer(seconds, context.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,120 @@
+"""Takes the files of versions that are imported, and stores each under its digest.
+
+A file is written to disk while it comes, and refused as soon as its first bytes show that it is no model.
+"""
+
+import hashlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import grpc
+
+from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
+from headgate.artifacts.store import MAX_FILE_BYTES, SHA256, ArtifactStore, StoreUnavailable
+from headgate.runtime.errors import RpcRefused
+from headgate.v1 import worker_services_pb2 as worker_services
+
+MAX_AT_ONCE = 2
+"""Uploads that one trainer takes at once, because each has a file on its disk."""
+MAX_SHOWN = 80
+MAX_ROWS_BYTES = 256 * 1024**2
+"""The largest file of test rows; its values are held in memory one by one."""
+MAX_BYTES = {
+    worker_services.UPLOAD_KIND_MODEL: MAX_FILE_BYTES,
+    worker_services.UPLOAD_KIND_TEST_ROWS: MAX_ROWS_BYTES,
+}
+
+
+class Uploads:
+    """The uploads of one trainer."""
+
+    def __init__(self, store: ArtifactStore, scratch: Path) -> None:
+        self._store = store
+        self._scratch = scratch
+        self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
+
+    def find(self, sha256: str) -> worker_services.Blob:
+        """Raises RpcRefused when the store has no such blob."""
+        with _store_errors():
+            size = self._store.size_of(sha256)
+        if size is None:
+            rule = f"the artifact store has no blob {sha256[:MAX_SHOWN]}"
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "sha256")
+        return worker_services.Blob(sha256=sha256, size_bytes=size)
+
+    def take(self, requests: Iterator[worker_services.UploadBlobRequest]) -> worker_services.Blob:
+        """Stores the file whose parts come. Raises RpcRefused."""
+        with self._place():
+            first = checked_header(next(requests, worker_services.UploadBlobRequest()))
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._scratch, prefix="upload-") as file:
+                receive(requests, first.blob, first.kind, file)
+                with _store_errors():
+                    self._store.put_file(Path(file.name), first.blob.sha256)
+        return first.blob
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            rule = f"this trainer takes {MAX_AT_ONCE} uploads at once; try again later"
+            raise RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", rule)
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+def checked_header(first: worker_services.UploadBlobRequest) -> worker_services.UploadBlobRequest:
+    """What is uploaded. Raises RpcRefused."""
+    blob = first.blob
+    if first.kind not in MAX_BYTES:
+        raise _wrong("kind", "the first message of an upload says whether it is a model or test rows")
+    if not SHA256.fullmatch(blob.sha256):
+        raise _wrong("blob.sha256", "the first message of an upload has the SHA-256 of the file, in 64 hex digits")
+    if not 0 < blob.size_bytes <= MAX_BYTES[first.kind]:
+        limit = MAX_BYTES[first.kind]
+        raise _wrong("blob.size_bytes", f"it has {blob.size_bytes} bytes, and such a file has 1 to {limit}")
+    return first
+
+
+def receive(
+    requests: Iterator[worker_services.UploadBlobRequest],
+    blob: worker_services.Blob,
+    kind: worker_services.UploadKind.ValueType,
+    file: IO[bytes],
+) -> None:
+    """Writes the bytes to the file. Raises RpcRefused when they are others than the first message says."""
+    digest, size, head = hashlib.sha256(), 0, b""
+    for request in requests:
+        size += len(request.content)
+        if size > blob.size_bytes:
+            raise _wrong("content", f"more bytes came than the {blob.size_bytes} of the first message")
+        digest.update(request.content)
+        file.write(request.content)
+        if kind == worker_services.UPLOAD_KIND_MODEL and len(head) < HEAD_BYTES:
+            head += request.content[: HEAD_BYTES - len(head)]
+            foreign = foreign_format(head)
+            if foreign is not None:
+                raise _wrong("content", str(foreign))
+    file.flush()
+    if size != blob.size_bytes:
+        raise _wrong("content", f"{size} bytes came, and the first message says {blob.size_bytes}; upload it again")
+    if digest.hexdigest() != blob.sha256:
+        found = f"the bytes have the SHA-256 {digest.hexdigest()}, and the first message says {blob.sha256}"
+        raise _wrong("blob.sha256", f"{found}; the file has changed, so upload it again")
+
+
+def _wrong(field: str, rule: str) -> RpcRefused:
+    return RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-upload", rule, field)
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "store-unavailable", str(error)) from error

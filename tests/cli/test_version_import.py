@@ -1,0 +1,174 @@
+"""`headgate version import` on a real registry and a real trainer: from a file on this machine to a trained version."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headgate.artifacts.keys import create_keys
+from headgate.artifacts.layout import MODEL_FILE
+from headgate.artifacts.store import open_store
+from headgate.client.stubs import Stubs
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import resources_pb2 as resources
+from services.evaluator.score import Artifacts, score
+from services.registry import app as registry
+from services.registry.settings import Settings as RegistrySettings
+from services.trainer import app as trainer
+from services.trainer.settings import Settings as TrainerSettings
+from tests.artifacts.graph_material import tree, with_zipmap
+from tests.cli.running import Headgate, run_headgate
+from tests.waiting import until
+
+CONFIG = """
+[model]
+name = "{}"
+task = "binary"
+[evaluate]
+metrics = ["auc", "accuracy"]
+[gate]
+auc = {{ min = 0.9 }}
+"""
+ROWS = "amount,age,label\n0.1,3,0\n0.2,1,0\n0.8,4,1\n0.9,1,1\n"
+
+
+@dataclass(frozen=True)
+class Site:
+    directory: Path
+    registry: str
+    trainer: str
+
+    def version(self, model: str, number: int = 1) -> resources.Version:
+        name = f"models/{model}/versions/{number}"
+        with Stubs(self.registry, "", trainer=self.trainer) as stubs:
+            return stubs.registry.GetVersion(registry_service.GetVersionRequest(name=name))
+
+    def ended(self, model: str, number: int = 1) -> resources.Version:
+        """The version once its attempt has ended."""
+        ends = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_TRAINING_FAILED)
+        until(lambda: self.version(model, number).build in ends, "the end of the attempt")
+        return self.version(model, number)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("site")
+    url = f"sqlite://{directory / 'log.db'}"
+    create_keys(directory / "keys")
+    running = registry.build(RegistrySettings(log=url, port=0))
+    port = running.start()
+    settings = TrainerSettings(
+        log=url, port=0, artifacts=(directory / "store").as_uri(), keys=directory / "keys", work=directory / "work"
+    )
+    worker = trainer.build(settings)
+    yield Site(directory, f"127.0.0.1:{port}", f"127.0.0.1:{worker.start()}")
+    worker.stop(10)
+    running.stop(5)
+
+
+@pytest.fixture
+def headgate(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Headgate:
+    """Runs `headgate ARGUMENTS` in a folder with a file, its test rows and a configuration."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trees.onnx").write_bytes(tree().SerializeToString())
+    (tmp_path / "rows.csv").write_text(ROWS)
+    options = ("--registry", site.registry, "--trainer", site.trainer, "--actor", "ada")
+    return partial(run_headgate, monkeypatch, capsys, *options)
+
+
+def test_a_file_becomes_a_signed_version_that_the_evaluator_measures(site: Site, headgate: Headgate) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("trees"))
+
+    code, out, err = headgate(
+        "version", "import", "trees", "trees.onnx", "--test", "rows.csv", "--config", "headgate.toml", "-o", "json"
+    )
+
+    assert code == 0, err
+    assert json.loads(out)["origin"] == "ORIGIN_IMPORT"
+    version = site.ended("trees")
+    assert version.failure == ""
+    assert (version.origin, version.upload.file_name) == (facts.ORIGIN_IMPORT, "trees.onnx")
+    store = open_store((site.directory / "store").as_uri())
+    files = {file.name: file.sha256 for file in version.artifact.files}
+    assert store.get(files[MODEL_FILE]) == tree().SerializeToString()
+    provenance = json.loads(store.get(files["provenance.json"]))["predicate"]["buildDefinition"]
+    assert provenance["resolvedDependencies"][0]["digest"] == {"sha256": version.upload.model_sha256}
+    report = score(Artifacts(store, site.directory / "keys"), version).report
+    assert {metric.name: metric.value for metric in report.metrics}["auc"] == 1
+
+    again = headgate("version", "import", "trees", "trees.onnx", "--test", "rows.csv", "--config", "headgate.toml")
+    assert "trees.onnx is version 1" in again[2]
+    _, _, no_rules = headgate("version", "import", "trees", "trees.onnx", "--test", "rows.csv", "--answers", "age")
+    assert "headgate version watch trees/2" in no_rules
+    assert site.version("trees", 2).upload.configuration.gate.rules[0].min == 0.9
+
+
+def test_a_file_that_is_refused_is_a_failed_version_with_the_reason(site: Site, headgate: Headgate) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("maps"))
+    Path("maps.onnx").write_bytes(with_zipmap().SerializeToString())
+
+    code, _, err = headgate("version", "import", "maps", "maps.onnx", "--test", "rows.csv", "--config", "headgate.toml")
+
+    assert code == 0, err
+    assert "options={'zipmap': False}" in site.ended("maps").failure
+
+
+def test_a_folder_of_mlflow_is_read_by_its_mlmodel(site: Site, headgate: Headgate) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("logged"))
+    Path("run").mkdir()
+    Path("run/MLmodel").write_text("flavors:\n  onnx:\n    data: model.onnx\n    onnx_version: 1.17.0\n")
+    Path("run/model.onnx").write_bytes(tree(0.6).SerializeToString())
+
+    code, _, err = headgate("version", "import", "logged", "run", "--test", "rows.csv", "--config", "headgate.toml")
+
+    assert code == 0, err
+    assert site.version("logged").upload.file_name == "model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("mlmodel", "reason"),
+    [
+        ("flavors:\n  sklearn:\n    pickled_model: model.pkl\n", "has no flavour onnx, only sklearn"),
+        ("flavors:\n  onnx:\n    data: ../../secret\n", "names ../../secret, which is no file in this folder"),
+        ("- no model", "is no description of a model"),
+    ],
+)
+def test_a_folder_without_an_onnx_file_is_refused(headgate: Headgate, mlmodel: str, reason: str) -> None:
+    Path("run").mkdir()
+    Path("run/MLmodel").write_text(mlmodel)
+
+    code, _, err = headgate("version", "import", "logged", "run", "--test", "rows.csv")
+
+    assert (code, reason in err) == (2, True), err
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("trees.onnx", "give --config with a headgate.toml"), ("nothing.onnx", "there is no file nothing.onnx")],
+)
+def test_what_lacks_a_part_is_refused_before_anything_is_sent(headgate: Headgate, file: str, reason: str) -> None:
+    code, _, err = headgate("version", "import", "fresh", file, "--test", "rows.csv")
+
+    assert code != 0
+    assert reason in err
+
+
+def test_a_pickle_is_refused_before_it_is_sent(site: Site, headgate: Headgate) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("pickled"))
+    np.save("model", np.zeros(3))
+    Path("model.onnx").write_bytes(b"\x80\x04\x95model")
+
+    code, _, err = headgate(
+        "version", "import", "pickled", "model.onnx", "--test", "rows.csv", "--config", "headgate.toml"
+    )
+
+    assert code == 2
+    assert "it is a pickle" in err
+    assert "To convert" in err

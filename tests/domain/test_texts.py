@@ -25,6 +25,7 @@ SECRETS = [
     "see https://git.example.com/fraud?access_token=s3cret",
     "see https://bucket.example.com/rows.csv?X-Amz-Signature=s3cret&X-Amz-Date=1",
     "kafka://broker:9092?sasl_plain_password=s3cret",
+    "jdbc:sqlserver://db.example.com;Password=s3cret",
 ]
 HARMLESS = [
     "see https://git.example.com/fraud/issues/7#comment-3, or mail mara@example.com",

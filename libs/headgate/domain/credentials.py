@@ -23,7 +23,7 @@ _WITHOUT_SLASHES = re.compile(
 )
 """user:password@host:path, and a URL whose slashes were forgotten. An image with its digest is none of these."""
 _PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:/?[^\s/@]+@")
-_PASSWORD_OPTION = re.compile(r"""(password=)(?:[^&\s"'\\]|\\[^"'])+""")
+_PASSWORD_OPTION = re.compile(r"""(password=)(?:[^&\s"'\\]|\\[^"'])+""", re.IGNORECASE)
 """The value ends before a quote, also before one that JSON has escaped: a line of JSON stays one."""
 _SECRET_IN_QUERY = re.compile(
     r"""([?&;#](?:[\w.%-]{0,40}[_.-])?(?:\w{0,20}token|secret|signature|credential|api_?key|accesskeyid|key|sig|auth)=)"""

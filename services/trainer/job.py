@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headgate.evaluation_tables import DEFAULT_THRESHOLD
+
 JOB = "job.json"
 PROGRESS = "progress.jsonl"
 START_LINE = "train"
@@ -49,6 +51,8 @@ class Job:
     """For each input of which more than the batch varies, the name or the size of each dimension."""
     own_metrics: Sequence[str] = ()
     """What metrics(context, prediction, answers) of the repository returns."""
+    threshold: float = DEFAULT_THRESHOLD
+    """At this probability or above, the answer is a yes, where none is chosen."""
     threshold_choice: Mapping[str, Any] = field(default_factory=dict)
     """The fields of a ThresholdChoice; none when the threshold is given."""
     kind: str = ""

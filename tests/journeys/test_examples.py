@@ -71,6 +71,9 @@ def test_a_line_does_not_fit_a_square_and_a_network_that_bends_does(running: Run
     story.close()
     answered = json.loads(running.command("predict", "regression", "--row", "2", "--row", "-1.5", "-o", "json"))
     assert answered["version"] == 2
+    assert "plot.residuals.png" in running.command("version", "get", "regression/2")
+    running.command("version", "download", "regression/2", "files", "--file", "plot.residuals.png")
+    assert (running.folder / "files" / "plot.residuals.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_spoken_digit_goes_from_sound_to_its_name(running: Running) -> None:

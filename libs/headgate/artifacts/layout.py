@@ -19,6 +19,10 @@ BUILT_FILES = (MODEL_FILE, SIGNATURE_FILE, TRAINING_FILE, TEST_ROWS_FILE)
 """The files that the training process writes when the repository builds its ONNX file itself."""
 EXPORTED_FILES = (*BUILT_FILES, WEIGHTS_FILE)
 """The files that it writes otherwise. The provenance has their digests, so it is written after them."""
+PLOTS_FILE = "plots.json"
+"""The plots of the version as data: curves on the test rows, and the losses of the epochs."""
+PLOT_NAMES = ("roc", "precision_recall", "calibration", "confusion", "residuals", "learning_curve")
+"""Those that a version may have. Each is a PNG too."""
 
 INPUT = "features"
 """The input of a graph that takes one tensor without a name. The first dimension of every input is the batch."""
@@ -34,6 +38,14 @@ FEATURES_TENSOR = "X"
 """The features in the test rows: this tensor, or one for each input NAME of the graph, which is called X.NAME."""
 ANSWERS_TENSOR = "y"
 """The true answers in the test rows: this tensor, or one for each NAME that the repository gave, called y.NAME."""
+
+
+def plot_file(plot: str) -> str:
+    return f"plot.{plot}.png"
+
+
+OPTIONAL_FILES = (PLOTS_FILE, *(plot_file(name) for name in PLOT_NAMES))
+"""The files that the training process writes where a version has them."""
 
 
 class Unclear(Exception):

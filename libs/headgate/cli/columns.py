@@ -138,6 +138,7 @@ VERSION: Columns = (
     Column("CREATED", lambda v: time_text(v.create_time_ms)),
     Column("ATTEMPT", lambda v: str(v.attempt or "")),
     Column("ARTIFACT", lambda v: v.artifact.manifest_sha256),
+    Column("FILES", lambda v: ", ".join(file.name for file in v.artifact.files)),
     Column("METRICS", _metrics),
     Column("THRESHOLD", _threshold),
     Column("SLICES", _slices),

@@ -9,16 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
+from headgate.artifacts.calibration_bins import BINS
 from services.evaluator.metrics.scores import Counts
 
 CALIBRATION_ERROR = "calibration_error"
-BINS = 10
-EDGES = np.linspace(0, 1, BINS + 1)[1:-1]
-
-
-def bins_of(probabilities: Floats) -> Integers:
-    """The bin of each probability; one on an edge is in the lower bin."""
-    return np.searchsorted(EDGES, probabilities)
 
 
 def calibration_error(bins: Integers, probabilities: Floats, came_true: npt.NDArray[np.bool_], counts: Counts) -> float:

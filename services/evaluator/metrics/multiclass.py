@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
-from services.evaluator.metrics.calibration import CALIBRATION_ERROR, bins_of, calibration_error
+from headgate.artifacts.calibration_bins import bins_of
+from services.evaluator.metrics.calibration import CALIBRATION_ERROR, calibration_error
 from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, sums, weighted_mean
 
 RESOLUTION = float(np.finfo(np.float64).eps)

@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from headgate.artifacts.layout import BUILT_FILES, EXPORTED_FILES, PROVENANCE_FILE
+from headgate.artifacts.layout import BUILT_FILES, EXPORTED_FILES, OPTIONAL_FILES, PROVENANCE_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.configuration import BALANCED, ONNX
@@ -56,6 +56,7 @@ from services.trainer.packages.lock import Lock, WrongLock
 from services.trainer.packages.locked import check_lock, find_lock, require_all
 
 MAX_REASON = 4096
+MAX_PLOT_BYTES = 4 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -242,6 +243,7 @@ class AttemptRun:
             if not file.is_file() or file.is_symlink() or file.stat().st_size > MAX_FILE_BYTES:
                 raise AttemptFailed(facts.STAGE_EXPORT, f"{name} is missing or larger than {MAX_FILE_BYTES} bytes")
             files[name] = file.read_bytes()
+        files |= optional_files(directory)
         version = self.version
         files[PROVENANCE_FILE] = provenance(
             files, version.repository, version.commit, parsed, self.environment, self.lock, self.upload
@@ -302,6 +304,16 @@ class AttemptRun:
         return attempt_command(self.claim, what, self.version, self.tools.worker, **command)
 
 
+def optional_files(directory: Path) -> dict[str, bytes]:
+    """Those of OPTIONAL_FILES that the training process has written. A link or a file that is too large is left out."""
+    found = {name: directory / name for name in OPTIONAL_FILES}
+    return {
+        name: file.read_bytes()
+        for name, file in found.items()
+        if file.is_file() and not file.is_symlink() and file.stat().st_size <= MAX_PLOT_BYTES
+    }
+
+
 def job_of(
     checkout: Path,
     parsed: configuration.ModelConfiguration,
@@ -334,6 +346,7 @@ def job_of(
         measured=parsed.network.measured,
         dimensions={each.input: list(each.sizes) for each in parsed.network.dimensions},
         own_metrics=[each.name for each in parsed.evaluate.own_metrics],
+        threshold=parsed.evaluate.threshold,
         threshold_choice=fields_of(parsed.evaluate.threshold_choice),
         slices=[fields_of(each) for each in parsed.evaluate.slices],
     )

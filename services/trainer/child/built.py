@@ -48,6 +48,7 @@ from services.trainer.child.files import signature, write_json
 from services.trainer.child.imported import imported_module, worded_for
 from services.trainer.child.loading import called, context_of, load_module, own_metrics_of
 from services.trainer.child.own_metrics import measured_by_the_repository
+from services.trainer.child.plots import write_plots
 from services.trainer.child.row_findings import (
     Array,
     Arrays,
@@ -95,6 +96,9 @@ def _build_artifact(directory: Path, job: Job) -> None:
     write_json(directory / layout.SIGNATURE_FILE, signature(built.graph))
     training = {"environment": dict(job.environment), "seed": job.seed, "epochs": [], FINDINGS: found.as_json()}
     write_json(directory / layout.TRAINING_FILE, training)
+    if job.task != CUSTOM:
+        measured_rows = measured_predictions(answers, job), measured(test.answers, job)
+        write_plots(directory, measured_rows, found.threshold, (), job)
 
 
 def built_by(module: ModuleType | SimpleNamespace, context: SimpleNamespace, job: Job) -> Built:

@@ -1,5 +1,6 @@
 """Writes the files of an artifact, once its ONNX graph has been shown to answer as the trained network does."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_predictions
 from headgate.artifacts.batches import rows_at_once
 from headgate.artifacts.findings import FINDINGS
 from headgate.artifacts.graphs import Graph, GraphRefused, inspect
-from services.trainer.child.agreement import Agreement, agree
+from headgate.artifacts.plots.by_task import PLOTS_OF
+from services.trainer.child.agreement import Agreement, agree, onnx_run, run_in_batches
 from services.trainer.child.comparing import ABSOLUTE_TOLERANCE, NamedAnswers, relative_tolerance
 from services.trainer.child.context import Epoch
 from services.trainer.child.dimensions import dimensions_of
@@ -23,6 +25,9 @@ from services.trainer.child.files import signature, write_json
 from services.trainer.child.findings import find_out
 from services.trainer.child.losses import Form, form_of
 from services.trainer.child.onnx_graph import onnx_of
+from services.trainer.child.plots import write_plots
+from services.trainer.child.row_findings import Array
+from services.trainer.child.rows import measured_answers_of
 from services.trainer.child.tensors import (
     Rows,
     Tensors,
@@ -36,6 +41,8 @@ from services.trainer.child.training import LoadedModel
 from services.trainer.job import Job
 
 Output = TypeVar("Output")
+
+logger = logging.getLogger(__name__)
 
 
 def export(
@@ -62,7 +69,25 @@ def export(
     findings = find_out(network, model, found.answers, job)
     training = history(job, epochs, found.answers) | {FINDINGS: findings.as_json()}
     write_json(directory / layout.TRAINING_FILE, training)
+    write_plots(directory, answered(graph, rows["test"], job), findings.threshold, epochs, job)
     return found.difference
+
+
+def answered(graph: bytes, test: Rows, job: Job) -> tuple[Array, Array] | None:
+    """Predictions and true answers of the test rows, of which plots are drawn; None where there can be none.
+
+    The graph may not answer them at all. The evaluator then fails the version with the reason.
+    """
+    if job.task not in PLOTS_OF:
+        return None
+    features, answers = test
+    at_once = rows_at_once(row_bytes(features), job.batch_size)
+    try:
+        predictions = measured_output(run_in_batches(onnx_run(graph), features, at_once), job.measured)
+    except ExportFailure as reason:
+        logger.warning("the test rows have no plots: %s", reason)
+        return None
+    return predictions, measured_answers_of(answers, job.measured).numpy()
 
 
 def inspected(graph: bytes) -> Graph:

@@ -15,6 +15,7 @@ import pytest
 
 from headgate.artifacts import layout
 from headgate.artifacts.findings import FINDINGS
+from headgate.artifacts.plots.by_task import PLOTS_OF
 from headgate.artifacts.row_file import rows_from_bytes
 from services.trainer.child.built import build_artifact
 from services.trainer.child.failure import ExportFailure, TrainingFailure
@@ -70,7 +71,8 @@ def built(checkout: Path, text: str = "", **job: Any) -> dict[str, bytes]:
 def test_the_artifact_holds_the_file_as_it_was_left_with_its_signature_and_the_test_rows(checkout: Path) -> None:
     files = built(checkout)
 
-    assert set(files) == set(layout.BUILT_FILES)
+    pictures = {layout.plot_file(plot) for plot in PLOTS_OF["binary"]}
+    assert set(files) == {*layout.BUILT_FILES, layout.PLOTS_FILE, *pictures}
     assert files[layout.MODEL_FILE] == tree().SerializeToString()
     assert json.loads(files[layout.SIGNATURE_FILE]) == {
         "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 2]}],

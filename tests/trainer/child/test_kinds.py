@@ -13,6 +13,8 @@ import safetensors.numpy
 
 from headgate.artifacts import layout
 from headgate.artifacts.findings import Findings, findings_in
+from headgate.artifacts.plots.by_task import PLOTS_OF
+from headgate.artifacts.plots.png import SIGNATURE
 from headgate.v1 import configuration_pb2 as configuration
 from services.evaluator.inference import load, predict
 from services.evaluator.metrics.measure import Options
@@ -73,6 +75,14 @@ def test_the_evaluator_measures_what_the_gateway_answers(kinds: Kinds, kind: str
     measured = predict(session, rows.features, 9)
     for spec, array in zip(served.outputs, answers, strict=True):
         np.testing.assert_array_equal(array, measured[spec.name])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_version_has_the_plots_of_its_task(kinds: Kinds, kind: str) -> None:
+    expected = {"learning_curve", *PLOTS_OF[KINDS[kind].job.get("task", "binary")]}
+    assert set(json.loads(kinds.file(kind, layout.PLOTS_FILE))["plots"]) == expected
+    for plot in expected:
+        assert kinds.file(kind, layout.plot_file(plot)).startswith(SIGNATURE)
 
 
 def test_token_numbers_reach_the_graph_as_they_are(kinds: Kinds) -> None:

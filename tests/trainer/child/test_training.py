@@ -64,6 +64,12 @@ def test_an_artifact_has_these_files_and_no_others(trained: Trained) -> None:
         "training.json",
         "test.safetensors",
         "provenance.json",
+        "plots.json",
+        "plot.roc.png",
+        "plot.precision_recall.png",
+        "plot.calibration.png",
+        "plot.confusion.png",
+        "plot.learning_curve.png",
     }
 
 

@@ -45,19 +45,19 @@ class Settings(ServiceSettings):
     """Between two checkpoints of a training: what a lost trainer did since the last one is trained again."""
     package_index: str = ""
     """Address of the index that the packages of locks come from. Without it, the settings of uv and of pip count."""
-    environment_seconds: float = field(default=Installing().seconds, metadata={ABOVE_ZERO: True})
+    packages_seconds: float = field(default=Installing().seconds, metadata={ABOVE_ZERO: True})
     """For building the environment of one lock."""
-    environments: int = field(default=20, metadata={ABOVE_ZERO: True})
+    packages_kept: int = field(default=20, metadata={ABOVE_ZERO: True})
     """The most environments that are kept for later attempts."""
-    environments_gib: float = field(default=Installing().max_bytes / GIB, metadata={ABOVE_ZERO: True})
+    packages_gib: float = field(default=Installing().max_bytes / GIB, metadata={ABOVE_ZERO: True})
     """The most that the kept environments take together, and one alone."""
 
     def packages(self) -> LockedPackages:
         """How the packages of locks are installed and kept. Raises SettingsError."""
         require_index(self.package_index)
-        max_bytes = int(self.environments_gib * GIB)
-        kept = Kept(Path(self.work) / ENVIRONMENTS, self.environments, max_bytes)
-        return LockedPackages(kept, Installing(self.package_index, self.environment_seconds, max_bytes))
+        max_bytes = int(self.packages_gib * GIB)
+        kept = Kept(Path(self.work) / ENVIRONMENTS, self.packages_kept, max_bytes)
+        return LockedPackages(kept, Installing(self.package_index, self.packages_seconds, max_bytes))
 
 
 def require_index(address: str) -> None:

@@ -3,8 +3,8 @@
 python -P -m services.trainer.child JOB_DIRECTORY
 
 It starts with the attempt and imports torch while the commit is fetched and tested, because the import takes longer
-than a small training. Until it reads the start line it runs no foreign code. It trains once, and writes its progress as
-lines.
+than a small training. Until it reads the start line it runs no code of the repository; the packages of its lock are not
+the repository's. It trains once, and writes its progress as lines.
 """
 
 import json

@@ -1,8 +1,10 @@
-"""What a commit locks: packages with versions and hashes, each at a line of a file. Pure; a fault names its line."""
+"""What a commit locks: packages with versions and hashes, each at a line of a file. A fault names its line."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from packaging.markers import Marker, default_environment
 
@@ -70,6 +72,17 @@ def environment_of_this_python() -> dict[str, str]:
 
 def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def content_of(checkout: Path, name: str) -> bytes | None:
+    """A file of the commit, no more of it than a lock may have; None when there is none. Raises WrongLock."""
+    path = Path(os.path.realpath(checkout / name))
+    if not path.is_relative_to(checkout.resolve()):
+        raise WrongLock([f"{name} leads out of the repository; commit the file itself"])
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(MAX_LOCK_BYTES + 1)
 
 
 def text_of(file: str, content: bytes) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import sys
 import sysconfig
 import threading
@@ -16,7 +15,7 @@ from services.trainer.packages.base import TORCH, Base, base_set, misfits, provi
 from services.trainer.packages.imports import Import, missing
 from services.trainer.packages.installing import PACKAGES, Installing
 from services.trainer.packages.kept import Kept
-from services.trainer.packages.lock import MAX_LOCK_BYTES, Lock, WrongLock
+from services.trainer.packages.lock import Lock, WrongLock, content_of
 from services.trainer.packages.requirements import COMPILE, FILE, parse_requirements
 from services.trainer.packages.uv_lock import FILE as UV_LOCK
 from services.trainer.packages.uv_lock import read_uv_lock
@@ -62,16 +61,6 @@ def find_lock(checkout: Path, scratch: Path, stop: threading.Event) -> Lock | No
     else:
         return None
     return lock if lock.pins else None
-
-
-def content_of(checkout: Path, name: str) -> bytes | None:
-    path = Path(os.path.realpath(checkout / name))
-    if not path.is_relative_to(checkout.resolve()):
-        raise WrongLock([f"{name} leads out of the repository; commit the file itself"])
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return file.read(MAX_LOCK_BYTES + 1)
 
 
 def check_lock(lock: Lock, base: Base, imported: Mapping[str, Import]) -> None:

@@ -19,6 +19,7 @@ from services.trainer.packages.lock import (
     Pin,
     WrongLock,
     conflicts,
+    content_of,
     digest_of,
     environment_of_this_python,
     require_few,
@@ -40,11 +41,19 @@ REASON = re.compile(r"(?<=cause: ).*|(?<=error: ).*")
 def read_uv_lock(content: bytes, checkout: Path, scratch: Path, stop: threading.Event) -> Lock:
     """The packages of the project and of its default groups, such as `dev`. Raises WrongLock and Stopped."""
     text = text_of(FILE, content)
-    table = parsed(FILE, text)
-    faults = [*wrong_python(table), *stale(table, checkout)]
-    if faults:
+    table, project = parsed(FILE, text), project_in(checkout)
+    # What uv has read has the form that is expected below.
+    lines = exported(checkout, scratch, stop)
+    if faults := [*wrong_python(table), *stale(table, project)]:
         raise WrongLock(faults)
-    return lock_of(content, text, exported(checkout, scratch, stop))
+    return lock_of(content, text, lines)
+
+
+def project_in(checkout: Path) -> dict[str, Any]:
+    content = content_of(checkout, PROJECT)
+    if content is None:
+        raise WrongLock([f"{FILE}: the commit has no {PROJECT}, which says what is needed; commit it too"])
+    return parsed(PROJECT, text_of(PROJECT, content))
 
 
 def parsed(file: str, text: str) -> dict[str, Any]:
@@ -67,15 +76,10 @@ def wrong_python(table: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def stale(table: dict[str, Any], checkout: Path) -> Iterator[str]:
+def stale(table: dict[str, Any], project: dict[str, Any]) -> Iterator[str]:
     """What pyproject.toml needs and the lock does not have."""
-    file = checkout / PROJECT
-    if not file.is_file():
-        yield f"{FILE}: the commit has no {PROJECT}, which says what is needed; commit it too"
-        return
-    project = parsed(PROJECT, text_of(PROJECT, file.read_bytes())).get("project", {})
     locked = {canonicalize_name(str(each.get("name", ""))) for each in table.get("package", ())}
-    for needed in project.get("dependencies", ()):
+    for needed in project.get("project", {}).get("dependencies", ()):
         try:
             name = Requirement(needed).name
         except InvalidRequirement:

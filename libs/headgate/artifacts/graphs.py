@@ -97,6 +97,16 @@ def inspect(data: bytes) -> Graph:
     return found
 
 
+def with_metadata(data: bytes, key: str, value: str) -> bytes:
+    """The same graph with one more property in its metadata; as it is when it has one of this name."""
+    model = _parsed(data)
+    if any(each.key == key for each in model.metadata_props):
+        return data
+    model.metadata_props.add(key=key, value=value)
+    changed: bytes = model.SerializeToString(deterministic=True)
+    return changed
+
+
 def _parsed(data: bytes) -> Any:
     try:
         model = onnx.load_model_from_string(data)

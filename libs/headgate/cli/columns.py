@@ -134,6 +134,7 @@ VERSION: Columns = (
     Column("COMMIT", lambda v: v.commit),
     Column("MESSAGE", lambda v: v.commit_message),
     Column("REPOSITORY", lambda v: v.repository),
+    Column("IMPORTED", lambda v: f"{v.upload.file_name} {v.upload.model_sha256}" if v.HasField("upload") else ""),
     Column("NEW DATA", lambda v: ", ".join(f"{each.uri} {each.sha256[:10]}" for each in v.updated_data)),
     Column("CREATED", lambda v: time_text(v.create_time_ms)),
     Column("ATTEMPT", lambda v: str(v.attempt or "")),

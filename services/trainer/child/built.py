@@ -3,6 +3,7 @@
 The repository defines build(context), which leaves an ONNX file, and datasets(context), which gives the test rows.
 """
 
+import json
 import os
 import random
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from headgate.artifacts.answers import (
 from headgate.artifacts.batches import batches, rows_at_once
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.findings import FINDINGS, Findings
-from headgate.artifacts.graphs import Graph, GraphRefused, inspect, read_graph
+from headgate.artifacts.graphs import Graph, GraphRefused, inspect, read_graph, with_metadata
 from headgate.artifacts.row_file import rows_as_bytes
 from services.trainer.child.array_rows import Split, fitted, read_splits
 from services.trainer.child.comparing import (
@@ -89,7 +90,7 @@ def _build_artifact(directory: Path, job: Job) -> None:
     require_alike(run, test.features)
     check_meaning(answers, test, job)
     found = findings(run, built, answers, own_metrics(module, context, answers, test, job), job)
-    (directory / layout.MODEL_FILE).write_bytes(built.data)
+    (directory / layout.MODEL_FILE).write_bytes(with_example_sizes(built))
     features = {layout.features_tensor(name): array for name, array in test.features.items()}
     true_answers = {layout.answers_tensor(name): array for name, array in test.answers.items()}
     (directory / layout.TEST_ROWS_FILE).write_bytes(rows_as_bytes(features | true_answers))
@@ -119,6 +120,23 @@ def built_by(module: ModuleType | SimpleNamespace, context: SimpleNamespace, job
     fitting = {split: fitted(split, rows, graph) for split, rows in splits.items()}
     check_slices(fitting["test"].features, job)
     return Built(data, graph, fitting)
+
+
+def with_example_sizes(built: Built) -> bytes:
+    """The file; and in it the size that each dimension that varies besides the batch has in the test rows.
+
+    A gateway calls each model once before it serves it, and some models cannot run every size.
+    """
+    features = built.splits["test"].features
+    sizes = {
+        name: features[tensor.name].shape[axis]
+        for tensor in built.graph.inputs
+        for axis, name in enumerate(tensor.shape)
+        if axis and isinstance(name, str) and name
+    }
+    if not sizes:
+        return built.data
+    return with_metadata(built.data, layout.EXAMPLE_SIZES, json.dumps(sizes, sort_keys=True))
 
 
 def bytes_left(left: Any, file: Path) -> bytes:

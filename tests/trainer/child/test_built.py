@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from headgate.artifacts import layout
@@ -167,6 +168,23 @@ def metrics(context, prediction, answers): return {"caught": float((prediction["
     assert found["own_metrics"] == {"caught": 10.0}
     assert found["leaked_rows"] == 3
     assert found["threshold"] == pytest.approx(0.5)
+
+
+def test_a_file_with_a_length_that_varies_says_which_one_it_can_run(checkout: Path) -> None:
+    text = """
+def datasets(context): return {"test": (np.arange(50, dtype=np.int64).reshape(10, 5), ROWS[:, 0])}
+def build(context):
+    nodes = [
+        helper.make_node("Cast", ["tokens"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers"], ["prediction"], axes=[1], keepdims=0),
+    ]
+    inputs = [material.whole("tokens", "batch", "length")]
+    return material.model(nodes, inputs, [material.floats("prediction", "batch")])
+"""
+    files = built(checkout, text, task="regression")
+
+    properties = onnx.load_from_string(files[layout.MODEL_FILE]).metadata_props
+    assert {each.key: each.value for each in properties} == {layout.EXAMPLE_SIZES: '{"length": 5}'}
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,10 @@ FAULTS = (
         rf"Python version \(.*?\) does not satisfy Python\S* and {PACKAGE}==",
         "{name} is for other versions of Python. Lock a version for this one: {lock_it}",
     ),
-    Fault(r"No space left on device", "the trainer's disk is full. Its operator makes room; then retry the version"),
+    Fault(r"No space left on device", "the trainer's disk is full. Its operator makes room; then publish again"),
     Fault(
         r"Failed to (?:fetch|download)|error sending request|Failed to read",
-        f"{THE_INDEX} does not answer. Its operator sets it with HEADGATE_PACKAGE_INDEX; then retry the version",
+        f"{THE_INDEX} does not answer. Its operator sets it with HEADGATE_PACKAGE_INDEX; then publish again",
     ),
 )
 

@@ -1,6 +1,8 @@
 """A requirements.txt is a lock when each package has one version and hashes. Anything else is refused by its line."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.trainer.packages.lock import MAX_FAULTS, MAX_PINS, WrongLock
 from services.trainer.packages.requirements import parse_requirements
@@ -106,3 +108,35 @@ def test_a_file_in_another_encoding_is_refused_in_words() -> None:
 def test_the_number_of_packages_has_a_limit() -> None:
     many = "\n".join(f"p{number}==1 --hash={A}" for number in range(MAX_PINS + 1))
     assert refusal(many) == f"requirements.txt has {MAX_PINS + 1} packages; the limit is {MAX_PINS}"
+
+
+WORDS = (
+    "six",
+    "==",
+    "1.0",
+    "===",
+    "~=",
+    ";",
+    "extra == 'x'",
+    "python_version > 'a'",
+    "os_name == 'posix'",
+    "and",
+    "[x]",
+)
+SIGNS = ("--hash=", A, "\\\n", "#", "@", "-e", "-", " ", "\n", "\x0c", "\x00", "é", ",", "'", "*", "(", "1!1.0+a")
+
+
+@given(st.lists(st.sampled_from(WORDS + SIGNS), max_size=14).map("".join))
+def test_any_text_is_a_lock_or_is_refused_in_words(text: str) -> None:
+    refused = ""
+    try:
+        assert parse_requirements(text.encode()).here() is not None
+    except WrongLock as wrong:
+        refused = str(wrong)
+    assert all(line.startswith(("requirements.txt, line ", "and ")) for line in refused.splitlines())
+
+
+@pytest.mark.parametrize("marker", ["extra == 'x'", "python_version > 'three'", "platform_release >= '1'"])
+def test_every_marker_that_pip_reads_is_decided(marker: str) -> None:
+    lock = parse_requirements(f"six==1.0 ; {marker} --hash={A}".encode())
+    assert set(lock.here()) <= {"six"}

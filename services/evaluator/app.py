@@ -23,8 +23,7 @@ from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
 from services.evaluator.due import LEASE_MS, WORK, Assignment, due, is_held
-from services.evaluator.inference import NotHeld
-from services.evaluator.score import Artifacts
+from services.evaluator.measuring import MeasuringProcess, NotHeld
 from services.evaluator.service_metrics import EvaluatorMetrics
 from services.evaluator.servicer import EvaluatorServicer
 from services.evaluator.settings import Settings
@@ -43,7 +42,8 @@ class Evaluator:
     """The running service: the loop that finds and does evaluations, and its gRPC server."""
 
     def __init__(self, settings: Settings) -> None:
-        self._artifacts = Artifacts(artifact_store(settings.artifacts), settings.keys)
+        artifact_store(settings.artifacts)  # refuses a wrong setting before the service waits for anything
+        self._measure = MeasuringProcess(settings.artifacts, settings.keys)
         self._parts = parts = ServiceParts(EVALUATOR, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold = parts.fold
@@ -105,7 +105,7 @@ class Evaluator:
     def _evaluate(self, assignment: Assignment) -> commands.Command | None:
         with self._metrics.evaluation() as outcome:
             try:
-                report = evaluate(self._artifacts, self._telemetry, assignment, partial(self._is_held, assignment))
+                report = evaluate(self._measure, self._telemetry, assignment, partial(self._is_held, assignment))
             except NotHeld:
                 logger.info("evaluation stopped without a report", extra={"evaluation": assignment.key})
                 return None
@@ -117,7 +117,7 @@ class Evaluator:
             return is_held(self._fold.models, self._claimant, assignment.claim)
 
     def _register(self, server: grpc.Server) -> None:
-        servicer = EvaluatorServicer(self._fold, self._artifacts)
+        servicer = EvaluatorServicer(self._fold, self._measure)
         worker_services_grpc.add_EvaluatorServiceServicer_to_server(servicer, server)
 
 

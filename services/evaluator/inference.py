@@ -12,6 +12,7 @@ from headgate.artifacts.batches import batches, rows_at_once
 from headgate.artifacts.datatypes import NUMPY_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.layout import INPUT, MODEL_FILE
+from services.evaluator.measuring import NotHeld, always
 
 Named = Mapping[str, npt.NDArray[np.generic]]
 
@@ -48,14 +49,6 @@ def load(model: bytes) -> onnxruntime.InferenceSession:
     options.log_severity_level = FATAL_ONLY  # errors are raised, so ONNX Runtime need not print them too
     with _unrunnable():
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-class NotHeld(Exception):
-    """This worker holds the evaluation no longer: the version was cancelled, or another worker took it over."""
-
-
-def always() -> bool:
-    return True
 
 
 def predict(

@@ -4,8 +4,8 @@ Only bytes that the signed manifest names are run. The baseline always runs on t
 """
 
 import hashlib
-import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,13 @@ from headgate.artifacts.row_file import WrongRows, rows_from_bytes
 from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.configuration import ONNX
+from headgate.domain.build import MAX_LOG_TAIL
 from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.evaluator.inference import Named, Unrunnable, always, load, predict
+from services.evaluator.inference import Named, Unrunnable, load, predict
+from services.evaluator.measuring import CannotBeScored, always
 from services.evaluator.metrics.measure import Measured, Options, measure
 from services.evaluator.metrics.scores import Scores, Unmeasurable
 from services.evaluator.report import add_findings, add_own_metrics_of_live, report_of
@@ -47,8 +49,6 @@ MAX_REASON = 1_000
 
 CANNOT_BE_SCORED = (ArtifactError, Unmeasurable, Unrunnable)
 """Errors that the artifact causes. Any other error is the machine's, so it is worth another try."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,17 @@ class SignedFiles:
     digests: Mapping[str, str]
 
     def read(self, file: str) -> bytes:
-        """Raises Unmeasurable when there is no such file, and ArtifactError when it is missing or changed."""
-        found = self.read_if_there(file)
-        if found is None:
+        """Raises as `view` does."""
+        return bytes(self.view(file))
+
+    def view(self, file: str) -> memoryview:
+        """The file, held in memory once.
+
+        Raises Unmeasurable when there is no such file, and ArtifactError when it is missing or changed.
+        """
+        if file not in self.digests:
             raise Unmeasurable(f"the artifact of {self.version} has no {file}")
-        return found
+        return self.store.view(self.digests[file])
 
     def read_if_there(self, file: str) -> bytes | None:
         """None when the artifact has no such file. Raises ArtifactError when it is missing or changed."""
@@ -117,10 +123,28 @@ class Comparison:
     signature_change: str
 
 
+def evaluated(
+    artifacts: Artifacts, version: resources.Version, baseline: resources.Version | None, is_held: Callable[[], bool]
+) -> facts.EvaluationFinished:
+    """The version's report, and that of the live version on the same rows. Raises CannotBeScored and NotHeld."""
+    try:
+        scored = score(artifacts, version, is_held)
+    except CANNOT_BE_SCORED as error:
+        raise CannotBeScored(str(error)[:MAX_REASON], traceback.format_exc()[-MAX_LOG_TAIL:]) from error
+    finished = facts.EvaluationFinished(version=version.version, attempt=version.attempt, report=scored.report)
+    if baseline is not None:
+        finished.baseline_version = baseline.version
+        compared = compare(artifacts, scored, baseline, is_held)
+        finished.baseline_failure, finished.signature_change = compared.failure, compared.signature_change
+        if compared.report is not None:
+            finished.baseline_report.CopyFrom(compared.report)
+    return finished
+
+
 def score(artifacts: Artifacts, version: resources.Version, is_held: Callable[[], bool] = always) -> Scored:
     """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED, and NotHeld."""
     files = artifacts.files_of(version)
-    rows = read_rows(files.read(TEST_ROWS_FILE), version.configuration.train.batch_size)
+    rows = read_rows(files.view(TEST_ROWS_FILE), version.configuration.train.batch_size)
     session = load(files.read(MODEL_FILE))
     declared, findings = version.configuration, findings_of(files)
     options = options_of(declared.evaluate, declared.evaluate, findings, rows)
@@ -150,7 +174,6 @@ def compare(
         add_own_metrics_of_live(report, findings, same_rows=live.report.rows_sha256 == rows.sha256)
         return Comparison(report, "", changed)
     except CANNOT_BE_SCORED as error:
-        logger.warning("the live version cannot be measured", extra={"version": live.name, "reason": str(error)})
         return Comparison(None, str(error)[:MAX_REASON], changed)
 
 
@@ -220,7 +243,7 @@ def the_measured(what: str, tensors: Named, declared: str) -> npt.NDArray[np.gen
         raise Unmeasurable(f"the {what} {error}") from error
 
 
-def read_rows(data: bytes, batch_size: int) -> Rows:
+def read_rows(data: bytes | memoryview, batch_size: int) -> Rows:
     """The test rows of an artifact: features for each input, and true answers for each row. Raises Unmeasurable."""
     try:
         tensors = rows_from_bytes(data)

@@ -1,5 +1,7 @@
 """EvaluatorService: measures a version on request. Nothing is recorded."""
 
+from collections.abc import Callable
+
 import grpc
 
 from headgate.domain.versions import is_purged
@@ -10,20 +12,20 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
-from services.evaluator.score import CANNOT_BE_SCORED, Artifacts, score
+from services.evaluator.measuring import CannotBeScored, Measure, NotHeld
 
 
 class EvaluatorServicer(worker_services_grpc.EvaluatorServiceServicer):
     """Measures any trained version of the fold."""
 
-    def __init__(self, fold: LifecycleFold, artifacts: Artifacts) -> None:
+    def __init__(self, fold: LifecycleFold, measure: Measure) -> None:
         self._fold = fold
-        self._artifacts = artifacts
+        self._measure = measure
 
     def Evaluate(
         self, request: worker_services.EvaluateRequest, context: grpc.ServicerContext
     ) -> facts.EvaluationReport:
-        return measured(self._artifacts, trained(self._fold, request.name))
+        return measured(self._measure, trained(self._fold, request.name), context.is_active)
 
 
 def trained(fold: LifecycleFold, name: str) -> resources.Version:
@@ -45,10 +47,13 @@ def trained(fold: LifecycleFold, name: str) -> resources.Version:
     return version
 
 
-def measured(artifacts: Artifacts, version: resources.Version) -> facts.EvaluationReport:
+def measured(measure: Measure, version: resources.Version, is_awaited: Callable[[], bool]) -> facts.EvaluationReport:
     """The version's report on its own rows. Raises RpcRefused when the artifact cannot be scored."""
     try:
-        return score(artifacts, version).report
-    except CANNOT_BE_SCORED as error:
+        return measure(version, None, is_awaited).report
+    except CannotBeScored as error:
         rule = f"{version.name} cannot be evaluated: {error}"
         raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-scorable", rule) from error
+    except NotHeld as error:
+        rule = f"the caller waits no longer for the evaluation of {version.name}"
+        raise RpcRefused(grpc.StatusCode.CANCELLED, "cancelled", rule) from error

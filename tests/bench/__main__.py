@@ -7,7 +7,18 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import data_memory, idle, prediction, prediction_metrics, publish, registry, replay, training, view
+from tests.bench import (
+    data_memory,
+    evaluation,
+    idle,
+    prediction,
+    prediction_metrics,
+    publish,
+    registry,
+    replay,
+    training,
+    view,
+)
 from tests.bench.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,6 +33,7 @@ MEASUREMENTS = {
     "publish": publish.measure,
     "prediction": prediction.measure,
     "predictions": prediction_metrics.measure,
+    "evaluation": evaluation.measure,
     "training": training.measure,
     "idle": idle.measure,
     "data": data_memory.measure,

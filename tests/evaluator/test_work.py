@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,26 @@ from headgate.artifacts.store import StoreUnavailable
 from headgate.log import topics
 from headgate.log.port import EventLog
 from headgate.telemetry.topic import TelemetryWriter
+from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.evaluator import inference
+from services.evaluator import inference, work
 from services.evaluator import score as score_module
 from services.evaluator.due import Assignment
-from services.evaluator.inference import NotHeld
-from services.evaluator.score import Artifacts, score
-from services.evaluator.work import evaluate
+from services.evaluator.measuring import NotHeld, always
+from services.evaluator.score import Artifacts, evaluated, score
 from tests.artifacts.graph_material import beside
 from tests.evaluator.material import artifacts_in, files_of, linear, logistic, rows_of, sealed_files, separable
 from tests.registry.conftest import read_all
 
 RIGHT, WRONG = logistic([5.0, 0.0]), logistic([-5.0, 0.0])
+
+
+def evaluate(
+    artifacts: Artifacts, writer: TelemetryWriter, assignment: Assignment, is_held: Callable[[], bool] = always
+) -> commands.Command:
+    """As the evaluator does it, in this process."""
+    return work.evaluate(partial(evaluated, artifacts), writer, assignment, is_held)
 
 
 @pytest.fixture

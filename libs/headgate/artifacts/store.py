@@ -104,6 +104,10 @@ class ArtifactStore:
 
     def get(self, sha256: str) -> bytes:
         """The bytes with this digest. Raises ArtifactMissing, ArtifactCorrupt, ArtifactTooLarge, StoreUnavailable."""
+        return bytes(self.view(sha256))
+
+    def view(self, sha256: str) -> memoryview:
+        """The same bytes, held in memory once, for large blobs. Raises as `get` does."""
         if not SHA256.fullmatch(sha256):
             raise ArtifactMissing(f"{sha256!r} is not a SHA-256 in hexadecimal")
         with _translated():
@@ -111,12 +115,18 @@ class ArtifactStore:
                 found = obstore.get(self._objects, path(sha256))
             except FileNotFoundError as missing:
                 raise ArtifactMissing(f"there is no blob {sha256}") from missing
-            if found.meta["size"] > MAX_FILE_BYTES:
-                raise ArtifactTooLarge(f"{sha256} has {found.meta['size']} bytes; the limit is {MAX_FILE_BYTES}")
-            data = bytes(found.bytes())
-        if digest(data) != sha256:
-            raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {digest(data)}")
-        return data
+            size = found.meta["size"]
+            if size > MAX_FILE_BYTES:
+                raise ArtifactTooLarge(f"{sha256} has {size} bytes; the limit is {MAX_FILE_BYTES}")
+            data, at, hashed = bytearray(size), 0, hashlib.sha256()
+            for part in found.stream():
+                hashed.update(part)
+                # Another size than was announced shows in the digest.
+                data[at : at + len(part)] = part
+                at += len(part)
+        if hashed.hexdigest() != sha256:
+            raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {hashed.hexdigest()}")
+        return memoryview(data).toreadonly()
 
     def replace(self, name: str, data: bytes) -> None:
         """Stores an object that changes, such as a checkpoint, under a name. Replaces its old content.

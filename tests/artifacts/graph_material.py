@@ -39,11 +39,11 @@ def identity(*names: str, **attributes: Any) -> NodeProto:
     return helper.make_node("Identity", [names[0]], [names[1]], **attributes)
 
 
-def tree(threshold: float = 0.5, probabilities: tuple[float, float] = (0.1, 0.9)) -> ModelProto:
+def tree(threshold: float = 0.5, probabilities: tuple[float, float] = (0.1, 0.9), taken: str = "input") -> ModelProto:
     """A boosted tree as onnxmltools writes it: label and the probabilities of both classes, split at column 0."""
     node = helper.make_node(
         "TreeEnsembleClassifier",
-        ["input"],
+        [taken],
         ["label", "probabilities"],
         domain=ML,
         nodes_treeids=[0, 0, 0],
@@ -62,7 +62,7 @@ def tree(threshold: float = 0.5, probabilities: tuple[float, float] = (0.1, 0.9)
         classlabels_int64s=[0, 1],
         post_transform="NONE",
     )
-    return model([node], [floats("input", None, 2)], [whole("label", None), floats("probabilities", None, 2)])
+    return model([node], [floats(taken, None, 2)], [whole("label", None), floats("probabilities", None, 2)])
 
 
 def with_zipmap() -> ModelProto:

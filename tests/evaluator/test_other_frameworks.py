@@ -74,6 +74,17 @@ def test_trees_are_compared_with_a_live_network_that_takes_another_input_by_reas
     assert "the input is input float [n, 2]" in found.signature_change
 
 
+def test_trees_that_take_what_a_live_network_takes_are_compared_with_it_on_the_same_rows(tmp_path: Path) -> None:
+    artifacts, version = version_of(tmp_path, tree(taken="features"), "binary", {"X": ROWS, "y": YES})
+    live = sealed_files(artifacts, tmp_path, 2, files_of(logistic([1.0, 0.0]), rows_of(ROWS, YES)))
+
+    found = compare(artifacts, score(artifacts, version), live)
+
+    assert found.failure == ""
+    assert found.report is not None
+    assert metrics_of(found.report)["auc"] == pytest.approx(oracle.roc_auc_score(YES, ROWS[:, 0]), abs=1e-12)
+
+
 def test_a_test_row_of_text_is_no_number_for_a_network(tmp_path: Path) -> None:
     rows = {"X.input": np.array([["a", "b"]], object), "y": np.array([1])}
     artifacts, version = version_of(tmp_path, tree(), "binary", rows)

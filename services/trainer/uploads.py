@@ -20,7 +20,7 @@ from headgate.v1 import worker_services_pb2 as worker_services
 
 MAX_AT_ONCE = 2
 """Uploads that one trainer takes at once, because each has a file on its disk."""
-MAX_SHOWN = 80
+MAX_SHOWN_CHARACTERS = 80
 MAX_ROWS_BYTES = 256 * 1024**2
 """The largest file of test rows; its values are held in memory one by one."""
 MAX_BYTES = {
@@ -42,7 +42,7 @@ class Uploads:
         with _store_errors():
             size = self._store.size_of(sha256)
         if size is None:
-            rule = f"the artifact store has no blob {sha256[:MAX_SHOWN]}"
+            rule = f"the artifact store has no blob {sha256[:MAX_SHOWN_CHARACTERS]}"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "sha256")
         return worker_services.Blob(sha256=sha256, size_bytes=size)
 

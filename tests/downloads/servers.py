@@ -66,10 +66,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
         self._head(206 if start else 200, len(content) - start if files.announces_size else None, headers)
         cut = files.cut[path].pop(0) if files.cut.get(path) else None
-        if files.waits is not None:
+        # A test may replace `waits` as soon as it knows that a server waits.
+        waits = files.waits
+        if waits is not None:
             self.wfile.write(content[start : len(content) // 2])
             files.is_waiting.set()
-            files.waits.wait()
+            waits.wait()
             return
         self.wfile.write(content[start:] if cut is None else content[start : start + cut])
         if cut is not None:

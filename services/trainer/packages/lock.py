@@ -97,10 +97,13 @@ def text_of(file: str, content: bytes) -> str:
         ) from error
 
 
-def require_few(file: str, pins: list[Pin]) -> None:
-    """Raises WrongLock."""
-    if len(pins) > MAX_PINS:
-        raise WrongLock([f"{file} has {len(pins)} packages; the limit is {MAX_PINS}"])
+def checked(lock: Lock, faults: list[str]) -> Lock:
+    """The lock, when its lines have no faults and it has none as a whole. Raises WrongLock with every fault."""
+    if found := [*faults, *conflicts(lock)]:
+        raise WrongLock(found)
+    if len(lock.pins) > MAX_PINS:
+        raise WrongLock([f"{lock.file} has {len(lock.pins)} packages; the limit is {MAX_PINS}"])
+    return lock
 
 
 def conflicts(lock: Lock) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from services.trainer.packages.lock import Lock, Pin, WrongLock, conflicts, digest_of, require_few, text_of
+from services.trainer.packages.lock import Lock, Pin, checked, digest_of, text_of
 
 FILE = "requirements.txt"
 COMPILE = "uv pip compile --generate-hashes requirements.in -o requirements.txt"
@@ -30,12 +30,7 @@ def parse_requirements(content: bytes, file: str = FILE) -> Lock:
             pins.append(pin_of(line, text))
         except ValueError as error:
             faults.append(f"{file}, line {line}: {error}")
-    lock = Lock(file, digest_of(content), tuple(pins), COMPILE)
-    faults += conflicts(lock)
-    if faults:
-        raise WrongLock(faults)
-    require_few(file, pins)
-    return lock
+    return checked(Lock(file, digest_of(content), tuple(pins), COMPILE), faults)
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -18,11 +18,10 @@ from services.trainer.packages.lock import (
     Lock,
     Pin,
     WrongLock,
-    conflicts,
+    checked,
     content_of,
     digest_of,
     environment_of_this_python,
-    require_few,
     text_of,
 )
 from services.trainer.packages.requirements import logical_lines, pin_of
@@ -118,12 +117,7 @@ def lock_of(content: bytes, text: str, lines: str) -> Lock:
             faults.append(f"{where}: {error}")
         else:
             pins.append(Pin(places.get(pin.name, 0), pin.name, pin.version, pin.hashes, pin.extras, pin.marker))
-    lock = Lock(FILE, digest_of(content), tuple(pins), LOCK_IT)
-    faults += conflicts(lock)
-    if faults:
-        raise WrongLock(faults)
-    require_few(FILE, pins)
-    return lock
+    return checked(Lock(FILE, digest_of(content), tuple(pins), LOCK_IT), faults)
 
 
 def line_of(exported: str, text: str, places: dict[str, int]) -> int:

@@ -156,7 +156,9 @@ def test_a_package_that_the_module_imports_and_nothing_has_is_named_with_its_lin
 @confined
 def test_no_code_of_a_commit_changes_the_packages_of_a_lock(trial: Trial, index: Path) -> None:
     # A shared temporary folder is left whole, so the environments lie in the tree.
-    with TemporaryDirectory(dir=ROOT / ".cache") as kept:
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=cache) as kept:
         packages = LockedPackages(Kept(Path(kept), 9, GIB), Installing())
         lock = of_the_base("torch") + wheel(index, "shade", "1.0")
         check = """

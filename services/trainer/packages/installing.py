@@ -76,8 +76,9 @@ class Installing:
         program = processes.Program(command, scratch, self.variables(scratch), log, append=True)
         program.close_input()
         done = program.wait(self.seconds, stop, grown_too_large(packages.parent, self.max_bytes))
-        if done.limit_broken:
-            raise WrongLock([f"{lock.file}: its environment {done.limit_broken}; lock fewer or smaller packages"])
+        # What grew after the last look counts too.
+        if limit := done.limit_broken or grown_too_large(packages.parent, self.max_bytes)():
+            raise WrongLock([f"{lock.file}: its environment {limit}; lock fewer or smaller packages"])
         if done.exit_code != 0:
             with log.open("rb") as lines:
                 lines.seek(printed_before)

@@ -1,5 +1,6 @@
 """uv installs exactly what a lock has, from wheels alone. What it refuses is explained with the line of the lock."""
 
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -111,16 +112,23 @@ def test_an_environment_that_grows_too_large_is_refused(tmp_path: Path, index: P
     assert found == ("requirements.txt: its environment has more than 1 bytes; lock fewer or smaller packages")
 
 
-def test_a_build_that_takes_too_long_is_refused(tmp_path: Path, index: Path) -> None:
-    found = refusal(tmp_path, wheel(index, "shade", "1.0"), Installing(seconds=0.0))
-    assert found.startswith("requirements.txt: its environment took longer than 0 s")
+@pytest.fixture
+def silent(index: Path) -> Iterator[str]:
+    """The address of an index that takes a request and never answers it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
 
 
-def test_a_build_ends_when_the_attempt_is_cancelled(tmp_path: Path, index: Path) -> None:
+def test_a_build_that_takes_too_long_is_refused(tmp_path: Path, silent: str) -> None:
+    found = refusal(tmp_path, line("shade", "1.0", "a" * 64), Installing(index=silent, seconds=0.5))
+    assert found.startswith("requirements.txt: its environment took longer than 0.5 s")
+
+
+def test_a_build_ends_when_the_attempt_is_cancelled(tmp_path: Path, silent: str) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        install(tmp_path, wheel(index, "shade", "1.0"), stop=stop)
+        install(tmp_path, line("shade", "1.0", "a" * 64), Installing(index=silent), stop)
 
 
 def test_the_command_of_the_docs_writes_a_lock_that_is_installed(tmp_path: Path, index: Path) -> None:

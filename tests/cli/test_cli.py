@@ -291,7 +291,7 @@ def test_a_url_with_a_password_is_refused_before_anything_is_published(
 
 
 @pytest.mark.parametrize(
-    "url", ["../fraud", "fraud", "ftp://git.example.com/fraud", "C:/fraud", "ext::sh -c x", "--upload-pack=x"]
+    "url", ["../fraud", "fraud", "ftp://git.example.com/fraud", "C:/fraud", "ext::sh -c x", "--upload-pack=x", "//h/x"]
 )
 def test_a_url_that_the_trainer_cannot_fetch_is_refused_before_anything_is_published(
     repository: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str

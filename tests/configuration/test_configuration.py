@@ -358,6 +358,7 @@ def test_a_slice_has_no_own_metrics_and_no_leakage() -> None:
     ("before", "after", "key"),
     [
         ("python -m pytest -q", "curl https://reader:t0ken@data.example/rows.csv", "code.tests"),
+        ("data/transactions.csv", "//reader:t0ken@data.example/rows.csv", "data.transactions.uri"),
         ("python -m pytest -q", "pip install https://data.example/simple?access_token=t0ken", "code.tests"),
         ("hidden = 16", 'hidden = ["git clone reader:t0ken@data.example:rows"]', "parameters.hidden"),
         ("hidden = 16", 'hidden = { "https://t0ken@data.example" = 1 }', "parameters.hidden.https://***@data.example"),

@@ -31,6 +31,9 @@ SECRET = [
     "https://user:pa#ss@git.example.com/team/model",
     "https://user:12#34@git.example.com/team/model",
     "https://t0k#en@git.example.com/team/model",
+    "//user:password@git.example.com/team/model",
+    "//ghp_token@git.example.com/team/model",
+    "//user:pa/ss@git.example.com/team/model",
 ]
 PLAIN = [
     "https://git.example.com/team/model",
@@ -45,6 +48,9 @@ PLAIN = [
     "git@git.example.com:team/model",
     "/srv/models/a@b:c@d",
     "file:///srv/model",
+    "//git.example.com/team/@scope/model",
+    "//services/gateway:image",
+    "a//@scope",
 ]
 
 
@@ -61,10 +67,10 @@ def test_an_ssh_user_and_an_at_sign_elsewhere_are_no_credentials(url: str) -> No
 
 @for_all(
     st.from_regex(r"[A-Za-z0-9%:_.~@-]{1,30}", fullmatch=True).map(lambda secret: f"s3cret{secret}s3cret"),
-    st.sampled_from(["https", "http", "ftp", "git+https"]),
+    st.sampled_from(["https:", "http:", "ftp:", "git+https:", "", "see=", "x", "["]),
 )
 def test_no_text_shows_what_stands_before_a_host(secret: str, scheme: str) -> None:
-    shown = without_credentials(f"fatal: {scheme}://{secret}@git.example.com/model cannot be read")
+    shown = without_credentials(f"fatal: {scheme}//{secret}@git.example.com/model cannot be read")
     assert "s3cret" not in shown
     assert "git.example.com/model cannot be read" in shown
 
@@ -74,6 +80,11 @@ def test_no_text_shows_a_password_whose_characters_are_not_escaped(secret: str) 
     shown = without_credentials(f"redis://:s3cret{secret}@cache.example.com:6379/0 does not answer")
     assert "s3cret" not in shown
     assert "cache.example.com:6379/0 does not answer" in shown
+
+
+@pytest.mark.parametrize("escaped", ["%3Ftoken=s3cret", "%3faccess_token%3Ds3cret", "%26sig=s3cret", "%23key=s3cret"])
+def test_no_text_shows_a_secret_behind_an_escaped_question_mark(escaped: str) -> None:
+    assert without_credentials(f"see https://h/x.git{escaped} now").endswith("*** now")
 
 
 @pytest.mark.parametrize("url", SECRET)
@@ -114,6 +125,7 @@ def test_a_refusal_keeps_the_command_without_its_credentials() -> None:
     [
         *("x" * 1_000_000, "a1" * 500_000, "://" * 300_000, "@" * 1_000_000, "ssh://" * 100_000),
         *("a:b(" * 100_000, "a:" * 200_000, "?a_" * 100_000, "https:/" * 100_000, "://#" * 100_000),
+        *("/" * 1_000_000, "//a:b" * 100_000, "//a%4" * 100_000, "%3F" * 300_000),
     ],
 )
 def test_a_long_text_without_credentials_stays_as_it_is(text: str) -> None:

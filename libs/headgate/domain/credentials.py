@@ -11,9 +11,12 @@ TEXT_RULE = (
     " write the URL without them, for example https://git.example.com/fraud"
 )
 
-_IN_TEXT = re.compile(r"""(ssh)?(:/{2,}|(?<=http):/|(?<=https):/)([^\s/?#"'\\]*)@""", re.IGNORECASE)
+_IN_TEXT = re.compile(
+    r"""(ssh)?(:/{2,}|(?<=http):/|(?<=https):/|(?<![:/])/{2,}(?![\s/@]))([^\s/?#"'\\]*)(@|%40)""", re.IGNORECASE
+)
+"""An address with a user, with or without its scheme. What stands before %40 is no host either."""
 _UNESCAPED_PASSWORD = re.compile(
-    r"""://(?:[^\s/?#@\["'\\]*:(?!\d{0,5}(?:[/?#\s]|$))[^\s@"']{0,256}|[^\s/?#@"'\\]*[#][^\s/@"']*)@"""
+    r"""(:?(?<!/)//)(?:[^\s/?#@\["'\\]*:(?!\d{0,5}(?:[/?#\s]|$))[^\s@"']{0,256}|[^\s/?#@"'\\]*[#][^\s/@"']*)@"""
 )
 """A password with a slash, a question mark or a hash sign that is not escaped. What follows a colon is then no port."""
 _WITHOUT_SLASHES = re.compile(
@@ -26,7 +29,8 @@ _PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:/?[^\s/@]+@")
 _PASSWORD_OPTION = re.compile(r"""(password=)(?:[^&\s"'\\]|\\[^"'])+""", re.IGNORECASE)
 """The value ends before a quote, also before one that JSON has escaped: a line of JSON stays one."""
 _SECRET_IN_QUERY = re.compile(
-    r"""([?&;#](?:[\w.%-]{0,40}[_.-])?(?:\w{0,20}token|secret|signature|credential|api_?key|accesskeyid|key|sig|auth)=)"""
+    r"""((?:[?&;#]|%3F|%26|%3B|%23)(?:[\w.%-]{0,40}[_.-])?"""
+    r"""(?:\w{0,20}token|secret|signature|credential|api_?key|accesskeyid|key|sig|auth)(?:=|%3D))"""
     r"""[^&\s"'#;\\]+""",
     re.IGNORECASE,
 )
@@ -35,7 +39,9 @@ _SECRET_IN_QUERY = re.compile(
 def holds_credentials(url: str) -> bool:
     """Whether the URL has a user name or a password. A user name alone is fine for SSH: its secret is a key."""
     scheme, separator, rest = url.partition("://")
-    if not separator:
+    if not separator and url.startswith("//"):
+        rest = url.lstrip("/")
+    elif not separator:
         return bool(_PASSWORD_WITHOUT_SCHEME.match(url))
     user, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
     if not at:
@@ -48,10 +54,10 @@ def without_credentials(text: str) -> str:
 
     Passwords stand before a host, or in an option such as sasl_plain_password or access_token.
     """
-    if "@" not in text and "=" not in text:  # most texts, and every command is looked at
+    if not any(sign in text for sign in "@=%"):  # most texts, and every command is looked at
         return text
     masked = _SECRET_IN_QUERY.sub(r"\1***", _PASSWORD_OPTION.sub(r"\1***", text))
-    masked = _UNESCAPED_PASSWORD.sub("://***@", _IN_TEXT.sub(_masked, masked))
+    masked = _UNESCAPED_PASSWORD.sub(r"\1***@", _IN_TEXT.sub(_masked, masked))
     return _WITHOUT_SLASHES.sub(r"\1***@", masked)
 
 
@@ -62,7 +68,7 @@ def hides_nothing(text: str) -> bool:
 
 def _masked(found: re.Match[str]) -> str:
     scheme, slashes, user = found[1] or "", found[2], found[3]
-    return found[0] if _is_ssh_user(scheme, user) else f"{scheme}{slashes}***@"
+    return found[0] if _is_ssh_user(scheme, user) else f"{scheme}{slashes}***{found[4]}"
 
 
 def _is_ssh_user(scheme: str, user: str) -> bool:

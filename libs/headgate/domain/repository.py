@@ -14,7 +14,7 @@ MAX_REPOSITORY_CHARACTERS = 4_096
 LENGTH_RULE = f"a repository has at most {MAX_REPOSITORY_CHARACTERS} characters"
 FORM_RULE = (
     "expected an absolute path as the trainer sees it, an https, http or ssh URL with a host,"
-    " a file URL with three slashes, or user@host:path"
+    " a file URL with three slashes, or user@host:path; a path begins with one slash, because two begin a host"
 )
 PRINTABLE_RULE = "an address has no control characters, and no others that cannot be printed"
 QUERY_RULE = (
@@ -23,7 +23,7 @@ QUERY_RULE = (
 )
 DATA_FORM_RULE = (
     "a path in the repository, a file URL with three slashes, or a URL with a host or bucket and a path:"
-    " https://, http://, s3://, gs:// or az://"
+    " https://, http://, s3://, gs:// or az://; two slashes without such a scheme are no path"
 )
 DATA_PORT_RULE = f"a port from 1 to {MAX_PORT}"
 DATA_RULE = (
@@ -34,11 +34,11 @@ _HOST = r"(?:\w[\w.-]*|\[[0-9A-Fa-f:.]+\])"
 _USER = r"\w[\w.-]*@"
 _PORT = r"(?::\d{1,5})?"
 _FORM = re.compile(
-    rf"/.*|https?://{_HOST}{_PORT}(?:/\S*)?|ssh://(?:{_USER})?{_HOST}{_PORT}/\S+|file:///.+|{_USER}{_HOST}:(?!\S*:\S*@)[^\s-]\S*"
+    rf"/(?!/).*|https?://{_HOST}{_PORT}(?:/\S*)?|ssh://(?:{_USER})?{_HOST}{_PORT}/\S+|file:///.+|{_USER}{_HOST}:(?!\S*:\S*@)[^\s-]\S*"
 )
 _DATA = re.compile(rf"file:///.*|https?://{_HOST}{_PORT}/\S+|(?:s3|gs|az)://\w[\w.-]*/\S+")
 _URL = re.compile(r"(?!/)[^/]*:")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_SCHEME_OR_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 
 
 def broken_rule(repository: str) -> str:
@@ -64,7 +64,7 @@ def broken_data_rule(uri: str) -> str:
         return PRINTABLE_RULE
     if holds_credentials(uri) or not _is_plain(uri) or not hides_nothing(uri):
         return DATA_RULE
-    if _SCHEME.match(uri) and not _DATA.fullmatch(uri):
+    if _SCHEME_OR_HOST.match(uri) and not _DATA.fullmatch(uri):
         return DATA_FORM_RULE
     return "" if has_real_port(uri) else DATA_PORT_RULE
 

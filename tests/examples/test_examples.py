@@ -26,6 +26,7 @@ GENERATED = [
     FRAUD / "data" / "transactions.csv",
     REGRESSION / "data" / "squares.csv",
     SPOKEN_DIGITS / "data" / "clips.csv",
+    EXAMPLES / "reviews" / "data" / "reviews.csv",
 ]
 
 
@@ -98,6 +99,12 @@ def test_the_regression_data_are_the_squares_of_400_different_numbers() -> None:
     points = read(REGRESSION / "data" / "squares.csv")
     assert len({point["x"] for point in points}) == 400
     assert all(math.isclose(float(point["x"]) ** 2, float(point["y"]), abs_tol=1e-8) for point in points)
+
+
+def test_about_half_of_the_800_reviews_are_content() -> None:
+    reviews = read(EXAMPLES / "reviews" / "data" / "reviews.csv")
+    assert len(reviews) == 800
+    assert 360 <= sum(review["content"] == "1" for review in reviews) <= 440
 
 
 def test_each_of_20_speakers_says_each_digit_twice() -> None:

@@ -71,6 +71,7 @@ def test_a_line_does_not_fit_a_square_and_a_network_that_bends_does(running: Run
     story.close()
     answered = json.loads(running.command("predict", "regression", "--row", "2", "--row", "-1.5", "-o", "json"))
     assert answered["version"] == 2
+    assert answered["outputs"]["prediction"] == pytest.approx([4.0, 2.25], abs=0.3)
     assert "plot.residuals.png" in running.command("version", "get", "regression/2")
     running.command("version", "download", "regression/2", "files", "--file", "plot.residuals.png")
     assert (running.folder / "files" / "plot.residuals.png").read_bytes().startswith(b"\x89PNG")
@@ -86,3 +87,16 @@ def test_a_spoken_digit_goes_from_sound_to_its_name(running: Running) -> None:
     clip.write_text(json.dumps({"audio": [[sample % 200 - 100 for sample in range(SAMPLES)]]}))
     answered = json.loads(running.command("predict", "spoken-digits", "--json", str(clip), "-o", "json"))
     assert answered["version"] == 1
+
+
+def test_a_review_goes_from_text_to_a_probability(running: Running) -> None:
+    story = Story(running, "reviews", "reviews")
+    assert story.verdict_on("1-words", 1).passed
+    story.goes_live()
+    story.close()
+    texts = running.folder / "texts.json"
+    texts.write_text(json.dumps({"text": ["The soup was very good!", "The room was NOT lovely, the bed was dirty."]}))
+    answered = json.loads(running.command("predict", "reviews", "--json", str(texts), "-o", "json"))
+    assert answered["version"] == 1
+    praise, blame = answered["outputs"]["prediction"]
+    assert praise > 0.5 > blame

@@ -120,7 +120,7 @@ def pods_are_spread(objects: Objects) -> Iterator[str]:
 
 def settings_are_known_and_complete(objects: Objects) -> Iterator[str]:
     for name, pod, container in services(objects):
-        environ = {each["name"]: each.get("value", "from elsewhere") for each in container["env"]}
+        environ = {each["name"]: each.get("value", "elsewhere") for each in container["env"]}
         yield from service_settings.problems(name, environ)
         if pod.get("enableServiceLinks") is not False:
             yield f"{name} reads the variables that Kubernetes makes of Services as settings"

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from headgate.domain.credentials import hides_nothing
-from headgate.domain.names import is_name
+from headgate.domain.names import SHA256, is_name
 from headgate.domain.repository import broken_data_rule
 from headgate.evaluation_tables import METRICS, evaluate, gate
 from headgate.network_table import network
@@ -41,7 +41,6 @@ STRATEGIES = {
 TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "release", "network")
 
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-SHA256 = re.compile(r"[0-9a-f]{64}")
 A_NAME = "1 to 63 characters of a-z, 0-9, - and _, first a letter or digit"
 
 

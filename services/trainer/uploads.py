@@ -14,7 +14,8 @@ from typing import IO
 import grpc
 
 from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
-from headgate.artifacts.store import MAX_FILE_BYTES, SHA256, ArtifactStore, StoreUnavailable
+from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreUnavailable
+from headgate.domain.names import SHA256
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
 

@@ -30,7 +30,7 @@ from headgate.domain.names import event_command_id
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
-from headgate.log.port import LogUnavailable, Message, Record
+from headgate.log.port import PARTITIONS, LogUnavailable, Message, Record
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 
@@ -124,7 +124,7 @@ def test_publish_appends_a_change_merged_event_to_the_inbox(
     assert printed not in err  # a terminal shows both, and the id once
     assert err.endswith("give `headgate event status` the id of this event:\n")
     log = open_log(embedded)
-    records = [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)]
+    records = [record for partition in range(PARTITIONS) for record in log.read(topics.INBOX, partition, 0)]
     log.close()
     (record,) = records
     event = decode(record)
@@ -190,7 +190,7 @@ def test_publishing_a_commit_that_is_a_version_again_sends_nothing(
     printed = capsys.readouterr()
     assert (printed.out, "already is version fraud/1" in printed.err) == ("", True)
     log = open_log(embedded)
-    assert [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)] == []
+    assert [record for partition in range(PARTITIONS) for record in log.read(topics.INBOX, partition, 0)] == []
     log.close()
 
 
@@ -272,7 +272,7 @@ def test_a_commit_message_is_published_without_the_credentials_in_it(
     assert "warning: the commit's message holds a user name, a password or a token in a URL: it is left out" in shown
     assert "t0ken" not in shown
     log = open_log(embedded)
-    (record,) = (record for n in range(12) for record in log.read(topics.INBOX, n, 0))
+    (record,) = (record for n in range(PARTITIONS) for record in log.read(topics.INBOX, n, 0))
     log.close()
     assert b"https://***@data.example.com/rows.csv" in (record.value or b"")
     assert b"t0ken" not in (record.value or b"")

@@ -13,7 +13,7 @@ from headgate.cli.session import default_log
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
-from headgate.log.port import Record
+from headgate.log.port import PARTITIONS, Record
 
 EVENT = {
     "specversion": "1.0",
@@ -49,7 +49,7 @@ def run(log_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 def on_the_inbox(url: str) -> list[Record]:
     log = open_log(url)
     try:
-        return [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)]
+        return [record for partition in range(PARTITIONS) for record in log.read(topics.INBOX, partition, 0)]
     finally:
         log.close()
 

@@ -10,6 +10,7 @@ from headgate.artifacts.keys import load_trusted
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
+from headgate.log.port import PARTITIONS
 from tests.cli.test_cli import embedded, home, repository, run
 
 __all__ = ["embedded", "home", "repository"]
@@ -42,7 +43,7 @@ def test_a_repository_can_be_published_under_another_address(
 ) -> None:
     assert run(monkeypatch, "publish", str(repository), "--url", "https://git.example.org/fraud.git") == 0
     log = open_log(embedded)
-    records = [record for partition in range(12) for record in log.read(topics.INBOX, partition, 0)]
+    records = [record for partition in range(PARTITIONS) for record in log.read(topics.INBOX, partition, 0)]
     log.close()
     body = json.loads(decode(records[0]).data or b"")
     assert body["customData"]["repository"] == "https://git.example.org/fraud.git"

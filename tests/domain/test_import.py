@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.domain.upload import MAX_FILE_NAME
+from headgate.domain.upload import MAX_NAME_CHARACTERS
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -49,7 +49,7 @@ def test_the_same_upload_has_one_version_and_other_rows_make_another() -> None:
         upload(rows_sha256=""),
         upload(name="other"),
         upload(kind=""),
-        upload(file_name="x" * (MAX_FILE_NAME + 1)),
+        upload(file_name="x" * (MAX_NAME_CHARACTERS + 1)),
     ],
 )
 def test_an_upload_that_is_wrong_is_refused(wrong: facts.Upload) -> None:

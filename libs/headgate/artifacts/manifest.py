@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
-from headgate.artifacts.store import SHA256, ArtifactError, ArtifactStore, StoreError
+from headgate.artifacts.store import ArtifactError, ArtifactStore, StoreError
+from headgate.domain.names import SHA256
 from headgate.v1 import facts_pb2 as facts
 
 PAYLOAD_TYPE = "application/vnd.headgate.manifest.v1+json"

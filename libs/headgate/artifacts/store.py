@@ -4,7 +4,6 @@ Every blob that is read is checked against its digest, so a caller never gets ch
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -19,6 +18,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 from headgate.artifacts.file_urls import path_of, refuse_unescaped
 from headgate.domain.address import PORT_RULE, has_real_port
 from headgate.domain.credentials import without_credentials
+from headgate.domain.names import SHA256
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -34,7 +34,6 @@ RETRY_SECONDS = 20.0
 
 EXPECTED = "file:///directory, or a bucket such as s3://bucket/prefix, gs://bucket or az://container"
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 CLOCK, CLOCK_CONTENT = "clock", b"The time of this object shows the clock of the store."
 
 

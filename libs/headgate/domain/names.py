@@ -11,6 +11,9 @@ NUMBER = re.compile(r"[0-9]{1,9}")
 MAX_ID = 256
 """How long the id of a command may be. A refusal keeps so many characters of a longer one."""
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""The SHA-256 of a file, as records and artifacts name it."""
+
 _TOP = re.compile(r"(?P<kind>models|environments)/(?P<name>[^/]+)")
 _BELOW_MODEL = re.compile(r"models/(?P<model>[^/]+)/(?P<kind>versions|releases|aliases)/(?P<id>[^/]+)")
 

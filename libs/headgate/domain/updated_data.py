@@ -1,8 +1,8 @@
 """Versions of a commit whose data has new bytes: what depends on a data file, and which bytes a version takes."""
 
-import re
 from collections.abc import Iterable
 
+from headgate.domain.names import SHA256
 from headgate.domain.refusal import Refused, invalid
 from headgate.domain.repository import broken_data_rule
 from headgate.domain.state import ModelState
@@ -14,7 +14,6 @@ DATA_UPDATED = "headgate.data.updated.v1"
 """The type of the event."""
 MAX_UPDATES = 64
 """As many as a headgate.toml may name data files."""
-SHA256 = re.compile(r"[0-9a-f]{64}")
 SHA256_RULE = "a SHA-256 has 64 hex digits in small letters"
 PLACE_RULE = "expected the place of the data as headgate.toml has it"
 
@@ -47,7 +46,7 @@ def with_updates(declared: configuration.ModelConfiguration, updates: Updates) -
 
 
 def what_is_built(commit: str, updates: Updates) -> str:
-    """What tells versions of one commit apart: a commit has one version for each content of its data."""
+    """The key of a version among those of its repository: a commit has one version for each content of its data."""
     return " ".join([commit, *sorted(f"{update.sha256}={update.uri}" for update in updates)])
 
 
@@ -58,10 +57,9 @@ def retraining(state: ModelState, update: configuration.UpdatedData) -> commands
     what earlier updates have changed.
     """
     version = _newest_configured(state)
-    if version is None or all(
-        (file.uri, file.sha256) == (update.uri, update.sha256) or file.uri != update.uri
-        for file in version.configuration.data
-    ):
+    if version is None:
+        return None
+    if not any(file.uri == update.uri and file.sha256 != update.sha256 for file in version.configuration.data):
         return None
     kept = [earlier for earlier in version.updated_data if earlier.uri != update.uri]
     return commands.CreateVersion(
@@ -73,8 +71,8 @@ def retraining(state: ModelState, update: configuration.UpdatedData) -> commands
 
 
 def _newest_configured(state: ModelState) -> resources.Version | None:
-    return next(
-        (found for number in range(len(state.versions), 0, -1)
-         if (found := state.versions.get(number)) is not None and found.HasField("configuration")),
-        None,
-    )  # fmt: skip
+    for number in range(len(state.versions), 0, -1):
+        found = state.versions.get(number)
+        if found is not None and found.HasField("configuration"):
+            return found
+    return None

@@ -1,12 +1,12 @@
 """What an imported version is made from: an ONNX file, its test rows, and a configuration, in place of a commit."""
 
+from headgate.domain.names import SHA256
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid
 from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 
-MAX_FILE_NAME = 256
-DIGEST_DIGITS = 64
+MAX_NAME_CHARACTERS = 256
 KIND = "onnx"
 """The kind of code of every imported version."""
 
@@ -30,15 +30,15 @@ def wrong_upload(command: commands.CreateVersion, model: str) -> Refused | None:
     upload, declared = command.upload, command.upload.configuration
     for field in ("model_sha256", "rows_sha256"):
         digest = getattr(upload, field)
-        if len(digest) != DIGEST_DIGITS or not all(char in "0123456789abcdef" for char in digest):
-            return invalid(f"upload.{field}", digest, f"an uploaded file has a SHA-256 of {DIGEST_DIGITS} hex digits")
+        if not SHA256.fullmatch(digest):
+            return invalid(f"upload.{field}", digest, "an uploaded file has a SHA-256 of 64 hex digits")
     if command.repository or command.commit:
         return invalid("commit", command.commit, "a version comes from a commit or from an upload, not from both")
     if declared.model != model or declared.code.kind != KIND:
         found = f"{declared.model} of the kind {declared.code.kind or 'torch'}"
         return invalid("upload.configuration", found, f"it must be about the model {model}, and of the kind {KIND}")
-    if len(upload.file_name) > MAX_FILE_NAME or len(upload.answers) > MAX_FILE_NAME:
-        return invalid("upload", "too long", f"the names of an upload have at most {MAX_FILE_NAME} characters")
+    if len(upload.file_name) > MAX_NAME_CHARACTERS or len(upload.answers) > MAX_NAME_CHARACTERS:
+        return invalid("upload", "too long", f"the names of an upload have at most {MAX_NAME_CHARACTERS} characters")
     return None
 
 

@@ -1,6 +1,6 @@
 """Builds an environment from a lock with uv: from wheels alone, so that no package's code runs meanwhile.
 
-Where packages come from is the operator's to say: by HEADGATE_PACKAGE_INDEX, by uv's own variables, or as pip has it.
+The operator decides where packages come from: by HEADGATE_PACKAGE_INDEX, by uv's own variables, or by pip's settings.
 """
 
 import os
@@ -30,8 +30,6 @@ from services.trainer.packages.uv import uv_program
 
 PACKAGES = "packages"
 """The folder of an environment from which its code imports."""
-PROGRAMS = "bin"
-"""The folder in it where its programs are."""
 GIB = 1024**3
 PIP_SECONDS = 60.0
 MEASURE_SECONDS = 1.0

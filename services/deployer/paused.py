@@ -11,8 +11,8 @@ from services.deployer.waits import Wait
 def wait_for_a_person(observation: Observation) -> Wait:
     """The wait of a paused release.
 
-    Its reason is about the time before the pause. What came later, such as the callers of a canary that had none, is
-    said beside it.
+    Its reason is about the time before the pause. What came later, such as the callers of a canary that had none,
+    stands beside it.
     """
     release, present = observation.release, _present(observation)
     now = f" ({present})" if present else ""

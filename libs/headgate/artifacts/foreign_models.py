@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from headgate.artifacts.data_files import LFS_POINTER
 
 HEAD_BYTES = 4096
-"""How much of the beginning of a file tells what it is."""
+"""How much of the beginning of a file is enough to know what it is."""
 
 FROM_TORCH = "load it where it was made and export it with torch.onnx.export(model, example, 'model.onnx', dynamo=True)"
 FROM_PYTHON = (

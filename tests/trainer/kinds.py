@@ -82,6 +82,30 @@ class Pair(nn.Module):
 def network(context): return Pair()
 def datasets(context): return {part: (ROWS, {"extra": ROWS, "label": YES.long()}) for part in PARTS}
 """
+TEXT_MODEL = """
+from collections import OrderedDict
+class ModelOutput(OrderedDict):
+    def __init__(self, **fields): super().__init__((name, value) for name, value in fields.items() if value is not None)
+    def __getattr__(self, name): return self[name]
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.places = nn.Embedding(64, 8, padding_idx=0), nn.Embedding(32, 8)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+        self.encoder, self.head = nn.TransformerEncoder(layer, 1), nn.Linear(8, 2)
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None):
+        places = torch.arange(input_ids.shape[1], device=input_ids.device)
+        hidden = self.words(input_ids) + self.places(places)
+        logits = self.head(self.encoder(hidden, src_key_padding_mask=attention_mask == 0)[:, 0])
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return ModelOutput(loss=loss, logits=logits)
+def network(context): return Classifier()
+def datasets(context):
+    ids = torch.arange(72).reshape(9, 8) % 63 + 1
+    mask = (torch.arange(8) < torch.arange(9).unsqueeze(1) % 6 + 3).long()
+    return {part: ({"input_ids": ids * mask, "attention_mask": mask}, YES.long()) for part in PARTS}
+"""
+"""As a classifier of HuggingFace's transformers is written."""
 LENGTHS = """
 class Lengths(nn.Module):
     def __init__(self):
@@ -261,6 +285,16 @@ KINDS = {
     ),
     "batches": Kind(BATCHES, FEATURES, PREDICTION),
     "a loader": Kind(LOADER, FEATURES, PREDICTION),
+    "a text model": Kind(
+        TEXT_MODEL,
+        {"input_ids": ("INT64", [-1, -1]), "attention_mask": ("INT64", [-1, -1])},
+        {"logits": ("FP32", [-1, 2])},
+        {
+            "task": "multiclass",
+            "loss": "cross_entropy",
+            "dimensions": {"input_ids": ["batch", "length"], "attention_mask": ["batch", "length"]},
+        },
+    ),
     "lengths": Kind(
         LENGTHS,
         {"tokens": ("INT64", [-1, -1]), "mask": ("BOOL", [-1, -1])},

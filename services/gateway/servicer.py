@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 import grpc
 
+from headgate.domain.names import NUMBER
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import ROUTING_KEY, ROUTING_KEY_METADATA
@@ -276,7 +277,7 @@ def _routing_key(request: inference.ModelInferRequest, context: Context) -> str:
 
 
 def _version_number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else NO_VERSION
+    return int(text) if NUMBER.fullmatch(text) else NO_VERSION
 
 
 def _no_version(model: str) -> RpcRefused:

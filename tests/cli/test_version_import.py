@@ -138,6 +138,7 @@ def test_a_folder_of_mlflow_is_read_by_its_mlmodel(site: Site, headgate: Headgat
         ("flavors:\n  sklearn:\n    pickled_model: model.pkl\n", "has no flavour onnx, only sklearn"),
         ("flavors:\n  onnx:\n    data: ../../secret\n", "names ../../secret, which is no file in this folder"),
         ("- no model", "is no description of a model"),
+        (f"flavors: {'9' * 5_000}", "is no description of a model"),
     ],
 )
 def test_a_folder_without_an_onnx_file_is_refused(headgate: Headgate, mlmodel: str, reason: str) -> None:

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.errors import MAX_RULE_BYTES
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import servicer as servicer_module
@@ -183,6 +184,22 @@ def test_a_request_may_name_a_loaded_version_and_is_then_not_counted(gateway):
     assert (response.model_version, answer(response).tolist()) == ("2", [[3, 6, 9]])
     assert [counts.requests for counts in gateway.counts().values()] == [0, 0]
     assert gateway.refusal(infer_request([[1, 2, 3]], model_version="9"))[0] == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("version", ["9" * 5_000, "9" * 10, "-1", "1.0", "\u0661"])
+def test_a_text_that_can_be_no_version_is_not_found_and_the_gateway_lives_on(gateway, version):
+    assert gateway.refusal(infer_request([[1, 2, 3]], model_version=version))[0] == grpc.StatusCode.NOT_FOUND
+    with pytest.raises(grpc.RpcError) as refused:
+        gateway.stub.ModelMetadata(inference.ModelMetadataRequest(name="fraud", version=version))
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    assert not gateway.stub.ModelReady(inference.ModelReadyRequest(name="fraud", version=version)).ready
+
+
+def test_a_refusal_of_a_long_text_arrives_with_its_status(gateway):
+    for wrong_request in (infer_request([[1, 2, 3]], model="x" * 20_000), wrong(name="y" * 20_000)):
+        code, message = gateway.refusal(wrong_request)
+        assert code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+        assert len(message) <= MAX_RULE_BYTES
 
 
 def test_a_canary_splits_by_key_and_counts_keys_per_arm(gateway):

@@ -96,7 +96,7 @@ def onnx_file(file: Path) -> Path:
         text = read_file(file / MLMODEL, MAX_MLMODEL_BYTES)
         flavors = yaml.safe_load(text)["flavors"]
         data = flavors["onnx"]["data"] if "onnx" in flavors else None
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise CommandFailed(f"{file / MLMODEL} is no description of a model: {error}", Exit.USAGE) from error
     if data is None:
         usage(f"{file} has no flavour onnx, only {', '.join(map(str, flavors))}: log it with mlflow.onnx.log_model")

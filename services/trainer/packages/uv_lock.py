@@ -58,7 +58,7 @@ def project_in(checkout: Path) -> dict[str, Any]:
 def parsed(file: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # wrong syntax, a number with thousands of digits, or deep nesting
         raise WrongLock([f"{file} is not TOML: {error}. Write it again: {LOCK_IT}"]) from error
 
 

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 
 from headgate.runtime.errors import CannotListen, RpcRefused
+from headgate.runtime.rpc.errors import MAX_RULE_BYTES
 from headgate.runtime.rpc.quiet import QUIET_SECONDS
 from headgate.runtime.rpc.server import MAX_REQUEST_BYTES, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -27,6 +28,8 @@ class Answers(registry_service_grpc.RegistryServiceServicer):
     def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
         if request.name == "crash":
             raise KeyError("an internal secret")
+        if len(request.name) > 64:
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "no-such-model", f"{request.name} does not exist", "name")
         if request.name == "abort":
             context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
         raise RpcRefused(grpc.StatusCode.NOT_FOUND, "no-such-model", "the model does not exist", "name")
@@ -65,6 +68,22 @@ def test_a_refusal_carries_its_code_its_rule_and_the_field(channel: grpc.Channel
     assert status.details[1].Unpack(bad)
     assert (info.reason, status.message) == ("no-such-model", "the model does not exist")
     assert bad.field_violations[0].field == "name"
+
+
+@pytest.mark.parametrize("character", ["x", "%", "\x00", "é", "\N{GRINNING FACE}"])
+def test_a_long_text_of_the_caller_in_a_refusal_is_cut_and_its_status_arrives(
+    channel: grpc.Channel, character: str
+) -> None:
+    error = ask(channel, f"models/{character * 20_000}")
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    status = rpc_status.from_call(error)
+    bad = error_details_pb2.BadRequest()
+    assert status.details[1].Unpack(bad)
+    assert bad.field_violations[0].description == status.message == error.details()
+    assert status.message.startswith("models/")
+    assert " ... " in status.message
+    assert status.message.endswith(" does not exist")
+    assert len(status.message.encode()) <= MAX_RULE_BYTES
 
 
 def test_an_unexpected_error_shows_the_caller_only_an_incident_id(channel: grpc.Channel) -> None:

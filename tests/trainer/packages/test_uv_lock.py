@@ -99,9 +99,10 @@ def test_a_lock_without_its_project_is_refused(project: Path) -> None:
     assert refusal(project).startswith("uv.lock: the commit has no pyproject.toml")
 
 
+@pytest.mark.parametrize("text", ["x = [", f"x = {'9' * 5_000}", f"x = {'[' * 5_000}"], ids=["open", "long", "deep"])
 @pytest.mark.parametrize("file", ["uv.lock", "pyproject.toml"])
-def test_a_file_that_is_no_toml_is_refused(project: Path, file: str) -> None:
-    (project / file).write_text("x = [")
+def test_a_file_that_is_no_toml_is_refused(project: Path, file: str, text: str) -> None:
+    (project / file).write_text(text)
     assert refusal(project).startswith(f"{file} is not TOML: ")
 
 

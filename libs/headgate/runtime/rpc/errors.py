@@ -14,6 +14,9 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.wrap import Behaviour, WrapCache
 
 DOMAIN = "headgate.dev"
+MAX_RULE_BYTES = 1_200
+"""The longest text of a refusal. gRPC sends it twice, with its escapes, in headers that clients limit to 8 KiB."""
+GAP = " ... "
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +73,10 @@ def _abort(error: Exception, context: grpc.ServicerContext, method: str) -> None
 
 def status_of(refusal: RpcRefused) -> status_pb2.Status:
     """The refusal as google.rpc.Status, with ErrorInfo, BadRequest for a wrong field, RetryInfo when waiting helps."""
+    rule = shortened(refusal.rule)
     details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=refusal.slug, domain=DOMAIN)]
     if refusal.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=refusal.rule)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=rule)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if refusal.retry_after_seconds > 0:
         retry = error_details_pb2.RetryInfo()
@@ -83,4 +87,13 @@ def status_of(refusal: RpcRefused) -> status_pb2.Status:
         box = any_pb2.Any()
         box.Pack(detail)
         packed.append(box)
-    return status_pb2.Status(code=refusal.code.value[0], message=refusal.rule, details=packed)
+    return status_pb2.Status(code=refusal.code.value[0], message=rule, details=packed)
+
+
+def shortened(rule: str) -> str:
+    """The rule in at most MAX_RULE_BYTES. Its middle is left out, because the caller's text stands there."""
+    encoded = rule.encode(errors="replace")
+    if len(encoded) <= MAX_RULE_BYTES:
+        return rule
+    half = (MAX_RULE_BYTES - len(GAP)) // 2
+    return encoded[:half].decode(errors="ignore") + GAP + encoded[-half:].decode(errors="ignore")

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench import (
+    attempts,
     data_memory,
     evaluation,
     idle,
@@ -36,6 +37,7 @@ MEASUREMENTS = {
     "evaluation": evaluation.measure,
     "training": training.measure,
     "idle": idle.measure,
+    "attempts": attempts.measure,
     "data": data_memory.measure,
 }
 

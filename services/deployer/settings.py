@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from headgate.lifecycle.service_parts import ServiceSettings
+from headgate.lifecycle.service_parts import ServiceSettings, replica_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ServiceSettings):
-    name: str = "deployer-0"
+    name: str = replica_name("deployer-0")

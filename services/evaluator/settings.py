@@ -1,15 +1,17 @@
 """What the evaluator reads from its environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from headgate.lifecycle.service_parts import ServiceSettings
+from headgate.lifecycle.artifact_setting import require_store
+from headgate.lifecycle.service_parts import ServiceSettings, replica_name
+from headgate.runtime.settings import CHECK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ServiceSettings):
-    name: str = "evaluator-0"
-    artifacts: str
+    name: str = replica_name("evaluator-0")
+    artifacts: str = field(metadata={CHECK: require_store})
     """URL of the artifact store."""
     keys: Path
     """Directory of the trusted keys."""

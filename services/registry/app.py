@@ -18,7 +18,7 @@ from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from services.registry.decider import Decider
 from services.registry.handlers import intakes
 from services.registry.history import History
-from services.registry.redis_parts import RedisParts, check_settings
+from services.registry.redis_parts import RedisParts
 from services.registry.release_servicer import ReleaseServicer
 from services.registry.requests import Requests
 from services.registry.search import Search
@@ -39,7 +39,6 @@ class Registry:
     """The running registry."""
 
     def __init__(self, settings: Settings) -> None:
-        check_settings(settings)
         self._parts = parts = ServiceParts(REGISTRY, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         log, fold, metrics = parts.log, parts.fold, parts.metrics

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import grpc
 
-from headgate.domain.credentials import without_credentials
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import EventLog
 from headgate.runtime.observability.metrics import Metrics, Reading
-from headgate.runtime.redis_address import ADDRESS_RULE, is_address
 from headgate.runtime.rpc.rate_limit import Buckets, LocalBuckets, Rate, RateLimit
-from headgate.runtime.settings import SettingsError
 from services.registry.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,20 +66,6 @@ class RedisParts:
             records, seconds = self.view.writer.lag()
             values = (float(self.view.writer.is_up), float(records), seconds)
             yield from (Reading(name, (), value) for name, value in zip(_GAUGES, values, strict=True))
-
-
-def check_settings(settings: Settings) -> None:
-    """Raises SettingsError with all wrong settings, before the registry waits for anything."""
-    problems = []
-    if settings.redis and not is_address(settings.redis):
-        problems.append(f"HEADGATE_REDIS={without_credentials(settings.redis)!r}: {ADDRESS_RULE}")
-    if not 0 <= settings.rate_per_second < math.inf:
-        problems.append(f"HEADGATE_RATE_PER_SECOND={settings.rate_per_second}: expected 0 or more")
-    if settings.rate_burst is not None and settings.rate_burst < 1:
-        rule = "expected 1 or more, or no such setting for as many calls as in one second"
-        problems.append(f"HEADGATE_RATE_BURST={settings.rate_burst}: {rule}")
-    if problems:
-        raise SettingsError(problems)
 
 
 def _rate(settings: Settings) -> Rate | None:

@@ -16,7 +16,6 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import TRAINER
 from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
-from headgate.runtime.settings import SettingsError
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
@@ -59,13 +58,9 @@ def build(settings: Settings) -> "Trainer":
 
 
 def data_access(settings: Settings) -> DataAccess:
-    """Where data files may come from. Raises SettingsError."""
-    try:
-        places = places_of(settings.data_places)
-    except ValueError as error:
-        raise SettingsError([f"HEADGATE_DATA_PLACES: {error}"]) from error
+    """Where data files may come from."""
     cache = Cache(Path(settings.work) / CACHE_FOLDER, settings.data_cache_bytes)
-    return DataAccess(cache, Web(places, settings.git_credentials), settings.data_seconds)
+    return DataAccess(cache, Web(places_of(settings.data_places), settings.git_credentials), settings.data_seconds)
 
 
 class Trainer:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from headgate.domain.credentials import without_credentials
-from headgate.lifecycle.service_parts import ServiceSettings
-from headgate.runtime.settings import ABOVE_ZERO, SettingsError
+from headgate.downloads.places import places_of
+from headgate.lifecycle.artifact_setting import require_store
+from headgate.lifecycle.service_parts import ServiceSettings, replica_name
+from headgate.runtime.settings import ABOVE_ZERO, CHECK
 from services.trainer.attempt.checkout import SSH_COMMAND
 from services.trainer.attempt.remote_data import CACHE_BYTES, DATA_SECONDS
 from services.trainer.attempt.tools import DEFAULT_LIMITS
@@ -19,10 +20,21 @@ ENVIRONMENTS = "environments"
 """The folder of the kept environments, below the one that several trainers may share."""
 
 
+def _require_index(address: str) -> None:
+    """Raises ValueError. uv would say only in the first attempt that it cannot read such an address."""
+    try:
+        parts = urlsplit(address)
+        reachable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise ValueError("expected the address of a package index, such as https://packages.example.com/simple")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ServiceSettings):
-    name: str = "trainer-0"
-    artifacts: str
+    name: str = replica_name("trainer-0")
+    artifacts: str = field(metadata={CHECK: require_store})
     """URL of the artifact store."""
     keys: Path
     """Directory of the signing key and of the trusted keys."""
@@ -32,7 +44,7 @@ class Settings(ServiceSettings):
     """File with the user names and passwords of private repositories, in the format of git-credential-store."""
     git_ssh_command: str = SSH_COMMAND
     """What git starts to reach a repository by SSH, with the key and the known hosts."""
-    data_places: str = ""
+    data_places: str = field(default="", metadata={CHECK: places_of})
     """The hosts, buckets and folders from which data files may be downloaded, as URLs with spaces between them."""
     data_cache_bytes: int = field(default=CACHE_BYTES, metadata={ABOVE_ZERO: True})
     data_seconds: float = field(default=DATA_SECONDS, metadata={ABOVE_ZERO: True})
@@ -43,7 +55,7 @@ class Settings(ServiceSettings):
     """A training that reports no epoch for this long has failed."""
     checkpoint_seconds: float = DEFAULT_LIMITS.checkpoint_seconds
     """Between two checkpoints of a training: what a lost trainer did since the last one is trained again."""
-    package_index: str = ""
+    package_index: str = field(default="", metadata={CHECK: _require_index})
     """Address of the index that the packages of locks come from. Without it, the settings of uv and of pip count."""
     packages_seconds: float = field(default=Installing().seconds, metadata={ABOVE_ZERO: True})
     """For building the environment of one lock."""
@@ -53,23 +65,7 @@ class Settings(ServiceSettings):
     """The most that the kept environments take together, and one alone."""
 
     def packages(self) -> LockedPackages:
-        """How the packages of locks are installed and kept. Raises SettingsError."""
-        require_index(self.package_index)
+        """How the packages of locks are installed and kept."""
         max_bytes = int(self.packages_gib * GIB)
         kept = Kept(Path(self.work) / ENVIRONMENTS, self.packages_kept, max_bytes)
         return LockedPackages(kept, Installing(self.package_index, self.packages_seconds, max_bytes))
-
-
-def require_index(address: str) -> None:
-    """Raises SettingsError. uv would say only in the first attempt that it cannot read such an address."""
-    if not address:
-        return
-    try:
-        parts = urlsplit(address)
-        reachable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        reachable = False
-    if not reachable:
-        shown = without_credentials(address)
-        rule = "expected the address of a package index, such as https://packages.example.com/simple"
-        raise SettingsError([f"HEADGATE_PACKAGE_INDEX={shown!r}: {rule}"])

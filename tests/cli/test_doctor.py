@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from headgate.cli.exit_codes import Exit
 from headgate.cli.main import app
-from headgate.cli.session import HOME
+from headgate.cli.session import HOME, CommandFailed
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import Message
@@ -57,11 +58,18 @@ def test_in_a_folder_of_headgate_up_missing_artifacts_and_keys_are_reported(doct
     assert "WRONG  keys" in found.stdout
 
 
-@pytest.mark.parametrize("url", ["foo://x", "nonsense", "file:///no/such/directory"])
-def test_an_artifact_store_that_cannot_be_opened_is_reported(doctor: Callable[[], Result], url: str) -> None:
+@pytest.mark.parametrize("url", ["foo://x", "nonsense", "s3:/x"])
+def test_a_url_that_can_name_no_artifact_store_is_wrong_input(url: str) -> None:
+    failed = CliRunner().invoke(app, ["doctor", "--artifacts", url]).exception
+    assert isinstance(failed, CommandFailed)
+    assert failed.code is Exit.USAGE
+    assert str(failed).startswith(f"--artifacts {url!r}: expected file:///directory")
+
+
+def test_an_artifact_store_whose_folder_is_missing_is_reported(doctor: Callable[[], Result]) -> None:
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("HEADGATE_ARTIFACTS", url)
+        environment.setenv("HEADGATE_ARTIFACTS", "file:///no/such/directory")
         found = doctor()
     assert found.exit_code == 1
-    assert f"WRONG  artifact store: HEADGATE_ARTIFACTS={url!r}: expected file:///directory" in found.stdout
+    assert "artifact store: file:///no/such/directory: the folder /no/such/directory does not exist" in found.stdout
     assert not Path("/no").exists()

@@ -10,7 +10,7 @@ from tests.deploy import service_settings
 from tests.deploy.compose_rules import DRAIN_SECONDS, EXACT_TAG, NOBODYS, OFFICIAL
 from tests.deploy.kustomize import Manifest, pod_of
 from tests.deploy.manifests import name_of
-from tests.deploy.service_settings import SERVICES
+from tests.deploy.service_settings import ELSEWHERE, SERVICES
 
 Objects = list[Manifest]
 
@@ -120,7 +120,7 @@ def pods_are_spread(objects: Objects) -> Iterator[str]:
 
 def settings_are_known_and_complete(objects: Objects) -> Iterator[str]:
     for name, pod, container in services(objects):
-        environ = {each["name"]: each.get("value", "elsewhere") for each in container["env"]}
+        environ = {each["name"]: each.get("value", ELSEWHERE) for each in container["env"]}
         yield from service_settings.problems(name, environ)
         if pod.get("enableServiceLinks") is not False:
             yield f"{name} reads the variables that Kubernetes makes of Services as settings"

@@ -3,12 +3,13 @@
 import importlib
 from collections.abc import Mapping
 
-from headgate.runtime.service import ProcessSettings
 from headgate.runtime.settings import SettingsError, from_env
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 PREFIX = "HEADGATE_"
 METRICS_PORT = "9464"
+ELSEWHERE = "from elsewhere"
+"""The value of a variable that comes from a secret or from the pod, so that it is not known here."""
 
 
 def port_of(service: str) -> str:
@@ -19,16 +20,19 @@ def port_of(service: str) -> str:
 def problems(service: str, environ: Mapping[str, str]) -> list[str]:
     """The reasons why the service would not start, or would ignore a variable."""
     module = importlib.import_module(f"services.{service}.settings")
-    kinds = (module.Settings, ProcessSettings)
-    known = {PREFIX + name.upper() for kind in kinds for name in kind.__dataclass_fields__}
+    known = {PREFIX + name.upper() for name in module.Settings.__dataclass_fields__}
     given = {name for name in environ if name.startswith(PREFIX)}
     found = [f"{service}: {name} is not a setting" for name in sorted(given - known)]
-    for kind in kinds:
-        try:
-            from_env(kind, environ)
-        except SettingsError as error:
-            found += [f"{service}: {problem}" for problem in error.problems]
+    try:
+        from_env(module.Settings, environ)
+    except SettingsError as error:
+        wrong = [each for each in error.problems if _is_known(environ.get(each.partition("=")[0], ""))]
+        found += [f"{service}: {problem}" for problem in wrong]
     return found + [f"{service}: {line}" for line in _unreachable(service, environ)]
+
+
+def _is_known(value: str) -> bool:
+    return value != ELSEWHERE and "${" not in str(value)
 
 
 def _unreachable(service: str, environ: Mapping[str, str]) -> list[str]:

@@ -13,12 +13,11 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from redis import Redis
 
-from headgate.runtime.settings import SettingsError
+from headgate.runtime.settings import SettingsError, from_env
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.redis import layout
 from headgate.view.redis import view as redis_view
-from services.registry.app import build
 from services.registry.settings import Settings
 from tests.conftest import redis_available
 from tests.metrics.exposed import text_of
@@ -217,14 +216,14 @@ def test_a_redis_that_starts_later_is_used_as_soon_as_it_is_there(start: Start) 
         wait_for_view(registry, ["fraud"])
 
 
-def test_a_wrong_address_is_refused_at_the_start(log_url: str) -> None:
+def test_a_wrong_address_is_refused_at_the_start() -> None:
     for url in ("http://:secret@127.0.0.1/", "redis://:secret@127.0.0.1:port/0", "redis://:secret@127.0.0.1/first"):
         with pytest.raises(SettingsError, match=r"HEADGATE_REDIS='.*\*\*\*@127.0.0.1.*': expected redis://") as caught:
-            build(Settings(log=log_url, port=0, redis=url))
+            from_env(Settings, {"HEADGATE_LOG": "sqlite:x", "HEADGATE_REDIS": url})
         assert "secret" not in str(caught.value)
     for url in ("redis://:pa/ss@127.0.0.1:6379/0", "redis://:pa#ss@127.0.0.1", "redis://:12#3@h", "redis://h#6379"):
         with pytest.raises(SettingsError, match=r"in the password / is %2F, # is %23 and \? is %3F") as caught:
-            build(Settings(log=log_url, port=0, redis=url))
+            from_env(Settings, {"HEADGATE_LOG": "sqlite:x", "HEADGATE_REDIS": url})
         assert "pa" not in str(caught.value).partition(": expected")[0]
 
 
@@ -270,11 +269,12 @@ def test_replicas_share_the_rate_limit_through_redis_and_count_separately_withou
     assert calls_until_limited(other)[0] == 20
 
 
-def test_a_wrong_rate_is_refused_at_the_start(log_url: str) -> None:
-    with pytest.raises(SettingsError, match=r"HEADGATE_RATE_PER_SECOND=-1.*HEADGATE_RATE_BURST=-2"):
-        build(Settings(log=log_url, port=0, rate_per_second=-1, rate_burst=-2))
-    with pytest.raises(SettingsError, match=r"HEADGATE_RATE_BURST=0: expected 1 or more, or no such setting"):
-        build(Settings(log=log_url, port=0, rate_per_second=1, rate_burst=0))
+def test_a_wrong_rate_is_refused_at_the_start() -> None:
+    environ = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_RATE_PER_SECOND": "-1", "HEADGATE_RATE_BURST": "-2"}
+    with pytest.raises(SettingsError, match=r"HEADGATE_RATE_PER_SECOND='-1'.*HEADGATE_RATE_BURST='-2'"):
+        from_env(Settings, environ)
+    with pytest.raises(SettingsError, match=r"HEADGATE_RATE_BURST='0': expected 1 or more, or no such setting"):
+        from_env(Settings, environ | {"HEADGATE_RATE_PER_SECOND": "1", "HEADGATE_RATE_BURST": "0"})
 
 
 def measured(registry: Running) -> dict[str, float]:

@@ -20,10 +20,10 @@ def test_an_address_of_an_index_is_taken_as_it_is(address: str) -> None:
 @pytest.mark.parametrize("address", ["packages.example", "ftp://packages.example", "https://", "https://host:99999/"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match=r"^HEADGATE_PACKAGE_INDEX=.*: expected the address of a package index"):
-        with_index(address).packages()
+        with_index(address)
 
 
 def test_the_refusal_shows_no_password() -> None:
     with pytest.raises(SettingsError) as refused:
-        with_index("ftp://reader:secret@packages.example/simple").packages()
+        with_index("ftp://reader:secret@packages.example/simple")
     assert "secret" not in str(refused.value)

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import obstore
+from obstore import parse_scheme
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
@@ -58,7 +59,7 @@ class ArtifactTooLarge(ArtifactError):
 
 
 class StoreUnusable(ArtifactError):
-    """The URL names no store that can be opened. The message has what is expected and the reason, on one line."""
+    """The URL names no store that can be opened. The message has the reason on one line, and what a URL looks like."""
 
 
 class StoreUnavailable(StoreError):
@@ -200,24 +201,45 @@ def _stored_at_ms(found: "ObjectMeta") -> int:
 def open_store(url: str, create: bool = True) -> ArtifactStore:
     """The store at a URL: `file:///directory`, `memory:///`, or an s3, gs, az or https URL.
 
-    `create` creates a directory that is missing. Raises StoreUnusable for a URL that names no store.
+    `create` creates a directory that is missing. Raises StoreUnusable for a URL that names no store, or one that cannot
+    be opened.
     """
+    check_url(url)
+    if not create and url.startswith("file:") and not path_of(url).is_dir():
+        raise StoreUnusable(f"the folder {path_of(url)} does not exist")
     try:
-        return ArtifactStore(_objects(urlsplit(url), url, create))
+        return ArtifactStore(_objects(url, create))
     except (BaseError, OSError, ValueError) as error:
+        raise StoreUnusable(f"the store cannot be opened: {_reason(error)}") from error
+
+
+def check_url(url: str) -> None:
+    """Raises StoreUnusable for a URL that cannot name a store. It opens nothing."""
+    try:
+        _require_form(url)
+    except (BaseError, ValueError) as error:
         raise StoreUnusable(f"expected {EXPECTED}: {_reason(error)}") from error
 
 
-def _objects(parts: SplitResult, url: str, create: bool) -> ObjectStore:
-    if parts.scheme == "file":
-        return LocalStore(path_of(url), mkdir=create)
-    if parts.scheme == "memory":
-        return MemoryStore()
-    if not parts.scheme:
+def _require_form(url: str) -> None:
+    scheme = urlsplit(url).scheme
+    if not scheme:
         raise ValueError("it has no scheme")
+    if scheme == "file":
+        path_of(url)
+        return
     if not has_real_port(url):
         raise ValueError(PORT_RULE)
     refuse_unescaped(url)
+    parse_scheme(url)
+
+
+def _objects(url: str, create: bool) -> ObjectStore:
+    scheme = urlsplit(url).scheme
+    if scheme == "file":
+        return LocalStore(path_of(url), mkdir=create)
+    if scheme == "memory":
+        return MemoryStore()
     connect, request = timedelta(seconds=CONNECT_SECONDS), timedelta(seconds=REQUEST_SECONDS)
     return from_url(
         url,

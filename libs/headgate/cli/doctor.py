@@ -23,6 +23,7 @@ from headgate.cli.session import (
     running_metrics_ports,
     running_ports,
     session,
+    usage,
 )
 from headgate.cli.view import Redis, reading
 from headgate.client.stubs import serves
@@ -55,7 +56,7 @@ def doctor(
 ) -> None:
     """Check services and log, and artifacts and keys where `headgate up` ran. Exit with 1 when something is wrong."""
     refuse_wrong_port("--redis", redis)
-    refuse_wrong_port("--artifacts", artifacts)
+    _refuse_wrong_store(artifacts)
     current = session(context)
     home = Path(HOME)
     findings = [*_services(current, home), *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
@@ -93,6 +94,18 @@ def _view(redis: str) -> list[Finding]:
     return [Finding("view", bool(found.generation), detail)]
 
 
+def _refuse_wrong_store(url: str) -> None:
+    if not url:
+        return
+    # Imported here, because the other commands need no object store.
+    from headgate.artifacts.store import StoreUnusable, check_url
+
+    try:
+        check_url(url)
+    except StoreUnusable as error:
+        usage(f"--artifacts {without_credentials(url)!r}: {error}")
+
+
 def _store(url: str) -> list[Finding]:
     """The finding about the artifact store that the services name; none when no URL is given."""
     if not url:
@@ -104,7 +117,7 @@ def _store(url: str) -> list[Finding]:
 
         open_store(url, create=False)
     except StoreUnusable as error:
-        return [Finding("artifact store", False, f"HEADGATE_ARTIFACTS={shown!r}: {error}")]
+        return [Finding("artifact store", False, f"{shown}: {error}")]
     return [Finding("artifact store", True, shown)]
 
 

@@ -5,6 +5,12 @@ import re
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_RULE = "a name has 1 to 63 characters of a-z, 0-9, - and _, and starts with a letter or digit"
 
+REPLICA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+REPLICA_RULE = (
+    "the name of a replica has 1 to 253 characters of a-z, A-Z, 0-9, ., - and _, and starts with a letter or digit"
+)
+"""Every name of a host or of a pod is one."""
+
 NUMBER = re.compile(r"[0-9]{1,9}")
 """The number of a version or a release. Every number of this form fits into 32 bits."""
 
@@ -24,6 +30,11 @@ ANONYMOUS = "anonymous"
 def is_name(text: str) -> bool:
     """Whether the text may name a model, an environment, an alias or a tag key."""
     return NAME.fullmatch(text) is not None
+
+
+def is_replica_name(text: str) -> bool:
+    """Whether the text may name a replica of a service."""
+    return REPLICA.fullmatch(text) is not None
 
 
 def model_stream(model: str) -> str:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from headgate.domain.names import REPLICA_RULE, is_replica_name
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
+from headgate.log.open import check_address
 from headgate.log.port import AddressInvalid, EventLog, LogUnavailable
 from headgate.log.startup import LOG_WAIT_SECONDS, await_log
 from headgate.runtime.deadline import Deadline, run_within
@@ -12,18 +15,35 @@ from headgate.runtime.log_clock import LogClock
 from headgate.runtime.observability.log_metrics import FoldMetrics, LagWatch, Reader
 from headgate.runtime.observability.observed_log import ObservedLog
 from headgate.runtime.operations import Loop, Operations
-from headgate.runtime.service import GRACE_SECONDS
-from headgate.runtime.settings import HOST, SettingsError
+from headgate.runtime.service import GRACE_SECONDS, ProcessSettings
+from headgate.runtime.settings import CHECK, HOST, SettingsError
 
 REPLAY_SECONDS = 600.0
 """How long a service may take to fold the records that are in the log at its start."""
 
 
+def replica_name(default: str) -> Any:
+    """The field of a service's settings for the name of this replica."""
+    return field(default=default, metadata={CHECK: _require_replica_name})
+
+
+def _require_replica_name(name: str) -> None:
+    if not is_replica_name(name):
+        raise ValueError(REPLICA_RULE)
+
+
+def _require_log(url: str) -> None:
+    try:
+        check_address(url)
+    except AddressInvalid as error:
+        raise ValueError(str(error)) from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSettings:
+class ServiceSettings(ProcessSettings):
     """The settings that every service reads from its environment. A service may add more."""
 
-    log: str
+    log: str = field(metadata={CHECK: _require_log})
     """URL of the event log."""
     name: str
     """The name of this replica. It is unique among the running replicas, and the same after a restart."""

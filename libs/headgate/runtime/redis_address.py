@@ -5,9 +5,15 @@ from urllib.parse import urlsplit
 from headgate.domain.address import MAX_PORT
 
 ADDRESS_RULE = (
-    f"expected redis://[user:password@]host:port/db with a port from 1 to {MAX_PORT}, rediss:// for TLS;"
-    " in the password / is %2F, # is %23 and ? is %3F"
+    f"expected redis://host:port/db with a port from 1 to {MAX_PORT}, rediss:// for TLS; a user and a password stand"
+    " before the host, with a : between them and an @ behind; in the password / is %2F, # is %23 and ? is %3F"
 )
+
+
+def require_address(url: str) -> None:
+    """Raises ValueError for a URL that is not the address of a Redis server."""
+    if not is_address(url):
+        raise ValueError(ADDRESS_RULE)
 
 
 def is_address(url: str) -> bool:

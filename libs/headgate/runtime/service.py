@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import NoReturn, Protocol
 
@@ -16,7 +16,7 @@ from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability import tracing
 from headgate.runtime.observability.logs import LEVELS, LogLevel, log_to_stderr
 from headgate.runtime.parent import PARENT_VARIABLE, end_with_parent
-from headgate.runtime.settings import SettingsError, from_env
+from headgate.runtime.settings import CHECK, SettingsError, from_env
 
 GRACE_SECONDS = 10.0
 """How long a service may take to finish its work in progress; HEADGATE_GRACE_SECONDS sets another time."""
@@ -55,9 +55,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
-    """The settings that every service reads beside its own."""
+    """The settings of the process. The settings of a service contain them."""
 
-    traces: str = ""
+    traces: str = field(default="", metadata={CHECK: tracing.require_endpoint})
     """The OTLP gRPC endpoint for spans, such as http://otel:4317; empty for no spans."""
     log_level: LogLevel = LogLevel.INFO
 
@@ -139,8 +139,9 @@ def run(build: Callable[[], Service], name: str = "headgate") -> NoReturn:
 
 def _start(build: Callable[[], Service], name: str, events: _Events) -> None:
     try:
-        settings = from_env(ProcessSettings, os.environ)
+        # The service reads its own settings first, with these among them: its error names all that are wrong.
         service = build()
+        settings = from_env(ProcessSettings, os.environ)
         log_to_stderr(service.name, LEVELS[settings.log_level])
         tracing.start(settings.traces, name, service.name)
         events.put(_Started(service, service.start()))

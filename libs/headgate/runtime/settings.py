@@ -1,5 +1,6 @@
 """Reads settings from the environment into a frozen dataclass. One error lists every problem."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from enum import StrEnum
@@ -9,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_type_hints
 
 from headgate.domain.address import HOST_RULE, MAX_PORT, is_host
+from headgate.domain.credentials import without_credentials
 
 Settings = TypeVar("Settings")
 
@@ -19,6 +21,8 @@ ABOVE_ZERO = "above zero"
 """In the metadata of a field whose 0 makes no sense, such as the time that work may take."""
 HOST = "host"
 """In the metadata of a field that is the name or the address of a host. A port is another setting."""
+CHECK = "check"
+"""In the metadata of a field with a rule of its own: a function of the value that raises ValueError with the rule."""
 FALSE = frozenset({"0", "false", "no", "off"})
 
 
@@ -44,23 +48,27 @@ def from_env(cls: type[Settings], environ: Mapping[str, str], prefix: str = "HEA
             elif _is_required(field):
                 problems.append(f"{variable} is not set")
         except ValueError as error:
-            problems.append(f"{variable}={text!r}: {error}")
+            problems.append(f"{variable}={without_credentials(text)!r}: {error}")
     if problems:
         raise SettingsError(problems)
     return cls(**values)
 
 
 def _checked(field: "Field[Any]", value: object) -> object:
-    """The value. Raises ValueError when it cannot be a port, a host or a time; the name's last word is the unit."""
+    """The value. Raises ValueError when it breaks a rule of its field; the last word of the name is the unit."""
     unit = field.name.rpartition("_")[2]
     if unit == "port" and isinstance(value, int) and not 0 <= value <= MAX_PORT:
         raise ValueError(f"expected a port from 0 to {MAX_PORT}")
+    if field.metadata.get(ABOVE_ZERO) and isinstance(value, int | float) and not value > 0:
+        raise ValueError(f"expected more than 0; without this setting it is {field.default:g}")
     if unit == "seconds" and isinstance(value, float) and not 0 <= value <= MAX_SECONDS:
         raise ValueError(f"expected seconds from 0 to {MAX_SECONDS}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("expected a finite number")
     if field.metadata.get(HOST) and not is_host(str(value)):
         raise ValueError(HOST_RULE)
-    if value == 0 and field.metadata.get(ABOVE_ZERO):
-        raise ValueError(f"expected more than 0; without this setting it is {field.default:g}")
+    if check := field.metadata.get(CHECK):
+        check(value)
     return value
 
 

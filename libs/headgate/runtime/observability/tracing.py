@@ -8,6 +8,7 @@ import threading
 from urllib.parse import urlsplit
 
 from headgate.domain.address import MAX_PORT, has_real_port
+from headgate.domain.credentials import without_credentials
 from headgate.runtime.observability.span import Attributes, Exporter, Kind, Span
 from headgate.runtime.observability.trace_context import TraceContext
 from headgate.runtime.settings import SettingsError
@@ -33,9 +34,10 @@ def start(endpoint: str, service: str, instance: str) -> None:
     global _exporter
     if not endpoint:
         return
-    if not _is_endpoint(endpoint):
-        rule = f"expected an OTLP gRPC endpoint such as http://otel:4317, with a port from 1 to {MAX_PORT}"
-        raise SettingsError([f"{VARIABLE}={endpoint!r}: {rule}"])
+    try:
+        require_endpoint(endpoint)
+    except ValueError as error:
+        raise SettingsError([f"{VARIABLE}={without_credentials(endpoint)!r}: {error}"]) from error
     try:
         adapter = importlib.import_module("headgate.runtime.observability.tracing_otel")
     except ImportError as error:
@@ -44,8 +46,10 @@ def start(endpoint: str, service: str, instance: str) -> None:
     _exporter = adapter.exporter(endpoint, service, instance)
 
 
-def _is_endpoint(url: str) -> bool:
-    return has_real_port(url) and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).netloc)
+def require_endpoint(url: str) -> None:
+    """Raises ValueError for a URL to which no spans can be sent."""
+    if not (has_real_port(url) and urlsplit(url).scheme in ("http", "https") and urlsplit(url).netloc):
+        raise ValueError(f"expected an OTLP gRPC endpoint such as http://otel:4317, with a port from 1 to {MAX_PORT}")
 
 
 def stop(grace_seconds: float) -> None:

@@ -81,8 +81,7 @@ def resident_mib(pids: Sequence[int]) -> float:
 
 def children_running(words: str) -> list[int]:
     """The descendants of this process whose command line contains these words."""
-    mine = tree(os.getpid())[1:]
-    return [pid for pid in mine if words in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()]
+    return [pid for pid in tree(os.getpid())[1:] if words in _command_line(pid)]
 
 
 def _stat(process: Path) -> list[str]:
@@ -91,6 +90,14 @@ def _stat(process: Path) -> list[str]:
         return (process / "stat").read_text().rpartition(") ")[2].split()
     except OSError:
         return ["0"] * 50
+
+
+def _command_line(pid: int) -> str:
+    """The words of the command; empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

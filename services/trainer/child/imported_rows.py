@@ -22,7 +22,7 @@ Table = Mapping[str, Column]
 ANSWERS = ("answer", "answers", "label", "target", "y")
 """Usual names of the column with the true answers, for a table that is given without one."""
 MAX_COLUMNS = 10_000
-MAX_REASON = 300
+MAX_REASON_CHARACTERS = 300
 WHERE = "the test rows"
 NUMPY, PARQUET = b"\x93NUMPY", b"PAR1"
 TRUTH = {"true": True, "false": False, "1": True, "0": False}
@@ -186,7 +186,7 @@ def _from_parquet(file: Path) -> dict[str, Column]:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # arro3 panics over a damaged file, and a panic is no Exception
-        raise ValueError(f"Parquet: {str(error)[:MAX_REASON]}") from error
+        raise ValueError(f"Parquet: {str(error)[:MAX_REASON_CHARACTERS]}") from error
     return {name: table[name].to_pylist() for name in _distinct(table.column_names)}
 
 

@@ -119,7 +119,7 @@ def test_a_server_that_stays_away_is_given_up_with_its_answer(cache: Cache, serv
 def test_a_download_that_takes_too_long_ends(cache: Cache, server: str, files: Files) -> None:
     files.waits = threading.Event()
     found = refusal(cache, source(f"{server}/rows.csv"), patience=Patience(seconds=0.2))
-    assert found == "the download took longer than 0.2 s"
+    assert found == "the download took longer than 0.2 s; ask the operator for more time"
 
 
 def test_a_download_ends_when_it_is_stopped_also_while_the_server_is_silent(
@@ -173,7 +173,9 @@ def test_a_file_that_does_not_exist_is_named(cache: Cache, server: str) -> None:
 
 def test_a_file_above_the_limit_is_refused_before_it_is_read(cache: Cache, server: str, files: Files) -> None:
     found = refusal(cache, source(f"{server}/rows.csv"), Wanted(SHA256, 1000))
-    assert found == f"{server}/rows.csv has {len(CONTENT)} bytes or more; the limit is 1000"
+    assert (
+        found == f"{server}/rows.csv has {len(CONTENT)} bytes or more; the limit is 1000. Split it, or store it smaller"
+    )
     files.announces_size = False
     large = Cache(cache.folder, 256 * MIB)
     assert "the limit is 1000" in refusal(large, source(f"{server}/rows.csv"), Wanted(SHA256, 1000))
@@ -222,7 +224,7 @@ def test_a_redirect_to_the_machine_itself_is_refused(cache: Cache, server: str, 
 
 def test_endless_redirects_end(cache: Cache, server: str, files: Files) -> None:
     files.redirects["/loop"] = "/loop"
-    assert refusal(cache, source(f"{server}/loop")) == f"{server}/loop: the server redirects more than 5 times"
+    assert refusal(cache, source(f"{server}/loop")).startswith(f"{server}/loop: the server redirects more than 5 times")
     assert len(files.asked) == 6
 
 

@@ -14,4 +14,4 @@ class Interrupted(DownloadFault):
 
 
 class Stopped(DownloadFault):
-    """Whoever asked for the file wants it no more."""
+    """Whoever asked for the file no longer wants it."""

@@ -68,7 +68,7 @@ class Ending:
         if self._stop.is_set():
             raise Stopped("the download was stopped")
         if self._now() > self._ends_at:
-            raise Refused(f"the download took longer than {self.patience.seconds:g} s")
+            raise Refused(f"the download took longer than {self.patience.seconds:g} s; ask the operator for more time")
 
     def progressed(self) -> None:
         """Notes that a byte came."""
@@ -137,7 +137,8 @@ class Received:
 
     def _require_size(self, size: int) -> None:
         if size > self._wanted.max_bytes:
-            raise Refused(f"{self._name} has {size} bytes or more; the limit is {self._wanted.max_bytes}")
+            limit = f"the limit is {self._wanted.max_bytes}. Split it, or store it smaller"
+            raise Refused(f"{self._name} has {size} bytes or more; {limit}")
 
     def require_whole(self) -> None:
         """Raises Interrupted when bytes are missing."""

@@ -95,7 +95,9 @@ class WebFile:
                         yield from self._content(response, start)
                         return
                     request = self._redirected(request, response)
-            raise Refused(f"{self.name}: the server redirects more than {MAX_REDIRECTS} times")
+            raise Refused(
+                f"{self.name}: the server redirects more than {MAX_REDIRECTS} times. Name the place where the file is"
+            )
 
     def _redirected(self, request: Request, response: http.client.HTTPResponse) -> Request:
         there = urljoin(request.url, response.headers.get("Location", ""))
@@ -110,7 +112,7 @@ class WebFile:
         if response.status == 206:
             found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != start:
-                raise Refused(f"{self.name}: the server answers another range than was asked for")
+                raise Refused(f"{self.name}: the server answers another range than was asked for. Name another server")
             begin = start
         yield Head(begin, begin + int(length) if length.isdecimal() else None)
         while chunk := response.read(CHUNK_BYTES):

@@ -171,7 +171,7 @@ def _write_script(programs: Path, entry: EntryPoint) -> None:
 def _link_programs(installed: Path, programs: Path) -> None:
     """The programs of a lock that are no Python, such as those that a wheel brings compiled.
 
-    The others begin with the path of the trainer's Python, which has not the packages of the lock.
+    The others begin with the path of the trainer's Python, which does not have the packages of the lock.
     """
     for program in installed.iterdir() if installed.is_dir() else ():
         link = programs / program.name

@@ -102,7 +102,7 @@ def checked(lock: Lock, faults: list[str]) -> Lock:
     if found := [*faults, *conflicts(lock)]:
         raise WrongLock(found)
     if len(lock.pins) > MAX_PINS:
-        raise WrongLock([f"{lock.file} has {len(lock.pins)} packages; the limit is {MAX_PINS}"])
+        raise WrongLock([f"{lock.file} has {len(lock.pins)} packages; the limit is {MAX_PINS}. Lock fewer packages"])
     return lock
 
 

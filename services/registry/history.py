@@ -21,6 +21,8 @@ from services.registry.watches import WAIT_SECONDS, Watches
 Place = tuple[int, int]
 """Partition and offset of one record."""
 
+FROM_THE_BEGINNING = -1
+"""The offset after which a partition is read as a whole."""
 MAX_GAP = 8
 """Up to this many unwanted records between two wanted ones are read too, because that is cheaper than a second read."""
 MAX_SPAN = 500
@@ -67,6 +69,8 @@ class History:
     def page(self, request: registry_service.ListHistoryRequest) -> registry_service.ListHistoryResponse:
         """One page of a stream's records, after a sequence. Raises RpcRefused."""
         with self._fold.lock:
+            if not request.stream:
+                raise bad_field("stream", "", "models/{model} or environments/{environment}")
             stream = self._fold.streams.get(request.stream)
             if stream is None:
                 raise not_found(request.stream, "stream")
@@ -85,7 +89,8 @@ class History:
     ) -> Iterator[registry_service.WatchHistoryResponse]:
         """Sends the accepted records after the given positions, then each new one.
 
-        Raises RpcRefused when the watcher is too slow, and when all watches are taken.
+        Raises RpcRefused for a stream that does not exist and a position that cannot be, when the watcher is too slow,
+        and when all watches are taken.
         """
         backlog = _Backlog()
 
@@ -95,6 +100,7 @@ class History:
 
         with self._watches.slot():
             with self._fold.lock:
+                self._check(request)
                 past = [] if request.from_now and not request.after else self._past(request)
                 self._fold.on_accepted(listen)
             try:
@@ -114,17 +120,25 @@ class History:
             finally:
                 self._fold.remove_listener(listen)
 
+    def _check(self, request: registry_service.WatchHistoryRequest) -> None:
+        if request.stream and request.stream not in self._fold.streams:
+            raise not_found(request.stream, "stream")
+        for position in request.after:
+            if not 0 <= position.partition < PARTITIONS:
+                raise bad_field("after", f"partition {position.partition}", f"partitions from 0 to {PARTITIONS - 1}")
+            if position.offset < FROM_THE_BEGINNING:
+                raise bad_field("after", f"offset {position.offset}", f"offsets from {FROM_THE_BEGINNING} on")
+
     def _past(self, request: registry_service.WatchHistoryRequest) -> list[Place]:
         after = {position.partition: position.offset for position in request.after}
-        if (wrong := next((each for each in after if not 0 <= each < PARTITIONS), None)) is not None:
-            raise bad_field("after", f"partition {wrong}", f"partitions from 0 to {PARTITIONS - 1}")
         streams = self._fold.streams.values()
         return sorted(
             (stream.partition, offset)
             for stream in streams
             if not request.stream or stream.name == request.stream
             for offset in stream.offsets
-            if offset > after.get(stream.partition, -1) and (stream.partition in after or not request.from_now)
+            if offset > after.get(stream.partition, FROM_THE_BEGINNING)
+            and (stream.partition in after or not request.from_now)
         )
 
     def _records(self, places: Sequence[Place]) -> Iterator[registry_service.HistoryRecord]:

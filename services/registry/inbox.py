@@ -8,6 +8,7 @@ from headgate.domain.change_merged import TYPE, BadChange, MergedChange, merged_
 from headgate.domain.names import NAME_RULE, event_command_id, is_name, model_stream
 from headgate.domain.state import ModelState
 from headgate.domain.updated_data import DATA_UPDATED, broken_update_rule, retraining
+from headgate.domain.utf8 import text_of_json
 from headgate.log.envelope import CloudEvent
 from headgate.log.port import Record
 from headgate.runtime.observability.trace_context import HEADER, parse_trace_parent
@@ -111,7 +112,7 @@ def _json(event: CloudEvent) -> dict[str, Any]:
     if event.data is None or len(event.data) > MAX_DATA_BYTES:
         raise UnusableEvent("bad-data", f"data: expected a JSON object of at most {MAX_DATA_BYTES} bytes")
     try:
-        data = json.loads(event.data)
+        data = json.loads(text_of_json(event.data))
     except (ValueError, RecursionError) as error:
         raise UnusableEvent("bad-data", f"data is not JSON: {error}") from None
     if not isinstance(data, dict):

@@ -83,6 +83,13 @@ def test_an_event_from_standard_input_gets_the_key_from_its_partition_key(
             '{"id": "\udcff"}',
             "malformed-event: the value is not JSON: expected text in UTF-8, got the byte 0xff in line 1",
         ),
+        ("\udcff\udcfe", "the value is not JSON: expected text in UTF-8, got the byte 0xff in line 1"),
+        ("", "malformed-event: the value is not JSON: it is empty"),
+        (json.dumps({**EVENT, "data": {"customData": {"model": 5}}}), "data.customData.model: expected text"),
+        (
+            json.dumps({**EVENT, "data": {"subject": {"content": {"repository": {"url": 5}}}}}),
+            "data.subject.content.repository.url: expected text",
+        ),
         (json.dumps({**EVENT, "specversion": "0.3"}), "specversion '0.3': only 1.0 is supported"),
         (json.dumps({**EVENT, "id": ""}), "id: this attribute is required and must not be empty"),
     ],

@@ -144,6 +144,12 @@ def test_a_service_or_a_log_that_does_not_answer_gives_4(headgate: Headgate, com
     assert code == Exit.UNAVAILABLE, err
 
 
+def test_another_service_at_the_address_gives_4_and_is_named_as_the_cause(headgate: Headgate, address: str) -> None:
+    code, _, err = headgate("--evaluator", address, "--registry", address, "version", "evaluate", "fraud/1")
+    assert code == Exit.UNAVAILABLE, err
+    assert "another service or an older Headgate answers: is the address right?" in err
+
+
 @pytest.mark.parametrize(
     ("failed", "code"),
     [

@@ -100,6 +100,8 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
         ("null", "got nothing"),
         ('"row"', "got text"),
         ("[", "expected JSON: "),
+        ("", "expected JSON: it is empty"),
+        (" \n", "expected JSON: it is empty"),
         ("[" * 100_000, "expected JSON with less nesting"),
         ('{"amount": [[1, 2]], "amount": [[3, 4]]}', "a key is given twice"),
         ("[]", "input 'amount': expected at least one row, got none"),

@@ -44,6 +44,15 @@ def test_any_other_address_is_refused_with_the_reason(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("login", ["user:secret", "user:sec/ret", "user:sec#ret", "secret"])
+def test_a_user_before_the_brokers_is_refused_with_the_options_that_name_it(login: str) -> None:
+    with pytest.raises(
+        LogError, match="expected them as the options sasl_plain_username and sasl_plain_pass"
+    ) as refused:
+        open_log(f"kafka://{login}@broker:9092")
+    assert not {"sec", "ret", "broker"} & set(str(refused.value).replace("/", " ").split())
+
+
 @pytest.mark.parametrize("url", ["kafka://broker:99999", "kafka://one:9092,two", "kafka://broker:0"])
 def test_a_broker_without_a_port_that_exists_is_refused(url: str) -> None:
     with pytest.raises(LogError, match="expected host:port with a port from 1 to 65535"):

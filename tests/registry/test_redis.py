@@ -221,6 +221,7 @@ def test_a_wrong_address_is_refused_at_the_start() -> None:
         with pytest.raises(SettingsError, match=r"HEADGATE_REDIS='.*\*\*\*@127.0.0.1.*': expected redis://") as caught:
             from_env(Settings, {"HEADGATE_LOG": "sqlite:x", "HEADGATE_REDIS": url})
         assert "secret" not in str(caught.value)
+        assert hides_nothing(str(caught.value).replace("***@", ""))  # a log line would not show the hint
     for url in ("redis://:pa/ss@127.0.0.1:6379/0", "redis://:pa#ss@127.0.0.1", "redis://:12#3@h", "redis://h#6379"):
         with pytest.raises(SettingsError, match=r"in the password / is %2F, # is %23 and \? is %3F") as caught:
             from_env(Settings, {"HEADGATE_LOG": "sqlite:x", "HEADGATE_REDIS": url})

@@ -117,6 +117,39 @@ def test_a_watch_resumes_after_a_position(registry: Running) -> None:
     watch.cancel()
 
 
+@pytest.mark.parametrize("stream", ["nope", "models/nope"])
+def test_the_history_of_a_stream_that_does_not_exist_is_not_found(registry: Running, stream: str) -> None:
+    create(registry, 1)
+    watch = registry_service.WatchHistoryRequest(stream=stream, from_now=True)
+    with pytest.raises(grpc.RpcError) as listed:
+        registry.models.ListHistory(registry_service.ListHistoryRequest(stream=stream))
+    with pytest.raises(grpc.RpcError) as watched:
+        next(registry.models.WatchHistory(watch, timeout=PATIENCE_SECONDS))
+    for caught in (listed, watched):
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        assert details(caught.value) == ("not-found", "stream")
+
+
+def test_a_page_of_no_stream_is_refused_with_the_form_of_a_stream(registry: Running) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        registry.models.ListHistory(registry_service.ListHistoryRequest())
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "models/{model} or environments/{environment}" in (caught.value.details() or "")
+
+
+@pytest.mark.parametrize(("partition", "offset"), [(99, 0), (-1, 0), (0, -5), (0, -2)])
+def test_a_watch_after_a_position_that_cannot_be_is_refused(registry: Running, partition: int, offset: int) -> None:
+    position = registry_service.HistoryPosition(partition=partition, offset=offset)
+    with pytest.raises(grpc.RpcError) as caught:
+        next(
+            registry.models.WatchHistory(
+                registry_service.WatchHistoryRequest(after=[position]), timeout=PATIENCE_SECONDS
+            )
+        )
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert details(caught.value)[1] == "after"
+
+
 def test_a_change_with_an_outdated_etag_is_aborted(registry: Running) -> None:
     create(registry, 1)
     etag = registry.models.GetModel(registry_service.GetModelRequest(name="models/fraud")).etag

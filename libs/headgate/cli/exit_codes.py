@@ -45,6 +45,7 @@ _STATUSES: Mapping[grpc.StatusCode, Exit] = {
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
+    grpc.StatusCode.UNIMPLEMENTED: Exit.UNAVAILABLE,
 }
 _SLUGS: Mapping[str, Exit] = {"purged": Exit.NOT_FOUND, "not-trained": Exit.NOT_FOUND}
 """Refusals because an artifact is not there. Their status says only that the state forbids the call."""

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from headgate.client.tensors import BOOL, BYTES, InvalidTensor, Tensor, shape_of, shown, tensor_of
-from headgate.domain.utf8 import not_utf8
+from headgate.domain.utf8 import text_of_json
 from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
@@ -81,14 +81,11 @@ def parse(text: bytes) -> Any:
         return int(digits) if len(digits) <= MAX_INT_DIGITS else Decimal(digits)
 
     try:
-        decoded = text.decode("utf-8-sig")
         found = json.loads(
-            decoded, parse_int=whole, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_once
+            text_of_json(text), parse_int=whole, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_once
         )
     except RecursionError as error:
         raise NotARequest("expected JSON with less nesting") from error
-    except UnicodeDecodeError as error:
-        raise NotARequest(not_utf8(error)) from error
     except ValueError as error:
         raise NotARequest(f"expected JSON: {error}") from error
     if not isinstance(found, list | dict):

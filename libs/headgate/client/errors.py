@@ -35,4 +35,6 @@ def failure(error: grpc.RpcError) -> Failure:
         message = f"no service answers: is Headgate running, and is the address right? ({message})"
     elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and not slug:
         message = "no answer in time: the request may still take effect, so check before you repeat it"
+    elif error.code() == grpc.StatusCode.UNIMPLEMENTED and not slug:
+        message = f"another service or an older Headgate answers: is the address right? ({message})"
     return Failure(error.code(), message, slug, field)

@@ -26,29 +26,35 @@ def merged_change(data: Mapping[str, Any]) -> MergedChange:
     """Reads the data of an event of TYPE. Raises BadChange."""
     subject, custom = _table(data, "subject"), _table(data, "customData")
     return MergedChange(
-        model=_text(custom, "model"),
-        repository=_text(custom, "repository") or _repository(subject),
-        commit=_text(custom, "commit") or _text(subject, "id"),
-        message=_text(custom, "message").strip(),
+        model=_text(custom, "customData.model"),
+        repository=_text(custom, "customData.repository") or _repository(subject),
+        commit=_text(custom, "customData.commit") or _text(subject, "subject.id"),
+        message=_text(custom, "customData.message").strip(),
     )
 
 
 def _repository(subject: Mapping[str, Any]) -> str:
-    repository = _table(_table(subject, "content"), "repository")
-    return _text(repository, "source") or _text(repository, "url") or _text(repository, "id")
+    place = "subject.content.repository"
+    repository = _table(_table(subject, "subject.content"), place)
+    return next(filter(None, (_text(repository, f"{place}.{key}") for key in ("source", "url", "id"))), "")
 
 
-def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = data.get(key, {})
+def _table(data: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """The object at the last key of the place, by which errors name it."""
+    value = data.get(_key(place), {})
     if not isinstance(value, dict):
-        raise BadChange(f"{key}: expected an object, got {type(value).__name__}")
+        raise BadChange(f"{place}: expected an object, got {type(value).__name__}")
     return value
 
 
-def _text(table: Mapping[str, Any], key: str) -> str:
-    value = table.get(key, "")
+def _text(table: Mapping[str, Any], place: str) -> str:
+    value = table.get(_key(place), "")
     if not isinstance(value, str):
-        raise BadChange(f"{key}: expected text, got {type(value).__name__}")
+        raise BadChange(f"{place}: expected text, got {type(value).__name__}")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise BadChange(f"{key}: expected text, got half of a surrogate pair")
+        raise BadChange(f"{place}: expected text, got half of a surrogate pair")
     return value
+
+
+def _key(place: str) -> str:
+    return place.rpartition(".")[2]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headgate.domain.utf8 import not_utf8
+from headgate.domain.utf8 import text_of_json
 from headgate.log.port import Headers, Record
 
 DIGEST_DOMAIN = b"headgate.v1.LifecycleRecord\x00"
@@ -87,9 +87,7 @@ def _structured(record: Record, content_type: str) -> CloudEvent:
             f"content-type {content_type!r}: the only known structured mode is application/cloudevents+json"
         )
     try:
-        body = json.loads(record.value or b"")
-    except UnicodeDecodeError as error:
-        raise MalformedEvent(f"the value is not JSON: {not_utf8(error)}") from None
+        body = json.loads(text_of_json(record.value or b""))
     except (ValueError, RecursionError) as error:
         raise MalformedEvent(f"the value is not JSON: {error}") from None
     if not isinstance(body, dict):

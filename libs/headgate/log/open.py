@@ -62,6 +62,11 @@ def _open_kafka(url: str) -> EventLog:
 
 
 def _brokers(url: str) -> list[str]:
+    if "@" in url.partition("?")[0]:
+        raise AddressInvalid(
+            "the address of the log has a user or a password before its brokers: expected them as the options"
+            " sasl_plain_username and sasl_plain_password_file after the ?"
+        )
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -69,7 +74,7 @@ def _brokers(url: str) -> list[str]:
     servers = [server for server in parts.netloc.split(",") if server]
     if parts.fragment or url.endswith("#"):
         raise AddressInvalid("the address of the log has a #: expected it as %23, and & as %26, + as %2B, % as %25")
-    if not servers or parts.path not in ("", "/") or "@" in parts.netloc:
+    if not servers or parts.path not in ("", "/"):
         raise AddressInvalid(
             f"{parts.scheme}://{parts.hostname} names no brokers: expected kafka://host:port[,host:port]?option=value"
         )

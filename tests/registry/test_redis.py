@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from redis import Redis
 
+from headgate.domain.credentials import hides_nothing
 from headgate.runtime.settings import SettingsError, from_env
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources

@@ -76,8 +76,8 @@ class Observation:
 
     @property
     def needed_keys(self) -> int:
-        """How many keys the candidate needs in the present step. One also where the policy asks for none."""
-        return max(1, self.policy.steps[self.release.step].min_keys)
+        """How many keys the candidate needs in the present step."""
+        return policies.needed_keys(self.policy.steps[self.release.step])
 
     @property
     def is_last_step(self) -> bool:

@@ -402,6 +402,15 @@ def test_a_policy_file_is_read_in_seconds_and_percent(tmp_path: Path) -> None:
         ),
         ("[[steps]]\nweight_percent = 5", "steps[0].min_seconds: expected a number, got nothing"),
         ("[[steps]]\nmin_seconds = 5", "steps[0].weight_percent: expected a number above 0 and below 100 (the weights"),
+        ("steps = []", "steps: expected a table under [[steps]] for each step, or no steps for the default ones"),
+        (
+            "[[steps]]\nweight_percent = 5\nmin_seconds = 1\nmin_keys = 0",
+            "steps[0].min_keys: expected a number from 1 to 1000000000, or no min_keys for 1, got 0",
+        ),
+        (
+            "[[steps]]\nweight_percent = 5\nmin_seconds = 1\nmin_keys = -1",
+            "steps[0].min_keys: expected a number from 1 to 1000000000, got -1",
+        ),
         ("[judge]\nalpha = 0", "judge.alpha: expected a number above 0 and below 1, got 0"),
         ("[judge]\nfail_ratio = 2", "judge.pass_ratio: expected a number above 2 and below 1000000 (more than judge."),
         ("judge = 1", "judge: expected a table, got 1"),

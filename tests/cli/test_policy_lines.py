@@ -37,6 +37,11 @@ def test_a_value_that_was_set_has_no_mark_and_one_that_equals_the_default_has():
     assert lines["steps"] == "10 % for at least 4 s and 20 keys\n50 % for at least 4 s and 100 keys"
 
 
+def test_a_step_without_a_number_of_keys_shows_the_one_that_it_needs():
+    policy = configuration.ReleasePolicy(steps=[configuration.Step(weight_bps=500, min_duration_ms=1000)])
+    assert dict(policy_lines(policy))["steps"] == "5 % for at least 1 s and 1 key"
+
+
 def test_a_zero_that_was_set_is_shown_as_zero():
     assert dict(policy_lines(configuration.ReleasePolicy(bake_ms=0)))["bake_seconds"] == "0"
 

@@ -110,6 +110,6 @@ def test_one_refusal_names_every_fault_of_a_policy() -> None:
     assert refused.message.split("; ") == [
         "policy.candidate_lease_ms is 0: expected a number from 1 to 1000000000000 "
         "(without a lease no gateway serves the candidate)",
-        "policy.steps[0].min_keys is -1: expected a number from 0 to 1000000000",
+        "policy.steps[0].min_keys is -1: expected a number from 1 to 1000000000",
         "policy.judge.alpha is 2: expected a number above 0 and below 1",
     ]

@@ -41,10 +41,42 @@ def test_a_version_is_archived_before_it_is_purged() -> None:
     past.when(commands.PurgeVersion(version=1)).then(facts.VersionPurged(version=1))
     past.and_given(facts.VersionPurged(version=1))
     past.when(commands.PurgeVersion(version=1)).then_nothing()
-    past.when(ARCHIVE_1).then_nothing()
     past.when(commands.MoveAlias(alias="a", version=1)).then_refused(
         "purged", "an alias cannot point to a purged version"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ARCHIVE_1,
+        commands.TagVersion(version=1, key="team", value="risk"),
+        commands.TagVersion(version=1, key="team"),
+        commands.QuarantineCandidate(version=1, reason="bad"),
+        commands.LiftQuarantine(version=1, reason="good"),
+        commands.CancelVersion(version=1, reason="not needed"),
+    ],
+)
+def test_a_purged_version_changes_no_more(command: object) -> None:
+    past = given(*passed(), facts.VersionArchived(version=1), facts.VersionPurged(version=1))
+    past.when(command).then_refused("purged", "models/fraud/versions/1 is purged")
+
+
+def test_a_quarantine_that_is_not_there_cannot_be_lifted() -> None:
+    past = given(*passed())
+    past.when(commands.LiftQuarantine(version=1)).then_refused("illegal-transition", "is not quarantined")
+    past.and_given(facts.CandidateQuarantined(version=1))
+    past.when(commands.LiftQuarantine(version=1)).then(facts.QuarantineLifted(version=1))
+
+
+@pytest.mark.parametrize("alias", ["3", "007", "latest"])
+def test_a_new_alias_cannot_look_like_a_version(alias: str) -> None:
+    past = given(*passed())
+    move = commands.MoveAlias(alias=alias, version=1)
+    past.when(move).then_refused("invalid-argument", "an alias is neither a number nor latest")
+    past.and_given(facts.AliasMoved(alias=alias, version=1), created(2))
+    past.when(commands.MoveAlias(alias=alias, version=2)).then(facts.AliasMoved(alias=alias, version=2))
+    past.when(commands.RemoveAlias(alias=alias)).then(facts.AliasRemoved(alias=alias))
 
 
 def test_the_live_version_is_kept() -> None:
@@ -85,7 +117,6 @@ def test_an_alias_is_moved_and_removed() -> None:
 
 def test_a_quarantine_is_set_and_lifted_once() -> None:
     past = given(*passed())
-    past.when(commands.LiftQuarantine(version=1)).then_nothing()
     past.when(commands.QuarantineCandidate(version=1, reason="bias")).then(
         facts.CandidateQuarantined(version=1, reason="bias")
     )

@@ -19,6 +19,7 @@ PAUSED_RELEASE = {
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
 JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
 OTHERS = ("paused_weight_percent", "paused_release", "steps", "judge")
+KEYS = f"a number from 1 to {policies.MAX_KEYS}, or no min_keys for 1"
 STEP = ("weight_percent", "min_seconds", "min_keys")
 
 MS_PER_SECOND = 1000
@@ -91,6 +92,8 @@ class _PolicyReader:
             policy.paused_release = PAUSED_RELEASE.get(
                 root.choice("paused_release", PAUSED_RELEASE) or "", configuration.PAUSED_RELEASE_UNSPECIFIED
             )
+        if root.values.get("steps") == []:
+            root.wrong("steps", "a table under [[steps]] for each step, or no steps for the default ones", [])
         for number, table in enumerate(root.tables("steps")):
             self._step(table, policy.steps.add(), f"steps[{number}].")
         self._judge(root.table("judge", optional=True), policy.judge)
@@ -103,6 +106,8 @@ class _PolicyReader:
         self._number(f"{prefix}weight_bps", step, _Origin(table, "weight_percent", BPS_PER_PERCENT))
         self._number(f"{prefix}min_duration_ms", step, _Origin(table, "min_seconds", MS_PER_SECOND))
         self._number(f"{prefix}min_keys", step, _Origin(table, "min_keys", per_unit=1))
+        if not step.min_keys and table.values.get("min_keys") == 0:
+            table.wrong("min_keys", KEYS, table.values["min_keys"])
         if "min_seconds" not in table.values:
             table.wrong("min_seconds", "a number", ABSENT)
         table.no_more(STEP)

@@ -38,7 +38,7 @@ def _steps(policy: configuration.ReleasePolicy) -> str:
     mark = DEFAULT_MARK if list(policy.steps) == list(policies.DEFAULT.steps) else ""
     return "\n".join(
         f"{percent_of(step.weight_bps)} for at least {step.min_duration_ms / 1000:g} s"
-        f" and {counted(step.min_keys, 'key')}{mark}"
+        f" and {counted(policies.needed_keys(step), 'key')}{mark}"
         for step in policy.steps
     )
 

@@ -5,12 +5,13 @@ from typing import Any, assert_never, get_args
 
 from headgate.domain.comparison import not_compared_with
 from headgate.domain.names import model_stream, version_name
-from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, invalid, not_found
+from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, invalid, not_found, purged
 from headgate.domain.release import is_active
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.domain.updated_data import what_is_built, wrong_updates
 from headgate.domain.upload import decide_import, what_is_uploaded
+from headgate.domain.versions import is_purged
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -181,6 +182,8 @@ def _cancel(state: ModelState, command: commands.CancelVersion) -> facts.Version
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
+    if is_purged(version):
+        return purged(version.name, "a purged version has no build that could be cancelled")
     if version.build == resources.BUILD_STATE_CANCELLED:
         return None
     if version.build not in _CANCELLABLE:

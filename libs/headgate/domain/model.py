@@ -17,6 +17,7 @@ from headgate.v1 import resources_pb2 as resources
 
 __all__ = ["ModelCommand", "ModelState", "decide", "evolve"]
 
+VERSION_WORDS = ("latest",)
 MAX_LABELS = 64
 MAX_LABEL_VALUE = 256
 
@@ -128,6 +129,9 @@ def _bad_label(key: str, value: str, field: str) -> Refused | None:
 def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMoved | Refused | None:
     if not is_name(command.alias):
         return invalid("alias", command.alias, NAME_RULE)
+    # An alias of an older log may have such a name, and can still be moved.
+    if command.alias not in state.model.aliases and (command.alias.isdecimal() or command.alias in VERSION_WORDS):
+        return invalid("alias", command.alias, "an alias is neither a number nor latest: it would look like a version")
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")

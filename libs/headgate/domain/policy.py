@@ -80,7 +80,8 @@ _JUDGE = {
     "pass_ceiling": _PROBABILITY,
     "fail_ceiling": _PROBABILITY,
 }
-_STEP = {"min_duration_ms": Limit(0, MAX_DURATION_MS), "min_keys": Limit(0, MAX_KEYS)}
+_STEP = {"min_duration_ms": Limit(0, MAX_DURATION_MS), "min_keys": Limit(1, MAX_KEYS)}
+_STEP_WITHOUT_KEYS = {name: limit for name, limit in _STEP.items() if name != "min_keys"}
 
 
 def resolve(policy: configuration.ReleasePolicy | None) -> configuration.ReleasePolicy:
@@ -96,6 +97,11 @@ def resolve(policy: configuration.ReleasePolicy | None) -> configuration.Release
             if has_default and not message.HasField(field.name):
                 setattr(message, field.name, getattr(defaults, field.name))
     return resolved
+
+
+def needed_keys(step: configuration.Step) -> int:
+    """How many keys the candidate needs in the step. One also where the policy gives no number."""
+    return max(1, step.min_keys)
 
 
 def digest(policy: configuration.ReleasePolicy) -> str:
@@ -127,7 +133,9 @@ def faults(policy: configuration.ReleasePolicy) -> Iterator[Fault]:
     lowest = 0
     for number, step in enumerate(policy.steps):
         rising = Limit(lowest, FULL_WEIGHT_BPS, is_open=True, because="the weights of the steps rise")
-        yield from _beyond(step, {"weight_bps": rising, **_STEP}, f"steps[{number}].")
+        # A message has 0 for a number that was not given.
+        others = _STEP if step.min_keys else _STEP_WITHOUT_KEYS
+        yield from _beyond(step, {"weight_bps": rising, **others}, f"steps[{number}].")
         if rising.allows(step.weight_bps):
             lowest = step.weight_bps
     above_fail = Limit(policy.judge.fail_ratio, MAX_RATIO, is_open=True, because="more than judge.fail_ratio")

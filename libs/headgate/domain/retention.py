@@ -6,7 +6,7 @@ A version that serves, or may have to serve again, is never archived or purged.
 from typing import assert_never
 
 from headgate.domain.names import NAME_RULE, is_name, version_name
-from headgate.domain.refusal import IN_USE, Refused, illegal, invalid, not_found
+from headgate.domain.refusal import IN_USE, Refused, illegal, invalid, not_found, purged
 from headgate.domain.release import is_active
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.domain.versions import is_purged
@@ -17,6 +17,7 @@ from headgate.v1 import resources_pb2 as resources
 MAX_TAG_VALUE = 1_024
 MAX_TAGS = 64
 
+_PURGED_RULE = "a purged version does not change any more"
 _USE_RULE = "a version that is in use cannot be archived or purged"
 
 RetentionCommand = (
@@ -40,6 +41,8 @@ def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refu
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
+    if is_purged(version) and not isinstance(command, commands.PurgeVersion):
+        return purged(version.name, _PURGED_RULE)
     match command:
         case commands.TagVersion():
             return _tag(version, command)
@@ -54,9 +57,7 @@ def decide(state: ModelState, command: RetentionCommand) -> RetentionFact | Refu
                 else facts.CandidateQuarantined(version=version.version, reason=command.reason)
             )
         case commands.LiftQuarantine():
-            return (
-                facts.QuarantineLifted(version=version.version, reason=command.reason) if version.quarantined else None
-            )
+            return _lift(version, command)
         case _:
             assert_never(command)
 
@@ -98,6 +99,12 @@ def _tag(version: resources.Version, command: commands.TagVersion) -> facts.Vers
     if command.key not in version.tags and len(version.tags) >= MAX_TAGS:
         return invalid("key", command.key, f"a version has at most {MAX_TAGS} tags")
     return facts.VersionTagged(version=command.version, key=command.key, value=command.value)
+
+
+def _lift(version: resources.Version, command: commands.LiftQuarantine) -> facts.QuarantineLifted | Refused:
+    if not version.quarantined:
+        return illegal(f"{version.name} is not quarantined", "only a quarantine that is there can be lifted")
+    return facts.QuarantineLifted(version=version.version, reason=command.reason)
 
 
 def _archive(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import grpc
 
+from headgate.domain.names import split_stream
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.stream import parse
 from headgate.log import topics
@@ -21,6 +22,7 @@ from services.registry.watches import WAIT_SECONDS, Watches
 Place = tuple[int, int]
 """Partition and offset of one record."""
 
+STREAM_FORM = "models/{model} or environments/{environment}"
 FROM_THE_BEGINNING = -1
 """The offset after which a partition is read as a whole."""
 MAX_GAP = 8
@@ -70,7 +72,7 @@ class History:
         """One page of a stream's records, after a sequence. Raises RpcRefused."""
         with self._fold.lock:
             if not request.stream:
-                raise bad_field("stream", "", "models/{model} or environments/{environment}")
+                raise bad_field("stream", "", STREAM_FORM)
             stream = self._fold.streams.get(request.stream)
             if stream is None:
                 raise not_found(request.stream, "stream")
@@ -89,7 +91,7 @@ class History:
     ) -> Iterator[registry_service.WatchHistoryResponse]:
         """Sends the accepted records after the given positions, then each new one.
 
-        Raises RpcRefused for a stream that does not exist and a position that cannot be, when the watcher is too slow,
+        Raises RpcRefused for a stream or a position that cannot be, when the watcher is too slow,
         and when all watches are taken.
         """
         backlog = _Backlog()
@@ -121,8 +123,9 @@ class History:
                 self._fold.remove_listener(listen)
 
     def _check(self, request: registry_service.WatchHistoryRequest) -> None:
-        if request.stream and request.stream not in self._fold.streams:
-            raise not_found(request.stream, "stream")
+        # A watch may begin before its stream: a watcher of a new model misses none of its facts.
+        if request.stream and split_stream(request.stream) == ("", ""):
+            raise bad_field("stream", request.stream, STREAM_FORM)
         for position in request.after:
             if not 0 <= position.partition < PARTITIONS:
                 raise bad_field("after", f"partition {position.partition}", f"partitions from 0 to {PARTITIONS - 1}")

@@ -117,17 +117,21 @@ def test_a_watch_resumes_after_a_position(registry: Running) -> None:
     watch.cancel()
 
 
-@pytest.mark.parametrize("stream", ["nope", "models/nope"])
-def test_the_history_of_a_stream_that_does_not_exist_is_not_found(registry: Running, stream: str) -> None:
+def test_a_watch_that_begins_before_its_stream_gets_the_first_fact(registry: Running) -> None:
+    request = registry_service.WatchHistoryRequest(stream="models/fraud")
+    watch = registry.models.WatchHistory(request, timeout=PATIENCE_SECONDS)
     create(registry, 1)
-    watch = registry_service.WatchHistoryRequest(stream=stream, from_now=True)
-    with pytest.raises(grpc.RpcError) as listed:
-        registry.models.ListHistory(registry_service.ListHistoryRequest(stream=stream))
-    with pytest.raises(grpc.RpcError) as watched:
-        next(registry.models.WatchHistory(watch, timeout=PATIENCE_SECONDS))
-    for caught in (listed, watched):
-        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-        assert details(caught.value) == ("not-found", "stream")
+    assert next(watch).record.record.stream == "models/fraud"
+    watch.cancel()
+
+
+@pytest.mark.parametrize("stream", ["nope", "models/", "models/NOPE", "models/fraud/versions/1"])
+def test_a_watch_of_a_name_that_no_stream_can_have_is_refused(registry: Running, stream: str) -> None:
+    request = registry_service.WatchHistoryRequest(stream=stream, from_now=True)
+    with pytest.raises(grpc.RpcError) as caught:
+        next(registry.models.WatchHistory(request, timeout=PATIENCE_SECONDS))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "models/{model} or environments/{environment}" in (caught.value.details() or "")
 
 
 def test_a_page_of_no_stream_is_refused_with_the_form_of_a_stream(registry: Running) -> None:

@@ -53,7 +53,7 @@ class Table:
 
     def wrong(self, key: str, expected: str, got: object) -> None:
         """Notes a problem. `got` is ABSENT when the key is absent."""
-        shown = "nothing" if got is ABSENT else _shown.repr(got)
+        shown = "nothing" if got is ABSENT else _shown_as_toml(got)
         if not all(hides_nothing(text) for _, text in texts_in(key, got)):
             shown = HIDDEN
         self._problems.append(
@@ -142,6 +142,10 @@ def read(text: bytes, file_name: str, max_bytes: int) -> Table:
         raise InvalidToml([f"{file_name}: expected TOML, got {error}"]) from error
     root.no_credentials()
     return root
+
+
+def _shown_as_toml(got: object) -> str:
+    return str(got).lower() if isinstance(got, bool) else _shown.repr(got)
 
 
 def texts_in(key: str, value: object) -> Iterator[tuple[str, str]]:

@@ -50,11 +50,11 @@ def test_a_file_or_a_folder_that_does_not_exist_gives_exit_code_3(
 
 
 @pytest.mark.parametrize("command", NAMING_A_FILE[1:], ids=" ".join)
-def test_a_file_that_cannot_be_read_gives_exit_code_1(
+def test_a_folder_in_place_of_a_file_is_wrong_input(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkdir("folder")
-    assert run(monkeypatch, command, "folder") == 1
+    assert run(monkeypatch, command, "folder") == 2
     assert "folder cannot be read: Is a directory" in capsys.readouterr().err
 
 

@@ -86,3 +86,10 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, arguments: tuple[str,
     assert isinstance(done.exception, CommandFailed)
     assert fault in str(done.exception)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_next_commands_quote_a_folder_whose_name_has_a_space(tmp_path: Path) -> None:
+    folder = tmp_path / "Bad Name!"
+    done = CliRunner().invoke(app, ["init", "binary", str(folder)])
+    assert f"headgate check '{folder}'" in done.stderr
+    assert f"git -C '{folder}' add ." in done.stderr

@@ -91,6 +91,8 @@ def test_a_live_version_in_quarantine_says_what_takes_it_out_and_an_undo_to_one_
     assert "production v1 (quarantined)" in headgate("model", "get", "fraud")[1]
     assert "production v1 (quarantined)" in headgate("model", "list")[1]
     assert json.loads(headgate("model", "get", "fraud", "-o", "json")[1])["live_quarantined"] == {"production": 1}
+    labelled = headgate("model", "label", "fraud", "team", "risk", "-o", "json")[1]
+    assert json.loads(labelled)["live_quarantined"] == {"production": 1}
     assert "v1, which serves again, is quarantined" in headgate("release", "abort", "fraud/2")[2]
     world.wait_for(phase_is(2, resources.PHASE_ROLLED_BACK))
     policy = tmp_path / "policy.toml"

@@ -71,6 +71,9 @@ def test_a_model_is_created_with_labels_and_described_later_field_by_field(headg
     ("arguments", "message"),
     [
         (["model", "update", "cards"], "give --description or --repository"),
+        (["version", "list", "cards/1"], "'cards/1': expected the name of a model, such as fraud"),
+        (["version", "watch-all", "cards/1"], "'cards/1': expected the name of a model, such as fraud"),
+        (["release", "list", "cards/1"], "'cards/1': expected the name of a model, such as fraud"),
         (["model", "create", "cards", "--label", "risk"], "--label 'risk': expected KEY=VALUE"),
         (["alias", "set", "fraud", "3"], "'fraud': expected MODEL@ALIAS, for example fraud@champion"),
         (["alias", "delete", "fraud@"], "'fraud@': expected MODEL@ALIAS"),

@@ -98,6 +98,13 @@ def test_a_judgement_is_shown_once_a_caller_was_counted():
         ({"model_labelled": facts.ModelLabelled(key="team")}, "label team removed"),
         ({"freeze_declared": facts.FreezeDeclared(freeze="xmas", reason="quiet")}, "freeze xmas declared: quiet"),
         ({"freeze_lifted": facts.FreezeLifted(freeze="xmas")}, "freeze xmas lifted"),
+        ({"version_archived": facts.VersionArchived(version=3, reason="old")}, "v3 archived: old"),
+        ({"candidate_quarantined": facts.CandidateQuarantined(version=3)}, "v3 quarantined"),
+        ({"quarantine_lifted": facts.QuarantineLifted(version=3)}, "v3 quarantine lifted"),
+        (
+            {"release_requested": facts.ReleaseRequested(release=4, candidate=1, environment="eu", undo_of=3)},
+            "release 4 requested: v1 into eu, unspecified, undo of release 3",
+        ),
     ],
 )
 def test_what_people_changed_is_described_with_its_name(fact, line: str):

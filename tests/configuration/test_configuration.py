@@ -106,7 +106,7 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
             "train.momentum: expected no momentum with this optimizer, got 0.9",
         ),
         ("epochs = 100", "epochs = 0", "train.epochs: expected a whole number from 1 to 100000, got 0"),
-        ("epochs = 100", "epochs = true", "train.epochs: expected a whole number from 1 to 100000, got True"),
+        ("epochs = 100", "epochs = true", "train.epochs: expected a whole number from 1 to 100000, got true"),
         ("learning_rate = 0.05", "learning_rate = nan", "train.learning_rate: expected a number above 0, got nan"),
         ("seed = 7", "", "train.seed: expected a whole number from 0 to 9223372036854775807, got nothing"),
         ("seed = 7", "seed = 7\nsead = 8", "train.sead: expected one of the keys loss"),

@@ -154,3 +154,8 @@ def test_only_a_failed_gate_can_be_waived() -> None:
         outcome = given(*history).when(commands.WaiveGate(version=1, reason="r")).decision
         assert isinstance(outcome, Refused)
         assert outcome.code == "illegal-transition"
+
+
+def test_the_refusal_of_an_approval_names_the_verdict_and_not_the_quarantine() -> None:
+    quarantined = given(*built(), gate(), facts.CandidateQuarantined(version=1))
+    quarantined.when(commands.GrantApproval(version=1)).then_refused("illegal-transition", "versions/1 is passed")

@@ -48,6 +48,8 @@ VERSION = resources.Version(
         "quarantined = false",
         'create_time >= "2026-01-01T00:00:00Z" AND create_time < "2026-01-01T01:00:00+00:00"',
         "create_time <= 1767225600000",
+        "create_time >= 2026-01-01T00:00:00Z AND create_time < 2026-01-01T01:00:00.5+00:00",
+        "create_time >= 2026-01-01",
         "commit=abab*",
     ],
 )
@@ -94,7 +96,7 @@ def test_a_filter_does_not_match_a_version_with_other_values(text: str) -> None:
         ("version = 1 OR version = 2", 13, "AND or the end"),
         ("version = 1 AND", 16, "a field"),
         ("NOT", 4, "a field"),
-        ('model = "fraud', 9, "unexpected"),
+        ('model = "fraud', 9, "an open quote, expected another one"),
     ],
 )
 def test_an_invalid_filter_is_refused_with_the_position_and_what_was_expected(

@@ -71,7 +71,9 @@ def code_of_log(error: LogError) -> Exit:
 
 def code_of_file(error: OSError) -> Exit:
     """The exit code after a file or a folder could not be used."""
-    return Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.FAILED
+    if isinstance(error, FileNotFoundError):
+        return Exit.NOT_FOUND
+    return Exit.USAGE if isinstance(error, IsADirectoryError) else Exit.FAILED
 
 
 def table() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from headgate.cli.exit_codes import Exit
+from headgate.cli.exit_codes import Exit, code_of_file
 from headgate.cli.session import CommandFailed, usage
 from headgate.domain.credentials import holds_credentials
 
@@ -28,8 +28,8 @@ def local_path(value: str | Path) -> Path:
 def read_file(file: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a file, or of standard input for `-`.
 
-    Raises CommandFailed: NOT_FOUND when the file does not exist, FAILED when it cannot be read, USAGE when it is larger
-    than `max_bytes`.
+    Raises CommandFailed: NOT_FOUND when the file does not exist, FAILED when it cannot be read, USAGE when it is a
+    folder or larger than `max_bytes`.
     """
     try:
         if str(file) == STDIN:
@@ -40,7 +40,7 @@ def read_file(file: Path, max_bytes: int = MAX_BYTES) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND) from error
     except OSError as error:
-        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}", code_of_file(error)) from error
     if len(content) > max_bytes:
         usage(f"{file} has more than {max_bytes} bytes")
     return content

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from headgate.cli import columns
-from headgate.cli.models import ANY, Filter, list_of_models, list_of_versions
+from headgate.cli.models import ANY, Filter, list_of_models, list_of_versions, parent_name
 from headgate.cli.optional_fields import report_absent
 from headgate.cli.printing import show, show_json, show_yaml
 from headgate.cli.render import Columns, Format, Output, Wide, as_dict, show_rows
@@ -94,7 +94,7 @@ def watch_versions(
     output: Output = Format.TABLE,
 ) -> None:
     """Print the versions that match, then each change, until Ctrl-C."""
-    request = registry_service.WatchVersionsRequest(parent=full_name("models", model), filter=filter_)
+    request = registry_service.WatchVersionsRequest(parent=parent_name(model), filter=filter_)
     stub, parent = session(context).stubs.registry, request.parent
     report_absent(Kind.VERSION, filter_, lambda wanted: bool(list_of_versions(stub, parent, wanted, "", 1)[0]))
     _print_changes(lambda: stub.WatchVersions(request), "version", columns.FOUND_VERSIONS, output)

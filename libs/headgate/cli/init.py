@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -138,12 +139,13 @@ def init(
         (directory / file).parent.mkdir(parents=True, exist_ok=True)
         (directory / file).write_text(content)
     report(f"wrote {len(written)} files for the model {model} into {directory}. Next:")
+    quoted = shlex.quote(str(directory))
     for command in (
-        f"headgate check {directory}",
-        f"git -C {directory} init",
-        f"git -C {directory} add .",
-        f'git -C {directory} commit -m "First version"',
-        f"headgate publish {directory}",
+        f"headgate check {quoted}",
+        f"git -C {quoted} init",
+        f"git -C {quoted} add .",
+        f'git -C {quoted} commit -m "First version"',
+        f"headgate publish {quoted}",
     ):
         report(f"  {command}")
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import columns
+from headgate.cli.models import show_model
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import full_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -55,7 +56,7 @@ def update_model(
         etag=found.etag,
         request_id=str(uuid.uuid4()),
     )
-    show_one(stub.UpdateModel(request, timeout=TIMEOUT_SECONDS), columns.MODEL, output)
+    show_model(session(context).stubs, stub.UpdateModel(request, timeout=TIMEOUT_SECONDS), output)
 
 
 def create_environment(

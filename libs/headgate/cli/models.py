@@ -13,9 +13,9 @@ from headgate.cli.optional_fields import lacking, optional_field, report_absent
 from headgate.cli.printing import progress, report
 from headgate.cli.quarantines import live_quarantined, quarantined_versions
 from headgate.cli.render import Format, Output, Wide, show_list, show_one
-from headgate.cli.session import full_name, numbered_version, session, version_name
+from headgate.cli.session import full_name, model_name, numbered_version, session, version_name
 from headgate.cli.waits import Waits, as_field
-from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain.words import counted
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
@@ -70,7 +70,12 @@ def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) 
     """Show one model."""
     request = registry_service.GetModelRequest(name=full_name("models", name))
     found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
-    quarantined = quarantined_versions(session(context).stubs, found.name)
+    show_model(session(context).stubs, found, output)
+
+
+def show_model(stubs: Stubs, found: resources.Model, output: Format) -> None:
+    """Prints one model, and marks the live versions that are quarantined."""
+    quarantined = quarantined_versions(stubs, found.name)
     show_one(found, columns.model_columns(quarantined), output, live_quarantined(quarantined))
 
 
@@ -85,7 +90,7 @@ def label_model(
     """Set a label of a model. Without a value, the label is removed."""
     request = registry_service.LabelModelRequest(name=full_name("models", name), key=key, value=value)
     found = session(context).stubs.registry.LabelModel(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.MODEL, output)
+    show_model(session(context).stubs, found, output)
 
 
 @version.command("list")
@@ -99,7 +104,7 @@ def list_versions(
     output: Output = Format.TABLE,
 ) -> None:
     """List a model's versions, newest first. With `-` as the model, search all models."""
-    stub, parent = session(context).stubs.registry, full_name("models", model)
+    stub, parent = session(context).stubs.registry, parent_name(model)
     found, more = list_of_versions(stub, parent, filter_, order, limit)
     if path := optional_field(Kind.VERSION, order):
         left = limit - len(found)
@@ -114,6 +119,11 @@ def list_versions(
     show_list(found, found_columns, output, wide, empty, as_field(wait_of))
     if more:
         report(f"only the first {counted(limit, 'version')} of this list: -n lists more")
+
+
+def parent_name(model: str) -> str:
+    """The model whose versions or releases are listed; `-` stands for all models. Raises CommandFailed."""
+    return full_name("models", model if model in (ANY, f"models/{ANY}") else model_name(model))
 
 
 def list_of_versions(

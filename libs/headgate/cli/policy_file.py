@@ -63,7 +63,7 @@ class _Origin:
         if self.got is ABSENT:
             return True
         if not is_number(self.got):
-            self.table.wrong(self.key, "a number", self.got)
+            self.table.wrong(self.key, "a finite number" if isinstance(self.got, float) else "a number", self.got)
             return False
         if not self.per_unit:
             setattr(message, field, self.got)

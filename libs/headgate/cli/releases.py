@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from headgate.cli import columns
 from headgate.cli.files import local_path
 from headgate.cli.known_environments import is_known, report_unknown
-from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason
+from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason, parent_name
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.printing import console, report
 from headgate.cli.quarantines import report_return
@@ -63,7 +63,7 @@ def list_releases(
     """List the newest hundred releases of a model, newest first. With `-` as the model, search all models."""
     stub = session(context).stubs.releases
     found: list[resources.Release] = []
-    request = release_service.ListReleasesRequest(parent=full_name("models", model), filter=filter_, order_by=order)
+    request = release_service.ListReleasesRequest(parent=parent_name(model), filter=filter_, order_by=order)
     while len(found) < PAGE_SIZE:
         request.page_size = PAGE_SIZE - len(found)
         page = stub.ListReleases(request, timeout=TIMEOUT_SECONDS)

@@ -14,7 +14,7 @@ from headgate.artifacts.data_files import digest_of
 from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.cli import columns
-from headgate.cli.exit_codes import Exit
+from headgate.cli.exit_codes import Exit, code_of_file
 from headgate.cli.files import local_path, read_file
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_one
@@ -182,4 +182,4 @@ def opened(file: Path) -> BinaryIO:
     except FileNotFoundError as error:
         raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND) from error
     except OSError as error:
-        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}", code_of_file(error)) from error

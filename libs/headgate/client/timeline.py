@@ -54,7 +54,9 @@ def subject(record: facts.LifecycleRecord) -> str:
 def _by_name(kind: str, fact: Any) -> str:
     version = getattr(fact, "version", 0)
     release = getattr(fact, "release", 0)
-    words = kind.removeprefix("release_" if release else "").replace("_", " ")
+    prefixes = ("version_", "candidate_") if version else ("release_",) if release else ()
+    prefix = next(filter(kind.startswith, prefixes), "")
+    words = kind.removeprefix(prefix).replace("_", " ")
     reason = getattr(fact, "reason", "")
     subject = f"v{version} " if version else f"release {release} " if release else ""
     return f"{subject}{words}" + (f": {reason}" if reason else "")
@@ -102,7 +104,8 @@ def _gate_decided(fact: facts.GateDecided) -> str:
 
 def _requested(fact: facts.ReleaseRequested) -> str:
     strategy = hyphenated(configuration.Strategy, fact.strategy)
-    return f"release {fact.release} requested: v{fact.candidate} into {fact.environment}, {strategy}"
+    undo = f", undo of release {fact.undo_of}" if fact.undo_of else ""
+    return f"release {fact.release} requested: v{fact.candidate} into {fact.environment}, {strategy}{undo}"
 
 
 def _started(fact: facts.ReleaseStarted) -> str:

@@ -8,6 +8,7 @@ from headgate.domain.names import ANONYMOUS, version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found, purged
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.domain.versions import is_purged
+from headgate.domain.words import word_of
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
@@ -94,9 +95,9 @@ def _after_gate(fact: facts.GateDecided) -> resources.VerdictState.ValueType:
 def _awaiting(version: resources.Version) -> Refused | None:
     if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL:
         return None
-    return illegal(
-        f"{version.name} is {version.label}", "only a version that awaits approval can be approved or denied"
-    )
+    # The label may be about the quarantine or the archive, which forbid no approval.
+    state = word_of(resources.VerdictState, version.verdict)
+    return illegal(f"{version.name} is {state}", "only a version that awaits approval can be approved or denied")
 
 
 def _approve(

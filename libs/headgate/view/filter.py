@@ -19,7 +19,9 @@ MAX_FILTER = 2_000
 MAX_COMPARISONS = 20
 
 _TOKEN = re.compile(
-    r"""\s*(?: "(?P<text>(?:[^"\\]|\\.)*)" | (?P<operator><=|>=|!=|[=<>:]) | (?P<word>[\w\-./@+*]+) )""", re.VERBOSE
+    r"""\s*(?: "(?P<text>(?:[^"\\]|\\.)*)" | (?P<time>\d{4}-\d\d-\d\d[Tt]\d\d:[\w\-.:+]+)
+        | (?P<operator><=|>=|!=|[=<>:]) | (?P<word>[\w\-./@+*]+) )""",
+    re.VERBOSE,
 )
 
 
@@ -121,9 +123,10 @@ def _tokens(text: str) -> Iterator[_Token]:
         match = _TOKEN.match(text, at)
         if match is None:
             place = at + len(text[at:]) - len(text[at:].lstrip())
-            raise BadQuery("filter", f"filter at character {place + 1}: unexpected {text[place]!r}")
+            found = "an open quote, expected another one behind the value" if text[place] == '"' else repr(text[place])
+            raise BadQuery("filter", f"filter at character {place + 1}: unexpected {found}")
         kind = str(match.lastgroup)
-        yield _Token(kind, match[kind], match.start(kind))
+        yield _Token("word" if kind == "time" else kind, match[kind], match.start(kind))
         at = match.end()
 
 

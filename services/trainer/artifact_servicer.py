@@ -27,6 +27,19 @@ class ArtifactServicer(worker_services_grpc.ArtifactServiceServicer):
         with ended_after(context, UPLOAD_SECONDS):
             return self._uploads.take(request_iterator)
 
+    def FetchBlob(
+        self, request: worker_services.FetchBlobRequest, context: grpc.ServicerContext
+    ) -> worker_services.Blob:
+        return self._uploads.fetch(request, ended(context))
+
+
+def ended(context: grpc.ServicerContext) -> threading.Event:
+    """Is set when the call ends, also because its caller has left or the trainer stops."""
+    event = threading.Event()
+    if not context.add_callback(event.set):
+        event.set()
+    return event
+
 
 @contextmanager
 def ended_after(context: grpc.ServicerContext, seconds: float) -> Iterator[None]:

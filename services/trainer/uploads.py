@@ -1,13 +1,13 @@
-"""Takes the files of versions that are imported, and stores each under its digest.
+"""Takes the files of versions that are imported, from a caller or from a URL, and stores each under its digest.
 
-A file is written to disk while it comes, and refused as soon as its first bytes show that it is no model.
+An uploaded file is written to disk while it comes, and refused as soon as its first bytes show that it is no model.
 """
 
 import hashlib
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -18,9 +18,11 @@ from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreUnavail
 from headgate.domain.names import SHA256
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
+from services.trainer.attempt.remote_data import DataAccess
+from services.trainer.model_downloads import downloaded_model
 
 MAX_AT_ONCE = 2
-"""Uploads that one trainer takes at once, because each has a file on its disk."""
+"""Uploads and downloads of one trainer at once, because each has a file on its disk."""
 MAX_SHOWN_CHARACTERS = 80
 MAX_ROWS_BYTES = 256 * 1024**2
 """The largest file of test rows; its values are held in memory one by one."""
@@ -33,9 +35,10 @@ MAX_BYTES = {
 class Uploads:
     """The uploads of one trainer."""
 
-    def __init__(self, store: ArtifactStore, scratch: Path) -> None:
+    def __init__(self, store: ArtifactStore, scratch: Path, data: DataAccess) -> None:
         self._store = store
         self._scratch = scratch
+        self._data = data
         self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
 
     def find(self, sha256: str) -> worker_services.Blob:
@@ -58,10 +61,17 @@ class Uploads:
                     self._store.put_file(Path(file.name), first.blob.sha256)
         return first.blob
 
+    def fetch(self, request: worker_services.FetchBlobRequest, stop: threading.Event) -> worker_services.Blob:
+        """Stores the model that is downloaded from the URL. `stop` ends the download. Raises RpcRefused."""
+        with self._place(), closing(downloaded_model(self._data, request.uri, request.sha256, stop)) as lease:
+            with _store_errors():
+                self._store.put_file(lease.path, request.sha256)
+            return worker_services.Blob(sha256=request.sha256, size_bytes=lease.path.stat().st_size)
+
     @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
-            rule = f"this trainer takes {MAX_AT_ONCE} uploads at once; try again later"
+            rule = f"this trainer takes {MAX_AT_ONCE} uploads and downloads at once; try again later"
             raise RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", rule)
         try:
             yield

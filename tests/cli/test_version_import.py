@@ -1,11 +1,13 @@
 """`headgate version import` on a real registry and a real trainer: from a file on this machine to a trained version."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ from services.trainer import app as trainer
 from services.trainer.settings import Settings as TrainerSettings
 from tests.artifacts.graph_material import tree, with_zipmap
 from tests.cli.running import Headgate, run_headgate
+from tests.downloads.servers import Files, serving
 from tests.waiting import until
 
 CONFIG = """
@@ -34,6 +37,7 @@ metrics = ["auc", "accuracy"]
 [gate]
 auc = {{ min = 0.9 }}
 """
+PICKLE = b"\x80\x04\x95model"
 ROWS = "amount,age,label\n0.1,3,0\n0.2,1,0\n0.8,4,1\n0.9,1,1\n"
 
 
@@ -42,6 +46,8 @@ class Site:
     directory: Path
     registry: str
     trainer: str
+    models: str
+    """The URL of a server from which the trainer may download."""
 
     def version(self, model: str, number: int = 1) -> resources.Version:
         name = f"models/{model}/versions/{number}"
@@ -62,13 +68,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     create_keys(directory / "keys")
     running = registry.build(RegistrySettings(log=url, port=0))
     port = running.start()
-    settings = TrainerSettings(
-        log=url, port=0, artifacts=(directory / "store").as_uri(), keys=directory / "keys", work=directory / "work"
-    )
-    worker = trainer.build(settings)
-    yield Site(directory, f"127.0.0.1:{port}", f"127.0.0.1:{worker.start()}")
-    worker.stop(10)
-    running.stop(5)
+    with serving(Files({"/trees.onnx": tree(0.7).SerializeToString(), "/model.onnx": PICKLE})) as models:
+        settings = TrainerSettings(
+            log=url,
+            port=0,
+            artifacts=(directory / "store").as_uri(),
+            keys=directory / "keys",
+            work=directory / "work",
+            data_places=models,
+        )
+        worker = trainer.build(settings)
+        yield Site(directory, f"127.0.0.1:{port}", f"127.0.0.1:{worker.start()}", models)
+        worker.stop(10)
+        running.stop(5)
 
 
 @pytest.fixture
@@ -164,7 +176,7 @@ def test_what_lacks_a_part_is_refused_before_anything_is_sent(headgate: Headgate
 def test_a_pickle_is_refused_before_it_is_sent(site: Site, headgate: Headgate) -> None:
     Path("headgate.toml").write_text(CONFIG.format("pickled"))
     np.save("model", np.zeros(3))
-    Path("model.onnx").write_bytes(b"\x80\x04\x95model")
+    Path("model.onnx").write_bytes(PICKLE)
 
     code, _, err = headgate(
         "version", "import", "pickled", "model.onnx", "--test", "rows.csv", "--config", "headgate.toml"
@@ -173,3 +185,59 @@ def test_a_pickle_is_refused_before_it_is_sent(site: Site, headgate: Headgate) -
     assert code == 2
     assert "it is a pickle" in err
     assert "To convert" in err
+
+
+def test_the_file_of_a_url_is_downloaded_by_the_trainer_and_becomes_a_version(site: Site, headgate: Headgate) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("downloaded"))
+    url, sha256 = f"{site.models}/trees.onnx", hashlib.sha256(tree(0.7).SerializeToString()).hexdigest()
+
+    code, _, err = headgate(
+        "version", "import", "downloaded", url, "--sha256", sha256.upper(), "--test", "rows.csv",
+        "--config", "headgate.toml",
+    )  # fmt: skip
+
+    assert code == 0, err
+    version = site.ended("downloaded")
+    assert version.failure == ""
+    assert (version.upload.uri, version.upload.file_name) == (url, "trees.onnx")
+    assert version.upload.model_sha256 == sha256
+    store = open_store((site.directory / "store").as_uri())
+    files = {file.name: file.sha256 for file in version.artifact.files}
+    assert files[MODEL_FILE] == sha256
+    provenance = json.loads(store.get(files["provenance.json"]))["predicate"]["buildDefinition"]
+    assert provenance["resolvedDependencies"][0] == {"name": "trees.onnx", "uri": url, "digest": {"sha256": sha256}}
+    assert url in headgate("version", "get", "downloaded/1")[1].replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "sha256", "reason"),
+    [
+        ("https://models.example.com/trees.onnx", "0" * 64, "https://models.example.com is not allowed"),
+        ("gs://models/trees.onnx", "0" * 64, "gs://models is not allowed by the operator of the trainer"),
+        ("SITE/none.onnx", "0" * 64, "does not exist (404 Not Found, NoSuchKey)"),
+        ("SITE/trees.onnx", "0" * 64, "Restore it, or give its digest with --sha256"),
+        ("SITE/model.onnx", hashlib.sha256(PICKLE).hexdigest(), "it is a pickle"),
+        ("SITE/trees.onnx", "", "a URL needs --sha256"),
+        ("SITE/trees.onnx", "abc", "a URL needs --sha256"),
+        ("trees.onnx", "0" * 64, "--sha256 belongs to a URL"),
+        ("ftp://models.example.com/trees.onnx", "0" * 64, "a URL with a host or bucket and a path"),
+        ("file:///srv/trees.onnx", "0" * 64, "a URL with a host or bucket and a path"),
+        ("https://user:s3cret@models.example.com/trees.onnx", "0" * 64, "no user name, no password"),
+        ("https://models.example.com/trees.onnx?token=s3cret", "0" * 64, "no user name, no password"),
+    ],
+)
+def test_a_url_that_is_wrong_ends_the_command_and_no_version_is_made(
+    site: Site, headgate: Headgate, url: str, sha256: str, reason: str
+) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("unmade"))
+    url = url.replace("SITE", site.models)
+
+    code, _, err = headgate(
+        "version", "import", "unmade", url, "--sha256", sha256, "--test", "rows.csv", "--config", "headgate.toml"
+    )
+
+    assert code == 2, err
+    assert reason in " ".join(err.replace("│", " ").split()), err
+    assert "s3cret" not in err
+    with pytest.raises(grpc.RpcError):
+        site.version("unmade")

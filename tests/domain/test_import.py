@@ -41,6 +41,15 @@ def test_the_same_upload_has_one_version_and_other_rows_make_another() -> None:
     past.when(commands.CreateVersion(upload=other)).then(imported(2, other))
 
 
+def test_the_same_upload_from_elsewhere_is_the_same_version() -> None:
+    downloaded = upload(uri="https://models.example.com/trees.onnx")
+
+    past = given(imported(1, downloaded))
+
+    assert past.version().upload.uri == downloaded.uri
+    past.when(commands.CreateVersion(upload=upload())).then_refused("already-exists")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -50,6 +59,8 @@ def test_the_same_upload_has_one_version_and_other_rows_make_another() -> None:
         upload(name="other"),
         upload(kind=""),
         upload(file_name="x" * (MAX_NAME_CHARACTERS + 1)),
+        upload(uri="file:///srv/trees.onnx"),
+        upload(uri="https://user:s3cret@models.example.com/trees.onnx"),
     ],
 )
 def test_an_upload_that_is_wrong_is_refused(wrong: facts.Upload) -> None:

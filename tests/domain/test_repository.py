@@ -11,11 +11,15 @@ from headgate.domain.repository import (
     DATA_FORM_RULE,
     DATA_PORT_RULE,
     DATA_RULE,
+    DOWNLOAD_FORM_RULE,
+    DOWNLOAD_LENGTH_RULE,
     FORM_RULE,
     LENGTH_RULE,
+    MAX_REPOSITORY_CHARACTERS,
     PRINTABLE_RULE,
     QUERY_RULE,
     broken_data_rule,
+    broken_download_rule,
     broken_rule,
 )
 from headgate.domain.texts import as_it_may_be_recorded
@@ -169,3 +173,23 @@ def test_the_address_of_data_is_a_path_a_file_url_or_a_url_of_a_store(uri: str) 
 )
 def test_any_other_address_of_data_is_refused(uri: str, rule: str) -> None:
     assert broken_data_rule(uri) == rule
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("https://models.example.com:8443/trees.onnx", ""),
+        ("az://models/trees.onnx", ""),
+        ("file:///srv/trees.onnx", DOWNLOAD_FORM_RULE),
+        ("models/trees.onnx", DOWNLOAD_FORM_RULE),
+        ("", DOWNLOAD_FORM_RULE),
+        ("ftp://models.example.com/trees.onnx", DOWNLOAD_FORM_RULE),
+        ("https://models.example.com", DOWNLOAD_FORM_RULE),
+        ("https://user:s3cret@models.example.com/trees.onnx", DATA_RULE),
+        ("https://models.example.com/trees.onnx?sig=s3cret", DATA_RULE),
+        ("https://models.example.com:0/trees.onnx", DATA_PORT_RULE),
+        (f"https://models.example.com/{'x' * MAX_REPOSITORY_CHARACTERS}", DOWNLOAD_LENGTH_RULE),
+    ],
+)
+def test_a_download_has_a_url_of_a_server_or_a_bucket_without_secrets(url: str, rule: str) -> None:
+    assert broken_download_rule(url) == rule

@@ -113,7 +113,7 @@ def test_a_server_that_stays_away_is_given_up_with_its_answer(cache: Cache, serv
     impatient = Patience(PATIENCE_SECONDS, outage_seconds=-1, first_pause_seconds=0)
     found = refusal(cache, source(f"{server}/rows.csv"), patience=impatient)
     assert found.startswith(f"{server}/rows.csv: the server answers 503")
-    assert found.endswith("publish again later")
+    assert found.endswith("try again later")
 
 
 def test_a_download_that_takes_too_long_ends(cache: Cache, server: str, files: Files) -> None:

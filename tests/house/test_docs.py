@@ -74,6 +74,7 @@ RUN_BY: dict[str, str] = {
     "headgate topics list": TOPICS,
     "headgate up": "tests/cli/test_up.py",
     "headgate version import --test": "tests/cli/test_version_import.py",
+    "headgate version import --sha256 --test": "tests/cli/test_version_import.py",
     "headgate version approve --reason": PEOPLE,
     "headgate version archive --reason": CHANGES,
     "headgate version cancel --reason": CHANGES,

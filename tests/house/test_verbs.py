@@ -34,6 +34,7 @@ COMMAND_OF: dict[str, str] = {
     "DeleteAlias": "alias delete",
     "DenyVersion": "version deny",
     "Evaluate": "version evaluate",
+    "FetchBlob": "version import",
     "GetBlob": "version import",
     "GetEnvironment": "environment get",
     "GetFoldDigest": "replay",

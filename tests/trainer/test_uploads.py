@@ -13,6 +13,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
 from services.trainer.uploads import MAX_AT_ONCE, MAX_ROWS_BYTES, Uploads
 from tests.artifacts.graph_material import tree
+from tests.trainer.remote import access_in
 
 MODEL, ROWS = worker_services.UPLOAD_KIND_MODEL, worker_services.UPLOAD_KIND_TEST_ROWS
 DATA = tree().SerializeToString()
@@ -21,7 +22,7 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 
 @pytest.fixture
 def uploads(tmp_path: Path) -> Uploads:
-    return Uploads(open_store((tmp_path / "store").as_uri()), tmp_path / "uploads")
+    return Uploads(open_store((tmp_path / "store").as_uri()), tmp_path / "uploads", access_in(tmp_path))
 
 
 def parts(

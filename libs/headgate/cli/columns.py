@@ -60,6 +60,12 @@ def _metrics(version: resources.Version) -> str:
     return "\n".join((*defined, *undefined_lines(version.report)))
 
 
+def _imported(version: resources.Version) -> str:
+    if not version.HasField("upload"):
+        return ""
+    return f"{version.upload.uri or version.upload.file_name} {version.upload.model_sha256}"
+
+
 def _threshold(version: resources.Version) -> str:
     if not version.report.HasField("threshold"):
         return ""
@@ -134,7 +140,7 @@ VERSION: Columns = (
     Column("COMMIT", lambda v: v.commit),
     Column("MESSAGE", lambda v: v.commit_message),
     Column("REPOSITORY", lambda v: v.repository),
-    Column("IMPORTED", lambda v: f"{v.upload.file_name} {v.upload.model_sha256}" if v.HasField("upload") else ""),
+    Column("IMPORTED", _imported),
     Column("NEW DATA", lambda v: ", ".join(f"{each.uri} {each.sha256[:10]}" for each in v.updated_data)),
     Column("CREATED", lambda v: time_text(v.create_time_ms)),
     Column("ATTEMPT", lambda v: str(v.attempt or "")),

@@ -9,6 +9,7 @@ import typer
 from headgate.cli.exit_codes import Exit, code_of_file
 from headgate.cli.session import CommandFailed, usage
 from headgate.domain.credentials import holds_credentials
+from headgate.domain.repository import broken_download_rule
 
 STDIN = "-"
 MAX_BYTES = 64 * 1024 * 1024
@@ -23,6 +24,20 @@ def local_path(value: str | Path) -> Path:
     if _URL.match(text) or (holds_credentials(text) and not Path(text).exists()):
         raise typer.BadParameter("this is a URL; expected a file or a folder on this machine")
     return Path(text)
+
+
+def is_url(text: str) -> bool:
+    """Whether an argument of `file_or_url` is a URL."""
+    return _URL.match(text) is not None
+
+
+def file_or_url(text: str) -> str:
+    """A path on this machine or the URL of a download, for use as a parser of typer. A wrong URL is not shown."""
+    if not is_url(text):
+        return str(local_path(text))
+    if rule := broken_download_rule(text):
+        raise typer.BadParameter(f"this is a URL; expected a path on this machine, or {rule}")
+    return text
 
 
 def read_file(file: Path, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,8 +1,9 @@
-"""`headgate version import` makes an ONNX file of this machine a version: it is uploaded, inspected and evaluated."""
+"""`headgate version import` makes an ONNX file of this machine or of a URL a version: it is inspected and evaluated."""
 
 import hashlib
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -15,12 +16,14 @@ from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.cli import columns
 from headgate.cli.exit_codes import Exit, code_of_file
-from headgate.cli.files import local_path, read_file
+from headgate.cli.files import file_or_url, is_url, local_path, read_file
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import CommandFailed, full_name, model_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.configuration import MAX_BYTES, made_elsewhere, parse
+from headgate.domain.names import SHA256
+from headgate.domain.upload import MAX_NAME_CHARACTERS
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -37,21 +40,29 @@ NO_CONFIGURATION = (
     " tables [model], [evaluate] and, if wanted, [gate] and [release]"
 )
 
+FileOrUrl = Annotated[
+    str,
+    typer.Argument(
+        parser=file_or_url,
+        metavar="FILE|URL",
+        help="An ONNX file, a folder of MLflow with one, or the URL of an ONNX file for the trainer to download.",
+    ),
+]
+TestRows = Annotated[
+    Path,
+    typer.Option(
+        parser=local_path,
+        metavar="FILE",
+        help="The test rows with their true answers: CSV, JSON lines, Parquet or NPY.",
+    ),
+]
+
 
 def import_version(
     context: typer.Context,
     model: str,
-    file: Annotated[
-        Path, typer.Argument(parser=local_path, metavar="FILE", help="An ONNX file, or a folder of MLflow with one.")
-    ],
-    test: Annotated[
-        Path,
-        typer.Option(
-            parser=local_path,
-            metavar="FILE",
-            help="The test rows with their true answers: CSV, JSON lines, Parquet or NPY.",
-        ),
-    ],
+    file: FileOrUrl,
+    test: TestRows,
     answers: Annotated[
         str, typer.Option(help="The column with the true answers; by default answer, label, target or y.")
     ] = "",
@@ -63,29 +74,78 @@ def import_version(
             help="A headgate.toml with task, metrics and gate; by default those of the model's newest version.",
         ),
     ] = None,
+    sha256: Annotated[str, typer.Option(help="The SHA-256 of the file that a URL names; needed there.")] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Make an ONNX file that was made elsewhere the model's next version. It passes the gate as every other."""
     stubs, name = session(context).stubs, model_name(model)
-    graph = onnx_file(file)
-    refuse_known(graph)
+    graph = graph_of(file, sha256)
+    size_of(test)
     declared = declared_in(config, name) if config else declared_before(stubs, name)
     upload = facts.Upload(
-        model_sha256=uploaded(stubs, graph, worker_services.UPLOAD_KIND_MODEL),
+        model_sha256=graph.stored(stubs),
         rows_sha256=uploaded(stubs, test, worker_services.UPLOAD_KIND_TEST_ROWS),
         file_name=graph.name,
         answers=answers,
         configuration=declared,
+        uri=graph.url,
     )
     request = registry_service.CreateVersionRequest(
         parent=full_name("models", name),
         upload=upload,
-        commit_message=f"imported from {graph.name}",
+        commit_message=f"imported from {graph.url or graph.name}",
         request_id=str(uuid.uuid4()),
     )
     version = stubs.registry.CreateVersion(request, timeout=TIMEOUT_SECONDS)
     show_one(version, columns.VERSION, output)
     report(f"it is inspected and evaluated now: headgate version watch {name}/{version.version}")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalGraph:
+    """An ONNX file of this machine."""
+
+    file: Path
+    url = ""
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def stored(self, stubs: Stubs) -> str:
+        """The digest of the file, which the artifact store has now."""
+        return uploaded(stubs, self.file, worker_services.UPLOAD_KIND_MODEL)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteGraph:
+    """An ONNX file that the trainer downloads."""
+
+    url: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.url.rstrip("/").rpartition("/")[2][-MAX_NAME_CHARACTERS:]
+
+    def stored(self, stubs: Stubs) -> str:
+        """The digest of the file, which the artifact store has now. Only the trainer knows its operator's places."""
+        report(f"the trainer downloads {self.url}")
+        request = worker_services.FetchBlobRequest(uri=self.url, sha256=self.sha256)
+        return stubs.artifacts.FetchBlob(request, timeout=UPLOAD_SECONDS).sha256
+
+
+def graph_of(file: str, sha256: str) -> LocalGraph | RemoteGraph:
+    """What is imported, as far as this machine can check it. Raises CommandFailed."""
+    if is_url(file):
+        if not SHA256.fullmatch(sha256.lower()):
+            usage("a URL needs --sha256 with the SHA-256 of the file, in 64 hex digits, as sha256sum prints it")
+        return RemoteGraph(file, sha256.lower())
+    if sha256:
+        usage("--sha256 belongs to a URL; of a file on this machine the command computes it")
+    graph = onnx_file(Path(file))
+    refuse_known(graph)
+    return LocalGraph(graph)
 
 
 def onnx_file(file: Path) -> Path:
@@ -151,10 +211,7 @@ def refuse_known(file: Path) -> None:
 
 def uploaded(stubs: Stubs, file: Path, kind: worker_services.UploadKind.ValueType) -> str:
     """The digest of the file, which the artifact store has now. It is sent unless the store had it before."""
-    with opened(file):
-        size = file.stat().st_size
-    if not 0 < size <= MAX_FILE_BYTES:
-        usage(f"{file} has {size} bytes, and a file that is imported has 1 to {MAX_FILE_BYTES}")
+    size = size_of(file)
     sha256 = digest_of(file)
     try:
         stubs.artifacts.GetBlob(worker_services.GetBlobRequest(sha256=sha256), timeout=TIMEOUT_SECONDS)
@@ -164,6 +221,15 @@ def uploaded(stubs: Stubs, file: Path, kind: worker_services.UploadKind.ValueTyp
         blob = worker_services.Blob(sha256=sha256, size_bytes=size)
         stubs.artifacts.UploadBlob(parts(file, blob, kind), timeout=UPLOAD_SECONDS)
     return sha256
+
+
+def size_of(file: Path) -> int:
+    """In bytes. Raises CommandFailed when such a file cannot be imported."""
+    with opened(file):
+        size = file.stat().st_size
+    if not 0 < size <= MAX_FILE_BYTES:
+        usage(f"{file} has {size} bytes, and a file that is imported has 1 to {MAX_FILE_BYTES}")
+    return size
 
 
 def parts(

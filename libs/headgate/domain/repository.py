@@ -25,6 +25,8 @@ DATA_FORM_RULE = (
     "a path in the repository, a file URL with three slashes, or a URL with a host or bucket and a path:"
     " https://, http://, s3://, gs:// or az://; two slashes without such a scheme are no path"
 )
+DOWNLOAD_FORM_RULE = "a URL with a host or bucket and a path: https://, http://, s3://, gs:// or az://"
+DOWNLOAD_LENGTH_RULE = f"a URL of at most {MAX_REPOSITORY_CHARACTERS} characters"
 DATA_PORT_RULE = f"a port from 1 to {MAX_PORT}"
 DATA_RULE = (
     "no user name, no password, no ? and no # in it, because the log keeps it for ever; a file URL has %3F and %23"
@@ -67,6 +69,15 @@ def broken_data_rule(uri: str) -> str:
     if _SCHEME_OR_HOST.match(uri) and not _DATA.fullmatch(uri):
         return DATA_FORM_RULE
     return "" if has_real_port(uri) else DATA_PORT_RULE
+
+
+def broken_download_rule(url: str) -> str:
+    """The rule that the URL of a file breaks that is downloaded, as what is expected; empty for a sound one."""
+    if len(url) > MAX_REPOSITORY_CHARACTERS:
+        return DOWNLOAD_LENGTH_RULE
+    if rule := broken_data_rule(url):
+        return DOWNLOAD_FORM_RULE if rule == DATA_FORM_RULE else rule
+    return DOWNLOAD_FORM_RULE if url.startswith("file:") or not _DATA.fullmatch(url) else ""
 
 
 def bad_repository(repository: str) -> Refused | None:

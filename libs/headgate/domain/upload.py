@@ -1,7 +1,8 @@
 """What an imported version is made from: an ONNX file, its test rows, and a configuration, in place of a commit."""
 
 from headgate.domain.names import SHA256
-from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid
+from headgate.domain.refusal import ALREADY_EXISTS, INVALID, Refused, invalid
+from headgate.domain.repository import broken_download_rule
 from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -32,6 +33,8 @@ def wrong_upload(command: commands.CreateVersion, model: str) -> Refused | None:
         digest = getattr(upload, field)
         if not SHA256.fullmatch(digest):
             return invalid(f"upload.{field}", digest, "an uploaded file has a SHA-256 of 64 hex digits")
+    if upload.uri and (rule := broken_download_rule(upload.uri)):
+        return Refused(INVALID, rule, f"upload.uri: expected {rule}", "upload.uri")
     if command.repository or command.commit:
         return invalid("commit", command.commit, "a version comes from a commit or from an upload, not from both")
     if declared.model != model or declared.code.kind != KIND:

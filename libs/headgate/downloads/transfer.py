@@ -34,12 +34,24 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What helps with a file that is too large, and with one that has another digest; the ends of two refusals."""
+
+    large: str = "Split it, or store it smaller"
+    changed: str = "Restore it, or write its digest into headgate.toml"
+
+
+DATA_ADVICE = Advice()
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """The file by its digest, and how large it may be. `beside_bytes` is what the same attempt holds already."""
 
     sha256: str
     max_bytes: int
     beside_bytes: int = 0
+    advice: Advice = DATA_ADVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ class Ending:
     def pause_after(self, fault: Interrupted) -> None:
         """Waits before the next try. Raises Refused when the store has failed for too long, and Stopped."""
         if self._now() > self._fails_at:
-            raise Refused(f"{fault}. It failed for {self.patience.outage_seconds:g} s; publish again later") from fault
+            raise Refused(f"{fault}. It failed for {self.patience.outage_seconds:g} s; try again later") from fault
         self.pause(self._pause_seconds)
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
 
@@ -137,7 +149,7 @@ class Received:
 
     def _require_size(self, size: int) -> None:
         if size > self._wanted.max_bytes:
-            limit = f"the limit is {self._wanted.max_bytes}. Split it, or store it smaller"
+            limit = f"the limit is {self._wanted.max_bytes}. {self._wanted.advice.large}"
             raise Refused(f"{self._name} has {size} bytes or more; {limit}")
 
     def require_whole(self) -> None:
@@ -158,7 +170,7 @@ class Received:
             return True
         raise Refused(
             f"{self._name} has the SHA-256 {found}, not {self._wanted.sha256}: the file was changed, or another one"
-            " is meant. Restore it, or write its digest into headgate.toml"
+            f" is meant. {self._wanted.advice.changed}"
         )
 
 

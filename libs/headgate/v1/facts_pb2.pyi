@@ -466,12 +466,15 @@ class Upload(_message.Message):
     FILE_NAME_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
     model_sha256: _builtins.str
     rows_sha256: _builtins.str
     file_name: _builtins.str
     """The name that the ONNX file had where it came from."""
     answers: _builtins.str
     """The column of the test rows that has the true answers. Empty for the usual one."""
+    uri: _builtins.str
+    """Where the ONNX file was downloaded from. Empty when it was uploaded."""
     @_builtins.property
     def configuration(self) -> _configuration_pb2.ModelConfiguration: ...
     def __init__(
@@ -482,10 +485,11 @@ class Upload(_message.Message):
         file_name: _builtins.str = ...,
         answers: _builtins.str = ...,
         configuration: _configuration_pb2.ModelConfiguration | None = ...,
+        uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "configuration", b"configuration", "file_name", b"file_name", "model_sha256", b"model_sha256", "rows_sha256", b"rows_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "configuration", b"configuration", "file_name", b"file_name", "model_sha256", b"model_sha256", "rows_sha256", b"rows_sha256", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -208,6 +208,11 @@ class ArtifactServiceStub:
                 request_serializer=headgate_dot_v1_dot_worker__services__pb2.UploadBlobRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
                 _registered_method=True)
+        self.FetchBlob = channel.unary_unary(
+                '/headgate.v1.ArtifactService/FetchBlob',
+                request_serializer=headgate_dot_v1_dot_worker__services__pb2.FetchBlobRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
+                _registered_method=True)
 
 
 class ArtifactServiceServicer:
@@ -228,6 +233,13 @@ class ArtifactServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchBlob(self, request, context):
+        """Stores the ONNX file of a URL. The trainer downloads it from a place that its operator allows, and checks its digest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -239,6 +251,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
             'UploadBlob': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadBlob,
                     request_deserializer=headgate_dot_v1_dot_worker__services__pb2.UploadBlobRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_worker__services__pb2.Blob.SerializeToString,
+            ),
+            'FetchBlob': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchBlob,
+                    request_deserializer=headgate_dot_v1_dot_worker__services__pb2.FetchBlobRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_worker__services__pb2.Blob.SerializeToString,
             ),
     }
@@ -296,6 +313,33 @@ class ArtifactService:
             target,
             '/headgate.v1.ArtifactService/UploadBlob',
             headgate_dot_v1_dot_worker__services__pb2.UploadBlobRequest.SerializeToString,
+            headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.ArtifactService/FetchBlob',
+            headgate_dot_v1_dot_worker__services__pb2.FetchBlobRequest.SerializeToString,
             headgate_dot_v1_dot_worker__services__pb2.Blob.FromString,
             options,
             channel_credentials,

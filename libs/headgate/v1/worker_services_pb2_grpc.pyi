@@ -93,6 +93,8 @@ class ArtifactServiceStub:
     """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
     UploadBlob: _grpc.StreamUnaryMultiCallable[_worker_services_pb2.UploadBlobRequest, _worker_services_pb2.Blob]
     """Stores one file. The first message has what is uploaded, the others its bytes in order."""
+    FetchBlob: _grpc.UnaryUnaryMultiCallable[_worker_services_pb2.FetchBlobRequest, _worker_services_pb2.Blob]
+    """Stores the ONNX file of a URL. The trainer downloads it from a place that its operator allows, and checks its digest."""
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
@@ -103,6 +105,8 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
     UploadBlob: _aio.StreamUnaryMultiCallable[_worker_services_pb2.UploadBlobRequest, _worker_services_pb2.Blob]  # type: ignore[assignment]
     """Stores one file. The first message has what is uploaded, the others its bytes in order."""
+    FetchBlob: _aio.UnaryUnaryMultiCallable[_worker_services_pb2.FetchBlobRequest, _worker_services_pb2.Blob]  # type: ignore[assignment]
+    """Stores the ONNX file of a URL. The trainer downloads it from a place that its operator allows, and checks its digest."""
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes the files of versions that are imported. The trainer has it."""
@@ -122,6 +126,14 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_services_pb2.Blob, _abc.Awaitable[_worker_services_pb2.Blob]]:
         """Stores one file. The first message has what is uploaded, the others its bytes in order."""
+
+    @_abc_1.abstractmethod
+    def FetchBlob(
+        self,
+        request: _worker_services_pb2.FetchBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_services_pb2.Blob, _abc.Awaitable[_worker_services_pb2.Blob]]:
+        """Stores the ONNX file of a URL. The trainer downloads it from a place that its operator allows, and checks its digest."""
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -32,8 +32,11 @@ def provenance(
     sources: list[dict[str, object]] = [{"name": "repository", **place, "digest": {"gitCommit": commit}}]
     parameters: dict[str, object] = {"commit": commit, **({"repository": place["uri"]} if place else {})}
     if upload is not None:
-        digests = {upload.file_name: upload.model_sha256, "test rows": upload.rows_sha256}
-        sources = [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in digests.items()]
+        place = {"uri": upload.uri} if upload.uri else {}
+        sources = [
+            {"name": upload.file_name, **place, "digest": {"sha256": upload.model_sha256}},
+            {"name": "test rows", "digest": {"sha256": upload.rows_sha256}},
+        ]
         parameters = {"answers": upload.answers}
     data = [data_file(file) for file in parsed.data]
     packages = [{"name": lock.file, "uri": lock.file, "digest": {"sha256": lock.digest}}] if lock else []

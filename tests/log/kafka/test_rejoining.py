@@ -34,6 +34,9 @@ LONG_SECONDS = 0.05
 STUCK_SECONDS = 3.0
 """A member without partitions for this long stays without them."""
 
+TRIES = 10
+"""On a busy machine a response may also arrive during a poll, so that a member is not stuck."""
+
 
 @pytest.fixture
 def log(kafka_broker: str) -> Iterator[KafkaLog]:
@@ -48,6 +51,17 @@ def topic(log: KafkaLog) -> str:
     log.create_topics([Topic(name, -1, 1)])
     log.append(Message(name, b"key", b"value"))
     return name
+
+
+def is_stuck(log: KafkaLog, topic: str, poll_seconds: float, pause_seconds: float) -> bool:
+    """Whether the only member of a new group gets no partitions when it polls like this."""
+    end = time.monotonic() + STUCK_SECONDS
+    with log.consumer(topic, uuid.uuid4().hex, "a") as member:
+        while time.monotonic() < end:
+            if member.poll(poll_seconds):
+                return False
+            threading.Event().wait(pause_seconds)
+    return True
 
 
 def test_a_member_that_is_joining_continues_until_it_has_joined() -> None:
@@ -90,8 +104,7 @@ def test_kafka_python_still_drops_a_response_that_arrives_between_two_polls(
 ) -> None:
     """When this test fails, the library has been mended, and before_poll can go."""
     monkeypatch.setattr(kafka_group, "before_poll", lambda consumer: None)
-    with log.consumer(topic, "workers", "a") as member, pytest.raises(AssertionError, match="its partitions"):
-        until(lambda: member.poll(0.0), "its partitions", seconds=STUCK_SECONDS, pause_seconds=LONG_SECONDS)
+    assert any(is_stuck(log, topic, 0.0, LONG_SECONDS) for _ in range(TRIES))
 
 
 @pytest.mark.kafka
@@ -100,9 +113,13 @@ def test_kafka_python_still_leaves_a_leader_that_did_not_know_its_topic_without_
 ) -> None:
     """When this test fails, the library has been mended, and after_poll can go."""
     monkeypatch.setattr(kafka_group, "after_poll", lambda *_, **__: None)
-    change_metadata(monkeypatch, from_before_the_subscription, also=2)
-    with log.consumer(topic, "workers", "a") as member, pytest.raises(AssertionError, match="its partitions"):
-        until(lambda: member.poll(LONG_SECONDS), "its partitions", seconds=STUCK_SECONDS)
+
+    def is_stuck_at_first() -> bool:
+        with monkeypatch.context() as patched:
+            change_metadata(patched, from_before_the_subscription, also=2)
+            return is_stuck(log, topic, LONG_SECONDS, 0.0)
+
+    assert any(is_stuck_at_first() for _ in range(TRIES))
 
 
 @pytest.mark.kafka

@@ -100,3 +100,23 @@ def test_a_review_goes_from_text_to_a_probability(running: Running) -> None:
     assert answered["version"] == 1
     praise, blame = answered["outputs"]["prediction"]
     assert praise > 0.5 > blame
+
+
+def test_a_credit_goes_from_words_codes_and_numbers_to_the_chance_that_it_is_repaid_late(running: Running) -> None:
+    story = Story(running, "credit", "credit")
+    assert story.verdict_on("1-trees", 1).passed
+    story.goes_live()
+    story.close()
+    loans = running.folder / "loans.json"
+    asked = {
+        "purpose": [["car"], ["trade"], ["boat"]],
+        "home": [["own"], ["rent"], ["rent"]],
+        "branch": [[340], [205], [999]],
+        "numbers": [[3_000, 36, 4_000, 0], [20_000, 24, 2_000, 3], [9_000, 36, 2_500, 0]],
+    }
+    loans.write_text(json.dumps(asked))
+    answered = json.loads(running.command("predict", "credit", "--json", str(loans), "-o", "json"))
+    assert answered["version"] == 1
+    safe, risky, unknown = answered["outputs"]["probabilities"][1::2]
+    assert safe < 0.2 < 0.5 < risky
+    assert 0 < unknown < 1

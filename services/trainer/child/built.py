@@ -48,6 +48,7 @@ from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.files import signature, write_json
 from services.trainer.child.imported import imported_module, worded_for
 from services.trainer.child.loading import called, context_of, load_module, own_metrics_of
+from services.trainer.child.origins import without_origins
 from services.trainer.child.own_metrics import measured_by_the_repository
 from services.trainer.child.plots import write_plots
 from services.trainer.child.row_findings import (
@@ -115,6 +116,8 @@ def built_by(module: ModuleType | SimpleNamespace, context: SimpleNamespace, job
     try:
         data = bytes_left(left, context.onnx_file)
         graph = inspect(data)
+        # An imported file stays as its owner knows it by its SHA-256.
+        data = without_origins(data) if job.module else data
     except GraphRefused as error:
         raise ExportFailure(f"{BUILD}: the file is refused: {error}") from error
     fitting = {split: fitted(split, rows, graph) for split, rows in splits.items()}

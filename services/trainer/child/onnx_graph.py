@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 import torch
-from google.protobuf.message import Message
 from torch import Tensor, nn
 
 from headgate.artifacts import layout
@@ -14,10 +13,9 @@ from headgate.network_table import BATCH
 from services.trainer.child.dimensions import Dimensions, sizes_of
 from services.trainer.child.failure import ExportFailure
 from services.trainer.child.losses import Form
+from services.trainer.child.origins import remove_origins
 from services.trainer.child.tensors import Tensors, caller, inputs
 
-ORIGINS = ("doc_string", "metadata_props")
-"""Fields of any part of a graph in which the exporter leaves stack traces. They name directories of this machine."""
 EXAMPLE_ROWS = 2
 """The exporter takes a batch of one for a constant."""
 PLAIN = Form()
@@ -111,16 +109,6 @@ def _fixed_dimension(text: str, dimensions: Dimensions, sizes: Mapping[str, int]
 def _example(tensor: Tensor) -> Tensor:
     copies = -(-EXAMPLE_ROWS // len(tensor))
     return tensor.repeat(copies, *[1] * (tensor.ndim - 1))[:EXAMPLE_ROWS]
-
-
-def remove_origins(part: Message) -> None:
-    """Removes the origins from the model and from everything in it, such as the branches of a condition."""
-    for field, value in part.ListFields():
-        if field.name in ORIGINS:
-            part.ClearField(field.name)
-        elif field.message_type is not None:
-            for each in value if field.is_repeated else (value,):
-                remove_origins(each)
 
 
 def reason_of(error: Exception) -> str:

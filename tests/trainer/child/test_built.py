@@ -99,6 +99,26 @@ def test_the_file_may_be_left_as_bytes_at_the_given_path_or_at_a_path_of_its_own
     assert built(checkout, left)[layout.MODEL_FILE] == tree().SerializeToString()
 
 
+def test_what_an_exporter_wrote_of_its_machine_is_left_out_and_what_the_author_wrote_stays(checkout: Path) -> None:
+    text = """
+def build(context):
+    left = material.tree()
+    left.doc_string = "for the counter"
+    left.metadata_props.add(key="team", value="risk")
+    left.graph.doc_string = str(context.onnx_file)
+    for part in (*left.graph.node, *left.graph.input):
+        part.doc_string = "File /home/ada/model.py, line 3"
+        part.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="File /home/ada/model.py, line 3")
+    return left
+"""
+    model = onnx.load_from_string(built(checkout, text)[layout.MODEL_FILE])
+
+    expected = tree()
+    expected.doc_string = "for the counter"
+    expected.metadata_props.add(key="team", value="risk")
+    assert model == expected
+
+
 def test_build_gets_the_rows_the_data_the_parameters_and_a_seeded_generator(checkout: Path) -> None:
     text = """
 import random

@@ -105,10 +105,10 @@ def build(context):
     left = material.tree()
     left.doc_string = "for the counter"
     left.metadata_props.add(key="team", value="risk")
-    left.graph.doc_string = str(context.onnx_file)
+    left.graph.doc_string = trace = f"File {context.onnx_file.parent}/model.py, line 3"
     for part in (*left.graph.node, *left.graph.input):
-        part.doc_string = "File /home/ada/model.py, line 3"
-        part.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="File /home/ada/model.py, line 3")
+        part.doc_string = trace
+        part.metadata_props.add(key="pkg.torch.onnx.stack_trace", value=trace)
     return left
 """
     model = onnx.load_from_string(built(checkout, text)[layout.MODEL_FILE])

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from headgate.cli import columns, refusals, render
 from headgate.cli.main import app
 from headgate.cli.render import Format, show_list, show_one, show_rows
-from headgate.cli.tables import WRAPPED_WIDTH, Column, Measured, fitting, page_text, table_text
+from headgate.cli.tables import MAX_CELL_LINES, WRAPPED_WIDTH, Column, Measured, fitting, page_text, table_text
 from headgate.domain.printable import printable
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -115,6 +115,25 @@ def test_a_metric_and_its_value_stay_together():
     rows = [["v1", "calibration_error 0.0317  f1 0.9865", "text " * 30]]
     text, _ = table_text([Column("VERSION", str), Column("METRICS", str), Column("MESSAGE", str)], rows, 70)
     assert "calibration_error 0.0317" in text
+
+
+def test_a_long_cell_of_a_list_is_cut_in_a_terminal_and_whole_in_a_wide_table_and_on_a_page(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(render, "terminal_width", lambda: 80)
+    wait = "someone to resume it: inconclusive: " + "the candidate had few keys, " * 30 + "end"
+    show_rows([{"name": "fraud/1", "wait": wait}, {"name": "fraud/2", "wait": ""}], Format.TABLE)
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert len(lines) == 1 + MAX_CELL_LINES + 1
+    assert max(map(len, lines)) <= 80
+    assert lines[MAX_CELL_LINES].endswith("…")
+    assert "--wide shows all of it" in printed.err
+    show_rows([{"name": "fraud/1", "wait": wait}], Format.TABLE, wide=True)
+    printed = capsys.readouterr()
+    assert wait in printed.out
+    assert printed.err == ""
+    assert page_text({"wait": wait}, 80).replace("\n     ", " ").split() == ["wait", *wait.split()]
 
 
 def test_a_digest_that_does_not_fit_is_cut_into_lines():

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from headgate.cli.printing import is_terminal, report, show, show_json, show_yaml
-from headgate.cli.tables import Column, page_text, table_text
+from headgate.cli.tables import CUT, Column, page_text, table_text
 from headgate.domain.printable import printable
 
 
@@ -77,6 +77,8 @@ def _show_table(columns: Columns, rows: Sequence[Sequence[str]], wide: bool, emp
     show(text)
     if left_out:
         report(f"without {', '.join(left_out)}: --wide shows every column")
+    if text.count(CUT) > sum(cell.count(CUT) for row in rows for cell in row):
+        report(f"a cell that ends with {CUT} goes on: --wide shows all of it")
 
 
 def terminal_width() -> int | None:

@@ -13,6 +13,9 @@ from rich.cells import cell_len, set_cell_size
 GAP = "  "
 WRAPPED_WIDTH = 20
 """Columns of text wrap down to this width before a column is left out. A time fits into it."""
+MAX_CELL_LINES = 6
+"""A cell of a list is cut after so many lines. The page of its resource, a wide table and a pipe have all of it."""
+CUT = "…"
 TOGETHER_WIDTH = 30
 """What stands between double spaces stays together up to this width: a metric and its value."""
 
@@ -106,8 +109,17 @@ def _measured(cells: Sequence[str], rank: int) -> Measured:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    parts = [_wrapped(cell, room) for cell, room in zip(cells, widths, strict=True)]
+    parts = [_cut(_wrapped(cell, room), room) for cell, room in zip(cells, widths, strict=True)]
     return "\n".join(_padded(line, widths) for line in zip_longest(*parts, fillvalue=""))
+
+
+def _cut(lines: Sequence[str], room: int) -> Sequence[str]:
+    """The first lines of a wrapped cell, with a mark at their end when there are more."""
+    if len(lines) <= MAX_CELL_LINES:
+        return lines
+    last = lines[MAX_CELL_LINES - 1]
+    last = set_cell_size(last, room - 1).rstrip() if cell_len(last) >= room else last
+    return [*lines[: MAX_CELL_LINES - 1], last + CUT]
 
 
 def _wrapped(cell: str, room: int | None) -> Sequence[str]:

@@ -233,7 +233,9 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     assert (code, "and --from '2099-02-01' is 2099-02-01 00:00:00 UTC: a freeze must end after" in err) == (2, True)
     assert "--until '0s' is 20" in headgate("freeze", "declare", "staging", "late", "--until", "0s")[2]
     code, _, err = headgate("freeze", "lift", "staging", "holidays")
-    assert (code, "freeze holidays does not exist" in err) == (3, True)
+    assert (code, "freeze holidays of staging (it has none) does not exist" in err) == (3, True)
+    code, _, err = headgate("freeze", "lift", "stagging", "holidays")
+    assert (code, "environments/stagging does not exist" in err) == (3, True)
 
 
 def test_a_freeze_or_a_policy_of_an_environment_that_nothing_uses_asks_whether_the_name_is_right(

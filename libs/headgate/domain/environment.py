@@ -35,7 +35,7 @@ def decide(state: EnvironmentState, command: EnvironmentCommand, at_ms: int) -> 
             return _declare(state, command, at_ms)
         case commands.LiftFreeze():
             if not any(freeze.freeze == command.freeze for freeze in state.environment.freezes):
-                return not_found(f"freeze {command.freeze}", "freeze")
+                return _no_freeze(state, command.freeze)
             return facts.FreezeLifted(freeze=command.freeze, reason=command.reason)
         case _:
             assert_never(command)
@@ -62,6 +62,15 @@ def evolve(state: EnvironmentState, fact: EnvironmentFact, record: facts.Lifecyc
             environment.freezes.extend(kept)
         case _:
             assert_never(fact)
+
+
+def _no_freeze(state: EnvironmentState, freeze: str) -> Refused:
+    """The refusal to lift a freeze that is not there: it may be in another environment."""
+    if not state.exists:
+        return not_found(environment_stream(state.name), "name")
+    there = ", ".join(each.freeze for each in state.environment.freezes)
+    found = f"it has {there}" if there else "it has none"
+    return not_found(f"freeze {freeze} of {state.name} ({found})", "freeze")
 
 
 def _set_policy(state: EnvironmentState, command: commands.SetPolicy) -> facts.PolicySet | Refused | None:

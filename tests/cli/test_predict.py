@@ -121,8 +121,8 @@ def test_a_document_comes_from_standard_input(headgate: Headgate, monkeypatch: p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give the rows with --row or with --json, and not with both"),
-        (["--row", "1,2,3", "--json", "rows.json"], "give the rows with --row or with --json, and not with both"),
+        ([], "give the rows with one of --row, --json and --rows"),
+        (["--row", "1,2,3", "--json", "rows.json"], "give the rows with one of --row, --json and --rows"),
         (["--row", "1,2,16777217"], "--row: input 'x', row 1, column 3: FP32 cannot hold 16777217; the nearest"),
         (["--json", "rows.json"], "--json rows.json: input 'x': expected at least one row, got none"),
     ],
@@ -155,6 +155,45 @@ def test_the_gateway_shows_whether_it_is_ready_and_what_a_model_takes(
         assert headgate("gateway", "status")[0] == 1
     finally:
         gateway.ready = True
+
+
+def test_the_rows_of_a_file_are_answered_in_order_in_as_many_requests_as_they_need(headgate: Headgate) -> None:
+    lines = [f"{n},{n + 1},{n + 2}" for n in range(2_500)]
+    Path("rows.csv").write_text("\n".join(["a,b,c", *lines]))
+    code, out, err = headgate("predict", "fraud", "--rows", "rows.csv", "--version", "1", "-o", "json")
+    found = json.loads(out)
+    expected = [2 * value for n in range(2_500) for value in (n, n + 1, n + 2)]
+    assert (code, found["outputs"]["y"], found["shapes"]) == (0, expected, {"y": [2_500, 3]}), err
+    code, out, _ = headgate("predict", "fraud", "--rows", "rows.csv")
+    assert (code, out.splitlines()[-1].split(maxsplit=1)[0]) == (0, "2500")
+
+
+def test_columns_of_a_file_go_to_the_inputs_of_their_names(headgate: Headgate) -> None:
+    rows = [dict(zip(MIXED, values, strict=True)) for values in zip(*MIXED.values(), strict=True)]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, out, err = headgate("predict", "mixed", "--rows", "rows.jsonl", "-o", "json")
+    assert code == 0, err
+    assert json.loads(out)["outputs"] == {f"{name}_out": values for name, values in MIXED.items()}
+    out = headgate("predict", "mixed", "--rows", "rows.jsonl")[1]
+    assert out.splitlines()[-1].split()[:4] == ["2", "-1", "255", "nan"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "reason"),
+    [
+        ("a,b,c\n1,2,3\n1,x,3\n", 2, "--rows rows.csv: line 3, column b: 'x' is not a number"),
+        ('{"a": 1}\n{oops', 2, "--rows rows.csv cannot be read as CSV, JSON lines, Parquet or NPY: line 2"),
+        ("a,b\n1,2\n", 2, "expected the shape [-1, 3], where -1 is any size, got [1, 2]; the columns are a, b"),
+        (None, 3, "there is no file rows.csv"),
+    ],
+)
+def test_a_file_of_rows_that_does_not_fit_is_refused_with_the_place(
+    headgate: Headgate, content: str | None, code: int, reason: str
+) -> None:
+    if content is not None:
+        Path("rows.csv").write_text(content)
+    found, _, err = headgate("predict", "fraud", "--rows", "rows.csv")
+    assert (found, reason in err) == (code, True), err
 
 
 def test_a_table_shows_the_begin_of_a_large_output_and_how_much_more_there_is() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.house.tree import short, sources
 
 PLACES = {
-    "arro3": ("services/trainer/child/",),
+    "arro3": ("libs/headgate/artifacts/table_file",),
     "kafka": ("libs/headgate/log/kafka/",),
     "sqlite3": ("libs/headgate/log/sqlite/",),
     "obstore": ("libs/headgate/artifacts/store", "libs/headgate/downloads/buckets"),

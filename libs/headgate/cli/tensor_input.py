@@ -54,7 +54,7 @@ def from_rows(texts: Sequence[str], specs: Mapping[str, Spec]) -> Request:
     spec = _only(specs)
     if len(spec.shape) > 2:
         raise NotARequest(f"input {spec.name!r} has the shape {list(spec.shape)}: give its values with --json")
-    rows = [[_cell(cell, spec.datatype) for cell in text.split(",")] for text in texts]
+    rows = [[value_of(cell, spec.datatype) for cell in text.split(",")] for text in texts]
     if len(spec.shape) == 1:
         if wrong := next((text for text in texts if "," in text), None):
             raise NotARequest(f"input {spec.name!r} has one value in each row: --row {shown(wrong)} has more")
@@ -135,10 +135,14 @@ def _tensor(spec: Spec, rows: list[Any]) -> Tensor:
     """The tensor of an input. One row alone may stand without the array around it."""
     if not rows:
         raise NotARequest(f"input {spec.name!r}: expected at least one row, got none")
-    rank = len(shape_of(rows))
-    if rank == len(spec.shape) - 1:
-        rows, rank = [rows], rank + 1
-    if rank != len(spec.shape):
+    if len(shape_of(rows)) == len(spec.shape) - 1:
+        rows = [rows]
+    return tensor_of_rows(spec, rows)
+
+
+def tensor_of_rows(spec: Spec, rows: list[Any]) -> Tensor:
+    """The tensor of an input, with a value or an array of values for each row. Raises NotARequest."""
+    if len(shape_of(rows)) != len(spec.shape):
         _refuse_shape(spec, shape_of(rows))
     tensor = _checked(spec.name, spec.datatype, rows)
     if any(-1 != size != given for size, given in zip(spec.shape, tensor.shape, strict=True)):
@@ -192,7 +196,7 @@ def _known(table: Mapping[str, Any], keys: Sequence[str], place: str) -> None:
         raise NotARequest(f"{place} has parameters, which this command does not send")
 
 
-def _cell(text: str, datatype: str) -> Any:
+def value_of(text: str, datatype: str) -> Any:
     """A cell of a row as a value. What is no number stays text, and is refused with its place."""
     if datatype == BYTES:
         return text

@@ -1,11 +1,9 @@
-"""Reads the test rows of an imported version from a table: CSV, JSON lines, Parquet or an array of numpy.
+"""Makes the test rows of an imported version from the columns of their file.
 
 The columns that are no answers are the inputs of the same names. Where none is, they are the columns of the one input,
 in their order. A number becomes what the input takes: a fraction the nearest one, a whole number only itself.
 """
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,22 +13,17 @@ import numpy.typing as npt
 
 from headgate.artifacts.datatypes import STRING
 from headgate.artifacts.graphs import Graph, GraphTensor
+from headgate.artifacts.table_file import ANSWERS, FORMATS, TRUTH, InvalidTable, columns_of_inputs, listed, read_table
 from services.trainer.child.failure import TrainingFailure
 
 Column = Sequence[Any] | npt.NDArray[Any]
 Table = Mapping[str, Column]
-ANSWERS = ("answer", "answers", "label", "target", "y")
-"""Usual names of the column with the true answers, for a table that is given without one."""
-MAX_COLUMNS = 10_000
-MAX_REASON_CHARACTERS = 300
 WHERE = "the test rows"
-NUMPY, PARQUET = b"\x93NUMPY", b"PAR1"
-TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
 def test_rows(file: Path, answers: str, graph: Graph) -> tuple[dict[str, Any], npt.NDArray[Any]]:
     """Features by input, and the true answers. Raises TrainingFailure."""
-    table = read_table(file)
+    table = read_rows(file)
     if not table or not len(next(iter(table.values()))):
         raise TrainingFailure(f"{WHERE}: the file has no rows; give some with their true answers")
     name = answers_column(table, answers)
@@ -42,22 +35,23 @@ def answers_column(table: Table, wanted: str) -> str:
     if wanted:
         if wanted in table:
             return wanted
-        raise TrainingFailure(f"{WHERE}: there is no column {wanted}; the columns are {_listed(table)}")
+        raise TrainingFailure(f"{WHERE}: there is no column {wanted}; the columns are {listed(list(table))}")
     known = [name for name in table if name.lower() in ANSWERS]
     if len(known) == 1:
         return known[0]
     raise TrainingFailure(
-        f"{WHERE}: which column has the true answers? Name it with --answers; the columns are {_listed(table)}"
+        f"{WHERE}: which column has the true answers? Name it with --answers; the columns are {listed(list(table))}"
     )
 
 
 def features(table: Table, graph: Graph) -> dict[str, Any]:
     """Raises TrainingFailure."""
-    if all(tensor.name in table for tensor in graph.inputs):
+    try:
+        named = columns_of_inputs(list(table), [tensor.name for tensor in graph.inputs])
+    except InvalidTable as error:
+        raise TrainingFailure(f"{WHERE}: {error}") from error
+    if all(columns == [name] for name, columns in named.items()):
         return {tensor.name: converted(tensor.name, table[tensor.name], tensor) for tensor in graph.inputs}
-    if len(graph.inputs) > 1:
-        missing = next(tensor.name for tensor in graph.inputs if tensor.name not in table)
-        raise TrainingFailure(f"{WHERE}: there is no column {missing} for this input; the columns are {_listed(table)}")
     tensor = graph.inputs[0]
     columns = [converted(name, values, tensor) for name, values in table.items()]
     if len(tensor.shape) == 1 and len(columns) == 1:
@@ -119,82 +113,9 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def read_table(file: Path) -> dict[str, Column]:
-    """The columns by name. What the file is, its first bytes say. Raises TrainingFailure."""
-    with file.open("rb") as content:
-        head = content.read(4096)
+def read_rows(file: Path) -> Table:
+    """The columns by name. Raises TrainingFailure."""
     try:
-        if head.startswith(NUMPY):
-            return _from_numpy(file)
-        if head.startswith(PARQUET):
-            return _from_parquet(file)
-        if head.lstrip()[:1] in (b"{", b"["):
-            return _from_json_lines(file)
-        return _from_csv(file)
-    except (ValueError, OSError, csv.Error, RecursionError) as error:
-        raise TrainingFailure(
-            f"{WHERE}: the file cannot be read as CSV, JSON lines, Parquet or NPY: {error}"
-        ) from error
-
-
-def _from_csv(file: Path) -> dict[str, Column]:
-    with file.open(newline="", encoding="utf-8-sig") as text:
-        lines = csv.reader(text)
-        header = _distinct(next(lines, []))
-        columns: list[list[str]] = [[] for _ in header]
-        for cells in lines:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise ValueError(f"line {lines.line_num} has {len(cells)} cells, and the first line {len(header)}")
-            for column, cell in zip(columns, cells, strict=True):
-                column.append(cell)
-    return dict(zip(header, columns, strict=True))
-
-
-def _from_json_lines(file: Path) -> dict[str, Column]:
-    rows = []
-    with file.open(encoding="utf-8-sig") as text:
-        for number, line in enumerate(text, 1):
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"line {number}: expected an object with a value for each column")
-                rows.append(row)
-    header = _distinct(list(rows[0]) if rows else [])
-    for number, row in enumerate(rows):
-        if list(row) != header and set(row) != set(header):
-            raise ValueError(f"row {number} has the columns {', '.join(row)}, and row 0 {', '.join(header)}")
-    return {name: [row[name] for row in rows] for name in header}
-
-
-def _from_numpy(file: Path) -> dict[str, Column]:
-    array = np.load(file, mmap_mode="r", allow_pickle=False)
-    if array.dtype.names:
-        return {name: np.asarray(array[name]) for name in array.dtype.names}
-    if array.ndim != 2 or array.shape[1] < 2:
-        raise ValueError(f"an array of the shape {list(array.shape)}; expected rows and columns, the answers last")
-    last = array.shape[1] - 1
-    return {("answer" if column == last else str(column)): array[:, column] for column in range(array.shape[1])}
-
-
-def _from_parquet(file: Path) -> dict[str, Column]:
-    from arro3.io import read_parquet
-
-    try:
-        table = read_parquet(str(file)).read_all()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # arro3 panics over a damaged file, and a panic is no Exception
-        raise ValueError(f"Parquet: {str(error)[:MAX_REASON_CHARACTERS]}") from error
-    return {name: table[name].to_pylist() for name in _distinct(table.column_names)}
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    if len(set(names)) != len(names) or len(names) > MAX_COLUMNS:
-        raise ValueError(f"expected at most {MAX_COLUMNS} columns, each with a name of its own")
-    return list(names)
-
-
-def _listed(table: Table) -> str:
-    return ", ".join(table) or "none"
+        return read_table(file, last="answer").columns
+    except (InvalidTable, OSError) as error:
+        raise TrainingFailure(f"{WHERE}: the file cannot be read as {FORMATS}: {error}") from error

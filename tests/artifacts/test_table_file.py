@@ -1,0 +1,77 @@
+"""Rows in files of people: what each format gives, and where a file is wrong."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headgate.artifacts.table_file import InvalidTable, columns_of_inputs, read_table
+
+
+def written(directory: Path, content: bytes) -> Path:
+    file = directory / "rows"
+    file.write_bytes(content)
+    return file
+
+
+WRONG = {
+    "a broken line of json": (b'{"a": 1}\n\n{oops\n', "line 3, character 2: Expecting property name"),
+    "a line that is no object": (b'{"a": 1}\n[1]\n', "line 2: expected an object"),
+    "other names on a line": (b'\n{"a": 1}\n\n{"b": 1}\n', "line 4 has the columns b, and line 2 a"),
+    "a number of too many digits": (b'{"a": 1}\n{"a": ' + b"1" * 5_000 + b"}\n", "line 2: Exceeds the limit"),
+    "deep json": (b'{"a": 1}\n{"a": ' + b"[" * 200_000, "line 2: expected JSON with less nesting"),
+    "a short line of csv": (b'a,b\n"x\ny",2\n1\n', "line 4 has 1 cells, and the first line 2"),
+    "a cell that is too long": (b"a\n1\n" + b"x" * 200_000, "line 3: field larger than field limit"),
+    "latin-1": (b"a,b\n1,2\n\xe9,2\n", "line 3: the byte 0xe9 is no UTF-8: save the file as UTF-8"),
+    "an array of objects": (b"\x93NUMPY\x01\x00", "NPY: .*save an array of numbers with numpy.save"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_file_that_holds_no_table_is_refused_with_its_line(tmp_path: Path, case: str) -> None:
+    content, reason = WRONG[case]
+
+    with pytest.raises(InvalidTable, match=reason):
+        read_table(written(tmp_path, content))
+
+
+def test_an_array_of_python_objects_is_refused_with_how_to_save_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.array([[1, None]], np.object_), allow_pickle=True)
+
+    with pytest.raises(InvalidTable, match=r"NPY: .*save an array of numbers"):
+        read_table(tmp_path / "rows.npy")
+
+
+def test_a_row_is_found_again_by_the_line_on_which_it_ends(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, b'a,b\n\n"x\ny",2\n3,4\n'))
+
+    assert (table.rows, table.place(0), table.place(1)) == (2, "line 4", "line 5")
+
+
+def test_the_last_column_of_an_array_has_a_name_only_where_one_is_given(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.arange(6).reshape(2, 3))
+
+    assert list(read_table(tmp_path / "rows.npy").columns) == ["0", "1", "2"]
+    assert list(read_table(tmp_path / "rows.npy", last="answer").columns) == ["0", "1", "answer"]
+    assert read_table(tmp_path / "rows.npy").place(1) == "row 2"
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "packages"),
+    [("arro3.io", b"PAR1", "arro3-core arro3-io"), ("numpy", b"\x93NUMPY", "numpy")],
+)
+def test_a_package_that_is_missing_is_named_with_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, content: bytes, packages: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(InvalidTable, match=f"not installed here: pip install {packages}"):
+        read_table(written(tmp_path, content))
+
+
+def test_columns_go_to_the_inputs_of_their_names_or_to_the_only_input() -> None:
+    assert columns_of_inputs(["b", "more", "a"], ["a", "b"]) == {"a": ["a"], "b": ["b"]}
+    assert columns_of_inputs(["p", "q"], ["x"]) == {"x": ["p", "q"]}
+    with pytest.raises(InvalidTable, match="there is no column b for this input; the columns are a"):
+        columns_of_inputs(["a"], ["a", "b"])

@@ -58,6 +58,7 @@ RUN_BY: dict[str, str] = {
     "headgate model list --filter": VIEW,
     "headgate predict --json --key -o": "tests/cli/test_predict.py",
     "headgate predict --row": FRAUD,
+    "headgate predict --rows": "tests/cli/test_predict.py",
     "headgate publish": FRAUD,
     "headgate publish --url": "tests/cli/test_keys.py",
     "headgate release abort --reason": RELEASES,

@@ -29,12 +29,13 @@ class InvalidTable(ValueError):
 class Table:
     """The columns by name, and for a file of text the line on which each row ends."""
 
-    columns: Mapping[str, Sequence[Any]]
+    columns: Mapping[str, Any]
     lines: Sequence[int] = ()
 
     @property
     def rows(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
+        found: int = len(next(iter(self.columns.values()), ()))
+        return found
 
     def place(self, row: int) -> str:
         """Where the row, counted from 0, stands in the file: its line, or its number from 1 in a file without lines."""

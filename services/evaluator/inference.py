@@ -12,6 +12,7 @@ from headgate.artifacts.batches import batches, rows_at_once
 from headgate.artifacts.datatypes import NUMPY_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.layout import INPUT, MODEL_FILE
+from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, timed_calls
 from services.evaluator.measuring import NotHeld, always
 
 Named = Mapping[str, npt.NDArray[np.generic]]
@@ -52,7 +53,11 @@ def load(model: bytes) -> onnxruntime.InferenceSession:
 
 
 def predict(
-    session: onnxruntime.InferenceSession, features: Named, batch_size: int, is_held: Callable[[], bool] = always
+    session: onnxruntime.InferenceSession,
+    features: Named,
+    batch_size: int,
+    is_held: Callable[[], bool] = always,
+    call_seconds: float = MAX_CALL_SECONDS,
 ) -> Named:
     """What the model answers to some rows, by output, in batches no larger than the training's.
 
@@ -62,12 +67,12 @@ def predict(
     names = [node.name for node in session.get_outputs()]
     rows = len(next(iter(taken.values())))
     at_most = rows_at_once(sum(array[:1].nbytes for array in taken.values()), batch_size)
-    with _unrunnable():
+    with _unrunnable(), timed_calls(session, call_seconds) as call:
         parts = []
         for part in batches(rows, at_most):
             if not is_held():
                 raise NotHeld
-            parts.append(session.run(names, {name: array[part] for name, array in taken.items()}))
+            parts.append(call(names, {name: array[part] for name, array in taken.items()}))
         return {name: np.concatenate(answers) for name, answers in zip(names, zip(*parts, strict=True), strict=True)}
 
 
@@ -101,5 +106,5 @@ def _require_fit(where: str, node: onnxruntime.NodeArg, rows: npt.NDArray[np.gen
 def _unrunnable() -> Iterator[None]:
     try:
         yield
-    except (*_FAULTS, ValueError) as error:
+    except (*_FAULTS, ValueError, TookTooLong) as error:
         raise Unrunnable(f"ONNX Runtime: {error}") from error

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from headgate.v1 import resources_pb2 as resources
 
 POLL_SECONDS = 0.25
 """How often it is asked whether the evaluation is still held."""
+MEASURING_SECONDS = 3600.0
+"""The longest that measuring one version may take."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 PART_BYTES = 64 * 1024
 NOT_BY_THE_MODEL = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -68,6 +71,7 @@ class MeasuringProcess:
     """URL of the artifact store."""
     keys: Path
     """Directory of the trusted keys."""
+    limit_seconds: float = MEASURING_SECONDS
 
     def __call__(
         self, version: resources.Version, baseline: resources.Version | None, is_held: Callable[[], bool] = always
@@ -81,7 +85,7 @@ class MeasuringProcess:
         )
         with process:  # closes its pipes and waits for its end
             try:
-                answer = _answer_of(process, self._request(version, baseline), is_held)
+                answer = _answer_of(process, self._request(version, baseline), is_held, self.limit_seconds)
             finally:
                 process.kill()
         finished = _finished(answer, process.returncode)
@@ -100,8 +104,13 @@ class MeasuringProcess:
         return json.dumps(request).encode()
 
 
-def _answer_of(process: "subprocess.Popen[bytes]", request: bytes, is_held: Callable[[], bool]) -> bytes:
-    """All that the process writes. Raises NotHeld, and MeasuringFailed for an answer that is too long."""
+def _answer_of(
+    process: "subprocess.Popen[bytes]", request: bytes, is_held: Callable[[], bool], limit_seconds: float
+) -> bytes:
+    """All that the process writes.
+
+    Raises NotHeld, CannotBeScored after the limit, and MeasuringFailed for an answer that is too long.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -109,10 +118,14 @@ def _answer_of(process: "subprocess.Popen[bytes]", request: bytes, is_held: Call
         process.stdin.close()
     except BrokenPipeError:
         logger.debug("the process has ended before it had read its request")
-    answer = b""
+    answer, ends_at = b"", time.monotonic() + limit_seconds
     while True:
         if not is_held():
             raise NotHeld
+        if time.monotonic() > ends_at:
+            raise CannotBeScored(
+                f"measuring took longer than {limit_seconds:g} s: use fewer test rows or a smaller model"
+            )
         if not select.select([process.stdout], [], [], POLL_SECONDS)[0]:
             continue
         part = os.read(process.stdout.fileno(), PART_BYTES)

@@ -63,3 +63,9 @@ def test_the_process_ends_once_the_evaluation_is_not_held(measuring: MeasuringPr
 def test_a_process_that_cannot_work_is_no_fault_of_the_version(measuring: MeasuringProcess, tmp_path: Path) -> None:
     with pytest.raises(MeasuringFailed, match="ended with exit code 1"):
         replace(measuring, artifacts="nowhere")(version_in(tmp_path, 1, 5.0), None)
+
+
+def test_a_measuring_that_takes_too_long_ends_while_it_is_held(measuring: MeasuringProcess, tmp_path: Path) -> None:
+    with pytest.raises(CannotBeScored, match="measuring took longer than 0 s: use fewer test rows"):
+        replace(measuring, limit_seconds=0.0)(version_in(tmp_path, 1, 5.0), None)
+    assert children_running("services.evaluator.child") == []

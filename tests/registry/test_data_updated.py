@@ -57,13 +57,15 @@ def test_data_on_which_nothing_depends_and_events_that_cannot_be_used_become_dea
         {"uri": "s3://datasets/other.csv", "sha256": NEW},
         {"uri": ROWS, "sha256": "B"},
         {"uri": [], "sha256": NEW},
+        {"uri": ROWS},
     )
     for number, event in enumerate(events, 2):
         registry.log.append(binary(str(number), event, type=UPDATED))
-    letters = registry.dead_letters(3)
-    assert [letter.code for letter in letters] == ["nothing-depends", "bad-data", "bad-data"]
+    letters = registry.dead_letters(4)
+    assert [letter.code for letter in letters] == ["nothing-depends", "bad-data", "bad-data", "bad-data"]
     assert [letter.reason for letter in letters] == [
         "uri: the newest version of no model names this place with another SHA-256",
         "uri and sha256: a SHA-256 has 64 hex digits in small letters",
         "uri: expected text, got list",
+        "uri and sha256: sha256 is missing; give the SHA-256 of the new bytes, 64 hex digits in small letters",
     ]

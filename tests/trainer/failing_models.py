@@ -38,6 +38,8 @@ class Failing:
     job: dict[str, Any] = field(default_factory=dict)
     epochs: int = 0
     """Epochs that have ended before."""
+    advice: str = ""
+    """What stands later in the reason."""
 
 
 def forward(body: str) -> str:
@@ -227,6 +229,14 @@ EXPORTS = {
         "the network cannot be exported to ONNX: GuardOnDataDependentSymNode: Could not guard on data-dependent",
         "EXPORT",
         job=REGRESSION,
+        advice="). What the code does must not depend on the values of a tensor, as with if, int() or .item(): use",
+    ),
+    "a loop over its rows": Failing(
+        forward("return torch.stack([self.linear(row) * int(row[0] * 3) for row in rows])"),
+        "the network cannot be exported for another number of rows than 2 (model_a_loop_over_its_rows.py, line ",
+        "EXPORT",
+        job=REGRESSION,
+        advice="Compute all rows at once, with torch.where in place of a condition",
     ),
 }
 LOSSES = {

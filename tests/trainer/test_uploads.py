@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -11,9 +12,12 @@ import pytest
 from headgate.artifacts.store import open_store
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from services.trainer.artifact_servicer import ArtifactServicer
 from services.trainer.uploads import MAX_AT_ONCE, MAX_ROWS_BYTES, Uploads
 from tests.artifacts.graph_material import tree
 from tests.trainer.remote import access_in
+from tests.waiting import PATIENCE_SECONDS
 
 MODEL, ROWS = worker_services.UPLOAD_KIND_MODEL, worker_services.UPLOAD_KIND_TEST_ROWS
 DATA = tree().SerializeToString()
@@ -107,3 +111,24 @@ def test_a_blob_that_is_not_there_is_not_found(uploads: Uploads) -> None:
         uploads.find("0" * 64)
 
     assert refused.value.code == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_client_that_goes_silent_loses_its_place(uploads: Uploads) -> None:
+    server = grpc.server(ThreadPoolExecutor(MAX_AT_ONCE + 1))
+    servicer = ArtifactServicer(uploads, silence_seconds=0.1)
+    worker_services_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
+    port, ended = server.add_insecure_port("127.0.0.1:0"), threading.Event()
+    server.start()
+
+    def silent() -> Iterator[worker_services.UploadBlobRequest]:
+        yield next(parts())
+        ended.wait()
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = worker_services_grpc.ArtifactServiceStub(channel)
+        calls = [stub.UploadBlob.future(silent()) for _ in range(MAX_AT_ONCE)]
+        assert [call.exception(PATIENCE_SECONDS).code() for call in calls] == [grpc.StatusCode.CANCELLED] * MAX_AT_ONCE
+        ended.set()
+        server.stop(None).wait()
+
+    assert uploads.take(parts()).sha256 == SHA256

@@ -15,6 +15,7 @@ DATA_UPDATED = "headgate.data.updated.v1"
 MAX_UPDATES = 64
 """As many as a headgate.toml may name data files."""
 SHA256_RULE = "a SHA-256 has 64 hex digits in small letters"
+SHA256_MISSING = "sha256 is missing; give the SHA-256 of the new bytes, 64 hex digits in small letters"
 PLACE_RULE = "expected the place of the data as headgate.toml has it"
 
 Updates = Iterable[configuration.UpdatedData]
@@ -24,6 +25,8 @@ def broken_update_rule(update: configuration.UpdatedData) -> str:
     """The rule that an update breaks; empty for one that a record may hold."""
     if not update.uri or broken_data_rule(update.uri):
         return f"{PLACE_RULE}: {broken_data_rule(update.uri) or 'it is empty'}"
+    if not update.sha256:
+        return SHA256_MISSING
     return "" if SHA256.fullmatch(update.sha256) else SHA256_RULE
 
 

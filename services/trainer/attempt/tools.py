@@ -25,6 +25,8 @@ class Limits:
     training_seconds: float = 3600.0
     epoch_seconds: float = 600.0
     checkpoint_seconds: float = 30.0
+    import_seconds: float = 900.0
+    """For all that is done with an imported file, which is not trained."""
     epochs: int | None = None
     """Trains no more than so many epochs of those that headgate.toml asks for. A trainer trains them all."""
 

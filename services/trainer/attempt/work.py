@@ -218,7 +218,9 @@ class AttemptRun:
             (directory / RESUME).write_bytes(found.state)
         progress = self._progress(directory, parsed, origin)
         self.child.close_input(START_LINE)
-        training = self.child.wait(self.tools.limits.training_seconds, self.attempt.cancelled, progress.broken_limit)
+        limits = self.tools.limits
+        limit_seconds = limits.training_seconds if self.upload is None else limits.import_seconds
+        training = self.child.wait(limit_seconds, self.attempt.cancelled, progress.broken_limit)
         progress.read()
         finished = result_of(progress, training)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_EXPORT)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from headgate.artifacts import layout
 from headgate.artifacts.batches import batches
+from headgate.artifacts.timed_runs import reason_of, timed_calls
 from services.trainer.child.comparing import (
     CHANGES,
     DEPENDS,
@@ -135,16 +136,17 @@ def onnx_run(graph: bytes) -> Run:
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ExportFailure(f"ONNX Runtime cannot run the network: {error}") from error
+        raise ExportFailure(f"ONNX Runtime cannot run the network: {reason_of(error)}") from error
     names = [node.name for node in session.get_outputs()]
 
     def run(rows: Tensors) -> NamedAnswers:
         arrays = {name: tensor.numpy() for name, tensor in inputs(rows).items()}
         try:
-            answers: NamedAnswers = dict(zip(names, session.run(names, arrays), strict=True))
+            with timed_calls(session) as call:
+                answers: NamedAnswers = dict(zip(names, call(names, arrays), strict=True))
         except Exception as error:
             raise ExportFailure(
-                f"ONNX Runtime cannot run the network on {rows_in_words(count_rows(rows))}: {error}"
+                f"ONNX Runtime cannot run the network on {rows_in_words(count_rows(rows))}: {reason_of(error)}"
             ) from error
         wrong = next((len(found) for found in answers.values() if len(found) != count_rows(rows)), None)
         if wrong is not None:

@@ -32,6 +32,7 @@ from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.findings import FINDINGS, Findings
 from headgate.artifacts.graphs import Graph, GraphRefused, inspect, read_graph, with_metadata
 from headgate.artifacts.row_file import rows_as_bytes
+from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, reason_of, timed_calls
 from services.trainer.child.array_rows import Split, fitted, read_splits
 from services.trainer.child.comparing import (
     CHANGES,
@@ -172,36 +173,64 @@ def set_seed(seed: int) -> None:
 class Run:
     """The file in ONNX Runtime, one thread, as it will be evaluated and served."""
 
-    def __init__(self, data: bytes, graph: Graph, job: Job) -> None:
+    def __init__(self, data: bytes, graph: Graph, job: Job, call_seconds: float = MAX_CALL_SECONDS) -> None:
         """Raises ExportFailure."""
+        self._call_seconds = call_seconds
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
             register_extensions(options, data)
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ExportFailure(f"{BUILD}: ONNX Runtime cannot load the file: {error}") from error
+            raise ExportFailure(f"{BUILD}: ONNX Runtime cannot load the file: {reason_of(error)}") from error
         self._names = [tensor.name for tensor in graph.outputs]
         self._batch_size = job.batch_size
 
-    def __call__(self, features: Arrays) -> NamedAnswers:
-        """What it answers to the rows, by output. Raises ExportFailure."""
+    def __call__(self, features: Arrays, first: int = 0) -> NamedAnswers:
+        """What it answers to the rows, by output. `first` is the number of the first row. Raises ExportFailure."""
         rows = len(next(iter(features.values())))
         try:
-            found = dict(zip(self._names, self._session.run(self._names, dict(features)), strict=True))
-        except Exception as error:
+            found = self._answers(features)
+        except TookTooLong as error:
             raise ExportFailure(f"{BUILD}: the file cannot answer {rows_in_words(rows)}: {error}") from error
+        except Exception as error:
+            row, reason = self._refused_row(features)
+            which = rows_in_words(rows) if row is None else f"row {first + row} of the test rows"
+            text = f"{which}: {reason_of(reason or error)}. Change this row or the model"
+            raise ExportFailure(f"{BUILD}: the file cannot answer {text}") from error
         for name, array in found.items():
             if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) != rows:
                 got = f"{name} of the shape {list(getattr(array, 'shape', ()))} for {rows_in_words(rows)}"
                 raise ExportFailure(f"{BUILD}: expected an answer for each row, got {got}")
         return found
 
+    def _answers(self, features: Arrays) -> NamedAnswers:
+        with timed_calls(self._session, self._call_seconds) as call:
+            return dict(zip(self._names, call(self._names, features), strict=True))
+
+    def _refused_row(self, features: Arrays) -> tuple[int | None, Exception | None]:
+        """The first row that it cannot answer, and why; None when it can answer each row alone."""
+        start, end, reason = 0, len(next(iter(features.values()))), None
+        while end - start > 1 or reason is None:
+            middle = (start + end + 1) // 2
+            try:
+                self._answers({name: array[start:middle] for name, array in features.items()})
+            except Exception as error:  # noqa: BLE001  # ONNX Runtime has many kinds, and the batch has failed already
+                end, reason = middle, error
+                continue
+            if middle == end:
+                return None, None
+            start = middle
+        return start, reason
+
     def in_batches(self, features: Arrays, at_most: int = 0) -> NamedAnswers:
         rows = len(next(iter(features.values())))
         row_bytes = sum(array[:1].nbytes for array in features.values())
         size = at_most or rows_at_once(row_bytes, self._batch_size)
-        parts = [self({name: array[part] for name, array in features.items()}) for part in batches(rows, size)]
+        parts = [
+            self({name: array[part] for name, array in features.items()}, part.start or 0)
+            for part in batches(rows, size)
+        ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
 
 

@@ -20,9 +20,12 @@ SAMPLED_ROWS = 8
 """Rows that are asked together, in two batches, and each alone; no more than run at once."""
 DEPENDS = (
     "network: its answer to a row depends on the rows beside it, and callers send rows alone and beside any others."
-    " Take what a row is compared with, such as a mean, from the training rows"
+    " Take what a row is compared with, such as a mean, from the training rows."
+    " It gives"
 )
-CHANGES = "network: it answers the same rows differently each time, as with a dropout that stays on in evaluation"
+CHANGES = (
+    "network: it answers the same rows differently each time, as with a dropout that stays on in evaluation. It gives"
+)
 
 
 def require_same_answers(
@@ -31,7 +34,7 @@ def require_same_answers(
     """The largest difference of all outputs. Raises ExportFailure as require_same does."""
     if list(found) != list(expected):
         raise ExportFailure(f"{fault}: {', '.join(expected)} {where[0]}, {', '.join(found)} {where[1]}")
-    named = {name: fault if name == layout.OUTPUT else f"{fault} in {name}" for name in expected}
+    named = {name: fault if name == layout.OUTPUT else f"{fault} for the output {name}" for name in expected}
     here, there = where
     return max(require_same(expected[name], found[name], scales[name], named[name], here, there) for name in expected)
 

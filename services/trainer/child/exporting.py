@@ -104,7 +104,7 @@ def graph_of(network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job
     dimensions = dimensions_of(example, job.dimensions)
     form = form_of(job)
     outputs = outputs_when_several(network, example, form)
-    graph = onnx_of(network, example, dimensions, outputs, form)
+    graph = onnx_of(network, example, dimensions, outputs, form, job.checkout)
     inspected(graph)
     at_once = rows_at_once(row_bytes(features), job.batch_size)
     found = agree(network, graph, features, rows["train"][0], at_once, dimensions, form)

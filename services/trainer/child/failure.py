@@ -31,7 +31,7 @@ def line_of_function(function: Callable[..., object], checkout: str) -> str:
 def _advice(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
-    return ". Put the module into the repository, or ask the trainer's operator to install it"
+    return ". Put the module into the repository, or add its package to requirements.txt or uv.lock and lock again"
 
 
 def line_of(error: BaseException, directory: str) -> str:

@@ -14,7 +14,9 @@ WORDS = (
     ("datasets(context): test: features: ", "the test rows: "),
     ("datasets(context): test: ", "the test rows: "),
     ("build(context): the file is refused: ", "the file is refused: "),
+    ("build(context): the file ", "the file "),
     ("build(context): ", "the file: "),
+    ("network: ", "the file: "),
     ("build(context), on ", "the file, on "),
 )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from headgate.artifacts import layout
 from headgate.network_table import BATCH
 from services.trainer.child.dimensions import Dimensions, sizes_of
-from services.trainer.child.failure import ExportFailure
+from services.trainer.child.failure import ExportFailure, line_of, line_of_function
 from services.trainer.child.losses import Form
 from services.trainer.child.origins import remove_origins
 from services.trainer.child.tensors import Tensors, caller, inputs
@@ -22,6 +22,11 @@ PLAIN = Form()
 SUMMARY = "## Exception summary"
 FIXED = re.compile(r"static shape of (\d+) for dimension \S+\.shape\[(\d+)\]")
 """What the exporter says of a dimension that cannot vary."""
+DATA_DEPENDENT = re.compile("data.?dependent", re.IGNORECASE)
+ON_VALUES = (
+    ". What the code does must not depend on the values of a tensor, as with if, int() or .item():"
+    " use torch.where or torch.cond"
+)
 CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>: ")
 
 
@@ -46,11 +51,14 @@ def onnx_of(
     dimensions: Dimensions,
     outputs: Sequence[str] = (),
     form: Form = PLAIN,
+    checkout: str = "",
 ) -> bytes:
     """The graph of a network in evaluation mode, for any size of the dimensions that vary. Raises ExportFailure.
 
     `outputs` are the names of what it serves, when that is not the one tensor that the network answers.
+    `checkout` is the repository's directory, so that a failure names a line of it.
     """
+    trained = network
     examples = {name: _example(tensor) for name, tensor in inputs(features).items()}
     sizes = sizes_of(features, dimensions)
     shapes: tuple[object, ...] = tuple(_variable(dimensions[name], is_batch_alone=not sizes) for name in examples)
@@ -69,11 +77,12 @@ def onnx_of(
         )
     except Exception as error:
         fixed = _fixed_dimension(str(error), dimensions, sizes)
-        reason = f"for other sizes of {fixed}" if fixed else f"to ONNX: {reason_of(error)}"
+        reason = f"for other sizes of {fixed}" if fixed else f"to ONNX: {reason_of(error)}{_cause(error, checkout)}"
         raise ExportFailure(f"the network cannot be exported {reason}") from error
     if program is None:
         raise ExportFailure("the network cannot be exported to ONNX: torch.onnx.export returned no program")
     model = program.model_proto
+    _require_any_rows(model, line_of_function(type(trained).forward, checkout))
     remove_origins(model)
     if sizes:
         model.metadata_props.add(key=layout.EXAMPLE_SIZES, value=json.dumps(sizes, sort_keys=True))
@@ -104,6 +113,24 @@ def _fixed_dimension(text: str, dimensions: Dimensions, sizes: Mapping[str, int]
     names = {axes[axis] for axes in dimensions.values() if axis in axes and sizes.get(axes[axis]) == size}
     cause = f"something in it, such as a layer with {size} inputs, is made for this size"
     return f"{', '.join(sorted(names))} than {size}: {cause}" if names else ""
+
+
+def _cause(error: Exception, checkout: str) -> str:
+    """The line of the repository that the exporter could not take, and what to write instead where that is known."""
+    lines = (line_of(each, checkout) for each in (error.__cause__, error) if each is not None and checkout)
+    return next(filter(None, lines), "") + (ON_VALUES if DATA_DEPENDENT.search(str(error)) else "")
+
+
+def _require_any_rows(model: onnx.ModelProto, line: str) -> None:
+    """Raises ExportFailure when the graph takes one number of rows alone."""
+    for tensor in model.graph.input:
+        batch = next(iter(tensor.type.tensor_type.shape.dim), None)
+        if batch is not None and batch.HasField("dim_value"):
+            raise ExportFailure(
+                f"the network cannot be exported for another number of rows than {batch.dim_value}{line}: its forward"
+                " makes the number fixed, as a Python loop over the rows and int() or .item() of a tensor do."
+                " Compute all rows at once, with torch.where in place of a condition"
+            )
 
 
 def _example(tensor: Tensor) -> Tensor:

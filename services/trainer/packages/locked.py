@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from services.trainer.attempt.interpreter import InstalledPackages
 from services.trainer.packages.base import TORCH, Base, base_set, misfits, provided
 from services.trainer.packages.imports import Import, missing
@@ -79,14 +81,26 @@ def check_lock(lock: Lock, base: Base, imported: Mapping[str, Import]) -> None:
 
 def require_all(imported: Mapping[str, Import], folders: Iterable[Path], lock: Lock | None) -> None:
     """Raises WrongLock when the module imports what is in none of the folders."""
-    has_not = f"neither {lock.file} nor the trainer's base set has" if lock else "the trainer's base set does not have"
-    advice = f"Add its package, and lock again: {lock.lock_it}" if lock else f"Lock what the model needs: {COMPILE}"
     faults = [
-        f"{each.place()}: it imports {each.name}, which {has_not}. {advice}"
+        f"{each.place()}: it imports {each.name}, which {_lack(each, lock)}"
         for each in missing(imported.values(), folders)
     ]
     if faults:
         raise WrongLock(faults)
+
+
+def _lack(each: Import, lock: Lock | None) -> str:
+    """Why the package is not there, and what to do."""
+    if lock is None:
+        return f"the trainer's base set does not have. Lock what the model needs: {COMPILE}"
+    excluded = next(
+        (pin for pin in lock.pins if pin.name == canonicalize_name(each.name) and not pin.counts(lock.environment)),
+        None,
+    )
+    if excluded is not None:
+        has_it = f"{lock.at(excluded.line)} has for another Python only: {excluded.marker} does not hold here"
+        return f"{has_it}. Change this condition, and lock again: {lock.lock_it}"
+    return f"neither {lock.file} nor the trainer's base set has. Add its package, and lock again: {lock.lock_it}"
 
 
 def interpreter() -> str:

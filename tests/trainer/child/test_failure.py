@@ -15,6 +15,7 @@ def test_a_missing_module_has_no_place_inside_of_python(tmp_path: Path, monkeypa
     assert line_of(missing.value, ".") == ""
     text = raised("network(context)", missing.value, ".")
     assert text.startswith("network(context): ModuleNotFoundError: No module named 'einops_of_nobody'. Put the module")
+    assert text.endswith("add its package to requirements.txt or uv.lock and lock again")
 
 
 def test_an_error_of_the_repository_has_its_file_and_line(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_a_training_that_cannot_become_a_version_fails_with_the_reason(trained: 
     expected, found = FAILING[case], trained.outcomes[case]
     assert "failed" in found, found
     assert found["failed"]["reason"].startswith(expected.reason), found["failed"]["reason"]
+    assert expected.advice in found["failed"]["reason"]
     assert (found["failed"]["stage"], found["epochs"]) == (expected.stage, expected.epochs)
 
 

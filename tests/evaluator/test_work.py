@@ -274,9 +274,9 @@ class Counted:
     session: Any
     sizes: list[int]
 
-    def run(self, outputs: list[str], inputs: dict[str, Any]) -> Any:
+    def run(self, outputs: list[str], inputs: dict[str, Any], options: Any) -> Any:
         self.sizes.append(len(inputs[INPUT]))
-        return self.session.run(outputs, inputs)
+        return self.session.run(outputs, inputs, options)
 
     def get_inputs(self) -> Any:
         return self.session.get_inputs()

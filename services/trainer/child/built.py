@@ -210,7 +210,8 @@ class Run:
 
     def _refused_row(self, features: Arrays) -> tuple[int | None, Exception | None]:
         """The first row that it cannot answer, and why; None when it can answer each row alone."""
-        start, end, reason = 0, len(next(iter(features.values()))), None
+        start, end = 0, len(next(iter(features.values())))
+        reason: Exception | None = None
         while end - start > 1 or reason is None:
             middle = (start + end + 1) // 2
             try:

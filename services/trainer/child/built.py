@@ -204,7 +204,7 @@ class Run:
                 raise ExportFailure(f"{BUILD}: expected an answer for each row, got {got}")
         return found
 
-    def _answers(self, features: Arrays) -> NamedAnswers:
+    def _answers(self, features: Arrays) -> dict[str, Any]:
         with timed_calls(self._session, self._call_seconds) as call:
             return dict(zip(self._names, call(self._names, features), strict=True))
 

@@ -18,7 +18,12 @@ PLACES = {
     "onnx": ("libs/headgate/artifacts/graphs", "services/trainer/child/"),
     "onnxruntime_extensions": ("libs/headgate/artifacts/extensions",),
     "onnxscript": ("services/trainer/child/",),
-    "onnxruntime": ("services/trainer/child/", "services/evaluator/", "services/gateway/"),
+    "onnxruntime": (
+        "libs/headgate/artifacts/timed_runs",
+        "services/trainer/child/",
+        "services/evaluator/",
+        "services/gateway/",
+    ),
     "rich": ("libs/headgate/cli/",),
     "typer": ("libs/headgate/cli/",),
     "uvloop": ("services/gateway/",),

@@ -14,6 +14,8 @@ import pytest
 from headgate.artifacts.keys import create_keys
 from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.store import open_store
+from headgate.cli.session import CommandFailed
+from headgate.cli.version_import import newest_declared
 from headgate.client.stubs import Stubs
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -120,6 +122,18 @@ def test_a_file_becomes_a_signed_version_that_the_evaluator_measures(site: Site,
     _, _, no_rules = headgate("version", "import", "trees", "trees.onnx", "--test", "rows.csv", "--answers", "age")
     assert "headgate version watch trees/2" in no_rules
     assert site.version("trees", 2).upload.configuration.gate.rules[0].min == 0.9
+
+
+def test_the_configuration_of_an_import_is_known_before_a_trainer_has_read_the_file() -> None:
+    built, queued, commit = resources.Version(version=1), resources.Version(version=2), resources.Version(version=3)
+    built.configuration.task = "regression"
+    queued.upload.configuration.task = "binary"
+
+    assert newest_declared([built, queued, commit]) == (2, queued.upload.configuration)
+    with pytest.raises(CommandFailed, match="wait until a trainer has built one, or give --config"):
+        newest_declared([commit])
+    with pytest.raises(CommandFailed, match="has no version whose configuration could be taken: give --config"):
+        newest_declared([])
 
 
 def test_a_file_that_is_refused_is_a_failed_version_with_the_reason(site: Site, headgate: Headgate) -> None:

@@ -46,9 +46,20 @@ def test_what_lies_below_a_listed_place_is_allowed(url: str) -> None:
 )
 def test_anything_else_is_refused_with_the_name_of_the_setting(url: str) -> None:
     with pytest.raises(
-        Refused, match="is not allowed by the operator of the trainer: HEADGATE_DATA_PLACES lists az://"
+        Refused,
+        match=r"is not allowed by the operator of the trainer: HEADGATE_DATA_PLACES lists (az://|other folders there)",
     ):
         LISTED.of(url)
+
+
+def test_a_path_outside_of_an_allowed_host_is_named_with_what_to_do_and_without_the_paths_of_others() -> None:
+    with pytest.raises(Refused) as refused:
+        LISTED.of("https://data.example.com/private/rows.csv")
+
+    assert str(refused.value) == (
+        "https://data.example.com/private/rows.csv is not allowed by the operator of the trainer: HEADGATE_DATA_PLACES"
+        " lists other folders there. Move the file to one of them, or ask the operator to add this one"
+    )
 
 
 @pytest.mark.parametrize(

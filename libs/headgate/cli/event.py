@@ -39,7 +39,9 @@ class SendByDefault(TyperGroup):
 
 
 event = typer.Typer(
-    cls=SendByDefault, help="Events of the inbox: commits that other programs publish.", no_args_is_help=True
+    cls=SendByDefault,
+    help="Events of the inbox: commits and new data that other programs publish.",
+    no_args_is_help=True,
 )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -28,6 +28,7 @@ from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 
 PART_BYTES = 1024 * 1024
@@ -56,6 +57,10 @@ TestRows = Annotated[
         help="The test rows with their true answers: CSV, JSON lines, Parquet or NPY.",
     ),
 ]
+
+NOT_READ_YET = (
+    "no version of this model has a configuration that was read: wait until a trainer has built one, or give --config"
+)
 
 
 def import_version(
@@ -186,20 +191,32 @@ def declared_before(stubs: Stubs, model: str) -> configuration.ModelConfiguratio
         if error.code() != grpc.StatusCode.NOT_FOUND:
             raise
         versions = []
-    known = [version for version in versions if version.HasField("configuration")]
-    if not known:
-        usage(NO_CONFIGURATION)
+    newest, found = newest_declared(versions)
     declared = configuration.ModelConfiguration()
-    newest = max(known, key=lambda version: version.version)
-    declared.CopyFrom(newest.configuration)
+    declared.CopyFrom(found)
     if declared.evaluate.own_metrics:
-        usage(f"version {newest.version} is measured by its own code, which an imported one lacks: give --config")
-    if newest.configuration.code.kind != "onnx":
+        usage(f"version {newest} is measured by its own code, which an imported one lacks: give --config")
+    if found.code.kind != "onnx":
         declared.network.Clear()
     made_elsewhere(declared)
     declared.ClearField("digest")
     declared.digest = hashlib.sha256(declared.SerializeToString(deterministic=True)).digest()
     return declared
+
+
+def newest_declared(versions: Sequence[resources.Version]) -> tuple[int, configuration.ModelConfiguration]:
+    """The newest version whose configuration is known, and this. Raises CommandFailed when there is none."""
+    known = {version.version: found for version in versions if (found := declared_of(version))}
+    if not known:
+        usage(NOT_READ_YET if versions else NO_CONFIGURATION)
+    return max(known), known[max(known)]
+
+
+def declared_of(version: resources.Version) -> configuration.ModelConfiguration | None:
+    """What the version declares. An import has it from its upload on, a commit once a trainer has read it."""
+    if version.HasField("configuration"):
+        return version.configuration
+    return version.upload.configuration if version.upload.HasField("configuration") else None
 
 
 def refuse_known(file: Path) -> None:

@@ -57,14 +57,21 @@ class Places:
         found = [place for place in self.listed if address.lies_below(place.address)]
         if not found:
             where = f"{address.scheme}://{address.host}"
-            raise Refused(
-                f"{because}{where} is not allowed by the operator of the trainer: {self.setting} {self._has()}"
-            )
+            refused = f"{where}{address.path}" if self._has_others_of(address) else where
+            rule = f"{self.setting} {self._has_instead_of(address)}"
+            raise Refused(f"{because}{refused} is not allowed by the operator of the trainer: {rule}")
         return max(found, key=lambda place: len(place.address.path))
 
-    def _has(self) -> str:
+    def _has_others_of(self, address: Address) -> bool:
+        return any((each.address.scheme, each.address.host) == (address.scheme, address.host) for each in self.listed)
+
+    def _has_instead_of(self, address: Address) -> str:
+        """Which places are allowed and what to do. Their paths are not shown: they may be those of other teams."""
+        if self._has_others_of(address):
+            return "lists other folders there. Move the file to one of them, or ask the operator to add this one"
         names = sorted({f"{place.address.scheme}://{place.address.host}" for place in self.listed})
-        return f"lists {', '.join(names)} and what else it allows there" if names else "lists no place"
+        listed = f"lists {', '.join(names)}. Move the file there, or ask" if names else "lists no place. Ask"
+        return f"{listed} the operator to add its place"
 
 
 def places_of(text: str, setting: str = "HEADGATE_DATA_PLACES") -> Places:

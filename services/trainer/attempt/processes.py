@@ -155,10 +155,16 @@ def tail(log: Path) -> str:
     return text.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
 
 
+WITHOUT_REASON = (
+    ". Foreign code ended it, as os._exit() does. Let each function of the repository return or raise; the log shows"
+    " what was printed last"
+)
+
+
 def end_of(exit_code: int) -> str:
     """How a program ended that gave no reason itself, with the cause where the exit code shows one."""
     if exit_code <= SIGNALLED:
-        return f"ended with exit code {exit_code} and gave no reason"
+        return f"ended with exit code {exit_code} and gave no reason{WITHOUT_REASON}"
     number = exit_code - SIGNALLED
     name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
     return f"was ended by signal {number} ({name}){CAUSES.get(number, '')}"

@@ -181,7 +181,8 @@ def test_a_folder_is_named_by_what_sha256sum_prints_of_its_files(tmp_path: Path)
 @pytest.mark.parametrize(
     ("exit_code", "end"),
     [
-        (1, "ended with exit code 1 and gave no reason"),
+        (1, "ended with exit code 1 and gave no reason. Foreign code ended it, as os._exit() does. Let each function"),
+        (0, "ended with exit code 0 and gave no reason. Foreign code ended it, as os._exit() does. Let each function"),
         (137, "was ended by signal 9 (SIGKILL). Headgate did not send it. The system sends it when memory runs out"),
         (134, "was ended by signal 6 (SIGABRT): native code that it called has crashed"),
         (143, "was ended by signal 15 (SIGTERM)"),

@@ -66,7 +66,7 @@ def test_data_of_a_place_that_is_not_allowed_fails_the_attempt(trial: Trial, tmp
     assert (failed.stage, failed.reason) == (
         facts.STAGE_DATA,
         "data.numbers: https://data.example.com is not allowed by the operator of the trainer: HEADGATE_DATA_PLACES"
-        " lists s3://datasets and what else it allows there",
+        " lists s3://datasets. Move the file there, or ask the operator to add its place",
     )
 
 

@@ -127,6 +127,7 @@ def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool
 
 def _measure_memory_on(results: Results, stack: ExitStack, log: str, url: str, folder: Path) -> None:
     registry, port = _service(stack, "registry", folder, url)
+    processes.wait_serving(port)
     _note_memory(results, f"registry {log}", registry, 0)
     clients = _clients(stack, "headgate", port)
     held = 0

@@ -222,7 +222,7 @@ class AttemptRun:
         limit_seconds = limits.training_seconds if self.upload is None else limits.import_seconds
         training = self.child.wait(limit_seconds, self.attempt.cancelled, progress.broken_limit)
         progress.read()
-        finished = result_of(progress, training)
+        finished = result_of(progress, training, "training" if self.upload is None else "import")
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_EXPORT)
         resumed = finished["resumed_from"] > 0 and found is not None
         return facts.TrainingFinished(
@@ -359,14 +359,12 @@ def fields_of(message: Message) -> dict[str, Any]:
     return {field.name: value for field, value in message.ListFields()}
 
 
-def result_of(progress: Progress, training: processes.Exit) -> dict[str, Any]:
+def result_of(progress: Progress, training: processes.Exit, what: str = "training") -> dict[str, Any]:
     """What the training process reported in its last line. Raises AttemptFailed when it failed or reported nothing."""
     if progress.failed is not None:
         raise AttemptFailed(progress.failed.stage, progress.failed.reason, training.log_tail)
     if training.limit_broken:
-        raise AttemptFailed(facts.STAGE_TRAINING, f"the training {training.limit_broken}", training.log_tail)
+        raise AttemptFailed(facts.STAGE_TRAINING, f"the {what} {training.limit_broken}", training.log_tail)
     if training.exit_code != 0 or progress.finished is None:
-        raise AttemptFailed(
-            facts.STAGE_TRAINING, f"the training process {end_of(training.exit_code)}", training.log_tail
-        )
+        raise AttemptFailed(facts.STAGE_TRAINING, f"the {what} process {end_of(training.exit_code)}", training.log_tail)
     return progress.finished

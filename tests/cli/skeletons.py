@@ -14,11 +14,14 @@ from typing import Any
 # The script runs with -P, so its own packages are found by the path of the repository.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from headgate.artifacts.findings import findings_in
+from headgate.artifacts.layout import TRAINING_FILE
 from headgate.configuration import FILE_NAME, parse
 from headgate.domain.gate import decide_gate
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import load
 from services.evaluator.metrics.measure import Options
+from services.evaluator.report import add_findings
 from services.evaluator.score import read_rows, score_on
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.tools import Limits
@@ -48,6 +51,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         files = Path(scratch) / ARTIFACT_DIRECTORY
         rows = read_rows((files / "test.safetensors").read_bytes(), job.batch_size)
         report = score_on(load((files / "model.onnx").read_bytes()), parsed, Options(), rows)
+        add_findings(report, findings_in((files / TRAINING_FILE).read_bytes()))
     for module in ("model", "test_model"):
         sys.modules.pop(module)
     sys.path.remove(str(folder))

@@ -5,7 +5,7 @@ import random
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -38,7 +38,8 @@ Features = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """What differs from task to task. `answer` makes up the answers of a row."""
+    """What differs from task to task. `answer` makes up the answers of a row; `own` is the template with functions that
+    only this task has, and `own_metrics` says of each metric that they measure what is better."""
 
     answers: tuple[str, ...]
     answer: Callable[[Features, float, int], tuple[float, ...]]
@@ -50,6 +51,8 @@ class Skeleton:
     last: str = ""
     conversion: str = "columns"
     split: str = "np.arange(len(table))"
+    own: str = ""
+    own_metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 def _score(row: Features, noise: float) -> float:
@@ -115,6 +118,19 @@ TASKS: Mapping[str, Skeleton] = {
         "columns",
         "table[:, -1].numpy()",
     ),
+    "custom": Skeleton(
+        ("answer",),
+        lambda row, noise, _: (round(10 * _score(row, noise), 4),),
+        1,
+        "One number for each row. The network answers with a bound that few of these numbers exceed.",
+        "custom",
+        {"covered": 0.75},
+        ("leakage",),
+        "",
+        "columns",
+        own="own.py.txt",
+        own_metrics={"covered": "higher", "excess": "lower"},
+    ),
 }
 
 
@@ -153,6 +169,7 @@ def init(
 def repository_files(task: str, model: str) -> dict[str, str]:
     """The content of each file, by its path in the repository."""
     skeleton, rows = TASKS[task], rows_of(TASKS[task])
+    folder = files("headgate.cli") / SKELETON
     words = {
         "NAME": model,
         "TASK": task,
@@ -165,9 +182,10 @@ def repository_files(task: str, model: str) -> dict[str, str]:
         "CONVERSION": skeleton.conversion,
         "LOSS": skeleton.loss,
         "METRICS": _list(skeleton.metrics, "{}"),
+        "OWN": (folder / skeleton.own).read_text() if skeleton.own else "",
+        "OWN_METRICS": _table("evaluate.own_metrics", skeleton.own_metrics),
         "GATE": "\n".join(f"{metric} = {{ min = {least} }}" for metric, least in skeleton.gate.items()),
     }
-    folder = files("headgate.cli") / SKELETON
     written = {file: Template((folder / source).read_text()).substitute(words) for file, source in FILES.items()}
     return written | {DATA_FILE: rows}
 
@@ -182,6 +200,11 @@ def rows_of(skeleton: Skeleton) -> str:
         answers = skeleton.answer((row[0], row[1], row[2], row[3]), noise, number)
         lines.append(",".join(f"{value:g}" for value in (*row, *answers)))
     return "\n".join(lines) + "\n"
+
+
+def _table(name: str, values: Mapping[str, str]) -> str:
+    lines = [f'{key} = "{value}"' for key, value in values.items()]
+    return "\n".join(["", f"[{name}]", *lines, ""]) if lines else ""
 
 
 def _list(words: tuple[str, ...], form: str) -> str:

@@ -88,6 +88,4 @@ def test_a_side_process_that_does_not_read_its_model_is_ended(tmp_path, monkeypa
 
 def test_the_idle_time_ends_the_side_process(trial, monkeypatch):
     monkeypatch.setattr(trial_module, "IDLE_SECONDS", 0.01)
-    trial(networks.affine())
-    assert trial._process is not None
-    assert trial._process.wait(60) == 0
+    assert trial._running().wait(60) == 0

@@ -18,9 +18,9 @@ PEERS := .venv-peers/.ready
 TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
 # The most seconds for one test, with its fixtures.
 TEST_TIMEOUT := 120
-# Test files run in parallel, each one on one worker with its own servers. Four run at a time, also on two cores,
-# because journeys wait most of their time.
-WORKERS := --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+# Test files run in parallel, each one on one worker. There is one worker for each core, with its own servers. More were
+# tried on two cores: the suite was no faster, and calls with short limits failed now and then.
+WORKERS := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 # Profiles of docker-compose.yml beside the core.
 PROFILES :=
 # Passed on to pytest, e.g. make test ARGS="tests/log -x".

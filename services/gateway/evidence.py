@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from headgate.telemetry.counters import COUNTERS
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.fault import Excuses
 from services.gateway.routes import NO_RELEASE, Route
 
 MAX_KEYS_PER_RELEASE = 400_000
@@ -63,6 +64,7 @@ class EpochCounter:
     stable: ArmCounter
     candidate: ArmCounter
     release_keys: ReleaseKeys
+    excuses: Excuses = field(default_factory=Excuses)
 
     def count(self, arm: telemetry.Arm.ValueType, key_hash: int, bad: bool, late: bool = False) -> None:
         """Counts one answer. An answer is late when its caller had given up before it came; then it is bad too."""

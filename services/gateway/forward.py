@@ -10,13 +10,14 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import ARM, BAD, MAX_MESSAGE_BYTES, RELEASE
 from headgate.telemetry.counters import ARM_NAMES
 from services.gateway.categories import unknown_category
+from services.gateway.fault import Cause
 from services.gateway.memory import out_of_memory
+from services.gateway.rejection import cause_of, rejected_inputs
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.tensors import (
     Array,
     DeclaredInputs,
-    InvalidInput,
     TensorSpec,
     all_finite,
     declared_inputs,
@@ -50,7 +51,15 @@ class AnswerTooLarge(Exception):
 
 
 class ModelFailed(Exception):
-    """The model ran and failed. The cause is whatever it raised."""
+    """The model ran and failed. The cause is whatever it raised.
+
+    `reason` is what that says, and `rule` the sentence for the caller when the inputs are the reason.
+    """
+
+    def __init__(self, message: str, reason: Cause, rule: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.rule = rule
 
 
 class Forward(NamedTuple):
@@ -79,18 +88,6 @@ def prepared(request: inference.ModelInferRequest, routing: Routing) -> Forward:
     return Forward(request, routing, declared_inputs(request, version.inputs), outputs)
 
 
-def fits(request: inference.ModelInferRequest, version: LoadedVersion | None) -> bool:
-    """Whether the version accepts the request."""
-    if version is None:
-        return False
-    try:
-        requested_outputs(request, version.outputs)
-        read_inputs(request, declared_inputs(request, version.inputs))
-    except InvalidInput:
-        return False
-    return True
-
-
 def _predict(
     version: LoadedVersion, arrays: dict[str, Array], names: Sequence[str], interruption: Interruption | None
 ) -> list[Array]:
@@ -102,7 +99,7 @@ def _predict(
         if rule := out_of_memory(error):
             raise OutOfMemory(f"{version.model} version {version.version} {rule}; send fewer rows at once") from error
         failed = f"{version.model} version {version.version} failed with {type(error).__name__}"
-        raise ModelFailed(failed) from error
+        raise ModelFailed(failed, cause_of(error), rejected_inputs(error, arrays) or failed) from error
 
 
 def may_be_too_large(results: Sequence[Array]) -> bool:

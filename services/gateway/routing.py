@@ -1,6 +1,6 @@
 """The version that answers one request, and the arm that its answer is counted for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.prediction_metrics import ArmMetrics
@@ -19,6 +19,15 @@ class Routing:
     counted: bool
     metrics: ArmMetrics
     pinned: bool = False
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether the answer counts for the candidate."""
+        return self.arm == telemetry.ARM_CANDIDATE
+
+    def to(self, version: LoadedVersion) -> "Routing":
+        """The same request for another version. Its answer is sent to nobody and counts for nothing."""
+        return replace(self, version=version, counted=False)
 
     def count(self, bad: bool, late: bool = False) -> None:
         """Counts the answer as evidence, unless it must not be counted. For the event loop's thread only."""

@@ -1,14 +1,13 @@
 """The Open Inference Protocol: finds the route, has the version answer, and counts the answer."""
 
 import asyncio
-import logging
 import math
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version as distribution_version
-from typing import Any, assert_never
+from typing import Any
 
 import grpc
 
@@ -19,29 +18,18 @@ from headgate.inference_parameters import ROUTING_KEY, ROUTING_KEY_METADATA
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.assignment import hash_key
-from services.gateway.forward import (
-    Answer,
-    AnswerTooLarge,
-    Forward,
-    ModelFailed,
-    OutOfMemory,
-    UnknownCategory,
-    fits,
-    prepared,
-)
+from services.gateway.failures import FAILURES, Failures
+from services.gateway.forward import Answer, Forward, prepared
 from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
 from services.gateway.pace import size_class
-from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL, REFUSED
+from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.table import Entry, Table
-from services.gateway.tensors import InvalidInput, TensorSpec
-
-logger = logging.getLogger(__name__)
+from services.gateway.tensors import TensorSpec
 
 PLATFORM = "onnxruntime_onnx"
-MAX_FAILURES_REMEMBERED = 1_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -66,7 +54,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         self._is_ready = is_ready
         self._last_poll_at = last_poll_at
         self._is_draining = is_draining
-        self._failed: set[tuple[str, int]] = set()
+        self._failures = Failures()
 
     async def ServerLive(self, request: inference.ServerLiveRequest, context: Context) -> inference.ServerLiveResponse:
         return inference.ServerLiveResponse(live=True)
@@ -118,8 +106,8 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
             else:
                 answer = await self._beside(forward, size, expires_at)
                 ended = time.monotonic()
-        except (InvalidInput, UnknownCategory, OutOfMemory, AnswerTooLarge, ModelFailed) as error:
-            raise self._refused(request, routing, error) from error
+        except FAILURES as error:
+            raise await self._failures.refusal(request, routing, error, expires_at) from error
         # The caller gets no answer after its deadline. So a version that is too slow for its callers counts as bad.
         late = ended > expires_at
         routing.count(bad=not answer.finite, late=late)
@@ -192,46 +180,6 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
             raise _no_version(request.model_name)
         return Routing(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
 
-    def _refused(
-        self,
-        request: inference.ModelInferRequest,
-        routing: Routing,
-        error: InvalidInput | UnknownCategory | OutOfMemory | AnswerTooLarge | ModelFailed,
-    ) -> RpcRefused:
-        """Counts a request without an answer, and returns the refusal for its caller."""
-        match error:
-            case InvalidInput():
-                routing.metrics.count(REFUSED)
-                # A candidate that refuses what stable accepts has changed the inputs that callers rely on.
-                if routing.arm == telemetry.ARM_CANDIDATE and fits(request, routing.entry.stable):
-                    routing.count(bad=True)
-                return _invalid_input(error)
-            case UnknownCategory():
-                routing.metrics.count(REFUSED)
-                routing.count(bad=True)
-                return _invalid_input(error)
-            case OutOfMemory() | AnswerTooLarge():
-                routing.metrics.count(ERROR)
-                routing.count(bad=True)
-                slug = "out-of-memory" if isinstance(error, OutOfMemory) else "answer-too-large"
-                return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, slug, str(error))
-            case ModelFailed():
-                routing.metrics.count(ERROR)
-                routing.count(bad=True)
-                self._log_first_failure(routing.version, error)
-                return RpcRefused(grpc.StatusCode.INTERNAL, "model-failed", str(error))
-            case _:
-                assert_never(error)
-
-    def _log_first_failure(self, version: LoadedVersion, error: Exception) -> None:
-        """Logs one failure per version, because a broken version may fail on every request."""
-        key = (version.model, version.version)
-        if key not in self._failed and len(self._failed) < MAX_FAILURES_REMEMBERED:
-            self._failed.add(key)
-            logger.warning(
-                "model failed: %s", error.__cause__, extra={"model": version.model, "version": version.version}
-            )
-
 
 def _seconds_left(context: Context) -> float:
     """The time until the caller's deadline. Raises RpcRefused when it has passed: no version runs for nobody."""
@@ -256,11 +204,6 @@ def _queue_full(version: LoadedVersion, size: int) -> RpcRefused:
         " Send fewer requests at once and try again later, or have gateways added"
     )
     return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue-full", rule, retry_after_seconds=seconds)
-
-
-def _invalid_input(error: InvalidInput | UnknownCategory) -> RpcRefused:
-    field = error.field if isinstance(error, InvalidInput) else "inputs"
-    return RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), field)
 
 
 def _routing_key(request: inference.ModelInferRequest, context: Context) -> str:

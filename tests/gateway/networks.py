@@ -1,8 +1,13 @@
 """Small ONNX networks for the tests."""
 
+import json
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from headgate.artifacts.extensions import DOMAIN as CONTRIB
+from headgate.artifacts.layout import EXAMPLE_SIZES
 
 WIDTH = 3
 WIDE = 3_000_000
@@ -102,6 +107,47 @@ def categorical():
     return _model(nodes, [table], [_rows("x"), code], [_rows("y"), z])
 
 
+def embedding(rows, width=2):
+    """y = a row of the table for each code."""
+    table = numpy_helper.from_array(np.ones((rows, width), np.float32), "table")
+    code = helper.make_tensor_value_info("code", TensorProto.INT64, ["n"])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", width])
+    return _model([helper.make_node("Gather", ["table", "code"], ["y"])], [table], [code], [y])
+
+
+def reshaping(columns):
+    """y = the values of all rows, in rows of so many columns. A number of values that does not divide is rejected."""
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [-1, columns])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["m", columns])
+    return _model(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])], [shape], [_rows("x")], [y], sizes={"n": columns}
+    )
+
+
+def product(columns=None):
+    """y = a times b. The signature takes any sizes; with `columns`, a has to have so many."""
+    shapes = {"a": ["n", "k"], "b": ["j", "m"], "y": ["n", "m"]}
+    a, b, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    if columns is None:
+        return _model([helper.make_node("MatMul", ["a", "b"], ["y"])], [], [a, b], [y])
+    square = numpy_helper.from_array(np.eye(columns, dtype=np.float32), "square")
+    nodes = [helper.make_node("MatMul", ["a", "square"], ["c"]), helper.make_node("MatMul", ["c", "b"], ["y"])]
+    return _model(nodes, [square], [a, b], [y])
+
+
+def tokenizer(texts=2):
+    """y = the numbers of the words. Its tokenizer rejects more than two texts, and `texts` = 1 rejects two."""
+    words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\n"
+    node = helper.make_node(
+        "BertTokenizer", ["one" if texts == 1 else "text"], ["y", "kinds", "mask"], domain=CONTRIB, vocab_file=words
+    )
+    alone = helper.make_node("Reshape", ["text", "shape"], ["one"])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [1])
+    text = helper.make_tensor_value_info("text", TensorProto.STRING, ["n"])
+    y = helper.make_tensor_value_info("y", TensorProto.INT64, ["k"])
+    return _model([alone, node] if texts == 1 else [node], [shape] if texts == 1 else [], [text], [y], domain=CONTRIB)
+
+
 def mixed():
     """Returns its inputs: integers, doubles, booleans and text."""
     kinds = {
@@ -150,8 +196,11 @@ def _rows(name, width=WIDTH):
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
 
 
-def _model(nodes, constants, inputs, outputs):
+def _model(nodes, constants, inputs, outputs, domain=None, sizes=None):
     graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    sets = [helper.make_opsetid("", 20), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=9)
+    if sizes:
+        helper.set_model_props(model, {EXAMPLE_SIZES: json.dumps(sizes)})
     onnx.checker.check_model(model)
     return model.SerializeToString()

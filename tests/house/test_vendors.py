@@ -6,6 +6,8 @@ from pathlib import Path
 from tests.house.tree import short, sources
 
 PLACES = {
+    "httptools": ("services/gateway/rest/",),
+    "orjson": ("services/gateway/rest/",),
     "arro3": ("libs/headgate/artifacts/table_file",),
     "kafka": ("libs/headgate/log/kafka/",),
     "sqlite3": ("libs/headgate/log/sqlite/",),

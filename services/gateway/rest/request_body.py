@@ -1,0 +1,172 @@
+"""Reads the body of an inference request: JSON alone, or JSON and then the binary data of its tensors.
+
+The binary tensor data extension: a header says how many bytes of the body are JSON, and the parameter
+`binary_data_size` of a tensor says how many of the following bytes are its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from services.gateway.rest.json_tensors import raw_elements, shown
+from services.gateway.rest.strict_json import read_object
+from services.gateway.tensors import InvalidInput
+
+BINARY_DATA_SIZE = "binary_data_size"
+BINARY_DATA = "binary_data"
+BINARY_DATA_OUTPUT = "binary_data_output"
+SHARED_MEMORY = "shared_memory_region"
+
+MAX_INT64, MIN_INT64, MAX_UINT64 = 2**63 - 1, -(2**63), 2**64 - 1
+MAX_TENSORS = 1_000
+"""The most inputs of a request, and the most outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputForms:
+    """Which outputs the caller wants as binary data: those of `by_name`, and for every other output the default."""
+
+    default: bool
+    by_name: Mapping[str, bool]
+
+    def is_binary(self, output: str) -> bool:
+        """Whether this output is sent as binary data."""
+        return self.by_name.get(output, self.default)
+
+
+def read_request(
+    model: str, version: str, body: bytes, json_length: int | None
+) -> tuple[inference.ModelInferRequest, OutputForms]:
+    """The request with raw contents, and the forms of its outputs. Raises InvalidInput.
+
+    `json_length` is how many bytes of the body are JSON; None for all.
+    """
+    if json_length is not None and json_length > len(body):
+        rule = f"expected at most the {len(body)} bytes of the body, got {json_length}"
+        raise InvalidInput(f"Inference-Header-Content-Length: {rule}", "Inference-Header-Content-Length")
+    fields = read_object(body if json_length is None else body[:json_length])
+    request = inference.ModelInferRequest(model_name=model, model_version=version, id=_text(fields, "id", "id"))
+    parameters = _object(fields, "parameters", "parameters")
+    default = _flag(parameters.pop(BINARY_DATA_OUTPUT, None), f"parameters.{BINARY_DATA_OUTPUT}")
+    _set_parameters(request.parameters, parameters, "parameters")
+    _read_inputs(
+        request, _tensors(fields, "inputs"), memoryview(body)[len(body) if json_length is None else json_length :]
+    )
+    return request, OutputForms(bool(default), _read_outputs(request, fields))
+
+
+def _read_inputs(request: inference.ModelInferRequest, tensors: list[dict[str, Any]], binary: memoryview) -> None:
+    if not tensors:
+        raise InvalidInput("inputs: expected a list of tensors, each with name, datatype, shape and data")
+    start = 0
+    for tensor in tensors:
+        name, datatype = _text(tensor, "name", "inputs[].name"), _text(tensor, "datatype", "inputs[].datatype")
+        shape = _shape(name, tensor.get("shape"))
+        added = request.inputs.add(name=name, datatype=datatype, shape=shape)
+        parameters = _object(tensor, "parameters", f"input {name!r}: parameters")
+        size = parameters.pop(BINARY_DATA_SIZE, None)
+        if SHARED_MEMORY in parameters:
+            raise InvalidInput(f"input {name!r}: shared memory is not supported; send the data in the body")
+        if parameters:
+            _set_parameters(added.parameters, parameters, f"input {name!r}: parameters")
+        if size is None:
+            raw = raw_elements(name, datatype, shape, tensor.get("data"))
+        else:
+            raw = _binary(name, tensor, size, binary[start:])
+            start += len(raw)
+        request.raw_input_contents.append(raw)
+    if start < len(binary):
+        rule = f"{len(binary) - start} bytes follow the JSON and belong to no input"
+        raise InvalidInput(f"inputs: {rule}; each binary input needs the parameter {BINARY_DATA_SIZE}")
+
+
+def _read_outputs(request: inference.ModelInferRequest, fields: dict[str, Any]) -> dict[str, bool]:
+    forms: dict[str, bool] = {}
+    for tensor in _tensors(fields, "outputs"):
+        name = _text(tensor, "name", "outputs[].name")
+        parameters = _object(tensor, "parameters", f"output {name!r}: parameters")
+        binary = _flag(parameters.pop(BINARY_DATA, None), f"output {name!r}: {BINARY_DATA}")
+        if binary is not None:
+            forms[name] = binary
+        if SHARED_MEMORY in parameters:
+            raise InvalidInput(f"output {name!r}: shared memory is not supported", "outputs")
+        added = request.outputs.add(name=name)
+        _set_parameters(added.parameters, parameters, f"output {name!r}: parameters")
+    return forms
+
+
+def _binary(name: str, tensor: dict[str, Any], size: object, rest: memoryview) -> bytes:
+    if tensor.get("data") is not None:
+        raise InvalidInput(f"input {name!r}: expected either data or {BINARY_DATA_SIZE}, got both")
+    if type(size) is not int or size < 0:
+        raise InvalidInput(f"input {name!r}: expected {BINARY_DATA_SIZE} to be a number of bytes, got {shown(size)}")
+    if size > len(rest):
+        rule = f"expected {size} bytes of binary data after the JSON, got {len(rest)}"
+        raise InvalidInput(f"input {name!r}: {rule}; is the header Inference-Header-Content-Length right?")
+    return bytes(rest[:size])
+
+
+def _tensors(fields: dict[str, Any], field: str) -> list[dict[str, Any]]:
+    tensors = fields.get(field)
+    if tensors is None:
+        return []
+    if not isinstance(tensors, list) or not all(isinstance(tensor, dict) for tensor in tensors):
+        raise InvalidInput(f"{field}: expected a list of objects, got {shown(tensors)}", field)
+    if len(tensors) > MAX_TENSORS:
+        raise InvalidInput(f"{field}: expected at most {MAX_TENSORS} tensors, got {len(tensors)}", field)
+    return tensors
+
+
+def _text(fields: dict[str, Any], field: str, where: str) -> str:
+    text = fields.get(field)
+    if isinstance(text, str):
+        return text
+    if text is None and field == "id":
+        return ""
+    raise InvalidInput(f"{where}: expected a string, got {shown(text)}", where.partition("[")[0])
+
+
+def _shape(name: str, shape: object) -> list[int]:
+    if not isinstance(shape, list):
+        raise InvalidInput(f"input {name!r}: expected shape to be a list of sizes, got {shown(shape)}")
+    for size in shape:
+        if type(size) is not int or not 0 <= size <= MAX_INT64:
+            raise InvalidInput(f"input {name!r}: expected sizes from 0 to {MAX_INT64} in shape, got {shown(size)}")
+    return shape
+
+
+def _flag(value: object, where: str) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise InvalidInput(f"{where}: expected true or false, got {shown(value)}", "parameters")
+
+
+def _object(fields: dict[str, Any], field: str, where: str) -> dict[str, Any]:
+    value = fields.get(field)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where}: expected an object, got {shown(value)}", "parameters")
+    return value
+
+
+def _set_parameters(target: Any, parameters: dict[str, Any], where: str) -> None:
+    """Sets each parameter in the field of its type. One that is null is left out. Raises InvalidInput."""
+    for name, value in parameters.items():
+        match value:
+            case None:
+                pass
+            case bool():
+                target[name].bool_param = value
+            case int() if MIN_INT64 <= value <= MAX_INT64:
+                target[name].int64_param = value
+            case int():
+                target[name].uint64_param = value
+            case float():
+                target[name].double_param = value
+            case str():
+                target[name].string_param = value
+            case _:
+                rule = f"expected a string, a number, true or false, got {shown(value)}"
+                raise InvalidInput(f"{where}: {name!r}: {rule}", "parameters")

@@ -1,0 +1,240 @@
+"""The JSON and binary forms of the Open Inference Protocol: what is read, what is refused, and what is written."""
+
+import json
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from services.gateway.rest.answer_body import write_answer
+from services.gateway.rest.request_body import OutputForms, read_request
+from services.gateway.tensors import InvalidInput
+
+JSON_ONLY = OutputForms(default=False, by_name={})
+BINARY = OutputForms(default=True, by_name={})
+
+
+def read(body, binary=b""):
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_request("fraud", "", text + binary, len(text) if binary else None)
+
+
+def tensor(datatype="FP32", shape=(1, 3), data=(1, 2, 3), **fields):
+    return {"name": "x", "datatype": datatype, "shape": list(shape), "data": list(data), **fields}
+
+
+def refusal(body, binary=b""):
+    with pytest.raises(InvalidInput) as caught:
+        read(body, binary)
+    return str(caught.value)
+
+
+def raw(body, dtype):
+    return np.frombuffer(read(body)[0].raw_input_contents[0], dtype).tolist()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dtype", "data"),
+    [
+        ("BOOL", np.bool_, [True, False, True]),
+        ("INT8", np.int8, [-128, 0, 127]),
+        ("INT16", np.int16, [-(2**15), 0, 2**15 - 1]),
+        ("INT32", np.int32, [-(2**31), 0, 2**31 - 1]),
+        ("INT64", np.int64, [-(2**63), 0, 2**63 - 1]),
+        ("UINT8", np.uint8, [0, 1, 255]),
+        ("UINT16", np.uint16, [0, 1, 2**16 - 1]),
+        ("UINT32", np.uint32, [0, 1, 2**32 - 1]),
+        ("UINT64", np.uint64, [0, 1, 2**64 - 1]),
+        ("FP32", np.float32, [0.5, -2.0, 7]),
+        ("FP64", np.float64, [0.1, -1e300, 7]),
+    ],
+)
+def test_every_type_of_json_numbers_is_read_and_written_exactly(datatype, dtype, data):
+    assert raw({"inputs": [tensor(datatype, data=data)]}, dtype) == data
+    response = inference.ModelInferResponse(raw_output_contents=[np.array(data, dtype).tobytes()])
+    response.outputs.add(name="y", datatype=datatype, shape=[1, 3])
+    assert json.loads(write_answer(response, JSON_ONLY).content)["outputs"][0]["data"] == data
+
+
+def test_strings_are_read_and_written_as_they_are():
+    request, _ = read({"inputs": [tensor("BYTES", [3], ["", "caf\u00e9: x", "b"])]})
+    response = inference.ModelInferResponse(raw_output_contents=request.raw_input_contents)
+    response.outputs.add(name="y", datatype="BYTES", shape=[3])
+    assert json.loads(write_answer(response, JSON_ONLY).content)["outputs"][0]["data"] == ["", "caf\u00e9: x", "b"]
+
+
+@pytest.mark.parametrize("data", [[1, 2, 3, 4], [[1, 2], [3, 4]], [[[1, 2]], [[3, 4]]]])
+def test_data_is_flat_or_nested_like_the_shape(data):
+    shape = [2, 1, 2] if isinstance(data[0], list) and isinstance(data[0][0], list) else [2, 2]
+    assert raw({"inputs": [tensor(shape=shape, data=data)]}, np.float32) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (tensor(data=[1, 2]), "input 'x': expected 3 elements for shape [1, 3], got 2"),
+        (tensor(data=[[1, 2], [3]]), "expected lists of 3 in depth 1 for shape [1, 3], got a list of 2"),
+        (tensor(shape=[2, 2], data=[[1, 2], 3]), "expected lists of 2 in depth 1 for shape [2, 2], got 3"),
+        (tensor(shape=[2, 2], data=[1, [2, 3], 4, 5]), "got a list of 2 as element 1"),
+        (tensor(data=[1, "2", 3]), "expected numbers (FP32; JSON has neither NaN nor infinity), got '2' as element 1"),
+        (tensor(data=[1, None, 3]), "got null as element 1"),
+        (tensor(data=[1, True, 3]), "got true as element 1"),
+        (tensor(data=[1, 2, 1e39]), "got 1e+39 as element 2"),
+        (tensor("INT32", data=[1, 2, 3.0]), "expected whole numbers (INT32), got 3.0 as element 2"),
+        (tensor("UINT8", data=[1, 256, 3]), "expected numbers from 0 to 255 (UINT8), got 256 as element 1"),
+        (tensor("UINT64", data=[1, -1, 3]), "expected numbers from 0 to 18446744073709551615 (UINT64), got -1"),
+        (tensor("BOOL", data=[True, 1, False]), "expected true or false (BOOL), got 1 as element 1"),
+        (tensor("BYTES", data=["a", 1, "b"]), "expected strings (BYTES), got 1 as element 1"),
+        (tensor("FP16"), "FP16 has no form in JSON; send it as binary data"),
+        (tensor("FLOAT"), "expected datatype to be one of BOOL, UINT8"),
+        (tensor(shape=[-1, 3]), "expected sizes from 0 to 9223372036854775807 in shape, got -1"),
+        (tensor(shape=[2**70]), "in shape, got 1.1805916207174113e+21"),
+        (tensor(shape=[1.5]), "in shape, got 1.5"),
+        ({"name": "x", "datatype": "FP32", "shape": [1]}, "expected data to be a list of elements, got null"),
+        ({"name": "x", "datatype": "FP32", "data": [1]}, "expected shape to be a list of sizes, got null"),
+        ({"name": 7}, "inputs[].name: expected a string, got 7"),
+        (tensor(parameters={"shared_memory_region": "r"}), "shared memory is not supported"),
+        (tensor(parameters={"binary_data_size": 4}), "expected either data or binary_data_size, got both"),
+        (
+            tensor(parameters={"deep": {"a": 1}}),
+            "'deep': expected a string, a number, true or false, got an object of 1",
+        ),
+        (5, "inputs: expected a list of objects, got a list of 1"),
+    ],
+)
+def test_a_wrong_tensor_is_refused_with_its_name_what_was_expected_and_what_came(broken, words):
+    assert words in refusal({"inputs": [broken]})
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "the body is not JSON"),
+        (b"\xff\xfe", "the body is not JSON"),
+        (b"[" * 10_000 + b"]" * 10_000, "the body is not JSON: depth limit exceeded"),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, "inputs: expected a list of tensors"),
+        (b'{"inputs": NaN}', "the body is not JSON"),
+        (b'{"inputs": 1e999}', "the body is not JSON"),
+        (b"[1]", "expected a JSON object, got a list"),
+        (b'{"inputs": [], "inputs" : []}', "the body has the key 'inputs' twice in one object"),
+        (b'{"inputs": [{"name": "x", "name": "y"}]}', "the body has the key 'name' twice in one object"),
+        (b"{}", "inputs: expected a list of tensors"),
+        (b'{"id": 7}', "id: expected a string, got 7"),
+        (b'{"parameters": [1]}', "parameters: expected an object, got a list of 1"),
+        (b'{"parameters": {"binary_data_output": 1}}', "expected true or false, got 1"),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(body, words):
+    assert words in refusal(body)
+
+
+def test_null_counts_as_absent_because_generated_clients_write_it():
+    body = {"id": None, "parameters": None, "outputs": None, "inputs": [tensor(parameters=None)]}
+    assert read(body)[0].id == ""
+
+
+def test_parameters_keep_their_types():
+    sent = {"routing_key": "k", "n": 7, "big": 2**63, "half": 0.5, "yes": True, "nothing": None}
+    parameters = read({"inputs": [tensor()], "parameters": sent})[0].parameters
+    kinds = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
+    assert kinds == {
+        "routing_key": "string_param",
+        "n": "int64_param",
+        "big": "uint64_param",
+        "half": "double_param",
+        "yes": "bool_param",
+    }
+
+
+def binary_input(name, array, datatype):
+    size = {"binary_data_size": array.nbytes}
+    return {"name": name, "datatype": datatype, "shape": list(array.shape), "parameters": size}
+
+
+def test_binary_data_follows_the_json_in_the_order_of_the_inputs():
+    first, second = np.arange(3, dtype=np.float32), np.arange(2, dtype=np.float16)
+    inputs = [binary_input("x", first, "FP32"), tensor(name="between"), binary_input("z", second, "FP16")]
+    request, _ = read({"inputs": inputs}, first.tobytes() + second.tobytes())
+    assert [len(raw) for raw in request.raw_input_contents] == [12, 12, 4]
+    assert request.raw_input_contents[2] == second.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (16, "expected 16 bytes of binary data after the JSON, got 12"),
+        (8, "4 bytes follow the JSON and belong to no input"),
+        (-1, "expected binary_data_size to be a number of bytes, got -1"),
+        ("12", "expected binary_data_size to be a number of bytes, got '12'"),
+    ],
+)
+def test_binary_data_of_the_wrong_size_is_refused(size, words):
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [3], "parameters": {"binary_data_size": size}}]}
+    assert words in refusal(body, bytes(12))
+
+
+def test_a_json_length_beyond_the_body_is_refused():
+    with pytest.raises(InvalidInput, match="expected at most the 2 bytes of the body, got 3"):
+        read_request("fraud", "", b"{}", 3)
+
+
+def test_the_request_says_which_outputs_are_binary():
+    outputs = [{"name": "y", "parameters": {"binary_data": False, "classification": 3}}, {"name": "z"}]
+    request, forms = read({"inputs": [tensor()], "outputs": outputs, "parameters": {"binary_data_output": True}})
+    assert (forms.is_binary("y"), forms.is_binary("z")) == (False, True)
+    assert request.outputs[0].parameters["classification"].int64_param == 3
+    assert not request.outputs[1].parameters
+    assert "binary_data_output" not in request.parameters
+
+
+def test_a_binary_answer_says_how_long_its_json_and_each_output_is():
+    numbers = np.array([1, 2], np.float32)
+    response = inference.ModelInferResponse(model_name="fraud", id="r", raw_output_contents=[numbers.tobytes()])
+    response.outputs.add(name="y", datatype="FP32", shape=[2])
+    response.parameters["arm"].string_param = "stable"
+    body = write_answer(response, BINARY)
+    answer = json.loads(body.content[: body.json_length])
+    assert answer["outputs"][0] == {
+        "name": "y",
+        "datatype": "FP32",
+        "shape": [2],
+        "parameters": {"binary_data_size": 8},
+    }
+    assert body.content[body.json_length :] == numbers.tobytes()
+    assert (answer["id"], answer["parameters"]) == ("r", {"arm": "stable"})
+
+
+def test_nan_and_infinity_are_null_in_a_json_answer():
+    response = inference.ModelInferResponse(raw_output_contents=[np.array([np.nan, np.inf, 1], np.float32).tobytes()])
+    response.outputs.add(name="y", datatype="FP32", shape=[3])
+    assert json.loads(write_answer(response, JSON_ONLY).content)["outputs"][0]["data"] == [None, None, 1]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+TENSORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": JSON_VALUES,
+        "datatype": st.sampled_from(["FP32", "INT8", "BOOL", "BYTES", "FP16"]) | JSON_VALUES,
+        "shape": st.lists(st.integers(-2, 3), max_size=3) | JSON_VALUES,
+        "data": st.lists(st.integers() | st.floats(-10, 10), max_size=4) | JSON_VALUES,
+        "parameters": JSON_VALUES,
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    inputs=st.lists(TENSORS | JSON_VALUES, max_size=3) | JSON_VALUES, outputs=JSON_VALUES, binary=st.binary(max_size=8)
+)
+def test_any_body_is_read_or_refused_in_words(inputs, outputs, binary):
+    with suppress(InvalidInput):
+        request, _ = read({"inputs": inputs, "outputs": outputs}, binary)
+        assert len(request.raw_input_contents) == len(request.inputs)

@@ -3,7 +3,6 @@
 Only bytes that the signed manifest names are run. The baseline always runs on the candidate's rows.
 """
 
-import hashlib
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -53,7 +52,7 @@ CANNOT_BE_SCORED = (ArtifactError, Unmeasurable, Unrunnable)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Test rows by input, answers by name, the digest of both, and the size of the training's batches."""
+    """Test rows by input, answers by name, the digest of their file, and the size of the training's batches."""
 
     features: Named
     answers: Named
@@ -144,7 +143,8 @@ def evaluated(
 def score(artifacts: Artifacts, version: resources.Version, is_held: Callable[[], bool] = always) -> Scored:
     """Measures a version on its own rows. Raises one of CANNOT_BE_SCORED, and NotHeld."""
     files = artifacts.files_of(version)
-    rows = read_rows(files.view(TEST_ROWS_FILE), version.configuration.train.batch_size)
+    data = files.view(TEST_ROWS_FILE)
+    rows = read_rows(data, files.digests[TEST_ROWS_FILE], version.configuration.train.batch_size)
     session = load(files.read(MODEL_FILE))
     declared, findings = version.configuration, findings_of(files)
     options = options_of(declared.evaluate, declared.evaluate, findings, rows)
@@ -171,7 +171,7 @@ def compare(
         rows, findings = candidate.rows, findings_of(files)
         options = options_of(live.configuration.evaluate, candidate.declared.evaluate, findings, rows)
         report = score_on(session, live.configuration, options, rows, is_held)
-        add_own_metrics_of_live(report, findings, same_rows=live.report.rows_sha256 == rows.sha256)
+        add_own_metrics_of_live(report, findings, same_rows=files.digests.get(TEST_ROWS_FILE) == rows.sha256)
         return Comparison(report, "", changed)
     except CANNOT_BE_SCORED as error:
         return Comparison(None, str(error)[:MAX_REASON], changed)
@@ -243,7 +243,7 @@ def the_measured(what: str, tensors: Named, declared: str) -> npt.NDArray[np.gen
         raise Unmeasurable(f"the {what} {error}") from error
 
 
-def read_rows(data: bytes | memoryview, batch_size: int) -> Rows:
+def read_rows(data: bytes | memoryview, sha256: str, batch_size: int) -> Rows:
     """The test rows of an artifact: features for each input, and true answers for each row. Raises Unmeasurable."""
     try:
         tensors = rows_from_bytes(data)
@@ -263,24 +263,6 @@ def read_rows(data: bytes | memoryview, batch_size: int) -> Rows:
     return Rows(
         {name: tensors[tensor] for name, tensor in features.items()},
         {name: tensors[tensor] for name, tensor in answers.items()},
-        digest_of({name: tensors[name] for name in shapes}),
+        sha256,
         batch_size,
     )
-
-
-def digest_of(tensors: Named) -> str:
-    """The digest of the rows: of their bytes, and of their names where there are others than the usual two."""
-    digest = hashlib.sha256()
-    for name, tensor in tensors.items():
-        if list(tensors) != [FEATURES_TENSOR, ANSWERS_TENSOR]:
-            digest.update(f"{name}\n".encode())
-        digest.update(bytes_of(tensor))
-    return digest.hexdigest()
-
-
-def bytes_of(values: npt.NDArray[np.generic]) -> memoryview:
-    """The bytes of an array, not copied; of text, each with its length before it."""
-    if values.dtype == np.object_:
-        texts = [str(text).encode() for text in values.ravel()]
-        return memoryview(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

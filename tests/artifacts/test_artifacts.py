@@ -247,3 +247,15 @@ def test_the_reason_shows_no_password() -> None:
     with pytest.raises(StoreUnusable) as refused:
         open_store("foo://user:secret@host")
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 25])
+def test_a_blob_of_several_parts_is_read_back_whole_and_checked(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(stores, "PART_BYTES", 8)
+    sha256 = store.put(bytes(range(size)))
+    assert store.view(sha256) == bytes(range(size))
+    store.replace(path(sha256), bytes(size - 1))
+    with pytest.raises(ArtifactCorrupt):
+        store.view(sha256)

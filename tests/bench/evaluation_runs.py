@@ -62,7 +62,7 @@ def whole(folder: Path) -> dict[str, float]:
 
 def headgate(folder: Path) -> dict[str, float]:
     session = load((folder / layout.MODEL_FILE).read_bytes())
-    rows = read_rows((folder / layout.TEST_ROWS_FILE).read_bytes(), BATCH_SIZE)
+    rows = read_rows((folder / layout.TEST_ROWS_FILE).read_bytes(), "", BATCH_SIZE)
     wall, cpu = time.perf_counter(), time.process_time()
     predict(session, rows.features, rows.batch_size)
     return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}

@@ -64,7 +64,7 @@ def test_an_evaluation_reports_metrics_confusion_and_the_digest_of_the_rows(
     assert [metric.name for metric in report.metrics] == sorted(metrics)
     assert (metrics["accuracy"], metrics["recall"], metrics["auc"]) == (1, 1, 1)
     assert report.rows == sum(cell.count for cell in report.confusion) == 40
-    assert report.rows_sha256 == hashlib.sha256(features.tobytes() + answers.tobytes()).hexdigest()
+    assert report.rows_sha256 == hashlib.sha256(files[TEST_ROWS_FILE]).hexdigest()
     assert finished.baseline_version == 0
     assert not finished.HasField("baseline_report")
 
@@ -306,9 +306,9 @@ def recall_at(artifacts: Artifacts, directory: Path, model: bytes, threshold: fl
     return {metric.name: metric.value for metric in score(artifacts, version).report.metrics}["recall"]
 
 
-def with_findings(found: Findings) -> dict[str, bytes]:
-    rows = rows_of(*separable())
-    return files_of(RIGHT, rows) | {TRAINING_FILE: json.dumps({FINDINGS: found.as_json()}).encode()}
+def with_findings(found: Findings, rows: int = 40) -> dict[str, bytes]:
+    findings = {TRAINING_FILE: json.dumps({FINDINGS: found.as_json()}).encode()}
+    return files_of(RIGHT, rows_of(*separable(rows))) | findings
 
 
 def values(report: facts.EvaluationReport) -> dict[str, float]:
@@ -339,12 +339,12 @@ def test_own_metrics_of_the_live_version_count_on_the_same_rows_only(
     artifacts: Artifacts, tmp_path: Path, writer: TelemetryWriter
 ) -> None:
     candidate = sealed_files(artifacts, tmp_path, 2, with_findings(Findings({"cost": 2.0})))
-    live = sealed_files(artifacts, tmp_path, 1, with_findings(Findings({"cost": 3.0}, None, 4)))
-    other = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
+    elsewhere = sealed_files(artifacts, tmp_path, 1, with_findings(Findings({"cost": 3.0}, None, 4), rows=41))
+    other = evaluate(artifacts, writer, Assignment("fraud", candidate, elsewhere)).report_evaluation_finished.fact
     (undefined,) = other.baseline_report.undefined
     assert undefined.name == "cost"
     assert undefined.reason == "only the code of that version measures it, and it did so on other test rows"
-    live.report.rows_sha256 = other.report.rows_sha256
+    live = sealed_files(artifacts, tmp_path, 1, with_findings(Findings({"cost": 3.0}, None, 4)))
     same = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
     assert values(same.baseline_report)["cost"] == 3.0
     assert "leakage" not in values(same.baseline_report)

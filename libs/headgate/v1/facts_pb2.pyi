@@ -993,7 +993,7 @@ class EvaluationReport(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
     rows_sha256: _builtins.str
-    """SHA-256 of the bytes of the evaluated rows."""
+    """SHA-256 of the file of the test rows. Older records have that of the bytes of its tensors."""
     duration_ms: _builtins.int
     threshold: _builtins.float
     """The threshold of a binary or multilabel version, given or chosen."""

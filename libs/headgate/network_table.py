@@ -20,8 +20,7 @@ def network(table: Table, into: configuration.ModelConfiguration, from_graph: bo
     if not table.present:
         return
     if from_graph:
-        into.network.measured = table.value("measured", "the name of an output", is_output_name, "") or ""
-        table.no_more(("measured",))
+        graph(table, into.network)
         return
     expected = f"a list of up to {MAX_TENSORS} names of letters, digits and _"
     into.network.outputs.extend(table.value("outputs", expected, are_tensor_names, []) or [])
@@ -34,6 +33,20 @@ def network(table: Table, into: configuration.ModelConfiguration, from_graph: bo
         sizes = dimensions.value(tensor, DIMENSIONS, are_dimensions) or []
         into.network.dimensions.add(input=tensor, sizes=[str(size) for size in sizes])
     table.no_more(("outputs", "measured", "dimensions"))
+
+
+def graph(table: Table, into: configuration.NetworkConfiguration) -> None:
+    into.measured = table.value("measured", "the name of an output", is_output_name, "") or ""
+    into.served_as = table.value("served_as", "the name of an output", is_output_name, "") or ""
+    names = table.table("inputs", optional=True)
+    for name in names.values:
+        if not is_output_name(name):
+            names.wrong(name, "the name of an input of the file", name)
+        callers = names.value(name, "the name by which callers know this input", is_output_name) or ""
+        into.input_names.add(file=name, callers=callers)
+    if len(into.input_names) > MAX_TENSORS:
+        table.wrong("inputs", f"at most {MAX_TENSORS} inputs", len(into.input_names))
+    table.no_more(("measured", "served_as", "inputs"))
 
 
 def is_tensor_name(value: object) -> bool:

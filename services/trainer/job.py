@@ -59,6 +59,10 @@ class Job:
     """onnx when the repository's build(context) leaves an ONNX file; empty when its network is trained here."""
     answers: str = ""
     """Of an imported version, which has no module: the column of the test rows with the true answers."""
+    input_names: Mapping[str, str] = field(default_factory=dict)
+    """Of an ONNX file: what callers call an input, by what the file calls it."""
+    served_as: str = ""
+    """Of an ONNX file: the name of the measured output, when it alone is served."""
     slices: Sequence[Mapping[str, Any]] = ()
     """The fields of each Slice."""
 

@@ -398,6 +398,35 @@ def test_code_that_leaves_an_onnx_file_may_have_a_seed_and_name_an_output_as_its
     assert (parsed.train.seed, parsed.network.measured) == (3, "dense/Sigmoid:0")
 
 
+SERVED = 'served_as = "prediction"\ninputs = { X = "features" }'
+
+
+def test_an_onnx_file_may_be_served_by_the_names_that_callers_know() -> None:
+    network = parse(built_by_the_repository(network=SERVED).encode()).network
+
+    assert network.served_as == "prediction"
+    assert list(network.input_names) == [configuration.InputName(file="X", callers="features")]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "problem"),
+    [
+        ('"prediction"', "3", "network.served_as: expected the name of an output, got 3"),
+        ('"features"', "1", "network.inputs.X: expected the name by which callers know this input, got 1"),
+        ("X =", "'' =", "network.inputs.: expected the name of an input of the file, got ''"),
+        (
+            "served_as",
+            "served",
+            "network.served: expected one of the keys measured, served_as, inputs, got 'served'",
+        ),
+    ],
+)
+def test_a_wrong_name_for_callers_is_refused(right: str, wrong: str, problem: str) -> None:
+    with pytest.raises(InvalidToml) as refused:
+        parse(built_by_the_repository(network=SERVED.replace(right, wrong)).encode())
+    assert problem in refused.value.problems
+
+
 @pytest.mark.parametrize(
     ("table", "lines", "problem"),
     [

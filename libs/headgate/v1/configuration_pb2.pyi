@@ -133,28 +133,63 @@ class NetworkConfiguration(_message.Message):
     OUTPUTS_FIELD_NUMBER: _builtins.int
     MEASURED_FIELD_NUMBER: _builtins.int
     DIMENSIONS_FIELD_NUMBER: _builtins.int
+    INPUT_NAMES_FIELD_NUMBER: _builtins.int
+    SERVED_AS_FIELD_NUMBER: _builtins.int
     measured: _builtins.str
     """The output, and the answer, that the task is about. Empty when there is one, or one named prediction."""
+    served_as: _builtins.str
+    """Of an ONNX file: the name under which the measured output alone is served, in the form that the task takes.
+    Empty when all outputs are served as they are.
+    """
     @_builtins.property
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of the parts of a tuple that the network answers, in order."""
 
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TensorDimensions]: ...
+    @_builtins.property
+    def input_names(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputName]:
+        """Of an ONNX file: the names by which callers know its inputs, where they are not the file's own."""
+
     def __init__(
         self,
         *,
         outputs: _abc.Iterable[_builtins.str] | None = ...,
         measured: _builtins.str = ...,
         dimensions: _abc.Iterable[Global___TensorDimensions] | None = ...,
+        input_names: _abc.Iterable[Global___InputName] | None = ...,
+        served_as: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "measured", b"measured", "outputs", b"outputs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "input_names", b"input_names", "measured", b"measured", "outputs", b"outputs", "served_as", b"served_as"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkConfiguration: _TypeAlias = NetworkConfiguration  # noqa: Y015
+
+@_typing.final
+class InputName(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    """What the file calls the input."""
+    callers: _builtins.str
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        callers: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["callers", b"callers", "file", b"file"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InputName: _TypeAlias = InputName  # noqa: Y015
 
 @_typing.final
 class TensorDimensions(_message.Message):

@@ -347,6 +347,8 @@ def job_of(
         outputs=list(parsed.network.outputs),
         measured=parsed.network.measured,
         dimensions={each.input: list(each.sizes) for each in parsed.network.dimensions},
+        input_names={each.file: each.callers for each in parsed.network.input_names},
+        served_as=parsed.network.served_as,
         own_metrics=[each.name for each in parsed.evaluate.own_metrics],
         threshold=parsed.evaluate.threshold,
         threshold_choice=fields_of(parsed.evaluate.threshold_choice),

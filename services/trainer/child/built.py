@@ -60,6 +60,7 @@ from services.trainer.child.row_findings import (
     leaked_rows,
     require_positive,
 )
+from services.trainer.child.served_form import inspected, with_one_output
 from services.trainer.job import Job
 
 FUNCTIONS = ("build", "datasets")
@@ -89,6 +90,10 @@ def _build_artifact(directory: Path, job: Job) -> None:
     run = Run(built.data, built.graph, job)
     test = built.splits["test"]
     answers = run.in_batches(test.features)
+    if job.served_as:
+        built = served_alone(built, answers, job)
+        run = Run(built.data, built.graph, job)
+        answers = run.in_batches(test.features)
     require_alike(run, test.features)
     check_meaning(answers, test, job)
     found = findings(run, built, answers, own_metrics(module, context, answers, test, job), job)
@@ -116,7 +121,7 @@ def built_by(module: ModuleType | SimpleNamespace, context: SimpleNamespace, job
     left = called(BUILD, job, module.build, context)
     try:
         data = bytes_left(left, context.onnx_file)
-        graph = inspect(data)
+        data, graph = inspected(data, job.input_names)
         # An imported file stays as its owner knows it by its SHA-256.
         data = without_origins(data) if job.module else data
     except GraphRefused as error:
@@ -124,6 +129,14 @@ def built_by(module: ModuleType | SimpleNamespace, context: SimpleNamespace, job
     fitting = {split: fitted(split, rows, graph) for split, rows in splits.items()}
     check_slices(fitting["test"].features, job)
     return Built(data, graph, fitting)
+
+
+def served_alone(built: Built, answers: NamedAnswers, job: Job) -> Built:
+    """The file with the measured output alone, in the form that the task takes. Raises ExportFailure."""
+    name = measured_output(answers, job)
+    are_probabilities = from_probabilities(job.task, answers[name]) is not answers[name]
+    data = with_one_output(built.data, name, job.served_as, are_probabilities=are_probabilities, task=job.task)
+    return Built(data, inspect(data), built.splits)
 
 
 def with_example_sizes(built: Built) -> bytes:
@@ -270,8 +283,13 @@ def measured_predictions(answers: NamedAnswers, job: Job) -> Array:
 
 
 def measured(tensors: Arrays, job: Job) -> Array:
+    return tensors[measured_output(tensors, job)]
+
+
+def measured_output(tensors: Arrays, job: Job) -> str:
+    """The name of the one that the task is about. Raises ExportFailure."""
     try:
-        return tensors[layout.measured(tensors, job.measured)]
+        return layout.measured(tensors, job.measured)
     except layout.Unclear as error:
         advice = "Name it in headgate.toml, as [network] measured"
         raise ExportFailure(f"expected one output that the task is about, got {error}. {advice}") from error

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from headgate.artifacts.graphs import GraphRefused, inspect, read_graph
+from headgate.artifacts.graphs import GraphRefused, read_graph
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.imported_rows import test_rows
+from services.trainer.child.served_form import inspected
 from services.trainer.job import Job
 
 WORDS = (
@@ -27,7 +28,7 @@ def imported_module(job: Job) -> SimpleNamespace:
     def datasets(context: SimpleNamespace) -> dict[str, Any]:
         # The file comes first: its inputs say what the columns of the rows are.
         try:
-            graph = inspect(read_graph(context.data["model"]))
+            _, graph = inspected(read_graph(context.data["model"]), job.input_names)
         except GraphRefused as error:
             raise ExportFailure(f"the file is refused: {error}") from error
         return {"test": test_rows(context.data["rows"], job.answers, graph)}

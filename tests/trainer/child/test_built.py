@@ -329,3 +329,12 @@ def test_numbers_in_a_list_become_what_the_file_takes(checkout: Path) -> None:
 def test_numbers_in_a_list_that_would_be_rounded_are_refused(checkout: Path) -> None:
     with pytest.raises(TrainingFailure, match="the file takes float32 as input, and these are float64"):
         built(checkout, "def datasets(context): return {'test': ([[0.1, 1], [0.7, 2]], [0, 1])}")
+
+
+def test_a_tree_is_served_as_the_network_that_its_callers_know(checkout: Path) -> None:
+    files = built(checkout, input_names={"input": "features"}, served_as="prediction")
+
+    signature = json.loads(files[layout.SIGNATURE_FILE])
+    assert signature["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, 2]}]
+    assert signature["outputs"] == [{"name": "prediction", "datatype": "FP32", "shape": [-1, 1]}]
+    assert set(rows_from_bytes(files[layout.TEST_ROWS_FILE])) == {layout.FEATURES_TENSOR, layout.ANSWERS_TENSOR}

@@ -15,6 +15,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
+from headgate.view.indexed import IndexedFold
 from services.registry.decider import Decider
 from services.registry.handlers import intakes
 from services.registry.history import History
@@ -52,7 +53,8 @@ class Registry:
             parts.watch_lag("registry", intake.topic, intake.positions)
         self._watches = Watches()
         self._redis = RedisParts(settings, log, fold, metrics)
-        search = Search(requests, self._redis.view, self._redis.count_read)
+        self._indexed = IndexedFold(fold)
+        search = Search(requests, self._indexed, self._redis.view, self._redis.count_read)
         history = History(log, fold, self._watches)
         registry = RegistryServicer(requests, history, search, self._watches, parts.clock.now_ms)
         release = ReleaseServicer(requests, search, self._watches)
@@ -77,6 +79,7 @@ class Registry:
         self._voids.start()
         self._parts.start()
         self._parts.await_replay()
+        self._indexed.start()
         self._await_time()
         self._redis.start()
         for intake in self._intakes:

@@ -1,4 +1,8 @@
-"""Answers lists and searches: from the view if it is as new as the fold, otherwise from the fold."""
+"""Answers lists and searches.
+
+What belongs to one model comes from the fold. What belongs to all models comes from the view if it is as new as the
+fold, otherwise from the fold.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +17,8 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from headgate.view.filter import BadQuery
-from headgate.view.folded import Answer, find
+from headgate.view.folded import Answer
+from headgate.view.indexed import IndexedFold
 from headgate.view.query import ANY_MODEL, Query, new_query, page_token
 from services.registry.requests import Requests, copy_of, within_page_bytes
 
@@ -38,8 +43,11 @@ class Page:
 class Search:
     """Answers all requests for lists. `view` is None without Redis. `count` gets the source of each answer."""
 
-    def __init__(self, requests: Requests, view: View | None, count: Callable[[str], None]) -> None:
+    def __init__(
+        self, requests: Requests, indexed: IndexedFold, view: View | None, count: Callable[[str], None]
+    ) -> None:
         self._requests = requests
+        self._indexed = indexed
         self._view = view
         self._count = count
 
@@ -79,12 +87,14 @@ class Search:
         fold = self._requests.fold
         with fold.lock:
             accepted = dict(fold.accepted)
-        from_view = self._view.find(query, accepted) if self._view is not None else None
+        # Within one model, the fold finds a page sooner than a request reaches Redis.
+        view = None if query.model else self._view
+        from_view = view.find(query, accepted) if view is not None else None
         self._count("fold" if from_view is None else "view")
         if from_view is not None:
             return _page(query, _within_page_bytes(query, from_view[0]), resources.READ_SOURCE_VIEW, from_view[1])
         with fold.lock:
-            answer = _within_page_bytes(query, find(fold.models, query))
+            answer = _within_page_bytes(query, self._indexed.find(query))
             copied = Answer([copy_of(resource) for resource in answer.resources], answer.next)
             return _page(query, copied, resources.READ_SOURCE_FOLD, fold.accepted)
 

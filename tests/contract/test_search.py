@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from headgate.domain.state import ModelState
 from headgate.v1 import facts_pb2 as facts
+from headgate.view import indexed
 from headgate.view.fields import Kind
 from headgate.view.folded import Answer, find
+from headgate.view.kind_index import KindIndex
 from headgate.view.query import Query, new_query
 from headgate.view.redis import layout
 from headgate.view.redis import reader as redis_reader
@@ -52,10 +54,29 @@ class InRedis:
         self._reader.close()
 
 
-@pytest.fixture(params=["fold", "redis", "redis, walking"])
+class InIndexes:
+    """The indexes of the fold. They are built again when they get other models."""
+
+    def __init__(self) -> None:
+        self._shown: Mapping[str, ModelState] | None = None
+
+    def __call__(self, models: Mapping[str, ModelState], query: Query) -> Answer:
+        if models is not self._shown:
+            self._kinds = {kind: KindIndex(kind) for kind in Kind}
+            indexed.add_all(self._kinds, models)
+            self._shown = models
+        return indexed.find(self._kinds[query.kind], query)
+
+
+@pytest.fixture(params=["fold", "indexes", "indexes, walking", "redis", "redis, walking"])
 def answer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
     if request.param == "fold":
         yield find
+        return
+    if "indexes" in request.param:
+        if "walking" in request.param:
+            monkeypatch.setattr(indexed, "MAX_GATHERED", 0)  # No page then sorts what it finds.
+        yield InIndexes()
         return
     if "walking" in request.param:
         # One step then reads few rows, so the reader walks the order and needs several steps for a page.

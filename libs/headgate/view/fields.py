@@ -37,7 +37,7 @@ class Field:
     """One field. `read` returns its value, or None when a resource does not have it.
 
     A `keyed` field is written PATH.KEY. An `indexed` field has an index for equality. A list can be sorted by an
-    `ordered` field.
+    `ordered` field. The value of a `fixed` field never changes once the resource exists.
     """
 
     type: Type
@@ -46,6 +46,7 @@ class Field:
     words: tuple[str, ...] = ()
     indexed: bool = False
     ordered: bool = False
+    fixed: bool = False
 
     @property
     def keyed(self) -> bool:
@@ -118,13 +119,13 @@ def _present(kind: Kind, resource: Resource) -> Iterator[tuple[str, Field, str]]
                 yield f"{name}.{key}", field, key
 
 
-def _text(attribute: str, indexed: bool = False) -> Field:
-    return Field(Type.TEXT, lambda resource, _: getattr(resource, attribute) or None, indexed=indexed)
+def _text(attribute: str, indexed: bool = False, fixed: bool = False) -> Field:
+    return Field(Type.TEXT, lambda resource, _: getattr(resource, attribute) or None, indexed=indexed, fixed=fixed)
 
 
-def _number(attribute: str, ordered: bool = False, time: bool = False) -> Field:
+def _number(attribute: str, ordered: bool = False, time: bool = False, fixed: bool = False) -> Field:
     kind = Type.TIME if time else Type.NUMBER
-    return Field(kind, lambda resource, _: float(getattr(resource, attribute)), ordered=ordered)
+    return Field(kind, lambda resource, _: float(getattr(resource, attribute)), ordered=ordered, fixed=fixed)
 
 
 def _flag(read: Callable[[Any], bool]) -> Field:
@@ -170,8 +171,8 @@ def _metric_names(version: resources.Version) -> Iterator[str]:
     return (metric.name for metric in version.report.metrics)
 
 
-_MODEL_NAME = Field(Type.TEXT, lambda resource, _: model_of(resource), indexed=True)
-_NAME = Field(Type.TEXT, lambda resource, _: resource.name, ordered=True)
+_MODEL_NAME = Field(Type.TEXT, lambda resource, _: model_of(resource), indexed=True, fixed=True)
+_NAME = Field(Type.TEXT, lambda resource, _: resource.name, ordered=True, fixed=True)
 _BUILD = _word("build", resources.BuildState.items(), "BUILD_STATE_")
 _VERDICT = _word("verdict", resources.VerdictState.items(), "VERDICT_STATE_")
 _RETENTION = _word("retention", resources.RetentionState.items(), "RETENTION_STATE_")
@@ -179,19 +180,19 @@ _LABELS = tuple(dict.fromkeys((*_BUILD.words, *_VERDICT.words, *_RETENTION.words
 
 FIELDS: Mapping[Kind, Mapping[str, Field]] = {
     Kind.MODEL: {
-        "name": Field(Type.TEXT, lambda resource, _: model_of(resource), ordered=True),
+        "name": Field(Type.TEXT, lambda resource, _: model_of(resource), ordered=True, fixed=True),
         "description": _text("description"),
         "repository": _text("repository", indexed=True),
         "labels": _texts("labels"),
         "aliases": _numbers("aliases"),
         "live": _numbers("live"),
         "latest_version": _number("latest_version", ordered=True),
-        "create_time": _number("create_time_ms", ordered=True, time=True),
+        "create_time": _number("create_time_ms", ordered=True, time=True, fixed=True),
     },
     Kind.VERSION: {
         "name": _NAME,
         "model": _MODEL_NAME,
-        "version": _number("version", ordered=True),
+        "version": _number("version", ordered=True, fixed=True),
         "label": Field(
             Type.WORD, lambda version, _: version.label.replace(" ", "_") or None, words=_LABELS, indexed=True
         ),
@@ -199,25 +200,25 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = {
         "verdict": _VERDICT,
         "retention": _RETENTION,
         "quarantined": _flag(lambda version: version.quarantined),
-        "commit": _text("commit", indexed=True),
+        "commit": _text("commit", indexed=True, fixed=True),
         "repository": _text("repository"),
         "attempt": _number("attempt"),
         "tags": _texts("tags"),
         "metrics": Field(Type.NUMBER, _metric, _metric_names, ordered=True),
-        "create_time": _number("create_time_ms", ordered=True, time=True),
+        "create_time": _number("create_time_ms", ordered=True, time=True, fixed=True),
         "update_time": _number("update_time_ms", ordered=True, time=True),
     },
     Kind.RELEASE: {
         "name": _NAME,
         "model": _MODEL_NAME,
-        "release": _number("release", ordered=True),
-        "environment": _text("environment", indexed=True),
+        "release": _number("release", ordered=True, fixed=True),
+        "environment": _text("environment", indexed=True, fixed=True),
         "phase": _word("phase", resources.Phase.items(), "PHASE_"),
         "strategy": _word("strategy", configuration.Strategy.items(), "STRATEGY_"),
         "candidate": _number("candidate"),
         "stable": _number("stable"),
         "active": _flag(is_active),
         "paused": _flag(lambda release: release.paused),
-        "create_time": _number("requested_at_ms", ordered=True, time=True),
+        "create_time": _number("requested_at_ms", ordered=True, time=True, fixed=True),
     },
 }

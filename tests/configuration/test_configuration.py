@@ -431,7 +431,11 @@ def test_a_wrong_name_for_callers_is_refused(right: str, wrong: str, problem: st
     ("table", "lines", "problem"),
     [
         ("train", 'loss = "bce"', "train.loss: expected one of the keys seed, batch_size, got 'loss'"),
-        ("network", 'outputs = ["a"]', "network.outputs: expected one of the keys measured, served_as, inputs, got 'outputs'"),
+        (
+            "network",
+            'outputs = ["a"]',
+            "network.outputs: expected one of the keys measured, served_as, inputs, got 'outputs'",
+        ),
     ],
 )
 def test_settings_that_an_onnx_file_makes_useless_are_refused(table: str, lines: str, problem: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headgate.artifacts import bfloat16
 from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
 
 ROWS = 16
@@ -18,6 +19,7 @@ MAX_UNIFORM = 64
 MIXED = 8
 """How many times the values are mixed within each input."""
 SEED = 20_260
+FLOATS = np.nan, -np.inf, np.inf, -1.0, 0.0
 
 
 def extreme_inputs(specs: Mapping[str, TensorSpec]) -> Iterator[dict[str, Array]]:
@@ -37,11 +39,13 @@ def _values(spec: TensorSpec) -> Sequence[Any]:
     if spec.datatype == BYTES:
         return "", "\0", "x" * 1_000
     dtype = np.dtype(NUMPY_TYPES[spec.datatype])
+    if dtype == bfloat16.DTYPE:
+        return list(bfloat16.from_float32(np.array(FLOATS, np.float32)))
     match dtype.kind:
         case "i":
             return int(np.iinfo(dtype).min), -1, 0, 1
         case "f":
-            return np.nan, -np.inf, np.inf, -1.0, 0.0
+            return FLOATS
         case _:
             return 0, 1
 

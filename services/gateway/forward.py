@@ -10,8 +10,10 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import ARM, BAD, MAX_MESSAGE_BYTES, RELEASE
 from headgate.telemetry.counters import ARM_NAMES
 from services.gateway.categories import unknown_category
+from services.gateway.classification import class_counts, classified
 from services.gateway.fault import Cause
 from services.gateway.memory import out_of_memory
+from services.gateway.parameters import check_parameters, refuse_shared_memory
 from services.gateway.rejection import cause_of, rejected_inputs
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
@@ -69,23 +71,51 @@ class Forward(NamedTuple):
     routing: Routing
     inputs: DeclaredInputs
     outputs: Sequence[TensorSpec]
+    class_counts: Sequence[int] = ()
+    """How many classes to answer in place of each output, 0 for the output itself. Empty for none at all."""
 
     def run(self, interruption: Interruption | None = None) -> Answer:
         """The version's answer. Raises InvalidInput before the model runs, and this module's errors after it."""
         arrays = read_inputs(self.request, self.inputs)
         results = _predict(self.routing.version, arrays, [spec.name for spec in self.outputs], interruption)
         finite = all_finite(results)
-        response = _response(self.request, self.routing, self.outputs, results, finite)
+        response = self._response(results, finite)
         if may_be_too_large(results):
             _require_sendable(response)
         return Answer(response, finite)
+
+    def _response(self, results: Sequence[Array], finite: bool) -> inference.ModelInferResponse:
+        response = _head(self.request, self.routing, finite)
+        outputs = self.outputs
+        if self.class_counts:
+            answered = [
+                classified(spec, array, count) if count else (spec, array)
+                for spec, array, count in zip(outputs, results, self.class_counts, strict=True)
+            ]
+            outputs, results = [spec for spec, _ in answered], [array for _, array in answered]
+        write_outputs(response, outputs, results, raw=bool(self.request.raw_input_contents))
+        return response
 
 
 def prepared(request: inference.ModelInferRequest, routing: Routing) -> Forward:
     """The forward, once the tensors that the request declares fit the version. Raises InvalidInput."""
     version = routing.version
+    if request.parameters:
+        check_parameters(request.parameters)
+    for tensor in request.inputs:
+        if tensor.parameters:
+            refuse_shared_memory(tensor.parameters, f"input {tensor.name!r}")
     outputs = requested_outputs(request, version.outputs)
-    return Forward(request, routing, declared_inputs(request, version.inputs), outputs)
+    return Forward(request, routing, declared_inputs(request, version.inputs), outputs, _class_counts(request, outputs))
+
+
+def _class_counts(request: inference.ModelInferRequest, outputs: Sequence[TensorSpec]) -> Sequence[int]:
+    for output in request.outputs:
+        refuse_shared_memory(output.parameters, f"output {output.name!r}")
+    if not request.outputs:
+        return ()
+    counts = class_counts(request.outputs, outputs)
+    return counts if any(counts) else ()
 
 
 def _predict(
@@ -121,13 +151,8 @@ def _require_sendable(response: inference.ModelInferResponse) -> None:
         )
 
 
-def _response(
-    request: inference.ModelInferRequest,
-    routing: Routing,
-    outputs: Sequence[TensorSpec],
-    results: Sequence[Array],
-    finite: bool,
-) -> inference.ModelInferResponse:
+def _head(request: inference.ModelInferRequest, routing: Routing, finite: bool) -> inference.ModelInferResponse:
+    """The response without its outputs."""
     version = routing.version
     response = inference.ModelInferResponse(
         model_name=request.model_name, model_version=str(version.version), id=request.id
@@ -137,5 +162,4 @@ def _response(
         response.parameters[RELEASE].int64_param = routing.entry.route.release
     if not finite:
         response.parameters[BAD].bool_param = True
-    write_outputs(response, outputs, results, raw=bool(request.raw_input_contents))
     return response

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, NotImplemented, RuntimeException
 
-from headgate.artifacts import datatypes
-from headgate.artifacts.datatypes import PROTOCOL_TYPES
+from headgate.artifacts import bfloat16, datatypes
+from headgate.artifacts.datatypes import BFLOAT16, CARRIED_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.keys import TrustedKeys
 from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE
@@ -38,7 +38,7 @@ LOOP = b'"\x04Loop'
 MODEL_ERRORS = (Fail, InvalidArgument, NotImplemented, RuntimeException)
 """What ONNX Runtime raises when a model fails on inputs that fit its signature."""
 
-ONNX_TYPES: Mapping[str, str] = {onnx: PROTOCOL_TYPES.get(name, BYTES) for onnx, name in datatypes.NUMPY_TYPES.items()}
+ONNX_TYPES: Mapping[str, str] = {onnx: CARRIED_TYPES.get(name, BYTES) for onnx, name in datatypes.NUMPY_TYPES.items()}
 
 
 class ModelUnusable(Exception):
@@ -68,12 +68,16 @@ class LoadedVersion:
     outputs: tuple[TensorSpec, ...]
     pace: Pace = field(default_factory=Pace)
     queue: ForwardQueue = field(default_factory=ForwardQueue)
+    uses_bfloat16: bool = False
 
     def predict(
         self, arrays: Mapping[str, Array], outputs: Sequence[str], interruption: Interruption | None = None
     ) -> list[Array]:
         """The named outputs, in this order. Raises whatever the model raises, also when it was interrupted."""
-        results: list[Array] = self.session.run(outputs, arrays, interruption.options if interruption else None)
+        options = interruption.options if interruption else None
+        if self.uses_bfloat16:
+            return bfloat16.run(self.session, outputs, arrays, options)
+        results: list[Array] = self.session.run(outputs, arrays, options)
         return results
 
 
@@ -112,12 +116,15 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
     # Weights come and go with their version, so they are not taken from the memory that all forwards share.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+    inputs = {node.name: _spec(node) for node in session.get_inputs()}
+    outputs = tuple(_spec(node) for node in session.get_outputs())
     loaded = LoadedVersion(
         model=model,
         version=version,
         session=session,
-        inputs={node.name: _spec(node) for node in session.get_inputs()},
-        outputs=tuple(_spec(node) for node in session.get_outputs()),
+        inputs=inputs,
+        outputs=outputs,
+        uses_bfloat16=_uses_bfloat16(inputs.values(), outputs),
         pace=Pace(depends_on_size=LOOP not in onnx_bytes),
     )
     _warm_up(loaded)
@@ -149,6 +156,15 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
     began = time.thread_time()
     work()
     return time.thread_time() - began
+
+
+def _uses_bfloat16(inputs: Collection[TensorSpec], outputs: Collection[TensorSpec]) -> bool:
+    """Raises ModelUnusable for a model that takes text beside it: ONNX Runtime gets both from no program in Python."""
+    brain = CARRIED_TYPES[BFLOAT16]
+    uses = any(spec.datatype == brain for spec in (*inputs, *outputs))
+    if uses and any(spec.datatype == BYTES for spec in inputs):
+        raise ModelUnusable("it takes text and has inputs or outputs of bfloat16; make these float32, by a Cast")
+    return uses
 
 
 def _spec(node: onnxruntime.NodeArg) -> TensorSpec:

@@ -11,18 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from headgate.artifacts.datatypes import PROTOCOL_TYPES
+from headgate.artifacts import bfloat16
+from headgate.artifacts.datatypes import BFLOAT16, CARRIED_TYPES, PROTOCOL_TYPES
 from headgate.domain.utf8 import not_utf8
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 Array = npt.NDArray[Any]
 InputTensor = inference.ModelInferRequest.InferInputTensor
 
-BYTES = "BYTES"
+BYTES, BOOL = "BYTES", "BOOL"
 BYTES_LENGTH_PREFIX = 4
 
 NUMPY_TYPES: Mapping[str, npt.DTypeLike] = {
     **{protocol: np.dtype(name).type for name, protocol in PROTOCOL_TYPES.items()},
+    CARRIED_TYPES[BFLOAT16]: bfloat16.DTYPE,
     BYTES: np.object_,
 }
 
@@ -93,11 +95,8 @@ def declared_inputs(request: inference.ModelInferRequest, specs: Mapping[str, Te
 def read_inputs(request: inference.ModelInferRequest, declared: DeclaredInputs) -> dict[str, Array]:
     """The input arrays by name. Raises InvalidInput."""
     raw = request.raw_input_contents
-    if raw and len(raw) != len(declared.tensors):
-        raise InvalidInput(
-            f"raw_input_contents: expected one entry for each of {len(declared.tensors)} inputs, got {len(raw)}",
-            "raw_input_contents",
-        )
+    if raw:
+        _check_all_raw(declared.tensors, len(raw))
     arrays: dict[str, Array] = {}
     for index, (tensor, shape) in enumerate(zip(declared.tensors, declared.shapes, strict=True)):
         arrays[tensor.name] = _from_raw(tensor, shape, raw[index]) if raw else _from_contents(tensor, shape)
@@ -139,7 +138,28 @@ def write_outputs(
 
 def all_finite(arrays: Sequence[Array]) -> bool:
     """Whether the arrays contain neither NaN nor infinity."""
-    return all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in arrays)
+    return all(map(_is_finite, arrays))
+
+
+def _is_finite(array: Array) -> bool:
+    match array.dtype.kind:
+        case "f":
+            return bool(np.isfinite(array).all())
+        case "V":  # of all types that a model answers, only bfloat16 has fields
+            return bfloat16.is_finite(array)
+        case _:
+            return True
+
+
+def _check_all_raw(tensors: Sequence[InputTensor], entries: int) -> None:
+    """Raises InvalidInput unless each tensor has its elements in one of so many raw entries, and nowhere else."""
+    for tensor in tensors:
+        if tensor.HasField("contents"):
+            rule = "expected either contents or raw_input_contents, got both; send all inputs raw, or none"
+            raise InvalidInput(f"input {tensor.name!r}: {rule}")
+    if entries != len(tensors):
+        rule = f"expected one entry for each of {len(tensors)} inputs, got {entries}"
+        raise InvalidInput(f"raw_input_contents: {rule}", "raw_input_contents")
 
 
 def _check_names(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:
@@ -178,8 +198,6 @@ def _checked_shape(tensor: InputTensor, spec: TensorSpec, sizes: dict[str, int])
 
 
 def _from_raw(tensor: InputTensor, shape: Sequence[int], raw: bytes) -> Array:
-    if tensor.HasField("contents"):
-        raise InvalidInput(f"input {tensor.name!r}: expected either contents or raw_input_contents, got both")
     if tensor.datatype == BYTES:
         return _strings(tensor, shape, _split_raw(tensor, shape, raw))
     dtype = np.dtype(NUMPY_TYPES[tensor.datatype])
@@ -189,13 +207,18 @@ def _from_raw(tensor: InputTensor, shape: Sequence[int], raw: bytes) -> Array:
             f"input {tensor.name!r}: expected {expected} bytes for shape {list(shape)} of {tensor.datatype},"
             f" got {len(raw)}"
         )
+    if tensor.datatype == BOOL and max(raw) > 1:
+        raise InvalidInput(f"input {tensor.name!r}: expected the bytes 0 and 1 of BOOL, got {max(raw)}")
     return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape)
 
 
 def _from_contents(tensor: InputTensor, shape: Sequence[int]) -> Array:
     field = CONTENTS_FIELDS.get(tensor.datatype)
     if field is None:
-        raise InvalidInput(f"input {tensor.name!r}: expected {tensor.datatype} in raw_input_contents, got contents")
+        rule = f"expected {tensor.datatype} in raw_input_contents, because the protocol has no typed contents for it"
+        raise InvalidInput(f"input {tensor.name!r}: {rule}")
+    if others := [set_field.name for set_field, _ in tensor.contents.ListFields() if set_field.name != field]:
+        raise InvalidInput(f"input {tensor.name!r}: expected {tensor.datatype} in {field}, got {', '.join(others)}")
     elements = getattr(tensor.contents, field)
     expected = math.prod(shape)
     if len(elements) != expected:

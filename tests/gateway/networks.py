@@ -11,6 +11,22 @@ from headgate.artifacts.layout import EXAMPLE_SIZES
 
 WIDTH = 3
 WIDE = 3_000_000
+NUMBERS = {
+    "BOOL": "BOOL",
+    "UINT8": "UINT8",
+    "UINT16": "UINT16",
+    "UINT32": "UINT32",
+    "UINT64": "UINT64",
+    "INT8": "INT8",
+    "INT16": "INT16",
+    "INT32": "INT32",
+    "INT64": "INT64",
+    "FLOAT16": "FP16",
+    "BFLOAT16": "BF16",
+    "FLOAT": "FP32",
+    "DOUBLE": "FP64",
+}
+"""The protocol's name for each datatype of numbers of ONNX."""
 
 
 def affine(factor=2.0, outputs="y", width=WIDTH):
@@ -161,6 +177,22 @@ def mixed():
     inputs = [helper.make_tensor_value_info(name, kind, ["n"]) for name, kind in kinds.items()]
     outputs = [helper.make_tensor_value_info(f"{name}_out", kind, ["n"]) for name, kind in kinds.items()]
     return _model(nodes, [], inputs, outputs)
+
+
+def every_number():
+    """Returns its inputs, one of each datatype of numbers; also the bfloat16 number as a float32."""
+    kinds = {name: getattr(TensorProto, name) for name in NUMBERS}
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in kinds]
+    nodes.append(helper.make_node("Cast", ["BFLOAT16"], ["wide"], to=TensorProto.FLOAT))
+    inputs = [helper.make_tensor_value_info(name, kind, ["n"]) for name, kind in kinds.items()]
+    outputs = [helper.make_tensor_value_info(f"{name}_out", kind, ["n"]) for name, kind in kinds.items()]
+    return _model(nodes, [], inputs, [*outputs, helper.make_tensor_value_info("wide", TensorProto.FLOAT, ["n"])])
+
+
+def scores(kind="FLOAT", rows="n"):
+    """y = x, the scores of four classes."""
+    x, y = (helper.make_tensor_value_info(name, getattr(TensorProto, kind), [rows, 4]) for name in ("x", "y"))
+    return _model([helper.make_node("Identity", ["x"], ["y"])], [], [x], [y])
 
 
 def recurrent(rows="n"):

@@ -21,6 +21,7 @@ PLACES = {
     "onnxruntime_extensions": ("libs/headgate/artifacts/extensions",),
     "onnxscript": ("services/trainer/child/",),
     "onnxruntime": (
+        "libs/headgate/artifacts/bfloat16",
         "libs/headgate/artifacts/timed_runs",
         "services/trainer/child/",
         "services/evaluator/",

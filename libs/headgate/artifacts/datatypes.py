@@ -1,6 +1,7 @@
 """The datatypes that tensors of a model may have, under the names of numpy, ONNX and the Open Inference Protocol.
 
-bfloat16 and complex numbers are none of them: neither numpy nor the protocol can carry them.
+numpy has no bfloat16: `headgate.artifacts.bfloat16` runs models that take or answer it. Complex numbers are none of
+them, because the protocol cannot carry them.
 """
 
 from collections.abc import Mapping
@@ -21,12 +22,16 @@ PROTOCOL_TYPES: Mapping[str, str] = {
 }
 """The protocol's name for each datatype of numpy."""
 
+BFLOAT16 = "bfloat16"
+CARRIED_TYPES: Mapping[str, str] = {**PROTOCOL_TYPES, BFLOAT16: "BF16"}
+"""The protocol's name for each datatype of numbers that it can carry."""
+
 STRING = "object"
 """numpy's name for the datatype of text, which the protocol calls BYTES."""
 
 _ONNX_NAMES = {"float32": "float", "float64": "double"}
 NUMPY_TYPES: Mapping[str, str] = {
-    **{f"tensor({_ONNX_NAMES.get(name, name)})": name for name in PROTOCOL_TYPES},
+    **{f"tensor({_ONNX_NAMES.get(name, name)})": name for name in CARRIED_TYPES},
     "tensor(string)": STRING,
 }
 """numpy's name for each datatype that ONNX Runtime reports."""

@@ -26,7 +26,7 @@ from services.evaluator.score import read_rows, score_on
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.tools import Limits
 from services.trainer.attempt.work import job_of
-from services.trainer.child import __main__ as child
+from services.trainer.child import process as child
 from services.trainer.job import ARTIFACT_DIRECTORY, PROGRESS
 
 

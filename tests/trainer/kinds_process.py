@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from services.trainer.child.context import TrainingContext
-from services.trainer.child.onnx_graph import warm_up
+from services.trainer.child.warming import warm_up
 from services.trainer.job import CHECKPOINT, RESUME, Job
 from tests.trainer.cases import differing, files_of, model_in, outcome_of, progress_lines, run_job_in
 from tests.trainer.kinds import KINDS

@@ -1,117 +1,18 @@
-"""The training process: the only one that imports torch and runs a repository's network.
+"""Starts the training process.
 
 python -P -m services.trainer.child JOB_DIRECTORY
-
-It starts with the attempt and imports torch while the commit is fetched and tested, because the import takes longer
-than a small training. Until it reads the start line it runs no code of the repository; the packages of its lock are not
-the repository's. It trains once, and writes its progress as lines.
 """
 
-import json
-import logging
-import os
+import gc
 import sys
-import traceback
-from dataclasses import asdict
-from pathlib import Path
-from typing import TextIO
-
-from headgate.configuration import ONNX
-from services.trainer.child.built import build_artifact
-from services.trainer.child.context import CheckpointFiles, TrainingContext
-from services.trainer.child.exporting import export
-from services.trainer.child.failure import ExportFailure, NotResumable, TrainingFailure, line_of
-from services.trainer.child.names import give_names_back
-from services.trainer.child.onnx_graph import warm_up
-from services.trainer.child.rehearsal import rehearse
-from services.trainer.child.training import LoadedModel, load_model, make_deterministic, train
-from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, NO_EPOCHS, PROGRESS, RESUME, START_LINE, Job, read_job
-
-Trained = tuple[TrainingContext, LoadedModel]
-"""The training that has ended, and what the repository defines."""
-
-logger = logging.getLogger(__name__)
 
 
 def main() -> int:
-    directory = Path(sys.argv[1])
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    warm_up()
-    if sys.stdin.readline().strip() != START_LINE:
-        return 0
-    # The repository's code gets an empty standard input.
-    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
-    job = read_job(directory)
-    os.chdir(job.checkout)
-    sys.argv = [job.module]
-    give_names_back(sys.modules, sys.path, os.environ)
-    with (directory / PROGRESS).open("w", buffering=1) as progress:
-        return run_job(job, directory, progress)
+    """Imports torch with the collector off: what it would look through again and again is no garbage."""
+    gc.disable()
+    from services.trainer.child import process
 
-
-def run_job(job: Job, directory: Path, progress: TextIO) -> int:
-    stage = "TRAINING"
-    files = directory / ARTIFACT_DIRECTORY
-    try:
-        make_deterministic()
-        files.mkdir()
-        if job.kind == ONNX:
-            build_artifact(files, job)
-            write_line(progress, finished={"epochs": NO_EPOCHS, "export_difference": 0.0, "resumed_from": 0})
-            return 0
-        context, model = train_model(job, directory, progress)
-        stage = "EXPORT"
-        difference = export(files, context.network, model, job, context.history)
-    except SystemExit as ended:
-        reason = f"the repository's code ended the process: sys.exit({ended.code!r})"
-        write_line(progress, failed={"stage": stage, "reason": reason})
-        return 1
-    except Exception as error:  # noqa: BLE001  # foreign code: whatever it raises is the reason of the failure
-        known = isinstance(error, TrainingFailure | ExportFailure)
-        reason = str(error) if known else f"{type(error).__name__}: {error}{line_of(error, job.checkout)}"
-        print_origin(error.__cause__ if known else error)
-        if isinstance(error, ExportFailure):
-            stage = "EXPORT"
-        write_line(progress, failed={"stage": stage, "reason": reason})
-        return 1
-    last, resumed_from = asdict(context.history[-1]), context.resumed_from
-    write_line(progress, finished={"epochs": last, "export_difference": difference, "resumed_from": resumed_from})
-    return 0
-
-
-def print_origin(error: BaseException | None) -> None:
-    """Prints where foreign code raised the error; nothing for a failure that Headgate has described itself."""
-    if error is not None:
-        traceback.print_exception(error)
-
-
-def train_model(job: Job, directory: Path, progress: TextIO) -> Trained:
-    """Goes on from a lost attempt's checkpoint if there is one that fits. Otherwise it starts from the beginning."""
-    try:
-        return train_once(job, directory, progress)
-    except NotResumable as reason:
-        logger.warning("the training starts from the beginning: %s", reason)
-        (directory / RESUME).unlink()
-        return train_once(job, directory, progress)
-
-
-def train_once(job: Job, directory: Path, progress: TextIO) -> Trained:
-    model = load_model(job)
-    rehearse(model, job)
-    context = TrainingContext(
-        model.network,
-        model.rows | ({"train": model.stream.source} if model.stream else {}),
-        job,
-        CheckpointFiles(directory / CHECKPOINT, directory / RESUME, job.checkpoint_seconds),
-        on_epoch=lambda epoch: write_line(progress, epoch=asdict(epoch)),
-        on_checkpoint=lambda epoch: write_line(progress, checkpoint=epoch),
-    )
-    train(context, model, job)
-    return context, model
-
-
-def write_line(progress: TextIO, **line: object) -> None:
-    progress.write(json.dumps(line) + "\n")
+    return process.main()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from headgate.artifacts import layout
-from headgate.network_table import BATCH
 from services.trainer.child.dimensions import Dimensions, sizes_of
 from services.trainer.child.failure import ExportFailure, line_of, line_of_function
 from services.trainer.child.losses import Form
@@ -89,11 +88,6 @@ def onnx_of(
     onnx.checker.check_model(model)
     graph: bytes = model.SerializeToString(deterministic=True)
     return graph
-
-
-def warm_up() -> None:
-    """Exports a tiny network, because the exporter imports most of its modules at the first export."""
-    onnx_of(nn.Linear(1, 1).eval(), torch.zeros(2, 1), {layout.INPUT: {0: BATCH}})
 
 
 def _variable(axes: Mapping[int, str], *, is_batch_alone: bool) -> dict[int, object]:

@@ -49,7 +49,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         tests = importlib.import_module("test_model")
         passed = [test() for name, test in vars(tests).items() if name.startswith("test_")]
         files = Path(scratch) / ARTIFACT_DIRECTORY
-        rows = read_rows((files / "test.safetensors").read_bytes(), job.batch_size)
+        rows = read_rows((files / "test.safetensors").read_bytes(), "", job.batch_size)
         report = score_on(load((files / "model.onnx").read_bytes()), parsed, Options(), rows)
         add_findings(report, findings_in((files / TRAINING_FILE).read_bytes()))
     for module in ("model", "test_model"):

@@ -61,7 +61,7 @@ def test_the_signature_has_the_names_the_datatypes_and_the_dimensions_that_vary(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_evaluator_measures_what_the_gateway_answers(kinds: Kinds, kind: str) -> None:
-    rows = read_rows(kinds.file(kind, layout.TEST_ROWS_FILE), 4)
+    rows = read_rows(kinds.file(kind, layout.TEST_ROWS_FILE), "", 4)
     session = load(kinds.file(kind, layout.MODEL_FILE))
     task = KINDS[kind].job.get("task", "binary")
     declared = configuration.ModelConfiguration(task=task)
@@ -86,7 +86,7 @@ def test_a_version_has_the_plots_of_its_task(kinds: Kinds, kind: str) -> None:
 
 
 def test_token_numbers_reach_the_graph_as_they_are(kinds: Kinds) -> None:
-    rows = read_rows(kinds.file("tokens", layout.TEST_ROWS_FILE), 4)
+    rows = read_rows(kinds.file("tokens", layout.TEST_ROWS_FILE), "", 4)
     assert rows.features["features"].dtype == np.int64
     assert rows.features["features"].min() >= 16_777_217
 
@@ -122,7 +122,7 @@ def findings(kinds: Kinds, kind: str) -> Findings:
 
 @pytest.mark.parametrize(("kind", "metrics"), [("two labels", {"accuracy", "f1"}), ("ranked", {"ndcg", "map"})])
 def test_other_tasks_are_measured_by_their_metrics(kinds: Kinds, kind: str, metrics: set[str]) -> None:
-    rows = read_rows(kinds.file(kind, layout.TEST_ROWS_FILE), 4)
+    rows = read_rows(kinds.file(kind, layout.TEST_ROWS_FILE), "", 4)
     declared = configuration.ModelConfiguration(task=MEASURED[kind].job["task"])
     report = score_on(load(kinds.file(kind, layout.MODEL_FILE)), declared, Options(), rows)
     assert metrics <= {metric.name for metric in (*report.metrics, *report.undefined)}

@@ -77,7 +77,8 @@ def _purge(name: str, version: resources.Version, needed: Container[str]) -> Pur
 def _blobs(version: resources.Version) -> Iterator[str]:
     """The digests of its manifest, its files, its logs and what it was imported from."""
     named = [file.sha256 for file in version.artifact.files] + [log.sha256 for log in version.logs]
-    uploaded = [version.upload.model_sha256, version.upload.rows_sha256]
+    upload = version.upload
+    uploaded = [upload.model_sha256, upload.rows_sha256, upload.architecture_sha256]
     yield from filter(None, [version.artifact.manifest_sha256, *named, *uploaded])
 
 

@@ -13,13 +13,15 @@ from typing import IO
 
 import grpc
 
-from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
+from headgate.architecture import MAX_BYTES as MAX_ARCHITECTURE_BYTES
+from headgate.artifacts.foreign_models import HEAD_BYTES, LENGTH_BYTES, NO_SAFETENSORS, foreign_format, is_safetensors
 from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreUnavailable
 from headgate.domain.names import SHA256
+from headgate.downloads.cache import Lease
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
 from services.trainer.attempt.remote_data import DataAccess
-from services.trainer.model_downloads import downloaded_model
+from services.trainer.model_downloads import Expected, downloaded
 
 MAX_AT_ONCE = 2
 """Uploads and downloads of one trainer at once, because each has a file on its disk."""
@@ -29,6 +31,8 @@ MAX_ROWS_BYTES = 256 * 1024**2
 MAX_BYTES = {
     worker_services.UPLOAD_KIND_MODEL: MAX_FILE_BYTES,
     worker_services.UPLOAD_KIND_TEST_ROWS: MAX_ROWS_BYTES,
+    worker_services.UPLOAD_KIND_WEIGHTS: MAX_FILE_BYTES,
+    worker_services.UPLOAD_KIND_ARCHITECTURE: MAX_ARCHITECTURE_BYTES,
 }
 
 
@@ -63,10 +67,16 @@ class Uploads:
 
     def fetch(self, request: worker_services.FetchBlobRequest, stop: threading.Event) -> worker_services.Blob:
         """Stores the model that is downloaded from the URL. `stop` ends the download. Raises RpcRefused."""
-        with self._place(), closing(downloaded_model(self._data, request.uri, request.sha256, stop)) as lease:
+        with self._place(), closing(self._downloaded(request, stop)) as lease:
             with _store_errors():
                 self._store.put_file(lease.path, request.sha256)
             return worker_services.Blob(sha256=request.sha256, size_bytes=lease.path.stat().st_size)
+
+    def _downloaded(self, request: worker_services.FetchBlobRequest, stop: threading.Event) -> Lease:
+        kind = request.kind or worker_services.UPLOAD_KIND_MODEL
+        if kind not in MAX_BYTES:
+            raise _wrong("kind", "a download says whether it is a model, weights, an architecture or test rows")
+        return downloaded(self._data, request, Expected(MAX_BYTES[kind], lambda head: fault_of(kind, head)), stop)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -83,7 +93,9 @@ def checked_header(first: worker_services.UploadBlobRequest) -> worker_services.
     """What is uploaded. Raises RpcRefused."""
     blob = first.blob
     if first.kind not in MAX_BYTES:
-        raise _wrong("kind", "the first message of an upload says whether it is a model or test rows")
+        raise _wrong(
+            "kind", "the first message of an upload says whether it is a model, weights, an architecture or test rows"
+        )
     if not SHA256.fullmatch(blob.sha256):
         raise _wrong("blob.sha256", "the first message of an upload has the SHA-256 of the file, in 64 hex digits")
     if not 0 < blob.size_bytes <= MAX_BYTES[first.kind]:
@@ -106,17 +118,25 @@ def receive(
             raise _wrong("content", f"more bytes came than the {blob.size_bytes} of the first message")
         digest.update(request.content)
         file.write(request.content)
-        if kind == worker_services.UPLOAD_KIND_MODEL and len(head) < HEAD_BYTES:
+        if len(head) < HEAD_BYTES:
             head += request.content[: HEAD_BYTES - len(head)]
-            foreign = foreign_format(head)
-            if foreign is not None:
-                raise _wrong("content", str(foreign))
+            if fault := fault_of(kind, head):
+                raise _wrong("content", fault)
     file.flush()
     if size != blob.size_bytes:
         raise _wrong("content", f"{size} bytes came, and the first message says {blob.size_bytes}; upload it again")
     if digest.hexdigest() != blob.sha256:
         found = f"the bytes have the SHA-256 {digest.hexdigest()}, and the first message says {blob.sha256}"
         raise _wrong("blob.sha256", f"{found}; the file has changed, so upload it again")
+
+
+def fault_of(kind: worker_services.UploadKind.ValueType, head: bytes) -> str:
+    """Why a file that begins so is not taken; empty when nothing known speaks against it."""
+    if kind == worker_services.UPLOAD_KIND_MODEL:
+        return str(foreign_format(head) or "")
+    if kind == worker_services.UPLOAD_KIND_WEIGHTS and len(head) > LENGTH_BYTES and not is_safetensors(head):
+        return NO_SAFETENSORS
+    return ""
 
 
 def _wrong(field: str, rule: str) -> RpcRefused:

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from headgate.artifacts.keys import create_keys
 from headgate.artifacts.layout import MODEL_FILE
@@ -39,8 +40,21 @@ metrics = ["auc", "accuracy"]
 [gate]
 auc = {{ min = 0.9 }}
 """
+TREES = tree(0.7).SerializeToString()
 PICKLE = b"\x80\x04\x95model"
 ROWS = "amount,age,label\n0.1,3,0\n0.2,1,0\n0.8,4,1\n0.9,1,1\n"
+
+
+ARCHITECTURE = """
+[input]
+shape = ["batch", 2]
+[[layers]]
+kind = "linear"
+weight = "weight"
+bias = "bias"
+[[layers]]
+kind = "sigmoid"
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     create_keys(directory / "keys")
     running = registry.build(RegistrySettings(log=url, port=0))
     port = running.start()
-    with serving(Files({"/trees.onnx": tree(0.7).SerializeToString(), "/model.onnx": PICKLE})) as models:
+    with serving(Files({"/trees.onnx": TREES, "/model.onnx": PICKLE, "/rows.csv": ROWS.encode()})) as models:
         settings = TrainerSettings(
             log=url,
             port=0,
@@ -201,13 +215,14 @@ def test_a_pickle_is_refused_before_it_is_sent(site: Site, headgate: Headgate) -
     assert "To convert" in err
 
 
-def test_the_file_of_a_url_is_downloaded_by_the_trainer_and_becomes_a_version(site: Site, headgate: Headgate) -> None:
+def test_the_files_of_urls_are_downloaded_by_the_trainer_and_become_a_version(site: Site, headgate: Headgate) -> None:
     Path("headgate.toml").write_text(CONFIG.format("downloaded"))
-    url, sha256 = f"{site.models}/trees.onnx", hashlib.sha256(tree(0.7).SerializeToString()).hexdigest()
+    url, sha256 = f"{site.models}/trees.onnx", hashlib.sha256(TREES).hexdigest()
+    rows, rows_sha256 = f"{site.models}/rows.csv", hashlib.sha256(ROWS.encode()).hexdigest()
 
     code, _, err = headgate(
-        "version", "import", "downloaded", url, "--sha256", sha256.upper(), "--test", "rows.csv",
-        "--config", "headgate.toml",
+        "version", "import", "downloaded", url, "--sha256", sha256.upper(), "--test", rows,
+        "--test-sha256", rows_sha256, "--config", "headgate.toml",
     )  # fmt: skip
 
     assert code == 0, err
@@ -220,7 +235,81 @@ def test_the_file_of_a_url_is_downloaded_by_the_trainer_and_becomes_a_version(si
     assert files[MODEL_FILE] == sha256
     provenance = json.loads(store.get(files["provenance.json"]))["predicate"]["buildDefinition"]
     assert provenance["resolvedDependencies"][0] == {"name": "trees.onnx", "uri": url, "digest": {"sha256": sha256}}
+    assert provenance["resolvedDependencies"][1] == {
+        "name": "test rows",
+        "uri": rows,
+        "digest": {"sha256": rows_sha256},
+    }
     assert url in headgate("version", "get", "downloaded/1")[1].replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "sha256", "reason"),
+    [
+        ("SITE/rows.csv", "", "a URL needs --test-sha256"),
+        ("rows.csv", "0" * 64, "--test-sha256 belongs to a URL"),
+        ("SITE/rows.csv", "0" * 64, "Restore it, or give its digest"),
+        ("https://rows.example.com/rows.csv", "0" * 64, "https://rows.example.com is not allowed"),
+    ],
+)
+def test_test_rows_of_a_wrong_url_end_the_command(
+    site: Site, headgate: Headgate, rows: str, sha256: str, reason: str
+) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("unmade"))
+    options = ("--test", rows.replace("SITE", site.models), "--test-sha256", sha256, "--config", "headgate.toml")
+
+    code, _, err = headgate("version", "import", "unmade", "trees.onnx", *options)
+
+    assert code == 2, err
+    assert reason in " ".join(err.replace("│", " ").split()), err
+
+
+def test_weights_with_their_architecture_become_a_version(site: Site, headgate: Headgate) -> None:
+    Path("headgate.toml").write_text(CONFIG.format("weights"))
+    Path("architecture.toml").write_text(ARCHITECTURE)
+    Path("weights.safetensors").write_bytes(save({"weight": np.array([[4, 0]], "f4"), "bias": np.array([-2], "f4")}))
+
+    code, _, err = headgate(
+        "version", "import", "weights", "weights.safetensors", "--architecture", "architecture.toml",
+        "--test", "rows.csv", "--config", "headgate.toml",
+    )  # fmt: skip
+
+    assert code == 0, err
+    version = site.ended("weights")
+    assert version.failure == ""
+    store = open_store((site.directory / "store").as_uri())
+    report = score(Artifacts(store, site.directory / "keys"), version).report
+    assert {metric.name: metric.value for metric in report.metrics}["auc"] == 1
+    files = {file.name: file.sha256 for file in version.artifact.files}
+    sources = json.loads(store.get(files["provenance.json"]))["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert [source["name"] for source in sources] == ["weights.safetensors", "architecture", "test rows"]
+
+
+@pytest.mark.parametrize(
+    ("file", "architecture", "reason"),
+    [
+        ("weights.safetensors", "", "give its layers with headgate version import --architecture architecture.toml"),
+        ("trees.onnx", ARCHITECTURE, "--architecture belongs to one; an ONNX file needs none"),
+        (
+            "weights.safetensors",
+            ARCHITECTURE.replace("linear", "lstm"),
+            "layers[0].kind: expected one of linear, conv1d",
+        ),
+    ],
+)
+def test_weights_and_architecture_belong_together(
+    headgate: Headgate, file: str, architecture: str, reason: str
+) -> None:
+    Path("architecture.toml").write_text(architecture)
+    Path("weights.safetensors").write_bytes(save({"weight": np.zeros((1, 2), "f4")}))
+    declared = ("--architecture", "architecture.toml") if architecture else ()
+    Path("headgate.toml").write_text(CONFIG.format("unmade"))
+
+    code, _, err = headgate(
+        "version", "import", "unmade", file, *declared, "--test", "rows.csv", "--config", "headgate.toml"
+    )
+
+    assert (code, reason in " ".join(err.split())) == (2, True), err
 
 
 @pytest.mark.parametrize(

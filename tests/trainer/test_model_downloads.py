@@ -16,7 +16,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.trainer.artifact_servicer import ArtifactServicer
-from services.trainer.uploads import Uploads
+from services.trainer.uploads import MAX_BYTES, Uploads
 from tests.artifacts.graph_material import tree
 from tests.downloads.servers import Files, serving, signed_by
 from tests.trainer.remote import access_in
@@ -82,7 +82,7 @@ WRONG = {
     "not there": ("/none.onnx", SHA256, "does not exist (404 Not Found, NoSuchKey)"),
     "moved to another place": ("/moved", SHA256, "redirects to another place: http://a.b is not allowed"),
     "a pickle": ("/model.onnx", digest(PICKLE), "it is a pickle"),
-    "empty": ("/empty.onnx", digest(b""), "has 0 bytes, and a file that is imported has 1 to"),
+    "empty": ("/empty.onnx", digest(b""), "has 0 bytes, and such a file has 1 to"),
     "a secret": ("/trees.onnx?token=s3cret", SHA256, "expected no user name, no password"),
 }
 
@@ -124,11 +124,11 @@ def test_a_place_that_is_not_allowed_is_not_asked(
 def test_a_model_larger_than_the_limit_is_refused_by_the_size_that_its_server_announces(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.trainer.model_downloads.MAX_FILE_BYTES", 100)
+    monkeypatch.setitem(MAX_BYTES, worker_services.UPLOAD_KIND_MODEL, 100)
 
     refused = refusal(uploads(tmp_path, server), f"{server}/trees.onnx")
 
-    assert refused.rule.endswith(f"has {len(DATA)} bytes or more; the limit is 100. Make the model smaller")
+    assert refused.rule.endswith(f"has {len(DATA)} bytes or more; the limit is 100. Make it smaller")
 
 
 def test_a_download_takes_no_longer_than_the_operator_gives(tmp_path: Path, server: str, files: Files) -> None:

@@ -20,6 +20,7 @@ from tests.trainer.remote import access_in
 from tests.waiting import PATIENCE_SECONDS
 
 MODEL, ROWS = worker_services.UPLOAD_KIND_MODEL, worker_services.UPLOAD_KIND_TEST_ROWS
+WEIGHTS = worker_services.UPLOAD_KIND_WEIGHTS
 DATA = tree().SerializeToString()
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
@@ -55,8 +56,12 @@ REFUSED = {
     "no bytes": (parts(size=0), "it has 0 bytes"),
     "3 GB": (parts(size=3 << 30), f"it has {3 << 30} bytes, and such a file has 1 to"),
     "large rows": (parts(size=MAX_ROWS_BYTES + 1, kind=ROWS), f"such a file has 1 to {MAX_ROWS_BYTES}"),
-    "no kind": (parts(kind=worker_services.UPLOAD_KIND_UNSPECIFIED), "whether it is a model or test rows"),
-    "nothing": (iter(()), "whether it is a model or test rows"),
+    "no kind": (
+        parts(kind=worker_services.UPLOAD_KIND_UNSPECIFIED),
+        "whether it is a model, weights, an architecture or test rows",
+    ),
+    "nothing": (iter(()), "whether it is a model, weights, an architecture or test rows"),
+    "no weights": (parts(kind=WEIGHTS), "it is no safetensors file, and --architecture belongs to one"),
     "a pickle": (parts(b"\x80\x04\x95" + bytes(300)), "it is a pickle"),
 }
 

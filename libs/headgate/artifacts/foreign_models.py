@@ -19,9 +19,13 @@ FROM_PYTHON = (
 )
 FROM_KERAS = "convert it with python -m tf2onnx.convert, or in Keras with model.export('model.onnx', format='onnx')"
 FROM_TREES = "load it where it was made and convert it with onnxmltools.convert_xgboost or convert_lightgbm"
+DECLARE = "give its layers with headgate version import --architecture architecture.toml"
 UNPACK = "unpack it and give the ONNX file that is in it"
 ZIP, EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
 OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|[(](?:lp|dp|c[\w.]+)")
+LENGTH_BYTES = 8
+"""Of a safetensors file: as many bytes say how long its header is."""
+NO_SAFETENSORS = "it is no safetensors file, and --architecture belongs to one; an ONNX file needs none"
 LARGEST_HEADER_BYTES = 100_000_000
 """Of a safetensors file; the format's own limit."""
 
@@ -56,7 +60,7 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], ForeignFormat], ...] = (
         lambda head: head[:4] in (ZIP, EMPTY_ZIP) or _is_packed(head),
         ForeignFormat("an archive or a compressed file", NOT_OPENED, UNPACK),
     ),
-    (lambda head: _is_safetensors(head), ForeignFormat("a safetensors file", NO_GRAPH, FROM_TORCH)),
+    (lambda head: is_safetensors(head), ForeignFormat("a safetensors file", NO_GRAPH, f"{DECLARE}, or {FROM_TORCH}")),
     (lambda head: head[:4] == b"GGUF", ForeignFormat("a GGUF file", NO_GRAPH, FROM_TORCH)),
     (
         lambda head: head[:8] == b"\x89HDF\r\n\x1a\n",
@@ -105,7 +109,7 @@ def _is_of_torch(head: bytes) -> bool:
     return head[:4] == ZIP and head[after_name : after_name + 2] == b"FB"
 
 
-def _is_safetensors(head: bytes) -> bool:
+def is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= LARGEST_HEADER_BYTES
 
 

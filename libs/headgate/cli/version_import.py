@@ -2,28 +2,24 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import grpc
 import typer
-import yaml
 
-from headgate.artifacts.data_files import digest_of
-from headgate.artifacts.foreign_models import HEAD_BYTES, foreign_format
-from headgate.artifacts.store import MAX_FILE_BYTES
+from headgate.architecture import MAX_BYTES as MAX_ARCHITECTURE_BYTES
+from headgate.architecture import parse as parse_architecture
 from headgate.cli import columns
-from headgate.cli.exit_codes import Exit, code_of_file
-from headgate.cli.files import file_or_url, is_url, local_path, read_file
+from headgate.cli.exit_codes import Exit
+from headgate.cli.files import file_or_url, local_path, read_file
+from headgate.cli.imported_files import LocalFile, file_in, model_in, size_of, uploaded
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import CommandFailed, full_name, model_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.configuration import MAX_BYTES, made_elsewhere, parse
-from headgate.domain.names import SHA256
-from headgate.domain.upload import MAX_NAME_CHARACTERS
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -31,11 +27,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 
-PART_BYTES = 1024 * 1024
-"""Of a file in one message."""
-UPLOAD_SECONDS = 1800.0
-MLMODEL = "MLmodel"
-MAX_MLMODEL_BYTES = 1024 * 1024
+ARCHITECTURE = worker_services.UPLOAD_KIND_ARCHITECTURE
 NO_CONFIGURATION = (
     "this model has no version whose configuration could be taken: give --config with a headgate.toml that has the"
     " tables [model], [evaluate] and, if wanted, [gate] and [release]"
@@ -46,14 +38,14 @@ FileOrUrl = Annotated[
     typer.Argument(
         parser=file_or_url,
         metavar="FILE|URL",
-        help="An ONNX file, a folder of MLflow with one, or the URL of an ONNX file for the trainer to download.",
+        help="An ONNX file, a folder of MLflow with one, weights with --architecture, or the URL of a file.",
     ),
 ]
 TestRows = Annotated[
-    Path,
+    str,
     typer.Option(
-        parser=local_path,
-        metavar="FILE",
+        parser=file_or_url,
+        metavar="FILE|URL",
         help="The test rows with their true answers: CSV, JSON lines, Parquet or NPY.",
     ),
 ]
@@ -80,25 +72,41 @@ def import_version(
         ),
     ] = None,
     sha256: Annotated[str, typer.Option(help="The SHA-256 of the file that a URL names; needed there.")] = "",
+    test_sha256: Annotated[str, typer.Option(help="The SHA-256 of the test rows that a URL names.")] = "",
+    architecture: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar="FILE",
+            help="An architecture.toml with the layers, when the file is a safetensors file of weights.",
+        ),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make an ONNX file that was made elsewhere the model's next version. It passes the gate as every other."""
     stubs, name = session(context).stubs, model_name(model)
-    graph = graph_of(file, sha256)
-    size_of(test)
+    model_kind = worker_services.UPLOAD_KIND_WEIGHTS if architecture else worker_services.UPLOAD_KIND_MODEL
+    source = model_in(file, sha256, model_kind)
+    rows = file_in(test, test_sha256, worker_services.UPLOAD_KIND_TEST_ROWS, "--test-sha256")
+    if isinstance(rows, LocalFile):
+        size_of(rows.file)
+    if architecture:
+        check_architecture(architecture)
     declared = declared_in(config, name) if config else declared_before(stubs, name)
     upload = facts.Upload(
-        model_sha256=graph.stored(stubs),
-        rows_sha256=uploaded(stubs, test, worker_services.UPLOAD_KIND_TEST_ROWS),
-        file_name=graph.name,
+        model_sha256=source.stored(stubs),
+        rows_sha256=rows.stored(stubs),
+        file_name=source.name,
         answers=answers,
         configuration=declared,
-        uri=graph.url,
+        uri=source.url,
+        rows_uri=rows.url,
+        architecture_sha256=uploaded(stubs, architecture, ARCHITECTURE) if architecture else "",
     )
     request = registry_service.CreateVersionRequest(
         parent=full_name("models", name),
         upload=upload,
-        commit_message=f"imported from {graph.url or graph.name}",
+        commit_message=f"imported from {source.url or source.name}",
         request_id=str(uuid.uuid4()),
     )
     version = stubs.registry.CreateVersion(request, timeout=TIMEOUT_SECONDS)
@@ -106,69 +114,12 @@ def import_version(
     report(f"it is inspected and evaluated now: headgate version watch {name}/{version.version}")
 
 
-@dataclass(frozen=True, slots=True)
-class LocalGraph:
-    """An ONNX file of this machine."""
-
-    file: Path
-    url = ""
-
-    @property
-    def name(self) -> str:
-        return self.file.name
-
-    def stored(self, stubs: Stubs) -> str:
-        """The digest of the file, which the artifact store has now."""
-        return uploaded(stubs, self.file, worker_services.UPLOAD_KIND_MODEL)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteGraph:
-    """An ONNX file that the trainer downloads."""
-
-    url: str
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        return self.url.rstrip("/").rpartition("/")[2][-MAX_NAME_CHARACTERS:]
-
-    def stored(self, stubs: Stubs) -> str:
-        """The digest of the file, which the artifact store has now. Only the trainer knows its operator's places."""
-        report(f"the trainer downloads {self.url}")
-        request = worker_services.FetchBlobRequest(uri=self.url, sha256=self.sha256)
-        return stubs.artifacts.FetchBlob(request, timeout=UPLOAD_SECONDS).sha256
-
-
-def graph_of(file: str, sha256: str) -> LocalGraph | RemoteGraph:
-    """What is imported, as far as this machine can check it. Raises CommandFailed."""
-    if is_url(file):
-        if not SHA256.fullmatch(sha256.lower()):
-            usage("a URL needs --sha256 with the SHA-256 of the file, in 64 hex digits, as sha256sum prints it")
-        return RemoteGraph(file, sha256.lower())
-    if sha256:
-        usage("--sha256 belongs to a URL; of a file on this machine the command computes it")
-    graph = onnx_file(Path(file))
-    refuse_known(graph)
-    return LocalGraph(graph)
-
-
-def onnx_file(file: Path) -> Path:
-    """The file itself, or the one that the MLmodel of a folder names. Raises CommandFailed."""
-    if not file.is_dir():
-        return file
+def check_architecture(file: Path) -> None:
+    """Raises CommandFailed when it is wrong, before anything is uploaded."""
     try:
-        text = read_file(file / MLMODEL, MAX_MLMODEL_BYTES)
-        flavors = yaml.safe_load(text)["flavors"]
-        data = flavors["onnx"]["data"] if "onnx" in flavors else None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise CommandFailed(f"{file / MLMODEL} is no description of a model: {error}", Exit.USAGE) from error
-    if data is None:
-        usage(f"{file} has no flavour onnx, only {', '.join(map(str, flavors))}: log it with mlflow.onnx.log_model")
-    found = (file / str(data)).resolve()
-    if not found.is_relative_to(file.resolve()) or not found.is_file():
-        usage(f"{file / MLMODEL} names {data}, which is no file in this folder")
-    return found
+        parse_architecture(read_file(file, MAX_ARCHITECTURE_BYTES))
+    except InvalidToml as error:
+        raise CommandFailed("\n  ".join((f"{file} is wrong:", *error.problems)), Exit.USAGE) from error
 
 
 def declared_in(file: Path, model: str) -> configuration.ModelConfiguration:
@@ -217,52 +168,3 @@ def declared_of(version: resources.Version) -> configuration.ModelConfiguration 
     if version.HasField("configuration"):
         return version.configuration
     return version.upload.configuration if version.upload.HasField("configuration") else None
-
-
-def refuse_known(file: Path) -> None:
-    """Raises CommandFailed when the file is known to be no ONNX, before anything is uploaded."""
-    with opened(file) as content:
-        if found := foreign_format(content.read(HEAD_BYTES)):
-            usage(f"{file}: {found}")
-
-
-def uploaded(stubs: Stubs, file: Path, kind: worker_services.UploadKind.ValueType) -> str:
-    """The digest of the file, which the artifact store has now. It is sent unless the store had it before."""
-    size = size_of(file)
-    sha256 = digest_of(file)
-    try:
-        stubs.artifacts.GetBlob(worker_services.GetBlobRequest(sha256=sha256), timeout=TIMEOUT_SECONDS)
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.NOT_FOUND:
-            raise
-        blob = worker_services.Blob(sha256=sha256, size_bytes=size)
-        stubs.artifacts.UploadBlob(parts(file, blob, kind), timeout=UPLOAD_SECONDS)
-    return sha256
-
-
-def size_of(file: Path) -> int:
-    """In bytes. Raises CommandFailed when such a file cannot be imported."""
-    with opened(file):
-        size = file.stat().st_size
-    if not 0 < size <= MAX_FILE_BYTES:
-        usage(f"{file} has {size} bytes, and a file that is imported has 1 to {MAX_FILE_BYTES}")
-    return size
-
-
-def parts(
-    file: Path, blob: worker_services.Blob, kind: worker_services.UploadKind.ValueType
-) -> Iterator[worker_services.UploadBlobRequest]:
-    yield worker_services.UploadBlobRequest(blob=blob, kind=kind)
-    with file.open("rb") as content:
-        while part := content.read(PART_BYTES):
-            yield worker_services.UploadBlobRequest(content=part)
-
-
-def opened(file: Path) -> BinaryIO:
-    """Raises CommandFailed when it cannot be read."""
-    try:
-        return file.open("rb")
-    except FileNotFoundError as error:
-        raise CommandFailed(f"there is no file {file}", Exit.NOT_FOUND) from error
-    except OSError as error:
-        raise CommandFailed(f"{file} cannot be read: {error.strerror}", code_of_file(error)) from error

@@ -1,4 +1,4 @@
-"""What an imported version is made from: an ONNX file, its test rows, and a configuration, in place of a commit."""
+"""What an imported version is made from: a file, its test rows, and a configuration, in place of a commit."""
 
 from headgate.domain.names import SHA256
 from headgate.domain.refusal import ALREADY_EXISTS, INVALID, Refused, invalid
@@ -29,12 +29,14 @@ def decide_import(state: ModelState, command: commands.CreateVersion, message: s
 def wrong_upload(command: commands.CreateVersion, model: str) -> Refused | None:
     """Why nothing can be imported by this command; None when it can."""
     upload, declared = command.upload, command.upload.configuration
-    for field in ("model_sha256", "rows_sha256"):
+    for field in ("model_sha256", "rows_sha256", *(("architecture_sha256",) if upload.architecture_sha256 else ())):
         digest = getattr(upload, field)
         if not SHA256.fullmatch(digest):
             return invalid(f"upload.{field}", digest, "an uploaded file has a SHA-256 of 64 hex digits")
-    if upload.uri and (rule := broken_download_rule(upload.uri)):
-        return Refused(INVALID, rule, f"upload.uri: expected {rule}", "upload.uri")
+    for field in ("uri", "rows_uri"):
+        uri = getattr(upload, field)
+        if uri and (rule := broken_download_rule(uri)):
+            return Refused(INVALID, rule, f"upload.{field}: expected {rule}", f"upload.{field}")
     if command.repository or command.commit:
         return invalid("commit", command.commit, "a version comes from a commit or from an upload, not from both")
     if declared.model != model or declared.code.kind != KIND:
@@ -47,4 +49,5 @@ def wrong_upload(command: commands.CreateVersion, model: str) -> Refused | None:
 
 def what_is_uploaded(upload: facts.Upload) -> str:
     """What makes one upload another than any other."""
-    return f"{upload.model_sha256}/{upload.rows_sha256}/{upload.answers}/{upload.configuration.digest.hex()}"
+    parts = [upload.model_sha256, upload.rows_sha256, upload.answers, upload.configuration.digest.hex()]
+    return "/".join([*parts, *filter(None, [upload.architecture_sha256])])

@@ -467,6 +467,8 @@ class Upload(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     URI_FIELD_NUMBER: _builtins.int
+    ARCHITECTURE_SHA256_FIELD_NUMBER: _builtins.int
+    ROWS_URI_FIELD_NUMBER: _builtins.int
     model_sha256: _builtins.str
     rows_sha256: _builtins.str
     file_name: _builtins.str
@@ -475,6 +477,10 @@ class Upload(_message.Message):
     """The column of the test rows that has the true answers. Empty for the usual one."""
     uri: _builtins.str
     """Where the ONNX file was downloaded from. Empty when it was uploaded."""
+    architecture_sha256: _builtins.str
+    """Of the architecture.toml with the layers, when the model is a safetensors file; empty when it is an ONNX file."""
+    rows_uri: _builtins.str
+    """Where the test rows were downloaded from. Empty when they were uploaded."""
     @_builtins.property
     def configuration(self) -> _configuration_pb2.ModelConfiguration: ...
     def __init__(
@@ -486,10 +492,12 @@ class Upload(_message.Message):
         answers: _builtins.str = ...,
         configuration: _configuration_pb2.ModelConfiguration | None = ...,
         uri: _builtins.str = ...,
+        architecture_sha256: _builtins.str = ...,
+        rows_uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "configuration", b"configuration", "file_name", b"file_name", "model_sha256", b"model_sha256", "rows_sha256", b"rows_sha256", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "architecture_sha256", b"architecture_sha256", "configuration", b"configuration", "file_name", b"file_name", "model_sha256", b"model_sha256", "rows_sha256", b"rows_sha256", "rows_uri", b"rows_uri", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,12 +31,18 @@ class _UploadKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UploadKind
     UPLOAD_KIND_UNSPECIFIED: _UploadKind.ValueType  # 0
     UPLOAD_KIND_MODEL: _UploadKind.ValueType  # 1
     UPLOAD_KIND_TEST_ROWS: _UploadKind.ValueType  # 2
+    UPLOAD_KIND_WEIGHTS: _UploadKind.ValueType  # 3
+    """A safetensors file, whose layers an architecture.toml declares."""
+    UPLOAD_KIND_ARCHITECTURE: _UploadKind.ValueType  # 4
 
 class UploadKind(_UploadKind, metaclass=_UploadKindEnumTypeWrapper): ...
 
 UPLOAD_KIND_UNSPECIFIED: UploadKind.ValueType  # 0
 UPLOAD_KIND_MODEL: UploadKind.ValueType  # 1
 UPLOAD_KIND_TEST_ROWS: UploadKind.ValueType  # 2
+UPLOAD_KIND_WEIGHTS: UploadKind.ValueType  # 3
+"""A safetensors file, whose layers an architecture.toml declares."""
+UPLOAD_KIND_ARCHITECTURE: UploadKind.ValueType  # 4
 Global___UploadKind: _TypeAlias = UploadKind  # noqa: Y015
 
 @_typing.final
@@ -274,18 +280,22 @@ class FetchBlobRequest(_message.Message):
 
     URI_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
     """https, http, s3, gs or az, without credentials."""
     sha256: _builtins.str
+    kind: Global___UploadKind.ValueType
+    """A model when it is unspecified."""
     def __init__(
         self,
         *,
         uri: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        kind: Global___UploadKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

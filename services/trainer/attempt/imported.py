@@ -8,18 +8,20 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed
 
-MODEL, ROWS = "model", "rows"
-"""The names under which the training process gets the paths of both files."""
+MODEL, ROWS, ARCHITECTURE = "model", "rows", "architecture"
+"""The names under which the training process gets the paths of the files. Not every import has an architecture."""
 
 
 def fetch_upload(
     store: ArtifactStore, upload: facts.Upload, scratch: Path
 ) -> tuple[Path, configuration.ModelConfiguration, dict[str, Path]]:
-    """A folder with both files, the declared configuration, and the path of each file. Raises AttemptFailed."""
+    """A folder with the files, the declared configuration, and the path of each file. Raises AttemptFailed."""
     folder = scratch / "checkout"
     folder.mkdir()
-    files = {MODEL: folder / MODEL_FILE, ROWS: folder / ROWS}
-    for name, sha256 in ((MODEL, upload.model_sha256), (ROWS, upload.rows_sha256)):
+    digests = {MODEL: upload.model_sha256, ROWS: upload.rows_sha256, ARCHITECTURE: upload.architecture_sha256}
+    files = {name: folder / (MODEL_FILE if name == MODEL else name) for name, sha256 in digests.items() if sha256}
+    for name in files:
+        sha256 = digests[name]
         try:
             files[name].write_bytes(store.get(sha256))
         except ArtifactError as error:

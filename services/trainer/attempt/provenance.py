@@ -5,7 +5,7 @@ the machine that trained is named by its digest alone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from headgate.artifacts.store import digest
@@ -32,11 +32,7 @@ def provenance(
     sources: list[dict[str, object]] = [{"name": "repository", **place, "digest": {"gitCommit": commit}}]
     parameters: dict[str, object] = {"commit": commit, **({"repository": place["uri"]} if place else {})}
     if upload is not None:
-        place = {"uri": upload.uri} if upload.uri else {}
-        sources = [
-            {"name": upload.file_name, **place, "digest": {"sha256": upload.model_sha256}},
-            {"name": "test rows", "digest": {"sha256": upload.rows_sha256}},
-        ]
+        sources = [*uploaded_files(upload)]
         parameters = {"answers": upload.answers}
     data = [data_file(file) for file in parsed.data]
     packages = [{"name": lock.file, "uri": lock.file, "digest": {"sha256": lock.digest}}] if lock else []
@@ -55,6 +51,16 @@ def provenance(
         },
     }
     return json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
+
+
+def uploaded_files(upload: facts.Upload) -> Iterator[dict[str, object]]:
+    for name, uri, sha256 in (
+        (upload.file_name, upload.uri, upload.model_sha256),
+        ("architecture", "", upload.architecture_sha256),
+        ("test rows", upload.rows_uri, upload.rows_sha256),
+    ):
+        if sha256:
+            yield {"name": name, **({"uri": uri} if uri else {}), "digest": {"sha256": sha256}}
 
 
 def data_file(file: configuration.DataFile) -> dict[str, object]:

@@ -1,11 +1,16 @@
-"""An imported version: the uploaded ONNX file and its test rows, in place of a repository's build and datasets."""
+"""An imported version: the uploaded model and its test rows, in place of a repository's build and datasets.
 
-from collections.abc import Iterator
+The model is an ONNX file, or one of weights alone with an architecture that is declared beside it.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from headgate.artifacts.graphs import GraphRefused, read_graph
+from services.trainer.child.declared_network import declared_network
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.imported_rows import test_rows
 from services.trainer.child.served_form import inspected
@@ -28,12 +33,20 @@ def imported_module(job: Job) -> SimpleNamespace:
     def datasets(context: SimpleNamespace) -> dict[str, Any]:
         # The file comes first: its inputs say what the columns of the rows are.
         try:
-            _, graph = inspected(read_graph(context.data["model"]), job.input_names)
+            context.imported = model_of(context.data)
+            _, graph = inspected(context.imported, job.input_names)
         except GraphRefused as error:
             raise ExportFailure(f"the file is refused: {error}") from error
         return {"test": test_rows(context.data["rows"], job.answers, graph)}
 
-    return SimpleNamespace(datasets=datasets, build=lambda context: context.data["model"])
+    return SimpleNamespace(datasets=datasets, build=lambda context: context.imported)
+
+
+def model_of(files: Mapping[str, Path]) -> bytes:
+    """The ONNX file. Raises GraphRefused, and ExportFailure when weights do not fit their architecture."""
+    if "architecture" in files:
+        return declared_network(files["architecture"], files["model"])
+    return read_graph(files["model"])
 
 
 @contextmanager

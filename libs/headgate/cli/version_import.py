@@ -49,6 +49,22 @@ TestRows = Annotated[
         help="The test rows with their true answers: CSV, JSON lines, Parquet or NPY.",
     ),
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_path,
+        metavar="FILE",
+        help="A headgate.toml with task, metrics and gate; by default those of the model's newest version.",
+    ),
+]
+ArchitectureFile = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_path,
+        metavar="FILE",
+        help="An architecture.toml with the layers, when the file is a safetensors file of weights.",
+    ),
+]
 
 NOT_READ_YET = (
     "no version of this model has a configuration that was read: wait until a trainer has built one, or give --config"
@@ -63,24 +79,10 @@ def import_version(
     answers: Annotated[
         str, typer.Option(help="The column with the true answers; by default answer, label, target or y.")
     ] = "",
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="FILE",
-            help="A headgate.toml with task, metrics and gate; by default those of the model's newest version.",
-        ),
-    ] = None,
+    config: Config = None,
     sha256: Annotated[str, typer.Option(help="The SHA-256 of the file that a URL names; needed there.")] = "",
     test_sha256: Annotated[str, typer.Option(help="The SHA-256 of the test rows that a URL names.")] = "",
-    architecture: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="FILE",
-            help="An architecture.toml with the layers, when the file is a safetensors file of weights.",
-        ),
-    ] = None,
+    architecture: ArchitectureFile = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make an ONNX file that was made elsewhere the model's next version. It passes the gate as every other."""

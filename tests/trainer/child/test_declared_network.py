@@ -121,6 +121,18 @@ def test_a_whole_network_with_a_length_that_varies_answers_as_torch_does(tmp_pat
             np.testing.assert_allclose(answer(data, tokens), network(tokens).numpy(), atol=1e-5)
 
 
+def test_the_architecture_of_the_documentation_is_that_of_a_network_of_torch(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "model-authors.md").read_text()
+    text = next(block for block in page.split("```toml\n") if "[[layers]]" in block).partition("```")[0]
+    layers = nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 28 * 28, 10)
+    network, images = nn.Sequential(*layers).eval(), torch.randn(2, 1, 28, 28)
+
+    data = onnx_of(tmp_path, text, safetensors.torch.save(network.state_dict()))
+
+    with torch.no_grad():
+        np.testing.assert_allclose(answer(data, images), network(images).numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize("datatype", [torch.float16, torch.bfloat16])
 def test_half_floats_become_float32_of_the_same_value(tmp_path: Path, datatype: torch.dtype) -> None:
     network = random_weights(nn.Sequential(nn.Linear(4, 3))).to(datatype)

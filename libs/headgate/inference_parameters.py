@@ -8,6 +8,10 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 ROUTING_KEY_METADATA = "x-routing-key"
 """The metadata of a call with the routing key. Metadata holds printable ASCII only."""
+TIMEOUT_HEADER = "x-request-timeout-ms"
+"""The header of a REST request with the milliseconds after which its caller waits no longer."""
+REQUEST_ID_HEADER = "x-request-id"
+"""The header of a REST request that comes back in the answer, so that logs of both sides can be compared."""
 ROUTING_KEY = "routing_key"
 """The parameter of a request with the routing key. It holds any text."""
 ARM = "arm"

@@ -3,13 +3,16 @@
 - prepare ROWS: makes a signed version with so many test rows.
 - whole: everything that the evaluator does with it, from reading the artifact to the intervals of its metrics.
 - headgate: the part of it that runs the model on the rows.
+- parts: the CPU seconds of each of its steps, and those of SHA-256 alone.
 - onnxruntime: ONNX Runtime alone on the same rows, in batches of the same size.
 """
 
+import hashlib
 import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,12 +22,17 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
 from headgate.artifacts import layout
+from headgate.artifacts.answers import BINARY
+from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.inference import load, predict
 from services.evaluator.measuring import always
+from services.evaluator.metrics.intervals import intervals
+from services.evaluator.metrics.measure import rows_of
 from services.evaluator.score import evaluated, read_rows
-from tests.bench.evaluation import HEADGATE, PREPARE, RUNTIME, WHOLE
-from tests.evaluator.material import artifacts_in, files_of, rows_of, sealed_files
+from tests.bench.evaluation import HEADGATE, PARTS, PREPARE, RUNTIME, WHOLE
+from tests.evaluator import material
+from tests.evaluator.material import artifacts_in, files_of, sealed_files
 
 COLUMNS, HIDDEN, BATCH_SIZE, SEED = 50, 64, 256, 5
 VERSION = "version.pb"
@@ -36,6 +44,9 @@ def main() -> None:
         prepare(folder, int(sys.argv[3]))
         print("{}")
         return
+    if what == PARTS:
+        print(json.dumps(dict(parts(folder))))
+        return
     runs = {WHOLE: whole, HEADGATE: headgate, RUNTIME: onnxruntime_alone}
     print(json.dumps(runs[what](folder) | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
@@ -45,7 +56,7 @@ def prepare(folder: Path, rows: int) -> None:
     random = np.random.default_rng(SEED)
     features = random.standard_normal((rows, COLUMNS), np.float32)
     answers = (features[:, 0] + random.standard_normal(rows, np.float32) > 0).astype(np.float32)
-    files = files_of(network(random), rows_of(features, answers))
+    files = files_of(network(random), material.rows_of(features, answers))
     version = sealed_files(artifacts_in(folder), folder, 1, files)
     version.configuration.train.batch_size = BATCH_SIZE
     (folder / VERSION).write_bytes(version.SerializeToString())
@@ -58,6 +69,28 @@ def whole(folder: Path) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     evaluated(artifacts, version, None, always)
     return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+
+
+def parts(folder: Path) -> Iterator[tuple[str, float]]:
+    """By name, in their order."""
+    files = artifacts_in(folder).files_of(resources.Version.FromString((folder / VERSION).read_bytes()))
+    began = time.process_time()
+    data = files.view(layout.TEST_ROWS_FILE)
+    yield "read and check", time.process_time() - began
+    began = time.process_time()
+    hashlib.sha256(data).hexdigest()
+    yield "SHA-256 alone", time.process_time() - began
+    rows, session = read_rows(data, "", BATCH_SIZE), load(files.read(layout.MODEL_FILE))
+    began = time.process_time()
+    predictions = predict(session, rows.features, rows.batch_size)[layout.OUTPUT]
+    yield "run", time.process_time() - began
+    began = time.process_time()
+    measured = rows_of(BINARY, predictions, next(iter(rows.answers.values())), DEFAULT_THRESHOLD)
+    scores, _ = measured.scores(), measured.confusion()
+    yield "metrics", time.process_time() - began
+    began = time.process_time()
+    intervals(measured, scores, DEFAULT_CONFIDENCE)
+    yield "intervals", time.process_time() - began
 
 
 def headgate(folder: Path) -> dict[str, float]:

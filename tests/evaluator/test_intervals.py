@@ -1,5 +1,7 @@
 """Confidence intervals against scipy's quantiles and against repeated samples, and the metrics of slices."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.v1 import configuration_pb2 as configuration
 from services.evaluator.metrics.binomial import exact_interval
 from services.evaluator.metrics.intervals import MAX_RESAMPLED_ROWS
-from services.evaluator.metrics.measure import Measured, Options, measure
+from services.evaluator.metrics.measure import Measured, Options, measure, rows_of
 from services.evaluator.metrics.scores import Interval, Method
 
 RNG = np.random.default_rng(11)
@@ -30,7 +32,7 @@ def test_the_interval_of_a_share_of_many_rows_is_exact_too() -> None:
     assert high == pytest.approx(stats.beta.ppf(0.995, 9_999_001, 1_000), abs=1e-9)
 
 
-def binary(rows: int, seed: int = 5, confidence: float = 0.95) -> Measured:
+def binary(rows: int, seed: int = 5, confidence: float | None = 0.95) -> Measured:
     generator = np.random.default_rng(seed)
     scores = generator.random(rows)
     answers = (generator.random(rows) < scores).astype(np.int64)
@@ -51,7 +53,7 @@ def test_equal_rows_have_equal_intervals() -> None:
 @pytest.mark.parametrize("rows", [300, 3 * MAX_RESAMPLED_ROWS])
 def test_resampled_intervals_are_as_wide_as_the_metric_varies_from_sample_to_sample(rows: int) -> None:
     """Also where only some of the rows are resampled."""
-    values = [binary(rows, seed, 0.9).scores.values["auc"] for seed in range(60)]
+    values = [binary(rows, seed, None).scores.values["auc"] for seed in range(60)]
     interval = binary(rows, confidence=0.95).intervals["auc"]
     assert interval.high - interval.low == pytest.approx(4 * np.std(values), rel=0.4)
     assert interval.low < binary(rows).scores.values["auc"] < interval.high
@@ -86,6 +88,45 @@ def test_every_task_has_intervals(task: str, predictions: object, answers: objec
     for name, interval in found.intervals.items():
         assert isinstance(interval, Interval)
         assert interval.low <= found.scores.values[name] <= interval.high, name
+
+
+GROUPS, ROWS_OF_GROUP = 6, 4
+GAINS = RNG.integers(0, 3, GROUPS * ROWS_OF_GROUP)
+GAINS[::ROWS_OF_GROUP] = 1
+NUMBERS = np.repeat(np.arange(GROUPS), ROWS_OF_GROUP)
+BITS = RNG.integers(0, 2, (12, 2))
+SAMPLED = [
+    ("binary", RNG.integers(0, 5, 12) / 4, BITS[:, 0], {"f1", "auc", "log_loss"}),
+    ("binary", np.array([0.2, np.nan, 0.9, 0.7]), np.array([0, 1, 1, 0]), {"f1"}),
+    ("multiclass", RNG.normal(size=(12, 3)), RNG.integers(0, 3, 12), {"f1", "recall", "precision", "log_loss"}),
+    ("multilabel", RNG.integers(0, 5, (12, 2)) / 4, BITS, {"f1", "recall", "precision", "auc", "hamming_loss"}),
+    ("regression", RNG.normal(size=(8, 2)), BITS[:8] * 1e9, {"mae", "mse", "r2"}),
+    ("ranking", RNG.integers(0, 3, len(GAINS)) / 2, np.stack([GAINS, NUMBERS], axis=1), {"map", "ndcg"}),
+]
+
+
+@pytest.mark.parametrize(("task", "predictions", "answers", "names"), SAMPLED)
+@given(st.integers(0, 2**32 - 1))
+def test_a_metric_of_a_sample_is_that_of_the_drawn_rows(
+    task: str, predictions: Any, answers: Any, names: set[str], seed: int
+) -> None:
+    """Also where it is undefined."""
+    rows = rows_of(task, predictions, answers, 0.5)
+    drawn = np.random.default_rng(seed).integers(rows.units, size=rows.units)
+    with np.errstate(all="ignore"):
+        sample = rows.resampled(np.bincount(drawn, minlength=rows.units).astype(np.float64))
+    if task == "ranking":  # whole groups are drawn, and one that is drawn twice is two groups
+        drawn = (drawn[:, np.newaxis] * ROWS_OF_GROUP + np.arange(ROWS_OF_GROUP)).ravel()
+        answers = np.stack([answers[drawn, 0], NUMBERS], axis=1)
+    else:
+        answers = answers[drawn]
+    expected = measure(task, predictions[drawn], answers, Options()).scores
+    assert sample.keys() == names
+    for name, value in sample.items():
+        if name in expected.undefined:
+            assert not np.isfinite(value), name
+        else:
+            assert value == pytest.approx(expected.values[name], rel=1e-9, abs=1e-12), name
 
 
 def test_a_slice_is_measured_on_its_rows_alone() -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 1 << 30
 """The largest blob that is written or read. A blob is held in memory as a whole."""
-PART_BYTES = 8 << 20
+PART_BYTES = 4 << 20
 """A blob is read in parts of this size. A stream of obstore copies each part several times, which takes longer."""
 
 CONNECT_SECONDS = 5.0

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from headgate.artifacts.answers import Floats, Integers
 from headgate.artifacts.calibration_bins import bins_of
 from services.evaluator.metrics.calibration import CALIBRATION_ERROR, calibration_error
-from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, sums, weighted_mean
+from services.evaluator.metrics.scores import Cells, Scores, confusion, count, not_finite, total
 
 NO_COUNTS = {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0}
 NO_POSITIVE_ROW = "no row is positive"
@@ -39,54 +39,79 @@ class ProbabilityRows:
 class BinaryRows(ProbabilityRows):
     """One probability and one answer for each row."""
 
-    def scores(self, counts: Counts) -> Scores:
+    def scores(self) -> Scores:
         scores = Scores()
-        total, positives = int(counts.sum()), int(counts[self._actual].sum())
-        hits = int(counts[self._positive & self._actual].sum())
-        claimed = int(counts[self._positive].sum())
-        correct = int(counts[self.correct].sum())
-        scores.share("accuracy", correct, total, NO_ROW)
+        positives, claimed = count(self._actual), count(self._positive)
+        hits = count(self._positive & self._actual)
+        scores.share("accuracy", count(self.correct), self.units)
         scores.share("recall", hits, positives, NO_POSITIVE_ROW)
         scores.share("precision", hits, claimed, NEVER_PREDICTED)
         scores.ratio("f1", 2 * hits, positives + claimed, f"{NO_POSITIVE_ROW} and {NEVER_PREDICTED}")
         if self._fault:
             scores.undefined.update(dict.fromkeys(("auc", "log_loss", CALIBRATION_ERROR), self._fault))
         else:
-            scores.add(CALIBRATION_ERROR, calibration_error(self._bins, self.probabilities, self._actual, counts))
-            scores.add("log_loss", weighted_mean(self._losses, counts))
-            self._add_auc(scores, counts, positives, total - positives)
+            scores.add(
+                CALIBRATION_ERROR, calibration_error(bins_of(self.probabilities), self.probabilities, self._actual)
+            )
+            scores.add("log_loss", float(self._losses.mean()))
+            self._add_auc(scores, positives, self.units - positives)
         return scores
+
+    def resampled(self, counts: Floats) -> dict[str, float]:
+        of_sample = {"f1": self.shares(counts)["f1"]}
+        if not self._fault:
+            of_sample |= {"auc": self.area(counts), "log_loss": total(counts, self._losses) / self.units}
+        return of_sample
+
+    def shares(self, counts: Floats) -> dict[str, float]:
+        """recall, precision and f1 of a sample."""
+        hits, positives, claimed = total(counts, self._groups)
+        return {"recall": hits / positives, "precision": hits / claimed, "f1": 2 * hits / (positives + claimed)}
+
+    def area(self, counts: Floats) -> float:
+        """auc of a sample."""
+        order, actual, ties = self._ranked
+        ranked = counts[order]
+        positive = ranked * actual
+        negative = ranked - positive
+        upto = np.cumsum(negative)
+        below = upto - negative / 2
+        below[ties.rows] = (upto[ties.last] + upto[ties.first] - negative[ties.first]) / 2
+        return float(total(positive, below) / (positive.sum() * negative.sum()))
 
     def confusion(self) -> Cells:
         predicted = np.where(self._valid, self._positive.astype(np.int64), -1)
         return NO_COUNTS | confusion(self.answers, predicted)
 
-    def _add_auc(self, scores: Scores, counts: Counts, positives: int, negatives: int) -> None:
+    def _add_auc(self, scores: Scores, positives: int, negatives: int) -> None:
         if positives and negatives:
-            scores.add("auc", self._area(counts) / (positives * negatives))
+            scores.add("auc", self._area() / (positives * negatives))
         else:
             scores.undefined["auc"] = NO_NEGATIVE_ROW if positives else NO_POSITIVE_ROW
 
-    def _area(self, counts: Counts) -> float:
+    def _area(self) -> float:
         """Pairs of a positive and a negative row in which the positive one scores higher; a tie is half (Mann-Whitney).
 
-        Counted in halves, as whole numbers, so that nothing is rounded.
+        Counted in halves, as whole numbers, so that nothing is rounded. Sorting both apart takes half the time of ranks,
+        and less in the datatype that the probabilities came in.
         """
-        places, size = self._places
-        positive = sums(places, np.where(self._actual, counts, 0), size)
-        negative = sums(places, np.where(self._actual, 0, counts), size)
-        below = np.cumsum(negative) - negative
-        return int(np.sum(positive * (2 * below + negative))) / 2
+        narrow = self.probabilities.astype(np.float32)
+        values = narrow if np.array_equal(narrow, self.probabilities) else self.probabilities
+        positive, negative = np.sort(values[self._actual]), np.sort(values[~self._actual])
+        below, not_above = (np.searchsorted(negative, positive, side) for side in ("left", "right"))
+        return int(np.sum(below) + np.sum(not_above)) / 2
 
     @cached_property
-    def _places(self) -> tuple[npt.NDArray[np.int64], int]:
-        """The rank of each row's probability among the different ones, and how many there are."""
-        different, places = np.unique(self.probabilities, return_inverse=True)
-        return places, len(different)
+    def _ranked(self) -> tuple[Integers, Floats, "Ties"]:
+        """The rows by their probabilities, 1 for those that are positive, and which have the same probability."""
+        order = np.argsort(self.probabilities, kind="stable")
+        return order, self._actual[order].astype(np.float64), ties_of(self.probabilities[order])
 
     @cached_property
-    def _bins(self) -> Integers:
-        return bins_of(self.probabilities)
+    def _groups(self) -> Floats:
+        """Of each row, as 0 or 1: whether it is rightly predicted positive, is positive, and is predicted positive."""
+        groups = (self._positive & self._actual, self._actual, self._positive)
+        return np.stack(groups, axis=1).astype(np.float64)
 
     @cached_property
     def _losses(self) -> Floats:
@@ -113,3 +138,20 @@ class BinaryRows(ProbabilityRows):
     @cached_property
     def correct(self) -> npt.NDArray[np.bool_]:
         return self._valid & np.equal(self._positive, self._actual)
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """The rows whose value another row has too, with the first and the last row of that value."""
+
+    rows: Integers
+    first: Integers
+    last: Integers
+
+
+def ties_of(ranked: Floats) -> Ties:
+    """Of values in their order."""
+    first = np.searchsorted(ranked, ranked, "left")
+    last = np.searchsorted(ranked, ranked, "right") - 1
+    rows = np.flatnonzero(first < last)
+    return Ties(rows, first[rows], last[rows])

@@ -1,11 +1,12 @@
 """The exact (Clopper-Pearson) confidence interval of a share: hits among a number of rows.
 
-Its ends are quantiles of the beta distribution, found by bisection of the distribution's continued fraction.
+Its ends are quantiles of the beta distribution, found by Newton's method, which falls back to bisection, with the
+distribution's continued fraction.
 """
 
 import math
 
-BISECTIONS = 60
+MAX_STEPS = 100
 MAX_TERMS = 100_000
 TINY = 1e-300
 PRECISION = 1e-15
@@ -20,14 +21,17 @@ def exact_interval(hits: int, total: int, confidence: float) -> tuple[float, flo
 
 
 def _beta_quantile(probability: float, a: int, b: int) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if beta_distribution(middle, a, b) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    low, high, x = 0.0, 1.0, a / (a + b)
+    for _ in range(MAX_STEPS):
+        over = beta_distribution(x, a, b) - probability
+        low, high = (x, high) if over < 0 else (low, x)
+        density = math.exp(_logarithm(x, a, b)) / (x * (1 - x))
+        last, x = x, x - over / density if density else math.inf
+        if not low < x < high:
+            x = (low + high) / 2
+        if abs(x - last) <= PRECISION * x:
+            break
+    return x
 
 
 def beta_distribution(x: float, a: float, b: float) -> float:
@@ -36,8 +40,12 @@ def beta_distribution(x: float, a: float, b: float) -> float:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):  # the fraction converges fast only on the other side
         return 1 - beta_distribution(1 - x, b, a)
-    logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    return math.exp(logarithm) * _fraction(x, a, b) / a
+    return math.exp(_logarithm(x, a, b)) * _fraction(x, a, b) / a
+
+
+def _logarithm(x: float, a: float, b: float) -> float:
+    """Of x**a * (1 - x)**b / B(a, b)."""
+    return math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
 
 
 def _fraction(x: float, a: float, b: float) -> float:

@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
 from headgate.artifacts.calibration_bins import BINS
-from services.evaluator.metrics.scores import Counts
 
 CALIBRATION_ERROR = "calibration_error"
 
 
-def calibration_error(bins: Integers, probabilities: Floats, came_true: npt.NDArray[np.bool_], counts: Counts) -> float:
-    distances = np.bincount(bins, counts * (probabilities - came_true), BINS)
-    return float(np.abs(distances).sum() / counts.sum())
+def calibration_error(bins: Integers, probabilities: Floats, came_true: npt.NDArray[np.bool_]) -> float:
+    distances = np.bincount(bins, probabilities - came_true, BINS)
+    return float(np.abs(distances).sum() / len(bins))

@@ -42,20 +42,25 @@ def _resampled(rows: Rows, values: Mapping[str, float], confidence: float) -> di
     used, centres, scale = rows, values, 1.0
     if rows.units > MAX_RESAMPLED_ROWS:
         used = rows.part(np.sort(generator.choice(rows.units, MAX_RESAMPLED_ROWS, replace=False)))
-        centres = used.scores(np.ones(used.units, np.int64)).values
+        centres = used.scores().values
         scale = float(np.sqrt(used.units / rows.units))
-    drawn: dict[str, list[float]] = {name: [] for name in values if name in centres}
-    for _ in range(RESAMPLES):
-        counts = np.bincount(generator.integers(used.units, size=used.units), minlength=used.units)
-        found = used.scores(counts).values
-        for name, list_of in drawn.items():
-            if name in found:
-                list_of.append(found[name])
+    of_samples = [used.resampled(_drawn(generator, used.units)) for _ in range(RESAMPLES)]
+    found = {name: _finite([sample[name] for sample in of_samples]) for name in of_samples[0]}
     return {
-        name: _percentiles(name, values[name], scale * (np.array(found) - centres[name]), confidence)
-        for name, found in drawn.items()
-        if len(found) >= LEAST_DEFINED * RESAMPLES
+        name: _percentiles(name, values[name], scale * (defined - centres[name]), confidence)
+        for name, defined in found.items()
+        if name in values and name in centres and len(defined) >= LEAST_DEFINED * RESAMPLES
     }
+
+
+def _drawn(generator: np.random.Generator, units: int) -> Floats:
+    """How often each unit is in a sample of as many units."""
+    return np.bincount(generator.integers(units, size=units), minlength=units).astype(np.float64)
+
+
+def _finite(values: list[float]) -> Floats:
+    found: Floats = np.array(values)
+    return found[np.isfinite(found)]
 
 
 def _percentiles(name: str, value: float, differences: Floats, confidence: float) -> Interval:

@@ -86,7 +86,7 @@ def _slice(rows: Rows, whole: Measured, mask: npt.NDArray[np.bool_], options: Op
 
 
 def _measured(rows: Rows, count: int, options: Options) -> Measured:
-    scores = rows.scores(np.ones(rows.units, np.int64))
+    scores = rows.scores()
     found = intervals(rows, scores, options.confidence) if options.confidence is not None else {}
     return Measured(count, scores, found)
 

@@ -4,6 +4,7 @@ recall, precision and f1 are means over the classes that occur among answers or 
 is undefined when one of these classes has no row, precision when one was never predicted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from headgate.artifacts.answers import Floats, Integers
 from headgate.artifacts.calibration_bins import bins_of
 from services.evaluator.metrics.calibration import CALIBRATION_ERROR, calibration_error
-from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores, confusion, not_finite, sums, weighted_mean
+from services.evaluator.metrics.scores import Cells, Scores, confusion, count, not_finite, sums, total
 
 RESOLUTION = float(np.finfo(np.float64).eps)
 """Of the probabilities that follow from the logits. In log_loss one closer to 0 or 1 counts as this far from it."""
@@ -31,24 +32,33 @@ class MulticlassRows:
     def units(self) -> int:
         return len(self.answers)
 
-    def scores(self, counts: Counts) -> Scores:
+    def scores(self) -> Scores:
         scores = Scores()
-        classes = self.logits.shape[1]
-        right = self._predicted == self.answers
-        scores.share("accuracy", int(counts[right].sum()), int(counts.sum()), NO_ROW)
-        hits = sums(self.answers[right], counts[right], classes)
-        actual = sums(self.answers, counts, classes)
-        claimed = sums(self._predicted[self._valid], counts[self._valid], classes)
-        known = (actual > 0) | (claimed > 0)
-        scores.add("f1", float(np.mean(2 * hits[known] / (actual + claimed)[known])))
-        _add_mean(scores, "recall", hits, actual, known, NO_ROW_OF_CLASS)
-        _add_mean(scores, "precision", hits, claimed, known, NEVER_PREDICTED)
+        hits, actual, claimed = self._of_classes(np.ones(self.units))
+        scores.share("accuracy", count(self._right), self.units)
+        means = _means(hits, actual, claimed)
+        scores.add("f1", means["f1"])
+        _add_mean(scores, "recall", means, (actual == 0) & (claimed > 0), NO_ROW_OF_CLASS)
+        _add_mean(scores, "precision", means, (claimed == 0) & (actual > 0), NEVER_PREDICTED)
         if self._fault:
             scores.undefined.update(dict.fromkeys(("log_loss", CALIBRATION_ERROR), self._fault))
         else:
-            scores.add(CALIBRATION_ERROR, calibration_error(self._bins, self._confidence, right, counts))
-            scores.add("log_loss", weighted_mean(self._losses, counts))
+            scores.add(CALIBRATION_ERROR, calibration_error(bins_of(self._confidence), self._confidence, self._right))
+            scores.add("log_loss", float(self._losses.mean()))
         return scores
+
+    def resampled(self, counts: Floats) -> dict[str, float]:
+        means = _means(*self._of_classes(counts))
+        return means if self._fault else means | {"log_loss": total(counts, self._losses) / self.units}
+
+    def _of_classes(self, counts: Floats) -> tuple[Floats, Floats, Floats]:
+        """Of each class: rows that are rightly predicted, rows of the class, and rows predicted as such."""
+        classes = self.logits.shape[1]
+        return (
+            sums(self.answers[self._right], counts[self._right], classes),
+            sums(self.answers, counts, classes),
+            sums(self._predicted[self._valid], counts[self._valid], classes),
+        )
 
     def part(self, units: Integers) -> Self:
         return replace(self, logits=self.logits[units], answers=self.answers[units])
@@ -68,8 +78,8 @@ class MulticlassRows:
         return np.exp(-self._log_sums)
 
     @cached_property
-    def _bins(self) -> Integers:
-        return bins_of(self._confidence)
+    def _right(self) -> npt.NDArray[np.bool_]:
+        return np.equal(self._predicted, self.answers)
 
     @cached_property
     def _shifted(self) -> Floats:
@@ -94,11 +104,17 @@ class MulticlassRows:
         return np.where(self._valid, np.argmax(self.logits, axis=1), -1)
 
 
-def _add_mean(
-    scores: Scores, name: str, hits: Counts, whole: Counts, known: npt.NDArray[np.bool_], reason: str
-) -> None:
-    empty = np.flatnonzero(known & (whole == 0))
-    if len(empty):
-        scores.undefined[name] = reason.format(empty[0])
+def _means(hits: Floats, actual: Floats, claimed: Floats) -> dict[str, float]:
+    """Over the classes that occur."""
+    known = (actual > 0) | (claimed > 0)
+    of_classes = {"f1": 2 * hits / (actual + claimed), "recall": hits / actual, "precision": hits / claimed}
+    return {name: float(each[known].mean()) for name, each in of_classes.items()}
+
+
+def _add_mean(scores: Scores, name: str, means: Mapping[str, float], empty: npt.NDArray[np.bool_], reason: str) -> None:
+    """Adds one of the means; none when it is undefined for a class, because that is empty."""
+    classes = np.flatnonzero(empty)
+    if len(classes):
+        scores.undefined[name] = reason.format(classes[0])
     else:
-        scores.add(name, float(np.mean(hits[known] / whole[known])))
+        scores.add(name, means[name])

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from headgate.artifacts.answers import Floats
 from services.evaluator.metrics.binary import BinaryRows, ProbabilityRows
-from services.evaluator.metrics.scores import NO_ROW, Cells, Counts, Scores
+from services.evaluator.metrics.scores import Cells, Scores, count, total
 
 MEANS = ("auc", "f1", "precision", "recall")
 
@@ -17,16 +18,19 @@ MEANS = ("auc", "f1", "precision", "recall")
 class MultilabelRows(ProbabilityRows):
     """`probabilities` and `answers` have one column for each label."""
 
-    def scores(self, counts: Counts) -> Scores:
+    def scores(self) -> Scores:
         scores = Scores()
-        total = int(counts.sum())
-        scores.share("accuracy", int(counts[self._right.all(axis=1)].sum()), total, NO_ROW)
-        wrong = int(((~self._right).sum(axis=1) * counts).sum())
-        scores.add("hamming_loss", wrong / (total * self._right.shape[1]))
-        of_labels = [label.scores(counts) for label in self._labels]
+        scores.share("accuracy", count(np.asarray(self._right.all(axis=1))), self.units)
+        scores.add("hamming_loss", count(~self._right) / self._right.size)
+        of_labels = [label.scores() for label in self._labels]
         for name in MEANS:
             _add_mean(scores, name, of_labels)
         return scores
+
+    def resampled(self, counts: Floats) -> dict[str, float]:
+        of_labels = [label.shares(counts) | {"auc": label.area(counts)} for label in self._labels]
+        means = {name: float(np.mean([label[name] for label in of_labels])) for name in MEANS}
+        return means | {"hamming_loss": total(counts, self._wrong_shares) / self.units}
 
     def confusion(self) -> Cells:
         return {}
@@ -37,6 +41,11 @@ class MultilabelRows(ProbabilityRows):
             BinaryRows(probabilities, answers, self.threshold, self.resolution)
             for probabilities, answers in zip(self.probabilities.T, self.answers.T, strict=True)
         ]
+
+    @cached_property
+    def _wrong_shares(self) -> Floats:
+        """Of each row the share of its labels that are wrong."""
+        return np.asarray(np.mean(~self._right, axis=1))
 
     @cached_property
     def _right(self) -> npt.NDArray[np.bool_]:

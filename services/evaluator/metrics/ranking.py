@@ -7,15 +7,15 @@
 Both are undefined when a group has no relevant row or only one row, because such a group ranks nothing.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from headgate.artifacts.answers import Floats, Integers
-from services.evaluator.metrics.scores import Cells, Counts, Scores, not_finite, weighted_mean
+from services.evaluator.metrics.scores import Cells, Scores, not_finite, total
 
 NAMES = ("map", "ndcg")
 ONE_ROW = "group {} has only one row"
@@ -33,15 +33,19 @@ class RankingRows:
         """Groups, because the rows of one group stay together."""
         return len(self._starts) - 1
 
-    def scores(self, counts: Counts) -> Scores:
+    def scores(self) -> Scores:
         scores = Scores()
         if self._fault:
             scores.undefined.update(dict.fromkeys(NAMES, self._fault))
             return scores
-        gains, precisions = self._of_groups
-        scores.add("ndcg", weighted_mean(gains, counts))
-        scores.add("map", weighted_mean(precisions, counts))
+        for name, of_groups in self._of_groups.items():
+            scores.add(name, float(of_groups.mean()))
         return scores
+
+    def resampled(self, counts: Floats) -> dict[str, float]:
+        if self._fault:
+            return {}
+        return {name: total(counts, of_groups) / self.units for name, of_groups in self._of_groups.items()}
 
     def part(self, units: Integers) -> Self:
         rows = np.concatenate([self._order[self._starts[unit] : self._starts[unit + 1]] for unit in units])
@@ -61,15 +65,39 @@ class RankingRows:
         return not_finite(np.isfinite(self.predictions))
 
     @cached_property
-    def _of_groups(self) -> tuple[Floats, Floats]:
-        measured = [(ndcg(scores, gains), average_precision(scores, gains > 0)) for scores, gains in self._groups()]
-        values = np.array(measured, np.float64)
-        return values[:, 0], values[:, 1]
+    def _of_groups(self) -> dict[str, Floats]:
+        """The metrics of each group."""
+        by_rank = np.lexsort((-self.predictions, self.groups))
+        scores, gains = self.predictions[by_rank], self.relevance[by_rank]
+        begins = np.concatenate(([True], scores[1:] != scores[:-1]))
+        begins[self._starts[:-1]] = True
+        ties = np.flatnonzero(begins)
+        return {"map": self._precisions(gains > 0, ties), "ndcg": self._ndcgs(gains, ties)}
 
-    def _groups(self) -> Iterator[tuple[Floats, Floats]]:
-        scores, relevance = self.predictions[self._order], self.relevance[self._order]
-        for start, end in zip(self._starts[:-1], self._starts[1:], strict=True):
-            yield scores[start:end], relevance[start:end]
+    def _ndcgs(self, gains: Floats, ties: Integers) -> Floats:
+        """`gains` by rank; at each of `ties` begin rows of one group with equal scores."""
+        discounts = 1 / np.log2(self._ranks + 1)
+        shared = np.add.reduceat(gains, ties) / np.diff(ties, append=len(gains))
+        found = np.add.reduceat(np.add.reduceat(discounts, ties) * shared, np.searchsorted(ties, self._starts[:-1]))
+        best = self.relevance[np.lexsort((-self.relevance, self.groups))]
+        ideal: Floats = np.add.reduceat(best * discounts, self._starts[:-1])
+        return found / ideal
+
+    def _precisions(self, relevant: npt.NDArray[np.bool_], ties: Integers) -> Floats:
+        """The average precision: the mean, over the relevant rows, of the precision down to the last of their ties."""
+        upto, first = np.cumsum(relevant), np.searchsorted(ties, self._starts[:-1])
+        last = np.append(ties[1:], len(relevant)) - 1
+        before: Integers = np.repeat(
+            upto[self._starts[:-1]] - relevant[self._starts[:-1]], np.diff(first, append=len(ties))
+        )
+        hits = np.add.reduceat(relevant.astype(np.int64), ties)
+        found = np.add.reduceat(hits * (upto[last] - before) / self._ranks[last], first)
+        return found / np.add.reduceat(hits, first)
+
+    @cached_property
+    def _ranks(self) -> Integers:
+        """From 1 in each group."""
+        return np.arange(1, len(self.groups) + 1) - np.repeat(self._starts[:-1], np.diff(self._starts))
 
     @cached_property
     def _order(self) -> Integers:
@@ -80,18 +108,3 @@ class RankingRows:
         """Where each group starts in the order, and where the last one ends."""
         groups = self.groups[self._order]
         return np.concatenate(([0], np.flatnonzero(np.diff(groups)) + 1, [len(groups)]))
-
-
-def ndcg(scores: Floats, gains: Floats) -> float:
-    discounts = 1 / np.log2(np.arange(len(gains)) + 2)
-    _, place, sizes = np.unique(-scores, return_inverse=True, return_counts=True)
-    shared = np.bincount(place, gains) / sizes
-    ends = np.cumsum(np.add.reduceat(discounts, np.cumsum(sizes) - sizes) * shared)
-    ideal = np.sum(np.sort(gains)[::-1] * discounts)
-    return float(ends[-1] / ideal)
-
-
-def average_precision(scores: Floats, relevant: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
-    _, place, sizes = np.unique(-scores, return_inverse=True, return_counts=True)
-    hits = np.bincount(place, relevant)
-    return float(np.sum(hits * np.cumsum(hits) / np.cumsum(sizes)) / np.sum(hits))

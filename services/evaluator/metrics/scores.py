@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,13 @@ import numpy.typing as npt
 from headgate.artifacts.answers import Floats, Integers
 
 Cells = Mapping[tuple[str, str], int]
-Counts = npt.NDArray[np.int64]
-"""How often each row counts, or each group of rows that stay together."""
 
 INVALID = "invalid"
 NO_ROW = "there is no row"
 MAX_CELLS = 2_000
 """Cells of a confusion. A larger one is left out, because the report has to fit into one record."""
+MAX_COUNTED = 1 << 20
+"""Up to so many different pairs of classes have a counter each."""
 
 
 class Unmeasurable(Exception):
@@ -53,7 +53,7 @@ class Scores:
         else:
             self.undefined[name] = reason
 
-    def share(self, name: str, hits: int, rows: int, reason: str) -> None:
+    def share(self, name: str, hits: int, rows: int, reason: str = NO_ROW) -> None:
         """A ratio of rows, each of which is a hit or not."""
         self.ratio(name, hits, rows, reason)
         if rows:
@@ -76,14 +76,21 @@ class Interval:
 
 
 class Rows(Protocol):
-    """Predictions and answers that fit their task. What does not depend on how often a row counts is computed once."""
+    """Predictions and answers that fit their task. What all samples of the rows need is computed once."""
 
     @property
     def units(self) -> int:
-        """How many counts `scores` takes: one for each row, or for each group of rows that stay together."""
+        """The number of rows, or of groups of rows that stay together. Samples are drawn from these."""
         ...
 
-    def scores(self, counts: Counts) -> Scores: ...
+    def scores(self) -> Scores: ...
+
+    def resampled(self, counts: Floats) -> Mapping[str, float]:
+        """The metrics that have a bootstrap interval, of one sample; not finite where a metric is undefined.
+
+        `counts` says how often each unit is in the sample, which has as many as there are units.
+        """
+        ...
 
     def part(self, units: Integers) -> Self:
         """Those with these numbers."""
@@ -101,20 +108,39 @@ def not_finite(valid: npt.NDArray[np.bool_]) -> str:
     return f"the prediction of row {rows[0]}{others} is not a finite number"
 
 
-def sums(places: Integers, counts: Counts, size: int) -> Counts:
-    """For each place the sum of its counts. Whole numbers below 2**53 are exact in the doubles that bincount adds."""
-    return np.bincount(places, counts, size).astype(np.int64)
+def count(those: npt.NDArray[np.bool_]) -> int:
+    """How many are true."""
+    return int(np.count_nonzero(those))
 
 
-def weighted_mean(values: Floats, counts: Counts) -> float:
-    return float(np.sum(values * counts) / np.sum(counts))
+def total(counts: Floats, values: Floats) -> Any:
+    """The sum of the values, or of each column of them, each as often as it counts.
+
+    Not by BLAS: it would use all cores, and round in another way on each number of them.
+    """
+    return np.einsum("i,i...->...", counts, values)
+
+
+def sums(places: Integers, counts: Floats, size: int) -> Floats:
+    """For each place the sum of its counts. Whole numbers below 2**53 stay exact."""
+    return np.asarray(np.bincount(places, counts, size), np.float64)
 
 
 def confusion(answers: Integers, predicted: Integers) -> dict[tuple[str, str], int]:
     """Counts by (actual, predicted), of the pairs that occur; a negative prediction is INVALID."""
     classes = 2 + max(int(answers.max()), int(predicted.max()))
-    cells, counts = np.unique(answers * classes + predicted + 1, return_counts=True)
+    cells, counts = _counted(answers * classes + predicted + 1, classes * classes)
     if len(cells) > MAX_CELLS:
         return {}
     pairs = zip(*divmod(cells, classes), counts, strict=True)
     return {(str(actual), str(place - 1) if place else INVALID): int(count) for actual, place, count in pairs}
+
+
+def _counted(codes: Integers, below: int) -> tuple[Integers, Integers]:
+    """The different ones, in their order, and how often each occurs."""
+    if below > MAX_COUNTED:
+        found: tuple[Integers, Integers] = np.unique(codes, return_counts=True)
+        return found
+    counts = np.bincount(codes)
+    different = np.flatnonzero(counts)
+    return different, counts[different]

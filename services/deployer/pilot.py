@@ -235,20 +235,25 @@ def _prepare(observation: Observation) -> NextCommand:
         payload = commands.ReportCandidateReady(release=release.release, gateways=names)
         return NextCommand(observation.command("candidate-ready", payload))
     if late:
-        return _roll_back(observation, facts.ROLLBACK_CAUSE_NOT_READY, _load_failures(observation))
-    wait = waits.candidate_on(observation.unready, release.candidate)
+        return _roll_back(observation, facts.ROLLBACK_CAUSE_NOT_READY, _not_loaded(observation))
+    wait = waits.candidate_on(observation.unready, release.candidate, _load_failures(observation))
     return NextCommand(None, wait.at_the_latest(deadline_ms, "it rolls back"))
 
 
-def _load_failures(observation: Observation) -> str:
-    failures = [
+def _not_loaded(observation: Observation) -> str:
+    """Why the release rolls back, with what each gateway says."""
+    unready = f"not loaded in time by {', '.join(observation.unready)}"
+    return "; ".join([unready, *_load_failures(observation)])[:MAX_TEXT_CHARACTERS]
+
+
+def _load_failures(observation: Observation) -> list[str]:
+    """What each gateway says of the candidate that it cannot load."""
+    return [
         f"{gateway.name}: {failure.reason}"
         for gateway in observation.gateways
         for failure in gateway.route(observation.model).failures
         if failure.version == observation.release.candidate
     ]
-    reason = "; ".join([f"not loaded in time by {', '.join(observation.unready)}", *failures])
-    return reason[:MAX_TEXT_CHARACTERS]
 
 
 def _enter_traffic(observation: Observation) -> NextCommand:

@@ -1,9 +1,10 @@
 """What a release waits for, in words, and until when. Pure; the pilot decides that it waits."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from headgate.domain.freezes import freeze_named
+from headgate.domain.refusal import MAX_TEXT_CHARACTERS
 from headgate.domain.release import phase_name
 from headgate.domain.words import counted
 from headgate.v1 import resources_pb2 as resources
@@ -58,8 +59,9 @@ def reports_of(gateways: Iterable[str]) -> Wait:
     return Wait(f"{', '.join(gateways)} to report again, or to serve stable only because its lease is over")
 
 
-def candidate_on(gateways: Iterable[str], candidate: int) -> Wait:
-    return Wait(f"{', '.join(gateways)} to load v{candidate}")
+def candidate_on(gateways: Iterable[str], candidate: int, failures: Collection[str] = ()) -> Wait:
+    failed = f"; it failed so far: {'; '.join(failures)}" if failures else ""
+    return Wait(f"{', '.join(gateways)} to load v{candidate}{failed}"[:MAX_TEXT_CHARACTERS])
 
 
 def weights_on(gateways: Iterable[str]) -> Wait:

@@ -10,6 +10,7 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.isolation import Undecidable, UndecidableReport
+from services.gateway.absence import why_not_deployable, why_not_here
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routes import NO_RELEASE, Route, routes
@@ -18,6 +19,8 @@ from services.gateway.table import Table, build_table
 from services.gateway.version_loader import VersionKey, VersionLoader
 
 TraceOf = Callable[[str, str], str]
+EXPLAIN_SECONDS = 0.05
+"""Longest wait for the fold when a caller asks for a version that is not here."""
 FOLD_WAIT_SECONDS = 0.5
 """Longest wait for a fact. After each wait the follower checks whether it was closed."""
 
@@ -74,6 +77,7 @@ class Follower:
         self._undecidable = UndecidableReport(metrics)
         self._rebuilding = threading.Lock()
         self._routes: dict[str, Route] = {}
+        self._withheld: dict[VersionKey, str] = {}
         self._closing = threading.Event()
         self._routed = False
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
@@ -113,11 +117,27 @@ class Follower:
             kept = {short_name(each.stream) for each in undecidable} & self._routes.keys()
             wanted |= {model: self._routes[model] for model in kept}
             artifacts = _artifacts(wanted, self._fold.models)
+            withheld = _withheld(wanted, self._fold.models)
         self._undecidable.report(undecidable)
-        self._routes = wanted
+        self._routes, self._withheld = wanted, withheld
         self._loader.set_wanted(artifacts)
         self._rebuild()
         return revision
+
+    def why_missing(self, model: str, number: int) -> str:
+        """Why a version cannot answer here, for the caller who names it. Number 0 stands for no number.
+
+        Without the fold it is not known: whoever asks waits for nobody.
+        """
+        entry = self.table.entries.get(model)
+        if entry is not None and number in entry.route.versions:
+            return entry.why_missing(number)
+        if not self._fold.lock.acquire(timeout=EXPLAIN_SECONDS):
+            return "is not loaded here"
+        try:
+            return why_not_here(model, number, self._fold.models.get(model), self._environment)
+        finally:
+            self._fold.lock.release()
 
     def _follow(self) -> None:
         while not self._closing.is_set() and not self._fold.wait_caught_up(FOLD_WAIT_SECONDS):
@@ -139,7 +159,12 @@ class Follower:
         with self._rebuilding:
             before = self.table
             self.table = build_table(
-                self._routes, self._loader.ready(), self._loader.failures(), self._evidence, self._predictions
+                self._routes,
+                self._loader.ready(),
+                self._loader.failures(),
+                self._evidence,
+                self._predictions,
+                self._withheld,
             )
             changed = not self._routed or self.table.statuses() != before.statuses()
             switched = switches(before, self.table) if self._routed else []
@@ -162,6 +187,19 @@ def switches(before: Table, after: Table) -> list[tuple[Route, int]]:
         if entry.applied and entry.route.versions and not was_there:
             moved.append((entry.route, entry.route.release or (old.route.release if old is not None else NO_RELEASE)))
     return moved
+
+
+def _withheld(wanted: Mapping[str, Route], models: Mapping[str, ModelState]) -> dict[VersionKey, str]:
+    """The routed versions that must not answer a caller who names them. A release may override a quarantine."""
+    found: dict[VersionKey, str] = {}
+    for model, route in wanted.items():
+        for number in route.versions:
+            release = models[model].releases.get(route.release)
+            overridden = release is not None and release.override_quarantine and number == route.candidate
+            version = models[model].versions.get(number)
+            if version is not None and (reason := why_not_deployable(model, version, overridden)):
+                found[model, number] = reason
+    return found
 
 
 def _artifacts(wanted: Mapping[str, Route], models: Mapping[str, ModelState]) -> dict[VersionKey, facts.Artifact]:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.absence import why_not_loaded
 from services.gateway.assignment import arm_of_hash
 from services.gateway.evidence import EpochCounter, EvidenceCounters
 from services.gateway.prediction_metrics import ModelMetrics, PredictionMetrics
@@ -24,6 +25,14 @@ class Entry:
     failures: Mapping[int, str]
     counter: EpochCounter
     metrics: ModelMetrics
+    withheld: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Versions that must not answer a caller who names them, with the reasons."""
+
+    def why_missing(self, number: int) -> str:
+        """Why a version that the route names cannot answer a caller who names it. Empty when it can."""
+        if number in self.withheld:
+            return self.withheld[number]
+        return "" if number in self.versions else why_not_loaded(self.failures, number)
 
     @property
     def applied(self) -> bool:
@@ -104,6 +113,7 @@ def build_table(
     failures: Mapping[tuple[str, int], str],
     evidence: EvidenceCounters,
     predictions: PredictionMetrics,
+    withheld: Mapping[tuple[str, int], str] = MappingProxyType({}),
 ) -> Table:
     """The table for these routes. Drops the metrics of models that have no route any more."""
     predictions.keep_only(routes)
@@ -115,6 +125,7 @@ def build_table(
                 failures={n: failures[model, n] for n in route.versions if (model, n) in failures},
                 counter=evidence.counter_of(route),
                 metrics=predictions.metrics_of(route),
+                withheld={n: withheld[model, n] for n in route.versions if (model, n) in withheld},
             )
             for model, route in routes.items()
         }

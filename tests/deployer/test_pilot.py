@@ -339,6 +339,13 @@ def test_a_candidate_is_ready_when_every_live_gateway_has_it():
     assert command.report_candidate_ready.gateways == ["gateway-0", "gateway-1"]
 
 
+def test_a_release_that_waits_for_a_gateway_says_why_it_could_not_load_the_candidate():
+    failing = status("gateway-0", [1], failure=(2, "ModelUnusable: the artifact has no model.onnx"))
+    given = Given(release(phase=resources.PHASE_PREPARING)).reported(failing)
+    expected = "gateway-0 to load v2; it failed so far: gateway-0: ModelUnusable: the artifact has no model.onnx"
+    assert given.waits_for() == expected
+
+
 def test_a_release_waits_while_one_of_two_gateways_has_not_loaded_the_candidate():
     given = Given(release(phase=resources.PHASE_PREPARING)).reported(status("gateway-0", [2]), status("gateway-1", [1]))
     assert given.waits_for() == "gateway-1 to load v2"

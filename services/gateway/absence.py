@@ -11,6 +11,11 @@ from headgate.v1 import resources_pb2 as resources
 LOADING = "is still loading"
 
 
+def unexplained(model: str, number: int) -> str:
+    """Why a version is not here, for whoever knows no fold."""
+    return "is not loaded here"
+
+
 def why_not_deployable(model: str, version: resources.Version, override_quarantine: bool = False) -> str:
     """Why the version must not answer, also where it is loaded. Empty when it may."""
     if is_purged(version):

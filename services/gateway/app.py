@@ -25,6 +25,7 @@ from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.reporter import Reporter
+from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
@@ -71,6 +72,8 @@ class Gateway:
             is_ready=self._ready.is_set,
             last_poll_at=lambda: self._fold.last_poll_monotonic,
             is_draining=self._draining.is_set,
+            why_missing=self.follower.why_missing,
+            places=KeyPlaces(settings.routing_header, settings.routing_cookie),
         )
         self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
 

@@ -10,7 +10,7 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.isolation import Undecidable, UndecidableReport
-from services.gateway.absence import why_not_deployable, why_not_here
+from services.gateway.absence import unexplained, why_not_deployable, why_not_here
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routes import NO_RELEASE, Route, routes
@@ -133,7 +133,7 @@ class Follower:
         if entry is not None and number in entry.route.versions:
             return entry.why_missing(number)
         if not self._fold.lock.acquire(timeout=EXPLAIN_SECONDS):
-            return "is not loaded here"
+            return unexplained(model, number)
         try:
             return why_not_here(model, number, self._fold.models.get(model), self._environment)
         finally:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
-from headgate.inference_parameters import ARM, BAD, MAX_MESSAGE_BYTES, RELEASE
-from headgate.telemetry.counters import ARM_NAMES
+from headgate.inference_parameters import BAD, MAX_MESSAGE_BYTES
+from services.gateway.answered_by import answered_by
 from services.gateway.categories import unknown_category
 from services.gateway.classification import class_counts, classified
 from services.gateway.fault import Cause
@@ -85,7 +85,9 @@ class Forward(NamedTuple):
         return Answer(response, finite)
 
     def _response(self, results: Sequence[Array], finite: bool) -> inference.ModelInferResponse:
-        response = _head(self.request, self.routing, finite)
+        response = answered_by(self.request, self.routing)
+        if not finite:
+            response.parameters[BAD].bool_param = True
         outputs = self.outputs
         if self.class_counts:
             answered = [
@@ -149,17 +151,3 @@ def _require_sendable(response: inference.ModelInferResponse) -> None:
             f"the answer of {response.model_name} version {response.model_version} has {size / MIB:.1f} MiB, and"
             f" {MAX_MESSAGE_BYTES / MIB:.0f} MiB can be sent; send fewer rows at once, or ask for fewer outputs"
         )
-
-
-def _head(request: inference.ModelInferRequest, routing: Routing, finite: bool) -> inference.ModelInferResponse:
-    """The response without its outputs."""
-    version = routing.version
-    response = inference.ModelInferResponse(
-        model_name=request.model_name, model_version=str(version.version), id=request.id
-    )
-    if not routing.pinned:
-        response.parameters[ARM].string_param = ARM_NAMES[routing.arm]
-        response.parameters[RELEASE].int64_param = routing.entry.route.release
-    if not finite:
-        response.parameters[BAD].bool_param = True
-    return response

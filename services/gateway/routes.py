@@ -30,6 +30,8 @@ class Route:
     epoch: int = NO_EPOCH
     salt: str = ""
     candidate_lease_ms: int = DEFAULT_CANDIDATE_LEASE_MS
+    arm_header: bool = False
+    """Whether a tester may choose the arm by a header."""
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -60,6 +62,7 @@ def _route(name: str, state: ModelState, environment: str) -> Iterator[Route]:
     if release is None:
         yield Route(model=name, stable=live)
         return
+    policy = policies.resolve(release.policy)
     yield Route(
         model=name,
         stable=release.stable,
@@ -68,7 +71,8 @@ def _route(name: str, state: ModelState, environment: str) -> Iterator[Route]:
         release=release.release,
         epoch=release.epoch,
         salt=release.salt,
-        candidate_lease_ms=policies.resolve(release.policy).candidate_lease_ms,
+        candidate_lease_ms=policy.candidate_lease_ms,
+        arm_header=policy.arm_header,
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,22 +13,26 @@ import grpc
 from headgate.domain.names import NUMBER
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
-from headgate.inference_parameters import ROUTING_KEY, ROUTING_KEY_METADATA
+from headgate.inference_parameters import ARM_METADATA
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.absence import unexplained
+from services.gateway.arm_header import choice_by_header
 from services.gateway.assignment import hash_key
 from services.gateway.failures import FAILURES, Failures
 from services.gateway.forward import Answer, Forward, prepared
 from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
 from services.gateway.pace import size_class
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
+from services.gateway.repository import PLATFORM, Repository
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.routing import Routing
+from services.gateway.routing_key import KeyPlaces, Metadata, routing_key
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.table import Entry, Table
 from services.gateway.tensors import TensorSpec
 
-PLATFORM = "onnxruntime_onnx"
+NO_PLACES = KeyPlaces()
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -49,11 +52,16 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         is_ready: Callable[[], bool],
         last_poll_at: Callable[[], float],
         is_draining: Callable[[], bool] = lambda: False,
+        why_missing: Callable[[str, int], str] = unexplained,
+        places: KeyPlaces = NO_PLACES,
     ) -> None:
         self._table = table
         self._is_ready = is_ready
         self._last_poll_at = last_poll_at
         self._is_draining = is_draining
+        self._why_missing = why_missing
+        self._places = places
+        self._repository = Repository(table, self._named)
         self._failures = Failures()
 
     async def ServerLive(self, request: inference.ServerLiveRequest, context: Context) -> inference.ServerLiveResponse:
@@ -68,7 +76,8 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         entry = self._table().entries.get(request.name)
         if entry is None:
             return inference.ModelReadyResponse(ready=False)
-        pinned = _version_number(request.version) in entry.versions
+        number = _version_number(request.version)
+        pinned = number in entry.versions and not entry.why_missing(number)
         return inference.ModelReadyResponse(ready=pinned if request.version else entry.ready)
 
     async def ServerMetadata(
@@ -79,10 +88,8 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     async def ModelMetadata(
         self, request: inference.ModelMetadataRequest, context: Context
     ) -> inference.ModelMetadataResponse:
+        version = self._named(request.name, request.version)
         entry = self._entry(request.name)
-        version = self._pinned(entry, request.version) if request.version else entry.default
-        if version is None:
-            raise _no_version(request.name)
         return inference.ModelMetadataResponse(
             name=request.name,
             versions=[str(number) for number in sorted(entry.versions)],
@@ -107,12 +114,40 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
                 answer = await self._beside(forward, size, expires_at)
                 ended = time.monotonic()
         except FAILURES as error:
+            ended = time.monotonic()
+            routing.version.statistics.fail(ended - started, ended)
             raise await self._failures.refusal(request, routing, error, expires_at) from error
         # The caller gets no answer after its deadline. So a version that is too slow for its callers counts as bad.
         late = ended > expires_at
+        routing.version.statistics.answer(ended - started, ended)
         routing.count(bad=not answer.finite, late=late)
         routing.metrics.answered(OK if answer.finite and not late else BAD, ended - started)
         return answer.response
+
+    async def ModelConfig(
+        self, request: inference.ModelConfigRequest, context: Context
+    ) -> inference.ModelConfigResponse:
+        return self._repository.config(request)
+
+    async def ModelStatistics(
+        self, request: inference.ModelStatisticsRequest, context: Context
+    ) -> inference.ModelStatisticsResponse:
+        return self._repository.statistics(request)
+
+    async def RepositoryIndex(
+        self, request: inference.RepositoryIndexRequest, context: Context
+    ) -> inference.RepositoryIndexResponse:
+        return self._repository.index(request)
+
+    async def RepositoryModelLoad(
+        self, request: inference.RepositoryModelLoadRequest, context: Context
+    ) -> inference.RepositoryModelLoadResponse:
+        return self._repository.load(request)
+
+    async def RepositoryModelUnload(
+        self, request: inference.RepositoryModelUnloadRequest, context: Context
+    ) -> inference.RepositoryModelUnloadResponse:
+        return self._repository.unload(request)
 
     async def _beside(self, forward: Forward, size: int, expires_at: float) -> Answer:
         """The answer from the version's own thread. Raises the forward's errors, and RpcRefused when it did not run."""
@@ -150,12 +185,32 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         return entry
 
     def _pinned(self, entry: Entry, version: str) -> LoadedVersion:
-        loaded = entry.versions.get(_version_number(version))
+        number, model = _version_number(version), entry.route.model
+        loaded = entry.versions.get(number)
         if loaded is None:
             self._check_ready()
-            rule = f"version {version!r} of {entry.route.model} is not loaded here; loaded: {sorted(entry.versions)}"
+            why = self._why_missing(model, number)
+            rule = f"version {version!r} of {model} {why}; loaded here: {sorted(entry.versions)}"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "version-not-loaded", rule, "model_version")
+        if number in entry.withheld:
+            rule = f"version {version!r} of {model} {entry.withheld[number]}"
+            raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-deployable", rule, "model_version")
         return loaded
+
+    def _named(self, model: str, version: str) -> LoadedVersion:
+        """The version with this number, or without one the version that stands for the model."""
+        entry = self._entry(model)
+        found = self._pinned(entry, version) if version else entry.default
+        if found is None:
+            raise self._no_version(entry)
+        return found
+
+    def _no_version(self, entry: Entry) -> RpcRefused:
+        route = entry.route
+        reasons = [f"version {number} {reason}" for number in route.versions if (reason := entry.why_missing(number))]
+        why = "; ".join(reasons) or f"none is live; release one with: headgate release start {route.model}/NUMBER"
+        rule = f"no version of {route.model} is ready to serve here: {why}"
+        return RpcRefused(grpc.StatusCode.UNAVAILABLE, "no-ready-version", rule)
 
     def _check_ready(self) -> None:
         """Raises UNAVAILABLE while the gateway is not ready: it cannot know yet that a model or version is missing."""
@@ -170,14 +225,17 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
             return Routing(
                 entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, metrics=metrics.pinned, pinned=True
             )
-        key_hash = 0
-        if entry.route.release != NO_RELEASE:
-            key_hash = hash_key(entry.route.salt, _routing_key(request, context))
-        choice = entry.choose(key_hash, now - self._last_poll_at())
+        key_hash, metadata, silent_seconds = 0, _metadata_of(context), now - self._last_poll_at()
+        if (asked := metadata(ARM_METADATA)) is not None:
+            choice = choice_by_header(entry, asked, silent_seconds)
+        else:
+            if entry.route.release != NO_RELEASE:
+                key_hash = hash_key(entry.route.salt, routing_key(request, metadata, self._places))
+            choice = entry.choose(key_hash, silent_seconds)
         arm = metrics.candidate if choice.arm == telemetry.ARM_CANDIDATE else metrics.stable
         if choice.version is None:
             arm.count(ERROR)
-            raise _no_version(request.model_name)
+            raise self._no_version(entry)
         return Routing(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
 
 
@@ -206,26 +264,20 @@ def _queue_full(version: LoadedVersion, size: int) -> RpcRefused:
     return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue-full", rule, retry_after_seconds=seconds)
 
 
-def _routing_key(request: inference.ModelInferRequest, context: Context) -> str:
-    for name, value in context.invocation_metadata() or ():
-        if name == ROUTING_KEY_METADATA:
-            return value if isinstance(value, str) else value.decode(errors="replace")
-    if ROUTING_KEY in request.parameters:
-        parameter = request.parameters[ROUTING_KEY]
-        if parameter.WhichOneof("parameter_choice") != "string_param":
-            rule = f"parameter {ROUTING_KEY!r}: expected a string"
-            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-routing-key", rule, "parameters")
-        return parameter.string_param
-    return request.id or os.urandom(8).hex()
+def _metadata_of(context: Context) -> Metadata:
+    pairs = context.invocation_metadata() or ()
+
+    def metadata(name: str) -> str | None:
+        for key, value in pairs:
+            if key == name:
+                return value if isinstance(value, str) else value.decode(errors="replace")
+        return None
+
+    return metadata
 
 
 def _version_number(text: str) -> int:
     return int(text) if NUMBER.fullmatch(text) else NO_VERSION
-
-
-def _no_version(model: str) -> RpcRefused:
-    rule = f"no version of {model} is ready to serve here"
-    return RpcRefused(grpc.StatusCode.UNAVAILABLE, "no-ready-version", rule)
 
 
 def _metadata(spec: TensorSpec) -> inference.ModelMetadataResponse.TensorMetadata:

@@ -22,6 +22,7 @@ from headgate.v1 import facts_pb2 as facts
 from services.gateway.forward_queue import ForwardQueue
 from services.gateway.memory import bytes_for_forwards
 from services.gateway.pace import Pace, size_class
+from services.gateway.statistics import Statistics
 from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
 
 WARM_UP_SIZE = 1
@@ -69,6 +70,7 @@ class LoadedVersion:
     pace: Pace = field(default_factory=Pace)
     queue: ForwardQueue = field(default_factory=ForwardQueue)
     uses_bfloat16: bool = False
+    statistics: Statistics = field(default_factory=Statistics)
 
     def predict(
         self, arrays: Mapping[str, Array], outputs: Sequence[str], interruption: Interruption | None = None

@@ -1,5 +1,6 @@
 """The gateway's settings, read from environment variables."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,20 @@ def _require_environment(name: str) -> None:
         raise ValueError(NAME_RULE)
 
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+"""The name of a header or of a cookie, by RFC 9110 and RFC 6265."""
+
+
+def _require_header(name: str) -> None:
+    if name and (not _TOKEN.fullmatch(name) or name != name.lower() or name.startswith("grpc-")):
+        raise ValueError("expected the name of a header in lower case that does not begin with grpc-")
+
+
+def _require_cookie(name: str) -> None:
+    if name and not _TOKEN.fullmatch(name):
+        raise ValueError("expected the name of a cookie: up to 64 letters, digits and -_.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ServiceSettings):
     name: str = replica_name("gateway-0")
@@ -22,5 +37,9 @@ class Settings(ServiceSettings):
     keys: Path
     """Directory of the trusted keys."""
     environment: str = field(default="production", metadata={CHECK: _require_environment})
+    routing_header: str = field(default="", metadata={CHECK: _require_header})
+    """Header with a caller's routing key, beside x-routing-key. Empty for none."""
+    routing_cookie: str = field(default="", metadata={CHECK: _require_cookie})
+    """Cookie with a caller's routing key. Empty for none."""
     advertise: str = field(default="127.0.0.1", metadata={HOST: True})
     """Host name or address of this gateway for other processes. The gateway's status contains it."""

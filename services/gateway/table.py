@@ -71,11 +71,14 @@ class Entry:
         version = route.candidate if arm == telemetry.ARM_CANDIDATE else route.stable
         return Choice(self.versions.get(version), arm, counted=True)
 
+    def is_silent(self, silent_seconds: float) -> bool:
+        """Whether the log has not answered for longer than the candidate's lease."""
+        return silent_seconds * MS_PER_SECOND > self.route.candidate_lease_ms
+
     def is_lapsed(self, silent_seconds: float) -> bool:
         """Whether the candidate gets no traffic because the log has not answered for longer than its lease."""
         route = self.route
-        silent = silent_seconds * MS_PER_SECOND > route.candidate_lease_ms
-        return silent and bool(route.candidate_bps) and route.stable != NO_VERSION
+        return self.is_silent(silent_seconds) and bool(route.candidate_bps) and route.stable != NO_VERSION
 
     def status(self) -> telemetry.RouteStatus:
         """What the gateway reports of this route."""

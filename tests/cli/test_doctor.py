@@ -17,6 +17,8 @@ from headgate.telemetry.clock_watch import CLOCK_KEY
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.registry.app import build
 from services.registry.settings import Settings
+from tests.gateway import networks
+from tests.gateway.harness import canary, running_gateway, until
 
 
 @pytest.fixture
@@ -27,9 +29,12 @@ def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     log = f"sqlite://{tmp_path}/log.db"
     registry = build(Settings(log=log, port=0))
     address = f"127.0.0.1:{registry.start()}"
-    # Any healthy service can stand in for the gateway.
-    command = ["--registry", address, "--gateway", address, "doctor"]
-    yield lambda: CliRunner().invoke(app, command, env={"HEADGATE_LOG": log})
+
+    def run(gateway: str = address) -> Result:  # any healthy service can stand in for the gateway
+        command = ["--registry", address, "--gateway", gateway, "doctor"]
+        return CliRunner().invoke(app, command, env={"HEADGATE_LOG": log})
+
+    yield run
     registry.stop(2)
 
 
@@ -48,6 +53,18 @@ def test_a_service_whose_host_has_a_wrong_clock_is_named(doctor: Callable[[], Re
     found = doctor()
     assert found.exit_code == 1
     assert "WRONG  clocks: the clock of the host of trainer-7 is 86400.0 s ahead of the log's time" in found.stdout
+
+
+def test_a_version_that_the_gateway_cannot_serve_is_named_with_the_cause(doctor: Callable[..., Result]) -> None:
+    with running_gateway({("fraud", 1): networks.affine()}) as gateway:
+        gateway.serve(live=1)
+        gateway.server.set_ready()
+        assert "ok     versions: the gateway serves 1 version" in doctor(gateway.address).stdout
+        gateway.fold.set("fraud", 1, canary(0, epoch=1, candidate=9))
+        until(lambda: gateway.follower.table.entries["fraud"].failures)
+        found = doctor(gateway.address)
+    assert found.exit_code == 1
+    assert "WRONG  fraud/9: failed to load: KeyError" in found.stdout
 
 
 def test_in_a_folder_of_headgate_up_missing_artifacts_and_keys_are_reported(doctor: Callable[[], Result]) -> None:

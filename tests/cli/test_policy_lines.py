@@ -1,9 +1,11 @@
 """The page of an environment shows every value of its policy that applies."""
 
+from pathlib import Path
+
 import pytest
 
 from headgate.cli import columns
-from headgate.cli.policy_file import DURATIONS, JUDGE, OTHERS, read_policy
+from headgate.cli.policy_file import DURATIONS, JUDGE, OTHERS, PolicyUnreadable, read_policy
 from headgate.cli.policy_lines import policy_lines
 from headgate.cli.tables import page_text, table_text
 from headgate.domain import policy as policies
@@ -54,6 +56,15 @@ def test_a_weight_of_a_pause_that_was_set_to_zero_is_not_the_default():
 def test_a_release_that_stays_paused_says_so():
     stays = configuration.ReleasePolicy(paused_release=configuration.PAUSED_RELEASE_STAYS)
     assert dict(policy_lines(stays))["paused_release"] == "stays"
+
+
+def test_a_policy_that_lets_testers_choose_the_arm_says_so(tmp_path: Path):
+    file = tmp_path / "policy.toml"
+    file.write_text("arm_header = true\n")
+    assert dict(policy_lines(read_policy(file)))["arm_header"] == "true"
+    file.write_text('arm_header = "yes"\n')
+    with pytest.raises(PolicyUnreadable, match="arm_header: expected true or false, got 'yes'"):
+        read_policy(file)
 
 
 @pytest.mark.parametrize("width", [80, 120, None])

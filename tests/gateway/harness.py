@@ -20,6 +20,7 @@ from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.pace import Pace
 from services.gateway.prediction_metrics import PredictionMetrics
+from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
@@ -43,8 +44,10 @@ class ManualFold:
     def last_poll_monotonic(self):
         return time.monotonic() - self.silent_seconds
 
-    def set(self, model, live=None, release=None):
+    def set(self, model, live=None, release=None, versions=()):
         state = ModelState(name=model)
+        for number, fields in enumerate(versions, 1):
+            state.versions.add(version=number, **fields)
         if live:
             state.model.live["production"] = live
         if release:
@@ -105,6 +108,8 @@ class GatewayHarness:
             is_ready=lambda: self.ready,
             last_poll_at=lambda: self.fold.last_poll_monotonic,
             is_draining=lambda: self.draining,
+            why_missing=self.follower.why_missing,
+            places=KeyPlaces("x-customer", "session"),
         )
         self.server = InferenceServer(servicer, "127.0.0.1", 0, self.metrics)
         self._stopped = False
@@ -121,9 +126,9 @@ class GatewayHarness:
         # A pace without a measure: nothing is known to be quick.
         return loaded if gate is None else replace(loaded, session=GatedSession(loaded.session, gate), pace=Pace())
 
-    def serve(self, model="fraud", live=None, release=None):
+    def serve(self, model="fraud", live=None, release=None, versions=()):
         """Sets the fold and waits until the gateway has applied the route."""
-        self.fold.set(model, live, release)
+        self.fold.set(model, live, release, versions)
         until(lambda: self._applied(model, live, release), "the route")
 
     def _applied(self, model, live, release):

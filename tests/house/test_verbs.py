@@ -72,6 +72,7 @@ COMMAND_OF: dict[str, str] = {
     "WaiveGate": "version waive",
     "WatchEpochs": "version watch",
     "WatchLogs": "version logs",
+    "RepositoryIndex": "doctor",
     "WatchHistory": "version watch",
     "WatchModels": "model watch-all",
     "WatchRelease": "release watch",
@@ -79,7 +80,12 @@ COMMAND_OF: dict[str, str] = {
 }
 """RPC -> the command that calls it."""
 
+TRITON = "clients of Triton ask it"
 WITHOUT_COMMAND: dict[str, str] = {
+    "ModelConfig": f"{TRITON}; gateway model shows the same tensors",
+    "ModelStatistics": f"{TRITON}; the metrics of a gateway have more",
+    "RepositoryModelLoad": f"{TRITON}; it is refused, because releases decide",
+    "RepositoryModelUnload": f"{TRITON}; it is refused, because releases decide",
     "GetLogTime": "it is a part of commands that count time, such as freeze declare, by Stubs.log_time",
 }
 """RPC -> the reason why no command calls it."""

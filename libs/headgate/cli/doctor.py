@@ -26,10 +26,11 @@ from headgate.cli.session import (
     usage,
 )
 from headgate.cli.view import Redis, reading
-from headgate.client.stubs import serves
+from headgate.client.stubs import TIMEOUT_SECONDS, serves
 from headgate.dead_letters.letters import SETTLED, Ledger
 from headgate.domain.credentials import without_credentials
 from headgate.domain.words import counted
+from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.log.open import check_writable
 from headgate.log.port import LogError
 from headgate.log.startup import await_log
@@ -59,7 +60,8 @@ def doctor(
     _refuse_wrong_store(artifacts)
     current = session(context)
     home = Path(HOME)
-    findings = [*_services(current, home), *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
+    services, served = _services(current, home), _served(current)
+    findings = [*services, *served, *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
     if output is Format.TABLE:
         for finding in findings:
             show_line("ok   " if finding.well else "WRONG", f"{finding.what}: {finding.detail}")
@@ -78,6 +80,18 @@ def _services(current: Session, home: Path) -> list[Finding]:
         well = serves(address)
         findings.append(Finding(name, well, f"{address} {'is healthy' if well else 'does not answer'}"))
     return findings + [_metrics(name, port) for name, port in running_metrics_ports(home).items()]
+
+
+def _served(current: Session) -> list[Finding]:
+    """One finding for each version that the gateway cannot serve, with its reason; none when it does not answer."""
+    request = inference.RepositoryIndexRequest()
+    try:
+        models = current.stubs.inference.RepositoryIndex(request, timeout=TIMEOUT_SECONDS).models
+    except grpc.RpcError:
+        return []  # that it does not answer is a finding of its own
+    missing = [each for each in models if each.reason]
+    good = Finding("versions", True, f"the gateway serves {counted(len(models), 'version')}")
+    return [Finding(f"{each.name}/{each.version}", False, each.reason) for each in missing] or [good]
 
 
 def _view(redis: str) -> list[Finding]:

@@ -18,7 +18,7 @@ PAUSED_RELEASE = {
 }
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
 JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
-OTHERS = ("paused_weight_percent", "paused_release", "steps", "judge")
+OTHERS = ("paused_weight_percent", "paused_release", "arm_header", "steps", "judge")
 KEYS = f"a number from 1 to {policies.MAX_KEYS}, or no min_keys for 1"
 STEP = ("weight_percent", "min_seconds", "min_keys")
 
@@ -92,6 +92,7 @@ class _PolicyReader:
             policy.paused_release = PAUSED_RELEASE.get(
                 root.choice("paused_release", PAUSED_RELEASE) or "", configuration.PAUSED_RELEASE_UNSPECIFIED
             )
+        policy.arm_header = bool(root.value("arm_header", "true or false", lambda got: isinstance(got, bool), False))
         if root.values.get("steps") == []:
             root.wrong("steps", "a table under [[steps]] for each step, or no steps for the default ones", [])
         for number, table in enumerate(root.tables("steps")):

@@ -67,6 +67,8 @@ def _key(name: str) -> tuple[str, int]:
 
 
 def _text(field: FieldDescriptor, value: float, per_unit: int) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if field.enum_type is not None:
         # An unspecified value means the same as the first one that has a name of its own.
         return hyphenated(getattr(configuration, field.enum_type.name), int(value) or 1)

@@ -625,6 +625,7 @@ class ReleasePolicy(_message.Message):
     CANDIDATE_LEASE_MS_FIELD_NUMBER: _builtins.int
     PAUSED_RELEASE_FIELD_NUMBER: _builtins.int
     PAUSED_WEIGHT_BPS_FIELD_NUMBER: _builtins.int
+    ARM_HEADER_FIELD_NUMBER: _builtins.int
     bake_ms: _builtins.int
     """How long the candidate is still judged at full weight before the release completes. 0 is no bake."""
     prepare_deadline_ms: _builtins.int
@@ -644,6 +645,8 @@ class ReleasePolicy(_message.Message):
     never raises the weight. When it is absent, the release stays at the weight of its step; but the candidate gets
     nothing more when its late answers are what left the judge undecided.
     """
+    arm_header: _builtins.bool
+    """Whether a tester may choose the arm that answers by the header x-headgate-arm. Such answers are no evidence."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]: ...
     @_builtins.property
@@ -660,10 +663,11 @@ class ReleasePolicy(_message.Message):
         candidate_lease_ms: _builtins.int | None = ...,
         paused_release: Global___PausedRelease.ValueType = ...,
         paused_weight_bps: _builtins.int | None = ...,
+        arm_header: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_paused_weight_bps", b"_paused_weight_bps", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_weight_bps", b"paused_weight_bps", "prepare_deadline_ms", b"prepare_deadline_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_paused_weight_bps", b"_paused_weight_bps", "_prepare_deadline_ms", b"_prepare_deadline_ms", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_release", b"paused_release", "paused_weight_bps", b"paused_weight_bps", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms", "_candidate_lease_ms", b"_candidate_lease_ms", "_hold_deadline_ms", b"_hold_deadline_ms", "_no_data_limit_ms", b"_no_data_limit_ms", "_paused_weight_bps", b"_paused_weight_bps", "_prepare_deadline_ms", b"_prepare_deadline_ms", "arm_header", b"arm_header", "bake_ms", b"bake_ms", "candidate_lease_ms", b"candidate_lease_ms", "hold_deadline_ms", b"hold_deadline_ms", "judge", b"judge", "no_data_limit_ms", b"no_data_limit_ms", "paused_release", b"paused_release", "paused_weight_bps", b"paused_weight_bps", "prepare_deadline_ms", b"prepare_deadline_ms", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bake_ms: _TypeAlias = _typing.Literal["bake_ms"]  # noqa: Y015
     _WhichOneofArgType__bake_ms: _TypeAlias = _typing.Literal["_bake_ms", b"_bake_ms"]  # noqa: Y015

@@ -7,7 +7,8 @@ from pathlib import Path
 from headgate.domain.names import NAME_RULE, is_name
 from headgate.lifecycle.artifact_setting import require_store
 from headgate.lifecycle.service_parts import ServiceSettings, replica_name
-from headgate.runtime.settings import CHECK, HOST
+from headgate.runtime.settings import ABOVE_ZERO, CHECK, HOST
+from services.gateway.prediction_sampling import MAX_CONTENT_BYTES, models_of, rates_of, require_rate
 
 
 def _require_environment(name: str) -> None:
@@ -29,6 +30,11 @@ def _require_cookie(name: str) -> None:
         raise ValueError("expected the name of a cookie: up to 64 letters, digits and -_.")
 
 
+def _require_content_bytes(size: int) -> None:
+    if not 0 <= size <= MAX_CONTENT_BYTES:
+        raise ValueError(f"expected bytes from 0 to {MAX_CONTENT_BYTES}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ServiceSettings):
     name: str = replica_name("gateway-0")
@@ -43,3 +49,13 @@ class Settings(ServiceSettings):
     """Cookie with a caller's routing key. Empty for none."""
     advertise: str = field(default="127.0.0.1", metadata={HOST: True})
     """Host name or address of this gateway for other processes. The gateway's status contains it."""
+    prediction_rate: float = field(default=0.0, metadata={CHECK: require_rate})
+    """The share of predictions that are recorded in the prediction log, from 0 to 1."""
+    prediction_rates: str = field(default="", metadata={CHECK: rates_of})
+    """The same share for single models, such as `fraud=1,churn=0`."""
+    prediction_inputs_left_out: str = field(default="", metadata={CHECK: models_of})
+    """Models whose inputs are not recorded, such as `patients,loans`; `*` for all."""
+    predictions_per_second: float = field(default=100.0, metadata={ABOVE_ZERO: True})
+    """How many predictions this gateway records in a second at most."""
+    prediction_content_bytes: int = field(default=16_384, metadata={CHECK: _require_content_bytes})
+    """The most bytes of tensors in one record; of larger ones it has the shape and the SHA-256."""

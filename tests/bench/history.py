@@ -57,7 +57,7 @@ def _messages(facts: int) -> Iterator[Message]:
                 if written == facts:
                     return
                 written += 1
-                yield _append(stream, fact, START_MS + version * 1_000_000 + at * 1_000)
+                yield append(stream, fact, START_MS + version * 1_000_000 + at * 1_000)
 
 
 def _stream(number: int) -> Stream:
@@ -66,7 +66,8 @@ def _stream(number: int) -> Stream:
     return stream
 
 
-def _append(stream: Stream, fact: Fact, at_ms: int) -> Message:
+def append(stream: Stream, fact: Fact, at_ms: int) -> Message:
+    """The record with this fact, and moves the stream's head to it."""
     command_id = f"{stream.name}/{stream.sequence + 1}"
     command = commands.Command(command_id=command_id, stream=stream.name, actor="trainer-0", correlation_id="push-1")
     message = message_of(record_of(command, fact, stream, at_ms))

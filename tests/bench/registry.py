@@ -62,8 +62,8 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
     """Measures on the embedded log."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
-        pid, port = _service(stack, "registry", folder, f"sqlite://{folder}/log.db")
-        ours = Side("headgate sqlite", pid, _clients(stack, "headgate", port))
+        pid, port = start_service(stack, "registry", folder, f"sqlite://{folder}/log.db")
+        ours = Side("headgate sqlite", pid, start_clients(stack, "headgate", port))
         _compare_with_mlflow(results, stack, folder, peer_python, ours, quick, least=10)
 
 
@@ -78,13 +78,13 @@ def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool)
             return
         url = _with_topics(broker)
         jvm = processes.children_running("kafka.Kafka")
-        pid, port = _service(stack, "registry", folder, url)
-        ours = Side("headgate kafka", pid, _clients(stack, "headgate", port), jvm)
+        pid, port = start_service(stack, "registry", folder, url)
+        ours = Side("headgate kafka", pid, start_clients(stack, "headgate", port), jvm)
         broker_port = int(broker.address.rpartition(":")[2])
         # Nothing else writes to this topic.
-        (sender,) = _clients(stack, "kafka", broker_port, [topics.TELEMETRY])
+        (sender,) = start_clients(stack, "kafka", broker_port, [topics.TELEMETRY])
         bare = Side("kafka-python send, tail", sender.pid, [sender], jvm)
-        found = _alternate(results, "acknowledged write, 1 client", [ours, bare], "create", 1, *_length(quick))
+        found = alternate(results, "acknowledged write, 1 client", [ours, bare], "create", 1, *length(quick))
         ratio = found[bare.name]["p50 ms"] / found[ours.name]["p50 ms"]
         results.compare("create over Kafka, p50, of a bare send's", ratio, 0.33, 0.5)
         _compare_with_mlflow(results, stack, folder, peer_python, ours, quick, least=8)
@@ -93,21 +93,21 @@ def measure_kafka(results: Results, cache: Path, peer_python: Path, quick: bool)
 def _compare_with_mlflow(
     results: Results, stack: ExitStack, folder: Path, peer_python: Path, ours: Side, quick: bool, least: float
 ) -> None:
-    mlflow, bare = _mlflow(stack, folder, peer_python)
-    results.versions["mlflow"] = _version(peer_python)
-    sides = [ours, mlflow, bare]
+    peer, bare = start_mlflow(stack, folder, peer_python)
+    results.versions["mlflow"] = mlflow_version(peer_python)
+    sides = [ours, peer, bare]
     found = {}
     for operation, clients in OPERATIONS:
         what = f"{operation}, {clients} client{'s' if clients > 1 else ''}"
-        found[operation, clients] = _alternate(results, what, sides, operation, clients, *_length(quick))
-    for side in (ours, mlflow):
+        found[operation, clients] = alternate(results, what, sides, operation, clients, *length(quick))
+    for side in (ours, peer):
         memory = {"resident MiB": processes.resident_mib(processes.tree(side.pid))}
         results.rows.append(("memory, after the load", side.name, memory))
     create, get = found["create", CLIENTS], found["get", 1]
-    more = {peer: create[ours.name]["ops/s"] / create[peer]["ops/s"] for peer in (mlflow.name, bare.name)}
-    sooner = {peer: get[peer]["p50 ms"] / get[ours.name]["p50 ms"] for peer in (mlflow.name, bare.name)}
-    results.compare(f"{ours.name}: create, {CLIENTS} clients, ops/s", more[mlflow.name], least, 20)
-    results.compare(f"{ours.name}: get, 1 client, p50", sooner[mlflow.name], 10, 10)
+    more = {name: create[ours.name]["ops/s"] / create[name]["ops/s"] for name in (peer.name, bare.name)}
+    sooner = {name: get[name]["p50 ms"] / get[ours.name]["p50 ms"] for name in (peer.name, bare.name)}
+    results.compare(f"{ours.name}: create, {CLIENTS} clients, ops/s", more[peer.name], least, 20)
+    results.compare(f"{ours.name}: get, 1 client, p50", sooner[peer.name], 10, 10)
     create_ratio, get_ratio = more[bare.name], sooner[bare.name]
     results.notes.append(f"{ours.name} beside {bare.name}: create {create_ratio:.2f}x, get {get_ratio:.2f}x")
 
@@ -126,15 +126,15 @@ def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool
 
 
 def _measure_memory_on(results: Results, stack: ExitStack, log: str, url: str, folder: Path) -> None:
-    registry, port = _service(stack, "registry", folder, url)
+    registry, port = start_service(stack, "registry", folder, url)
     processes.wait_serving(port)
     _note_memory(results, f"registry {log}", registry, 0)
-    clients = _clients(stack, "headgate", port)
+    clients = start_clients(stack, "headgate", port)
     held = 0
     while held < VERSIONS_HELD:
         held += len(_run(clients, "create", WARM_UP_SECONDS))
     _note_memory(results, f"registry {log}", registry, held)
-    deployer, port = _service(stack, "deployer", folder, url)
+    deployer, port = start_service(stack, "deployer", folder, url)
     processes.wait_serving(port)
     _note_memory(results, f"deployer {log}", deployer, held)
 
@@ -154,12 +154,12 @@ def _with_topics(broker: KafkaBroker) -> str:
     return url
 
 
-def _length(quick: bool) -> tuple[int, float]:
+def length(quick: bool) -> tuple[int, float]:
     """The number of rounds, and the seconds of one slice."""
     return (QUICK_SLICES, QUICK_SLICE_SECONDS) if quick else (SLICES, SLICE_SECONDS)
 
 
-def _alternate(
+def alternate(
     results: Results, what: str, sides: Sequence[Side], operation: str, clients: int, rounds: int, seconds: float
 ) -> dict[str, dict[str, float]]:
     for side in sides:
@@ -171,14 +171,14 @@ def _alternate(
     return {name: results.add(what, name, some) for name, some in slices.items()}
 
 
-def _mlflow(stack: ExitStack, folder: Path, peer_python: Path) -> tuple[Side, Side]:
+def start_mlflow(stack: ExitStack, folder: Path, peer_python: Path, names: Sequence[str] = MODELS) -> tuple[Side, Side]:
     """MLflow as its users run and call it, and MLflow at its fastest: on one core and by plain HTTP."""
     pid, port = _mlflow_server(stack, folder / "mlflow", peer_python)
     one_core = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))]
     fast_pid, fast_port = _mlflow_server(stack, folder / "mlflow-fast", peer_python, one_core)
     return (
-        Side("mlflow", pid, _clients(stack, "mlflow", port, python=peer_python)),
-        Side("mlflow one core, bare", fast_pid, _clients(stack, "mlflow-http", fast_port)),
+        Side("mlflow", pid, start_clients(stack, "mlflow", port, names, peer_python)),
+        Side("mlflow one core, bare", fast_pid, start_clients(stack, "mlflow-http", fast_port, names)),
     )
 
 
@@ -193,7 +193,7 @@ def _mlflow_server(
     return stack.enter_context(processes.server(command, env, port, path.with_suffix(".log"))), port
 
 
-def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[int, int]:
+def start_service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[int, int]:
     port = processes.free_port()
     # As `headgate up` runs a registry. The other services ignore HEADGATE_ONE_CORE.
     env = {"HEADGATE_LOG": log, "HEADGATE_PORT": str(port), "HEADGATE_ONE_CORE": "true"}
@@ -202,7 +202,7 @@ def _service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[in
     return stack.enter_context(processes.server(command, env, port, output)), port
 
 
-def _clients(
+def start_clients(
     stack: ExitStack, kind: str, port: int, names: Sequence[str] = MODELS, python: str | Path = sys.executable
 ) -> "list[subprocess.Popen[str]]":
     command = [str(python), "-m", "tests.bench.registry_client", kind, str(port)]
@@ -228,6 +228,6 @@ def _run(clients: "Sequence[subprocess.Popen[str]]", operation: str, seconds: fl
     return took
 
 
-def _version(python: Path) -> str:
+def mlflow_version(python: Path) -> str:
     code = "from importlib.metadata import version; print(version('mlflow'))"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

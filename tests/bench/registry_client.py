@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlencode
 
+PAGE = 100
 CREATED_BYTES = 800
 """About the size of the fact of a created version, with its headers."""
 
@@ -26,6 +28,20 @@ class Client(Protocol):
 
     def get(self) -> None: ...
 
+    def page(self) -> None:
+        """The newest 100 versions of the model."""
+
+    def second_page(self) -> None:
+        """The 100 versions before them, by the token of the first page."""
+
+    def by_commit(self) -> None:
+        """The version of one commit."""
+
+
+def commit_of(number: int) -> str:
+    """The commit of a version that a measurement prepared."""
+    return f"{number * 2654435761:040x}"
+
 
 class HeadgateClient:
     def __init__(self, port: int, model: str) -> None:
@@ -37,6 +53,7 @@ class HeadgateClient:
         self._rpc = registry_service
         self._model = f"models/{model}"
         self._stub = registry_service_grpc.RegistryServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
+        self._token = ""
         self.create()
 
     def connect(self) -> None:
@@ -51,6 +68,19 @@ class HeadgateClient:
     def get(self) -> None:
         version = self._stub.GetVersion(self._rpc.GetVersionRequest(name=f"{self._model}/versions/1"))
         assert version.version == 1
+
+    def page(self) -> None:
+        self._token = self._list().next_page_token
+
+    def second_page(self) -> None:
+        assert len(self._list(page_token=self._token).versions) == PAGE
+
+    def by_commit(self) -> None:
+        assert [found.version for found in self._list(filter=f"commit = {commit_of(150)}").versions] == [150]
+
+    def _list(self, **fields: str) -> Any:
+        request = self._rpc.ListVersionsRequest(parent=self._model, page_size=PAGE, **fields)
+        return self._stub.ListVersions(request)
 
 
 class MlflowClient:
@@ -75,6 +105,19 @@ class MlflowClient:
     def get(self) -> None:
         assert int(self._client.get_model_version(self._model, "1").version) == 1
 
+    def page(self) -> None:
+        self._token = self._search(f"name='{self._model}'").token
+
+    def second_page(self) -> None:
+        assert len(self._search(f"name='{self._model}'", self._token)) == PAGE
+
+    def by_commit(self) -> None:
+        found = self._search(f"name='{self._model}' and tags.commit='{commit_of(150)}'")
+        assert [int(version.version) for version in found] == [150]
+
+    def _search(self, text: str, token: str | None = None) -> Any:
+        return self._client.search_model_versions(text, PAGE, ["version_number DESC"], token)
+
 
 class MlflowHttpClient:
     """Plain HTTP requests without MLflow's client: the cheapest way to call its server."""
@@ -95,6 +138,21 @@ class MlflowHttpClient:
     def get(self) -> None:
         found = self._call("GET", f"model-versions/get?name={self._model}&version=1", None)
         assert json.loads(found)["model_version"]["version"] == "1"
+
+    def page(self) -> None:
+        self._token = self._search(f"name='{self._model}'")["next_page_token"]
+
+    def second_page(self) -> None:
+        assert len(self._search(f"name='{self._model}'", self._token)["model_versions"]) == PAGE
+
+    def by_commit(self) -> None:
+        (version,) = self._search(f"name='{self._model}' and tags.commit='{commit_of(150)}'")["model_versions"]
+        assert version["version"] == "150"
+
+    def _search(self, text: str, token: str = "") -> Any:
+        fields = {"filter": text, "max_results": PAGE, "order_by": "version_number DESC", "page_token": token}
+        query = urlencode({name: value for name, value in fields.items() if value})
+        return json.loads(self._call("GET", f"model-versions/search?{query}", None))
 
     def _call(self, method: str, path: str, body: dict[str, str] | None) -> bytes:
         data = json.dumps(body).encode() if body else None
@@ -132,6 +190,8 @@ class KafkaClient:
 
     def get(self) -> None:
         raise NotImplementedError
+
+    page = second_page = by_commit = get
 
     def _follow(self) -> None:
         while True:

@@ -484,10 +484,10 @@ def test_following_a_log_that_goes_away_waits_for_it_and_gives_up_after_the_limi
                 raise LogUnavailable("no broker answers")
             return []
 
-    assert logs._polled(UnavailableAtFirst(3), wait_seconds=20) == []
+    assert logs.polled(UnavailableAtFirst(3), wait_seconds=20) == []
     assert capsys.readouterr().err.count("waiting for the log: no broker answers") == 3
     with pytest.raises(LogUnavailable):
-        logs._polled(UnavailableAtFirst(3), wait_seconds=-1)
+        logs.polled(UnavailableAtFirst(3), wait_seconds=-1)
 
 
 def test_publish_names_a_configuration_that_is_nested_too_deeply(

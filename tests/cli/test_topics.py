@@ -76,11 +76,11 @@ def test_a_topic_that_is_not_declared_is_not_a_difference(
     broker = request.getfixturevalue("own_broker").start() if kind == "kafka" else None
     url = f"kafka://{broker.address}" if broker else f"sqlite://{tmp_path}/log.db"
     with closing(open_log(url)) as log:
-        log.create_topics([*topics.TOPICS, Topic("headgate.predictions", 14 * topics.DAY_MS)])
+        log.create_topics([*topics.TOPICS, Topic("headgate.checkpoints", topics.FOR_EVER)])
     await_log(url, wait_seconds=0).close()
     for command in ("apply", "list"):
         code, printed, _ = headgate(f"--log={url}", "topics", command)
-        assert (code, "headgate.predictions" in printed) == (0, False)
+        assert (code, "headgate.checkpoints" in printed) == (0, False)
 
 
 def test_a_min_insync_above_the_replication_is_refused(headgate: Headgate) -> None:

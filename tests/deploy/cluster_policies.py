@@ -25,7 +25,7 @@ ACCESS: dict[str, tuple[set[str], set[str]]] = {
         {topics.LIFECYCLE, topics.TELEMETRY, topics.DEAD_LETTERS},
         {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS},
     ),
-    "gateway": ({topics.LIFECYCLE}, {topics.TELEMETRY}),
+    "gateway": ({topics.LIFECYCLE}, {topics.TELEMETRY, topics.PREDICTIONS}),
     "publisher": (set(), {topics.INBOX}),
     "operator": (
         {topic.name for topic in topics.TOPICS},

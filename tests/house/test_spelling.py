@@ -11,6 +11,7 @@ NAMES = {
     "headgate.v1.resources_pb2": "resources",
     "headgate.v1.configuration_pb2": "configuration",
     "headgate.v1.telemetry_pb2": "telemetry",
+    "headgate.v1.predictions_pb2": "predictions",
     "headgate.v1.registry_service_pb2": "registry_service",
     "headgate.v1.registry_service_pb2_grpc": "registry_service_grpc",
     "headgate.v1.release_service_pb2": "release_service",

@@ -1,6 +1,8 @@
 """`headgate doctor` checks the services, the log, the view, the artifacts and the keys."""
 
 import platform
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,6 +38,7 @@ from headgate.log.port import LogError
 from headgate.log.startup import await_log
 from headgate.log.topics import TOPICS
 
+DROPPED = re.compile(r'headgate_prediction_log_dropped_total\{reason="(?P<reason>[^"]*)"\} (?P<count>\S+)')
 METRICS_SECONDS = 5.0
 PACKAGES = ("headgate", "grpcio", "protobuf", "kafka-python", "torch", "onnxruntime")
 
@@ -79,7 +82,7 @@ def _services(current: Session, home: Path) -> list[Finding]:
     for name, address in addresses.items():
         well = serves(address)
         findings.append(Finding(name, well, f"{address} {'is healthy' if well else 'does not answer'}"))
-    return findings + [_metrics(name, port) for name, port in running_metrics_ports(home).items()]
+    return findings + [found for name, port in running_metrics_ports(home).items() for found in _metrics(name, port)]
 
 
 def _served(current: Session) -> list[Finding]:
@@ -135,14 +138,29 @@ def _store(url: str) -> list[Finding]:
     return [Finding("artifact store", True, shown)]
 
 
-def _metrics(name: str, port: int) -> Finding:
+def _metrics(name: str, port: int) -> list[Finding]:
+    """The finding about a service's metrics, and one about predictions that it did not record."""
     url = f"http://127.0.0.1:{port}/metrics"
     try:
         with urlopen(url, timeout=METRICS_SECONDS) as answer:
-            count = sum(not line.startswith(b"#") for line in answer)
+            lines = [line.decode().strip() for line in answer if not line.startswith(b"#")]
     except OSError as error:
-        return Finding(f"{name} metrics", False, f"{url}: {error}")
-    return Finding(f"{name} metrics", True, f"{url}, {count} series")
+        return [Finding(f"{name} metrics", False, f"{url}: {error}")]
+    return [Finding(f"{name} metrics", True, f"{url}, {len(lines)} series"), *unrecorded_predictions(name, lines)]
+
+
+def unrecorded_predictions(service: str, lines: Iterable[str]) -> Iterator[Finding]:
+    """The finding about predictions that were sampled and dropped; none when a service has dropped none."""
+    dropped = {}
+    for line in lines:
+        found = DROPPED.fullmatch(line)
+        if found and float(found["count"]):
+            dropped[found["reason"]] = int(float(found["count"]))
+    if dropped:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in dropped.items())
+        detail = f"{counted(sum(dropped.values()), 'prediction')} dropped since the start ({reasons})"
+        # Someone should look at it, but no caller was harmed.
+        yield Finding(f"{service} prediction log", True, f"{detail}; see docs/operators/prediction-log.md")
 
 
 def _log(current: Session) -> list[Finding]:

@@ -24,6 +24,7 @@ from headgate.log.port import LogUnavailable, Record, Tail
 from headgate.log.scan import newest
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import predictions_pb2 as predictions
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import telemetry_pb2 as telemetry
 
@@ -42,6 +43,7 @@ class TopicName(StrEnum):
     COMMANDS = "commands"
     INBOX = "inbox"
     TELEMETRY = "telemetry"
+    PREDICTIONS = "predictions"
     REFUSALS = "refusals"
     DEAD_LETTERS = "dead-letters"
 
@@ -52,6 +54,7 @@ KINDS: Mapping[str, type[Message]] = {
     topics.REFUSALS: commands.Refusal,
     topics.DEAD_LETTERS: commands.DeadLetter,
     topics.TELEMETRY: telemetry.TelemetryRecord,
+    topics.PREDICTIONS: predictions.Prediction,
 }
 
 
@@ -80,12 +83,12 @@ def tail(
 def _follow(tail: Tail, key: str, output: Format, wait_seconds: float) -> None:
     with tail:
         while True:  # until Ctrl-C
-            for record in _polled(tail, wait_seconds):
+            for record in polled(tail, wait_seconds):
                 if not key or record.key == key.encode():
                     _print(record, output)
 
 
-def _polled(tail: Tail, wait_seconds: float) -> Sequence[Record]:
+def polled(tail: Tail, wait_seconds: float) -> Sequence[Record]:
     """The next records. A log that does not answer gets `wait_seconds` to answer again. Raises LogUnavailable."""
     deadline = time.monotonic() + wait_seconds
     while True:
@@ -133,7 +136,7 @@ def _line(record: Record, message: Message | None) -> str:
             return f"letter {message.settled.partition}:{message.settled.offset} {_outcome(message.settled)}"
         case commands.DeadLetter():
             return f"{message.service}: {message.code}: {message.reason}"
-        case telemetry.TelemetryRecord():
+        case telemetry.TelemetryRecord() | predictions.Prediction():
             return " ".join(str(message).split())
         case _:
             return (record.value or b"").decode(errors="replace")

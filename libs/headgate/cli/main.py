@@ -21,6 +21,7 @@ from headgate.cli import (
     model_changes,
     models,
     predict,
+    prediction_log,
     publish,
     releases,
     repository,
@@ -145,6 +146,7 @@ releases.environment.command("history")(histories.environment_history)
 app.add_typer(releases.environment, name="environment")
 app.add_typer(freezes.freeze, name="freeze")
 app.add_typer(gateways.gateway, name="gateway")
+app.add_typer(prediction_log.prediction, name="prediction")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(topics.topics, name="topics")

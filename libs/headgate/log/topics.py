@@ -9,6 +9,7 @@ INBOX = "headgate.inbox"
 COMMANDS = "headgate.commands"
 LIFECYCLE = "headgate.lifecycle"
 TELEMETRY = "headgate.telemetry"
+PREDICTIONS = "headgate.predictions"
 REFUSALS = "headgate.refusals"
 DEAD_LETTERS = "headgate.dead-letters"
 
@@ -20,6 +21,7 @@ TOPICS = (
     Topic(COMMANDS, 30 * DAY_MS),
     Topic(LIFECYCLE, FOR_EVER),
     Topic(TELEMETRY, 30 * DAY_MS),
+    Topic(PREDICTIONS, 14 * DAY_MS),
     Topic(REFUSALS, 90 * DAY_MS),
     Topic(DEAD_LETTERS, 90 * DAY_MS),
 )

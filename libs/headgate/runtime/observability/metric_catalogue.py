@@ -352,6 +352,20 @@ _GATEWAY = (
         ("model",),
         cap=40,
     ),
+    Metric(
+        "headgate_prediction_log_written_total",
+        "counter",
+        (GATEWAY,),
+        "Sampled predictions written to the prediction log.",
+    ),
+    Metric(
+        "headgate_prediction_log_dropped_total",
+        "counter",
+        (GATEWAY,),
+        "Sampled predictions that were not written: queue-full, rate, log, size or error.",
+        ("reason",),
+        cap=8,
+    ),
     Metric("headgate_versions_loaded", "gauge", (GATEWAY,), "Versions ready to predict."),
     Metric("headgate_version_load_failures_total", "counter", (GATEWAY,), "Versions that could not be loaded."),
     Metric(

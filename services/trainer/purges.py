@@ -20,6 +20,10 @@ GRACE_MS = 15 * 60_000
 """A margin for times that are rounded, and for a fold that misses the newest claims."""
 
 
+UPLOADS_KEPT_MS = 24 * 60 * 60_000
+"""So long an upload waits for the version that is made of it, since it came or was last asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Purge:
     """A purged version, and the digests of the blobs that no other version needs."""
@@ -27,6 +31,14 @@ class Purge:
     version: str
     manifest: str
     files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettledUploads:
+    """Digests of uploads that a version names by now, and of those that nothing names and that waited long enough."""
+
+    used: tuple[str, ...]
+    unused: tuple[str, ...]
 
 
 def purges(models: Mapping[str, ModelState], skipped: Container[str]) -> list[Purge]:
@@ -39,8 +51,22 @@ def purges(models: Mapping[str, ModelState], skipped: Container[str]) -> list[Pu
                 break
     if not pending:
         return []
-    needed = {sha256 for _, version in _named_versions(models) if not is_purged(version) for sha256 in _blobs(version)}
+    needed = needed_blobs(models)
     return [_purge(name, version, needed) for name, version in pending]
+
+
+def needed_blobs(models: Mapping[str, ModelState]) -> frozenset[str]:
+    """The digests of the blobs that some version names which is not purged, whatever its attempts have come to."""
+    return frozenset(
+        sha256 for _, version in _named_versions(models) if not is_purged(version) for sha256 in _blobs(version)
+    )
+
+
+def settled_uploads(needed: Container[str], uploaded_at_ms: Mapping[str, int], before_ms: int) -> SettledUploads:
+    """What becomes of the uploads in the store. `before_ms` is a time of the clock that gave them their times."""
+    used = tuple(sorted(sha256 for sha256 in uploaded_at_ms if sha256 in needed))
+    old = (sha256 for sha256, at_ms in uploaded_at_ms.items() if at_ms < before_ms)
+    return SettledUploads(used, tuple(sorted(sha256 for sha256 in old if sha256 not in needed)))
 
 
 def stored_before_ms(models: Mapping[str, ModelState], heard_at_ms: int) -> int:

@@ -1,4 +1,4 @@
-"""The thread that deletes from the artifact store what the fold says is purged, beside the attempts.
+"""The thread that deletes from the artifact store what the fold says is purged, or names nowhere, beside the attempts.
 
 It remembers nothing outside the store. A version's manifest is deleted last, so after a crash a manifest that is still
 there says that the rest may be there too.
@@ -16,13 +16,15 @@ from headgate.runtime.retrying import RetryingThread
 from services.trainer.attempt import checkpoints
 from services.trainer.attempt.checkpoints import remove_checkpoint
 from services.trainer.purges import Purge, purges, stale_checkpoints, stored_before_ms
+from services.trainer.store_time import heard_at_ms, in_store_time
+from services.trainer.unused_uploads import UnusedUploads
 
 TICK_SECONDS = 1.0
 """Between two looks at the fold. A deletion is in no hurry, and a pause ends at once when the service stops."""
 RETRY_SECONDS = 60.0
 """The pause before a version is tried again of which something could not be deleted, or not yet."""
-CHECKPOINTS_SECONDS = 600.0
-"""Between two looks for checkpoints that nobody needs."""
+LEFTOVERS_SECONDS = 600.0
+"""Between two looks for checkpoints and uploads that nobody needs."""
 MAX_CHECKPOINTS = 10_000
 """The most checkpoints that one look reads."""
 
@@ -38,9 +40,10 @@ class Purging:
         self._fold = fold
         self._bytes = metrics.counter("headgate_purged_bytes_total").labels()
         self._failures = metrics.counter("headgate_purge_failures_total").labels()
+        self._uploads = UnusedUploads(store, fold, metrics, clock)
         self._ended: set[str] = set()
         self._retry_at: dict[str, float] = {}
-        self._checkpoints_at = 0.0
+        self._leftovers_at = 0.0
         self._seen = -1
         self._thread = RetryingThread("purging", self._run, self._failed, RETRY_SECONDS, temporary=(Exception,))
 
@@ -61,7 +64,7 @@ class Purging:
         self._thread.stop(grace_seconds)
 
     def once(self, monotonic_seconds: float) -> None:
-        """One round: purges what is due at this time of the monotonic clock, and now and then clears checkpoints."""
+        """One round: purges what is due at this time of the monotonic clock. Now and then it clears leftovers."""
         due, before_ms = self._due(monotonic_seconds)
         before_store_ms = self._in_store_time(before_ms) if due else None
         for purge in due:
@@ -71,9 +74,10 @@ class Purging:
                 self._ended.add(purge.version)
             else:
                 self._retry_at[purge.version] = monotonic_seconds + RETRY_SECONDS
-        if monotonic_seconds >= self._checkpoints_at:
-            self._checkpoints_at = monotonic_seconds + CHECKPOINTS_SECONDS
+        if monotonic_seconds >= self._leftovers_at:
+            self._leftovers_at = monotonic_seconds + LEFTOVERS_SECONDS
             self._clear_checkpoints()
+            self._uploads.clear(lambda: self._thread.is_stopping)
 
     def _run(self) -> None:
         self.once(time.monotonic())
@@ -99,19 +103,17 @@ class Purging:
                 return [], 0
             due = purges(self._fold.models, self._ended | self._retry_at.keys())
             self._seen = -1 if due else self._fold.revision
-            heard_at_ms = self._clock.now_ms() - int((time.monotonic() - self._fold.last_poll_monotonic) * 1000)
-            return due, stored_before_ms(self._fold.models, heard_at_ms)
+            return due, stored_before_ms(self._fold.models, heard_at_ms(self._fold, self._clock))
 
     def _in_store_time(self, log_time_ms: int) -> int | None:
         """This moment of the log's time, or one before it, by the store's clock; None without its answer."""
         try:
-            store_ms = self._store.time_ms()
+            return in_store_time(self._store, self._clock, log_time_ms)
         except StoreUnavailable as error:
             self._failures.inc()
             what = {"error": str(error), "retry_seconds": RETRY_SECONDS}
             logger.warning("the store does not answer, so nothing is deleted; trying again", extra=what)
             return None
-        return log_time_ms + store_ms - self._clock.now_ms()
 
     def _purge(self, purge: Purge, before_ms: int) -> bool:
         """Deletes the blobs and then the manifest. Returns whether nothing is left to delete."""

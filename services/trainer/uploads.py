@@ -20,6 +20,7 @@ from headgate.domain.names import SHA256
 from headgate.downloads.cache import Lease
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
+from services.trainer import upload_marks
 from services.trainer.attempt.remote_data import DataAccess
 from services.trainer.model_downloads import Expected, downloaded
 
@@ -49,6 +50,8 @@ class Uploads:
         """Raises RpcRefused when the store has no such blob."""
         with _store_errors():
             size = self._store.size_of(sha256)
+            if size is not None:
+                upload_marks.renew(self._store, sha256)
         if size is None:
             rule = f"the artifact store has no blob {sha256[:MAX_SHOWN_CHARACTERS]}"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "sha256")
@@ -61,16 +64,19 @@ class Uploads:
             self._scratch.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._scratch, prefix="upload-") as file:
                 receive(requests, first.blob, first.kind, file)
-                with _store_errors():
-                    self._store.put_file(Path(file.name), first.blob.sha256)
+                self._keep(Path(file.name), first.blob.sha256)
         return first.blob
 
     def fetch(self, request: worker_services.FetchBlobRequest, stop: threading.Event) -> worker_services.Blob:
         """Stores the model that is downloaded from the URL. `stop` ends the download. Raises RpcRefused."""
         with self._place(), closing(self._downloaded(request, stop)) as lease:
-            with _store_errors():
-                self._store.put_file(lease.path, request.sha256)
+            self._keep(lease.path, request.sha256)
             return worker_services.Blob(sha256=request.sha256, size_bytes=lease.path.stat().st_size)
+
+    def _keep(self, file: Path, sha256: str) -> None:
+        with _store_errors():
+            upload_marks.mark(self._store, sha256)
+            self._store.put_file(file, sha256)
 
     def _downloaded(self, request: worker_services.FetchBlobRequest, stop: threading.Event) -> Lease:
         kind = request.kind or worker_services.UPLOAD_KIND_MODEL

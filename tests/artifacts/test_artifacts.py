@@ -64,6 +64,20 @@ def test_an_object_that_changes_is_kept_under_its_name_until_it_is_removed(store
     assert store.latest("checkpoints/models/fraud") is None
 
 
+def test_objects_are_listed_with_the_time_at_which_the_store_took_them(store: ArtifactStore) -> None:
+    before = store.time_ms()
+    for name in ("uploads/a", "uploads/b", "checkpoints/c"):
+        store.replace(name, b"")
+    after = store.time_ms()
+    times = dict(store.listed("uploads"))
+    assert times.keys() == {"uploads/a", "uploads/b"}
+    assert all(before <= at_ms <= after for at_ms in times.values())
+    assert store.stored_at_ms("uploads/a") == times["uploads/a"]
+    store.remove("uploads/a")
+    assert store.stored_at_ms("uploads/a") is None
+    assert list(store.names("uploads")) == ["uploads/b"]
+
+
 USES: Mapping[str, Callable[[ArtifactStore], object]] = {
     "put": lambda store: store.put(b"weights"),
     "get": lambda store: store.get("0" * 64),
@@ -73,6 +87,8 @@ USES: Mapping[str, Callable[[ArtifactStore], object]] = {
     "latest": lambda store: store.latest("checkpoints/a"),
     "remove": lambda store: store.remove("checkpoints/a"),
     "names": lambda store: list(store.names("checkpoints")),
+    "listed": lambda store: list(store.listed("uploads")),
+    "stored_at_ms": lambda store: store.stored_at_ms("uploads/a"),
 }
 
 

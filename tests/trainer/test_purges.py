@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from headgate.domain.model import ModelState
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.trainer.purges import GRACE_MS, MAX_PURGES, Purge, purges, stale_checkpoints, stored_before_ms
+from services.trainer.purges import (
+    GRACE_MS,
+    MAX_PURGES,
+    Purge,
+    needed_blobs,
+    purges,
+    settled_uploads,
+    stale_checkpoints,
+    stored_before_ms,
+)
 from tests.model_states import with_versions
 
 PURGED, ARCHIVED, KEPT = (
@@ -105,6 +114,33 @@ def test_a_blob_may_go_once_it_is_older_than_every_attempt_in_progress() -> None
     assert stored_before_ms(models, NOW) == NOW - 9_000_000 - GRACE_MS
     models["fraud"].versions[1].retention = ARCHIVED
     assert stored_before_ms(models, NOW) == NOW - GRACE_MS
+
+
+LETTERS = st.sampled_from("abcdefgh")
+
+
+@given(
+    st.dictionaries(LETTERS.map(sha), st.integers(NOW - 10, NOW + 10)),
+    st.lists(
+        st.tuples(
+            LETTERS, LETTERS, st.sampled_from([KEPT, ARCHIVED, PURGED]), st.sampled_from(["CREATED", "TRAINING_FAILED"])
+        )
+    ),
+)
+def test_an_upload_is_unused_only_when_it_is_old_and_no_version_names_it(
+    uploaded_at_ms: dict[str, int], named: list[tuple[str, str, Retention, str]]
+) -> None:
+    versions = [version(number, retention, "", build) for number, (_, _, retention, build) in enumerate(named, start=1)]
+    for each, (model, rows, _, _) in zip(versions, named, strict=True):
+        each.upload.model_sha256, each.upload.rows_sha256 = sha(model), sha(rows)
+    needed = needed_blobs({"tiny": with_versions("tiny", *versions)})
+    settled = settled_uploads(needed, uploaded_at_ms, NOW)
+    kept = {sha(letter) for model, rows, retention, _ in named if retention != PURGED for letter in (model, rows)}
+    assert set(settled.used) == kept & uploaded_at_ms.keys()
+    left = uploaded_at_ms.keys() - kept - set(settled.unused)
+    assert not set(settled.unused) & kept
+    assert all(uploaded_at_ms[sha256] < NOW for sha256 in settled.unused)
+    assert all(uploaded_at_ms[sha256] >= NOW for sha256 in left)
 
 
 def test_checkpoints_of_versions_that_are_no_longer_trained_are_stale() -> None:

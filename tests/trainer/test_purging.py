@@ -15,9 +15,9 @@ from headgate.artifacts.store import ArtifactStore, StoreUnavailable, path
 from headgate.domain.model import ModelState
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import resources_pb2 as resources
-from services.trainer import purging
-from services.trainer.purges import GRACE_MS
-from services.trainer.purging import RETRY_SECONDS, Purging
+from services.trainer import purging, upload_marks
+from services.trainer.purges import GRACE_MS, UPLOADS_KEPT_MS
+from services.trainer.purging import LEFTOVERS_SECONDS, RETRY_SECONDS, Purging
 from tests.clocks import log_clock
 from tests.metrics.exposed import parsed, text_of
 from tests.model_states import with_versions
@@ -49,7 +49,8 @@ class Crash(BaseException):
 class Faulty(ArtifactStore):
     """A real store, some time after everything was stored.
 
-    The deletion of some blobs fails, and the process ends after a number of deletions.
+    The deletion of some blobs fails, and the process ends after a number of deletions. Some objects are stored again
+    after they are listed.
     """
 
     def __init__(self, objects: ObjectStore, passed_ms: int) -> None:
@@ -58,6 +59,10 @@ class Faulty(ArtifactStore):
         self.is_away = False
         self.failing: set[str] = set()
         self.deletions_left = 1_000
+        self.renewed: set[str] = set()
+
+    def stored_at_ms(self, name: str) -> int | None:
+        return self.time_ms() if name in self.renewed else super().stored_at_ms(name)
 
     def time_ms(self) -> int:
         if self.is_away:
@@ -223,3 +228,70 @@ def test_while_the_store_does_not_answer_nothing_is_deleted_and_it_is_tried_agai
     site.store.is_away = False
     site.purging.once(RETRY_SECONDS)
     assert site.stored() == {site.manifests[2], *ALL_OF_SECOND}
+
+
+def upload(site: Site, data: bytes) -> str:
+    """As the trainer stores what a caller sends."""
+    upload_marks.mark(site.store, sha(data))
+    return site.store.put(data)
+
+
+@pytest.fixture(params=["file", "memory"])
+def later(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    """Everything in the store is older than an upload may be."""
+    objects = LocalStore(tmp_path) if request.param == "file" else MemoryStore()
+    return Site(objects, UPLOADS_KEPT_MS + GRACE_MS + HOUR_MS)
+
+
+def test_an_upload_that_no_version_was_made_of_is_deleted_and_all_other_files_stay(later: Site) -> None:
+    later.store.put(b"of nobody that is known here")
+    used, stored = upload(later, b"a model"), later.stored()
+    later.fold.models["tiny"].versions[2].upload.model_sha256 = used
+    upload(later, b"no model")
+    upload_marks.mark(later.store, "0" * 64)  # its blob never came
+    later.purging.once(0)
+    assert later.stored() == stored
+    assert upload_marks.marks(later.store) == {}
+    assert later.count("headgate_unused_upload_bytes_total") == len(b"no model")
+    assert later.count("headgate_purged_bytes_total") == 0
+
+
+def test_an_upload_waits_for_its_version_and_for_open_attempts_and_for_missing_facts(later: Site) -> None:
+    upload(later, b"no model")
+    stored, later.fold.lost = later.stored(), "records 1 to 7 are missing"
+    later.purging.once(0)
+    assert later.stored() == stored
+    later.fold.lost = ""
+    training = resources.Version(
+        version=3, build=resources.BUILD_STATE_TRAINING, retention=resources.RETENTION_STATE_KEPT
+    )
+    training.lease.claimed_at_ms = 1
+    later.fold.models["tiny"] = with_versions("tiny", *later.fold.models["tiny"].versions.values(), training)
+    later.purging.once(LEFTOVERS_SECONDS)
+    assert later.stored() == stored
+    later.fold.models["tiny"].versions[3].build = resources.BUILD_STATE_TRAINING_FAILED
+    later.store.passed_ms = UPLOADS_KEPT_MS - HOUR_MS
+    later.purging.once(2 * LEFTOVERS_SECONDS)
+    assert later.stored() == stored
+    later.store.passed_ms = UPLOADS_KEPT_MS + GRACE_MS + HOUR_MS
+    later.purging.once(3 * LEFTOVERS_SECONDS)
+    assert later.stored() == stored - {sha(b"no model")}
+
+
+def test_an_upload_that_is_asked_for_while_uploads_are_cleared_stays(later: Site) -> None:
+    """The time of its mark is looked at again just before it is deleted."""
+    wanted = upload(later, b"a model")
+    later.store.renewed.add(f"uploads/{wanted}")
+    later.purging.once(0)
+    assert wanted in later.stored()
+    assert wanted in upload_marks.marks(later.store)
+
+
+def test_uploads_stay_while_the_store_does_not_answer(later: Site) -> None:
+    upload(later, b"no model")
+    stored, later.store.is_away = later.stored(), True
+    later.purging.once(0)
+    assert (later.stored(), later.count("headgate_purge_failures_total")) == (stored, 1)
+    later.store.is_away = False
+    later.purging.once(LEFTOVERS_SECONDS)
+    assert sha(b"no model") not in later.stored()

@@ -1,6 +1,7 @@
 """What a trainer takes as the file of an imported version, and what it refuses while the bytes come."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from headgate.artifacts.store import open_store
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
+from services.trainer import upload_marks
 from services.trainer.artifact_servicer import ArtifactServicer
 from services.trainer.uploads import MAX_AT_ONCE, MAX_ROWS_BYTES, Uploads
 from tests.artifacts.graph_material import tree
@@ -46,6 +48,19 @@ def test_a_file_is_stored_under_its_digest_and_found_afterwards(uploads: Uploads
     assert uploads.find(SHA256).size_bytes == len(DATA)
     assert open_store((tmp_path / "store").as_uri()).get(SHA256) == DATA
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_an_upload_that_is_asked_for_counts_as_new_and_another_blob_never_becomes_an_upload(
+    uploads: Uploads, tmp_path: Path
+) -> None:
+    store = open_store((tmp_path / "store").as_uri())
+    uploads.take(parts())
+    os.utime(tmp_path / "store" / "uploads" / SHA256, (1, 1))
+    assert upload_marks.marks(store) == {SHA256: 1_000}
+    uploads.find(SHA256)
+    uploads.find(store.put(b"of a trained version"))
+    assert upload_marks.marks(store).keys() == {SHA256}
+    assert upload_marks.marks(store)[SHA256] > 1_000
 
 
 REFUSED = {

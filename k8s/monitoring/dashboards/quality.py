@@ -231,8 +231,11 @@ PURGES = Row(
     (
         Graph(
             "Deleted from the artifact store",
-            "Bytes per second that the trainers delete because only purged versions named them.",
-            (Query(rate("headgate_purged_bytes_total", "service", TRAINER), "deleted"),),
+            "Bytes per second that the trainers delete: files of purged versions, and uploads without a version.",
+            (
+                Query(rate("headgate_purged_bytes_total", "service", TRAINER), "of purged versions"),
+                Query(rate("headgate_unused_upload_bytes_total", "service", TRAINER), "unused uploads"),
+            ),
             "Bps",
             width=12,
         ),

@@ -198,9 +198,24 @@ class ArtifactStore:
 
     def names(self, folder: str) -> Iterator[str]:
         """The names of the objects that `replace` stored below a folder. Raises StoreUnavailable."""
+        yield from (name for name, _ in self.listed(folder))
+
+    def listed(self, folder: str) -> Iterator[tuple[str, int]]:
+        """The same, each with the time at which it was stored, by the store's own clock. Raises StoreUnavailable."""
         with _translated():
             for page in obstore.list(self._objects, prefix=folder):
-                yield from (found["path"] for found in page)
+                yield from ((found["path"], _stored_at_ms(found)) for found in page)
+
+    def stored_at_ms(self, name: str) -> int | None:
+        """When the object of this name was stored, by the store's own clock; None when there is none.
+
+        Raises StoreUnavailable.
+        """
+        with _translated():
+            try:
+                return _stored_at_ms(obstore.head(self._objects, name))
+            except FileNotFoundError:
+                return None
 
     def _described(self, sha256: str) -> "ObjectMeta | None":
         if not SHA256.fullmatch(sha256):

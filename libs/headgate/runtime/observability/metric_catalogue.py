@@ -169,6 +169,12 @@ _TRAINER = (
         overflow=Overflow.LARGEST,
     ),
     Metric("headgate_purged_bytes_total", "counter", (TRAINER,), "Bytes of purged versions that were deleted."),
+    Metric(
+        "headgate_unused_upload_bytes_total",
+        "counter",
+        (TRAINER,),
+        "Bytes of uploads without a version that were deleted.",
+    ),
     Metric("headgate_purge_failures_total", "counter", (TRAINER,), "Deletions that failed and are tried again."),
 )
 

@@ -113,6 +113,10 @@ class Running:
         """The HTTP port of each service."""
         return dict(self._running_services()["metrics_ports"])
 
+    def rest_port(self) -> int:
+        """The port of the gateway's REST server."""
+        return int(self._running_services()["rest_port"])
+
     def log_url(self) -> str:
         """The address of the log that the services use."""
         return str(self._running_services()["log"])

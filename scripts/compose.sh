@@ -12,7 +12,7 @@ up)
     # The repositories that the trainer can fetch from this machine, unless REPOSITORIES names another folder.
     [[ -n ${REPOSITORIES:-} ]] || scripts/repositories.sh repositories
     docker compose "${@/#/--profile=}" up --build --detach --wait
-    echo "up: registry 127.0.0.1:7400, gateway 127.0.0.1:7404, Kafka 127.0.0.1:9094"
+    echo "up: registry 127.0.0.1:7400, gateway 127.0.0.1:7404 (gRPC) and 127.0.0.1:7405 (REST), Kafka 127.0.0.1:9094"
     echo "up: for headgate publish: export HEADGATE_LOG=kafka://127.0.0.1:9094; make down stops everything"
     ;;
 down) docker compose --profile='*' down ;;

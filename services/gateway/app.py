@@ -4,6 +4,7 @@ The follower keeps the routing table up to date with the fold, the server answer
 writes telemetry.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -25,12 +26,15 @@ from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.reporter import Reporter
+from services.gateway.rest.server import RestServer
 from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import Settings
 from services.gateway.trial import Trial
+
+logger = logging.getLogger(__name__)
 
 SHARE_OF_CALLS = 0.7
 """Share of the grace for accepted requests. The rest is for the last evidence and for closing the log."""
@@ -76,10 +80,13 @@ class Gateway:
             places=KeyPlaces(settings.routing_header, settings.routing_cookie),
         )
         self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
+        self._rest = RestServer(servicer, self._server.loop, settings.host, settings.rest_port, metrics)
 
     def start(self) -> int:
         """Opens the port, then begins to follow the log and to report. Returns the port."""
         port = self._server.start()
+        rest_port = self._rest.start()
+        logger.info("REST is served", extra={"port": rest_port})
         address = f"{self._settings.advertise}:{port}"
         self._reporter = Reporter(self._writer, self.follower, self._evidence, self._settings.environment, address)
         self._parts.start()
@@ -96,9 +103,12 @@ class Gateway:
         self._parts.drain()
         self._clock_watch.stop_soon()
         self._server.drain()
+        self._rest.drain()
         # In a thread of its own: when the log is unavailable, this must not take time from accepted requests.
         leaving = threading.Thread(target=self._reporter.leave, name="leaving", daemon=True)
         leaving.start()
+        # First REST, because the event loop of both is the gRPC server's, which answers meanwhile.
+        self._rest.stop(deadline.left(SHARE_OF_CALLS / 2))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self.follower.close()
         self._trial.close()

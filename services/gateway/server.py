@@ -52,6 +52,11 @@ class InferenceServer:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="inference-server", daemon=True)
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the servicer. It runs from `start` to the end of `stop`."""
+        return self._loop
+
     def start(self) -> int:
         """Opens the port and returns it. Raises CannotListen."""
         self._thread.start()

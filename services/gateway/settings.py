@@ -47,6 +47,8 @@ class Settings(ServiceSettings):
     """Header with a caller's routing key, beside x-routing-key. Empty for none."""
     routing_cookie: str = field(default="", metadata={CHECK: _require_cookie})
     """Cookie with a caller's routing key. Empty for none."""
+    rest_port: int = 0
+    """The port of the REST server; 0 for any free port."""
     advertise: str = field(default="127.0.0.1", metadata={HOST: True})
     """Host name or address of this gateway for other processes. The gateway's status contains it."""
     prediction_rate: float = field(default=0.0, metadata={CHECK: require_rate})

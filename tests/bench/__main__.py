@@ -18,6 +18,7 @@ from tests.bench import (
     publish,
     registry,
     replay,
+    rest,
     training,
     view,
 )
@@ -36,6 +37,7 @@ MEASUREMENTS = {
     "publish": publish.measure,
     "prediction": prediction.measure,
     "predictions": prediction_metrics.measure,
+    "rest": rest.measure,
     "evaluation": evaluation.measure,
     "training": training.measure,
     "idle": idle.measure,

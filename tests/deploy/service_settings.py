@@ -8,6 +8,7 @@ from headgate.runtime.settings import SettingsError, from_env
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 PREFIX = "HEADGATE_"
 METRICS_PORT = "9464"
+REST_PORT = "7405"
 ELSEWHERE = "from elsewhere"
 """The value of a variable that comes from a secret or from the pod, so that it is not known here."""
 
@@ -37,6 +38,8 @@ def _is_known(value: str) -> bool:
 
 def _unreachable(service: str, environ: Mapping[str, str]) -> list[str]:
     wanted = {"PORT": port_of(service), "HOST": "0.0.0.0", "METRICS_PORT": METRICS_PORT}
+    if service == "gateway":
+        wanted["REST_PORT"] = REST_PORT
     return [
         f"{PREFIX}{name} is {environ.get(PREFIX + name)}, not {value}: clients outside the container cannot reach it"
         for name, value in wanted.items()

@@ -54,6 +54,7 @@ def test_a_kind_without_a_schema_is_caught():
 BASE = {
     "all -> kube-dns of metadata.name=kube-system:53",
     "gateway <- all of callers=true:grpc",
+    "gateway <- all of callers=true:rest",
     *(f"{name} <- all of operators=true:grpc" for name in ("registry", "trainer", "evaluator", "deployer")),
     *(
         f"trainer -> 0.0.0.0/0 except 10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16:{port}"

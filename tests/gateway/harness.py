@@ -103,7 +103,7 @@ class GatewayHarness:
             lambda: None,
             self.metrics,
         )
-        servicer = InferenceServicer(
+        self.servicer = InferenceServicer(
             table=lambda: self.follower.table,
             is_ready=lambda: self.ready,
             last_poll_at=lambda: self.fold.last_poll_monotonic,
@@ -111,7 +111,7 @@ class GatewayHarness:
             why_missing=self.follower.why_missing,
             places=KeyPlaces("x-customer", "session"),
         )
-        self.server = InferenceServer(servicer, "127.0.0.1", 0, self.metrics)
+        self.server = InferenceServer(self.servicer, "127.0.0.1", 0, self.metrics)
         self._stopped = False
 
     def stop(self, grace_seconds):

@@ -125,6 +125,8 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
         HISTORIES,
         'main("churn", f"sqlite://{tmp_path}/log.db", "What it shows", CHURN)',
     ),
+    'curl http://127.0.0.1:7405/v2/models/fraud/infer -d \'{"inputs": [{"name": "features", "datatype": "FP32", '
+    '"shape": [1, 11], "data": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}]}\'': (FRAUD, 'startswith("curl ")'),
     "uv pip compile --generate-hashes requirements.in -o requirements.txt": (
         "tests/trainer/packages/test_installing.py",
         "*COMPILE.split()",

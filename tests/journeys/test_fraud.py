@@ -1,6 +1,8 @@
 """A second model, over Kafka: its first commit misses the gate, and its second one meets the gate and goes live."""
 
 import json
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from examples.driver import Facts, Repository, Running, UnexpectedResult
 from headgate.client.timeline import describe
 from headgate.v1 import facts_pb2 as facts
+from tests.house.test_docs import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "fraud"
@@ -32,6 +35,14 @@ def verdict(watched: Facts, version: int) -> facts.GateDecided:
     if not record.HasField("gate_decided"):
         raise UnexpectedResult(describe(record))
     return record.gate_decided
+
+
+def readme_prediction(running: Running) -> str:
+    """What the line of curl in README.md prints, with the port of this gateway."""
+    readme = shown((ROOT / "README.md").read_text())
+    line = next(command for command in readme if command.startswith("curl "))
+    words = shlex.split(line.replace("7405", str(running.rest_port())))
+    return subprocess.run([*words, "--silent"], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running: Running, tmp_path: Path) -> None:
@@ -67,6 +78,8 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
     row = ",".join(["0.5"] * columns)
     answered = json.loads(running.command("predict", "fraud", "--row", row, "-o", "json"))
     assert answered["version"] == 2
+    predicted = json.loads(readme_prediction(running))
+    assert (predicted["model_version"], predicted["outputs"][0]["shape"]) == ("2", [1, 1])
     found = running.command("version", "list", "-", "--filter", "metrics.accuracy >= 0.98 AND verdict = passed")
     assert [word for word in found.split() if "/" in word] == ["fraud/2"]
     running.command("replay")

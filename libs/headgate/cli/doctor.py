@@ -24,6 +24,7 @@ from headgate.cli.session import (
     refuse_wrong_port,
     running_metrics_ports,
     running_ports,
+    running_rest_port,
     session,
     usage,
 )
@@ -82,6 +83,8 @@ def _services(current: Session, home: Path) -> list[Finding]:
     for name, address in addresses.items():
         well = serves(address)
         findings.append(Finding(name, well, f"{address} {'is healthy' if well else 'does not answer'}"))
+    if rest_port := running_rest_port(home):
+        findings.append(_rest(rest_port))
     return findings + [found for name, port in running_metrics_ports(home).items() for found in _metrics(name, port)]
 
 
@@ -161,6 +164,15 @@ def unrecorded_predictions(service: str, lines: Iterable[str]) -> Iterator[Findi
         detail = f"{counted(sum(dropped.values()), 'prediction')} dropped since the start ({reasons})"
         # Someone should look at it, but no caller was harmed.
         yield Finding(f"{service} prediction log", True, f"{detail}; see docs/operators/prediction-log.md")
+
+
+def _rest(port: int) -> Finding:
+    url = f"http://127.0.0.1:{port}/v2/health/ready"
+    try:
+        with urlopen(url, timeout=METRICS_SECONDS):
+            return Finding("gateway REST", True, f"{url} says that it is ready")
+    except OSError as error:
+        return Finding("gateway REST", False, f"{url}: {error}")
 
 
 def _log(current: Session) -> list[Finding]:

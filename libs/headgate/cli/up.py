@@ -42,6 +42,8 @@ class Layout:
     log_url: str
     ports: Mapping[str, int]
     metrics_ports: Mapping[str, int]
+    rest_port: int = 0
+    """The port of the gateway's REST server."""
 
     def environ(self, service: str) -> dict[str, str]:
         environ = {
@@ -55,6 +57,8 @@ class Layout:
             "HEADGATE_ENVIRONMENT": "production",
             "HEADGATE_WORK": str(self.home / "work" / service),
         }
+        if service == "gateway":
+            environ["HEADGATE_REST_PORT"] = str(self.rest_port)
         if service == "registry":
             # The registry shares this machine with the other services, and it serves more calls on one core.
             environ["HEADGATE_ONE_CORE"] = os.environ.get("HEADGATE_ONE_CORE") or "true"
@@ -103,20 +107,24 @@ def _lock_folder(home: Path) -> Iterator[None]:
         yield
 
 
-def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int]]:
-    """The gRPC ports and the HTTP ports of the services. With base port 0 the system picks free ones."""
+def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int], int]:
+    """The gRPC and the HTTP ports of the services, and the REST port. With base port 0 the system picks free ones."""
     bases = [base_port, base_port + METRICS_OFFSET]
     if base_port:
         ports, metrics_ports = ({service: base + n for n, service in enumerate(SERVICES)} for base in bases)
         for service in SERVICES:
             _wait_free(service, ports[service])
             _wait_free(f"the metrics of {service}", metrics_ports[service])
-        return ports, metrics_ports
-    sockets = [socket.create_server((HOST, 0)) for _ in SERVICES * 2]
+        rest_port = base_port + len(SERVICES)
+        _wait_free("REST of the gateway", rest_port)
+        return ports, metrics_ports, rest_port
+    sockets = [socket.create_server((HOST, 0)) for _ in range(2 * len(SERVICES) + 1)]
     numbers = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
-    return dict(zip(SERVICES, numbers, strict=False)), dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
+    rest_port = numbers.pop()
+    metrics_ports = dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
+    return dict(zip(SERVICES, numbers, strict=False)), metrics_ports, rest_port
 
 
 def _wait_free(service: str, port: int) -> None:
@@ -149,6 +157,7 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
         "log": layout.log_url,
         "ports": dict(layout.ports),
         "metrics_ports": dict(layout.metrics_ports),
+        "rest_port": layout.rest_port,
         "pid": os.getpid(),
     }
     new_file = layout.home / "up.json.new"

@@ -1,0 +1,171 @@
+"""The REST server of the gateway: HTTP/1.1 on a port of its own, on the event loop of the gRPC server."""
+
+import asyncio
+import resource
+import socket
+import time
+from collections.abc import Coroutine
+from email.utils import formatdate
+from typing import Any, TypeVar
+
+from headgate.runtime.deadline import Deadline
+from headgate.runtime.errors import CannotListen
+from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.rpc.quiet import await_quiet
+from services.gateway.rest.connection import Connection
+from services.gateway.rest.handler import Handler, Later
+from services.gateway.rest.http_messages import HttpAnswer, HttpRequest
+from services.gateway.rest.limits import MAX_BODIES_BYTES, MAX_CONNECTIONS, SWEEP_SECONDS
+from services.gateway.servicer import InferenceServicer
+
+START_SECONDS = 10.0
+STOP_MARGIN_SECONDS = 2.0
+QUIET_SHARE_OF_GRACE = 0.5
+POLL_SECONDS = 0.02
+BACKLOG = 1_024
+
+FILES_FOR_OTHERS = 256
+"""File descriptors that stay for all else than connections."""
+
+Result = TypeVar("Result")
+
+
+class RestServer:
+    """Answers from the start. It drains like the gRPC server: it answers until no more requests come."""
+
+    def __init__(
+        self, servicer: InferenceServicer, loop: asyncio.AbstractEventLoop, host: str, port: int, metrics: Metrics
+    ) -> None:
+        self._host, self._port = host, port
+        self._loop = loop
+        self._connections = Connections(Handler(servicer, metrics))
+
+    def start(self) -> int:
+        """Opens the port and returns it. The loop must run. Raises CannotListen."""
+        self._port = self._run(self._start(), START_SECONDS)
+        return self._port
+
+    def drain(self) -> None:
+        """From now on each connection ends with its next answer."""
+        self._connections.is_draining = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more connections."""
+        return not self._server.is_serving()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Answers until no more requests come. Requests in progress get the rest of the grace."""
+        deadline = Deadline(grace_seconds)
+        self.drain()
+        last_request_at = self._connections.last_request_at
+        await_quiet(last_request_at, self._host, self._port, deadline.left(QUIET_SHARE_OF_GRACE), _ask_health)
+        left_seconds = deadline.left()
+        self._run(self._close(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
+
+    def _run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
+
+    async def _start(self) -> int:
+        loop = self._loop
+        try:
+            self._server = await loop.create_server(
+                lambda: Connection(self._connections, loop), self._host, self._port, backlog=BACKLOG
+            )
+        except OSError as error:
+            address = f"{self._host}:{self._port}"
+            raise CannotListen(f"cannot listen on {address}: does another process use the port?") from error
+        self._connections.sweep(loop)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def _close(self, limit_seconds: float) -> None:
+        """Takes no more connections, and ends each one once it is idle; those that are not at the limit, at once."""
+        deadline = Deadline(limit_seconds)
+        self._server.close()
+        self._connections.close_idle()
+        while self._connections.open and deadline.left():
+            await asyncio.sleep(POLL_SECONDS)
+            self._connections.close_idle()
+        self._connections.abort_all()
+        self._connections.stop()
+        await asyncio.sleep(0)
+
+
+class Connections:
+    """The open connections of a server, and what they share."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.open: set[Connection] = set()
+        self.date = b""
+        self.is_draining = False
+        self.refused = handler.refused
+        self._handler = handler
+        self._max_connections = _max_connections()
+        self._bodies_bytes = 0
+        self._last_request_at = time.monotonic()
+
+    def last_request_at(self) -> float:
+        """When the last request started, on the monotonic clock."""
+        return self._last_request_at
+
+    def handle(self, request: HttpRequest) -> HttpAnswer | Later:
+        """The answer. Raises nothing."""
+        if not request.target.startswith(b"/v2/health/"):
+            self._last_request_at = time.monotonic()
+        return self._handler.handle(request)
+
+    def reserve(self, change_bytes: int) -> bool:
+        """Whether so many more bytes of unfinished bodies may stay in memory."""
+        self._bodies_bytes += change_bytes
+        return self._bodies_bytes <= MAX_BODIES_BYTES
+
+    def opened(self, connection: Connection) -> bool:
+        """Whether the connection may stay."""
+        self.open.add(connection)
+        return len(self.open) <= self._max_connections
+
+    def closed(self, connection: Connection) -> None:
+        """The connection has ended."""
+        self.open.discard(connection)
+
+    def sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends connections that exceed a limit of time, and does so again every SWEEP_SECONDS."""
+        self.date = f"Date: {formatdate(usegmt=True)}\r\n".encode()
+        now = loop.time()
+        for connection in list(self.open):
+            connection.sweep(now)
+        self._next_sweep = loop.call_later(SWEEP_SECONDS, self.sweep, loop)
+
+    def stop(self) -> None:
+        """Looks at no limits any more."""
+        self._next_sweep.cancel()
+
+    def close_idle(self) -> None:
+        """Ends the connections on which nothing is received or answered."""
+        for connection in list(self.open):
+            if connection.is_idle:
+                connection.close()
+
+    def abort_all(self) -> None:
+        """Ends all connections at once."""
+        for connection in list(self.open):
+            connection.abort()
+
+
+def _max_connections() -> int:
+    """MAX_CONNECTIONS, or as many as the process may have files open."""
+    soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft_limit < 0 else max(1, min(MAX_CONNECTIONS, soft_limit - FILES_FOR_OTHERS))
+
+
+def _ask_health(address: str, deadline: Deadline) -> None:
+    """One request of our own. A server starts requests in the order in which they came."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=deadline.left()) as asking:
+            asking.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: self\r\nConnection: close\r\n\r\n")
+            while asking.recv(1024):
+                pass
+    except OSError:
+        return

@@ -1,0 +1,19 @@
+"""`python -m tests.bench.rest_process` serves a canary at 95/5 over REST, prints its port, and ends with its input."""
+
+import sys
+
+from tests.bench.rest_material import MODEL, network
+from tests.gateway.harness import canary
+from tests.gateway.rest.serving import running_rest
+
+
+def main() -> None:
+    versions = {(MODEL, version): network() for version in (1, 2)}
+    with running_rest(versions) as rest:
+        rest.gateway.serve(MODEL, live=1, release=canary(500, epoch=1))
+        print(rest.port, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ from headgate.v1 import facts_pb2 as facts
 from services.gateway import readings
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
+from services.gateway.inference import Inference
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.reporter import Reporter
 from services.gateway.rest.server import RestServer
@@ -71,7 +72,7 @@ class Gateway:
             self._fold.trace_of,
         )
         metrics.read_at_scrape(readings.NAMES, self._readings)
-        servicer = InferenceServicer(
+        inference = Inference(
             table=lambda: self.follower.table,
             is_ready=self._ready.is_set,
             last_poll_at=lambda: self._fold.last_poll_monotonic,
@@ -79,6 +80,7 @@ class Gateway:
             why_missing=self.follower.why_missing,
             places=KeyPlaces(settings.routing_header, settings.routing_cookie),
         )
+        servicer = InferenceServicer(inference)
         self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
         self._rest = RestServer(servicer, self._server.loop, settings.host, settings.rest_port, metrics)
 

@@ -5,6 +5,7 @@ each key of a release which arms have answered it, and which badly. It also repo
 other gateways, and this one after a restart, may count the same keys.
 """
 
+import threading
 from dataclasses import dataclass, field
 
 from headgate.telemetry.counters import COUNTERS
@@ -29,15 +30,20 @@ EPOCH_SHIFT = 5
 
 @dataclass(slots=True)
 class ReleaseKeys:
-    """One number for each key of a release: the flags above in the low bits, then the key's last epoch plus 1."""
+    """One number for each key of a release: the flags above in the low bits, then the key's last epoch plus 1.
+
+    Who counts or reads the counts holds `lock`: several servers and the threads of slow versions count at once.
+    """
 
     flags: dict[int, int] = field(default_factory=dict)
     ended: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     def end(self) -> None:
         """Ends the counting of keys, because the release has ended. Requests still in progress are left out."""
-        self.ended = True
-        self.flags = {}
+        with self.lock:
+            self.ended = True
+            self.flags = {}
 
 
 @dataclass(slots=True)
@@ -68,10 +74,13 @@ class EpochCounter:
 
     def count(self, arm: telemetry.Arm.ValueType, key_hash: int, bad: bool, late: bool = False) -> None:
         """Counts one answer. An answer is late when its caller had given up before it came; then it is bad too."""
+        with self.release_keys.lock:
+            self._count(arm, key_hash, bad or late, late)
+
+    def _count(self, arm: telemetry.Arm.ValueType, key_hash: int, bad: bool, late: bool) -> None:
         is_candidate = arm == telemetry.ARM_CANDIDATE
         counter = self.candidate if is_candidate else self.stable
         counter.requests += 1
-        bad = bad or late
         counter.bad_requests += bad
         counter.late_requests += late
         if self.route.release == NO_RELEASE or self.release_keys.ended:
@@ -111,30 +120,29 @@ class EpochCounter:
         return self.stable.requests + self.candidate.requests
 
     def evidence(self, environment: str) -> telemetry.Evidence:
-        """The counters as a telemetry message."""
+        """The counters as a telemetry message, as they are between two answers."""
         arms = ((telemetry.ARM_STABLE, self.stable), (telemetry.ARM_CANDIDATE, self.candidate))
+        with self.release_keys.lock:
+            counts = [_arm_counts(arm, counter) for arm, counter in arms if counter.version]
         return telemetry.Evidence(
             environment=environment,
             model=self.route.model,
             release=self.route.release,
             epoch=self.route.epoch,
             candidate_weight_bps=self.route.candidate_bps,
-            arms=[_arm_counts(arm, counter) for arm, counter in arms if counter.version],
+            arms=counts,
         )
 
 
 def _arm_counts(arm: telemetry.Arm.ValueType, counter: ArmCounter) -> telemetry.ArmCounts:
-    """Copies the counters of one arm while requests go on counting.
-
-    It reads them in the reverse of the order in which `count` changes them. So no copied counter exceeds its bound.
-    """
-    hashes = list(counter.first_bad_key_hashes)
-    counts = {name: getattr(counter, name) for name in reversed(COUNTERS)}
-    return telemetry.ArmCounts(arm=arm, version=counter.version, first_bad_key_hashes=hashes, **counts)
+    counts = {name: getattr(counter, name) for name in COUNTERS}
+    return telemetry.ArmCounts(
+        arm=arm, version=counter.version, first_bad_key_hashes=counter.first_bad_key_hashes, **counts
+    )
 
 
 class EvidenceCounters:
-    """The counters of all routes. The request path only counts; the reporter's thread reads."""
+    """The counters of all routes. Any thread counts; the follower's thread adds routes, and the reporter's reads."""
 
     def __init__(self) -> None:
         self._epochs: dict[Route, EpochCounter] = {}

@@ -1,7 +1,10 @@
 """Counts requests that got no answer, each for the one whose error it is, and returns the refusal for the caller."""
 
-import asyncio
 import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import assert_never
 
 import grpc
@@ -12,7 +15,7 @@ from services.gateway.fault import Cause, Fault, Opinion, fault_of, needs_opinio
 from services.gateway.forward import AnswerTooLarge, ModelFailed, OutOfMemory, UnknownCategory
 from services.gateway.prediction_metrics import ERROR, REFUSED
 from services.gateway.routing import Routing
-from services.gateway.second_opinion import SecondOpinions
+from services.gateway.second_opinion import Asked, SecondOpinions
 from services.gateway.sessions import LoadedVersion
 from services.gateway.tensors import InvalidInput
 
@@ -25,30 +28,56 @@ FAILURES = (InvalidInput, UnknownCategory, OutOfMemory, AnswerTooLarge, ModelFai
 """What a forward raises."""
 
 
+class Deciding:
+    """A refusal that waits for the other version's opinion."""
+
+    def __init__(self, asked: Asked, decide: Callable[[Opinion], RpcRefused]) -> None:
+        self._asked = asked
+        self._decide = decide
+
+    def decide_now(self) -> None:
+        """Decides without the opinion, unless it is decided already."""
+        self._asked.lapse()
+
+    def then(self, refuse: Callable[[RpcRefused], None]) -> None:
+        """Has `refuse` called once with the refusal, when it is counted."""
+
+        def decided(opinion: Future[Opinion]) -> None:
+            refuse(self._decide(opinion.result()))
+
+        self._asked.opinion.add_done_callback(decided)
+
+
 class Failures:
-    """For one event loop."""
+    """Thread-safe."""
 
     def __init__(self) -> None:
         self._opinions = SecondOpinions()
         self._logged: set[tuple[str, int]] = set()
+        self._lock = threading.Lock()
 
-    async def refusal(
+    def refusal(
         self, request: inference.ModelInferRequest, routing: Routing, error: Failure, expires_at: float
-    ) -> RpcRefused:
+    ) -> RpcRefused | Deciding:
         """The refusal of a request that failed, once it is counted."""
-        cause, opinion = cause_of(error), Opinion.ABSENT
-        if needs_opinion(cause, routing.is_candidate):
-            try:
-                opinion = await self._opinions.ask(request, routing, cause, expires_at)
-            except asyncio.CancelledError:
-                self._count(routing, error, cause, Opinion.BUSY)
-                raise
-        return _refusal(error, self._count(routing, error, cause, opinion))
+        cause = cause_of(error)
+        if not needs_opinion(cause, routing.is_candidate):
+            return self._decided(routing, error, cause, Opinion.ABSENT)
+        asked = self._opinions.ask(request, routing, cause, expires_at)
+        if isinstance(asked, Opinion):
+            return self._decided(routing, error, cause, asked)
+        return Deciding(asked, partial(self._decided, routing, error, cause))
+
+    def _decided(self, routing: Routing, error: Failure, cause: Cause, opinion: Opinion) -> RpcRefused:
+        refusal = _refusal(error, self._count(routing, error, cause, opinion))
+        refusal.__cause__ = error
+        return refusal
 
     def _count(self, routing: Routing, error: Failure, cause: Cause, opinion: Opinion) -> Fault:
         excuses = routing.entry.counter.excuses
-        fault = fault_of(cause, opinion, routing.is_candidate, excuses.left)
-        excuses.note(opinion, fault)
+        with self._lock:
+            fault = fault_of(cause, opinion, routing.is_candidate, excuses.left)
+            excuses.note(opinion, fault)
         if fault is Fault.VERSION:
             routing.count(bad=True)
         is_refused = fault is Fault.CALLER or isinstance(error, InvalidInput | UnknownCategory)
@@ -60,11 +89,11 @@ class Failures:
     def _log_first_failure(self, version: LoadedVersion, error: Exception) -> None:
         """Logs one failure per version, because a broken version may fail on every request."""
         key = (version.model, version.version)
-        if key not in self._logged and len(self._logged) < MAX_FAILURES_REMEMBERED:
+        with self._lock:
+            if key in self._logged or len(self._logged) >= MAX_FAILURES_REMEMBERED:
+                return
             self._logged.add(key)
-            logger.warning(
-                "model failed: %s", error.__cause__, extra={"model": version.model, "version": version.version}
-            )
+        logger.warning("model failed: %s", error.__cause__, extra={"model": version.model, "version": version.version})
 
 
 def cause_of(error: Failure) -> Cause:

@@ -1,6 +1,6 @@
 """One forward: reads the tensors of a request, runs the model, and writes the response.
 
-It runs on the event loop or beside it. So it changes nothing and counts nothing: its end says what to count.
+It runs on any thread. So it changes nothing and counts nothing: its end says what to count.
 """
 
 from collections.abc import Sequence

@@ -1,15 +1,13 @@
-"""Runs the slow forwards of one version beside the event loop: one after the other, in the version's own thread."""
+"""Runs the slow forwards of one version beside all other calls: one after the other, in the version's own thread."""
 
-import asyncio
 import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import Generic, TypeVar
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 MAX_WAITING = 64
 """Requests that wait for one version, beside the one that runs. Further ones are refused."""
@@ -33,6 +31,7 @@ class DeadlinePassed(Exception):
 class Ticket(Generic[Result]):
     """One request in the queue. `done` gets the result or the error of its forward, or DeadlinePassed.
 
+    It gets them on the version's thread, and nothing at all when the request is withdrawn before its forward begins.
     `began` is set once the forward begins.
     """
 
@@ -41,18 +40,18 @@ class Ticket(Generic[Result]):
     observe: Callable[[float], None]
     expires_at: float
     size_bytes: int
-    done: "asyncio.Future[Result]"
+    done: "Future[Result]" = field(default_factory=Future)
     began: bool = False
 
 
 class ForwardQueue:
-    """The requests that wait for one version. They keep the version alive until they have run."""
+    """The requests that wait for one version. They keep the version alive until they have run. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, idle_seconds: float = IDLE_SECONDS) -> None:
         self._clock = clock
         self._idle_seconds = idle_seconds
         self._changed = threading.Condition()
-        self._waiting: deque[Ticket[object]] = deque()
+        self._waiting: deque[Ticket[Any]] = deque()
         self._waiting_bytes = 0
         self._thread: threading.Thread | None = None
 
@@ -69,12 +68,11 @@ class ForwardQueue:
         expires_at: float = math.inf,
         size_bytes: int = 0,
     ) -> Ticket[Result]:
-        """Adds a request. Call it on the event loop, which later gives `observe` the CPU time of a work that succeeded.
+        """Adds a request. `observe` gets the CPU time of a work that succeeded, on the version's thread.
 
         The work does not begin after `expires_at` on the clock. `interrupt` makes it end soon. Raises QueueFull.
         """
-        loop = asyncio.get_running_loop()
-        ticket = Ticket(work, interrupt, observe, expires_at, size_bytes, loop.create_future())
+        ticket = Ticket(work, interrupt, observe, expires_at, size_bytes)
         with self._changed:
             if self._is_full(size_bytes):
                 raise QueueFull
@@ -93,7 +91,7 @@ class ForwardQueue:
         """
         with self._changed:
             if ticket in self._waiting:
-                self._remove(ticket)  # type: ignore[arg-type]
+                self._remove(ticket)
             if ticket.began:
                 ticket.interrupt()
             return not ticket.began
@@ -114,12 +112,10 @@ class ForwardQueue:
         ticket = self._next()
         if ticket is None:
             return False
-        ended = _run(ticket)
-        with suppress(RuntimeError):  # the event loop has ended, and with it every caller
-            ticket.done.get_loop().call_soon_threadsafe(ended)
+        _run(ticket)
         return True
 
-    def _next(self) -> Ticket[object] | None:
+    def _next(self) -> Ticket[Any] | None:
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting, self._idle_seconds):
                 self._thread = None
@@ -129,32 +125,24 @@ class ForwardQueue:
             ticket.began = self._clock() < ticket.expires_at
             return ticket
 
-    def _remove(self, ticket: Ticket[object]) -> None:
+    def _remove(self, ticket: Ticket[Any]) -> None:
         self._waiting.remove(ticket)
         self._waiting_bytes -= ticket.size_bytes
 
 
-def _run(ticket: Ticket[Result]) -> Callable[[], None]:
-    """Does the work, unless it must not begin. Returns what the event loop has to do then.
+def _run(ticket: Ticket[Result]) -> None:
+    """Does the work, unless it must not begin, and ends its ticket.
 
     The CPU time of this thread does not grow while others use the processor or Python's lock.
     """
     if not ticket.began:
-        return partial(_end, ticket, DeadlinePassed())
+        ticket.done.set_exception(DeadlinePassed())
+        return
     began = time.thread_time()
     try:
         result = ticket.work()
     except Exception as error:  # noqa: BLE001  # whoever waits for the work handles its error
-        return partial(_end, ticket, error)
-    return partial(_succeed, ticket, result, time.thread_time() - began)
-
-
-def _succeed(ticket: Ticket[Result], result: Result, seconds: float) -> None:
-    ticket.observe(seconds)
-    if not ticket.done.done():
-        ticket.done.set_result(result)
-
-
-def _end(ticket: Ticket[Result], error: Exception) -> None:
-    if not ticket.done.done():
         ticket.done.set_exception(error)
+        return
+    ticket.observe(time.thread_time() - began)
+    ticket.done.set_result(result)

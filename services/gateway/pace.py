@@ -1,13 +1,15 @@
-"""Decides which requests of a version run on the event loop: those whose size measured forwards have shown to be quick.
+"""Decides which requests run on the thread that takes calls: those whose size measured forwards have shown to be quick.
 
-A forward on the event loop delays every other call, so it must be short. A small network takes less time than a switch
+A forward on that thread delays every other call, so it must be short. A small network takes less time than a switch
 of threads, so it belongs there.
 """
 
+import threading
+
 SLOW_SECONDS = 0.005
-"""Requests of a size run beside the event loop when their forwards take longer than this on average."""
+"""Requests of a size run on the version's own thread when their forwards take longer than this on average."""
 QUICK_SECONDS = 0.0025
-"""They run on the event loop again when the average is below this. In between they stay where they are."""
+"""They run on the thread that takes calls again when the average is below this. In between they stay where they are."""
 NEWEST_WEIGHT = 1 / 8
 """The share of the newest forward in the running average."""
 
@@ -18,7 +20,7 @@ def size_class(elements: int) -> int:
 
 
 class Pace:
-    """The running average of a version's forwards, for each size of requests. For the event loop's thread only.
+    """The running average of a version's forwards, for each size of requests. Thread-safe.
 
     A size without a measured forward is not quick, so that its first request delays no other call. Without
     `depends_on_size`, the values of a request say how long its forward takes, and no size is ever quick.
@@ -28,9 +30,10 @@ class Pace:
         self._depends_on_size = depends_on_size
         self._averages: dict[int, float] = {}
         self._quick: set[int] = set()
+        self._lock = threading.Lock()
 
     def is_quick(self, size: int) -> bool:
-        """Whether requests of this size run on the event loop."""
+        """Whether requests of this size run on the thread that takes calls."""
         return size in self._quick
 
     def average_seconds(self, size: int) -> float:
@@ -39,10 +42,11 @@ class Pace:
 
     def observe(self, size: int, seconds: float) -> None:
         """Takes in one measured forward."""
-        known = self._averages.get(size)
-        average = seconds if known is None else known + (seconds - known) * NEWEST_WEIGHT
-        self._averages[size] = average
-        if average > SLOW_SECONDS:
-            self._quick.discard(size)
-        elif self._depends_on_size and (known is None or average < QUICK_SECONDS):
-            self._quick.add(size)
+        with self._lock:
+            known = self._averages.get(size)
+            average = seconds if known is None else known + (seconds - known) * NEWEST_WEIGHT
+            self._averages[size] = average
+            if average > SLOW_SECONDS:
+                self._quick.discard(size)
+            elif self._depends_on_size and (known is None or average < QUICK_SECONDS):
+                self._quick.add(size)

@@ -15,7 +15,7 @@ QUEUE_FULL, DEADLINE, CANCELLED = "queue-full", "deadline", "cancelled"
 
 
 class ArmMetrics:
-    """The series of one arm of one model. Each appears with its first prediction. For the event loop's thread only."""
+    """The series of one arm of one model. Each appears with its first prediction. Thread-safe."""
 
     def __init__(self, count_of: Callable[[str], CounterSeries], seconds: Callable[[], HistogramSeries]) -> None:
         self._count_of = count_of

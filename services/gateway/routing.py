@@ -30,6 +30,6 @@ class Routing:
         return replace(self, version=version, counted=False)
 
     def count(self, bad: bool, late: bool = False) -> None:
-        """Counts the answer as evidence, unless it must not be counted. For the event loop's thread only."""
+        """Counts the answer as evidence, unless it must not be counted. Thread-safe."""
         if self.counted:
             self.entry.counter.count(self.arm, self.key_hash, bad, late)

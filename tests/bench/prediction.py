@@ -3,12 +3,10 @@
 A small network of one row is asked over and over. The rest of a call's cost is gRPC's own.
 """
 
-import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from services.gateway.servicer import InferenceServicer
+from services.gateway.inference import Call, Inference
 from tests.bench.results import Results, Slice
 from tests.gateway import networks
 from tests.gateway.harness import canary, infer_request, running_gateway
@@ -19,16 +17,6 @@ DEADLINE_SECONDS = 5.0
 WHAT = "a plain prediction"
 
 
-class Call:
-    """The context of a call with a deadline."""
-
-    def time_remaining(self) -> float:
-        return DEADLINE_SECONDS
-
-    def invocation_metadata(self) -> tuple:
-        return ()
-
-
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
     """Measures a model without a release, and one in a canary."""
     count = QUICK_PREDICTIONS if quick else PREDICTIONS
@@ -36,22 +24,14 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
     with running_gateway({(model, n): networks.affine() for model in models for n in (1, 2)}) as gateway:
         gateway.serve("fraud", live=1)
         gateway.serve("shop", live=1, release=canary(5_000, epoch=1))
-        servicer = InferenceServicer(lambda: gateway.follower.table, lambda: True, time.monotonic)
-        slices = [[_cost(servicer, model, count) for model in models] for _ in range(SLICES)]
+        slices = [[_cost(gateway.inference, model, count) for model in models] for _ in range(SLICES)]
     for place, who in enumerate(("headgate", "headgate, in a canary")):
         results.add(WHAT, who, [each[place] for each in slices])
 
 
-def _cost(servicer: InferenceServicer, model: str, count: int) -> Slice:
+def _cost(answering: Inference, model: str, count: int) -> Slice:
     requests = [infer_request(networks.row(), model=model, key=f"k{n}") for n in range(100)]
-    return {
-        "us CPU/prediction": asyncio.run(_seconds(lambda n: servicer.ModelInfer(requests[n % 100], Call()), count))
-        * 1e6
-    }
-
-
-async def _seconds(ask: Callable, count: int) -> float:
     began = time.process_time()
     for n in range(count):
-        await ask(n)
-    return (time.process_time() - began) / count
+        answering.infer(requests[n % 100], Call(expires_at=time.monotonic() + DEADLINE_SECONDS))
+    return {"us CPU/prediction": (time.process_time() - began) / count * 1e6}

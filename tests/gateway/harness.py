@@ -18,6 +18,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
+from services.gateway.inference import Inference
 from services.gateway.pace import Pace
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routing_key import KeyPlaces
@@ -103,7 +104,7 @@ class GatewayHarness:
             lambda: None,
             self.metrics,
         )
-        self.servicer = InferenceServicer(
+        self.inference = Inference(
             table=lambda: self.follower.table,
             is_ready=lambda: self.ready,
             last_poll_at=lambda: self.fold.last_poll_monotonic,
@@ -111,6 +112,7 @@ class GatewayHarness:
             why_missing=self.follower.why_missing,
             places=KeyPlaces("x-customer", "session"),
         )
+        self.servicer = InferenceServicer(self.inference)
         self.server = InferenceServer(self.servicer, "127.0.0.1", 0, self.metrics)
         self._stopped = False
 

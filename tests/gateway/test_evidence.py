@@ -1,4 +1,3 @@
-import sys
 import threading
 from dataclasses import replace
 
@@ -6,6 +5,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import evidence
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.routes import Route
+from tests.gateway.threads import run_together
 
 CANARY = Route("fraud", stable=1, candidate=2, candidate_bps=500, release=3, epoch=17)
 
@@ -141,7 +141,20 @@ def test_only_the_last_epochs_of_a_model_are_kept(monkeypatch):
     ]
 
 
-def test_new_routes_and_reports_come_from_two_threads_at_once():
+def test_a_key_that_several_threads_count_at_once_counts_once(often_switched):
+    epoch, keys, threads = EvidenceCounters().counter_of(CANARY), range(2_000), 4
+
+    def count():
+        for key_hash in keys:
+            epoch.count(telemetry.ARM_STABLE, key_hash, bad=True)
+
+    run_together([count] * threads)
+    seen = counts(epoch, telemetry.ARM_STABLE)
+    assert (seen.requests, seen.bad_requests) == (threads * len(keys),) * 2
+    assert (seen.keys, seen.bad_keys, seen.first_bad_keys) == (len(keys),) * 3
+
+
+def test_new_routes_and_reports_come_from_two_threads_at_once(often_switched):
     counters, failures = EvidenceCounters(), []
     routes = [replace(CANARY, model=f"model-{number}") for number in range(300)]
     ended = threading.Event()
@@ -154,8 +167,6 @@ def test_new_routes_and_reports_come_from_two_threads_at_once():
         except RuntimeError as error:
             failures.append(error)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
     reporter = threading.Thread(target=report)
     reporter.start()
     try:
@@ -164,5 +175,4 @@ def test_new_routes_and_reports_come_from_two_threads_at_once():
     finally:
         ended.set()
         reporter.join()
-        sys.setswitchinterval(interval)
     assert failures == []

@@ -1,4 +1,3 @@
-import asyncio
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,10 +14,10 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.errors import MAX_RULE_BYTES
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway import servicer as servicer_module
+from services.gateway import inference as inference_module
 from services.gateway.forward import may_be_too_large
+from services.gateway.inference import Call, Inference
 from services.gateway.pace import Pace, size_class
-from services.gateway.servicer import InferenceServicer
 from services.gateway.table import Table
 from tests.gateway import networks
 from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
@@ -238,19 +237,6 @@ def test_an_answer_with_nan_is_sent_marked_as_bad_and_counted_as_bad(gateway):
     assert (counts.requests, counts.bad_requests, counts.keys, counts.bad_keys) == (2, 1, 1, 1)
 
 
-class DeadlineContext:
-    """The context of a call whose deadline is this far away."""
-
-    def __init__(self, seconds):
-        self._seconds = seconds
-
-    def time_remaining(self):
-        return self._seconds
-
-    def invocation_metadata(self):
-        return ()
-
-
 def quick():
     """The pace of a version that runs on the event loop."""
     pace = Pace()
@@ -273,18 +259,19 @@ def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that
 
     slow = replace(entry.versions[2], session=SlowSession(), pace=quick())
     table = Table({"fraud": replace(entry, versions={**entry.versions, 2: slow})})
-    servicer = InferenceServicer(lambda: table, lambda: True, lambda: now[-1])
-    monkeypatch.setattr(servicer_module, "time", SimpleNamespace(monotonic=lambda: now[-1]))
-    asyncio.run(servicer.ModelInfer(infer_request([[1, 2, 3]], key="a"), DeadlineContext(1.0)))
+    monkeypatch.setattr(
+        inference_module, "time", SimpleNamespace(monotonic=lambda: now[-1], thread_time=time.thread_time)
+    )
+    answering = Inference(lambda: table, lambda: True, lambda: now[-1])
+    answering.infer(infer_request([[1, 2, 3]], key="a"), Call(expires_at=now[-1] + 1.0))
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]
     assert (counts.requests, counts.bad_requests, counts.late_requests) == (1, bad, bad)
 
 
 def test_a_call_whose_deadline_has_passed_runs_no_version_and_counts_for_none(gateway):
     gateway.serve(live=1, release=canary(10_000, epoch=13))
-    servicer = InferenceServicer(lambda: gateway.follower.table, lambda: True, time.monotonic)
     with pytest.raises(RpcRefused) as refused:
-        asyncio.run(servicer.ModelInfer(infer_request([[1, 2, 3]], key="a"), DeadlineContext(0.0)))
+        gateway.inference.infer(infer_request([[1, 2, 3]], key="a"), Call(expires_at=time.monotonic()))
     assert refused.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert [counts.requests for counts in gateway.counts().values()] == [0, 0]
 

@@ -1,0 +1,310 @@
+"""What the Open Inference Protocol asks of a gateway, without a transport.
+
+Every server of the protocol, gRPC or REST, parses a request, calls `Inference`, and sends what it returns. It finds the
+route, has the version answer, and counts the answer.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version as distribution_version
+
+import grpc
+
+from headgate.domain.names import NUMBER
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference_parameters import ARM_METADATA
+from headgate.runtime.errors import RpcRefused
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.absence import unexplained
+from services.gateway.arm_header import choice_by_header
+from services.gateway.assignment import hash_key
+from services.gateway.failures import FAILURES, Failure, Failures
+from services.gateway.forward import Answer, Forward, prepared
+from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
+from services.gateway.pace import size_class
+from services.gateway.pending import Pending
+from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
+from services.gateway.repository import PLATFORM, Repository
+from services.gateway.routes import NO_RELEASE, NO_VERSION
+from services.gateway.routing import Routing
+from services.gateway.routing_key import KeyPlaces, Metadata, routing_key
+from services.gateway.sessions import Interruption, LoadedVersion
+from services.gateway.table import Entry, Table
+from services.gateway.tensors import TensorSpec
+
+NO_PLACES = KeyPlaces()
+
+Ended = Future[Answer]
+
+
+def no_metadata(name: str) -> str | None:
+    """The metadata of a call that has none."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a server knows about a call beside its request.
+
+    `metadata` gives the first value of a header or of gRPC metadata by its lower-case name, or None. `expires_at` is
+    the caller's deadline on the monotonic clock.
+    """
+
+    metadata: Metadata = no_metadata
+    expires_at: float = math.inf
+
+
+class Inference:
+    """The methods of the protocol. Every method may be called on any thread, and by several threads at once.
+
+    None of them waits: a quick version answers on the caller's thread within a few milliseconds, and a slow one runs on
+    its own thread, where it delays nobody else. Each raises RpcRefused for a request that it refuses. Any other error
+    is a fault of the gateway: the server logs it and shows its caller no more than an incident id.
+
+    An answer is counted as evidence for the version that ran, stable's as the candidate's. It is bad when the caller
+    had given up by the end, because its deadline passed or it cancelled the call. A request that ends while it waits
+    for its version, or is refused because too many wait, is no evidence: its version did not run, and how many wait
+    depends on the weights and on the traffic as much as on the version.
+    """
+
+    def __init__(
+        self,
+        table: Callable[[], Table],
+        is_ready: Callable[[], bool],
+        last_poll_at: Callable[[], float],
+        is_draining: Callable[[], bool] = lambda: False,
+        why_missing: Callable[[str, int], str] = unexplained,
+        places: KeyPlaces = NO_PLACES,
+    ) -> None:
+        self._table = table
+        self._is_ready = is_ready
+        self._last_poll_at = last_poll_at
+        self._is_draining = is_draining
+        self._why_missing = why_missing
+        self._places = places
+        self.repository = Repository(table, self._named)
+        """Triton's additions to the protocol."""
+        self._failures = Failures()
+
+    def server_live(self) -> inference.ServerLiveResponse:
+        """Live as long as it answers."""
+        return inference.ServerLiveResponse(live=True)
+
+    def server_ready(self) -> inference.ServerReadyResponse:
+        """Ready once the gateway has tried to load every version that must answer."""
+        return inference.ServerReadyResponse(ready=self._is_ready())
+
+    def server_metadata(self) -> inference.ServerMetadataResponse:
+        """Name and version of this server."""
+        return inference.ServerMetadataResponse(name="headgate", version=distribution_version("headgate"))
+
+    def model_ready(self, request: inference.ModelReadyRequest) -> inference.ModelReadyResponse:
+        """Whether the model can answer, or the version that the request names."""
+        entry = self._table().entries.get(request.name)
+        if entry is None:
+            return inference.ModelReadyResponse(ready=False)
+        number = _version_number(request.version)
+        pinned = number in entry.versions and not entry.why_missing(number)
+        return inference.ModelReadyResponse(ready=pinned if request.version else entry.ready)
+
+    def model_metadata(self, request: inference.ModelMetadataRequest) -> inference.ModelMetadataResponse:
+        """The tensors of the version that the request names, or of the one that stands for the model."""
+        version = self._named(request.name, request.version)
+        entry = self._entry(request.name)
+        return inference.ModelMetadataResponse(
+            name=request.name,
+            versions=[str(number) for number in sorted(entry.versions)],
+            platform=PLATFORM,
+            inputs=[_metadata(spec) for spec in version.inputs.values()],
+            outputs=[_metadata(spec) for spec in version.outputs],
+        )
+
+    def infer(self, request: inference.ModelInferRequest, call: Call) -> inference.ModelInferResponse | Pending:
+        """The response of a quick version, or what comes later: a slow version's, or a refusal that takes time.
+
+        Until a Pending is done, its server must call `give_up` as soon as the caller waits no longer.
+        """
+        started = time.monotonic()
+        if call.expires_at <= started:  # no version runs for nobody
+            raise _deadline_passed("the calls before it")
+        routing = self._routing(request, call.metadata, started)
+        pace = routing.version.pace
+        try:
+            forward = prepared(request, routing)
+            size = size_class(forward.inputs.elements)
+            if not pace.is_quick(size):
+                return self._beside(forward, size, started, call.expires_at)
+            began = time.thread_time()  # a wait for the processor, or for Python's lock, says nothing of the version
+            answer = forward.run()
+            pace.observe(size, time.thread_time() - began)
+        except FAILURES as error:
+            pending = Pending()
+            self._fail(pending, request, routing, error, started, call.expires_at)
+            return pending
+        return _counted(routing, answer, started, call.expires_at)
+
+    def _beside(self, forward: Forward, size: int, started: float, expires_at: float) -> Pending:
+        """Has the version's own thread answer. Raises RpcRefused when too many requests wait for it."""
+        version = forward.routing.version
+        interruption = Interruption()
+        work, observe = partial(forward.run, interruption), partial(version.pace.observe, size)
+        size_bytes = forward.request.ByteSize()
+        try:
+            ticket = version.queue.put(work, interruption.interrupt, observe, expires_at, size_bytes)
+        except QueueFull:
+            forward.routing.entry.metrics.count_not_run(QUEUE_FULL)
+            raise _queue_full(version, size) from None
+        pending = Pending(partial(self._give_up, forward.routing, ticket))
+        ticket.done.add_done_callback(partial(self._end, pending, forward, started, expires_at))
+        return pending
+
+    def _end(self, pending: Pending, forward: Forward, started: float, expires_at: float, ended: Ended) -> None:
+        """Ends a call that waited for its version. Runs on the version's thread."""
+        if not pending.end():
+            return
+        try:
+            self._answer_late(pending, forward, started, expires_at, ended)
+        except Exception as error:  # noqa: BLE001  # whoever waits for the answer handles its error
+            pending.done.set_exception(error)
+
+    def _answer_late(self, pending: Pending, forward: Forward, started: float, expires_at: float, ended: Ended) -> None:
+        version = forward.routing.version
+        try:
+            answer = ended.result()
+        except DeadlinePassed:
+            forward.routing.entry.metrics.count_not_run(DEADLINE)
+            raise _deadline_passed(f"the requests before it at {version.model} version {version.version}") from None
+        except FAILURES as error:
+            self._fail(pending, forward.request, forward.routing, error, started, expires_at)
+            return
+        pending.done.set_result(_counted(forward.routing, answer, started, expires_at))
+
+    def _fail(
+        self,
+        pending: Pending,
+        request: inference.ModelInferRequest,
+        routing: Routing,
+        error: Failure,
+        started: float,
+        expires_at: float,
+    ) -> None:
+        """Counts a request without an answer. Raises its refusal, or lets `pending` refuse it once that is decided."""
+        now = time.monotonic()
+        routing.version.statistics.fail(now - started, now)
+        refusal = self._failures.refusal(request, routing, error, expires_at)
+        if isinstance(refusal, RpcRefused):
+            raise refusal from error
+        pending.go_on(refusal.decide_now)
+        refusal.then(pending.refuse)
+
+    def _give_up(self, routing: Routing, ticket: Ticket[Answer], pending: Pending) -> None:
+        """Counts a request whose caller has given up: as a bad answer if the model runs for it already."""
+        has_expired = time.monotonic() >= ticket.expires_at
+        if routing.version.queue.withdraw(ticket):
+            routing.entry.metrics.count_not_run(DEADLINE if has_expired else CANCELLED)
+        elif not self._is_draining():  # at the end of the grace it is the gateway that gives up
+            routing.count(bad=True, late=True)
+            routing.metrics.count(BAD)
+        pending.done.set_exception(_deadline_passed("its answer") if has_expired else _cancelled())
+
+    def _entry(self, model: str) -> Entry:
+        entry = self._table().entries.get(model)
+        if entry is None:
+            self._check_ready()
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "unknown-model", f"there is no model {model!r}", "model_name")
+        return entry
+
+    def _pinned(self, entry: Entry, version: str) -> LoadedVersion:
+        number, model = _version_number(version), entry.route.model
+        loaded = entry.versions.get(number)
+        if loaded is None:
+            self._check_ready()
+            why = self._why_missing(model, number)
+            rule = f"version {version!r} of {model} {why}; loaded here: {sorted(entry.versions)}"
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "version-not-loaded", rule, "model_version")
+        if number in entry.withheld:
+            rule = f"version {version!r} of {model} {entry.withheld[number]}"
+            raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-deployable", rule, "model_version")
+        return loaded
+
+    def _named(self, model: str, version: str) -> LoadedVersion:
+        """The version with this number, or without one the version that stands for the model."""
+        entry = self._entry(model)
+        found = self._pinned(entry, version) if version else entry.default
+        if found is None:
+            raise self._no_version(entry)
+        return found
+
+    def _no_version(self, entry: Entry) -> RpcRefused:
+        route = entry.route
+        reasons = [f"version {number} {reason}" for number in route.versions if (reason := entry.why_missing(number))]
+        why = "; ".join(reasons) or f"none is live; release one with: headgate release start {route.model}/NUMBER"
+        rule = f"no version of {route.model} is ready to serve here: {why}"
+        return RpcRefused(grpc.StatusCode.UNAVAILABLE, "no-ready-version", rule)
+
+    def _check_ready(self) -> None:
+        """Raises UNAVAILABLE while the gateway is not ready: it cannot know yet that a model or version is missing."""
+        if not self._is_ready():
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this gateway is not ready yet")
+
+    def _routing(self, request: inference.ModelInferRequest, metadata: Metadata, now: float) -> Routing:
+        entry = self._entry(request.model_name)
+        metrics = entry.metrics
+        if request.model_version:
+            version = self._pinned(entry, request.model_version)
+            return Routing(
+                entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, metrics=metrics.pinned, pinned=True
+            )
+        key_hash, silent_seconds = 0, now - self._last_poll_at()
+        if (asked := metadata(ARM_METADATA)) is not None:
+            choice = choice_by_header(entry, asked, silent_seconds)
+        else:
+            if entry.route.release != NO_RELEASE:
+                key_hash = hash_key(entry.route.salt, routing_key(request, metadata, self._places))
+            choice = entry.choose(key_hash, silent_seconds)
+        arm = metrics.candidate if choice.arm == telemetry.ARM_CANDIDATE else metrics.stable
+        if choice.version is None:
+            arm.count(ERROR)
+            raise self._no_version(entry)
+        return Routing(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
+
+
+def _counted(routing: Routing, answer: Answer, started: float, expires_at: float) -> inference.ModelInferResponse:
+    """Counts an answer. A late one is bad: its caller never gets it, and the version is too slow for its callers."""
+    now = time.monotonic()
+    late = now > expires_at
+    routing.version.statistics.answer(now - started, now)
+    routing.count(bad=not answer.finite, late=late)
+    routing.metrics.answered(OK if answer.finite and not late else BAD, now - started)
+    return answer.response
+
+
+def _deadline_passed(waited_for: str) -> RpcRefused:
+    rule = f"the deadline passed while the call waited for {waited_for}"
+    return RpcRefused(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-passed", rule)
+
+
+def _queue_full(version: LoadedVersion, size: int) -> RpcRefused:
+    seconds = version.pace.average_seconds(size)
+    rule = (
+        f"{version.model} version {version.version} is slow (about {seconds:.3g} s for a request like this) and answers"
+        f" one request after the other. At most {MAX_WAITING} requests wait for it, and all places are taken."
+        " Send fewer requests at once and try again later, or have gateways added"
+    )
+    return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue-full", rule, retry_after_seconds=seconds)
+
+
+def _cancelled() -> RpcRefused:
+    return RpcRefused(grpc.StatusCode.CANCELLED, "cancelled", "the caller cancelled the call before its answer")
+
+
+def _version_number(text: str) -> int:
+    return int(text) if NUMBER.fullmatch(text) else NO_VERSION
+
+
+def _metadata(spec: TensorSpec) -> inference.ModelMetadataResponse.TensorMetadata:
+    return inference.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.wire_shape)

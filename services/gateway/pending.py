@@ -1,0 +1,64 @@
+"""An answer that comes later, because another thread works on it than the one that took the call."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.runtime.errors import RpcRefused
+
+
+class Pending:
+    """One call that waits for its answer. Every method may be called on any thread.
+
+    `done` gets the response or the error of the call: RpcRefused, or an unexpected error. It is set on the thread of a
+    version, where callbacks of `done` run too: they must be short and must not wait.
+
+    A call ends once: with its answer or when it is given up, whichever comes first. Only the first is counted.
+    """
+
+    def __init__(self, given_up: "Callable[[Pending], None] | None" = None) -> None:
+        self.done: Future[inference.ModelInferResponse] = Future()
+        self.done.set_running_or_notify_cancel()  # only the gateway ends it, so a waiter cannot cancel it
+        self._given_up = given_up
+        self._lock = threading.Lock()
+        self._has_ended = False
+        self._is_given_up = False
+
+    def give_up(self) -> None:
+        """Call it when nobody waits any more: the caller cancelled, went away, or its deadline passed.
+
+        A version that runs for this call is interrupted, and its answer counts as bad. Does nothing after the end.
+        """
+        self._is_given_up = True
+        if self.end() and self._given_up is not None:
+            self._given_up(self)
+
+    def end(self) -> bool:
+        """For the gateway. Whether this is the first end of the call: who gets True counts it and sets `done`."""
+        with self._lock:
+            first, self._has_ended = not self._has_ended, True
+            return first
+
+    def go_on(self, given_up: Callable[[], None]) -> None:
+        """For the gateway, after `end`: the call waits for one more thing. `given_up` ends that wait early."""
+        with self._lock:
+            self._given_up = lambda _: given_up()
+            self._has_ended = False
+        if self._is_given_up:
+            self.give_up()
+
+    def refuse(self, refusal: RpcRefused) -> None:
+        """For the gateway: ends a call that went on."""
+        self.end()
+        self.done.set_exception(refusal)
+
+
+async def awaited(pending: Pending) -> inference.ModelInferResponse:
+    """The response, for a server on an event loop. Gives up when the waiting task is cancelled. Raises its error."""
+    try:
+        return await asyncio.wrap_future(pending.done)
+    except asyncio.CancelledError:
+        pending.give_up()
+        raise

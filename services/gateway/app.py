@@ -18,6 +18,7 @@ from headgate.runtime.deadline import Deadline, run_within
 from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
+from headgate.runtime.operations import Loop
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
@@ -25,7 +26,10 @@ from services.gateway import readings
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
+from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_metrics import PredictionMetrics
+from services.gateway.prediction_record import Recording
+from services.gateway.prediction_sampling import Sampling, models_of, rates_of
 from services.gateway.reporter import Reporter
 from services.gateway.rest.server import RestServer
 from services.gateway.routing_key import KeyPlaces
@@ -72,6 +76,7 @@ class Gateway:
             self._fold.trace_of,
         )
         metrics.read_at_scrape(readings.NAMES, self._readings)
+        self._prediction_log = prediction_log(settings, parts)
         inference = Inference(
             table=lambda: self.follower.table,
             is_ready=self._ready.is_set,
@@ -79,6 +84,7 @@ class Gateway:
             is_draining=self._draining.is_set,
             why_missing=self.follower.why_missing,
             places=KeyPlaces(settings.routing_header, settings.routing_cookie),
+            prediction_log=self._prediction_log,
         )
         servicer = InferenceServicer(inference)
         self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
@@ -95,7 +101,11 @@ class Gateway:
         self.follower.start()
         self._reporter.start()
         self._clock_watch.start()
-        self._parts.watch(self.follower, self._reporter, self._server, self._clock_watch)
+        loops: list[Loop] = [self.follower, self._reporter, self._server, self._clock_watch]
+        if self._prediction_log is not None:
+            self._prediction_log.start()
+            loops.append(self._prediction_log)
+        self._parts.watch(*loops)
         return port
 
     def stop(self, grace_seconds: float) -> None:
@@ -116,6 +126,8 @@ class Gateway:
         self._trial.close()
         leaving.join(deadline.left())
         run_within(deadline.left(), self._reporter.send_last_evidence)
+        if self._prediction_log is not None:
+            self._prediction_log.close(deadline.left())
         self._parts.close(deadline)
 
     def _changed(self) -> None:
@@ -132,6 +144,16 @@ class Gateway:
 def build(settings: Settings) -> Gateway:
     """A gateway that has not started yet."""
     return Gateway(settings)
+
+
+def prediction_log(settings: Settings, parts: ServiceParts) -> PredictionLog | None:
+    """The prediction log; None when no prediction is to be recorded."""
+    sampling = Sampling(settings.prediction_rate, rates_of(settings.prediction_rates), settings.predictions_per_second)
+    left_out = models_of(settings.prediction_inputs_left_out)
+    recording = Recording(settings.name, settings.environment, settings.prediction_content_bytes, left_out)
+    if not sampling.is_on:
+        return None
+    return PredictionLog(parts.log, sampling, recording, parts.metrics, parts.clock.now_ms)
 
 
 def traced(fold: LifecycleFold, load: Load) -> Load:

@@ -27,11 +27,12 @@ from services.gateway.forward import Answer, Forward, prepared
 from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
 from services.gateway.pace import size_class
 from services.gateway.pending import Pending
+from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
 from services.gateway.repository import PLATFORM, Repository
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.routing import Routing
-from services.gateway.routing_key import KeyPlaces, Metadata, routing_key
+from services.gateway.routing_key import KeyPlaces, Metadata, given_key, routing_key
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.table import Entry, Table
 from services.gateway.tensors import TensorSpec
@@ -79,6 +80,7 @@ class Inference:
         is_draining: Callable[[], bool] = lambda: False,
         why_missing: Callable[[str, int], str] = unexplained,
         places: KeyPlaces = NO_PLACES,
+        prediction_log: PredictionLog | None = None,
     ) -> None:
         self._table = table
         self._is_ready = is_ready
@@ -86,6 +88,7 @@ class Inference:
         self._is_draining = is_draining
         self._why_missing = why_missing
         self._places = places
+        self._prediction_log = prediction_log
         self.repository = Repository(table, self._named)
         """Triton's additions to the protocol."""
         self._failures = Failures()
@@ -137,7 +140,7 @@ class Inference:
             forward = prepared(request, routing)
             size = size_class(forward.inputs.elements)
             if not pace.is_quick(size):
-                return self._beside(forward, size, started, call.expires_at)
+                return self._beside(forward, size, started, call)
             began = time.thread_time()  # a wait for the processor, or for Python's lock, says nothing of the version
             answer = forward.run()
             pace.observe(size, time.thread_time() - began)
@@ -145,33 +148,33 @@ class Inference:
             pending = Pending()
             self._fail(pending, request, routing, error, started, call.expires_at)
             return pending
-        return _counted(routing, answer, started, call.expires_at)
+        return self._counted(forward, answer, started, call)
 
-    def _beside(self, forward: Forward, size: int, started: float, expires_at: float) -> Pending:
+    def _beside(self, forward: Forward, size: int, started: float, call: Call) -> Pending:
         """Has the version's own thread answer. Raises RpcRefused when too many requests wait for it."""
         version = forward.routing.version
         interruption = Interruption()
         work, observe = partial(forward.run, interruption), partial(version.pace.observe, size)
         size_bytes = forward.request.ByteSize()
         try:
-            ticket = version.queue.put(work, interruption.interrupt, observe, expires_at, size_bytes)
+            ticket = version.queue.put(work, interruption.interrupt, observe, call.expires_at, size_bytes)
         except QueueFull:
             forward.routing.entry.metrics.count_not_run(QUEUE_FULL)
             raise _queue_full(version, size) from None
         pending = Pending(partial(self._give_up, forward.routing, ticket))
-        ticket.done.add_done_callback(partial(self._end, pending, forward, started, expires_at))
+        ticket.done.add_done_callback(partial(self._end, pending, forward, started, call))
         return pending
 
-    def _end(self, pending: Pending, forward: Forward, started: float, expires_at: float, ended: Ended) -> None:
+    def _end(self, pending: Pending, forward: Forward, started: float, call: Call, ended: Ended) -> None:
         """Ends a call that waited for its version. Runs on the version's thread."""
         if not pending.end():
             return
         try:
-            self._answer_late(pending, forward, started, expires_at, ended)
+            self._answer_late(pending, forward, started, call, ended)
         except Exception as error:  # noqa: BLE001  # whoever waits for the answer handles its error
             pending.done.set_exception(error)
 
-    def _answer_late(self, pending: Pending, forward: Forward, started: float, expires_at: float, ended: Ended) -> None:
+    def _answer_late(self, pending: Pending, forward: Forward, started: float, call: Call, ended: Ended) -> None:
         version = forward.routing.version
         try:
             answer = ended.result()
@@ -179,9 +182,22 @@ class Inference:
             forward.routing.entry.metrics.count_not_run(DEADLINE)
             raise _deadline_passed(f"the requests before it at {version.model} version {version.version}") from None
         except FAILURES as error:
-            self._fail(pending, forward.request, forward.routing, error, started, expires_at)
+            self._fail(pending, forward.request, forward.routing, error, started, call.expires_at)
             return
-        pending.done.set_result(_counted(forward.routing, answer, started, expires_at))
+        pending.done.set_result(self._counted(forward, answer, started, call))
+
+    def _counted(self, forward: Forward, answer: Answer, started: float, call: Call) -> inference.ModelInferResponse:
+        """Counts an answer. A late one is bad: its caller never gets it, so the version is too slow for them."""
+        routing, now = forward.routing, time.monotonic()
+        late = now > call.expires_at
+        routing.version.statistics.answer(now - started, now)
+        routing.count(bad=not answer.finite, late=late)
+        bad = late or not answer.finite
+        routing.metrics.answered(BAD if bad else OK, now - started)
+        if self._prediction_log is not None:
+            key = partial(given_key, forward.request, call.metadata, self._places)
+            self._prediction_log.answered(key, forward, answer.response, now - started, bad)
+        return answer.response
 
     def _fail(
         self,
@@ -271,16 +287,6 @@ class Inference:
             arm.count(ERROR)
             raise self._no_version(entry)
         return Routing(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
-
-
-def _counted(routing: Routing, answer: Answer, started: float, expires_at: float) -> inference.ModelInferResponse:
-    """Counts an answer. A late one is bad: its caller never gets it, and the version is too slow for its callers."""
-    now = time.monotonic()
-    late = now > expires_at
-    routing.version.statistics.answer(now - started, now)
-    routing.count(bad=not answer.finite, late=late)
-    routing.metrics.answered(OK if answer.finite and not late else BAD, now - started)
-    return answer.response
 
 
 def _deadline_passed(waited_for: str) -> RpcRefused:

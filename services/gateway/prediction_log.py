@@ -14,12 +14,13 @@ from itertools import islice
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.log.port import MAX_RECORD_BYTES, EventLog, LogError, Message, record_bytes
+from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.predictions import message_of
 from services.gateway.assignment import HASH_BITS, hash_key
-from services.gateway.prediction_record import Recording, Taken, record_of
+from services.gateway.forward import Forward
+from services.gateway.prediction_record import Recording, Taken, record_of, taken_from
 from services.gateway.prediction_sampling import Allowance, Sampling, is_sampled, salt_of
-from services.gateway.routing import Routing
 
 MAX_WAITING = 512
 """Predictions that wait to be written. One more is dropped."""
@@ -32,17 +33,13 @@ PAUSE_SECONDS = 0.1
 """Time between two looks at the queue. To wake the thread for each prediction would cost the request path a switch."""
 WARN_SECONDS = 60.0
 """A warning about dropped predictions comes once in this time."""
-OVERHEAD_BYTES = 1_000
-"""About what a prediction holds beside its elements."""
-ELEMENT_BYTES = 8
-
 QUEUE_FULL, RATE, LOG, SIZE, ERROR = "queue-full", "rate", "log", "size", "error"
 
 logger = logging.getLogger(__name__)
 
 
 class PredictionLog:
-    """Any thread may call `take`. The thread of this log makes the records and writes them."""
+    """Any thread may call `answered`. The thread of this log makes the records and writes them."""
 
     def __init__(
         self, log: EventLog, sampling: Sampling, recording: Recording, metrics: Metrics, now_ms: Callable[[], int]
@@ -75,48 +72,39 @@ class PredictionLog:
         self._closing.set()
         self._thread.join(grace_seconds)
 
-    def take(
+    def answered(
         self,
-        routing: Routing,
-        key: str,
-        request: inference.ModelInferRequest,
+        key: Callable[[], str],
+        forward: Forward,
         response: inference.ModelInferResponse,
-        elements: int,
         seconds: float,
         bad: bool,
     ) -> None:
         """Samples an answered prediction by its key, and keeps references to it. Its messages must not change any more.
 
-        `key` is the caller's routing key, or else the id of its request. Without either, chance decides.
+        `key` gives the caller's routing key, or else the id of its request, or an empty text. It never raises.
         """
-        model = request.model_name
-        rate = self._sampling.rate_of(model)
+        rate = self._sampling.rate_of(forward.request.model_name)
         if rate <= 0:
             return
+        try:
+            key_hash = self._sampled_hash(forward.request.model_name, key(), rate)
+        except RpcRefused:  # a key that nobody needed for the answer
+            key_hash = None
+        if key_hash is not None:
+            self._put(taken_from(forward, response, key_hash, rate, seconds, bad))
+
+    def _sampled_hash(self, model: str, key: str, rate: float) -> int | None:
+        """The hash of a key that is sampled; 0 without a key. None for what is not sampled."""
         key_hash = hash_key(salt_of(model), key) if key else 0
-        if not is_sampled(key_hash if key else random.getrandbits(HASH_BITS), rate):
-            return
-        route = routing.entry.route
-        size = OVERHEAD_BYTES + ELEMENT_BYTES * elements
-        taken = Taken(
-            request,
-            response,
-            routing.version.version,
-            routing.arm,
-            route.release,
-            route.epoch,
-            key_hash,
-            rate,
-            time.monotonic(),
-            round(seconds * 1e6),
-            bad,
-            size,
-        )
+        return key_hash if is_sampled(key_hash if key else random.getrandbits(HASH_BITS), rate) else None
+
+    def _put(self, taken: Taken) -> None:
         with self._lock:
-            fits = len(self._waiting) < MAX_WAITING and self._waiting_bytes + size <= MAX_WAITING_BYTES
-            if fits:
+            bytes_then = self._waiting_bytes + taken.size_bytes
+            if len(self._waiting) < MAX_WAITING and bytes_then <= MAX_WAITING_BYTES:
                 self._waiting.append(taken)
-                self._waiting_bytes += size
+                self._waiting_bytes = bytes_then
             else:
                 self._drops[QUEUE_FULL] += 1
 

@@ -4,6 +4,7 @@ It runs on the thread of the prediction log, never on the way to a caller.
 """
 
 import hashlib
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -13,9 +14,13 @@ import numpy as np
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import predictions_pb2 as predictions
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.forward import Forward
 from services.gateway.prediction_sampling import ALL
 from services.gateway.tensors import BYTES, BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES
 
+OVERHEAD_BYTES = 1_000
+"""About what a prediction holds beside its elements."""
+ELEMENT_BYTES = 8
 MAX_REQUEST_ID = 256
 """Characters of a request's id that are recorded."""
 
@@ -51,6 +56,33 @@ class Recording(NamedTuple):
     """The most bytes of contents in one record."""
     without_inputs: frozenset[str]
     """Models whose inputs are left out; `*` for all."""
+
+
+def taken_from(
+    forward: Forward,
+    response: inference.ModelInferResponse,
+    key_hash: int,
+    rate: float,
+    seconds: float,
+    bad: bool,
+) -> Taken:
+    """A prediction that has just been answered."""
+    routing = forward.routing
+    route = routing.entry.route
+    return Taken(
+        forward.request,
+        response,
+        routing.version.version,
+        routing.arm,
+        route.release,
+        route.epoch,
+        key_hash,
+        rate,
+        time.monotonic(),
+        round(seconds * 1e6),
+        bad,
+        OVERHEAD_BYTES + ELEMENT_BYTES * forward.inputs.elements,
+    )
 
 
 def record_of(taken: Taken, recording: Recording, at_ms: int) -> predictions.Prediction:

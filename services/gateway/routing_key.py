@@ -29,6 +29,11 @@ def routing_key(request: inference.ModelInferRequest, metadata: Metadata, places
 
     A request without all of these gets a random one. Raises RpcRefused.
     """
+    return given_key(request, metadata, places) or os.urandom(RANDOM_BYTES).hex()
+
+
+def given_key(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str:
+    """The caller's key, or the request's id; empty when the caller gave neither. Raises RpcRefused."""
     if (key := metadata(ROUTING_KEY_METADATA)) is not None:
         return key
     if ROUTING_KEY in request.parameters:
@@ -37,7 +42,7 @@ def routing_key(request: inference.ModelInferRequest, metadata: Metadata, places
         return key
     if places.cookie and (key := cookie_named(places.cookie, metadata(COOKIE))) is not None:
         return key
-    return request.id or os.urandom(RANDOM_BYTES).hex()
+    return request.id
 
 
 def cookie_named(name: str, header: str | None) -> str | None:

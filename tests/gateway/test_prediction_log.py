@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.log import topics
 from headgate.log.port import LogUnavailable, Message, Position
 from headgate.log.sqlite.log import SqliteLog
+from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.predictions import newest
@@ -34,6 +36,7 @@ ROUTE = SimpleNamespace(release=3, epoch=7)
 ROUTING: Any = SimpleNamespace(
     entry=SimpleNamespace(route=ROUTE), version=SimpleNamespace(version=2), arm=telemetry.ARM_CANDIDATE
 )
+INPUTS = SimpleNamespace(elements=3)
 RECORDING = Recording("gateway-0", "production", 1_000, frozenset())
 FEATURES = np.array([[1.5, 2.0, float("nan")]], np.float32)
 
@@ -70,10 +73,10 @@ def started(log: Any, metrics: Metrics, per_second: float = 1e9, **rates: float)
     return PredictionLog(log, Sampling(rates.pop("rate", 1.0), rates, per_second), RECORDING, metrics, lambda: 1_000)
 
 
-def take(written: PredictionLog, count: int, key: str = "", elements: int = 3) -> None:
+def take(written: PredictionLog, count: int, key: str = "", request: inference.ModelInferRequest | None = None) -> None:
     for number in range(count):
-        request = asked(id_=f"r-{number}")
-        written.take(ROUTING, key or request.id, request, answered(), elements, 0.00025, bad=False)
+        forward: Any = SimpleNamespace(request=request or asked(id_=f"r-{number}"), inputs=INPUTS, routing=ROUTING)
+        written.answered(lambda: key or forward.request.id, forward, answered(), 0.00025, bad=False)  # noqa: B023
 
 
 def ended(written: PredictionLog) -> None:
@@ -165,6 +168,25 @@ def test_predictions_are_written_with_their_version_arm_and_release(log: SqliteL
     assert counts(metrics)["written_total"] == 3
 
 
+def test_a_request_whose_key_is_wrong_is_not_recorded_and_does_not_fail(log: SqliteLog) -> None:
+    def wrong() -> str:
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-routing-key", "expected a string")
+
+    written = started(log, Metrics(GATEWAY))
+    forward: Any = SimpleNamespace(request=asked(), inputs=INPUTS, routing=ROUTING)
+    written.answered(wrong, forward, answered(), 0.1, bad=False)
+    ended(written)
+    assert newest(log, "fraud", 10, log.end(topics.PREDICTIONS)) == []
+
+
+def test_a_request_without_a_key_is_sampled_by_chance_and_has_the_hash_0(log: SqliteLog) -> None:
+    written = started(log, Metrics(GATEWAY))
+    take(written, 1, request=asked(id_=""))
+    ended(written)
+    (found,) = newest(log, "fraud", 10, log.end(topics.PREDICTIONS))
+    assert (found.key_hash, found.request_id) == (0, "")
+
+
 def test_a_model_with_the_rate_0_is_not_recorded(log: SqliteLog) -> None:
     written = started(log, Metrics(GATEWAY), fraud=0.0)
     take(written, 3)
@@ -215,7 +237,7 @@ def test_a_prediction_that_cannot_be_recorded_does_not_stop_the_others(log: Sqli
     broken = asked()
     broken.inputs[0].datatype = "FP7"
     broken.ClearField("raw_input_contents")
-    written.take(ROUTING, "k", broken, answered(), 3, 0.1, bad=False)
+    take(written, 1, request=broken)
     take(written, 1)
     ended(written)
     assert counts(metrics) == {"written_total": 1, 'dropped_total{reason="error"}': 1}

@@ -17,6 +17,7 @@ from headgate.artifacts.store import open_store
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.log import topics
 from headgate.log.open import open_log
+from headgate.telemetry.predictions import newest
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests.gateway import networks
@@ -40,6 +41,7 @@ class Running:
             "HEADGATE_ARTIFACTS": (self.directory / "store").as_uri(),
             "HEADGATE_KEYS": str(self.directory / "keys"),
             "HEADGATE_PORT": "0",
+            "HEADGATE_PREDICTION_RATE": "1",
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "services.gateway"], env=environ, stderr=subprocess.PIPE, text=True
@@ -141,3 +143,14 @@ def test_a_gateway_serves_the_releases_of_the_log_reports_them_and_ends_without_
     last = [report for report in reports if report.epoch == second][-1]
     candidate = next(arm for arm in last.arms if arm.arm == telemetry.ARM_CANDIDATE)
     assert (candidate.version, candidate.requests, candidate.keys) == (2, 51, 51)
+
+    # What was answered is recorded too, up to the last request.
+    recorded = newest(running.log, "fraud", 100, running.log.end(topics.PREDICTIONS))
+    assert [each.version for each in recorded] == [1] + [2] * 51
+    assert {(each.release, each.arm) for each in recorded} == {
+        (1, telemetry.ARM_CANDIDATE),
+        (2, telemetry.ARM_CANDIDATE),
+    }
+    assert len({each.key_hash for each in recorded}) == 52
+    (features,), (answer,) = recorded[0].inputs, recorded[0].outputs
+    assert (features.shape, len(features.raw), answer.name != "") == ([1, 3], 12, True)

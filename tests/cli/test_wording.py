@@ -56,6 +56,10 @@ def test_an_undefined_metric_is_shown_with_its_reason_and_named_in_lists():
     assert {column.name: column.cell(version) for column in VERSION}["METRICS"] == (
         "accuracy 0.5000\nrecall is undefined: no row is positive"
     )
+    version.report.metrics[0].no_interval = "there is only one row"
+    assert {column.name: column.cell(version) for column in VERSION}["METRICS"] == (
+        "accuracy 0.5000\naccuracy has no interval: there is only one row\nrecall is undefined: no row is positive"
+    )
     assert {column.name: column.cell(version) for column in VERSIONS}["METRICS"] == "accuracy 0.5000  undefined: recall"
 
 

@@ -255,6 +255,10 @@ def test_a_rule_about_the_interval_of_a_metric_without_one_fails() -> None:
     result = gate(configuration.GateRule(metric="accuracy", min=0.1, interval=True), report(accuracy=0.9))
     assert not result.passed
     assert result.explanation == "accuracy has no confidence interval on these rows"
+    why = report()
+    why.metrics.add(name="accuracy", value=0.9, no_interval="there is only one row")
+    result = gate(configuration.GateRule(metric="accuracy", min=0.1, interval=True), why)
+    assert result.explanation == "accuracy has no confidence interval on these rows: there is only one row"
 
 
 def test_a_rule_about_a_slice_takes_its_metrics_from_the_slice() -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.v1 import configuration_pb2 as configuration
 from services.evaluator.metrics.binomial import exact_interval
-from services.evaluator.metrics.intervals import MAX_RESAMPLED_ROWS
+from services.evaluator.metrics.intervals import MAX_RESAMPLED_ROWS, ONE_UNIT, RARELY_DEFINED
 from services.evaluator.metrics.measure import Measured, Options, measure, rows_of
 from services.evaluator.metrics.scores import Interval, Method
 
@@ -60,8 +60,45 @@ def test_resampled_intervals_are_as_wide_as_the_metric_varies_from_sample_to_sam
 
 
 def test_one_row_has_only_the_exact_intervals() -> None:
-    found = measure("binary", np.array([0.9]), np.array([1]), Options(0.5, 0.95)).intervals
-    assert found.keys() == {"accuracy", "recall", "precision"}
+    found = measure("binary", np.array([0.9]), np.array([1]), Options(0.5, 0.95))
+    assert found.intervals.keys() == {"accuracy", "recall", "precision"}
+    assert found.without_interval["f1"] == "there is only one row, or only one group of rows that are ranked together"
+
+
+RARE = np.zeros((60, 2), np.int64)
+RARE[:30, 0] = RARE[0, 1] = 1
+
+
+@pytest.mark.parametrize(
+    ("task", "predictions", "answers", "reasons"),
+    [
+        (
+            "binary",
+            RNG.random(60),
+            RARE[:, 0],
+            {"calibration_error": "a sample of rows always looks worse calibrated than the rows"},
+        ),
+        (
+            "multilabel",
+            np.where(RARE, 0.9, 0.1),
+            RARE,
+            dict.fromkeys(("auc", "f1", "precision", "recall"), RARELY_DEFINED),
+        ),
+        (
+            "ranking",
+            RNG.random(4),
+            np.array([[1, 7], [0, 7], [1, 7], [0, 7]]),
+            dict.fromkeys(("map", "ndcg"), ONE_UNIT),
+        ),
+    ],
+)
+def test_a_metric_without_an_interval_says_why(
+    task: str, predictions: Any, answers: Any, reasons: dict[str, str]
+) -> None:
+    found = measure(task, predictions, answers, Options(0.5, 0.95))
+    assert found.without_interval == reasons
+    assert found.intervals.keys() | reasons.keys() == found.scores.values.keys()
+    assert not found.intervals.keys() & reasons.keys()
 
 
 def test_without_a_confidence_there_are_no_intervals() -> None:

@@ -324,6 +324,9 @@ def test_what_the_training_found_out_stands_in_the_report(
     assert (values(report)["cost"], values(report)["leakage"], report.threshold) == (2.5, 0.25, 1.0)
     assert values(report)["recall"] < 1
     assert [metric.name for metric in report.metrics] == sorted(values(report))
+    reasons = {metric.name: metric.no_interval for metric in report.metrics if metric.no_interval}
+    assert reasons.keys() == {"calibration_error", "cost", "leakage"}
+    assert all(metric.HasField("interval") != bool(metric.no_interval) for metric in report.metrics)
 
 
 def test_a_chosen_threshold_that_is_not_there_fails_the_evaluation(

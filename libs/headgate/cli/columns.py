@@ -6,7 +6,7 @@ from typing import Any
 from headgate.cli.policy_lines import policy_lines, steps_text
 from headgate.cli.render import Columns
 from headgate.cli.tables import Column
-from headgate.client.timeline import interval_line, report_line, undefined_lines, weights_line
+from headgate.client.timeline import interval_line, no_interval_lines, report_line, undefined_lines, weights_line
 from headgate.domain import policy as policies
 from headgate.domain.names import short_name, version_name
 from headgate.domain.printable import printable
@@ -50,14 +50,17 @@ def _gate(version: resources.Version) -> str:
 
 
 def _metrics(version: resources.Version) -> str:
-    """The metrics as a block of lines, one column beside the other; then one line for each undefined one."""
+    """The metrics as a block of lines, one column beside the other.
+
+    Then one line for each without an interval, and one for each undefined one.
+    """
     metrics = version.report.metrics
     cells = [interval_line(metric) for metric in metrics]
     widest = max(map(len, cells), default=0)
     side_by_side = INTERVALS_IN_A_LINE if any(each.HasField("interval") for each in metrics) else METRICS_IN_A_LINE
     lines = [cells[n : n + side_by_side] for n in range(0, len(cells), side_by_side)]
     defined = ["   ".join(cell.ljust(widest) for cell in line).rstrip() for line in lines]
-    return "\n".join((*defined, *undefined_lines(version.report)))
+    return "\n".join((*defined, *no_interval_lines(version.report), *undefined_lines(version.report)))
 
 
 def _imported(version: resources.Version) -> str:

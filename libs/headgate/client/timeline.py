@@ -31,6 +31,11 @@ def interval_line(metric: facts.Metric) -> str:
     return metrics_line([metric]) + ends
 
 
+def no_interval_lines(report: facts.EvaluationReport) -> list[str]:
+    """A sentence for each metric that has a value and no confidence interval."""
+    return [f"{metric.name} has no interval: {metric.no_interval}" for metric in report.metrics if metric.no_interval]
+
+
 def undefined_lines(report: facts.EvaluationReport) -> list[str]:
     """A sentence for each metric that has no value on the rows."""
     return [f"{metric.name} is undefined: {metric.reason}" for metric in report.undefined]

@@ -130,7 +130,7 @@ def _below(rule: configuration.GateRule, metric: facts.Metric) -> tuple[float, s
     if not rule.HasField("min"):
         return None
     if rule.interval and not metric.HasField("interval"):
-        return 0.0, _no_interval(rule)
+        return 0.0, _no_interval(rule, metric)
     value = metric.interval.low if rule.interval else metric.value
     if value >= rule.min:
         return None
@@ -144,7 +144,7 @@ def _above(rule: configuration.GateRule, metric: facts.Metric) -> tuple[float, s
     if not rule.HasField("max"):
         return None
     if rule.interval and not metric.HasField("interval"):
-        return 0.0, _no_interval(rule)
+        return 0.0, _no_interval(rule, metric)
     value = metric.interval.high if rule.interval else metric.value
     if value <= rule.max:
         return None
@@ -162,8 +162,9 @@ def _lead(rule: configuration.GateRule, metric: facts.Metric, end: str) -> str:
     return f"{name_of(rule)} is {value}, and the {end} end of its {share} interval"
 
 
-def _no_interval(rule: configuration.GateRule) -> str:
-    return f"{name_of(rule)} has no confidence interval on these rows"
+def _no_interval(rule: configuration.GateRule, metric: facts.Metric) -> str:
+    reason = f": {metric.no_interval}" if metric.no_interval else ""
+    return f"{name_of(rule)} has no confidence interval on these rows{reason}"
 
 
 def _dropped(rule: configuration.GateRule, value: float, live: float | None, lower: bool) -> tuple[float, str] | None:

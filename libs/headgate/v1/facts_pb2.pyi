@@ -883,8 +883,11 @@ class Metric(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
+    NO_INTERVAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     value: _builtins.float
+    no_interval: _builtins.str
+    """Why it has none, in words: "there is only one row". Older records lack it."""
     @_builtins.property
     def interval(self) -> Global___Interval:
         """Absent where none was asked for, and where the metric has none on the rows."""
@@ -895,10 +898,11 @@ class Metric(_message.Message):
         name: _builtins.str = ...,
         value: _builtins.float = ...,
         interval: Global___Interval | None = ...,
+        no_interval: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "name", b"name", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "name", b"name", "no_interval", b"no_interval", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ scaled down to all of them: the time is bounded whatever the number of rows is.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,23 +19,34 @@ RESAMPLES = 1_000
 MAX_RESAMPLED_ROWS = 4_000
 LEAST_DEFINED = 0.9
 """In so many of the resamples a metric must be defined; otherwise it has no interval."""
-BIASED = frozenset({"calibration_error"})
-"""Metrics without an interval: of resampled rows they are larger than of the rows."""
+BIASED = {"calibration_error": "a sample of rows always looks worse calibrated than the rows"}
+"""Metrics that have no interval, and why."""
+ONE_UNIT = "there is only one row, or only one group of rows that are ranked together"
+RARELY_DEFINED = "it is undefined in more than a tenth of 1,000 samples of the rows, because they are too few"
 UNBOUNDED = frozenset({"log_loss", "mae", "mse", "r2"})
 """Metrics whose values need not lie between 0 and 1."""
 
 
-def intervals(rows: Rows, scores: Scores, confidence: float) -> dict[str, Interval]:
-    """The interval of each metric that has one."""
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """The interval of each metric that has one, and why each other one has none."""
+
+    found: Mapping[str, Interval] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+def intervals(rows: Rows, scores: Scores, confidence: float) -> Intervals:
     exact = {
         name: Interval(*exact_interval(hits, total, confidence), confidence, Method.EXACT_BINOMIAL)
         for name, (hits, total) in scores.shares.items()
     }
-    others = sorted(scores.values.keys() - exact.keys() - BIASED)
+    others = {name: scores.values[name] for name in sorted(scores.values.keys() - exact.keys() - BIASED.keys())}
+    biased = {name: reason for name, reason in BIASED.items() if name in scores.values}
     if not others or rows.units < 2:
-        return exact
+        return Intervals(exact, biased | dict.fromkeys(others, ONE_UNIT))
     with np.errstate(all="ignore"):
-        return exact | _resampled(rows, {name: scores.values[name] for name in others}, confidence)
+        resampled = _resampled(rows, others, confidence)
+    return Intervals(exact | resampled, biased | dict.fromkeys(others.keys() - resampled.keys(), RARELY_DEFINED))
 
 
 def _resampled(rows: Rows, values: Mapping[str, float], confidence: float) -> dict[str, Interval]:

@@ -34,7 +34,7 @@ from headgate.artifacts.answers import (
 )
 from headgate.evaluation_tables import DEFAULT_THRESHOLD
 from services.evaluator.metrics.binary import BinaryRows
-from services.evaluator.metrics.intervals import intervals
+from services.evaluator.metrics.intervals import Intervals, intervals
 from services.evaluator.metrics.multiclass import MulticlassRows
 from services.evaluator.metrics.multilabel import MultilabelRows
 from services.evaluator.metrics.ranking import RankingRows
@@ -59,11 +59,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The metrics with their intervals, counts by (actual, predicted), and the same for the rows of each slice."""
+    """The metrics with their intervals or the reasons why there is none, counts by (actual, predicted), and slices.
+
+    A slice has the same for its rows.
+    """
 
     rows: int
     scores: Scores
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    without_interval: Mapping[str, str] = field(default_factory=dict)
     confusion: Cells = field(default_factory=dict)
     slices: Mapping[str, "Measured"] = field(default_factory=dict)
 
@@ -87,8 +91,8 @@ def _slice(rows: Rows, whole: Measured, mask: npt.NDArray[np.bool_], options: Op
 
 def _measured(rows: Rows, count: int, options: Options) -> Measured:
     scores = rows.scores()
-    found = intervals(rows, scores, options.confidence) if options.confidence is not None else {}
-    return Measured(count, scores, found)
+    found = intervals(rows, scores, options.confidence) if options.confidence is not None else Intervals()
+    return Measured(count, scores, found.found, found.missing)
 
 
 def rows_of(task: str, predictions: Values, answers: Values, threshold: float) -> Rows:

@@ -1,22 +1,31 @@
-"""The memory of trainer and evaluator: what they hold when idle, and by how much that grows over many attempts.
+"""What trainer and evaluator hold when idle, and by how much that grows over many attempts: memory, files, threads.
 
-Each attempt is a commit that is tested, trained, exported, evaluated and judged by the services of `headgate up`.
+Each attempt is a commit that is tested, trained, exported, evaluated and judged by the services of `headgate up`. While
+one version is evaluated the next one is trained, so that 200 take about as long as their trainings.
 """
 
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from examples.driver import Facts, Running
+from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
 from tests.bench import processes
 from tests.bench.results import Results
 
-ATTEMPTS, QUICK_ATTEMPTS = 200, 6
+Held = Mapping[str, dict[str, float]]
+"""Of each service: its resident memory, its open files and its threads."""
+STOPS, QUICK_STOPS = (20, 100, 200), (3, 6)
+"""The services are looked at after so many attempts, while they have no work."""
 WARM_ATTEMPTS = 4
 """What a service loads and keeps after its first attempts is no growth."""
 MOST_IDLE_MIB, MOST_GROWTH_MIB = 90, 10
 SERVICES = ("evaluator", "trainer")
 ATTEMPT_SECONDS = 180.0
+MIB, FILES, THREADS = "MiB", "open files", "threads"
 MODEL, AUTHOR = "small", ("-c", "user.name=Bench", "-c", "user.email=bench@example.org", "-c", "commit.gpgsign=false")
 CODE = """
 import torch
@@ -55,30 +64,50 @@ accuracy = {{ min = 1.0 }}
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    attempts = QUICK_ATTEMPTS if quick else ATTEMPTS
+    stops = QUICK_STOPS if quick else STOPS
     with tempfile.TemporaryDirectory(dir=cache) as folder, Running(Path(folder)) as running:
         pids = running.pids()
-        idle = _resident(pids)
+        idle = _held(pids)
         repository = _repository(Path(folder) / MODEL)
-        for _ in range(WARM_ATTEMPTS):
-            _attempt(running, repository)
-        warm = _resident(pids)
-        for _ in range(attempts):
-            _attempt(running, repository)
-        ended = _resident(pids)
+        history = Facts(running.stubs, f"models/{MODEL}", lambda record: None)
+        try:
+            _attempts(running, history, repository, WARM_ATTEMPTS)
+            warm, done = _held(pids), 0
+            later: list[tuple[int, Held]] = []
+            for stop in stops:
+                _attempts(running, history, repository, stop - done)
+                later.append((stop, _held(pids)))
+                done = stop
+        finally:
+            history.close()
         if running.pids() != pids:
             raise AssertionError("a service was started again, so the measurement means nothing")
     for service in SERVICES:
-        figures = {"idle MiB": idle[service], "warm MiB": warm[service], "at the end MiB": ended[service]}
-        results.rows.append((f"{attempts} attempts", service, figures))
-        worst, growth = max(idle[service], ended[service]), ended[service] - warm[service]
-        results.compare(f"{service}: {MOST_IDLE_MIB} MiB over its own", MOST_IDLE_MIB / worst, 1, 1.2)
-        what = f"{service}: {MOST_GROWTH_MIB} MiB over its growth in {attempts} attempts"
-        results.compare(what, MOST_GROWTH_MIB / max(growth, 0.1), 1, 2)
+        results.rows.append(("before any attempt", service, idle[service]))
+        results.rows.append((f"warm, by {WARM_ATTEMPTS} attempts", service, warm[service]))
+        results.rows.extend((f"after {stop} more", service, held[service]) for stop, held in later)
+        _compare(results, service, [each[service] for each in (idle, warm, *(held for _, held in later))], stops[-1])
 
 
-def _resident(pids: dict[str, int]) -> dict[str, float]:
-    return {service: processes.resident_mib([pids[service]]) for service in SERVICES}
+def _compare(results: Results, service: str, held: Sequence[Mapping[str, float]], attempts: int) -> None:
+    """`held` before any attempt, when warm, and then."""
+    warm, ended = held[1], held[-1]
+    worst, growth = max(each[MIB] for each in held), ended[MIB] - warm[MIB]
+    results.compare(f"{service}: {MOST_IDLE_MIB} MiB over its own", MOST_IDLE_MIB / worst, 1, 1.2)
+    what = f"{service}: {MOST_GROWTH_MIB} MiB over its growth in {attempts} attempts"
+    results.compare(what, MOST_GROWTH_MIB / max(growth, 0.1), 1, 2)
+    results.compare(f"{service}: {FILES} when warm over those at the end", warm[FILES] / ended[FILES], 0.9, 1)
+
+
+def _held(pids: Mapping[str, int]) -> Held:
+    return {
+        service: {
+            MIB: processes.resident_mib([pids[service]]),
+            FILES: processes.open_files(pids[service]),
+            THREADS: processes.threads(pids[service]),
+        }
+        for service in SERVICES
+    }
 
 
 def _repository(folder: Path) -> Path:
@@ -90,18 +119,25 @@ def _repository(folder: Path) -> Path:
     return folder
 
 
-def _attempt(running: Running, repository: Path) -> None:
-    """One more commit, to the verdict of its gate. Raises UnexpectedResult."""
+def _attempts(running: Running, history: Facts, repository: Path, number: int) -> None:
+    """So many more commits, to the verdicts of their gates. Raises UnexpectedResult."""
+    created = [_created(running, repository) for _ in range(number)]
+    for version in created:
+        history.wait(partial(_is_judged, version), f"version {version}", ATTEMPT_SECONDS)
+
+
+def _created(running: Running, repository: Path) -> int:
+    """The version of one more commit."""
     _git(repository, "commit", "-q", "--allow-empty", "-m", "Once more")
     commit = _git(repository, "rev-parse", "HEAD").strip()
-    running.command("publish", str(repository))
-    facts = Facts(running.stubs, f"models/{MODEL}", lambda record: None)
-    try:
-        created = facts.wait(lambda each: each.version_created.commit == commit, commit, ATTEMPT_SECONDS)
-        number = created.version_created.version
-        facts.wait(lambda each: each.gate_decided.version == number, f"version {number}", ATTEMPT_SECONDS)
-    finally:
-        facts.close()
+    request = registry_service.CreateVersionRequest(
+        parent=f"models/{MODEL}", repository=str(repository), commit=commit, request_id=commit
+    )
+    return running.stubs.registry.CreateVersion(request, timeout=ATTEMPT_SECONDS).version
+
+
+def _is_judged(version: int, record: facts.LifecycleRecord) -> bool:
+    return record.gate_decided.version == version
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -79,6 +79,14 @@ def resident_mib(pids: Sequence[int]) -> float:
     return sum(int(_stat(Path(f"/proc/{pid}"))[21]) for pid in pids) * _PAGE_MIB
 
 
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def threads(pid: int) -> int:
+    return int(_stat(Path(f"/proc/{pid}"))[17])
+
+
 def children_running(words: str) -> list[int]:
     """The descendants of this process whose command line contains these words."""
     return [pid for pid in tree(os.getpid())[1:] if words in _command_line(pid)]

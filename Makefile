@@ -13,6 +13,7 @@ UV := $(BIN)/python scripts/uv.py
 READY := $(VENV)/.ready
 TRITONCLIENT := .venv-tritonclient/.ready
 PEERS := .venv-peers/.ready
+MLSERVER := .venv-mlserver/.ready
 
 # The programs that the tests need beside Python, as pairs of command:package.
 TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
@@ -88,10 +89,10 @@ dashboards: setup ## Write the Grafana dashboards and the PrometheusRule from th
 	@$(BIN)/python -m k8s.monitoring.dashboards
 
 .PHONY: bench
-bench: setup $(PEERS) ## Measure Headgate and its peers; prints JSON
+bench: setup $(PEERS) $(MLSERVER) ## Measure Headgate and its peers; prints JSON
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(TRITONCLIENT) $(PEERS): .venv-%/.ready: requirements/%.txt | $(READY)
+$(TRITONCLIENT) $(PEERS) $(MLSERVER): .venv-%/.ready: requirements/%.txt | $(READY)
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
 	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes --only-binary :all: -r $<
 	@touch $@
@@ -120,4 +121,4 @@ clean: ## Remove caches, builds and the demo's data; keeps the environments and 
 
 .PHONY: distclean
 distclean: clean ## Like clean; also removes the Python environments and the downloaded broker
-	@rm -rf .cache .venv .venv-tritonclient .venv-peers
+	@rm -rf .cache .venv .venv-tritonclient .venv-peers .venv-mlserver

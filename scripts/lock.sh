@@ -31,3 +31,4 @@ compile trainer-cpu pyproject.toml --extra=trainer --extra=tracing --constraint 
 compile build requirements/build.in --constraint requirements/dev.txt
 compile tritonclient requirements/tritonclient.in "$@"
 compile peers requirements/peers.in "$@"
+compile mlserver requirements/mlserver.in "$@"

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
 from tests.bench import http_load
 from tests.bench.processes import cpu_s, free_port, server, tree
 from tests.bench.rest_material import MODEL, binary_request, json_request, network
 from tests.bench.results import Results, Slice
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 MLSERVER = ROOT / ".venv-mlserver" / "bin" / "mlserver"
@@ -105,7 +107,23 @@ def _mlserver(cache: Path) -> Iterator[Served]:
     (folder / "mlserver_runtime.py").write_text(RUNTIME.read_text())
     settings = {"debug": False, "host": "127.0.0.1", "parallel_workers": 0, **ports}
     (folder / "settings.json").write_text(json.dumps(settings))
-    model = {"name": MODEL, "implementation": "mlserver_runtime.OnnxRuntime", "parameters": {"uri": "./model.onnx"}}
+    model = {
+        "name": MODEL,
+        "implementation": "mlserver_runtime.OnnxRuntime",
+        "parameters": {"uri": str(folder / "model.onnx")},
+    }
     (folder / "model-settings.json").write_text(json.dumps(model))
     with server([MLSERVER, "start", folder], {}, ports["http_port"], cache / "mlserver.log") as pid:
+        _await_model(ports["http_port"])
         yield Served("MLServer", ports["http_port"], pid, ("JSON",))
+
+
+def _await_model(port: int) -> None:
+    def is_ready() -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/v2/models/{MODEL}/ready") as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    until(is_ready, "MLServer's model")

@@ -195,6 +195,12 @@ def scores(kind="FLOAT", rows="n"):
     return _model([helper.make_node("Identity", ["x"], ["y"])], [], [x], [y])
 
 
+def words():
+    """Returns its text."""
+    text, out = (helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]) for name in ("text", "out"))
+    return _model([helper.make_node("Identity", ["text"], ["out"])], [], [text], [out])
+
+
 def recurrent(rows="n"):
     """An LSTM. ONNX Runtime ends the whole process when it gets no rows."""
     width, units = 4, 2

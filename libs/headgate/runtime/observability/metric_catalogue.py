@@ -36,7 +36,7 @@ _PROCESS = (
         EVERY,
         "Calls answered, by status code.",
         ("rpc_service", "method", "code"),
-        cap=40,
+        cap=80,
         registry_cap=120,
     ),
     Metric(
@@ -45,7 +45,7 @@ _PROCESS = (
         EVERY,
         "From a call's arrival to its end.",
         ("rpc_service", "method"),
-        cap=12,
+        cap=28,
         registry_cap=44,
         buckets=RPC_SECONDS,
     ),

@@ -5,7 +5,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import grpc
@@ -23,6 +24,7 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
 from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.quiet import await_quiet
+from services.gateway.not_offered import NotOffered
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ class InferenceServer:
             ],
         )
         inference_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
+        self._server.add_generic_rpc_handlers((NotOffered(SERVICE_NAME),))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -148,12 +151,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None or not method.startswith(INFERENCE):
                 return handler
-            self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
-                self._with_error_handling(handler.unary_unary, method),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
+            self._wrapped[method] = self._wrap(handler, method)
         return self._wrapped[method]
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        """The handler with errors as statuses. It takes one request, or a stream of them."""
+        serializers = (handler.request_deserializer, handler.response_serializer)
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._with_error_handling(handler.unary_unary, method), *serializers
+            )
+        return grpc.stream_stream_rpc_method_handler(
+            self._stream_with_error_handling(handler.stream_stream, method), *serializers
+        )
 
     def _with_error_handling(self, behaviour: Behaviour, method: str) -> Behaviour:
         name = split_method(method)
@@ -167,20 +177,43 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 seconds.observe(time.monotonic() - started)
                 answered.inc()
                 return response
-            except RpcRefused as refusal:
-                self._requests.labels(*name, refusal.code.name).inc()
-                status = rpc_status.to_status(status_of(refusal))
-                await context.abort(status.code, status.details, status.trailing_metadata)
             except asyncio.CancelledError:  # the caller waits no longer
                 self._requests.labels(*name, _code_of_cancelled(context).name).inc()
                 raise
-            except Exception as error:  # an unexpected error: its text must not reach the caller
-                self._requests.labels(*name, grpc.StatusCode.INTERNAL.name).inc()
-                incident = uuid.uuid4().hex[:12]
-                logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
-                await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
+            except Exception as error:  # noqa: BLE001  # the caller gets its status
+                await self._abort(method, context, error)
 
         return call
+
+    def _stream_with_error_handling(self, behaviour: Callable[[Any, Any], AsyncIterator[Any]], method: str) -> Any:
+        name = split_method(method)
+
+        async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            try:
+                async with aclosing(behaviour(requests, context)) as responses:  # type: ignore[type-var]
+                    async for response in responses:
+                        yield response
+                self._requests.labels(*name, grpc.StatusCode.OK.name).inc()
+            except asyncio.CancelledError:
+                self._requests.labels(*name, _code_of_cancelled(context).name).inc()
+                raise
+            except Exception as error:  # noqa: BLE001  # the caller gets its status
+                await self._abort(method, context, error)
+
+        return call
+
+    async def _abort(self, method: str, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+        """Ends the call with the status of the error."""
+        name = split_method(method)
+        if isinstance(error, RpcRefused):
+            self._requests.labels(*name, error.code.name).inc()
+            status = rpc_status.to_status(status_of(error))
+            await context.abort(status.code, status.details, status.trailing_metadata)
+        # The text of an unexpected error must not reach the caller.
+        self._requests.labels(*name, grpc.StatusCode.INTERNAL.name).inc()
+        incident = uuid.uuid4().hex[:12]
+        logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
+        await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
 
 
 def _code_of_cancelled(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -10,6 +12,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from services.gateway.inference import Call, Inference
 from services.gateway.pending import Pending, awaited
+from services.gateway.stream import answered_in_order
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -44,6 +47,13 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     async def ModelInfer(self, request: inference.ModelInferRequest, context: Context) -> inference.ModelInferResponse:
         outcome = self._inference.infer(request, call_of(context))
         return await awaited(outcome) if isinstance(outcome, Pending) else outcome
+
+    async def ModelStreamInfer(
+        self, request_iterator: AsyncIterator[inference.ModelInferRequest], context: Context
+    ) -> AsyncIterator[inference.ModelStreamInferResponse]:
+        infer = partial(self._inference.infer, call=call_of(context))
+        async for answer in answered_in_order(request_iterator, infer):
+            yield answer
 
     async def ModelConfig(
         self, request: inference.ModelConfigRequest, context: Context

@@ -63,3 +63,29 @@ def test_the_parameter_and_the_header_of_tritonclient_give_the_same_routing_key(
 
 def test_tritonclient_gets_not_found_for_an_unknown_model(seen):
     assert seen["unknown"] == "StatusCode.NOT_FOUND"
+
+
+def test_tritonclient_streams_answers_in_order_and_an_error_ends_no_stream(seen):
+    first, wrong, last = seen["streamed"]
+    assert (first, last) == ("s-0", "s-2")
+    assert "expected shape [-1, 3]" in wrong
+    assert seen["asynchronous"] == [seen["y"]]
+
+
+def test_the_asyncio_client_of_triton_predicts_and_streams(seen):
+    assert seen["asyncio"] == [seen["y"], ["fraud", "fraud"], ["a-0", "a-1", "a-2"]]
+
+
+def test_tritonclient_reads_configuration_statistics_index_and_classes(seen):
+    assert seen["config"]["input"][0]["data_type"] == "TYPE_FP32"
+    assert seen["statistics"] == [True]
+    assert seen["index"] == [["fraud", "1", "READY"], ["fraud", "2", "READY"]]
+    assert seen["classes"] == [["4.000000:2", "2.000000:1"], ["10.000000:2", "8.000000:1"]]
+
+
+def test_what_tritonclient_cannot_do_here_is_refused_with_what_to_do_instead(seen):
+    for name in ("load", "unload"):
+        status, message = seen[name]
+        assert (status, "headgate release start" in message) == ("StatusCode.FAILED_PRECONDITION", True)
+    for name in ("trace", "log", "memory"):
+        assert seen[name][0] == "StatusCode.UNIMPLEMENTED"

@@ -84,6 +84,7 @@ TRITON = "clients of Triton ask it"
 WITHOUT_COMMAND: dict[str, str] = {
     "ModelConfig": f"{TRITON}; gateway model shows the same tensors",
     "ModelStatistics": f"{TRITON}; the metrics of a gateway have more",
+    "ModelStreamInfer": "predict sends ModelInfer; clients of Triton use streams",
     "RepositoryModelLoad": f"{TRITON}; it is refused, because releases decide",
     "RepositoryModelUnload": f"{TRITON}; it is refused, because releases decide",
     "GetLogTime": "it is a part of commands that count time, such as freeze declare, by Stubs.log_time",

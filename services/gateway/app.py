@@ -88,7 +88,7 @@ class Gateway:
         )
         servicer = InferenceServicer(inference)
         self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
-        self._rest = RestServer(servicer, self._server.loop, settings.host, settings.rest_port, metrics)
+        self._rest = RestServer(inference, self._server.loop, settings.host, settings.rest_port, metrics)
 
     def start(self) -> int:
         """Opens the port, then begins to follow the log and to report. Returns the port."""

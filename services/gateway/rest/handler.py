@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Coroutine
@@ -13,6 +14,8 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import REQUEST_ID_HEADER, TIMEOUT_HEADER
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
+from services.gateway.inference import Call, Inference
+from services.gateway.pending import Pending, awaited
 from services.gateway.rest.answer_body import write_answer
 from services.gateway.rest.compression import MIN_COMPRESSED_BYTES, chosen_encoding, compressed, decompressed
 from services.gateway.rest.http_messages import (
@@ -28,8 +31,6 @@ from services.gateway.rest.http_messages import (
 from services.gateway.rest.paths import Method, Path, find_path
 from services.gateway.rest.plain_message import plain
 from services.gateway.rest.request_body import OutputForms, read_request
-from services.gateway.rest.rpc_context import RestContext
-from services.gateway.servicer import InferenceServicer
 from services.gateway.tensors import InvalidInput
 
 logger = logging.getLogger(__name__)
@@ -45,10 +46,10 @@ MAX_REQUEST_ID_BYTES = 128
 
 
 class Handler:
-    """Runs on the event loop of the servicer, and so do quick forwards."""
+    """Runs on the event loop of its server, and so do quick forwards."""
 
-    def __init__(self, servicer: InferenceServicer, metrics: Metrics) -> None:
-        self._servicer = servicer
+    def __init__(self, inference: Inference, metrics: Metrics) -> None:
+        self._inference = inference
         self._requests = metrics.counter("headgate_rpc_requests_total")
         duration = metrics.histogram("headgate_rpc_duration_seconds")
         names = (OTHER, *(method.value for method in Method))
@@ -95,7 +96,7 @@ class Handler:
             return _other_verb(request, path)
         if path.method is Method.MODEL_INFER:
             return await self._infer(request, path, started)
-        return await self._answer_about(path, RestContext(request, None))
+        return self._answer_about(path)
 
     async def _infer(self, request: HttpRequest, path: Path, started: float) -> HttpAnswer:
         body, encoding = request.body, request.header("content-encoding")
@@ -105,58 +106,55 @@ class Handler:
             asked, forms = read_request(path.model, path.version, body, _json_length(request))
         except InvalidInput as error:
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), error.field) from error
-        context: Any = RestContext(request, _expires_at(request, started))
-        return _infer_answer(request, await self._servicer.ModelInfer(asked, context), forms)
+        outcome = self._inference.infer(asked, Call(request.header, _expires_at(request, started)))
+        response = await awaited(outcome) if isinstance(outcome, Pending) else outcome
+        return _infer_answer(request, response, forms)
 
-    async def _answer_about(self, path: Path, context: Any) -> HttpAnswer:
+    def _answer_about(self, path: Path) -> HttpAnswer:
         """The answer of a method that predicts nothing. Raises RpcRefused."""
-        servicer, model, version = self._servicer, path.model, path.version
         match path.method:
             case Method.SERVER_LIVE:
-                live = await servicer.ServerLive(inference.ServerLiveRequest(), context)
-                return json_answer({"live": live.live})
+                return json_answer({"live": self._inference.server_live().live})
             case Method.SERVER_READY:
-                ready = (await servicer.ServerReady(inference.ServerReadyRequest(), context)).ready
+                ready = self._inference.server_ready().ready
                 return json_answer({"ready": ready}, 200 if ready else 503)
             case Method.SERVER_METADATA:
-                server = plain(await servicer.ServerMetadata(inference.ServerMetadataRequest(), context))
+                server = plain(self._inference.server_metadata())
                 return json_answer(server | {"extensions": [*server["extensions"], BINARY_EXTENSION]})
             case Method.MODEL_METADATA:
-                about = inference.ModelMetadataRequest(name=model, version=version)
-                return json_answer(plain(await servicer.ModelMetadata(about, context)))
+                return json_answer(plain(self._metadata(path)))
             case Method.MODEL_READY:
-                return await self._model_ready(path, context)
+                return self._model_ready(path)
             case _:
-                return await self._answer_of_triton(path, context)
+                return self._answer_of_triton(path)
 
-    async def _model_ready(self, path: Path, context: Any) -> HttpAnswer:
+    def _metadata(self, path: Path) -> inference.ModelMetadataResponse:
+        return self._inference.model_metadata(inference.ModelMetadataRequest(name=path.model, version=path.version))
+
+    def _model_ready(self, path: Path) -> HttpAnswer:
         asked = inference.ModelReadyRequest(name=path.model, version=path.version)
-        ready = (await self._servicer.ModelReady(asked, context)).ready
+        ready = self._inference.model_ready(asked).ready
         if not ready:
-            # Refuses an unknown model or version with the reason.
-            about = inference.ModelMetadataRequest(name=path.model, version=path.version)
-            await self._servicer.ModelMetadata(about, context)
+            self._metadata(path)  # refuses an unknown model or version with the reason
         return json_answer({"name": path.model, "ready": ready}, 200 if ready else 503)
 
-    async def _answer_of_triton(self, path: Path, context: Any) -> HttpAnswer:
+    def _answer_of_triton(self, path: Path) -> HttpAnswer:
         """The answer of a method that Triton's clients know beside the protocol. Raises RpcRefused."""
-        servicer, model, version = self._servicer, path.model, path.version
+        repository, model, version = self._inference.repository, path.model, path.version
         match path.method:
             case Method.MODEL_CONFIG:
-                asked = inference.ModelConfigRequest(name=model, version=version)
-                return json_answer(plain((await servicer.ModelConfig(asked, context)).config))
+                return json_answer(
+                    plain(repository.config(inference.ModelConfigRequest(name=model, version=version)).config)
+                )
             case Method.MODEL_STATISTICS:
                 about = inference.ModelStatisticsRequest(name=model, version=version)
-                return json_answer(plain(await servicer.ModelStatistics(about, context)))
+                return json_answer(plain(repository.statistics(about)))
             case Method.REPOSITORY_INDEX:
-                index = await servicer.RepositoryIndex(inference.RepositoryIndexRequest(), context)
-                return json_answer(plain(index)["models"])
+                return json_answer(plain(repository.index(inference.RepositoryIndexRequest()))["models"])
             case Method.REPOSITORY_LOAD:
-                load = inference.RepositoryModelLoadRequest(model_name=model)
-                return json_answer(plain(await servicer.RepositoryModelLoad(load, context)))
+                repository.load(inference.RepositoryModelLoadRequest(model_name=model))
             case _:
-                unload = inference.RepositoryModelUnloadRequest(model_name=model)
-                return json_answer(plain(await servicer.RepositoryModelUnload(unload, context)))
+                repository.unload(inference.RepositoryModelUnloadRequest(model_name=model))
 
     def _count(self, name: str, started: float) -> None:
         self._seconds[name].observe(time.monotonic() - started)
@@ -182,10 +180,10 @@ class Handler:
 class Later:
     """An answer that its task waits for, until the caller's deadline."""
 
-    def __init__(self, rest: "_Resumed", expires_at: float | None) -> None:
+    def __init__(self, rest: "_Resumed", expires_at: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(rest.wait())
-        if expires_at is not None:
+        if not math.isinf(expires_at):
             self._give_up_at(expires_at)
 
     def on_done(self, done: Callable[[HttpAnswer], None]) -> None:
@@ -264,8 +262,8 @@ def _json_length(request: HttpRequest) -> int | None:
     return int(text)
 
 
-def _has_passed(expires_at: float | None) -> bool:
-    return expires_at is not None and time.monotonic() >= expires_at
+def _has_passed(expires_at: float) -> bool:
+    return time.monotonic() >= expires_at
 
 
 def _deadline_passed() -> RpcRefused:
@@ -273,11 +271,11 @@ def _deadline_passed() -> RpcRefused:
     return RpcRefused(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-passed", rule)
 
 
-def _expires_at(request: HttpRequest, started: float) -> float | None:
-    """The caller's deadline on the monotonic clock; None when it has none. Raises RpcRefused."""
+def _expires_at(request: HttpRequest, started: float) -> float:
+    """The caller's deadline on the monotonic clock; infinity when it has none. Raises RpcRefused."""
     text = request.header(TIMEOUT_HEADER)
     if text is None:
-        return None
+        return math.inf
     if not (text.isascii() and text.isdigit() and len(text) < 18 and 0 < int(text) <= MAX_TIMEOUT_MS):
         rule = f"{TIMEOUT_HEADER}: expected milliseconds from 1 to {MAX_TIMEOUT_MS}, got {text[:60]!r}"
         raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-timeout", rule, TIMEOUT_HEADER)

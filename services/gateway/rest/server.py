@@ -12,11 +12,11 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.quiet import await_quiet
+from services.gateway.inference import Inference
 from services.gateway.rest.connection import Connection
 from services.gateway.rest.handler import Handler, Later
 from services.gateway.rest.http_messages import HttpAnswer, HttpRequest
 from services.gateway.rest.limits import MAX_BODIES_BYTES, MAX_CONNECTIONS, SWEEP_SECONDS
-from services.gateway.servicer import InferenceServicer
 
 START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0
@@ -34,11 +34,11 @@ class RestServer:
     """Answers from the start. It drains like the gRPC server: it answers until no more requests come."""
 
     def __init__(
-        self, servicer: InferenceServicer, loop: asyncio.AbstractEventLoop, host: str, port: int, metrics: Metrics
+        self, inference: Inference, loop: asyncio.AbstractEventLoop, host: str, port: int, metrics: Metrics
     ) -> None:
         self._host, self._port = host, port
         self._loop = loop
-        self._connections = Connections(Handler(servicer, metrics))
+        self._connections = Connections(Handler(inference, metrics))
 
     def start(self) -> int:
         """Opens the port and returns it. The loop must run. Raises CannotListen."""

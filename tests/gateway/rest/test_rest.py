@@ -193,7 +193,7 @@ def test_the_routing_key_is_a_header_or_a_parameter_and_answers_are_evidence(res
 
 
 def test_an_unexpected_error_shows_an_incident_and_nothing_else(rest, monkeypatch, caplog):
-    monkeypatch.setattr(rest.gateway.servicer, "ServerLive", lambda request, context: 1 / 0)
+    monkeypatch.setattr(rest.gateway.inference, "server_live", lambda: 1 / 0)
     answer = rest.ask("GET", "/v2/health/live")
     assert answer.status == 500
     assert "division" not in answer.json["error"]

@@ -97,6 +97,10 @@ $(TRITONCLIENT) $(PEERS) $(MLSERVER): .venv-%/.ready: requirements/%.txt | $(REA
 	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes --only-binary :all: -r $<
 	@touch $@
 
+.PHONY: fuzz
+fuzz: setup ## Send mutated requests to the REST server's parser and decoders (ARGS="--seconds 600 --seed 7")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: images
 images: ## Build the services' container images (ARGS="registry gateway" for some of them)
 	@scripts/images.sh $(ARGS)

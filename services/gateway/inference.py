@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as distribution_version
 
@@ -26,6 +26,7 @@ from services.gateway.failures import FAILURES, Failure, Failures
 from services.gateway.forward import Answer, Forward, prepared
 from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
 from services.gateway.pace import size_class
+from services.gateway.parameters import timeout_seconds
 from services.gateway.pending import Pending
 from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
@@ -134,6 +135,8 @@ class Inference:
         started = time.monotonic()
         if call.expires_at <= started:  # no version runs for nobody
             raise _deadline_passed("the calls before it")
+        if request.parameters and (timeout := timeout_seconds(request.parameters)) is not None:
+            call = replace(call, expires_at=min(call.expires_at, started + timeout))
         routing = self._routing(request, call.metadata, started)
         pace = routing.version.pace
         try:

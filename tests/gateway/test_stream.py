@@ -13,18 +13,20 @@ from tests.gateway.harness import Gate, answer, infer_request, running_gateway, 
 
 
 @pytest.fixture(scope="module")
-def gate():
-    return Gate()
+def gates():
+    """Of models whose versions are slow until the test opens their gate."""
+    return {("slow", 1): Gate(), ("queued", 1): Gate()}
 
 
 @pytest.fixture(scope="module")
-def gateway(gate):
-    versions = {("fraud", 1): networks.affine(2.0), ("slow", 1): networks.affine()}
-    with running_gateway(versions, {("slow", 1): gate}) as running:
-        running.serve(live=1)
-        running.serve("slow", live=1)
+def gateway(gates):
+    versions = {(model, 1): networks.affine(2.0) for model in ("fraud", "slow", "queued")}
+    with running_gateway(versions, gates) as running:
+        for model in ("fraud", "slow", "queued"):
+            running.serve(model, live=1)
         yield running
-        gate.open()
+        for gate in gates.values():
+            gate.open()
 
 
 def numbered(n, model="fraud", **fields):
@@ -49,15 +51,15 @@ def test_an_answer_says_that_it_is_the_last_one_where_the_client_asks_for_it(gat
     assert "triton_final_response" not in second.infer_response.parameters
 
 
-def test_a_stream_reads_few_requests_ahead_and_a_slow_one_delays_the_answers_behind_it(gateway, gate):
+def test_a_stream_reads_few_requests_ahead_and_a_slow_one_delays_the_answers_behind_it(gateway, gates):
     sent = [numbered(n, model="fraud" if n else "slow") for n in range(3 * MAX_IN_PROGRESS)]
     before = gateway.counts()[telemetry.ARM_STABLE].requests
     stream = gateway.stub.ModelStreamInfer(iter(sent), timeout=60)
-    gate.await_entered()
+    gates["slow", 1].await_entered()
     until(lambda: gateway.counts()[telemetry.ARM_STABLE].requests - before >= MAX_IN_PROGRESS)
     # One request is being answered, so many wait, and one more waits for its place.
     assert gateway.counts()[telemetry.ARM_STABLE].requests - before <= MAX_IN_PROGRESS + 1
-    gate.open()
+    gates["slow", 1].open()
     assert [each.infer_response.id for each in stream] == [request.id for request in sent]
 
 
@@ -67,6 +69,19 @@ def test_a_stream_of_no_requests_ends_well_and_so_does_one_that_is_cancelled(gat
     assert next(stream).infer_response.id == "0"
     stream.cancel()
     assert stream.code() == grpc.StatusCode.CANCELLED
+
+
+def test_a_request_whose_parameter_timeout_passes_while_it_waits_does_not_run(gateway, gates):
+    gate = gates["queued", 1]
+    first = gateway.stub.ModelInfer.future(numbered(1, model="queued"), timeout=60)
+    gate.await_entered()
+    late = numbered(2, model="queued")
+    late.parameters["timeout"].uint64_param = 1  # a microsecond
+    behind = gateway.stub.ModelInfer.future(late, timeout=60)
+    until(lambda: gateway.follower.table.entries["queued"].waiting == 1)
+    gate.open()
+    assert behind.exception(60).code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert (first.result(60).id, gate.entered) == ("1", 1)
 
 
 @pytest.mark.parametrize(

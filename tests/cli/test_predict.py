@@ -70,7 +70,7 @@ def test_rows_go_to_the_version_of_the_key_and_the_answer_names_its_arm(headgate
     assert arms == {"stable", "candidate"}
     assert headgate("predict", "fraud", "--row", "1,2,3", "--key", "J\u00f6rg\u2019s key")[0] == 0
     pinned = answered(headgate, [[1, 2, 3]], "models/fraud", "--version", "v2")
-    assert (pinned["version"], pinned["arm"]) == (2, "")
+    assert (pinned["version"], pinned["arm"]) == (2, "pinned")
 
 
 def test_every_output_of_every_datatype_is_printed_exactly(headgate: Headgate) -> None:

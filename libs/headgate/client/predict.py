@@ -10,7 +10,7 @@ from headgate.inference_parameters import ARM, BAD, ROUTING_KEY
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The version that answered, for which arm, and every output. A pinned version answers for no arm."""
+    """The version that answered, for which arm, and every output. The arm of a version that was named is "pinned"."""
 
     version: int
     tensors: tuple[Tensor, ...]

@@ -26,6 +26,7 @@ from services.gateway import readings
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
+from services.gateway.native_server import NativeServer
 from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.prediction_record import Recording
@@ -36,7 +37,7 @@ from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
-from services.gateway.settings import Settings
+from services.gateway.settings import NATIVE, Settings
 from services.gateway.trial import Trial
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Gateway:
             prediction_log=self._prediction_log,
         )
         servicer = InferenceServicer(inference)
-        self._server = InferenceServer(servicer, settings.host, settings.port, metrics)
+        self._server = grpc_server(settings.gateway_front, inference, servicer, settings.host, settings.port, metrics)
         self._rest = RestServer(inference, self._server.loop, settings.host, settings.rest_port, metrics)
 
     def start(self) -> int:
@@ -139,6 +140,15 @@ class Gateway:
 
     def _readings(self) -> Iterator[Reading]:
         return readings.readings(self.follower.table, time.monotonic() - self._fold.last_poll_monotonic)
+
+
+def grpc_server(
+    front: str, inference: Inference, servicer: InferenceServicer, host: str, port: int, metrics: Metrics
+) -> InferenceServer | NativeServer:
+    """The gRPC server that the settings choose."""
+    if front == NATIVE:
+        return NativeServer(inference, servicer, host, port, metrics)
+    return InferenceServer(servicer, host, port, metrics)
 
 
 def build(settings: Settings) -> Gateway:

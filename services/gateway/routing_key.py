@@ -29,11 +29,16 @@ def routing_key(request: inference.ModelInferRequest, metadata: Metadata, places
 
     A request without all of these gets a random one. Raises RpcRefused.
     """
-    return given_key(request, metadata, places) or os.urandom(RANDOM_BYTES).hex()
+    key = _given(request, metadata, places)
+    return os.urandom(RANDOM_BYTES).hex() if key is None else key
 
 
 def given_key(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str:
     """The caller's key, or the request's id; empty when the caller gave neither. Raises RpcRefused."""
+    return _given(request, metadata, places) or ""
+
+
+def _given(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str | None:
     if (key := metadata(ROUTING_KEY_METADATA)) is not None:
         return key
     if ROUTING_KEY in request.parameters:
@@ -42,7 +47,7 @@ def given_key(request: inference.ModelInferRequest, metadata: Metadata, places: 
         return key
     if places.cookie and (key := cookie_named(places.cookie, metadata(COOKIE))) is not None:
         return key
-    return request.id
+    return request.id or None
 
 
 def cookie_named(name: str, header: str | None) -> str | None:

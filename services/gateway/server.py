@@ -43,13 +43,21 @@ Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class InferenceServer:
-    """Answers calls from the start. Health reports SERVING after `set_ready`."""
+    """Answers calls from the start. Health reports SERVING after `set_ready`.
+
+    With a `socket` it listens on this Unix socket alone, behind a server that has waited until no more calls come.
+    """
 
     def __init__(
-        self, servicer: inference_grpc.GRPCInferenceServiceServicer, host: str, port: int, metrics: Metrics
+        self,
+        servicer: inference_grpc.GRPCInferenceServiceServicer,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        socket: str = "",
     ) -> None:
         self._servicer = servicer
-        self._host, self._port = host, port
+        self._host, self._port, self._socket = host, port, socket
         self._calls = CallInterceptor(metrics)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="inference-server", daemon=True)
@@ -77,11 +85,16 @@ class InferenceServer:
         """Whether the event loop's thread runs."""
         return self._thread.is_alive()
 
+    def last_call_at(self) -> float:
+        """When the last call started, on the monotonic clock."""
+        return self._calls.last_call_at()
+
     def stop(self, grace_seconds: float) -> None:
         """Reports NOT_SERVING and answers until no more calls come. Calls in progress get the rest of the grace."""
         deadline = Deadline(grace_seconds)
         self.drain()
-        await_quiet(self._calls.last_call_at, self._host, self._port, deadline.left(QUIET_SHARE_OF_GRACE))
+        if not self._socket:
+            await_quiet(self.last_call_at, self._host, self._port, deadline.left(QUIET_SHARE_OF_GRACE))
         left_seconds = deadline.left()
         self._run(self._server.stop(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -109,7 +122,7 @@ class InferenceServer:
         reflection.enable_server_reflection(names, self._server)
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        address = f"{self._host}:{self._port}"
+        address = f"unix:{self._socket}" if self._socket else f"{self._host}:{self._port}"
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:

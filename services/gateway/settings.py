@@ -30,6 +30,14 @@ def _require_cookie(name: str) -> None:
         raise ValueError("expected the name of a cookie: up to 64 letters, digits and -_.")
 
 
+GRPCIO, NATIVE = "grpcio", "native"
+
+
+def _require_front(name: str) -> None:
+    if name not in (GRPCIO, NATIVE):
+        raise ValueError(f"expected {GRPCIO} or {NATIVE}")
+
+
 def _require_content_bytes(size: int) -> None:
     if not 0 <= size <= MAX_CONTENT_BYTES:
         raise ValueError(f"expected bytes from 0 to {MAX_CONTENT_BYTES}")
@@ -47,6 +55,8 @@ class Settings(ServiceSettings):
     """Header with a caller's routing key, beside x-routing-key. Empty for none."""
     routing_cookie: str = field(default="", metadata={CHECK: _require_cookie})
     """Cookie with a caller's routing key. Empty for none."""
+    gateway_front: str = field(default=GRPCIO, metadata={CHECK: _require_front})
+    """The engine of the gRPC port: grpcio, or native, which is faster and has fewer limits."""
     rest_port: int = 0
     """The port of the REST server; 0 for any free port."""
     advertise: str = field(default="127.0.0.1", metadata={HOST: True})

@@ -16,15 +16,16 @@ from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from services.gateway.app import grpc_server
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
 from services.gateway.pace import Pace
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routing_key import KeyPlaces
-from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
+from services.gateway.settings import GRPCIO
 from tests import waiting
 from tests.waiting import PATIENCE_SECONDS
 
@@ -87,7 +88,7 @@ class GatewayHarness:
     The versions in `gates` are slow: each waits for its gate in every forward.
     """
 
-    def __init__(self, networks, gates=()):
+    def __init__(self, networks, gates=(), front=GRPCIO):
         self.networks = networks
         self.gates = dict(gates)
         self.draining = False
@@ -113,7 +114,7 @@ class GatewayHarness:
             places=KeyPlaces("x-customer", "session"),
         )
         self.servicer = InferenceServicer(self.inference)
-        self.server = InferenceServer(self.servicer, "127.0.0.1", 0, self.metrics)
+        self.server = grpc_server(front, self.inference, self.servicer, "127.0.0.1", 0, self.metrics)
         self._stopped = False
 
     def stop(self, grace_seconds):
@@ -194,9 +195,9 @@ class GatedSession:
 
 
 @contextmanager
-def running_gateway(networks, gates=()):
+def running_gateway(networks, gates=(), front=GRPCIO):
     """A GatewayHarness that serves, with a connected stub."""
-    gateway = GatewayHarness(networks, gates)
+    gateway = GatewayHarness(networks, gates, front)
     port = gateway.server.start()
     gateway.follower.start()
     gateway.address = f"127.0.0.1:{port}"

@@ -259,9 +259,7 @@ def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that
 
     slow = replace(entry.versions[2], session=SlowSession(), pace=quick())
     table = Table({"fraud": replace(entry, versions={**entry.versions, 2: slow})})
-    monkeypatch.setattr(
-        inference_module, "time", SimpleNamespace(monotonic=lambda: now[-1], thread_time=time.thread_time)
-    )
+    monkeypatch.setattr(inference_module, "time", SimpleNamespace(monotonic=lambda: now[-1]))
     answering = Inference(lambda: table, lambda: True, lambda: now[-1])
     answering.infer(infer_request([[1, 2, 3]], key="a"), Call(expires_at=now[-1] + 1.0))
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]

@@ -109,6 +109,7 @@ def test_compressed_requests_and_answers(rest, encoding, pack, unpack):
         (gzip.compress(bytes(MAX_BODY_BYTES + 1)), "gzip", 413),
         (b"{}", "br", 415),
     ],
+    ids=["none", "cut", "longer", "large", "other"],  # compressed bytes hold the time, and workers compare the ids
 )
 def test_a_compressed_body_that_is_broken_too_large_or_unknown_is_refused(rest, body, encoding, status):
     assert rest.infer(body, content_encoding=encoding).status == status

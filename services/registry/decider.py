@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from headgate.domain import environment as environments
 from headgate.domain import model as models
-from headgate.domain.credentials import without_credentials
+from headgate.domain.credentials import as_it_may_be_kept
 from headgate.domain.fact import Fact
 from headgate.domain.names import MAX_ID, NAME_RULE, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
@@ -99,7 +99,7 @@ class Decider:
             actor=_shown_id(command.actor),
             code=refused.code,
             rule=refused.rule,
-            message=without_credentials(refused.message)[:MAX_SHOWN],
+            message=as_it_may_be_kept(refused.message)[:MAX_SHOWN],
             field=refused.field,
             refused_at_ms=self._now_ms(),
             command=as_it_may_be_recorded(command) if command.ByteSize() <= MAX_COMMAND_BYTES else None,
@@ -234,4 +234,4 @@ def _outcome_name(outcome: Decided | Refused) -> str:
 
 def _shown_id(text: str) -> str:
     """The begin of an id. What is cut could otherwise hide that it holds credentials."""
-    return without_credentials(text)[:MAX_ID]
+    return as_it_may_be_kept(text)[:MAX_ID]

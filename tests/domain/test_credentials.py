@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from headgate.domain.credentials import holds_credentials, without_credentials
+from headgate.domain.credentials import (
+    as_addresses_are_read,
+    as_it_may_be_kept,
+    hides_nothing,
+    holds_credentials,
+    without_credentials,
+)
 from headgate.domain.refusal import Refused
 from headgate.domain.texts import as_it_may_be_recorded
 from headgate.v1 import commands_pb2 as commands
@@ -82,6 +88,55 @@ def test_no_text_shows_a_password_whose_characters_are_not_escaped(secret: str) 
     assert "cache.example.com:6379/0 does not answer" in shown
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("https:\\\\{}@h/x", "https:\\{}@h/x", "https:/\\{}@h/x", "https:\\/{}@h/x", "https:{}@h/x"),
+        *("https:/{}@h/x", "https:///{}@h/x", "HTTPS://{}@h/x", "https\uff1a//{}@h/x", "https:\uff0f\uff0f{}@h/x"),
+        *("ht\u200btps://{}@h/x", "https://{}\uff20h/x", "https%3A%2F%2F{}%40h/x", "https%253A%252F%252F{}%2540h/x"),
+    ],
+)
+@for_all(
+    st.sampled_from(["{}", "({})", "<{}>", '"{}"', "see={},"]),
+    st.text(alphabet="aZ0'\"`<>[]{}()$!*+~%.-_:\u00e4", max_size=8).filter(lambda text: text.strip("0123456789")),
+)
+def test_a_text_with_an_address_of_any_form_hides_something_and_is_kept_without_it(
+    form: str, word: str, noise: str
+) -> None:
+    text = f"see {word.format(form.format(f'user:s3{noise}cret'))} now"
+    assert not hides_nothing(text)
+    kept = as_it_may_be_kept(text)
+    assert "s3" not in kept
+    assert kept.startswith("see ")
+    assert kept.endswith(" now")
+    assert hides_nothing(kept)
+
+
+@for_all(
+    st.lists(
+        st.sampled_from(
+            [
+                *("http://h:8080/x,", "ratio 3:4 @ noon", "a@example.com", "owner:alice@example.com", "at 12:30"),
+                *("[2001:db8::1]:8443", "https://[2001:db8::1]:8443/@scope/x", "C:\\users\\a@b", "\\\\server\\share"),
+                *("git@h:team/x.git", '{"url":"https://h:80","mail":"a@b.c"}', "{'u': 'http://h', 'm': 'a@b.c'}"),
+                *(
+                    "100% sure",
+                    "it's 5 < 6 and a = b",
+                    "python:3.11@sha256:0a1b",
+                    "\uff11\uff1a\uff12",
+                    "d\u00e9j\u00e0 vu",
+                ),
+                *("https://h/x?tab=a%20b&page=2", "https://***@h/x", "@scope/package", "re:\\d+@\\w", "a\nb\tc"),
+            ]
+        ),
+        max_size=6,
+    ).map(" ".join)
+)
+def test_prose_hides_nothing_and_is_kept_as_it_is(text: str) -> None:
+    assert hides_nothing(text)
+    assert as_it_may_be_kept(text) == text
+
+
 @pytest.mark.parametrize("escaped", ["%3Ftoken=s3cret", "%3faccess_token%3Ds3cret", "%26sig=s3cret", "%23key=s3cret"])
 def test_no_text_shows_a_secret_behind_an_escaped_question_mark(escaped: str) -> None:
     assert without_credentials(f"see https://h/x.git{escaped} now").endswith("*** now")
@@ -113,9 +168,7 @@ def test_a_refusal_keeps_the_command_without_its_credentials() -> None:
         command_id="c", create_version=commands.CreateVersion(repository=SECRET[1], commit="a", commit_message="fix")
     )
     kept = as_it_may_be_recorded(sent)
-    assert kept.create_version == commands.CreateVersion(
-        repository="https://***@git.example.com/team/model", commit="a", commit_message="fix"
-    )
+    assert kept.create_version == commands.CreateVersion(repository="***", commit="a", commit_message="fix")
     assert sent.create_version.repository == SECRET[1]
     assert as_it_may_be_recorded(commands.Command()) == commands.Command()
 
@@ -131,6 +184,7 @@ def test_a_refusal_keeps_the_command_without_its_credentials() -> None:
 def test_a_long_text_without_credentials_stays_as_it_is(text: str) -> None:
     shown = f"{text} = "  # without a sign such as this one, nothing is searched
     assert without_credentials(shown) == shown
+    assert as_addresses_are_read(shown)
 
 
 PIECES = [

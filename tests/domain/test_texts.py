@@ -26,6 +26,9 @@ SECRETS = [
     "see https://bucket.example.com/rows.csv?X-Amz-Signature=s3cret&X-Amz-Date=1",
     "kafka://broker:9092?sasl_plain_password=s3cret",
     "jdbc:sqlserver://db.example.com;Password=s3cret",
+    "see https:\\\\reader:s3cret@git.example.com/fraud",
+    "see https://reader:S's3cret@git.example.com/fraud",
+    "see https://git.example.com/fraud%253Ftoken=s3cret",
 ]
 HARMLESS = [
     "see https://git.example.com/fraud/issues/7#comment-3, or mail mara@example.com",
@@ -127,9 +130,11 @@ def test_what_a_program_reports_is_recorded_without_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FIELDS, ids=dotted)
-def test_a_refusal_keeps_none_of_them(path: Path) -> None:
+def test_a_refusal_keeps_no_text_that_holds_one(path: Path) -> None:
     for text in SECRETS:
-        assert "s3cret" not in str(as_it_may_be_recorded(command(path, text)))
+        kept = str(as_it_may_be_recorded(command(path, f"{text} and the pin 4711")))
+        assert "s3cret" not in kept
+        assert "4711" not in kept
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=dotted)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from headgate.dead_letters.letters import MAX_REASON, letter_of, parse_letter
-from headgate.domain.credentials import without_credentials
+from headgate.domain.credentials import as_it_may_be_kept
 from headgate.log import topics
 from headgate.log.port import EventLog, LogError, Message, Record, RecordTooLarge
 from headgate.runtime.clock import now_ms
@@ -51,7 +51,7 @@ class Burials:
                 extra={"topic": record.topic, "partition": record.partition, "offset": record.offset, "code": code}
                 | {"why": reason[:MAX_REASON]},
             )
-            _append(self._log, record, letter_of(record, code, without_credentials(reason), self._service, now_ms()))
+            _append(self._log, record, letter_of(record, code, as_it_may_be_kept(reason), self._service, now_ms()))
             self._remember(record.topic, record.partition, record.offset)
             self._count(record.topic, code)
             return True
@@ -90,7 +90,7 @@ def bury_command(log: EventLog, work: str, reason: str, service: str) -> None:
     letter = commands.DeadLetter(
         key=work.encode(),
         code=WORK_FAILED,
-        reason=without_credentials(reason)[:MAX_REASON],
+        reason=as_it_may_be_kept(reason)[:MAX_REASON],
         service=service,
         buried_at_ms=now_ms(),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from headgate.dead_letters.letters import NOT_A_LETTER, SETTLED, Ledger, LetterId, Settlement, State, find
-from headgate.domain.credentials import without_credentials
+from headgate.domain.credentials import as_it_may_be_kept
 from headgate.log import topics
 from headgate.log.port import BROKER_SKEW_SECONDS, EventLog, Message, Record
 from headgate.log.scan import scan_all
@@ -112,8 +112,8 @@ def _append_settlement(
         partition=record.partition,
         offset=record.offset,
         outcome=outcome,
-        actor=without_credentials(actor),
-        reason=without_credentials(reason),
+        actor=as_it_may_be_kept(actor),
+        reason=as_it_may_be_kept(reason),
     )
     content = commands.DeadLetter(settled=settlement)
     position = log.append(Message(topics.DEAD_LETTERS, record.key, content.SerializeToString()))

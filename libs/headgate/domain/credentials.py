@@ -1,6 +1,8 @@
 """Finds user names and passwords in URLs. The log keeps every record, so they must not come into one."""
 
 import re
+import unicodedata
+from urllib.parse import unquote
 
 CREDENTIALS_RULE = (
     "a repository or data URL must not hold a user name or a password, because the log keeps it for ever;"
@@ -25,6 +27,16 @@ _WITHOUT_SLASHES = re.compile(
     re.IGNORECASE,
 )
 """user:password@host:path, and a URL whose slashes were forgotten. An image with its digest is none of these."""
+_PASSWORD_WITH_QUOTES = re.compile(r"""://[^\s/?#@:\["'<>`]*:(?!\d{0,5}(?:[/?#\s"'`,;)\]}>]|$))[^\s@]{0,256}@""")
+"""A password of any characters. Only asked of one text at a time: in a line of JSON a quote ends the text."""
+_BACKSLASHES = re.compile(r"""\\(?!["'])""")
+_SLASHES = re.compile(r"\b((?:https?|ftps?|wss?|ssh):)/*(?=[^/\s])", re.IGNORECASE)
+_ESCAPED_SPACE = re.compile(r"%(?:[01][0-9A-F]|20|7F)", re.IGNORECASE)
+"""A space or control character that is escaped ends no address."""
+_WORD = re.compile(r"\S+")
+MASK = "***"
+MAX_UNESCAPES = 3
+"""How often an address is unescaped in search of a secret. Each program that passes it on may have escaped it once."""
 _PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:/?[^\s/@]+@")
 _PASSWORD_OPTION = re.compile(r"""(password=)(?:[^&\s"'\\]|\\[^"'])+""", re.IGNORECASE)
 """The value ends before a quote, also before one that JSON has escaped: a line of JSON stays one."""
@@ -62,8 +74,37 @@ def without_credentials(text: str) -> str:
 
 
 def hides_nothing(text: str) -> bool:
-    """Whether the text may be recorded, because it has nothing that would not be shown."""
-    return without_credentials(text) == text
+    """Whether the text may be recorded: it shows no credentials, however a program may read its addresses."""
+    if without_credentials(text) != text:
+        return False
+    read = as_addresses_are_read(text)
+    return not _PASSWORD_WITH_QUOTES.search(read) and (read == text or without_credentials(read) == read)
+
+
+def as_it_may_be_kept(text: str) -> str:
+    """The text of a program, such as a commit message, as the log may keep it.
+
+    Credentials are masked as in `without_credentials`. A word that still hides some is masked whole.
+    """
+    masked = without_credentials(text)
+    if hides_nothing(masked):
+        return masked
+    kept = _WORD.sub(lambda word: word[0] if hides_nothing(word[0]) else MASK, masked)
+    return kept if hides_nothing(kept) else MASK
+
+
+def as_addresses_are_read(text: str) -> str:
+    """The text as the most lenient program reads an address in it.
+
+    Such a program takes a backslash for a slash, any number of slashes for two, and a wide letter for the plain one.
+    It drops characters without a width, and unescapes. The source is the URL standard of WHATWG.
+    """
+    if not text.isascii():
+        shown = (each for each in unicodedata.normalize("NFKC", text) if unicodedata.category(each) != "Cf")
+        text = "".join(shown)
+    for _ in range(MAX_UNESCAPES if "%" in text else 0):
+        text = unquote(_ESCAPED_SPACE.sub("_", text))
+    return _SLASHES.sub(r"\1//", _BACKSLASHES.sub("/", text))
 
 
 def _masked(found: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ one: only the known forms pass, and no refusal shows the address.
 import re
 
 from headgate.domain.address import MAX_PORT, PORT_RULE, has_real_port
-from headgate.domain.credentials import CREDENTIALS_RULE, hides_nothing, holds_credentials
+from headgate.domain.credentials import CREDENTIALS_RULE, as_addresses_are_read, hides_nothing, holds_credentials
 from headgate.domain.refusal import INVALID, Refused
 
 MAX_REPOSITORY_CHARACTERS = 4_096
@@ -39,6 +39,10 @@ _FORM = re.compile(
     rf"/(?!/).*|https?://{_HOST}{_PORT}(?:/\S*)?|ssh://(?:{_USER})?{_HOST}{_PORT}/\S+|file:///.+|{_USER}{_HOST}:(?!\S*:\S*@)[^\s-]\S*"
 )
 _DATA = re.compile(rf"file:///.*|https?://{_HOST}{_PORT}/\S+|(?:s3|gs|az)://\w[\w.-]*/\S+")
+_SECRET_IN_PATH = re.compile(
+    r"[:/;,](?:[\w.-]{0,40}[_.-])?(?:\w{0,20}token|secret|password|signature|credential|api_?key|sig|auth)=",
+    re.IGNORECASE,
+)
 _URL = re.compile(r"(?!/)[^/]*:")
 _SCHEME_OR_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 
@@ -51,9 +55,9 @@ def broken_rule(repository: str) -> str:
         return PRINTABLE_RULE
     if holds_credentials(repository):
         return CREDENTIALS_RULE
-    if _URL.match(repository) and not _is_plain(repository):
+    if _URL.match(repository) and not _is_plain(as_addresses_are_read(repository)):
         return QUERY_RULE
-    if not hides_nothing(repository):
+    if not hides_nothing(repository) or _names_secret(repository):
         return CREDENTIALS_RULE
     if not _FORM.fullmatch(repository):
         return FORM_RULE
@@ -84,6 +88,10 @@ def bad_repository(repository: str) -> Refused | None:
     """The refusal of a repository that a record must not name. It does not show what it found. None is fine."""
     rule = broken_rule(repository) if repository else ""
     return Refused(INVALID, rule, f"repository: {rule}", "repository") if rule else None
+
+
+def _names_secret(repository: str) -> bool:
+    return not repository.startswith("/") and bool(_SECRET_IN_PATH.search(as_addresses_are_read(repository)))
 
 
 def _is_plain(address: str) -> bool:

@@ -10,12 +10,11 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from headgate.domain.credentials import TEXT_RULE, hides_nothing, without_credentials
+from headgate.domain.credentials import MASK, TEXT_RULE, as_it_may_be_kept, hides_nothing
 from headgate.domain.refusal import INVALID, Refused
 from headgate.domain.repository import broken_data_rule, broken_rule
 from headgate.v1 import commands_pb2 as commands
 
-MASK = "***"
 REPOSITORY = "repository"
 """The name of the fields that have a rule of their own, in `headgate.domain.repository`."""
 ADDRESSES = {REPOSITORY: broken_rule, "uri": broken_data_rule}
@@ -46,12 +45,15 @@ def with_masked_texts(command: commands.Command) -> commands.Command:
         return command
     copy = commands.Command()
     copy.CopyFrom(command)
-    _replace_texts(_payload(copy), lambda field, text: text if field.name == REPOSITORY else without_credentials(text))
+    _replace_texts(_payload(copy), lambda field, text: text if field.name == REPOSITORY else as_it_may_be_kept(text))
     return copy
 
 
 def as_it_may_be_recorded(command: commands.Command) -> commands.Command:
-    """A copy of the command without credentials, and without an address of unknown form, which may hold some."""
+    """A copy of a refused command without each text that holds credentials, and without addresses of unknown form.
+
+    Such a text is left out whole, because it may hold a second secret, in a form that nobody knows.
+    """
     copy = commands.Command()
     copy.CopyFrom(command)
     _replace_texts(copy, _masked)
@@ -84,9 +86,8 @@ def _texts(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def _masked(field: FieldDescriptor, text: str) -> str:
-    masked = without_credentials(text)
     rule = ADDRESSES.get(field.name)
-    return MASK if rule is not None and rule(masked.replace(f"{MASK}@", "")) else masked
+    return MASK if _bad(text) or (rule is not None and rule(text)) else text
 
 
 def _replace_texts(message: Message, changed: Callable[[FieldDescriptor, str], str]) -> None:

@@ -1,6 +1,6 @@
 """Why an attempt failed, in words for the authors of the model."""
 
-from headgate.domain.credentials import without_credentials
+from headgate.domain.credentials import as_it_may_be_kept
 from headgate.v1 import facts_pb2 as facts
 
 
@@ -9,6 +9,6 @@ class AttemptFailed(Exception):
 
     def __init__(self, stage: facts.Stage.ValueType, reason: str, log_tail: str = "") -> None:
         self.stage = stage
-        self.reason = without_credentials(reason)
+        self.reason = as_it_may_be_kept(reason)
         super().__init__(self.reason)
         self.log_tail = log_tail

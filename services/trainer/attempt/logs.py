@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from headgate.artifacts.store import ArtifactStore, StoreError
-from headgate.domain.credentials import without_credentials
+from headgate.domain.credentials import as_it_may_be_kept
 from headgate.v1 import facts_pb2 as facts
 
 MAX_LOG_BYTES = 1 << 20
@@ -63,7 +63,7 @@ def bounded(file: Path) -> tuple[bytes, int]:
 
 def shown(content: bytes) -> str:
     """The text of these bytes without credentials."""
-    return without_credentials(content.decode(errors="replace").replace("\0", ""))
+    return as_it_may_be_kept(content.decode(errors="replace").replace("\0", ""))
 
 
 class Growing:

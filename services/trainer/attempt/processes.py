@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.domain.credentials import without_credentials
+from headgate.domain.credentials import as_it_may_be_kept
 from services.trainer.attempt.confinement import Confinement
 from services.trainer.attempt.launch import EXIT_NOT_ENDED, SIGNALLED
 from services.trainer.attempt.orphans import MARK, end_orphans
@@ -151,7 +151,7 @@ def tail(log: Path) -> str:
     with log.open("rb") as lines:
         lines.seek(0, os.SEEK_END)
         lines.seek(max(0, lines.tell() - LOG_TAIL_BYTES))
-        text = without_credentials(lines.read(LOG_TAIL_BYTES).decode(errors="replace").replace("\0", ""))
+        text = as_it_may_be_kept(lines.read(LOG_TAIL_BYTES).decode(errors="replace").replace("\0", ""))
     return text.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
 
 

@@ -27,7 +27,7 @@ from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
 from services.gateway.native_server import NativeServer
-from services.gateway.prediction_log import PredictionLog
+from services.gateway.prediction_log import PredictionLog, begin_counters
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.prediction_record import Recording
 from services.gateway.prediction_sampling import Sampling, models_of, rates_of
@@ -77,6 +77,7 @@ class Gateway:
             self._fold.trace_of,
         )
         metrics.read_at_scrape(readings.NAMES, self._readings)
+        begin_counters(metrics)
         self._prediction_log = prediction_log(settings, parts)
         inference = Inference(
             table=lambda: self.follower.table,

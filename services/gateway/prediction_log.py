@@ -33,9 +33,16 @@ PAUSE_SECONDS = 0.1
 """Time between two looks at the queue. To wake the thread for each prediction would cost the request path a switch."""
 WARN_SECONDS = 60.0
 """A warning about dropped predictions comes once in this time."""
-QUEUE_FULL, RATE, LOG, SIZE, ERROR = "queue-full", "rate", "log", "size", "error"
+REASONS = QUEUE_FULL, RATE, LOG, SIZE, ERROR = "queue-full", "rate", "log", "size", "error"
 
 logger = logging.getLogger(__name__)
+
+
+def begin_counters(metrics: Metrics) -> None:
+    """Shows the counters of this log as 0, where nothing is recorded too."""
+    metrics.counter("headgate_prediction_log_written_total").labels()
+    for reason in REASONS:
+        metrics.counter("headgate_prediction_log_dropped_total").labels(reason)
 
 
 class PredictionLog:

@@ -103,6 +103,8 @@ NOW = Row(
 )
 
 WAITING = f'headgate_predictions_waiting{{job="headgate", {MODEL}}}'
+WRITTEN = f'rate(headgate_prediction_log_written_total{{job="headgate"}}[{SMOOTH}])'
+DROPPED = f'rate(headgate_prediction_log_dropped_total{{job="headgate"}}[{SMOOTH}])'
 NOT_RUN = f'rate(headgate_predictions_not_run_total{{job="headgate", {MODEL}}}[{SMOOTH}])'
 
 TRAFFIC = Row(
@@ -147,6 +149,17 @@ TRAFFIC = Row(
             "runbook HeadgateRequestsNotRun.",
             (Query(f"sum by (model, reason) ({in_environment(NOT_RUN)}) or vector(0)", "{{model}} {{reason}}"),),
             "reqps",
+            width=12,
+        ),
+        Graph(
+            "Prediction log",
+            "Sampled predictions that were written per second, and those that were dropped, by reason. When many are "
+            "dropped, lower HEADGATE_PREDICTION_RATE.",
+            (
+                Query(f"sum ({in_environment(WRITTEN)}) or vector(0)", "written"),
+                Query(f"sum by (reason) ({in_environment(DROPPED)}) or vector(0)", "dropped: {{reason}}"),
+            ),
+            "short",
             width=12,
         ),
     ),

@@ -6,6 +6,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Coroutine
+from functools import cache
 from typing import Any
 
 import grpc
@@ -52,9 +53,9 @@ class Handler:
         self._inference = inference
         self._requests = metrics.counter("headgate_rpc_requests_total")
         duration = metrics.histogram("headgate_rpc_duration_seconds")
-        names = (OTHER, *(method.value for method in Method))
-        self._seconds = {name: duration.labels(SERVICE, name) for name in names}
-        self._answered = self._requests.labels(SERVICE, Method.MODEL_INFER.value, grpc.StatusCode.OK.name)
+        # A series begins with its first call, and is looked up once, not once per call.
+        self._seconds = cache(lambda name: duration.labels(SERVICE, name))
+        self._answered = cache(lambda name: self._requests.labels(SERVICE, name, grpc.StatusCode.OK.name))
 
     def handle(self, request: HttpRequest) -> "HttpAnswer | Later":
         """The answer, or one that comes later. Raises nothing."""
@@ -157,11 +158,8 @@ class Handler:
                 repository.unload(inference.RepositoryModelUnloadRequest(model_name=model))
 
     def _count(self, name: str, started: float) -> None:
-        self._seconds[name].observe(time.monotonic() - started)
-        if name == Method.MODEL_INFER.value:
-            self._answered.inc()
-        else:
-            self._requests.labels(SERVICE, name, grpc.StatusCode.OK.name).inc()
+        self._seconds(name).observe(time.monotonic() - started)
+        self._answered(name).inc()
 
     def _failed(self, name: str, error: Exception) -> HttpAnswer:
         """Counts a request without an answer, and returns its error."""

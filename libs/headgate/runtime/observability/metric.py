@@ -36,8 +36,8 @@ class Metric:
     cap: int = 1
     buckets: tuple[float, ...] = ()
     overflow: Overflow = Overflow.SUM
-    registry_cap: int = 0
-    """A larger cap for the registry, because it has the most methods; 0 for the same cap."""
+    larger_caps: tuple[tuple[str, int], ...] = ()
+    """A service and its own cap: the registry and the gateway have the most methods."""
 
     @property
     def overflow_labels(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Metric:
 
     def cap_in(self, service: str) -> int:
         """The most label sets that one service exposes."""
-        return self.registry_cap if self.registry_cap and service == REGISTRY else self.cap
+        return dict(self.larger_caps).get(service, self.cap)
 
     def most_series_in(self, service: str) -> int:
         """The most series that this metric adds to one service."""

@@ -23,6 +23,7 @@ from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
 from headgate.runtime.rpc.metrics import split_method
+from headgate.runtime.rpc.pending_calls import PENDING_CALLS
 from headgate.runtime.rpc.quiet import await_quiet
 from services.gateway.not_offered import NotOffered
 
@@ -112,6 +113,7 @@ class InferenceServer:
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.so_reuseport", 1),
+                *PENDING_CALLS,
             ],
         )
         inference_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)

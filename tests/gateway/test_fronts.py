@@ -19,12 +19,11 @@ from services.gateway import native_server
 from services.gateway.settings import GRPCIO, NATIVE
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
-from tests.gateway.http2_frames import PREFACE, endless_headers, header_bomb, rapid_resets
+from tests.http2_frames import MODEL_INFER, PREFACE, endless_headers, header_bomb, rapid_resets
 from tests.metrics.exposed import parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
 
 SLOW = ("cancelled", "late")
-MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @pytest.fixture(scope="module", params=[GRPCIO, NATIVE])

@@ -1,7 +1,9 @@
 """The gRPC server that every service has."""
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,7 @@ from headgate.runtime.rpc.server import MAX_REQUEST_BYTES, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
+from tests.http2_frames import PREFACE, rapid_resets
 from tests.waiting import PATIENCE_SECONDS
 
 NAME = "headgate.v1.RegistryService"
@@ -42,13 +45,18 @@ class Answers(registry_service_grpc.RegistryServiceServicer):
 
 
 @pytest.fixture
-def channel() -> Iterator[grpc.Channel]:
+def port() -> Iterator[int]:
     server = GrpcServer(0, [partial(registry_service_grpc.add_RegistryServiceServicer_to_server, Answers())], [NAME])
     port = server.start()
     server.admit()
+    yield port
+    server.stop(0)
+
+
+@pytest.fixture
+def channel(port: int) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield channel
-    server.stop(0)
 
 
 def ask(channel: grpc.Channel, name: str) -> grpc.RpcError:
@@ -131,6 +139,15 @@ class Busy(grpc.ServerInterceptor):
             self.held.set()
             assert self.released.wait(PATIENCE_SECONDS)
         return continuation(handler_call_details)
+
+
+def test_thousands_of_calls_that_are_opened_and_reset_drop_nobody_elses(port: int, channel: grpc.Channel) -> None:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as attacker, suppress(OSError):
+        attacker.sendall(PREFACE)
+        for frames in rapid_resets(method=f"/{NAME}/GetModel"):
+            attacker.sendall(frames)
+        assert ask(channel, "models/x").code() is grpc.StatusCode.NOT_FOUND
+    assert ask(channel, "models/x").code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_calls_that_wait_to_be_started_are_answered_before_the_server_stops() -> None:

@@ -11,6 +11,7 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.rpc.admission import Admission
 from headgate.runtime.rpc.errors import ErrorInterceptor
+from headgate.runtime.rpc.pending_calls import PENDING_CALLS
 from headgate.runtime.rpc.quiet import await_quiet
 from headgate.runtime.rpc.work import RpcWork
 
@@ -49,6 +50,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.so_reuseport", 0),
+                *PENDING_CALLS,
             ],
         )
         for register in add:

@@ -17,21 +17,28 @@ def literal(name, value):
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0)
-CALL = b"\x83\x86" + b"".join(
-    literal(name, value)
-    for name, value in (
-        (b":path", b"/inference.GRPCInferenceService/ModelInfer"),
+MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
+
+
+def headers_of(method):
+    """The header block of a call of `method`."""
+    fields = (
+        (b":path", method.encode()),
         (b":authority", b"a"),
         (b"content-type", b"application/grpc"),
         (b"te", b"trailers"),
     )
-)
+    return b"\x83\x86" + b"".join(literal(name, value) for name, value in fields)
 
 
-def rapid_resets(count=2_000):
+CALL = headers_of(MODEL_INFER)
+
+
+def rapid_resets(count=10_000, method=MODEL_INFER):
     """Calls that are cancelled at once."""
+    call = headers_of(method)
     return [
-        frame(HEADERS, END_HEADERS, number, CALL) + frame(RST_STREAM, 0, number, CANCEL)
+        frame(HEADERS, END_HEADERS, number, call) + frame(RST_STREAM, 0, number, CANCEL)
         for number in range(1, 2 * count, 2)
     ]
 

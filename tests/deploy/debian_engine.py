@@ -56,7 +56,7 @@ class DebianEngine:
         self._process = launch(command, self._output)
         try:
             await_ready(self._process, self._output, self._answers, START_SECONDS)
-        except ServerUnavailable as error:
+        except (ServerUnavailable, OSError) as error:  # OSError: the client is missing
             self.__exit__()
             raise EngineUnavailable(
                 f"dockerd does not start; it needs all rights of root, over mounts and control groups too:\n{error}"
@@ -69,6 +69,10 @@ class DebianEngine:
             # A build on the machine's network leaves its name of that network behind.
             subprocess.run(["umount", place], check=False)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def has_ended(self) -> bool:
+        """Whether dockerd does not run."""
+        return self._process is None or self._process.poll() is not None
 
     def docker(self, *arguments: str, shown: bool = False) -> str:
         """What the command prints; with `shown` it goes to the terminal. Raises CalledProcessError."""

@@ -1,6 +1,10 @@
 """Frames of HTTP/2 as an attacker writes them, without a library that would keep the rules."""
 
+import socket
 import struct
+from contextlib import contextmanager, suppress
+
+from tests.waiting import PATIENCE_SECONDS
 
 DATA, HEADERS, RST_STREAM, SETTINGS, CONTINUATION = 0, 1, 3, 4, 9
 END_HEADERS = 4
@@ -54,3 +58,14 @@ def header_bomb():
     length = bytes([0x7F, (3_900 - 127) % 128 | 128, (3_900 - 127) // 128])
     entry = b"\x40\x01x" + length + b"v" * 3_900
     return [frame(HEADERS, 0, 1, CALL + entry) + frame(CONTINUATION, END_HEADERS, 1, b"\xbe" * 12_000)]
+
+
+@contextmanager
+def attacked(port, frames):
+    """A server that has got these frames, or as many as it took. The connection stays open until the end."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as attacker:
+        with suppress(OSError):  # the server ended the connection
+            attacker.sendall(PREFACE)
+            for each in frames:
+                attacker.sendall(each)
+        yield

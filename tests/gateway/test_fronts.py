@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-from contextlib import suppress
 
 import grpc
 import pytest
@@ -19,7 +18,7 @@ from services.gateway import native_server
 from services.gateway.settings import GRPCIO, NATIVE
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
-from tests.http2_frames import MODEL_INFER, PREFACE, endless_headers, header_bomb, rapid_resets
+from tests.http2_frames import MODEL_INFER, attacked, endless_headers, header_bomb, rapid_resets
 from tests.metrics.exposed import parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
 
@@ -141,11 +140,7 @@ def test_what_is_no_http2_ends_its_connection_and_delays_nobody(gateway, sent):
 
 @pytest.mark.parametrize("attack", [rapid_resets, endless_headers, header_bomb])
 def test_an_attack_on_http2_delays_nobody(gateway, attack):
-    host, port = gateway.address.split(":")
-    with socket.create_connection((host, int(port)), PATIENCE_SECONDS) as attacker, suppress(OSError):
-        attacker.sendall(PREFACE)
-        for frames in attack():
-            attacker.sendall(frames)
+    with attacked(int(gateway.address.split(":")[1]), attack()):
         assert gateway.infer(infer_request([[1, 1, 1]], model="small")).model_version == "1"
     assert gateway.infer(infer_request([[1, 1, 1]], model="small")).model_version == "1"
 

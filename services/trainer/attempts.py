@@ -110,17 +110,7 @@ class Attempts:
 
     def listed(self) -> list[worker_services.TrainingAttempt]:
         with self._changed:
-            return [
-                worker_services.TrainingAttempt(
-                    model=attempt.claim.model,
-                    version=attempt.claim.version,
-                    attempt=attempt.claim.attempt,
-                    stage=attempt.stage,
-                    running=attempt.running,
-                    started_at_ms=attempt.started_at_ms,
-                )
-                for attempt in self._attempts.values()
-            ]
+            return [_listed(attempt) for attempt in self._attempts.values()]
 
     def last_epochs(self) -> list[telemetry.EpochMeasured]:
         """The last measured epoch of each model; the model whose attempt began last comes first."""
@@ -164,3 +154,15 @@ class Attempts:
                 return
             if not new:
                 yield None
+
+
+def _listed(attempt: Attempt) -> worker_services.TrainingAttempt:
+    return worker_services.TrainingAttempt(
+        model=attempt.claim.model,
+        version=attempt.claim.version,
+        attempt=attempt.claim.attempt,
+        stage=attempt.stage,
+        running=attempt.running,
+        started_at_ms=attempt.started_at_ms,
+        last_epoch=attempt.epochs[-1] if attempt.epochs else None,
+    )

@@ -27,6 +27,7 @@ from headgate.cli.session import (
 from headgate.cli.times import time_ms
 from headgate.domain.credentials import without_credentials
 from headgate.domain.names import event_command_id
+from headgate.domain.printable import with_short_words
 from headgate.log import topics
 from headgate.log.envelope import decode
 from headgate.log.open import open_log
@@ -108,7 +109,17 @@ def test_a_version_number_that_cannot_exist_is_refused_before_the_call(
 ) -> None:
     arguments = ["--registry", "127.0.0.1:1", "release", "start", f"fraud/{number}", "--environment", "production"]
     assert run(monkeypatch, *arguments) == 2
-    assert "expected MODEL/NUMBER" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "expected MODEL/NUMBER" in shown
+    assert len(shown) < 300
+
+
+@pytest.mark.parametrize("length", [400, 401, 5_000])
+def test_a_word_that_nobody_can_read_is_shown_without_its_middle(length: int) -> None:
+    shown = with_short_words(f"the version {'9' * length} does not exist")
+    whole = f"the version {'9' * length} does not exist"
+    cut = f"the version {'9' * 60}...({length - 120:,} characters)...{'9' * 60} does not exist"
+    assert shown == (whole if length <= 400 else cut)
 
 
 def test_the_help_lists_the_exit_codes() -> None:

@@ -120,7 +120,7 @@ def test_an_event_that_is_not_there_gives_exit_code_3_and_the_limit_of_the_searc
     run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("event", "status", "43", "--records", "7") == 3
-    assert "no event '43' is among the newest 7 records of each partition" in capsys.readouterr().err
+    assert "no event with the id '43' is among the newest 7 records of each partition" in capsys.readouterr().err
 
 
 def test_an_id_of_two_sources_needs_the_source(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,7 @@ def test_a_pipe_gets_a_line_for_each_fact_each_new_wait_and_few_of_the_epochs():
     lines.fact(started())
     for number in range(1, 41):
         lines.epoch(epoch(number), AT_MS + 10_000 + number * 500)
+        lines.wait(f"its training (now: epoch {number} of 40 has ended)", AT_MS)
     lines.problem("its epochs are not shown: why", AT_MS)
     assert shown == [
         "2023-11-14 22:13:20  waits for its tests; trainer-0 has worked on it for 0 s",
@@ -96,12 +97,14 @@ def test_a_terminal_has_a_line_for_each_fact_and_one_line_that_is_renewed(width:
         block.fact(started())
         for number in range(1, 41):
             block.epoch(epoch(number), AT_MS)
+            block.wait("its training", AT_MS)
         block.problem("its epochs are not shown: why", AT_MS)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).replace("\r", "\n")
     assert max(map(len, shown.splitlines())) <= width
     assert shown.count("v3 training started") == 1
     assert "waits for its tests; trainer-0 has worked on it for 4 s" in shown
     assert epoch_bar(epoch(39), width) in shown
+    assert "waits for its training" not in shown
 
 
 def test_the_screen_is_one_of_lines_unless_the_output_is_a_terminal():

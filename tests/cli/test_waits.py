@@ -16,6 +16,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from tests.deployer.world import World
 
@@ -23,6 +24,7 @@ AT_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
 CLOSED = "127.0.0.1:1"
 NO_ATTEMPTS: Answer[Any] = Answer(())
+EPOCH = telemetry.EpochMeasured(epoch=3, epochs=40)
 
 Headgate = Callable[..., tuple[int, str, str]]
 
@@ -127,6 +129,33 @@ def test_a_wait_is_unknown_when_the_deployer_cannot_be_reached():
 )
 def test_a_version_waits_for_the_work_in_progress(build: str, expected: str):
     assert build_wait(version(build), NO_ATTEMPTS, AT_MS) == expected
+
+
+@pytest.mark.parametrize(
+    ("build", "stage", "last_epoch", "expected"),
+    [
+        ("TESTING", "CHECKOUT", None, "its tests (now: checkout)"),
+        ("TESTING", "PACKAGES", None, "its tests (now: packages)"),
+        ("TESTING", "TESTS", None, "its tests"),
+        ("TRAINING", "TRAINING", None, "its training (now: before the first epoch ends)"),
+        ("TRAINING", "TRAINING", EPOCH, "its training (now: epoch 3 of 40 has ended)"),
+        ("TRAINING", "EXPORT", EPOCH, "its training (now: export)"),
+    ],
+)
+def test_a_version_that_a_trainer_works_on_names_the_stage(
+    build: str, stage: str, last_epoch: telemetry.EpochMeasured | None, expected: str
+):
+    def at(attempt: int, running: bool = True) -> worker_services.TrainingAttempt:
+        number = facts.Stage.Value(f"STAGE_{stage}")
+        return worker_services.TrainingAttempt(
+            model="fraud", version=3, attempt=attempt, stage=number, running=running, last_epoch=last_epoch
+        )
+
+    waiting = version(build, attempt=2)
+    assert build_wait(waiting, Answer((at(2),)), AT_MS) == f"{expected}; trainer-0 has worked on it for 4 min"
+    for of_another_attempt in (at(1), at(2, running=False)):
+        shown = build_wait(waiting, Answer((of_another_attempt,)), AT_MS)
+        assert shown == build_wait(waiting, NO_ATTEMPTS, AT_MS)
 
 
 def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with():

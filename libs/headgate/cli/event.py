@@ -129,7 +129,8 @@ def status(
         sources = sorted({copy.event.source for copy in copies})
         if not copies:
             where = f"the newest {records} records of each partition of {INBOX}"
-            raise CommandFailed(f"no event {id_!r} is among {where}: --records reads more", Exit.NOT_FOUND)
+            advice = "check it against what `headgate publish` or `headgate event send` printed; --records reads more"
+            raise CommandFailed(f"no event with the id {id_!r} is among {where}: {advice}", Exit.NOT_FOUND)
         if len(sources) > 1:
             usage(f"events of several sources have the id {id_!r}; give one with --source: {', '.join(sources)}")
         outcome = outcome_of(log, copies, records)

@@ -39,6 +39,7 @@ from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, s
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
+from headgate.domain.printable import with_short_words
 from headgate.log.port import AddressInvalid, LogError, TopicMismatch
 
 HELP = f"""Take a model from a commit to live traffic, and back when the evidence is against it.
@@ -176,5 +177,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: Exit) -> None:
-    report(f"headgate: {message}")
+    report(f"headgate: {with_short_words(message)}")
     sys.exit(code)

@@ -136,23 +136,29 @@ def _wait_of(stubs: Stubs, name: str) -> str:
 
 
 class Lines:
-    """A pipe: a line for each fact and each new wait, and lines about the epochs at most every EPOCH_MS."""
+    """A pipe: a line for each fact and each new wait, and lines about the epochs at most every EPOCH_MS.
+
+    After the first epoch no wait is shown until the next fact: the epochs say as much.
+    """
 
     def __init__(self, show: Callable[[str], object]) -> None:
         self._show = show
         self._waits = NewWaits()
+        self._has_epochs = False
         self._epoch_at_ms = 0
 
     def fact(self, record: facts.LifecycleRecord) -> None:
+        self._has_epochs = False
         self._show(fact_line(record))
 
     def epoch(self, epoch: telemetry.EpochMeasured, at_ms: int) -> None:
+        self._has_epochs = True
         if epoch.epoch == epoch.epochs or at_ms - self._epoch_at_ms >= EPOCH_MS:
             self._epoch_at_ms = at_ms
             self._show(f"{time_text(at_ms)}  v{epoch.version} {epoch_text(epoch)}")
 
     def wait(self, waiting_for: str, at_ms: int) -> None:
-        if self._waits.is_new(waiting_for):
+        if not self._has_epochs and self._waits.is_new(waiting_for):
             self._show(f"{time_text(at_ms)}  waits for {printable(waiting_for)}")
 
     def problem(self, text: str, at_ms: int) -> None:
@@ -160,21 +166,27 @@ class Lines:
 
 
 class Block:
-    """A terminal: a line for each fact, and below them one line that is renewed: the wait, or a bar of the epochs."""
+    """A terminal: a line for each fact, and below them one line that is renewed: the wait, or a bar of the epochs.
+
+    The bar stays until the next fact, however long an epoch takes.
+    """
 
     def __init__(self, live: Live) -> None:
         self._live = live
+        self._has_bar = False
 
     def fact(self, record: facts.LifecycleRecord) -> None:
         time, _, text = fact_line(record).partition(GAP)
         self._live.console.print(page_text({time: text}, self._live.console.width))
+        self._has_bar = False
         self._renew("")
 
     def epoch(self, epoch: telemetry.EpochMeasured, at_ms: int) -> None:
+        self._has_bar = True
         self._renew(epoch_bar(epoch, self._live.console.width))
 
     def wait(self, waiting_for: str, at_ms: int) -> None:
-        if waiting_for:
+        if waiting_for and not self._has_bar:
             self._renew(f"waits for {printable(waiting_for)}")
 
     def problem(self, text: str, at_ms: int) -> None:

@@ -209,9 +209,9 @@ def in_release(release: resources.Release, waiting_for: str) -> str:
 
 
 def needs_trainer(version: resources.Version) -> bool:
-    """Whether only a trainer knows what the version waits for."""
+    """Whether a trainer knows best what the version waits for."""
     is_kept = version.retention == resources.RETENTION_STATE_KEPT
-    return is_kept and version.build == resources.BUILD_STATE_CREATED
+    return is_kept and version.build in (resources.BUILD_STATE_CREATED, *TRAINERS_WORK)
 
 
 def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: int) -> str:
@@ -231,7 +231,8 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
     if version.build not in IN_PROGRESS:
         return ""
     busy = duration_text(at_ms - version.lease.claimed_at_ms)
-    return f"{IN_PROGRESS[version.build]}; {version.lease.worker} has worked on it for {busy}"
+    work = IN_PROGRESS[version.build] + _stage(version, attempts.found)
+    return f"{work}; {version.lease.worker} has worked on it for {busy}"
 
 
 def behind(names: Sequence[str]) -> str:
@@ -241,6 +242,20 @@ def behind(names: Sequence[str]) -> str:
     shown = [*names[:MAX_NAMED], *(["others"] if len(names) > MAX_NAMED else [])]
     listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     return f"; {listed} {'waits' if len(names) == 1 else 'wait'} for a trainer meanwhile"
+
+
+def _stage(version: resources.Version, attempts: Attempts) -> str:
+    """Where in its work the trainer is, as the middle of a sentence; empty while no trainer says so."""
+    wanted = (version.name, version.attempt)
+    found = (each for each in attempts if (version_name(each.model, each.version), each.attempt) == wanted)
+    attempt = next((each for each in found if each.running), None)
+    if attempt is None or attempt.stage == facts.STAGE_TESTS:
+        return ""
+    if attempt.stage != facts.STAGE_TRAINING:
+        return f" (now: {word_of(facts.Stage, attempt.stage)})"
+    if not attempt.HasField("last_epoch"):
+        return " (now: before the first epoch ends)"
+    return f" (now: epoch {attempt.last_epoch.epoch} of {attempt.last_epoch.epochs} has ended)"
 
 
 def _a_trainer(attempts: Answer[Attempts], at_ms: int) -> str:

@@ -70,12 +70,17 @@ class TrainingAttempt(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
+    LAST_EPOCH_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     version: _builtins.int
     attempt: _builtins.int
     stage: _facts_pb2.Stage.ValueType
     running: _builtins.bool
     started_at_ms: _builtins.int
+    @_builtins.property
+    def last_epoch(self) -> _telemetry_pb2.EpochMeasured:
+        """The last epoch that it has measured; absent before the first one has ended."""
+
     def __init__(
         self,
         *,
@@ -85,10 +90,11 @@ class TrainingAttempt(_message.Message):
         stage: _facts_pb2.Stage.ValueType = ...,
         running: _builtins.bool = ...,
         started_at_ms: _builtins.int = ...,
+        last_epoch: _telemetry_pb2.EpochMeasured | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_epoch", b"last_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "model", b"model", "running", b"running", "stage", b"stage", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "last_epoch", b"last_epoch", "model", b"model", "running", b"running", "stage", b"stage", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -154,7 +154,7 @@ TRAFFIC = Row(
         Graph(
             "Prediction log",
             "Sampled predictions that were written per second, and those that were dropped, by reason. When many are "
-            "dropped, lower HEADGATE_PREDICTION_RATE.",
+            "dropped, lower HEADGATE_PREDICTION_RATE: see the runbook HeadgatePredictionsNotLogged.",
             (
                 Query(f"sum ({in_environment(WRITTEN)}) or vector(0)", "written"),
                 Query(f"sum by (reason) ({in_environment(DROPPED)}) or vector(0)", "dropped: {{reason}}"),

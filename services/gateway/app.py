@@ -97,8 +97,14 @@ class Gateway:
         port = self._server.start()
         rest_port = self._rest.start()
         logger.info("REST is served", extra={"port": rest_port})
-        address = f"{self._settings.advertise}:{port}"
-        self._reporter = Reporter(self._writer, self.follower, self._evidence, self._settings.environment, address)
+        self._reporter = Reporter(
+            self._writer,
+            self.follower,
+            self._evidence,
+            self._settings.environment,
+            f"{self._settings.advertise}:{port}",
+            f"{self._settings.advertise}:{rest_port}",
+        )
         self._parts.start()
         self.follower.start()
         self._reporter.start()

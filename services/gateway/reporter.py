@@ -33,13 +33,19 @@ class Reporter:
     """
 
     def __init__(
-        self, sink: Telemetry, follower: Follower, evidence: EvidenceCounters, environment: str, address: str
+        self,
+        sink: Telemetry,
+        follower: Follower,
+        evidence: EvidenceCounters,
+        environment: str,
+        address: str,
+        rest_address: str,
     ) -> None:
         self._sink = sink
         self._follower = follower
         self._evidence = evidence
         self._environment = environment
-        self._address = address
+        self._address, self._rest_address = address, rest_address
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -88,6 +94,7 @@ class Reporter:
             address=self._address,
             routes=self._follower.table.statuses(),
             leaving=leaving,
+            rest_address=self._rest_address,
         )
         self._sink.send(environment_stream(self._environment), gateway_status=status)
 

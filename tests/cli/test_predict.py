@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from headgate.cli.predict import MAX_SHOWN_ROWS, MAX_SHOWN_VALUES, table_text
+from headgate.cli.session import HOME
 from headgate.client.tensors import Tensor
 from tests.cli.running import Headgate, run_headgate
 from tests.gateway.harness import GatewayHarness, canary, running_gateway
@@ -155,6 +156,18 @@ def test_the_gateway_shows_whether_it_is_ready_and_what_a_model_takes(
         assert headgate("gateway", "status")[0] == 1
     finally:
         gateway.ready = True
+
+
+def test_the_status_of_the_gateway_of_this_folder_names_its_rest_server_too(
+    gateway: GatewayHarness, headgate: Headgate, tmp_path: Path
+) -> None:
+    assert "rest" not in headgate("gateway", "status")[1]
+    (tmp_path / HOME).mkdir()
+    port = int(gateway.address.rpartition(":")[2])
+    (tmp_path / HOME / "up.json").write_text(json.dumps({"ports": {"gateway": port}, "rest_port": 7405}))
+    assert json.loads(headgate("gateway", "status", "-o", "json")[1])["rest"] == "http://127.0.0.1:7405"
+    (tmp_path / HOME / "up.json").write_text(json.dumps({"ports": {"gateway": 1}, "rest_port": 7405}))
+    assert json.loads(headgate("gateway", "status", "-o", "json")[1])["rest"] == ""
 
 
 def test_the_rows_of_a_file_are_answered_in_order_in_as_many_requests_as_they_need(headgate: Headgate) -> None:

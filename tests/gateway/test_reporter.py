@@ -34,15 +34,17 @@ def gateway():
 @pytest.fixture
 def reporter(gateway, monkeypatch):
     monkeypatch.setattr(reporters, "REPORT_SECONDS", 0.01)
-    reporter = Reporter(gateway.sink, gateway.follower, gateway.evidence, "production", "10.0.0.7:8001")
+    addresses = "10.0.0.7:8001", "10.0.0.7:8002"
+    reporter = Reporter(gateway.sink, gateway.follower, gateway.evidence, "production", *addresses)
     reporter.start()
     yield reporter
     reporter.leave()
 
 
-def test_the_status_names_the_address_the_loaded_versions_and_the_epoch(gateway, reporter):
+def test_the_status_names_both_addresses_the_loaded_versions_and_the_epoch(gateway, reporter):
     status = until(lambda: gateway.sink.all("gateway_status"))[0]
     assert (status.environment, status.address, status.leaving) == ("production", "10.0.0.7:8001", False)
+    assert status.rest_address == "10.0.0.7:8002"
     (route,) = status.routes
     assert (route.model, route.epoch, list(route.ready_versions)) == ("fraud", 4, [1, 2])
     assert gateway.sink.sent[0][0] == "environments/production"

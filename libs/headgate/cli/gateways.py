@@ -7,7 +7,7 @@ import typer
 
 from headgate.cli.exit_codes import Exit
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import served_version, session
+from headgate.cli.session import rest_address, served_version, session
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
@@ -24,11 +24,12 @@ def gateway_status(context: typer.Context, output: Output = Format.TABLE) -> Non
     server = stub.ServerMetadata(inference.ServerMetadataRequest(), timeout=TIMEOUT_SECONDS)
     live = stub.ServerLive(inference.ServerLiveRequest(), timeout=TIMEOUT_SECONDS).live
     ready = stub.ServerReady(inference.ServerReadyRequest(), timeout=TIMEOUT_SECONDS).ready
+    rest = rest_address(stubs.gateway_address)
     if output is Format.TABLE:
-        shown = {"address": stubs.gateway_address, "server": f"{server.name} {server.version}"}
+        shown = {"address": stubs.gateway_address, "rest": rest, "server": f"{server.name} {server.version}"}
         pairs({**shown, "live": _yes_or_no(live), "ready": _yes_or_no(ready)})
     else:
-        data = {"address": stubs.gateway_address, "name": server.name, "version": server.version}
+        data = {"address": stubs.gateway_address, "rest": rest, "name": server.name, "version": server.version}
         show_data({**data, "live": live, "ready": ready}, output)
     if not ready:
         raise typer.Exit(Exit.FAILED)

@@ -116,6 +116,14 @@ def running_rest_port(home: Path) -> int:
     return _ports({"gateway": _running(home).get("rest_port")}).get("gateway", 0)
 
 
+def rest_address(gateway_address: str) -> str:
+    """Where the REST server of this gateway is, if it is the one of `headgate up` in this folder; else empty."""
+    home = Path(HOME)
+    port = running_rest_port(home)
+    is_running = gateway_address == f"{HOST}:{running_ports(home).get('gateway')}"
+    return f"http://{HOST}:{port}" if port and is_running else ""
+
+
 def running_log(home: Path) -> str:
     log = _running(home).get("log")
     return log if isinstance(log, str) else ""

@@ -190,10 +190,13 @@ class GatewayStatus(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
+    REST_ADDRESS_FIELD_NUMBER: _builtins.int
     environment: _builtins.str
     address: _builtins.str
     leaving: _builtins.bool
     """True when the gateway is about to end. It does not count as live any more."""
+    rest_address: _builtins.str
+    """Where the gateway's REST server listens, beside `address` for gRPC."""
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteStatus]: ...
     def __init__(
@@ -203,10 +206,11 @@ class GatewayStatus(_message.Message):
         address: _builtins.str = ...,
         routes: _abc.Iterable[Global___RouteStatus] | None = ...,
         leaving: _builtins.bool = ...,
+        rest_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "environment", b"environment", "leaving", b"leaving", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "environment", b"environment", "leaving", b"leaving", "rest_address", b"rest_address", "routes", b"routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

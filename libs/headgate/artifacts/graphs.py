@@ -27,7 +27,7 @@ MAX_NODES = 500_000
 OLDEST_OPSET = 7
 """ONNX Runtime promises no older one."""
 MAX_LISTED = 5
-ZIPMAP = "; convert with options={'zipmap': False}, so that it answers a tensor"
+ZIPMAP = "; convert with options={'zipmap': False}, or with zipmap=False for LightGBM, so that it answers a tensor"
 
 ELEMENT_TYPES = {
     getattr(onnx.TensorProto, {"float32": "FLOAT", "float64": "DOUBLE"}.get(name, name.upper())): name

@@ -45,6 +45,7 @@ from services.trainer.child.comparing import (
     require_same_answers,
     rows_in_words,
 )
+from services.trainer.child.declared_shapes import with_answered_shapes
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.files import signature, write_json
 from services.trainer.child.imported import imported_module, worded_for
@@ -96,6 +97,7 @@ def _build_artifact(directory: Path, job: Job) -> None:
         answers = run.in_batches(test.features)
     require_alike(run, test.features)
     check_meaning(answers, test, job)
+    built = with_true_shapes(built, answers)
     found = findings(run, built, answers, own_metrics(module, context, answers, test, job), job)
     (directory / layout.MODEL_FILE).write_bytes(with_example_sizes(built))
     features = {layout.features_tensor(name): array for name, array in test.features.items()}
@@ -137,6 +139,11 @@ def served_alone(built: Built, answers: NamedAnswers, job: Job) -> Built:
     are_probabilities = from_probabilities(job.task, answers[name]) is not answers[name]
     data = with_one_output(built.data, name, job.served_as, are_probabilities=are_probabilities, task=job.task)
     return Built(data, inspect(data), built.splits)
+
+
+def with_true_shapes(built: Built, answers: NamedAnswers) -> Built:
+    data = with_answered_shapes(built.data, built.graph, answers)
+    return built if data is built.data else Built(data, inspect(data), built.splits)
 
 
 def with_example_sizes(built: Built) -> bytes:

@@ -19,7 +19,8 @@ class NotResumable(Exception):
 
 def raised(where: str, error: BaseException, checkout: str) -> str:
     """What foreign code raised, and at which line of the repository."""
-    return f"{where}: {type(error).__name__}: {error}{line_of(error, checkout)}{_advice(error)}"
+    message = " ".join(str(error).split()) if isinstance(error, ImportError) else str(error)
+    return f"{where}: {type(error).__name__}: {message}{line_of(error, checkout)}{_advice(error)}"
 
 
 def line_of_function(function: Callable[..., object], checkout: str) -> str:
@@ -29,9 +30,13 @@ def line_of_function(function: Callable[..., object], checkout: str) -> str:
 
 
 def _advice(error: BaseException) -> str:
-    if not isinstance(error, ModuleNotFoundError):
-        return ""
-    return ". Put the module into the repository, or add its package to requirements.txt or uv.lock and lock again"
+    if isinstance(error, ModuleNotFoundError):
+        return ". Put the module into the repository, or add its package to requirements.txt or uv.lock and lock again"
+    if isinstance(error, ImportError) and error.name is None:
+        # Python names what it cannot import. A library that says by itself what it lacks names nothing: so does pandas
+        # for Parquet without pyarrow.
+        return ". Add the package that it needs to requirements.txt or uv.lock and lock again"
+    return ""
 
 
 def line_of(error: BaseException, directory: str) -> str:

@@ -4,6 +4,7 @@ Every error names the tensor, what was expected and what came.
 """
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -25,6 +26,10 @@ MAX_SHOWN = 60
 _LITTLE_ENDIAN: Mapping[str, np.dtype[Any]] = {
     name: np.dtype(NUMPY_TYPES[name]).newbyteorder("<") for name in NUMPY_TYPES if name != BYTES
 }
+_STRUCT_CODES: Mapping[str, str] = {
+    name: np.dtype(NUMPY_TYPES[name]).char for name in CONTENTS_FIELDS if name not in (BOOL, BYTES)
+} | {"INT64": "q", "UINT64": "Q"}
+"""How the module struct packs a number. It takes a third of numpy's time for a list, and refuses what does not fit."""
 _JSON_TYPES: Mapping[str, frozenset[type]] = {
     **{name: frozenset({int}) for name in CONTENTS_FIELDS},
     **{name: frozenset({int, float}) for name in FLOATS},
@@ -39,21 +44,19 @@ _EXPECTED: Mapping[str, str] = {
 }
 
 
-def raw_elements(name: str, datatype: str, shape: Sequence[int], data: object) -> bytes:
+def raw_elements(name: str, datatype: str, shape: Sequence[int], data: object, has_literals: bool = True) -> bytes:
     """The elements of one input as the protocol's raw bytes. `data` is a flat list, or nested like the shape.
 
-    Raises InvalidInput.
+    Without `has_literals`, the JSON is known to have neither true nor false. Raises InvalidInput.
     """
     _require_json_datatype(name, datatype)
     if not isinstance(data, list):
         raise InvalidInput(f"input {name!r}: expected data to be a list of elements, got {shown(data)}")
     elements = _flat(name, shape, data)
-    types = set(map(type, elements))
-    if not types <= _JSON_TYPES[datatype]:
-        raise _wrong_type(name, datatype, elements)
-    if datatype == BYTES:
-        return _length_prefixed(elements)
-    return _numbers(name, datatype, elements).tobytes()
+    if datatype in _STRUCT_CODES:
+        return _packed(name, datatype, elements, has_literals)
+    _require_types(name, datatype, elements)
+    return _length_prefixed(elements) if datatype == BYTES else bytes(elements)
 
 
 def json_elements(datatype: str, raw: bytes) -> npt.NDArray[Any] | list[str]:
@@ -108,26 +111,23 @@ def _flattened(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
     return elements
 
 
-def _wrong_type(name: str, datatype: str, elements: list[Any]) -> InvalidInput:
-    index, element = next(
-        (index, element) for index, element in enumerate(elements) if type(element) not in _JSON_TYPES[datatype]
-    )
-    return InvalidInput(f"input {name!r}: expected {_EXPECTED[datatype]}, got {shown(element)} as element {index}")
+def _require_types(name: str, datatype: str, elements: list[Any]) -> None:
+    allowed = _JSON_TYPES[datatype]
+    if set(map(type, elements)) <= allowed:
+        return
+    index, element = next((index, element) for index, element in enumerate(elements) if type(element) not in allowed)
+    raise InvalidInput(f"input {name!r}: expected {_EXPECTED[datatype]}, got {shown(element)} as element {index}")
 
 
-def _numbers(name: str, datatype: str, elements: list[Any]) -> npt.NDArray[Any]:
-    dtype = _LITTLE_ENDIAN[datatype]
+def _packed(name: str, datatype: str, elements: list[Any], has_literals: bool) -> bytes:
+    """The numbers as raw bytes. A JSON number is finite, so one that becomes an infinity is refused too."""
+    if has_literals:  # only then can there be a true or false, which would be packed as 1 or 0
+        _require_types(name, datatype, elements)
     try:
-        if datatype != "FP32":
-            return np.array(elements, dtype)
-        with np.errstate(over="ignore"):
-            numbers = np.array(elements, dtype)
-    except OverflowError:
+        return struct.pack(f"<{len(elements)}{_STRUCT_CODES[datatype]}", *elements)
+    except (struct.error, OverflowError):
+        _require_types(name, datatype, elements)
         raise _beyond_type(name, datatype, elements) from None
-    # A JSON number is finite, so an infinity here was too large for the datatype.
-    if not np.isfinite(numbers).all():
-        raise _beyond_type(name, datatype, elements)
-    return numbers
 
 
 def _beyond_type(name: str, datatype: str, elements: list[Any]) -> InvalidInput:

@@ -10,7 +10,7 @@ from typing import Any
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from services.gateway.rest.json_tensors import raw_elements, shown
-from services.gateway.rest.strict_json import read_object
+from services.gateway.rest.strict_json import has_literals, read_object
 from services.gateway.tensors import InvalidInput
 
 BINARY_DATA_SIZE = "binary_data_size"
@@ -45,18 +45,19 @@ def read_request(
     if json_length is not None and json_length > len(body):
         rule = f"expected at most the {len(body)} bytes of the body, got {json_length}"
         raise InvalidInput(f"Inference-Header-Content-Length: {rule}", "Inference-Header-Content-Length")
-    fields = read_object(body if json_length is None else body[:json_length])
+    text = body if json_length is None else body[:json_length]
+    fields = read_object(text)
     request = inference.ModelInferRequest(model_name=model, model_version=version, id=_text(fields, "id", "id"))
     parameters = _object(fields, "parameters", "parameters")
     default = _flag(parameters.pop(BINARY_DATA_OUTPUT, None), f"parameters.{BINARY_DATA_OUTPUT}")
     _set_parameters(request.parameters, parameters, "parameters")
-    _read_inputs(
-        request, _tensors(fields, "inputs"), memoryview(body)[len(body) if json_length is None else json_length :]
-    )
+    _read_inputs(request, _tensors(fields, "inputs"), memoryview(body)[len(text) :], has_literals(text))
     return request, OutputForms(bool(default), _read_outputs(request, fields))
 
 
-def _read_inputs(request: inference.ModelInferRequest, tensors: list[dict[str, Any]], binary: memoryview) -> None:
+def _read_inputs(
+    request: inference.ModelInferRequest, tensors: list[dict[str, Any]], binary: memoryview, literals: bool
+) -> None:
     if not tensors:
         raise InvalidInput("inputs: expected a list of tensors, each with name, datatype, shape and data")
     start = 0
@@ -71,7 +72,7 @@ def _read_inputs(request: inference.ModelInferRequest, tensors: list[dict[str, A
         if parameters:
             _set_parameters(added.parameters, parameters, f"input {name!r}: parameters")
         if size is None:
-            raw = raw_elements(name, datatype, shape, tensor.get("data"))
+            raw = raw_elements(name, datatype, shape, tensor.get("data"), literals)
         else:
             raw = _binary(name, tensor, size, binary[start:])
             start += len(raw)

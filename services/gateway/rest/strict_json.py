@@ -29,6 +29,11 @@ def read_object(text: bytes) -> dict[str, Any]:
     return value
 
 
+def has_literals(text: bytes) -> bool:
+    """Whether the JSON may hold true or false. A string that has these letters counts too."""
+    return b"true" in text or b"false" in text
+
+
 def _keys(value: dict[str, Any]) -> int:
     """The number of keys in the object and below it. Too few, when a list begins with something else than an object."""
     count = 0

@@ -1,12 +1,14 @@
 """One connection: its requests are answered in their order, and a caller that is slow delays only itself."""
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from services.gateway.rest.http_messages import HttpAnswer, HttpRefused, HttpRequest, error_answer, head_of
 from services.gateway.rest.limits import (
     HEADER_SECONDS,
+    IDLE_DRAIN_SECONDS,
     IDLE_SECONDS,
     LINGER_SECONDS,
     MAX_ANSWERS_PER_TURN,
@@ -69,6 +71,14 @@ class Connection(asyncio.Protocol):
         """Whether no request is being received or answered."""
         return not (self._later or self._reader.is_inside_request or self._reader.ready or self._refusal)
 
+    def close_idle(self, now: float) -> None:
+        """Ends a connection of a stopping server that nothing happens on. A caller that was active keeps it a moment.
+
+        Its next answer then says that the connection ends, so no request of it meets a connection that is gone.
+        """
+        if self.is_idle and now - self._since > IDLE_DRAIN_SECONDS:
+            self._close_unused()
+
     def close(self) -> None:
         """Ends the connection once its answers are sent."""
         self._is_closing = True
@@ -90,6 +100,13 @@ class Connection(asyncio.Protocol):
         elif reader.is_inside_request:
             self._sweep_request(seconds)
         elif seconds > IDLE_SECONDS:
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        """Ends an idle connection, unless bytes wait in its socket that the event loop has not read yet."""
+        waiting = select.poll()
+        waiting.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        if not waiting.poll(0):
             self.close()
 
     def _sweep_request(self, seconds: float) -> None:

@@ -20,6 +20,8 @@ REQUEST_SECONDS = 60.0
 """From the first byte of a request to its last."""
 IDLE_SECONDS = 75.0
 """How long a connection may stay open without a request."""
+IDLE_DRAIN_SECONDS = 1.0
+"""How long a connection of a stopping server stays open after its last answer, for one more request."""
 WRITE_SECONDS = 60.0
 """How long a caller may take no bytes of its answers."""
 LINGER_SECONDS = 5.0

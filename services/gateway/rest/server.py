@@ -83,10 +83,10 @@ class RestServer:
         """Takes no more connections, and ends each one once it is idle; those that are not at the limit, at once."""
         deadline = Deadline(limit_seconds)
         self._server.close()
-        self._connections.close_idle()
+        self._connections.close_idle(self._loop.time())
         while self._connections.open and deadline.left():
             await asyncio.sleep(POLL_SECONDS)
-            self._connections.close_idle()
+            self._connections.close_idle(self._loop.time())
         self._connections.abort_all()
         self._connections.stop()
         await asyncio.sleep(0)
@@ -141,11 +141,10 @@ class Connections:
         """Looks at no limits any more."""
         self._next_sweep.cancel()
 
-    def close_idle(self) -> None:
-        """Ends the connections on which nothing is received or answered."""
+    def close_idle(self, now: float) -> None:
+        """Ends the connections on which nothing has happened for a moment."""
         for connection in list(self.open):
-            if connection.is_idle:
-                connection.close()
+            connection.close_idle(now)
 
     def abort_all(self) -> None:
         """Ends all connections at once."""

@@ -1,6 +1,7 @@
 """The order and the end of a connection's answers, with a transport and a clock that the test holds."""
 
 import re
+import socket
 
 import pytest
 
@@ -8,6 +9,7 @@ from services.gateway.rest.connection import CONTINUE, Connection
 from services.gateway.rest.http_messages import HttpAnswer
 from services.gateway.rest.limits import (
     HEADER_SECONDS,
+    IDLE_DRAIN_SECONDS,
     IDLE_SECONDS,
     LINGER_SECONDS,
     MAX_ANSWERS_PER_TURN,
@@ -24,6 +26,14 @@ class Transport:
         self.sent = b""
         self.ended = ""
         self.reads = True
+        self.caller, self._socket = socket.socketpair()
+
+    def get_extra_info(self, name):
+        return {"socket": self._socket}[name]
+
+    def close_sockets(self):
+        self.caller.close()
+        self._socket.close()
 
     def write(self, data):
         self.sent += data
@@ -114,7 +124,9 @@ class Stand:
 
 @pytest.fixture
 def stand():
-    return Stand()
+    stand = Stand()
+    yield stand
+    stand.transport.close_sockets()
 
 
 def test_pipelined_answers_come_in_order_also_behind_a_slow_one(stand):
@@ -183,6 +195,21 @@ def test_while_draining_the_last_of_several_requests_ends_the_connection(stand):
     assert stand.transport.ended == "closed"
 
 
+def test_a_stopping_server_lets_a_caller_that_was_active_send_once_more(stand):
+    stand.send(GET % b"1")
+    stand.connection.close_idle(stand.loop.now + IDLE_DRAIN_SECONDS)
+    assert stand.transport.ended == ""
+    stand.connection.close_idle(stand.loop.now + IDLE_DRAIN_SECONDS + 0.1)
+    assert stand.transport.ended == "closed"
+
+
+def test_an_idle_connection_does_not_end_while_a_request_waits_in_its_socket(stand):
+    stand.transport.caller.send(GET % b"1")
+    assert stand.after(IDLE_SECONDS + 1) == ""
+    stand.connection.close_idle(stand.loop.now)
+    assert stand.transport.ended == ""
+
+
 def test_a_caller_that_goes_away_gives_up_its_request(stand):
     stand.send(POST)
     stand.connection.connection_lost(None)
@@ -196,6 +223,7 @@ def test_one_connection_too_many_is_told_so():
     stand = Stand(allowed=False)
     assert stand.transport.sent.startswith(b"HTTP/1.1 503 ")
     assert b"Connection: close" in stand.transport.sent
+    stand.transport.close_sockets()
 
 
 @pytest.mark.parametrize(

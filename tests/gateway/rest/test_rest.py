@@ -1,20 +1,24 @@
 """The REST server as its callers see it, on a real socket."""
 
 import gzip
+import http.client
 import json
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.rest import connection as connections
 from services.gateway.rest.limits import MAX_BODY_BYTES
 from tests.gateway import networks
 from tests.gateway.harness import Gate, canary, until
 from tests.gateway.rest.serving import rows, running_rest
 from tests.metrics.exposed import parsed, text_of
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -279,5 +283,21 @@ def test_a_stopping_server_finishes_what_runs_and_closes_the_connection(slow):
         until(lambda: rest.server.is_closed, "the closed port")
         gate.open()
         answer = waiting.result()
+        stopping.join()
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+def test_a_request_on_an_idle_connection_of_a_stopping_server_is_answered_and_told_that_it_was_the_last(
+    slow, monkeypatch
+):
+    rest, gate = slow
+    gate.open()
+    monkeypatch.setattr(connections, "IDLE_DRAIN_SECONDS", PATIENCE_SECONDS)
+    with closing(http.client.HTTPConnection("127.0.0.1", rest.port, timeout=PATIENCE_SECONDS)) as kept:
+        assert "connection" not in rest.ask_on(kept, "GET", "/v2/models/fraud").headers
+        stopping = threading.Thread(target=rest.stop, args=(2 * PATIENCE_SECONDS,))
+        stopping.start()
+        until(lambda: rest.server.is_closed, "the closed port")
+        answer = rest.ask_on(kept, "GET", "/v2/models/fraud")
         stopping.join()
     assert (answer.status, answer.headers["connection"]) == (200, "close")

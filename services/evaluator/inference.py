@@ -12,7 +12,7 @@ from headgate.artifacts.batches import batches, rows_at_once
 from headgate.artifacts.datatypes import NUMPY_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.layout import INPUT, MODEL_FILE
-from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, timed_calls
+from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, MAX_LOAD_SECONDS, TookTooLong, timed_calls, timed_load
 from services.evaluator.measuring import NotHeld, always
 
 Named = Mapping[str, npt.NDArray[np.generic]]
@@ -34,7 +34,7 @@ class Unrunnable(Exception):
     """ONNX Runtime cannot load the model or run it on these rows."""
 
 
-def load(model: bytes) -> onnxruntime.InferenceSession:
+def load(model: bytes, load_seconds: float = MAX_LOAD_SECONDS) -> onnxruntime.InferenceSession:
     """Inspects the model and loads it. Raises Unrunnable."""
     # Its modules take memory that an evaluator without work does not need.
     from headgate.artifacts.graphs import GraphRefused, inspect
@@ -49,7 +49,7 @@ def load(model: bytes) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY  # errors are raised, so ONNX Runtime need not print them too
     with _unrunnable():
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return timed_load(model, options, load_seconds)
 
 
 def predict(

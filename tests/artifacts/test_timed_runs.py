@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from headgate.artifacts.graphs import inspect
-from headgate.artifacts.timed_runs import reason_of, timed_calls
+from headgate.artifacts.timed_runs import reason_of, timed_calls, timed_load
 from services.evaluator.inference import Unrunnable, load, predict
 from services.evaluator.measuring import always
 from services.trainer.child.built import Run
@@ -32,6 +32,16 @@ def test_the_trainer_ends_a_file_that_loops_and_refuses_it() -> None:
 def test_the_evaluator_ends_a_model_that_loops() -> None:
     with pytest.raises(Unrunnable, match=SAYS_SO):
         predict(load(networks.counting()), {"x": DAYS}, 16, always, LIMIT_SECONDS)
+
+
+def test_the_evaluator_ends_a_model_that_computes_while_it_loads() -> None:
+    with pytest.raises(Unrunnable, match=r"it did not load within 0\.01 s\. ONNX Runtime computes all"):
+        load(networks.slow_to_load(), 0.01)
+
+
+def test_a_fault_of_a_load_keeps_its_own_reason() -> None:
+    with pytest.raises(Exception, match="INVALID_PROTOBUF"):
+        timed_load(b"no model", onnxruntime.SessionOptions())
 
 
 def test_a_fault_that_is_no_loop_keeps_its_own_reason() -> None:

@@ -88,6 +88,18 @@ def counting():
     return _model(nodes, constants, [_rows("x")], [_rows("y")])
 
 
+def slow_to_load():
+    """y = x + a number that is computed from constants while the model loads, within a second."""
+    side, products = 700, 20
+    nodes = [helper.make_node("ConstantOfShape", ["sides"], ["product0"])]
+    for number in range(products):
+        nodes.append(helper.make_node("MatMul", [f"product{number}"] * 2, [f"product{number + 1}"]))
+    nodes.append(helper.make_node("ReduceSum", [f"product{products}"], ["sum"], keepdims=0))
+    nodes.append(helper.make_node("Add", ["x", "sum"], ["y"]))
+    sides = helper.make_tensor("sides", TensorProto.INT64, [2], [side, side])
+    return _model(nodes, [sides], [_rows("x")], [_rows("y")])
+
+
 def wide():
     """y = each row's one value, WIDE times."""
     width = helper.make_tensor("width", TensorProto.INT64, [2], [1, WIDE])

@@ -1,6 +1,10 @@
-"""Calls of ONNX Runtime that end: a graph may have a loop without an end, and ONNX Runtime has no limit of its own."""
+"""Loads and calls of ONNX Runtime that end: a graph may have a loop without an end, or much to compute while it loads.
+
+ONNX Runtime has no limit of its own.
+"""
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +15,8 @@ from headgate.watchdog import Watchdog
 
 MAX_CALL_SECONDS = 300.0
 """The longest that a model may take for one batch. A large one takes minutes for a thousand rows on one core."""
+MAX_LOAD_SECONDS = 120.0
+"""The longest that a model may take to load. A gateway gives it no longer, and the largest file needs a few seconds."""
 STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 NODE = re.compile(r"^Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: ")
 SOURCE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) ?")
@@ -21,11 +27,42 @@ Call = Callable[[Sequence[str], Mapping[str, Any]], list[Any]]
 
 
 class TookTooLong(Exception):
-    """The model did not answer one batch within the limit."""
+    """The model did not load, or did not answer one batch, within the limit."""
 
-    def __init__(self, limit_seconds: float) -> None:
-        rule = f"it gave no answer within {limit_seconds:g} s"
-        super().__init__(f"{rule}. Look for a loop without an end, or use a smaller model or train.batch_size")
+
+NO_ANSWER = (
+    "it gave no answer within {:g} s. Look for a loop without an end, or use a smaller model or train.batch_size"
+)
+NOT_LOADED = (
+    "it did not load within {:g} s. ONNX Runtime computes all that follows from constants while it loads: store the"
+    " results as weights, or use a smaller model"
+)
+
+
+def timed_load(
+    data: bytes, options: onnxruntime.SessionOptions, limit_seconds: float = MAX_LOAD_SECONDS
+) -> onnxruntime.InferenceSession:
+    """The model, loaded on the CPU. Raises TookTooLong and what ONNX Runtime raises.
+
+    A load that took too long may go on for a while in its thread, so a process that gets TookTooLong should end.
+    """
+    done: list[onnxruntime.InferenceSession | Exception] = []
+
+    def load() -> None:
+        try:
+            done.append(onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]))
+        except Exception as error:  # noqa: BLE001  # raised again below
+            done.append(error)
+
+    thread = threading.Thread(target=load, name="model-load", daemon=True)
+    thread.start()
+    thread.join(limit_seconds)
+    if not done:
+        options.set_load_cancellation_flag(True)  # looked at between the steps of a load, which may take long
+        raise TookTooLong(NOT_LOADED.format(limit_seconds))
+    if isinstance(done[0], Exception):
+        raise done[0]
+    return done[0]
 
 
 @contextmanager
@@ -40,7 +77,7 @@ def timed_calls(session: onnxruntime.InferenceSession, limit_seconds: float = MA
             answers: list[Any] = session.run(names, dict(features), options)
         except Exception as error:
             if watchdog.has_acted:
-                raise TookTooLong(limit_seconds) from error
+                raise TookTooLong(NO_ANSWER.format(limit_seconds)) from error
             raise
         return answers
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from headgate.artifacts import layout
 from headgate.artifacts.batches import batches
-from headgate.artifacts.timed_runs import reason_of, timed_calls
+from headgate.artifacts.timed_runs import reason_of, timed_calls, timed_load
 from services.trainer.child.comparing import (
     CHANGES,
     DEPENDS,
@@ -134,7 +134,7 @@ def onnx_run(graph: bytes) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = timed_load(graph, options)
     except Exception as error:
         raise ExportFailure(f"ONNX Runtime cannot run the network: {reason_of(error)}") from error
     names = [node.name for node in session.get_outputs()]

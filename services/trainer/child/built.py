@@ -32,7 +32,7 @@ from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.findings import FINDINGS, Findings
 from headgate.artifacts.graphs import Graph, GraphRefused, inspect, read_graph, with_metadata
 from headgate.artifacts.row_file import rows_as_bytes
-from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, reason_of, timed_calls
+from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, reason_of, timed_calls, timed_load
 from services.trainer.child.array_rows import Split, fitted, read_splits
 from services.trainer.child.comparing import (
     CHANGES,
@@ -200,7 +200,7 @@ class Run:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
             register_extensions(options, data)
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session = timed_load(data, options)
         except Exception as error:
             raise ExportFailure(f"{BUILD}: ONNX Runtime cannot load the file: {reason_of(error)}") from error
         self._names = [tensor.name for tensor in graph.outputs]

@@ -10,6 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from headgate.client.tls import ClientTls
+from headgate.runtime.tls import TlsFiles
+
 VALID = timedelta(days=1)
 
 
@@ -50,6 +53,34 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return secret, certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def tls_files(authority: Authority, folder: Path, client_ca: bool = False) -> TlsFiles:
+    """The files of a server on 127.0.0.1; with `client_ca` its callers need a certificate of the same authority."""
+    files = TlsFiles(folder / "tls.pem", folder / "tls.key", folder / "client-ca.pem" if client_ca else None)
+    if files.client_ca:
+        files.client_ca.write_bytes(authority.file.read_bytes())
+    authority.issue("127.0.0.1", files.certificate, files.key)
+    return files
+
+
+def replace_files(authority: Authority, files: TlsFiles) -> None:
+    """Puts another certificate in the place of the present one, as one who renews it does."""
+    new = files.certificate.with_suffix(".new"), files.key.with_suffix(".new-key")
+    authority.issue("127.0.0.1", *new)
+    for path, place in zip(new, (files.certificate, files.key), strict=True):
+        path.replace(place)
+
+
+def caller_of(authority: Authority, folder: Path, certificate: bool = False) -> ClientTls:
+    """A caller that trusts the authority, and with `certificate` has one of its own."""
+    if not certificate:
+        return ClientTls(authority.file)
+    caller = ClientTls(authority.file, folder / "caller.pem", folder / "caller.key")
+    assert caller.certificate is not None
+    assert caller.key is not None
+    authority.issue("caller", caller.certificate, caller.key)
+    return caller
 
 
 def _signed(

@@ -54,7 +54,7 @@ class Deployer:
         parts.metrics.read_at_scrape(READING_NAMES, self._readings)
         parts.watch_lag("deployer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
-            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(parts.metrics)], host=settings.host
+            settings.port, [self._register], [SERVICE], [RpcMetrics(parts.metrics)], host=settings.host, tls=parts.tls
         )
 
     def start(self) -> int:

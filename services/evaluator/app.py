@@ -60,7 +60,7 @@ class Evaluator:
         )
         parts.watch_lag("evaluator", TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
-            settings.port, [self._register], [SERVICE], interceptors=[RpcMetrics(parts.metrics)], host=settings.host
+            settings.port, [self._register], [SERVICE], [RpcMetrics(parts.metrics)], host=settings.host, tls=parts.tls
         )
 
     def start(self) -> int:

@@ -19,6 +19,8 @@ from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.runtime.operations import Loop
+from headgate.runtime.settings import SettingsError
+from headgate.runtime.tls import TlsFiles
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
@@ -89,8 +91,9 @@ class Gateway:
             prediction_log=self._prediction_log,
         )
         servicer = InferenceServicer(inference)
-        self._server = grpc_server(settings.gateway_front, inference, servicer, settings.host, settings.port, metrics)
-        self._rest = RestServer(inference, self._server.loop, settings.host, settings.rest_port, metrics)
+        front, host = settings.gateway_front, settings.host
+        self._server = grpc_server(front, inference, servicer, host, settings.port, metrics, parts.tls)
+        self._rest = RestServer(inference, self._server.loop, host, settings.rest_port, metrics, parts.tls)
 
     def start(self) -> int:
         """Opens the port, then begins to follow the log and to report. Returns the port."""
@@ -150,12 +153,22 @@ class Gateway:
 
 
 def grpc_server(
-    front: str, inference: Inference, servicer: InferenceServicer, host: str, port: int, metrics: Metrics
+    front: str,
+    inference: Inference,
+    servicer: InferenceServicer,
+    host: str,
+    port: int,
+    metrics: Metrics,
+    tls: TlsFiles | None = None,
 ) -> InferenceServer | NativeServer:
-    """The gRPC server that the settings choose."""
+    """The gRPC server that the settings choose. Raises SettingsError for an engine that cannot do what they ask."""
+    if front == NATIVE and tls is not None:
+        raise SettingsError(
+            [f"HEADGATE_GATEWAY_FRONT={NATIVE} speaks no TLS: leave it out where HEADGATE_TLS_* is set"]
+        )
     if front == NATIVE:
         return NativeServer(inference, servicer, host, port, metrics)
-    return InferenceServer(servicer, host, port, metrics)
+    return InferenceServer(servicer, host, port, metrics, tls=tls)
 
 
 def build(settings: Settings) -> Gateway:

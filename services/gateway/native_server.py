@@ -25,7 +25,7 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
-from headgate.runtime.rpc.quiet import await_quiet
+from headgate.runtime.rpc.quiet import await_quiet, on_loopback
 from services.gateway.inference import Call, Inference
 from services.gateway.pending import Pending
 from services.gateway.server import (
@@ -98,7 +98,8 @@ class NativeServer:
         """Reports NOT_SERVING and answers until no more calls come. Calls in progress get the rest of the grace."""
         deadline = Deadline(grace_seconds)
         self.drain()
-        await_quiet(self._last_call_at, self._host, self._port, deadline.left(QUIET_SHARE_OF_GRACE))
+        own_address = on_loopback(self._host, self._port)
+        await_quiet(self._last_call_at, own_address, deadline.left(QUIET_SHARE_OF_GRACE))
         self._answers.await_ended(deadline.left())
         self._behind.stop(deadline.left())
         self._front.close()

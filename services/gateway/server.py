@@ -22,9 +22,11 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
+from headgate.runtime.rpc.listening_port import ListeningPort, connection_limits
 from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.pending_calls import PENDING_CALLS
 from headgate.runtime.rpc.quiet import await_quiet
+from headgate.runtime.tls import TlsFiles
 from services.gateway.not_offered import NotOffered
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class InferenceServer:
-    """Answers calls from the start. Health reports SERVING after `set_ready`.
+    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS.
 
     With a `socket` it listens on this Unix socket alone, behind a server that has waited until no more calls come.
     """
@@ -56,9 +58,11 @@ class InferenceServer:
         port: int,
         metrics: Metrics,
         socket: str = "",
+        tls: TlsFiles | None = None,
     ) -> None:
         self._servicer = servicer
-        self._host, self._port, self._socket = host, port, socket
+        self._listening = ListeningPort(host, port, tls)
+        self._socket = socket
         self._calls = CallInterceptor(metrics)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="inference-server", daemon=True)
@@ -71,8 +75,7 @@ class InferenceServer:
     def start(self) -> int:
         """Opens the port and returns it. Raises CannotListen."""
         self._thread.start()
-        self._port = self._run(self._start(), START_SECONDS)
-        return self._port
+        return self._run(self._start(), START_SECONDS)
 
     def set_ready(self) -> None:
         """Reports SERVING in health."""
@@ -95,12 +98,14 @@ class InferenceServer:
         deadline = Deadline(grace_seconds)
         self.drain()
         if not self._socket:
-            await_quiet(self.last_call_at, self._host, self._port, deadline.left(QUIET_SHARE_OF_GRACE))
+            own_address, limit_seconds = self._listening.own_address, deadline.left(QUIET_SHARE_OF_GRACE)
+            await_quiet(self.last_call_at, own_address, limit_seconds)
         left_seconds = deadline.left()
         self._run(self._server.stop(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_MARGIN_SECONDS)
         self._loop.close()
+        self._listening.close()
 
     def _run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
@@ -114,6 +119,7 @@ class InferenceServer:
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.so_reuseport", 1),
                 *PENDING_CALLS,
+                *connection_limits(),
             ],
         )
         inference_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
@@ -124,13 +130,17 @@ class InferenceServer:
         reflection.enable_server_reflection(names, self._server)
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        address = f"unix:{self._socket}" if self._socket else f"{self._host}:{self._port}"
-        try:
-            port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {address}: does another process use the port?") from error
+        port = self._open_port()
         await self._server.start()
         return port
+
+    def _open_port(self) -> int:
+        if not self._socket:
+            return self._listening.open(self._server)
+        try:
+            return self._server.add_insecure_port(f"unix:{self._socket}")
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {self._socket}") from error
 
     async def _set_ready(self) -> None:
         for name in HEALTH_NAMES:

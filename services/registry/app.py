@@ -71,6 +71,7 @@ class Registry:
             interceptors=[RpcMetrics(metrics), *self._redis.interceptors],
             threads=UNARY_THREADS + MAX_WATCHES,
             host=settings.host,
+            tls=parts.tls,
         )
 
     def start(self) -> int:

@@ -99,7 +99,7 @@ class Trainer:
         self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
-            settings.port, [self._register], SERVICES, interceptors=[RpcMetrics(metrics)], host=settings.host
+            settings.port, [self._register], SERVICES, [RpcMetrics(metrics)], host=settings.host, tls=parts.tls
         )
 
     def start(self) -> int:

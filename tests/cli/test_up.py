@@ -14,7 +14,9 @@ from examples.driver import Running, environ, headgate
 from headgate.artifacts.store import open_store
 from headgate.cli.session import default_log
 from headgate.cli.up import SERVICES, Layout
+from tests.cli.running import run_headgate
 from tests.metrics.exposed import get
+from tests.tls import Authority
 from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(300)
@@ -50,6 +52,19 @@ def test_the_registry_pins_itself_to_one_core_unless_the_user_sets_otherwise(
     layout = Layout(tmp_path, "sqlite:///log.db", dict.fromkeys(SERVICES, 0), dict.fromkeys(SERVICES, 0))
     chosen = {service: layout.environ(service).get("HEADGATE_ONE_CORE") for service in SERVICES}
     assert chosen == {**dict.fromkeys(SERVICES), "registry": expected}
+
+
+@pytest.mark.parametrize("sides", [("HEADGATE_TLS_CERTIFICATE",), ("HEADGATE_TLS_CA",)])
+def test_tls_on_one_side_alone_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, sides: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    authority = Authority.new(tmp_path, "authority")
+    for name in sides:
+        monkeypatch.setenv(name, str(authority.file))
+    code, _, err = run_headgate(monkeypatch, capsys, "up", "--base-port", "0")
+    assert (code, "set both" in err) == (2, True), err
+    assert not (tmp_path / ".headgate").exists()
 
 
 def test_the_artifacts_are_below_the_home_whatever_characters_its_path_has(tmp_path: Path) -> None:

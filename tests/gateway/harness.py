@@ -88,7 +88,7 @@ class GatewayHarness:
     The versions in `gates` are slow: each waits for its gate in every forward.
     """
 
-    def __init__(self, networks, gates=(), front=GRPCIO):
+    def __init__(self, networks, gates=(), front=GRPCIO, tls=None):
         self.networks = networks
         self.gates = dict(gates)
         self.draining = False
@@ -114,7 +114,7 @@ class GatewayHarness:
             places=KeyPlaces("x-customer", "session"),
         )
         self.servicer = InferenceServicer(self.inference)
-        self.server = grpc_server(front, self.inference, self.servicer, "127.0.0.1", 0, self.metrics)
+        self.server = grpc_server(front, self.inference, self.servicer, "127.0.0.1", 0, self.metrics, tls)
         self._stopped = False
 
     def stop(self, grace_seconds):
@@ -195,17 +195,21 @@ class GatedSession:
 
 
 @contextmanager
-def running_gateway(networks, gates=(), front=GRPCIO):
-    """A GatewayHarness that serves, with a connected stub."""
-    gateway = GatewayHarness(networks, gates, front)
+def running_gateway(networks, gates=(), front=GRPCIO, tls=None, caller=None):
+    """A GatewayHarness that serves, with a connected stub; with `tls` the stub is that of the `caller`."""
+    gateway = GatewayHarness(networks, gates, front, tls)
     port = gateway.server.start()
     gateway.follower.start()
     gateway.address = f"127.0.0.1:{port}"
-    with grpc.insecure_channel(gateway.address) as gateway.channel:
+    with channel_to(gateway.address, caller) as gateway.channel:
         gateway.stub = inference_grpc.GRPCInferenceServiceStub(gateway.channel)
         yield gateway
     gateway.stop(grace_seconds=2.0)
     gateway.follower.close()
+
+
+def channel_to(address, caller):
+    return grpc.secure_channel(address, caller.credentials()) if caller else grpc.insecure_channel(address)
 
 
 def infer_request(array, model="fraud", name="x", key=None, **fields):

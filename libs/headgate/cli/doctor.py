@@ -30,6 +30,7 @@ from headgate.cli.session import (
 )
 from headgate.cli.view import Redis, reading
 from headgate.client.stubs import TIMEOUT_SECONDS, serves
+from headgate.client.tls import ClientTls
 from headgate.dead_letters.letters import SETTLED, Ledger
 from headgate.domain.credentials import without_credentials
 from headgate.domain.words import counted
@@ -81,10 +82,10 @@ def _services(current: Session, home: Path) -> list[Finding]:
     addresses |= {"registry": current.stubs.registry_address, "gateway": current.stubs.gateway_address}
     findings = []
     for name, address in addresses.items():
-        well = serves(address)
+        well = serves(address, tls=current.stubs.tls)
         findings.append(Finding(name, well, f"{address} {'is healthy' if well else 'does not answer'}"))
     if rest_port := running_rest_port(home):
-        findings.append(_rest(rest_port))
+        findings.append(_rest(rest_port, current.stubs.tls))
     return findings + [found for name, port in running_metrics_ports(home).items() for found in _metrics(name, port)]
 
 
@@ -166,10 +167,10 @@ def unrecorded_predictions(service: str, lines: Iterable[str]) -> Iterator[Findi
         yield Finding(f"{service} prediction log", True, f"{detail}; see docs/operators/prediction-log.md")
 
 
-def _rest(port: int) -> Finding:
-    url = f"http://127.0.0.1:{port}/v2/health/ready"
+def _rest(port: int, tls: ClientTls | None) -> Finding:
+    url = f"http{'s' if tls else ''}://127.0.0.1:{port}/v2/health/ready"
     try:
-        with urlopen(url, timeout=METRICS_SECONDS):
+        with urlopen(url, timeout=METRICS_SECONDS, context=tls.context() if tls else None):
             return Finding("gateway REST", True, f"{url} says that it is ready")
     except OSError as error:
         return Finding("gateway REST", False, f"{url}: {error}")

@@ -35,10 +35,11 @@ from headgate.cli import (
 )
 from headgate.cli.exit_codes import Exit, code_of_call, code_of_file, code_of_log, table
 from headgate.cli.printing import report, show
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session, usage
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
+from headgate.client.tls import ClientTlsUnusable, client_tls
 from headgate.domain.printable import with_short_words
 from headgate.log.port import AddressInvalid, LogError, TopicMismatch
 
@@ -83,6 +84,16 @@ def options(
         str, typer.Option(help="The id of a change. The same id again gets the first answer and changes nothing.")
     ] = "",
     etag: Annotated[str, typer.Option(help="Change only what still has this etag, as -o json shows it.")] = "",
+    tls_ca: Annotated[
+        str, typer.Option(envvar="HEADGATE_TLS_CA", help="Call all services with TLS; the file of their authority.")
+    ] = "",
+    tls_client_certificate: Annotated[
+        str,
+        typer.Option(envvar="HEADGATE_TLS_CLIENT_CERTIFICATE", help="Your certificate, where services ask for one."),
+    ] = "",
+    tls_client_key: Annotated[
+        str, typer.Option(envvar="HEADGATE_TLS_CLIENT_KEY", help="The key of your certificate.")
+    ] = "",
 ) -> None:
     addresses = {
         "registry": registry,
@@ -93,7 +104,11 @@ def options(
     }
     fields = ChangeFields(request_id, etag)
     context.call_on_close(lambda: _report_unused(fields))
-    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields)
+    try:
+        tls = client_tls(tls_ca, tls_client_certificate, tls_client_key)
+    except ClientTlsUnusable as error:
+        usage(f"--tls-ca and --tls-client-*: {error}")
+    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields, tls)
 
 
 def _report_unused(fields: ChangeFields) -> None:
@@ -111,7 +126,8 @@ def start_all(
 ) -> None:
     """Start all services on this machine, with their data in .headgate/, and keep them running until Ctrl-C."""
     global_log = context.parent.params["log"] if context.parent else ""
-    up.run_up(log or global_log, base_port, session(context).log_wait_seconds)
+    current = session(context)
+    up.run_up(log or global_log, base_port, current.log_wait_seconds, current.stubs.tls)
 
 
 app.command("init")(init.init)

@@ -13,6 +13,7 @@ from headgate.cli.printing import report
 from headgate.client.actor import logged_in
 from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
+from headgate.client.tls import ClientTls
 from headgate.domain import names
 from headgate.domain.address import ADDRESS_RULE, MAX_PORT, PORT_RULE, has_real_port, is_address
 from headgate.domain.credentials import without_credentials
@@ -79,8 +80,9 @@ def new_session(
     log_wait_seconds: float = CLI_WAIT_SECONDS,
     actor: str = "",
     fields: ChangeFields | None = None,
+    tls: ClientTls | None = None,
 ) -> Session:
-    """A session with the given actor and addresses, by the name of the service.
+    """A session with the given actor and addresses, by the name of the service. With `tls` it calls them with TLS.
 
     A missing address is taken from the `headgate up` in this folder; without one it is the default. A missing actor is
     the logged-in user. Raises CommandFailed for an address that is not host:port, and AddressInvalid for that of a log.
@@ -94,7 +96,7 @@ def new_session(
     ports = {**DEFAULT_PORTS, **running_ports(Path(HOME))}
     known = {name: addresses.get(name) or f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
-    return Session(Stubs(**known, actor=actor, fields=fields), log_url, log_wait_seconds, actor)
+    return Session(Stubs(**known, actor=actor, fields=fields, tls=tls), log_url, log_wait_seconds, actor)
 
 
 def default_log(home: Path) -> str:

@@ -20,6 +20,7 @@ from headgate.cli.printing import report
 from headgate.cli.session import HOME, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
+from headgate.client.tls import ClientTls
 from headgate.domain.credentials import without_credentials
 from headgate.log.startup import await_log, create_declared
 
@@ -56,6 +57,8 @@ class Layout:
             "HEADGATE_NAME": f"{service}-0",
             "HEADGATE_ENVIRONMENT": "production",
             "HEADGATE_WORK": str(self.home / "work" / service),
+            # Otherwise gRPC writes a line of its own form for each caller that fails to agree on TLS.
+            "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR"),
         }
         if service == "gateway":
             environ["HEADGATE_REST_PORT"] = str(self.rest_port)
@@ -69,8 +72,9 @@ class Layout:
         return Program(service, command, self.environ(service), self.home / "logs" / f"{service}.log")
 
 
-def run_up(log_url: str, base_port: int, log_wait_seconds: float) -> None:
-    """Runs until SIGINT or SIGTERM. Raises CommandFailed."""
+def run_up(log_url: str, base_port: int, log_wait_seconds: float, tls: ClientTls | None = None) -> None:
+    """Runs until SIGINT or SIGTERM. Raises CommandFailed. With `tls` it asks the services' health with TLS."""
+    _require_both_sides(tls)
     home = Path(HOME).absolute()
     home.mkdir(exist_ok=True)
     signals: SimpleQueue[int] = SimpleQueue()
@@ -81,7 +85,7 @@ def run_up(log_url: str, base_port: int, log_wait_seconds: float) -> None:
         _prepare(layout, log_wait_seconds, signals)
         supervisor = Supervisor([layout.program(service) for service in SERVICES], report)
         try:
-            _supervise(supervisor, layout, signals)
+            _supervise(supervisor, layout, signals, tls)
         except FatalExit as error:
             raise CommandFailed(str(error)) from error
         finally:
@@ -89,6 +93,13 @@ def run_up(log_url: str, base_port: int, log_wait_seconds: float) -> None:
             supervisor.stop()
             (home / "up.json").unlink(missing_ok=True)
     report("stopped; `headgate up` in this folder continues from here")
+
+
+def _require_both_sides(tls: ClientTls | None) -> None:
+    """Raises CommandFailed when only the services or only this command would speak TLS."""
+    if bool(os.environ.get("HEADGATE_TLS_CERTIFICATE")) != (tls is not None):
+        problem = "the services speak TLS by HEADGATE_TLS_CERTIFICATE, and this command by HEADGATE_TLS_CA: set both"
+        raise CommandFailed(problem, Exit.USAGE)
 
 
 @contextmanager
@@ -166,7 +177,7 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
     new_file.replace(layout.home / "up.json")
 
 
-def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]") -> None:
+def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]", tls: ClientTls | None) -> None:
     """Keeps the services running. Returns after a signal. Raises CommandFailed and FatalExit."""
     report(f"starting {', '.join(SERVICES)} over {without_credentials(layout.log_url)}")
     # The process of each service that was ready. A process that was started again has another id.
@@ -174,17 +185,17 @@ def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int
     deadline = time.monotonic() + READY_SECONDS
     while not _received(signals):
         supervisor.poll()
-        _report_ready(supervisor.pids(), layout, ready)
+        _report_ready(supervisor.pids(), layout, ready, tls)
         if len(ready) < len(SERVICES) and time.monotonic() > deadline:
             names = ", ".join(service for service in SERVICES if service not in ready)
             raise CommandFailed(f"not ready after {READY_SECONDS:g} s: {names}; see {layout.home / 'logs'}")
 
 
-def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int]) -> None:
+def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int], tls: ClientTls | None) -> None:
     """Prints a line for each process that has become ready, and one more when all services are."""
     for service, pid in pids.items():
         address = f"{HOST}:{layout.ports[service]}"
-        if ready.get(service) != pid and serves(address, timeout_seconds=TICK_SECONDS):
+        if ready.get(service) != pid and serves(address, TICK_SECONDS, tls):
             ready[service] = pid
             report(f"ready {service} {address}")
             if ready == pids and len(ready) == len(SERVICES):

@@ -6,6 +6,8 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+_TLS_HINT = "a service with TLS is called with --tls-ca and its authority, and one without is not"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -32,7 +34,8 @@ def failure(error: grpc.RpcError) -> Failure:
     message = error.details() or ""
     if error.code() == grpc.StatusCode.UNAVAILABLE and not slug:
         # No server was reached: the text is gRPC's own.
-        message = f"no service answers: is Headgate running, and is the address right? ({message})"
+        hint = f"; {_TLS_HINT}" if "Socket closed" in message or "SSL_ERROR" in message else ""
+        message = f"no service answers: is Headgate running, and is the address right? ({message}{hint})"
     elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and not slug:
         message = "no answer in time: the request may still take effect, so check before you repeat it"
     elif error.code() == grpc.StatusCode.UNIMPLEMENTED and not slug:

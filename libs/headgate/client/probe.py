@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from headgate.domain.printable import printable
 from headgate.runtime.settings import SettingsError, from_env
@@ -23,6 +24,7 @@ EXIT_USAGE = 2
 class _Ports:
     metrics_port: int = 0
     port: int = 0
+    tls_certificate: Path | None = None
 
 
 def problem(environ: Mapping[str, str]) -> str:
@@ -30,6 +32,8 @@ def problem(environ: Mapping[str, str]) -> str:
     ports = from_env(_Ports, environ)
     if ports.metrics_port:
         return _problem_by_http(f"http://{HOST}:{ports.metrics_port}/readyz")
+    if ports.tls_certificate:
+        return "set HEADGATE_METRICS_PORT: the gRPC port speaks TLS, and the probe does not"
     if ports.port:
         return _problem_by_grpc(f"{HOST}:{ports.port}")
     return "set HEADGATE_METRICS_PORT or HEADGATE_PORT: the probe needs a port to ask"

@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from headgate.client.actor import ActorHeader
 from headgate.client.change_fields import ChangeFields
 from headgate.client.log_time import LogTime
+from headgate.client.tls import ClientTls
 from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.domain.credentials import without_credentials
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
@@ -25,6 +26,8 @@ TIMEOUT_SECONDS = 15.0
 class Stubs:
     """Stubs for the services at their addresses (host:port). The registry records `actor` in the log.
 
+    With `tls` all services are called with TLS.
+
     The first use of a stub raises ValueError when its address is not host:port.
     """
 
@@ -38,7 +41,9 @@ class Stubs:
         evaluator: str = "",
         deployer: str = "",
         fields: ChangeFields | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
+        self.tls = tls
         self.registry_address = registry
         self.gateway_address = gateway
         self.trainer_address = trainer
@@ -98,16 +103,16 @@ class Stubs:
 
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:
-            self._channels[address] = _channel_to(address)
+            self._channels[address] = _channel_to(address, self.tls)
         return self._channels[address]
 
 
-def serves(address: str, timeout_seconds: float = 1.0) -> bool:
+def serves(address: str, timeout_seconds: float = 1.0, tls: ClientTls | None = None) -> bool:
     """Whether a gRPC server answers at the address and reports that it is healthy.
 
     Raises ValueError for an address that is not host:port.
     """
-    with _channel_to(address) as channel:
+    with _channel_to(address, tls) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=timeout_seconds, wait_for_ready=True
@@ -117,7 +122,10 @@ def serves(address: str, timeout_seconds: float = 1.0) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _channel_to(address: str) -> grpc.Channel:
+def _channel_to(address: str, tls: ClientTls | None) -> grpc.Channel:
     if not is_address(address):
         raise ValueError(f"{without_credentials(address)!r}: {ADDRESS_RULE}")
-    return grpc.insecure_channel(address, [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
+    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+    if tls is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, tls.credentials(), options)

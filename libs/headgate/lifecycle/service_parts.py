@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from headgate.domain.names import REPLICA_RULE, is_replica_name
@@ -17,6 +18,7 @@ from headgate.runtime.observability.observed_log import ObservedLog
 from headgate.runtime.operations import Loop, Operations
 from headgate.runtime.service import GRACE_SECONDS, ProcessSettings
 from headgate.runtime.settings import CHECK, HOST, SettingsError
+from headgate.runtime.tls import TlsFiles, TlsUnusable
 
 REPLAY_SECONDS = 600.0
 """How long a service may take to fold the records that are in the log at its start."""
@@ -52,6 +54,12 @@ class ServiceSettings(ProcessSettings):
     """The port of the gRPC server; 0 for any free port."""
     metrics_port: int = 0
     """The port of the HTTP server with /metrics, /livez and /readyz; 0 for no such server."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate of this service's ports and its chain. Without it they speak no TLS."""
+    tls_key: Path | None = None
+    """PEM file with the private key of the certificate."""
+    tls_client_ca: Path | None = None
+    """PEM file with the authority of the callers' certificates. Without it callers need none."""
     grace_seconds: float = GRACE_SECONDS
     log_wait_seconds: float = LOG_WAIT_SECONDS
 
@@ -62,6 +70,8 @@ class ServiceParts:
     def __init__(self, service: str, settings: ServiceSettings) -> None:
         self.name = settings.name
         self.grace_seconds = settings.grace_seconds
+        self.tls = _tls_files(settings)
+        """The files of the certificate; None when the ports speak no TLS."""
         self.operations = Operations(service, settings.host, settings.metrics_port)
         self.metrics = self.operations.metrics
         self.log: EventLog = ObservedLog(_opened_log(settings), self.metrics)
@@ -110,3 +120,20 @@ def _opened_log(settings: ServiceSettings) -> EventLog:
         return await_log(settings.log, settings.log_wait_seconds)
     except AddressInvalid as error:
         raise SettingsError([f"HEADGATE_LOG: {error}"]) from error
+
+
+def _tls_files(settings: ServiceSettings) -> TlsFiles | None:
+    """The files, which can be used. Raises SettingsError."""
+    certificate, key, client_ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise SettingsError(
+            ["HEADGATE_TLS_CERTIFICATE and HEADGATE_TLS_KEY go together: set both, or no HEADGATE_TLS_*"]
+        )
+    files = TlsFiles(certificate, key, client_ca)
+    try:
+        files.read()
+    except TlsUnusable as error:
+        raise SettingsError([f"HEADGATE_TLS_*: {error}"]) from error
+    return files

@@ -216,7 +216,10 @@ class Connection(asyncio.Protocol):
         answer = error_answer(refusal.status, refusal.rule)
         self._transport.write(head_of(answer, self._host.date, close=True) + answer.content)
         # Closing now would reset the connection under a caller that still sends, and it would never read this answer.
-        self._transport.write_eof()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:  # TLS knows no half of a connection; its end waits for the caller's by itself
+            self._transport.close()
         self._is_closing = True
         self._since = self._loop.time()
 

@@ -10,10 +10,11 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 100
 MAX_CHUNK_OVERHEAD = 8
 """The most bytes around each byte of a chunked body, beside MAX_HEADER_BYTES. Chunks of one byte need five."""
-MAX_CONNECTIONS = 10_000
 MAX_ANSWERS_PER_TURN = 16
 """The most pipelined requests of one connection that are answered before other connections have their turn."""
 
+HANDSHAKE_SECONDS = 10.0
+"""How long a caller may take to agree on TLS."""
 HEADER_SECONDS = 10.0
 """From the first byte of a request to the end of its header."""
 REQUEST_SECONDS = 60.0

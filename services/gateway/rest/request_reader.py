@@ -18,7 +18,7 @@ CONTINUE = b"100-continue"
 HOP_BY_HOP = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 NOT_HTTP2 = "this port speaks HTTP/1.1 (REST), and HTTP/2 came; gRPC has a port of its own"
-NOT_TLS = "this port speaks HTTP without TLS, and a TLS handshake came; use http:// or a proxy that ends TLS"
+NOT_TLS = "this port speaks HTTP without TLS, and a TLS handshake came; use http://, or set HEADGATE_TLS_CERTIFICATE"
 
 
 class RequestReader:

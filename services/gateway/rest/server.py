@@ -1,49 +1,54 @@
 """The REST server of the gateway: HTTP/1.1 on a port of its own, on the event loop of the gRPC server."""
 
 import asyncio
-import resource
 import socket
 import time
 from collections.abc import Coroutine
 from email.utils import formatdate
 from typing import Any, TypeVar
 
+from headgate.runtime.connections import max_connections
 from headgate.runtime.deadline import Deadline
-from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.quiet import await_quiet
+from headgate.runtime.tls import TlsFiles
 from services.gateway.inference import Inference
 from services.gateway.rest.connection import Connection
 from services.gateway.rest.handler import Handler, Later
 from services.gateway.rest.http_messages import HttpAnswer, HttpRequest
-from services.gateway.rest.limits import MAX_BODIES_BYTES, MAX_CONNECTIONS, SWEEP_SECONDS
+from services.gateway.rest.limits import MAX_BODIES_BYTES, SWEEP_SECONDS
+from services.gateway.rest.port import RestPort
 
 START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0
 QUIET_SHARE_OF_GRACE = 0.5
 POLL_SECONDS = 0.02
-BACKLOG = 1_024
-
-FILES_FOR_OTHERS = 256
-"""File descriptors that stay for all else than connections."""
 
 Result = TypeVar("Result")
 
 
 class RestServer:
-    """Answers from the start. It drains like the gRPC server: it answers until no more requests come."""
+    """Answers from the start. It drains like the gRPC server: it answers until no more requests come.
+
+    With `tls` the port speaks TLS.
+    """
 
     def __init__(
-        self, inference: Inference, loop: asyncio.AbstractEventLoop, host: str, port: int, metrics: Metrics
+        self,
+        inference: Inference,
+        loop: asyncio.AbstractEventLoop,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        tls: TlsFiles | None = None,
     ) -> None:
-        self._host, self._port = host, port
         self._loop = loop
-        self._connections = Connections(Handler(inference, metrics))
+        self._connections = connections = Connections(Handler(inference, metrics))
+        self._listening = RestPort(lambda: Connection(connections, loop), loop, host, port, tls)
 
     def start(self) -> int:
         """Opens the port and returns it. The loop must run. Raises CannotListen."""
-        self._port = self._run(self._start(), START_SECONDS)
-        return self._port
+        return self._run(self._start(), START_SECONDS)
 
     def drain(self) -> None:
         """From now on each connection ends with its next answer."""
@@ -52,14 +57,14 @@ class RestServer:
     @property
     def is_closed(self) -> bool:
         """Whether it takes no more connections."""
-        return not self._server.is_serving()
+        return not self._listening.is_serving
 
     def stop(self, grace_seconds: float) -> None:
         """Answers until no more requests come. Requests in progress get the rest of the grace."""
         deadline = Deadline(grace_seconds)
         self.drain()
-        last_request_at = self._connections.last_request_at
-        await_quiet(last_request_at, self._host, self._port, deadline.left(QUIET_SHARE_OF_GRACE), _ask_health)
+        own_address, limit_seconds = self._listening.own_address, deadline.left(QUIET_SHARE_OF_GRACE)
+        await_quiet(self._connections.last_request_at, own_address, limit_seconds, _ask_health)
         left_seconds = deadline.left()
         self._run(self._close(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
 
@@ -67,22 +72,14 @@ class RestServer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
 
     async def _start(self) -> int:
-        loop = self._loop
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self._connections, loop), self._host, self._port, backlog=BACKLOG
-            )
-        except OSError as error:
-            address = f"{self._host}:{self._port}"
-            raise CannotListen(f"cannot listen on {address}: does another process use the port?") from error
-        self._connections.sweep(loop)
-        port: int = self._server.sockets[0].getsockname()[1]
+        port = await self._listening.open()
+        self._connections.sweep(self._loop)
         return port
 
     async def _close(self, limit_seconds: float) -> None:
         """Takes no more connections, and ends each one once it is idle; those that are not at the limit, at once."""
         deadline = Deadline(limit_seconds)
-        self._server.close()
+        self._listening.close()
         self._connections.close_idle(self._loop.time())
         while self._connections.open and deadline.left():
             await asyncio.sleep(POLL_SECONDS)
@@ -101,7 +98,7 @@ class Connections:
         self.is_draining = False
         self.refused = handler.refused
         self._handler = handler
-        self._max_connections = _max_connections()
+        self._max_connections = max_connections()
         self._bodies_bytes = 0
         self._last_request_at = time.monotonic()
 
@@ -152,19 +149,22 @@ class Connections:
             connection.abort()
 
 
-def _max_connections() -> int:
-    """MAX_CONNECTIONS, or as many as the process may have files open."""
-    soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft_limit < 0 else max(1, min(MAX_CONNECTIONS, soft_limit - FILES_FOR_OTHERS))
-
-
 def _ask_health(address: str, deadline: Deadline) -> None:
     """One request of our own. A server starts requests in the order in which they came."""
-    host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=deadline.left()) as asking:
+        with _connected(address, deadline.left()) as asking:
             asking.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: self\r\nConnection: close\r\n\r\n")
             while asking.recv(1024):
                 pass
     except OSError:
         return
+
+
+def _connected(address: str, timeout_seconds: float) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if host:
+        return socket.create_connection((host.strip("[]"), int(port)), timeout_seconds)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout_seconds)
+    connection.connect(address)
+    return connection

@@ -38,6 +38,9 @@ class Transport:
     def write(self, data):
         self.sent += data
 
+    def can_write_eof(self):
+        return True
+
     def write_eof(self):
         self.ended = "half"
 

@@ -1,5 +1,6 @@
 """The gRPC server that every service has."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
+from headgate.runtime import connections
 from headgate.runtime.errors import CannotListen, RpcRefused
 from headgate.runtime.rpc.errors import MAX_RULE_BYTES
 from headgate.runtime.rpc.quiet import QUIET_SECONDS
@@ -169,3 +171,14 @@ def test_the_error_names_a_port_that_is_in_use() -> None:
     with pytest.raises(CannotListen, match=str(port)):
         GrpcServer(port, [], []).start()
     first.stop(0)
+
+
+def test_connections_above_the_limit_are_closed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    server = GrpcServer(0, [], [])
+    port = server.start()
+    opened = [socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) for _ in range(4)]
+    assert [bool(each.recv(9)) for each in opened] == [True, True, True, False]
+    for each in opened:
+        each.close()
+    server.stop(0)

@@ -24,17 +24,21 @@ def _ask_own_health(address: str, deadline: Deadline) -> None:
             _logger.debug("the stopping server did not answer at %s: %s", address, error.code().name)
 
 
+def on_loopback(host: str, port: int) -> str:
+    """Where a process reaches its own port, which listens on `host`."""
+    return f"{_LOOPBACK_OF.get(host, host)}:{port}"
+
+
 def await_quiet(
     last_call_at: Callable[[], float],
-    host: str,
-    port: int,
+    own_address: str,
     limit_seconds: float,
     ask_health: Callable[[str, Deadline], None] = _ask_own_health,
 ) -> None:
     """Returns when no call has started for QUIET_SECONDS and none waits to be started, or at the limit.
 
     `last_call_at` answers when the last call started, on the monotonic clock. Silence alone proves nothing: on a busy
-    machine the server may not have had the processor. So it also answers a call of our own, by `ask_health`. A server
+    machine the server may not have had the processor. So it also answers a call of our own at `own_address`. A server
     starts calls in the order in which they came, so when others came before it, one of those has started meanwhile.
     """
     deadline = Deadline(limit_seconds)
@@ -42,6 +46,6 @@ def await_quiet(
         while (left := min(deadline.left(), last_call_at() + QUIET_SECONDS - time.monotonic())) > 0:
             time.sleep(left)
         before = last_call_at()
-        ask_health(f"{_LOOPBACK_OF.get(host, host)}:{port}", deadline)
+        ask_health(own_address, deadline)
         if last_call_at() == before:
             return

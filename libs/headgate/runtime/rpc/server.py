@@ -8,12 +8,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from headgate.runtime.deadline import Deadline
-from headgate.runtime.errors import CannotListen
 from headgate.runtime.rpc.admission import Admission
 from headgate.runtime.rpc.errors import ErrorInterceptor
+from headgate.runtime.rpc.listening_port import ListeningPort, connection_limits
 from headgate.runtime.rpc.pending_calls import PENDING_CALLS
 from headgate.runtime.rpc.quiet import await_quiet
 from headgate.runtime.rpc.work import RpcWork
+from headgate.runtime.tls import TlsFiles
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -26,7 +27,7 @@ STOP_MARGIN_SECONDS = 1.0
 class GrpcServer:
     """Serves what `add` registers; the names in `service_names` are reported by health and reflection.
 
-    `interceptors` are the outermost ones, so they see the status that the caller gets.
+    `interceptors` are the outermost ones, so they see the status that the caller gets. With `tls` the port speaks TLS.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class GrpcServer:
         interceptors: Sequence[grpc.ServerInterceptor] = (),
         threads: int = 16,
         host: str = DEFAULT_HOST,
+        tls: TlsFiles | None = None,
     ) -> None:
-        self._host = host
-        self._requested_port = port
+        self._listening = ListeningPort(host, port, tls)
         self.port = 0
         self._names = tuple(service_names)
         self._admission = Admission()
@@ -51,6 +52,7 @@ class GrpcServer:
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.so_reuseport", 0),
                 *PENDING_CALLS,
+                *connection_limits(),
             ],
         )
         for register in add:
@@ -62,11 +64,7 @@ class GrpcServer:
 
     def start(self) -> int:
         """Listens and returns the bound port. Health reports NOT_SERVING and calls are refused. Raises CannotListen."""
-        address = f"{self._host}:{self._requested_port}"
-        try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {address}: is it in use?") from error
+        self.port = self._listening.open(self._server)
         self._report_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server.start()
         return self.port
@@ -86,9 +84,11 @@ class GrpcServer:
         deadline = Deadline(grace_seconds)
         self.drain()
         if self.port:
-            await_quiet(self._admission.last_call_at, self._host, self.port, deadline.left(QUIET_SHARE_OF_GRACE))
+            own_address, limit_seconds = self._listening.own_address, deadline.left(QUIET_SHARE_OF_GRACE)
+            await_quiet(self._admission.last_call_at, own_address, limit_seconds)
         left_seconds = deadline.left()
         self._server.stop(left_seconds).wait(left_seconds + STOP_MARGIN_SECONDS)
+        self._listening.close()
 
     def _report_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *self._names):

@@ -1,0 +1,191 @@
+"""The gateway's two ports with TLS: predictions, certificates that are renewed, and callers without one."""
+
+import json
+import socket
+import ssl
+import threading
+from functools import partial
+from pathlib import Path
+
+import grpc
+import pytest
+
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
+from headgate.runtime.settings import SettingsError
+from services.gateway.app import grpc_server
+from services.gateway.rest.limits import MAX_BODY_BYTES
+from services.gateway.rest.server import RestServer
+from services.gateway.settings import NATIVE
+from tests.cli.running import run_headgate
+from tests.gateway import networks
+from tests.gateway.harness import Gate, answer, infer_request, running_gateway, until
+from tests.gateway.rest.serving import rows
+from tests.tls import Authority, caller_of, replace_files, tls_files
+from tests.waiting import PATIENCE_SECONDS
+
+SLOW = "slow"
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["any-caller", "callers-with-a-certificate"])
+def served(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority.new(folder, "authority")
+    files = tls_files(authority, folder, client_ca=request.param)
+    caller = caller_of(authority, folder, certificate=request.param)
+    gates = {(SLOW, 1): Gate()}
+    versions = {version: networks.affine(2.0) for version in (("fraud", 1), *gates)}
+    with running_gateway(versions, gates, tls=files, caller=caller) as gateway:
+        gateway.authority, gateway.files, gateway.caller, gateway.needs_certificate = (
+            authority,
+            files,
+            caller,
+            request.param,
+        )
+        for model in ("fraud", SLOW):
+            gateway.serve(model, live=1)
+        gateway.rest = RestServer(gateway.inference, gateway.server.loop, "127.0.0.1", 0, gateway.metrics, files)
+        gateway.rest_port = gateway.rest.start()
+        yield gateway
+        gates[SLOW, 1].open()
+        gateway.rest.stop(PATIENCE_SECONDS)
+
+
+def connected(served, context=None):
+    """A REST connection over TLS."""
+    plain = socket.create_connection(("127.0.0.1", served.rest_port), PATIENCE_SECONDS)
+    return (context or served.caller.context()).wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def received(connection):
+    got = b""
+    while part := connection.recv(65_536):
+        got += part
+    return got
+
+
+def post(body, path="/v2/models/fraud/infer"):
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def shown(port):
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=PATIENCE_SECONDS).strip()
+
+
+def test_both_ports_predict(served):
+    assert answer(served.infer(infer_request([[1, 2, 3]])))[0][0] == 2.0
+    with connected(served) as connection:
+        assert connection.version() == "TLSv1.3"
+        connection.sendall(post(json.dumps(rows(1, 2, 3)).encode()))
+        assert json.loads(received(connection).partition(b"\r\n\r\n")[2])["outputs"][0]["data"] == [2.0, 4.0, 6.0]
+
+
+def test_the_command_line_predicts_with_the_authority_and_fails_without(served, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = partial(run_headgate, monkeypatch, capsys, "--gateway", served.address)
+    trusting = ["--tls-ca", str(served.caller.ca)]
+    if served.needs_certificate:
+        caller = served.caller
+        trusting += ["--tls-client-certificate", str(caller.certificate), "--tls-client-key", str(caller.key)]
+    code, out, err = run(*trusting, "predict", "fraud", "--row", "1,2,3")
+    assert (code, "4" in out) == (0, True), err
+    code, _, err = run("predict", "fraud", "--row", "1,2,3")
+    assert (code, "a service with TLS is called with --tls-ca" in err) == (4, True), err
+
+
+def test_files_of_the_command_line_that_cannot_be_used_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = partial(run_headgate, monkeypatch, capsys)
+    code, _, err = run("--tls-ca", "missing.pem", "doctor")
+    assert (code, "missing.pem: No such file" in err) == (2, True), err
+    code, _, err = run("--tls-client-key", "mine.key", "doctor")
+    assert (code, "go together" in err) == (2, True), err
+
+
+def test_plain_callers_get_no_answer(served):
+    with grpc.insecure_channel(served.address) as channel:
+        stub = inference_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ModelInfer(infer_request([[1, 1, 1]]), timeout=PATIENCE_SECONDS)
+        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    with socket.create_connection(("127.0.0.1", served.rest_port), PATIENCE_SECONDS) as plain:
+        plain.sendall(post(b"{}"))
+        assert b"HTTP/1.1 200" not in received(plain)
+
+
+def test_callers_without_a_certificate_get_no_answer_where_one_is_asked_for(served):
+    context = ssl.create_default_context(cafile=served.authority.file)
+    with grpc.secure_channel(
+        served.address, grpc.ssl_channel_credentials(served.authority.file.read_bytes())
+    ) as channel:
+        call = inference_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(
+            infer_request([[1, 1, 1]]), timeout=PATIENCE_SECONDS
+        )
+        assert (call.code() == grpc.StatusCode.OK) is not served.needs_certificate
+    try:
+        with connected(served, context) as connection:
+            connection.sendall(post(json.dumps(rows(1, 1, 1)).encode()))
+            assert (b"HTTP/1.1 200" in received(connection)) is not served.needs_certificate
+    except (ssl.SSLError, ConnectionError):
+        assert served.needs_certificate
+
+
+def test_a_renewed_certificate_is_shown_to_the_next_connections_and_open_ones_go_on(served):
+    port = int(served.address.rpartition(":")[2])
+    with connected(served) as open_one:
+        replace_files(served.authority, served.files)
+        expected = served.files.certificate.read_text().strip()
+        assert shown(port) == expected
+        until(lambda: shown(served.rest_port) == expected, "the new certificate of REST")
+        open_one.sendall(post(json.dumps(rows(1, 2, 3)).encode()))
+        assert b"HTTP/1.1 200" in received(open_one)
+    assert answer(served.infer(infer_request([[1, 2, 3]])))[0][0] == 2.0
+
+
+def test_a_certificate_that_cannot_be_used_changes_nothing(served):
+    good, port = served.files.certificate.read_bytes(), int(served.address.rpartition(":")[2])
+    served.files.certificate.write_text("no PEM")
+    try:
+        assert shown(port) == shown(served.rest_port) == good.decode().strip()
+    finally:
+        served.files.certificate.write_bytes(good)
+
+
+def test_a_refused_body_gets_its_answer_while_its_caller_still_sends(served):
+    with connected(served) as connection:
+        head = f"POST /v2/models/fraud/infer HTTP/1.1\r\nHost: a\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 100_000)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_large_answer_and_a_large_request_arrive_whole(served):
+    values = [1.5] * 300_000
+    document = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [100_000, 3], "data": values}]}
+    with connected(served) as connection:
+        sending = threading.Thread(target=connection.sendall, args=(post(json.dumps(document).encode()),))
+        sending.start()
+        got = json.loads(received(connection).partition(b"\r\n\r\n")[2])
+        sending.join()
+    assert got["outputs"][0]["data"] == [3.0] * 300_000
+
+
+def test_an_engine_without_tls_is_refused_where_certificates_are_set(served):
+    with pytest.raises(SettingsError, match="HEADGATE_GATEWAY_FRONT=native speaks no TLS"):
+        grpc_server(NATIVE, served.inference, served.servicer, "127.0.0.1", 0, served.metrics, served.files)
+
+
+def test_a_request_in_progress_is_answered_before_the_ports_close(tmp_path: Path):
+    authority = Authority.new(tmp_path, "authority")
+    files, caller = tls_files(authority, tmp_path, client_ca=True), caller_of(authority, tmp_path, certificate=True)
+    gate = Gate()
+    with running_gateway(
+        {("fraud", 1): networks.affine(2.0)}, {("fraud", 1): gate}, tls=files, caller=caller
+    ) as gateway:
+        gateway.serve("fraud", live=1)
+        running = gateway.stub.ModelInfer.future(infer_request([[1, 1, 1]]), timeout=PATIENCE_SECONDS)
+        gate.await_entered()
+        stopping = threading.Thread(target=gateway.stop, args=(PATIENCE_SECONDS,))
+        stopping.start()
+        gate.open()
+        assert running.result().model_version == "1"
+        stopping.join()

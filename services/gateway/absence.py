@@ -9,6 +9,8 @@ from headgate.domain.versions import is_purged
 from headgate.v1 import resources_pb2 as resources
 
 LOADING = "is still loading"
+ASLEEP = "is not loaded, because the memory for versions is full; the next request loads it"
+"""Not a reason against a version: it can answer."""
 
 
 def unexplained(model: str, number: int) -> str:

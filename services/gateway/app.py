@@ -28,6 +28,7 @@ from services.gateway import readings
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
+from services.gateway.memory import bytes_for_versions
 from services.gateway.native_server import NativeServer
 from services.gateway.prediction_log import PredictionLog, begin_counters
 from services.gateway.prediction_metrics import PredictionMetrics
@@ -40,7 +41,7 @@ from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import NATIVE, Settings
-from services.gateway.trial import Trial
+from services.gateway.trial import Trials
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ class Gateway:
         self._evidence = EvidenceCounters()
         self._writer = TelemetryWriter(parts.log, settings.name)
         self._clock_watch = ClockWatch(parts.clock, self._writer, metrics)
-        self._trial = Trial()
-        load = counting(metrics, loader(artifacts, lambda: load_trusted(settings.keys), self._trial))
+        self._trials = Trials()
+        load = counting(metrics, loader(artifacts, lambda: load_trusted(settings.keys), self._trials))
         self.follower = Follower(
             self._fold,
             settings.environment,
@@ -77,6 +78,7 @@ class Gateway:
             self._changed,
             metrics,
             self._fold.trace_of,
+            settings.model_memory_bytes or bytes_for_versions(),
         )
         metrics.read_at_scrape(readings.NAMES, self._readings)
         begin_counters(metrics)
@@ -89,6 +91,7 @@ class Gateway:
             why_missing=self.follower.why_missing,
             places=KeyPlaces(settings.routing_header, settings.routing_cookie),
             prediction_log=self._prediction_log,
+            loads=self.follower,
         )
         servicer = InferenceServicer(inference)
         front, host = settings.gateway_front, settings.host
@@ -134,7 +137,7 @@ class Gateway:
         self._rest.stop(deadline.left(SHARE_OF_CALLS / 2))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self.follower.close()
-        self._trial.close()
+        self._trials.close()
         leaving.join(deadline.left())
         run_within(deadline.left(), self._reporter.send_last_evidence)
         if self._prediction_log is not None:
@@ -149,7 +152,9 @@ class Gateway:
             self._parts.operations.ready()
 
     def _readings(self) -> Iterator[Reading]:
-        return readings.readings(self.follower.table, time.monotonic() - self._fold.last_poll_monotonic)
+        return readings.readings(
+            self.follower.table, time.monotonic() - self._fold.last_poll_monotonic, self.follower.memory()
+        )
 
 
 def grpc_server(

@@ -29,7 +29,7 @@ def choice_by_header(entry: Entry, asked: str, silent_seconds: float) -> Choice:
         raise _refused(f"{route.model} has no {asked} version here now")
     if reason := entry.why_missing(number):
         raise _refused(f"the {asked} version {number} of {route.model} {reason}")
-    return Choice(entry.versions[number], arm, counted=False)
+    return Choice(entry.versions.get(number), arm, counted=False)
 
 
 def _refused(rule: str) -> RpcRefused:

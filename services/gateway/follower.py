@@ -1,22 +1,27 @@
 """Follows the fold and keeps the routing table up to date with it. The request path only reads `table`."""
 
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from headgate.domain.model import ModelState
 from headgate.domain.names import model_stream, release_subject, short_name
+from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.isolation import Undecidable, UndecidableReport
 from services.gateway.absence import unexplained, why_not_deployable, why_not_here
+from services.gateway.eviction import Role, VersionKey
 from services.gateway.evidence import EvidenceCounters
+from services.gateway.load_waits import LoadWait
+from services.gateway.loading import Wanted, wanted_version
 from services.gateway.prediction_metrics import PredictionMetrics
-from services.gateway.routes import NO_RELEASE, Route, routes
+from services.gateway.routes import NO_RELEASE, NO_VERSION, Route, routes
 from services.gateway.sessions import Load
-from services.gateway.table import Table, build_table
-from services.gateway.version_loader import VersionKey, VersionLoader
+from services.gateway.table import Entry, Table, build_entries
+from services.gateway.version_loader import MemoryUse, VersionLoader
 
 TraceOf = Callable[[str, str], str]
 EXPLAIN_SECONDS = 0.05
@@ -66,6 +71,7 @@ class Follower:
         on_change: Callable[[], None],
         metrics: Metrics,
         trace_of: TraceOf = untraced,
+        memory_bytes: int = sys.maxsize,
     ) -> None:
         self._fold = fold
         self._environment = environment
@@ -73,7 +79,9 @@ class Follower:
         self._predictions = predictions
         self._on_change = on_change
         self._trace_of = trace_of
-        self._loader = VersionLoader(load, self._rebuild)
+        seconds = metrics.histogram("headgate_version_load_duration_seconds").labels()
+        evictions = metrics.counter("headgate_version_evictions_total").labels()
+        self._loader = VersionLoader(load, self._rebuild, memory_bytes, seconds.observe, evictions.inc)
         self._undecidable = UndecidableReport(metrics)
         self._rebuilding = threading.Lock()
         self._routes: dict[str, Route] = {}
@@ -101,7 +109,7 @@ class Follower:
     def loads_finished(self) -> bool:
         """Whether every version that must answer now has been loaded, or has failed to load."""
         return self._routed and all(
-            n in entry.versions or n in entry.failures
+            n in entry.versions or n in entry.failures or entry.is_asleep(n)
             for entry in self.table.entries.values()
             for n in entry.route.weighted_versions
         )
@@ -116,11 +124,11 @@ class Follower:
             # A model about which nothing can be decided is served as before.
             kept = {short_name(each.stream) for each in undecidable} & self._routes.keys()
             wanted |= {model: self._routes[model] for model in kept}
-            artifacts = _artifacts(wanted, self._fold.models)
+            versions = _versions(wanted, self._fold.models)
             withheld = _withheld(wanted, self._fold.models)
         self._undecidable.report(undecidable)
         self._routes, self._withheld = wanted, withheld
-        self._loader.set_wanted(artifacts)
+        self._loader.set_wanted(versions)
         self._rebuild()
         return revision
 
@@ -139,6 +147,18 @@ class Follower:
         finally:
             self._fold.lock.release()
 
+    def ask(self, model: str, number: int, expires_at: float) -> LoadWait:
+        """Has a sleeping version loaded for a request. Raises TooManyWait."""
+        return self._loader.ask((model, number), expires_at)
+
+    def withdraw(self, wait: LoadWait) -> None:
+        """The request waits no longer."""
+        self._loader.withdraw(wait)
+
+    def memory(self) -> MemoryUse:
+        """The memory for versions, and who waits for it."""
+        return self._loader.use()
+
     def _follow(self) -> None:
         while not self._closing.is_set() and not self._fold.wait_caught_up(FOLD_WAIT_SECONDS):
             pass
@@ -155,34 +175,54 @@ class Follower:
         with unit_of_work("route", "switch", parent, stream=stream, release=release, epoch=route.epoch, **numbers):
             pass
 
-    def _rebuild(self) -> None:
+    def _rebuild(self, models: Collection[str] | None = None) -> None:
+        """Replaces the entries of these models, or of all: with many models, a load changes few of them."""
         with self._rebuilding:
-            before = self.table
-            self.table = build_table(
-                self._routes,
-                self._loader.ready(),
-                self._loader.failures(),
-                self._evidence,
-                self._predictions,
-                self._withheld,
-            )
-            changed = not self._routed or self.table.statuses() != before.statuses()
-            switched = switches(before, self.table) if self._routed else []
+            before, routes = self.table.entries, self._routes
+            if models is None:
+                self._predictions.keep_only(routes)
+            else:
+                routes = {model: routes[model] for model in models if model in routes}
+            built = self._entries(routes)
+            left = before.keys() - built.keys() if models is None else ()
+            changed = not self._routed or any(before[model].route.versions for model in left)
+            changed = changed or any(_status_differs(before.get(model), entry) for model, entry in built.items())
+            switched = switches(before, built) if self._routed else []
+            self.table = Table(built if models is None else {**before, **built})
             self._routed = True
         for route, release in switched:
             self._report_switch(route, release)
         if changed:
             self._on_change()
 
+    def _entries(self, routes: Mapping[str, Route]) -> dict[str, Entry]:
+        loads = self._loader.loads()
+        return build_entries(
+            routes,
+            loads.ready,
+            loads.failures,
+            self._evidence,
+            self._predictions,
+            self._withheld,
+            loads.asleep,
+        )
 
-def switches(before: Table, after: Table) -> list[tuple[Route, int]]:
-    """The routes that the new table applies and the old one did not.
+
+def _status_differs(before: Entry | None, after: Entry) -> bool:
+    """Whether the gateway reports something else of this route than before."""
+    if before is None:
+        return bool(after.route.versions)
+    return before.status() != after.status()
+
+
+def switches(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[tuple[Route, int]]:
+    """The routes that the new entries apply and the old ones did not.
 
     Each comes with the release that caused the switch: the route's own, or the one that the old route had.
     """
     moved = []
-    for model, entry in after.entries.items():
-        old = before.entries.get(model)
+    for model, entry in after.items():
+        old = before.get(model)
         was_there = old is not None and old.applied and old.route == entry.route
         if entry.applied and entry.route.versions and not was_there:
             moved.append((entry.route, entry.route.release or (old.route.release if old is not None else NO_RELEASE)))
@@ -202,13 +242,19 @@ def _withheld(wanted: Mapping[str, Route], models: Mapping[str, ModelState]) -> 
     return found
 
 
-def _artifacts(wanted: Mapping[str, Route], models: Mapping[str, ModelState]) -> dict[VersionKey, facts.Artifact]:
-    """The artifacts of all versions to load. They are copies, because the fold changes its messages in place."""
-    artifacts: dict[VersionKey, facts.Artifact] = {}
+def _versions(wanted: Mapping[str, Route], models: Mapping[str, ModelState]) -> dict[VersionKey, Wanted]:
+    """All versions to load. Their artifacts are copies, because the fold changes its messages in place."""
+    versions: dict[VersionKey, Wanted] = {}
     for model, route in wanted.items():
         for version in route.versions:
             artifact = facts.Artifact()
             if version in models[model].versions:
                 artifact.CopyFrom(models[model].versions[version].artifact)
-            artifacts[model, version] = artifact
-    return artifacts
+            versions[model, version] = wanted_version(artifact, _role(route, version))
+    return versions
+
+
+def _role(route: Route, version: int) -> Role:
+    if version == route.candidate:
+        return Role.FULL_CANDIDATE if route.candidate_bps == FULL_WEIGHT_BPS else Role.CANDIDATE
+    return Role.LIVE if route.candidate == NO_VERSION else Role.BESIDE_CANDIDATE

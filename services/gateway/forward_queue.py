@@ -53,12 +53,18 @@ class ForwardQueue:
         self._changed = threading.Condition()
         self._waiting: deque[Ticket[Any]] = deque()
         self._waiting_bytes = 0
+        self._is_running = False
         self._thread: threading.Thread | None = None
 
     @property
     def waiting(self) -> int:
         """How many requests wait. The one that runs is not among them."""
         return len(self._waiting)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request runs or waits."""
+        return self._is_running or bool(self._waiting)
 
     def put(
         self,
@@ -96,6 +102,12 @@ class ForwardQueue:
                 ticket.interrupt()
             return not ticket.began
 
+    def retire(self) -> None:
+        """The version is no longer served: its thread does not wait for requests that hardly come any more."""
+        with self._changed:
+            self._idle_seconds = 0.0
+            self._changed.notify()
+
     def _is_full(self, size_bytes: int) -> bool:
         too_large = self._waiting_bytes + size_bytes > MAX_WAITING_BYTES
         return bool(self._waiting) and (len(self._waiting) >= MAX_WAITING or too_large)
@@ -113,14 +125,18 @@ class ForwardQueue:
         if ticket is None:
             return False
         _run(ticket)
+        self._is_running = False
         return True
 
     def _next(self) -> Ticket[Any] | None:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting, self._idle_seconds):
+            if not self._waiting and self._idle_seconds:
+                self._changed.wait_for(lambda: self._waiting or not self._idle_seconds, self._idle_seconds)
+            if not self._waiting:
                 self._thread = None
                 return None
             ticket = self._waiting[0]
+            self._is_running = True
             self._remove(ticket)
             ticket.began = self._clock() < ticket.expires_at
             return ticket

@@ -19,12 +19,14 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import ARM_METADATA
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.absence import unexplained
+from services.gateway.absence import ASLEEP, unexplained
 from services.gateway.arm_header import choice_by_header
 from services.gateway.assignment import hash_key
 from services.gateway.failures import FAILURES, Failure, Failures
 from services.gateway.forward import Answer, Forward, prepared
 from services.gateway.forward_queue import MAX_WAITING, DeadlinePassed, QueueFull, Ticket
+from services.gateway.load_on_demand import Asleep, LoadOnDemand, Loads, NothingSleeps, not_loaded
+from services.gateway.load_waits import NotLoaded
 from services.gateway.pace import size_class
 from services.gateway.parameters import timeout_seconds
 from services.gateway.pending import Pending
@@ -39,6 +41,7 @@ from services.gateway.table import Entry, Table
 from services.gateway.tensors import TensorSpec
 
 NO_PLACES = KeyPlaces()
+NOTHING_SLEEPS = NothingSleeps()
 
 Ended = Future[Answer]
 
@@ -82,6 +85,7 @@ class Inference:
         why_missing: Callable[[str, int], str] = unexplained,
         places: KeyPlaces = NO_PLACES,
         prediction_log: PredictionLog | None = None,
+        loads: Loads = NOTHING_SLEEPS,
     ) -> None:
         self._table = table
         self._is_ready = is_ready
@@ -90,6 +94,7 @@ class Inference:
         self._why_missing = why_missing
         self._places = places
         self._prediction_log = prediction_log
+        self._on_demand = LoadOnDemand(loads)
         self.repository = Repository(table, self._named)
         """Triton's additions to the protocol."""
         self._failures = Failures()
@@ -112,7 +117,7 @@ class Inference:
         if entry is None:
             return inference.ModelReadyResponse(ready=False)
         number = _version_number(request.version)
-        pinned = number in entry.versions and not entry.why_missing(number)
+        pinned = number in entry.route.versions and not entry.why_missing(number)
         return inference.ModelReadyResponse(ready=pinned if request.version else entry.ready)
 
     def model_metadata(self, request: inference.ModelMetadataRequest) -> inference.ModelMetadataResponse:
@@ -121,7 +126,7 @@ class Inference:
         entry = self._entry(request.name)
         return inference.ModelMetadataResponse(
             name=request.name,
-            versions=[str(number) for number in sorted(entry.versions)],
+            versions=[str(number) for number in entry.offered],
             platform=PLATFORM,
             inputs=[_metadata(spec) for spec in version.inputs.values()],
             outputs=[_metadata(spec) for spec in version.outputs],
@@ -137,7 +142,12 @@ class Inference:
             raise _deadline_passed("the calls before it")
         if request.parameters and (timeout := timeout_seconds(request.parameters)) is not None:
             call = replace(call, expires_at=min(call.expires_at, started + timeout))
-        routing = self._routing(request, call.metadata, started)
+        try:
+            routing = self._routing(request, call.metadata, started)
+        except Asleep as asleep:
+            return self._on_demand.answer(
+                asleep.entry, call.expires_at, partial(self._begin, request, asleep.routed, started, call)
+            )
         pace = routing.version.pace
         try:
             forward = prepared(request, routing)
@@ -152,6 +162,24 @@ class Inference:
             self._fail(pending, request, routing, error, started, call.expires_at)
             return pending
         return self._counted(forward, answer, started, call)
+
+    def _begin(
+        self,
+        request: inference.ModelInferRequest,
+        routed: Callable[[LoadedVersion], Routing],
+        started: float,
+        call: Call,
+        version: LoadedVersion,
+    ) -> Pending:
+        """Begins a request whose version was loaded for it, on the version's own thread. Raises RpcRefused."""
+        routing = routed(version)
+        try:
+            forward = prepared(request, routing)
+            return self._beside(forward, size_class(forward.inputs.elements), started, call)
+        except FAILURES as error:
+            pending = Pending()
+            self._fail(pending, request, routing, error, started, call.expires_at)
+            return pending
 
     def _beside(self, forward: Forward, size: int, started: float, call: Call) -> Pending:
         """Has the version's own thread answer. Raises RpcRefused when too many requests wait for it."""
@@ -240,23 +268,39 @@ class Inference:
     def _pinned(self, entry: Entry, version: str) -> LoadedVersion:
         number, model = _version_number(version), entry.route.model
         loaded = entry.versions.get(number)
-        if loaded is None:
+        if loaded is None and not entry.is_asleep(number):
             self._check_ready()
             why = self._why_missing(model, number)
-            rule = f"version {version!r} of {model} {why}; loaded here: {sorted(entry.versions)}"
+            rule = f"version {version!r} of {model} {why}; served here: {entry.offered}"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "version-not-loaded", rule, "model_version")
         if number in entry.withheld:
             rule = f"version {version!r} of {model} {entry.withheld[number]}"
             raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-deployable", rule, "model_version")
+        if loaded is None:
+            raise Asleep(entry, partial(_pinned_routing, entry))
         return loaded
 
+    async def loaded(self, model: str, version: str) -> None:
+        """Has a version that sleeps loaded, for who asks about it, and waits for it. Raises RpcRefused."""
+        try:
+            self._found(model, version)
+        except Asleep as asleep:
+            await self._on_demand.loaded(asleep.entry)
+
     def _named(self, model: str, version: str) -> LoadedVersion:
-        """The version with this number, or without one the version that stands for the model."""
+        """The version with this number, or without one the version that stands for the model. Raises RpcRefused."""
+        try:
+            return self._found(model, version)
+        except Asleep as asleep:
+            raise not_loaded(asleep.entry, NotLoaded(ASLEEP)) from None
+
+    def _found(self, model: str, version: str) -> LoadedVersion:
+        """Raises Asleep and RpcRefused."""
         entry = self._entry(model)
         found = self._pinned(entry, version) if version else entry.default
-        if found is None:
-            raise self._no_version(entry)
-        return found
+        if found is not None:
+            return found
+        raise Asleep(entry, partial(_pinned_routing, entry)) if entry.asleep else self._no_version(entry)
 
     def _no_version(self, entry: Entry) -> RpcRefused:
         route = entry.route
@@ -271,13 +315,11 @@ class Inference:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this gateway is not ready yet")
 
     def _routing(self, request: inference.ModelInferRequest, metadata: Metadata, now: float) -> Routing:
+        """Raises Asleep and RpcRefused."""
         entry = self._entry(request.model_name)
         metrics = entry.metrics
         if request.model_version:
-            version = self._pinned(entry, request.model_version)
-            return Routing(
-                entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, metrics=metrics.pinned, pinned=True
-            )
+            return _pinned_routing(entry, self._pinned(entry, request.model_version))
         key_hash, silent_seconds = 0, now - self._last_poll_at()
         if (asked := metadata(ARM_METADATA)) is not None:
             choice = choice_by_header(entry, asked, silent_seconds)
@@ -287,9 +329,16 @@ class Inference:
             choice = entry.choose(key_hash, silent_seconds)
         arm = metrics.candidate if choice.arm == telemetry.ARM_CANDIDATE else metrics.stable
         if choice.version is None:
+            if entry.asleep and choice.arm == telemetry.ARM_STABLE:
+                raise Asleep(entry, lambda loaded: Routing(entry, loaded, choice.arm, key_hash, choice.counted, arm))
             arm.count(ERROR)
             raise self._no_version(entry)
         return Routing(entry, choice.version, choice.arm, key_hash, choice.counted, arm)
+
+
+def _pinned_routing(entry: Entry, version: LoadedVersion) -> Routing:
+    metrics = entry.metrics.pinned
+    return Routing(entry, version, telemetry.ARM_UNSPECIFIED, 0, counted=False, metrics=metrics, pinned=True)
 
 
 def _deadline_passed(waited_for: str) -> RpcRefused:

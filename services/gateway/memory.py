@@ -1,15 +1,18 @@
-"""How much memory the forwards of this process may use together, so that no request makes the kernel end the gateway.
+"""How much memory the forwards of this process and its loaded versions may use, so that the kernel never ends it.
 
 A request's shape, and sometimes its values, say how much memory a model needs for it.
 """
 
+import ctypes
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 SHARE = 0.6
-"""The share of the memory that this process may have. The rest is for weights, requests and Python."""
+"""The share of the memory that this process may have which is for forwards."""
+VERSIONS_SHARE = 0.3
+"""The share for loaded versions, unless a setting says otherwise. The rest is for requests and Python."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 _LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
@@ -17,12 +20,23 @@ _LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 _OUT_OF_MEMORY = re.compile(r"Available memory of (\d+) is smaller than requested bytes of (\d+)")
 """How ONNX Runtime says that an operator got no memory within the limit."""
 _MIB = 2**20
+_LIBC = ctypes.CDLL(None)
 
 
 def bytes_for_forwards() -> int:
     """The limit for all forwards together."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(least(physical, map(_text, (_CGROUP / name for name in _LIMITS))) * SHARE)
+    return int(_available() * SHARE)
+
+
+def bytes_for_versions() -> int:
+    """The limit for all loaded versions together, where no setting names one."""
+    return int(_available() * VERSIONS_SHARE)
+
+
+def return_to_system() -> None:
+    """Gives the system what versions that were dropped have left behind in the heap. Only glibc keeps it."""
+    if hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
 
 
 def least(physical: int, limits: Iterable[str]) -> int:
@@ -37,6 +51,11 @@ def out_of_memory(error: Exception) -> str:
         return ""
     left, needed = (int(number) / _MIB for number in found.groups())
     return f"needs {needed:,.0f} MiB at once for this request, and {left:,.0f} MiB are left"
+
+
+def _available() -> int:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return least(physical, map(_text, (_CGROUP / name for name in _LIMITS)))
 
 
 def _text(file: Path) -> str:

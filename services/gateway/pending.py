@@ -32,14 +32,20 @@ class Pending:
         A version that runs for this call is interrupted, and its answer counts as bad. Does nothing after the end.
         """
         self._is_given_up = True
-        if self.end() and self._given_up is not None:
-            self._given_up(self)
+        first, given_up = self._end()
+        if first and given_up is not None:
+            given_up(self)
 
     def end(self) -> bool:
         """For the gateway. Whether this is the first end of the call: who gets True counts it and sets `done`."""
+        return self._end()[0]
+
+    def _end(self) -> "tuple[bool, Callable[[Pending], None] | None]":
         with self._lock:
             first, self._has_ended = not self._has_ended, True
-            return first
+            # It knows the version, which would otherwise stay in memory until Python looks for cycles.
+            given_up, self._given_up = self._given_up, None
+            return first, given_up
 
     def go_on(self, given_up: Callable[[], None]) -> None:
         """For the gateway, after `end`: the call waits for one more thing. `given_up` ends that wait early."""
@@ -48,6 +54,20 @@ class Pending:
             self._has_ended = False
         if self._is_given_up:
             self.give_up()
+
+    def follow(self, other: "Pending") -> None:
+        """For the gateway, after `end`: the call ends as another one does, and giving it up gives up that one."""
+
+        def ended(done: Future[inference.ModelInferResponse]) -> None:
+            self.end()
+            error = done.exception()
+            if error is None:
+                self.done.set_result(done.result())
+            else:
+                self.done.set_exception(error)
+
+        self.go_on(other.give_up)
+        other.done.add_done_callback(ended)
 
     def refuse(self, refusal: RpcRefused) -> None:
         """For the gateway: ends a call that went on."""

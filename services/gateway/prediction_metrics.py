@@ -10,8 +10,8 @@ from services.gateway.routes import NO_RELEASE, Route
 OK, BAD, REFUSED, ERROR = "ok", "bad", "refused", "error"
 STABLE, CANDIDATE = ARM_NAMES[telemetry.ARM_STABLE], ARM_NAMES[telemetry.ARM_CANDIDATE]
 PINNED = "pinned"
-QUEUE_FULL, DEADLINE, CANCELLED = "queue-full", "deadline", "cancelled"
-"""Why a request did not run: too many wait, or its caller gave up while it waited."""
+QUEUE_FULL, DEADLINE, CANCELLED, NOT_LOADED = "queue-full", "deadline", "cancelled", "not-loaded"
+"""Why a request did not run: too many wait, its caller gave up meanwhile, or its version was not loaded in time."""
 
 
 class ArmMetrics:

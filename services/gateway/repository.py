@@ -13,7 +13,7 @@ from headgate.artifacts.layout import MODEL_FILE
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.clock import now_ms
 from headgate.runtime.errors import RpcRefused
-from services.gateway.absence import LOADING
+from services.gateway.absence import ASLEEP, LOADING
 from services.gateway.sessions import LoadedVersion
 from services.gateway.statistics import NANOSECONDS_PER_SECOND, Statistics
 from services.gateway.table import Entry, Table
@@ -47,7 +47,7 @@ class Repository:
     def config(self, request: inference.ModelConfigRequest) -> inference.ModelConfigResponse:
         """How the version is served, as Triton writes it. Raises RpcRefused."""
         version = self._find(request.name, request.version)
-        versions = sorted(self._table().entries[request.name].versions) if not request.version else [version.version]
+        versions = self._table().entries[request.name].offered if not request.version else [version.version]
         return inference.ModelConfigResponse(
             config=inference.ModelConfig(
                 name=request.name,
@@ -71,13 +71,19 @@ class Repository:
         """What the loaded versions have answered: one version, those of one model, or all. Raises RpcRefused."""
         table, since_1970 = self._table(), now_ms() / 1000 - time.monotonic()
         if request.name:
-            found = self._find(request.name, request.version)
-            entry = table.entries.get(request.name)
-            versions = [found] if request.version or entry is None else list(entry.versions.values())
+            versions = self._versions(request.name, request.version)
         else:
             versions = [version for entry in table.entries.values() for version in entry.versions.values()]
         ordered = sorted(versions, key=lambda version: (version.model, version.version))
         return inference.ModelStatisticsResponse(model_stats=[_statistics(each, since_1970) for each in ordered])
+
+    def _versions(self, model: str, version: str) -> list[LoadedVersion]:
+        """The loaded versions of the model, or the one of this number; none while it sleeps. Raises RpcRefused."""
+        entry = self._table().entries.get(model)
+        if entry is not None and entry.asleep and version in ("", str(entry.route.stable)):
+            return [] if version else list(entry.versions.values())
+        found = self._find(model, version)
+        return [found] if version or entry is None else list(entry.versions.values())
 
     def load(self, request: inference.RepositoryModelLoadRequest) -> NoReturn:
         """Refuses."""
@@ -97,6 +103,7 @@ def _states(entry: Entry) -> Iterator[ModelIndex]:
     for number in sorted(entry.route.versions):
         reason = entry.why_missing(number)
         state = (LOADING_STATE if reason == LOADING else UNAVAILABLE_STATE) if reason else READY_STATE
+        reason = reason or (ASLEEP if entry.is_asleep(number) else "")
         yield ModelIndex(name=entry.route.model, version=str(number), state=state, reason=reason)
 
 

@@ -42,6 +42,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     async def ModelMetadata(
         self, request: inference.ModelMetadataRequest, context: Context
     ) -> inference.ModelMetadataResponse:
+        await self._inference.loaded(request.name, request.version)
         return self._inference.model_metadata(request)
 
     async def ModelInfer(self, request: inference.ModelInferRequest, context: Context) -> inference.ModelInferResponse:
@@ -58,6 +59,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     async def ModelConfig(
         self, request: inference.ModelConfigRequest, context: Context
     ) -> inference.ModelConfigResponse:
+        await self._inference.loaded(request.name, request.version)
         return self._inference.repository.config(request)
 
     async def ModelStatistics(

@@ -85,13 +85,17 @@ class LoadedVersion:
 
 Load = Callable[[str, int, facts.Artifact], LoadedVersion]
 
+MAX_TRIED = 10_000
+"""Models whose trials are remembered. One that was dropped and is loaded again needs no second trial."""
+
 
 def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys], trial: Callable[[bytes], None]) -> Load:
     """The function that loads a version. It reads the trusted keys at each load, so a new key needs no restart.
 
     `trial` gets the model first and raises ModelUnusable when the model must not come into this process.
-    The function raises ModelUnusable, ArtifactUntrusted and the errors of the store.
+    The function raises ModelUnusable, ArtifactUntrusted and the errors of the store. It is thread-safe if these are.
     """
+    tried: set[str] = set()
 
     def load(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:
         if not artifact.manifest_sha256:
@@ -100,7 +104,10 @@ def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys], trial: Call
         if MODEL_FILE not in files:
             raise ModelUnusable(f"the artifact has no {MODEL_FILE}")
         onnx_bytes = store.get(files[MODEL_FILE])
-        trial(onnx_bytes)
+        if files[MODEL_FILE] not in tried:
+            trial(onnx_bytes)
+            if len(tried) < MAX_TRIED:
+                tried.add(files[MODEL_FILE])
         return load_onnx(model, version, onnx_bytes)
 
     return load

@@ -33,9 +33,18 @@ def _require_cookie(name: str) -> None:
 GRPCIO, NATIVE = "grpcio", "native"
 
 
+MIN_MEMORY_BYTES = 2**20
+"""No version fits into less."""
+
+
 def _require_front(name: str) -> None:
     if name not in (GRPCIO, NATIVE):
         raise ValueError(f"expected {GRPCIO} or {NATIVE}")
+
+
+def _require_memory(size: int) -> None:
+    if size and size < MIN_MEMORY_BYTES:
+        raise ValueError(f"expected bytes from {MIN_MEMORY_BYTES} up, or 0")
 
 
 def _require_content_bytes(size: int) -> None:
@@ -59,6 +68,8 @@ class Settings(ServiceSettings):
     """The engine of the gRPC port: grpcio, or native, which is faster and has fewer limits."""
     rest_port: int = 0
     """The port of the REST server; 0 for any free port."""
+    model_memory_bytes: int = field(default=0, metadata={CHECK: _require_memory})
+    """The memory that loaded versions may take; 0 for a share of the machine's, or of the container's."""
     advertise: str = field(default="127.0.0.1", metadata={HOST: True})
     """Host name or address of this gateway for other processes. The gateway's status contains it."""
     prediction_rate: float = field(default=0.0, metadata={CHECK: require_rate})

@@ -1,6 +1,6 @@
 """The routing table of the request path: every route with its loaded versions. It is replaced, never changed."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -27,22 +27,40 @@ class Entry:
     metrics: ModelMetrics
     withheld: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     """Versions that must not answer a caller who names them, with the reasons."""
+    asleep: bool = False
+    """Whether the next request has to wait for the load of stable, because the memory for versions is full."""
+
+    def is_asleep(self, number: int) -> bool:
+        """Whether the version can answer, once it is loaded for the request."""
+        return self.asleep and number == self.route.stable
+
+    @property
+    def offered(self) -> list[int]:
+        """The versions that can answer, in order."""
+        return sorted({*self.versions, self.route.stable} if self.asleep else self.versions)
 
     def why_missing(self, number: int) -> str:
         """Why a version that the route names cannot answer a caller who names it. Empty when it can."""
         if number in self.withheld:
             return self.withheld[number]
-        return "" if number in self.versions else why_not_loaded(self.failures, number)
+        if number in self.versions or self.is_asleep(number):
+            return ""
+        return why_not_loaded(self.failures, number)
 
     @property
     def applied(self) -> bool:
-        """Whether every version with a weight is loaded, so that this gateway can use the weights."""
+        """Whether every version with a weight is loaded, so that this gateway can use the weights.
+
+        A live version without a candidate may sleep: all requests are its own.
+        """
+        if self.asleep and self.route.candidate == NO_VERSION:
+            return True
         return all(version in self.versions for version in self.route.weighted_versions)
 
     @property
     def ready(self) -> bool:
         """Whether the model can answer requests."""
-        return self.stable is not None or (self.applied and self.route.candidate_bps == FULL_WEIGHT_BPS)
+        return self.stable is not None or self.asleep or (self.applied and self.route.candidate_bps == FULL_WEIGHT_BPS)
 
     @property
     def stable(self) -> LoadedVersion | None:
@@ -52,7 +70,9 @@ class Entry:
     @property
     def default(self) -> LoadedVersion | None:
         """The version whose metadata stands for the model: stable, or else the candidate when it has all traffic."""
-        return self.stable or (self.versions.get(self.route.candidate) if self.ready else None)
+        if self.stable is not None or self.asleep:
+            return self.stable
+        return self.versions.get(self.route.candidate) if self.ready else None
 
     @property
     def waiting(self) -> int:
@@ -85,7 +105,7 @@ class Entry:
         return telemetry.RouteStatus(
             model=self.route.model,
             epoch=self.route.epoch if self.applied else NO_EPOCH,
-            ready_versions=sorted(self.versions),
+            ready_versions=self.offered,
             failures=[telemetry.LoadFailure(version=n, reason=reason) for n, reason in sorted(self.failures.items())],
         )
 
@@ -110,26 +130,25 @@ class Table:
         return [entry.status() for _, entry in sorted(self.entries.items()) if entry.route.versions]
 
 
-def build_table(
+def build_entries(
     routes: Mapping[str, Route],
     ready: Mapping[tuple[str, int], LoadedVersion],
     failures: Mapping[tuple[str, int], str],
     evidence: EvidenceCounters,
     predictions: PredictionMetrics,
     withheld: Mapping[tuple[str, int], str] = MappingProxyType({}),
-) -> Table:
-    """The table for these routes. Drops the metrics of models that have no route any more."""
-    predictions.keep_only(routes)
-    return Table(
-        {
-            model: Entry(
-                route=route,
-                versions={n: ready[model, n] for n in route.versions if (model, n) in ready},
-                failures={n: failures[model, n] for n in route.versions if (model, n) in failures},
-                counter=evidence.counter_of(route),
-                metrics=predictions.metrics_of(route),
-                withheld={n: withheld[model, n] for n in route.versions if (model, n) in withheld},
-            )
-            for model, route in routes.items()
-        }
-    )
+    asleep: Container[tuple[str, int]] = frozenset(),
+) -> dict[str, Entry]:
+    """The entries of the table for these routes."""
+    return {
+        model: Entry(
+            route=route,
+            versions={n: ready[model, n] for n in route.versions if (model, n) in ready},
+            failures={n: failures[model, n] for n in route.versions if (model, n) in failures},
+            counter=evidence.counter_of(route),
+            metrics=predictions.metrics_of(route),
+            withheld={n: withheld[model, n] for n in route.versions if (model, n) in withheld},
+            asleep=(model, route.stable) in asleep,
+        )
+        for model, route in routes.items()
+    }

@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from typing import IO
 
@@ -22,6 +23,27 @@ END_SECONDS = 1.0
 """How long a process that closed its output may take to end."""
 MAX_ANSWER_BYTES = 64 * 1024
 LENGTH = struct.Struct(">Q")
+
+
+class Trials:
+    """A trial for each thread that loads, so that a model that hangs in one delays no load of another thread."""
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+        self._all: list[Trial] = []
+
+    def __call__(self, onnx_bytes: bytes) -> None:
+        """Raises ModelUnusable, as a trial does."""
+        trial: Trial | None = getattr(self._of_thread, "trial", None)
+        if trial is None:
+            trial = self._of_thread.trial = Trial()
+            self._all.append(trial)
+        trial(onnx_bytes)
+
+    def close(self) -> None:
+        """Ends all side processes."""
+        for trial in self._all:
+            trial.close()
 
 
 class Trial:

@@ -1,135 +1,267 @@
-"""Loads the wanted versions one after the other, in a thread of its own, and keeps them ready."""
+"""Loads the wanted versions within the memory for them, in threads of its own, and keeps them ready."""
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from functools import partial
+from typing import NamedTuple, assert_never
 
-from headgate.v1 import facts_pb2 as facts
+from services.gateway.eviction import VersionKey
+from services.gateway.held_memory import HeldMemory
+from services.gateway.load_waits import LoadWait, LoadWaits
+from services.gateway.loading import LoadAttempts, LoadNow, Ready, Refuse, Rest, Sleep, State, Step, Wanted, next_step
+from services.gateway.memory import return_to_system
 from services.gateway.sessions import Load, LoadedVersion
 
 logger = logging.getLogger(__name__)
 
-VersionKey = tuple[str, int]
-
-ATTEMPTS_BEFORE_FAILURE = 3
-"""A version is reported as failed after this many attempts. The attempts go on, because the cause may pass."""
-
-FIRST_RETRY_SECONDS = 0.25
-LONGEST_RETRY_SECONDS = 30.0
 CHANGE_SECONDS = 0.25
-MAX_REASON_CHARACTERS = 500
+LEAVING_SECONDS = 0.5
+"""How long a load waits for the memory of versions that gave way to it. Forwards may still use them."""
+TIDY_SECONDS = 0.25
+"""How soon the heap is tidied after versions were dropped."""
+POLL_SECONDS = 0.01
 
 
-@dataclass(slots=True)
-class LoadAttempts:
-    """The failed attempts to load one version, and the time of the next one."""
+class Loads(NamedTuple):
+    """The loaded versions, those that failed several times with the last reason, and those that sleep."""
 
-    failed: int = 0
-    due_at: float = 0.0
-    reason: str = ""
+    ready: Mapping[VersionKey, LoadedVersion]
+    failures: Mapping[VersionKey, str]
+    asleep: Set[VersionKey]
 
-    def fail(self, reason: str, now: float) -> None:
-        """Notes a failed attempt. The pause before the next one doubles each time, up to a limit."""
-        self.failed += 1
-        self.due_at = now + min(FIRST_RETRY_SECONDS * 2**self.failed, LONGEST_RETRY_SECONDS)
-        self.reason = reason[:MAX_REASON_CHARACTERS]
+
+class MemoryUse(NamedTuple):
+    """The bytes that versions hold and may hold, and how many requests wait for a load."""
+
+    held_bytes: int
+    limit_bytes: int
+    waiting: int
 
 
 class VersionLoader:
-    """Calls `on_change` from its thread soon after a version became ready or was found to fail.
+    """Calls `on_change` from its threads with the models of which versions became ready, gave way, or failed.
 
-    While it loads more versions it calls `on_change` at most every CHANGE_SECONDS, because each call rebuilds the whole
-    table.
+    While it loads more versions it does so at most every CHANGE_SECONDS. `on_load` gets the seconds of each load, and
+    `on_eviction` how many versions gave way.
+
+    One thread loads what requests wait for, another one everything else. So a candidate that takes minutes to fail
+    delays no version that callers want.
     """
 
-    def __init__(self, load: Load, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        load: Load,
+        on_change: Callable[[Collection[str]], None],
+        limit_bytes: int = sys.maxsize,
+        on_load: Callable[[float], None] = lambda _: None,
+        on_eviction: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._load = load
         self._on_change = on_change
+        self._on_load = on_load
+        self._on_eviction = on_eviction
         self._changed = threading.Condition()
-        self._wanted: Mapping[VersionKey, facts.Artifact] = {}
-        self._ready: dict[VersionKey, LoadedVersion] = {}
-        self._attempts: dict[VersionKey, LoadAttempts] = {}
+        self._state = State()
+        self._memory = HeldMemory(limit_bytes)
+        self._waits = LoadWaits()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="version-loader", daemon=True)
+        self._tidied_at = 0.0
+        self._threads = [
+            threading.Thread(target=partial(self._run, for_requests), name=name, daemon=True)
+            for name, for_requests in (("version-loader", False), ("request-loader", True))
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Ends the thread. Does not wait for a load in progress, because its result is not needed any more."""
+        """Ends the threads. Does not wait for a load in progress, because its result is not needed any more."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
 
-    def set_wanted(self, artifacts: Mapping[VersionKey, facts.Artifact]) -> None:
+    def set_wanted(self, wanted: Mapping[VersionKey, Wanted]) -> None:
         """Sets the versions to load, and drops all others. A request that uses a dropped version finishes with it."""
         with self._changed:
-            self._wanted = dict(artifacts)
-            self._ready = {key: loaded for key, loaded in self._ready.items() if key in artifacts}
-            self._attempts = {key: attempts for key, attempts in self._attempts.items() if key in artifacts}
-            self._changed.notify()
+            self._drop(self._state.want(wanted))
 
-    def ready(self) -> dict[VersionKey, LoadedVersion]:
-        """The loaded versions."""
+    def loads(self) -> Loads:
+        """What is loaded, what sleeps and what failed, all at one moment."""
         with self._changed:
-            return dict(self._ready)
+            state = self._state
+            ready = {key: ready.version for key, ready in state.ready.items()}
+            return Loads(ready, state.failures(), frozenset(state.asleep))
 
-    def failures(self) -> dict[VersionKey, str]:
-        """The versions that failed at least ATTEMPTS_BEFORE_FAILURE times, each with the last reason."""
+    def use(self) -> MemoryUse:
+        """The memory for versions, and who waits for it."""
         with self._changed:
-            return {
-                key: attempts.reason
-                for key, attempts in self._attempts.items()
-                if attempts.failed >= ATTEMPTS_BEFORE_FAILURE
-            }
+            return MemoryUse(self._memory.held_bytes, self._memory.limit_bytes, self._waits.count)
 
-    def _run(self) -> None:
-        changed, notified_at = False, 0.0
-        while (next_load := self._next()) is not None:
-            changed = self._try(*next_load) or changed
+    def ask(self, key: VersionKey, expires_at: float) -> LoadWait:
+        """Has a version loaded for a request, which waits until then at most. Raises TooManyWait."""
+        wait = self._waits.add(key, expires_at)
+        with self._changed:
+            ready = self._state.ready.get(key)
+            if ready is None:
+                self._state.asked.setdefault(key, time.monotonic())
+                self._changed.notify_all()
+        if ready is not None:
+            self._waits.loaded(key, ready.version)
+        return wait
+
+    def withdraw(self, wait: LoadWait) -> None:
+        """The request waits no longer. The load goes on."""
+        self._waits.withdraw(wait)
+
+    def _run(self, for_requests: bool) -> None:
+        changed: set[str] = set()
+        notified_at = 0.0
+        while (step := self._next(for_requests)) is not None:
+            changed |= self._take(step)
             now = time.monotonic()
-            if changed and (now - notified_at >= CHANGE_SECONDS or not self._is_due(now)):
-                changed, notified_at = False, now
-                self._on_change()
+            if changed and (now - notified_at >= CHANGE_SECONDS or not self._is_due(for_requests, now)):
+                self._on_change(changed)
+                changed, notified_at = set(), now
 
-    def _try(self, key: VersionKey, artifact: facts.Artifact) -> bool:
-        """Loads one version. Returns whether `on_change` must be called."""
-        try:
-            loaded = self._load(*key, artifact)
-        except Exception as error:  # noqa: BLE001  # an error of one version must not stop the others
-            return self._failed(key, error)
-        with self._changed:
-            self._attempts.pop(key, None)
-            if key in self._wanted:
-                self._ready[key] = loaded
-        logger.info("version ready", extra={"model": key[0], "version": key[1]})
-        return True
-
-    def _failed(self, key: VersionKey, error: Exception) -> bool:
-        with self._changed:
-            attempts = self._attempts.setdefault(key, LoadAttempts())
-            attempts.fail(f"{type(error).__name__}: {error}", time.monotonic())
-        logger.warning("version not ready: %s", attempts.reason, extra={"model": key[0], "version": key[1]})
-        return attempts.failed == ATTEMPTS_BEFORE_FAILURE
-
-    def _is_due(self, now: float) -> bool:
-        with self._changed:
-            return any(self._due_at(key) <= now for key in self._wanted if key not in self._ready)
-
-    def _next(self) -> tuple[VersionKey, facts.Artifact] | None:
-        """Waits for the next version that is due. Returns None once the loader is closed."""
+    def _next(self, for_requests: bool) -> Step | None:
+        """Waits for the next step and begins it. Returns None once the loader is closed."""
         with self._changed:
             while not self._closed:
-                now = time.monotonic()
-                missing = {key: self._due_at(key) for key in self._wanted if key not in self._ready}
-                key = min(missing, key=missing.__getitem__, default=None)
-                if key is not None and missing[key] <= now:
-                    return key, self._wanted[key]
-                self._changed.wait(None if key is None else missing[key] - now)
+                step = self._step(for_requests, time.monotonic())
+                if not isinstance(step, Rest):
+                    self._begin(step)
+                    return step
+                pauses = [] if step.seconds is None else [step.seconds]
+                if not for_requests:
+                    pauses += self._tidy()
+                self._changed.wait(min(pauses, default=None))
             return None
 
-    def _due_at(self, key: VersionKey) -> float:
-        attempts = self._attempts.get(key)
-        return attempts.due_at if attempts else 0.0
+    def _tidy(self) -> list[float]:
+        """Gives the memory of ended sessions back to the system, now and then. Returns when to come again, if ever."""
+        memory, now = self._memory, time.monotonic()
+        if not memory.leaving_bytes and not memory.is_untidy:
+            return []
+        if now - self._tidied_at >= TIDY_SECONDS and memory.is_untidy:
+            self._tidied_at = now
+            memory.tidied()
+            self._changed.release()  # it takes milliseconds, and requests must not wait for it
+            try:
+                return_to_system()
+            finally:
+                self._changed.acquire()
+            return [0.0]
+        return [TIDY_SECONDS]
+
+    def _step(self, for_requests: bool, now: float) -> Step:
+        memory = self._memory
+        return next_step(self._state, memory.limit_bytes, memory.missing_bytes, for_requests, now)
+
+    def _begin(self, step: Step) -> None:
+        """Changes the state in the same moment in which the step was decided."""
+        state = self._state
+        match step:
+            case LoadNow():
+                self._drop(state.ready.pop(key) for key in step.giving_way)
+                # The next request loads it, also before anybody has found out again that there is no room.
+                state.asleep |= {key for key in step.giving_way if state.wanted[key].role.may_sleep}
+                state.loading.add(step.key)
+                self._memory.reserve(step.wanted.size_bytes)
+            case Sleep():
+                state.asleep.update(step.keys)
+            case Refuse() | Rest():
+                pass
+            case _:
+                assert_never(step)
+
+    def _drop(self, dropped: Iterable[Ready]) -> None:
+        for ready in dropped:
+            self._memory.drop(ready.size_bytes)
+            ready.version.queue.retire()
+        self._changed.notify_all()
+
+    def _take(self, step: Step) -> set[str]:
+        """Returns the models whose changes are still to be told."""
+        match step:
+            case LoadNow():
+                return self._make_room_and_load(step)
+            case Refuse():
+                return self._failed(step.key, step.reason)
+            case Sleep():
+                return {model for model, _ in step.keys}
+            case Rest():
+                return set()
+            case _:
+                assert_never(step)
+
+    def _make_room_and_load(self, step: LoadNow) -> set[str]:
+        if step.giving_way:
+            for model, version in step.giving_way:
+                logger.info("version gave way", extra={"model": model, "version": version})
+            self._on_eviction(len(step.giving_way))
+            self._on_change({model for model, _ in step.giving_way})  # the table lets go of them
+            self._await_memory()
+        return self._try(step.key, step.wanted)
+
+    def _await_memory(self) -> None:
+        deadline = time.monotonic() + LEAVING_SECONDS
+        with self._changed:
+            while self._memory.held_bytes > self._memory.limit_bytes and time.monotonic() < deadline:
+                self._changed.wait(POLL_SECONDS)
+
+    def _try(self, key: VersionKey, wanted: Wanted) -> set[str]:
+        """Loads one version. Returns its model where the change is still to be told."""
+        began = time.monotonic()
+        try:
+            loaded = self._load(*key, wanted.artifact)
+        except Exception as error:  # noqa: BLE001  # an error of one version must not stop the others
+            with self._changed:
+                self._state.loading.discard(key)
+                self._memory.give_back(wanted.size_bytes)
+            return self._failed(key, f"{type(error).__name__}: {error}")
+        self._on_load(time.monotonic() - began)
+        was_asked = self._finish(key, wanted, loaded)
+        logger.info("version ready", extra={"model": key[0], "version": key[1]})
+        if not was_asked:
+            return {key[0]}
+        self._on_change({key[0]})  # at once, so that the next request finds it in the table
+        self._waits.loaded(key, loaded)
+        return set()
+
+    def _finish(self, key: VersionKey, wanted: Wanted, loaded: LoadedVersion) -> bool:
+        """Keeps the loaded version if it is still wanted. Returns whether requests wait for it."""
+        state = self._state
+        with self._changed:
+            was_asked = state.asked.pop(key, None) is not None
+            ready = Ready(loaded, wanted.size_bytes, time.monotonic() if was_asked else 0.0)
+            self._memory.return_at_end(loaded, wanted.size_bytes)
+            state.loading.discard(key)
+            state.attempts.pop(key, None)
+            state.asleep.discard(key)
+            if key in state.wanted:
+                state.ready[key] = ready
+            else:
+                self._drop([ready])
+            return was_asked
+
+    def _failed(self, key: VersionKey, reason: str) -> set[str]:
+        """Notes a failed attempt. Returns its model where that is to be told."""
+        with self._changed:
+            attempts = self._state.attempts.setdefault(key, LoadAttempts())
+            attempts.fail(reason, time.monotonic())
+            is_failure = key in self._state.failures()
+            if is_failure:
+                self._state.asked.pop(key, None)
+                self._state.asleep.discard(key)
+        logger.warning("version not ready: %s", attempts.reason, extra={"model": key[0], "version": key[1]})
+        if is_failure:
+            self._waits.fail(key, f"failed to load: {attempts.reason}")
+        return {key[0]} if is_failure else set()
+
+    def _is_due(self, for_requests: bool, now: float) -> bool:
+        with self._changed:
+            return isinstance(self._step(for_requests, now), LoadNow)

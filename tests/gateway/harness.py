@@ -1,5 +1,6 @@
 """A gateway for tests: the real server, table and counters, over a fold that the test sets."""
 
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ class GatewayHarness:
     The versions in `gates` are slow: each waits for its gate in every forward.
     """
 
-    def __init__(self, networks, gates=(), front=GRPCIO, tls=None):
+    def __init__(self, networks, gates=(), front=GRPCIO, tls=None, memory_bytes=sys.maxsize):
         self.networks = networks
         self.gates = dict(gates)
         self.draining = False
@@ -104,6 +105,7 @@ class GatewayHarness:
             PredictionMetrics(self.metrics),
             lambda: None,
             self.metrics,
+            memory_bytes=memory_bytes,
         )
         self.inference = Inference(
             table=lambda: self.follower.table,
@@ -112,6 +114,7 @@ class GatewayHarness:
             is_draining=lambda: self.draining,
             why_missing=self.follower.why_missing,
             places=KeyPlaces("x-customer", "session"),
+            loads=self.follower,
         )
         self.servicer = InferenceServicer(self.inference)
         self.server = grpc_server(front, self.inference, self.servicer, "127.0.0.1", 0, self.metrics, tls)
@@ -195,9 +198,9 @@ class GatedSession:
 
 
 @contextmanager
-def running_gateway(networks, gates=(), front=GRPCIO, tls=None, caller=None):
+def running_gateway(networks, gates=(), front=GRPCIO, tls=None, caller=None, memory_bytes=sys.maxsize):
     """A GatewayHarness that serves, with a connected stub; with `tls` the stub is that of the `caller`."""
-    gateway = GatewayHarness(networks, gates, front, tls)
+    gateway = GatewayHarness(networks, gates, front, tls, memory_bytes)
     port = gateway.server.start()
     gateway.follower.start()
     gateway.address = f"127.0.0.1:{port}"

@@ -152,6 +152,16 @@ def test_an_idle_thread_ends_and_the_next_work_starts_another():
     assert len(set(names)) == 2
 
 
+def test_the_thread_of_a_retired_version_ends_at_once_and_late_requests_are_still_answered(gate):
+    threads = []
+    queue = ForwardQueue(idle_seconds=PATIENCE_SECONDS)
+    result(queue.put(lambda: threads.append(threading.current_thread()), ignore, ignore))
+    queue.retire()
+    threads[0].join(PATIENCE_SECONDS / 2)
+    assert not threads[0].is_alive()
+    assert result(queue.put(lambda: 5, ignore, ignore)) == 5
+
+
 def test_an_idle_thread_keeps_nothing_of_the_work_it_has_done():
     class Session:
         pass

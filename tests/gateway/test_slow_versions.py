@@ -122,12 +122,12 @@ def test_beyond_the_limit_a_request_is_refused_with_the_cause_while_the_other_mo
     assert reason.reason == "queue-full"
     assert gateway.infer(infer_request([[1, 1, 1]], model="shop")).model_version == "1"
     assert not_run(gateway, "queue-full") == 1
-    assert Reading(WAITING, ("fraud",), MAX_WAITING) in readings(gateway.follower.table, silent_seconds=0.0)
+    assert Reading(WAITING, ("fraud",), MAX_WAITING) in readings(gateway.follower.table, 0.0, gateway.follower.memory())
     assert counted(gateway, telemetry.ARM_STABLE) == (0, 0)
     gate.open()
     assert {call.result(PATIENCE_SECONDS).model_version for call in [running, *calls]} == {"2"}
     assert counted(gateway, telemetry.ARM_STABLE) == (MAX_WAITING + 1, 0)
-    assert WAITING not in {reading.name for reading in readings(gateway.follower.table, silent_seconds=0.0)}
+    assert WAITING not in {reading.name for reading in readings(gateway.follower.table, 0.0, gateway.follower.memory())}
 
 
 @pytest.mark.parametrize("arm", ARMS)

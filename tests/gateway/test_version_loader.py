@@ -7,21 +7,32 @@ from headgate.artifacts.layout import MODEL_FILE
 from headgate.artifacts.manifest import ArtifactUntrusted, seal
 from headgate.artifacts.store import open_store
 from headgate.v1 import facts_pb2 as facts
-from services.gateway import sessions, version_loader
-from services.gateway.sessions import ModelUnusable, loader
+from services.gateway import loading, sessions
+from services.gateway.eviction import Role
+from services.gateway.loading import wanted_version
+from services.gateway.sessions import LoadedVersion, ModelUnusable, loader
 from services.gateway.version_loader import VersionLoader
 from tests.gateway import networks
 from tests.gateway.harness import until
 
 ONE = ("fraud", 1)
 TWO = ("fraud", 2)
+WANTED = wanted_version(facts.Artifact(), Role.LIVE)
+
+
+class Session:
+    """Takes the place of a session of ONNX Runtime."""
+
+
+def opened(model, version):
+    return LoadedVersion(model, version, Session(), {}, ())
 
 
 @pytest.fixture
 def loader_of():
     opened = []
 
-    def open_loader(load, on_change=lambda: None):
+    def open_loader(load, on_change=lambda models: None):
         versions = VersionLoader(load, on_change)
         opened.append(versions)
         versions.start()
@@ -33,40 +44,42 @@ def loader_of():
 
 
 def test_wanted_versions_become_ready_and_others_are_dropped(loader_of):
-    versions = loader_of(lambda model, version, artifact: (model, version))
-    versions.set_wanted({ONE: facts.Artifact(), TWO: facts.Artifact()})
-    until(lambda: versions.ready().keys() == {ONE, TWO})
-    versions.set_wanted({TWO: facts.Artifact()})
-    assert versions.ready().keys() == {TWO}
+    versions = loader_of(lambda model, version, artifact: opened(model, version))
+    versions.set_wanted({ONE: WANTED, TWO: WANTED})
+    until(lambda: versions.loads().ready.keys() == {ONE, TWO})
+    versions.set_wanted({TWO: WANTED})
+    assert versions.loads().ready.keys() == {TWO}
 
 
 def test_a_load_that_succeeds_at_a_later_attempt_is_not_reported_as_failed(loader_of, monkeypatch):
-    monkeypatch.setattr(version_loader, "FIRST_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(loading, "FIRST_RETRY_SECONDS", 0.001)
     faults = iter([OSError("later"), OSError("later")])
 
     def load(model, version, artifact):
         for fault in faults:
             raise fault
-        return "loaded"
+        return opened(model, version)
 
     versions = loader_of(load)
-    versions.set_wanted({ONE: facts.Artifact()})
-    until(lambda: versions.ready() == {ONE: "loaded"})
-    assert versions.failures() == {}
+    versions.set_wanted({ONE: WANTED})
+    until(lambda: versions.loads().ready.keys() == {ONE})
+    assert versions.loads().failures == {}
 
 
 def test_a_load_that_keeps_failing_is_reported_with_its_reason_and_does_not_stop_other_loads(loader_of, monkeypatch):
-    monkeypatch.setattr(version_loader, "FIRST_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(loading, "FIRST_RETRY_SECONDS", 0.001)
     reported = threading.Event()
 
     def load(model, version, artifact):
         if version == 1:
             raise ModelUnusable("no good")
-        return "loaded"
+        return opened(model, version)
 
-    versions = loader_of(load, reported.set)
-    versions.set_wanted({ONE: facts.Artifact(), TWO: facts.Artifact()})
-    until(lambda: versions.failures() == {ONE: "ModelUnusable: no good"} and versions.ready() == {TWO: "loaded"})
+    versions = loader_of(load, lambda models: reported.set())
+    versions.set_wanted({ONE: WANTED, TWO: WANTED})
+    until(
+        lambda: versions.loads().failures == {ONE: "ModelUnusable: no good"} and versions.loads().ready.keys() == {TWO}
+    )
     assert reported.is_set()
 
 

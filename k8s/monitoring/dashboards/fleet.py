@@ -105,6 +105,12 @@ NOW = Row(
 WAITING = f'headgate_predictions_waiting{{job="headgate", {MODEL}}}'
 WRITTEN = f'rate(headgate_prediction_log_written_total{{job="headgate"}}[{SMOOTH}])'
 DROPPED = f'rate(headgate_prediction_log_dropped_total{{job="headgate"}}[{SMOOTH}])'
+HELD = 'headgate_version_memory_bytes{job="headgate"}'
+HELD_LIMIT = 'headgate_version_memory_limit_bytes{job="headgate"}'
+ASLEEP = 'headgate_versions_asleep{job="headgate"}'
+WAITING_FOR_LOADS = 'headgate_predictions_waiting_for_loads{job="headgate"}'
+GAVE_WAY = f'rate(headgate_version_evictions_total{{job="headgate"}}[{SMOOTH}])'
+LOADS = f'rate(headgate_version_load_duration_seconds_count{{job="headgate"}}[{SMOOTH}])'
 NOT_RUN = f'rate(headgate_predictions_not_run_total{{job="headgate", {MODEL}}}[{SMOOTH}])'
 
 TRAFFIC = Row(
@@ -150,6 +156,38 @@ TRAFFIC = Row(
             (Query(f"sum by (model, reason) ({in_environment(NOT_RUN)}) or vector(0)", "{{model}} {{reason}}"),),
             "reqps",
             width=12,
+        ),
+        Graph(
+            "Memory for versions",
+            "What loaded versions hold in each gateway, and what they may hold. At the limit the version that answered "
+            "least recently gives way to one that is asked for.",
+            (
+                Query(in_environment(HELD), "{{instance}} held"),
+                Query(in_environment(HELD_LIMIT), "{{instance}} limit"),
+            ),
+            "bytes",
+            width=12,
+        ),
+        Graph(
+            "Versions that give way and load",
+            "Loads and evictions per second, and the versions that sleep until their next request. When many give way "
+            "all the time, requests wait for loads: raise HEADGATE_MODEL_MEMORY_BYTES, or add gateways.",
+            (
+                Query(f"sum ({in_environment(GAVE_WAY)}) or vector(0)", "gave way"),
+                Query(f"sum ({in_environment(LOADS)}) or vector(0)", "loaded"),
+                Query(f"sum ({in_environment(ASLEEP)}) or vector(0)", "asleep"),
+                Query(f"sum ({in_environment(WAITING_FOR_LOADS)}) or vector(0)", "requests that wait"),
+            ),
+            "short",
+            width=12,
+        ),
+        Graph(
+            "Duration of loads, 90 %",
+            "90 % of the loads of a version take at most this long: reading, verifying, trying and warming it up.",
+            (Query(quantile(0.9, "headgate_version_load_duration_seconds", "instance"), "{{instance}}"),),
+            "s",
+            width=12,
+            needs=Needs.COMPLETED,
         ),
         Graph(
             "Prediction log",

@@ -77,6 +77,10 @@ def doctor(
         raise typer.Exit(Exit.FAILED)
 
 
+SERVED = "READY"
+"""The state of a version that answers requests, in Triton's words."""
+
+
 def _services(current: Session, home: Path) -> list[Finding]:
     addresses = {name: f"127.0.0.1:{port}" for name, port in running_ports(home).items()}
     addresses |= {"registry": current.stubs.registry_address, "gateway": current.stubs.gateway_address}
@@ -96,8 +100,12 @@ def _served(current: Session) -> list[Finding]:
         models = current.stubs.inference.RepositoryIndex(request, timeout=TIMEOUT_SECONDS).models
     except grpc.RpcError:
         return []  # that it does not answer is a finding of its own
-    missing = [each for each in models if each.reason]
-    good = Finding("versions", True, f"the gateway serves {counted(len(models), 'version')}")
+    missing = [each for each in models if each.state != SERVED]
+    asleep = sum(each.state == SERVED and bool(each.reason) for each in models)
+    detail = f"the gateway serves {counted(len(models), 'version')}"
+    if asleep:
+        detail += f"; the memory for versions is full, so {asleep} of them are loaded by their next request"
+    good = Finding("versions", True, detail)
     return [Finding(f"{each.name}/{each.version}", False, each.reason) for each in missing] or [good]
 
 

@@ -97,6 +97,8 @@ class Handler:
             return _other_verb(request, path)
         if path.method is Method.MODEL_INFER:
             return await self._infer(request, path, started)
+        if path.method in (Method.MODEL_METADATA, Method.MODEL_CONFIG):
+            await self._inference.loaded(path.model, path.version)
         return self._answer_about(path)
 
     async def _infer(self, request: HttpRequest, path: Path, started: float) -> HttpAnswer:

@@ -5,6 +5,7 @@ counts what it reads from the log (facts, verdicts, release events). So queries 
 such a metric, not the sum. Gauges show the present state.
 """
 
+from headgate.runtime.observability.gateway_metrics import OF_GATEWAY
 from headgate.runtime.observability.metric import (
     DEPLOYER,
     EVALUATOR,
@@ -17,8 +18,6 @@ from headgate.runtime.observability.metric import (
     Overflow,
 )
 
-PREDICTION_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-"""The SLOs 0.01, 0.025, 0.05, 0.1 and 0.25 s are edges, so the share of answers within each SLO is exact."""
 RPC_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 FOLD_SECONDS = (0.0001, 0.001, 0.01, 0.1)
 AGE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
@@ -321,71 +320,7 @@ _DEPLOYER = (
     ),
 )
 
-_GATEWAY = (
-    Metric(
-        "headgate_gateway_info", "gauge", (GATEWAY,), "Always 1; the environment it serves.", ("environment",), cap=2
-    ),
-    Metric(
-        "headgate_predictions_total",
-        "counter",
-        (GATEWAY,),
-        "Predictions: ok, bad, refused or error.",
-        ("model", "arm", "outcome"),
-        cap=700,
-    ),
-    Metric(
-        "headgate_prediction_duration_seconds",
-        "histogram",
-        (GATEWAY,),
-        "Time to answer a prediction.",
-        ("model", "arm"),
-        cap=40,
-        buckets=PREDICTION_SECONDS,
-    ),
-    Metric(
-        "headgate_predictions_not_run_total",
-        "counter",
-        (GATEWAY,),
-        "Requests for a slow version that did not run: queue-full, deadline or cancelled.",
-        ("model", "reason"),
-        cap=80,
-    ),
-    Metric(
-        "headgate_predictions_waiting",
-        "gauge",
-        (GATEWAY,),
-        "Requests that wait for a slow version; absent when none waits.",
-        ("model",),
-        cap=40,
-    ),
-    Metric(
-        "headgate_prediction_log_written_total",
-        "counter",
-        (GATEWAY,),
-        "Sampled predictions written to the prediction log.",
-    ),
-    Metric(
-        "headgate_prediction_log_dropped_total",
-        "counter",
-        (GATEWAY,),
-        "Sampled predictions that were not written: queue-full, rate, log, size or error.",
-        ("reason",),
-        cap=8,
-    ),
-    Metric("headgate_versions_loaded", "gauge", (GATEWAY,), "Versions ready to predict."),
-    Metric("headgate_version_load_failures_total", "counter", (GATEWAY,), "Versions that could not be loaded."),
-    Metric(
-        "headgate_stable_only",
-        "gauge",
-        (GATEWAY,),
-        "1 while the candidate gets no traffic because the log does not answer.",
-        ("model",),
-        cap=40,
-    ),
-    Metric("headgate_log_heard_seconds", "gauge", (GATEWAY,), "Time since the last answer of the log."),
-)
-
-CATALOGUE = _PROCESS + _REGISTRY + _TRAINER + _EVALUATOR + _DEPLOYER + _GATEWAY
+CATALOGUE = _PROCESS + _REGISTRY + _TRAINER + _EVALUATOR + _DEPLOYER + OF_GATEWAY
 
 
 def metrics_of(service: str) -> tuple[Metric, ...]:

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import NoReturn, Protocol
 
 from headgate.log.port import LogError, LogRefused, LogUnavailable, RecordsLost, TopicMismatch
+from headgate.runtime.connections import raise_file_limit
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability import tracing
 from headgate.runtime.observability.logs import LEVELS, LogLevel, log_to_stderr
@@ -124,6 +125,7 @@ def run(build: Callable[[], Service], name: str = "headgate") -> NoReturn:
     answer within the service's limit, 77 when it refuses the service, 74 when facts are lost, 1 for anything else.
     """
     log_to_stderr(name)
+    raise_file_limit()
     events = _Events()
     if parent := os.environ.get(PARENT_VARIABLE):
         end_with_parent(int(parent))

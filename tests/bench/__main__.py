@@ -20,6 +20,7 @@ from tests.bench import (
     registry,
     replay,
     rest,
+    swaps,
     training,
     view,
 )
@@ -40,6 +41,7 @@ MEASUREMENTS = {
     "predictions": prediction_metrics.measure,
     "rest": rest.measure,
     "models": many_models.measure,
+    "swaps": swaps.measure,
     "evaluation": evaluation.measure,
     "training": training.measure,
     "idle": idle.measure,

@@ -1,10 +1,15 @@
+import gc
 import threading
+import weakref
 from collections import Counter
+
+import pytest
 
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.eviction import SESSION_BYTES
 from tests.gateway import networks
-from tests.gateway.harness import answer, canary, infer_request, running_gateway
+from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
 from tests.waiting import PATIENCE_SECONDS
 
 CALLERS = 4
@@ -74,6 +79,35 @@ def test_no_request_is_lost_while_routes_change_under_load():
             load.more()
         assert load.failures == []
         assert set(load.answers) == {"1", "2"}
+
+
+@pytest.fixture
+def no_search_for_cycles():
+    """Python frees what nothing refers to, and nothing else."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_retired_versions_leave_the_memory_and_take_their_threads_with_them(no_search_for_cycles):
+    swaps = 30
+    networks_of_all = {("fraud", number): networks.affine(2.0) for number in range(1, swaps + 2)}
+    with running_gateway(networks_of_all) as gateway:
+        gateway.serve(live=1)
+        sessions = []
+        for number in range(1, swaps + 1):
+            stable, candidate = number, number + 1
+            gateway.serve(live=stable, release=canary(5_000, 2 * number, stable, candidate, number=number))
+            entry = gateway.follower.table.entries["fraud"]
+            sessions.append(weakref.ref(entry.versions[stable].session))
+            del entry
+            rows = 4 * number  # of a size that was never measured, so the version's own thread runs it
+            assert len(answer(gateway.infer(infer_request([[1, 1, 1]] * rows, key="k")))) == rows
+            gateway.serve(live=candidate)
+        until(lambda: not any(session() for session in sessions), "the sessions to end")
+        assert gateway.follower.memory().held_bytes == SESSION_BYTES
+        until(lambda: sum(thread.name == "forwards" for thread in threading.enumerate()) <= 1, "their threads to end")
 
 
 def test_an_answer_is_counted_in_the_epoch_in_which_it_was_given():

@@ -59,13 +59,13 @@ def export(
     network.eval()
     rows = model.rows
     features, _ = rows["validation"]
-    graph, found = graph_of(network, features, rows, job)
+    graph, described, found = graph_of(network, features, rows, job)
     (directory / layout.MODEL_FILE).write_bytes(graph)
     # These are copies, because weights that share memory cannot be written.
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     safetensors.torch.save_file(weights, directory / layout.WEIGHTS_FILE)
     safetensors.torch.save_file(stored(rows["test"]), directory / layout.TEST_ROWS_FILE)
-    write_json(directory / layout.SIGNATURE_FILE, signature(inspected(graph)))
+    write_json(directory / layout.SIGNATURE_FILE, signature(described))
     findings = find_out(network, model, found.answers, job)
     training = history(job, epochs, found.answers) | {FINDINGS: findings.as_json()}
     write_json(directory / layout.TRAINING_FILE, training)
@@ -98,23 +98,28 @@ def inspected(graph: bytes) -> Graph:
         raise ExportFailure(f"the network's ONNX graph is refused: {error}") from error
 
 
-def graph_of(network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job: Job) -> tuple[bytes, Agreement]:
-    """The graph, and how it and the network agree on the validation rows. Raises ExportFailure."""
+def graph_of(
+    network: nn.Module, example: Tensors, rows: Mapping[str, Rows], job: Job
+) -> tuple[bytes, Graph, Agreement]:
+    """The graph, what it takes and answers, and how it and the network agree on the validation rows.
+
+    Raises ExportFailure.
+    """
     features, _ = rows["validation"]
     dimensions = dimensions_of(example, job.dimensions)
     form = form_of(job)
     outputs = outputs_when_several(network, example, form)
     graph = onnx_of(network, example, dimensions, outputs, form, job.checkout)
-    inspected(graph)
+    described = inspected(graph)
     at_once = rows_at_once(row_bytes(features), job.batch_size)
     found = agree(network, graph, features, rows["train"][0], at_once, dimensions, form)
     if job.task == CUSTOM:
-        return graph, found
+        return graph, described, found
     try:
         check_predictions(job.task, measured_output(found.answers, job.measured))
     except WrongMeaning as error:
         raise ExportFailure(f"network, on the validation rows: {error}") from error
-    return graph, found
+    return graph, described, found
 
 
 def outputs_when_several(network: nn.Module, features: Tensors, form: Form) -> Sequence[str]:

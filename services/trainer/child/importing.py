@@ -5,14 +5,14 @@ python -P -m services.trainer.child.importing JOB_DIRECTORY
 It runs no foreign code, but the file is foreign: whatever reading or running it does to a process, it does to this one.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import TextIO
 
 from services.trainer.child.built import build_artifact
 from services.trainer.child.failure import ExportFailure, TrainingFailure
-from services.trainer.job import ARTIFACT_DIRECTORY, NO_EPOCHS, PROGRESS, START_LINE, Job, read_job
+from services.trainer.child.progress import report_failed, report_finished
+from services.trainer.job import ARTIFACT_DIRECTORY, PROGRESS, START_LINE, Job, read_job
 
 
 def main() -> int:
@@ -28,10 +28,9 @@ def run_job(job: Job, files: Path, progress: TextIO) -> int:
     try:
         build_artifact(files, job)
     except (TrainingFailure, ExportFailure) as failure:
-        progress.write(json.dumps({"failed": {"stage": "EXPORT", "reason": str(failure)}}) + "\n")
+        report_failed(progress, "EXPORT", str(failure))
         return 1
-    finished = {"epochs": NO_EPOCHS, "export_difference": 0.0, "resumed_from": 0}
-    progress.write(json.dumps({"finished": finished}) + "\n")
+    report_finished(progress)
     return 0
 
 

@@ -6,7 +6,6 @@ the repository's. It trains once, and writes its progress as lines.
 """
 
 import gc
-import json
 import logging
 import os
 import sys
@@ -21,10 +20,11 @@ from services.trainer.child.context import CheckpointFiles, TrainingContext
 from services.trainer.child.exporting import export
 from services.trainer.child.failure import ExportFailure, NotResumable, TrainingFailure, line_of
 from services.trainer.child.names import give_names_back
+from services.trainer.child.progress import report, report_failed, report_finished
 from services.trainer.child.rehearsal import rehearse
 from services.trainer.child.training import LoadedModel, load_model, make_deterministic, train
 from services.trainer.child.warming import warm_up
-from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, NO_EPOCHS, PROGRESS, RESUME, START_LINE, Job, read_job
+from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, PROGRESS, RESUME, START_LINE, Job, read_job
 
 Trained = tuple[TrainingContext, LoadedModel]
 """The training that has ended, and what the repository defines."""
@@ -59,14 +59,13 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
         files.mkdir()
         if job.kind == ONNX:
             build_artifact(files, job)
-            write_line(progress, finished={"epochs": NO_EPOCHS, "export_difference": 0.0, "resumed_from": 0})
+            report_finished(progress)
             return 0
         context, model = train_model(job, directory, progress)
         stage = "EXPORT"
         difference = export(files, context.network, model, job, context.history)
     except SystemExit as ended:
-        reason = f"the repository's code ended the process: sys.exit({ended.code!r})"
-        write_line(progress, failed={"stage": stage, "reason": reason})
+        report_failed(progress, stage, f"the repository's code ended the process: sys.exit({ended.code!r})")
         return 1
     except Exception as error:  # noqa: BLE001  # foreign code: whatever it raises is the reason of the failure
         known = isinstance(error, TrainingFailure | ExportFailure)
@@ -74,10 +73,9 @@ def run_job(job: Job, directory: Path, progress: TextIO) -> int:
         print_origin(error.__cause__ if known else error)
         if isinstance(error, ExportFailure):
             stage = "EXPORT"
-        write_line(progress, failed={"stage": stage, "reason": reason})
+        report_failed(progress, stage, reason)
         return 1
-    last, resumed_from = asdict(context.history[-1]), context.resumed_from
-    write_line(progress, finished={"epochs": last, "export_difference": difference, "resumed_from": resumed_from})
+    report_finished(progress, asdict(context.history[-1]), difference, context.resumed_from)
     return 0
 
 
@@ -105,12 +103,8 @@ def train_once(job: Job, directory: Path, progress: TextIO) -> Trained:
         model.rows | ({"train": model.stream.source} if model.stream else {}),
         job,
         CheckpointFiles(directory / CHECKPOINT, directory / RESUME, job.checkpoint_seconds),
-        on_epoch=lambda epoch: write_line(progress, epoch=asdict(epoch)),
-        on_checkpoint=lambda epoch: write_line(progress, checkpoint=epoch),
+        on_epoch=lambda epoch: report(progress, epoch=asdict(epoch)),
+        on_checkpoint=lambda epoch: report(progress, checkpoint=epoch),
     )
     train(context, model, job)
     return context, model
-
-
-def write_line(progress: TextIO, **line: object) -> None:
-    progress.write(json.dumps(line) + "\n")

@@ -194,13 +194,14 @@ def tools_in(work: Path, parsed: configuration.ModelConfiguration) -> AttemptToo
         scratch=work,
         limits=Limits(epochs=1),
         data=data_access(parsed, os.environ),
-        packages=LockedPackages(Kept(kept_environments(), ENVIRONMENTS, Installing().max_bytes), Installing()),
+        packages=LockedPackages(
+            Kept(kept_between_checks(os.environ) / "environments", ENVIRONMENTS, Installing().max_bytes), Installing()
+        ),
     )
 
 
 def data_access(parsed: configuration.ModelConfiguration, environ: Mapping[str, str]) -> DataAccess:
     """Downloads are kept for the next check. Without a list of places, those of headgate.toml are taken as allowed."""
-    folder = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headgate" / CACHE_FOLDER
     remote = [file.uri for file in parsed.data if is_remote(file)]
     listed = environ.get("HEADGATE_DATA_PLACES") or " ".join(remote)
     try:
@@ -211,12 +212,15 @@ def data_access(parsed: configuration.ModelConfiguration, environ: Mapping[str, 
         raise CannotCheck(f"data: {error}") from error
     if remote and not environ.get("HEADGATE_DATA_PLACES"):
         print_line("note: the trainer downloads only from places that its operator lists in HEADGATE_DATA_PLACES")
-    return DataAccess(Cache(folder, CACHE_BYTES), Web(places, environ.get("HEADGATE_GIT_CREDENTIALS", "")))
+    return DataAccess(
+        Cache(kept_between_checks(environ) / CACHE_FOLDER, CACHE_BYTES),
+        Web(places, environ.get("HEADGATE_GIT_CREDENTIALS", "")),
+    )
 
 
-def kept_environments() -> Path:
-    """Where this user's checks keep what they have built from locks."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headgate" / "environments"
+def kept_between_checks(environ: Mapping[str, str]) -> Path:
+    """The folder in which this user's checks keep downloads and what they have built from locks."""
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headgate"
 
 
 @dataclass(frozen=True, slots=True)

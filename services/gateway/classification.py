@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from headgate.artifacts import bfloat16
+from headgate.artifacts.datatypes import BYTES
 from headgate.inference import grpc_predict_v2_pb2 as inference
-from services.gateway.tensors import BYTES, Array, InvalidInput, TensorSpec
+from services.gateway.tensors import Array, InvalidInput, TensorSpec
 
 CLASSIFICATION = "classification"
 """The parameter of a requested output with the number of classes to answer."""

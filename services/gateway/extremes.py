@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from headgate.artifacts import bfloat16
-from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
+from headgate.artifacts.datatypes import BYTES
+from services.gateway.tensors import NUMPY_TYPES, Array, TensorSpec
 
 ROWS = 16
 """Size of every variable dimension."""

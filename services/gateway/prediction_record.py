@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headgate.artifacts.datatypes import BYTES
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import predictions_pb2 as predictions
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.forward import Forward
 from services.gateway.prediction_sampling import ALL
-from services.gateway.tensors import BYTES, BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES
+from services.gateway.tensors import BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES
 
 OVERHEAD_BYTES = 1_000
 """About what a prediction holds beside its elements."""

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import grpc
 
+from headgate.artifacts.datatypes import BYTES
 from headgate.artifacts.layout import MODEL_FILE
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.clock import now_ms
@@ -17,7 +18,7 @@ from services.gateway.absence import ASLEEP, LOADING
 from services.gateway.sessions import LoadedVersion
 from services.gateway.statistics import NANOSECONDS_PER_SECOND, Statistics
 from services.gateway.table import Entry, Table
-from services.gateway.tensors import BYTES, TensorSpec
+from services.gateway.tensors import TensorSpec
 
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 READY_STATE, LOADING_STATE, UNAVAILABLE_STATE = "READY", "LOADING", "UNAVAILABLE"

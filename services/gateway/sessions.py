@@ -11,7 +11,7 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, NotImplemented, RuntimeException
 
 from headgate.artifacts import bfloat16, datatypes
-from headgate.artifacts.datatypes import BFLOAT16, CARRIED_TYPES
+from headgate.artifacts.datatypes import BFLOAT16, BYTES, CARRIED_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.keys import TrustedKeys
 from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE
@@ -23,7 +23,7 @@ from services.gateway.forward_queue import ForwardQueue
 from services.gateway.memory import bytes_for_forwards
 from services.gateway.pace import Pace, size_class
 from services.gateway.statistics import Statistics
-from services.gateway.tensors import BYTES, NUMPY_TYPES, Array, TensorSpec
+from services.gateway.tensors import NUMPY_TYPES, Array, TensorSpec
 
 WARM_UP_SIZE = 1
 """Size in the warm-up call of every variable dimension for which the graph names no size that it can run."""

@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts import bfloat16
-from headgate.artifacts.datatypes import BFLOAT16, CARRIED_TYPES, PROTOCOL_TYPES
+from headgate.artifacts.datatypes import BFLOAT16, BOOL, BYTES, CARRIED_TYPES, PROTOCOL_TYPES
 from headgate.domain.utf8 import not_utf8
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 Array = npt.NDArray[Any]
 InputTensor = inference.ModelInferRequest.InferInputTensor
 
-BYTES, BOOL = "BYTES", "BOOL"
 BYTES_LENGTH_PREFIX = 4
 
 NUMPY_TYPES: Mapping[str, npt.DTypeLike] = {
@@ -29,7 +28,7 @@ NUMPY_TYPES: Mapping[str, npt.DTypeLike] = {
 }
 
 CONTENTS_FIELDS: Mapping[str, str] = {
-    "BOOL": "bool_contents",
+    BOOL: "bool_contents",
     "UINT8": "uint_contents",
     "UINT16": "uint_contents",
     "UINT32": "uint_contents",

@@ -6,8 +6,12 @@ them, because the protocol cannot carry them.
 
 from collections.abc import Mapping
 
+BOOL = "BOOL"
+BYTES = "BYTES"
+"""The protocol's name for the datatype of text."""
+
 PROTOCOL_TYPES: Mapping[str, str] = {
-    "bool": "BOOL",
+    "bool": BOOL,
     "uint8": "UINT8",
     "uint16": "UINT16",
     "uint32": "UINT32",
@@ -27,7 +31,7 @@ CARRIED_TYPES: Mapping[str, str] = {**PROTOCOL_TYPES, BFLOAT16: "BF16"}
 """The protocol's name for each datatype of numbers that it can carry."""
 
 STRING = "object"
-"""numpy's name for the datatype of text, which the protocol calls BYTES."""
+"""numpy's name for the datatype of text."""
 
 _ONNX_NAMES = {"float32": "float", "float64": "double"}
 NUMPY_TYPES: Mapping[str, str] = {

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from headgate.artifacts.datatypes import BOOL, BYTES
 from headgate.artifacts.table_file import ANSWERS, TRUTH, InvalidTable, Table, columns_of_inputs
 from headgate.cli.tensor_input import NotARequest, Spec, tensor_of_rows, value_of
 from headgate.client.predict import Answer
-from headgate.client.tensors import BOOL, BYTES, InvalidTensor, Tensor, shape_of, tensor_of
+from headgate.client.tensors import InvalidTensor, Tensor, shape_of, tensor_of
 from headgate.domain.words import counted
 
 MAX_ROWS = 100_000

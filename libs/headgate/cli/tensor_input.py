@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
-from headgate.client.tensors import BOOL, BYTES, InvalidTensor, Tensor, shape_of, shown, tensor_of
+from headgate.artifacts.datatypes import BOOL, BYTES
+from headgate.client.tensors import InvalidTensor, Tensor, shape_of, shown, tensor_of
 from headgate.domain.utf8 import text_of_json
 from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from headgate.artifacts.datatypes import BOOL, BYTES
 from headgate.client.datatypes import FLOATING, MAX_SHOWN_CHARACTERS, WHOLE, held, shortened
 from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
-BOOL = "BOOL"
-BYTES = "BYTES"
 MAX_RANK = 16
 """The most dimensions of a tensor that is sent."""
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.gateway.tensors import BYTES, BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES, InvalidInput
+from headgate.artifacts.datatypes import BOOL, BYTES
+from services.gateway.tensors import BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES, InvalidInput
 
-BOOL = "BOOL"
 BF16 = "BF16"
 FLOATS = frozenset({"FP32", "FP64"})
 BINARY_ONLY = frozenset({"FP16", BF16})

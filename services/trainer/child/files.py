@@ -4,11 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from headgate.artifacts.datatypes import PROTOCOL_TYPES
+from headgate.artifacts.datatypes import BYTES, PROTOCOL_TYPES
 from headgate.artifacts.graphs import Graph, GraphTensor
-
-TEXT = "BYTES"
-"""The protocol's name for text."""
 
 
 def write_json(file: Path, content: object) -> None:
@@ -28,7 +25,7 @@ def _described(tensors: Sequence[GraphTensor]) -> list[dict[str, object]]:
 
 
 def _kind(tensor: GraphTensor) -> str:
-    return PROTOCOL_TYPES.get(tensor.datatype, TEXT)
+    return PROTOCOL_TYPES.get(tensor.datatype, BYTES)
 
 
 def _form(sizes: Sequence[int | str]) -> dict[str, object]:

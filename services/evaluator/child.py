@@ -14,29 +14,19 @@ from typing import Any
 
 from headgate.artifacts.store import open_store
 from headgate.domain.build import MAX_LOG_TAIL
-from headgate.runtime.parent import end_with_parent
+from headgate.runtime.parent import end_first_for_memory, end_with_parent
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.measuring import CannotBeScored, always, as_bytes, as_text
 from services.evaluator.score import Artifacts, evaluated
 
-OOM_SCORE = "1000"
-
 
 def main() -> None:
     end_with_parent(int(sys.argv[1]))
-    prefer_to_end_for_memory()
+    end_first_for_memory()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Output of libraries must not mix with the answer.
     json.dump(answer_to(json.load(sys.stdin)), answers)
     answers.flush()
-
-
-def prefer_to_end_for_memory() -> None:
-    """When memory runs out, the kernel ends this process before the service."""
-    try:
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
-    except OSError:
-        return
 
 
 def answer_to(request: dict[str, Any]) -> dict[str, str]:

@@ -9,23 +9,19 @@ import os
 import select
 import sys
 from contextlib import suppress
-from pathlib import Path
 
-from headgate.runtime.parent import end_with_parent
+from headgate.runtime.parent import end_first_for_memory, end_with_parent
 from services.gateway.extremes import extreme_inputs
 from services.gateway.sessions import MODEL_ERRORS, LoadedVersion, load_onnx
 from services.gateway.trial import LENGTH
 
 MAX_ERROR_CHARACTERS = 500
-OOM_SCORE = "1000"
 
 
 def main() -> None:
     end_with_parent(int(sys.argv[1]))
     idle_seconds = float(sys.argv[2])
-    with suppress(OSError):
-        # When memory runs out, the kernel ends this process before the gateway.
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    end_first_for_memory()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Output of libraries must not mix with the answers.
     loaded: LoadedVersion | None = None

@@ -73,7 +73,7 @@ def artifact_problems(store: ArtifactStore, artifact: facts.Artifact, subject: s
     problems = []
     for name, sha256 in files.items():
         try:
-            store.get(sha256)
+            store.view(sha256)
         except StoreError as error:
             problems.append(f"{name}: {error}")
     return problems

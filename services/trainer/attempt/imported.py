@@ -23,7 +23,7 @@ def fetch_upload(
     for name in files:
         sha256 = digests[name]
         try:
-            files[name].write_bytes(store.get(sha256))
+            files[name].write_bytes(store.view(sha256))
         except ArtifactError as error:
             reason = f"the uploaded file of the {name} is not in the artifact store: {error}. Import it again"
             raise AttemptFailed(facts.STAGE_DATA, reason) from error

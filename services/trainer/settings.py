@@ -3,8 +3,8 @@
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from headgate.domain.address import is_web_address
 from headgate.downloads.places import places_of
 from headgate.lifecycle.artifact_setting import require_store
 from headgate.lifecycle.service_parts import ServiceSettings, replica_name
@@ -22,12 +22,7 @@ ENVIRONMENTS = "environments"
 
 def _require_index(address: str) -> None:
     """Raises ValueError. uv would say only in the first attempt that it cannot read such an address."""
-    try:
-        parts = urlsplit(address)
-        reachable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        reachable = False
-    if not reachable:
+    if not is_web_address(address):
         raise ValueError("expected the address of a package index, such as https://packages.example.com/simple")
 
 

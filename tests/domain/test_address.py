@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.domain.address import has_real_port, is_address, is_host
+from headgate.domain.address import has_real_port, is_address, is_host, is_web_address
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:1", "registry:7400", "[::1]:65535", "dns:///registry.example:7400"])
@@ -47,3 +47,21 @@ def test_a_host_with_a_port_and_any_other_text_is_no_host(text: str) -> None:
 )
 def test_a_url_has_a_port_that_exists_or_none(url: str, expected: bool) -> None:
     assert has_real_port(url) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://otel:4317", True),
+        ("https://[::1]/simple", True),
+        ("https://", False),
+        ("https://:8080/simple", False),
+        ("http://otel:0", False),
+        ("http://otel:99999", False),
+        ("http://[", False),
+        ("ftp://packages.example", False),
+        ("otel:4317", False),
+    ],
+)
+def test_a_web_address_names_a_host_over_http(url: str, expected: bool) -> None:
+    assert is_web_address(url) is expected

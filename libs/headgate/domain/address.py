@@ -32,3 +32,8 @@ def has_real_port(url: str) -> bool:
         return urlsplit(url).port != 0
     except ValueError:  # the port is too large, or no number
         return False
+
+
+def is_web_address(url: str) -> bool:
+    """Whether the URL names a server that is reached over HTTP, by a port that exists."""
+    return has_real_port(url) and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)

@@ -5,9 +5,8 @@ OpenTelemetry is an optional extra: only tracing_otel.py imports it, and only wh
 
 import importlib
 import threading
-from urllib.parse import urlsplit
 
-from headgate.domain.address import MAX_PORT, has_real_port
+from headgate.domain.address import MAX_PORT, is_web_address
 from headgate.domain.credentials import without_credentials
 from headgate.runtime.observability.span import Attributes, Exporter, Kind, Span
 from headgate.runtime.observability.trace_context import TraceContext
@@ -48,7 +47,7 @@ def start(endpoint: str, service: str, instance: str) -> None:
 
 def require_endpoint(url: str) -> None:
     """Raises ValueError for a URL to which no spans can be sent."""
-    if not (has_real_port(url) and urlsplit(url).scheme in ("http", "https") and urlsplit(url).netloc):
+    if not is_web_address(url):
         raise ValueError(f"expected an OTLP gRPC endpoint such as http://otel:4317, with a port from 1 to {MAX_PORT}")
 
 

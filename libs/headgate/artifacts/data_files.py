@@ -1,9 +1,11 @@
-"""The data files of a model repository: the digest of a file and of a folder, and how a pointer to the data begins."""
+"""The data files of a model repository: the digest of a folder, and how a pointer to the data begins."""
 
 import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from headgate.shared_files import digest_of
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """How Git LFS begins the file that it commits in place of the data."""
@@ -12,12 +14,6 @@ MAX_FOLDER_FILES = 100_000
 
 class WrongFolder(ValueError):
     """A folder cannot be named by a digest. The message says why."""
-
-
-def digest_of(file: Path) -> str:
-    """The SHA-256 of the file in hexadecimal. Reads it in parts, so it may be larger than the memory."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def digest_of_folder(folder: Path, names: Iterable[str]) -> str:

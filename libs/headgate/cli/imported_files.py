@@ -8,7 +8,6 @@ from typing import BinaryIO
 import grpc
 import yaml
 
-from headgate.artifacts.data_files import digest_of
 from headgate.artifacts.foreign_models import HEAD_BYTES, NO_SAFETENSORS, foreign_format, is_safetensors
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.cli.exit_codes import Exit, code_of_file
@@ -18,6 +17,7 @@ from headgate.cli.session import CommandFailed, usage
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain.names import SHA256
 from headgate.domain.upload import MAX_NAME_CHARACTERS
+from headgate.shared_files import digest_of
 from headgate.v1 import worker_services_pb2 as worker_services
 
 PART_BYTES = 1024 * 1024

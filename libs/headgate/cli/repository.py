@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from headgate.artifacts.data_files import LFS_POINTER, WrongFolder, digest_of, digest_of_folder, files_below
+from headgate.artifacts.data_files import LFS_POINTER, WrongFolder, digest_of_folder, files_below
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.printing import report
@@ -20,6 +20,7 @@ from headgate.domain.repository import broken_data_rule
 from headgate.domain.utf8 import not_utf8
 from headgate.downloads.places import BUCKETS, WEB
 from headgate.runtime.git import GitFailed, run_git
+from headgate.shared_files import digest_of
 from headgate.toml_edit import with_value
 
 CHECK = "services.trainer.check"

@@ -1,6 +1,5 @@
 """`headgate up` runs all services on this machine over one log. It needs no installed server."""
 
-import fcntl
 import json
 import os
 import signal
@@ -23,6 +22,7 @@ from headgate.client.stubs import serves
 from headgate.client.tls import ClientTls
 from headgate.domain.credentials import without_credentials
 from headgate.log.startup import await_log, create_declared
+from headgate.shared_files import try_lock
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 HOST = "127.0.0.1"
@@ -106,12 +106,10 @@ def _require_both_sides(tls: ClientTls | None) -> None:
 def _lock_folder(home: Path) -> Iterator[None]:
     """Holds the folder's lock, so only one `headgate up` runs there. The kernel frees it when this process ends."""
     with open(home / "lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(lock.fileno()):
             lock.seek(0)
             holder = lock.read().strip() or "another process"
-            raise CommandFailed(f"{home} is in use: `headgate up` already runs there (process {holder})") from None
+            raise CommandFailed(f"{home} is in use: `headgate up` already runs there (process {holder})")
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()

@@ -6,7 +6,6 @@ when the process ends. What was used longest ago leaves first, and never what so
 
 import errno
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from headgate.downloads.faults import Refused
 from headgate.downloads.source import Source
 from headgate.downloads.transfer import Ending, Wanted, download
+from headgate.shared_files import digest_of, is_same, try_lock
 
 STEP_BYTES = 64 << 20
 """Of a file whose size is not known, room is made in such steps."""
@@ -215,28 +215,3 @@ class PartFile:
                         f"the disk of the trainer's cache {self._cache.folder} is full. The operator frees space on it,"
                         f" or lowers {self._cache.setting}"
                     ) from error
-
-
-def try_lock(descriptor: int) -> bool:
-    """Whether the file could be locked for its owner alone."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def is_same(path: Path, descriptor: int) -> bool:
-    """Whether the path still names the open file."""
-    try:
-        found = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    opened = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
-
-
-def digest_of(descriptor: int) -> str:
-    """The SHA-256 of an open file."""
-    with os.fdopen(os.dup(descriptor), "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

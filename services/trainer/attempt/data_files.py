@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from headgate.artifacts.data_files import WrongFolder, digest_of, digest_of_folder, files_below
+from headgate.artifacts.data_files import WrongFolder, digest_of_folder, files_below
 from headgate.artifacts.file_urls import path_of
 from headgate.downloads.faults import DownloadFault, Refused
 from headgate.downloads.git_lfs import Pointer
 from headgate.downloads.places import BUCKETS, WEB
+from headgate.shared_files import digest_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed

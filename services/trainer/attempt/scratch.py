@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from headgate.shared_files import try_lock
 from services.trainer.attempt.orphans import end_orphans
 
 PREFIX = "attempt-"
@@ -73,9 +74,7 @@ def clear_older_folders(work: Path) -> list[str]:
 
 def _removed_unless_locked(directory: Path) -> bool:
     with _opened(directory) as descriptor:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor):
             return False
         end_orphans(directory.resolve())
         shutil.rmtree(directory)

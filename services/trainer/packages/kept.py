@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.shared_files import is_same, try_lock
 from services.trainer.attempt.processes import POLL_SECONDS, Stopped
 
 LOCK = ".lock"
@@ -151,15 +152,12 @@ def size_of(directory: Path) -> int:
 @contextmanager
 def _unless_in_use(place: Path) -> Iterator[bool]:
     """Holds the exclusive lock of the place, if nobody else holds one."""
+    lock = _opened(_lock_of(place), fcntl.LOCK_EX)
     try:
-        lock = _opened(_lock_of(place), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-        return
-    try:
-        yield True
+        yield lock is not None
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def _clear(place: Path) -> None:
@@ -180,31 +178,23 @@ def _size_in(place: Path) -> int:
 
 def _locked(file: Path, how: int, stop: threading.Event) -> int:
     """The descriptor of the locked file. Raises Stopped."""
-    while True:
-        try:
-            return _opened(file, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if stop.wait(POLL_SECONDS):
-                raise Stopped from None
+    while (lock := _opened(file, how)) is None:
+        if stop.wait(POLL_SECONDS):
+            raise Stopped
+    return lock
 
 
-def _opened(file: Path, how: int) -> int:
-    """Raises BlockingIOError when another one holds it."""
+def _opened(file: Path, how: int) -> int | None:
+    """The descriptor of the locked file; None while another one holds it."""
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        is_locked = False
         try:
-            fcntl.flock(descriptor, how)
-            if _is(descriptor, file):
+            if not try_lock(descriptor, how):
+                return None
+            if is_locked := is_same(file, descriptor):
                 return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        # Its environment was removed, and this file with it.
-        os.close(descriptor)
-
-
-def _is(descriptor: int, file: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), file.stat())
-    except FileNotFoundError:
-        return False
+        finally:
+            # Its environment may have been removed, and this file with it.
+            if not is_locked:
+                os.close(descriptor)

@@ -1,6 +1,5 @@
 """What a commit locks: packages with versions and hashes, each at a line of a file. A fault names its line."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -68,10 +67,6 @@ class Lock:
 
 def environment_of_this_python() -> dict[str, str]:
     return {name: str(value) for name, value in default_environment().items()}
-
-
-def digest_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def content_of(checkout: Path, name: str) -> bytes | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from services.trainer.packages.lock import Lock, Pin, checked, digest_of, text_of
+from headgate.artifacts.store import digest
+from services.trainer.packages.lock import Lock, Pin, checked, text_of
 
 FILE = "requirements.txt"
 COMPILE = "uv pip compile --generate-hashes requirements.in -o requirements.txt"
@@ -30,7 +31,7 @@ def parse_requirements(content: bytes, file: str = FILE) -> Lock:
             pins.append(pin_of(line, text))
         except ValueError as error:
             faults.append(f"{file}, line {line}: {error}")
-    return checked(Lock(file, digest_of(content), tuple(pins), COMPILE), faults)
+    return checked(Lock(file, digest(content), tuple(pins), COMPILE), faults)
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from headgate.artifacts.store import digest
 from services.trainer.attempt import processes
 from services.trainer.attempt.workplace import foreign_environment
 from services.trainer.packages.lock import (
@@ -20,7 +21,6 @@ from services.trainer.packages.lock import (
     WrongLock,
     checked,
     content_of,
-    digest_of,
     environment_of_this_python,
     text_of,
 )
@@ -117,7 +117,7 @@ def lock_of(content: bytes, text: str, lines: str) -> Lock:
             faults.append(f"{where}: {error}")
         else:
             pins.append(Pin(places.get(pin.name, 0), pin.name, pin.version, pin.hashes, pin.extras, pin.marker))
-    return checked(Lock(FILE, digest_of(content), tuple(pins), LOCK_IT), faults)
+    return checked(Lock(FILE, digest(content), tuple(pins), LOCK_IT), faults)
 
 
 def line_of(exported: str, text: str, places: dict[str, int]) -> int:

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from headgate.shared_files import try_lock
+
 NS_PER_MS, NS_PER_SECOND = 1_000_000, 1_000_000_000
 SUFFIX = "-clock"
 UPTIME, BOOT_ID = Path("/proc/uptime"), Path("/proc/sys/kernel/random/boot_id")
@@ -58,14 +60,10 @@ class HostClock:
         # Uptime is read from the kernel's file: a clock call may be answered by a library that pretends another time.
         uptime_ns = int(float(UPTIME.read_text().split()[0]) * NS_PER_SECOND)
         here = _Note(BOOT_ID.read_text().strip(), uptime_ns, self._opened_ns)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(fd, fcntl.LOCK_SH)
-        else:
+        if try_lock(fd):
             os.ftruncate(fd, 0)
             os.pwrite(fd, " ".join(map(str, here)).encode(), 0)
-            fcntl.flock(fd, fcntl.LOCK_SH)
+        fcntl.flock(fd, fcntl.LOCK_SH)
         boot_id, first_uptime_ns, wall_ns = os.pread(fd, MAX_NOTE_BYTES, 0).decode().split()
         if boot_id != here.boot_id:
             raise ValueError("the note was made on another host")

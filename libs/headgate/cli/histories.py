@@ -83,7 +83,7 @@ def _show_history(context: typer.Context, stream: str, head: int, lines: int, wi
 def watch_models(context: typer.Context, filter_: Filter = "", output: Output = Format.TABLE) -> None:
     """Print the models that match, then each change, until Ctrl-C."""
     stub, request = session(context).stubs.registry, registry_service.WatchModelsRequest(filter=filter_)
-    report_absent(Kind.MODEL, filter_, lambda wanted: bool(list_of_models(stub, wanted, "", 1)))
+    report_absent(Kind.MODEL, filter_, lambda wanted: bool(list_of_models(stub, wanted, "", 1)[0]))
     _print_changes(lambda: stub.WatchModels(request), "model", columns.MODEL, output)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.manifest import artifact_problems
 from headgate.artifacts.store import open_store
+from headgate.cli.pages import pages
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain.names import short_name, version_name
 from headgate.v1 import registry_service_pb2 as registry_service
 
 MAX_VERSIONS = 200
 """How many live versions are checked. Their files are read as a whole."""
-PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,6 @@ def check_live_artifacts(stubs: Stubs, artifacts: Path, keys: Path, limit: int =
 
 def _live_versions(stubs: Stubs) -> Iterator[tuple[str, int]]:
     """Model and number of each version that is live in an environment, each version once."""
-    token = ""
-    while True:
-        request = registry_service.ListModelsRequest(page_size=PAGE_SIZE, page_token=token)
-        page = stubs.registry.ListModels(request, timeout=TIMEOUT_SECONDS)
+    for page in pages(stubs.registry.ListModels, registry_service.ListModelsRequest()):
         for model in page.models:
             yield from ((short_name(model.name), number) for number in sorted(set(model.live.values())))
-        token = page.next_page_token
-        if not token:
-            return

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from headgate.cli import columns, version_watch
 from headgate.cli.optional_fields import lacking, optional_field, report_absent
+from headgate.cli.pages import MAX_LISTED, listed
 from headgate.cli.printing import progress, report
 from headgate.cli.quarantines import live_quarantined, quarantined_versions
 from headgate.cli.render import Format, Output, Wide, show_list, show_one
@@ -22,8 +23,6 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 
-PAGE_SIZE = 100
-MAX_PAGES = 1_000
 ANY = "-"
 
 model = typer.Typer(help="Models: named lines of versions.", no_args_is_help=True)
@@ -43,26 +42,21 @@ def list_models(
 ) -> None:
     """List all models, or those that match a filter."""
     stub = session(context).stubs.registry
-    found = list_of_models(stub, filter_, order)
-    report_absent(Kind.MODEL, filter_, lambda wanted: bool(list_of_models(stub, wanted, "", 1)))
+    found, more = list_of_models(stub, filter_, order)
+    report_absent(Kind.MODEL, filter_, lambda wanted: bool(list_of_models(stub, wanted, "", 1)[0]))
     empty = "No model matches the filter." if filter_ else "No models yet. The first `headgate publish` creates one."
     quarantined = quarantined_versions(session(context).stubs, full_name("models", ANY))
     show_list(found, columns.model_columns(quarantined), output, wide, empty, live_quarantined(quarantined))
+    if more:
+        report(f"only the first {counted(len(found), 'model')} of this list: --filter chooses others")
 
 
 def list_of_models(
-    stub: registry_service_grpc.RegistryServiceStub, filter_: str, order: str, limit: int = MAX_PAGES * PAGE_SIZE
-) -> list[resources.Model]:
-    """At most `limit` models that match."""
-    found: list[resources.Model] = []
-    request = registry_service.ListModelsRequest(page_size=PAGE_SIZE, filter=filter_, order_by=order)
-    while len(found) < limit:
-        page = stub.ListModels(request, timeout=TIMEOUT_SECONDS)
-        found.extend(page.models)
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return found[:limit]
+    stub: registry_service_grpc.RegistryServiceStub, filter_: str, order: str, limit: int = MAX_LISTED
+) -> tuple[list[resources.Model], bool]:
+    """At most `limit` models that match, and whether there may be more."""
+    request = registry_service.ListModelsRequest(filter=filter_, order_by=order)
+    return listed(stub.ListModels, request, lambda page: page.models, limit)
 
 
 @model.command("get")
@@ -130,16 +124,8 @@ def list_of_versions(
     stub: registry_service_grpc.RegistryServiceStub, parent: str, filter_: str, order: str, limit: int
 ) -> tuple[list[resources.Version], bool]:
     """At most `limit` versions that match, and whether there may be more."""
-    found: list[resources.Version] = []
     request = registry_service.ListVersionsRequest(parent=parent, filter=filter_, order_by=order)
-    while len(found) < limit:
-        request.page_size = min(PAGE_SIZE, limit - len(found))
-        page = stub.ListVersions(request, timeout=TIMEOUT_SECONDS)
-        found.extend(page.versions)
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return found[:limit], bool(request.page_token)
+    return listed(stub.ListVersions, request, lambda page: page.versions, limit)
 
 
 def _report_last(path: str, with_field: int, without: int) -> None:

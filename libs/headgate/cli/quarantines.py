@@ -4,6 +4,7 @@ from collections.abc import Container, Iterator
 
 import grpc
 
+from headgate.cli.pages import pages
 from headgate.cli.printing import report
 from headgate.cli.render import Beside
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
@@ -12,22 +13,13 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
 
-PAGE_SIZE = 100
-MAX_PAGES = 1_000
 ONLY_RELEASES = "a quarantine only keeps it from being released"
 
 
 def quarantined_versions(stubs: Stubs, parent: str) -> frozenset[str]:
     """The names of the quarantined versions of a model, or of all models when the parent is `models/-`."""
-    request = registry_service.ListVersionsRequest(parent=parent, filter="quarantined = true", page_size=PAGE_SIZE)
-    names: list[str] = []
-    for _ in range(MAX_PAGES):
-        page = stubs.registry.ListVersions(request, timeout=TIMEOUT_SECONDS)
-        names.extend(version.name for version in page.versions)
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return frozenset(names)
+    request = registry_service.ListVersionsRequest(parent=parent, filter="quarantined = true")
+    return frozenset(version.name for page in pages(stubs.registry.ListVersions, request) for version in page.versions)
 
 
 def live_quarantined(quarantined: Container[str]) -> Beside:

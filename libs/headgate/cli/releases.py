@@ -14,6 +14,7 @@ from headgate.cli import columns
 from headgate.cli.files import local_path
 from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason, parent_name
+from headgate.cli.pages import listed
 from headgate.cli.policy_file import PolicyUnreadable, read_policy
 from headgate.cli.printing import console, report
 from headgate.cli.quarantines import report_return
@@ -30,7 +31,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
 
-PAGE_SIZE = 100
+MAX_RELEASES = 100
 NO_MATCH = "No release matches the filter."
 NO_RELEASES = (
     "No releases yet. A version that passes its gate gets the one that its headgate.toml asks for;"
@@ -62,20 +63,13 @@ def list_releases(
 ) -> None:
     """List the newest hundred releases of a model, newest first. With `-` as the model, search all models."""
     stub = session(context).stubs.releases
-    found: list[resources.Release] = []
     request = release_service.ListReleasesRequest(parent=parent_name(model), filter=filter_, order_by=order)
-    while len(found) < PAGE_SIZE:
-        request.page_size = PAGE_SIZE - len(found)
-        page = stub.ListReleases(request, timeout=TIMEOUT_SECONDS)
-        found.extend(page.releases)
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
+    found, more = listed(stub.ListReleases, request, lambda page: page.releases, MAX_RELEASES)
     found_columns = columns.RELEASES if model != ANY else columns.FOUND_RELEASES
     wait_of = Waits(session(context).stubs).of_release
     found_columns = columns.with_wait(found_columns, "PHASE", wait_of)
     show_list(found, found_columns, output, wide, NO_MATCH if filter_ else NO_RELEASES, as_field(wait_of))
-    if request.page_token:
+    if more:
         report(f"only the first {counted(len(found), 'release')} of this list: --filter chooses others")
 
 

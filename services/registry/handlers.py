@@ -16,7 +16,7 @@ from headgate.runtime.observability.work_log import note, set_outcome, unit_of_w
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
-from services.registry.inbox import UnusableEvent, commands_of, trace_parent_of
+from services.registry.inbox import UnusableEvent, commands_of, trace_parent_of, upstream_of
 
 
 class CommandHandler:
@@ -55,8 +55,9 @@ class InboxHandler:
 
     def _handle(self, event: CloudEvent, record: Record) -> None:
         try:
+            said = upstream_of(event)
             with self._fold.lock:
-                issued = commands_of(event, self._fold.models)
+                issued = commands_of(event, said, self._fold.models)
         except UnusableEvent as error:
             set_outcome("buried", error.code)
             self._burials.bury(record, error.code, str(error))

@@ -16,7 +16,9 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 
 MAX_DATA_BYTES = 256 * 1024
-MAX_DEPTH = 32
+
+Upstream = MergedChange | configuration.UpdatedData
+"""What an event says."""
 
 
 class UnusableEvent(ValueError):
@@ -27,22 +29,27 @@ class UnusableEvent(ValueError):
         self.code = code
 
 
-def commands_of(event: CloudEvent, models: Mapping[str, ModelState]) -> list[commands.Command]:
-    """The commands for an upstream event, by the models as they are now. Raises UnusableEvent."""
+def upstream_of(event: CloudEvent) -> Upstream:
+    """What an upstream event says. Raises UnusableEvent."""
     if event.type == DATA_UPDATED:
-        return retrainings(event, models)
+        return _update(event)
     if TYPE.fullmatch(event.type):
-        return [creation(event, {state.model.repository: name for name, state in models.items()})]
+        return _change(event)
     expected = f"expected dev.cdevents.change.merged or {DATA_UPDATED}"
     raise UnusableEvent("unknown-type", f"type: {expected}, got {event.type!r}")
 
 
-def retrainings(event: CloudEvent, models: Mapping[str, ModelState]) -> list[commands.Command]:
+def commands_of(event: CloudEvent, said: Upstream, models: Mapping[str, ModelState]) -> list[commands.Command]:
+    """The commands for what an event said, by the models as they are now. Raises UnusableEvent."""
+    if isinstance(said, configuration.UpdatedData):
+        return retrainings(event, said, models)
+    return [creation(event, said, models)]
+
+
+def retrainings(
+    event: CloudEvent, update: configuration.UpdatedData, models: Mapping[str, ModelState]
+) -> list[commands.Command]:
     """A new version of each model that depends on the data. Raises UnusableEvent when none does."""
-    data = _json(event)
-    update = configuration.UpdatedData(uri=_text(data, "uri"), sha256=_text(data, "sha256"))
-    if rule := broken_update_rule(update):
-        raise UnusableEvent("bad-data", f"uri and sha256: {rule}")
     found = {name: retraining(state, update) for name, state in sorted(models.items())}
     # The id is the same for every model: it counts within the model's own stream.
     issued = [
@@ -63,13 +70,12 @@ def retrainings(event: CloudEvent, models: Mapping[str, ModelState]) -> list[com
     return issued
 
 
-def creation(event: CloudEvent, model_of_repository: Mapping[str, str]) -> commands.Command:
+def creation(event: CloudEvent, change: MergedChange, models: Mapping[str, ModelState]) -> commands.Command:
     """The command for a merged change. Raises UnusableEvent.
 
-    `model_of_repository` has the model of each known repository, for events that do not name a model.
+    A change that names no model belongs to the one with its repository.
     """
-    change = _change(event)
-    model = change.model or event.attributes.get("partitionkey", "") or model_of_repository.get(change.repository, "")
+    model = change.model or event.attributes.get("partitionkey", "") or _model_of(change.repository, models)
     if not model:
         rule = "customData.model: the event names no model, and no model has its repository"
         raise UnusableEvent("no-model", rule)
@@ -91,6 +97,20 @@ def trace_parent_of(event: CloudEvent, record: Record) -> str:
     """The W3C traceparent to continue: the valid one in the record's headers, or else the event's attribute."""
     in_headers = (value.decode(errors="replace") for name, value in record.headers if name == HEADER)
     return next(filter(parse_trace_parent, in_headers), "") or event.attributes.get(HEADER, "")
+
+
+def _model_of(repository: str, models: Mapping[str, ModelState]) -> str:
+    """The model with this repository, the last one of several; empty when there is none."""
+    found = [name for name, state in models.items() if repository and state.model.repository == repository]
+    return found[-1] if found else ""
+
+
+def _update(event: CloudEvent) -> configuration.UpdatedData:
+    data = _json(event)
+    update = configuration.UpdatedData(uri=_text(data, "uri"), sha256=_text(data, "sha256"))
+    if rule := broken_update_rule(update):
+        raise UnusableEvent("bad-data", f"uri and sha256: {rule}")
+    return update
 
 
 def _change(event: CloudEvent) -> MergedChange:

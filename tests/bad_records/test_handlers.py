@@ -40,7 +40,7 @@ from services.deployer.readings import readings
 from services.evaluator import due as evaluator
 from services.evaluator.service_metrics import EvaluatorMetrics
 from services.gateway.routes import routes
-from services.registry.inbox import UnusableEvent, commands_of
+from services.registry.inbox import UnusableEvent, commands_of, upstream_of
 from services.trainer import due as trainer
 from tests.clocks import liveness, log_clock
 from tests.protobufs import messages, texts
@@ -199,7 +199,8 @@ def test_bytes_that_are_not_telemetry_have_a_flaw(value: bytes | None) -> None:
 @given(value=st.one_of(st.none(), st.binary(), st.text().map(str.encode)), named=headers)
 def test_an_upstream_event_becomes_a_command_or_is_refused_with_a_reason(value: bytes | None, named: Any) -> None:
     try:
-        (command,) = commands_of(decode(record(topics.INBOX, value, headers=named)), {})
+        event = decode(record(topics.INBOX, value, headers=named))
+        (command,) = commands_of(event, upstream_of(event), {})
     except (MalformedEvent, UnusableEvent):
         return
     assert command.command_id

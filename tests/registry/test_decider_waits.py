@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from headgate.dead_letters.burials import Burials
+from headgate.dead_letters.letters import Ledger
 from headgate.domain.refusal import FROZEN, Refused
 from headgate.log import topics
-from headgate.log.port import LogUnavailable, Message, OutcomeUnknown, Position
+from headgate.log.port import LogUnavailable, Message, OutcomeUnknown, Position, Record
 from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
@@ -18,7 +20,9 @@ from headgate.worker.intake import Contended
 from services.registry import decider as deciding
 from services.registry import stream_locks
 from services.registry.decider import Decided, Decider
+from services.registry.handlers import InboxHandler
 from tests.registry.local_decider import decider_on
+from tests.registry.test_inbox import binary
 from tests.registry.waiting import REPOSITORY, commit
 from tests.waiting import PATIENCE_SECONDS
 
@@ -81,6 +85,16 @@ def test_reading_the_record_of_a_repeated_command_slowly_does_not_delay_other_co
         assert isinstance(decider.execute(create(2, "churn")), Decided)
         log.may_read.set()
         assert isinstance(repeated.result(PATIENCE_SECONDS), Decided)
+
+
+def test_what_an_event_says_is_read_without_the_folds_lock(parts) -> None:
+    log, fold, decider = parts
+    message = binary("1", "no object")
+    record = Record(topics.INBOX, 0, 0, 1, message.key, message.value, message.headers)
+    with ThreadPoolExecutor(1) as pool, fold.lock:
+        pool.submit(InboxHandler(Burials(log, "registry-0"), fold, decider), record).result(PATIENCE_SECONDS)
+    (summary,) = Ledger(log).summaries()
+    assert summary.code == "bad-data"
 
 
 def test_a_command_waits_for_the_others_on_its_stream_only_for_a_limited_time(

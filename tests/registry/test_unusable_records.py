@@ -25,8 +25,8 @@ def test_a_record_on_which_its_handler_always_fails_is_buried_after_the_last_try
     tries: list[str] = []
     real = handlers.commands_of
 
-    def failing(event: object, models: object) -> list[commands.Command]:
-        (made,) = issued = real(event, models)
+    def failing(event: object, said: object, models: object) -> list[commands.Command]:
+        (made,) = issued = real(event, said, models)
         if made.causation_id == "1":
             tries.append(made.causation_id)
             raise ZeroDivisionError("a fault of ours")
@@ -39,6 +39,13 @@ def test_a_record_on_which_its_handler_always_fails_is_buried_after_the_last_try
     (letter,) = registry.dead_letters(1)
     assert (letter.code, letter.reason) == ("handler-failed", "3 tries: ZeroDivisionError: a fault of ours")
     assert len(tries) == intake.MAX_TRIES
+
+
+def test_an_event_without_a_repository_belongs_to_no_model_without_one(registry: Running) -> None:
+    registry.models.CreateModel(registry_service.CreateModelRequest(model="uploaded"))
+    registry.log.append(binary("1", data(1, model="", repository="")))
+    (letter,) = registry.dead_letters(1)
+    assert letter.code == "no-model"
 
 
 def test_a_forged_fact_stops_its_stream_and_gets_a_dead_letter(registry: Running) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -239,13 +239,11 @@ class AttemptRun:
         )
 
     def _seal(self, directory: Path, parsed: configuration.ModelConfiguration) -> facts.Artifact:
-        files = {}
-        for name in BUILT_FILES if parsed.code.kind == ONNX else EXPORTED_FILES:
-            file = directory / name
-            if not file.is_file() or file.is_symlink() or file.stat().st_size > MAX_FILE_BYTES:
-                raise AttemptFailed(facts.STAGE_EXPORT, f"{name} is missing or larger than {MAX_FILE_BYTES} bytes")
-            files[name] = file.read_bytes()
-        files |= optional_files(directory)
+        needed = BUILT_FILES if parsed.code.kind == ONNX else EXPORTED_FILES
+        files = files_left(directory, needed, MAX_FILE_BYTES)
+        if missing := next((name for name in needed if name not in files), None):
+            raise AttemptFailed(facts.STAGE_EXPORT, f"{missing} is missing or larger than {MAX_FILE_BYTES} bytes")
+        files |= files_left(directory, OPTIONAL_FILES, MAX_PLOT_BYTES)
         version = self.version
         files[PROVENANCE_FILE] = provenance(
             files, version.repository, version.commit, parsed, self.environment, self.lock, self.upload
@@ -306,13 +304,13 @@ class AttemptRun:
         return attempt_command(self.claim, what, self.version, self.tools.worker, **command)
 
 
-def optional_files(directory: Path) -> dict[str, bytes]:
-    """Those of OPTIONAL_FILES that the training process has written. A link or a file that is too large is left out."""
-    found = {name: directory / name for name in OPTIONAL_FILES}
+def files_left(directory: Path, names: Iterable[str], max_bytes: int) -> dict[str, bytes]:
+    """Those of these files that the training process has written. A link or a file that is too large is left out."""
+    found = {name: directory / name for name in names}
     return {
         name: file.read_bytes()
         for name, file in found.items()
-        if file.is_file() and not file.is_symlink() and file.stat().st_size <= MAX_PLOT_BYTES
+        if file.is_file() and not file.is_symlink() and file.stat().st_size <= max_bytes
     }
 
 

@@ -12,6 +12,7 @@ from redis import Redis
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import EventLog
+from headgate.runtime.rpc import quiet
 from tests.kafka_broker import ADDRESS_VARIABLE, VERSION, BrokerUnavailable, KafkaBroker
 from tests.redis_server import RedisNotStarted, RedisServer, named_by_environment
 
@@ -41,6 +42,14 @@ def _own_limit_seconds(item: pytest.Item) -> float:
     """The test's own limit, from pytest.mark.timeout; 0 without one."""
     marker = item.get_closest_marker("timeout")
     return float(marker.args[0]) if marker else 0.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_quiet() -> Iterator[None]:
+    """The servers of this process wait less long for a last call, because hundreds of them stop one after the other."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(quiet, "QUIET_SECONDS", 0.02)
+        yield
 
 
 @pytest.fixture

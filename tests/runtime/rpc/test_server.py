@@ -15,8 +15,8 @@ from grpc_status import rpc_status
 
 from headgate.runtime import connections
 from headgate.runtime.errors import CannotListen, RpcRefused
+from headgate.runtime.rpc import quiet
 from headgate.runtime.rpc.errors import MAX_RULE_BYTES
-from headgate.runtime.rpc.quiet import QUIET_SECONDS
 from headgate.runtime.rpc.server import MAX_REQUEST_BYTES, GrpcServer
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
@@ -158,7 +158,7 @@ def test_calls_that_wait_to_be_started_are_answered_before_the_server_stops() ->
         assert busy.held.wait(PATIENCE_SECONDS)
         stopping = threading.Thread(target=server.stop, args=(PATIENCE_SECONDS,))
         stopping.start()
-        stopping.join(5 * QUIET_SECONDS)  # long enough for a server that trusts in silence to stop
+        stopping.join(10 * quiet.QUIET_SECONDS)  # long enough for a server that trusts in silence to stop
         busy.released.set()
         codes = [call.exception(PATIENCE_SECONDS).code() for call in calls]
         stopping.join(PATIENCE_SECONDS)

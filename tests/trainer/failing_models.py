@@ -231,6 +231,24 @@ EXPORTS = {
         job=REGRESSION,
         advice="). What the code does must not depend on the values of a tensor, as with if, int() or .item(): use",
     ),
+    "packed sequences": Failing(
+        """
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.steps = nn.GRU(1, 2, batch_first=True)
+        self.linear = nn.Linear(2, 1)
+    def forward(self, rows):
+        lengths = (rows != 0).sum(1).clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(rows[:, :, None], lengths, True, enforce_sorted=False)
+        return self.linear(self.steps(packed)[1][-1])
+def network(context): return Network()
+""",
+        "the network cannot be exported to ONNX: ",
+        "EXPORT",
+        job=REGRESSION,
+        advice="Packed sequences cannot be exported: run the layer on the padded rows",
+    ),
     "a loop over its rows": Failing(
         forward("return torch.stack([self.linear(row) * int(row[0] * 3) for row in rows])"),
         "the network cannot be exported for another number of rows than 2 (model_a_loop_over_its_rows.py, line ",

@@ -26,6 +26,11 @@ ON_VALUES = (
     ". What the code does must not depend on the values of a tensor, as with if, int() or .item():"
     " use torch.where or torch.cond"
 )
+ON_WHOLE_TENSORS = (
+    ". The exporter runs the code on tensors without values: write this line with other operations on whole tensors."
+    " Packed sequences cannot be exported: run the layer on the padded rows, and take the last step of each with"
+    " torch.gather"
+)
 CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>: ")
 
 
@@ -112,7 +117,10 @@ def _fixed_dimension(text: str, dimensions: Dimensions, sizes: Mapping[str, int]
 def _cause(error: Exception, checkout: str) -> str:
     """The line of the repository that the exporter could not take, and what to write instead where that is known."""
     lines = (line_of(each, checkout) for each in (error.__cause__, error) if each is not None and checkout)
-    return next(filter(None, lines), "") + (ON_VALUES if DATA_DEPENDENT.search(str(error)) else "")
+    line = next(filter(None, lines), "")
+    if DATA_DEPENDENT.search(str(error)):
+        return f"{line}{ON_VALUES}"
+    return f"{line}{ON_WHOLE_TENSORS}" if line else ""
 
 
 def _require_any_rows(model: onnx.ModelProto, line: str) -> None:

@@ -34,7 +34,7 @@ from services.gateway.prediction_log import PredictionLog, begin_counters
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.prediction_record import Recording
 from services.gateway.prediction_sampling import Sampling, models_of, rates_of
-from services.gateway.reporter import Reporter
+from services.gateway.reporter import Reporter, Telemetry
 from services.gateway.rest.server import RestServer
 from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
@@ -42,6 +42,7 @@ from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
 from services.gateway.settings import NATIVE, Settings
 from services.gateway.trial import Trials
+from services.gateway.workers.link import ParentLink, WorkerTelemetry
 
 logger = logging.getLogger(__name__)
 
@@ -52,23 +53,25 @@ SHARE_OF_CALLS = 0.7
 class Gateway:
     """The running gateway.
 
-    Its port opens at once, and health reports NOT_SERVING. It is ready once it has tried to load every version that
-    must answer now.
+    Its ports open at once, and health reports NOT_SERVING. It is ready once it has tried to load every version that
+    must answer now. One of several workers, which has a `parent`, opens its ports then: they share them, and one that
+    is not ready yet must be given no connection.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, parent: ParentLink | None = None) -> None:
+        self._settings, self._parent = settings, parent
         artifacts = artifact_store(settings.artifacts)
         self._parts = parts = ServiceParts(GATEWAY, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, metrics = parts.fold, parts.metrics
         metrics.gauge("headgate_gateway_info").labels(settings.environment).set(1)
-        self._ready, self._draining = threading.Event(), threading.Event()
+        self._loaded, self._ready, self._draining = threading.Event(), threading.Event(), threading.Event()
         self._evidence = EvidenceCounters()
         self._writer = TelemetryWriter(parts.log, settings.name)
         self._clock_watch = ClockWatch(parts.clock, self._writer, metrics)
         self._trials = Trials()
-        load = counting(metrics, loader(artifacts, lambda: load_trusted(settings.keys), self._trials))
+        workers = settings.gateway_workers if parent else 1
+        load = counting(metrics, loader(artifacts, lambda: load_trusted(settings.keys), self._trials, workers))
         self.follower = Follower(
             self._fold,
             settings.environment,
@@ -78,7 +81,7 @@ class Gateway:
             self._changed,
             metrics,
             self._fold.trace_of,
-            settings.model_memory_bytes or bytes_for_versions(),
+            (settings.model_memory_bytes or bytes_for_versions()) // workers,
         )
         metrics.read_at_scrape(readings.NAMES, self._readings)
         begin_counters(metrics)
@@ -96,31 +99,53 @@ class Gateway:
         servicer = InferenceServicer(inference)
         front, host = settings.gateway_front, settings.host
         self._server = grpc_server(front, inference, servicer, host, settings.port, metrics, parts.tls)
-        self._rest = RestServer(inference, self._server.loop, host, settings.rest_port, metrics, parts.tls)
+        is_shared = parent is not None
+        self._rest = RestServer(inference, self._server.loop, host, settings.rest_port, metrics, parts.tls, is_shared)
 
     def start(self) -> int:
-        """Opens the port, then begins to follow the log and to report. Returns the port."""
-        port = self._server.start()
-        rest_port = self._rest.start()
+        """Opens the ports, follows the log and reports. Returns the port of gRPC."""
+        if self._parent is not None:
+            return self._start_as_worker(self._parent)
+        port, rest_port = self._open()
+        host = self._settings.advertise
+        self._begin(self._writer, [self._server], f"{host}:{port}", f"{host}:{rest_port}")
+        return port
+
+    def _start_as_worker(self, parent: ParentLink) -> int:
+        """Opens the ports once all is loaded. The parent reports in the name of all workers."""
+        parent.start(lambda: self._parts.metrics.text().encode())
+        self._begin(WorkerTelemetry(self._writer, parent, self._parts.operations.ended), [])
+        self._loaded.wait()
+        port, _ = self._open()
+        self._parts.operations.watch(self._server)
+        self._become_ready()
+        parent.opened()
+        return port
+
+    def _open(self) -> tuple[int, int]:
+        port, rest_port = self._server.start(), self._rest.start()
         logger.info("REST is served", extra={"port": rest_port})
+        return port, rest_port
+
+    def _begin(self, sink: Telemetry, servers: list[Loop], address: str = "", rest_address: str = "") -> None:
+        """Begins to follow the log and to report."""
         self._reporter = Reporter(
-            self._writer,
-            self.follower,
+            sink,
+            lambda: self.follower.table.statuses(),
             self._evidence,
             self._settings.environment,
-            f"{self._settings.advertise}:{port}",
-            f"{self._settings.advertise}:{rest_port}",
+            address,
+            rest_address,
         )
         self._parts.start()
         self.follower.start()
         self._reporter.start()
         self._clock_watch.start()
-        loops: list[Loop] = [self.follower, self._reporter, self._server, self._clock_watch]
+        loops: list[Loop] = [self.follower, self._reporter, *servers, self._clock_watch]
         if self._prediction_log is not None:
             self._prediction_log.start()
             loops.append(self._prediction_log)
         self._parts.watch(*loops)
-        return port
 
     def stop(self, grace_seconds: float) -> None:
         """Reports that it is leaving, so that no release waits for it. Then finishes all accepted requests."""
@@ -146,10 +171,15 @@ class Gateway:
 
     def _changed(self) -> None:
         self._reporter.wake()
-        if not self._ready.is_set() and self.follower.loads_finished():
-            self._ready.set()
-            self._server.set_ready()
-            self._parts.operations.ready()
+        if not self._loaded.is_set() and self.follower.loads_finished():
+            self._loaded.set()
+            if self._parent is None:
+                self._become_ready()
+
+    def _become_ready(self) -> None:
+        self._ready.set()
+        self._server.set_ready()
+        self._parts.operations.ready()
 
     def _readings(self) -> Iterator[Reading]:
         return readings.readings(
@@ -176,9 +206,9 @@ def grpc_server(
     return InferenceServer(servicer, host, port, metrics, tls=tls)
 
 
-def build(settings: Settings) -> Gateway:
-    """A gateway that has not started yet."""
-    return Gateway(settings)
+def build(settings: Settings, parent: ParentLink | None = None) -> Gateway:
+    """A gateway that has not started yet, or one of its workers."""
+    return Gateway(settings, parent)
 
 
 def prediction_log(settings: Settings, parts: ServiceParts) -> PredictionLog | None:

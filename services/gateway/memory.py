@@ -23,9 +23,9 @@ _MIB = 2**20
 _LIBC = ctypes.CDLL(None)
 
 
-def bytes_for_forwards() -> int:
-    """The limit for all forwards together."""
-    return int(_available() * SHARE)
+def bytes_for_forwards(processes: int = 1) -> int:
+    """The limit for all forwards of one of so many processes."""
+    return int(_available() * SHARE) // processes
 
 
 def bytes_for_versions() -> int:

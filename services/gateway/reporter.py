@@ -5,14 +5,13 @@ It reports every second, and at once when the status changes.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from headgate.domain.names import environment_stream, model_stream
 from headgate.log.port import LogError
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.evidence import EvidenceCounters
-from services.gateway.follower import Follower
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +28,21 @@ class Telemetry(Protocol):
 class Reporter:
     """Sends the reports from a thread of its own.
 
-    A report that the log does not take is dropped. The next one contains its totals.
+    `routes` gives what the gateway serves; None for a gateway that answers nobody now, which then reports no status. A
+    report that the log does not take is dropped. The next one contains its totals.
     """
 
     def __init__(
         self,
         sink: Telemetry,
-        follower: Follower,
+        routes: Callable[[], Iterable[telemetry.RouteStatus] | None],
         evidence: EvidenceCounters,
         environment: str,
         address: str,
         rest_address: str,
     ) -> None:
         self._sink = sink
-        self._follower = follower
+        self._routes = routes
         self._evidence = evidence
         self._environment = environment
         self._address, self._rest_address = address, rest_address
@@ -89,10 +89,13 @@ class Reporter:
             logger.warning("telemetry not sent, the next report will contain it: %s", error)
 
     def _send_status(self, leaving: bool) -> None:
+        routes = self._routes()
+        if routes is None and not leaving:
+            return
         status = telemetry.GatewayStatus(
             environment=self._environment,
             address=self._address,
-            routes=self._follower.table.statuses(),
+            routes=routes,
             leaving=leaving,
             rest_address=self._rest_address,
         )

@@ -89,10 +89,13 @@ MAX_TRIED = 10_000
 """Models whose trials are remembered. One that was dropped and is loaded again needs no second trial."""
 
 
-def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys], trial: Callable[[bytes], None]) -> Load:
+def loader(
+    store: ArtifactStore, trusted: Callable[[], TrustedKeys], trial: Callable[[bytes], None], processes: int = 1
+) -> Load:
     """The function that loads a version. It reads the trusted keys at each load, so a new key needs no restart.
 
-    `trial` gets the model first and raises ModelUnusable when the model must not come into this process.
+    `trial` gets the model first and raises ModelUnusable when the model must not come into this process. So many
+    `processes` share the memory for forwards.
     The function raises ModelUnusable, ArtifactUntrusted and the errors of the store. It is thread-safe if these are.
     """
     tried: set[str] = set()
@@ -108,19 +111,19 @@ def loader(store: ArtifactStore, trusted: Callable[[], TrustedKeys], trial: Call
             trial(onnx_bytes)
             if len(tried) < MAX_TRIED:
                 tried.add(files[MODEL_FILE])
-        return load_onnx(model, version, onnx_bytes)
+        return load_onnx(model, version, onnx_bytes, processes)
 
     return load
 
 
-def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
+def load_onnx(model: str, version: int, onnx_bytes: bytes, processes: int = 1) -> LoadedVersion:
     """Opens the model with one thread and calls it, so that no caller has to wait for the slow first call."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
     register_extensions(options, onnx_bytes)
-    _bound_memory()
+    _bound_memory(processes)
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights come and go with their version, so they are not taken from the memory that all forwards share.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
@@ -141,12 +144,12 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes) -> LoadedVersion:
 
 
 @cache
-def _bound_memory() -> None:
+def _bound_memory(processes: int) -> None:
     """Limits the memory that the forwards of all sessions use together. ONNX Runtime takes such a limit once."""
     cpu = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    limit = onnxruntime.OrtArenaCfg({"max_mem": bytes_for_forwards()})
+    limit = onnxruntime.OrtArenaCfg({"max_mem": bytes_for_forwards(processes)})
     onnxruntime.create_and_register_allocator(cpu, limit)
 
 

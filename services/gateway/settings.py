@@ -47,6 +47,14 @@ def _require_memory(size: int) -> None:
         raise ValueError(f"expected bytes from {MIN_MEMORY_BYTES} up, or 0")
 
 
+MAX_WORKERS = 64
+
+
+def _require_workers(count: int) -> None:
+    if not 1 <= count <= MAX_WORKERS:
+        raise ValueError(f"expected processes from 1 to {MAX_WORKERS}")
+
+
 def _require_content_bytes(size: int) -> None:
     if not 0 <= size <= MAX_CONTENT_BYTES:
         raise ValueError(f"expected bytes from 0 to {MAX_CONTENT_BYTES}")
@@ -66,6 +74,8 @@ class Settings(ServiceSettings):
     """Cookie with a caller's routing key. Empty for none."""
     gateway_front: str = field(default=GRPCIO, metadata={CHECK: _require_front})
     """The engine of the gRPC port: grpcio, or native, which is faster and has fewer limits."""
+    gateway_workers: int = field(default=1, metadata={CHECK: _require_workers})
+    """How many processes answer on the same ports."""
     rest_port: int = 0
     """The port of the REST server; 0 for any free port."""
     model_memory_bytes: int = field(default=0, metadata={CHECK: _require_memory})

@@ -35,7 +35,7 @@ def gateway():
 def reporter(gateway, monkeypatch):
     monkeypatch.setattr(reporters, "REPORT_SECONDS", 0.01)
     addresses = "10.0.0.7:8001", "10.0.0.7:8002"
-    reporter = Reporter(gateway.sink, gateway.follower, gateway.evidence, "production", *addresses)
+    reporter = Reporter(gateway.sink, gateway.follower.table.statuses, gateway.evidence, "production", *addresses)
     reporter.start()
     yield reporter
     reporter.leave()

@@ -8,17 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from headgate.runtime.parent import PARENT_VARIABLE
+from headgate.runtime.restarts import Restarts, how_it_ended
 from headgate.runtime.service import FATAL_EXITS
 
-FIRST_BACKOFF_SECONDS = 0.5
-LONGEST_BACKOFF_SECONDS = 30.0
-STABLE_SECONDS = 10.0
-"""A child that ran this long had begun its work. It restarts after the first backoff, so that its users wait little."""
 STOP_SECONDS = 20.0
 """How long the children may take to end after SIGTERM."""
 MAX_ERROR_OUTPUT_BYTES = 8 * 1024
@@ -43,7 +40,7 @@ class _Child:
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     start_at: float = 0.0
-    crashes: int = 0
+    restarts: Restarts = field(default_factory=Restarts)
     # Where this child's output begins in the file; before it stands the output of earlier children.
     output_start: int = 0
 
@@ -111,12 +108,10 @@ class Supervisor:
         if cause := FATAL_EXITS.get(returncode):
             problem = f"{child.program.name} {cause}: see {child.program.log_file}"
             raise FatalExit("\n".join([problem, *_errors(child)]))
-        was_stable = self._clock() - child.started_at >= STABLE_SECONDS
-        child.crashes = 1 if was_stable else child.crashes + 1
-        wait = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (child.crashes - 1))
+        wait = child.restarts.wait_seconds(self._clock() - child.started_at)
         child.start_at = self._clock() + wait
-        how = f"by signal {-returncode}" if returncode < 0 else f"with exit code {returncode}"
-        self._report(f"{child.program.name} ended {how}; it restarts in {wait:g} s ({child.program.log_file})")
+        ended = f"{child.program.name} ended {how_it_ended(returncode)}"
+        self._report(f"{ended}; it restarts in {wait:g} s ({child.program.log_file})")
 
 
 def _errors(child: _Child) -> list[str]:

@@ -74,7 +74,7 @@ class ServiceParts:
         """The files of the certificate; None when the ports speak no TLS."""
         self.operations = Operations(service, settings.host, settings.metrics_port)
         self.metrics = self.operations.metrics
-        self.log: EventLog = ObservedLog(_opened_log(settings), self.metrics)
+        self.log: EventLog = ObservedLog(opened_log(settings), self.metrics)
         self.clock = LogClock()
         self.fold = LifecycleFold(self.log, FoldMetrics(self.metrics, self.clock))
         fold_reader = Reader("fold", topics.LIFECYCLE, self.fold.positions)
@@ -115,7 +115,8 @@ class ServiceParts:
         self.operations.close()
 
 
-def _opened_log(settings: ServiceSettings) -> EventLog:
+def opened_log(settings: ServiceSettings) -> EventLog:
+    """The log of the settings, once it answers. Raises SettingsError and LogError."""
     try:
         return await_log(settings.log, settings.log_wait_seconds)
     except AddressInvalid as error:

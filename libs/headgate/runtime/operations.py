@@ -53,6 +53,14 @@ class Operations:
         """Adds loops that the process needs: /livez fails once one of them has ended."""
         self._loops = (*self._loops, *loops)
 
+    def ended(self) -> list[str]:
+        """The loops that the process needs and that have ended."""
+        return [type(loop).__name__ for loop in self._loops if not loop.is_alive()]
+
+    def show(self, application: "WSGIApplication") -> None:
+        """From now on this application answers /metrics, in place of the one for this process alone."""
+        self._show_metrics = application
+
     def ready(self) -> None:
         """Records that the service takes work, unless it already drains."""
         if self._state == STARTING:
@@ -79,7 +87,7 @@ class Operations:
                 case "GET", "/metrics":
                     return self._show_metrics(environ, start)
                 case "GET", "/livez":
-                    ended = [type(loop).__name__ for loop in self._loops if not loop.is_alive()]
+                    ended = self.ended()
                     return _text(start, _status(not ended), f"ended: {', '.join(ended)}" if ended else "alive")
                 case "GET", "/readyz":
                     return _text(start, _status(self._state == READY), self._state)

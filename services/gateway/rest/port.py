@@ -33,8 +33,9 @@ class RestPort:
         host: str,
         port: int,
         tls: TlsFiles | None,
+        is_shared: bool = False,
     ) -> None:
-        self._connect, self._loop = connect, loop
+        self._connect, self._loop, self._is_shared = connect, loop, is_shared
         self._host, self._port, self._tls = host, port, tls
         self._servers: list[asyncio.Server] = []
         self._folder = ""
@@ -72,13 +73,15 @@ class RestPort:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _plain(self) -> asyncio.Server:
-        return await self._loop.create_server(self._connect, self._host, self._port, backlog=BACKLOG)
+        shared = self._is_shared or None
+        return await self._loop.create_server(self._connect, self._host, self._port, backlog=BACKLOG, reuse_port=shared)
 
     async def _encrypted(self, files: TlsFiles) -> asyncio.Server:
         self._watched = WatchedTls(files)
         host = self._host.strip("[]")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, self._port), family=family, backlog=BACKLOG)
+        address = host, self._port
+        self._socket = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=self._is_shared)
         self._next_look = self._loop.call_later(LOOK_SECONDS, self._look)
         return await self._listen(files)
 

@@ -30,7 +30,8 @@ Result = TypeVar("Result")
 class RestServer:
     """Answers from the start. It drains like the gRPC server: it answers until no more requests come.
 
-    With `tls` the port speaks TLS.
+    With `tls` the port speaks TLS. Several processes may listen on a port that is shared: the kernel gives each
+    connection to one of them.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class RestServer:
         port: int,
         metrics: Metrics,
         tls: TlsFiles | None = None,
+        is_shared: bool = False,
     ) -> None:
         self._loop = loop
         self._connections = connections = Connections(Handler(inference, metrics))
-        self._listening = RestPort(lambda: Connection(connections, loop), loop, host, port, tls)
+        self._listening = RestPort(lambda: Connection(connections, loop), loop, host, port, tls, is_shared)
 
     def start(self) -> int:
         """Opens the port and returns it. The loop must run. Raises CannotListen."""

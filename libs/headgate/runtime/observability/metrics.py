@@ -75,6 +75,10 @@ class Metrics:
         declared = {name: self._lookup(name, "gauge") for name in names}
         self._registry.register(_StateCollector(self.service, declared, read))
 
+    def text(self) -> str:
+        """All series in the text format."""
+        return prometheus.generate_latest(self._registry).decode()
+
     def application(self) -> "WSGIApplication":
         """The WSGI application that answers every GET with all series, in the format that the Accept header names."""
         # Not compressed: compression would cost the service more than sending the bytes to a Prometheus in its network.

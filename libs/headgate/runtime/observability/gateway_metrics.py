@@ -41,7 +41,7 @@ OF_GATEWAY = (
         (GATEWAY,),
         "Requests that wait for a slow version; absent when none waits.",
         ("model",),
-        cap=40,
+        cap=24,
     ),
     Metric(
         "headgate_predictions_waiting_for_loads",

@@ -21,7 +21,7 @@ EXPORTED_FILES = (*BUILT_FILES, WEIGHTS_FILE)
 """The files that it writes otherwise. The provenance has their digests, so it is written after them."""
 PLOTS_FILE = "plots.json"
 """The plots of the version as data: curves on the test rows, and the losses of the epochs."""
-PLOT_NAMES = ("roc", "precision_recall", "calibration", "confusion", "residuals", "learning_curve")
+PLOT_NAMES = ("roc", "precision_recall", "calibration", "confusion", "residuals", "ndcg_at", "learning_curve")
 """Those that a version may have. Each is a PNG too."""
 
 INPUT = "features"

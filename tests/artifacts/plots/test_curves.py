@@ -102,3 +102,32 @@ def test_predictions_of_another_meaning_make_every_plot_undefined() -> None:
     assert found.plots == {}
     assert set(found.undefined) == {"roc", "precision_recall", "calibration", "confusion"}
     assert "from 0 to 1" in found.undefined["roc"]
+
+
+def test_the_ndcg_of_the_first_ranks_is_that_of_scikit_learn() -> None:
+    sizes = CHANCE.randint(2, 30, 12)
+    groups = CHANCE.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    relevance, scores = CHANCE.randint(0, 4, len(groups)), np.round(CHANCE.rand(len(groups)), 1)
+    relevance[np.unique(groups, return_index=True)[1]] = 2
+    (curve,) = plots_of("ranking", scores, np.stack([relevance, groups], axis=1), 0.5).plots["ndcg_at"].series
+    assert list(curve.x) == list(range(1, 21))
+    for ranks, found in zip(curve.x, curve.y, strict=True):
+        of_groups = [
+            metrics.ndcg_score([relevance[groups == each]], [scores[groups == each]], k=int(ranks))
+            for each in range(len(sizes))
+        ]
+        assert found == pytest.approx(np.mean(of_groups), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scores", "answers", "reason"),
+    [
+        ([0.1, 0.2, 0.3], [[1, 0], [0, 0], [1, 7]], "a group has only one row"),
+        ([0.1, 0.2, 0.3, 0.4], [[1, 0], [0, 0], [0, 7], [0, 7]], "a group has no row with a relevance above 0"),
+        ([0.1, np.nan], [[1, 0], [0, 0]], "the prediction of row 1 is not a finite number"),
+    ],
+)
+def test_groups_that_cannot_be_ranked_have_no_curve(scores: object, answers: object, reason: str) -> None:
+    found = plots_of("ranking", np.asarray(scores), np.asarray(answers), 0.5)
+    assert found.plots == {}
+    assert found.undefined == {"ndcg_at": reason}

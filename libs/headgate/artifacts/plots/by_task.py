@@ -12,6 +12,7 @@ from headgate.artifacts.answers import (
     BINARY,
     MULTICLASS,
     MULTILABEL,
+    RANKING,
     REGRESSION,
     Floats,
     Integers,
@@ -21,7 +22,9 @@ from headgate.artifacts.answers import (
     as_label_probabilities,
     as_labels,
     as_logits,
+    as_numbers,
     as_probabilities,
+    as_relevance,
     as_rows_of_numbers,
     as_true_numbers,
     require_as_many,
@@ -31,6 +34,7 @@ from headgate.artifacts.plots.curves import (
     NoCurve,
     calibration,
     confusion,
+    ndcg_at,
     precision_recall,
     residuals,
     roc,
@@ -38,18 +42,20 @@ from headgate.artifacts.plots.curves import (
 )
 from headgate.artifacts.plots.drawing import drawn
 from headgate.artifacts.plots.plot import Kind, Plot, Series
+from headgate.artifacts.ranked_groups import RankedGroups
 
 MAX_SERIES = 10
 """Curves in one plot: of more classes, labels or numbers, only the first ones have one."""
 MAX_CLASSES = 40
 """Of a confusion. A larger one would have no room for its counts."""
 
-ROC, PRECISION_RECALL, CALIBRATION, CONFUSION, RESIDUALS, LEARNING_CURVE = PLOT_NAMES
+ROC, PRECISION_RECALL, CALIBRATION, CONFUSION, RESIDUALS, NDCG_AT, LEARNING_CURVE = PLOT_NAMES
 PLOTS_OF = {
     BINARY: (ROC, PRECISION_RECALL, CALIBRATION, CONFUSION),
     MULTICLASS: (ROC, PRECISION_RECALL, CALIBRATION, CONFUSION),
     MULTILABEL: (ROC, PRECISION_RECALL, CALIBRATION),
     REGRESSION: (RESIDUALS,),
+    RANKING: (NDCG_AT,),
 }
 """Those that show what a version of the task answers to its test rows."""
 
@@ -104,6 +110,8 @@ def _add_plots(plots: Plots, task: str, predictions: Values, answers: Values, th
         numbers, truth = as_rows_of_numbers(predictions, "prediction"), as_true_numbers(answers)
         require_as_many(numbers, truth)
         _add_residuals(plots, _finite(numbers, truth))
+    elif task == RANKING:
+        _add_ranking(plots, as_numbers(predictions, "prediction"), *as_relevance(answers))
 
 
 @dataclass(frozen=True)
@@ -168,6 +176,18 @@ def _add_residuals(plots: Plots, rows: _Rows) -> None:
     if found:
         labels = "prediction", "prediction - answer"
         plots.plots[RESIDUALS] = Plot("RESIDUALS", *labels, Kind.POINTS, found, left_out_rows=rows.left_out)
+
+
+def _add_ranking(plots: Plots, scores: Floats, relevance: Floats, groups: Integers) -> None:
+    valid = np.isfinite(scores)
+    try:
+        if not valid.all():
+            raise NoCurve(f"the prediction of row {int(np.argmin(valid))} is not a finite number")
+        curve = ndcg_at("prediction", RankedGroups(scores, relevance, groups))
+    except NoCurve as error:
+        plots.undefined[NDCG_AT] = str(error)
+        return
+    plots.plots[NDCG_AT] = Plot("NDCG OF THE FIRST RANKS", "ranks", "mean ndcg", Kind.LINES, [curve])
 
 
 def _add_confusion(plots: Plots, predicted: Integers, truth: npt.NDArray[Any], classes: int, left_out: int) -> None:

@@ -11,10 +11,15 @@ import numpy.typing as npt
 from headgate.artifacts.answers import Floats, Integers
 from headgate.artifacts.calibration_bins import BINS, bins_of
 from headgate.artifacts.plots.plot import Series
+from headgate.artifacts.ranked_groups import RankedGroups
 
 Truth = npt.NDArray[np.bool_]
 
 MAX_POINTS = 500
+MAX_RANKS = 20
+"""Of a ranking."""
+LEAST_RANKED = 2
+"""Rows of a group that can be ranked."""
 
 
 class NoCurve(Exception):
@@ -51,6 +56,17 @@ def calibration(name: str, probabilities: Floats, came_true: Truth) -> Series:
 def residuals(name: str, predictions: Floats, answers: Floats) -> Series:
     """Predictions and their distances from the answers, for rows at equal distances in the test rows."""
     return series(name, predictions, predictions - answers)
+
+
+def ndcg_at(name: str, groups: RankedGroups) -> Series:
+    """For each number of ranks from 1 on: the mean over the groups of their ndcg at so many. Raises NoCurve."""
+    first = groups.starts[:-1]
+    if (np.diff(groups.starts) < LEAST_RANKED).any():
+        raise NoCurve("a group has only one row")
+    if not (np.maximum.reduceat(groups.relevance[groups.order], first) > 0).all():
+        raise NoCurve("a group has no row with a relevance above 0")
+    ranks = range(1, min(MAX_RANKS, int(np.diff(groups.starts).max())) + 1)
+    return series(name, ranks, [float(groups.ndcgs(upto).mean()) for upto in ranks])
 
 
 def confusion(predicted: Integers, answers: Integers, classes: int) -> list[list[int]]:

@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from headgate.artifacts.answers import BINARY, MULTICLASS
-from headgate.artifacts.graphs import ELEMENT_TYPES, Graph, inspect
+from headgate.artifacts.graphs import ELEMENT_TYPES, OPERATORS, Graph, inspect
 from services.trainer.child.failure import ExportFailure
 
 INPUTS, SERVED_AS = "network.inputs", "network.served_as"
@@ -66,6 +66,7 @@ def with_one_output(data: bytes, measured: str, name: str, *, are_probabilities:
     served.CopyFrom(output)
     convert = CONVERSIONS.get(task) if are_probabilities else None
     if convert is not None:
+        _operators(model)  # the conversion adds some
         served.name = _unused(graph, f"{measured}.served")
         convert(model, measured, served)
     del graph.output[:]
@@ -96,13 +97,18 @@ CONVERSIONS: Mapping[str, Callable[[Any, str, Any], None]] = {BINARY: _second_cl
 
 
 def _require_max(model: Any) -> None:
-    version = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), None)
-    if version is None:
-        # A file of trees alone may use no operator of ONNX itself.
-        model.opset_import.add(domain="", version=NEWEST_OPSET_HERE)
-    elif version < FIRST_OPSET_OF_MAX:
+    version = _operators(model).version
+    if version < FIRST_OPSET_OF_MAX:
         advice = f"Convert it with onnx.version_converter.convert_version(model, {NEWEST_OPSET_HERE})"
         raise ExportFailure(f"{SERVED_AS}: the file uses version {version} of ONNX's operators, too old. {advice}")
+
+
+def _operators(model: Any) -> Any:
+    """The version of ONNX's operators. A file of trees alone may name none, and gets one for what is added."""
+    for each in model.opset_import:
+        if each.domain in OPERATORS:
+            return each
+    return model.opset_import.add(domain="", version=NEWEST_OPSET_HERE)
 
 
 def _constant(graph: Any, what: str, value: np.ndarray[Any, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from headgate.artifacts import layout
@@ -51,16 +52,23 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     sys.modules.pop("converted_model", None)
 
 
+def artifact(checkout: Path, framework: str, **job: Any) -> Path:
+    """The folder with the files of a version that a repository builds by leaving the converted file."""
+    (checkout / "converted_model.py").write_text(MODULE.format(files=str(FILES), framework=framework))
+    files = checkout / "artifact"
+    files.mkdir()
+    build_artifact(files, replace(JOB, checkout=str(checkout), module="converted_model", **job))
+    return files
+
+
 @pytest.mark.parametrize("framework", OUTPUTS)
 def test_a_converted_model_is_served_by_its_own_names_with_the_answers_of_its_framework(
     checkout: Path, framework: str
 ) -> None:
-    (checkout / "converted_model.py").write_text(MODULE.format(files=str(FILES), framework=framework))
-    (checkout / "artifact").mkdir()
-    build_artifact(checkout / "artifact", replace(JOB, checkout=str(checkout), module="converted_model"))
+    found = artifact(checkout, framework)
     asked = json.loads((FILES / f"{framework}.json").read_text())
 
-    with running_gateway({("credit", 1): (checkout / "artifact" / layout.MODEL_FILE).read_bytes()}) as gateway:
+    with running_gateway({("credit", 1): (found / layout.MODEL_FILE).read_bytes()}) as gateway:
         gateway.serve("credit", live=1, versions=[{}])
         metadata = gateway.stub.ModelMetadata(inference.ModelMetadataRequest(name="credit"))
         answer = gateway.infer(infer_request(asked["features"], "credit", "features"))
@@ -70,13 +78,27 @@ def test_a_converted_model_is_served_by_its_own_names_with_the_answers_of_its_fr
         for which in ("inputs", "outputs")
     }
     assert described == {"inputs": [("features", "FP32", [-1, 4])], "outputs": OUTPUTS[framework]}
-    signature: dict[str, Any] = json.loads((checkout / "artifact" / layout.SIGNATURE_FILE).read_text())
+    signature: dict[str, Any] = json.loads((found / layout.SIGNATURE_FILE).read_text())
     assert {
         which: [(each["name"], each["datatype"], each["shape"]) for each in tensors]
         for which, tensors in signature.items()
     } == described
-    found = np.frombuffer(answer.raw_output_contents[-1], np.float32).reshape(answer.outputs[-1].shape)
-    np.testing.assert_allclose(found, asked["probabilities"], rtol=1e-5, atol=1e-6)
+    answers = np.frombuffer(answer.raw_output_contents[-1], np.float32).reshape(answer.outputs[-1].shape)
+    np.testing.assert_allclose(answers, asked["probabilities"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("framework", ["xgboost", "lightgbm"])
+def test_converted_trees_answer_as_a_torch_network_where_headgate_toml_asks_for_it(
+    checkout: Path, framework: str
+) -> None:
+    found = artifact(checkout, framework, served_as="prediction")
+    asked = json.loads((FILES / f"{framework}.json").read_text())
+    session = onnxruntime.InferenceSession(found / layout.MODEL_FILE, providers=["CPUExecutionProvider"])
+
+    (answers,) = session.run(["prediction"], {"features": np.float32(asked["features"])})
+
+    assert [node.shape[1:] for node in session.get_outputs()] == [[1]]
+    np.testing.assert_allclose(answers, np.array(asked["probabilities"])[:, 1:], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 
 from tests.waiting import PATIENCE_SECONDS
 
-DATA, HEADERS, RST_STREAM, SETTINGS, CONTINUATION = 0, 1, 3, 4, 9
-END_HEADERS = 4
+DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY, CONTINUATION = 0, 1, 3, 4, 7, 9
+END_STREAM, END_HEADERS = 1, 4
 CANCEL = struct.pack(">I", 8)
 
 
@@ -25,9 +25,9 @@ MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
 def headers_of(method):
-    """The header block of a call of `method`."""
+    """The header block of a call of `method`, text or bytes."""
     fields = (
-        (b":path", method.encode()),
+        (b":path", method if isinstance(method, bytes) else method.encode()),
         (b":authority", b"a"),
         (b"content-type", b"application/grpc"),
         (b"te", b"trailers"),
@@ -68,4 +68,18 @@ def attacked(port, frames):
             attacker.sendall(PREFACE)
             for each in frames:
                 attacker.sendall(each)
-        yield
+        yield attacker
+
+
+def call_of_no_text():
+    """One call whose path is not UTF-8."""
+    return [frame(HEADERS, END_HEADERS | END_STREAM, 1, headers_of(b"/inference.GRPCInferenceService/\xb7"))]
+
+
+def await_answer(attacker, stream=1):
+    """Reads until the server says something about the stream, or ends the connection."""
+    with suppress(OSError), attacker.makefile("rb") as frames:
+        while head := frames.read(9):
+            frames.read(int.from_bytes(head[:3], "big"))
+            if int.from_bytes(head[5:], "big") == stream or head[3] == GOAWAY:
+                return

@@ -65,6 +65,7 @@ class InferenceServer:
         self._socket = socket
         self._calls = CallInterceptor(metrics)
         self._loop = uvloop.new_event_loop()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name="inference-server", daemon=True)
 
     @property
@@ -86,8 +87,8 @@ class InferenceServer:
         self._run(self._health.enter_graceful_shutdown(), START_SECONDS)
 
     def is_alive(self) -> bool:
-        """Whether the event loop's thread runs."""
-        return self._thread.is_alive()
+        """Whether it serves: the event loop's thread runs, and grpcio has not ended the server by itself."""
+        return self._thread.is_alive() and not self._ended.is_set()
 
     def last_call_at(self) -> float:
         """When the last call started, on the monotonic clock."""
@@ -101,7 +102,7 @@ class InferenceServer:
             own_address, limit_seconds = self._listening.own_address, deadline.left(QUIET_SHARE_OF_GRACE)
             await_quiet(self.last_call_at, own_address, limit_seconds)
         left_seconds = deadline.left()
-        self._run(self._server.stop(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
+        self._run(self._stop(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_MARGIN_SECONDS)
         self._loop.close()
@@ -132,7 +133,20 @@ class InferenceServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         port = self._open_port()
         await self._server.start()
+        self._watching = self._loop.create_task(self._watch())
         return port
+
+    async def _stop(self, grace_seconds: float) -> None:
+        await self._server.stop(grace_seconds)
+        await self._watching
+
+    async def _watch(self) -> None:
+        """Notes the end of the server. An error in grpcio's own loop ends it, and its port with it."""
+        try:
+            await self._server.wait_for_termination()
+        except Exception:
+            logger.exception("the gRPC server ended by itself")
+        self._ended.set()
 
     def _open_port(self) -> int:
         if not self._socket:

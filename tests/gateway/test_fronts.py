@@ -12,13 +12,22 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import native_server
 from services.gateway.settings import GRPCIO, NATIVE
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
-from tests.http2_frames import MODEL_INFER, attacked, endless_headers, header_bomb, rapid_resets
+from tests.http2_frames import (
+    MODEL_INFER,
+    attacked,
+    await_answer,
+    call_of_no_text,
+    endless_headers,
+    header_bomb,
+    rapid_resets,
+)
 from tests.metrics.exposed import parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
 
@@ -145,6 +154,16 @@ def test_an_attack_on_http2_delays_nobody(gateway, attack):
     assert gateway.infer(infer_request([[1, 1, 1]], model="small")).model_version == "1"
 
 
+def test_a_call_whose_path_is_no_text_ends_no_port(gateway):
+    with attacked(int(gateway.address.split(":")[1]), call_of_no_text()) as attacker:
+        await_answer(attacker)
+    with grpc.insecure_channel(gateway.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        stub = inference_grpc.GRPCInferenceServiceStub(channel)
+        assert stub.ServerLive(inference.ServerLiveRequest(), timeout=PATIENCE_SECONDS).live
+        asked = infer_request([[1, 1, 1]], model="small")
+        assert stub.ModelInfer(asked, timeout=PATIENCE_SECONDS).model_version == "1"
+
+
 @pytest.mark.parametrize("front", [GRPCIO, NATIVE])
 def test_a_stopping_server_loses_no_request_that_it_took(front):
     gate = Gate()
@@ -178,3 +197,12 @@ def test_more_calls_than_may_be_in_progress_are_refused_with_the_time_to_wait(mo
         assert retry.retry_delay.seconds == 1
         gate.open()
         assert running.result().model_version == "1"
+
+
+@pytest.mark.parametrize("front", [GRPCIO, NATIVE])
+def test_a_server_whose_port_is_gone_is_not_alive(front):
+    with running_gateway({}, front=front) as gateway:
+        assert gateway.server.is_alive()
+        grpcio = gateway.server if front == GRPCIO else gateway.server._behind
+        grpcio._run(grpcio._server.stop(0), PATIENCE_SECONDS)
+        until(lambda: not gateway.server.is_alive(), "the end that is noticed")

@@ -98,7 +98,7 @@ $(TRITONCLIENT) $(PEERS) $(MLSERVER): .venv-%/.ready: requirements/%.txt | $(REA
 	@touch $@
 
 .PHONY: fuzz
-fuzz: setup ## Send mutated requests to the REST server's parser and decoders (ARGS="--seconds 600 --seed 7")
+fuzz: setup ## Send mutated requests to the gateway's two servers (ARGS="--seconds 600 --seed 7")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 .PHONY: images

@@ -1,48 +1,35 @@
-"""`make fuzz` sends mutated requests to the REST server's parser, decoders and models, and prints what came back.
+"""`make fuzz` sends mutated requests to both servers of the gateway, and prints what came back.
 
-It ends with 1 when a request was answered with an internal error, raised something, took long, or left memory behind.
+It ends with 1 when a request was answered with an internal error, raised something, took long, or left memory behind,
+and when a good call was not answered meanwhile.
 """
 
 import argparse
 import random
-import re
 import resource
 import sys
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import uvloop
 
-from services.gateway.rest.connection import Connection
-from services.gateway.rest.handler import Handler
-from services.gateway.rest.http_messages import HttpAnswer
-from services.gateway.rest.server import Connections
-from tests.bench.rest_material import MODEL, binary_request, json_request, network
-from tests.fuzz.mutations import mutated
+from tests.bench.rest_material import MODEL, network
+from tests.fuzz.grpc_frames import GrpcFrames
+from tests.fuzz.grpc_messages import GrpcMessages
+from tests.fuzz.rest_requests import RestRequests
+from tests.fuzz.target import Target
+from tests.gateway import networks
 from tests.gateway.harness import running_gateway
 
 SECONDS = 60.0
-WARM_UP_REQUESTS = 2_000
+WARM_UP_ROUNDS = 500
 MAX_SECONDS_PER_REQUEST = 5.0
+MAX_FAULTS = 10
+MAX_SHOWN = 2_000
 MAX_GROWTH_MIB = 64
 KIB_PER_MIB = 1024
-STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
-
-
-class Transport:
-    """Keeps what was written."""
-
-    def __init__(self) -> None:
-        self.sent = b""
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def ignore(self) -> None:
-        """The test looks at the answers alone."""
-
-    write_eof = close = abort = pause_reading = resume_reading = ignore
 
 
 def main() -> int:
@@ -51,70 +38,50 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns())
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
-    faults, statuses = fuzz(random.Random(arguments.seed), arguments.seconds)
-    print(f"{sum(statuses.values())} answers by status: {dict(sorted(statuses.items()))}")
+    deadline = time.monotonic() + arguments.seconds
+    with targets() as found:
+        faults, statuses = fuzz(found, random.Random(arguments.seed), lambda rounds: time.monotonic() < deadline)
+    for name, counted in statuses.items():
+        print(f"{name}: {sum(counted.values())} answers by status: {dict(sorted(counted.items()))}")
     print("\n".join(faults) or "no fault was found")
     return 1 if faults else 0
 
 
-def fuzz(chance: random.Random, seconds: float) -> tuple[list[str], Counter[str]]:
-    """The faults that were found within so many seconds, and how often each status was answered."""
-    seeds = [make(rows) for make in (json_request, binary_request) for rows in (1, 3)]
+@contextmanager
+def targets() -> Iterator[Sequence[Target]]:
+    """All targets, over one gateway."""
+    versions = {(MODEL, 1): network(), ("mixed", 1): networks.mixed()}
+    with running_gateway(versions) as gateway, closing(uvloop.new_event_loop()) as loop:
+        for model, _ in versions:
+            gateway.serve(model, live=1)
+        yield RestRequests(gateway, loop), GrpcMessages(gateway), GrpcFrames(gateway)
+
+
+def fuzz(
+    targets: Sequence[Target], chance: random.Random, goes_on: Callable[[int], bool]
+) -> tuple[list[str], dict[str, Counter[str]]]:
+    """Sends one request to each target in turn, while `goes_on` says so of the number of rounds.
+
+    Returns the faults, and for each target how often each status was answered.
+    """
     faults: list[str] = []
-    statuses: Counter[str] = Counter()
-    with running_gateway({(MODEL, 1): network()}) as gateway, closing(uvloop.new_event_loop()) as loop:
-        gateway.serve(MODEL, live=1)
-        host = Connections(Handler(gateway.inference, gateway.metrics))
-        requests, settled_mib = 0, 0.0
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and len(faults) < 10:
-            sent = mutated(chance.choice(seeds), chance)
-            faults += _problems(host, loop, sent, statuses)
-            requests += 1
-            if requests == WARM_UP_REQUESTS:
-                settled_mib = _peak_mib()
-        if settled_mib and _peak_mib() - settled_mib > MAX_GROWTH_MIB:
-            faults.append(f"the process grew from {settled_mib:.0f} to {_peak_mib():.0f} MiB")
+    statuses: dict[str, Counter[str]] = {target.name: Counter() for target in targets}
+    rounds, settled_mib = 0, 0.0
+    while goes_on(rounds) and len(faults) < MAX_FAULTS:
+        for target in targets:
+            began = time.monotonic()
+            sent = target.send(chance)
+            took_seconds = time.monotonic() - began
+            statuses[target.name].update(sent.statuses)
+            slow = f"took {took_seconds:.1f} s" if took_seconds > MAX_SECONDS_PER_REQUEST else ""
+            if fault := sent.fault or slow:
+                faults.append(f"{target.name}: {fault} for {sent.sent!r}"[:MAX_SHOWN])
+        rounds += 1
+        if rounds == WARM_UP_ROUNDS:
+            settled_mib = _peak_mib()
+    if settled_mib and _peak_mib() - settled_mib > MAX_GROWTH_MIB:
+        faults.append(f"the process grew from {settled_mib:.0f} to {_peak_mib():.0f} MiB")
     return faults, statuses
-
-
-def _problems(host: Connections, loop: uvloop.Loop, sent: bytes, statuses: Counter[str]) -> list[str]:
-    transport = Transport()
-    connection = Connection(_Counting(host), loop)
-    began = time.monotonic()
-    try:
-        connection.connection_made(transport)  # type: ignore[arg-type]
-        connection.data_received(sent)
-        connection.connection_lost(None)
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is a fault
-        return [f"{type(error).__name__}: {error} on {sent!r}"]
-    took_seconds = time.monotonic() - began
-    found = [status.decode() for status in STATUS.findall(transport.sent)]
-    statuses.update(found)
-    problems = [f"answered {status} to {sent!r}" for status in found if status == "500"]
-    if took_seconds > MAX_SECONDS_PER_REQUEST:
-        problems.append(f"took {took_seconds:.1f} s for {sent!r}")
-    return problems
-
-
-class _Counting:
-    """Answers each request at once. A slow version's answer is not waited for: there is no loop that runs."""
-
-    def __init__(self, host: Connections) -> None:
-        self._host = host
-        self.date, self.is_draining = host.date, False
-        self.reserve, self.refused = host.reserve, host.refused
-        self.opened, self.closed = host.opened, host.closed
-
-    def handle(self, request: object) -> HttpAnswer:
-        try:
-            answer = self._host.handle(request)  # type: ignore[arg-type]
-        except RuntimeError as error:
-            if "no running event loop" not in str(error):
-                raise
-            return HttpAnswer(200)
-        assert isinstance(answer, HttpAnswer)
-        return answer
 
 
 def _peak_mib() -> float:

@@ -33,16 +33,17 @@ def mutated(request: bytes, chance: random.Random) -> bytes:
     """The request with a few changes. Half of the time its Content-Length fits the body that results."""
     head, _, body = request.partition(b"\r\n\r\n")
     if chance.random() < 0.5:
-        body = _changed(body, chance)
+        body = changed(body, chance)
         lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
         return b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", body])
-    return _changed(request, chance)
+    return changed(request, chance)
 
 
-def _changed(data: bytes, chance: random.Random) -> bytes:
-    changed = bytearray(data)
+def changed(data: bytes, chance: random.Random) -> bytes:
+    """The bytes with a few changes."""
+    bytes_then = bytearray(data)
     for _ in range(chance.randrange(1, MAX_CHANGES + 1)):
-        start = chance.randrange(len(changed) + 1)
+        start = chance.randrange(len(bytes_then) + 1)
         end = start + chance.choice((0, 0, 1, 2, 8, 100))
-        changed[start:end] = chance.choice((b"", chance.randbytes(chance.randrange(4)), chance.choice(WORDS)))
-    return bytes(changed)
+        bytes_then[start:end] = chance.choice((b"", chance.randbytes(chance.randrange(4)), chance.choice(WORDS)))
+    return bytes(bytes_then)

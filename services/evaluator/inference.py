@@ -17,8 +17,6 @@ from services.evaluator.measuring import NotHeld, always
 
 Named = Mapping[str, npt.NDArray[np.generic]]
 
-FATAL_ONLY = 4
-
 _FAULTS = (
     native.Fail,
     native.InvalidArgument,
@@ -47,7 +45,6 @@ def load(model: bytes, load_seconds: float = MAX_LOAD_SECONDS) -> onnxruntime.In
     register_extensions(options, model)
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL_ONLY  # errors are raised, so ONNX Runtime need not print them too
     with _unrunnable():
         return timed_load(model, options, load_seconds)
 

@@ -115,6 +115,14 @@ def test_maps_are_refused_with_the_option_of_the_converter():
     assert "options={'zipmap': False}" in message
 
 
+def test_a_sequence_of_tensors_is_refused_with_the_operator_that_joins_them():
+    made = of_one_node()
+    sequence = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [None, 2]))
+    made.graph.output[0].CopyFrom(helper.make_value_info("y", sequence))
+
+    assert "its output y is a sequence, and only tensors are served. Join its tensors into one" in refusal(made)
+
+
 def test_a_fixed_number_of_rows_is_refused():
     made = model([identity("x", "y")], [floats("x", 1, 2)], [floats("y", 1, 2)])
 

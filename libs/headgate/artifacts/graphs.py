@@ -27,6 +27,7 @@ MAX_NODES = 500_000
 OLDEST_OPSET = 7
 """ONNX Runtime promises no older one."""
 MAX_LISTED = 5
+JOIN = ". Join its tensors into one, with a row for each row, by the operator ConcatFromSequence"
 ZIPMAP = "; convert with options={'zipmap': False}, or with zipmap=False for LightGBM, so that it answers a tensor"
 
 ELEMENT_TYPES = {
@@ -203,7 +204,7 @@ def _tensor(what: str, value: Any) -> GraphTensor:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         found = (kind or "nothing").removesuffix("_type")
-        advice = ZIPMAP if kind in ("sequence_type", "map_type") else ""
+        advice = _advice_on(value.type)
         raise GraphRefused(f"its {what} {value.name} is a {found}, and only tensors are served{advice}")
     tensor = value.type.tensor_type
     if tensor.elem_type not in ELEMENT_TYPES:
@@ -217,6 +218,13 @@ def _tensor(what: str, value: Any) -> GraphTensor:
     if len(shape) > MAX_DIMENSIONS:
         raise GraphRefused(f"its {what} {value.name} has {len(shape)} dimensions; the limit is {MAX_DIMENSIONS}")
     return GraphTensor(value.name, ELEMENT_TYPES[tensor.elem_type], shape)
+
+
+def _advice_on(kind: Any) -> str:
+    """What makes a tensor of it."""
+    if kind.HasField("sequence_type") and kind.sequence_type.elem_type.HasField("tensor_type"):
+        return JOIN
+    return ZIPMAP if kind.HasField("sequence_type") or kind.HasField("map_type") else ""
 
 
 def _first_lines(error: Exception) -> str:

@@ -17,6 +17,7 @@ MAX_CALL_SECONDS = 300.0
 """The longest that a model may take for one batch. A large one takes minutes for a thousand rows on one core."""
 MAX_LOAD_SECONDS = 120.0
 """The longest that a model may take to load. A gateway gives it no longer, and the largest file needs a few seconds."""
+FATAL_ONLY = 4
 STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 NODE = re.compile(r"^Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: ")
 SOURCE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) ?")
@@ -42,10 +43,11 @@ NOT_LOADED = (
 def timed_load(
     data: bytes, options: onnxruntime.SessionOptions, limit_seconds: float = MAX_LOAD_SECONDS
 ) -> onnxruntime.InferenceSession:
-    """The model, loaded on the CPU. Raises TookTooLong and what ONNX Runtime raises.
+    """The model, loaded on the CPU. It prints nothing. Raises TookTooLong and what ONNX Runtime raises.
 
     A load that took too long may go on for a while in its thread, so a process that gets TookTooLong should end.
     """
+    options.log_severity_level = FATAL_ONLY  # errors are raised, and a warning would come again with each batch
     done: list[onnxruntime.InferenceSession | Exception] = []
 
     def load() -> None:

@@ -63,9 +63,10 @@ def artifact(checkout: Path, framework: str, **job: Any) -> Path:
 
 @pytest.mark.parametrize("framework", OUTPUTS)
 def test_a_converted_model_is_served_by_its_own_names_with_the_answers_of_its_framework(
-    checkout: Path, framework: str
+    checkout: Path, framework: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found = artifact(checkout, framework)
+    assert capfd.readouterr() == ("", ""), "the log of an attempt is the repository's"
     asked = json.loads((FILES / f"{framework}.json").read_text())
 
     with running_gateway({("credit", 1): (found / layout.MODEL_FILE).read_bytes()}) as gateway:

@@ -17,6 +17,7 @@ from headgate.telemetry import counters
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
+from services.deployer.fleet import FleetCounts
 
 LIVE_SECONDS = 5.0
 """A gateway is live until no status of it has arrived for this long. Releases wait for live gateways only."""
@@ -84,6 +85,7 @@ class GatewayReports:
         self._lock = threading.Lock()
         self._counts: dict[_CounterKey, tuple[int, telemetry.Evidence]] = {}
         self._gateways: dict[str, Gateway] = {}
+        self._fleet = FleetCounts()
 
     def add(self, record: telemetry.TelemetryRecord, age_seconds: float = 0.0) -> None:
         """Folds one telemetry record. Ignores records that hold neither evidence nor a gateway's status.
@@ -96,6 +98,8 @@ class GatewayReports:
             match record.WhichOneof("measurement"):
                 case "evidence":
                     self._add_evidence(record)
+                case "device_evidence":
+                    self._fleet.add(record.device_evidence)
                 case "gateway_status":
                     self._add_status(record, self._monotonic() - silent_seconds)
                 case _:
@@ -137,13 +141,17 @@ class GatewayReports:
                 yield gateway
 
     def strata(self, model: str, release: resources.Release) -> tuple[facts.Stratum, ...]:
-        """The counts of the release, summed over all gateways and their boots. One stratum for each epoch and weight.
+        """The counts of the release, summed over all gateways and their boots, and over all devices.
 
-        A first bad key that several gateways name is counted once. Keys without a name are simply summed.
+        There is one stratum for each epoch and weight. A first bad key that several gateways name is counted once. Keys
+        without a name are simply summed.
         """
         strata: dict[tuple[int, int], facts.Stratum] = {}
         first_bad: dict[int, StratumArm] = {}
         with self._lock:
+            for counted in self._fleet.strata(release.environment, model, release.release):
+                strata[counted.epoch, counted.candidate_weight_bps] = copied = facts.Stratum()
+                copied.CopyFrom(counted)
             for evidence in self._evidence_of(model, release):
                 key = (evidence.epoch, evidence.candidate_weight_bps)
                 stratum = strata.setdefault(key, facts.Stratum(epoch=key[0], candidate_weight_bps=key[1]))

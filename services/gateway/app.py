@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from headgate.artifacts.keys import load_trusted
+from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import model_stream, release_subject, version_name, version_subject
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.lifecycle.follower import LifecycleFold
@@ -26,6 +27,7 @@ from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
 from services.gateway import readings
 from services.gateway.evidence import EvidenceCounters
+from services.gateway.fleet.server import EdgeServer
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
 from services.gateway.memory import bytes_for_versions
@@ -36,6 +38,7 @@ from services.gateway.prediction_record import Recording
 from services.gateway.prediction_sampling import Sampling, models_of, rates_of
 from services.gateway.reporter import Reporter, Telemetry
 from services.gateway.rest.server import RestServer
+from services.gateway.routed import Routed
 from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
@@ -48,6 +51,10 @@ logger = logging.getLogger(__name__)
 
 SHARE_OF_CALLS = 0.7
 """Share of the grace for accepted requests. The rest is for the last evidence and for closing the log."""
+
+
+SHARE_OF_DEVICES = 0.1
+"""Share of the grace for files and reports of devices."""
 
 
 class Gateway:
@@ -82,6 +89,7 @@ class Gateway:
             metrics,
             self._fold.trace_of,
             (settings.model_memory_bytes or bytes_for_versions()) // workers,
+            self._routed,
         )
         metrics.read_at_scrape(readings.NAMES, self._readings)
         begin_counters(metrics)
@@ -101,6 +109,7 @@ class Gateway:
         self._server = grpc_server(front, inference, servicer, host, settings.port, metrics, parts.tls)
         is_shared = parent is not None
         self._rest = RestServer(inference, self._server.loop, host, settings.rest_port, metrics, parts.tls, is_shared)
+        self._edge = self._edge_server(artifacts) if settings.edge_port else None
 
     def start(self) -> int:
         """Opens the ports, follows the log and reports. Returns the port of gRPC."""
@@ -125,6 +134,9 @@ class Gateway:
     def _open(self) -> tuple[int, int]:
         port, rest_port = self._server.start(), self._rest.start()
         logger.info("REST is served", extra={"port": rest_port})
+        if self._edge is not None:
+            edge_port = self._edge.start(self._settings.host, self._settings.edge_port)
+            logger.info("devices are served", extra={"port": edge_port})
         return port, rest_port
 
     def _begin(self, sink: Telemetry, servers: list[Loop], address: str = "", rest_address: str = "") -> None:
@@ -145,6 +157,8 @@ class Gateway:
         if self._prediction_log is not None:
             self._prediction_log.start()
             loops.append(self._prediction_log)
+        if self._edge is not None:
+            loops.append(self._edge)
         self._parts.watch(*loops)
 
     def stop(self, grace_seconds: float) -> None:
@@ -158,6 +172,8 @@ class Gateway:
         # In a thread of its own: when the log is unavailable, this must not take time from accepted requests.
         leaving = threading.Thread(target=self._reporter.leave, name="leaving", daemon=True)
         leaving.start()
+        if self._edge is not None:
+            self._edge.stop(deadline.left(SHARE_OF_DEVICES))
         # First REST, because the event loop of both is the gRPC server's, which answers meanwhile.
         self._rest.stop(deadline.left(SHARE_OF_CALLS / 2))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
@@ -180,6 +196,22 @@ class Gateway:
         self._ready.set()
         self._server.set_ready()
         self._parts.operations.ready()
+
+    def _routed(self, routed: Routed) -> None:
+        if self._edge is not None:
+            self._edge.publish(routed)
+
+    def _edge_server(self, artifacts: ArtifactStore) -> EdgeServer:
+        return EdgeServer(
+            self._settings.environment,
+            artifacts,
+            self._fold,
+            self._writer,
+            self._server.loop,
+            lambda: time.monotonic() - self._fold.last_poll_monotonic,
+            self._parts.metrics,
+            tls=self._parts.tls,
+        )
 
     def _readings(self) -> Iterator[Reading]:
         return readings.readings(

@@ -161,6 +161,10 @@ class EvidenceCounters:
             self._reported = {known: count for known, count in reported.items() if known in self._epochs}
         return self._epochs[route]
 
+    def epochs(self) -> list[EpochCounter]:
+        """The counters of all routes that are kept."""
+        return list(self._epochs.values())
+
     def unreported(self) -> list[EpochCounter]:
         """The counters that have changed since their last report."""
         return [epoch for route, epoch in self._epochs.items() if epoch.requests != self._reported.get(route, 0)]

@@ -18,6 +18,7 @@ from services.gateway.evidence import EvidenceCounters
 from services.gateway.load_waits import LoadWait
 from services.gateway.loading import Wanted, wanted_version
 from services.gateway.prediction_metrics import PredictionMetrics
+from services.gateway.routed import Routed
 from services.gateway.routes import NO_RELEASE, NO_VERSION, Route, routes
 from services.gateway.sessions import Load
 from services.gateway.table import Entry, Table, build_entries
@@ -33,6 +34,10 @@ FOLD_WAIT_SECONDS = 0.5
 def untraced(stream: str, subject: str) -> str:
     """No trace."""
     return ""
+
+
+def unheard(routed: Routed) -> None:
+    """Nobody else follows the routes."""
 
 
 class Fold(Protocol):
@@ -58,7 +63,8 @@ class Fold(Protocol):
 class Follower:
     """Replaces the table whenever the fold or the loaded versions change.
 
-    Calls `on_change` after the first table, and after each table whose status differs from the one before.
+    Calls `on_change` after the first table, and after each table whose status differs from the one before, and
+    `on_routes` with each set of routes before their versions are loaded.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Follower:
         metrics: Metrics,
         trace_of: TraceOf = untraced,
         memory_bytes: int = sys.maxsize,
+        on_routes: Callable[[Routed], None] = unheard,
     ) -> None:
         self._fold = fold
         self._environment = environment
@@ -82,6 +89,7 @@ class Follower:
         seconds = metrics.histogram("headgate_version_load_duration_seconds").labels()
         evictions = metrics.counter("headgate_version_evictions_total").labels()
         self._loader = VersionLoader(load, self._rebuild, memory_bytes, seconds.observe, evictions.inc)
+        self._on_routes = on_routes
         self._undecidable = UndecidableReport(metrics)
         self._rebuilding = threading.Lock()
         self._routes: dict[str, Route] = {}
@@ -129,6 +137,7 @@ class Follower:
         self._undecidable.report(undecidable)
         self._routes, self._withheld = wanted, withheld
         self._loader.set_wanted(versions)
+        self._on_routes(Routed(wanted, {key: each.artifact for key, each in versions.items()}, withheld))
         self._rebuild()
         return revision
 

@@ -86,7 +86,9 @@ class Inference:
         places: KeyPlaces = NO_PLACES,
         prediction_log: PredictionLog | None = None,
         loads: Loads = NOTHING_SLEEPS,
+        own_key: str = "",
     ) -> None:
+        """With an `own_key` it decides the arm of every request, whatever key the caller gives."""
         self._table = table
         self._is_ready = is_ready
         self._last_poll_at = last_poll_at
@@ -95,6 +97,7 @@ class Inference:
         self._places = places
         self._prediction_log = prediction_log
         self._on_demand = LoadOnDemand(loads)
+        self._own_key = own_key
         self.repository = Repository(table, self._named)
         """Triton's additions to the protocol."""
         self._failures = Failures()
@@ -325,7 +328,8 @@ class Inference:
             choice = choice_by_header(entry, asked, silent_seconds)
         else:
             if entry.route.release != NO_RELEASE:
-                key_hash = hash_key(entry.route.salt, routing_key(request, metadata, self._places))
+                key = self._own_key or routing_key(request, metadata, self._places)
+                key_hash = hash_key(entry.route.salt, key)
             choice = entry.choose(key_hash, silent_seconds)
         arm = metrics.candidate if choice.arm == telemetry.ARM_CANDIDATE else metrics.stable
         if choice.version is None:

@@ -167,7 +167,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     A refusal gets google.rpc details. Any other error shows only an incident id; the log has a line with this id.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, service: str = INFERENCE) -> None:
+        self._service = service
         self._requests = metrics.counter("headgate_rpc_requests_total")
         self._duration = metrics.histogram("headgate_rpc_duration_seconds")
         self._wrapped: dict[str, Any] = {}
@@ -183,22 +184,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         method = handler_call_details.method
-        if method.startswith(INFERENCE):
+        if method.startswith(self._service):
             self._last_call_at = time.monotonic()
         # One wrapper per method is enough: the handlers of a running server never change.
         if method not in self._wrapped:
             handler = await continuation(handler_call_details)
-            if handler is None or not method.startswith(INFERENCE):
+            if handler is None or not method.startswith(self._service):
                 return handler
             self._wrapped[method] = self._wrap(handler, method)
         return self._wrapped[method]
 
     def _wrap(self, handler: Any, method: str) -> Any:
-        """The handler with errors as statuses. It takes one request, or a stream of them."""
+        """The handler with errors as statuses. It takes one request, or a stream of them.
+
+        One that answers a request with a stream writes to its context and returns at the end.
+        """
         serializers = (handler.request_deserializer, handler.response_serializer)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
                 self._with_error_handling(handler.unary_unary, method), *serializers
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._with_error_handling(handler.unary_stream, method), *serializers
             )
         return grpc.stream_stream_rpc_method_handler(
             self._stream_with_error_handling(handler.stream_stream, method), *serializers

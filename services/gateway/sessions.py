@@ -11,12 +11,12 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, NotImplemented, RuntimeException
 
 from headgate.artifacts import bfloat16, datatypes
+from headgate.artifacts.blobs import Blobs
 from headgate.artifacts.datatypes import BFLOAT16, BYTES, CARRIED_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.keys import TrustedKeys
 from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE
 from headgate.artifacts.manifest import unseal
-from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import version_name
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.forward_queue import ForwardQueue
@@ -90,7 +90,7 @@ MAX_TRIED = 10_000
 
 
 def loader(
-    store: ArtifactStore, trusted: Callable[[], TrustedKeys], trial: Callable[[bytes], None], processes: int = 1
+    store: Blobs, trusted: Callable[[], TrustedKeys], trial: Callable[[bytes], None], processes: int = 1
 ) -> Load:
     """The function that loads a version. It reads the trusted keys at each load, so a new key needs no restart.
 

@@ -80,6 +80,8 @@ class Settings(ServiceSettings):
     """The port of the REST server; 0 for any free port."""
     model_memory_bytes: int = field(default=0, metadata={CHECK: _require_memory})
     """The memory that loaded versions may take; 0 for a share of the machine's, or of the container's."""
+    edge_port: int = 0
+    """The port of the gRPC server for devices; 0 for no such server."""
     advertise: str = field(default="127.0.0.1", metadata={HOST: True})
     """Host name or address of this gateway for other processes. The gateway's status contains it."""
     prediction_rate: float = field(default=0.0, metadata={CHECK: require_rate})

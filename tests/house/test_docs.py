@@ -31,6 +31,7 @@ RUN_BY: dict[str, str] = {
     "headgate data add": "tests/cli/test_repository.py",
     "headgate data add --uri": "tests/cli/test_repository.py",
     "headgate doctor": FRAUD,
+    "headgate edge --device --environment --from --keys --state": "tests/gateway/edge/test_process.py",
     "headgate environment get": RELEASES,
     "headgate environment set-policy": FRAUD,
     "headgate event send": "tests/cli/test_event_outcome.py",

@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from headgate.cli import main as command_line
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import worker_services_pb2 as worker_services
@@ -19,7 +20,7 @@ from tests.house.test_docs import ADDED_WORDS, word_lists
 from tests.house.tree import ROOT, short, tracked
 
 PROTOS: tuple[FileDescriptor, ...] = tuple(
-    module.DESCRIPTOR for module in (registry_service, release_service, worker_services, inference)
+    module.DESCRIPTOR for module in (registry_service, release_service, worker_services, edge, inference)
 )
 
 COMMAND_OF: dict[str, str] = {
@@ -87,6 +88,9 @@ WITHOUT_COMMAND: dict[str, str] = {
     "ModelStreamInfer": "predict sends ModelInfer; clients of Triton use streams",
     "RepositoryModelLoad": f"{TRITON}; it is refused, because releases decide",
     "RepositoryModelUnload": f"{TRITON}; it is refused, because releases decide",
+    "ReadArtifact": "a device calls it, which headgate edge runs",
+    "ReportDevice": "a device calls it, which headgate edge runs",
+    "WatchRoutes": "a device calls it, which headgate edge runs",
     "GetLogTime": "it is a part of commands that count time, such as freeze declare, by Stubs.log_time",
 }
 """RPC -> the reason why no command calls it."""

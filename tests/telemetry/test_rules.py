@@ -6,7 +6,7 @@ import pytest
 
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.telemetry.counters import MAX_COUNT
-from headgate.telemetry.rules import MAX_NAME, MAX_ROUTES, flaw_of
+from headgate.telemetry.rules import MAX_DEVICES, MAX_NAME, MAX_ROUTES, flaw_of
 from headgate.v1 import telemetry_pb2 as telemetry
 
 
@@ -83,3 +83,42 @@ def test_a_measurement_of_a_newer_version_is_accepted() -> None:
     newer = telemetry.TelemetryRecord.FromString(record().SerializeToString() + b"\xd2\x3e\x02hi")
     assert newer.WhichOneof("measurement") is None
     assert flaw_of(newer) == ""
+
+
+def devices(*found: telemetry.DeviceCounts, **fields: Any) -> telemetry.TelemetryRecord:
+    settings: dict[str, Any] = {"environment": "production", "model": "fraud", "devices": found} | fields
+    return record(device_evidence=telemetry.DeviceEvidence(**settings))
+
+
+def device(**fields: Any) -> telemetry.DeviceCounts:
+    settings: dict[str, Any] = {"device": "device-1", "incarnation": "i", "requests": 5} | fields
+    return telemetry.DeviceCounts(**settings)
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        devices(),
+        devices(*[device()] * MAX_DEVICES),
+        devices(device(requests=MAX_COUNT, bad_requests=MAX_COUNT, late_requests=MAX_COUNT)),
+    ],
+)
+def test_evidence_of_devices_within_its_bounds_has_no_flaw(sound: telemetry.TelemetryRecord) -> None:
+    assert flaw_of(sound) == ""
+
+
+@pytest.mark.parametrize(
+    ("flawed", "flaw"),
+    [
+        (devices(model="Fraud"), "device_evidence is about 'Fraud' in 'production'"),
+        (devices(candidate_weight_bps=10_001), "device_evidence.candidate_weight_bps is 10001"),
+        (devices(*[device()] * (MAX_DEVICES + 1)), f"device_evidence.devices has {MAX_DEVICES + 1} devices"),
+        (devices(device(), device(device="a b")), "device_evidence.devices[1].device is 'a b'"),
+        (devices(device(incarnation="")), "device_evidence.devices[0].incarnation has 0 characters"),
+        (devices(device(requests=-1)), "device_evidence.devices[0].requests is -1"),
+        (devices(device(bad_requests=6)), "device_evidence.devices[0].bad_requests is 6: requests is only 5"),
+        (devices(device(late_requests=1)), "device_evidence.devices[0].late_requests is 1: bad_requests is only 0"),
+    ],
+)
+def test_evidence_of_devices_beyond_a_bound_has_a_flaw(flawed: telemetry.TelemetryRecord, flaw: str) -> None:
+    assert flaw_of(flawed).startswith(flaw)

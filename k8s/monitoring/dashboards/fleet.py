@@ -113,6 +113,10 @@ GAVE_WAY = f'rate(headgate_version_evictions_total{{job="headgate"}}[{SMOOTH}])'
 LOADS = f'rate(headgate_version_load_duration_seconds_count{{job="headgate"}}[{SMOOTH}])'
 NOT_RUN = f'rate(headgate_predictions_not_run_total{{job="headgate", {MODEL}}}[{SMOOTH}])'
 
+DEVICES = 'headgate_edge_devices{job="headgate"}'
+REFUSING = 'headgate_edge_devices_refusing{job="headgate"}'
+TOTALS = f'rate(headgate_edge_totals_total{{job="headgate"}}[{SMOOTH}])'
+
 TRAFFIC = Row(
     "Predictions",
     (
@@ -146,6 +150,25 @@ TRAFFIC = Row(
             "A slow version answers one request after the other in each gateway, and at most 64 more wait there. "
             "When many wait for long, the version gets more requests than it can answer.",
             (Query(f"sum by (model) ({in_environment(WAITING)}) or vector(0)", "{{model}}"),),
+            "short",
+            width=12,
+        ),
+        Graph(
+            "Devices",
+            "Devices that follow a gateway, and those of them that refuse a version. A device that refuses one keeps "
+            "what it has; the gateway's log has the reason.",
+            (
+                Query(f"sum({DEVICES}) or vector(0)", "follow"),
+                Query(f"sum({REFUSING}) or vector(0)", "refuse a version"),
+            ),
+            "short",
+            width=12,
+        ),
+        Graph(
+            "Totals of devices",
+            "Totals that devices report per second, by what became of them. Refused ones contradict the release: see "
+            "the page on devices.",
+            (Query(f"sum by (outcome) ({TOTALS}) or vector(0)", "{{outcome}}"),),
             "short",
             width=12,
         ),

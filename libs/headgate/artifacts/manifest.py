@@ -7,12 +7,15 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from headgate.artifacts.blobs import ArtifactError, Blobs, StoreError
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
-from headgate.artifacts.store import ArtifactError, ArtifactStore, StoreError
 from headgate.domain.names import SHA256
 from headgate.v1 import facts_pb2 as facts
+
+if TYPE_CHECKING:
+    from headgate.artifacts.store import ArtifactStore
 
 PAYLOAD_TYPE = "application/vnd.headgate.manifest.v1+json"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -24,7 +27,7 @@ class ArtifactUntrusted(ArtifactError):
     """The manifest is not signed by a trusted key, or it is for another artifact or version."""
 
 
-def seal(store: ArtifactStore, files: Mapping[str, bytes], subject: str, key: SigningKey) -> facts.Artifact:
+def seal(store: "ArtifactStore", files: Mapping[str, bytes], subject: str, key: SigningKey) -> facts.Artifact:
     """Stores the files and a signed manifest. `subject` is the version's resource name, models/NAME/versions/NUMBER."""
     check_names(files)
     entries = [
@@ -42,7 +45,7 @@ def seal(store: ArtifactStore, files: Mapping[str, bytes], subject: str, key: Si
     return facts.Artifact(manifest_sha256=manifest_sha256, files=entries)
 
 
-def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted: TrustedKeys) -> dict[str, str]:
+def unseal(store: Blobs, artifact: facts.Artifact, subject: str, trusted: TrustedKeys) -> dict[str, str]:
     """Checks the manifest and returns the digest of each file by name. Read the files with `store.get`.
 
     Raises ArtifactUntrusted and the errors of the store.
@@ -64,7 +67,9 @@ def unseal(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted
     return {name: sha256 for name, (sha256, _) in files.items()}
 
 
-def artifact_problems(store: ArtifactStore, artifact: facts.Artifact, subject: str, trusted: TrustedKeys) -> list[str]:
+def artifact_problems(
+    store: "ArtifactStore", artifact: facts.Artifact, subject: str, trusted: TrustedKeys
+) -> list[str]:
     """What is wrong with the manifest and the stored files, each problem with its file. Empty when all is as signed."""
     try:
         files = unseal(store, artifact, subject, trusted)

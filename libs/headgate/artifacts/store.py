@@ -18,6 +18,15 @@ from obstore import parse_scheme
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
+from headgate.artifacts.blobs import ArtifactCorrupt as ArtifactCorrupt
+from headgate.artifacts.blobs import ArtifactError as ArtifactError
+from headgate.artifacts.blobs import ArtifactMissing as ArtifactMissing
+from headgate.artifacts.blobs import ArtifactRecent as ArtifactRecent
+from headgate.artifacts.blobs import ArtifactTooLarge as ArtifactTooLarge
+from headgate.artifacts.blobs import StoreError as StoreError
+from headgate.artifacts.blobs import StoreUnavailable as StoreUnavailable
+from headgate.artifacts.blobs import StoreUnusable as StoreUnusable
+from headgate.artifacts.blobs import digest as digest
 from headgate.artifacts.file_urls import path_of, refuse_unescaped
 from headgate.domain.address import PORT_RULE, has_real_port
 from headgate.domain.credentials import without_credentials
@@ -40,41 +49,6 @@ RETRY_SECONDS = 20.0
 EXPECTED = "file:///directory, or a bucket such as s3://bucket/prefix, gs://bucket or az://container"
 
 CLOCK, CLOCK_CONTENT = "clock", b"The time of this object shows the clock of the store."
-
-
-class StoreError(Exception):
-    """The store gives or takes no blob: because of the blob, or because it does not answer."""
-
-
-class ArtifactError(StoreError):
-    """A blob or an artifact cannot be used."""
-
-
-class ArtifactMissing(ArtifactError):
-    """The store has no blob with this digest."""
-
-
-class ArtifactCorrupt(ArtifactError):
-    """The stored bytes do not have the digest under which they are stored."""
-
-
-class ArtifactTooLarge(ArtifactError):
-    """The blob is larger than MAX_FILE_BYTES."""
-
-
-class StoreUnusable(ArtifactError):
-    """The URL names no store that can be opened. The message has the reason on one line, and what a URL looks like."""
-
-
-class StoreUnavailable(StoreError):
-    """The store did not answer or refused the request. The message has its reason on one line.
-
-    The artifact itself may be sound, so another try may succeed.
-    """
-
-
-class ArtifactRecent(ArtifactError):
-    """The blob is not deleted yet, because somebody has stored it a short time ago."""
 
 
 class ArtifactStore:
@@ -300,10 +274,6 @@ def _translated() -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """The first line of the error, without credentials. The lines below it are a dump of obstore."""
     return without_credentials(next(iter(str(error).splitlines()), type(error).__name__))
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def path(sha256: str) -> str:

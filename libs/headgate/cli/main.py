@@ -10,6 +10,7 @@ import typer
 from headgate.cli import (
     aliases,
     doctor,
+    edge,
     evaluation,
     event,
     freezes,
@@ -138,6 +139,7 @@ app.add_typer(event.event, name="event")
 app.command("predict")(predict.predict)
 app.command("replay")(logs.replay)
 app.command("doctor")(doctor.doctor)
+app.command("edge")(edge.run_edge)
 models.model.command("create")(model_changes.create_model)
 models.model.command("update")(model_changes.update_model)
 models.model.command("history")(histories.model_history)

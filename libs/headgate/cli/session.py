@@ -113,6 +113,11 @@ def running_metrics_ports(home: Path) -> dict[str, int]:
     return _ports(_running(home).get("metrics_ports"))
 
 
+def running_edge_port(home: Path) -> int:
+    """The port for devices of the gateway that `headgate up` runs; 0 when none runs."""
+    return _ports({"gateway": _running(home).get("edge_port")}).get("gateway", 0)
+
+
 def running_rest_port(home: Path) -> int:
     """The gateway's REST port, recorded the same way; 0 when `headgate up` does not run."""
     return _ports({"gateway": _running(home).get("rest_port")}).get("gateway", 0)

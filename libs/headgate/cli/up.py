@@ -45,6 +45,8 @@ class Layout:
     metrics_ports: Mapping[str, int]
     rest_port: int = 0
     """The port of the gateway's REST server."""
+    edge_port: int = 0
+    """The port of the gateway's server for devices."""
 
     def environ(self, service: str) -> dict[str, str]:
         environ = {
@@ -62,6 +64,7 @@ class Layout:
         }
         if service == "gateway":
             environ["HEADGATE_REST_PORT"] = str(self.rest_port)
+            environ["HEADGATE_EDGE_PORT"] = str(self.edge_port)
         if service == "registry":
             # The registry shares this machine with the other services, and it serves more calls on one core.
             environ["HEADGATE_ONE_CORE"] = os.environ.get("HEADGATE_ONE_CORE") or "true"
@@ -116,24 +119,28 @@ def _lock_folder(home: Path) -> Iterator[None]:
         yield
 
 
-def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int], int]:
-    """The gRPC and the HTTP ports of the services, and the REST port. With base port 0 the system picks free ones."""
+def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int], int, int]:
+    """The gRPC and the HTTP ports of the services, the REST port, and the port for devices.
+
+    With base port 0 the system picks free ones.
+    """
     bases = [base_port, base_port + METRICS_OFFSET]
     if base_port:
         ports, metrics_ports = ({service: base + n for n, service in enumerate(SERVICES)} for base in bases)
         for service in SERVICES:
             _wait_free(service, ports[service])
             _wait_free(f"the metrics of {service}", metrics_ports[service])
-        rest_port = base_port + len(SERVICES)
+        rest_port, edge_port = (base_port + len(SERVICES) + n for n in range(2))
         _wait_free("REST of the gateway", rest_port)
-        return ports, metrics_ports, rest_port
-    sockets = [socket.create_server((HOST, 0)) for _ in range(2 * len(SERVICES) + 1)]
+        _wait_free("devices of the gateway", edge_port)
+        return ports, metrics_ports, rest_port, edge_port
+    sockets = [socket.create_server((HOST, 0)) for _ in range(2 * len(SERVICES) + 2)]
     numbers = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
-    rest_port = numbers.pop()
+    rest_port, edge_port = numbers.pop(), numbers.pop()
     metrics_ports = dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
-    return dict(zip(SERVICES, numbers, strict=False)), metrics_ports, rest_port
+    return dict(zip(SERVICES, numbers, strict=False)), metrics_ports, rest_port, edge_port
 
 
 def _wait_free(service: str, port: int) -> None:
@@ -167,6 +174,7 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
         "ports": dict(layout.ports),
         "metrics_ports": dict(layout.metrics_ports),
         "rest_port": layout.rest_port,
+        "edge_port": layout.edge_port,
         "pid": os.getpid(),
     }
     new_file = layout.home / "up.json.new"

@@ -5,6 +5,7 @@ A gateway counts one answer of an arm in the order of COUNTERS. So a counter is 
 
 from collections.abc import Iterator
 
+from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 
@@ -32,6 +33,9 @@ BOUNDS = (
 )
 """Pairs of a counter and one that is never smaller: a bad key is a key, and each key has made a request."""
 
+OF_A_DEVICE = ("requests", "bad_requests", "late_requests")
+"""Those that a device reports. The others follow from them, because a device is one key."""
+
 MAX_COUNT = 10**12
 """More than a gateway ever counts. A deployer can add up its 100,000 newest reports without an overflow."""
 
@@ -54,10 +58,19 @@ def faults_of(arm: telemetry.ArmCounts) -> Iterator[str]:
         yield "first_bad_key_hashes has a key twice"
 
 
-def add(stratum: facts.Stratum, arm: telemetry.ArmCounts) -> None:
-    """Adds the counts of one arm to the stratum. Ignores an arm that this version of Headgate does not know."""
+def arm_counts(device: telemetry.DeviceCounts | edge.DeviceTotals) -> telemetry.ArmCounts:
+    """What a device has reported, as the counts of an arm without keys."""
+    counts = {counter: getattr(device, counter) for counter in OF_A_DEVICE}
+    return telemetry.ArmCounts(arm=device.arm, version=device.version, **counts)
+
+
+def add(stratum: facts.Stratum, arm: telemetry.ArmCounts, times: int = 1) -> None:
+    """Adds the counts of one arm to the stratum; with -1 it takes them away.
+
+    Ignores an arm that this version of Headgate does not know.
+    """
     for counter in COUNTERS:
-        add_to(stratum, arm.arm, counter, getattr(arm, counter))
+        add_to(stratum, arm.arm, counter, times * getattr(arm, counter))
 
 
 def add_to(stratum: facts.Stratum, arm: int, counter: str, more: int) -> None:

@@ -51,6 +51,7 @@ class TelemetryRecord(_message.Message):
     GATEWAY_STATUS_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     CLOCK_PROBE_FIELD_NUMBER: _builtins.int
+    DEVICE_EVIDENCE_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Name of the process that sent this, unique among the live ones."""
     boot_id: _builtins.str
@@ -68,6 +69,8 @@ class TelemetryRecord(_message.Message):
     def evidence(self) -> Global___Evidence: ...
     @_builtins.property
     def clock_probe(self) -> Global___ClockProbe: ...
+    @_builtins.property
+    def device_evidence(self) -> Global___DeviceEvidence: ...
     def __init__(
         self,
         *,
@@ -80,12 +83,13 @@ class TelemetryRecord(_message.Message):
         gateway_status: Global___GatewayStatus | None = ...,
         evidence: Global___Evidence | None = ...,
         clock_probe: Global___ClockProbe | None = ...,
+        device_evidence: Global___DeviceEvidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_probe", b"clock_probe", "epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_probe", b"clock_probe", "device_evidence", b"device_evidence", "epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "boot_id", b"boot_id", "clock_probe", b"clock_probe", "epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "sequence", b"sequence", "source", b"source", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "boot_id", b"boot_id", "clock_probe", b"clock_probe", "device_evidence", b"device_evidence", "epoch_measured", b"epoch_measured", "evidence", b"evidence", "gateway_status", b"gateway_status", "measurement", b"measurement", "sequence", b"sequence", "source", b"source", "work_heartbeat", b"work_heartbeat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_measurement: _TypeAlias = _typing.Literal["epoch_measured", "work_heartbeat", "gateway_status", "evidence", "clock_probe"]  # noqa: Y015
+    _WhichOneofReturnType_measurement: _TypeAlias = _typing.Literal["epoch_measured", "work_heartbeat", "gateway_status", "evidence", "clock_probe", "device_evidence"]  # noqa: Y015
     _WhichOneofArgType_measurement: _TypeAlias = _typing.Literal["measurement", b"measurement"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_measurement) -> _WhichOneofReturnType_measurement | None: ...
 
@@ -366,3 +370,80 @@ class ArmCounts(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ArmCounts: _TypeAlias = ArmCounts  # noqa: Y015
+
+@_typing.final
+class DeviceEvidence(_message.Message):
+    """The newest totals of some devices, for one epoch of one release. A gateway writes what its devices reported."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    CANDIDATE_WEIGHT_BPS_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    environment: _builtins.str
+    model: _builtins.str
+    release: _builtins.int
+    epoch: _builtins.int
+    candidate_weight_bps: _builtins.int
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceCounts]: ...
+    def __init__(
+        self,
+        *,
+        environment: _builtins.str = ...,
+        model: _builtins.str = ...,
+        release: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        candidate_weight_bps: _builtins.int = ...,
+        devices: _abc.Iterable[Global___DeviceCounts] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_weight_bps", b"candidate_weight_bps", "devices", b"devices", "environment", b"environment", "epoch", b"epoch", "model", b"model", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceEvidence: _TypeAlias = DeviceEvidence  # noqa: Y015
+
+@_typing.final
+class DeviceCounts(_message.Message):
+    """Totals of one device. They only grow, so of two reports the one with more requests counts. A device is one key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    BAD_REQUESTS_FIELD_NUMBER: _builtins.int
+    LATE_REQUESTS_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    incarnation: _builtins.str
+    """New for each state folder of the device."""
+    arm: Global___Arm.ValueType
+    version: _builtins.int
+    requests: _builtins.int
+    bad_requests: _builtins.int
+    late_requests: _builtins.int
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        incarnation: _builtins.str = ...,
+        arm: Global___Arm.ValueType = ...,
+        version: _builtins.int = ...,
+        requests: _builtins.int = ...,
+        bad_requests: _builtins.int = ...,
+        late_requests: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bad_requests", b"bad_requests", "device", b"device", "incarnation", b"incarnation", "late_requests", b"late_requests", "requests", b"requests", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceCounts: _TypeAlias = DeviceCounts  # noqa: Y015

@@ -33,7 +33,7 @@ OF_GATEWAY = (
         (GATEWAY,),
         "Requests that had to wait and did not run: queue-full, deadline, cancelled or not-loaded.",
         ("model", "reason"),
-        cap=80,
+        cap=72,
     ),
     Metric(
         "headgate_predictions_waiting",

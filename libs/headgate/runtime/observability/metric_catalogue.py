@@ -5,6 +5,7 @@ counts what it reads from the log (facts, verdicts, release events). So queries 
 such a metric, not the sum. Gauges show the present state.
 """
 
+from headgate.runtime.observability.edge_metrics import EDGE
 from headgate.runtime.observability.gateway_metrics import OF_GATEWAY
 from headgate.runtime.observability.metric import (
     DEPLOYER,
@@ -320,7 +321,7 @@ _DEPLOYER = (
     ),
 )
 
-CATALOGUE = _PROCESS + _REGISTRY + _TRAINER + _EVALUATOR + _DEPLOYER + OF_GATEWAY
+CATALOGUE = _PROCESS + _REGISTRY + _TRAINER + _EVALUATOR + _DEPLOYER + OF_GATEWAY + EDGE
 
 
 def metrics_of(service: str) -> tuple[Metric, ...]:

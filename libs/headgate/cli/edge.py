@@ -1,0 +1,80 @@
+"""`headgate edge` runs a device: it follows one environment over the network and serves callers on this machine."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headgate.cli.exit_codes import Exit
+from headgate.cli.session import HOME, HOST, CommandFailed, running_edge_port, session
+from headgate.client.tls import ClientTls
+
+MODULE = "services.gateway.edge"
+
+
+def run_edge(
+    context: typer.Context,
+    device: Annotated[str, typer.Option(help="The name of this device, unique in the environment. It stays the same.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="host:port of a gateway's server for devices; several are separated by commas. Without it, that of"
+            " `headgate up` in this folder.",
+        ),
+    ] = "",
+    environment: Annotated[str, typer.Option(help="The environment to follow.")] = "production",
+    state: Annotated[
+        Path, typer.Option(help="The folder for routes, model files and counts. Keep it over reboots.")
+    ] = Path("headgate-edge"),
+    keys: Annotated[
+        Path | None, typer.Option(help="The folder of the trusted keys; without it, that of headgate up here.")
+    ] = None,
+    models: Annotated[str, typer.Option(help="Serve these models only, separated by commas.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The gRPC port on loopback; 0 picks a free one.")] = 7450,
+    rest_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The REST port on loopback; 0 picks a free one.")
+    ] = 7451,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The port of /metrics and /readyz on loopback; 0 for none.")
+    ] = 0,
+    disk_mib: Annotated[int, typer.Option(min=1, help="The most MiB of model files on the disk.")] = 4_096,
+) -> None:
+    """Serve an environment's models on this device, also without a link. Runs until Ctrl-C or SIGTERM.
+
+    It dials the gateway, with TLS by headgate --tls-ca, and needs no open port from outside. A release's weight is the
+    share of devices that get the candidate.
+    """
+    options: dict[str, object] = {
+        "ENVIRONMENT": environment,
+        "SOURCE": source or _running_source(),
+        "DEVICE": device,
+        "STATE": state,
+        "KEYS": keys or Path(HOME) / "keys",
+        "MODELS": models,
+        "PORT": port,
+        "REST_PORT": rest_port,
+        "METRICS_PORT": metrics_port,
+        "DISK_MIB": disk_mib,
+    }
+    _become_device(options, session(context).stubs.tls)
+
+
+def _become_device(options: dict[str, object], tls: ClientTls | None) -> None:
+    """This process becomes the device, so whoever supervises the command supervises the device."""
+    if tls is not None:
+        files = {"TLS_CA": tls.ca, "TLS_CLIENT_CERTIFICATE": tls.certificate, "TLS_CLIENT_KEY": tls.key}
+        options = options | {name: file for name, file in files.items() if file}
+    environ = os.environ | {f"HEADGATE_EDGE_{name}": str(value) for name, value in options.items()}
+    os.execve(sys.executable, [sys.executable, "-m", MODULE], environ)
+
+
+def _running_source() -> str:
+    """The address of the server for devices that `headgate up` runs in this folder. Raises CommandFailed."""
+    port = running_edge_port(Path(HOME))
+    if not port:
+        problem = "name a gateway's server for devices with --from host:port: no `headgate up` runs in this folder"
+        raise CommandFailed(problem, Exit.UNAVAILABLE)
+    return f"{HOST}:{port}"

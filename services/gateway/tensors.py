@@ -153,7 +153,7 @@ def _is_finite(array: Array) -> bool:
 def _check_all_raw(tensors: Sequence[InputTensor], entries: int) -> None:
     """Raises InvalidInput unless each tensor has its elements in one of so many raw entries, and nowhere else."""
     for tensor in tensors:
-        if tensor.HasField("contents"):
+        if tensor.HasField("contents") and tensor.contents.ListFields():  # MLServer's client sends empty ones too
             rule = "expected either contents or raw_input_contents, got both; send all inputs raw, or none"
             raise InvalidInput(f"input {tensor.name!r}: {rule}")
     if entries != len(tensors):

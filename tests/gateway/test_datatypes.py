@@ -81,6 +81,13 @@ def test_a_datatype_without_typed_contents_is_refused_with_the_way_to_send_it(ga
     assert "no typed contents" in message
 
 
+def test_empty_typed_contents_beside_raw_ones_count_as_absent_because_mlservers_client_sends_them(gateway):
+    request = all_numbers()
+    for tensor in request.inputs:
+        tensor.contents.SetInParent()
+    assert list(gateway.infer(request).raw_output_contents)[:1] == list(request.raw_input_contents)[:1]
+
+
 def mixed(**changes):
     """A request for the model `mixed` with typed contents."""
     fields = {"i64": [1], "u8": [1], "f64": [1.0], "flag": [True], "text": [b"a"]} | changes

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from headgate.runtime.parent import PARENT_VARIABLE
 from headgate.runtime.restarts import Restarts, how_it_ended
@@ -54,7 +55,10 @@ class Worker:
         if self._process is not None and self._process.poll() is not None:
             self._note_end(self._process.returncode)
         if self._process is None and time.monotonic() >= self._start_at:
-            self._start()
+            try:
+                self._start()
+            except OSError as error:  # no memory or no process left; the other workers must go on
+                logger.error("a worker cannot be started: %s", error, extra=self._next_start(0.0))
 
     def signal(self, number: int) -> None:
         """Sends a signal to the process, if it runs."""
@@ -83,7 +87,8 @@ class Worker:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         variables = {PARENT_VARIABLE: str(os.getpid()), WORKER_VARIABLE: str(theirs.fileno())}
-        with theirs:
+        with theirs, ExitStack() as unless_started:
+            unless_started.callback(ours.close)
             # A process group of its own: Ctrl-C reaches only the parent, which then stops its workers.
             self._process = subprocess.Popen(
                 COMMAND,
@@ -92,6 +97,7 @@ class Worker:
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
             )
+            unless_started.pop_all()
         self._started_at = time.monotonic()
         self._channel = Channel(ours)
         reader = threading.Thread(
@@ -130,9 +136,13 @@ class Worker:
     def _note_end(self, returncode: int) -> None:
         self._process = None
         self.fatal_exit = returncode if returncode in FATAL_EXITS else 0
-        wait_seconds = self._restarts.wait_seconds(time.monotonic() - self._started_at)
-        self._start_at = time.monotonic() + wait_seconds
+        what = self._next_start(time.monotonic() - self._started_at)
         self._on_end(self._take_page)
         self._on_change()
-        what = {"worker": self.number, "restarts_in_seconds": wait_seconds}
         logger.error("a worker ended %s", how_it_ended(returncode), extra=what)
+
+    def _next_start(self, ran_seconds: float) -> dict[str, float]:
+        """Decides when to start the process again. Returns it for the log."""
+        wait_seconds = self._restarts.wait_seconds(ran_seconds)
+        self._start_at = time.monotonic() + wait_seconds
+        return {"worker": self.number, "restarts_in_seconds": wait_seconds}

@@ -18,7 +18,7 @@ from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import native_server
 from services.gateway.settings import GRPCIO, NATIVE
 from tests.gateway import networks
-from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
+from tests.gateway.harness import Gate, answer, ask_past_deadline, canary, infer_request, running_gateway, until
 from tests.http2_frames import (
     MODEL_INFER,
     attacked,
@@ -48,9 +48,9 @@ def gateway(request):
             gate.open()
 
 
-def ask_slow(gateway, model, timeout=PATIENCE_SECONDS):
+def ask_slow(gateway, model):
     """A call whose version runs."""
-    call = gateway.stub.ModelInfer.future(infer_request([[1, 1, 1]], model=model), timeout=timeout)
+    call = gateway.stub.ModelInfer.future(infer_request([[1, 1, 1]], model=model), timeout=PATIENCE_SECONDS)
     gateway.gates[model, 1].await_entered()
     return call
 
@@ -99,7 +99,7 @@ def test_a_call_cancelled_while_its_version_runs_counts_as_bad(gateway):
 
 
 def test_a_call_whose_deadline_passes_while_its_version_runs_counts_as_bad(gateway):
-    call = ask_slow(gateway, "late", timeout=PATIENCE_SECONDS / 20)
+    call = ask_past_deadline(gateway, infer_request([[1, 1, 1]], model="late"), gateway.gates["late", 1])
     assert call.exception().code() == grpc.StatusCode.DEADLINE_EXCEEDED
     until(lambda: counted(gateway, "late") == (1, 1, 1), "the bad answer")
 

@@ -42,4 +42,7 @@ uv=("$venv/bin/python" scripts/uv.py pip install --quiet --python "$venv/bin/pyt
 "${uv[@]}" --require-hashes --only-binary :all: -r requirements/dev.txt
 # Without isolation the build uses the locked hatchling and does not download another one.
 "${uv[@]}" --no-deps --no-build-isolation --editable .
+# uv leaves the bytecode to the first import, and a training may not write here: each one would compile torch again.
+said="$(env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -P -m services.trainer.child unused </dev/null 2>&1)" ||
+    fail "a training cannot start here: $said"
 echo "setup: done"

@@ -34,6 +34,7 @@ from services.trainer.attempt.scratch import clear_left_behind, clear_older_fold
 from services.trainer.attempt.tools import AttemptTools, Limits
 from services.trainer.attempt.work import run_attempt
 from services.trainer.attempts import Attempts
+from services.trainer.bytecode import Bytecode
 from services.trainer.due import LEASE_MS, WORK, WorkerState
 from services.trainer.log_reading import LogReading
 from services.trainer.purging import Purging
@@ -96,6 +97,7 @@ class Trainer:
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
             hidden=tuple(Path(path) for path in (settings.keys, settings.git_credentials) if path),
         )
+        self._bytecode = Bytecode()
         self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
         self._server = GrpcServer(
@@ -114,6 +116,7 @@ class Trainer:
         clear_older_folders(self._tools.scratch.parent)
         self._data.cache.prepare()
         warn_unless_confined()
+        self._bytecode.start()
         self._worker.start()
         self._purging.start()
         self._parts.ready(self._reader, self._worker, self._purging, self._clock_watch)
@@ -130,6 +133,7 @@ class Trainer:
         self._server.drain()
         if not self._worker.stop(deadline.left(SHARE_TO_FINISH)):
             self._attempts.close(deadline.left(SHARE_TO_STOP))
+        self._bytecode.close()
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._purging.stop(deadline.left(SHARE_OF_DELETION))
         self._reader.close()

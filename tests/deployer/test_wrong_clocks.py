@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE_SECONDS, until
 
 SHIFTED_CLOCK = Path(__file__).parents[1] / "shifted_clock"
 DAY_SECONDS = 86_400
-STEP_MS = 1_500
+STEP_MS = 800
 ACKNOWLEDGED_SECONDS = 4.0
 """In which a log acknowledges a record on a busy machine. The skew is known this well."""
 POLICY = configuration.ReleasePolicy(

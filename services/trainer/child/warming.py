@@ -23,6 +23,7 @@ def warm_up() -> None:
     """Exports a tiny network, because the exporter imports most of its modules at the first export."""
     with _without(UNUSED):
         _keep_signatures()
+        _find_operators_once()
         onnx_of(nn.Linear(1, 1).eval(), torch.zeros(2, 1), {layout.INPUT: {0: BATCH}})
 
 
@@ -42,6 +43,25 @@ def _keep_signatures() -> None:
         from torch.onnx._internal.exporter import _schemas
 
         _schemas.op_signature_from_function = lru_cache(MAX_OPERATORS)(_schemas.op_signature_from_function)
+
+
+def _find_operators_once() -> None:
+    """At each export torch goes 62 times through all operators of its core, to make those that nothing has used yet.
+
+    Once all are made, it need not do so again until a library adds an operator.
+    """
+    with suppress(ImportError, AttributeError):
+        from torch._export import utils
+
+        find, named = utils._materialize_cpp_cia_ops, torch._C._dispatch_get_registrations_for_dispatch_key
+        found: list[str] = []
+
+        def find_new() -> None:
+            if (now := named("CompositeImplicitAutograd")) != found:
+                find()
+                found[:] = now
+
+        utils._materialize_cpp_cia_ops = find_new
 
 
 def _read_late(read: Callable[[Any], Any]) -> property:

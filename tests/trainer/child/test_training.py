@@ -105,7 +105,11 @@ def test_the_same_job_gives_the_same_bytes(trained: Trained) -> None:
 def test_the_exporter_reads_no_operator_again_and_imports_nothing_for_a_cache_that_nobody_uses(
     trained: Trained,
 ) -> None:
-    assert trained.outcomes["second export"] == {"operators read": 0, "redis imported": False}
+    assert trained.outcomes["second export"] == {
+        "operators read": 0,
+        "operators searched for": 0,
+        "redis imported": False,
+    }
 
 
 def test_a_training_that_was_killed_and_resumed_gives_the_same_bytes(trained: Trained) -> None:

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from headgate.cli.exit_codes import Exit
-from headgate.cli.session import HOME, HOST, CommandFailed, running_edge_port, session
+from headgate.cli.session import HOME, HOST, CommandFailed, running_edge_port, session, usage
 from headgate.client.tls import ClientTls
+from headgate.domain.address import ADDRESS_RULE, is_address
+from headgate.domain.names import NAME_RULE, REPLICA_RULE, is_name, is_replica_name
 
 MODULE = "services.gateway.edge"
 
@@ -47,12 +49,14 @@ def run_edge(
     It dials the gateway, with TLS by headgate --tls-ca, and needs no open port from outside. A release's weight is the
     share of devices that get the candidate.
     """
+    source, keys = source or _running_source(), keys or Path(HOME) / "keys"
+    _require_usable(source, device, environment, models, keys)
     options: dict[str, object] = {
         "ENVIRONMENT": environment,
-        "SOURCE": source or _running_source(),
+        "SOURCE": source,
         "DEVICE": device,
         "STATE": state,
-        "KEYS": keys or Path(HOME) / "keys",
+        "KEYS": keys,
         "MODELS": models,
         "PORT": port,
         "REST_PORT": rest_port,
@@ -60,6 +64,19 @@ def run_edge(
         "DISK_MIB": disk_mib,
     }
     _become_device(options, session(context).stubs.tls)
+
+
+def _require_usable(source: str, device: str, environment: str, models: str, keys: Path) -> None:
+    """Raises CommandFailed with the option that cannot be used, before a process starts with it."""
+    if not all(map(is_address, source.split(","))):
+        usage(f"--from {source}: {ADDRESS_RULE}")
+    if not is_replica_name(device):
+        usage(f"--device {device}: it follows the rule for replicas: {REPLICA_RULE}")
+    for option, name in [("environment", environment), *(("models", each) for each in models.split(",") if models)]:
+        if not is_name(name):
+            usage(f"--{option} {name}: {NAME_RULE}")
+    if not any((keys / "trusted").glob("*.pub")):
+        raise CommandFailed(f"--keys {keys}: there is no trusted key in {keys / 'trusted'}", Exit.NOT_FOUND)
 
 
 def _become_device(options: dict[str, object], tls: ClientTls | None) -> None:

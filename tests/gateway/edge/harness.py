@@ -139,7 +139,7 @@ class Fleet:
             Metrics(GATEWAY),
             lambda onnx_bytes: None,
             chance=chance,
-            tick_seconds=0.02,
+            tick_seconds=options.pop("tick_seconds", 0.02),
             first_report_seconds=0.1,
             **options,
         )

@@ -36,6 +36,8 @@ ACROSS = {
     "headgate_versions_loaded": Across.LEAST,
     "headgate_predictions_waiting": Across.SUM,
     "headgate_predictions_waiting_for_loads": Across.SUM,
+    "headgate_edge_devices": Across.SUM,
+    "headgate_edge_devices_refusing": Across.SUM,
     "headgate_version_memory_bytes": Across.SUM,
     "headgate_version_memory_limit_bytes": Across.SUM,
     "headgate_facts_total": Across.LARGEST,

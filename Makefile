@@ -14,6 +14,7 @@ READY := $(VENV)/.ready
 TRITONCLIENT := .venv-tritonclient/.ready
 PEERS := .venv-peers/.ready
 MLSERVER := .venv-mlserver/.ready
+KSERVE := .venv-kserve/.ready
 
 # The programs that the tests need beside Python, as pairs of command:package.
 TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
@@ -92,10 +93,14 @@ dashboards: setup ## Write the Grafana dashboards and the PrometheusRule from th
 bench: setup $(PEERS) $(MLSERVER) ## Measure Headgate and its peers; prints JSON
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(TRITONCLIENT) $(PEERS) $(MLSERVER): .venv-%/.ready: requirements/%.txt | $(READY)
+$(TRITONCLIENT) $(PEERS) $(MLSERVER) $(KSERVE): .venv-%/.ready: requirements/%.txt | $(READY)
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
 	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes --only-binary :all: -r $<
 	@touch $@
+
+.PHONY: test-clients
+test-clients: setup $(KSERVE) $(MLSERVER) ## Call the gateway with unmodified clients of KServe and MLServer
+	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) -n0 -q tests/gateway/clients/other_clients.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup ## Send mutated requests to the gateway's two servers (ARGS="--seconds 600 --seed 7")
@@ -125,4 +130,4 @@ clean: ## Remove caches, builds and the demo's data; keeps the environments and 
 
 .PHONY: distclean
 distclean: clean ## Like clean; also removes the Python environments and the downloaded broker
-	@rm -rf .cache .venv .venv-tritonclient .venv-peers .venv-mlserver
+	@rm -rf .cache .venv .venv-tritonclient .venv-peers .venv-mlserver .venv-kserve

@@ -32,3 +32,4 @@ compile build requirements/build.in --constraint requirements/dev.txt
 compile tritonclient requirements/tritonclient.in "$@"
 compile peers requirements/peers.in "$@"
 compile mlserver requirements/mlserver.in "$@"
+compile kserve requirements/kserve.in "$@"

@@ -29,7 +29,11 @@ from services.trainer.settings import Settings as TrainerSettings
 from tests.artifacts.graph_material import tree, with_zipmap
 from tests.cli.running import Headgate, run_headgate
 from tests.downloads.servers import Files, serving
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
+
+# On a busy machine an attempt takes a minute for the start of its processes alone.
+pytestmark = pytest.mark.timeout(300)
+ATTEMPT_SECONDS = 4 * PATIENCE_SECONDS
 
 CONFIG = """
 [model]
@@ -73,7 +77,7 @@ class Site:
     def ended(self, model: str, number: int = 1) -> resources.Version:
         """The version once its attempt has ended."""
         ends = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_TRAINING_FAILED)
-        until(lambda: self.version(model, number).build in ends, "the end of the attempt")
+        until(lambda: self.version(model, number).build in ends, "the end of the attempt", seconds=ATTEMPT_SECONDS)
         return self.version(model, number)
 
 

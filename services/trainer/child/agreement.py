@@ -6,6 +6,7 @@ subtracts the mean of its batch, would answer each of them something else.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,13 @@ from headgate.artifacts import layout
 from headgate.artifacts.batches import batches
 from headgate.artifacts.timed_runs import reason_of, timed_calls, timed_load
 from services.trainer.child.comparing import (
-    CHANGES,
-    DEPENDS,
     SAMPLED_ROWS,
     Floats,
     NamedAnswers,
-    in_words,
     median_sizes,
     parts_of,
     require_same_answers,
+    require_steady,
     rows_in_words,
 )
 from services.trainer.child.dimensions import Dimensions, resized, sizes_of
@@ -107,10 +106,8 @@ def agree_at_other_sizes(in_torch: Run, in_onnx: Run, few: Tensors, dimensions: 
 def answers_together(in_torch: Run, few: Tensors, scales: Mapping[str, Floats]) -> NamedAnswers:
     """What the rows are answered with, in one batch. Raises ExportFailure when it is something else in smaller ones."""
     together = in_torch(few)
-    require_same_answers(together, in_torch(few), scales, CHANGES, "at first", "then")
-    for size in parts_of(count_rows(few)):
-        apart = run_in_batches(in_torch, few, size)
-        require_same_answers(together, apart, scales, DEPENDS, in_words(count_rows(few)), in_words(size))
+    apart = partial(run_in_batches, in_torch, few)
+    require_steady(together, in_torch(few), apart, count_rows(few), scales)
     return together
 
 

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -35,14 +36,10 @@ from headgate.artifacts.row_file import rows_as_bytes
 from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, reason_of, timed_calls, timed_load
 from services.trainer.child.array_rows import Split, fitted, read_splits
 from services.trainer.child.comparing import (
-    CHANGES,
-    DEPENDS,
     SAMPLED_ROWS,
     NamedAnswers,
-    in_words,
     median_sizes,
-    parts_of,
-    require_same_answers,
+    require_steady,
     rows_in_words,
 )
 from services.trainer.child.declared_shapes import with_answered_shapes
@@ -262,10 +259,7 @@ def require_alike(run: Run, features: Arrays) -> None:
     few = {name: array[chosen] for name, array in features.items()}
     together = run(few)
     scales = {name: median_sizes(answers) for name, answers in together.items()}
-    require_same_answers(together, run(few), scales, CHANGES, "at first", "then")
-    for size in parts_of(len(chosen)):
-        apart = run.in_batches(few, size)
-        require_same_answers(together, apart, scales, DEPENDS, in_words(len(chosen)), in_words(size))
+    require_steady(together, run(few), partial(run.in_batches, few), len(chosen), scales)
 
 
 def check_meaning(answers: NamedAnswers, test: Split, job: Job) -> None:

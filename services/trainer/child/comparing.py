@@ -1,6 +1,6 @@
 """Whether two runs of a model give the same answers to the same rows, as arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,22 @@ def require_same_answers(
     named = {name: fault if name == layout.OUTPUT else f"{fault} for the output {name}" for name in expected}
     here, there = where
     return max(require_same(expected[name], found[name], scales[name], named[name], here, there) for name in expected)
+
+
+def require_steady(
+    together: NamedAnswers,
+    again: NamedAnswers,
+    apart: Callable[[int], NamedAnswers],
+    rows: int,
+    scales: Mapping[str, Floats],
+) -> None:
+    """Raises ExportFailure when the same rows get other answers a second time, or in smaller batches.
+
+    `together` and `again` answer all rows in one batch, `apart` in batches of at most so many rows.
+    """
+    require_same_answers(together, again, scales, CHANGES, "at first", "then")
+    for size in parts_of(rows):
+        require_same_answers(together, apart(size), scales, DEPENDS, in_words(rows), in_words(size))
 
 
 def require_same(

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from queue import Empty, SimpleQueue
 
 from headgate.artifacts.keys import create_keys
 from headgate.cli.exit_codes import Exit
+from headgate.cli.free_ports import HOST, free_ports, is_free
 from headgate.cli.printing import report
 from headgate.cli.session import HOME, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
@@ -25,7 +25,6 @@ from headgate.log.startup import await_log, create_declared
 from headgate.shared_files import try_lock
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
-HOST = "127.0.0.1"
 METRICS_OFFSET = 10
 """A service's HTTP port (/metrics, /livez, /readyz) is its gRPC port plus this."""
 READY_SECONDS = 120.0
@@ -122,7 +121,7 @@ def _lock_folder(home: Path) -> Iterator[None]:
 def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int], int, int]:
     """The gRPC and the HTTP ports of the services, the REST port, and the port for devices.
 
-    With base port 0 the system picks free ones.
+    With base port 0 they are free ones.
     """
     bases = [base_port, base_port + METRICS_OFFSET]
     if base_port:
@@ -134,33 +133,22 @@ def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int], int, int]:
         _wait_free("REST of the gateway", rest_port)
         _wait_free("devices of the gateway", edge_port)
         return ports, metrics_ports, rest_port, edge_port
-    sockets = [socket.create_server((HOST, 0)) for _ in range(2 * len(SERVICES) + 2)]
-    numbers = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    numbers = free_ports(2 * len(SERVICES) + 2)
     rest_port, edge_port = numbers.pop(), numbers.pop()
     metrics_ports = dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
     return dict(zip(SERVICES, numbers, strict=False)), metrics_ports, rest_port, edge_port
 
 
 def _wait_free(service: str, port: int) -> None:
-    if _is_free(port):
+    if is_free(port):
         return
     report(f"port {port} for {service} is in use; waiting up to {PORT_WAIT_SECONDS:g} s until it is free")
     deadline = time.monotonic() + PORT_WAIT_SECONDS
-    while not _is_free(port):
+    while not is_free(port):
         if time.monotonic() > deadline:
             problem = f"port {port} for {service} is in use by another program: choose other ports with --base-port"
             raise CommandFailed(problem, Exit.FAILED)
         time.sleep(TICK_SECONDS)
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server((HOST, port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]") -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headgate.artifacts.answers import CUSTOM, MULTICLASS, WrongMeaning, check_answers
+from headgate.artifacts.answers import CUSTOM, MULTICLASS, MULTILABEL, WrongMeaning, check_answers
 from headgate.artifacts.datatypes import PROTOCOL_TYPES, STRING
 from headgate.artifacts.graphs import Graph, GraphTensor
 from headgate.artifacts.layout import OUTPUT, Unclear, measured
@@ -20,6 +20,8 @@ from services.trainer.job import Job
 
 SPLITS = ("train", "validation", "test")
 MAX_CLASS = 2**31 - 1
+LABELS_NDIM = 2
+"""Of the answers of a multilabel task: rows and labels."""
 WHERE = "datasets(context)"
 EXPECTED = "a dict with test as (features, answers); train and validation are for leakage and a chosen threshold"
 
@@ -84,6 +86,9 @@ def _split(where: str, found: Any, job: Job) -> Split:
 def _check_answers(task: str, answers: Array) -> None:
     if answers.dtype == np.object_:
         raise WrongMeaning("the answers are text; give each class its number, from 0")
+    if task == MULTILABEL and answers.ndim != LABELS_NDIM:
+        expected = "expected a row of labels for each row, each 0 or 1"
+        raise WrongMeaning(f"the answers have the shape {list(answers.shape)}: {expected}")
     check_answers(task, answers, MAX_CLASS if task == MULTICLASS else answers.shape[-1])
 
 

@@ -63,6 +63,7 @@ from services.trainer.job import Job
 
 FUNCTIONS = ("build", "datasets")
 BUILD = "build(context)"
+CONVERT = "Convert it, as with skl2onnx, onnxmltools or tf2onnx"
 LEAVES = "an ONNX file at context.onnx_file, the path of one, its bytes, or an onnx.ModelProto"
 
 
@@ -167,7 +168,7 @@ def bytes_left(left: Any, file: Path) -> bytes:
     if isinstance(left, bytes | bytearray | memoryview):
         return bytes(left)
     if left is not None and not isinstance(left, str | os.PathLike):
-        raise TrainingFailure(f"{BUILD}: expected {LEAVES}, got {type(left).__name__}")
+        raise TrainingFailure(f"{BUILD}: expected {LEAVES}, got {type(left).__name__}. {CONVERT}")
     path = file if left is None else file.parent / left
     if not path.is_file():
         raise TrainingFailure(f"{BUILD}: expected {LEAVES}; there is no file {path.name}")

@@ -225,10 +225,15 @@ def build(context):
     assert built(checkout, text, task=task)
 
 
+def test_answers_of_a_multilabel_task_that_are_no_rows_of_labels_are_refused(checkout: Path) -> None:
+    with pytest.raises(TrainingFailure, match=r"the shape \[10\]: expected a row of labels for each row"):
+        built(checkout, task="multilabel")
+
+
 OWN = "def build(context): return material.model([{}], [material.floats('x', None, 2)], [{}])"
 REFUSED = {
     "no file": ("def build(context): pass", "build(context): expected an ONNX file at context.onnx_file"),
-    "an estimator": ("def build(context): return object()", "got object"),
+    "an estimator": ("def build(context): return object()", "got object. Convert it, as with skl2onnx"),
     "a folder": ("def build(context): return context.onnx_file.parent", "there is no file"),
     "raises": (
         "def build(context): return 1 / 0",

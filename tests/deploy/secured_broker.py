@@ -1,6 +1,5 @@
 """A Kafka broker that knows the users of k8s/ by their certificates and gives them the rights of their KafkaUser."""
 
-import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePattern
 
 from tests.deploy.kustomize import Manifest
 from tests.kafka_broker import KafkaBroker
+from tests.server_process import free_ports
 from tests.tls import Authority
 
 BOOTSTRAP, CA_FOLDER, USER_FOLDER = "headgate-kafka-bootstrap:9093", "/var/run/kafka/ca", "/var/run/kafka/user"
@@ -52,8 +52,7 @@ class SecuredBroker(KafkaBroker):
             authority.issue(user, folder / user / "user.crt", folder / user / "user.key")
         listeners = dict(line.split("=", 1) for line in self._properties.read_text().splitlines() if "=" in line)
         (controller,) = [each for each in listeners["listeners"].split(",") if each.startswith("CONTROLLER")]
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._locked = f"127.0.0.1:{free.getsockname()[1]}"
+        self._locked = f"127.0.0.1:{free_ports(1)[0]}"
         with self._properties.open("a") as properties:
             properties.write(
                 SETTINGS.format(

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.registry.conftest import Running, read_all
 from tests.registry.waiting import REPOSITORY, commit
+from tests.server_process import free_ports
 from tests.waiting import PATIENCE_SECONDS, until
 
 THREADS = 8
@@ -88,12 +88,6 @@ def test_one_request_sent_to_two_registries_at_once_leads_to_one_version(
         assert answers == [number + 1, number + 1]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def launch(log_url: str, port: int) -> "subprocess.Popen[bytes]":
     environ = {**os.environ, "HEADGATE_LOG": log_url, "HEADGATE_PORT": str(port), "HEADGATE_NAME": "registry-0"}
     return subprocess.Popen(
@@ -133,7 +127,7 @@ def commits_of(log: EventLog) -> list[str]:
 
 
 def test_every_version_that_was_acknowledged_before_a_kill_exists_exactly_once_afterwards(log_url: str) -> None:
-    port = free_port()
+    port = free_ports(1)[0]
     address = f"127.0.0.1:{port}"
     acknowledged: dict[int, int] = {}
     enough = threading.Event()

@@ -10,9 +10,10 @@ from headgate.telemetry import counters
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 
-MAX_DEVICE_COUNTERS = 200_000
-"""Counters in memory, one for each device, epoch and incarnation. The device without a report for longest is dropped
-first, those of other releases before those of the one that grows."""
+MAX_DEVICE_COUNTERS = 100_000
+"""Counters in memory, one for each device, epoch and incarnation; each takes about 900 bytes.
+
+The device without a report for longest is dropped first, those of other releases before those of the one that grows."""
 
 ReleaseKey = tuple[str, str, int]
 """Environment, model and release."""

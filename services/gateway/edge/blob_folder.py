@@ -1,6 +1,5 @@
 """The files of a device's versions, under their digests. Each is checked whenever it is read."""
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -15,7 +14,7 @@ PART = ".part"
 Download = Callable[[str, int], Iterator[tuple[bytes, int]]]
 """Parts of a file from an offset on, each with the size of the whole file.
 
-Raises StoreUnavailable, and ArtifactCorrupt when the file has no such offset."""
+Raises StoreUnavailable, ArtifactMissing, and ArtifactCorrupt when the file has no such offset."""
 
 
 class BlobFolder:
@@ -73,7 +72,7 @@ class BlobFolder:
             partial.unlink()
             raise
         data = partial.read_bytes()
-        if (found := hashlib.sha256(data).hexdigest()) != sha256:
+        if (found := digest(data)) != sha256:
             partial.unlink()
             raise ArtifactCorrupt(f"the bytes that were sent as {sha256} have the digest {found}")
         os.replace(partial, self._file(sha256))

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +14,7 @@ from headgate.artifacts.keys import load_trusted
 from headgate.client.tls import ClientTls
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.settings import SettingsError
+from headgate.shared_files import try_lock
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import edge_state_pb2 as edge_state
 from services.gateway.edge.blob_folder import BlobFolder
@@ -210,9 +210,7 @@ class Device:
 def _locked(folder: Path) -> IO[str]:
     """The lock of the state folder, held until it is closed."""
     lock = open(folder / LOCK_FILE, "a")  # noqa: SIM115  # it is held as long as the device lives
-    try:
-        flock(lock, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(lock.fileno()):
         lock.close()
-        raise SettingsError([f"--state {folder}: another process uses this folder"]) from None
+        raise SettingsError([f"--state {folder}: another process uses this folder"])
     return lock

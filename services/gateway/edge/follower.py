@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from headgate.artifacts.blobs import StoreUnavailable
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import edge_state_pb2 as edge_state
 from headgate.v1 import facts_pb2 as facts
@@ -30,6 +31,8 @@ from services.gateway.version_loader import MemoryUse, VersionLoader
 logger = logging.getLogger(__name__)
 
 ROUTES_FILE = "routes"
+MAX_STATUSES = 500
+"""Routes in one report, so that it is never too large for a gateway."""
 
 Kept = TypeVar("Kept", bound=Message)
 
@@ -118,9 +121,14 @@ class DeviceFollower:
         return self._loader.use()
 
     def statuses(self) -> list[telemetry.RouteStatus]:
-        """What the device reports: for each route that it was sent what it serves, and what it refused and why."""
+        """What the device reports: for each route that it was sent what it serves, and what it refused and why.
+
+        Refusals come first, and no more than MAX_STATUSES come. A file that could not be had yet is no refusal.
+        """
         loads, table = self._loader.loads(), self.table
-        return [_status(route, table, loads.ready, loads.failures) for route in self._kept.received.routes]
+        refused = {key: why for key, why in loads.failures.items() if not why.startswith(StoreUnavailable.__name__)}
+        found = [_status(route, table, loads.ready, refused) for route in self._kept.received.routes]
+        return sorted(found, key=lambda status: not status.failures)[:MAX_STATUSES]
 
     def _wanted(self) -> dict[VersionKey, Wanted]:
         """All that is wanted: first what is on the disk, so that no download delays it.

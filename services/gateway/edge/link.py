@@ -7,12 +7,12 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import grpc
 
-from headgate.artifacts.blobs import ArtifactCorrupt, StoreUnavailable
+from headgate.artifacts.blobs import ArtifactCorrupt, ArtifactMissing, StoreError, StoreUnavailable
 from headgate.client.tls import ClientTls, ClientTlsUnusable
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.v1 import edge_service_pb2 as edge
@@ -25,6 +25,8 @@ LONGEST_PAUSE_SECONDS = 60.0
 CALL_SECONDS = 30.0
 DOWNLOAD_SECONDS = 900.0
 """How long one try to download a file may take. The next one goes on where it ended."""
+MAX_TURNS = 20
+"""How often a download asks while too many other devices read, in about a quarter of an hour."""
 KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 JOIN_SECONDS = 2.0
@@ -35,6 +37,13 @@ OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+ARTIFACT_ERRORS: Mapping[grpc.StatusCode, type[StoreError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: ArtifactCorrupt,
+    grpc.StatusCode.DATA_LOSS: ArtifactMissing,
+}
+"""What says that the file itself is wrong: what the device has of it, or what the gateway's store has."""
 
 
 class LinkDown(Exception):
@@ -104,7 +113,8 @@ class Link:
     def download(self, sha256: str, offset: int) -> Iterator[tuple[bytes, int]]:
         """Parts of the file from the offset on, each with the size of the whole file.
 
-        Raises StoreUnavailable, and ArtifactCorrupt when the file has no such offset.
+        Raises StoreUnavailable, ArtifactCorrupt when the file has no such offset, and ArtifactMissing when the store of
+        the gateway lacks it.
         """
         with self._lock:
             stub = self._stub
@@ -115,13 +125,24 @@ class Link:
             environment=watch.environment, device=watch.device, sha256=sha256, offset=offset
         )
         try:
-            for response in stub.ReadArtifact(request, timeout=DOWNLOAD_SECONDS):
-                yield response.part, response.size_bytes
+            yield from self._parts(stub, request)
         except grpc.RpcError as error:
-            kind = ArtifactCorrupt if error.code() == grpc.StatusCode.INVALID_ARGUMENT else StoreUnavailable
+            kind = ARTIFACT_ERRORS.get(error.code(), StoreUnavailable)
             raise kind(f"the gateway does not send it: {_reason(error)}") from error
         except ValueError as error:  # the channel was closed meanwhile
             raise StoreUnavailable("the link was lost") from error
+
+    def _parts(self, stub: edge_grpc.EdgeServiceStub, request: edge.ReadArtifactRequest) -> Iterator[tuple[bytes, int]]:
+        """The parts. While too many devices read at once, it waits for its turn."""
+        for turn in range(1, MAX_TURNS + 1):
+            try:
+                for response in stub.ReadArtifact(request, timeout=DOWNLOAD_SECONDS):
+                    yield response.part, response.size_bytes
+                return
+            except grpc.RpcError as error:  # it comes before the first part
+                if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED or turn == MAX_TURNS or self._closing.is_set():
+                    raise
+            self._closing.wait(pause_seconds(turn, self._chance()))
 
     def report(self, request: edge.ReportDeviceRequest) -> edge.ReportDeviceResponse:
         """Sends a report. Raises LinkDown."""

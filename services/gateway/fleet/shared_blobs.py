@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from headgate.artifacts.blobs import StoreError, StoreUnavailable
 from headgate.runtime.errors import RpcRefused
 
 MAX_READERS = 64
@@ -36,7 +37,7 @@ class SharedBlobs:
 
     @asynccontextmanager
     async def reading(self, sha256: str, size: int) -> AsyncIterator[memoryview]:
-        """The bytes of the file. Raises RpcRefused when too much is read at once, and the errors of the store."""
+        """The bytes of the file. Raises RpcRefused when too much is read at once, and when the store lacks them."""
         held = self._held.get(sha256)
         if sum(each.readers for each in self._held.values()) >= self._max_readers:
             raise _too_many(f"{self._max_readers} devices read files")
@@ -47,7 +48,7 @@ class SharedBlobs:
             held = self._held[sha256] = _Held(loop.run_in_executor(self._threads, self._view, sha256), size)
         held.readers += 1
         try:
-            yield await asyncio.shield(held.data)
+            yield await _read(held.data)
         finally:
             held.readers -= 1
             if not held.readers:
@@ -56,6 +57,15 @@ class SharedBlobs:
     def close(self) -> None:
         """Reads no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _read(data: asyncio.Future[memoryview]) -> memoryview:
+    try:
+        return await asyncio.shield(data)
+    except StoreUnavailable as error:
+        raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "store-unavailable", str(error)) from error
+    except StoreError as error:
+        raise RpcRefused(grpc.StatusCode.DATA_LOSS, "file-unusable", f"the artifact store fails: {error}") from error
 
 
 def _too_many(why: str) -> RpcRefused:

@@ -126,7 +126,7 @@ def test_a_damaged_file_is_never_served_and_is_downloaded_again(fleet):
         await_version(device, 1)
 
 
-def test_bytes_that_the_gateway_sends_and_that_are_not_the_named_ones_are_refused(fleet):
+def test_a_version_whose_file_is_damaged_in_the_store_is_refused_until_it_is_mended(fleet):
     sha256 = fleet.fold.models["fraud"].versions[2].artifact.files[0].sha256
     stored = fleet.directory / "store" / path(sha256)
     with running(fleet.device()) as device:
@@ -135,6 +135,8 @@ def test_bytes_that_the_gateway_sends_and_that_are_not_the_named_ones_are_refuse
         stored.write_bytes(networks.affine(9.0))
         fleet.route(live=2)
         until(lambda: any(status.failures for status in device.follower.statuses()), "the refusal")
+        (status,) = device.follower.statuses()
+        assert "the artifact store fails: the bytes that are stored as" in status.failures[0].reason
         assert predict(device)[0] == 1
         stored.write_bytes(sound)
         await_version(device, 2)
@@ -225,6 +227,28 @@ def test_a_version_that_does_not_fit_on_the_disk_is_refused_with_the_option_to_r
         (status,) = device.follower.statuses()
         assert "the limit is 1 MiB; see --disk-mib" in status.failures[0].reason
         assert predict(device)[0] == 1
+
+
+def test_a_device_that_waits_for_its_turn_to_download_refuses_nothing(fleet):
+    fleet.server._blobs._max_readers = 0
+    with running(fleet.device()) as device:
+        until(lambda: device.follower.table.entries, "the routes")
+        until(lambda: values(fleet.metrics).get("headgate_rpc_requests_total"), "the first try")
+        assert not any(status.failures for status in device.follower.statuses())
+        fleet.server._blobs._max_readers = 64
+        await_version(device, 1)
+
+
+def test_a_file_that_cannot_be_had_without_a_link_is_no_refusal(fleet):
+    with running(fleet.device()) as device:
+        await_version(device, 1)
+    blobs = fleet.directory / "devices" / "device-1" / "blobs"
+    for file in blobs.iterdir():
+        file.unlink()
+    fleet.cut()
+    with running(fleet.device()) as device:
+        until(device.follower.loads_finished, "the failures")
+        assert not any(status.failures for status in device.follower.statuses())
 
 
 def test_a_device_may_serve_some_models_only(fleet):

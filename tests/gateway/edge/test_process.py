@@ -20,7 +20,7 @@ from services.deployer.evidence import GatewayReports
 from tests.gateway import networks
 from tests.gateway.harness import infer_request, until
 from tests.gateway.test_process import Running
-from tests.kafka_broker import free_ports
+from tests.server_process import free_ports
 from tests.waiting import PATIENCE_SECONDS
 
 HEADGATE, ENV = Path(sys.executable).with_name("headgate"), "production"

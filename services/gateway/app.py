@@ -20,7 +20,6 @@ from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.runtime.operations import Loop
-from headgate.runtime.settings import SettingsError
 from headgate.runtime.tls import TlsFiles
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
@@ -29,9 +28,9 @@ from services.gateway import readings
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.fleet.server import EdgeServer
 from services.gateway.follower import Follower
+from services.gateway.h2corn_server import IS_INSTALLED, H2cornServer
 from services.gateway.inference import Inference
 from services.gateway.memory import bytes_for_versions
-from services.gateway.native_server import NativeServer
 from services.gateway.prediction_log import PredictionLog, begin_counters
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.prediction_record import Recording
@@ -43,7 +42,7 @@ from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion, loader
-from services.gateway.settings import NATIVE, Settings
+from services.gateway.settings import H2CORN, Settings
 from services.gateway.trial import Trials
 from services.gateway.workers.link import ParentLink, WorkerTelemetry
 
@@ -227,14 +226,12 @@ def grpc_server(
     port: int,
     metrics: Metrics,
     tls: TlsFiles | None = None,
-) -> InferenceServer | NativeServer:
-    """The gRPC server that the settings choose. Raises SettingsError for an engine that cannot do what they ask."""
-    if front == NATIVE and tls is not None:
-        raise SettingsError(
-            [f"HEADGATE_GATEWAY_FRONT={NATIVE} speaks no TLS: leave it out where HEADGATE_TLS_* is set"]
-        )
-    if front == NATIVE:
-        return NativeServer(inference, servicer, host, port, metrics)
+) -> InferenceServer | H2cornServer:
+    """The gRPC server that the settings choose; grpcio's where h2corn has no wheel for this machine."""
+    if front == H2CORN and IS_INSTALLED:
+        return H2cornServer(inference, servicer, host, port, metrics, tls)
+    if front == H2CORN:
+        logger.warning("h2corn is not installed, so grpcio serves: predictions cost two to three times the CPU time")
     return InferenceServer(servicer, host, port, metrics, tls=tls)
 
 

@@ -5,21 +5,20 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.runtime.deadline import Deadline
-from headgate.runtime.errors import CannotListen, RpcRefused
+from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.errors import status_of
 from headgate.runtime.rpc.listening_port import ListeningPort, connection_limits
@@ -27,29 +26,24 @@ from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.pending_calls import PENDING_CALLS
 from headgate.runtime.rpc.quiet import await_quiet
 from headgate.runtime.tls import TlsFiles
+from services.gateway.loop_thread import STOP_MARGIN_SECONDS, LoopThread
 from services.gateway.not_offered import NotOffered
 
 logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT_CALLS = 4_096
 START_SECONDS = 10.0
-STOP_MARGIN_SECONDS = 2.0
-
 QUIET_SHARE_OF_GRACE = 0.5
 
 SERVICE_NAME = inference.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH_NAMES = ("", SERVICE_NAME)
 INFERENCE = f"/{SERVICE_NAME}/"
 
-Result = TypeVar("Result")
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class InferenceServer:
-    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS.
-
-    With a `socket` it listens on this Unix socket alone, behind a server that has waited until no more calls come.
-    """
+    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS."""
 
     def __init__(
         self,
@@ -57,38 +51,35 @@ class InferenceServer:
         host: str,
         port: int,
         metrics: Metrics,
-        socket: str = "",
         tls: TlsFiles | None = None,
     ) -> None:
         self._servicer = servicer
         self._listening = ListeningPort(host, port, tls)
-        self._socket = socket
         self._calls = CallInterceptor(metrics)
-        self._loop = uvloop.new_event_loop()
+        self._loop = LoopThread("inference-server")
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="inference-server", daemon=True)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop of the servicer. It runs from `start` to the end of `stop`."""
-        return self._loop
+        return self._loop.loop
 
     def start(self) -> int:
         """Opens the port and returns it. Raises CannotListen."""
-        self._thread.start()
-        return self._run(self._start(), START_SECONDS)
+        self._loop.start()
+        return self._loop.run(self._start(), START_SECONDS)
 
     def set_ready(self) -> None:
         """Reports SERVING in health."""
-        self._run(self._set_ready(), START_SECONDS)
+        self._loop.run(serving(self._health), START_SECONDS)
 
     def drain(self) -> None:
         """Reports NOT_SERVING in health, and goes on answering."""
-        self._run(self._health.enter_graceful_shutdown(), START_SECONDS)
+        self._loop.run(self._health.enter_graceful_shutdown(), START_SECONDS)
 
     def is_alive(self) -> bool:
         """Whether it serves: the event loop's thread runs, and grpcio has not ended the server by itself."""
-        return self._thread.is_alive() and not self._ended.is_set()
+        return self._loop.is_alive() and not self._ended.is_set()
 
     def last_call_at(self) -> float:
         """When the last call started, on the monotonic clock."""
@@ -98,18 +89,12 @@ class InferenceServer:
         """Reports NOT_SERVING and answers until no more calls come. Calls in progress get the rest of the grace."""
         deadline = Deadline(grace_seconds)
         self.drain()
-        if not self._socket:
-            own_address, limit_seconds = self._listening.own_address, deadline.left(QUIET_SHARE_OF_GRACE)
-            await_quiet(self.last_call_at, own_address, limit_seconds)
+        own_address, limit_seconds = self._listening.own_address, deadline.left(QUIET_SHARE_OF_GRACE)
+        await_quiet(self.last_call_at, own_address, limit_seconds)
         left_seconds = deadline.left()
-        self._run(self._stop(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(STOP_MARGIN_SECONDS)
-        self._loop.close()
+        self._loop.run(self._stop(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
+        self._loop.stop()
         self._listening.close()
-
-    def _run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
 
     async def _start(self) -> int:
         self._server = grpc.aio.server(
@@ -123,17 +108,11 @@ class InferenceServer:
                 *connection_limits(),
             ],
         )
-        inference_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
-        self._server.add_generic_rpc_handlers((NotOffered(SERVICE_NAME),))
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
-        for name in HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        port = self._open_port()
+        self._health = add_services(self._servicer, self._server)
+        await report(self._health, health_pb2.HealthCheckResponse.NOT_SERVING)
+        port = self._listening.open(self._server)
         await self._server.start()
-        self._watching = self._loop.create_task(self._watch())
+        self._watching = asyncio.ensure_future(self._watch())
         return port
 
     async def _stop(self, grace_seconds: float) -> None:
@@ -148,17 +127,31 @@ class InferenceServer:
             logger.exception("the gRPC server ended by itself")
         self._ended.set()
 
-    def _open_port(self) -> int:
-        if not self._socket:
-            return self._listening.open(self._server)
-        try:
-            return self._server.add_insecure_port(f"unix:{self._socket}")
-        except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {self._socket}") from error
 
-    async def _set_ready(self) -> None:
-        for name in HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+def add_services(servicer: inference_grpc.GRPCInferenceServiceServicer, server: Any) -> health.aio.HealthServicer:
+    """Adds the protocol, health and reflection to a server of grpc.aio, or to what takes its place. Returns health."""
+    inference_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    server.add_generic_rpc_handlers((NotOffered(SERVICE_NAME),))
+    reported = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(reported, server)
+    names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    if isinstance(server, grpc.aio.Server):
+        reflection.enable_server_reflection(names, server)
+    else:
+        reflected = reflection.aio.ReflectionServicer(service_names=names)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, server)
+    return reported
+
+
+async def serving(reported: health.aio.HealthServicer) -> None:
+    """Reports SERVING."""
+    await report(reported, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def report(reported: health.aio.HealthServicer, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+    """Reports the status of the whole server and of the protocol."""
+    for name in HEALTH_NAMES:
+        await reported.set(name, status)
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -191,10 +184,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None or not method.startswith(self._service):
                 return handler
-            self._wrapped[method] = self._wrap(handler, method)
+            self._wrapped[method] = self.wrapped(handler, method)
         return self._wrapped[method]
 
-    def _wrap(self, handler: Any, method: str) -> Any:
+    def wrapped(self, handler: Any, method: str) -> Any:
         """The handler with errors as statuses. It takes one request, or a stream of them.
 
         One that answers a request with a stream writes to its context and returns at the end.
@@ -225,7 +218,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 answered.inc()
                 return response
             except asyncio.CancelledError:  # the caller waits no longer
-                self._requests.labels(*name, _code_of_cancelled(context).name).inc()
+                self._requests.labels(*name, code_of_cancelled(context).name).inc()
                 raise
             except Exception as error:  # noqa: BLE001  # the caller gets its status
                 await self._abort(method, context, error)
@@ -242,7 +235,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         yield response
                 self._requests.labels(*name, grpc.StatusCode.OK.name).inc()
             except asyncio.CancelledError:
-                self._requests.labels(*name, _code_of_cancelled(context).name).inc()
+                self._requests.labels(*name, code_of_cancelled(context).name).inc()
                 raise
             except Exception as error:  # noqa: BLE001  # the caller gets its status
                 await self._abort(method, context, error)
@@ -263,7 +256,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
 
 
-def _code_of_cancelled(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+def code_of_cancelled(context: Any) -> grpc.StatusCode:
     """The status that the caller of a cancelled call has seen."""
     left: float | None = context.time_remaining()
     return grpc.StatusCode.CANCELLED if left is None or left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED

@@ -26,7 +26,7 @@ from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routing_key import KeyPlaces
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import load_onnx
-from services.gateway.settings import GRPCIO
+from services.gateway.settings import H2CORN
 from tests import waiting
 from tests.waiting import PATIENCE_SECONDS
 
@@ -89,7 +89,7 @@ class GatewayHarness:
     The versions in `gates` are slow: each waits for its gate in every forward.
     """
 
-    def __init__(self, networks, gates=(), front=GRPCIO, tls=None, memory_bytes=sys.maxsize):
+    def __init__(self, networks, gates=(), front=H2CORN, tls=None, memory_bytes=sys.maxsize):
         self.networks = networks
         self.gates = dict(gates)
         self.draining = False
@@ -212,7 +212,7 @@ class GatedSession:
 
 
 @contextmanager
-def running_gateway(networks, gates=(), front=GRPCIO, tls=None, caller=None, memory_bytes=sys.maxsize):
+def running_gateway(networks, gates=(), front=H2CORN, tls=None, caller=None, memory_bytes=sys.maxsize):
     """A GatewayHarness that serves, with a connected stub; with `tls` the stub is that of the `caller`."""
     gateway = GatewayHarness(networks, gates, front, tls, memory_bytes)
     port = gateway.server.start()

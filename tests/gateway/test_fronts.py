@@ -1,7 +1,9 @@
 """One suite for both engines of the gRPC port."""
 
+import asyncio
 import os
 import socket
+import struct
 import threading
 
 import grpc
@@ -15,26 +17,33 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway import native_server
-from services.gateway.settings import GRPCIO, NATIVE
+from services.gateway import app
+from services.gateway.asgi import methods
+from services.gateway.server import InferenceServer
+from services.gateway.settings import GRPCIO, H2CORN
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, ask_past_deadline, canary, infer_request, running_gateway, until
 from tests.http2_frames import (
+    DATA,
+    END_HEADERS,
+    HEADERS,
     MODEL_INFER,
     attacked,
     await_answer,
     call_of_no_text,
     endless_headers,
+    frame,
     header_bomb,
+    headers_of,
     rapid_resets,
 )
 from tests.metrics.exposed import parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
 
-SLOW = ("cancelled", "late")
+SLOW = ("cancelled", "late", "streamed", "stream-late")
 
 
-@pytest.fixture(scope="module", params=[GRPCIO, NATIVE])
+@pytest.fixture(scope="module", params=[GRPCIO, H2CORN])
 def gateway(request):
     gates = {(model, 1): Gate() for model in SLOW}
     quick = (("fraud", 1), ("fraud", 2), ("small", 1))
@@ -83,6 +92,50 @@ def test_a_stream_answers_in_its_order(gateway):
     assert [each.infer_response.id for each in answers] == [str(n) for n in range(100)]
 
 
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_requests_are_answered(gateway, compression):
+    request = infer_request([[1, 2, 3]] * 1000, model="small")
+    response = gateway.stub.ModelInfer(request, timeout=PATIENCE_SECONDS, compression=compression)
+    assert answer(response)[999][2] == 6.0
+
+
+def test_a_stream_whose_caller_is_gone_gives_up_its_requests(gateway):
+    asked = iter([infer_request([[1, 1, 1]], model="streamed")])
+    call = gateway.stub.ModelStreamInfer(asked, timeout=PATIENCE_SECONDS)
+    gateway.gates["streamed", 1].await_entered()
+    call.cancel()
+    until(lambda: counted(gateway, "streamed") == (1, 1, 1), "the bad answer")
+
+
+def test_a_stream_ends_at_its_deadline(gateway):
+    asked = iter([infer_request([[1, 1, 1]], model="stream-late")])
+    call = gateway.stub.ModelStreamInfer(asked, timeout=PATIENCE_SECONDS / 20)
+    with pytest.raises(grpc.RpcError) as ended:
+        list(call)
+    assert ended.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    until(lambda: counted(gateway, "stream-late") == (1, 1, 1), "the bad answer")
+
+
+def test_a_watched_health_changes_with_the_server(gateway):
+    watching = health_pb2_grpc.HealthStub(gateway.channel).Watch(health_pb2.HealthCheckRequest())
+    first = next(watching).status
+    gateway.server.set_ready()
+    if first != health_pb2.HealthCheckResponse.SERVING:
+        assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
+    watching.cancel()
+
+
+def test_thousands_of_open_calls_take_no_more_memory_than_the_limit(gateway):
+    """Each declares a large message and sends a part of it."""
+    part = struct.pack(">BI", 0, MAX_MESSAGE_BYTES - 5) + b"x" * 1_000
+    frames = [
+        frame(HEADERS, END_HEADERS, number, headers_of(MODEL_INFER)) + frame(DATA, 0, number, part)
+        for number in range(1, 1_001, 2)
+    ]
+    with attacked(int(gateway.address.split(":")[1]), frames):
+        assert gateway.infer(infer_request([[1, 1, 1]], model="small")).model_version == "1"
+
+
 def test_a_refusal_arrives_with_its_details(gateway):
     with pytest.raises(grpc.RpcError) as refused:
         gateway.infer(infer_request([[1, 1, 1]], model="nobódy 100%"))
@@ -115,7 +168,7 @@ def test_a_message_above_the_limit_is_refused_and_the_next_call_is_answered(gate
 def test_bytes_that_are_no_message_are_refused(gateway):
     with pytest.raises(grpc.RpcError) as refused:
         gateway.channel.unary_unary(MODEL_INFER)(b"\xff\xff\xff", timeout=PATIENCE_SECONDS)
-    expected = {GRPCIO: grpc.StatusCode.UNKNOWN, NATIVE: grpc.StatusCode.INVALID_ARGUMENT}
+    expected = {GRPCIO: grpc.StatusCode.UNKNOWN, H2CORN: grpc.StatusCode.INVALID_ARGUMENT}
     assert refused.value.code() == expected[gateway.front]
 
 
@@ -164,7 +217,7 @@ def test_a_call_whose_path_is_no_text_ends_no_port(gateway):
         assert stub.ModelInfer(asked, timeout=PATIENCE_SECONDS).model_version == "1"
 
 
-@pytest.mark.parametrize("front", [GRPCIO, NATIVE])
+@pytest.mark.parametrize("front", [GRPCIO, H2CORN])
 def test_a_stopping_server_loses_no_request_that_it_took(front):
     gate = Gate()
     with running_gateway({("fraud", 1): networks.affine(2.0)}, {("fraud", 1): gate}, front) as gateway:
@@ -182,10 +235,19 @@ def test_a_stopping_server_loses_no_request_that_it_took(front):
         assert counted(gateway, "fraud") == (2, 0, 0)
 
 
+def test_where_the_faster_engine_is_not_installed_grpcio_serves_and_the_log_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(app, "IS_INSTALLED", False)
+    with running_gateway({("fraud", 1): networks.affine(2.0)}, front=H2CORN) as gateway:
+        assert isinstance(gateway.server, InferenceServer)
+        gateway.serve("fraud", live=1)
+        assert gateway.infer(infer_request([[1, 1, 1]])).model_version == "1"
+    assert "h2corn is not installed, so grpcio serves" in caplog.text
+
+
 def test_more_calls_than_may_be_in_progress_are_refused_with_the_time_to_wait(monkeypatch):
-    monkeypatch.setattr(native_server, "MAX_CONCURRENT_CALLS", 1)
+    monkeypatch.setattr(methods, "MAX_CONCURRENT_CALLS", 1)
     gate = Gate()
-    with running_gateway({("fraud", 1): networks.affine(2.0)}, {("fraud", 1): gate}, NATIVE) as gateway:
+    with running_gateway({("fraud", 1): networks.affine(2.0)}, {("fraud", 1): gate}, H2CORN) as gateway:
         gateway.serve("fraud", live=1)
         running = gateway.stub.ModelInfer.future(infer_request([[1, 1, 1]]), timeout=PATIENCE_SECONDS)
         gate.await_entered()
@@ -199,10 +261,15 @@ def test_more_calls_than_may_be_in_progress_are_refused_with_the_time_to_wait(mo
         assert running.result().model_version == "1"
 
 
-@pytest.mark.parametrize("front", [GRPCIO, NATIVE])
-def test_a_server_whose_port_is_gone_is_not_alive(front):
-    with running_gateway({}, front=front) as gateway:
+def test_a_server_of_grpcio_whose_port_is_gone_is_not_alive():
+    with running_gateway({}, front=GRPCIO) as gateway:
         assert gateway.server.is_alive()
-        grpcio = gateway.server if front == GRPCIO else gateway.server._behind
-        grpcio._run(grpcio._server.stop(0), PATIENCE_SECONDS)
+        asyncio.run_coroutine_threadsafe(gateway.server._server.stop(0), gateway.server.loop).result(PATIENCE_SECONDS)
+        until(lambda: not gateway.server.is_alive(), "the end that is noticed")
+
+
+def test_a_server_of_h2corn_whose_port_is_gone_is_not_alive():
+    with running_gateway({}, front=H2CORN) as gateway:
+        assert gateway.server.is_alive()
+        gateway.server._server.shutdown()
         until(lambda: not gateway.server.is_alive(), "the end that is noticed")

@@ -11,11 +11,9 @@ import grpc
 import pytest
 
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
-from headgate.runtime.settings import SettingsError
-from services.gateway.app import grpc_server
 from services.gateway.rest.limits import MAX_BODY_BYTES
 from services.gateway.rest.server import RestServer
-from services.gateway.settings import NATIVE
+from services.gateway.settings import GRPCIO, H2CORN
 from tests.cli.running import run_headgate
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, infer_request, running_gateway, until
@@ -26,21 +24,18 @@ from tests.waiting import PATIENCE_SECONDS
 SLOW = "slow"
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["any-caller", "callers-with-a-certificate"])
+@pytest.fixture(scope="module", params=[(H2CORN, False), (H2CORN, True), (GRPCIO, False), (GRPCIO, True)], ids=str)
 def served(request, tmp_path_factory):
+    front, needs_certificate = request.param
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority.new(folder, "authority")
-    files = tls_files(authority, folder, client_ca=request.param)
-    caller = caller_of(authority, folder, certificate=request.param)
+    files = tls_files(authority, folder, client_ca=needs_certificate)
+    caller = caller_of(authority, folder, certificate=needs_certificate)
     gates = {(SLOW, 1): Gate()}
     versions = {version: networks.affine(2.0) for version in (("fraud", 1), *gates)}
-    with running_gateway(versions, gates, tls=files, caller=caller) as gateway:
-        gateway.authority, gateway.files, gateway.caller, gateway.needs_certificate = (
-            authority,
-            files,
-            caller,
-            request.param,
-        )
+    with running_gateway(versions, gates, front, tls=files, caller=caller) as gateway:
+        gateway.authority, gateway.files = authority, files
+        gateway.caller, gateway.needs_certificate = caller, needs_certificate
         for model in ("fraud", SLOW):
             gateway.serve(model, live=1)
         gateway.rest = RestServer(gateway.inference, gateway.server.loop, "127.0.0.1", 0, gateway.metrics, files)
@@ -135,7 +130,7 @@ def test_a_renewed_certificate_is_shown_to_the_next_connections_and_open_ones_go
     with connected(served) as open_one:
         replace_files(served.authority, served.files)
         expected = served.files.certificate.read_text().strip()
-        assert shown(port) == expected
+        until(lambda: shown(port) == expected, "the new certificate of gRPC")
         until(lambda: shown(served.rest_port) == expected, "the new certificate of REST")
         open_one.sendall(post(json.dumps(rows(1, 2, 3)).encode()))
         assert b"HTTP/1.1 200" in received(open_one)
@@ -162,19 +157,13 @@ def test_a_large_answer_and_a_large_request_arrive_whole(served):
     values = [1.5] * 300_000
     document = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [100_000, 3], "data": values}]}
     with connected(served) as connection:
-        sending = threading.Thread(target=connection.sendall, args=(post(json.dumps(document).encode()),))
-        sending.start()
+        connection.sendall(post(json.dumps(document).encode()))
         got = json.loads(received(connection).partition(b"\r\n\r\n")[2])
-        sending.join()
     assert got["outputs"][0]["data"] == [3.0] * 300_000
 
 
-def test_an_engine_without_tls_is_refused_where_certificates_are_set(served):
-    with pytest.raises(SettingsError, match="HEADGATE_GATEWAY_FRONT=native speaks no TLS"):
-        grpc_server(NATIVE, served.inference, served.servicer, "127.0.0.1", 0, served.metrics, served.files)
-
-
-def test_a_request_in_progress_is_answered_before_the_ports_close(tmp_path: Path):
+@pytest.mark.parametrize("front", [H2CORN, GRPCIO])
+def test_a_request_in_progress_is_answered_before_the_ports_close(tmp_path: Path, front):
     authority = Authority.new(tmp_path, "authority")
     files, caller = tls_files(authority, tmp_path, client_ca=True), caller_of(authority, tmp_path, certificate=True)
     gate = Gate()

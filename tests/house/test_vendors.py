@@ -8,7 +8,7 @@ from tests.house.tree import short, sources
 PLACES = {
     "httptools": ("services/gateway/rest/",),
     "orjson": ("services/gateway/rest/",),
-    "pygrpc_native": ("services/gateway/native_server.py",),
+    "h2corn": ("services/gateway/h2corn_server.py",),
     "arro3": ("libs/headgate/artifacts/table_file",),
     "kafka": ("libs/headgate/log/kafka/",),
     "sqlite3": ("libs/headgate/log/sqlite/",),

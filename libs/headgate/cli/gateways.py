@@ -24,7 +24,7 @@ def gateway_status(context: typer.Context, output: Output = Format.TABLE) -> Non
     server = stub.ServerMetadata(inference.ServerMetadataRequest(), timeout=TIMEOUT_SECONDS)
     live = stub.ServerLive(inference.ServerLiveRequest(), timeout=TIMEOUT_SECONDS).live
     ready = stub.ServerReady(inference.ServerReadyRequest(), timeout=TIMEOUT_SECONDS).ready
-    rest = rest_address(stubs.gateway_address)
+    rest = rest_address(stubs)
     if output is Format.TABLE:
         shown = {"address": stubs.gateway_address, "rest": rest, "server": f"{server.name} {server.version}"}
         pairs({**shown, "live": _yes_or_no(live), "ready": _yes_or_no(ready)})

@@ -123,12 +123,13 @@ def running_rest_port(home: Path) -> int:
     return _ports({"gateway": _running(home).get("rest_port")}).get("gateway", 0)
 
 
-def rest_address(gateway_address: str) -> str:
+def rest_address(stubs: Stubs) -> str:
     """Where the REST server of this gateway is, if it is the one of `headgate up` in this folder; else empty."""
     home = Path(HOME)
     port = running_rest_port(home)
-    is_running = gateway_address == f"{HOST}:{running_ports(home).get('gateway')}"
-    return f"http://{HOST}:{port}" if port and is_running else ""
+    is_running = stubs.gateway_address == f"{HOST}:{running_ports(home).get('gateway')}"
+    scheme = "https" if stubs.tls else "http"
+    return f"{scheme}://{HOST}:{port}" if port and is_running else ""
 
 
 def running_log(home: Path) -> str:

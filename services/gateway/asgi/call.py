@@ -1,0 +1,179 @@
+"""One gRPC call on ASGI: its messages in, its messages and its status out, and the context that a servicer gets."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import grpc
+
+from headgate.runtime.errors import RpcRefused
+from services.gateway.asgi.wire import (
+    ENCODINGS,
+    IDENTITY,
+    MessageReader,
+    Metadata,
+    Reserve,
+    framed,
+    metadata_of,
+    status_headers,
+    timeout_seconds,
+)
+
+READ_AHEAD_BYTES = 1024 * 1024
+"""What may come of a stream before its requests are taken. Reading on is how the end of the caller is seen."""
+CONTENT_TYPE = b"application/grpc"
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Trailing = Iterable[tuple[str, str | bytes]]
+
+_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", CONTENT_TYPE), (b"grpc-accept-encoding", ENCODINGS)],
+    "trailers": True,
+}
+_OK = {"type": "http.response.trailers", "headers": status_headers(0, ""), "more_trailers": False}
+
+
+class CallerGone(Exception):
+    """The caller cancelled the call, or its connection ended."""
+
+
+class Aborted(Exception):
+    """The servicer ended the call with this status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str, trailing: Trailing) -> None:
+        super().__init__(details)
+        self.code, self.details, self.trailing = code, details, trailing
+
+
+class AsgiCall:
+    """A call that has begun. It is also the context of its servicer, with what servicers here use of grpc.aio's."""
+
+    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send, reserve: Reserve) -> None:
+        """Raises nothing: what is wrong with the headers is said by `deadline_seconds`."""
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive, self._send = receive, send
+        self._started = time.monotonic()
+        self._has_begun = False
+        self.reader = MessageReader(self.header(b"grpc-encoding") or IDENTITY, reserve)
+        self.expires_at = math.inf
+        self.serialize: Callable[[Any], bytes] = bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header."""
+        for key, value in self._headers:
+            if key == name:
+                return value
+        return None
+
+    def metadata(self, name: str) -> str | None:
+        """The first value of the caller's metadata of this name."""
+        value = self.header(name.encode())
+        return None if value is None else value.decode(errors="replace")
+
+    def read_deadline(self) -> None:
+        """Sets `expires_at`. Raises RpcRefused for a deadline of another form."""
+        text = self.header(b"grpc-timeout")
+        if text is not None:
+            self.expires_at = self._started + timeout_seconds(text)
+
+    async def message(self) -> bytes:
+        """The only message of the caller. Raises RpcRefused and CallerGone."""
+        found: bytes | None = None
+        more = True
+        while more:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise CallerGone
+            self.reader.feed(event.get("body") or b"")
+            more = event.get("more_body", False)
+            if found is None:
+                found = self.reader.next()
+            if found is not None and self.reader.buffered_bytes:
+                raise _not_one("more than one message")
+        if found is None:
+            raise _not_one("no complete message")
+        return found
+
+    async def gone(self) -> None:
+        """Returns when the caller waits no longer. Its messages have come before."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def respond(self, message: bytes) -> None:
+        """Sends one message."""
+        if not self._has_begun:
+            self._has_begun = True
+            await self._send(_START)
+        await self._send({"type": "http.response.body", "body": framed(message), "more_body": True})
+
+    async def answer(self, message: bytes) -> None:
+        """Sends the only message, and OK."""
+        await self._send(_START)
+        await self._send({"type": "http.response.body", "body": framed(message), "more_body": False})
+        await self._send(_OK)
+
+    async def end(self, code: int = 0, details: str = "", trailing: Trailing = ()) -> None:
+        """Ends the call with a status."""
+        if not self._has_begun:
+            self._has_begun = True
+            await self._send(_START)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        headers = status_headers(code, details, trailing)
+        await self._send({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
+
+    # The context of a servicer.
+
+    def invocation_metadata(self) -> Metadata:
+        return metadata_of(self._headers)
+
+    def time_remaining(self) -> float | None:
+        return None if self.expires_at == math.inf else max(0.0, self.expires_at - time.monotonic())
+
+    async def write(self, response: Any) -> None:
+        await self.respond(self.serialize(response))
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Trailing = ()) -> NoReturn:
+        raise Aborted(code, details, trailing_metadata)
+
+
+class Requests:
+    """The messages of a stream. `pump` reads them ahead, and returns when the caller is gone."""
+
+    def __init__(self, call: AsgiCall, receive: Receive, deserialize: Callable[[bytes], Any]) -> None:
+        self._reader, self._receive, self._deserialize = call.reader, receive, deserialize
+        self._has_ended = False
+        self._came, self._taken = asyncio.Event(), asyncio.Event()
+
+    async def pump(self) -> None:
+        while (event := await self._receive())["type"] != "http.disconnect":
+            self._reader.feed(event.get("body") or b"")
+            self._has_ended = self._has_ended or not event.get("more_body", False)
+            self._came.set()
+            while self._reader.buffered_bytes > READ_AHEAD_BYTES:
+                self._taken.clear()
+                await self._taken.wait()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        while (message := self._reader.next()) is None:
+            # A message may be larger than what is read ahead.
+            self._taken.set()
+            if self._has_ended:
+                if self._reader.buffered_bytes:
+                    raise _not_one("an incomplete message at the end")
+                raise StopAsyncIteration
+            self._came.clear()
+            await self._came.wait()
+        self._taken.set()
+        return self._deserialize(message)
+
+
+def _not_one(got: str) -> RpcRefused:
+    return RpcRefused(grpc.StatusCode.INTERNAL, "invalid-message", f"expected whole messages, got {got}")

@@ -1,0 +1,258 @@
+"""Answers gRPC calls on ASGI: predictions at once, and every other method by its servicer of grpc.aio."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.runtime.deadline import Deadline
+from headgate.runtime.errors import RpcRefused
+from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.rpc import quiet
+from headgate.runtime.rpc.errors import status_of
+from services.gateway.asgi.call import CONTENT_TYPE, Aborted, AsgiCall, CallerGone, Receive, Requests, Send
+from services.gateway.asgi.wire import MAX_BODIES_BYTES, RETRY_SECONDS
+from services.gateway.inference import Call, Inference
+from services.gateway.pending import Pending
+from services.gateway.server import INFERENCE, MAX_CONCURRENT_CALLS, SERVICE_NAME, CallInterceptor
+
+logger = logging.getLogger(__name__)
+
+METHOD = "ModelInfer"
+MODEL_INFER = INFERENCE + METHOD
+STATUS_DETAILS = "grpc-status-details-bin"
+DEADLINE_MARGIN_SECONDS = 0.1
+"""A caller that goes so short before its deadline goes because of it: it gives up by its own clock."""
+
+
+class AsgiMethods:
+    """The application. Servicers are added to it as to a server of grpc.aio."""
+
+    def __init__(self, inference: Inference, metrics: Metrics) -> None:
+        self._inference = inference
+        self._calls = CallInterceptor(metrics)
+        self._requests = metrics.counter("headgate_rpc_requests_total")
+        self._seconds = metrics.histogram("headgate_rpc_duration_seconds").labels(SERVICE_NAME, METHOD)
+        self._answered = self._requests.labels(SERVICE_NAME, METHOD, grpc.StatusCode.OK.name)
+        self._handlers: dict[str, Any] = {}
+        self._generic: list[grpc.GenericRpcHandler] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._bodies_bytes = 0
+        self.last_call_at = time.monotonic()
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Takes the handlers of a servicer."""
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._handlers[method] = self._calls.wrapped(handler, method) if method.startswith(INFERENCE) else handler
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Takes handlers that find their method by themselves."""
+        self._generic.extend(handlers)
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """One request. Raises nothing but the cancellation of its task."""
+        if scope["type"] != "http":
+            return
+        call = AsgiCall(scope, receive, send, self._reserve)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._answer(scope["path"], call, receive)
+        except CallerGone:
+            return
+        finally:
+            self._tasks.discard(task)
+            call.reader.release()
+
+    async def await_quiet(self, limit_seconds: float) -> None:
+        """Returns when no call has come for QUIET_SECONDS, or at the limit."""
+        deadline = Deadline(limit_seconds)
+        while (left := min(deadline.left(), self.last_call_at + quiet.QUIET_SECONDS - time.monotonic())) > 0:
+            await asyncio.sleep(left)
+
+    async def await_ended(self, limit_seconds: float) -> None:
+        """Waits for the calls in progress, and ends those that are still there at the limit."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit_seconds)
+        for task in self._tasks:
+            task.cancel()
+
+    def _reserve(self, change_bytes: int) -> bool:
+        self._bodies_bytes += change_bytes
+        return self._bodies_bytes <= MAX_BODIES_BYTES
+
+    async def _answer(self, method: str, call: AsgiCall, receive: Receive) -> None:
+        if not (call.header(b"content-type") or b"").startswith(CONTENT_TYPE):
+            await call.end(grpc.StatusCode.INTERNAL.value[0], "expected the content type application/grpc")
+            return
+        try:
+            if method.startswith(INFERENCE):
+                self.last_call_at = time.monotonic()
+                if len(self._tasks) > MAX_CONCURRENT_CALLS:
+                    raise _too_many()
+            call.read_deadline()
+            if method == MODEL_INFER:
+                await self._infer(call)
+            else:
+                await self._by_servicer(method, call, receive)
+        except Aborted as error:
+            await call.end(error.code.value[0], error.details, error.trailing)
+        except RpcRefused as refusal:  # nothing has seen this call yet
+            await self._refuse(method, call, refusal)
+
+    async def _infer(self, call: AsgiCall) -> None:
+        started = time.monotonic()
+        try:
+            outcome = self._outcome(await call.message(), call)
+            response = await self._awaited(outcome, call) if isinstance(outcome, Pending) else outcome
+        except (CallerGone, asyncio.CancelledError):  # the engine ends the task of a caller that has gone
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if _near_deadline(call) else grpc.StatusCode.CANCELLED
+            self._requests.labels(SERVICE_NAME, METHOD, code.name).inc()
+            raise
+        except RpcRefused:
+            raise
+        except Exception as error:  # noqa: BLE001  # the last handler of every call: no error text may reach the caller
+            await self._fail(call, error)
+            return
+        await call.answer(response.SerializeToString())
+        self._seconds.observe(time.monotonic() - started)
+        self._answered.inc()
+
+    def _outcome(self, message: bytes, call: AsgiCall) -> inference.ModelInferResponse | Pending:
+        try:
+            request = inference.ModelInferRequest.FromString(message)
+        except DecodeError as error:
+            rule = f"the request is no {METHOD}Request: {error}"
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-message", rule) from error
+        return self._inference.infer(request, Call(call.metadata, call.expires_at))
+
+    async def _awaited(self, pending: Pending, call: AsgiCall) -> inference.ModelInferResponse:
+        """The response of a slow version. Gives up when the caller waits no longer."""
+        done, gone = asyncio.wrap_future(pending.done), asyncio.ensure_future(call.gone())
+        try:
+            await asyncio.wait((done, gone), timeout=call.time_remaining(), return_when=asyncio.FIRST_COMPLETED)
+            if not done.done():
+                _give_up(pending, call)
+                if gone.done():
+                    raise CallerGone
+            return await done
+        except asyncio.CancelledError:
+            _give_up(pending, call)
+            raise
+        finally:
+            gone.cancel()
+            done.add_done_callback(_seen)
+
+    async def _by_servicer(self, method: str, call: AsgiCall, receive: Receive) -> None:
+        handler = self._handlers.get(method) or self._found(method)
+        if handler is None:
+            await call.end(grpc.StatusCode.UNIMPLEMENTED.value[0], "Method not found!")
+            return
+        requests = Requests(call, receive, handler.request_deserializer or bytes)
+        pump = asyncio.ensure_future(requests.pump())
+        work = asyncio.ensure_future(_answered(handler, requests, call))
+        try:
+            await asyncio.wait((pump, work), timeout=call.time_remaining(), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and pump.done():
+                raise CallerGone
+            if not work.done():
+                raise Aborted(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", ())
+            await work
+        except (Aborted, RpcRefused, CallerGone):
+            raise
+        except Exception as error:  # noqa: BLE001  # the last handler: no error text may reach the caller
+            await self._fail(call, error, method)
+            return
+        finally:
+            for each in (pump, work):
+                each.cancel()
+            await asyncio.wait((pump, work))
+        await call.end()
+
+    def _found(self, method: str) -> Any:
+        details = _Details(method)
+        found = (handler.service(details) for handler in self._generic)  # type: ignore[arg-type]
+        handler = next((each for each in found if each is not None), None)
+        return handler and self._calls.wrapped(handler, method)
+
+    async def _refuse(self, method: str, call: AsgiCall, refusal: RpcRefused) -> None:
+        service, _, name = method[1:].rpartition("/")
+        if method in self._handlers:
+            self._requests.labels(service, name, refusal.code.name).inc()
+        status = status_of(refusal)
+        await call.end(status.code, status.message, [(STATUS_DETAILS, status.SerializeToString())])
+
+    async def _fail(self, call: AsgiCall, error: Exception, method: str = MODEL_INFER) -> None:
+        code, incident = grpc.StatusCode.INTERNAL, uuid.uuid4().hex[:12]
+        service, _, name = method[1:].rpartition("/")
+        self._requests.labels(service, name, code.name).inc()
+        logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
+        await call.end(code.value[0], f"internal error, incident {incident}")
+
+
+class _Details:
+    """What a generic handler asks of a call."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
+
+
+async def _answered(handler: Any, requests: Requests, call: AsgiCall) -> None:
+    """Has the servicer answer, and sends what it says. A servicer that writes its responses itself uses the context."""
+    serialize = handler.response_serializer or bytes
+    call.serialize = serialize
+    asked = requests if handler.request_streaming else await _only(requests)
+    answering = _behaviour(handler)(asked, call)
+    if isinstance(answering, AsyncIterator):
+        async for response in answering:
+            await call.respond(serialize(response))
+        return
+    response = await answering
+    if response is not None:
+        await call.respond(serialize(response))
+
+
+def _behaviour(handler: Any) -> Any:
+    return handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+
+
+async def _only(requests: Requests) -> Any:
+    async for request in requests:
+        return request
+    raise RpcRefused(grpc.StatusCode.INTERNAL, "invalid-message", "expected one message, got none")
+
+
+def _near_deadline(call: AsgiCall) -> bool:
+    """Whether a caller that goes now goes because of its deadline. Its clock started before that of this process."""
+    left_seconds = call.time_remaining()
+    return left_seconds is not None and left_seconds < DEADLINE_MARGIN_SECONDS
+
+
+def _give_up(pending: Pending, call: AsgiCall) -> None:
+    """Gives up, at the deadline where that is near: the request is counted for the reason that its caller has."""
+    delay_seconds = (call.time_remaining() or 0.0) if _near_deadline(call) else 0.0
+    if delay_seconds:
+        asyncio.get_running_loop().call_later(delay_seconds, pending.give_up)
+    else:
+        pending.give_up()
+
+
+def _seen(done: "asyncio.Future[Any]") -> None:
+    """Takes the error of an answer that nobody waits for."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _too_many() -> RpcRefused:
+    rule = f"{MAX_CONCURRENT_CALLS} calls are in progress, and no more may be; try again later"
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return RpcRefused(code, "too-many-calls", rule, retry_after_seconds=RETRY_SECONDS)

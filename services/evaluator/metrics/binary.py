@@ -10,7 +10,7 @@ import numpy.typing as npt
 from headgate.artifacts.answers import Floats, Integers
 from headgate.artifacts.calibration_bins import bins_of
 from services.evaluator.metrics.calibration import CALIBRATION_ERROR, calibration_error
-from services.evaluator.metrics.scores import Cells, Scores, confusion, count, not_finite, total
+from services.evaluator.metrics.scores import Cells, Scores, confusion, count, not_finite, sums, total
 
 NO_COUNTS = {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0}
 NO_POSITIVE_ROW = "no row is positive"
@@ -70,13 +70,9 @@ class BinaryRows(ProbabilityRows):
 
     def area(self, counts: Floats) -> float:
         """auc of a sample."""
-        order, actual, ties = self._ranked
-        ranked = counts[order]
-        positive = ranked * actual
-        negative = ranked - positive
-        upto = np.cumsum(negative)
-        below = upto - negative / 2
-        below[ties.rows] = (upto[ties.last] + upto[ties.first] - negative[ties.first]) / 2
+        places, groups = self._places
+        negative, positive = sums(places, counts, 2 * groups).reshape(groups, 2).T
+        below = np.cumsum(negative) - negative / 2
         return float(total(positive, below) / (positive.sum() * negative.sum()))
 
     def confusion(self) -> Cells:
@@ -102,10 +98,22 @@ class BinaryRows(ProbabilityRows):
         return int(np.sum(below) + np.sum(not_above)) / 2
 
     @cached_property
-    def _ranked(self) -> tuple[Integers, Floats, "Ties"]:
-        """The rows by their probabilities, 1 for those that are positive, and which have the same probability."""
+    def _places(self) -> tuple[Integers, int]:
+        """Of each row twice the number of its group, and one more if it is positive; and how many groups there are.
+
+        Groups are ordered by probability. Rows that lie beside each other and are all positive, or all negative, are
+        one group, because their order changes no area; so are rows with one probability.
+        """
         order = np.argsort(self.probabilities, kind="stable")
-        return order, self._actual[order].astype(np.float64), ties_of(self.probabilities[order])
+        ranked, actual = self.probabilities[order], self._actual[order]
+        ties = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
+        sizes, positive = np.diff(ties, append=len(ranked)), np.add.reduceat(actual.astype(np.int64), ties)
+        mixed, all_positive = (positive > 0) & (positive < sizes), positive == sizes
+        begins = mixed[1:] | mixed[:-1] | (all_positive[1:] != all_positive[:-1])
+        groups = np.concatenate(([0], np.cumsum(begins)))
+        places = np.empty(len(order), np.int64)
+        places[order] = 2 * np.repeat(groups, sizes) + actual
+        return places, int(groups[-1]) + 1
 
     @cached_property
     def _groups(self) -> Floats:
@@ -138,20 +146,3 @@ class BinaryRows(ProbabilityRows):
     @cached_property
     def correct(self) -> npt.NDArray[np.bool_]:
         return self._valid & np.equal(self._positive, self._actual)
-
-
-@dataclass(frozen=True, slots=True)
-class Ties:
-    """The rows whose value another row has too, with the first and the last row of that value."""
-
-    rows: Integers
-    first: Integers
-    last: Integers
-
-
-def ties_of(ranked: Floats) -> Ties:
-    """Of values in their order."""
-    first = np.searchsorted(ranked, ranked, "left")
-    last = np.searchsorted(ranked, ranked, "right") - 1
-    rows = np.flatnonzero(first < last)
-    return Ties(rows, first[rows], last[rows])

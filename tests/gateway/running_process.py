@@ -50,12 +50,15 @@ class Running:
                 break
         else:
             raise AssertionError("the gateway ended before it was ready")
-        self._drain = threading.Thread(target=self.process.stderr.read)
+        self._drain = threading.Thread(target=self._keep_log)
         self._drain.start()
         self.address = f"127.0.0.1:{found[1]}"
         self.channel = grpc.insecure_channel(self.address)
         self.stub = inference_grpc.GRPCInferenceServiceStub(self.channel)
         return self
+
+    def _keep_log(self):
+        self._log_lines = self.process.stderr.read()
 
     def build(self, version, network):
         key = create_keys(self.directory / "keys")
@@ -105,6 +108,7 @@ class Running:
         self.process.kill()
         self.process.wait()
         self._drain.join()
+        print(self._log_lines)  # pytest shows it where a test failed
         self.process.stderr.close()
         self.channel.close()
         self.log.close()

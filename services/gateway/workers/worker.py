@@ -49,6 +49,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = self._start_at = 0.0
         self._page, self._has_page = "", threading.Event()
+        self._is_stopping = False
 
     def keep_running(self) -> None:
         """Starts the process when it is due, and notes its end."""
@@ -61,7 +62,8 @@ class Worker:
                 logger.error("a worker cannot be started: %s", error, extra=self._next_start(0.0))
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the process, if it runs."""
+        """Sends a signal to the process, if it runs, so that it ends."""
+        self._is_stopping = True
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
@@ -109,7 +111,10 @@ class Worker:
         with end:
             while (message := channel.receive()) is not None:
                 self._take(message, process)
-        # A killed worker serves no more from here on; that its process ended is noted a moment later.
+        # A killed worker serves no more from here on; that its process ended is noted a moment later. One that only
+        # cannot be heard any more must not go on answering unseen.
+        if not self._is_stopping:
+            process.kill()
         if channel is self._channel:
             self.is_open, self.routes = False, ()
             self._has_page.set()

@@ -54,6 +54,12 @@ def test_a_worker_that_says_that_a_part_of_it_has_ended_is_killed_and_started_ag
     until(lambda: worker.keep_running() or not worker.has_ended(), "the next process")
 
 
+def test_a_worker_that_cannot_be_heard_any_more_is_killed(run, caplog):
+    worker = run(SAYS.format(messages=[(b"O", b"")]).replace("parent.recv(100)", f"parent.close(); {SLEEPS}"))
+    worker.keep_running()
+    until(lambda: "a worker ended by signal 9" in caplog.text or worker.keep_running(), "the end")
+
+
 def test_a_worker_that_refuses_its_settings_is_told_apart_from_one_that_crashed(run):
     for code, fatal in ((78, 78), (3, 0)):
         worker = run(f"raise SystemExit({code})")

@@ -41,6 +41,12 @@ STRATEGIES = {
 TABLES = ("model", "code", "data", "parameters", "train", "evaluate", "gate", "release", "network")
 
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+A_COMMAND = (
+    "one command, with each of &, |, ;, <, >, (, ), ` and line breaks in quotes: no shell runs it."
+    " For several commands, name a script or write sh -c '...'"
+)
+QUOTED = re.compile(r"""\\.|'[^']*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+FOR_A_SHELL = re.compile(r"[&|;<>()`\r\n]")
 A_NAME = "1 to 63 characters of a-z, 0-9, - and _, first a letter or digit"
 
 
@@ -95,7 +101,7 @@ def code(table: Table, into: configuration.CodeConfiguration) -> None:
         "module", "the name of a Python module", lambda value: is_text(value) and bool(MODULE.fullmatch(value))
     )
     into.module = module or ""
-    into.tests = table.value("tests", "a command", is_command) or ""
+    into.tests = table.value("tests", A_COMMAND, is_command) or ""
     if "kind" in table.values and table.choice("kind", (TORCH, ONNX)) == ONNX:
         into.kind = ONNX
     table.no_more(("module", "tests", "kind"))
@@ -185,10 +191,12 @@ def parameters(table: Table) -> str:
 
 
 def is_command(value: object) -> bool:
+    """Whether the value is one command. No shell runs it, so what a shell would do must not be in it."""
     try:
-        return isinstance(value, str) and is_text(value) and len(shlex.split(value)) > 0
+        is_one = isinstance(value, str) and is_text(value) and len(shlex.split(value)) > 0
     except ValueError:
         return False
+    return is_one and not FOR_A_SHELL.search(QUOTED.sub("", str(value).strip()))
 
 
 def are_weights(value: object, task: str) -> bool:

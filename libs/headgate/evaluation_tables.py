@@ -1,5 +1,6 @@
 """Reads the tables [evaluate] and [gate] of headgate.toml: what is measured, and which values a version needs."""
 
+import math
 import re
 from collections.abc import Collection
 from typing import Any
@@ -29,6 +30,14 @@ METRICS = {
 }
 """The metrics of each task."""
 ALL_METRICS = tuple(dict.fromkeys(metric for metrics in METRICS.values() for metric in metrics))
+SHARE = (0.0, 1.0)
+RANGES = {
+    **dict.fromkeys(("accuracy", "recall", "precision", "f1", "auc", "ndcg", "map"), SHARE),
+    **dict.fromkeys(("calibration_error", "hamming_loss", LEAKAGE), SHARE),
+    **dict.fromkeys(("log_loss", "mae", "mse"), (0.0, math.inf)),
+    "r2": (-math.inf, 1.0),
+}
+"""The least and the largest value that a metric can have."""
 WITHOUT_SLICES = {
     "ranking": "whose rows are measured in groups",
     "custom": "which only the repository's own code measures",
@@ -148,6 +157,7 @@ def _rule(bounds: Table, rule: configuration.GateRule) -> None:
     for bound in ("min", "max"):
         if (limit := bounds.value(bound, "a number", is_number, None)) is not None:
             setattr(rule, bound, limit)
+    _refuse_impossible(bounds, rule)
     drop = bounds.value("max_drop", "a number of at least 0", lambda v: is_number(v) and v >= 0, None)
     if drop is not None:
         rule.max_drop = drop
@@ -155,6 +165,17 @@ def _rule(bounds: Table, rule: configuration.GateRule) -> None:
     if rule.interval and not {"min", "max"} & set(bounds.values):
         bounds.wrong("interval", "min or max beside it, because it changes what they are compared with", True)
     bounds.no_more(("min", "max", "max_drop", "interval"))
+
+
+def _refuse_impossible(bounds: Table, rule: configuration.GateRule) -> None:
+    """A rule that no version can meet would be found out after the training only."""
+    least, largest = RANGES.get(rule.metric, (-math.inf, math.inf))
+    if rule.HasField("min") and rule.min > largest:
+        bounds.wrong("min", f"at most {largest:g}, because {rule.metric} is never higher", rule.min)
+    if rule.HasField("max") and rule.max < least:
+        bounds.wrong("max", f"at least {least:g}, because {rule.metric} is never lower", rule.max)
+    if rule.HasField("min") and rule.HasField("max") and rule.min > rule.max:
+        bounds.wrong("min", f"at most the max, {rule.max:g}", rule.min)
 
 
 def are_metrics(value: object, known: Collection[str]) -> bool:

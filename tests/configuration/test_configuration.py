@@ -6,6 +6,7 @@ import json
 import pytest
 
 from headgate.configuration import MAX_BYTES, parse
+from headgate.evaluation_tables import ALL_METRICS, RANGES
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 
@@ -64,6 +65,48 @@ def test_a_threshold_of_0_is_recorded_as_0(line: str, threshold: float) -> None:
     assert (recorded.HasField("threshold"), recorded.threshold) == (True, threshold)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python check.py && python -m pytest -q",
+        "python check.py; python -m pytest -q",
+        "python check.py;python -m pytest",
+        "python check.py || true",
+        "python -m pytest | tee log",
+        "python -m pytest > log 2>&1",
+        "python -m pytest < input",
+        "python -m pytest &",
+        "echo $(python -m pytest)",
+        "echo `python -m pytest`",
+        "(python -m pytest)",
+        "python check.py\npython -m pytest",
+        "python -m pytest -k 'one' ; exit 4",
+        """sh -c 'one' && sh -c "two\\"" """,
+    ],
+)
+def test_tests_that_need_a_shell_are_refused_because_none_runs_them(command: str) -> None:
+    text = WHOLE.replace('tests = "python -m pytest -q"', f"tests = {json.dumps(command)}")
+    with pytest.raises(InvalidToml, match="code.tests: expected one command"):
+        parse(text.encode())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -m pytest -q",
+        "sh -c 'python check.py && python -m pytest -q'",
+        'bash -c "python check.py; python -m pytest | tee log"',
+        "python -m pytest -k 'one and (two or three)'",
+        "python -c 'print(1 > 0)'",
+        r"grep a\|b notes.txt",
+        "python -m pytest -q\n",
+    ],
+)
+def test_tests_are_one_command_with_whatever_it_is_given_in_quotes(command: str) -> None:
+    text = WHOLE.replace('tests = "python -m pytest -q"', f"tests = {json.dumps(command)}")
+    assert parse(text.encode()).code.tests == command
+
+
 def test_a_given_zero_is_recorded_as_zero() -> None:
     text = WHOLE.replace("seed = 7", "seed = 0").replace("momentum = 0.9", "momentum = 0.0\nweight_decay = 0.0")
     text = text.replace("{ min = 0.92, max_drop = 0.01 }", "{ min = 0.0, max = 0.0, max_drop = 0.0 }")
@@ -71,6 +114,10 @@ def test_a_given_zero_is_recorded_as_zero() -> None:
     assert (parsed.train.seed, parsed.train.momentum, parsed.train.weight_decay) == (0, 0.0, 0.0)
     rule = parsed.gate.rules[1]
     assert [rule.HasField(bound) for bound in ("min", "max", "max_drop")] == [True, True, True]
+
+
+def test_every_metric_has_the_range_of_its_values() -> None:
+    assert set(RANGES) == set(ALL_METRICS)
 
 
 def test_a_missing_bound_is_absent_and_not_zero() -> None:
@@ -94,7 +141,7 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
             "model.task: expected one of binary, multiclass, multilabel, regression, ranking, custom, got 'poetry'",
         ),
         ('module = "model"', 'module = "../model"', "code.module: expected the name of a Python module"),
-        ('tests = "python -m pytest -q"', 'tests = "echo \'"', "code.tests: expected a command"),
+        ('tests = "python -m pytest -q"', 'tests = "echo \'"', "code.tests: expected one command"),
         (
             'loss = "mse"',
             'loss = "vibes"',
@@ -125,6 +172,9 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         ("accuracy = { min = 0.98 }", "f1 = { min = 0.98 }", "gate.f1: expected a metric that evaluate.metrics lists"),
         ("accuracy = { min = 0.98 }", "accuracy = { least = 1 }", "gate.accuracy.least: expected one of the keys min"),
         ("accuracy = { min = 0.98 }", "accuracy = 0.98", "gate.accuracy: expected a table, got 0.98"),
+        ("min = 0.98", "min = 2", "gate.accuracy.min: expected at most 1, because accuracy is never higher, got 2.0"),
+        ("min = 0.98", "max = -0.1", "gate.accuracy.max: expected at least 0, because accuracy is never lower"),
+        ("min = 0.98", "min = 0.9, max = 0.1", "gate.accuracy.min: expected at most the max, 0.1, got 0.9"),
         ("max_drop = 0.01", "max_drop = -1", "gate.recall.max_drop: expected a number of at least 0, got -1"),
         ("approvals = 1", "approvals = -1", "gate.approvals: expected a whole number from 0 to 10, got -1"),
         ('"blue-green"', '"yolo"', "release.strategy: expected one of canary, blue-green, direct, got 'yolo'"),

@@ -44,8 +44,11 @@ class ActorHeader(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterc
 
 
 def as_header(actor: str) -> str:
-    """The name as a header value: cut to MAX_CHARACTERS, with `?` for each character that a header cannot carry."""
-    return "".join(char if " " < char < "\x7f" else "?" for char in actor[:MAX_CHARACTERS])
+    """The name as a header value: without spaces around it, which make no other person, and cut to MAX_CHARACTERS.
+
+    `?` stands for each character that a header cannot carry.
+    """
+    return "".join(char if " " < char < "\x7f" else "?" for char in actor.strip()[:MAX_CHARACTERS])
 
 
 def logged_in() -> str:

@@ -17,7 +17,7 @@ MAX_TEXT = 4096
 MAX_SHOWN_CHARACTERS = 200
 HIDDEN = "one that is not shown"
 """What a problem has in place of a value that may hold a secret."""
-PLAIN = "a text without a user name, a password or a token in a URL, because the log keeps it for ever"
+PLAIN = "a text without a password, a token or a user name in a URL, because the log keeps it for ever"
 REQUIRED: Any = object()
 ABSENT: Any = object()
 

@@ -1,12 +1,13 @@
 """Finds out whether a model failed because the caller sent a category that its table does not have."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from headgate.artifacts.negative_indices import indices_of_caller
 from services.gateway.sessions import MODEL_ERRORS
 from services.gateway.tensors import Array
 
@@ -14,6 +15,7 @@ Run = Callable[[Mapping[str, Array]], object]
 
 _OUT_OF_RANGE = re.compile(r"idx=(-?\d+) must be within the inclusive range \[-?\d+,(\d+)\]")
 """How ONNX Runtime says that a table has no row of this number."""
+EXPECTED = "expected a whole number from 0 to {}"
 
 
 def unknown_category(error: Exception, arrays: Mapping[str, Array], run: Run) -> str:
@@ -25,15 +27,19 @@ def unknown_category(error: Exception, arrays: Mapping[str, Array], run: Run) ->
     found = _OUT_OF_RANGE.search(str(error))
     if found is None:
         return ""
-    index, highest = int(found[1]), found[2]
-    places = {name: where for name, array in arrays.items() if (where := _equal(array, index)).any()}
-    for names in (*((name,) for name in places), tuple(places)):
-        without = {name: np.where(places[name], arrays[name].dtype.type(0), arrays[name]) for name in names}
-        if names and not _fails_on(index, {**arrays, **without}, run):
-            value = arrays[names[0]][places[names[0]]].flat[0]
-            listed = ", ".join(repr(name) for name in names)
-            return f"input {listed}: the model knows no category {value}; expected a whole number from 0 to {highest}"
+    shown, highest = int(found[1]), found[2]
+    for index in indices_of_caller(shown):
+        places = {name: where for name, array in arrays.items() if (where := _equal(array, index)).any()}
+        for names in (*((name,) for name in places), tuple(places)):
+            without = {name: np.where(places[name], arrays[name].dtype.type(0), arrays[name]) for name in names}
+            if names and not _fails_on(shown, {**arrays, **without}, run):
+                value = arrays[names[0]][places[names[0]]].flat[0]
+                return f"input {_listed(names)}: the model knows no category {value}; {EXPECTED.format(highest)}"
     return ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _equal(array: Array, index: int) -> npt.NDArray[Any]:
@@ -44,10 +50,10 @@ def _equal(array: Array, index: int) -> npt.NDArray[Any]:
         return np.asarray(array.astype(np.int64) == index)
 
 
-def _fails_on(index: int, arrays: Mapping[str, Array], run: Run) -> bool:
+def _fails_on(shown: int, arrays: Mapping[str, Array], run: Run) -> bool:
     try:
         run(arrays)
     except MODEL_ERRORS as error:
         found = _OUT_OF_RANGE.search(str(error))
-        return found is None or int(found[1]) == index
+        return found is None or int(found[1]) == shown
     return False

@@ -280,7 +280,7 @@ def test_a_commit_message_is_published_without_the_credentials_in_it(
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", message], check=True)
     assert run(monkeypatch, "publish", str(repository)) == 0
     shown = " ".join(capsys.readouterr().err.split())
-    assert "warning: the commit's message holds a user name, a password or a token in a URL: it is left out" in shown
+    assert "warning: the commit's message holds a password, a token or a user name in a URL: it is left out" in shown
     assert "t0ken" not in shown
     log = open_log(embedded)
     (record,) = (record for n in range(PARTITIONS) for record in log.read(topics.INBOX, n, 0))

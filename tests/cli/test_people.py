@@ -64,7 +64,8 @@ def test_a_refused_version_is_waived_only_with_a_reason(world: World, headgate: 
 
 
 def test_characters_that_a_header_cannot_carry_are_replaced_in_an_actors_name() -> None:
-    assert as_header("j\u00f6rg smith\n") == "j?rg?smith?"
+    assert as_header("j\u00f6rg smith\n") == "j?rg?smith"
+    assert as_header(" root\t\N{NO-BREAK SPACE}") == "root"
     assert len(as_header("x" * 1_000)) == 128
 
 

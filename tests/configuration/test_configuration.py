@@ -86,7 +86,7 @@ def test_a_threshold_of_0_is_recorded_as_0(line: str, threshold: float) -> None:
 )
 def test_tests_that_need_a_shell_are_refused_because_none_runs_them(command: str) -> None:
     text = WHOLE.replace('tests = "python -m pytest -q"', f"tests = {json.dumps(command)}")
-    with pytest.raises(InvalidToml, match="code.tests: expected one command"):
+    with pytest.raises(InvalidToml, match=r"code\.tests: expected one command"):
         parse(text.encode())
 
 
@@ -160,7 +160,7 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         (
             "data/transactions.csv",
             "https://reader:t0ken@data.example/transactions.csv",
-            "data.transactions.uri: expected a text without a user name, a password or a token in a URL",
+            "data.transactions.uri: expected a text without a password, a token or a user name in a URL",
         ),
         (
             "data/transactions.csv",
@@ -420,7 +420,7 @@ def test_a_slice_has_no_own_metrics_and_no_leakage() -> None:
 def test_no_text_of_the_file_may_hold_credentials_and_no_problem_shows_them(before: str, after: str, key: str) -> None:
     assert before in WHOLE
     found = problems(WHOLE.replace(before, after, 1))
-    assert f"{key}: expected a text without a user name, a password or a token in a URL" in "\n".join(found)
+    assert f"{key}: expected a text without a password, a token or a user name in a URL" in "\n".join(found)
     assert "t0ken" not in "\n".join(found)
 
 

@@ -278,6 +278,6 @@ def test_a_person_is_refused_a_description_or_a_label_with_credentials_and_nothi
         with pytest.raises(grpc.RpcError) as refused:
             registry.models.CreateModel(request)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "write the URL without them" in (refused.value.details() or "")
+        assert "write it without them" in (refused.value.details() or "")
     assert len(registry.refusals()) == 2
     assert b"s3cret" not in recorded(registry)

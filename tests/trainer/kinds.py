@@ -62,6 +62,22 @@ def datasets(context):
     tokens = torch.arange(45).reshape(9, 5)
     return {part: ({"numbers": ROWS, "tokens": tokens}, YES) for part in PARTS}
 """
+LOOKUPS = """
+class Lookups(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.linear = nn.Embedding(5, 4), nn.Linear(8, 1)
+    def forward(self, embedded, selected, column, bracketed):
+        rows = self.table(embedded) + self.table.weight.index_select(0, selected.long())
+        one = rows.gather(1, column.long()[:, None])
+        return self.linear(torch.cat([rows, self.table.weight[bracketed] + one], dim=1)).sigmoid()
+def network(context): return Lookups()
+def datasets(context):
+    numbers = torch.arange(9) % 4
+    given = {name: numbers for name in ("embedded", "bracketed")}
+    return {part: (given | {name: numbers.float() for name in ("selected", "column")}, YES) for part in PARTS}
+"""
+"""All the ways of torch to look something up in a table."""
 A_DICTIONARY = """
 class Both(nn.Module):
     def __init__(self):
@@ -245,6 +261,16 @@ KINDS = {
     "doubles": Kind(DOUBLES, {"features": ("FP64", [-1, 3])}, {"prediction": ("FP64", [-1, 1])}, REGRESSION),
     "halves": Kind(HALVES, {"features": ("FP16", [-1, 3])}, {"prediction": ("FP16", [-1, 1])}, REGRESSION),
     "two inputs": Kind(TWO_INPUTS, {"numbers": ("FP32", [-1, 3]), "tokens": ("INT64", [-1, 5])}, PREDICTION),
+    "lookups": Kind(
+        LOOKUPS,
+        {
+            "embedded": ("INT64", [-1]),
+            "selected": ("FP32", [-1]),
+            "column": ("FP32", [-1]),
+            "bracketed": ("INT64", [-1]),
+        },
+        PREDICTION,
+    ),
     "a dictionary": Kind(
         A_DICTIONARY,
         {"a": ("FP32", [-1, 3]), "b": ("FP32", [-1, 3])},

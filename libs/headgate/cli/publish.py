@@ -79,7 +79,7 @@ def publish(
         change = replace(change, repository=url)
     if not hides_nothing(change.message):
         change = replace(change, message=without_credentials(change.message))
-        report("warning: the commit's message holds a user name, a password or a token in a URL: it is left out")
+        report("warning: the commit's message holds a password, a token or a user name in a URL: it is left out")
     if changed := uncommitted(repository):
         report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)

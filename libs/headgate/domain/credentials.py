@@ -1,16 +1,18 @@
-"""Finds user names and passwords in URLs. The log keeps every record, so they must not come into one."""
+"""Finds users, passwords and tokens in texts and URLs. The log keeps every record, so they must not come into one."""
 
 import re
 import unicodedata
 from urllib.parse import unquote
+
+from headgate.domain.known_tokens import MASK, without_tokens
 
 CREDENTIALS_RULE = (
     "a repository or data URL must not hold a user name or a password, because the log keeps it for ever;"
     " the trainer reads them from the file that HEADGATE_GIT_CREDENTIALS names"
 )
 TEXT_RULE = (
-    "a text must not hold a user name, a password or a token in a URL, because the log keeps it for ever:"
-    " write the URL without them, for example https://git.example.com/fraud"
+    "a text must not hold a password, a token or a user name in a URL, because the log keeps it for ever:"
+    " write it without them, for example https://git.example.com/fraud"
 )
 
 _IN_TEXT = re.compile(
@@ -34,11 +36,10 @@ _SLASHES = re.compile(r"\b((?:https?|ftps?|wss?|ssh):)/*(?=[^/\s])", re.IGNORECA
 _ESCAPED_SPACE = re.compile(r"%(?:[01][0-9A-F]|20|7F)", re.IGNORECASE)
 """A space or control character that is escaped ends no address."""
 _WORD = re.compile(r"\S+")
-MASK = "***"
 MAX_UNESCAPES = 3
 """How often an address is unescaped in search of a secret. Each program that passes it on may have escaped it once."""
 _PASSWORD_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+:/?[^\s/@]+@")
-_PASSWORD_OPTION = re.compile(r"""(password=)(?:[^&\s"'\\]|\\[^"'])+""", re.IGNORECASE)
+_PASSWORD_OPTION = re.compile(r"""(passw(?:or)?d=|(?<![A-Za-z])pwd=(?!/))(?:[^&\s"'\\]|\\[^"'])+""", re.IGNORECASE)
 """The value ends before a quote, also before one that JSON has escaped: a line of JSON stays one."""
 _SECRET_IN_QUERY = re.compile(
     r"""((?:[?&;#]|%3F|%26|%3B|%23)(?:[\w.%-]{0,40}[_.-])?"""
@@ -64,8 +65,10 @@ def holds_credentials(url: str) -> bool:
 def without_credentials(text: str) -> str:
     """The text with *** in place of the users and passwords in its addresses, so that it may be shown.
 
-    Passwords stand before a host, or in an option such as sasl_plain_password or access_token.
+    Passwords stand before a host, or in an option such as sasl_plain_password or access_token. Tokens of well-known
+    services are masked wherever they stand.
     """
+    text = without_tokens(text)
     if not any(sign in text for sign in "@=%"):  # most texts, and every command is looked at
         return text
     masked = _SECRET_IN_QUERY.sub(r"\1***", _PASSWORD_OPTION.sub(r"\1***", text))

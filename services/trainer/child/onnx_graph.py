@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from headgate.artifacts import layout
 from services.trainer.child.dimensions import Dimensions, sizes_of
 from services.trainer.child.failure import ExportFailure, line_of, line_of_function
+from services.trainer.child.index_operators import TRANSLATIONS
 from services.trainer.child.losses import Form
 from services.trainer.child.origins import remove_origins
 from services.trainer.child.tensors import Tensors, caller, inputs
@@ -78,6 +79,7 @@ def onnx_of(
             dynamic_shapes=shapes,
             external_data=False,
             verbose=False,
+            custom_translation_table=dict(TRANSLATIONS),
         )
     except Exception as error:
         fixed = _fixed_dimension(str(error), dimensions, sizes)

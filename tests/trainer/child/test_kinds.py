@@ -19,7 +19,8 @@ from headgate.v1 import configuration_pb2 as configuration
 from services.evaluator.inference import load, predict
 from services.evaluator.metrics.measure import Options
 from services.evaluator.score import read_rows, score_on
-from services.gateway.sessions import LoadedVersion, load_onnx
+from services.gateway.categories import unknown_category
+from services.gateway.sessions import MODEL_ERRORS, LoadedVersion, load_onnx
 from services.trainer.job import ARTIFACT_DIRECTORY
 from tests.trainer.kinds import KINDS
 from tests.trainer.measured_models import MEASURED, UNMEASURED
@@ -97,6 +98,43 @@ def test_a_model_answers_rows_of_other_lengths_than_it_was_trained_on(kinds: Kin
     tokens = np.arange(24).reshape(2, 12)
     one, steps = served.predict({"tokens": tokens, "mask": np.ones((2, 12), np.bool_)}, ["prediction", "steps"])
     assert (one.shape, steps.shape) == ((2, 1), (2, 12, 4))
+
+
+LOOKED_UP = {
+    "embedded": np.array([0, 1]),
+    "selected": np.array([0, 1], np.float32),
+    "column": np.array([0, 1], np.float32),
+    "bracketed": np.array([0, 1]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "rule"),
+    [
+        ("embedded", -1, "input 'embedded': the model knows no category -1; expected a whole number from 0 to 4"),
+        ("embedded", -(2**63), "input 'embedded': the model knows no category"),
+        ("embedded", 2**63 - 1, "input 'embedded': the model knows no category"),
+        ("embedded", 5, "input 'embedded': the model knows no category 5; expected a whole number from 0 to 4"),
+        ("selected", -5, "input 'selected': the model knows no category -5.0; expected a whole number from 0 to 4"),
+        ("column", -1, ""),
+    ],
+)
+def test_an_index_below_0_finds_nothing_as_in_torch(kinds: Kinds, name: str, index: int, rule: str) -> None:
+    served = kinds.served("lookups")
+    wrong = LOOKED_UP | {name: np.array([0, index], LOOKED_UP[name].dtype)}
+    with pytest.raises(MODEL_ERRORS) as caught:
+        served.predict(wrong, ["prediction"])
+    found = unknown_category(caught.value, wrong, lambda tried: served.predict(tried, ["prediction"]))
+    assert found.startswith(rule)
+    assert bool(found) == bool(rule)
+
+
+def test_an_index_in_brackets_counts_from_the_end_as_in_torch(kinds: Kinds) -> None:
+    served = kinds.served("lookups")
+    of_last, of_minus_one = (
+        served.predict(LOOKED_UP | {"bracketed": np.array([0, index])}, ["prediction"])[0] for index in (4, -1)
+    )
+    np.testing.assert_array_equal(of_last, of_minus_one)
 
 
 @pytest.mark.parametrize("kind", ["logits", "two logits", "labels"])

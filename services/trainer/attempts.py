@@ -14,6 +14,8 @@ from headgate.worker.leases import Claim
 MAX_ATTEMPTS_KEPT = 200
 MAX_EPOCHS_KEPT = 10_000
 MAX_CLAIMS = 10_000
+MAX_ENDS_KEPT = 20
+"""Attempts without a report whose last lines are kept. No fact names them, so the store would never forget them."""
 LOG_ORDER = (facts.STAGE_PACKAGES, facts.STAGE_TESTS, facts.STAGE_TRAINING)
 """The stages that have logs, as they follow each other."""
 
@@ -27,6 +29,8 @@ class Attempt:
     cancelled: threading.Event = field(default_factory=threading.Event)
     epochs: list[telemetry.EpochMeasured] = field(default_factory=list)
     logs: list[tuple[facts.Stage.ValueType, Path]] = field(default_factory=list)
+    ends: list[tuple[facts.Stage.ValueType, str]] = field(default_factory=list)
+    """Of an attempt that ended without a report: what each of its stages printed last."""
     outcome: commands.Command | None = None
 
 
@@ -94,6 +98,13 @@ class Attempts:
                 attempt.logs.append((stage, file))
             attempt.logs.sort(key=lambda log: LOG_ORDER.index(log[0]))
             self._changed.notify_all()
+
+    def keep_ends(self, attempt: Attempt, ends: list[tuple[facts.Stage.ValueType, str]]) -> None:
+        """Keeps what the stages printed last. The newest MAX_ENDS_KEPT attempts are remembered."""
+        with self._changed:
+            attempt.ends = ends
+            for old in [each for each in self._attempts.values() if each.ends][:-MAX_ENDS_KEPT]:
+                old.ends = []
 
     def add_epoch(self, attempt: Attempt, epoch: telemetry.EpochMeasured) -> None:
         with self._changed:

@@ -1,6 +1,6 @@
-"""The logs of a version as TrainerService sends them: those that the store keeps, then those of the running attempt."""
+"""The logs of a version as TrainerService sends them: those that the store keeps, then those of the latest attempt."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import grpc
 
@@ -31,14 +31,15 @@ class LogReading:
     def read(self, model: str, number: int, follow: bool) -> Iterator[worker_services.WatchLogsResponse | None]:
         """The logs in parts, and None when nothing came for POLL_SECONDS. Raises RpcRefused."""
         version = self._version(model, number)
-        running = self._attempts.latest(model_stream(model), number)
-        if running is not None and not running.running:
-            running = None
+        latest = self._attempts.latest(model_stream(model), number)
+        running = latest if latest is not None and latest.running else None
         for log in version.logs:
             if running is None or log.attempt != running.claim.attempt:
                 yield from self._kept(version.name, log)
         if running is not None:
             yield from self._growing(running, follow)
+        elif latest is not None:
+            yield from _ends(latest, {log.stage for log in version.logs if log.attempt == latest.claim.attempt})
 
     def _version(self, model: str, number: int) -> resources.Version:
         with self._fold.lock:
@@ -79,6 +80,13 @@ class LogReading:
         finally:
             for reader in readers.values():
                 reader.close()
+
+
+def _ends(attempt: Attempt, kept: Collection[facts.Stage.ValueType]) -> Iterator[worker_services.WatchLogsResponse]:
+    """What an attempt without a report printed last, of the stages whose log no fact names."""
+    for stage, text in attempt.ends:
+        if text and stage not in kept:
+            yield worker_services.WatchLogsResponse(attempt=attempt.claim.attempt, stage=stage, text=text)
 
 
 def version_in(models: Mapping[str, ModelState], model: str, number: int) -> resources.Version | None:

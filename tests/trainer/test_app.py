@@ -13,6 +13,7 @@ from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
@@ -116,7 +117,8 @@ def test_a_trainer_that_was_stopped_during_an_attempt_begins_the_next_one_at_onc
 
 
 def test_a_cancelled_version_frees_the_trainer_at_once_though_its_tests_hang(site: Site, tmp_path: Path) -> None:
-    hang = f"""python -c 'import os, time; open("{tmp_path}/pid", "w").write(str(os.getpid())); time.sleep(600)'"""
+    begin = f'import os, time; print("begins to hang", flush=True); open("{tmp_path}/pid", "w").write(str(os.getpid()))'
+    hang = f"python -c '{begin}; time.sleep(600)'"
     _, stub = site.trainer()
     site.create(repository(tmp_path / "tiny", tests=hang))
     site.until(lambda _: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
@@ -127,6 +129,8 @@ def test_a_cancelled_version_frees_the_trainer_at_once_though_its_tests_hang(sit
     assert (version.failure, version.attempt) == ("cancelled by ana: the tests hang", 1)
     assert eventually(lambda: not stub.ListAttempts(worker_services.ListAttemptsRequest()).attempts[0].running)
     assert not is_alive(int((tmp_path / "pid").read_text()))
+    parts = list(stub.WatchLogs(worker_services.WatchLogsRequest(name="models/tiny/versions/1")))
+    assert [(part.attempt, part.stage, part.text) for part in parts] == [(1, facts.STAGE_TESTS, "begins to hang\n")]
     site.create(repository(tmp_path / "next", tests=FAILING), command_id="second")
     assert site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED, 2).attempt == 1
 

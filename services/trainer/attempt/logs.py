@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,8 @@ from headgate.v1 import facts_pb2 as facts
 MAX_LOG_BYTES = 1 << 20
 """The most that is kept of one log: its begin and its end."""
 BEGIN_BYTES = 256 * 1024
+END_BYTES = 64 * 1024
+"""The most that is kept of one log of an attempt that ended without a report."""
 MAX_LINE_BYTES = 64 * 1024
 """The most that is read at once from a log that is still written. A longer line is shown in parts."""
 
@@ -59,6 +62,21 @@ def bounded(file: Path) -> tuple[bytes, int]:
         end = end[min((at for at in (end.find(b" "), end.find(b"\n")) if at >= 0), default=len(end)) :]
     left_out_bytes = size - len(begin) - len(end)
     return f"{shown(begin)}\n[{left_out_bytes} bytes are left out here]\n{shown(end)}".encode(), left_out_bytes
+
+
+def end_of_log(file: Path) -> str:
+    """The last lines of a log, in at most END_BYTES and without credentials; empty when there are none."""
+    if not file.is_file():
+        return ""
+    with file.open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(0, size - END_BYTES))
+        end = log.read()
+    if size <= END_BYTES:
+        return shown(end)
+    # Cut between lines, or between words, so that no address loses the part by which its password is known.
+    space = re.search(rb"\n", end) or re.search(rb"\s", end)
+    return f"[the lines before are not kept]\n{shown(end[space.end() :] if space else b'')}"
 
 
 def shown(content: bytes) -> str:

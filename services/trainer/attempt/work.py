@@ -39,7 +39,7 @@ from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.imported import fetch_upload
 from services.trainer.attempt.interpreter import TrainerPackages, link_packages, own_paths
-from services.trainer.attempt.logs import FILES, keep_log
+from services.trainer.attempt.logs import FILES, end_of_log, keep_log
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
@@ -72,7 +72,11 @@ def run_attempt(tools: AttemptTools, claim: Claim, version: resources.Version) -
     outcome = None
     try:
         with scratch_directory(tools.scratch) as scratch, heartbeat(tools.telemetry, claim, WORK):
-            outcome = AttemptRun(tools, attempt, version, scratch).report()
+            try:
+                outcome = AttemptRun(tools, attempt, version, scratch).report()
+            except Stopped:
+                tools.attempts.keep_ends(attempt, [(stage, end_of_log(file)) for stage, file in attempt.logs])
+                raise
     except Stopped:
         logger.info("attempt stopped without a report", extra={"attempt": claim.name})
     finally:

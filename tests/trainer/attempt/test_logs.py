@@ -13,9 +13,10 @@ from headgate.artifacts.store import ArtifactError, ArtifactStore, open_store
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
+from headgate.worker.leases import Claim
 from services.trainer.attempt import logs
-from services.trainer.attempt.logs import Growing, bounded, keep_log
-from services.trainer.attempts import Attempts
+from services.trainer.attempt.logs import Growing, bounded, end_of_log, keep_log
+from services.trainer.attempts import MAX_ENDS_KEPT, Attempts
 from services.trainer.log_reading import LogReading
 from tests.model_states import with_versions
 from tests.trainer.attempt.test_work import FILES, FINISH, child
@@ -41,6 +42,31 @@ def test_a_log_without_end_keeps_its_begin_and_its_end_without_credentials(
         assert text.endswith(b"last")
         assert f"[{left_out_bytes} bytes are left out here]".encode() in text
         assert size - 4_000 <= left_out_bytes <= size
+
+
+def test_of_a_cancelled_stage_the_last_lines_are_kept_without_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "END_BYTES", 1_000)
+    line = "clone https://reader:secret@git.example.com/fraud"
+    for shift in range(60):
+        for end in ("\n", " "):
+            (tmp_path / "log").write_text("x" * shift + end + (line + end) * 40 + "last")
+            text = end_of_log(tmp_path / "log")
+            assert text.startswith("[the lines before are not kept]\n")
+            assert text.endswith("last")
+            assert "secret" not in text
+    (tmp_path / "log").write_text(f"{line}\nlast")
+    assert end_of_log(tmp_path / "log") == "clone https://***@git.example.com/fraud\nlast"
+    assert end_of_log(tmp_path / "none") == ""
+
+
+def test_the_last_lines_of_few_attempts_without_a_report_are_remembered() -> None:
+    attempts = Attempts()
+    begun = [attempts.begin(Claim("models/tiny", number, 1), 0) for number in range(1, MAX_ENDS_KEPT + 3)]
+    for attempt in begun:
+        attempts.keep_ends(attempt, [(facts.STAGE_TESTS, "last")])
+    assert [bool(attempt.ends) for attempt in begun] == [False] * 2 + [True] * MAX_ENDS_KEPT
 
 
 def test_a_short_log_is_kept_whole_and_an_empty_one_takes_no_place(trial: Trial, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,16 +36,20 @@ class WrongData(Exception):
 
 
 def verified_data(
-    checkout: Path, parsed: configuration.ModelConfiguration, remote: RemoteFiles, repository: str = ""
+    checkout: Path,
+    parsed: configuration.ModelConfiguration,
+    remote: RemoteFiles,
+    repository: str = "",
+    hidden: Iterable[Path] = (),
 ) -> dict[str, Path]:
     """The path of each data file, by name, after its digest has been checked. Raises AttemptFailed with every fault.
 
-    Files that lie elsewhere are downloaded. Raises Stopped during a download.
+    Files that lie elsewhere are downloaded. Raises Stopped during a download. What is `hidden` is no data.
     """
     found, faults = {}, []
     for file in parsed.data:
         try:
-            found[file.name] = verified(checkout, file, remote, repository)
+            found[file.name] = verified(checkout, file, remote, repository, hidden)
         except (WrongData, DownloadFault) as wrong:
             faults.append(f"data.{file.name}: {wrong}")
     if faults:
@@ -53,13 +57,17 @@ def verified_data(
     return found
 
 
-def verified(checkout: Path, file: configuration.DataFile, remote: RemoteFiles, repository: str) -> Path:
+def verified(
+    checkout: Path, file: configuration.DataFile, remote: RemoteFiles, repository: str, hidden: Iterable[Path]
+) -> Path:
     if is_remote(file):
         return remote.fetch(file)
     if is_kept_by_dvc(checkout, file.uri):
         with explained(f"{file.uri} is kept by DVC"):
             return remote.fetch_from(dvc_source(checkout, file.uri, remote.web), file)
     path = data_path(checkout, file.uri)
+    if any(path.resolve().is_relative_to(each.resolve()) for each in hidden):
+        raise WrongData(f"{file.uri} belongs to the trainer, and no repository reads it. Name a file of data")
     if path.is_file() and (pointer := lfs_pointer(path, file.uri)):
         with explained(f"{file.uri} is a pointer of Git LFS at this commit"):
             require_same(file, pointer)
@@ -112,6 +120,8 @@ def folder_with_digest(folder: Path, file: configuration.DataFile) -> Path:
         if lfs_pointer(folder / name, f"{file.uri}/{name}"):
             raise WrongData(f"{file.uri}/{name} is a pointer of Git LFS, which is followed for single files. {INSTEAD}")
     if (found := digest_of_folder(folder, names)) != file.sha256:
+        if is_outside(file):
+            raise WrongData(another_digest_outside(file))
         raise WrongData(
             f"the {len(names)} files in the folder {file.uri} have the SHA-256 {found}, not {file.sha256}."
             " Commit the files that you mean, or run `headgate data add` again"
@@ -119,7 +129,22 @@ def folder_with_digest(folder: Path, file: configuration.DataFile) -> Path:
     return folder
 
 
+def is_outside(file: configuration.DataFile) -> bool:
+    """Whether the file is one of the trainer's machine and not of the repository."""
+    return urlsplit(file.uri).scheme.lower() == "file"
+
+
+def another_digest_outside(file: configuration.DataFile) -> str:
+    """Not the digest that was found: who writes a headgate.toml may not read every file of the trainer's machine."""
+    return (
+        f"{file.uri} on the trainer's machine has another SHA-256 than {file.sha256}."
+        " Write the digest of the file that you mean: `headgate data add` computes it where the file is"
+    )
+
+
 def why_another_digest(path: Path, file: configuration.DataFile, found: str) -> str:
+    if is_outside(file):
+        return another_digest_outside(file)
     content = path.read_bytes() if path.stat().st_size <= MAX_CONVERTED_BYTES else b""
     windows = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if content and hashlib.sha256(windows).hexdigest() == file.sha256:

@@ -151,7 +151,7 @@ class AttemptRun:
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
         parsed = with_updates(read_configuration(checkout, self.claim.model), self.version.updated_data)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
-        return checkout, parsed, verified_data(checkout, parsed, self.remote, repository)
+        return checkout, parsed, verified_data(checkout, parsed, self.remote, repository, self.tools.hidden)
 
     def _install_packages(self, checkout: Path, parsed: configuration.ModelConfiguration) -> None:
         """Puts the packages of the commit's lock before those of the trainer, if it has a lock."""

@@ -1,9 +1,11 @@
 """A commit that cannot be fetched or read is refused with the cause, and with what helps."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,36 @@ def test_a_data_file_that_cannot_be_used_is_refused_with_its_cause(
     first, second = failed.value.reason.splitlines()
     assert first.startswith(f"data.first: {fault}")
     assert second.startswith(f"data.second: {fault}")
+
+
+@pytest.mark.parametrize("name", ["secret", "folder"])
+def test_a_repository_learns_no_digest_of_a_file_on_the_trainers_machine(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text("of the trainer")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("of the trainer")
+    found = fault_of((tmp_path / name).as_uri(), tmp_path)
+    assert "has another SHA-256 than " + "0" * 64 in found
+    assert re.findall("[0-9a-f]{64}", found.replace("0" * 64, "")) == []
+
+
+@pytest.mark.parametrize("name", ["keys/signing.key", "keys", "git-credentials", "link"])
+def test_what_the_trainer_hides_from_a_repository_is_no_data(tmp_path: Path, name: str) -> None:
+    (tmp_path / "keys").mkdir()
+    for each in ("keys/signing.key", "git-credentials"):
+        (tmp_path / each).write_text("secret")
+    (tmp_path / "link").symlink_to(tmp_path / "keys" / "signing.key")
+    found = fault_of((tmp_path / name).as_uri(), tmp_path, (tmp_path / "keys", tmp_path / "git-credentials"))
+    assert "belongs to the trainer, and no repository reads it" in found
+
+
+def fault_of(uri: str, tmp_path: Path, hidden: Sequence[Path] = ()) -> str:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir(exist_ok=True)
+    file = configuration.DataFile(name="rows", uri=uri, sha256="0" * 64)
+    parsed = configuration.ModelConfiguration(data=[file])
+    with pytest.raises(AttemptFailed) as failed:
+        verified_data(checkout, parsed, no_downloads(tmp_path), hidden=hidden)
+    return failed.value.reason
 
 
 def test_a_folder_is_named_by_what_sha256sum_prints_of_its_files(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Table:
     def wrong(self, key: str, expected: str, got: object) -> None:
         """Notes a problem. `got` is ABSENT when the key is absent."""
         shown = "nothing" if got is ABSENT else _shown_as_toml(got)
-        if not all(hides_nothing(text) for _, text in texts_in(key, got)):
+        if got is HIDDEN or not all(hides_nothing(text) for _, text in texts_in(key, got)):
             shown = HIDDEN
         self._problems.append(
             f"{without_credentials(self._key(key))}: expected {expected}, got {shown[:MAX_SHOWN_CHARACTERS]}"

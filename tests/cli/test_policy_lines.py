@@ -79,3 +79,11 @@ def test_the_page_and_the_list_of_environments_fit(width: int | None):
     assert left_out == ([] if width is None else ["POLICY"])
     for line in (*page.split("\n"), *text.split("\n")):
         assert width is None or len(line) <= width
+
+
+def test_a_freeze_that_has_ended_is_not_shown():
+    ended, lasting = (resources.Freeze(freeze=name, until_ms=until) for name, until in (("eve", 1_000), ("new", 1_001)))
+    frozen = resources.Environment(name="environments/production", freezes=[ended, lasting])
+    for each in (columns.ENVIRONMENT, columns.ENVIRONMENTS):
+        cells = {column.name: column.cell(frozen) for column in columns.with_freezes_at(each, 1_000)}
+        assert cells["FREEZES"] == "new until 1970-01-01 00:00:01"

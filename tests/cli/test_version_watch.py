@@ -16,6 +16,7 @@ from headgate.artifacts.store import ArtifactStore
 from headgate.cli.version_watch import (
     EPOCH_MS,
     Block,
+    EpochPace,
     Lines,
     epoch_bar,
     epoch_text,
@@ -50,18 +51,29 @@ def started() -> facts.LifecycleRecord:
 
 
 def test_an_epoch_says_how_far_the_training_is_and_how_long_the_rest_takes():
-    assert epoch_text(epoch(30)) == "epoch 30 of 40, validation loss 0.0123, about 15 s left"
-    assert epoch_text(epoch(40)) == "epoch 40 of 40, validation loss 0.0123"
+    assert epoch_text(epoch(30), 15_000) == "epoch 30 of 40, validation loss 0.0123, about 15 s left"
+    assert epoch_text(epoch(40), 0) == "epoch 40 of 40, validation loss 0.0123"
+
+
+def test_the_time_that_is_left_is_by_the_mean_of_the_latest_epochs_of_the_attempt():
+    pace = EpochPace()
+    assert [pace.left_ms(epoch(number, 10, duration_ms)) for number, duration_ms in ((1, 1_000), (2, 9_000))] == [
+        9 * 1_000,
+        8 * 5_000,
+    ]
+    of_another_attempt = epoch(1, 10, 2_000)
+    of_another_attempt.attempt = 2
+    assert pace.left_ms(of_another_attempt) == 9 * 2_000
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_bar_of_the_epochs_fills_the_line(width: int):
     for number in (1, 20, 40):
-        line = epoch_bar(epoch(number), width)
+        line = epoch_bar(epoch(number), 15_000, width)
         bar = line[1 : line.index("]")]
         assert len(line) == width
         assert bar == ("#" * (len(bar) * number // 40)).ljust(len(bar), ".")
-    assert epoch_bar(epoch(40), 10).startswith("[##########] epoch 40 of 40")
+    assert epoch_bar(epoch(40), 0, 10).startswith("[##########] epoch 40 of 40")
 
 
 def test_a_pipe_gets_a_line_for_each_fact_each_new_wait_and_few_of_the_epochs():
@@ -103,7 +115,7 @@ def test_a_terminal_has_a_line_for_each_fact_and_one_line_that_is_renewed(width:
     assert max(map(len, shown.splitlines())) <= width
     assert shown.count("v3 training started") == 1
     assert "waits for its tests; trainer-0 has worked on it for 4 s" in shown
-    assert epoch_bar(epoch(39), width) in shown
+    assert epoch_bar(epoch(39), 1_500, width) in shown
     assert "waits for its training" not in shown
 
 

@@ -158,6 +158,15 @@ def test_a_version_that_a_trainer_works_on_names_the_stage(
         assert shown == build_wait(waiting, NO_ATTEMPTS, AT_MS)
 
 
+def test_a_version_without_epochs_names_none():
+    attempt = worker_services.TrainingAttempt(model="fraud", version=3, stage=facts.STAGE_TRAINING, running=True)
+    built = version("TRAINING")
+    built.configuration.code.kind = "onnx"
+    imported = version("TRAINING", upload=facts.Upload())
+    for each in (built, imported):
+        assert build_wait(each, Answer((attempt,)), AT_MS) == "its training; trainer-0 has worked on it for 4 min"
+
+
 def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with():
     attempt = worker_services.TrainingAttempt(
         model="fraud", version=2, stage=facts.STAGE_TESTS, running=True, started_at_ms=AT_MS - 4 * MINUTE_MS

@@ -113,6 +113,12 @@ SHAPES = {
         "def network(context): return nn.Linear(4, 1)",
         "network: it cannot answer rows of the shape (4, 3): RuntimeError: ",
     ),
+    "one row at once": Failing(
+        "def network(context): return nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1), nn.Sigmoid())",
+        "network: it cannot answer rows of the shape (1, 3): ValueError: Expected more than 1 value per channel",
+        job={"batch_size": 1},
+        advice="set train.batch_size to 2 or more",
+    ),
     "loss and answers": Failing(
         "",
         "network: train.loss = cross_entropy and task = binary need two logits for each row, for no and for yes",

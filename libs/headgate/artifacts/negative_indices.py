@@ -11,7 +11,10 @@ _WHOLE = 2**63
 
 
 def indices_of_caller(shown: int) -> tuple[int, ...]:
-    """The indices that a graph shows as this one when it finds nothing: the index itself, or one below 0."""
+    """The indices that a graph shows as this one when it finds nothing: the index itself, or one below 0.
+
+    A graph that another tool has written does not move indices, so the index itself is always among them.
+    """
     if shown >= _WHOLE - BELOW_EVERY_TABLE:
         return shown, shown + BELOW_EVERY_TABLE - 2 * _WHOLE
-    return (shown + BELOW_EVERY_TABLE if shown < -BELOW_EVERY_TABLE else shown,)
+    return (shown, shown + BELOW_EVERY_TABLE) if shown < -BELOW_EVERY_TABLE else (shown,)

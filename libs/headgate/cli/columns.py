@@ -103,6 +103,22 @@ def _freeze(freeze: resources.Freeze) -> str:
     return f"{freeze.freeze} {begin}until {time_text(freeze.until_ms)}{reason}"
 
 
+def with_freezes_at(columns: Columns, at_ms: int) -> Columns:
+    """The columns of an environment without the freezes that have ended by then."""
+
+    def lasting(cell: Callable[[resources.Environment], str]) -> Callable[[resources.Environment], str]:
+        def at_that_time(environment: resources.Environment) -> str:
+            shown = resources.Environment()
+            shown.CopyFrom(environment)
+            del shown.freezes[:]
+            shown.freezes.extend(freeze for freeze in environment.freezes if freeze.until_ms > at_ms)
+            return cell(shown)
+
+        return at_that_time
+
+    return tuple(each._replace(cell=lasting(each.cell)) if each.name == "FREEZES" else each for each in columns)
+
+
 def _policy_line(key: str) -> Callable[[resources.Environment], str]:
     return lambda environment: dict(policy_lines(environment.policy))[key]
 

@@ -38,6 +38,7 @@ MAX_ADDRESSES = 100
 """How many addresses one commit may have been published from, for the search for its version."""
 MAX_NAMED = 3
 """How many of the files that are not committed the warning names."""
+NEW = "a new commit becomes a new version, also an empty one (git commit --allow-empty)"
 LAST_SPANS_SECONDS = 5.0
 """How long to wait until the last spans are sent."""
 
@@ -84,7 +85,9 @@ def publish(
         report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)
     if existing and again:
-        usage(f"this commit already is version {existing}: --again would make no second version, so nothing was sent")
+        usage(
+            f"this commit already is version {existing}: --again would make no second one, so nothing was sent; {NEW}"
+        )
     source = repository.resolve().as_uri()
     event_id = _event_id(source, change.commit, url, again)
     with closing(session(context).open_log()) as log:
@@ -92,7 +95,7 @@ def publish(
         trace = _publish(log, change, event_id, source, traces)
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     if existing:
-        report(f"this commit already is version {existing}: it becomes no second version")
+        report(f"this commit already is version {existing}: it becomes no second one; {NEW}")
     elif refusal:
         report(f"this event was sent before and was refused ({refusal}): when that is mended, --again sends a new one")
     if output is Format.TABLE:

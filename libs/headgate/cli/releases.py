@@ -23,7 +23,7 @@ from headgate.cli.render import Format, Output, Wide, show_list, show_next, show
 from headgate.cli.session import full_name, release_name, session, usage, version_parts
 from headgate.cli.waits import Waits, as_field
 from headgate.client.errors import failure
-from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import policy
 from headgate.domain.names import short_name
 from headgate.domain.words import counted
@@ -86,8 +86,7 @@ def get_release(
         return
     request = release_service.GetReleaseRequest(name=release_name(name))
     found = session(context).stubs.releases.GetRelease(request, timeout=TIMEOUT_SECONDS)
-    waits = Waits(session(context).stubs)
-    show_one(found, columns.release_page(waits.of_release, waits.judgement), output, as_field(waits.of_release))
+    show_release(session(context).stubs, found, output)
 
 
 @release.command("watch")
@@ -154,8 +153,8 @@ def pause_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Stop a release at its present weights, or give a paused one another reason."""
-    call = session(context).stubs.releases.PauseRelease
-    change_release(call, release_service.PauseReleaseRequest, name, reason, output)
+    stubs = session(context).stubs
+    change_release(stubs, stubs.releases.PauseRelease, release_service.PauseReleaseRequest, name, reason, output)
 
 
 @release.command("resume")
@@ -163,8 +162,8 @@ def resume_release(
     context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
     """Continue a paused release at the weight of its step."""
-    call = session(context).stubs.releases.ResumeRelease
-    change_release(call, release_service.ResumeReleaseRequest, name, reason, output)
+    stubs = session(context).stubs
+    change_release(stubs, stubs.releases.ResumeRelease, release_service.ResumeReleaseRequest, name, reason, output)
 
 
 @release.command("promote")
@@ -172,8 +171,8 @@ def promote_release(
     context: typer.Context, name: ReleaseName, reason: NeededReason, output: Output = Format.TABLE
 ) -> None:
     """Give the candidate all traffic now, also from a pause. A release that is paused in its bake completes."""
-    call = session(context).stubs.releases.PromoteRelease
-    change_release(call, release_service.PromoteReleaseRequest, name, reason, output)
+    stubs = session(context).stubs
+    change_release(stubs, stubs.releases.PromoteRelease, release_service.PromoteReleaseRequest, name, reason, output)
 
 
 @release.command("abort")
@@ -182,7 +181,9 @@ def abort_release(
 ) -> None:
     """End a release that has not completed: stable gets all traffic again."""
     stubs = session(context).stubs
-    found = change_release(stubs.releases.AbortRelease, release_service.AbortReleaseRequest, name, reason, output)
+    found = change_release(
+        stubs, stubs.releases.AbortRelease, release_service.AbortReleaseRequest, name, reason, output
+    )
     if found.phase == resources.PHASE_ROLLING_BACK and found.stable:
         report_return(stubs, found, found.stable)
 
@@ -191,12 +192,13 @@ def abort_release(
 def undo_release(context: typer.Context, name: ReleaseName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Undo a completed release: release the version that was stable before it. Before it completes, abort it."""
     stubs = session(context).stubs
-    found = change_release(stubs.releases.UndoRelease, release_service.UndoReleaseRequest, name, reason, output)
+    found = change_release(stubs, stubs.releases.UndoRelease, release_service.UndoReleaseRequest, name, reason, output)
     if found.undo_of:
         report_return(stubs, found, found.candidate)
 
 
 def change_release(
+    stubs: Stubs,
     call: Callable[..., resources.Release],
     request: Callable[..., Message],
     name: str,
@@ -206,18 +208,24 @@ def change_release(
     """Changes a release by an RPC whose request has its name and a reason, and shows what became of it."""
     wanted = request(name=release_name(name), reason=reason, request_id=str(uuid.uuid4()))
     found = call(wanted, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.RELEASE, output)
+    show_release(stubs, found, output)
     return found
+
+
+def show_release(stubs: Stubs, found: resources.Release, output: Format) -> None:
+    """Shows a release with what it waits for and the judgement of this moment: the log's may be of an earlier step."""
+    waits = Waits(stubs)
+    show_one(found, columns.release_page(waits.of_release, waits.judgement), output, as_field(waits.of_release))
 
 
 @environment.command("list")
 def list_environments(context: typer.Context, wide: Wide = False, output: Output = Format.TABLE) -> None:
     """List all environments."""
-    found = session(context).stubs.releases.ListEnvironments(
-        release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS
-    )
+    stubs = session(context).stubs
+    found = stubs.releases.ListEnvironments(release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS)
     empty = "No environment has a policy or a freeze: all follow the default policy."
-    show_list(found.environments, columns.ENVIRONMENTS, output, wide, empty)
+    shown = columns.with_freezes_at(columns.ENVIRONMENTS, stubs.log_time.shown_ms())
+    show_list(found.environments, shown, output, wide, empty)
 
 
 @environment.command("get")
@@ -231,7 +239,8 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
             raise
         report(f"no policy was set for {request.name}: its releases follow the default policy")
         found = resources.Environment(name=request.name, policy=policy.DEFAULT)
-    show_one(found, columns.ENVIRONMENT, output)
+    now_ms = session(context).stubs.log_time.shown_ms()
+    show_one(found, columns.with_freezes_at(columns.ENVIRONMENT, now_ms), output)
 
 
 def _read_policy(file: Path) -> configuration.ReleasePolicy:

@@ -1,6 +1,7 @@
 """What `headgate version watch` prints on stderr: the facts of a version, what it waits for, and its epochs."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ TICK_SECONDS = 1.0
 EPOCH_MS = 10_000
 """The least time between two lines about epochs in a pipe; the last epoch always has one."""
 SHORTEST_BAR = 10
+MEAN_OF_EPOCHS = 100
+"""Of how many of the latest epochs the time is taken that the rest may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class Lines:
         self._show = show
         self._waits = NewWaits()
         self._has_epochs = False
+        self._pace = EpochPace()
         self._epoch_at_ms = 0
 
     def fact(self, record: facts.LifecycleRecord) -> None:
@@ -153,9 +157,10 @@ class Lines:
 
     def epoch(self, epoch: telemetry.EpochMeasured, at_ms: int) -> None:
         self._has_epochs = True
+        left_ms = self._pace.left_ms(epoch)
         if epoch.epoch == epoch.epochs or at_ms - self._epoch_at_ms >= EPOCH_MS:
             self._epoch_at_ms = at_ms
-            self._show(f"{time_text(at_ms)}  v{epoch.version} {epoch_text(epoch)}")
+            self._show(f"{time_text(at_ms)}  v{epoch.version} {epoch_text(epoch, left_ms)}")
 
     def wait(self, waiting_for: str, at_ms: int) -> None:
         if not self._has_epochs and self._waits.is_new(waiting_for):
@@ -174,6 +179,7 @@ class Block:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._has_bar = False
+        self._pace = EpochPace()
 
     def fact(self, record: facts.LifecycleRecord) -> None:
         time, _, text = fact_line(record).partition(GAP)
@@ -183,7 +189,7 @@ class Block:
 
     def epoch(self, epoch: telemetry.EpochMeasured, at_ms: int) -> None:
         self._has_bar = True
-        self._renew(epoch_bar(epoch, self._live.console.width))
+        self._renew(epoch_bar(epoch, self._pace.left_ms(epoch), self._live.console.width))
 
     def wait(self, waiting_for: str, at_ms: int) -> None:
         if waiting_for and not self._has_bar:
@@ -208,23 +214,34 @@ def fact_line(record: facts.LifecycleRecord) -> str:
     return f"{time_text(record.occurred_at_ms)}  {printable(describe(record))}"
 
 
-def epoch_text(epoch: telemetry.EpochMeasured) -> str:
-    """How far the training is, its loss, and about how long the rest takes at the pace of this epoch."""
-    left = f", about {duration_text(left_ms(epoch))} left" if epoch.epoch < epoch.epochs else ""
+class EpochPace:
+    """How long the rest of a training takes, by the mean of its latest epochs: a single one varies much."""
+
+    def __init__(self) -> None:
+        self._attempt = 0
+        self._durations_ms: deque[int] = deque(maxlen=MEAN_OF_EPOCHS)
+
+    def left_ms(self, epoch: telemetry.EpochMeasured) -> int:
+        """How long the epochs that are left take together, about. Each epoch is to be given once."""
+        if epoch.attempt != self._attempt:
+            self._attempt = epoch.attempt
+            self._durations_ms.clear()
+        self._durations_ms.append(epoch.duration_ms)
+        return (epoch.epochs - epoch.epoch) * sum(self._durations_ms) // len(self._durations_ms)
+
+
+def epoch_text(epoch: telemetry.EpochMeasured, left_ms: int) -> str:
+    """How far the training is, its loss, and about how long the rest takes."""
+    left = f", about {duration_text(left_ms)} left" if epoch.epoch < epoch.epochs else ""
     return f"epoch {epoch.epoch} of {epoch.epochs}, validation loss {epoch.validation_loss:.4f}{left}"
 
 
-def epoch_bar(epoch: telemetry.EpochMeasured, width: int) -> str:
+def epoch_bar(epoch: telemetry.EpochMeasured, left_ms: int, width: int) -> str:
     """The same as a bar that fills the line, or at least SHORTEST_BAR characters."""
-    text = epoch_text(epoch)
+    text = epoch_text(epoch, left_ms)
     room = max(width - len(text) - 3, SHORTEST_BAR)
     done = room * epoch.epoch // max(epoch.epochs, 1)
     return f"[{'#' * done}{'.' * (room - done)}] {text}"
-
-
-def left_ms(epoch: telemetry.EpochMeasured) -> int:
-    """How long the epochs that are left take if each takes as long as this one."""
-    return (epoch.epochs - epoch.epoch) * epoch.duration_ms
 
 
 def version_of(record: facts.LifecycleRecord) -> int:

@@ -253,6 +253,8 @@ def _stage(version: resources.Version, attempts: Attempts) -> str:
         return ""
     if attempt.stage != facts.STAGE_TRAINING:
         return f" (now: {word_of(facts.Stage, attempt.stage)})"
+    if version.HasField("upload") or version.configuration.code.kind == "onnx":
+        return ""  # it has no epochs
     if not attempt.HasField("last_epoch"):
         return " (now: before the first epoch ends)"
     return f" (now: epoch {attempt.last_epoch.epoch} of {attempt.last_epoch.epochs} has ended)"

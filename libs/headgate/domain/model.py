@@ -102,7 +102,9 @@ def _created(command: commands.CreateModel) -> facts.ModelCreated | Refused:
     labels = {key: value for key, value in command.labels.items() if value}
     if len(labels) > MAX_LABELS:
         return invalid("labels", len(labels), f"a model has at most {MAX_LABELS} labels")
-    wrong = next(filter(None, (_bad_label(key, value, "labels") for key, value in sorted(labels.items()))), None)
+    wrong = next(
+        filter(None, (_bad_label(key, value, "labels", "labels") for key, value in sorted(labels.items()))), None
+    )
     return (
         wrong
         or bad_repository(command.repository)
@@ -112,17 +114,17 @@ def _created(command: commands.CreateModel) -> facts.ModelCreated | Refused:
 
 def _label(model: resources.Model, command: commands.LabelModel) -> facts.ModelLabelled | Refused | None:
     if model.labels.get(command.key, "") == command.value:
-        return _bad_label(command.key, command.value, "key")
+        return _bad_label(command.key, command.value)
     if command.value and command.key not in model.labels and len(model.labels) >= MAX_LABELS:
         return invalid("key", command.key, f"a model has at most {MAX_LABELS} labels")
-    return _bad_label(command.key, command.value, "key") or facts.ModelLabelled(key=command.key, value=command.value)
+    return _bad_label(command.key, command.value) or facts.ModelLabelled(key=command.key, value=command.value)
 
 
-def _bad_label(key: str, value: str, field: str) -> Refused | None:
+def _bad_label(key: str, value: str, key_field: str = "key", value_field: str = "value") -> Refused | None:
     if not is_name(key):
-        return invalid(field, key, NAME_RULE)
+        return invalid(key_field, key, NAME_RULE)
     if len(value) > MAX_LABEL_VALUE:
-        return invalid(field, value, f"a label's value has at most {MAX_LABEL_VALUE} characters")
+        return invalid(value_field, value, f"a label's value has at most {MAX_LABEL_VALUE} characters")
     return None
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from headgate.domain.credentials import MASK, TEXT_RULE, as_it_may_be_kept, hides_nothing
+from headgate.domain.credentials import TEXT_RULE, as_it_may_be_kept, hides_nothing
+from headgate.domain.known_tokens import MASK
 from headgate.domain.refusal import INVALID, Refused
 from headgate.domain.repository import broken_data_rule, broken_rule
 from headgate.v1 import commands_pb2 as commands

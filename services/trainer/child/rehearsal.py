@@ -45,6 +45,9 @@ from services.trainer.child.tensors import (
 from services.trainer.child.training import LoadedModel
 from services.trainer.job import Job
 
+ONE_ROW = "Expected more than 1 value per channel"
+"""How torch says that it cannot normalise over one row."""
+
 
 def rehearse(model: LoadedModel, job: Job) -> None:
     """Raises TrainingFailure and ExportFailure."""
@@ -102,7 +105,9 @@ def first_answer(network: nn.Module, features: Tensors, with_gradients: bool = F
 
 
 def advice(features: Tensors, error: Exception) -> str:
-    """What to do when the network was written for another datatype."""
+    """What to do when the network was written for another datatype, or needs more than one row at once."""
+    if ONE_ROW in str(error):
+        return ". It normalises over the rows of a batch, which takes two at least: set train.batch_size to 2 or more"
     others = sorted({datatype(tensor) for tensor in inputs(features).values()} - {"float32"})
     if not others or "type" not in str(error).lower():
         return ""

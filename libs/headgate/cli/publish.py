@@ -94,16 +94,23 @@ def publish(
         refusal = earlier_refusal(log, change, event_id, source)
         trace = _publish(log, change, event_id, source, traces)
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
-    if existing:
-        report(f"this commit already is version {existing}: it becomes no second one; {NEW}")
-    elif refusal:
-        report(f"this event was sent before and was refused ({refusal}): when that is mended, --again sends a new one")
+    if known := _known(existing, refusal):
+        report(known)
     if output is Format.TABLE:
         report("to see what becomes of it, give `headgate event status` the id of this event:")
         show(event_id)
         return
     event = {"id": event_id, "trace_id": trace.trace_id, "source": source}
     show_data({**event, "model": change.model, "commit": change.commit}, output)
+
+
+def _known(existing: str, refusal: str) -> str:
+    """What became of this commit or event before; empty when it is new."""
+    if existing:
+        return f"this commit already is version {existing}: it becomes no second one; {NEW}"
+    if refusal:
+        return f"this event was sent before and was refused ({refusal}): when that is mended, --again sends a new one"
+    return ""
 
 
 def check_address(argument: str, address: str) -> None:

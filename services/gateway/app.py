@@ -25,6 +25,7 @@ from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
 from services.gateway import readings
+from services.gateway.batching import Batching
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.fleet.server import EdgeServer
 from services.gateway.follower import Follower
@@ -77,7 +78,8 @@ class Gateway:
         self._clock_watch = ClockWatch(parts.clock, self._writer, metrics)
         self._trials = Trials()
         workers = settings.gateway_workers if parent else 1
-        load = counting(metrics, loader(artifacts, lambda: load_trusted(settings.keys), self._trials, workers))
+        trusted, batches = (lambda: load_trusted(settings.keys)), settings.micro_batching
+        load = counting(metrics, loader(artifacts, trusted, self._trials, workers, batches))
         self.follower = Follower(
             self._fold,
             settings.environment,
@@ -102,6 +104,9 @@ class Gateway:
             places=KeyPlaces(settings.routing_header, settings.routing_cookie),
             prediction_log=self._prediction_log,
             loads=self.follower,
+            batching=Batching(
+                settings.micro_batching, metrics.histogram("headgate_prediction_batch_requests").labels().observe
+            ),
         )
         servicer = InferenceServicer(inference)
         front, host = settings.gateway_front, settings.host

@@ -76,8 +76,15 @@ class Forward(NamedTuple):
 
     def run(self, interruption: Interruption | None = None) -> Answer:
         """The version's answer. Raises InvalidInput before the model runs, and this module's errors after it."""
-        arrays = read_inputs(self.request, self.inputs)
-        results = _predict(self.routing.version, arrays, [spec.name for spec in self.outputs], interruption)
+        names = [spec.name for spec in self.outputs]
+        return self.answer(_predict(self.routing.version, self.read(), names, interruption))
+
+    def read(self) -> dict[str, Array]:
+        """The input arrays by name. Raises InvalidInput."""
+        return read_inputs(self.request, self.inputs)
+
+    def answer(self, results: Sequence[Array]) -> Answer:
+        """The response with these results. Raises AnswerTooLarge."""
         finite = all_finite(results)
         response = self._response(results, finite)
         if may_be_too_large(results):

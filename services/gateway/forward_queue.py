@@ -1,18 +1,32 @@
-"""Runs the slow forwards of one version beside all other calls: one after the other, in the version's own thread."""
+"""Runs the slow forwards of one version beside all other calls: one after the other, in the version's own thread.
+
+Requests that may run together do so when they wait at the same time. Nobody waits for a batch to fill.
+"""
 
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 MAX_WAITING = 64
-"""Requests that wait for one version, beside the one that runs. Further ones are refused."""
+"""Requests that may always wait for one version, beside the one that runs."""
+MAX_WAITING_SECONDS = 1.0
+"""Further ones may wait while all that wait take less alone, one after the other. What was never measured counts as
+slow: MAX_WAITING of them take as long."""
+MOST_WAITING = 1_024
+"""No more wait at all."""
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """The size of all requests that wait for one version. One request may always wait."""
+MAX_BATCH_ROWS = 64
+"""The rows of one batch. A request with more runs alone."""
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""The size of all requests of one batch. A larger one runs alone."""
+MAX_BATCH_SECONDS = 0.1
+"""What the requests of a batch take alone, one after the other: so long at most the first waits for those beside it."""
 IDLE_SECONDS = 10.0
 """The thread ends after this time without a request. The next request starts another one."""
 
@@ -25,6 +39,46 @@ class QueueFull(Exception):
 
 class DeadlinePassed(Exception):
     """The caller's deadline passed while the request waited. The model did not run."""
+
+
+class Batch(Protocol):
+    """Several requests as one forward."""
+
+    def run(self) -> Sequence[Any]:
+        """The result or the error of each request. Raises what no single request is to blame for."""
+        ...
+
+    def interrupt(self) -> None:
+        """Makes it end soon."""
+        ...
+
+
+class Part(Protocol):
+    """A request that may run together with others of its group."""
+
+    @property
+    def group(self) -> Hashable: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    def batch(self, parts: Any) -> Batch:
+        """These parts of one group as one forward."""
+        ...
+
+
+class Shared:
+    """A batch that runs. It is interrupted once nobody waits for any part of it. Used under the queue's lock."""
+
+    def __init__(self, batch: Batch, parts: int) -> None:
+        self.batch = batch
+        self._left = parts
+
+    def leave(self) -> None:
+        """One of its callers waits no longer."""
+        self._left -= 1
+        if not self._left:
+            self.batch.interrupt()
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +94,12 @@ class Ticket(Generic[Result]):
     observe: Callable[[float], None]
     expires_at: float
     size_bytes: int
+    seconds: float = 0.0
+    part: Part | None = None
     done: "Future[Result]" = field(default_factory=Future)
     began: bool = False
+    withdrawn: bool = False
+    shared: Shared | None = None
 
 
 class ForwardQueue:
@@ -53,6 +111,7 @@ class ForwardQueue:
         self._changed = threading.Condition()
         self._waiting: deque[Ticket[Any]] = deque()
         self._waiting_bytes = 0
+        self._waiting_seconds = 0.0
         self._is_running = False
         self._thread: threading.Thread | None = None
 
@@ -60,6 +119,11 @@ class ForwardQueue:
     def waiting(self) -> int:
         """How many requests wait. The one that runs is not among them."""
         return len(self._waiting)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """What all that wait take alone, one after the other."""
+        return self._waiting_seconds
 
     @property
     def is_busy(self) -> bool:
@@ -73,33 +137,40 @@ class ForwardQueue:
         observe: Callable[[float], None],
         expires_at: float = math.inf,
         size_bytes: int = 0,
+        seconds: float = 0.0,
+        part: Part | None = None,
     ) -> Ticket[Result]:
-        """Adds a request. `observe` gets the CPU time of a work that succeeded, on the version's thread.
+        """Adds a request. `observe` gets the CPU time of a work that succeeded alone, on the version's thread.
 
-        The work does not begin after `expires_at` on the clock. `interrupt` makes it end soon. Raises QueueFull.
+        The work does not begin after `expires_at` on the clock. `interrupt` makes it end soon. It takes about so many
+        seconds, 0 when that is not known. With a `part` it may run together with others. Raises QueueFull.
         """
-        ticket = Ticket(work, interrupt, observe, expires_at, size_bytes)
+        seconds = seconds or MAX_WAITING_SECONDS / MAX_WAITING
+        ticket = Ticket(work, interrupt, observe, expires_at, size_bytes, seconds, part)
         with self._changed:
-            if self._is_full(size_bytes):
+            if self._is_full(size_bytes, seconds):
                 raise QueueFull
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="forwards", daemon=True)
                 self._thread.start()
             self._waiting.append(ticket)
             self._waiting_bytes += size_bytes
+            self._waiting_seconds += seconds
             self._changed.notify()
         return ticket
 
     def withdraw(self, ticket: Ticket[Result]) -> bool:
         """Gives up a request for which nobody waits any more. Returns whether its forward will never begin.
 
-        Interrupts a forward that has begun, so that the next request need not wait for it.
+        Interrupts a forward that has begun, so that the next request need not wait for it. One that runs for other
+        callers too goes on.
         """
         with self._changed:
             if ticket in self._waiting:
                 self._remove(ticket)
-            if ticket.began:
-                ticket.interrupt()
+            if ticket.began and not ticket.withdrawn:
+                ticket.withdrawn = True
+                (ticket.shared.leave if ticket.shared else ticket.interrupt)()
             return not ticket.began
 
     def retire(self) -> None:
@@ -108,42 +179,81 @@ class ForwardQueue:
             self._idle_seconds = 0.0
             self._changed.notify()
 
-    def _is_full(self, size_bytes: int) -> bool:
+    def _is_full(self, size_bytes: int, seconds: float) -> bool:
+        waiting = len(self._waiting)
         too_large = self._waiting_bytes + size_bytes > MAX_WAITING_BYTES
-        return bool(self._waiting) and (len(self._waiting) >= MAX_WAITING or too_large)
+        too_long = waiting >= MAX_WAITING and self._waiting_seconds + seconds > MAX_WAITING_SECONDS
+        return waiting > 0 and (too_large or too_long or waiting >= MOST_WAITING)
 
     def _run(self) -> None:
         while self._run_next():
             pass
 
     def _run_next(self) -> bool:
-        """Runs the next request. Returns False when none came and the thread ends.
+        """Runs the next request, with those that join it. Returns False when none came and the thread ends.
 
-        The request is a local variable here, so that the idle thread does not keep an unloaded version.
+        The requests are local variables here, so that the idle thread does not keep an unloaded version.
         """
-        ticket = self._next()
-        if ticket is None:
+        tickets = self._next()
+        if not tickets:
             return False
-        _run(ticket)
+        if tickets[0].shared is None or not self._run_together(tickets, tickets[0].shared):
+            for ticket in tickets:
+                _run(ticket)
         self._is_running = False
         return True
 
-    def _next(self) -> Ticket[Any] | None:
+    def _run_together(self, tickets: Sequence[Ticket[Any]], shared: Shared) -> bool:
+        """Whether it could. Otherwise nothing has ended, and each request has to run alone."""
+        try:
+            results = shared.batch.run()
+        except Exception:  # noqa: BLE001  # whose fault it is shows when each runs alone
+            with self._changed:
+                for ticket in tickets:
+                    ticket.shared = None
+            return False
+        for ticket, result in zip(tickets, results, strict=True):
+            _end(ticket, result)
+        return True
+
+    def _next(self) -> Sequence[Ticket[Any]]:
         with self._changed:
             if not self._waiting and self._idle_seconds:
                 self._changed.wait_for(lambda: self._waiting or not self._idle_seconds, self._idle_seconds)
             if not self._waiting:
                 self._thread = None
-                return None
-            ticket = self._waiting[0]
+                return ()
+            now, ticket = self._clock(), self._waiting[0]
             self._is_running = True
             self._remove(ticket)
-            ticket.began = self._clock() < ticket.expires_at
-            return ticket
+            ticket.began = now < ticket.expires_at
+            if not ticket.began or ticket.part is None:
+                return (ticket,)
+            return self._joined(ticket, ticket.part, now)
+
+    def _joined(self, first: Ticket[Any], part: Part, now: float) -> Sequence[Ticket[Any]]:
+        """The request with those that wait and may run together with it, in their order."""
+        joined = [first]
+        rows, size_bytes, seconds = part.rows, first.size_bytes, first.seconds
+        for ticket in tuple(self._waiting):
+            other = ticket.part
+            if other is None or other.group != part.group or ticket.expires_at <= now:
+                continue
+            rows, size_bytes, seconds = rows + other.rows, size_bytes + ticket.size_bytes, seconds + ticket.seconds
+            if rows > MAX_BATCH_ROWS or size_bytes > MAX_BATCH_BYTES or seconds > MAX_BATCH_SECONDS:
+                break
+            joined.append(ticket)
+            self._remove(ticket)
+        if len(joined) > 1:
+            shared = Shared(part.batch([ticket.part for ticket in joined]), len(joined))
+            for ticket in joined:
+                ticket.began, ticket.shared = True, shared
+        return joined
 
     def _remove(self, ticket: Ticket[Any]) -> None:
         self._waiting.remove(ticket)
         self._waiting_bytes -= ticket.size_bytes
+        self._waiting_seconds = max(0.0, self._waiting_seconds - ticket.seconds) if self._waiting else 0.0
 
 
 def _run(ticket: Ticket[Result]) -> None:
@@ -151,7 +261,7 @@ def _run(ticket: Ticket[Result]) -> None:
 
     The CPU time of this thread does not grow while others use the processor or Python's lock.
     """
-    if not ticket.began:
+    if not ticket.began or ticket.withdrawn:
         ticket.done.set_exception(DeadlinePassed())
         return
     began = time.thread_time()
@@ -162,3 +272,11 @@ def _run(ticket: Ticket[Result]) -> None:
         return
     ticket.observe(time.thread_time() - began)
     ticket.done.set_result(result)
+
+
+def _end(ticket: Ticket[Any], result: Any) -> None:
+    """Ends the ticket of a request that ran together with others."""
+    if isinstance(result, Exception):
+        ticket.done.set_exception(result)
+    else:
+        ticket.done.set_result(result)

@@ -11,17 +11,18 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, NotImplemented, RuntimeException
 
 from headgate.artifacts import bfloat16, datatypes
-from headgate.artifacts.blobs import Blobs
+from headgate.artifacts.blobs import ArtifactError, Blobs
 from headgate.artifacts.datatypes import BFLOAT16, BYTES, CARRIED_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.keys import TrustedKeys
-from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE
+from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE, TRAINING_FILE
 from headgate.artifacts.manifest import unseal
+from headgate.artifacts.rows_apart import shown_in
 from headgate.domain.names import version_name
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.forward_queue import ForwardQueue
 from services.gateway.memory import bytes_for_forwards
-from services.gateway.pace import Pace, size_class
+from services.gateway.pace import SLOW_SECONDS, SLOW_SECONDS_OF_BATCHES, Pace, size_class
 from services.gateway.statistics import Statistics
 from services.gateway.tensors import NUMPY_TYPES, Array, TensorSpec
 
@@ -70,6 +71,8 @@ class LoadedVersion:
     pace: Pace = field(default_factory=Pace)
     queue: ForwardQueue = field(default_factory=ForwardQueue)
     uses_bfloat16: bool = False
+    answers_rows_apart: bool = False
+    """Whether it takes any number of rows, and its export has shown that it answers a row alone as beside others."""
     statistics: Statistics = field(default_factory=Statistics)
 
     def predict(
@@ -90,12 +93,16 @@ MAX_TRIED = 10_000
 
 
 def loader(
-    store: Blobs, trusted: Callable[[], TrustedKeys], trial: Callable[[bytes], None], processes: int = 1
+    store: Blobs,
+    trusted: Callable[[], TrustedKeys],
+    trial: Callable[[bytes], None],
+    processes: int = 1,
+    batches: bool = False,
 ) -> Load:
     """The function that loads a version. It reads the trusted keys at each load, so a new key needs no restart.
 
     `trial` gets the model first and raises ModelUnusable when the model must not come into this process. So many
-    `processes` share the memory for forwards.
+    `processes` share the memory for forwards. With `batches`, requests may run together where the export allows it.
     The function raises ModelUnusable, ArtifactUntrusted and the errors of the store. It is thread-safe if these are.
     """
     tried: set[str] = set()
@@ -111,13 +118,26 @@ def loader(
             trial(onnx_bytes)
             if len(tried) < MAX_TRIED:
                 tried.add(files[MODEL_FILE])
-        return load_onnx(model, version, onnx_bytes, processes)
+        return load_onnx(model, version, onnx_bytes, processes, rows_apart=batches and _rows_apart(store, files))
 
     return load
 
 
-def load_onnx(model: str, version: int, onnx_bytes: bytes, processes: int = 1) -> LoadedVersion:
-    """Opens the model with one thread and calls it, so that no caller has to wait for the slow first call."""
+def _rows_apart(store: Blobs, files: Mapping[str, str]) -> bool:
+    """Whether the artifact has the record. Without it the version is sound, and its requests run alone."""
+    try:
+        return TRAINING_FILE in files and shown_in(store.get(files[TRAINING_FILE]))
+    except ArtifactError:
+        return False
+
+
+def load_onnx(
+    model: str, version: int, onnx_bytes: bytes, processes: int = 1, *, rows_apart: bool = False
+) -> LoadedVersion:
+    """Opens the model with one thread and calls it, so that no caller has to wait for the slow first call.
+
+    `rows_apart` says whether its export has shown that it answers a row alone as beside others.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -130,14 +150,18 @@ def load_onnx(model: str, version: int, onnx_bytes: bytes, processes: int = 1) -
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     inputs = {node.name: _spec(node) for node in session.get_inputs()}
     outputs = tuple(_spec(node) for node in session.get_outputs())
+    uses_bfloat16 = _uses_bfloat16(inputs.values(), outputs)
+    takes_any_rows = all(bool(each.shape) and isinstance(each.shape[0], str) for each in (*inputs.values(), *outputs))
+    may_be_batched = rows_apart and takes_any_rows and not uses_bfloat16
     loaded = LoadedVersion(
         model=model,
         version=version,
         session=session,
         inputs=inputs,
         outputs=outputs,
-        uses_bfloat16=_uses_bfloat16(inputs.values(), outputs),
-        pace=Pace(depends_on_size=LOOP not in onnx_bytes),
+        uses_bfloat16=uses_bfloat16,
+        answers_rows_apart=may_be_batched,
+        pace=Pace(LOOP not in onnx_bytes, SLOW_SECONDS_OF_BATCHES if may_be_batched else SLOW_SECONDS),
     )
     _warm_up(loaded)
     return loaded

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.bench import (
     attempts,
+    batching,
     data_memory,
     evaluation,
     idle,
@@ -40,6 +41,7 @@ MEASUREMENTS = {
     "prediction": prediction.measure,
     "predictions": prediction_metrics.measure,
     "rest": rest.measure,
+    "batching": batching.measure,
     "models": many_models.measure,
     "swaps": swaps.measure,
     "evaluation": evaluation.measure,

@@ -18,6 +18,7 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.gateway.app import grpc_server
+from services.gateway.batching import Batching
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
@@ -86,13 +87,15 @@ def canary(candidate_bps, epoch, stable=1, candidate=2, phase=resources.PHASE_ST
 class GatewayHarness:
     """`networks` holds the ONNX bytes for each (model, version). A version that is not in it fails to load.
 
+    With `rows_apart` each version has shown that it answers a row alone as beside others.
     The versions in `gates` are slow: each waits for its gate in every forward.
     """
 
-    def __init__(self, networks, gates=(), front=H2CORN, tls=None, memory_bytes=sys.maxsize):
+    def __init__(self, networks, gates=(), front=H2CORN, tls=None, memory_bytes=sys.maxsize, rows_apart=False):
         self.networks = networks
         self.gates = dict(gates)
         self.draining = False
+        self.rows_apart = rows_apart
         self.fold = ManualFold()
         self.evidence = EvidenceCounters()
         self.metrics = Metrics(GATEWAY)
@@ -115,6 +118,7 @@ class GatewayHarness:
             why_missing=self.follower.why_missing,
             places=KeyPlaces("x-customer", "session"),
             loads=self.follower,
+            batching=Batching(True, self.metrics.histogram("headgate_prediction_batch_requests").labels().observe),
         )
         self.servicer = InferenceServicer(self.inference)
         self.server = grpc_server(front, self.inference, self.servicer, "127.0.0.1", 0, self.metrics, tls)
@@ -127,7 +131,7 @@ class GatewayHarness:
             self.server.stop(grace_seconds)
 
     def _load(self, model, version, artifact):
-        loaded = load_onnx(model, version, self.networks[model, version])
+        loaded = load_onnx(model, version, self.networks[model, version], rows_apart=self.rows_apart)
         gate = self.gates.get((model, version))
         # A pace without a measure: nothing is known to be quick.
         return loaded if gate is None else replace(loaded, session=GatedSession(loaded.session, gate), pace=Pace())
@@ -212,9 +216,11 @@ class GatedSession:
 
 
 @contextmanager
-def running_gateway(networks, gates=(), front=H2CORN, tls=None, caller=None, memory_bytes=sys.maxsize):
+def running_gateway(
+    networks, gates=(), front=H2CORN, tls=None, caller=None, memory_bytes=sys.maxsize, rows_apart=False
+):
     """A GatewayHarness that serves, with a connected stub; with `tls` the stub is that of the `caller`."""
-    gateway = GatewayHarness(networks, gates, front, tls, memory_bytes)
+    gateway = GatewayHarness(networks, gates, front, tls, memory_bytes, rows_apart)
     port = gateway.server.start()
     gateway.follower.start()
     gateway.address = f"127.0.0.1:{port}"

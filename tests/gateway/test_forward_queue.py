@@ -1,9 +1,21 @@
 import threading
 import weakref
+from dataclasses import dataclass, field
 
 import pytest
 
-from services.gateway.forward_queue import MAX_WAITING, MAX_WAITING_BYTES, DeadlinePassed, ForwardQueue, QueueFull
+from services.gateway.forward_queue import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_ROWS,
+    MAX_BATCH_SECONDS,
+    MAX_WAITING,
+    MAX_WAITING_BYTES,
+    MAX_WAITING_SECONDS,
+    MOST_WAITING,
+    DeadlinePassed,
+    ForwardQueue,
+    QueueFull,
+)
 from tests.gateway.harness import until
 from tests.waiting import PATIENCE_SECONDS
 
@@ -182,3 +194,126 @@ def test_an_error_in_a_callback_does_not_end_the_thread(gate):
     gate.open()
     result(ticket)
     assert result(queue.put(lambda: 4, ignore, ignore)) == 4
+
+
+@dataclass
+class Part:
+    """A request that notes with which others it ran."""
+
+    name: str
+    group: str = "g"
+    rows: int = 1
+    ran: list = field(default_factory=list)
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    works: bool = True
+
+    def batch(self, parts):
+        self.parts = parts
+        return self
+
+    def run(self):
+        if not self.works:
+            raise ZeroDivisionError
+        self.ran.append([part.name for part in self.parts])
+        return [part.name if part.works is True else part.works for part in self.parts]
+
+    def interrupt(self):
+        self.interrupted.set()
+
+
+def together(queue, gate, parts, **fields):
+    """Puts the parts behind a work that runs, opens the gate, and returns the tickets and with whom they ran."""
+    ran = []
+    queue.put(gate, ignore, ignore)
+    gate.await_entered()
+    tickets = []
+    for part in parts:
+        part.ran = ran
+        tickets.append(queue.put(lambda p=part: ran.append([p.name]) or p.name, ignore, ignore, part=part, **fields))
+    gate.open()
+    return tickets, ran
+
+
+def test_parts_of_one_group_run_together_and_others_in_their_turn(gate):
+    tickets, ran = together(ForwardQueue(), gate, [Part("a"), Part("b", group="other"), Part("c"), Part("d")])
+    assert [result(ticket) for ticket in tickets] == ["a", "b", "c", "d"]
+    assert ran == [["a", "c", "d"], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fields"),
+    [
+        (MAX_BATCH_ROWS // 2, {}),
+        (1, {"size_bytes": MAX_BATCH_BYTES // 2}),
+        (1, {"seconds": MAX_BATCH_SECONDS / 2}),
+        (MAX_BATCH_ROWS + 1, {}),
+    ],
+)
+def test_a_batch_is_bounded_by_rows_bytes_and_time(gate, rows, fields):
+    tickets, ran = together(ForwardQueue(), gate, [Part(name, rows=rows) for name in "abc"], **fields)
+    assert [result(ticket) for ticket in tickets] == ["a", "b", "c"]
+    assert ran == ([["a"], ["b"], ["c"]] if rows > MAX_BATCH_ROWS else [["a", "b"], ["c"]])
+
+
+def test_when_a_batch_fails_each_request_runs_alone(gate):
+    tickets, ran = together(ForwardQueue(), gate, [Part("a", works=False), Part("b")])
+    assert [result(ticket) for ticket in tickets] == ["a", "b"]
+    assert ran == [["a"], ["b"]]
+
+
+def test_the_error_of_one_part_is_its_own(gate):
+    tickets, _ = together(ForwardQueue(), gate, [Part("a"), Part("b", works=ZeroDivisionError())])
+    assert result(tickets[0]) == "a"
+    with pytest.raises(ZeroDivisionError):
+        result(tickets[1])
+
+
+def test_what_has_expired_joins_no_batch(gate):
+    now = [0.0]
+    queue, ran = ForwardQueue(clock=lambda: now[0]), []
+    queue.put(gate, ignore, ignore)
+    gate.await_entered()
+    names = {"a": 9.0, "late": 1.0, "b": 9.0}
+    tickets = [
+        queue.put(ignore, ignore, ignore, expires_at=expires_at, part=Part(name, ran=ran))
+        for name, expires_at in names.items()
+    ]
+    now[0] = 2.0
+    gate.open()
+    assert result(tickets[0]) == "a"
+    with pytest.raises(DeadlinePassed):
+        result(tickets[1])
+    assert ran == [["a", "b"]]
+
+
+def test_a_batch_is_interrupted_once_nobody_waits_for_any_part_of_it():
+    class Endless(Part):
+        def run(self):
+            running.set()
+            assert self.interrupted.wait(PATIENCE_SECONDS)
+            raise ZeroDivisionError
+
+    running, gate, queue = threading.Event(), Gate(), ForwardQueue()
+    parts = [Endless("a"), Part("b")]
+    tickets, ran = together(queue, gate, parts)
+    assert running.wait(PATIENCE_SECONDS)
+    assert not queue.withdraw(tickets[0])
+    assert not queue.withdraw(tickets[0]), "who leaves twice counts once"
+    assert not parts[0].interrupted.is_set()
+    assert not queue.withdraw(tickets[1])
+    assert parts[0].interrupted.is_set()
+    for ticket in tickets:
+        with pytest.raises(DeadlinePassed):
+            result(ticket)
+    assert ran == [], "nobody waits, so neither runs alone"
+
+
+def test_more_requests_may_wait_where_they_take_little_time(gate):
+    queue = ForwardQueue()
+    queue.put(gate, ignore, ignore)
+    gate.await_entered()
+    for _ in range(MOST_WAITING):
+        queue.put(ignore, ignore, ignore, seconds=MAX_WAITING_SECONDS / 10_000)
+    with pytest.raises(QueueFull):
+        queue.put(ignore, ignore, ignore, seconds=MAX_WAITING_SECONDS / 10_000)
+    assert queue.waiting_seconds == pytest.approx(MOST_WAITING / 10_000)

@@ -1,7 +1,7 @@
-from services.gateway.pace import QUICK_SECONDS, SLOW_SECONDS, Pace, size_class
+from services.gateway.pace import QUICK_SHARE, SLOW_SECONDS, SURELY_SLOW_SECONDS, Pace, size_class
 
 SMALL, LARGE = size_class(3), size_class(3_000_000)
-BETWEEN = (QUICK_SECONDS + SLOW_SECONDS) / 2
+BETWEEN = (QUICK_SHARE + 1) / 2 * SLOW_SECONDS
 
 
 def observed(*seconds, pace=None):
@@ -52,7 +52,7 @@ def test_between_the_limits_requests_stay_where_they_are():
 
 
 def test_a_version_that_is_quick_again_returns_to_the_event_loop():
-    assert observed(*[0.0001] * 50, pace=observed(1.0)).is_quick(SMALL)
+    assert observed(*[0.0001] * 100, pace=observed(1.0)).is_quick(SMALL)
 
 
 def test_requests_of_similar_size_share_a_class():
@@ -62,3 +62,22 @@ def test_requests_of_similar_size_share_a_class():
 
 def test_no_size_is_quick_when_the_values_say_how_long_a_forward_takes():
     assert not observed(*[0.00001] * 50, pace=Pace(depends_on_size=False)).is_quick(SMALL)
+
+
+def test_a_delay_by_the_clock_alone_is_doubted_until_the_cpu_time_is_measured():
+    pace = observed(0.0001)
+    pace.observe_clock(SMALL, SLOW_SECONDS * 50)
+    assert (pace.is_quick(SMALL), pace.is_doubted) == (True, True)
+    pace.observe(SMALL, 0.0001)
+    assert (pace.is_quick(SMALL), pace.is_doubted) == (True, False)
+
+
+def test_a_forward_that_took_very_long_by_the_clock_is_not_doubted():
+    pace = observed(0.0001)
+    pace.observe_clock(SMALL, SURELY_SLOW_SECONDS)
+    assert not pace.is_quick(SMALL)
+
+
+def test_a_version_whose_requests_may_run_together_leaves_the_event_loop_sooner():
+    assert observed(0.0004).is_quick(SMALL)
+    assert not observed(0.0004, pace=Pace(slow_seconds=0.00025)).is_quick(SMALL)

@@ -1,10 +1,12 @@
+import json
 import threading
 
 import pytest
 
 from headgate.artifacts.keys import new_signing_key, trust
-from headgate.artifacts.layout import MODEL_FILE
+from headgate.artifacts.layout import MODEL_FILE, TRAINING_FILE
 from headgate.artifacts.manifest import ArtifactUntrusted, seal
+from headgate.artifacts.rows_apart import record
 from headgate.artifacts.store import open_store
 from headgate.v1 import facts_pb2 as facts
 from services.gateway import loading, sessions
@@ -98,6 +100,23 @@ def test_a_signed_model_is_loaded(sealed):
     store, key, artifact = sealed
     loaded = loader(store, lambda: trust(key), served)("fraud", 1, artifact)
     assert loaded.predict({"x": networks.row()}, ["y"])[0].tolist() == [[2, 2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("training", "batches", "together"),
+    [
+        (json.dumps(record(8, (1, 4, 8), 1e-4, 1e-5)).encode(), True, True),
+        (json.dumps(record(8, (1, 4, 8), 1e-4, 1e-5)).encode(), False, False),
+        (b"{}", True, False),
+        (None, True, False),
+    ],
+)
+def test_requests_run_together_where_the_record_of_the_export_and_the_setting_say_so(training, batches, together):
+    store, key = open_store("memory:///"), new_signing_key()
+    files = {MODEL_FILE: networks.affine()} | ({} if training is None else {TRAINING_FILE: training})
+    artifact = seal(store, files, "models/fraud/versions/1", key)
+    loaded = loader(store, lambda: trust(key), served, batches=batches)("fraud", 1, artifact)
+    assert loaded.answers_rows_apart == together
 
 
 def test_a_model_of_another_version_or_signed_with_an_unknown_key_is_not_loaded(sealed):

@@ -117,6 +117,13 @@ DEVICES = 'headgate_edge_devices{job="headgate"}'
 REFUSING = 'headgate_edge_devices_refusing{job="headgate"}'
 TOTALS = f'rate(headgate_edge_totals_total{{job="headgate"}}[{SMOOTH}])'
 
+
+def _per_batch(part: str) -> str:
+    """The sum of the requests in batches, or their number, per second and gateway."""
+    series = f'headgate_prediction_batch_requests_{part}{{job="headgate"}}'
+    return f"sum by (instance) ({in_environment(f'rate({series}[{SMOOTH}])')})"
+
+
 TRAFFIC = Row(
     "Predictions",
     (
@@ -147,8 +154,9 @@ TRAFFIC = Row(
         ),
         Graph(
             "Requests that wait for a slow version",
-            "A slow version answers one request after the other in each gateway, and at most 64 more wait there. "
-            "When many wait for long, the version gets more requests than it can answer.",
+            "A slow version answers one request, or one batch of them, after the other in each gateway. At most 64 "
+            "more wait there, or as many as it answers in a second. When many wait for long, the version gets more "
+            "requests than it can answer.",
             (Query(f"sum by (model) ({in_environment(WAITING)}) or vector(0)", "{{model}}"),),
             "short",
             width=12,
@@ -179,6 +187,18 @@ TRAFFIC = Row(
             (Query(f"sum by (model, reason) ({in_environment(NOT_RUN)}) or vector(0)", "{{model}} {{reason}}"),),
             "reqps",
             width=12,
+        ),
+        Graph(
+            "Requests that run together",
+            "The requests of a batch, on average and for 95 % of the batches, by gateway. A slow version runs those "
+            "together that wait at the same time. Requests that run alone are not included.",
+            (
+                Query(f"{_per_batch('sum')} / {_per_batch('count')}", "{{instance}} mean"),
+                Query(quantile(0.95, "headgate_prediction_batch_requests", "instance"), "{{instance}} 95 %"),
+            ),
+            "short",
+            width=12,
+            needs=Needs.PREDICTIONS,
         ),
         Graph(
             "Memory for versions",

@@ -54,6 +54,8 @@ class Agreement:
 
     answers: NamedAnswers
     difference: float
+    rows_apart: int
+    """How many rows were answered alone as beside others."""
 
 
 def agree(
@@ -87,7 +89,7 @@ def agree(
         answers_apart = run_in_batches(in_onnx, few, size)
         require_same_answers(together, answers_apart, scales, f"{DIFFERS} for {rows_in_words(size)}", *RUNTIMES)
     agree_at_other_sizes(in_torch, in_onnx, few, dimensions)
-    return Agreement(trained, difference)
+    return Agreement(trained, difference, count_rows(few))
 
 
 def agree_at_other_sizes(in_torch: Run, in_onnx: Run, few: Tensors, dimensions: Dimensions) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from headgate.artifacts import layout
+from headgate.artifacts import layout, rows_apart
 from headgate.artifacts.answers import (
     CUSTOM,
     REGRESSION,
@@ -36,9 +36,12 @@ from headgate.artifacts.row_file import rows_as_bytes
 from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, reason_of, timed_calls, timed_load
 from services.trainer.child.array_rows import Split, fitted, read_splits
 from services.trainer.child.comparing import (
+    ABSOLUTE_TOLERANCE,
     SAMPLED_ROWS,
     NamedAnswers,
     median_sizes,
+    parts_of,
+    relative_tolerance,
     require_steady,
     rows_in_words,
 )
@@ -93,7 +96,7 @@ def _build_artifact(directory: Path, job: Job) -> None:
         built = served_alone(built, answers, job)
         run = Run(built.data, built.graph, job)
         answers = run.in_batches(test.features)
-    require_alike(run, test.features)
+    compared = require_alike(run, test.features)
     check_meaning(answers, test, job)
     built = with_true_shapes(built, answers)
     found = findings(run, built, answers, own_metrics(module, context, answers, test, job), job)
@@ -103,6 +106,8 @@ def _build_artifact(directory: Path, job: Job) -> None:
     (directory / layout.TEST_ROWS_FILE).write_bytes(rows_as_bytes(features | true_answers))
     write_json(directory / layout.SIGNATURE_FILE, signature(built.graph))
     training = {"environment": dict(job.environment), "seed": job.seed, "epochs": [], FINDINGS: found.as_json()}
+    tolerance = max(relative_tolerance(each) for each in answers.values())
+    training |= rows_apart.record(compared, parts_of(compared), tolerance, ABSOLUTE_TOLERANCE)
     write_json(directory / layout.TRAINING_FILE, training)
     if job.task != CUSTOM:
         measured_rows = measured_predictions(answers, job), measured(test.answers, job)
@@ -253,14 +258,15 @@ class Run:
         return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
 
 
-def require_alike(run: Run, features: Arrays) -> None:
-    """A few rows are asked again, alone and beside others. Raises ExportFailure when an answer differs."""
+def require_alike(run: Run, features: Arrays) -> int:
+    """A few rows are asked again, alone and beside others. Returns how many. Raises ExportFailure when one differs."""
     count = len(next(iter(features.values())))
     chosen = sorted({int(row) for row in np.linspace(0, count - 1, SAMPLED_ROWS)})
     few = {name: array[chosen] for name, array in features.items()}
     together = run(few)
     scales = {name: median_sizes(answers) for name, answers in together.items()}
     require_steady(together, run(few), partial(run.in_batches, few), len(chosen), scales)
+    return len(chosen)
 
 
 def check_meaning(answers: NamedAnswers, test: Split, job: Job) -> None:

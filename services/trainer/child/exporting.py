@@ -10,14 +10,14 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from headgate.artifacts import layout
+from headgate.artifacts import layout, rows_apart
 from headgate.artifacts.answers import CUSTOM, WrongMeaning, check_predictions
 from headgate.artifacts.batches import rows_at_once
 from headgate.artifacts.findings import FINDINGS
 from headgate.artifacts.graphs import Graph, GraphRefused, inspect
 from headgate.artifacts.plots.by_task import PLOTS_OF
 from services.trainer.child.agreement import Agreement, agree, onnx_run, run_in_batches
-from services.trainer.child.comparing import ABSOLUTE_TOLERANCE, NamedAnswers, relative_tolerance
+from services.trainer.child.comparing import ABSOLUTE_TOLERANCE, parts_of, relative_tolerance
 from services.trainer.child.context import Epoch
 from services.trainer.child.dimensions import dimensions_of
 from services.trainer.child.failure import ExportFailure
@@ -67,7 +67,7 @@ def export(
     safetensors.torch.save_file(stored(rows["test"]), directory / layout.TEST_ROWS_FILE)
     write_json(directory / layout.SIGNATURE_FILE, signature(described))
     findings = find_out(network, model, found.answers, job)
-    training = history(job, epochs, found.answers) | {FINDINGS: findings.as_json()}
+    training = history(job, epochs, found) | {FINDINGS: findings.as_json()}
     write_json(directory / layout.TRAINING_FILE, training)
     write_plots(directory, answered(graph, rows["test"], job), findings.threshold, epochs, job)
     return found.difference
@@ -151,9 +151,9 @@ def stored(rows: Rows) -> dict[str, Tensor]:
     }
 
 
-def history(job: Job, epochs: Sequence[Epoch], answers: NamedAnswers) -> dict[str, object]:
+def history(job: Job, epochs: Sequence[Epoch], found: Agreement) -> dict[str, object]:
     """It holds no times, so that the same training gives the same bytes."""
-    tolerance = max(relative_tolerance(each) for each in answers.values())
+    tolerance = max(relative_tolerance(each) for each in found.answers.values())
     return {
         "environment": dict(job.environment),
         "seed": job.seed,
@@ -163,4 +163,5 @@ def history(job: Job, epochs: Sequence[Epoch], answers: NamedAnswers) -> dict[st
             for epoch in epochs
         ],
         "export": {"relative_tolerance": tolerance, "absolute_tolerance": ABSOLUTE_TOLERANCE},
+        **rows_apart.record(found.rows_apart, parts_of(found.rows_apart), tolerance, ABSOLUTE_TOLERANCE),
     }

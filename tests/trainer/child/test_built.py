@@ -18,6 +18,7 @@ from headgate.artifacts import layout
 from headgate.artifacts.findings import FINDINGS
 from headgate.artifacts.plots.by_task import PLOTS_OF
 from headgate.artifacts.row_file import rows_from_bytes
+from headgate.artifacts.rows_apart import shown_in
 from services.trainer.child.built import build_artifact
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.job import Job
@@ -184,6 +185,7 @@ def metrics(context, prediction, answers): return {"caught": float((prediction["
 """
     files = built(checkout, text, own_metrics=["caught"], threshold_choice={"best": "f1"})
 
+    assert shown_in(files[layout.TRAINING_FILE]), "a gateway may run its requests together"
     found = json.loads(files[layout.TRAINING_FILE])[FINDINGS]
     assert found["own_metrics"] == {"caught": 10.0}
     assert found["leaked_rows"] == 3

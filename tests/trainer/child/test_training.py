@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 
 from headgate.artifacts.manifest import unseal
+from headgate.artifacts.rows_apart import shown_in
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.without_cuda import complete
 from tests.trainer import cpu_environment
@@ -92,6 +93,8 @@ def test_the_artifact_says_what_it_takes_and_what_it_was_made_from(trained: Trai
     history = json.loads(file(trained, "training.json"))
     assert (history["seed"], len(history["epochs"]), history["threads"]) == (7, 5, 1)
     assert history["export"] == {"relative_tolerance": 1e-4, "absolute_tolerance": 1e-5}
+    assert history["rows_apart"]["rows"] >= 2, "a gateway may run its requests together"
+    assert shown_in(json.dumps(history).encode())
     assert history["environment"] == dict(trained.trial.sent[1].report_training_started.fact.environment)
     statement = json.loads(file(trained, "provenance.json"))
     assert statement["predicate"]["buildDefinition"]["externalParameters"]["commit"] == trained.source[1]

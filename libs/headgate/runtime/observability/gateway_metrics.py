@@ -4,6 +4,7 @@ from headgate.runtime.observability.metric import GATEWAY, Metric
 
 PREDICTION_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """The SLOs 0.01, 0.025, 0.05, 0.1 and 0.25 s are edges, so the share of answers within each SLO is exact."""
+BATCH_REQUESTS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 LOAD_SECONDS = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0)
 
 OF_GATEWAY = (
@@ -34,6 +35,13 @@ OF_GATEWAY = (
         "Requests that had to wait and did not run: queue-full, deadline, cancelled or not-loaded.",
         ("model", "reason"),
         cap=72,
+    ),
+    Metric(
+        "headgate_prediction_batch_requests",
+        "histogram",
+        (GATEWAY,),
+        "Requests that ran together as one forward; one that ran alone is not counted.",
+        buckets=BATCH_REQUESTS,
     ),
     Metric(
         "headgate_predictions_waiting",

@@ -56,7 +56,7 @@ class AsgiCall:
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send, reserve: Reserve) -> None:
         """Raises nothing: what is wrong with the headers is said by `deadline_seconds`."""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._receive, self._send = receive, send
+        self._receive, self._send_event = receive, send
         self._started = time.monotonic()
         self._has_begun = False
         self.reader = MessageReader(self.header(b"grpc-encoding") or IDENTITY, reserve)
@@ -99,13 +99,19 @@ class AsgiCall:
             raise _not_one("no complete message")
         return found
 
+    async def _send(self, event: dict[str, Any]) -> None:
+        try:
+            await self._send_event(event)
+        except OSError as error:
+            raise CallerGone from error
+
     async def gone(self) -> None:
         """Returns when the caller waits no longer. Its messages have come before."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def respond(self, message: bytes) -> None:
-        """Sends one message."""
+        """Sends one message. Raises CallerGone, as every method that sends."""
         if not self._has_begun:
             self._has_begun = True
             await self._send(_START)

@@ -5,6 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -122,9 +123,9 @@ class AsgiMethods:
         except Exception as error:  # noqa: BLE001  # the last handler of every call: no error text may reach the caller
             await self._fail(call, error)
             return
-        await call.answer(response.SerializeToString())
         self._seconds.observe(time.monotonic() - started)
         self._answered.inc()
+        await call.answer(response.SerializeToString())
 
     def _outcome(self, message: bytes, call: AsgiCall) -> inference.ModelInferResponse | Pending:
         try:
@@ -213,8 +214,9 @@ async def _answered(handler: Any, requests: Requests, call: AsgiCall) -> None:
     asked = requests if handler.request_streaming else await _only(requests)
     answering = _behaviour(handler)(asked, call)
     if isinstance(answering, AsyncIterator):
-        async for response in answering:
-            await call.respond(serialize(response))
+        async with aclosing(answering) as responses:  # type: ignore[type-var]
+            async for response in responses:
+                await call.respond(serialize(response))
         return
     response = await answering
     if response is not None:

@@ -12,7 +12,6 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
@@ -20,7 +19,7 @@ from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
-from headgate.runtime.rpc.errors import status_of
+from headgate.runtime.rpc.errors import grpc_status_of
 from headgate.runtime.rpc.listening_port import ListeningPort, connection_limits
 from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.pending_calls import PENDING_CALLS
@@ -247,7 +246,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         name = split_method(method)
         if isinstance(error, RpcRefused):
             self._requests.labels(*name, error.code.name).inc()
-            status = rpc_status.to_status(status_of(error))
+            status = grpc_status_of(error)
             await context.abort(status.code, status.details, status.trailing_metadata)
         # The text of an unexpected error must not reach the caller.
         self._requests.labels(*name, grpc.StatusCode.INTERNAL.name).inc()

@@ -17,7 +17,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway import app
+from services.gateway import app, forward_queue
 from services.gateway.asgi import methods
 from services.gateway.server import InferenceServer
 from services.gateway.settings import GRPCIO, H2CORN
@@ -215,6 +215,26 @@ def test_a_call_whose_path_is_no_text_ends_no_port(gateway):
         assert stub.ServerLive(inference.ServerLiveRequest(), timeout=PATIENCE_SECONDS).live
         asked = infer_request([[1, 1, 1]], model="small")
         assert stub.ModelInfer(asked, timeout=PATIENCE_SECONDS).model_version == "1"
+
+
+@pytest.mark.parametrize("front", [GRPCIO, H2CORN])
+def test_a_full_queue_says_when_to_try_again_to_people_and_to_grpcs_own_retries(front, monkeypatch):
+    monkeypatch.setattr(forward_queue, "MAX_WAITING", 1)
+    gate = Gate()
+    with running_gateway({("fraud", 1): networks.affine(2.0)}, {("fraud", 1): gate}, front) as gateway:
+        gateway.serve("fraud", live=1)
+        calls = [gateway.stub.ModelInfer.future(infer_request([[1, 1, 1]]), timeout=PATIENCE_SECONDS)]
+        gate.await_entered()
+        calls.append(gateway.stub.ModelInfer.future(infer_request([[1, 1, 1]]), timeout=PATIENCE_SECONDS))
+        until(lambda: gateway.follower.table.entries["fraud"].waiting == 1, "a full queue")
+        with pytest.raises(grpc.RpcError) as refused:
+            gateway.infer(infer_request([[1, 1, 1]]))
+        retry = error_details_pb2.RetryInfo()
+        assert rpc_status.from_call(refused.value).details[-1].Unpack(retry)
+        trailers = dict(refused.value.trailing_metadata())
+        assert (retry.retry_delay.seconds, trailers["grpc-retry-pushback-ms"]) == (1, "1000")
+        gate.open()
+        assert {call.result().model_version for call in calls} == {"1"}
 
 
 @pytest.mark.parametrize("front", [GRPCIO, H2CORN])

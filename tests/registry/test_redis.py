@@ -248,7 +248,9 @@ def retry_seconds(error: grpc.RpcError) -> float:
     assert status.details[0].Unpack(info)
     assert status.details[1].Unpack(retry)
     assert (error.code(), info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate-limited")
-    return retry.retry_delay.ToMilliseconds() / 1000
+    wait_ms = retry.retry_delay.ToMilliseconds()
+    assert wait_ms <= int(dict(error.trailing_metadata())["grpc-retry-pushback-ms"]) <= wait_ms + 1
+    return wait_ms / 1000
 
 
 def test_a_caller_with_too_many_calls_is_refused_with_the_time_until_the_next_one(start: Start) -> None:

@@ -16,7 +16,7 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc import quiet
-from headgate.runtime.rpc.errors import status_of
+from headgate.runtime.rpc.errors import grpc_status_of
 from services.gateway.asgi.call import CONTENT_TYPE, Aborted, AsgiCall, CallerGone, Receive, Requests, Send
 from services.gateway.asgi.wire import MAX_BODIES_BYTES, RETRY_SECONDS
 from services.gateway.inference import Call, Inference
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 METHOD = "ModelInfer"
 MODEL_INFER = INFERENCE + METHOD
-STATUS_DETAILS = "grpc-status-details-bin"
 DEADLINE_MARGIN_SECONDS = 0.1
 """A caller that goes so short before its deadline goes because of it: it gives up by its own clock."""
 
@@ -188,8 +187,8 @@ class AsgiMethods:
         service, _, name = method[1:].rpartition("/")
         if method in self._handlers:
             self._requests.labels(service, name, refusal.code.name).inc()
-        status = status_of(refusal)
-        await call.end(status.code, status.message, [(STATUS_DETAILS, status.SerializeToString())])
+        status = grpc_status_of(refusal)
+        await call.end(status.code.value[0], status.details, list(status.trailing_metadata))
 
     async def _fail(self, call: AsgiCall, error: Exception, method: str = MODEL_INFER) -> None:
         code, incident = grpc.StatusCode.INTERNAL, uuid.uuid4().hex[:12]

@@ -1,9 +1,10 @@
 """Turns errors into gRPC statuses. A refusal gets google.rpc details. Any other error shows only an incident id."""
 
 import logging
+import math
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf import any_pb2, message
@@ -17,6 +18,8 @@ DOMAIN = "headgate.dev"
 MAX_RULE_BYTES = 1_200
 """The longest text of a refusal. gRPC sends it twice, with its escapes, in headers that clients limit to 8 KiB."""
 GAP = " ... "
+PUSHBACK = "grpc-retry-pushback-ms"
+"""The trailer by which gRPC's own retries wait as long as RetryInfo says."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ def _stream(behaviour: Behaviour, method: str) -> Behaviour:
 def _abort(error: Exception, context: grpc.ServicerContext, method: str) -> None:
     """Ends the call with a status. Does nothing when the servicer has already ended it."""
     if isinstance(error, RpcRefused):
-        context.abort_with_status(rpc_status.to_status(status_of(error)))
+        context.abort_with_status(grpc_status_of(error))
     if context.code() is None and context.is_active():  # type: ignore[attr-defined]  # public, missing in the stubs
         incident = uuid.uuid4().hex[:12]
         logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
@@ -88,6 +91,15 @@ def status_of(refusal: RpcRefused) -> status_pb2.Status:
         box.Pack(detail)
         packed.append(box)
     return status_pb2.Status(code=refusal.code.value[0], message=rule, details=packed)
+
+
+def grpc_status_of(refusal: RpcRefused) -> grpc.Status:
+    """The status as gRPC sends it, with its details. Where waiting helps, gRPC's own retries wait as long."""
+    status: Any = rpc_status.to_status(status_of(refusal))
+    if refusal.retry_after_seconds <= 0:
+        return cast(grpc.Status, status)
+    wait = (PUSHBACK, str(math.ceil(refusal.retry_after_seconds * 1000)))
+    return cast(grpc.Status, status._replace(trailing_metadata=(*status.trailing_metadata, wait)))
 
 
 def shortened(rule: str) -> str:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
-from grpc_status import rpc_status
 
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.rpc.errors import status_of
+from headgate.runtime.rpc.errors import grpc_status_of
 from headgate.runtime.rpc.wrap import Behaviour, wrapped
 
 MAX_BUCKETS = 10_000
@@ -102,7 +101,7 @@ class RateLimit(grpc.ServerInterceptor):
             self._on_limited(service)
             rule = f"too many calls to {service} from this caller: try again in {math.ceil(wait * 1000)} ms"
             refused = RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate-limited", rule, retry_after_seconds=wait)
-            context.abort_with_status(rpc_status.to_status(status_of(refused)))
+            context.abort_with_status(grpc_status_of(refused))
 
 
 def caller_of(metadata: Mapping[str, str | bytes], peer: str) -> str:

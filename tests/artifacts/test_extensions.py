@@ -1,5 +1,8 @@
 """Graphs with operators of onnxruntime-extensions run as any other."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnxruntime
 
@@ -16,3 +19,14 @@ def test_a_session_runs_a_graph_that_reads_text():
     (lengths,) = session.run(None, {"text": np.array(["a", "four"], object)})
 
     assert lengths.tolist() == [1.0, 4.0]
+
+
+def test_the_library_leaves_the_environment_of_child_processes_as_it_was():
+    script = """
+import os, onnxruntime
+from headgate.artifacts.extensions import DOMAIN, register_extensions
+before = dict(os.environ)
+register_extensions(onnxruntime.SessionOptions(), DOMAIN.encode())
+assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -45,7 +45,9 @@ class Running:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "services.gateway"], env=environ, stderr=subprocess.PIPE, text=True
         )
+        self._log_lines = ""
         for line in self.process.stderr:
+            self._log_lines += line
             if found := re.search(r"port=(\d+)", line):
                 break
         else:
@@ -58,7 +60,7 @@ class Running:
         return self
 
     def _keep_log(self):
-        self._log_lines = self.process.stderr.read()
+        self._log_lines += self.process.stderr.read()
 
     def build(self, version, network):
         key = create_keys(self.directory / "keys")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli.exit_codes import Exit
+from headgate.cli.files import local_path
 from headgate.cli.session import HOME, HOST, CommandFailed, running_edge_port, session, usage
 from headgate.client.tls import ClientTls
 from headgate.domain.address import ADDRESS_RULE, is_address
@@ -29,10 +30,20 @@ def run_edge(
     ] = "",
     environment: Annotated[str, typer.Option(help="The environment to follow.")] = "production",
     state: Annotated[
-        Path, typer.Option(help="The folder for routes, model files and counts. Keep it over reboots.")
+        Path,
+        typer.Option(
+            parser=local_path,
+            metavar="FOLDER",
+            help="The folder for routes, model files and counts. Keep it over reboots.",
+        ),
     ] = Path("headgate-edge"),
     keys: Annotated[
-        Path | None, typer.Option(help="The folder of the trusted keys; without it, that of headgate up here.")
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar="FOLDER",
+            help="The folder of the trusted keys; without it, that of headgate up here.",
+        ),
     ] = None,
     models: Annotated[str, typer.Option(help="Serve these models only, separated by commas.")] = "",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The gRPC port on loopback; 0 picks a free one.")] = 7450,

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 METHOD = "ModelInfer"
 MODEL_INFER = INFERENCE + METHOD
+TIMER_SECONDS = 0.001
+"""The steps of the event loop's timers."""
 DEADLINE_MARGIN_SECONDS = 0.1
 """A caller that goes so short before its deadline goes because of it: it gives up by its own clock."""
 
@@ -38,19 +41,28 @@ class AsgiMethods:
         self._inference = inference
         self._calls = CallInterceptor(metrics)
         self._requests = metrics.counter("headgate_rpc_requests_total")
-        self._seconds = metrics.histogram("headgate_rpc_duration_seconds").labels(SERVICE_NAME, METHOD)
-        self._answered = self._requests.labels(SERVICE_NAME, METHOD, grpc.StatusCode.OK.name)
+        self._durations = metrics.histogram("headgate_rpc_duration_seconds")
         self._handlers: dict[str, Any] = {}
+        self._counted: dict[str, Any] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bodies_bytes = 0
         self.last_call_at = time.monotonic()
 
+    @cached_property
+    def _seconds(self) -> Any:
+        """The series of answered predictions. There is none before the first, as with every other method."""
+        return self._durations.labels(SERVICE_NAME, METHOD)
+
+    @cached_property
+    def _answered(self) -> Any:
+        return self._requests.labels(SERVICE_NAME, METHOD, grpc.StatusCode.OK.name)
+
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Takes the handlers of a servicer."""
         for name, handler in handlers.items():
             method = f"/{service}/{name}"
-            self._handlers[method] = self._calls.wrapped(handler, method) if method.startswith(INFERENCE) else handler
+            self._handlers[method] = handler
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Takes handlers that find their method by themselves."""
@@ -152,7 +164,7 @@ class AsgiMethods:
             done.add_done_callback(_seen)
 
     async def _by_servicer(self, method: str, call: AsgiCall, receive: Receive) -> None:
-        handler = self._handlers.get(method) or self._found(method)
+        handler = self._handler(method)
         if handler is None:
             await call.end(grpc.StatusCode.UNIMPLEMENTED.value[0], "Method not found!")
             return
@@ -176,6 +188,14 @@ class AsgiMethods:
                 each.cancel()
             await asyncio.wait((pump, work))
         await call.end()
+
+    def _handler(self, method: str) -> Any:
+        """The handler, which counts its calls from the first on; None when there is no such method."""
+        if method not in self._handlers:
+            return self._found(method)
+        if method.startswith(INFERENCE) and method not in self._counted:
+            self._counted[method] = self._calls.wrapped(self._handlers[method], method)
+        return self._counted.get(method, self._handlers[method])
 
     def _found(self, method: str) -> Any:
         details = _Details(method)
@@ -239,10 +259,13 @@ def _near_deadline(call: AsgiCall) -> bool:
 
 
 def _give_up(pending: Pending, call: AsgiCall) -> None:
-    """Gives up, at the deadline where that is near: the request is counted for the reason that its caller has."""
-    delay_seconds = (call.time_remaining() or 0.0) if _near_deadline(call) else 0.0
-    if delay_seconds:
-        asyncio.get_running_loop().call_later(delay_seconds, pending.give_up)
+    """Gives up, at the deadline where that is near: the request is counted for the reason that its caller has.
+
+    A timer may end a moment early, so the deadline is asked for again.
+    """
+    left_seconds = call.time_remaining()
+    if left_seconds and _near_deadline(call):
+        asyncio.get_running_loop().call_later(max(left_seconds, TIMER_SECONDS), _give_up, pending, call)
     else:
         pending.give_up()
 

@@ -42,7 +42,7 @@ class Worker:
         self.fatal_exit = 0
         """The exit code of a process that ended for a reason which a restart does not change."""
         self.is_open = False
-        self.routes: Routes = ()
+        self.routes: Routes = []
         self._environ = environ
         self._on_change, self._on_end = on_change, on_end
         self._restarts = Restarts()
@@ -108,15 +108,22 @@ class Worker:
         reader.start()
 
     def _read(self, channel: Channel, end: socket.socket, process: "subprocess.Popen[bytes]") -> None:
-        with end:
-            while (message := channel.receive()) is not None:
-                self._take(message, process)
-        # A killed worker serves no more from here on; that its process ended is noted a moment later. One that only
-        # cannot be heard any more must not go on answering unseen.
+        try:
+            with end:
+                while (message := channel.receive()) is not None:
+                    self._take(message, process)
+        finally:
+            self._forget(channel, process)
+
+    def _forget(self, channel: Channel, process: "subprocess.Popen[bytes]") -> None:
+        """A killed worker serves no more from here on; that its process ended is noted a moment later.
+
+        One that only cannot be heard any more must not go on answering unseen.
+        """
         if not self._is_stopping:
             process.kill()
         if channel is self._channel:
-            self.is_open, self.routes = False, ()
+            self.is_open, self.routes = False, []
             self._has_page.set()
             self._on_change()
 
@@ -126,7 +133,8 @@ class Worker:
             self.is_open = True
             self._on_change()
         elif kind == STATUS:
-            routes = telemetry.GatewayStatus.FromString(content).routes
+            # A list, because not every implementation of protobuf compares its own with others.
+            routes = list(telemetry.GatewayStatus.FromString(content).routes)
             changed, self.routes = routes != self.routes, routes
             if changed:
                 self._on_change()

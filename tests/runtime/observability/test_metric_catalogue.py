@@ -33,7 +33,7 @@ def test_a_metric_keeps_the_conventions_of_prometheus(metric: Metric) -> None:
     assert re.fullmatch(r"headgate_[a-z][a-z0-9_]*", metric.name)
     assert (metric.kind == "counter") == metric.name.endswith("_total")
     assert (metric.kind == "histogram") == bool(metric.buckets)
-    assert metric.kind != "histogram" or metric.name.endswith("_seconds")
+    assert metric.kind != "histogram" or metric.name.endswith(("_seconds", "_requests"))  # the unit
     assert list(metric.buckets) == sorted(set(metric.buckets))
     assert metric.help.endswith(".")
     assert metric.services

@@ -49,7 +49,7 @@ OF_GATEWAY = (
         (GATEWAY,),
         "Requests that wait for a slow version; absent when none waits.",
         ("model",),
-        cap=24,
+        cap=15,
     ),
     Metric(
         "headgate_predictions_waiting_for_loads",

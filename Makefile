@@ -14,6 +14,7 @@ READY := $(VENV)/.ready
 TRITONCLIENT := .venv-tritonclient/.ready
 PEERS := .venv-peers/.ready
 MLSERVER := .venv-mlserver/.ready
+TRITON := .venv-triton/.ready
 KSERVE := .venv-kserve/.ready
 
 # The programs that the tests need beside Python, as pairs of command:package.
@@ -90,10 +91,10 @@ dashboards: setup ## Write the Grafana dashboards and the PrometheusRule from th
 	@$(BIN)/python -m k8s.monitoring.dashboards
 
 .PHONY: bench
-bench: setup $(PEERS) $(MLSERVER) ## Measure Headgate and its peers; prints JSON
+bench: setup $(PEERS) $(MLSERVER) $(TRITON) ## Measure Headgate and its peers; prints JSON
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(TRITONCLIENT) $(PEERS) $(MLSERVER) $(KSERVE): .venv-%/.ready: requirements/%.txt | $(READY)
+$(TRITONCLIENT) $(PEERS) $(MLSERVER) $(TRITON) $(KSERVE): .venv-%/.ready: requirements/%.txt | $(READY)
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
 	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes --only-binary :all: -r $<
 	@touch $@
@@ -130,4 +131,4 @@ clean: ## Remove caches, builds and the demo's data; keeps the environments and 
 
 .PHONY: distclean
 distclean: clean ## Like clean; also removes the Python environments and the downloaded broker
-	@rm -rf .cache .venv .venv-tritonclient .venv-peers .venv-mlserver .venv-kserve
+	@rm -rf .cache .venv .venv-tritonclient .venv-peers .venv-mlserver .venv-kserve .venv-triton

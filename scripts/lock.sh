@@ -32,4 +32,5 @@ compile build requirements/build.in --constraint requirements/dev.txt
 compile tritonclient requirements/tritonclient.in "$@"
 compile peers requirements/peers.in "$@"
 compile mlserver requirements/mlserver.in "$@"
+compile triton requirements/triton.in "$@"
 compile kserve requirements/kserve.in "$@"

@@ -4,6 +4,7 @@ import argparse
 import json
 import platform
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.bench import (
     batching,
     data_memory,
     evaluation,
+    grpc_predictions,
     idle,
     many_models,
     pages,
@@ -25,9 +27,11 @@ from tests.bench import (
     training,
     view,
 )
+from tests.bench.page import as_page, machine
 from tests.bench.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs" / "benchmarks.md"
 CACHE = ROOT / ".cache" / "bench"
 PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 MEASUREMENTS = {
@@ -40,6 +44,7 @@ MEASUREMENTS = {
     "publish": publish.measure,
     "prediction": prediction.measure,
     "predictions": prediction_metrics.measure,
+    "grpc": grpc_predictions.measure,
     "rest": rest.measure,
     "batching": batching.measure,
     "models": many_models.measure,
@@ -55,6 +60,7 @@ MEASUREMENTS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer facts and shorter slices")
+    parser.add_argument("--docs", action="store_true", help="writes the table into docs/benchmarks.md too")
     parser.add_argument("--only", choices=MEASUREMENTS, help="runs only this measurement")
     arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -65,6 +71,8 @@ def main() -> int:
         if arguments.only in (None, name):
             measure(results, CACHE, PEER_PYTHON, arguments.quick)
     (CACHE / "results.json").write_text(json.dumps(results.as_json(), indent=2) + "\n")
+    if arguments.docs:
+        DOCS.write_text(as_page(results, machine(), datetime.now(UTC).date().isoformat()))
     print(results.as_text())
     return 0
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import uvloop
 
+from tests.bench.results import Slice
+
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 END = b"\r\n\r\n"
 
@@ -23,6 +25,15 @@ class Load:
 
     seconds: list[float] = field(default_factory=list)
     errors: int = 0
+
+    def figures(self, seconds: float, server_cpu_s: float) -> Slice:
+        """What a slice of so many seconds shows, in which the server took so much CPU time."""
+        return {
+            "requests/s": len(self.seconds) / seconds,
+            "p50 ms": self.percentile_ms(0.5),
+            "p99 ms": self.percentile_ms(0.99),
+            "us CPU/request": server_cpu_s / len(self.seconds) * 1e6,
+        }
 
     def percentile_ms(self, share: float) -> float:
         return sorted(self.seconds)[int(share * (len(self.seconds) - 1))] * 1e3

@@ -1,4 +1,4 @@
-"""The model of the REST measurements, 30 numbers to 16 and to 1 as in examples/breast_cancer, and its requests."""
+"""The model of the measurements of predictions, 30 numbers to 16 and to 1, and its requests."""
 
 import json
 
@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from headgate.inference import grpc_predict_v2_pb2 as inference
 from tests.bench.http_load import post
 
 MODEL = "fraud"
@@ -54,6 +55,14 @@ def binary_request(rows: int) -> bytes:
     text = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     length = f"Inference-Header-Content-Length: {len(text)}\r\n"
     return post(f"/v2/models/{MODEL}/infer", text + values.tobytes(), length)
+
+
+def grpc_request(rows: int) -> bytes:
+    """A ModelInferRequest with raw contents."""
+    values = _values(rows)
+    tensor = inference.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[rows, WIDTH])
+    request = inference.ModelInferRequest(model_name=MODEL, inputs=[tensor], raw_input_contents=[values.tobytes()])
+    return request.SerializeToString()
 
 
 def _values(rows: int) -> np.ndarray:

@@ -52,7 +52,7 @@ class Results:
     def as_text(self) -> str:
         lines = [" ".join(f"{name} {version}" for name, version in self.versions.items()), ""]
         for what, who, figures in self.rows:
-            shown = "  ".join(f"{name} {_number(value)}" for name, value in figures.items())
+            shown = "  ".join(f"{name} {number(value)}" for name, value in figures.items())
             lines.append(f"{what:<28} {who:<24} {shown}")
         lines.append("")
         for r in self.ratios:
@@ -61,5 +61,5 @@ class Results:
         return "\n".join([*lines, *self.notes])
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"

@@ -1,4 +1,7 @@
-"""`python -m tests.bench.rest_process` serves a canary at 95/5 over REST, prints its port, and ends with its input."""
+"""`python -m tests.bench.gateway_process` serves a canary at 95/5 until its input ends.
+
+It prints its REST and its gRPC port.
+"""
 
 import sys
 
@@ -11,7 +14,7 @@ def main() -> None:
     versions = {(MODEL, version): network() for version in (1, 2)}
     with running_rest(versions) as rest:
         rest.gateway.serve(MODEL, live=1, release=canary(500, epoch=1))
-        print(rest.port, flush=True)
+        print(rest.port, rest.gateway.address.rpartition(":")[2], flush=True)
         sys.stdin.read()
 
 

@@ -16,6 +16,21 @@ from headgate.domain.names import NAME_RULE, REPLICA_RULE, is_name, is_replica_n
 
 MODULE = "services.gateway.edge"
 
+State = Annotated[
+    Path,
+    typer.Option(
+        parser=local_path, metavar="FOLDER", help="The folder for routes, model files and counts. Keep it over reboots."
+    ),
+]
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_path,
+        metavar="FOLDER",
+        help="The folder of the trusted keys; without it, that of headgate up here.",
+    ),
+]
+
 
 def run_edge(
     context: typer.Context,
@@ -29,22 +44,8 @@ def run_edge(
         ),
     ] = "",
     environment: Annotated[str, typer.Option(help="The environment to follow.")] = "production",
-    state: Annotated[
-        Path,
-        typer.Option(
-            parser=local_path,
-            metavar="FOLDER",
-            help="The folder for routes, model files and counts. Keep it over reboots.",
-        ),
-    ] = Path("headgate-edge"),
-    keys: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="FOLDER",
-            help="The folder of the trusted keys; without it, that of headgate up here.",
-        ),
-    ] = None,
+    state: State = Path("headgate-edge"),
+    keys: Keys = None,
     models: Annotated[str, typer.Option(help="Serve these models only, separated by commas.")] = "",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The gRPC port on loopback; 0 picks a free one.")] = 7450,
     rest_port: Annotated[

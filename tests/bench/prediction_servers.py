@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
@@ -35,16 +36,25 @@ class Served(NamedTuple):
 def running_servers(running: ExitStack, results: Results, cache: Path) -> list[Served]:
     """The servers, Headgate first. `running` ends them. The results note which peer is missing."""
     servers = [running.enter_context(_headgate())]
+    results.versions |= {name: version(name) for name in ("h2corn", "onnxruntime")}
     if MLSERVER_PROGRAM.exists():
         servers.append(running.enter_context(_mlserver(cache)))
+        results.versions[MLSERVER] = installed(MLSERVER_PROGRAM.parents[1], "mlserver")
     else:
         results.notes.append(f"{MLSERVER_PROGRAM.parents[1].name} is missing, so {MLSERVER} is no peer here")
     if is_there():
         triton = running.enter_context(running_triton(cache, MODEL, network(), WIDTH))
         servers.append(Served(TRITON, triton.rest_port, triton.grpc_port, triton.pid))
+        results.versions["nvidia-pytriton"] = installed(ENVIRONMENT, "nvidia_pytriton")
     else:
         results.notes.append(f"{ENVIRONMENT.name} has no Triton, so {TRITON} is no peer here")
     return servers
+
+
+def installed(environment: Path, package: str) -> str:
+    """The version of a package in another environment."""
+    (found,) = environment.glob(f"lib/python*/site-packages/{package}-*.dist-info")
+    return found.name.removesuffix(".dist-info").partition("-")[2]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def as_page(results: Results, machine: str, day: str) -> str:
     lines = [
         "# Benchmarks",
         "",
-        '`make bench ARGS="--only grpc --only rest --docs"` wrote this page. All servers answered on one machine in',
+        '`make bench ARGS="--only grpc --docs"` wrote this page. All servers answered on one machine in',
         "one run, in alternating slices, and each figure is the median of its slices. Compare figures of one table.",
         "Triton is the C++ server with its Python backend: its wheel lacks the ONNX Runtime backend, which is faster.",
         "",

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from headgate.cli.free_ports import is_free
+
 HOST = "127.0.0.1"
 END_SECONDS = 30.0
 FIRST_PORT, END_PORT = 12_000, 32_000
@@ -38,7 +40,7 @@ def free_ports(count: int) -> list[int]:
     ports: list[int] = []
     while len(ports) < count:
         port = next(_PORTS)
-        if _is_free(port):
+        if is_free(port):
             ports.append(port)
     return ports
 
@@ -54,14 +56,6 @@ def _own_ports() -> Iterator[int]:
 
 
 _PORTS = _own_ports()
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server((HOST, port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def listens(port: int) -> bool:

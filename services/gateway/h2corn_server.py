@@ -6,7 +6,7 @@ import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.runtime.connections import max_connections
@@ -18,14 +18,13 @@ from headgate.runtime.tls import TlsFiles, WatchedTls
 from services.gateway.asgi.methods import MODEL_INFER, AsgiMethods
 from services.gateway.asgi.wire import PREFIX_BYTES
 from services.gateway.inference import Inference
-from services.gateway.loop_thread import STOP_MARGIN_SECONDS, LoopThread
+from services.gateway.loop_thread import STOP_MARGIN_SECONDS
 from services.gateway.server import (
     MAX_CONCURRENT_CALLS,
     QUIET_SHARE_OF_GRACE,
-    START_SECONDS,
+    LoopServer,
     add_services,
     report,
-    serving,
 )
 from services.gateway.servicer import InferenceServicer
 
@@ -54,7 +53,7 @@ RENEWAL_SECONDS = 600.0
 LOOK_SECONDS = 1.0
 
 
-class H2cornServer:
+class H2cornServer(LoopServer):
     """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS."""
 
     def __init__(
@@ -66,28 +65,10 @@ class H2cornServer:
         metrics: Metrics,
         tls: TlsFiles | None = None,
     ) -> None:
+        super().__init__()
         self._host, self._port, self._tls = host, port, tls
-        self._loop = LoopThread("inference-server")
         self._methods = AsgiMethods(inference, metrics)
-        self._health: health.aio.HealthServicer = add_services(servicer, self._methods)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the calls. It runs from `start` to the end of `stop`."""
-        return self._loop.loop
-
-    def start(self) -> int:
-        """Opens the port and returns it. Raises CannotListen and TlsUnusable."""
-        self._loop.start()
-        return self._loop.run(self._start(), START_SECONDS)
-
-    def set_ready(self) -> None:
-        """Reports SERVING in health."""
-        self._loop.run(serving(self._health), START_SECONDS)
-
-    def drain(self) -> None:
-        """Reports NOT_SERVING in health, and goes on answering."""
-        self._loop.run(self._health.enter_graceful_shutdown(), START_SECONDS)
+        self._health = add_services(servicer, self._methods)
 
     def is_alive(self) -> bool:
         """Whether the event loop runs, and the engine on it."""

@@ -30,7 +30,7 @@ from services.gateway.load_on_demand import Asleep, LoadOnDemand, Loads, Nothing
 from services.gateway.load_waits import NotLoaded
 from services.gateway.pace import size_class
 from services.gateway.parameters import timeout_seconds
-from services.gateway.pending import Pending
+from services.gateway.pending import Pending, cancelled
 from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
 from services.gateway.repository import PLATFORM, Repository
@@ -270,7 +270,7 @@ class Inference:
         elif not self._is_draining():  # at the end of the grace it is the gateway that gives up
             routing.count(bad=True, late=True)
             routing.metrics.count(BAD)
-        pending.done.set_exception(_deadline_passed("its answer") if has_expired else _cancelled())
+        pending.done.set_exception(_deadline_passed("its answer") if has_expired else cancelled())
 
     def _entry(self, model: str) -> Entry:
         entry = self._table().entries.get(model)
@@ -370,10 +370,6 @@ def _queue_full(version: LoadedVersion, seconds: float) -> RpcRefused:
     )
     wait = version.queue.waiting_seconds
     return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue-full", rule, retry_after_seconds=wait)
-
-
-def _cancelled() -> RpcRefused:
-    return RpcRefused(grpc.StatusCode.CANCELLED, "cancelled", "the caller cancelled the call before its answer")
 
 
 def _version_number(text: str) -> int:

@@ -12,7 +12,7 @@ import grpc
 
 from headgate.runtime.errors import RpcRefused
 from services.gateway.load_waits import MAX_WAITING, RETRY_SECONDS, LoadWait, NotLoaded, TooManyWait
-from services.gateway.pending import Pending
+from services.gateway.pending import Pending, cancelled
 from services.gateway.prediction_metrics import CANCELLED, DEADLINE, NOT_LOADED, QUEUE_FULL
 from services.gateway.routing import Routing
 from services.gateway.sessions import LoadedVersion
@@ -90,7 +90,7 @@ class LoadOnDemand:
         self._loads.withdraw(wait)
         has_expired = time.monotonic() >= expires_at
         entry.metrics.count_not_run(DEADLINE if has_expired else CANCELLED)
-        pending.done.set_exception(_deadline_passed(entry) if has_expired else _cancelled())
+        pending.done.set_exception(_deadline_passed(entry) if has_expired else cancelled())
 
 
 def not_loaded(entry: Entry, why: NotLoaded) -> RpcRefused:
@@ -120,7 +120,3 @@ def _name(entry: Entry) -> str:
 def _deadline_passed(entry: Entry) -> RpcRefused:
     rule = f"the deadline passed while {_name(entry)} was loaded"
     return RpcRefused(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-passed", rule)
-
-
-def _cancelled() -> RpcRefused:
-    return RpcRefused(grpc.StatusCode.CANCELLED, "cancelled", "the caller cancelled the call before its answer")

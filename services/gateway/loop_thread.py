@@ -12,6 +12,11 @@ STOP_MARGIN_SECONDS = 2.0
 Result = TypeVar("Result")
 
 
+def run_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
+    """Runs it on a loop of another thread and waits for its result. Raises TimeoutError, and what the work raises."""
+    return asyncio.run_coroutine_threadsafe(work, loop).result(timeout_seconds)
+
+
 class LoopThread:
     """It runs from `start` to `stop`."""
 
@@ -27,7 +32,7 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
         """Runs it on the loop and waits for its result. Raises TimeoutError, and what the work raises."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_seconds)
+        return run_on(self.loop, work, timeout_seconds)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+import grpc
+
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.errors import RpcRefused
 
@@ -82,3 +84,8 @@ async def awaited(pending: Pending) -> inference.ModelInferResponse:
     except asyncio.CancelledError:
         pending.give_up()
         raise
+
+
+def cancelled() -> RpcRefused:
+    """The refusal of a call that nobody waits for any more."""
+    return RpcRefused(grpc.StatusCode.CANCELLED, "cancelled", "the caller cancelled the call before its answer")

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -41,30 +42,21 @@ INFERENCE = f"/{SERVICE_NAME}/"
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
-class InferenceServer:
-    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS."""
+class LoopServer(ABC):
+    """What the gateway's gRPC servers have in common: an event loop in a thread of its own, and health."""
 
-    def __init__(
-        self,
-        servicer: inference_grpc.GRPCInferenceServiceServicer,
-        host: str,
-        port: int,
-        metrics: Metrics,
-        tls: TlsFiles | None = None,
-    ) -> None:
-        self._servicer = servicer
-        self._listening = ListeningPort(host, port, tls)
-        self._calls = CallInterceptor(metrics)
+    _health: health.aio.HealthServicer
+
+    def __init__(self) -> None:
         self._loop = LoopThread("inference-server")
-        self._ended = threading.Event()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the servicer. It runs from `start` to the end of `stop`."""
+        """The event loop of the calls. It runs from `start` to the end of `stop`."""
         return self._loop.loop
 
     def start(self) -> int:
-        """Opens the port and returns it. Raises CannotListen."""
+        """Opens the port and returns it. Raises CannotListen and TlsUnusable."""
         self._loop.start()
         return self._loop.run(self._start(), START_SECONDS)
 
@@ -75,6 +67,28 @@ class InferenceServer:
     def drain(self) -> None:
         """Reports NOT_SERVING in health, and goes on answering."""
         self._loop.run(self._health.enter_graceful_shutdown(), START_SECONDS)
+
+    @abstractmethod
+    async def _start(self) -> int:
+        """Opens the port and returns it."""
+
+
+class InferenceServer(LoopServer):
+    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS."""
+
+    def __init__(
+        self,
+        servicer: inference_grpc.GRPCInferenceServiceServicer,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        tls: TlsFiles | None = None,
+    ) -> None:
+        super().__init__()
+        self._servicer = servicer
+        self._listening = ListeningPort(host, port, tls)
+        self._calls = CallInterceptor(metrics)
+        self._ended = threading.Event()
 
     def is_alive(self) -> bool:
         """Whether it serves: the event loop's thread runs, and grpcio has not ended the server by itself."""

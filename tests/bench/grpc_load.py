@@ -10,39 +10,20 @@ import time
 import uvloop
 
 from tests.bench.http_load import Load
+from tests.http2_frames import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS, frame, headers_of
 
-DATA, HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 4, 6, 7, 8
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
+PING, WINDOW_UPDATE = 6, 8
+ACK = 1
 HEAD = 9
 WINDOW_BYTES = 2**30
 """So many bytes of answers each caller takes before it says that it takes more."""
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-def _literal(name: bytes, value: bytes) -> bytes:
-    """A header that enters no table (RFC 7541, 6.2.2)."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-def _headers(method: str) -> bytes:
-    fields = (
-        (b":path", method.encode()),
-        (b":authority", b"127.0.0.1"),
-        (b"content-type", b"application/grpc"),
-        (b"te", b"trailers"),
-    )
-    # Two entries of the static table: the method POST and the scheme http.
-    return b"\x83\x86" + b"".join(_literal(name, value) for name, value in fields)
 
 
 def run(port: int, method: str, message: bytes, callers: int, seconds: float) -> Load:
     """Lets the callers ask for so long. Raises RuntimeError when one of them got no message, or lost its connection."""
     load, prefix = Load(), struct.pack(">?I", False, len(message))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(port, _headers(method), prefix + message, callers, seconds, load))
+        runner.run(_run(port, headers_of(method), prefix + message, callers, seconds, load))
     if load.errors:
         raise RuntimeError(f"{load.errors} of {len(load.seconds)} calls were errors")
     return load

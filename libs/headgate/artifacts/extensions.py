@@ -1,6 +1,7 @@
 """The one library of operators that graphs may use besides ONNX's own: onnxruntime-extensions, such as tokenizers."""
 
 import os
+from functools import cache
 from typing import Any
 
 DOMAIN = "ai.onnx.contrib"
@@ -18,6 +19,7 @@ def register_extensions(options: Any, graph: bytes) -> None:
     options.register_custom_ops_library(_library_path())
 
 
+@cache
 def _library_path() -> str:
     """The path of the library. Its import sets a variable that would make protobuf slow in every child process."""
     before = os.environ.get(SLOW_PROTOBUF)

@@ -12,6 +12,7 @@ import grpc
 
 from headgate.client.errors import failure
 from headgate.client.stubs import Stubs
+from headgate.configuration import ONNX
 from headgate.domain.names import model_stream, version_name
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.verdict import RELEASABLE
@@ -253,7 +254,7 @@ def _stage(version: resources.Version, attempts: Attempts) -> str:
         return ""
     if attempt.stage != facts.STAGE_TRAINING:
         return f" (now: {word_of(facts.Stage, attempt.stage)})"
-    if version.HasField("upload") or version.configuration.code.kind == "onnx":
+    if version.HasField("upload") or version.configuration.code.kind == ONNX:
         return ""  # it has no epochs
     if not attempt.HasField("last_epoch"):
         return " (now: before the first epoch ends)"

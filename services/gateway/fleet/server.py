@@ -4,9 +4,8 @@ Thousands of devices hold a call each, so they have a limit of their own and tak
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 import grpc
 
@@ -26,6 +25,7 @@ from services.gateway.fleet.report_writer import ReportWriter, Telemetry
 from services.gateway.fleet.servicer import REPORT_SECONDS, SIGN_OF_LIFE_SECONDS, EdgeServicer
 from services.gateway.fleet.shared_blobs import SharedBlobs
 from services.gateway.follower import Fold
+from services.gateway.loop_thread import run_on
 from services.gateway.routed import Routed
 from services.gateway.server import CallInterceptor
 
@@ -37,8 +37,6 @@ FOLD_SECONDS = 0.02
 START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0
 SERVICE = f"/{edge.DESCRIPTOR.services_by_name['EdgeService'].full_name}/"
-
-Result = TypeVar("Result")
 
 
 class EdgeServer:
@@ -84,7 +82,7 @@ class EdgeServer:
         """Opens the port and returns it. The loop must run. Raises CannotListen."""
         self._writer.start()
         self._listening = ListeningPort(host, port, self._tls)
-        return self._run(self._start(), START_SECONDS)
+        return run_on(self._loop, self._start(), START_SECONDS)
 
     def is_alive(self) -> bool:
         """Whether reports are written."""
@@ -92,13 +90,10 @@ class EdgeServer:
 
     def stop(self, grace_seconds: float) -> None:
         """Ends the watches. Reads and reports in progress get the grace."""
-        self._run(self._stop(grace_seconds), grace_seconds + STOP_MARGIN_SECONDS)
+        run_on(self._loop, self._stop(grace_seconds), grace_seconds + STOP_MARGIN_SECONDS)
         self._writer.close(STOP_MARGIN_SECONDS)
         self._blobs.close()
         self._listening.close()
-
-    def _run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
 
     async def _start(self) -> int:
         self._server = grpc.aio.server(

@@ -3,9 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine
 from email.utils import formatdate
-from typing import Any, TypeVar
 
 from headgate.runtime.connections import max_connections
 from headgate.runtime.deadline import Deadline
@@ -13,6 +11,7 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.quiet import await_quiet
 from headgate.runtime.tls import TlsFiles
 from services.gateway.inference import Inference
+from services.gateway.loop_thread import run_on
 from services.gateway.rest.connection import Connection
 from services.gateway.rest.handler import Handler, Later
 from services.gateway.rest.http_messages import HttpAnswer, HttpRequest
@@ -23,8 +22,6 @@ START_SECONDS = 10.0
 STOP_MARGIN_SECONDS = 2.0
 QUIET_SHARE_OF_GRACE = 0.5
 POLL_SECONDS = 0.02
-
-Result = TypeVar("Result")
 
 
 class RestServer:
@@ -50,7 +47,7 @@ class RestServer:
 
     def start(self) -> int:
         """Opens the port and returns it. The loop must run. Raises CannotListen."""
-        return self._run(self._start(), START_SECONDS)
+        return run_on(self._loop, self._start(), START_SECONDS)
 
     def drain(self) -> None:
         """From now on each connection ends with its next answer."""
@@ -68,10 +65,7 @@ class RestServer:
         own_address, limit_seconds = self._listening.own_address, deadline.left(QUIET_SHARE_OF_GRACE)
         await_quiet(self._connections.last_request_at, own_address, limit_seconds, _ask_health)
         left_seconds = deadline.left()
-        self._run(self._close(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
-
-    def _run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
+        run_on(self._loop, self._close(left_seconds), left_seconds + STOP_MARGIN_SECONDS)
 
     async def _start(self) -> int:
         port = await self._listening.open()

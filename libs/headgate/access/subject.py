@@ -1,0 +1,59 @@
+"""Who calls, as it was proven. Grants name a subject, and facts carry it as their actor."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+SERVICE_PREFIX = "spiffe://headgate/"
+"""How the name of each of Headgate's own services begins. It stands as a URI in the service's certificate."""
+
+
+class Kind(Enum):
+    """What a subject is."""
+
+    NOBODY = "nobody"
+    PERSON = "person"
+    MACHINE = "machine"
+    SERVICE = "service"
+
+
+class How(Enum):
+    """By what a subject was proven."""
+
+    NOTHING = "nothing"
+    TOKEN = "token"
+    """One of Headgate's own tokens."""
+    JWT = "jwt"
+    """A token that an identity provider signed."""
+    CERTIFICATE = "certificate"
+    """The certificate with which the caller opened its connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A proven caller: its name as grants spell it, what it is, and by what it was proven.
+
+    `groups` are those that the identity provider names. A grant to a group holds for each subject in it.
+    """
+
+    name: str
+    kind: Kind
+    how: How
+    groups: tuple[str, ...] = ()
+
+
+NOBODY = Subject("", Kind.NOBODY, How.NOTHING)
+"""A caller that has proven nothing."""
+
+
+def service_subject(service: str) -> Subject:
+    """One of Headgate's own services, such as `registry`, by its certificate."""
+    return Subject(SERVICE_PREFIX + service, Kind.SERVICE, How.CERTIFICATE)
+
+
+def subject_of_certificate(uris: tuple[str, ...]) -> Subject:
+    """Who a verified certificate names, by the URIs in it. One without exactly one SPIFFE URI names nobody."""
+    names = [uri for uri in uris if uri.startswith("spiffe://")]
+    if len(names) != 1:
+        return NOBODY
+    kind = Kind.SERVICE if names[0].startswith(SERVICE_PREFIX) else Kind.MACHINE
+    return Subject(names[0], kind, How.CERTIFICATE)

@@ -1,0 +1,22 @@
+"""Who a certificate names."""
+
+import pytest
+
+from headgate.access.subject import NOBODY, How, Kind, Subject, service_subject, subject_of_certificate
+
+
+def test_a_certificate_names_the_service_of_its_spiffe_uri() -> None:
+    found = subject_of_certificate(("https://example.com", "spiffe://headgate/trainer"))
+    assert found == service_subject("trainer")
+
+
+def test_a_certificate_of_another_trust_domain_names_a_machine_that_needs_grants() -> None:
+    found = subject_of_certificate(("spiffe://headgate.example.com/registry",))
+    assert found == Subject("spiffe://headgate.example.com/registry", Kind.MACHINE, How.CERTIFICATE)
+
+
+@pytest.mark.parametrize(
+    "uris", [(), ("https://headgate/trainer",), ("spiffe://headgate/trainer", "spiffe://headgate/registry")]
+)
+def test_a_certificate_without_exactly_one_spiffe_uri_names_nobody(uris: tuple[str, ...]) -> None:
+    assert subject_of_certificate(uris) == NOBODY

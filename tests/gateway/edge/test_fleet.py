@@ -17,6 +17,8 @@ from tests.waiting import until
 DEVICES = [f"till-{number}" for number in range(200)]
 WEIGHT_BPS = 2_500
 AT_ONCE = 16
+LEASE_MS = 600_000
+"""Longer than this test may run, so that the speed of the machine decides no arm."""
 
 
 @pytest.fixture
@@ -24,7 +26,9 @@ def fleet(tmp_path):
     with running_fleet(tmp_path, report_seconds=0.5) as fleet:
         fleet.build(1, networks.affine(2.0))
         fleet.build(2, networks.affine(3.0))
-        fleet.route(release=canary(WEIGHT_BPS, epoch=7))
+        release = canary(WEIGHT_BPS, epoch=7)
+        release.policy.candidate_lease_ms = LEASE_MS
+        fleet.route(release=release)
         yield fleet
 
 
@@ -54,7 +58,6 @@ def test_two_hundred_devices_share_the_arms_serve_through_a_cut_and_are_counted_
         once = {"candidate_keys": arms["candidate"], "stable_keys": arms["stable"]}
         once |= {"candidate_requests": arms["candidate"], "stable_requests": arms["stable"]}
         until(lambda: counted(fleet) == once, "the evidence of all devices")
-        assert len(fleet.log.records) < len(DEVICES) / 2
         fleet.route(live=2)
         until(lambda: all(map(partial(serves, version=2), devices.values())), "the new live version")
         list(pool.map(lambda device: device.close(), devices.values()))

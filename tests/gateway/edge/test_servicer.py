@@ -13,7 +13,7 @@ from services.gateway.fleet.devices import Devices
 from services.gateway.fleet.report_writer import MAX_WAITING, Claim, ReportWriter
 from services.gateway.fleet.servicer import MAX_MODELS, MAX_TOTALS, PART_BYTES
 from tests.gateway import networks
-from tests.gateway.edge.harness import running_fleet
+from tests.gateway.edge.harness import Log, running_fleet
 from tests.gateway.harness import canary
 from tests.waiting import PATIENCE_SECONDS
 
@@ -141,3 +141,18 @@ def test_reports_beyond_the_queue_are_refused():
     writer.put(claims)
     with pytest.raises(RpcRefused, match="too many reports wait here"):
         writer.put(claims[:1])
+
+
+def test_reports_that_wait_together_are_written_as_one_record():
+    log = Log()
+    writer = ReportWriter(log, "production", gather_seconds=0.0)
+    written = [writer.put([claim(number)]) for number in range(200)]
+    writer.start()
+    assert [each.result(PATIENCE_SECONDS) for each in written] == [None] * 200
+    assert [len(record.device_evidence.devices) for record in log.records] == [200]
+    writer.close(PATIENCE_SECONDS)
+
+
+def claim(number):
+    totals = edge.DeviceTotals(model="fraud", release=1, epoch=7, arm=telemetry.ARM_STABLE, version=1, requests=1)
+    return Claim(f"till-{number}", "i", totals)

@@ -43,6 +43,17 @@ def test_binary_metrics_are_those_of_scikit_learn(rows: Any, threshold: float, d
     assert found.confusion == {(str(a), str(g)): matrix[a, g] for a in (0, 1) for g in (0, 1)}
 
 
+around_the_ends = st.sampled_from([-1e-6, -1e-7, -0.0, 0.0, 1e-30, 0.3, 1.0, 1 + 1e-7, 1 + 1e-6])
+
+
+@given(st.lists(st.tuples(around_the_ends, st.sampled_from([0, 1])), max_size=20), st.sampled_from(["f4", "f8"]))
+def test_the_area_is_that_of_scikit_learn_where_rounding_left_values_outside_of_0_to_1(rows: Any, dtype: str) -> None:
+    scores = np.array([0.3, 0.0, *(p for p, _ in rows)], dtype)
+    answers = np.array([0, 1, *(y for _, y in rows)])
+    expected = sklearn_metrics.roc_auc_score(answers, scores)
+    assert measured("binary", scores, answers).scores.values["auc"] == pytest.approx(expected, abs=1e-9)
+
+
 def log_loss(answers: Any, scores: Any) -> float:
     """In doubles, and clipped as scikit-learn clips this datatype. Left alone, it rounds 1 - p to float32 as well."""
     eps = np.finfo(scores.dtype).eps

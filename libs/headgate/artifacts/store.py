@@ -5,10 +5,12 @@ Every blob that is read is checked against its digest, so a caller never gets ch
 
 import hashlib
 import mmap
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -40,6 +42,10 @@ MAX_FILE_BYTES = 1 << 30
 PART_BYTES = 4 << 20
 """A blob is read in parts of this size. A stream of obstore copies each part several times, which takes longer."""
 
+ReadInto = Callable[[memoryview, int], None]
+"""Fills a part of a blob with its bytes from a position on. Of a blob that is shorter by now the rest stays zeros,
+which show in the digest."""
+
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 300.0
 """How long one request to a bucket may take. To write the largest blob then needs 4 MB/s."""
@@ -52,10 +58,11 @@ CLOCK, CLOCK_CONTENT = "clock", b"The time of this object shows the clock of the
 
 
 class ArtifactStore:
-    """A store of blobs. Thread-safe, and several processes may share it."""
+    """A store of blobs. Thread-safe, and several processes may share it. `folder` holds the files of a local one."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, folder: Path | None = None) -> None:
         self._objects = objects
+        self._folder = folder
 
     def put(self, data: bytes) -> str:
         """Stores the bytes and returns their digest.
@@ -111,14 +118,21 @@ class ArtifactStore:
     def _read_in_parts(self, name: str, size: int) -> tuple[memoryview, str]:
         """The same. A thread computes the digest of one part while the next one is read."""
         data, hashed = _room(size), hashlib.sha256()
-        with ThreadPoolExecutor(1) as beside:
+        with self._reading(name) as read_into, ThreadPoolExecutor(1) as beside:
             for start in range(0, size, PART_BYTES):
                 part = data[start : start + PART_BYTES]
-                read = obstore.get_range(self._objects, name, start=start, length=len(part))
-                # A blob that is shorter by now leaves zeros, which show in the digest.
-                part[: len(read)] = memoryview(read)
+                read_into(part, start)
                 beside.submit(hashed.update, part)
         return data, hashed.hexdigest()
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[ReadInto]:
+        """A file is read where it lies, which takes a quarter of the time of obstore's copies."""
+        if self._folder is None:
+            yield partial(_read_range, self._objects, name)
+            return
+        with (self._folder / name).open("rb", buffering=0) as file:
+            yield partial(_read_file, file.fileno())
 
     def replace(self, name: str, data: bytes) -> None:
         """Stores an object that changes, such as a checkpoint, under a name. Replaces its old content.
@@ -201,6 +215,15 @@ class ArtifactStore:
                 return None
 
 
+def _read_range(objects: ObjectStore, name: str, part: memoryview, start: int) -> None:
+    read = obstore.get_range(objects, name, start=start, length=len(part))
+    part[: len(read)] = memoryview(read)
+
+
+def _read_file(file: int, part: memoryview, start: int) -> None:
+    os.preadv(file, [part], start)
+
+
 def _room(size: int) -> memoryview:
     """Memory of so many bytes. In large pages, which only private memory has, its first use is four times as fast."""
     room = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -223,7 +246,7 @@ def open_store(url: str, create: bool = True) -> ArtifactStore:
     if not create and url.startswith("file:") and not path_of(url).is_dir():
         raise StoreUnusable(f"the folder {path_of(url)} does not exist")
     try:
-        return ArtifactStore(_objects(url, create))
+        return ArtifactStore(_objects(url, create), path_of(url) if url.startswith("file:") else None)
     except (BaseError, OSError, ValueError) as error:
         raise StoreUnusable(f"the store cannot be opened: {_reason(error)}") from error
 

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from headgate.artifacts.answers import Floats, Integers
 from headgate.artifacts.calibration_bins import bins_of
 from services.evaluator.metrics.calibration import CALIBRATION_ERROR, calibration_error
-from services.evaluator.metrics.scores import Cells, Scores, confusion, count, not_finite, sums, total
+from services.evaluator.metrics.scores import INVALID, Cells, Scores, count, not_finite, sums, total
 
-NO_COUNTS = {("0", "0"): 0, ("0", "1"): 0, ("1", "0"): 0, ("1", "1"): 0}
 NO_POSITIVE_ROW = "no row is positive"
 NO_NEGATIVE_ROW = "every row is positive"
 NEVER_PREDICTED = "no row was predicted positive"
@@ -76,8 +75,10 @@ class BinaryRows(ProbabilityRows):
         return float(total(positive, below) / (positive.sum() * negative.sum()))
 
     def confusion(self) -> Cells:
-        predicted = np.where(self._valid, self._positive.astype(np.int64), -1)
-        return NO_COUNTS | confusion(self.answers, predicted)
+        predicted = {"0": self._valid & ~self._positive, "1": self._positive, INVALID: ~self._valid}
+        actual = {"0": ~self._actual, "1": self._actual}
+        found = {(a, p): count(actual[a] & predicted[p]) for a in actual for p in predicted}
+        return {cell: number for cell, number in found.items() if number or INVALID not in cell}
 
     def _add_auc(self, scores: Scores, positives: int, negatives: int) -> None:
         if positives and negatives:
@@ -88,14 +89,16 @@ class BinaryRows(ProbabilityRows):
     def _area(self) -> float:
         """Pairs of a positive and a negative row in which the positive one scores higher; a tie is half (Mann-Whitney).
 
-        Counted in halves, as whole numbers, so that nothing is rounded. Sorting both apart is faster than ranks,
-        and less in the datatype that the probabilities came in.
+        Counted in whole numbers, so that nothing is rounded. A row is one number: its probability's place in the order,
+        and whether it is positive in the last bit. So one sort is enough, and it moves no index beside the numbers.
         """
-        narrow = self.probabilities.astype(np.float32)
-        values = narrow if np.array_equal(narrow, self.probabilities) else self.probabilities
-        positive, negative = np.sort(values[self._actual]), np.sort(values[~self._actual])
-        below, not_above = (np.searchsorted(negative, positive, side) for side in ("left", "right"))
-        return int(np.sum(below) + np.sum(not_above)) / 2
+        ranked = np.sort(2 * _ordered(self.probabilities) + self._actual)
+        positive = (ranked & 1).astype(np.bool_)
+        places = np.flatnonzero(positive)
+        pairs = int(places.sum()) - len(places) * (len(places) - 1) // 2  # those of ties too
+        first = np.flatnonzero(positive[1:] & (ranked[1:] - ranked[:-1] == 1)) + 1  # the positive ones of each tie
+        begin, end = np.searchsorted(ranked, ranked[first] - 1), np.searchsorted(ranked, ranked[first], "right")
+        return pairs - int(np.sum((first - begin) * (end - first))) / 2
 
     @cached_property
     def _places(self) -> tuple[Integers, int]:
@@ -119,7 +122,8 @@ class BinaryRows(ProbabilityRows):
     def _groups(self) -> Floats:
         """Of each row, as 0 or 1: whether it is rightly predicted positive, is positive, and is predicted positive."""
         groups = (self._positive & self._actual, self._actual, self._positive)
-        return np.stack(groups, axis=1).astype(np.float64)
+        # Column by column in memory, which is four times as fast to sum.
+        return np.stack(groups).astype(np.float64).T
 
     @cached_property
     def _losses(self) -> Floats:
@@ -146,3 +150,16 @@ class BinaryRows(ProbabilityRows):
     @cached_property
     def correct(self) -> npt.NDArray[np.bool_]:
         return self._valid & np.equal(self._positive, self._actual)
+
+
+def _ordered(probabilities: Floats) -> Integers:
+    """Whole numbers in the order of the probabilities, equal where these are: the bits of each, below half the range.
+
+    In 32 bits where that is exact, which sorts in half the time.
+    """
+    narrow = probabilities.astype(np.float32)
+    exact = np.array_equal(narrow, probabilities)
+    bits = narrow.view(np.int32) if exact else probabilities.view(np.int64)
+    # A float is a sign and a magnitude. Rounding leaves some probabilities a little below 0.
+    magnitudes = bits & np.iinfo(bits.dtype).max
+    return np.where(bits < 0, -magnitudes, magnitudes)

@@ -15,6 +15,7 @@ READERS = {
     "libs/headgate/cli/clocks.py": "counts --since from it in a log that no service has used",
     "services/trainer/check.py": "runs an attempt without a log, which nobody else sees",
     "services/gateway/repository.py": "shows clients of Triton when a version last answered",
+    "libs/headgate/cli/certificates.py": "says from when to when a certificate holds, as every reader of it decides",
     "libs/headgate/cli/publish.py": "notes in an event when it was published",
 }
 

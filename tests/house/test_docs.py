@@ -13,6 +13,7 @@ import typer
 from headgate.cli.main import app
 from tests.house.tree import ROOT, short, tracked
 
+CERTIFICATES = "tests/cli/test_certificates.py"
 CHANGES = "tests/cli/test_version_changes.py"
 CLI = "tests/cli/test_cli.py"
 FRAUD = "tests/journeys/test_fraud.py"
@@ -27,6 +28,10 @@ FIRST_STEPS = "tests/examples/test_first_steps.py"
 RUN_BY: dict[str, str] = {
     "headgate alias delete": CHANGES,
     "headgate alias set": CHANGES,
+    "headgate certificates create --for": CERTIFICATES,
+    "headgate certificates create --host": CERTIFICATES,
+    "headgate certificates renew": CERTIFICATES,
+    "headgate certificates show": CERTIFICATES,
     "headgate check": "tests/cli/test_repository.py",
     "headgate data add": "tests/cli/test_repository.py",
     "headgate data add --uri": "tests/cli/test_repository.py",

@@ -13,7 +13,7 @@ PLACES = {
     "kafka": ("libs/headgate/log/kafka/",),
     "sqlite3": ("libs/headgate/log/sqlite/",),
     "obstore": ("libs/headgate/artifacts/store", "libs/headgate/downloads/buckets"),
-    "cryptography": ("libs/headgate/artifacts/",),
+    "cryptography": ("libs/headgate/artifacts/", "libs/headgate/certificates/"),
     "prometheus_client": ("libs/headgate/runtime/observability/",),
     "opentelemetry": ("libs/headgate/runtime/observability/tracing_otel",),
     "redis": ("libs/headgate/runtime/redis_client",),

@@ -9,6 +9,7 @@ import typer
 
 from headgate.cli import (
     aliases,
+    certificates,
     doctor,
     edge,
     evaluation,
@@ -168,6 +169,7 @@ app.add_typer(gateways.gateway, name="gateway")
 app.add_typer(prediction_log.prediction, name="prediction")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(certificates.certificates, name="certificates")
 app.add_typer(topics.topics, name="topics")
 app.add_typer(view.view, name="view")
 

@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from headgate.access.coverage import CoveredServer
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
@@ -142,11 +143,15 @@ class InferenceServer(LoopServer):
 
 
 def add_services(servicer: inference_grpc.GRPCInferenceServiceServicer, server: Any) -> health.aio.HealthServicer:
-    """Adds the protocol, health and reflection to a server of grpc.aio, or to what takes its place. Returns health."""
-    inference_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    """Adds the protocol, health and reflection to a server of grpc.aio, or to what takes its place. Returns health.
+
+    Raises MethodWithoutRow when the policy table does not say who may call a method.
+    """
+    covered: Any = CoveredServer(server)
+    inference_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, covered)
     server.add_generic_rpc_handlers((NotOffered(SERVICE_NAME),))
     reported = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(reported, server)
+    health_pb2_grpc.add_HealthServicer_to_server(reported, covered)
     names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
     if isinstance(server, grpc.aio.Server):
         reflection.enable_server_reflection(names, server)

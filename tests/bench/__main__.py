@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench import (
+    access,
     attempts,
     batching,
     data_memory,
@@ -35,6 +36,7 @@ DOCS = ROOT / "docs" / "benchmarks.md"
 CACHE = ROOT / ".cache" / "bench"
 PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 MEASUREMENTS = {
+    "access": access.measure,
     "replay": replay.measure,
     "view": view.measure,
     "memory": registry.measure_memory,

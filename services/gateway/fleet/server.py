@@ -7,9 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 
+from headgate.access.coverage import CoveredServer
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.state import ModelState
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
@@ -116,7 +118,8 @@ class EdgeServer:
                 *connection_limits(),
             ],
         )
-        edge_grpc.add_EdgeServiceServicer_to_server(self._servicer, self._server)
+        covered: Any = CoveredServer(self._server)
+        edge_grpc.add_EdgeServiceServicer_to_server(self._servicer, covered)
         port = self._listening.open(self._server)
         await self._server.start()
         return port

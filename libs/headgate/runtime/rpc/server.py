@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from headgate.access.coverage import CoveredServer
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.rpc.admission import Admission
 from headgate.runtime.rpc.errors import ErrorInterceptor
@@ -28,6 +30,7 @@ class GrpcServer:
     """Serves what `add` registers; the names in `service_names` are reported by health and reflection.
 
     `interceptors` are the outermost ones, so they see the status that the caller gets. With `tls` the port speaks TLS.
+    Raises MethodWithoutRow when the policy table does not say who may call a method.
     """
 
     def __init__(
@@ -55,12 +58,13 @@ class GrpcServer:
                 *connection_limits(),
             ],
         )
+        covered: Any = CoveredServer(self._server)
         for register in add:
-            register(self._server)
+            register(covered)
         self._health = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, covered)
         names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.enable_server_reflection(names, covered)
 
     def start(self) -> int:
         """Listens and returns the bound port. Health reports NOT_SERVING and calls are refused. Raises CannotListen."""

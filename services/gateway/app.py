@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import model_stream, release_subject, version_name, version_subject
 from headgate.lifecycle.artifact_setting import artifact_store
@@ -27,6 +26,7 @@ from headgate.v1 import facts_pb2 as facts
 from services.gateway import readings
 from services.gateway.batching import Batching
 from services.gateway.evidence import EvidenceCounters
+from services.gateway.first_load import loader_at_first_load
 from services.gateway.fleet.server import EdgeServer
 from services.gateway.follower import Follower
 from services.gateway.h2corn_server import IS_INSTALLED, H2cornServer
@@ -37,12 +37,13 @@ from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.prediction_record import Recording
 from services.gateway.prediction_sampling import Sampling, models_of, rates_of
 from services.gateway.reporter import Reporter, Telemetry
+from services.gateway.resident import give_back
 from services.gateway.rest.server import RestServer
 from services.gateway.routed import Routed
 from services.gateway.routing_key import KeyPlaces
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
-from services.gateway.sessions import Load, LoadedVersion, loader
+from services.gateway.sessions import Load, LoadedVersion
 from services.gateway.settings import H2CORN, Settings
 from services.gateway.trial import Trials
 from services.gateway.workers.link import ParentLink, WorkerTelemetry
@@ -78,8 +79,8 @@ class Gateway:
         self._clock_watch = ClockWatch(parts.clock, self._writer, metrics)
         self._trials = Trials()
         workers = settings.gateway_workers if parent else 1
-        trusted, batches = (lambda: load_trusted(settings.keys)), settings.micro_batching
-        load = counting(metrics, loader(artifacts, trusted, self._trials, workers, batches))
+        batches = settings.micro_batching
+        load = counting(metrics, loader_at_first_load(artifacts, settings.keys, self._trials, workers, batches))
         self.follower = Follower(
             self._fold,
             settings.environment,
@@ -197,6 +198,7 @@ class Gateway:
                 self._become_ready()
 
     def _become_ready(self) -> None:
+        give_back()  # before the first request, so that none waits for code to come back
         self._ready.set()
         self._server.set_ready()
         self._parts.operations.ready()

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts.negative_indices import indices_of_caller
-from services.gateway.sessions import MODEL_ERRORS
 from services.gateway.tensors import Array
 
 Run = Callable[[Mapping[str, Array]], object]
@@ -51,6 +50,8 @@ def _equal(array: Array, index: int) -> npt.NDArray[Any]:
 
 
 def _fails_on(shown: int, arrays: Mapping[str, Array], run: Run) -> bool:
+    from services.gateway.onnx_errors import MODEL_ERRORS
+
     try:
         run(arrays)
     except MODEL_ERRORS as error:

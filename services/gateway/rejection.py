@@ -4,13 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
-
 from services.gateway.fault import Cause
 from services.gateway.tensors import Array
 
-REJECTIONS = (Fail, InvalidArgument, RuntimeException)
-"""With these ONNX Runtime ends a run because of an input. It also does so for a graph that is wrong in itself."""
 MAX_INPUTS_SHOWN = 8
 MAX_SAID_CHARACTERS = 300
 
@@ -36,7 +32,7 @@ class Rejection(NamedTuple):
 
 def rejection(error: BaseException | None) -> Rejection | None:
     """The rejection by an operator, or None for any other failure."""
-    found = _STATUS.search(str(error)) if isinstance(error, REJECTIONS) else None
+    found = _STATUS.search(str(error)) if _is_rejection(error) else None
     if found is None:
         return None
     said = " ".join(_LOCATION.sub("", found[2].strip()).split())
@@ -49,7 +45,7 @@ def cause_of(error: BaseException | None) -> Cause:
     """What ONNX Runtime says of a run that failed."""
     found = rejection(error)
     if found is None:
-        return Cause.UNCLEAR if isinstance(error, REJECTIONS) else Cause.OTHER
+        return Cause.UNCLEAR if _is_rejection(error) else Cause.OTHER
     return Cause.INPUT if _VALUES_OR_SIZES.search(found.said) else Cause.UNCLEAR
 
 
@@ -61,6 +57,12 @@ def rejected_inputs(error: BaseException | None, arrays: Mapping[str, Array]) ->
     shown = [_shown(name, array) for name, array in arrays.items()]
     got = ", ".join(shown[:MAX_INPUTS_SHOWN]) + (", ..." if len(shown) > MAX_INPUTS_SHOWN else "")
     return f"inputs: the model's operator {found.operator} does not take these values or sizes: {found.said}; got {got}"
+
+
+def _is_rejection(error: BaseException | None) -> bool:
+    from services.gateway.onnx_errors import REJECTIONS
+
+    return isinstance(error, REJECTIONS)
 
 
 def _shown(name: str, array: Array) -> str:

@@ -22,11 +22,11 @@ from services.gateway.batching import Batching
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
+from services.gateway.onnx_loading import load_onnx
 from services.gateway.pace import Pace
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routing_key import KeyPlaces
 from services.gateway.servicer import InferenceServicer
-from services.gateway.sessions import load_onnx
 from services.gateway.settings import H2CORN
 from tests import waiting
 from tests.waiting import PATIENCE_SECONDS

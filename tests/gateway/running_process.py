@@ -102,6 +102,15 @@ class Running:
 
         until(latest, "the status")
 
+    def resident_mib(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024
+
+    def libraries(self):
+        """The files that are mapped into the process."""
+        with open(f"/proc/{self.process.pid}/maps") as maps:
+            return {line.rpartition("/")[2].strip() for line in maps if "/" in line}
+
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_SECONDS)

@@ -14,10 +14,11 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.batching import MIN_SECONDS, Batching, run_together
 from services.gateway.forward import prepared
+from services.gateway.onnx_loading import load_onnx
 from services.gateway.pace import size_class
 from services.gateway.routes import Route
 from services.gateway.routing import Routing
-from services.gateway.sessions import Interruption, load_onnx
+from services.gateway.sessions import Interruption
 from tests.bench.batching_models import CLASSES, FEATURES, wide
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, infer_request, running_gateway, until

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.gateway.sessions import load_onnx
+from services.gateway.onnx_loading import load_onnx
 from services.gateway.tensors import TensorSpec
 from tests.artifacts.graph_material import tokenizer, tree
 

@@ -9,6 +9,10 @@ from tests.gateway import networks
 from tests.gateway.harness import infer_request
 from tests.gateway.running_process import Running
 
+MAX_IDLE_MIB = 90
+HEAVY = ("onnxruntime", "_rust.abi3")
+"""Libraries that only loaded versions need."""
+
 
 @pytest.fixture
 def running(tmp_path):
@@ -20,6 +24,8 @@ def running(tmp_path):
 
 
 def test_a_gateway_serves_the_releases_of_the_log_reports_them_and_ends_without_losing_a_request(running):
+    assert [name for name in running.libraries() if name.startswith(HEAVY)] == []
+    assert running.resident_mib() < MAX_IDLE_MIB
     running.build(2, networks.affine(3.0))
     epoch = running.promote(release=1, candidate=1)
     running.wait_for_status(lambda status: status.epoch == epoch)

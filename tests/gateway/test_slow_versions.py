@@ -12,9 +12,9 @@ from grpc_status import rpc_status
 from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.forward_queue import MAX_WAITING
+from services.gateway.onnx_loading import load_onnx
 from services.gateway.pace import SLOW_SECONDS
 from services.gateway.readings import WAITING, readings
-from services.gateway.sessions import load_onnx
 from tests.gateway import networks
 from tests.gateway.harness import (
     SOON_SECONDS,

@@ -9,10 +9,11 @@ from headgate.artifacts.manifest import ArtifactUntrusted, seal
 from headgate.artifacts.rows_apart import record
 from headgate.artifacts.store import open_store
 from headgate.v1 import facts_pb2 as facts
-from services.gateway import loading, sessions
+from services.gateway import loading, onnx_loading
 from services.gateway.eviction import Role
 from services.gateway.loading import wanted_version
-from services.gateway.sessions import LoadedVersion, ModelUnusable, loader
+from services.gateway.onnx_loading import loader
+from services.gateway.sessions import LoadedVersion, ModelUnusable
 from services.gateway.version_loader import VersionLoader
 from tests.gateway import networks
 from tests.gateway.harness import until
@@ -139,7 +140,7 @@ def test_a_version_without_an_artifact_or_a_model_is_not_loaded(sealed):
 
 def test_a_model_that_fails_its_trial_does_not_come_into_the_gateway(sealed, monkeypatch):
     store, key, artifact = sealed
-    monkeypatch.setattr(sessions, "load_onnx", lambda *_: pytest.fail("loaded after a failed trial"))
+    monkeypatch.setattr(onnx_loading, "load_onnx", lambda *_: pytest.fail("loaded after a failed trial"))
 
     def refused(onnx_bytes):
         raise ModelUnusable("it killed the side process")

@@ -6,11 +6,13 @@ An array of DTYPE holds the bits of each number. They are the upper half of the 
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Array = npt.NDArray[Any]
 
@@ -25,7 +27,7 @@ EXPONENT = np.uint16(0x7F80)
 
 
 def run(
-    session: onnxruntime.InferenceSession, names: Sequence[str], arrays: Mapping[str, Array], options: Any = None
+    session: "onnxruntime.InferenceSession", names: Sequence[str], arrays: Mapping[str, Array], options: Any = None
 ) -> list[Array]:
     """The outputs of a session, in this order. Raises whatever it raises."""
     found = session.run_with_ort_values(names, {name: _value(array) for name, array in arrays.items()}, options)
@@ -50,6 +52,8 @@ def to_float32(array: Array) -> Array:
 
 
 def _value(array: Array) -> Any:
+    import onnxruntime
+
     if array.dtype == DTYPE:
         bits = np.ascontiguousarray(array).view(np.uint16)
         return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, ONNX_ELEMENT)

@@ -13,8 +13,8 @@ from headgate.runtime.operations import Operations
 from headgate.runtime.settings import SettingsError
 from services.gateway import readings
 from services.gateway.edge.device import Device, Identity
-from services.gateway.edge.resident import give_back
 from services.gateway.edge.settings import Settings, addresses_of, models_of
+from services.gateway.resident import give_back
 from services.gateway.rest.server import RestServer
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer

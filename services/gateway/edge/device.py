@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from headgate.artifacts.keys import load_trusted
 from headgate.client.tls import ClientTls
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.settings import SettingsError
@@ -23,11 +22,11 @@ from services.gateway.edge.ledger import Ledger, ledger_of
 from services.gateway.edge.link import Link, LinkDown
 from services.gateway.edge.sealed_file import write_sealed
 from services.gateway.evidence import EvidenceCounters
+from services.gateway.first_load import loader_at_first_load
 from services.gateway.fleet.claims import REFUSED, TRY_LATER
 from services.gateway.fleet.servicer import MAX_TOTALS
 from services.gateway.inference import Inference
 from services.gateway.prediction_metrics import PredictionMetrics
-from services.gateway.sessions import loader
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class Device:
         self.follower = DeviceFollower(
             folder,
             blobs,
-            loader(blobs, lambda: load_trusted(keys), trial),
+            loader_at_first_load(blobs, keys, trial),
             self._evidence,
             PredictionMetrics(metrics),
             on_change,

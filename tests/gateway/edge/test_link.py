@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.edge.link import LONGEST_PAUSE_SECONDS, pause_seconds
-from services.gateway.edge.resident import unchanged_code
+from services.gateway.resident import unchanged_code
 
 SMAPS = """\
 00400000-00500000 r-xp 00000000 08:02 173521 /usr/lib/libmodel.so

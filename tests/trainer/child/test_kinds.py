@@ -20,7 +20,9 @@ from services.evaluator.inference import load, predict
 from services.evaluator.metrics.measure import Options
 from services.evaluator.score import read_rows, score_on
 from services.gateway.categories import unknown_category
-from services.gateway.sessions import MODEL_ERRORS, LoadedVersion, load_onnx
+from services.gateway.onnx_errors import MODEL_ERRORS
+from services.gateway.onnx_loading import load_onnx
+from services.gateway.sessions import LoadedVersion
 from services.trainer.job import ARTIFACT_DIRECTORY
 from tests.trainer.kinds import KINDS
 from tests.trainer.measured_models import MEASURED, UNMEASURED

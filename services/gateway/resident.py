@@ -1,4 +1,4 @@
-"""Gives memory back that only the start and the loads of versions have used. A device has little."""
+"""Gives memory back that only the start and the loads of versions have used."""
 
 import ctypes
 import mmap

@@ -12,27 +12,17 @@ from grpc_reflection.v1alpha import reflection_pb2
 from headgate.access.coverage import CoveredServer
 from headgate.access.roles import RIGHTS, Action, Role
 from headgate.access.table import TABLE, MethodWithoutRow, Scope, row_of
-from headgate.inference import grpc_predict_v2_pb2
+from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.rpc.server import GrpcServer
-from headgate.v1 import (
-    edge_service_pb2,
-    registry_service_pb2,
-    release_service_pb2,
-    worker_services_pb2,
-)
+from headgate.v1 import edge_service_pb2 as edge
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import release_service_pb2 as release_service
+from headgate.v1 import worker_services_pb2 as worker_services
 from services.gateway.rest.paths import Method
 from services.gateway.server import INFERENCE
 from tests.house.tree import ROOT
 
-FILES = (
-    registry_service_pb2,
-    release_service_pb2,
-    worker_services_pb2,
-    edge_service_pb2,
-    grpc_predict_v2_pb2,
-    health_pb2,
-    reflection_pb2,
-)
+FILES = (registry_service, release_service, worker_services, edge, inference, health_pb2, reflection_pb2)
 FIELDLESS = (Scope.OPEN, Scope.ANYWHERE, Scope.EVERYWHERE)
 OF_NEWER_LIBRARIES = {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.health.v1.Health/List"}
 """Methods of gRPC's own services that the present version of its libraries does not have."""

@@ -7,8 +7,8 @@ from headgate.access.grants import ALL, EVERYTHING, NONE, Target
 from headgate.access.table import row_of
 from headgate.access.target import target_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
-from headgate.v1 import registry_service_pb2 as registry
-from headgate.v1 import release_service_pb2 as release
+from headgate.v1 import registry_service_pb2 as registry_service
+from headgate.v1 import release_service_pb2 as release_service
 
 
 class Known:
@@ -32,26 +32,30 @@ REGISTRY, RELEASES, INFERENCE = (
 @pytest.mark.parametrize(
     ("method", "request_", "target"),
     [
-        (REGISTRY + "CreateModel", registry.CreateModelRequest(model="fraud"), Target("fraud", NONE, RISK)),
-        (REGISTRY + "GetModel", registry.GetModelRequest(name="models/fraud"), Target("fraud", NONE, RISK)),
-        (REGISTRY + "GetVersion", registry.GetVersionRequest(name="models/churn/versions/2"), Target("churn")),
-        (REGISTRY + "ListModels", registry.ListModelsRequest(), Target(ALL)),
-        (REGISTRY + "ListVersions", registry.ListVersionsRequest(parent="models/-"), Target(ALL)),
-        (REGISTRY + "ListHistory", registry.ListHistoryRequest(stream="models/churn"), Target("churn")),
-        (REGISTRY + "ListHistory", registry.ListHistoryRequest(stream="environments/x"), Target(NONE, "x")),
-        (REGISTRY + "WatchHistory", registry.WatchHistoryRequest(), EVERYTHING),
-        (REGISTRY + "GetLogTime", registry.GetLogTimeRequest(), Target()),
+        (REGISTRY + "CreateModel", registry_service.CreateModelRequest(model="fraud"), Target("fraud", NONE, RISK)),
+        (REGISTRY + "GetModel", registry_service.GetModelRequest(name="models/fraud"), Target("fraud", NONE, RISK)),
+        (REGISTRY + "GetVersion", registry_service.GetVersionRequest(name="models/churn/versions/2"), Target("churn")),
+        (REGISTRY + "ListModels", registry_service.ListModelsRequest(), Target(ALL)),
+        (REGISTRY + "ListVersions", registry_service.ListVersionsRequest(parent="models/-"), Target(ALL)),
+        (REGISTRY + "ListHistory", registry_service.ListHistoryRequest(stream="models/churn"), Target("churn")),
+        (REGISTRY + "ListHistory", registry_service.ListHistoryRequest(stream="environments/x"), Target(NONE, "x")),
+        (REGISTRY + "WatchHistory", registry_service.WatchHistoryRequest(), EVERYTHING),
+        (REGISTRY + "GetLogTime", registry_service.GetLogTimeRequest(), Target()),
         (
             RELEASES + "StartRelease",
-            release.StartReleaseRequest(parent="models/fraud", environment="staging"),
+            release_service.StartReleaseRequest(parent="models/fraud", environment="staging"),
             Target("fraud", "staging", RISK),
         ),
         (
             RELEASES + "PromoteRelease",
-            release.PromoteReleaseRequest(name="models/fraud/releases/3"),
+            release_service.PromoteReleaseRequest(name="models/fraud/releases/3"),
             Target("fraud", "staging", RISK),
         ),
-        (RELEASES + "SetPolicy", release.SetPolicyRequest(name="environments/staging"), Target(NONE, "staging")),
+        (
+            RELEASES + "SetPolicy",
+            release_service.SetPolicyRequest(name="environments/staging"),
+            Target(NONE, "staging"),
+        ),
         (
             INFERENCE + "ModelInfer",
             inference.ModelInferRequest(model_name="fraud"),
@@ -67,17 +71,17 @@ def test_a_request_is_about_what_its_row_says(method: str, request_: Message, ta
 @pytest.mark.parametrize("name", ["", "models/", "models/../fraud", "models/Fraud", "fraud/versions/1", "*"])
 def test_a_name_that_cannot_be_read_needs_a_grant_for_all(name: str):
     for method, request in (
-        (REGISTRY + "GetModel", registry.GetModelRequest(name=name)),
-        (REGISTRY + "CreateModel", registry.CreateModelRequest(model=name)),
+        (REGISTRY + "GetModel", registry_service.GetModelRequest(name=name)),
+        (REGISTRY + "CreateModel", registry_service.CreateModelRequest(model=name)),
         (INFERENCE + "ModelInfer", inference.ModelInferRequest(model_name=name)),
     ):
         assert target_of(row_of(method), request, Known()).model == ALL
-    got = target_of(row_of(RELEASES + "PromoteRelease"), release.PromoteReleaseRequest(name=name), Known())
+    got = target_of(row_of(RELEASES + "PromoteRelease"), release_service.PromoteReleaseRequest(name=name), Known())
     assert got == EVERYTHING
 
 
 def test_a_release_that_is_not_there_needs_a_grant_for_every_environment():
-    request = release.AbortReleaseRequest(name="models/fraud/releases/9")
+    request = release_service.AbortReleaseRequest(name="models/fraud/releases/9")
     assert target_of(row_of(RELEASES + "AbortRelease"), request, Known()).environment == ALL
 
 

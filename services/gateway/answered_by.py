@@ -11,13 +11,14 @@ from services.gateway.routing import Routing
 MAX_KEPT = 4_096
 
 
-def answered_by(request: inference.ModelInferRequest, routing: Routing) -> inference.ModelInferResponse:
+def answered_by(request_id: str, routing: Routing) -> inference.ModelInferResponse:
     """A response without outputs. The arm of a version that the request names itself is "pinned"."""
     arm = PINNED if routing.pinned else ARM_NAMES[routing.arm]
     response = inference.ModelInferResponse()
-    response.CopyFrom(_made(request.model_name, routing.version.version, arm, routing.entry.route.release))
-    if request.id:
-        response.id = request.id
+    version = routing.version
+    response.CopyFrom(_made(version.model, version.version, arm, routing.entry.route.release))
+    if request_id:
+        response.id = request_id
     return response
 
 

@@ -65,12 +65,12 @@ class Batching:
         """The request as a part of a batch. None where it has to run alone. Alone it takes so many seconds."""
         if not self._is_on or not forward.routing.version.answers_rows_apart or seconds < MIN_SECONDS:
             return None
-        shapes = forward.inputs.shapes
-        counts = {shape[0] for shape in shapes}
+        inputs = forward.fit.inputs.tensors
+        counts = {each.shape[0] for each in inputs}
         if len(counts) != 1:
             return None
-        rests = sorted((tensor.name, *shape[1:]) for tensor, shape in zip(forward.inputs.tensors, shapes, strict=True))
-        group = tuple(rests), tuple(spec.name for spec in forward.outputs)
+        rests = sorted((each.name, *each.shape[1:]) for each in inputs)
+        group = tuple(rests), tuple(forward.fit.names)
         return Part(group, counts.pop(), forward, self._observe)
 
 
@@ -93,7 +93,7 @@ def _answers(
     running: Sequence[tuple[Part, Mapping[str, Array]]], interruption: Interruption
 ) -> list[Answer | Exception]:
     first, arrays = running[0]
-    version, names = first.forward.routing.version, [spec.name for spec in first.forward.outputs]
+    version, names = first.forward.routing.version, first.forward.fit.names
     whole = {name: np.concatenate([each[name] for _, each in running]) for name in arrays}
     results = version.predict(whole, names, interruption)
     ends = np.cumsum([part.rows for part, _ in running]).tolist()

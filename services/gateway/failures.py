@@ -9,11 +9,11 @@ from typing import assert_never
 
 import grpc
 
-from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.errors import RpcRefused
 from services.gateway.fault import Cause, Fault, Opinion, fault_of, needs_opinion
 from services.gateway.forward import AnswerTooLarge, ModelFailed, OutOfMemory, UnknownCategory
 from services.gateway.prediction_metrics import ERROR, REFUSED
+from services.gateway.request import Request
 from services.gateway.routing import Routing
 from services.gateway.second_opinion import Asked, SecondOpinions
 from services.gateway.sessions import LoadedVersion
@@ -56,9 +56,7 @@ class Failures:
         self._logged: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
 
-    def refusal(
-        self, request: inference.ModelInferRequest, routing: Routing, error: Failure, expires_at: float
-    ) -> RpcRefused | Deciding:
+    def refusal(self, request: Request, routing: Routing, error: Failure, expires_at: float) -> RpcRefused | Deciding:
         """The refusal of a request that failed, once it is counted."""
         cause = cause_of(error)
         if not needs_opinion(cause, routing.is_candidate):
@@ -79,7 +77,7 @@ class Failures:
             fault = fault_of(cause, opinion, routing.is_candidate, excuses.left)
             excuses.note(opinion, fault)
         if fault is Fault.VERSION:
-            routing.count(bad=True)
+            routing.count_evidence(bad=True)
         is_refused = fault is Fault.CALLER or isinstance(error, InvalidInput | UnknownCategory)
         routing.metrics.count(REFUSED if is_refused else ERROR)
         if fault is Fault.VERSION and isinstance(error, ModelFailed):

@@ -3,9 +3,10 @@
 It runs on any thread. So it changes nothing and counts nothing: its end says what to count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
+from headgate.artifacts.datatypes import BYTES
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import BAD, MAX_MESSAGE_BYTES
 from services.gateway.answered_by import answered_by
@@ -15,6 +16,7 @@ from services.gateway.fault import Cause
 from services.gateway.memory import out_of_memory
 from services.gateway.parameters import check_parameters, refuse_shared_memory
 from services.gateway.rejection import cause_of, rejected_inputs
+from services.gateway.request import Request, Signature
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.tensors import (
@@ -31,13 +33,8 @@ from services.gateway.tensors import (
 MAX_BYTES_PER_BYTE = 10
 """A typed INT8 below 0 takes ten bytes in a response, more than any other element in relation to its array."""
 MIB = 2**20
-
-
-class Answer(NamedTuple):
-    """The response, and whether all its numbers are finite."""
-
-    response: inference.ModelInferResponse
-    finite: bool
+MAX_FITS = 256
+"""When so many signatures are known to fit a version, all are forgotten."""
 
 
 class UnknownCategory(Exception):
@@ -64,58 +61,96 @@ class ModelFailed(Exception):
         self.rule = rule
 
 
-class Forward(NamedTuple):
-    """One request for one version, with the outputs that it asks for."""
+class Fit(NamedTuple):
+    """What a signature asks of a version that it fits."""
 
-    request: inference.ModelInferRequest
-    routing: Routing
     inputs: DeclaredInputs
     outputs: Sequence[TensorSpec]
-    class_counts: Sequence[int] = ()
+    names: Sequence[str]
+    """Of the outputs."""
+    class_counts: Sequence[int]
     """How many classes to answer in place of each output, 0 for the output itself. Empty for none at all."""
+    heads: dict[Hashable, tuple[bytes, ...]] | None
+    """What stood before the values in the messages of answers; None where their size depends on the values."""
 
-    def run(self, interruption: Interruption | None = None) -> Answer:
+
+class Forward(NamedTuple):
+    """One request for one version."""
+
+    request: Request
+    routing: Routing
+    fit: Fit
+
+    def run(self, interruption: Interruption | None = None) -> "Answer":
         """The version's answer. Raises InvalidInput before the model runs, and this module's errors after it."""
-        names = [spec.name for spec in self.outputs]
-        return self.answer(_predict(self.routing.version, self.read(), names, interruption))
+        return self.answer(_predict(self.routing.version, self.read(), self.fit.names, interruption))
 
     def read(self) -> dict[str, Array]:
         """The input arrays by name. Raises InvalidInput."""
-        return read_inputs(self.request, self.inputs)
+        return read_inputs(self.fit.inputs.tensors, self.request.raw)
 
-    def answer(self, results: Sequence[Array]) -> Answer:
-        """The response with these results. Raises AnswerTooLarge."""
-        finite = all_finite(results)
-        response = self._response(results, finite)
+    def answer(self, results: Sequence[Array]) -> "Answer":
+        """The answer with these results. Raises AnswerTooLarge."""
+        answer = Answer(self, results, all_finite(results))
         if may_be_too_large(results):
-            _require_sendable(response)
-        return Answer(response, finite)
+            _require_sendable(answer.message())
+        return answer
 
-    def _response(self, results: Sequence[Array], finite: bool) -> inference.ModelInferResponse:
-        response = answered_by(self.request, self.routing)
-        if not finite:
+
+class Answer(NamedTuple):
+    """The results of a forward, and whether all their numbers are finite."""
+
+    forward: Forward
+    results: Sequence[Array]
+    finite: bool
+
+    def message(self) -> inference.ModelInferResponse:
+        """The response of the protocol."""
+        request, routing, _ = self.forward
+        response = answered_by(request.signature.id, routing)
+        if not self.finite:
             response.parameters[BAD].bool_param = True
-        outputs = self.outputs
-        if self.class_counts:
-            answered = [
-                classified(spec, array, count) if count else (spec, array)
-                for spec, array, count in zip(outputs, results, self.class_counts, strict=True)
-            ]
-            outputs, results = [spec for spec, _ in answered], [array for _, array in answered]
-        write_outputs(response, outputs, results, raw=bool(self.request.raw_input_contents))
+        specs, arrays = self.outputs()
+        write_outputs(response, specs, arrays, raw=bool(request.raw))
         return response
 
+    def outputs(self) -> tuple[Sequence[TensorSpec], Sequence[Array]]:
+        """The outputs as the caller wants them: themselves, or their classes."""
+        fit = self.forward.fit
+        if not fit.class_counts:
+            return fit.outputs, self.results
+        answered = [
+            classified(spec, array, count) if count else (spec, array)
+            for spec, array, count in zip(fit.outputs, self.results, fit.class_counts, strict=True)
+        ]
+        return [spec for spec, _ in answered], [array for _, array in answered]
 
-def prepared(request: inference.ModelInferRequest, routing: Routing) -> Forward:
+
+def prepared(request: Request, routing: Routing) -> Forward:
     """The forward, once the tensors that the request declares fit the version. Raises InvalidInput."""
-    version = routing.version
+    signature, version = request.signature, routing.version
+    fit = version.fits.get(signature)
+    if fit is None:
+        fit = _fit(signature, version)
+        if signature.is_shared:
+            if len(version.fits) >= MAX_FITS:
+                version.fits.clear()
+            version.fits[signature] = fit
+    return Forward(request, routing, fit)
+
+
+def _fit(signature: Signature, version: LoadedVersion) -> Fit:
+    """Raises InvalidInput."""
+    request = signature.message
     if request.parameters:
         check_parameters(request.parameters)
     for tensor in request.inputs:
         if tensor.parameters:
             refuse_shared_memory(tensor.parameters, f"input {tensor.name!r}")
     outputs = requested_outputs(request, version.outputs)
-    return Forward(request, routing, declared_inputs(request, version.inputs), outputs, _class_counts(request, outputs))
+    inputs, counts = declared_inputs(request, version.inputs), _class_counts(request, outputs)
+    keeps_heads = signature.is_shared and not counts and all(spec.datatype != BYTES for spec in outputs)
+    return Fit(inputs, outputs, [spec.name for spec in outputs], counts, {} if keeps_heads else None)
 
 
 def _class_counts(request: inference.ModelInferRequest, outputs: Sequence[TensorSpec]) -> Sequence[int]:

@@ -5,6 +5,7 @@ route, has the version answer, and counts the answer.
 """
 
 import math
+import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.absence import ASLEEP, unexplained
 from services.gateway.arm_header import choice_by_header
-from services.gateway.assignment import hash_key
+from services.gateway.assignment import HASH_BITS, hash_key
 from services.gateway.batching import Batching
 from services.gateway.failures import FAILURES, Failure, Failures
 from services.gateway.forward import Answer, Forward, prepared
@@ -34,9 +35,10 @@ from services.gateway.pending import Pending, cancelled
 from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
 from services.gateway.repository import PLATFORM, Repository
+from services.gateway.request import Request
 from services.gateway.routes import NO_RELEASE, NO_VERSION
 from services.gateway.routing import Routing
-from services.gateway.routing_key import KeyPlaces, Metadata, given_key, routing_key
+from services.gateway.routing_key import KeyPlaces, Metadata, routing_key
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.table import Entry, Table
 from services.gateway.tensors import TensorSpec
@@ -139,15 +141,16 @@ class Inference:
             outputs=[_metadata(spec) for spec in version.outputs],
         )
 
-    def infer(self, request: inference.ModelInferRequest, call: Call) -> inference.ModelInferResponse | Pending:
-        """The response of a quick version, or what comes later: a slow version's, or a refusal that takes time.
+    def infer(self, request: Request, call: Call) -> Answer | Pending:
+        """The answer of a quick version, or what comes later: a slow version's, or a refusal that takes time.
 
         Until a Pending is done, its server must call `give_up` as soon as the caller waits no longer.
         """
         started = time.monotonic()
         if call.expires_at <= started:  # no version runs for nobody
             raise _deadline_passed("the calls before it")
-        if request.parameters and (timeout := timeout_seconds(request.parameters)) is not None:
+        parameters = request.signature.parameters
+        if parameters and (timeout := timeout_seconds(parameters)) is not None:
             call = replace(call, expires_at=min(call.expires_at, started + timeout))
         try:
             routing = self._routing(request, call.metadata, started)
@@ -158,7 +161,7 @@ class Inference:
         pace = routing.version.pace
         try:
             forward = prepared(request, routing)
-            size = size_class(forward.inputs.elements)
+            size = size_class(forward.fit.inputs.elements)
             if not pace.is_quick(size):
                 return self._beside(forward, size, started, call)
             cpu_began = time.thread_time() if pace.is_doubted else None
@@ -171,11 +174,11 @@ class Inference:
             pending = Pending()
             self._fail(pending, request, routing, error, started, call.expires_at)
             return pending
-        return self._counted(forward, answer, started, call)
+        return self._counted(answer, started, call)
 
     def _begin(
         self,
-        request: inference.ModelInferRequest,
+        request: Request,
         routed: Callable[[LoadedVersion], Routing],
         started: float,
         call: Call,
@@ -185,7 +188,7 @@ class Inference:
         routing = routed(version)
         try:
             forward = prepared(request, routing)
-            return self._beside(forward, size_class(forward.inputs.elements), started, call)
+            return self._beside(forward, size_class(forward.fit.inputs.elements), started, call)
         except FAILURES as error:
             pending = Pending()
             self._fail(pending, request, routing, error, started, call.expires_at)
@@ -196,7 +199,7 @@ class Inference:
         version = forward.routing.version
         interruption = Interruption()
         work, observe = partial(forward.run, interruption), partial(version.pace.observe, size)
-        size_bytes = forward.request.ByteSize()
+        size_bytes = forward.request.size_bytes
         try:
             seconds = version.pace.average_seconds(size)
             part = self._batching.part_of(forward, seconds)
@@ -229,25 +232,26 @@ class Inference:
         except FAILURES as error:
             self._fail(pending, forward.request, forward.routing, error, started, call.expires_at)
             return
-        pending.done.set_result(self._counted(forward, answer, started, call))
+        pending.done.set_result(self._counted(answer, started, call))
 
-    def _counted(self, forward: Forward, answer: Answer, started: float, call: Call) -> inference.ModelInferResponse:
+    def _counted(self, answer: Answer, started: float, call: Call) -> Answer:
         """Counts an answer. A late one is bad: its caller never gets it, so the version is too slow for them."""
-        routing, now = forward.routing, time.monotonic()
+        request, routing, _ = answer.forward
+        now = time.monotonic()
         late = now > call.expires_at
         routing.version.statistics.answer(now - started, now)
-        routing.count(bad=not answer.finite, late=late)
+        routing.count_evidence(bad=not answer.finite, late=late)
         bad = late or not answer.finite
         routing.metrics.answered(BAD if bad else OK, now - started)
         if self._prediction_log is not None:
-            key = partial(given_key, forward.request, call.metadata, self._places)
-            self._prediction_log.answered(key, forward, answer.response, now - started, bad)
-        return answer.response
+            key = partial(routing_key, request.signature.message, call.metadata, self._places)
+            self._prediction_log.answered(key, answer, now - started, bad)
+        return answer
 
     def _fail(
         self,
         pending: Pending,
-        request: inference.ModelInferRequest,
+        request: Request,
         routing: Routing,
         error: Failure,
         started: float,
@@ -268,7 +272,7 @@ class Inference:
         if routing.version.queue.withdraw(ticket):
             routing.entry.metrics.count_not_run(DEADLINE if has_expired else CANCELLED)
         elif not self._is_draining():  # at the end of the grace it is the gateway that gives up
-            routing.count(bad=True, late=True)
+            routing.count_evidence(bad=True, late=True)
             routing.metrics.count(BAD)
         pending.done.set_exception(_deadline_passed("its answer") if has_expired else cancelled())
 
@@ -328,19 +332,20 @@ class Inference:
         if not self._is_ready():
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "not-ready", "this gateway is not ready yet")
 
-    def _routing(self, request: inference.ModelInferRequest, metadata: Metadata, now: float) -> Routing:
+    def _routing(self, request: Request, metadata: Metadata, now: float) -> Routing:
         """Raises Asleep and RpcRefused."""
-        entry = self._entry(request.model_name)
+        signature = request.signature
+        entry = self._entry(signature.model)
         metrics = entry.metrics
-        if request.model_version:
-            return _pinned_routing(entry, self._pinned(entry, request.model_version))
+        if signature.version:
+            return _pinned_routing(entry, self._pinned(entry, signature.version))
         key_hash, silent_seconds = 0, now - self._last_poll_at()
         if (asked := metadata(ARM_METADATA)) is not None:
             choice = choice_by_header(entry, asked, silent_seconds)
         else:
             if entry.route.release != NO_RELEASE:
-                key = self._own_key or routing_key(request, metadata, self._places)
-                key_hash = hash_key(entry.route.salt, key)
+                key = self._own_key or routing_key(signature.message, metadata, self._places)
+                key_hash = random.getrandbits(HASH_BITS) if key is None else hash_key(entry.route.salt, key)
             choice = entry.choose(key_hash, silent_seconds)
         arm = metrics.candidate if choice.arm == telemetry.ARM_CANDIDATE else metrics.stable
         if choice.version is None:

@@ -7,21 +7,21 @@ from concurrent.futures import Future
 
 import grpc
 
-from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.errors import RpcRefused
+from services.gateway.forward import Answer
 
 
 class Pending:
     """One call that waits for its answer. Every method may be called on any thread.
 
-    `done` gets the response or the error of the call: RpcRefused, or an unexpected error. It is set on the thread of a
+    `done` gets the answer or the error of the call: RpcRefused, or an unexpected error. It is set on the thread of a
     version, where callbacks of `done` run too: they must be short and must not wait.
 
     A call ends once: with its answer or when it is given up, whichever comes first. Only the first is counted.
     """
 
     def __init__(self, given_up: "Callable[[Pending], None] | None" = None) -> None:
-        self.done: Future[inference.ModelInferResponse] = Future()
+        self.done: Future[Answer] = Future()
         self.done.set_running_or_notify_cancel()  # only the gateway ends it, so a waiter cannot cancel it
         self._given_up = given_up
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class Pending:
     def follow(self, other: "Pending") -> None:
         """For the gateway, after `end`: the call ends as another one does, and giving it up gives up that one."""
 
-        def ended(done: Future[inference.ModelInferResponse]) -> None:
+        def ended(done: Future[Answer]) -> None:
             self.end()
             error = done.exception()
             if error is None:
@@ -77,8 +77,8 @@ class Pending:
         self.done.set_exception(refusal)
 
 
-async def awaited(pending: Pending) -> inference.ModelInferResponse:
-    """The response, for a server on an event loop. Gives up when the waiting task is cancelled. Raises its error."""
+async def awaited(pending: Pending) -> Answer:
+    """The answer, for a server on an event loop. Gives up when the waiting task is cancelled. Raises its error."""
     try:
         return await asyncio.wrap_future(pending.done)
     except asyncio.CancelledError:

@@ -12,13 +12,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 from itertools import islice
 
-from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.log.port import MAX_RECORD_BYTES, EventLog, LogError, Message, record_bytes
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.predictions import message_of
 from services.gateway.assignment import HASH_BITS, hash_key
-from services.gateway.forward import Forward
+from services.gateway.forward import Answer
 from services.gateway.prediction_record import Recording, Taken, record_of, taken_from
 from services.gateway.prediction_sampling import Allowance, Sampling, is_sampled, salt_of
 
@@ -79,27 +78,21 @@ class PredictionLog:
         self._closing.set()
         self._thread.join(grace_seconds)
 
-    def answered(
-        self,
-        key: Callable[[], str],
-        forward: Forward,
-        response: inference.ModelInferResponse,
-        seconds: float,
-        bad: bool,
-    ) -> None:
+    def answered(self, key: Callable[[], str | None], answer: Answer, seconds: float, bad: bool) -> None:
         """Samples an answered prediction by its key, and keeps references to it. Its messages must not change any more.
 
-        `key` gives the caller's routing key, or else the id of its request, or an empty text. It never raises.
+        `key` gives the caller's routing key, or else the id of its request, or None.
         """
-        rate = self._sampling.rate_of(forward.request.model_name)
+        model = answer.forward.request.signature.model
+        rate = self._sampling.rate_of(model)
         if rate <= 0:
             return
         try:
-            key_hash = self._sampled_hash(forward.request.model_name, key(), rate)
+            key_hash = self._sampled_hash(model, key() or "", rate)
         except RpcRefused:  # a key that nobody needed for the answer
             key_hash = None
         if key_hash is not None:
-            self._put(taken_from(forward, response, key_hash, rate, seconds, bad))
+            self._put(taken_from(answer, key_hash, rate, seconds, bad))
 
     def _sampled_hash(self, model: str, key: str, rate: float) -> int | None:
         """The hash of a key that is sampled; 0 without a key. None for what is not sampled."""

@@ -15,7 +15,7 @@ from headgate.artifacts.datatypes import BYTES
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import predictions_pb2 as predictions
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.forward import Forward
+from services.gateway.forward import Answer
 from services.gateway.prediction_sampling import ALL
 from services.gateway.tensors import BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES
 
@@ -35,6 +35,8 @@ class Taken(NamedTuple):
     """
 
     request: inference.ModelInferRequest
+    raw: Sequence[bytes]
+    """The raw values of the request's inputs."""
     response: inference.ModelInferResponse
     version: int
     arm: telemetry.Arm.ValueType
@@ -59,20 +61,14 @@ class Recording(NamedTuple):
     """Models whose inputs are left out; `*` for all."""
 
 
-def taken_from(
-    forward: Forward,
-    response: inference.ModelInferResponse,
-    key_hash: int,
-    rate: float,
-    seconds: float,
-    bad: bool,
-) -> Taken:
+def taken_from(answer: Answer, key_hash: int, rate: float, seconds: float, bad: bool) -> Taken:
     """A prediction that has just been answered."""
-    routing = forward.routing
+    request, routing, fit = answer.forward
     route = routing.entry.route
     return Taken(
-        forward.request,
-        response,
+        request.signature.message,
+        request.raw,
+        answer.message(),
         routing.version.version,
         routing.arm,
         route.release,
@@ -82,7 +78,7 @@ def taken_from(
         time.monotonic(),
         round(seconds * 1e6),
         bad,
-        OVERHEAD_BYTES + ELEMENT_BYTES * forward.inputs.elements,
+        OVERHEAD_BYTES + ELEMENT_BYTES * fit.inputs.elements,
     )
 
 
@@ -91,7 +87,7 @@ def record_of(taken: Taken, recording: Recording, at_ms: int) -> predictions.Pre
     request, response, model = taken.request, taken.response, taken.request.model_name
     left_out = bool({model, ALL} & recording.without_inputs)
     outputs, left = _tensors(response.outputs, response.raw_output_contents, recording.content_bytes)
-    inputs, _ = _tensors(request.inputs, request.raw_input_contents, left, left_out)
+    inputs, _ = _tensors(request.inputs, taken.raw, left, left_out)
     return predictions.Prediction(
         id=str(uuid.uuid4()),
         gateway=recording.gateway,

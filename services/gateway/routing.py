@@ -1,6 +1,6 @@
 """The version that answers one request, and the arm that its answer is counted for."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.prediction_metrics import ArmMetrics
@@ -8,8 +8,7 @@ from services.gateway.sessions import LoadedVersion
 from services.gateway.table import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(NamedTuple):
     """The version that answers one request, and the arm that its answer is counted for."""
 
     entry: Entry
@@ -27,9 +26,9 @@ class Routing:
 
     def to(self, version: LoadedVersion) -> "Routing":
         """The same request for another version. Its answer is sent to nobody and counts for nothing."""
-        return replace(self, version=version, counted=False)
+        return self._replace(version=version, counted=False)
 
-    def count(self, bad: bool, late: bool = False) -> None:
+    def count_evidence(self, bad: bool, late: bool = False) -> None:
         """Counts the answer as evidence, unless it must not be counted. Thread-safe."""
         if self.counted:
             self.entry.counter.count(self.arm, self.key_hash, bad, late)

@@ -1,6 +1,5 @@
 """The key that keeps a caller on one arm: where it stands in a request, and in which order the places count."""
 
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,7 +10,6 @@ from headgate.inference_parameters import ROUTING_KEY, ROUTING_KEY_METADATA
 from headgate.runtime.errors import RpcRefused
 
 COOKIE = "cookie"
-RANDOM_BYTES = 8
 
 Metadata = Callable[[str], str | None]
 """The first value of a header or of gRPC metadata by its lower-case name, or None."""
@@ -24,21 +22,11 @@ class KeyPlaces(NamedTuple):
     cookie: str = ""
 
 
-def routing_key(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str:
+def routing_key(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str | None:
     """The caller's key: x-routing-key, the parameter, the header and the cookie of the settings, or the request's id.
 
-    A request without all of these gets a random one. Raises RpcRefused.
+    None without all of these. Raises RpcRefused.
     """
-    key = _given(request, metadata, places)
-    return os.urandom(RANDOM_BYTES).hex() if key is None else key
-
-
-def given_key(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str:
-    """The caller's key, or the request's id; empty when the caller gave neither. Raises RpcRefused."""
-    return _given(request, metadata, places) or ""
-
-
-def _given(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str | None:
     if (key := metadata(ROUTING_KEY_METADATA)) is not None:
         return key
     if ROUTING_KEY in request.parameters:

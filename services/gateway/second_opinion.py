@@ -11,7 +11,6 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
 
-from headgate.inference import grpc_predict_v2_pb2 as inference
 from services.gateway.fault import Cause, Opinion
 from services.gateway.forward import (
     Answer,
@@ -23,6 +22,7 @@ from services.gateway.forward import (
     prepared,
 )
 from services.gateway.forward_queue import DeadlinePassed, QueueFull
+from services.gateway.request import Request
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
 from services.gateway.tensors import InvalidInput
@@ -40,7 +40,7 @@ class Asked:
         """Raises QueueFull."""
         self.opinion: Future[Opinion] = Future()
         self._queue = forward.routing.version.queue
-        interruption, size_bytes = Interruption(), forward.request.ByteSize()
+        interruption, size_bytes = Interruption(), forward.request.size_bytes
         work = partial(forward.run, interruption)
         self._ticket = self._queue.put(work, interruption.interrupt, _ignore, expires_at, size_bytes)
         self._timer = threading.Timer(max(0.0, expires_at - time.monotonic()), self.lapse)
@@ -66,9 +66,7 @@ class SecondOpinions:
         self._asked: Counter[tuple[str, int]] = Counter()
         self._lock = threading.Lock()
 
-    def ask(
-        self, request: inference.ModelInferRequest, routing: Routing, cause: Cause, expires_at: float
-    ) -> Opinion | Asked:
+    def ask(self, request: Request, routing: Routing, cause: Cause, expires_at: float) -> Opinion | Asked:
         """What the other version does with the request, which failed for this cause."""
         other = other_version(routing)
         if other is None:

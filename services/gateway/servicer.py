@@ -12,6 +12,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from services.gateway.inference import Call, Inference
 from services.gateway.pending import Pending, awaited
+from services.gateway.request import request_of
 from services.gateway.stream import answered_in_order
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -46,8 +47,9 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         return self._inference.model_metadata(request)
 
     async def ModelInfer(self, request: inference.ModelInferRequest, context: Context) -> inference.ModelInferResponse:
-        outcome = self._inference.infer(request, call_of(context))
-        return await awaited(outcome) if isinstance(outcome, Pending) else outcome
+        outcome = self._inference.infer(request_of(request), call_of(context))
+        answer = await awaited(outcome) if isinstance(outcome, Pending) else outcome
+        return answer.message()
 
     async def ModelStreamInfer(
         self, request_iterator: AsyncIterator[inference.ModelInferRequest], context: Context

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.errors import RpcRefused
+from services.gateway.forward import Answer
 from services.gateway.pending import Pending, awaited
+from services.gateway.request import Request, request_of
 
 MAX_IN_PROGRESS = 64
 """Requests of one stream that are read and not answered yet. The next one is read when there is a place."""
@@ -16,8 +18,8 @@ WANTS_FINAL, IS_FINAL = "triton_enable_empty_final_response", "triton_final_resp
 """A client of Triton asks by the first parameter that the last answer to each request says so by the second one."""
 
 Response = inference.ModelStreamInferResponse
-Outcome = inference.ModelInferResponse | Pending | RpcRefused
-Infer = Callable[[inference.ModelInferRequest], inference.ModelInferResponse | Pending]
+Outcome = Answer | Pending | RpcRefused
+Infer = Callable[[Request], Answer | Pending]
 Asked = tuple[inference.ModelInferRequest, Outcome]
 
 
@@ -51,18 +53,19 @@ async def _read(
 
 def _outcome(request: inference.ModelInferRequest, infer: Infer) -> Outcome:
     try:
-        return infer(request)
+        return infer(request_of(request))
     except RpcRefused as refusal:
         return refusal
 
 
 async def _answer(request: inference.ModelInferRequest, outcome: Outcome) -> Response:
     try:
-        response = await awaited(outcome) if isinstance(outcome, Pending) else outcome
+        answer = await awaited(outcome) if isinstance(outcome, Pending) else outcome
     except RpcRefused as refusal:
-        response = refusal
-    if isinstance(response, RpcRefused):
-        return Response(error_message=response.rule, infer_response=inference.ModelInferResponse(id=request.id))
+        answer = refusal
+    if isinstance(answer, RpcRefused):
+        return Response(error_message=answer.rule, infer_response=inference.ModelInferResponse(id=request.id))
+    response = answer.message()
     if WANTS_FINAL in request.parameters:
         response.parameters[IS_FINAL].bool_param = True
     return Response(infer_response=response)

@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -29,6 +30,17 @@ class Entry:
     """Versions that must not answer a caller who names them, with the reasons."""
     asleep: bool = False
     """Whether the next request has to wait for the load of stable, because the memory for versions is full."""
+    applied: bool = field(init=False)
+    """Whether every version with a weight is loaded, so that this gateway can use the weights."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "applied", self._is_applied())
+
+    def _is_applied(self) -> bool:
+        """A live version without a candidate may sleep: all requests are its own."""
+        if self.asleep and self.route.candidate == NO_VERSION:
+            return True
+        return all(version in self.versions for version in self.route.weighted_versions)
 
     def is_asleep(self, number: int) -> bool:
         """Whether the version can answer, once it is loaded for the request."""
@@ -46,16 +58,6 @@ class Entry:
         if number in self.versions or self.is_asleep(number):
             return ""
         return why_not_loaded(self.failures, number)
-
-    @property
-    def applied(self) -> bool:
-        """Whether every version with a weight is loaded, so that this gateway can use the weights.
-
-        A live version without a candidate may sleep: all requests are its own.
-        """
-        if self.asleep and self.route.candidate == NO_VERSION:
-            return True
-        return all(version in self.versions for version in self.route.weighted_versions)
 
     @property
     def ready(self) -> bool:
@@ -110,8 +112,7 @@ class Entry:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The version for one request, or None when it is not loaded; its arm; and whether the answer is evidence."""
 
     version: LoadedVersion | None

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from services.gateway.inference import Call, Inference
+from services.gateway.request import request_of
 from tests.bench.results import Results, Slice
 from tests.gateway import networks
 from tests.gateway.harness import canary, infer_request, running_gateway
@@ -30,7 +31,7 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
 
 
 def _cost(answering: Inference, model: str, count: int) -> Slice:
-    requests = [infer_request(networks.row(), model=model, key=f"k{n}") for n in range(100)]
+    requests = [request_of(infer_request(networks.row(), model=model, key=f"k{n}")) for n in range(100)]
     began = time.process_time()
     for n in range(count):
         answering.infer(requests[n % 100], Call(expires_at=time.monotonic() + DEADLINE_SECONDS))

@@ -8,7 +8,9 @@ from google.protobuf.message import DecodeError
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.errors import RpcRefused
+from services.gateway.encoded_answer import encoded
 from services.gateway.inference import Call
+from services.gateway.known_messages import KnownMessages
 from services.gateway.pending import Pending
 from tests.bench.rest_material import MODEL
 from tests.fuzz.mutations import changed
@@ -30,6 +32,7 @@ class GrpcMessages:
 
     def __init__(self, gateway: GatewayHarness) -> None:
         self._inference = gateway.inference
+        self._messages = KnownMessages()
         self._seeds = seeds()
 
     def send(self, chance: random.Random) -> Sent:
@@ -42,10 +45,11 @@ class GrpcMessages:
             else:
                 for _ in range(chance.randrange(1, 4)):
                     chance.choice(CHANGES)(request, chance)
-            outcome = self._inference.infer(request, Call())
+            known = self._messages.request(request.SerializeToString())
+            outcome = self._inference.infer(known, Call())
             if isinstance(outcome, Pending):
                 outcome = outcome.done.result(ANSWER_SECONDS)
-            outcome.SerializeToString()
+            encoded(outcome)
         except DecodeError:
             return Sent(request, [NOT_PROTOBUF], "")
         except RpcRefused as refusal:

@@ -16,6 +16,7 @@ from services.gateway.batching import MIN_SECONDS, Batching, run_together
 from services.gateway.forward import prepared
 from services.gateway.onnx_loading import load_onnx
 from services.gateway.pace import size_class
+from services.gateway.request import request_of
 from services.gateway.routes import Route
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption
@@ -178,7 +179,7 @@ def parts():
     routing = routed(version)
     batching = Batching(True, lambda _: None)
     return lambda arrays: [
-        batching.part_of(prepared(infer_request(each), routing), seconds=MIN_SECONDS) for each in arrays
+        batching.part_of(prepared(request_of(infer_request(each)), routing), seconds=MIN_SECONDS) for each in arrays
     ]
 
 
@@ -188,9 +189,9 @@ def test_each_answer_of_a_batch_is_that_of_the_request_alone_up_to_rounding(part
     chance = np.random.default_rng(seed)
     joined = parts([chance.standard_normal((count, FEATURES)).astype(np.float32) for count in counts])
     for part, found in zip(joined, run_together(joined, Interruption()), strict=True):
-        alone = answer(part.forward.run().response)
-        assert answer(found.response).shape == (part.rows, CLASSES)
-        np.testing.assert_allclose(answer(found.response), alone, rtol=1e-4, atol=1e-5)
+        alone = answer(part.forward.run().message())
+        assert answer(found.message()).shape == (part.rows, CLASSES)
+        np.testing.assert_allclose(answer(found.message()), alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_quick_request_and_one_of_a_version_without_the_proof_are_no_parts_of_a_batch(parts):
@@ -199,7 +200,7 @@ def test_a_quick_request_and_one_of_a_version_without_the_proof_are_no_parts_of_
     assert batching.part_of(forward, MIN_SECONDS / 2) is None
     assert Batching(False, lambda _: None).part_of(forward, 1.0) is None
     plain = load_onnx("fraud", 1, networks.affine())
-    assert batching.part_of(prepared(infer_request([[1, 1, 1]]), routed(plain)), 1.0) is None
+    assert batching.part_of(prepared(request_of(infer_request([[1, 1, 1]])), routed(plain)), 1.0) is None
 
 
 def test_a_version_with_a_fixed_number_of_rows_or_steps_first_is_never_batched():

@@ -26,9 +26,11 @@ from headgate.telemetry.predictions import newest
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway import prediction_log
 from services.gateway.assignment import hash_key
+from services.gateway.forward import Forward
 from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_record import Recording, Taken, record_of
 from services.gateway.prediction_sampling import Allowance, Sampling, is_sampled, models_of, rates_of, salt_of
+from services.gateway.request import request_of
 from tests.metrics.exposed import text_of
 from tests.waiting import PATIENCE_SECONDS
 
@@ -36,7 +38,7 @@ ROUTE = SimpleNamespace(release=3, epoch=7)
 ROUTING: Any = SimpleNamespace(
     entry=SimpleNamespace(route=ROUTE), version=SimpleNamespace(version=2), arm=telemetry.ARM_CANDIDATE
 )
-INPUTS = SimpleNamespace(elements=3)
+FIT: Any = SimpleNamespace(inputs=SimpleNamespace(elements=3))
 RECORDING = Recording("gateway-0", "production", 1_000, frozenset())
 FEATURES = np.array([[1.5, 2.0, float("nan")]], np.float32)
 
@@ -58,8 +60,26 @@ def answered() -> inference.ModelInferResponse:
     return response
 
 
+def answer_to(request: inference.ModelInferRequest) -> Any:
+    return SimpleNamespace(forward=Forward(request_of(request), ROUTING, FIT), message=answered)
+
+
 def taken(request: inference.ModelInferRequest) -> Taken:
-    return Taken(request, answered(), 2, telemetry.ARM_CANDIDATE, 3, 7, 11, 0.5, 12.5, 250, True, 1_024)
+    return Taken(
+        request,
+        request.raw_input_contents,
+        answered(),
+        2,
+        telemetry.ARM_CANDIDATE,
+        3,
+        7,
+        11,
+        0.5,
+        12.5,
+        250,
+        True,
+        1_024,
+    )
 
 
 @pytest.fixture
@@ -75,8 +95,8 @@ def started(log: Any, metrics: Metrics, per_second: float = 1e9, **rates: float)
 
 def take(written: PredictionLog, count: int, key: str = "", request: inference.ModelInferRequest | None = None) -> None:
     for number in range(count):
-        forward: Any = SimpleNamespace(request=request or asked(id_=f"r-{number}"), inputs=INPUTS, routing=ROUTING)
-        written.answered(lambda: key or forward.request.id, forward, answered(), 0.00025, bad=False)  # noqa: B023
+        sent = request or asked(id_=f"r-{number}")
+        written.answered(lambda: key or sent.id, answer_to(sent), 0.00025, bad=False)  # noqa: B023
 
 
 def ended(written: PredictionLog) -> None:
@@ -173,8 +193,7 @@ def test_a_request_whose_key_is_wrong_is_not_recorded_and_does_not_fail(log: Sql
         raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-routing-key", "expected a string")
 
     written = started(log, Metrics(GATEWAY))
-    forward: Any = SimpleNamespace(request=asked(), inputs=INPUTS, routing=ROUTING)
-    written.answered(wrong, forward, answered(), 0.1, bad=False)
+    written.answered(wrong, answer_to(asked()), 0.1, bad=False)
     ended(written)
     assert newest(log, "fraud", 10, log.end(topics.PREDICTIONS)) == []
 

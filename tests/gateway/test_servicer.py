@@ -18,6 +18,7 @@ from services.gateway import inference as inference_module
 from services.gateway.forward import may_be_too_large
 from services.gateway.inference import Call, Inference
 from services.gateway.pace import Pace, size_class
+from services.gateway.request import request_of
 from services.gateway.table import Table
 from tests.gateway import networks
 from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
@@ -261,7 +262,7 @@ def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that
     table = Table({"fraud": replace(entry, versions={**entry.versions, 2: slow})})
     monkeypatch.setattr(inference_module, "time", SimpleNamespace(monotonic=lambda: now[-1]))
     answering = Inference(lambda: table, lambda: True, lambda: now[-1])
-    answering.infer(infer_request([[1, 2, 3]], key="a"), Call(expires_at=now[-1] + 1.0))
+    answering.infer(request_of(infer_request([[1, 2, 3]], key="a")), Call(expires_at=now[-1] + 1.0))
     counts = gateway.counts()[telemetry.ARM_CANDIDATE]
     assert (counts.requests, counts.bad_requests, counts.late_requests) == (1, bad, bad)
 
@@ -269,7 +270,7 @@ def test_an_answer_after_the_callers_deadline_counts_as_bad_for_the_version_that
 def test_a_call_whose_deadline_has_passed_runs_no_version_and_counts_for_none(gateway):
     gateway.serve(live=1, release=canary(10_000, epoch=13))
     with pytest.raises(RpcRefused) as refused:
-        gateway.inference.infer(infer_request([[1, 2, 3]], key="a"), Call(expires_at=time.monotonic()))
+        gateway.inference.infer(request_of(infer_request([[1, 2, 3]], key="a")), Call(expires_at=time.monotonic()))
     assert refused.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert [counts.requests for counts in gateway.counts().values()] == [0, 0]
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import grpc
@@ -19,6 +20,7 @@ from services.gateway.asgi.wire import (
     metadata_of,
     status_headers,
     timeout_seconds,
+    whole_message,
 )
 
 READ_AHEAD_BYTES = 1024 * 1024
@@ -56,6 +58,7 @@ class AsgiCall:
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send, reserve: Reserve) -> None:
         """Raises nothing: what is wrong with the headers is said by `deadline_seconds`."""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._first = dict(reversed(self._headers))  # of several values of a name, the first
         self._receive, self._send_event = receive, send
         self._started = time.monotonic()
         self._has_begun = False
@@ -65,14 +68,11 @@ class AsgiCall:
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
-        for key, value in self._headers:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
 
     def metadata(self, name: str) -> str | None:
         """The first value of the caller's metadata of this name."""
-        value = self.header(name.encode())
+        value = self._first.get(name.encode())
         return None if value is None else value.decode(errors="replace")
 
     def read_deadline(self) -> None:
@@ -83,10 +83,12 @@ class AsgiCall:
 
     async def message(self) -> bytes:
         """The only message of the caller. Raises RpcRefused and CallerGone."""
+        event = await self._receive()
+        if not event.get("more_body") and (whole := whole_message(event.get("body") or b"")) is not None:
+            return whole
         found: bytes | None = None
         more = True
         while more:
-            event = await self._receive()
             if event["type"] == "http.disconnect":
                 raise CallerGone
             self.reader.feed(event.get("body") or b"")
@@ -95,6 +97,8 @@ class AsgiCall:
                 found = self.reader.next()
             if found is not None and self.reader.buffered_bytes:
                 raise _not_one("more than one message")
+            if more:
+                event = await self._receive()
         if found is None:
             raise _not_one("no complete message")
         return found
@@ -111,26 +115,31 @@ class AsgiCall:
             pass
 
     async def respond(self, message: bytes) -> None:
-        """Sends one message. Raises CallerGone, as every method that sends."""
+        """Sends one message. Raises CallerGone."""
         if not self._has_begun:
             self._has_begun = True
             await self._send(_START)
         await self._send({"type": "http.response.body", "body": framed(message), "more_body": True})
 
     async def answer(self, message: bytes) -> None:
-        """Sends the only message, and OK."""
-        await self._send(_START)
-        await self._send({"type": "http.response.body", "body": framed(message), "more_body": False})
-        await self._send(_OK)
+        """Sends the only message, and OK. Raises CallerGone."""
+        send = self._send_event
+        try:
+            await send(_START)
+            await send({"type": "http.response.body", "body": framed(message), "more_body": False})
+            await send(_OK)
+        except OSError as error:
+            raise CallerGone from error
 
     async def end(self, code: int = 0, details: str = "", trailing: Trailing = ()) -> None:
-        """Ends the call with a status."""
-        if not self._has_begun:
-            self._has_begun = True
-            await self._send(_START)
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        """Ends the call with a status. A caller that has gone needs none."""
         headers = status_headers(code, details, trailing)
-        await self._send({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
+        with suppress(OSError):
+            if not self._has_begun:
+                self._has_begun = True
+                await self._send_event(_START)
+            await self._send_event({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send_event({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
 
     # The context of a servicer.
 

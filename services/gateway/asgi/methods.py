@@ -12,7 +12,6 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
@@ -20,7 +19,10 @@ from headgate.runtime.rpc import quiet
 from headgate.runtime.rpc.errors import grpc_status_of
 from services.gateway.asgi.call import CONTENT_TYPE, Aborted, AsgiCall, CallerGone, Receive, Requests, Send
 from services.gateway.asgi.wire import MAX_BODIES_BYTES, RETRY_SECONDS
+from services.gateway.encoded_answer import encoded
+from services.gateway.forward import Answer
 from services.gateway.inference import Call, Inference
+from services.gateway.known_messages import KnownMessages
 from services.gateway.pending import Pending
 from services.gateway.server import INFERENCE, MAX_CONCURRENT_CALLS, SERVICE_NAME, CallInterceptor
 
@@ -39,6 +41,7 @@ class AsgiMethods:
 
     def __init__(self, inference: Inference, metrics: Metrics) -> None:
         self._inference = inference
+        self._messages = KnownMessages()
         self._calls = CallInterceptor(metrics)
         self._requests = metrics.counter("headgate_rpc_requests_total")
         self._durations = metrics.histogram("headgate_rpc_duration_seconds")
@@ -76,8 +79,17 @@ class AsgiMethods:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        method = scope["path"]
         try:
-            await self._answer(scope["path"], call, receive)
+            self._admit(method, call)
+            if method == MODEL_INFER:
+                await self._infer(call)
+            else:
+                await self._by_servicer(method, call, receive)
+        except Aborted as error:
+            await call.end(error.code.value[0], error.details, error.trailing)
+        except RpcRefused as refusal:  # nothing has seen this call yet
+            await self._refuse(method, call, refusal)
         except CallerGone:
             return
         finally:
@@ -101,30 +113,22 @@ class AsgiMethods:
         self._bodies_bytes += change_bytes
         return self._bodies_bytes <= MAX_BODIES_BYTES
 
-    async def _answer(self, method: str, call: AsgiCall, receive: Receive) -> None:
+    def _admit(self, method: str, call: AsgiCall) -> None:
+        """Raises Aborted and RpcRefused for a call that must not begin. Reads the deadline of any other."""
         if not (call.header(b"content-type") or b"").startswith(CONTENT_TYPE):
-            await call.end(grpc.StatusCode.INTERNAL.value[0], "expected the content type application/grpc")
-            return
-        try:
-            if method.startswith(INFERENCE):
-                self.last_call_at = time.monotonic()
-                if len(self._tasks) > MAX_CONCURRENT_CALLS:
-                    raise _too_many()
-            call.read_deadline()
-            if method == MODEL_INFER:
-                await self._infer(call)
-            else:
-                await self._by_servicer(method, call, receive)
-        except Aborted as error:
-            await call.end(error.code.value[0], error.details, error.trailing)
-        except RpcRefused as refusal:  # nothing has seen this call yet
-            await self._refuse(method, call, refusal)
+            raise Aborted(grpc.StatusCode.INTERNAL, "expected the content type application/grpc", ())
+        if method.startswith(INFERENCE):
+            self.last_call_at = time.monotonic()
+            if len(self._tasks) > MAX_CONCURRENT_CALLS:
+                raise _too_many()
+        call.read_deadline()
 
     async def _infer(self, call: AsgiCall) -> None:
         started = time.monotonic()
         try:
             outcome = self._outcome(await call.message(), call)
-            response = await self._awaited(outcome, call) if isinstance(outcome, Pending) else outcome
+            answer = await self._awaited(outcome, call) if isinstance(outcome, Pending) else outcome
+            response = encoded(answer)
         except (CallerGone, asyncio.CancelledError):  # the engine ends the task of a caller that has gone
             code = grpc.StatusCode.DEADLINE_EXCEEDED if _near_deadline(call) else grpc.StatusCode.CANCELLED
             self._requests.labels(SERVICE_NAME, METHOD, code.name).inc()
@@ -136,18 +140,18 @@ class AsgiMethods:
             return
         self._seconds.observe(time.monotonic() - started)
         self._answered.inc()
-        await call.answer(response.SerializeToString())
+        await call.answer(response)
 
-    def _outcome(self, message: bytes, call: AsgiCall) -> inference.ModelInferResponse | Pending:
+    def _outcome(self, message: bytes, call: AsgiCall) -> Answer | Pending:
         try:
-            request = inference.ModelInferRequest.FromString(message)
+            request = self._messages.request(message)
         except DecodeError as error:
             rule = f"the request is no {METHOD}Request: {error}"
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-message", rule) from error
         return self._inference.infer(request, Call(call.metadata, call.expires_at))
 
-    async def _awaited(self, pending: Pending, call: AsgiCall) -> inference.ModelInferResponse:
-        """The response of a slow version. Gives up when the caller waits no longer."""
+    async def _awaited(self, pending: Pending, call: AsgiCall) -> Answer:
+        """The answer of a slow version. Gives up when the caller waits no longer."""
         done, gone = asyncio.wrap_future(pending.done), asyncio.ensure_future(call.gone())
         try:
             await asyncio.wait((done, gone), timeout=call.time_remaining(), return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import struct
 import zlib
 from collections.abc import Callable, Iterable
 from urllib.parse import quote
@@ -20,6 +21,7 @@ RETRY_SECONDS = 1.0
 IDENTITY, GZIP, DEFLATE = b"identity", b"gzip", b"deflate"
 ENCODINGS = b"identity,deflate,gzip"
 
+_PREFIX = struct.Struct(">?I")
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _UNESCAPED = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -41,7 +43,15 @@ def timeout_seconds(text: bytes) -> float:
 
 def framed(message: bytes) -> bytes:
     """The message with its prefix, not compressed."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
+    return _PREFIX.pack(False, len(message)) + message
+
+
+def whole_message(body: bytes) -> bytes | None:
+    """The message of a body that holds one message and no more, not compressed; None for any other body."""
+    size = len(body) - PREFIX_BYTES
+    if 0 <= size <= MAX_MESSAGE_BYTES and _PREFIX.unpack_from(body) == (False, size):
+        return body[PREFIX_BYTES:]
+    return None
 
 
 def metadata_of(headers: Iterable[Header]) -> Metadata:

@@ -17,6 +17,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from services.gateway.inference import Call, Inference
 from services.gateway.pending import Pending, awaited
+from services.gateway.request import request_of
 from services.gateway.rest.answer_body import write_answer
 from services.gateway.rest.compression import MIN_COMPRESSED_BYTES, chosen_encoding, compressed, decompressed
 from services.gateway.rest.http_messages import (
@@ -109,9 +110,9 @@ class Handler:
             asked, forms = read_request(path.model, path.version, body, _json_length(request))
         except InvalidInput as error:
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), error.field) from error
-        outcome = self._inference.infer(asked, Call(request.header, _expires_at(request, started)))
-        response = await awaited(outcome) if isinstance(outcome, Pending) else outcome
-        return _infer_answer(request, response, forms)
+        outcome = self._inference.infer(request_of(asked), Call(request.header, _expires_at(request, started)))
+        answer = await awaited(outcome) if isinstance(outcome, Pending) else outcome
+        return _infer_answer(request, answer.message(), forms)
 
     def _answer_about(self, path: Path) -> HttpAnswer:
         """The answer of a method that predicts nothing. Raises RpcRefused."""

@@ -27,6 +27,7 @@ from services.gateway.follower import Follower
 from services.gateway.inference import Call
 from services.gateway.pending import Pending
 from services.gateway.prediction_metrics import PredictionMetrics
+from services.gateway.request import request_of
 from tests.gateway.harness import ManualFold, infer_request
 from tests.waiting import PATIENCE_SECONDS, until
 
@@ -170,8 +171,9 @@ def running(device):
 
 def predict(device, value=1.0, model="fraud", **fields):
     """The version, the arm and the first number of the answer."""
-    outcome = device.inference.infer(infer_request([[value] * 3], model, **fields), Call())
-    response = outcome.done.result(PATIENCE_SECONDS) if isinstance(outcome, Pending) else outcome
+    outcome = device.inference.infer(request_of(infer_request([[value] * 3], model, **fields)), Call())
+    answer = outcome.done.result(PATIENCE_SECONDS) if isinstance(outcome, Pending) else outcome
+    response = answer.message()
     return int(response.model_version), response.parameters[ARM].string_param
 
 

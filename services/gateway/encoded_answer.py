@@ -1,0 +1,36 @@
+"""Writes the bytes of answers. Answers to the same signature differ in their values and in little else."""
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from services.gateway.forward import Answer
+from services.gateway.length_prefix import length_prefix
+from services.gateway.tensors import raw_values
+
+MAX_HEADS = 64
+"""When so many are kept for one signature, all are forgotten."""
+RAW_FIELD = inference.ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number
+
+
+def encoded(answer: Answer) -> bytes:
+    """The bytes of the answer's message. The values are written after all else, which is kept for the next answer."""
+    _, routing, fit = answer.forward
+    heads = fit.heads
+    if heads is None:
+        return answer.message().SerializeToString()
+    key = routing.arm, routing.entry.route.release, answer.finite, *[result.shape for result in answer.results]
+    head = heads.get(key)
+    if head is None:
+        if len(heads) >= MAX_HEADS:
+            heads.clear()
+        head = heads[key] = _head(answer)
+    parts: list[bytes] = []
+    for before, spec, result in zip(head, fit.outputs, answer.results, strict=True):
+        parts += before, raw_values(result, spec.datatype)
+    return b"".join(parts)
+
+
+def _head(answer: Answer) -> tuple[bytes, ...]:
+    """What stands before the values of each output."""
+    message = answer.message()
+    prefixes = [length_prefix(RAW_FIELD, len(values)) for values in message.raw_output_contents]
+    del message.raw_output_contents[:]
+    return message.SerializeToString() + prefixes[0], *prefixes[1:]

@@ -1,0 +1,42 @@
+"""A request for a prediction: its signature, and beside it the raw values of its inputs."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+
+
+class Signature:
+    """All that a request says but its raw values: the model, the tensors with types and shapes, and the parameters.
+
+    Requests of one client mostly have the same signature. They share one of these then, and what it led to is known.
+    So nobody changes its message.
+    """
+
+    __slots__ = ("id", "is_shared", "message", "model", "parameters", "version")
+
+    def __init__(self, message: inference.ModelInferRequest, is_shared: bool = False) -> None:
+        self.message = message
+        self.is_shared = is_shared
+        self.model = message.model_name
+        self.version = message.model_version
+        self.id = message.id
+        self.parameters = message.parameters or None
+        """None where there are none."""
+
+
+class Request(NamedTuple):
+    """`raw` has the values of one input each. It is empty where the signature's message has typed contents."""
+
+    signature: Signature
+    raw: Sequence[bytes]
+
+    @property
+    def size_bytes(self) -> int:
+        """About the size of the request as a message."""
+        return self.signature.message.ByteSize() + sum(map(len, self.raw))
+
+
+def request_of(message: inference.ModelInferRequest) -> Request:
+    """The request of a message, with a signature of its own. The message must not change any more."""
+    return Request(Signature(message), tuple(message.raw_input_contents))

@@ -1,0 +1,70 @@
+"""A message that is known by its beginning is read as if nothing were known."""
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.inference import grpc_predict_v2_pb2 as inference
+from services.gateway.known_messages import MAX_KNOWN, MAX_SIGNATURE_BYTES, KnownMessages
+from services.gateway.request import Request
+from tests.gateway.harness import infer_request
+
+VALUES = st.lists(st.binary(max_size=200), max_size=3)
+
+
+def request(raw=(), model="fraud", **fields):
+    tensors = [{"name": f"x{n}", "datatype": "FP32", "shape": [1, n]} for n in range(len(raw))]
+    return inference.ModelInferRequest(model_name=model, inputs=tensors, raw_input_contents=raw, **fields)
+
+
+def whole(read: Request) -> inference.ModelInferRequest:
+    """The message of a request."""
+    message = inference.ModelInferRequest()
+    message.CopyFrom(read.signature.message)
+    message.ClearField("raw_input_contents")
+    message.raw_input_contents.extend(read.raw)
+    return message
+
+
+@given(st.lists(VALUES, min_size=1, max_size=8), st.data())
+def test_every_message_is_read_as_protobuf_reads_it(sent, data):
+    known, made = KnownMessages(), [request(raw).SerializeToString() for raw in sent]
+    for message in made * 2:
+        assert whole(known.request(message)) == inference.ModelInferRequest.FromString(message)
+    at = data.draw(st.integers(0, len(made[0]) - 1))
+    changed = made[0][:at] + data.draw(st.binary(max_size=3)) + made[0][at + 1 :]
+    try:
+        expected = inference.ModelInferRequest.FromString(changed)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            known.request(changed)
+    else:
+        assert whole(known.request(changed)) == expected
+
+
+def test_requests_that_differ_only_in_their_values_share_a_signature():
+    known = KnownMessages()
+    known.request(infer_request([[1, 2, 3]]).SerializeToString())
+    first, second = (known.request(infer_request([[n, n, n]]).SerializeToString()) for n in range(2))
+    assert first.signature is second.signature
+    assert [np.frombuffer(each.raw[0], np.float32)[0] for each in (first, second)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"id": "r-1"}, {"key": "k"}, {"model": "m" * MAX_SIGNATURE_BYTES}], ids=["id", "parameter", "long"]
+)
+def test_what_is_hardly_repeated_or_too_long_is_not_remembered(fields):
+    known, message = KnownMessages(), infer_request([[1, 2, 3]], **fields).SerializeToString()
+    first, second = known.request(message), known.request(message)
+    assert not first.signature.is_shared
+    assert first.signature is not second.signature
+
+
+def test_a_caller_of_ever_new_signatures_takes_no_more_memory():
+    known = KnownMessages()
+    for n in range(2 * MAX_KNOWN):
+        known.request(infer_request([[1.0] * n]).SerializeToString())
+    assert len(known._known) <= MAX_KNOWN
+    assert len(known._lengths) <= MAX_KNOWN

@@ -39,16 +39,16 @@ class Authority:
         file.write_bytes(secret + certificate)
         return file
 
-    def issue(self, name: str, certificate_file: Path, key_file: Path) -> None:
-        """Writes a certificate for the name `name`, and its key."""
-        secret, certificate = self._issued(name)
+    def issue(self, name: str, certificate_file: Path, key_file: Path, uri: str = "") -> None:
+        """Writes a certificate for the name `name` and the URI, and its key."""
+        secret, certificate = self._issued(name, uri)
         certificate_file.write_bytes(certificate)
         key_file.write_bytes(secret)
 
-    def _issued(self, name: str) -> tuple[bytes, bytes]:
+    def _issued(self, name: str, uri: str = "") -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         signer = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        certificate = _signed(name, key, str(signer), self.key, is_authority=False)
+        certificate = _signed(name, key, str(signer), self.key, is_authority=False, uri=uri)
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -72,19 +72,24 @@ def replace_files(authority: Authority, files: TlsFiles) -> None:
         path.replace(place)
 
 
-def caller_of(authority: Authority, folder: Path, certificate: bool = False) -> ClientTls:
-    """A caller that trusts the authority, and with `certificate` has one of its own."""
+def caller_of(authority: Authority, folder: Path, certificate: bool = False, uri: str = "") -> ClientTls:
+    """A caller that trusts the authority, and with `certificate` has one of its own, which may name it by a URI."""
     if not certificate:
         return ClientTls(authority.file)
     caller = ClientTls(authority.file, folder / "caller.pem", folder / "caller.key")
     assert caller.certificate is not None
     assert caller.key is not None
-    authority.issue("caller", caller.certificate, caller.key)
+    authority.issue("caller", caller.certificate, caller.key, uri)
     return caller
 
 
 def _signed(
-    name: str, key: ec.EllipticCurvePrivateKey, signer: str, signers_key: ec.EllipticCurvePrivateKey, is_authority: bool
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: str,
+    signers_key: ec.EllipticCurvePrivateKey,
+    is_authority: bool,
+    uri: str = "",
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     builder = (
@@ -98,6 +103,7 @@ def _signed(
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
     )
     if not is_authority:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        builder = builder.add_extension(names, critical=False)
+        names: list[x509.GeneralName] = [x509.IPAddress(ip_address("127.0.0.1"))]
+        names += [x509.UniformResourceIdentifier(uri)] if uri else []
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(signers_key, hashes.SHA256())

@@ -77,6 +77,7 @@ class EdgeServer:
             log_silent_seconds,
             sign_of_life_seconds,
             report_seconds,
+            tls is not None and tls.client_ca is not None,
         )
 
     def publish(self, routed: Routed) -> None:

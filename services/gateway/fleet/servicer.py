@@ -16,6 +16,7 @@ from headgate.v1 import edge_service_pb2_grpc as edge_grpc
 from services.gateway.fleet.catalogue import Catalogue
 from services.gateway.fleet.claims import OUTCOME_NAMES, TAKEN, answer_to
 from services.gateway.fleet.devices import Devices
+from services.gateway.fleet.identity import require_named
 from services.gateway.fleet.report_writer import Claim, ReportWriter
 from services.gateway.fleet.shared_blobs import SharedBlobs
 
@@ -48,7 +49,9 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
         log_silent_seconds: Callable[[], float],
         sign_of_life_seconds: float = SIGN_OF_LIFE_SECONDS,
         report_seconds: float = REPORT_SECONDS,
+        callers_have_certificates: bool = False,
     ) -> None:
+        """Where callers have certificates, each speaks only for the device that its certificate names."""
         self._catalogue = catalogue
         self._blobs = blobs
         self._devices = devices
@@ -57,9 +60,10 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
         self._log_silent_seconds = log_silent_seconds
         self._sign_of_life_seconds = sign_of_life_seconds
         self._report_seconds = report_seconds
+        self._callers_have_certificates = callers_have_certificates
 
     async def WatchRoutes(self, request: edge.WatchRoutesRequest, context: Context) -> None:  # type: ignore[override]
-        self._require_known(request.environment, request.device)
+        self._require_known(request.environment, request.device, context)
         if len(request.models) > MAX_MODELS:
             raise _invalid(f"{len(request.models)} models are named; at most {MAX_MODELS} are allowed", "models")
         models, token = frozenset(request.models), request.resume_token
@@ -71,7 +75,7 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
         raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "draining", "this gateway is about to end", "", 0.5)
 
     async def ReadArtifact(self, request: edge.ReadArtifactRequest, context: Context) -> None:  # type: ignore[override]
-        self._require_known(request.environment, request.device)
+        self._require_known(request.environment, request.device, context)
         size = self._catalogue.size_of(request.sha256)
         if size is None:
             rule = f"no route of {request.environment} names the file {request.sha256!r}"
@@ -84,7 +88,7 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
                 await asyncio.wait_for(context.write(part), PART_SECONDS)
 
     async def ReportDevice(self, request: edge.ReportDeviceRequest, context: Context) -> edge.ReportDeviceResponse:
-        self._require_known(request.environment, request.device)
+        self._require_known(request.environment, request.device, context)
         if flaw := flaw_of_device(request.device, request.incarnation):
             raise _invalid(flaw, "incarnation")
         if len(request.totals) > MAX_TOTALS or len(request.routes) > MAX_ROUTES:
@@ -119,12 +123,14 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
         await context.write(response)
         return response.resume_token
 
-    def _require_known(self, environment: str, device: str) -> None:
+    def _require_known(self, environment: str, device: str, context: Context) -> None:
         if environment != self._catalogue.environment:
             rule = f"this gateway serves {self._catalogue.environment}, not {environment!r}"
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "other-environment", rule, "environment")
         if not is_replica_name(device):
             raise _invalid(flaw_of_device(device, "-"), "device")
+        if self._callers_have_certificates:
+            require_named(device, context.auth_context())
 
 
 def _invalid(rule: str, field: str) -> RpcRefused:

@@ -9,7 +9,9 @@ from headgate.artifacts.store import path
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.settings import SettingsError
 from headgate.telemetry import counters
+from headgate.v1 import edge_service_pb2 as edge
 from services.gateway.assignment import arm
+from services.gateway.edge.link import LinkDown
 from tests.gateway import networks
 from tests.gateway.edge.harness import MIB, await_version, predict, running, running_fleet, serves, values
 from tests.gateway.harness import canary
@@ -269,12 +271,17 @@ def test_two_processes_cannot_use_one_folder(fleet):
 
 def test_a_device_calls_with_tls_and_shows_its_certificate(tmp_path):
     authority = Authority.new(tmp_path, "authority")
-    files, caller = tls_files(authority, tmp_path, client_ca=True), caller_of(authority, tmp_path, certificate=True)
+    files = tls_files(authority, tmp_path, client_ca=True)
+    caller = caller_of(authority, tmp_path, certificate=True, uri="spiffe://headgate/edge/device-1")
     with running_fleet(tmp_path, tls=files) as fleet:
         fleet.build(1, networks.affine(2.0))
         fleet.route(live=1)
         with running(fleet.device(tls=caller)) as device:
             await_version(device, 1)
-        with running(fleet.device("stranger", tls=caller_of(authority, tmp_path))) as stranger:
-            until(lambda: stranger.link.failures, "the refusal")
-            assert not stranger.link.is_up
+            report = edge.ReportDeviceRequest(environment="production", device="device-2", incarnation="i")
+            with pytest.raises(LinkDown, match="the certificate names edge/device-1: device device-2 needs one"):
+                device.link.report(report)
+        for name, other in (("stranger", caller_of(authority, tmp_path)), ("device-2", caller)):
+            with running(fleet.device(name, tls=other)) as refused:
+                until(lambda refused=refused: refused.link.failures, "the refusal")
+                assert not refused.link.is_up

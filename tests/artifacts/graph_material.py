@@ -91,14 +91,22 @@ def tokenizer() -> ModelProto:
     return model(nodes, [text("text", None)], [floats("prediction", None)])
 
 
-def beside() -> ModelProto:
-    """Its weights lie in a file beside it."""
-    weights = numpy_helper.from_array(np.ones((2, 2), np.float32), "weights")
-    weights.ClearField("raw_data")
-    weights.data_location = TensorProto.EXTERNAL
-    weights.external_data.add(key="location", value="../weights.bin")
+WEIGHTS = np.arange(4, dtype=np.float32).reshape(2, 2)
+
+
+def multiplication(weights: TensorProto) -> ModelProto:
     node = helper.make_node("MatMul", ["x", "weights"], ["y"])
     return model([node], [floats("x", None, 2)], [floats("y", None, 2)], [weights])
+
+
+def beside(location: str = "../weights.bin") -> ModelProto:
+    """WEIGHTS lie in a file beside it."""
+    weights = numpy_helper.from_array(WEIGHTS, "weights")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=location)
+    weights.external_data.add(key="length", value=str(WEIGHTS.nbytes))
+    return multiplication(weights)
 
 
 def hidden_in_a_branch(node: NodeProto, initializers: Sequence[TensorProto] = ()) -> ModelProto:

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from headgate.artifacts import graphs
-from headgate.artifacts.graphs import GraphRefused, GraphTensor, inspect, read_graph
+from headgate.artifacts.graphs import GraphRefused, GraphTensor, inspect, joined, read_graph
 from tests.artifacts.graph_material import (
+    WEIGHTS,
     beside,
     floats,
     hidden_in_a_branch,
     identity,
     model,
+    multiplication,
     text,
     tokenizer,
     tree,
@@ -99,6 +101,40 @@ def test_weights_in_a_file_beside_it_are_refused_with_the_way_to_put_them_in():
 
     assert "its tensor weights lies in a file beside it (../weights.bin)" in message
     assert "onnx.save_model" in message
+
+
+def test_weights_in_a_file_beside_it_are_joined_with_the_graph(tmp_path: Path):
+    (tmp_path / "model.onnx").write_bytes(beside("weights.data").SerializeToString())
+    (tmp_path / "weights.data").write_bytes(WEIGHTS.tobytes())
+    (tmp_path / "whole.onnx").write_bytes(tree().SerializeToString())
+
+    whole = joined(tmp_path / "model.onnx")
+
+    expected = multiplication(numpy_helper.from_array(WEIGHTS, "weights"))
+    assert whole == expected.SerializeToString(deterministic=True)
+    assert joined(tmp_path / "whole.onnx") is None
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "nothing", "link"])
+def test_weights_outside_of_the_folder_of_the_graph_are_not_joined(tmp_path: Path, location: str):
+    (tmp_path / "secret").write_bytes(WEIGHTS.tobytes())
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "model.onnx").write_bytes(beside(location).SerializeToString())
+
+    with pytest.raises(GraphRefused, match="its weights lie in files beside it and cannot be read: "):
+        joined(folder / "model.onnx")
+
+
+def test_a_graph_that_is_too_large_with_its_weights_is_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "model.onnx").write_bytes(beside("nothing").SerializeToString())
+    monkeypatch.setattr(graphs, "MAX_GRAPH_BYTES", (tmp_path / "model.onnx").stat().st_size)
+
+    with pytest.raises(GraphRefused, match="and a model has at most"):
+        joined(tmp_path / "model.onnx")
 
 
 def test_an_operator_that_does_not_exist_is_refused():
@@ -220,6 +256,7 @@ FOREIGN = {
     "LightGBM": b"tree\nversion=v4\n",
     "XGBoost": b'{"learner":{"attributes":{}}}',
     "an array of numpy": b"\x93NUMPY\x01\x00",
+    "the MLmodel of a folder of MLflow": b"artifact_path: model\nflavors:\n  python_function:\n    env: conda.yaml\n",
     "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
 }
 WORDS = {

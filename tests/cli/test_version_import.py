@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from onnx import numpy_helper
 from safetensors.numpy import save
 
 from headgate.artifacts.keys import create_keys
@@ -26,7 +27,7 @@ from services.registry import app as registry
 from services.registry.settings import Settings as RegistrySettings
 from services.trainer import app as trainer
 from services.trainer.settings import Settings as TrainerSettings
-from tests.artifacts.graph_material import tree, with_zipmap
+from tests.artifacts.graph_material import WEIGHTS, beside, multiplication, tree, with_zipmap
 from tests.cli.running import Headgate, run_headgate
 from tests.downloads.servers import Files, serving
 from tests.waiting import PATIENCE_SECONDS, until
@@ -164,16 +165,19 @@ def test_a_file_that_is_refused_is_a_failed_version_with_the_reason(site: Site, 
     assert "options={'zipmap': False}" in site.ended("maps").failure
 
 
-def test_a_folder_of_mlflow_is_read_by_its_mlmodel(site: Site, headgate: Headgate) -> None:
+def test_a_folder_of_mlflow_is_read_by_its_mlmodel_and_sent_with_its_weights(site: Site, headgate: Headgate) -> None:
     Path("headgate.toml").write_text(CONFIG.format("logged"))
     Path("run").mkdir()
     Path("run/MLmodel").write_text("flavors:\n  onnx:\n    data: model.onnx\n    onnx_version: 1.17.0\n")
-    Path("run/model.onnx").write_bytes(tree(0.6).SerializeToString())
+    Path("run/model.onnx").write_bytes(beside("f5374c32.data").SerializeToString())
+    Path("run/f5374c32.data").write_bytes(WEIGHTS.tobytes())
 
     code, _, err = headgate("version", "import", "logged", "run", "--test", "rows.csv", "--config", "headgate.toml")
 
     assert code == 0, err
-    assert site.version("logged").upload.file_name == "model.onnx"
+    upload = site.version("logged").upload
+    whole = multiplication(numpy_helper.from_array(WEIGHTS, "weights")).SerializeToString(deterministic=True)
+    assert (upload.file_name, upload.model_sha256) == ("model.onnx", hashlib.sha256(whole).hexdigest())
 
 
 @pytest.mark.parametrize(
@@ -181,13 +185,15 @@ def test_a_folder_of_mlflow_is_read_by_its_mlmodel(site: Site, headgate: Headgat
     [
         ("flavors:\n  sklearn:\n    pickled_model: model.pkl\n", "has no flavour onnx, only sklearn"),
         ("flavors:\n  onnx:\n    data: ../../secret\n", "names ../../secret, which is no file in this folder"),
+        ("", "is a folder without the file MLmodel of MLflow: give the ONNX file itself"),
         ("- no model", "is no description of a model"),
         (f"flavors: {'9' * 5_000}", "is no description of a model"),
     ],
 )
 def test_a_folder_without_an_onnx_file_is_refused(headgate: Headgate, mlmodel: str, reason: str) -> None:
     Path("run").mkdir()
-    Path("run/MLmodel").write_text(mlmodel)
+    if mlmodel:
+        Path("run/MLmodel").write_text(mlmodel)
 
     code, _, err = headgate("version", "import", "logged", "run", "--test", "rows.csv")
 

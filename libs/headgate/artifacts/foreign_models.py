@@ -22,6 +22,7 @@ FROM_TREES = "load it where it was made and convert it with onnxmltools.convert_
 DECLARE = "give its layers with headgate version import --architecture architecture.toml"
 UNPACK = "unpack it and give the ONNX file that is in it"
 ZIP, EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
+MLFLOW = re.compile(rb"(?:^|\n)flavors:\r?\n[ ]+\w+:")
 OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|[(](?:lp|dp|c[\w.]+)")
 LENGTH_BYTES = 8
 """Of a safetensors file: as many bytes say how long its header is."""
@@ -71,6 +72,14 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], ForeignFormat], ...] = (
     (
         lambda head: head[:5] == b"tree\n" or _is_xgboost(head),
         ForeignFormat("a model of LightGBM or XGBoost in its own format", "which is not served", FROM_TREES),
+    ),
+    (
+        lambda head: MLFLOW.search(head) is not None,
+        ForeignFormat(
+            "the MLmodel of a folder of MLflow",
+            "which describes a model and is none",
+            "give that folder, or the URL of the ONNX file that it names under flavors, onnx, data",
+        ),
     ),
     (
         lambda head: head.startswith(LFS_POINTER),

@@ -108,6 +108,29 @@ def with_metadata(data: bytes, key: str, value: str) -> bytes:
     return changed
 
 
+def joined(file: Path) -> bytes | None:
+    """The graph with the tensors that it has in files beside it, as MLflow writes them; None when it has none there.
+
+    Raises GraphRefused.
+    """
+    model = _parsed(read_graph(file))
+    outside = [part for part in _parts(model) if isinstance(part, onnx.TensorProto) and _is_outside(part)]
+    if not outside:
+        return None
+    lengths = (int(entry.value) for tensor in outside for entry in tensor.external_data if entry.key == "length")
+    size = file.stat().st_size + sum(lengths)
+    if size > MAX_GRAPH_BYTES:
+        raise GraphRefused(too_large(size))
+    try:
+        onnx.load_external_data_for_model(model, str(file.parent))
+    except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
+        raise GraphRefused(f"its weights lie in files beside it and cannot be read: {_first_lines(error)}") from error
+    for tensor in outside:
+        tensor.ClearField("data_location")
+    whole: bytes = model.SerializeToString(deterministic=True)
+    return whole
+
+
 def _parsed(data: bytes) -> Any:
     try:
         model = onnx.load_model_from_string(data)
@@ -162,8 +185,12 @@ def _parts(message: Message) -> Iterator[Message]:
                 waiting.extend(value if field.is_repeated else (value,))
 
 
+def _is_outside(tensor: Any) -> bool:
+    return bool(tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data)
+
+
 def _require_inside(tensor: Any) -> None:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+    if _is_outside(tensor):
         places = [entry.value for entry in tensor.external_data if entry.key == "location"]
         beside = f" ({places[0][:MAX_NAME]})" if places else ""
         raise GraphRefused(

@@ -1,5 +1,6 @@
 """The files of `headgate version import`: each lies on this machine and is uploaded, or a trainer downloads it."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,27 @@ class LocalFile:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedFile:
+    """A file of this machine whose weights lie in files beside it. It is sent as one file."""
+
+    file: Path
+    whole: bytes
+    kind: worker_services.UploadKind.ValueType
+    url = ""
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def stored(self, stubs: Stubs) -> str:
+        """The digest of the whole, which the artifact store has now."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / self.name
+            file.write_bytes(self.whole)
+            return uploaded(stubs, file, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file that the trainer downloads."""
 
@@ -63,14 +85,15 @@ class RemoteFile:
         return stubs.artifacts.FetchBlob(request, timeout=UPLOAD_SECONDS).sha256
 
 
-def model_in(file: str, sha256: str, kind: worker_services.UploadKind.ValueType) -> LocalFile | RemoteFile:
+def model_in(file: str, sha256: str, kind: worker_services.UploadKind.ValueType) -> LocalFile | JoinedFile | RemoteFile:
     """What is imported, as far as this machine can check it. Raises CommandFailed."""
     found = file_in(file, sha256, kind, "--sha256")
     if isinstance(found, RemoteFile):
         return found
     graph = onnx_file(found.file)
     refuse_known(graph, kind)
-    return LocalFile(graph, kind)
+    whole = joined_file(graph) if found.file.is_dir() else None
+    return LocalFile(graph, kind) if whole is None else JoinedFile(graph, whole, kind)
 
 
 def file_in(file: str, sha256: str, kind: worker_services.UploadKind.ValueType, option: str) -> LocalFile | RemoteFile:
@@ -88,6 +111,8 @@ def onnx_file(file: Path) -> Path:
     """The file itself, or the one that the MLmodel of a folder names. Raises CommandFailed."""
     if not file.is_dir():
         return file
+    if not (file / MLMODEL).is_file():
+        usage(f"{file} is a folder without the file {MLMODEL} of MLflow: give the ONNX file itself")
     try:
         text = read_file(file / MLMODEL, MAX_MLMODEL_BYTES)
         flavors = yaml.safe_load(text)["flavors"]
@@ -100,6 +125,23 @@ def onnx_file(file: Path) -> Path:
     if not found.is_relative_to(file.resolve()) or not found.is_file():
         usage(f"{file / MLMODEL} names {data}, which is no file in this folder")
     return found
+
+
+def joined_file(graph: Path) -> bytes | None:
+    """The graph of a folder with its weights, which MLflow puts into a file beside it; None when they are in it.
+
+    Raises CommandFailed.
+    """
+    try:
+        # A command line without the packages of the services has no library for ONNX. Then the trainer refuses such
+        # a graph, and says how to make it one file.
+        from headgate.artifacts.graphs import GraphRefused, joined
+    except ModuleNotFoundError:
+        return None
+    try:
+        return joined(graph)
+    except GraphRefused as error:
+        raise CommandFailed(f"{graph}: {error}", Exit.USAGE) from error
 
 
 def refuse_known(file: Path, kind: worker_services.UploadKind.ValueType) -> None:

@@ -1,7 +1,8 @@
 """What trainer and evaluator hold when idle, and by how much that grows over many attempts: memory, files, threads.
 
-Each attempt is a commit that is tested, trained, exported, evaluated and judged by the services of `headgate up`. While
-one version is evaluated the next one is trained, so that 200 take about as long as their trainings.
+Each attempt is a commit of its own, for which the services of `headgate up` start all their processes. One of FULL is
+tested, trained, exported, evaluated and judged; the tests of the others fail, so that 200 take minutes. While one
+version is evaluated the next one is trained.
 """
 
 import subprocess
@@ -20,7 +21,8 @@ Held = Mapping[str, dict[str, float]]
 """Of each service: its resident memory, its open files and its threads."""
 STOPS, QUICK_STOPS = (20, 100, 200), (3, 6)
 """The services are looked at after so many attempts, while they have no work."""
-WARM_ATTEMPTS = 4
+FULL = 4
+WARM_ATTEMPTS = 2 * FULL
 """What a service loads and keeps after its first attempts is no growth."""
 MOST_IDLE_MIB, MOST_GROWTH_MIB = 90, 10
 SERVICES = ("evaluator", "trainer")
@@ -47,7 +49,7 @@ name = "{MODEL}"
 task = "binary"
 [code]
 module = "small"
-tests = "python -c pass"
+tests = "python check.py"
 [train]
 loss = "bce"
 optimizer = "sgd"
@@ -61,6 +63,12 @@ metrics = ["accuracy"]
 accuracy = {{ min = 1.0 }}
 """
 """No attempt passes the gate, so that no release follows."""
+
+
+OUTCOME = "outcome"
+CHECK = f"raise SystemExit(open('{OUTCOME}').read() or None)"
+"""The tests of a commit: they pass where the file is empty."""
+FAILS = "the tests of this commit fail"
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
@@ -113,6 +121,7 @@ def _held(pids: Mapping[str, int]) -> Held:
 def _repository(folder: Path) -> Path:
     folder.mkdir()
     (folder / "small.py").write_text(CODE)
+    (folder / "check.py").write_text(CHECK)
     (folder / "headgate.toml").write_text(DECLARATION)
     _git(folder, "init", "-q", "-b", "main")
     _git(folder, "add", "-A")
@@ -120,14 +129,18 @@ def _repository(folder: Path) -> Path:
 
 
 def _attempts(running: Running, history: Facts, repository: Path, number: int) -> None:
-    """So many more commits, to the verdicts of their gates. Raises UnexpectedResult."""
-    created = [_created(running, repository) for _ in range(number)]
-    for version in created:
-        history.wait(partial(_is_judged, version), f"version {version}", ATTEMPT_SECONDS)
+    """So many more commits, each to its end. Raises UnexpectedResult."""
+    outcomes = ["" if attempt % FULL == 0 else FAILS for attempt in range(number)]
+    created = [(_created(running, repository, outcome), outcome) for outcome in outcomes]
+    for version, outcome in created:
+        ends = _is_judged if outcome == "" else _is_failed
+        history.wait(partial(ends, version), f"version {version}", ATTEMPT_SECONDS)
 
 
-def _created(running: Running, repository: Path) -> int:
+def _created(running: Running, repository: Path, outcome: str) -> int:
     """The version of one more commit."""
+    (repository / OUTCOME).write_text(outcome)
+    _git(repository, "add", "-A")
     _git(repository, "commit", "-q", "--allow-empty", "-m", "Once more")
     commit = _git(repository, "rev-parse", "HEAD").strip()
     request = registry_service.CreateVersionRequest(
@@ -138,6 +151,10 @@ def _created(running: Running, repository: Path) -> int:
 
 def _is_judged(version: int, record: facts.LifecycleRecord) -> bool:
     return record.gate_decided.version == version
+
+
+def _is_failed(version: int, record: facts.LifecycleRecord) -> bool:
+    return record.code_tested.version == version and not record.code_tested.passed
 
 
 def _git(folder: Path, *arguments: str) -> str:

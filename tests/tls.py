@@ -1,5 +1,7 @@
 """Certificates for tests: an authority, and certificates for 127.0.0.1 that it has signed."""
 
+import os
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -12,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from headgate.client.tls import ClientTls
 from headgate.runtime.tls import TlsFiles
+from tests.waiting import PATIENCE_SECONDS
 
 VALID = timedelta(days=1)
 
@@ -107,3 +110,24 @@ def _signed(
         names += [x509.UniformResourceIdentifier(uri)] if uri else []
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(signers_key, hashes.SHA256())
+
+
+def abandon_handshakes(port: int, count: int) -> None:
+    """Callers that begin to agree on TLS and go away, up to 100 at the same time."""
+    begun = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50)
+    for _ in range(count // 100):
+        callers = [socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) for _ in range(100)]
+        for caller in callers:
+            caller.sendall(begun)
+        for caller in callers:
+            caller.close()
+
+
+def memory_bytes() -> int:
+    """What this process holds in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files() -> int:
+    """How many files and sockets this process has open."""
+    return len(os.listdir("/proc/self/fd"))

@@ -20,3 +20,16 @@ def test_a_certificate_of_another_trust_domain_names_a_machine_that_needs_grants
 )
 def test_a_certificate_without_exactly_one_spiffe_uri_names_nobody(uris: tuple[str, ...]) -> None:
     assert subject_of_certificate(uris) == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [
+        ("spiffe://headgate/user/ada", Kind.PERSON),
+        ("spiffe://headgate/edge/press-4", Kind.MACHINE),
+        ("spiffe://headgate/", Kind.MACHINE),
+        ("spiffe://headgate/registry/more", Kind.MACHINE),
+    ],
+)
+def test_a_certificate_of_a_person_or_a_device_names_no_service(uri: str, kind: Kind) -> None:
+    assert subject_of_certificate((uri,)) == Subject(uri, kind, How.CERTIFICATE)

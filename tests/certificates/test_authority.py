@@ -8,6 +8,8 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.access.subject import SERVICE_PREFIX, How, Subject, subject_of_certificate
+from headgate.access.subject import Kind as SubjectKind
 from headgate.certificates.authority import (
     LIFETIME,
     Authority,
@@ -17,13 +19,13 @@ from headgate.certificates.authority import (
     read_authority,
     read_certificate,
 )
-from headgate.certificates.holder import SERVICES, TRUST_DOMAIN, Holder, Kind, holder_of, holder_of_uri
+from headgate.certificates.holder import SERVICES, Holder, Kind, holder_of, holder_of_uri
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REGISTRY = Holder(Kind.SERVICE, "registry")
 ALICE = Holder(Kind.USER, "alice")
 
-NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", fullmatch=True)
 HOLDERS = st.sampled_from(SERVICES).map(lambda name: Holder(Kind.SERVICE, name)) | st.builds(
     Holder, st.sampled_from([Kind.USER, Kind.EDGE]), NAMES
 )
@@ -51,7 +53,8 @@ def check_server(authority: Authority, pem: bytes, host: str = "registry", at: d
 def test_text_and_uri_name_the_same_holder(holder: Holder) -> None:
     assert holder_of(str(holder)) == holder
     assert holder_of_uri(holder.uri) == holder
-    assert holder.uri.startswith(TRUST_DOMAIN)
+    kinds = {Kind.SERVICE: SubjectKind.SERVICE, Kind.USER: SubjectKind.PERSON, Kind.EDGE: SubjectKind.MACHINE}
+    assert subject_of_certificate((holder.uri,)) == Subject(holder.uri, kinds[holder.kind], How.CERTIFICATE)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,7 @@ def test_text_and_uri_name_the_same_holder(holder: Holder) -> None:
 )
 def test_a_text_of_another_form_names_nobody(text: str) -> None:
     assert holder_of(text) is None
-    assert holder_of_uri(TRUST_DOMAIN + text) is None
+    assert holder_of_uri(SERVICE_PREFIX + text) is None
 
 
 @pytest.mark.parametrize("uri", ["spiffe://elsewhere/registry", "spiffe://headgate.evil/registry", "registry"])

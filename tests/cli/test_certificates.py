@@ -26,10 +26,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Moves the clock of the command line."""
-    begin = certificates._now()
+    begin = certificates.utc_now()
 
     def later(by: timedelta) -> None:
-        monkeypatch.setattr(certificates, "_now", lambda: begin + by)
+        monkeypatch.setattr(certificates, "utc_now", lambda: begin + by)
 
     return later
 
@@ -105,7 +105,7 @@ def test_a_named_certificate_is_renewed_at_once_for_as_long_as_before(run: Headg
     before = (tmp_path / "certificates/gateway/tls.pem").read_bytes()
     assert rows(run("certificates", "renew", "certificates", "--for", "gateway", "-o", "json"))
     assert (tmp_path / "certificates/gateway/tls.pem").read_bytes() != before
-    found = folder.held(folder.authority(certificates._now()), folder.holders()[0]).certificate
+    found = folder.held(folder.authority(certificates.utc_now()), folder.holders()[0]).certificate
     assert found.ends_at - found.begins_at == timedelta(days=3) + SKEW
 
 
@@ -114,7 +114,7 @@ def test_a_server_that_reads_meanwhile_never_gets_a_certificate_with_the_key_of_
 ) -> None:
     run("certificates", "create", "certificates", "--for", "gateway")
     folder, file = CertificateFolder(tmp_path / "certificates"), tmp_path / "certificates/gateway/tls.pem"
-    now = certificates._now()
+    now = certificates.utc_now()
     authority, holders = folder.authority(now), folder.holders()
     ended = threading.Event()
 

@@ -10,15 +10,20 @@ from pathlib import Path
 import grpc
 import pytest
 
+from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
+from headgate.runtime.rpc.peer import peer_uris
 from services.gateway.rest.limits import MAX_BODY_BYTES
 from services.gateway.rest.server import RestServer
+from services.gateway.servicer import InferenceServicer
 from services.gateway.settings import GRPCIO, H2CORN
+from tests.certificates.issued import Issued
 from tests.cli.running import run_headgate
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, infer_request, running_gateway, until
 from tests.gateway.rest.serving import rows
-from tests.tls import Authority, caller_of, replace_files, tls_files
+from tests.http2_frames import CALL, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, frame
+from tests.tls import Authority, abandon_handshakes, caller_of, memory_bytes, open_files, replace_files, tls_files
 from tests.waiting import PATIENCE_SECONDS
 
 SLOW = "slow"
@@ -135,6 +140,77 @@ def test_a_renewed_certificate_is_shown_to_the_next_connections_and_open_ones_go
         open_one.sendall(post(json.dumps(rows(1, 2, 3)).encode()))
         assert b"HTTP/1.1 200" in received(open_one)
     assert answer(served.infer(infer_request([[1, 2, 3]])))[0][0] == 2.0
+
+
+@pytest.mark.parametrize("front", [H2CORN, GRPCIO])
+def test_a_gateway_knows_its_callers_by_their_certificates(tmp_path, front, monkeypatch):
+    issued, known = Issued(tmp_path), []
+
+    async def server_live(self, request, context):
+        known.append(peer_uris(context))
+        return inference.ServerLiveResponse(live=True)
+
+    monkeypatch.setattr(InferenceServicer, "ServerLive", server_live)
+    with running_gateway({}, front=front, tls=issued.server("gateway"), caller=issued.caller("user/alice")) as gateway:
+        for holder in ("user/alice", "deployer"):
+            with grpc.secure_channel(gateway.address, issued.caller(holder).credentials()) as channel:
+                stub = inference_grpc.GRPCInferenceServiceStub(channel)
+                stub.ServerLive(inference.ServerLiveRequest(), timeout=PATIENCE_SECONDS)
+        for pair in (issued.ended("user/alice"), Issued(tmp_path / "stranger").pair("user/alice")):
+            secret = pair.read_bytes()
+            credentials = grpc.ssl_channel_credentials(issued.authority_file.read_bytes(), secret, secret)
+            with grpc.secure_channel(gateway.address, credentials) as channel:
+                stub = inference_grpc.GRPCInferenceServiceStub(channel)
+                call = stub.ServerLive.future(inference.ServerLiveRequest(), timeout=PATIENCE_SECONDS)
+                assert call.code() is grpc.StatusCode.UNAVAILABLE
+    assert known == [("spiffe://headgate/user/alice",), ("spiffe://headgate/deployer",)]
+
+
+@pytest.mark.parametrize("front", [H2CORN, GRPCIO])
+def test_thousands_of_callers_that_stop_in_their_handshake_leave_nothing_behind(tmp_path, front):
+    issued = Issued(tmp_path)
+    with running_gateway({}, front=front, tls=issued.server("gateway"), caller=issued.caller("user/alice")) as gateway:
+        port = int(gateway.address.rpartition(":")[2])
+        abandon_handshakes(port, 100)
+        memory, files = memory_bytes(), open_files()
+        abandon_handshakes(port, 2_000)
+        assert gateway.stub.ServerLive(inference.ServerLiveRequest(), timeout=PATIENCE_SECONDS).live
+        # One more is the test's own connection.
+        until(lambda: open_files() <= files + 1, "the end of their connections")
+        assert memory_bytes() - memory < 64 << 20, "each of them kept 32 KiB"
+
+
+def test_only_tls_1_3_predicts(served):
+    port = int(served.address.rpartition(":")[2])
+    predicts = {}
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = served.caller.context()
+        context.maximum_version = version
+        context.set_alpn_protocols(["h2"])
+        plain = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        try:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+                predicts[version] = answered_bytes(connection)
+        except (ssl.SSLError, ConnectionError):
+            predicts[version] = 0
+    assert predicts[ssl.TLSVersion.TLSv1_2] == 0
+    assert predicts[ssl.TLSVersion.TLSv1_3] > 0
+
+
+def answered_bytes(connection):
+    """The bytes of the message that answers a call."""
+    message = infer_request([[1, 1, 1]]).SerializeToString()
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    connection.sendall(PREFACE + frame(HEADERS, END_HEADERS, 1, CALL) + frame(DATA, END_STREAM, 1, body))
+    found = 0
+    with connection.makefile("rb") as frames:
+        while head := frames.read(9):
+            payload = frames.read(int.from_bytes(head[:3], "big"))
+            if int.from_bytes(head[5:], "big") == 1:
+                found += len(payload) if head[3] == DATA else 0
+                if head[4] & END_STREAM:
+                    return found
+    return found
 
 
 def test_a_certificate_that_cannot_be_used_changes_nothing(served):

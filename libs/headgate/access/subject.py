@@ -5,6 +5,8 @@ from enum import Enum
 
 SERVICE_PREFIX = "spiffe://headgate/"
 """How the name of each of Headgate's own services begins. It stands as a URI in the service's certificate."""
+PERSON_PREFIX = "user/"
+"""What follows then for a person."""
 
 
 class Kind(Enum):
@@ -55,5 +57,14 @@ def subject_of_certificate(uris: tuple[str, ...]) -> Subject:
     names = [uri for uri in uris if uri.startswith("spiffe://")]
     if len(names) != 1:
         return NOBODY
-    kind = Kind.SERVICE if names[0].startswith(SERVICE_PREFIX) else Kind.MACHINE
-    return Subject(names[0], kind, How.CERTIFICATE)
+    return Subject(names[0], _kind_of(names[0]), How.CERTIFICATE)
+
+
+def _kind_of(uri: str) -> Kind:
+    """`spiffe://headgate/registry` is a service, and `spiffe://headgate/user/ada` a person. All others are machines."""
+    name = uri.removeprefix(SERVICE_PREFIX)
+    if name == uri or not name:
+        return Kind.MACHINE
+    if name.startswith(PERSON_PREFIX):
+        return Kind.PERSON
+    return Kind.MACHINE if "/" in name else Kind.SERVICE

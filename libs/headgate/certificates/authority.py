@@ -150,6 +150,15 @@ def read_certificate(pem: bytes) -> Certificate:
     return Certificate(holder, uris, hosts, found.not_valid_before_utc, found.not_valid_after_utc)
 
 
+def has_ended(pem: bytes, now: datetime) -> str:
+    """That the certificate in the PEM holds no longer, in words; empty while it holds, or when it cannot be read."""
+    try:
+        found = read_certificate(pem)
+    except CertificateUnusable:
+        return ""
+    return f"the certificate has ended on {found.ends_at:%Y-%m-%d %H:%M:%S} UTC" if found.has_ended(now) else ""
+
+
 def broken_host_rule(host: str) -> str:
     """What a host must be that a certificate names; empty when it is."""
     try:

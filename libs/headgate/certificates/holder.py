@@ -1,24 +1,22 @@
 """Whom a certificate names: a service, a person or a device. A URI in the certificate says so."""
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-TRUST_DOMAIN = "spiffe://headgate/"
-"""How the URI of each holder begins."""
+from headgate.access.subject import PERSON_PREFIX, SERVICE_PREFIX
+from headgate.domain.names import is_replica_name
+
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HOLDER_RULE = (
-    f"expected one of {', '.join(SERVICES)}, or user/NAME or edge/DEVICE, where a name has 1 to 63 characters of a-z, "
-    "A-Z, 0-9, ., - and _, and starts with a letter or digit"
+    f"expected one of {', '.join(SERVICES)}, or user/NAME or edge/DEVICE, where a name has 1 to 253 characters of "
+    "a-z, A-Z, 0-9, ., - and _, and starts with a letter or digit"
 )
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Kind(StrEnum):
     SERVICE = "service"
-    USER = "user"
+    USER = PERSON_PREFIX.rstrip("/")
     EDGE = "edge"
 
 
@@ -36,7 +34,7 @@ class Holder:
     @property
     def uri(self) -> str:
         """The name in the certificate, in the form of SPIFFE: `spiffe://headgate/user/alice`."""
-        return f"{TRUST_DOMAIN}{self}"
+        return f"{SERVICE_PREFIX}{self}"
 
     @property
     def listens(self) -> bool:
@@ -56,11 +54,11 @@ def holder_of(text: str) -> Holder | None:
     kind, slash, name = text.partition("/")
     if not slash:
         return Holder(Kind.SERVICE, text) if text in SERVICES else None
-    if kind not in (Kind.USER, Kind.EDGE) or not _NAME.fullmatch(name):
+    if kind not in (Kind.USER, Kind.EDGE) or not is_replica_name(name):
         return None
     return Holder(Kind(kind), name)
 
 
 def holder_of_uri(uri: str) -> Holder | None:
     """The holder that a certificate names by this URI; None for a URI of others."""
-    return holder_of(uri.removeprefix(TRUST_DOMAIN)) if uri.startswith(TRUST_DOMAIN) else None
+    return holder_of(uri.removeprefix(SERVICE_PREFIX)) if uri.startswith(SERVICE_PREFIX) else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from headgate.cli.files import local_path
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, Wide, show_rows
 from headgate.cli.session import CommandFailed, usage
-from headgate.runtime.clock import now_ms
+from headgate.runtime.clock import utc_now
 
 MAX_LIFETIME_DAYS = 825
 """What some clients of TLS take at most, such as those of macOS."""
@@ -51,7 +51,7 @@ def create(
     output: Output = Format.TABLE,
 ) -> None:
     """Make certificates, by default one for each service. The first call also makes the authority, which is kept."""
-    named, reached_by, now = _named(holders) or _named(SERVICES), _hosts(hosts), _now()
+    named, reached_by, now = _named(holders) or _named(SERVICES), _hosts(hosts), utc_now()
     CertificateFolder(folder).make()
     with _opened(folder) as opened:
         _refuse_present(opened, named)
@@ -63,7 +63,7 @@ def create(
 @certificates.command("renew")
 def renew(folder: Folder, holders: Holders = None, wide: Wide = False, output: Output = Format.TABLE) -> None:
     """Replace certificates by new ones for the same hosts: those of --for, by default those that end soon."""
-    named, now = _named(holders), _now()
+    named, now = _named(holders), utc_now()
     with _opened(folder) as opened:
         made = opened.renew(opened.authority(now), now, named)
     _show(made, now, output, wide, f"no certificate in {folder} is due for renewal")
@@ -72,7 +72,7 @@ def renew(folder: Folder, holders: Holders = None, wide: Wide = False, output: O
 @certificates.command("show")
 def show_all(folder: Folder, wide: Wide = False, output: Output = Format.TABLE) -> None:
     """Print the certificates of a folder: whom they name, how long they hold, and whether they should be renewed."""
-    now = _now()
+    now = utc_now()
     with _opened(folder) as opened:
         authority = opened.authority(now)
         held = [opened.held(authority, each) for each in opened.holders()]
@@ -134,7 +134,3 @@ def _state(held: Held, now: datetime) -> str:
     if held.certificate.has_ended(now):
         return "ended"
     return "due for renewal" if held.certificate.is_due(now) else "valid"
-
-
-def _now() -> datetime:
-    return datetime.fromtimestamp(now_ms() / 1_000, UTC)

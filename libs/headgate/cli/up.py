@@ -22,6 +22,7 @@ from headgate.client.stubs import serves
 from headgate.client.tls import ClientTls
 from headgate.domain.credentials import without_credentials
 from headgate.log.startup import await_log, create_declared
+from headgate.runtime.rpc import tls_version
 from headgate.shared_files import try_lock
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
@@ -59,6 +60,7 @@ class Layout:
             "HEADGATE_ENVIRONMENT": "production",
             "HEADGATE_WORK": str(self.home / "work" / service),
             # Otherwise gRPC writes a line of its own form for each caller that fails to agree on TLS.
+            tls_version.VARIABLE: tls_version.NONE_OF_TLS_1_2,
             "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR"),
         }
         if service == "gateway":

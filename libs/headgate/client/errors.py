@@ -6,7 +6,10 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-_TLS_HINT = "a service with TLS is called with --tls-ca and its authority, and one without is not"
+_TLS_HINT = (
+    "a service with TLS is called with --tls-ca and its authority, and one without is not; where it asks for a "
+    "certificate, it takes only those of its own authority"
+)
 
 
 @dataclass(frozen=True, slots=True)

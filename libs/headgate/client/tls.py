@@ -6,6 +6,9 @@ from pathlib import Path
 
 import grpc
 
+from headgate.certificates.authority import has_ended
+from headgate.runtime.clock import utc_now
+
 
 class ClientTlsUnusable(Exception):
     """The files cannot be used. The message says which, and what is wrong."""
@@ -27,6 +30,8 @@ class ClientTls:
             if self.certificate:
                 place = self.certificate
                 context.load_cert_chain(self.certificate, self.key, password=_no_password)
+                if ended := has_ended(self.certificate.read_bytes(), utc_now()):
+                    raise ClientTlsUnusable(f"{self.certificate}: {ended}; expected one that holds")
         except ssl.SSLError as error:
             raise ClientTlsUnusable(f"{place}: {(error.reason or str(error)).lower().replace('_', ' ')}") from error
         except OSError as error:

@@ -6,6 +6,9 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.certificates.authority import has_ended
+from headgate.runtime.clock import utc_now
+
 _logger = logging.getLogger(__name__)
 
 _Stamp = tuple[tuple[int, int, int], ...]
@@ -86,6 +89,7 @@ class WatchedTls:
         self.current = files.read()
         self._stamp = _stamp_of(files)
         self._lock = threading.Lock()
+        self._warn_of_its_end()
 
     def renewed(self) -> bool:
         """Whether `current` is new since the last call. Files that cannot be used are logged, and nothing changes."""
@@ -103,7 +107,12 @@ class WatchedTls:
                 return False
             self.current = found
             _logger.info("the certificate was read again", extra={"file": str(self.files.certificate)})
+            self._warn_of_its_end()
             return True
+
+    def _warn_of_its_end(self) -> None:
+        if ended := has_ended(self.current.certificate, utc_now()):
+            _logger.warning("%s: %s, so callers refuse it", self.files.certificate, ended)
 
 
 def _stamp_of(files: TlsFiles) -> _Stamp:

@@ -2,14 +2,18 @@
 
 import asyncio
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import grpc
 
+from headgate.certificates.authority import CertificateUnusable, read_certificate
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.peer import PEER_URI
 from services.gateway.asgi.wire import (
     ENCODINGS,
     IDENTITY,
@@ -25,6 +29,8 @@ from services.gateway.asgi.wire import (
 
 READ_AHEAD_BYTES = 1024 * 1024
 """What may come of a stream before its requests are taken. Reading on is how the end of the caller is seen."""
+MAX_KNOWN_CERTIFICATES = 4_096
+"""Certificates of callers whose names are kept, so that only the first call of a connection reads one."""
 CONTENT_TYPE = b"application/grpc"
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -60,6 +66,7 @@ class AsgiCall:
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._first = dict(reversed(self._headers))  # of several values of a name, the first
         self._receive, self._send_event = receive, send
+        self._tls: Mapping[str, Any] | None = scope.get("extensions", {}).get("tls")
         self._started = time.monotonic()
         self._has_begun = False
         self.reader = MessageReader(self.header(b"grpc-encoding") or IDENTITY, reserve)
@@ -141,7 +148,18 @@ class AsgiCall:
             await self._send_event({"type": "http.response.body", "body": b"", "more_body": False})
             await self._send_event({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
 
+    def require_tls_1_3(self) -> None:
+        """Raises RpcRefused for a caller that agreed on an older version. The engine cannot be told to refuse it."""
+        if self._tls is not None and self._tls["tls_version"] != ssl.TLSVersion.TLSv1_3:
+            rule = "the connection speaks TLS 1.2; expected TLS 1.3"
+            raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "old-tls", rule)
+
     # The context of a servicer.
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """What grpc.aio's context has of the caller's certificate: its URIs."""
+        chain = self._tls["client_cert_chain"] if self._tls else ()
+        return {PEER_URI: _uris(chain[0])} if chain else {}
 
     def invocation_metadata(self) -> Metadata:
         return metadata_of(self._headers)
@@ -188,6 +206,15 @@ class Requests:
             await self._came.wait()
         self._taken.set()
         return self._deserialize(message)
+
+
+@lru_cache(maxsize=MAX_KNOWN_CERTIFICATES)
+def _uris(pem: str) -> tuple[bytes, ...]:
+    """The engine gives the same text with every call of a connection, and has verified it."""
+    try:
+        return tuple(uri.encode() for uri in read_certificate(pem.encode()).uris)
+    except CertificateUnusable:  # of names that this library does not know
+        return ()
 
 
 def _not_one(got: str) -> RpcRefused:

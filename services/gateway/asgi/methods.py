@@ -121,6 +121,7 @@ class AsgiMethods:
             self.last_call_at = time.monotonic()
             if len(self._tasks) > MAX_CONCURRENT_CALLS:
                 raise _too_many()
+        call.require_tls_1_3()
         call.read_deadline()
 
     async def _infer(self, call: AsgiCall) -> None:

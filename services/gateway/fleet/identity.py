@@ -9,14 +9,12 @@ import grpc
 
 from headgate.certificates.holder import Holder, Kind, holder_of_uri
 from headgate.runtime.errors import RpcRefused
-
-URIS = "peer_uri"
-"""Where grpcio has the URIs of a caller's certificate."""
+from headgate.runtime.rpc.peer import PEER_URI
 
 
 def require_named(device: str, proven: Mapping[str, Iterable[bytes]]) -> None:
     """Raises RpcRefused unless the caller's certificate names this device. `proven` is what gRPC knows of it."""
-    holders = [holder_of_uri(uri.decode(errors="replace")) for uri in proven.get(URIS, ())]
+    holders = [holder_of_uri(uri.decode(errors="replace")) for uri in proven.get(PEER_URI, ())]
     if Holder(Kind.EDGE, device) in holders:
         return
     named = ", ".join(str(each) for each in holders if each) or "no device"

@@ -10,6 +10,7 @@ import grpc
 from headgate.runtime.connections import max_connections
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.rpc.quiet import on_loopback
+from headgate.runtime.rpc.tls_version import warn_of_tls_1_2
 from headgate.runtime.tls import Tls, TlsFiles, WatchedTls
 
 HANDSHAKE_SECONDS = 10.0
@@ -72,10 +73,8 @@ class ListeningPort:
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Credentials that follow the files: each handshake gets the newest certificate. Raises TlsUnusable.
-
-    TLS 1.3, or 1.2 for a caller that knows no newer one: grpcio cannot be told to refuse it.
-    """
+    """Credentials that follow the files: each handshake gets the newest certificate. Raises TlsUnusable."""
+    warn_of_tls_1_2()
     watched = WatchedTls(files)
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:

@@ -47,9 +47,10 @@ class GrpcServer:
         self.port = 0
         self._names = tuple(service_names)
         self._admission = Admission()
+        asks_callers = tls is not None and tls.client_ca is not None
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            interceptors=[*interceptors, RpcWork(), ErrorInterceptor(), self._admission],
+            interceptors=[*interceptors, RpcWork(peers=asks_callers), ErrorInterceptor(), self._admission],
             options=[
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

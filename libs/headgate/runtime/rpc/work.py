@@ -10,6 +10,7 @@ import grpc
 
 from headgate.runtime.observability import trace_context
 from headgate.runtime.observability.work_log import ERROR, Unit, trace_of, unit_of_work
+from headgate.runtime.rpc.peer import peer_field
 from headgate.runtime.rpc.wrap import Behaviour, WrapCache
 
 NOT_LOGGED = "/grpc."
@@ -20,10 +21,14 @@ SERVICE_FAULTS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, g
 
 
 class RpcWork(grpc.ServerInterceptor):
-    """Wraps the ErrorInterceptor, so that it sees the status that the caller gets."""
+    """Wraps the ErrorInterceptor, so that it sees the status that the caller gets.
 
-    def __init__(self) -> None:
+    With `peers` the line also names the caller by its certificate. To ask gRPC for it takes some 30 us.
+    """
+
+    def __init__(self, peers: bool = False) -> None:
         self._wrapped = WrapCache()
+        self._name_of = peer_field if peers else _unnamed
 
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
@@ -32,16 +37,17 @@ class RpcWork(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(NOT_LOGGED):
             return handler
+        name_of = self._name_of
         return self._wrapped.wrapped(
-            handler, method, lambda inner: _unary(inner, method), lambda inner: _stream(inner, method)
+            handler, method, lambda inner: _unary(inner, method, name_of), lambda inner: _stream(inner, method, name_of)
         )
 
 
-def _unary(behaviour: Behaviour, method: str) -> Behaviour:
+def _unary(behaviour: Behaviour, method: str, name_of: Callable[[Any], str]) -> Behaviour:
     name = _short(method)
 
     def call(request: Any, context: Any) -> Any:
-        with unit_of_work("rpc", name, _trace_parent(context)) as unit:
+        with unit_of_work("rpc", name, _trace_parent(context), peer=name_of(context)) as unit:
             try:
                 return behaviour(request, context)
             finally:
@@ -50,11 +56,11 @@ def _unary(behaviour: Behaviour, method: str) -> Behaviour:
     return call
 
 
-def _stream(behaviour: Behaviour, method: str) -> Behaviour:
+def _stream(behaviour: Behaviour, method: str, name_of: Callable[[Any], str]) -> Behaviour:
     """Makes a stream one unit of work, but never the current one: several threads may ask for its messages."""
 
     def call(request: Any, context: Any) -> Iterator[Any]:
-        unit = Unit("rpc", _short(method), trace_of(_trace_parent(context)))
+        unit = Unit("rpc", _short(method), trace_of(_trace_parent(context)), peer=name_of(context))
         failure: BaseException | None = None
         try:
             yield from behaviour(request, context)
@@ -82,6 +88,11 @@ def _trace_parent(context: Any) -> str:
     for name, value in context.invocation_metadata() or ():
         if name == trace_context.HEADER and isinstance(value, str):
             return value
+    return ""
+
+
+def _unnamed(_context: Any) -> str:
+    """Of a server that asks nobody for a certificate."""
     return ""
 
 

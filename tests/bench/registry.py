@@ -208,7 +208,9 @@ def start_clients(
     command = [str(python), "-m", "tests.bench.registry_client", kind, str(port)]
     started = []
     for name in names:
-        client = subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # MLflow's telemetry would change the environment while another thread of its client reads it.
+        env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        client = subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         stack.callback(client.wait)
         stack.callback(client.kill)
         started.append(client)

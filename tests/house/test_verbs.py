@@ -46,6 +46,7 @@ COMMAND_OF: dict[str, str] = {
     "LiftFreeze": "freeze lift",
     "LiftQuarantine": "version lift-quarantine",
     "ListAttempts": "version get",
+    "ListDevices": "gateway devices",
     "ListEnvironments": "environment list",
     "ListHistory": "model history",
     "ListModels": "model list",

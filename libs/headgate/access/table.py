@@ -162,6 +162,7 @@ TABLE: Mapping[str, Row] = {
             "WatchRoutes": (_DEVICE, FOLLOW, Scope.ENVIRONMENT, "environment"),
             "ReadArtifact": (_DEVICE, FOLLOW, Scope.ENVIRONMENT, "environment"),
             "ReportDevice": (_DEVICE, FOLLOW, Scope.ENVIRONMENT, "environment"),
+            "ListDevices": (_DEVICE, READ, Scope.ENVIRONMENT, "environment"),
         },
     ),
     **_rows(

@@ -61,7 +61,7 @@ def run_edge(
     It dials the gateway, with TLS by headgate --tls-ca, and needs no open port from outside. A release's weight is the
     share of devices that get the candidate.
     """
-    source, keys = source or _running_source(), keys or Path(HOME) / "keys"
+    source, keys = source or running_source(), keys or Path(HOME) / "keys"
     _require_usable(source, device, environment, models, keys)
     options: dict[str, object] = {
         "ENVIRONMENT": environment,
@@ -80,8 +80,7 @@ def run_edge(
 
 def _require_usable(source: str, device: str, environment: str, models: str, keys: Path) -> None:
     """Raises CommandFailed with the option that cannot be used, before a process starts with it."""
-    if not all(map(is_address, source.split(","))):
-        usage(f"--from {source}: {ADDRESS_RULE}")
+    gateways_for_devices(source)
     if not is_replica_name(device):
         usage(f"--device {device}: it follows the rule for replicas: {REPLICA_RULE}")
     for option, name in [("environment", environment), *(("models", each) for each in models.split(",") if models)]:
@@ -89,6 +88,14 @@ def _require_usable(source: str, device: str, environment: str, models: str, key
             usage(f"--{option} {name}: {NAME_RULE}")
     if not any((keys / "trusted").glob("*.pub")):
         raise CommandFailed(f"--keys {keys}: there is no trusted key in {keys / 'trusted'}", Exit.NOT_FOUND)
+
+
+def gateways_for_devices(source: str) -> list[str]:
+    """The addresses in the option --from. Raises CommandFailed."""
+    addresses = source.split(",")
+    if not all(map(is_address, addresses)):
+        usage(f"--from {source}: {ADDRESS_RULE}")
+    return addresses
 
 
 def _become_device(options: dict[str, object], tls: ClientTls | None) -> None:
@@ -100,7 +107,7 @@ def _become_device(options: dict[str, object], tls: ClientTls | None) -> None:
     os.execve(sys.executable, [sys.executable, "-m", MODULE], environ)
 
 
-def _running_source() -> str:
+def running_source() -> str:
     """The address of the server for devices that `headgate up` runs in this folder. Raises CommandFailed."""
     port = running_edge_port(Path(HOME))
     if not port:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from headgate.cli.devices import list_devices
 from headgate.cli.exit_codes import Exit
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import rest_address, served_version, session
@@ -12,6 +13,8 @@ from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 gateway = typer.Typer(help="What a gateway serves.", no_args_is_help=True)
+
+gateway.command("devices")(list_devices)
 
 TensorMetadata = inference.ModelMetadataResponse.TensorMetadata
 

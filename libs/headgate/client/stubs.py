@@ -15,6 +15,7 @@ from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.domain.credentials import without_credentials
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
+from headgate.v1 import edge_service_pb2_grpc as edge_grpc
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
@@ -84,6 +85,10 @@ class Stubs:
     @cached_property
     def deployer(self) -> worker_services_grpc.DeployerServiceStub:
         return worker_services_grpc.DeployerServiceStub(self._channel(self.deployer_address))
+
+    def edge(self, address: str) -> edge_grpc.EdgeServiceStub:
+        """What a gateway offers to devices, at the address of its server for devices."""
+        return edge_grpc.EdgeServiceStub(self._channel(address))
 
     def close(self) -> None:
         for channel in self._channels.values():

@@ -249,6 +249,7 @@ class ReportDeviceRequest(_message.Message):
     INCARNATION_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
     environment: _builtins.str
     device: _builtins.str
     incarnation: _builtins.str
@@ -259,6 +260,10 @@ class ReportDeviceRequest(_message.Message):
 
     @_builtins.property
     def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceTotals]: ...
+    @_builtins.property
+    def served(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedModel]:
+        """What the device answers its callers with now."""
+
     def __init__(
         self,
         *,
@@ -267,14 +272,49 @@ class ReportDeviceRequest(_message.Message):
         incarnation: _builtins.str = ...,
         routes: _abc.Iterable[_telemetry_pb2.RouteStatus] | None = ...,
         totals: _abc.Iterable[Global___DeviceTotals] | None = ...,
+        served: _abc.Iterable[Global___ServedModel] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "environment", b"environment", "incarnation", b"incarnation", "routes", b"routes", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "environment", b"environment", "incarnation", b"incarnation", "routes", b"routes", "served", b"served", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportDeviceRequest: _TypeAlias = ReportDeviceRequest  # noqa: Y015
+
+@_typing.final
+class ServedModel(_message.Message):
+    """The version of a model that answers on a device. Version, release and epoch 0 mean none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.int
+    arm: _telemetry_pb2.Arm.ValueType
+    """Unset without a release."""
+    release: _builtins.int
+    epoch: _builtins.int
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        arm: _telemetry_pb2.Arm.ValueType = ...,
+        release: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "epoch", b"epoch", "model", b"model", "release", b"release", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedModel: _TypeAlias = ServedModel  # noqa: Y015
 
 @_typing.final
 class DeviceTotals(_message.Message):
@@ -397,3 +437,123 @@ class TotalsAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TotalsAnswer: _TypeAlias = TotalsAnswer  # noqa: Y015
+
+@_typing.final
+class ListDevicesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ONLY_TROUBLED_FIELD_NUMBER: _builtins.int
+    environment: _builtins.str
+    page_size: _builtins.int
+    """The most devices of one page: at most 1,000, and 100 when it is 0."""
+    page_token: _builtins.str
+    """Of the page before; empty for the first page."""
+    only_troubled: _builtins.bool
+    """Lists only the devices that do not follow this gateway now and those that refuse a version."""
+    def __init__(
+        self,
+        *,
+        environment: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        only_troubled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "only_troubled", b"only_troubled", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDevicesRequest: _TypeAlias = ListDevicesRequest  # noqa: Y015
+
+@_typing.final
+class ListDevicesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page. A page may have fewer devices than asked for, or none, and another one after it."""
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___EdgeDevice]: ...
+    def __init__(
+        self,
+        *,
+        devices: _abc.Iterable[Global___EdgeDevice] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDevicesResponse: _TypeAlias = ListDevicesResponse  # noqa: Y015
+
+@_typing.final
+class EdgeDevice(_message.Message):
+    """A device as this gateway has heard it last. One that has gone to another gateway does not follow this one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    FOLLOWING_FIELD_NUMBER: _builtins.int
+    SILENT_MS_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    following: _builtins.bool
+    silent_ms: _builtins.int
+    """How long it has sent nothing."""
+    @_builtins.property
+    def served(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedModel]:
+        """Of its last report, for the first 50 models."""
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedVersion]:
+        """The versions that it refuses, the first 10."""
+
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        following: _builtins.bool = ...,
+        silent_ms: _builtins.int = ...,
+        served: _abc.Iterable[Global___ServedModel] | None = ...,
+        refused: _abc.Iterable[Global___RefusedVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "following", b"following", "refused", b"refused", "served", b"served", "silent_ms", b"silent_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EdgeDevice: _TypeAlias = EdgeDevice  # noqa: Y015
+
+@_typing.final
+class RefusedVersion(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedVersion: _TypeAlias = RefusedVersion  # noqa: Y015

@@ -49,6 +49,11 @@ class EdgeServiceStub:
                 request_serializer=headgate_dot_v1_dot_edge__service__pb2.ReportDeviceRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_edge__service__pb2.ReportDeviceResponse.FromString,
                 _registered_method=True)
+        self.ListDevices = channel.unary_unary(
+                '/headgate.v1.EdgeService/ListDevices',
+                request_serializer=headgate_dot_v1_dot_edge__service__pb2.ListDevicesRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_edge__service__pb2.ListDevicesResponse.FromString,
+                _registered_method=True)
 
 
 class EdgeServiceServicer:
@@ -75,6 +80,13 @@ class EdgeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDevices(self, request, context):
+        """Lists the devices that this gateway has heard since it started, by name. A person or a program asks, no device.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EdgeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +104,11 @@ def add_EdgeServiceServicer_to_server(servicer, server):
                     servicer.ReportDevice,
                     request_deserializer=headgate_dot_v1_dot_edge__service__pb2.ReportDeviceRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_edge__service__pb2.ReportDeviceResponse.SerializeToString,
+            ),
+            'ListDevices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDevices,
+                    request_deserializer=headgate_dot_v1_dot_edge__service__pb2.ListDevicesRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_edge__service__pb2.ListDevicesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +192,33 @@ class EdgeService:
             '/headgate.v1.EdgeService/ReportDevice',
             headgate_dot_v1_dot_edge__service__pb2.ReportDeviceRequest.SerializeToString,
             headgate_dot_v1_dot_edge__service__pb2.ReportDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDevices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.EdgeService/ListDevices',
+            headgate_dot_v1_dot_edge__service__pb2.ListDevicesRequest.SerializeToString,
+            headgate_dot_v1_dot_edge__service__pb2.ListDevicesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class EdgeServiceStub:
     """Sends a file that a route needs, in parts. It may begin in the middle of the file."""
     ReportDevice: _grpc.UnaryUnaryMultiCallable[_edge_service_pb2.ReportDeviceRequest, _edge_service_pb2.ReportDeviceResponse]
     """Takes the state and the totals of a device. The same report may come any number of times."""
+    ListDevices: _grpc.UnaryUnaryMultiCallable[_edge_service_pb2.ListDevicesRequest, _edge_service_pb2.ListDevicesResponse]
+    """Lists the devices that this gateway has heard since it started, by name. A person or a program asks, no device."""
 
 @_typing.type_check_only
 class EdgeServiceAsyncStub(EdgeServiceStub):
@@ -47,6 +49,8 @@ class EdgeServiceAsyncStub(EdgeServiceStub):
     """Sends a file that a route needs, in parts. It may begin in the middle of the file."""
     ReportDevice: _aio.UnaryUnaryMultiCallable[_edge_service_pb2.ReportDeviceRequest, _edge_service_pb2.ReportDeviceResponse]  # type: ignore[assignment]
     """Takes the state and the totals of a device. The same report may come any number of times."""
+    ListDevices: _aio.UnaryUnaryMultiCallable[_edge_service_pb2.ListDevicesRequest, _edge_service_pb2.ListDevicesResponse]  # type: ignore[assignment]
+    """Lists the devices that this gateway has heard since it started, by name. A person or a program asks, no device."""
 
 class EdgeServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -72,5 +76,13 @@ class EdgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_edge_service_pb2.ReportDeviceResponse, _abc.Awaitable[_edge_service_pb2.ReportDeviceResponse]]:
         """Takes the state and the totals of a device. The same report may come any number of times."""
+
+    @_abc_1.abstractmethod
+    def ListDevices(
+        self,
+        request: _edge_service_pb2.ListDevicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_edge_service_pb2.ListDevicesResponse, _abc.Awaitable[_edge_service_pb2.ListDevicesResponse]]:
+        """Lists the devices that this gateway has heard since it started, by name. A person or a program asks, no device."""
 
 def add_EdgeServiceServicer_to_server(servicer: EdgeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

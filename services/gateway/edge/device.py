@@ -143,6 +143,7 @@ class Device:
                 incarnation=incarnation,
                 routes=self.follower.statuses(),
                 totals=totals,
+                served=self.follower.served(self._identity.device, time.monotonic() - self.link.heard_at),
             )
         )
         self._settle(totals, response.answers)

@@ -14,6 +14,7 @@ from headgate.v1 import edge_state_pb2 as edge_state
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.absence import unexplained
+from services.gateway.assignment import hash_key
 from services.gateway.edge.blob_folder import BlobFolder
 from services.gateway.edge.sealed_file import read_sealed, write_sealed
 from services.gateway.edge.serving import next_served
@@ -23,9 +24,9 @@ from services.gateway.loading import Wanted, wanted_version
 from services.gateway.memory import bytes_for_versions
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routed import artifacts_of, files_needed, route_of, withheld_of
-from services.gateway.routes import NO_EPOCH
+from services.gateway.routes import NO_EPOCH, NO_RELEASE, NO_VERSION
 from services.gateway.sessions import Load
-from services.gateway.table import Table, build_entries
+from services.gateway.table import Entry, Table, build_entries
 from services.gateway.version_loader import MemoryUse, VersionLoader
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,11 @@ class DeviceFollower:
         found = [_status(route, table, loads.ready, refused) for route in self._kept.received.routes]
         return sorted(found, key=lambda status: not status.failures)[:MAX_STATUSES]
 
+    def served(self, device: str, silent_seconds: float) -> list[edge.ServedModel]:
+        """What answers the callers of this device now, of at most MAX_STATUSES models."""
+        entries = sorted(self.table.entries.items())[:MAX_STATUSES]
+        return [_served(entry, device, silent_seconds) for _, entry in entries]
+
     def _wanted(self) -> dict[VersionKey, Wanted]:
         """All that is wanted: first what is on the disk, so that no download delays it.
 
@@ -180,6 +186,14 @@ class DeviceFollower:
             write_sealed(self._file, self._kept.SerializeToString())
         except OSError as error:
             logger.error("the routes are not on the disk: %s", error)
+
+
+def _served(entry: Entry, device: str, silent_seconds: float) -> edge.ServedModel:
+    route = entry.route
+    choice = entry.choose(hash_key(route.salt, device), silent_seconds)
+    number = choice.version.version if choice.version else NO_VERSION
+    arm = choice.arm if route.release != NO_RELEASE else telemetry.ARM_UNSPECIFIED
+    return edge.ServedModel(model=route.model, version=number, arm=arm, release=route.release, epoch=route.epoch)
 
 
 def _status(

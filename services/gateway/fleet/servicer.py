@@ -1,8 +1,9 @@
 """Answers devices: routes, files and reports. It runs on the event loop of the gateway's servers."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from services.gateway.fleet.claims import OUTCOME_NAMES, TAKEN, answer_to
 from services.gateway.fleet.devices import Devices
 from services.gateway.fleet.identity import require_named
 from services.gateway.fleet.report_writer import Claim, ReportWriter
+from services.gateway.fleet.roster import MAX_PAGE_DEVICES, Roster
 from services.gateway.fleet.shared_blobs import SharedBlobs
 
 SIGN_OF_LIFE_SECONDS = 10.0
@@ -61,13 +63,14 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
         self._sign_of_life_seconds = sign_of_life_seconds
         self._report_seconds = report_seconds
         self._callers_have_certificates = callers_have_certificates
+        self._roster = Roster()
 
     async def WatchRoutes(self, request: edge.WatchRoutesRequest, context: Context) -> None:  # type: ignore[override]
         self._require_known(request.environment, request.device, context)
         if len(request.models) > MAX_MODELS:
             raise _invalid(f"{len(request.models)} models are named; at most {MAX_MODELS} are allowed", "models")
         models, token = frozenset(request.models), request.resume_token
-        with self._devices.watch():
+        with self._devices.watch(), self._following(request.device):
             while not self._catalogue.is_closed:
                 revision = self._catalogue.revision
                 token = await self._send_routes(context, models, token)
@@ -94,6 +97,7 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
         if len(request.totals) > MAX_TOTALS or len(request.routes) > MAX_ROUTES:
             raise _invalid(f"at most {MAX_TOTALS} totals and {MAX_ROUTES} routes are allowed in one report", "totals")
         self._devices.note(request.device, request.routes)
+        self._roster.report(request, time.monotonic())
         answers = self._answers(request)
         taken = [totals for totals, answer in zip(request.totals, answers, strict=True) if answer.outcome == TAKEN]
         claims = [Claim(request.device, request.incarnation, totals) for totals in taken]
@@ -102,6 +106,20 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
             self._devices.count(OUTCOME_NAMES[answer.outcome])
         after_seconds = max(self._report_seconds, self._devices.watching * SECONDS_PER_DEVICE)
         return edge.ReportDeviceResponse(answers=answers, report_after_ms=int(after_seconds * 1000))
+
+    async def ListDevices(self, request: edge.ListDevicesRequest, context: Context) -> edge.ListDevicesResponse:
+        self._require_environment(request.environment)
+        if request.page_size < 0:
+            raise _invalid(f"page_size is {request.page_size}: it must be 0 to {MAX_PAGE_DEVICES}", "page_size")
+        return self._roster.page(request, time.monotonic())
+
+    @contextmanager
+    def _following(self, device: str) -> Iterator[None]:
+        self._roster.follow(device, time.monotonic())
+        try:
+            yield
+        finally:
+            self._roster.leave(device, time.monotonic())
 
     def _answers(self, request: edge.ReportDeviceRequest) -> list[edge.TotalsAnswer]:
         environment = request.environment
@@ -124,13 +142,16 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
         return response.resume_token
 
     def _require_known(self, environment: str, device: str, context: Context) -> None:
-        if environment != self._catalogue.environment:
-            rule = f"this gateway serves {self._catalogue.environment}, not {environment!r}"
-            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "other-environment", rule, "environment")
+        self._require_environment(environment)
         if not is_replica_name(device):
             raise _invalid(flaw_of_device(device, "-"), "device")
         if self._callers_have_certificates:
             require_named(device, context.auth_context())
+
+    def _require_environment(self, environment: str) -> None:
+        if environment != self._catalogue.environment:
+            rule = f"this gateway serves {self._catalogue.environment}, not {environment!r}"
+            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "other-environment", rule, "environment")
 
 
 def _invalid(rule: str, field: str) -> RpcRefused:

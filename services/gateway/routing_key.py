@@ -8,6 +8,7 @@ import grpc
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import ROUTING_KEY, ROUTING_KEY_METADATA
 from headgate.runtime.errors import RpcRefused
+from services.gateway.request import Signature
 
 COOKIE = "cookie"
 
@@ -22,20 +23,20 @@ class KeyPlaces(NamedTuple):
     cookie: str = ""
 
 
-def routing_key(request: inference.ModelInferRequest, metadata: Metadata, places: KeyPlaces) -> str | None:
+def routing_key(signature: Signature, metadata: Metadata, places: KeyPlaces) -> str | None:
     """The caller's key: x-routing-key, the parameter, the header and the cookie of the settings, or the request's id.
 
     None without all of these. Raises RpcRefused.
     """
     if (key := metadata(ROUTING_KEY_METADATA)) is not None:
         return key
-    if ROUTING_KEY in request.parameters:
-        return _parameter(request.parameters[ROUTING_KEY])
+    if signature.parameters and ROUTING_KEY in signature.parameters:
+        return _parameter(signature.parameters[ROUTING_KEY])
     if places.header and (key := metadata(places.header)) is not None:
         return key
     if places.cookie and (key := cookie_named(places.cookie, metadata(COOKIE))) is not None:
         return key
-    return request.id or None
+    return signature.id or None
 
 
 def cookie_named(name: str, header: str | None) -> str | None:

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NoReturn
 
 import grpc
@@ -69,9 +69,19 @@ class AsgiCall:
         self._tls: Mapping[str, Any] | None = scope.get("extensions", {}).get("tls")
         self._started = time.monotonic()
         self._has_begun = False
-        self.reader = MessageReader(self.header(b"grpc-encoding") or IDENTITY, reserve)
+        self._reserve = reserve
         self.expires_at = math.inf
         self.serialize: Callable[[Any], bytes] = bytes
+
+    @cached_property
+    def reader(self) -> MessageReader:
+        """Reads messages that come in parts."""
+        return MessageReader(self.header(b"grpc-encoding") or IDENTITY, self._reserve)
+
+    def release(self) -> None:
+        """Gives up a message that is not complete."""
+        if "reader" in self.__dict__:
+            self.reader.release()
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
@@ -90,25 +100,35 @@ class AsgiCall:
 
     async def message(self) -> bytes:
         """The only message of the caller. Raises RpcRefused and CallerGone."""
-        event = await self._receive()
-        if not event.get("more_body") and (whole := whole_message(event.get("body") or b"")) is not None:
-            return whole
-        found: bytes | None = None
-        more = True
+        body, more = await self._part()
+        found = whole_message(body)
+        if found is None:
+            found, more = await self._in_parts(body, more)
         while more:
-            if event["type"] == "http.disconnect":
-                raise CallerGone
-            self.reader.feed(event.get("body") or b"")
-            more = event.get("more_body", False)
-            if found is None:
-                found = self.reader.next()
-            if found is not None and self.reader.buffered_bytes:
+            body, more = await self._part()
+            if body:
                 raise _not_one("more than one message")
-            if more:
-                event = await self._receive()
+        return found
+
+    async def _in_parts(self, body: bytes, more: bool) -> tuple[bytes, bool]:
+        """A message that comes in parts or compressed, and whether more may come."""
+        reader = self.reader
+        reader.feed(body)
+        while (found := reader.next()) is None and more:
+            body, more = await self._part()
+            reader.feed(body)
         if found is None:
             raise _not_one("no complete message")
-        return found
+        if reader.buffered_bytes:
+            raise _not_one("more than one message")
+        return found, more
+
+    async def _part(self) -> tuple[bytes, bool]:
+        """The next part of the body, and whether more may come."""
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            raise CallerGone
+        return event.get("body") or b"", event.get("more_body", False)
 
     async def _send(self, event: dict[str, Any]) -> None:
         try:

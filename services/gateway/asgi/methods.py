@@ -94,7 +94,7 @@ class AsgiMethods:
             return
         finally:
             self._tasks.discard(task)
-            call.reader.release()
+            call.release()
 
     async def await_quiet(self, limit_seconds: float) -> None:
         """Returns when no call has come for QUIET_SECONDS, or at the limit."""

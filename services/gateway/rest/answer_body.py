@@ -4,9 +4,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.inference_parameters import BAD
+from services.gateway.answered_by import answered_by_in_words
+from services.gateway.forward import Answer
 from services.gateway.rest.json_tensors import json_elements
 from services.gateway.rest.request_body import BINARY_DATA_SIZE, OutputForms
+from services.gateway.tensors import Array, TensorSpec, raw_values
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
@@ -18,35 +21,29 @@ class Body(NamedTuple):
     json_length: int | None
 
 
-def write_answer(response: inference.ModelInferResponse, forms: OutputForms) -> Body:
-    """The body. Its outputs must have raw contents."""
+def write_answer(answer: Answer, forms: OutputForms) -> Body:
+    """The body."""
+    request, routing, _ = answer.forward
+    fields = dict(answered_by_in_words(routing))
+    if request.signature.id:
+        fields["id"] = request.signature.id
+    if not answer.finite:
+        fields["parameters"] = {**fields["parameters"], BAD: True}
     binary: list[bytes] = []
-    answer: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
-    if response.id:
-        answer["id"] = response.id
-    if response.parameters:
-        answer["parameters"] = plain_parameters(response.parameters)
-    answer["outputs"] = [
-        _output(output, raw, forms.is_binary(output.name), binary)
-        for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+    specs, arrays = answer.outputs()
+    fields["outputs"] = [
+        _output(spec, array, forms.is_binary(spec.name), binary) for spec, array in zip(specs, arrays, strict=True)
     ]
-    text = orjson.dumps(answer, option=_OPTIONS)
+    text = orjson.dumps(fields, option=_OPTIONS)
     return Body(b"".join((text, *binary)), len(text)) if binary else Body(text, None)
 
 
-def plain_parameters(parameters: Any) -> dict[str, Any]:
-    """The parameters of a message as JSON values."""
-    return {name: getattr(value, value.WhichOneof("parameter_choice")) for name, value in parameters.items()}
-
-
-def _output(output: Any, raw: bytes, is_binary: bool, binary: list[bytes]) -> dict[str, Any]:
-    tensor: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)}
-    parameters = plain_parameters(output.parameters) if output.parameters else {}
+def _output(spec: TensorSpec, array: Array, is_binary: bool, binary: list[bytes]) -> dict[str, Any]:
+    tensor: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": array.shape}
     if is_binary:
+        raw = raw_values(array, spec.datatype)
         binary.append(raw)
-        parameters[BINARY_DATA_SIZE] = len(raw)
-    if parameters:
-        tensor["parameters"] = parameters
-    if not is_binary:
-        tensor["data"] = json_elements(output.datatype, raw)
+        tensor["parameters"] = {BINARY_DATA_SIZE: len(raw)}
+    else:
+        tensor["data"] = json_elements(spec.datatype, array)
     return tensor

@@ -15,9 +15,9 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import REQUEST_ID_HEADER, TIMEOUT_HEADER
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
+from services.gateway.forward import Answer
 from services.gateway.inference import Call, Inference
 from services.gateway.pending import Pending, awaited
-from services.gateway.request import request_of
 from services.gateway.rest.answer_body import write_answer
 from services.gateway.rest.compression import MIN_COMPRESSED_BYTES, chosen_encoding, compressed, decompressed
 from services.gateway.rest.http_messages import (
@@ -32,7 +32,7 @@ from services.gateway.rest.http_messages import (
 )
 from services.gateway.rest.paths import Method, Path, find_path
 from services.gateway.rest.plain_message import plain
-from services.gateway.rest.request_body import OutputForms, read_request
+from services.gateway.rest.request_body import OutputForms, RequestBodies
 from services.gateway.tensors import InvalidInput
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Handler:
 
     def __init__(self, inference: Inference, metrics: Metrics) -> None:
         self._inference = inference
+        self._bodies = RequestBodies()
         self._requests = metrics.counter("headgate_rpc_requests_total")
         duration = metrics.histogram("headgate_rpc_duration_seconds")
         # A series begins with its first call, and is looked up once, not once per call.
@@ -107,12 +108,12 @@ class Handler:
         if encoding is not None:
             body = decompressed(body, encoding)
         try:
-            asked, forms = read_request(path.model, path.version, body, _json_length(request))
+            asked, forms = self._bodies.read(path.model, path.version, body, _json_length(request))
         except InvalidInput as error:
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-input", str(error), error.field) from error
-        outcome = self._inference.infer(request_of(asked), Call(request.header, _expires_at(request, started)))
+        outcome = self._inference.infer(asked, Call(request.header, _expires_at(request, started)))
         answer = await awaited(outcome) if isinstance(outcome, Pending) else outcome
-        return _infer_answer(request, answer.message(), forms)
+        return _infer_answer(request, answer, forms)
 
     def _answer_about(self, path: Path) -> HttpAnswer:
         """The answer of a method that predicts nothing. Raises RpcRefused."""
@@ -229,8 +230,8 @@ class _Resumed:
                 return done.value
 
 
-def _infer_answer(request: HttpRequest, response: inference.ModelInferResponse, forms: OutputForms) -> HttpAnswer:
-    content, json_length = write_answer(response, forms)
+def _infer_answer(request: HttpRequest, answer: Answer, forms: OutputForms) -> HttpAnswer:
+    content, json_length = write_answer(answer, forms)
     headers = b""
     if json_length is not None:
         headers = b"Inference-Header-Content-Length: %d\r\n" % json_length

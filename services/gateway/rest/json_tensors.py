@@ -10,10 +10,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from headgate.artifacts import bfloat16
 from headgate.artifacts.datatypes import BOOL, BYTES
-from services.gateway.tensors import BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES, InvalidInput
+from services.gateway.tensors import BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES, Array, InvalidInput
 
 BF16 = "BF16"
 FLOATS = frozenset({"FP32", "FP64"})
@@ -59,13 +59,11 @@ def raw_elements(name: str, datatype: str, shape: Sequence[int], data: object, h
     return _length_prefixed(elements) if datatype == BYTES else bytes(elements)
 
 
-def json_elements(datatype: str, raw: bytes) -> npt.NDArray[Any] | list[str]:
+def json_elements(datatype: str, array: Array) -> Array | list[str]:
     """The elements of one output, flat, as orjson writes them: NaN and infinities become null."""
     if datatype == BYTES:
-        return [element.decode(errors="replace") for element in _split(raw)]
-    if datatype == BF16:
-        return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-    return np.frombuffer(raw, _LITTLE_ENDIAN[datatype]).astype(NUMPY_TYPES[datatype], copy=False)
+        return [each if isinstance(each, str) else each.decode(errors="replace") for each in array.ravel().tolist()]
+    return bfloat16.to_float32(array.ravel()) if datatype == BF16 else array.ravel()
 
 
 def shown(value: object) -> str:
@@ -149,12 +147,3 @@ def _length_prefixed(elements: list[str]) -> bytes:
         parts.append(len(encoded).to_bytes(BYTES_LENGTH_PREFIX, "little"))
         parts.append(encoded)
     return b"".join(parts)
-
-
-def _split(raw: bytes) -> list[bytes]:
-    elements, start = [], 0
-    while start < len(raw):
-        begin = start + BYTES_LENGTH_PREFIX
-        start = begin + int.from_bytes(raw[start:begin], "little")
-        elements.append(raw[begin:start])
-    return elements

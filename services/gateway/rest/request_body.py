@@ -4,11 +4,13 @@ The binary tensor data extension: a header says how many bytes of the body are J
 `binary_data_size` of a tensor says how many of the following bytes are its own.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import accumulate
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from services.gateway.request import Request, Signature
 from services.gateway.rest.json_tensors import raw_elements, shown
 from services.gateway.rest.strict_json import has_literals, read_object
 from services.gateway.tensors import InvalidInput
@@ -19,12 +21,15 @@ BINARY_DATA_OUTPUT = "binary_data_output"
 SHARED_MEMORY = "shared_memory_region"
 
 MAX_INT64, MIN_INT64, MAX_UINT64 = 2**63 - 1, -(2**63), 2**64 - 1
+MAX_KNOWN = 256
+"""When so many signatures or texts are known, all are forgotten: then they are hardly ever repeated."""
+MAX_KNOWN_BYTES = 4 * 1024
+"""A longer text is read each time."""
 MAX_TENSORS = 1_000
 """The most inputs of a request, and the most outputs."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputForms:
+class OutputForms(NamedTuple):
     """Which outputs the caller wants as binary data: those of `by_name`, and for every other output the default."""
 
     default: bool
@@ -35,54 +40,123 @@ class OutputForms:
         return self.by_name.get(output, self.default)
 
 
-def read_request(
-    model: str, version: str, body: bytes, json_length: int | None
-) -> tuple[inference.ModelInferRequest, OutputForms]:
-    """The request with raw contents, and the forms of its outputs. Raises InvalidInput.
-
-    `json_length` is how many bytes of the body are JSON; None for all.
-    """
-    if json_length is not None and json_length > len(body):
-        rule = f"expected at most the {len(body)} bytes of the body, got {json_length}"
-        raise InvalidInput(f"Inference-Header-Content-Length: {rule}", "Inference-Header-Content-Length")
-    text = body if json_length is None else body[:json_length]
-    fields = read_object(text)
-    request = inference.ModelInferRequest(model_name=model, model_version=version, id=_text(fields, "id", "id"))
-    parameters = _object(fields, "parameters", "parameters")
-    default = _flag(parameters.pop(BINARY_DATA_OUTPUT, None), f"parameters.{BINARY_DATA_OUTPUT}")
-    _set_parameters(request.parameters, parameters, "parameters")
-    _read_inputs(request, _tensors(fields, "inputs"), memoryview(body)[len(text) :], has_literals(text))
-    return request, OutputForms(bool(default), _read_outputs(request, fields))
+class _Input(NamedTuple):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any]
+    raw: bytes
+    is_binary: bool
 
 
-def _read_inputs(
-    request: inference.ModelInferRequest, tensors: list[dict[str, Any]], binary: memoryview, literals: bool
-) -> None:
+class _KnownText(NamedTuple):
+    """What the JSON before binary data says, when it says all but the values."""
+
+    signature: Signature
+    forms: OutputForms
+    ends: Sequence[int]
+    """Where the binary data of each input ends."""
+
+
+class RequestBodies:
+    """Reads bodies. What was read once and comes again is known: a signature, or the JSON before binary data."""
+
+    def __init__(self) -> None:
+        self._signatures: dict[Hashable, Signature] = {}
+        self._texts: dict[tuple[str, str, bytes], _KnownText] = {}
+
+    def read(self, model: str, version: str, body: bytes, json_length: int | None) -> tuple[Request, OutputForms]:
+        """The request with raw values, and the forms of its outputs. Raises InvalidInput.
+
+        `json_length` is how many bytes of the body are JSON; None for all.
+        """
+        if json_length is not None and json_length > len(body):
+            rule = f"expected at most the {len(body)} bytes of the body, got {json_length}"
+            raise InvalidInput(f"Inference-Header-Content-Length: {rule}", "Inference-Header-Content-Length")
+        text = body if json_length is None else body[:json_length]
+        binary = memoryview(body)[len(text) :]
+        known = self._texts.get((model, version, text)) if binary else None
+        if known is None or known.ends[-1] != len(binary):
+            return self._read(model, version, text, binary)
+        ends = known.ends
+        values = [bytes(binary[start:end]) for start, end in zip((0, *ends), ends, strict=False)]
+        return Request(known.signature, values), known.forms
+
+    def _read(self, model: str, version: str, text: bytes, binary: memoryview) -> tuple[Request, OutputForms]:
+        fields = read_object(text)
+        request_id, parameters = _text(fields, "id", "id"), _object(fields, "parameters", "parameters")
+        default = _flag(parameters.pop(BINARY_DATA_OUTPUT, None), f"parameters.{BINARY_DATA_OUTPUT}")
+        inputs = _read_inputs(_tensors(fields, "inputs"), binary, has_literals(text))
+        values = [each.raw for each in inputs]
+        is_repeated = not request_id and not parameters  # these differ from request to request
+        are_binary = all(each.is_binary for each in inputs)
+        if is_repeated and not fields.get("outputs") and not any(each.parameters for each in inputs):
+            forms, signature = OutputForms(bool(default), {}), self._signature(model, version, inputs)
+        else:
+            message = _message(model, version, inputs, request_id, parameters)
+            forms = OutputForms(bool(default), _read_outputs(message, fields))
+            signature = Signature(message, is_shared=is_repeated and are_binary)
+        if signature.is_shared and are_binary and len(text) <= MAX_KNOWN_BYTES:
+            known = _KnownText(signature, forms, [*accumulate(map(len, values))])
+            _remember(self._texts, (model, version, text), known)
+        return Request(signature, values), forms
+
+    def _signature(self, model: str, version: str, inputs: Sequence[_Input]) -> Signature:
+        """The signature of a request that has nothing but these inputs."""
+        key = model, version, *[(each.name, each.datatype, *each.shape) for each in inputs]
+        signature = self._signatures.get(key)
+        if signature is None:
+            signature = Signature(_message(model, version, inputs), is_shared=True)
+            _remember(self._signatures, key, signature)
+        return signature
+
+
+def _remember(known: dict[Any, Any], key: Hashable, value: object) -> None:
+    if len(known) >= MAX_KNOWN:
+        known.clear()
+    known[key] = value
+
+
+def _message(
+    model: str,
+    version: str,
+    inputs: Sequence[_Input],
+    request_id: str = "",
+    parameters: Mapping[str, Any] = MappingProxyType({}),
+) -> inference.ModelInferRequest:
+    """The request without its values and outputs. Raises InvalidInput for a parameter of another form."""
+    message = inference.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    _set_parameters(message.parameters, parameters, "parameters")
+    for each in inputs:
+        added = message.inputs.add(name=each.name, datatype=each.datatype, shape=each.shape)
+        _set_parameters(added.parameters, each.parameters, f"input {each.name!r}: parameters")
+    return message
+
+
+def _read_inputs(tensors: list[dict[str, Any]], binary: memoryview, literals: bool) -> list[_Input]:
     if not tensors:
         raise InvalidInput("inputs: expected a list of tensors, each with name, datatype, shape and data")
-    start = 0
+    start, inputs = 0, []
     for tensor in tensors:
         name, datatype = _text(tensor, "name", "inputs[].name"), _text(tensor, "datatype", "inputs[].datatype")
         shape = _shape(name, tensor.get("shape"))
-        added = request.inputs.add(name=name, datatype=datatype, shape=shape)
         parameters = _object(tensor, "parameters", f"input {name!r}: parameters")
         size = parameters.pop(BINARY_DATA_SIZE, None)
         if SHARED_MEMORY in parameters:
             raise InvalidInput(f"input {name!r}: shared memory is not supported; send the data in the body")
-        if parameters:
-            _set_parameters(added.parameters, parameters, f"input {name!r}: parameters")
         if size is None:
             raw = raw_elements(name, datatype, shape, tensor.get("data"), literals)
         else:
             raw = _binary(name, tensor, size, binary[start:])
             start += len(raw)
-        request.raw_input_contents.append(raw)
+        inputs.append(_Input(name, datatype, shape, parameters, raw, size is not None))
     if start < len(binary):
         rule = f"{len(binary) - start} bytes follow the JSON and belong to no input"
         raise InvalidInput(f"inputs: {rule}; each binary input needs the parameter {BINARY_DATA_SIZE}")
+    return inputs
 
 
-def _read_outputs(request: inference.ModelInferRequest, fields: dict[str, Any]) -> dict[str, bool]:
+def _read_outputs(message: inference.ModelInferRequest, fields: dict[str, Any]) -> dict[str, bool]:
     forms: dict[str, bool] = {}
     for tensor in _tensors(fields, "outputs"):
         name = _text(tensor, "name", "outputs[].name")
@@ -92,7 +166,7 @@ def _read_outputs(request: inference.ModelInferRequest, fields: dict[str, Any]) 
             forms[name] = binary
         if SHARED_MEMORY in parameters:
             raise InvalidInput(f"output {name!r}: shared memory is not supported", "outputs")
-        added = request.outputs.add(name=name)
+        added = message.outputs.add(name=name)
         _set_parameters(added.parameters, parameters, f"output {name!r}: parameters")
     return forms
 
@@ -152,7 +226,7 @@ def _object(fields: dict[str, Any], field: str, where: str) -> dict[str, Any]:
     return value
 
 
-def _set_parameters(target: Any, parameters: dict[str, Any], where: str) -> None:
+def _set_parameters(target: Any, parameters: Mapping[str, Any], where: str) -> None:
     """Sets each parameter in the field of its type. One that is null is left out. Raises InvalidInput."""
     for name, value in parameters.items():
         match value:

@@ -1,7 +1,9 @@
 """The JSON and binary forms of the Open Inference Protocol: what is read, what is refused, and what is written."""
 
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,17 +11,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.forward import Answer, Fit, Forward
+from services.gateway.request import Request, Signature
 from services.gateway.rest.answer_body import write_answer
-from services.gateway.rest.request_body import OutputForms, read_request
-from services.gateway.tensors import InvalidInput
+from services.gateway.rest.request_body import MAX_KNOWN, OutputForms, RequestBodies
+from services.gateway.routes import Route
+from services.gateway.routing import Routing
+from services.gateway.tensors import DeclaredInputs, InvalidInput, TensorSpec
+from tests.gateway.test_known_messages import whole
 
 JSON_ONLY = OutputForms(default=False, by_name={})
 BINARY = OutputForms(default=True, by_name={})
 
 
 def read(body, binary=b""):
+    """The request as a message, and the forms of its outputs."""
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_request("fraud", "", text + binary, len(text) if binary else None)
+    request, forms = RequestBodies().read("fraud", "", text + binary, len(text) if binary else None)
+    return whole(request), forms
+
+
+def answer(datatype, array, finite=True, **fields):
+    """An answer of a stable version with one output."""
+    request = Request(Signature(inference.ModelInferRequest(model_name="fraud", **fields)), [b""])
+    version: Any = SimpleNamespace(model="fraud", version=1)
+    routing = Routing(SimpleNamespace(route=Route("fraud")), version, telemetry.ARM_STABLE, 0, False, None)
+    output = TensorSpec("y", datatype, ("n",))
+    fit = Fit(DeclaredInputs([], 0), [output], ["y"], (), None)
+    return Answer(Forward(request, routing, fit), [array], finite)
 
 
 def tensor(datatype="FP32", shape=(1, 3), data=(1, 2, 3), **fields):
@@ -54,16 +74,18 @@ def raw(body, dtype):
 )
 def test_every_type_of_json_numbers_is_read_and_written_exactly(datatype, dtype, data):
     assert raw({"inputs": [tensor(datatype, data=data)]}, dtype) == data
-    response = inference.ModelInferResponse(raw_output_contents=[np.array(data, dtype).tobytes()])
-    response.outputs.add(name="y", datatype=datatype, shape=[1, 3])
-    assert json.loads(write_answer(response, JSON_ONLY).content)["outputs"][0]["data"] == data
+    (output,) = json.loads(write_answer(answer(datatype, np.array([data], dtype)), JSON_ONLY).content)["outputs"]
+    assert (output["data"], output["shape"]) == (data, [1, 3])
 
 
 def test_strings_are_read_and_written_as_they_are():
-    request, _ = read({"inputs": [tensor("BYTES", [3], ["", "caf\u00e9: x", "b"])]})
-    response = inference.ModelInferResponse(raw_output_contents=request.raw_input_contents)
-    response.outputs.add(name="y", datatype="BYTES", shape=[3])
-    assert json.loads(write_answer(response, JSON_ONLY).content)["outputs"][0]["data"] == ["", "caf\u00e9: x", "b"]
+    texts = ["", "caf\u00e9: x", "b"]
+    request, _ = read({"inputs": [tensor("BYTES", [3], texts)]})
+    assert request.raw_input_contents[0] == b"".join(
+        len(text.encode()).to_bytes(4, "little") + text.encode() for text in texts
+    )
+    words = answer("BYTES", np.array(texts, np.object_))
+    assert json.loads(write_answer(words, JSON_ONLY).content)["outputs"][0]["data"] == texts
 
 
 @pytest.mark.parametrize("data", [[1, 2, 3, 4], [[1, 2], [3, 4]], [[[1, 2]], [[3, 4]]]])
@@ -178,7 +200,7 @@ def test_binary_data_of_the_wrong_size_is_refused(size, words):
 
 def test_a_json_length_beyond_the_body_is_refused():
     with pytest.raises(InvalidInput, match="expected at most the 2 bytes of the body, got 3"):
-        read_request("fraud", "", b"{}", 3)
+        RequestBodies().read("fraud", "", b"{}", 3)
 
 
 def test_the_request_says_which_outputs_are_binary():
@@ -192,25 +214,21 @@ def test_the_request_says_which_outputs_are_binary():
 
 def test_a_binary_answer_says_how_long_its_json_and_each_output_is():
     numbers = np.array([1, 2], np.float32)
-    response = inference.ModelInferResponse(model_name="fraud", id="r", raw_output_contents=[numbers.tobytes()])
-    response.outputs.add(name="y", datatype="FP32", shape=[2])
-    response.parameters["arm"].string_param = "stable"
-    body = write_answer(response, BINARY)
-    answer = json.loads(body.content[: body.json_length])
-    assert answer["outputs"][0] == {
+    body = write_answer(answer("FP32", numbers, finite=False, id="r"), BINARY)
+    said = json.loads(body.content[: body.json_length])
+    assert said["outputs"][0] == {
         "name": "y",
         "datatype": "FP32",
         "shape": [2],
         "parameters": {"binary_data_size": 8},
     }
     assert body.content[body.json_length :] == numbers.tobytes()
-    assert (answer["id"], answer["parameters"]) == ("r", {"arm": "stable"})
+    assert (said["id"], said["parameters"]) == ("r", {"arm": "stable", "release": 0, "headgate_bad": True})
 
 
 def test_nan_and_infinity_are_null_in_a_json_answer():
-    response = inference.ModelInferResponse(raw_output_contents=[np.array([np.nan, np.inf, 1], np.float32).tobytes()])
-    response.outputs.add(name="y", datatype="FP32", shape=[3])
-    assert json.loads(write_answer(response, JSON_ONLY).content)["outputs"][0]["data"] == [None, None, 1]
+    odd = answer("FP32", np.array([np.nan, np.inf, 1], np.float32))
+    assert json.loads(write_answer(odd, JSON_ONLY).content)["outputs"][0]["data"] == [None, None, 1]
 
 
 JSON_VALUES = st.recursive(
@@ -238,3 +256,46 @@ def test_any_body_is_read_or_refused_in_words(inputs, outputs, binary):
     with suppress(InvalidInput):
         request, _ = read({"inputs": inputs, "outputs": outputs}, binary)
         assert len(request.raw_input_contents) == len(request.inputs)
+
+
+def binary_tensor(shape, name="x"):
+    size = int(np.prod(shape)) * 4
+    return {"name": name, "datatype": "FP32", "shape": shape, "parameters": {"binary_data_size": size}}
+
+
+BODIES = [
+    ({"inputs": [binary_tensor([2, 1])]}, 8),
+    ({"inputs": [binary_tensor([2, 1])], "outputs": [{"name": "y", "parameters": {"binary_data": True}}]}, 8),
+    ({"inputs": [binary_tensor([2, 1]), binary_tensor([1, 1], "z")]}, 12),
+    ({"inputs": [binary_tensor([2, 1])], "id": "r"}, 8),
+    ({"inputs": [binary_tensor([2, 1])], "parameters": {"routing_key": "k"}}, 8),
+    ({"inputs": [tensor(shape=[1, 1], data=[5])]}, 0),
+    ({"inputs": [tensor(shape=[1, 1], data=[5])], "outputs": [{"name": "y"}]}, 0),
+    ({"inputs": [tensor(shape=[1, 1], data=[6]), binary_tensor([1, 1], "z")]}, 4),
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(BODIES), st.binary(min_size=12, max_size=12)), min_size=1, max_size=12))
+def test_a_body_that_is_known_is_read_as_if_nothing_were_known(sent):
+    bodies = RequestBodies()
+    for (fields, size), values in sent * 2:
+        text = json.dumps(fields).encode()
+        request, forms = bodies.read("fraud", "", text + values[:size], len(text))
+        assert (whole(request), forms) == read(text, values[:size])
+
+
+@pytest.mark.parametrize("wrong", [[True, 3], [1.0, 3], [1, "3"]])
+def test_a_shape_that_equals_a_known_one_and_has_other_types_is_refused(wrong):
+    bodies = RequestBodies()
+    for shape in ([1, 3], wrong):
+        text = json.dumps({"inputs": [tensor(shape=shape)]}).encode()
+        with pytest.raises(InvalidInput, match="in shape, got") if shape is wrong else nullcontext():
+            bodies.read("fraud", "", text, None)
+
+
+def test_callers_of_ever_new_signatures_take_no_more_memory():
+    bodies = RequestBodies()
+    for n in range(2 * MAX_KNOWN):
+        text = json.dumps({"inputs": [binary_tensor([1, 1], f"x{n}")]}).encode()
+        bodies.read("fraud", "", text + b"1234", len(text))
+    assert max(len(bodies._signatures), len(bodies._texts)) <= MAX_KNOWN

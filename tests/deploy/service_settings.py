@@ -8,7 +8,7 @@ from headgate.runtime.settings import SettingsError, from_env
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 PREFIX = "HEADGATE_"
 METRICS_PORT = "9464"
-REST_PORT = "7405"
+REST_PORT, EDGE_PORT = "7405", "7406"
 ELSEWHERE = "from elsewhere"
 """The value of a variable that comes from a secret or from the pod, so that it is not known here."""
 

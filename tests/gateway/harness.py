@@ -56,8 +56,14 @@ class ManualFold:
             state.model.live["production"] = live
         if release:
             state.releases[release.release] = release
-        with self._changed:
+        with self.change():
             self.models[model] = state
+
+    @contextmanager
+    def change(self):
+        """The models may be changed meanwhile. Who waits for a change sees it then."""
+        with self._changed:
+            yield
             self.revision += 1
             self._changed.notify_all()
 

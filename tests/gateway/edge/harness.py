@@ -169,9 +169,9 @@ def running(device):
         device.close()
 
 
-def predict(device, value=1.0, model="fraud", **fields):
+def predict(device, value=1.0, model="fraud", rows=1, **fields):
     """The version, the arm and the first number of the answer."""
-    outcome = device.inference.infer(request_of(infer_request([[value] * 3], model, **fields)), Call())
+    outcome = device.inference.infer(request_of(infer_request([[value] * 3] * rows, model, **fields)), Call())
     answer = outcome.done.result(PATIENCE_SECONDS) if isinstance(outcome, Pending) else outcome
     response = answer.message()
     return int(response.model_version), response.parameters[ARM].string_param

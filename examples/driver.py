@@ -26,6 +26,7 @@ import grpc
 
 from headgate.client.predict import answer, rows_request
 from headgate.client.stubs import Stubs, serves
+from headgate.client.tls import ClientTls
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import ROUTING_KEY_METADATA
 from headgate.v1 import facts_pb2 as facts
@@ -47,11 +48,15 @@ class UnexpectedResult(Exception):
 class Running:
     """`headgate up` in its own folder, on free ports. It uses the embedded log unless another one is named.
 
-    `settings` are more environment variables for `headgate up` and for every command.
+    `settings` are more environment variables for `headgate up` and for every command. `options` are those of
+    `headgate up`, such as `--tls`.
     """
 
-    def __init__(self, folder: Path, log: str = "", settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, log: str = "", settings: Mapping[str, str] | None = None, options: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
+        self._options = options
         self._environ = {**environ(), **(settings or {})}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,7 +81,7 @@ class Running:
         home.mkdir(parents=True, exist_ok=True)
         with (home / "up.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [*headgate(), "up", "--base-port", "0"],
+                [*headgate(), "up", "--base-port", "0", *self._options],
                 cwd=self.folder,
                 env={**self._environ, "HEADGATE_LOG": self._log},
                 stdout=output,
@@ -85,12 +90,17 @@ class Running:
             )
         deadline = time.monotonic() + START_SECONDS
         ports: dict[str, int] = {}
-        while not ports or not all(serves(f"127.0.0.1:{port}") for port in ports.values()):
+        while not ports or not all(serves(f"127.0.0.1:{port}", tls=self.tls()) for port in ports.values()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise UnexpectedResult(f"headgate up is not ready: {(home / 'up.log').read_text()[-2000:]}")
             ports = self._ports()
             time.sleep(TICK_SECONDS)
-        self._stubs = Stubs(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}")
+        self._stubs = Stubs(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}", tls=self.tls())
+
+    def tls(self) -> ClientTls | None:
+        """How the services are called that `headgate up --tls` has given certificates; None without."""
+        found = self._running_services().get("tls")
+        return ClientTls(Path(found["ca"]), Path(found["pair"]), Path(found["pair"])) if found else None
 
     def address(self, service: str) -> str:
         """The address of the service's gRPC server."""

@@ -95,7 +95,7 @@ class Trainer:
             data=self._data,
             packages=settings.packages(),
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
-            hidden=tuple(Path(path) for path in (settings.keys, settings.git_credentials) if path),
+            hidden=tuple(Path(path) for path in (settings.keys, settings.git_credentials, settings.tls_key) if path),
         )
         self._bytecode = Bytecode()
         self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)

@@ -14,6 +14,8 @@ from examples.driver import Running, environ, headgate
 from headgate.artifacts.store import open_store
 from headgate.cli.session import default_log
 from headgate.cli.up import SERVICES, Layout
+from headgate.client.stubs import serves
+from headgate.client.tls import ClientTls
 from tests.cli.running import run_headgate
 from tests.metrics.exposed import get
 from tests.tls import Authority
@@ -67,6 +69,16 @@ def test_tls_on_one_side_alone_is_refused(
     assert not (tmp_path / ".headgate").exists()
 
 
+def test_certificates_of_ones_own_beside_those_of_up_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADGATE_TLS_CLIENT_CA", "callers.pem")
+    code, _, err = run_headgate(monkeypatch, capsys, "up", "--tls", "--base-port", "0")
+    assert (code, "leave out HEADGATE_TLS_CLIENT_CA, or --tls" in err) == (2, True), err
+    assert not (tmp_path / ".headgate").exists()
+
+
 def test_the_artifacts_are_below_the_home_whatever_characters_its_path_has(tmp_path: Path) -> None:
     home = tmp_path / "50% of #1, or %20?"
     layout = Layout(home, default_log(home), dict.fromkeys(SERVICES, 0), dict.fromkeys(SERVICES, 0))
@@ -77,15 +89,22 @@ def test_the_artifacts_are_below_the_home_whatever_characters_its_path_has(tmp_p
 def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_when_it_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "50% of #1, or %20?"
     folder.mkdir()
-    running = Running(folder)
+    running = Running(folder, options=["--tls"])
     running.start()
     try:
+        tls = running.tls()
+        assert tls is not None
+        context = ClientTls(tls.ca).context()
+        assert get(running.rest_port(), "/v2/health/ready", context)[0] == 200
+        assert not serves(running.address("registry"), tls=ClientTls(tls.ca)), "it asks for the caller's certificate"
+        running.command("model", "create", "fraud")
+        assert '"peer": "spiffe://headgate/user/' in (folder / ".headgate/logs/registry.log").read_text()
         pid = json.loads((folder / ".headgate" / "up.json").read_text())["pid"]
         services = children(pid)
         assert len(services) == 5
         for service, port in running.metrics_ports().items():
-            assert get(port, "/readyz") == (200, "ready\n")
-            assert f'service="{service}"' in get(port, "/metrics")[1]
+            assert get(port, "/readyz", context) == (200, "ready\n")
+            assert f'service="{service}"' in get(port, "/metrics", context)[1]
 
         command = [*headgate(), "up", "--base-port", "0"]
         second = subprocess.run(

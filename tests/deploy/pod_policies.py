@@ -92,14 +92,34 @@ def resources_are_set(objects: Objects) -> Iterator[str]:
 
 def probes_ask_the_right_thing(objects: Objects) -> Iterator[str]:
     for name, _, container in services(objects):
+        scheme = {"scheme": "HTTPS"} if certificate_of(container) else {}
         wanted = {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
         for probe, path in wanted.items():
             asked = container.get(probe, {}).get("httpGet")
-            if asked != {"path": path, "port": "metrics"}:
+            if asked != {"path": path, "port": "metrics"} | scheme:
                 yield f"{name}: {probe} asks {asked}, not {path}"
         startup = container.get("startupProbe", {})
         if startup.get("periodSeconds", 10) * startup.get("failureThreshold", 3) < LOG_WAIT_SECONDS + REPLAY_SECONDS:
             yield f"{name} is killed while it waits for the log, or replays it"
+
+
+def certificate_of(container: Manifest) -> str:
+    """The file of the service's certificate; empty without one."""
+    return next((each["value"] for each in container["env"] if each["name"] == "HEADGATE_TLS_CERTIFICATE"), "")
+
+
+def certificates_name_their_service(objects: Objects) -> Iterator[str]:
+    """A service with a certificate mounts that of its own name. Prometheus and callers can check it."""
+    made = {each["spec"]["secretName"]: each["spec"] for each in of_kind(objects, "Certificate")}
+    for name, pod, container in services(objects):
+        if not certificate_of(container):
+            continue
+        secrets = [volume.get("secret", {}).get("secretName") for volume in pod["volumes"]]
+        held = [made[secret] for secret in secrets if secret in made]
+        if [each.get("uris") for each in held] != [[f"spiffe://headgate/{name}"]]:
+            yield f"{name} holds no certificate of its own name"
+        if any("metrics.headgate.svc" not in each["dnsNames"] for each in held):
+            yield f"{name}'s certificate lacks the name that Prometheus expects"
 
 
 def the_grace_is_longer_than_the_drain(objects: Objects) -> Iterator[str]:
@@ -177,6 +197,7 @@ RULES: tuple[Callable[[Objects], Iterator[str]], ...] = (
     images_cannot_be_a_strangers,
     resources_are_set,
     probes_ask_the_right_thing,
+    certificates_name_their_service,
     the_grace_is_longer_than_the_drain,
     pods_are_spread,
     settings_are_known_and_complete,

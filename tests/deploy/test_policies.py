@@ -9,7 +9,7 @@ from tests.deploy import cluster_policies as cluster
 from tests.deploy import pod_policies as pods
 from tests.deploy.changes import container, given, pod, the, variable, without
 from tests.deploy.compose_rules import NOBODYS
-from tests.deploy.kustomize import build
+from tests.deploy.kustomize import Manifest, build
 from tests.deploy.manifests import OVERLAYS, objects, problems
 from tests.deploy.pod_policies import Objects
 from tests.deploy.service_settings import SERVICES
@@ -80,6 +80,18 @@ BREAKING: list[tuple[Rule, Callable[[Objects], object]]] = [
         lambda o: container(o, "registry")["livenessProbe"]["httpGet"].update(path="/readyz"),
     ),
     (pods.probes_ask_the_right_thing, lambda o: container(o, "registry")["startupProbe"].update(failureThreshold=30)),
+    (
+        pods.probes_ask_the_right_thing,
+        lambda o: container(o, "gateway")["livenessProbe"]["httpGet"].update(scheme="HTTP"),
+    ),
+    (
+        pods.certificates_name_their_service,
+        lambda o: the(o, "Certificate", "gateway")["spec"].update(uris=["spiffe://headgate/registry"]),
+    ),
+    (
+        pods.certificates_name_their_service,
+        lambda o: the(o, "Certificate", "gateway")["spec"]["dnsNames"].remove("metrics.headgate.svc"),
+    ),
     (pods.the_grace_is_longer_than_the_drain, lambda o: container(o, "gateway").pop("lifecycle")),
     (pods.the_grace_is_longer_than_the_drain, lambda o: pod(o, "gateway").update(terminationGracePeriodSeconds=20)),
     (pods.the_grace_is_longer_than_the_drain, lambda o: pod(o, "registry").update(terminationGracePeriodSeconds=10)),
@@ -167,7 +179,7 @@ BREAKING: list[tuple[Rule, Callable[[Objects], object]]] = [
     ),
     (
         cluster.what_belongs_to_kafka_says_so,
-        lambda o: pod(o, "gateway")["volumes"][-1]["secret"].update(secretName="registry"),
+        lambda o: _kafka_user(o, "gateway")["secret"].update(secretName="registry"),
     ),
     (cluster.the_log_survives_a_broker, lambda o: _kafka(o).update({"min.insync.replicas": 1})),
     (cluster.the_log_survives_a_broker, lambda o: _kafka(o).update({"auto.create.topics.enable": True})),
@@ -192,6 +204,11 @@ def _acls(overlay: Objects, user: str) -> list[object]:
 
 def _acl(kind: str, name: str, pattern: str, *operations: str) -> dict[str, object]:
     return {"resource": {"type": kind, "name": name, "patternType": pattern}, "operations": list(operations)}
+
+
+def _kafka_user(overlay: Objects, name: str) -> Manifest:
+    (found,) = [each for each in pod(overlay, name)["volumes"] if each["name"] == "kafka-user"]
+    return found
 
 
 def _kafka(overlay: Objects) -> dict[str, object]:

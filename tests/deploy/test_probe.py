@@ -8,6 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from headgate.client import probe
+from headgate.runtime.operations import Operations
+from tests.certificates.issued import Issued
+from tests.runtime.test_operations import free_port
 
 
 @contextmanager
@@ -43,6 +46,21 @@ def test_a_service_that_does_not_answer_is_not_ready():
     with http_port(200) as port:
         pass
     assert "refused" in probe.problem({"HEADGATE_METRICS_PORT": port})
+
+
+def test_a_service_with_a_certificate_is_asked_by_tls_and_only_its_own_is_taken(tmp_path):
+    issued = Issued(tmp_path)
+    files = issued.server("registry")
+    operations = Operations("registry", probe.HOST, free_port(), files)
+    try:
+        environ = {"HEADGATE_METRICS_PORT": str(operations.port), "HEADGATE_TLS_CERTIFICATE": str(files.certificate)}
+        assert probe.problem(environ).endswith("/readyz answered 503")
+        operations.ready()
+        assert probe.problem(environ) == ""
+        other = environ | {"HEADGATE_TLS_CERTIFICATE": str(issued.pair("trainer"))}
+        assert "certificate verify failed" in probe.problem(other)
+    finally:
+        operations.close()
 
 
 def test_a_service_without_an_http_port_is_asked_by_grpc(monkeypatch):

@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
+from ssl import SSLContext
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -34,9 +35,12 @@ class Exposition:
         return Counter(name for name, _ in self.values)
 
 
-def get(port: int, path: str) -> tuple[int, str]:
-    """Status and body. Raises OSError when the server does not answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+def get(port: int, path: str, context: SSLContext | None = None) -> tuple[int, str]:
+    """Status and body, with `context` over TLS. Raises OSError when the server does not answer."""
+    if context is None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    else:
+        connection = HTTPSConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS, context=context)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

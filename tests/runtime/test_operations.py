@@ -1,17 +1,21 @@
 """The HTTP server for operations."""
 
 import socket
+import ssl
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from threading import Event, Thread, current_thread
 from threading import enumerate as enumerate_threads
 
 import pytest
 
+from headgate.client.tls import ClientTls
 from headgate.runtime import operations as operations_module
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.operations import MAX_CONNECTIONS, Operations
+from tests.certificates.issued import Issued
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -35,6 +39,36 @@ def get(operations: Operations, path: str, method: str = "GET") -> tuple[int, st
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+def asked_with_tls(port: int, context: ssl.SSLContext) -> int:
+    """The status of /livez over TLS."""
+    connection = HTTPSConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS, context=context)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_with_a_certificate_the_port_speaks_tls_alone_and_asks_nobody_for_one(tmp_path: Path) -> None:
+    issued = Issued(tmp_path)
+    server = Operations("deployer", "127.0.0.1", free_port(), issued.server("deployer"))
+    context = ClientTls(issued.authority_file).context()
+    try:
+        assert asked_with_tls(server.port, context) == 200
+        with pytest.raises((ConnectionError, HTTPException)):
+            get(server, "/livez")
+        before = ssl.get_server_certificate(("127.0.0.1", server.port))
+        issued.server("deployer")
+        assert asked_with_tls(server.port, context) == 200
+        assert ssl.get_server_certificate(("127.0.0.1", server.port)) != before
+        silent = [connected(server) for _ in range(MAX_CONNECTIONS - 2)]
+        assert asked_with_tls(server.port, context) == 200
+        for connection in silent:
+            connection.close()
+    finally:
+        server.close()
 
 
 def connected(operations: Operations) -> socket.socket:

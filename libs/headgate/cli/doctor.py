@@ -94,7 +94,8 @@ def _services(current: Session, home: Path) -> list[Finding]:
     ]
     if rest_port := running_rest_port(home):
         findings.append(_rest(rest_port, current.stubs.tls))
-    return findings + [found for name, port in running_metrics_ports(home).items() for found in _metrics(name, port)]
+    ports, tls = running_metrics_ports(home), current.stubs.tls
+    return findings + [found for name, port in ports.items() for found in _metrics(name, port, tls)]
 
 
 def _served(current: Session) -> list[Finding]:
@@ -154,11 +155,11 @@ def _store(url: str) -> list[Finding]:
     return [Finding("artifact store", True, shown)]
 
 
-def _metrics(name: str, port: int) -> list[Finding]:
+def _metrics(name: str, port: int, tls: ClientTls | None) -> list[Finding]:
     """The finding about a service's metrics, and one about predictions that it did not record."""
-    url = f"http://127.0.0.1:{port}/metrics"
+    url = f"http{'s' if tls else ''}://127.0.0.1:{port}/metrics"
     try:
-        with urlopen(url, timeout=METRICS_SECONDS) as answer:
+        with urlopen(url, timeout=METRICS_SECONDS, context=tls.context() if tls else None) as answer:
             lines = [line.decode().strip() for line in answer if not line.startswith(b"#")]
     except OSError as error:
         return [Finding(f"{name} metrics", False, f"{url}: {error}")]

@@ -125,11 +125,17 @@ def start_all(
         int, typer.Option(min=0, max=65_000, help="The registry's port; the others follow it. 0 picks free ports.")
     ] = 7400,
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="Use this log instead of the embedded one.")] = "",
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", help="Speak TLS on every port, by certificates in .headgate/keys."),
+    ] = False,
 ) -> None:
     """Start all services on this machine, with their data in .headgate/, and keep them running until Ctrl-C."""
-    global_log = context.parent.params["log"] if context.parent else ""
+    named = context.parent.params if context.parent else {}
     current = session(context)
-    up.run_up(log or global_log, base_port, current.log_wait_seconds, current.stubs.tls)
+    # Without --tls-ca the session has those of an earlier `headgate up --tls` here, which are not for this one.
+    callers_tls = current.stubs.tls if named.get("tls_ca") else None
+    up.run_up(log or named.get("log", ""), base_port, current.log_wait_seconds, callers_tls, tls)
 
 
 app.command("init")(init.init)

@@ -84,8 +84,9 @@ def new_session(
 ) -> Session:
     """A session with the given actor and addresses, by the name of the service. With `tls` it calls them with TLS.
 
-    A missing address is taken from the `headgate up` in this folder; without one it is the default. A missing actor is
-    the logged-in user. Raises CommandFailed for an address that is not host:port, and AddressInvalid for that of a log.
+    A missing address is taken from the `headgate up` in this folder; without one it is the default. The services of
+    `headgate up --tls` are called with TLS without being told. A missing actor is the logged-in user. Raises
+    CommandFailed for an address that is not host:port, and AddressInvalid for that of a log.
     """
     for name, address in addresses.items():
         if address and not is_address(address):
@@ -94,7 +95,10 @@ def new_session(
         check_address(log)
     actor = actor or logged_in()
     ports = {**DEFAULT_PORTS, **running_ports(Path(HOME))}
-    known = {name: addresses.get(name) or f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}
+    own = {name: f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}
+    known = {name: addresses.get(name) or own[name] for name in DEFAULT_PORTS}
+    if tls is None and known == own:
+        tls = running_tls(Path(HOME))
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
     return Session(Stubs(**known, actor=actor, fields=fields, tls=tls), log_url, log_wait_seconds, actor)
 
@@ -111,6 +115,16 @@ def running_ports(home: Path) -> dict[str, int]:
 def running_metrics_ports(home: Path) -> dict[str, int]:
     """The services' HTTP ports for /metrics, recorded the same way."""
     return _ports(_running(home).get("metrics_ports"))
+
+
+def running_tls(home: Path) -> ClientTls | None:
+    """How the services of `headgate up --tls` in this folder are called; None when none runs, or without TLS."""
+    found = _running(home).get("tls")
+    files = [found.get(name) for name in ("ca", "pair")] if isinstance(found, dict) else []
+    texts = [each for each in files if isinstance(each, str)]
+    if len(texts) != 2:
+        return None
+    return ClientTls(Path(texts[0]), Path(texts[1]), Path(texts[1]))
 
 
 def running_edge_port(home: Path) -> int:

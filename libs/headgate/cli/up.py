@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from headgate.artifacts.keys import create_keys
 from headgate.cli.exit_codes import Exit
 from headgate.cli.free_ports import HOST, free_ports, is_free
+from headgate.cli.own_certificates import OwnCertificates
 from headgate.cli.printing import report
 from headgate.cli.session import HOME, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
@@ -33,6 +34,10 @@ READY_SECONDS = 120.0
 PORT_WAIT_SECONDS = 20.0
 """How long to wait for a port: the services of an earlier run that was killed may still hold it."""
 TICK_SECONDS = 0.2
+TLS_SECONDS = 0.5
+"""How long a service may take to say that it is ready, where both agree on TLS first."""
+RENEWAL_SECONDS = 3_600.0
+"""How often certificates are looked at that end soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Layout:
     """The port of the gateway's REST server."""
     edge_port: int = 0
     """The port of the gateway's server for devices."""
+    certificates: OwnCertificates | None = None
+    """Those of the services; without them they speak no TLS unless the settings of this process name some."""
 
     def environ(self, service: str) -> dict[str, str]:
         environ = {
@@ -63,6 +70,8 @@ class Layout:
             tls_version.VARIABLE: tls_version.NONE_OF_TLS_1_2,
             "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR"),
         }
+        if self.certificates is not None:
+            environ |= self.certificates.environ(service)
         if service == "gateway":
             environ["HEADGATE_REST_PORT"] = str(self.rest_port)
             environ["HEADGATE_EDGE_PORT"] = str(self.edge_port)
@@ -76,16 +85,25 @@ class Layout:
         return Program(service, command, self.environ(service), self.home / "logs" / f"{service}.log")
 
 
-def run_up(log_url: str, base_port: int, log_wait_seconds: float, tls: ClientTls | None = None) -> None:
-    """Runs until SIGINT or SIGTERM. Raises CommandFailed. With `tls` it asks the services' health with TLS."""
-    _require_both_sides(tls)
+def run_up(
+    log_url: str, base_port: int, log_wait_seconds: float, tls: ClientTls | None = None, own_tls: bool = False
+) -> None:
+    """Runs until SIGINT or SIGTERM. Raises CommandFailed.
+
+    With `tls` it asks the services' health with TLS. With `own_tls` it makes the certificates of both sides.
+    """
+    (_require_one_source if own_tls else _require_both_sides)(tls)
     home = Path(HOME).absolute()
     home.mkdir(exist_ok=True)
+    certificates = OwnCertificates(home) if own_tls else None
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: signals.put(received))
     with _lock_folder(home):
-        layout = Layout(home, log_url or default_log(home), *_ports(base_port))
+        layout = Layout(home, log_url or default_log(home), *_ports(base_port), certificates)
+        if certificates is not None:
+            certificates.refresh()
+            tls = certificates.caller
         _prepare(layout, log_wait_seconds, signals)
         supervisor = Supervisor([layout.program(service) for service in SERVICES], report)
         try:
@@ -104,6 +122,14 @@ def _require_both_sides(tls: ClientTls | None) -> None:
     if bool(os.environ.get("HEADGATE_TLS_CERTIFICATE")) != (tls is not None):
         problem = "the services speak TLS by HEADGATE_TLS_CERTIFICATE, and this command by HEADGATE_TLS_CA: set both"
         raise CommandFailed(problem, Exit.USAGE)
+
+
+def _require_one_source(tls: ClientTls | None) -> None:
+    """Raises CommandFailed when certificates are named beside those that this command makes."""
+    named = [name for name in os.environ if name.startswith("HEADGATE_TLS_") and os.environ[name]]
+    if tls is not None or named:
+        what = ", ".join(named) or "--tls-ca"
+        raise CommandFailed(f"up --tls makes certificates of its own: leave out {what}, or --tls", Exit.USAGE)
 
 
 @contextmanager
@@ -167,6 +193,9 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
         "edge_port": layout.edge_port,
         "pid": os.getpid(),
     }
+    if layout.certificates is not None:
+        caller = layout.certificates.caller
+        running["tls"] = {"ca": str(caller.ca), "pair": str(caller.certificate)}
     new_file = layout.home / "up.json.new"
     new_file.touch(mode=0o600)  # the log's address may hold a password
     new_file.write_text(json.dumps(running))
@@ -179,8 +208,12 @@ def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int
     # The process of each service that was ready. A process that was started again has another id.
     ready: dict[str, int] = {}
     deadline = time.monotonic() + READY_SECONDS
+    renewal_at = time.monotonic() + RENEWAL_SECONDS
     while not _received(signals):
         supervisor.poll()
+        if layout.certificates is not None and time.monotonic() > renewal_at:
+            renewal_at += RENEWAL_SECONDS
+            layout.certificates.refresh()
         _report_ready(supervisor.pids(), layout, ready, tls)
         if len(ready) < len(SERVICES) and time.monotonic() > deadline:
             names = ", ".join(service for service in SERVICES if service not in ready)
@@ -191,7 +224,7 @@ def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int]
     """Prints a line for each process that has become ready, and one more when all services are."""
     for service, pid in pids.items():
         address = f"{HOST}:{layout.ports[service]}"
-        if ready.get(service) != pid and serves(address, TICK_SECONDS, tls):
+        if ready.get(service) != pid and serves(address, TLS_SECONDS if tls else TICK_SECONDS, tls):
             ready[service] = pid
             report(f"ready {service} {address}")
             if ready == pids and len(ready) == len(SERVICES):

@@ -1,10 +1,12 @@
 """`python -m headgate.client.probe` checks whether the service of this container is ready; the images have no curl.
 
-It asks `/readyz` on HEADGATE_METRICS_PORT. Without that port it asks gRPC health on HEADGATE_PORT.
+It asks `/readyz` on HEADGATE_METRICS_PORT, by TLS where the service speaks it. Without that port it asks gRPC health on
+HEADGATE_PORT.
 It exits with 0 when the service takes work. Otherwise it prints the reason and exits with 1, with 2 for a wrong port.
 """
 
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -31,23 +33,33 @@ def problem(environ: Mapping[str, str]) -> str:
     """Why the service is not ready; empty when it is. Raises SettingsError."""
     ports = from_env(_Ports, environ)
     if ports.metrics_port:
-        return _problem_by_http(f"http://{HOST}:{ports.metrics_port}/readyz")
+        scheme = "https" if ports.tls_certificate else "http"
+        return _problem_by_http(f"{scheme}://{HOST}:{ports.metrics_port}/readyz", ports.tls_certificate)
     if ports.tls_certificate:
-        return "set HEADGATE_METRICS_PORT: the gRPC port speaks TLS, and the probe does not"
+        return "set HEADGATE_METRICS_PORT: the probe does not ask a gRPC port that speaks TLS"
     if ports.port:
         return _problem_by_grpc(f"{HOST}:{ports.port}")
     return "set HEADGATE_METRICS_PORT or HEADGATE_PORT: the probe needs a port to ask"
 
 
-def _problem_by_http(url: str) -> str:
+def _problem_by_http(url: str, certificate: Path | None) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS):
+        context = _trusting(certificate) if certificate else None
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS, context=context):
             return ""
     except urllib.error.HTTPError as error:
         with error:
             return f"{url} answered {error.code}"
     except OSError as error:
         return f"{url}: {error}"
+
+
+def _trusting(certificate: Path) -> ssl.SSLContext:
+    """Takes this certificate alone, whatever hosts it names: it is the own one, and need not name the loopback."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return context
 
 
 def _problem_by_grpc(address: str) -> str:

@@ -70,9 +70,9 @@ class ServiceParts:
     def __init__(self, service: str, settings: ServiceSettings) -> None:
         self.name = settings.name
         self.grace_seconds = settings.grace_seconds
-        self.tls = _tls_files(settings)
+        self.tls = tls_files(settings)
         """The files of the certificate; None when the ports speak no TLS."""
-        self.operations = Operations(service, settings.host, settings.metrics_port)
+        self.operations = Operations(service, settings.host, settings.metrics_port, self.tls)
         self.metrics = self.operations.metrics
         self.log: EventLog = ObservedLog(opened_log(settings), self.metrics)
         self.clock = LogClock()
@@ -123,7 +123,7 @@ def opened_log(settings: ServiceSettings) -> EventLog:
         raise SettingsError([f"HEADGATE_LOG: {error}"]) from error
 
 
-def _tls_files(settings: ServiceSettings) -> TlsFiles | None:
+def tls_files(settings: ServiceSettings) -> TlsFiles | None:
     """The files, which can be used. Raises SettingsError."""
     certificate, key, client_ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
     if certificate is None and key is None and client_ca is None:

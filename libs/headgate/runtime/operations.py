@@ -6,6 +6,7 @@ It asks neither the log nor Redis nor another service, so it also answers while 
 import io
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import count_invalid_by
+from headgate.runtime.tls import TlsFiles, TlsUnusable, WatchedTls
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,7 +41,8 @@ class Loop(Protocol):
 class Operations:
     """The metrics and the state of a process. With port 0 there is no HTTP server; everything else works."""
 
-    def __init__(self, service: str, host: str, port: int) -> None:
+    def __init__(self, service: str, host: str, port: int, tls: TlsFiles | None = None) -> None:
+        """With `tls` the port speaks TLS, and asks nobody for a certificate: a kubelet's probe has none."""
         self.metrics = Metrics(service)
         count_invalid_by(self.metrics.counter("headgate_invalid_trace_parents_total").labels().inc)
         self.port = port
@@ -47,7 +50,7 @@ class Operations:
         self._loops: tuple[Loop, ...] = ()
         self._is_ready = self.metrics.gauge("headgate_ready").labels()
         self._show_metrics = self.metrics.application()
-        self._server = _listen(host, port, self._answer) if port else None
+        self._server = _listen(host, port, self._answer, tls) if port else None
 
     def watch(self, *loops: Loop) -> None:
         """Adds loops that the process needs: /livez fails once one of them has ended."""
@@ -113,7 +116,8 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, address: tuple[str, int], application: "WSGIApplication") -> None:
+    def __init__(self, address: tuple[str, int], application: "WSGIApplication", tls: TlsFiles | None) -> None:
+        self._tls = _Encryption(TlsFiles(tls.certificate, tls.key)) if tls else None
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._closing = False
         if ":" in address[0]:
@@ -128,6 +132,10 @@ class _Server(ThreadingMixIn, WSGIServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
+
+    def get_request(self) -> tuple[Any, Any]:
+        request, client_address = super().get_request()
+        return (self._tls.wrapped(request) if self._tls else request), client_address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         return self._free.acquire(blocking=False)
@@ -153,6 +161,21 @@ class _Server(ThreadingMixIn, WSGIServer):
             self.handle_request()
 
 
+class _Encryption:
+    """Has each connection speak TLS by the newest certificate."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._watched = WatchedTls(files)
+        self._context = files.context()
+
+    def wrapped(self, connection: socket.socket) -> ssl.SSLSocket:
+        """The connection, on which nothing has been said yet: the first byte that is read agrees on TLS."""
+        if self._watched.renewed():
+            with suppress(TlsUnusable):  # the files have changed again, and the next connection reads them
+                self._context = self._watched.files.context()
+        return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+
 class _Handler(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
@@ -164,8 +187,8 @@ class _Handler(WSGIRequestHandler):
         return io.StringIO()
 
 
-def _listen(host: str, port: int, application: "WSGIApplication") -> _Server:
+def _listen(host: str, port: int, application: "WSGIApplication", tls: TlsFiles | None) -> _Server:
     try:
-        return _Server((host, port), application)
+        return _Server((host, port), application, tls)
     except OSError as error:
         raise CannotListen(f"cannot listen on {host}:{port} for /metrics: {error.strerror}") from error

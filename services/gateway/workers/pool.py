@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from headgate.lifecycle.service_parts import opened_log
+from headgate.lifecycle.service_parts import opened_log, tls_files
 from headgate.runtime.deadline import Deadline, run_within
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.merged_metrics import MergedMetrics
@@ -44,7 +44,7 @@ class WorkerPool:
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self.name, self.grace_seconds = settings.name, settings.grace_seconds
         self._settings = settings
-        self._operations = Operations(GATEWAY, settings.host, settings.metrics_port)
+        self._operations = Operations(GATEWAY, settings.host, settings.metrics_port, tls_files(settings))
         self._own = self._operations.metrics
         self._own.gauge("headgate_gateway_info").labels(settings.environment).set(1)
         self._log = ObservedLog(opened_log(settings), self._own)

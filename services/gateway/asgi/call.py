@@ -100,12 +100,12 @@ class AsgiCall:
 
     async def message(self) -> bytes:
         """The only message of the caller. Raises RpcRefused and CallerGone."""
-        body, more = await self._part()
+        body, more = _part(await self._receive())
         found = whole_message(body)
         if found is None:
             found, more = await self._in_parts(body, more)
         while more:
-            body, more = await self._part()
+            body, more = _part(await self._receive())
             if body:
                 raise _not_one("more than one message")
         return found
@@ -115,7 +115,7 @@ class AsgiCall:
         reader = self.reader
         reader.feed(body)
         while (found := reader.next()) is None and more:
-            body, more = await self._part()
+            body, more = _part(await self._receive())
             reader.feed(body)
         if found is None:
             raise _not_one("no complete message")
@@ -123,23 +123,11 @@ class AsgiCall:
             raise _not_one("more than one message")
         return found, more
 
-    async def _part(self) -> tuple[bytes, bool]:
-        """The next part of the body, and whether more may come."""
-        event = await self._receive()
-        if event["type"] == "http.disconnect":
-            raise CallerGone
-        return event.get("body") or b"", event.get("more_body", False)
-
     async def _send(self, event: dict[str, Any]) -> None:
         try:
             await self._send_event(event)
         except OSError as error:
             raise CallerGone from error
-
-    async def gone(self) -> None:
-        """Returns when the caller waits no longer. Its messages have come before."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
 
     async def respond(self, message: bytes) -> None:
         """Sends one message. Raises CallerGone."""
@@ -235,6 +223,13 @@ def _uris(pem: str) -> tuple[bytes, ...]:
         return tuple(uri.encode() for uri in read_certificate(pem.encode()).uris)
     except CertificateUnusable:  # of names that this library does not know
         return ()
+
+
+def _part(event: Mapping[str, Any]) -> tuple[bytes, bool]:
+    """A part of the body, and whether more may come. Raises CallerGone."""
+    if event["type"] == "http.disconnect":
+        raise CallerGone
+    return event.get("body") or b"", event.get("more_body", False)
 
 
 def _not_one(got: str) -> RpcRefused:

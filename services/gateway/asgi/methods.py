@@ -152,21 +152,18 @@ class AsgiMethods:
         return self._inference.infer(request, Call(call.metadata, call.expires_at))
 
     async def _awaited(self, pending: Pending, call: AsgiCall) -> Answer:
-        """The answer of a slow version. Gives up when the caller waits no longer."""
-        done, gone = asyncio.wrap_future(pending.done), asyncio.ensure_future(call.gone())
+        """The answer of a slow version. Gives up at the deadline, and when the engine cancels: the caller has gone."""
+        timer = None
+        if (left_seconds := call.time_remaining()) is not None:
+            timer = asyncio.get_running_loop().call_later(left_seconds, _give_up, pending, call)
         try:
-            await asyncio.wait((done, gone), timeout=call.time_remaining(), return_when=asyncio.FIRST_COMPLETED)
-            if not done.done():
-                _give_up(pending, call)
-                if gone.done():
-                    raise CallerGone
-            return await done
+            return await asyncio.wrap_future(pending.done)
         except asyncio.CancelledError:
             _give_up(pending, call)
             raise
         finally:
-            gone.cancel()
-            done.add_done_callback(_seen)
+            if timer:
+                timer.cancel()
 
     async def _by_servicer(self, method: str, call: AsgiCall, receive: Receive) -> None:
         handler = self._handler(method)
@@ -273,12 +270,6 @@ def _give_up(pending: Pending, call: AsgiCall) -> None:
         asyncio.get_running_loop().call_later(max(left_seconds, TIMER_SECONDS), _give_up, pending, call)
     else:
         pending.give_up()
-
-
-def _seen(done: "asyncio.Future[Any]") -> None:
-    """Takes the error of an answer that nobody waits for."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _too_many() -> RpcRefused:

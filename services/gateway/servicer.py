@@ -55,8 +55,9 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         self, request_iterator: AsyncIterator[inference.ModelInferRequest], context: Context
     ) -> AsyncIterator[inference.ModelStreamInferResponse]:
         infer = partial(self._inference.infer, call=call_of(context))
-        async for answer in answered_in_order(request_iterator, infer):
-            yield answer
+        requests = (request_of(message) async for message in request_iterator)
+        async for answered in answered_in_order(requests, infer):
+            yield answered.message()
 
     async def ModelConfig(
         self, request: inference.ModelConfigRequest, context: Context

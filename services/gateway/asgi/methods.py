@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import grpc
@@ -24,12 +24,15 @@ from services.gateway.forward import Answer
 from services.gateway.inference import Call, Inference
 from services.gateway.known_messages import KnownMessages
 from services.gateway.pending import Pending
+from services.gateway.request import Request
 from services.gateway.server import INFERENCE, MAX_CONCURRENT_CALLS, SERVICE_NAME, CallInterceptor
+from services.gateway.stream import Answered, answered_in_order
 
 logger = logging.getLogger(__name__)
 
 METHOD = "ModelInfer"
 MODEL_INFER = INFERENCE + METHOD
+MODEL_STREAM_INFER = INFERENCE + "ModelStreamInfer"
 TIMER_SECONDS = 0.001
 """The steps of the event loop's timers."""
 DEADLINE_MARGIN_SECONDS = 0.1
@@ -64,8 +67,11 @@ class AsgiMethods:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Takes the handlers of a servicer."""
         for name, handler in handlers.items():
-            method = f"/{service}/{name}"
-            self._handlers[method] = handler
+            self._handlers[f"/{service}/{name}"] = handler
+        if MODEL_STREAM_INFER in self._handlers:
+            self._handlers[MODEL_STREAM_INFER] = grpc.stream_stream_rpc_method_handler(
+                self._stream, self._messages.request, Answered.encoded
+            )
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Takes handlers that find their method by themselves."""
@@ -150,6 +156,10 @@ class AsgiMethods:
             rule = f"the request is no {METHOD}Request: {error}"
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-message", rule) from error
         return self._inference.infer(request, Call(call.metadata, call.expires_at))
+
+    def _stream(self, requests: AsyncIterator[Request], call: AsgiCall) -> AsyncIterator[Answered]:
+        infer = partial(self._inference.infer, call=Call(call.metadata, call.expires_at))
+        return answered_in_order(requests, infer)
 
     async def _awaited(self, pending: Pending, call: AsgiCall) -> Answer:
         """The answer of a slow version. Gives up at the deadline, and when the engine cancels: the caller has gone."""

@@ -254,3 +254,31 @@ def test_a_request_in_progress_is_answered_before_the_ports_close(tmp_path: Path
         gate.open()
         assert running.result().model_version == "1"
         stopping.join()
+
+
+def test_callers_that_have_not_agreed_on_tls_count_for_the_limit_of_connections(tmp_path, monkeypatch):
+    monkeypatch.setattr("services.gateway.rest.server.max_connections", lambda: 3)
+    authority = Authority.new(tmp_path, "authority")
+    files, context = tls_files(authority, tmp_path), caller_of(authority, tmp_path).context()
+    with running_gateway({}) as gateway:
+        rest = RestServer(gateway.inference, gateway.server.loop, "127.0.0.1", 0, gateway.metrics, files)
+        address = ("127.0.0.1", rest.start())
+        silent = [socket.create_connection(address, PATIENCE_SECONDS) for _ in range(3)]
+        with socket.create_connection(address, PATIENCE_SECONDS) as late:
+            assert late.recv(1) == b""  # taken in the order in which they came, so the three hold all places
+        silent.pop().close()
+        until(lambda: lives(address, context), "the place of the one that went")
+        rest.stop(1.0)
+        assert [caller.recv(1) for caller in silent] == [b"", b""]
+        for caller in silent:
+            caller.close()
+
+
+def lives(address, context):
+    """Whether the server takes one more caller and answers."""
+    try:
+        with context.wrap_socket(socket.create_connection(address, PATIENCE_SECONDS), server_hostname="127.0.0.1") as c:
+            c.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return received(c).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False

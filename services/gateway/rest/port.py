@@ -3,14 +3,13 @@ Unix socket: it need not have a certificate as a caller."""
 
 import asyncio
 import logging
-import shutil
 import socket
 import ssl
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 
 from headgate.runtime.errors import CannotListen
+from headgate.runtime.own_socket import SocketFolder
 from headgate.runtime.rpc.quiet import on_loopback
 from headgate.runtime.tls import TlsFiles, TlsUnusable, WatchedTls
 from services.gateway.rest.limits import HANDSHAKE_SECONDS, LINGER_SECONDS
@@ -18,6 +17,8 @@ from services.gateway.rest.limits import HANDSHAKE_SECONDS, LINGER_SECONDS
 BACKLOG = 1_024
 LOOK_SECONDS = 1.0
 """How often the files of the certificate are looked at."""
+NO_FILES_SECONDS = 1.0
+"""How long no connection is taken after the system had no room for one."""
 HTTP1 = "http/1.1"
 
 logger = logging.getLogger(__name__)
@@ -34,80 +35,105 @@ class RestPort:
         port: int,
         tls: TlsFiles | None,
         is_shared: bool = False,
+        has_room: Callable[[int], bool] = lambda handshakes: True,
     ) -> None:
+        """`has_room` says whether one more connection may come while so many others agree on TLS."""
         self._connect, self._loop, self._is_shared = connect, loop, is_shared
         self._host, self._port, self._tls = host, port, tls
-        self._servers: list[asyncio.Server] = []
-        self._folder = ""
+        self._has_room = has_room
+        self._server: asyncio.Server | None = None
+        self._folder: SocketFolder | None = None
+        self._handshakes: set[asyncio.Task[object]] = set()
 
     async def open(self) -> int:
         """Opens the port and returns it. Raises CannotListen and TlsUnusable."""
         try:
-            self._servers = [await (self._plain() if self._tls is None else self._encrypted(self._tls))]
+            return await (self._plain() if self._tls is None else self._encrypted(self._tls))
         except OSError as error:
             address = f"{self._host}:{self._port}"
             raise CannotListen(f"cannot listen on {address}: does another process use the port?") from error
-        self._port = self._servers[0].sockets[0].getsockname()[1]
-        if self._tls is not None:
-            self._folder = tempfile.mkdtemp(prefix="headgate-")
-            self._servers.append(await self._loop.create_unix_server(self._connect, self.own_address))
-        return self._port
 
     @property
     def own_address(self) -> str:
         """Where the server reaches itself without TLS: host:port, or the path of a Unix socket."""
-        return str(Path(self._folder, "own.sock")) if self._folder else on_loopback(self._host, self._port)
+        return str(self._folder.socket) if self._folder else on_loopback(self._host, self._port)
 
     @property
     def is_serving(self) -> bool:
         """Whether it takes connections."""
-        return any(server.is_serving() for server in self._servers)
+        return self._server is not None and self._server.is_serving()
 
     def close(self) -> None:
         """Takes no more connections. The open ones stay."""
-        for server in self._servers:
-            server.close()
+        if self._server is not None:
+            self._server.close()
         if self._folder:
             self._next_look.cancel()
+            self._taking.cancel()
             self._socket.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
 
-    async def _plain(self) -> asyncio.Server:
+    def abort_handshakes(self) -> None:
+        """Ends the connections that have not agreed on TLS yet."""
+        for task in self._handshakes:
+            task.cancel()
+
+    async def _plain(self) -> int:
         shared = self._is_shared or None
-        return await self._loop.create_server(self._connect, self._host, self._port, backlog=BACKLOG, reuse_port=shared)
+        self._server = await self._loop.create_server(
+            self._connect, self._host, self._port, backlog=BACKLOG, reuse_port=shared
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self._port
 
-    async def _encrypted(self, files: TlsFiles) -> asyncio.Server:
-        self._watched = WatchedTls(files)
+    async def _encrypted(self, files: TlsFiles) -> int:
+        self._watched, self._context = WatchedTls(files), _context(files)
         host = self._host.strip("[]")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         address = host, self._port
         self._socket = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=self._is_shared)
+        self._socket.setblocking(False)
+        self._port = int(self._socket.getsockname()[1])
+        self._folder = SocketFolder()
+        self._server = await self._loop.create_unix_server(self._connect, self.own_address)
         self._next_look = self._loop.call_later(LOOK_SECONDS, self._look)
-        return await self._listen(files)
+        self._taking = self._loop.create_task(self._take())
+        return self._port
 
-    async def _listen(self, files: TlsFiles) -> asyncio.Server:
-        return await self._loop.create_server(
-            self._connect,
-            sock=self._socket.dup(),
-            ssl=_context(files),
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=LINGER_SECONDS,
-        )
+    async def _take(self) -> None:
+        """Takes connections. Those that still agree on TLS count for the limit too: each holds a file and memory."""
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(self._socket)
+            except OSError as error:
+                logger.warning("no connection could be taken: %s", error)
+                await asyncio.sleep(NO_FILES_SECONDS)
+                continue
+            if not self._has_room(len(self._handshakes)):
+                connection.close()
+                continue
+            task: asyncio.Task[object] = self._loop.create_task(self._agree(connection))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _agree(self, connection: socket.socket) -> None:
+        with suppress(OSError, TimeoutError):  # of the caller: OpenSSL's errors are OSErrors too
+            await self._loop.connect_accepted_socket(
+                self._connect,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=LINGER_SECONDS,
+            )
 
     def _look(self) -> None:
+        """The next connections get the certificate that is in the files now."""
         self._next_look = self._loop.call_later(LOOK_SECONDS, self._look)
         if self._watched.renewed():
-            self._renewing = self._loop.create_task(self._renew(self._watched.files))
-
-    async def _renew(self, files: TlsFiles) -> None:
-        """The next connections get the new certificate. Connections that wait on the socket meanwhile are not lost."""
-        try:
-            renewed = await self._listen(files)
-        except TlsUnusable as error:
-            logger.warning("the new certificate cannot be used, so the last one stays: %s", error)
-            return
-        self._servers[0].close()
-        self._servers[0] = renewed
+            try:
+                self._context = _context(self._watched.files)
+            except TlsUnusable as error:
+                logger.warning("the new certificate cannot be used, so the last one stays: %s", error)
 
 
 def _context(files: TlsFiles) -> ssl.SSLContext:

@@ -43,7 +43,9 @@ class RestServer:
     ) -> None:
         self._loop = loop
         self._connections = connections = Connections(Handler(inference, metrics))
-        self._listening = RestPort(lambda: Connection(connections, loop), loop, host, port, tls, is_shared)
+        self._listening = RestPort(
+            lambda: Connection(connections, loop), loop, host, port, tls, is_shared, connections.has_room
+        )
 
     def start(self) -> int:
         """Opens the port and returns it. The loop must run. Raises CannotListen."""
@@ -80,6 +82,7 @@ class RestServer:
         while self._connections.open and deadline.left():
             await asyncio.sleep(POLL_SECONDS)
             self._connections.close_idle(self._loop.time())
+        self._listening.abort_handshakes()
         self._connections.abort_all()
         self._connections.stop()
         await asyncio.sleep(0)
@@ -117,6 +120,10 @@ class Connections:
         """Whether the connection may stay."""
         self.open.add(connection)
         return len(self.open) <= self._max_connections
+
+    def has_room(self, handshakes: int) -> bool:
+        """Whether one more connection may come, while so many others agree on TLS."""
+        return len(self.open) + handshakes < self._max_connections
 
     def closed(self, connection: Connection) -> None:
         """The connection has ended."""

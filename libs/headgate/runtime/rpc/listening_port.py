@@ -1,14 +1,12 @@
 """Opens the port of a gRPC server: with TLS when it has a certificate, and then a socket of its own beside it."""
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Protocol
 
 import grpc
 
 from headgate.runtime.connections import max_connections
 from headgate.runtime.errors import CannotListen
+from headgate.runtime.own_socket import SocketFolder
 from headgate.runtime.rpc.quiet import on_loopback
 from headgate.runtime.rpc.tls_version import warn_of_tls_1_2
 from headgate.runtime.tls import Tls, TlsFiles, WatchedTls
@@ -43,7 +41,7 @@ class ListeningPort:
 
     def __init__(self, host: str, port: int, tls: TlsFiles | None) -> None:
         self._host, self.port, self._tls = host, port, tls
-        self._folder = ""
+        self._folder: SocketFolder | None = None
 
     def open(self, server: _Server) -> int:
         """Adds the port to the server, and returns it. Raises CannotListen and TlsUnusable."""
@@ -53,7 +51,7 @@ class ListeningPort:
                 self.port = server.add_insecure_port(address)
             else:
                 self.port = server.add_secure_port(address, server_credentials(self._tls))
-                self._folder = tempfile.mkdtemp(prefix="headgate-")
+                self._folder = SocketFolder()
                 server.add_insecure_port(self.own_address)
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {address}: does another process use the port?") from error
@@ -63,13 +61,13 @@ class ListeningPort:
     def own_address(self) -> str:
         """Where the open server reaches itself without TLS."""
         if self._folder:
-            return f"unix:{Path(self._folder, 'own.sock')}"
+            return f"unix:{self._folder.socket}"
         return on_loopback(self._host, self.port)
 
     def close(self) -> None:
         """Removes the socket. The server has been stopped."""
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:

@@ -65,6 +65,8 @@ class Job:
     """Of an ONNX file: the name of the measured output, when it alone is served."""
     slices: Sequence[Mapping[str, Any]] = ()
     """The fields of each Slice."""
+    is_trial: bool = False
+    """A training loop of the repository that knows its epochs itself is ended after `epochs`, and does not fail."""
 
 
 def write_job(directory: Path, job: Job) -> None:

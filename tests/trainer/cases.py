@@ -95,6 +95,9 @@ def main() -> int:
         found["own loop"] = outcome_of(
             model_in(scratch, "own loop", OWN_LOOP.format(rest="context.epoch(1.0, 0.5)"), job)
         )
+        text = OWN_LOOP.format(rest="[context.epoch(1.0, 0.5) for _ in range(9)]")
+        trial = replace(job, epochs=1, is_trial=True)
+        found["a trial of a loop"] = outcome_of(model_in(scratch, "a trial of a loop", text, trial))
         found["prices"] = outcome_of(model_in(scratch, "prices", LONE_ROW_AND_PRICES, regression))
         found["bounded"] = outcome_of(model_in(scratch, "bounded", BOUNDED, replace(job, batch_size=100)))
         found["branches"] = in_two_directories(Path(scratch), BRANCHES, regression)

@@ -174,7 +174,8 @@ def size_of(file: Path) -> int:
     with opened(file):
         size = file.stat().st_size
     if not 0 < size <= MAX_FILE_BYTES:
-        usage(f"{file} has {size} bytes, and a file that is imported has 1 to {MAX_FILE_BYTES}")
+        advice = "store weights in a smaller datatype, or give fewer test rows" if size else "export or write it anew"
+        usage(f"{file} has {size} bytes, and a file that is imported has 1 to {MAX_FILE_BYTES}: {advice}")
     return size
 
 

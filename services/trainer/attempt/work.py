@@ -355,6 +355,7 @@ def job_of(
         threshold=parsed.evaluate.threshold,
         threshold_choice=fields_of(parsed.evaluate.threshold_choice),
         slices=[fields_of(each) for each in parsed.evaluate.slices],
+        is_trial=limits.epochs is not None,
     )
 
 

@@ -38,6 +38,10 @@ class CheckpointFiles:
     interval_seconds: float
 
 
+class TrialEnded(BaseException):
+    """Ends the repository's training loop, which may catch every Exception."""
+
+
 class TrainingContext:
     """What `train(context)` gets. The loop trains `network` in place.
 
@@ -71,6 +75,7 @@ class TrainingContext:
         )
         self.history: list[Epoch] = []
         self.resumed_from = 0
+        self._is_trial = job.is_trial
         self._checkpoint_files = checkpoint_files
         self._on_epoch = on_epoch
         self._on_checkpoint = on_checkpoint
@@ -95,9 +100,14 @@ class TrainingContext:
         return self.resumed_from
 
     def epoch(self, train_loss: float, validation_loss: float) -> None:
-        """Reports an epoch that has ended. Raises TrainingFailure for a loss that is not a finite number."""
+        """Reports an epoch that has ended.
+
+        Raises TrainingFailure for a loss that is not a finite number and for an epoch too many, and TrialEnded.
+        """
         number = len(self.history) + 1
         if number > self.settings.epochs:
+            if self._is_trial:
+                raise TrialEnded
             limit = f"train.epochs, which is {self.settings.epochs}"
             raise TrainingFailure(f"train(context): context.epoch was called more often than {limit}")
         losses = float(train_loss), float(validation_loss)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 
 import onnx
@@ -70,17 +71,20 @@ def onnx_of(
     if outputs or not isinstance(features, Tensor):
         network, shapes = Positional(network, features, form).eval(), (shapes,)
     try:
-        program = torch.onnx.export(
-            network,
-            tuple(examples.values()),
-            dynamo=True,
-            input_names=list(examples),
-            output_names=list(outputs) or [layout.OUTPUT],
-            dynamic_shapes=shapes,
-            external_data=False,
-            verbose=False,
-            custom_translation_table=dict(TRANSLATIONS),
-        )
+        with warnings.catch_warnings():
+            # They are about torch's own code. Those about the repository's came when its network ran before.
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                network,
+                tuple(examples.values()),
+                dynamo=True,
+                input_names=list(examples),
+                output_names=list(outputs) or [layout.OUTPUT],
+                dynamic_shapes=shapes,
+                external_data=False,
+                verbose=False,
+                custom_translation_table=dict(TRANSLATIONS),
+            )
     except Exception as error:
         fixed = _fixed_dimension(str(error), dimensions, sizes)
         reason = f"for other sizes of {fixed}" if fixed else f"to ONNX: {reason_of(error)}{_cause(error, checkout)}"

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from headgate.artifacts.batches import batches, rows_at_once
-from services.trainer.child.context import TrainingContext
+from services.trainer.child.context import TrainingContext, TrialEnded
 from services.trainer.child.failure import TrainingFailure
 from services.trainer.child.loading import called, context_of, function_of, load_module, own_metrics_of
 from services.trainer.child.losses import OWN, Loss, loss_of
@@ -90,7 +91,10 @@ def train(context: TrainingContext, model: LoadedModel, job: Job) -> None:
         assert model.loss is not None
         train_by_settings(context, model.loss, model.stream)
         return
-    if called("train(context)", job, model.train_function, context) is not None:
+    returned = None
+    with suppress(TrialEnded):
+        returned = called("train(context)", job, model.train_function, context)
+    if returned is not None:
         raise TrainingFailure("train(context): expected it to train context.network in place and to return nothing")
     if not context.history:
         call = "context.epoch(train_loss, validation_loss)"

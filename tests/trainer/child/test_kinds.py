@@ -37,6 +37,7 @@ ALL_KINDS = KINDS | MEASURED
 class Kinds:
     directory: Path
     outcomes: dict[str, Any]
+    printed: str
 
     def file(self, kind: str, name: str) -> bytes:
         assert "finished" in self.outcomes[kind], self.outcomes[kind]
@@ -52,7 +53,12 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Kinds:
     script = Path(__file__).parents[1] / "kinds_process.py"
     done = subprocess.run([sys.executable, "-P", str(script), str(directory)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return Kinds(directory, json.loads((directory / "outcomes.json").read_text()))
+    return Kinds(directory, json.loads((directory / "outcomes.json").read_text()), done.stdout + done.stderr)
+
+
+def test_the_exporter_prints_no_warnings_of_its_own_code(kinds: Kinds) -> None:
+    warnings = [line for line in kinds.printed.splitlines() if "Warning: " in line]
+    assert [line for line in warnings if "export" in line or line.startswith("<eval")] == []
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)

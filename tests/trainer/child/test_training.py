@@ -128,6 +128,10 @@ def test_a_repositorys_own_training_loop_makes_a_version(trained: Trained) -> No
     assert (finished["epochs"]["epoch"], finished["epochs"]["validation_loss"]) == (1, 0.5)
 
 
+def test_a_trial_ends_a_loop_that_knows_its_epochs_itself(trained: Trained) -> None:
+    assert trained.outcomes["a trial of a loop"]["finished"]["epochs"]["epoch"] == 1
+
+
 def test_no_file_names_a_directory_of_the_machine(trained: Trained) -> None:
     assert trained.trial.report is not None
     directories = [str(trained.trial.tools.scratch), str(Path(trained.source[0]).parent), sys.prefix]

@@ -7,12 +7,14 @@ from services.gateway.tensors import raw_values
 
 MAX_HEADS = 64
 """When so many are kept for one signature, all are forgotten."""
-RAW_FIELD = inference.ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number
+ID_FIELD, RAW_FIELD = (
+    inference.ModelInferResponse.DESCRIPTOR.fields_by_name[name].number for name in ("id", "raw_output_contents")
+)
 
 
 def encoded(answer: Answer) -> bytes:
-    """The bytes of the answer's message. The values are written after all else, which is kept for the next answer."""
-    _, routing, fit = answer.forward
+    """The bytes of the answer's message. Values and id come after all else, which is kept for the next answer."""
+    request, routing, fit = answer.forward
     heads = fit.heads
     if heads is None:
         return answer.message().SerializeToString()
@@ -25,6 +27,9 @@ def encoded(answer: Answer) -> bytes:
     parts: list[bytes] = []
     for before, spec, result in zip(head, fit.outputs, answer.results, strict=True):
         parts += before, raw_values(result, spec.datatype)
+    if request.id:
+        request_id = request.id.encode()
+        parts += length_prefix(ID_FIELD, len(request_id)), request_id
     return b"".join(parts)
 
 
@@ -33,4 +38,5 @@ def _head(answer: Answer) -> tuple[bytes, ...]:
     message = answer.message()
     prefixes = [length_prefix(RAW_FIELD, len(values)) for values in message.raw_output_contents]
     del message.raw_output_contents[:]
+    message.id = ""
     return message.SerializeToString() + prefixes[0], *prefixes[1:]

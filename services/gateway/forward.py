@@ -107,7 +107,7 @@ class Answer(NamedTuple):
     def message(self) -> inference.ModelInferResponse:
         """The response of the protocol."""
         request, routing, _ = self.forward
-        response = answered_by(request.signature.id, routing)
+        response = answered_by(request.id, routing)
         if not self.finite:
             response.parameters[BAD].bool_param = True
         specs, arrays = self.outputs()

@@ -244,7 +244,7 @@ class Inference:
         bad = late or not answer.finite
         routing.metrics.answered(BAD if bad else OK, now - started)
         if self._prediction_log is not None:
-            key = partial(routing_key, request.signature, call.metadata, self._places)
+            key = partial(routing_key, request, call.metadata, self._places)
             self._prediction_log.answered(key, answer, now - started, bad)
         return answer
 
@@ -344,7 +344,7 @@ class Inference:
             choice = choice_by_header(entry, asked, silent_seconds)
         else:
             if entry.route.release != NO_RELEASE:
-                key = self._own_key or routing_key(signature, metadata, self._places)
+                key = self._own_key or routing_key(request, metadata, self._places)
                 key_hash = random.getrandbits(HASH_BITS) if key is None else hash_key(entry.route.salt, key)
             choice = entry.choose(key_hash, silent_seconds)
         arm = metrics.candidate if choice.arm == telemetry.ARM_CANDIDATE else metrics.stable

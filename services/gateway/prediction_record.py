@@ -37,6 +37,7 @@ class Taken(NamedTuple):
     request: inference.ModelInferRequest
     raw: Sequence[bytes]
     """The raw values of the request's inputs."""
+    request_id: str
     response: inference.ModelInferResponse
     version: int
     arm: telemetry.Arm.ValueType
@@ -68,6 +69,7 @@ def taken_from(answer: Answer, key_hash: int, rate: float, seconds: float, bad: 
     return Taken(
         request.signature.message,
         request.raw,
+        request.id,
         answer.message(),
         routing.version.version,
         routing.arm,
@@ -97,7 +99,7 @@ def record_of(taken: Taken, recording: Recording, at_ms: int) -> predictions.Pre
         arm=taken.arm,
         release=taken.release,
         epoch=taken.epoch,
-        request_id=request.id[:MAX_REQUEST_ID],
+        request_id=taken.request_id[:MAX_REQUEST_ID],
         key_hash=taken.key_hash,
         at_ms=at_ms,
         duration_us=taken.duration_us,

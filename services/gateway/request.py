@@ -1,4 +1,4 @@
-"""A request for a prediction: its signature, and beside it the raw values of its inputs."""
+"""A request for a prediction: its signature, and beside it the raw values of its inputs and its id."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,20 +7,19 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 
 
 class Signature:
-    """All that a request says but its raw values: the model, the tensors with types and shapes, and the parameters.
+    """All that a request says but its raw values and its id: the model, the tensors with types and shapes, parameters.
 
     Requests of one client mostly have the same signature. They share one of these then, and what it led to is known.
     So nobody changes its message.
     """
 
-    __slots__ = ("id", "is_shared", "message", "model", "parameters", "version")
+    __slots__ = ("is_shared", "message", "model", "parameters", "version")
 
     def __init__(self, message: inference.ModelInferRequest, is_shared: bool = False) -> None:
         self.message = message
         self.is_shared = is_shared
         self.model = message.model_name
         self.version = message.model_version
-        self.id = message.id
         self.parameters = message.parameters or None
         """None where there are none."""
 
@@ -30,6 +29,7 @@ class Request(NamedTuple):
 
     signature: Signature
     raw: Sequence[bytes]
+    id: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -39,4 +39,4 @@ class Request(NamedTuple):
 
 def request_of(message: inference.ModelInferRequest) -> Request:
     """The request of a message, with a signature of its own. The message must not change any more."""
-    return Request(Signature(message), tuple(message.raw_input_contents))
+    return Request(Signature(message), tuple(message.raw_input_contents), message.id)

@@ -8,7 +8,7 @@ import grpc
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import ROUTING_KEY, ROUTING_KEY_METADATA
 from headgate.runtime.errors import RpcRefused
-from services.gateway.request import Signature
+from services.gateway.request import Request
 
 COOKIE = "cookie"
 
@@ -23,20 +23,21 @@ class KeyPlaces(NamedTuple):
     cookie: str = ""
 
 
-def routing_key(signature: Signature, metadata: Metadata, places: KeyPlaces) -> str | None:
+def routing_key(request: Request, metadata: Metadata, places: KeyPlaces) -> str | None:
     """The caller's key: x-routing-key, the parameter, the header and the cookie of the settings, or the request's id.
 
     None without all of these. Raises RpcRefused.
     """
     if (key := metadata(ROUTING_KEY_METADATA)) is not None:
         return key
-    if signature.parameters and ROUTING_KEY in signature.parameters:
-        return _parameter(signature.parameters[ROUTING_KEY])
+    parameters = request.signature.parameters
+    if parameters and ROUTING_KEY in parameters:
+        return _parameter(parameters[ROUTING_KEY])
     if places.header and (key := metadata(places.header)) is not None:
         return key
     if places.cookie and (key := cookie_named(places.cookie, metadata(COOKIE))) is not None:
         return key
-    return signature.id or None
+    return request.id or None
 
 
 def cookie_named(name: str, header: str | None) -> str | None:

@@ -37,7 +37,7 @@ class Answered(NamedTuple):
         """The response of the protocol."""
         request, answer = self
         if isinstance(answer, RpcRefused):
-            response = inference.ModelInferResponse(id=request.signature.id)
+            response = inference.ModelInferResponse(id=request.id)
             return Response(error_message=answer.rule, infer_response=response)
         response = answer.message()
         if self._wants_final:

@@ -34,7 +34,7 @@ def same(answer):
     return inference.ModelInferResponse.FromString(encoded(answer)) == answer.message()
 
 
-def test_answers_to_one_signature_differ_in_arm_release_values_and_whether_they_are_finite(version):
+def test_answers_to_one_signature_differ_in_arm_release_values_id_and_whether_they_are_finite(version):
     shared = asked([[1, 2, 3]], version).request.signature
     for arm in (telemetry.ARM_STABLE, telemetry.ARM_CANDIDATE, telemetry.ARM_STABLE):
         for release in (3, 4):
@@ -42,6 +42,8 @@ def test_answers_to_one_signature_differ_in_arm_release_values_and_whether_they_
                 answer = asked(values, version, arm, release, shared).run()
                 assert same(answer)
                 assert same(answer._replace(finite=False))
+                named = answer.forward._replace(request=answer.forward.request._replace(id="r-1"))
+                assert same(answer._replace(forward=named))
 
 
 def test_an_answer_may_have_another_shape_each_time(version):

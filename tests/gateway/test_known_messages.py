@@ -12,6 +12,7 @@ from services.gateway.request import Request
 from tests.gateway.harness import infer_request
 
 VALUES = st.lists(st.binary(max_size=200), max_size=3)
+IDS = st.text(max_size=200)
 
 
 def request(raw=(), model="fraud", **fields):
@@ -23,14 +24,15 @@ def whole(read: Request) -> inference.ModelInferRequest:
     """The message of a request."""
     message = inference.ModelInferRequest()
     message.CopyFrom(read.signature.message)
+    message.id = read.id
     message.ClearField("raw_input_contents")
     message.raw_input_contents.extend(read.raw)
     return message
 
 
-@given(st.lists(VALUES, min_size=1, max_size=8), st.data())
+@given(st.lists(st.tuples(VALUES, IDS), min_size=1, max_size=8), st.data())
 def test_every_message_is_read_as_protobuf_reads_it(sent, data):
-    known, made = KnownMessages(), [request(raw).SerializeToString() for raw in sent]
+    known, made = KnownMessages(), [request(raw, id=id_).SerializeToString() for raw, id_ in sent]
     for message in made * 2:
         assert whole(known.request(message)) == inference.ModelInferRequest.FromString(message)
     at = data.draw(st.integers(0, len(made[0]) - 1))
@@ -44,17 +46,16 @@ def test_every_message_is_read_as_protobuf_reads_it(sent, data):
         assert whole(known.request(changed)) == expected
 
 
-def test_requests_that_differ_only_in_their_values_share_a_signature():
+def test_requests_that_differ_only_in_their_values_and_ids_share_a_signature():
     known = KnownMessages()
     known.request(infer_request([[1, 2, 3]]).SerializeToString())
-    first, second = (known.request(infer_request([[n, n, n]]).SerializeToString()) for n in range(2))
+    first, second = (known.request(infer_request([[n, n, n]], id="r" * n).SerializeToString()) for n in range(2))
     assert first.signature is second.signature
     assert [np.frombuffer(each.raw[0], np.float32)[0] for each in (first, second)] == [0, 1]
+    assert (first.id, second.id) == ("", "r")
 
 
-@pytest.mark.parametrize(
-    "fields", [{"id": "r-1"}, {"key": "k"}, {"model": "m" * MAX_SIGNATURE_BYTES}], ids=["id", "parameter", "long"]
-)
+@pytest.mark.parametrize("fields", [{"key": "k"}, {"model": "m" * MAX_SIGNATURE_BYTES}], ids=["parameter", "long"])
 def test_what_is_hardly_repeated_or_too_long_is_not_remembered(fields):
     known, message = KnownMessages(), infer_request([[1, 2, 3]], **fields).SerializeToString()
     first, second = known.request(message), known.request(message)
@@ -68,3 +69,10 @@ def test_a_caller_of_ever_new_signatures_takes_no_more_memory():
         known.request(infer_request([[1.0] * n]).SerializeToString())
     assert len(known._known) <= MAX_KNOWN
     assert len(known._lengths) <= MAX_KNOWN
+
+
+def test_an_id_that_is_no_text_is_refused_beside_a_known_signature():
+    known = KnownMessages()
+    known.request(infer_request([[1, 2, 3]], id="ab").SerializeToString())
+    with pytest.raises(DecodeError):
+        known.request(infer_request([[1, 2, 3]], id="ab").SerializeToString().replace(b"\x02ab", b"\x02\xff\xfe"))

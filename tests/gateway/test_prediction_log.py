@@ -68,6 +68,7 @@ def taken(request: inference.ModelInferRequest) -> Taken:
     return Taken(
         request,
         request.raw_input_contents,
+        request.id,
         answered(),
         2,
         telemetry.ARM_CANDIDATE,

@@ -5,7 +5,7 @@ import pytest
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.settings import SettingsError, from_env
-from services.gateway.request import Signature
+from services.gateway.request import request_of
 from services.gateway.routing_key import KeyPlaces, cookie_named, routing_key
 from services.gateway.settings import Settings
 
@@ -36,22 +36,22 @@ def without(*names):
     ],
 )
 def test_the_header_counts_before_the_parameter_and_both_before_the_places_of_the_settings(metadata, sent, key):
-    assert routing_key(Signature(sent), metadata.get, PLACES) == key
+    assert routing_key(request_of(sent), metadata.get, PLACES) == key
 
 
 def test_without_settings_other_headers_and_cookies_are_no_key():
-    assert routing_key(Signature(request()), without("x-routing-key").get, KeyPlaces()) == "f"
+    assert routing_key(request_of(request()), without("x-routing-key").get, KeyPlaces()) == "f"
 
 
 def test_a_request_without_any_key_has_none():
-    assert routing_key(Signature(request(id_="")), {}.get, PLACES) is None
+    assert routing_key(request_of(request(id_="")), {}.get, PLACES) is None
 
 
 def test_a_key_that_is_no_text_is_refused():
     sent = request()
     sent.parameters["routing_key"].int64_param = 1
     with pytest.raises(RpcRefused, match="expected a string"):
-        routing_key(Signature(sent), {}.get, PLACES)
+        routing_key(request_of(sent), {}.get, PLACES)
 
 
 @pytest.mark.parametrize(

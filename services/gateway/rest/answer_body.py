@@ -25,8 +25,8 @@ def write_answer(answer: Answer, forms: OutputForms) -> Body:
     """The body."""
     request, routing, _ = answer.forward
     fields = dict(answered_by_in_words(routing))
-    if request.signature.id:
-        fields["id"] = request.signature.id
+    if request.id:
+        fields["id"] = request.id
     if not answer.finite:
         fields["parameters"] = {**fields["parameters"], BAD: True}
     binary: list[bytes] = []

@@ -88,18 +88,18 @@ class RequestBodies:
         default = _flag(parameters.pop(BINARY_DATA_OUTPUT, None), f"parameters.{BINARY_DATA_OUTPUT}")
         inputs = _read_inputs(_tensors(fields, "inputs"), binary, has_literals(text))
         values = [each.raw for each in inputs]
-        is_repeated = not request_id and not parameters  # these differ from request to request
+        is_repeated = not parameters  # these differ from request to request
         are_binary = all(each.is_binary for each in inputs)
         if is_repeated and not fields.get("outputs") and not any(each.parameters for each in inputs):
             forms, signature = OutputForms(bool(default), {}), self._signature(model, version, inputs)
         else:
-            message = _message(model, version, inputs, request_id, parameters)
+            message = _message(model, version, inputs, parameters)
             forms = OutputForms(bool(default), _read_outputs(message, fields))
             signature = Signature(message, is_shared=is_repeated and are_binary)
-        if signature.is_shared and are_binary and len(text) <= MAX_KNOWN_BYTES:
+        if signature.is_shared and are_binary and not request_id and len(text) <= MAX_KNOWN_BYTES:
             known = _KnownText(signature, forms, [*accumulate(map(len, values))])
             _remember(self._texts, (model, version, text), known)
-        return Request(signature, values), forms
+        return Request(signature, values, request_id), forms
 
     def _signature(self, model: str, version: str, inputs: Sequence[_Input]) -> Signature:
         """The signature of a request that has nothing but these inputs."""
@@ -121,11 +121,10 @@ def _message(
     model: str,
     version: str,
     inputs: Sequence[_Input],
-    request_id: str = "",
     parameters: Mapping[str, Any] = MappingProxyType({}),
 ) -> inference.ModelInferRequest:
-    """The request without its values and outputs. Raises InvalidInput for a parameter of another form."""
-    message = inference.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    """The request without its values, its id and its outputs. Raises InvalidInput for a parameter of another form."""
+    message = inference.ModelInferRequest(model_name=model, model_version=version)
     _set_parameters(message.parameters, parameters, "parameters")
     for each in inputs:
         added = message.inputs.add(name=each.name, datatype=each.datatype, shape=each.shape)

@@ -34,7 +34,7 @@ def read(body, binary=b""):
 
 def answer(datatype, array, finite=True, **fields):
     """An answer of a stable version with one output."""
-    request = Request(Signature(inference.ModelInferRequest(model_name="fraud", **fields)), [b""])
+    request = Request(Signature(inference.ModelInferRequest(model_name="fraud")), [b""], **fields)
     version: Any = SimpleNamespace(model="fraud", version=1)
     routing = Routing(SimpleNamespace(route=Route("fraud")), version, telemetry.ARM_STABLE, 0, False, None)
     output = TensorSpec("y", datatype, ("n",))

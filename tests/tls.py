@@ -17,6 +17,7 @@ from headgate.runtime.tls import TlsFiles
 from tests.waiting import PATIENCE_SECONDS
 
 VALID = timedelta(days=1)
+ESTABLISHED, CLOSE_WAIT = "01", "08"
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def memory_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def open_files() -> int:
-    """How many files and sockets this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+def held_connections(port: int) -> int:
+    """How many connections the server at this port of the loopback holds, those that their callers ended among them."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[1].rpartition(":")[2], 16) == port and row[3] in (ESTABLISHED, CLOSE_WAIT) for row in rows)

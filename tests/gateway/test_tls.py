@@ -23,7 +23,7 @@ from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, infer_request, running_gateway, until
 from tests.gateway.rest.serving import rows
 from tests.http2_frames import CALL, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, frame
-from tests.tls import Authority, abandon_handshakes, caller_of, memory_bytes, open_files, replace_files, tls_files
+from tests.tls import Authority, abandon_handshakes, caller_of, held_connections, memory_bytes, replace_files, tls_files
 from tests.waiting import PATIENCE_SECONDS
 
 SLOW = "slow"
@@ -172,11 +172,10 @@ def test_thousands_of_callers_that_stop_in_their_handshake_leave_nothing_behind(
     with running_gateway({}, front=front, tls=issued.server("gateway"), caller=issued.caller("user/alice")) as gateway:
         port = int(gateway.address.rpartition(":")[2])
         abandon_handshakes(port, 100)
-        memory, files = memory_bytes(), open_files()
+        memory = memory_bytes()
         abandon_handshakes(port, 2_000)
         assert gateway.stub.ServerLive(inference.ServerLiveRequest(), timeout=PATIENCE_SECONDS).live
-        # One more is the test's own connection.
-        until(lambda: open_files() <= files + 1, "the end of their connections")
+        until(lambda: held_connections(port) <= 1, "the end of their connections, but of the test's own")
         assert memory_bytes() - memory < 64 << 20, "each of them kept 32 KiB"
 
 

@@ -19,7 +19,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from tests.certificates.issued import Issued
-from tests.tls import abandon_handshakes, memory_bytes, open_files
+from tests.tls import abandon_handshakes, held_connections, memory_bytes
 from tests.waiting import PATIENCE_SECONDS, until
 
 NAME = "headgate.v1.RegistryService"
@@ -126,10 +126,10 @@ def test_thousands_of_callers_that_stop_in_their_handshake_leave_nothing_behind(
     server: GrpcServer, issued: Issued
 ) -> None:
     abandon_handshakes(server.port, 100)
-    memory, files = memory_bytes(), open_files()
+    memory = memory_bytes()
     abandon_handshakes(server.port, 2_000)
     assert asked(server, issued.caller("user/alice")) == "spiffe://headgate/user/alice"
-    until(lambda: open_files() <= files, "the end of their connections")
+    until(lambda: held_connections(server.port) == 0, "the end of their connections")
     assert memory_bytes() - memory < 64 << 20, "each of them kept 32 KiB"
 
 

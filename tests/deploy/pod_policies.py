@@ -108,6 +108,14 @@ def certificate_of(container: Manifest) -> str:
     return next((each["value"] for each in container["env"] if each["name"] == "HEADGATE_TLS_CERTIFICATE"), "")
 
 
+def ports_speak_tls_or_say_that_they_do_not(objects: Objects) -> Iterator[str]:
+    """Otherwise the service does not start."""
+    for name, _, container in services(objects):
+        says = any(each == {"name": "HEADGATE_PLAIN_TEXT", "value": "true"} for each in container["env"])
+        if says == bool(certificate_of(container)):
+            yield f"{name} needs a certificate or HEADGATE_PLAIN_TEXT, and not both"
+
+
 def certificates_name_their_service(objects: Objects) -> Iterator[str]:
     """A service with a certificate mounts that of its own name. Prometheus and callers can check it."""
     made = {each["spec"]["secretName"]: each["spec"] for each in of_kind(objects, "Certificate")}
@@ -197,6 +205,7 @@ RULES: tuple[Callable[[Objects], Iterator[str]], ...] = (
     images_cannot_be_a_strangers,
     resources_are_set,
     probes_ask_the_right_thing,
+    ports_speak_tls_or_say_that_they_do_not,
     certificates_name_their_service,
     the_grace_is_longer_than_the_drain,
     pods_are_spread,

@@ -62,6 +62,7 @@ def environment(root: Path, writable: Path) -> dict[str, str]:
         "TMPDIR": str(writable),
         "HEADGATE_LOG": f"sqlite://{writable}/log.db",
         "HEADGATE_HOST": "0.0.0.0",
+        "HEADGATE_PLAIN_TEXT": "true",
         "HEADGATE_PORT": str(free_port()),
     }
 

@@ -85,6 +85,10 @@ BREAKING: list[tuple[Rule, Callable[[Objects], object]]] = [
         lambda o: container(o, "gateway")["livenessProbe"]["httpGet"].update(scheme="HTTP"),
     ),
     (
+        pods.ports_speak_tls_or_say_that_they_do_not,
+        lambda o: variable(o, "gateway", "HEADGATE_TLS_CERTIFICATE").update(name="HEADGATE_PLAIN"),
+    ),
+    (
         pods.certificates_name_their_service,
         lambda o: the(o, "Certificate", "gateway")["spec"].update(uris=["spiffe://headgate/registry"]),
     ),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.domain.address import has_real_port, is_address, is_host, is_web_address
+from headgate.domain.address import has_real_port, is_address, is_host, is_loopback, is_web_address
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:1", "registry:7400", "[::1]:65535", "dns:///registry.example:7400"])
@@ -29,6 +29,16 @@ def test_a_host_with_a_port_is_an_address(text: str) -> None:
 )
 def test_a_port_that_does_not_exist_and_any_other_text_is_no_address(text: str) -> None:
     assert not is_address(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]", "::1"])
+def test_programs_of_the_same_machine_alone_reach_the_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "[::]", "10.0.0.7", "registry.example", "localhost.example"])
+def test_every_other_host_is_reached_from_elsewhere(host: str) -> None:
+    assert not is_loopback(host)
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "0.0.0.0", "registry.example", "[::]", "[fe80::1]"])

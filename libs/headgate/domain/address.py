@@ -1,6 +1,7 @@
 """The form of a server's address: host:port, or a URL. Pure."""
 
 import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 MAX_PORT = 65_535
@@ -24,6 +25,14 @@ def is_address(text: str) -> bool:
 def is_host(text: str) -> bool:
     """Whether the text is a host alone, to which a port can be added."""
     return re.fullmatch(_HOST, text) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of the same machine reach a port that listens there."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def has_real_port(url: str) -> bool:

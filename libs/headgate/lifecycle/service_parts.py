@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headgate.domain.address import is_loopback
 from headgate.domain.names import REPLICA_RULE, is_replica_name
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
@@ -20,6 +21,11 @@ from headgate.runtime.service import GRACE_SECONDS, ProcessSettings
 from headgate.runtime.settings import CHECK, HOST, SettingsError
 from headgate.runtime.tls import TlsFiles, TlsUnusable
 
+NO_PLAIN_TEXT = (
+    "HEADGATE_HOST={} is not the loopback, so its ports need TLS: set HEADGATE_TLS_CERTIFICATE and HEADGATE_TLS_KEY, "
+    "for which `headgate certificates create` makes the files; or set HEADGATE_PLAIN_TEXT=true, where nobody else "
+    "reaches them"
+)
 REPLAY_SECONDS = 600.0
 """How long a service may take to fold the records that are in the log at its start."""
 
@@ -60,6 +66,8 @@ class ServiceSettings(ProcessSettings):
     """PEM file with the private key of the certificate."""
     tls_client_ca: Path | None = None
     """PEM file with the authority of the callers' certificates. Without it callers need none."""
+    plain_text: bool = False
+    """Whether ports beyond the loopback may do without TLS."""
     grace_seconds: float = GRACE_SECONDS
     log_wait_seconds: float = LOG_WAIT_SECONDS
 
@@ -127,6 +135,8 @@ def tls_files(settings: ServiceSettings) -> TlsFiles | None:
     """The files, which can be used. Raises SettingsError."""
     certificate, key, client_ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
     if certificate is None and key is None and client_ca is None:
+        if not (settings.plain_text or is_loopback(settings.host)):
+            raise SettingsError([NO_PLAIN_TEXT.format(settings.host)])
         return None
     if certificate is None or key is None:
         raise SettingsError(

@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from headgate.client.stubs import Stubs, serves
 from headgate.client.tls import ClientTls
+from headgate.lifecycle import service_parts
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.runtime.settings import SettingsError
@@ -126,6 +128,14 @@ def test_a_server_that_asks_for_certificates_stops_as_soon_as_it_is_quiet(
     deadline = Deadline(2 * PATIENCE_SECONDS)
     server.stop(2 * PATIENCE_SECONDS)
     assert deadline.left() > PATIENCE_SECONDS, "the stop waited for its limit"
+
+
+def test_a_service_beyond_the_loopback_needs_a_certificate_or_says_that_nobody_else_reaches_it(tmp_path: Path) -> None:
+    settings = Settings(log=f"sqlite://{tmp_path}/log.db", host="0.0.0.0")  # it never listens
+    with pytest.raises(SettingsError, match=r"HEADGATE_HOST=0.0.0.0 is not the loopback, so its ports need TLS"):
+        build(settings)
+    assert service_parts.tls_files(replace(settings, plain_text=True)) is None
+    assert service_parts.tls_files(replace(settings, host="127.0.0.1")) is None
 
 
 def test_settings_that_do_not_belong_together_are_refused_at_the_start(authority: Authority, tmp_path: Path) -> None:

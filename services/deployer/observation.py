@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from headgate.domain import policy as policies
-from headgate.domain.freezes import freeze_at
+from headgate.domain.freezes import freezes_at
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -48,20 +48,20 @@ class Observation:
     gateways: tuple[Gateway, ...]
     silent: tuple[str, ...]
     judgement: facts.Judgement
-    environment_freeze: resources.Freeze | None
+    environment_freezes: tuple[resources.Freeze, ...]
     now_ms: int
 
     @property
-    def freeze(self) -> resources.Freeze | None:
-        """The freeze in which the release must not move forward now; None when it may."""
-        return self.environment_freeze if self.frozen_for(self.release) else None
+    def freezes(self) -> tuple[resources.Freeze, ...]:
+        """The freezes in which the release must not move forward now, the one that ends last first."""
+        return self.environment_freezes if self.frozen_for(self.release) else ()
 
     def frozen_for(self, release: resources.Release) -> bool:
         """Whether a release of this environment must not move forward now.
 
         An undo goes back, and a freeze never stops a way back.
         """
-        return self.environment_freeze is not None and not release.undo_of
+        return bool(self.environment_freezes) and not release.undo_of
 
     @property
     def served_ms(self) -> int:
@@ -135,6 +135,6 @@ def observe(
         gateways=reports.gateways(release.environment),
         silent=reports.silent(release.environment, policy.candidate_lease_ms / 1000),
         judgement=judge(policy.judge, reports.strata(state.name, release)),
-        environment_freeze=freeze_at(environments.get(release.environment), now_ms),
+        environment_freezes=freezes_at(environments.get(release.environment), now_ms),
         now_ms=now_ms,
     )

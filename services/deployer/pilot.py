@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headgate.domain.comparison import awaited_verdict
-from headgate.domain.names import model_stream, release_subject
+from headgate.domain.names import in_words, model_stream, release_subject
 from headgate.domain.refusal import MAX_TEXT_CHARACTERS
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.state import EnvironmentState, ModelState
@@ -141,9 +141,9 @@ def _pilot(
 
 def next_command(state: ModelState, observation: Observation) -> NextCommand:
     """The next command for one active release. Its wait also names the freeze that would hold the step after it."""
-    found, freeze = _decide(state, observation), observation.freeze
+    found, freezes = _decide(state, observation), observation.freezes
     goes_forward = observation.release.phase in HELD_BY_A_FREEZE
-    return NextCommand(found.command, found.wait.in_freeze(freeze) if freeze and goes_forward else found.wait)
+    return NextCommand(found.command, found.wait.in_freezes(freezes) if goes_forward else found.wait)
 
 
 def _decide(state: ModelState, observation: Observation) -> NextCommand:
@@ -167,16 +167,18 @@ def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
         return wait.at_the_latest(from_ms, "it takes its place") if from_ms else wait
     if observation.release.paused:
         return wait_for_a_person(observation)
-    if observation.freeze is not None:
-        return waits.end_of_freeze(observation.freeze)
+    if observation.freezes:
+        return waits.end_of_freezes(observation.freezes)
     candidate = state.versions.get(observation.release.candidate, resources.Version())
     return waits.verdict_on(candidate.version, awaited_verdict(state, candidate))
 
 
 def _make_way(observation: Observation, other: resources.Release) -> NextCommand:
     if other.undo_of:
-        return _roll_back(observation, facts.ROLLBACK_CAUSE_ABORTED, f"{other.name} goes back to v{other.candidate}")
-    return _roll_back(observation, facts.ROLLBACK_CAUSE_SUPERSEDED, f"{other.name} takes its place")
+        return _roll_back(
+            observation, facts.ROLLBACK_CAUSE_ABORTED, f"{in_words(other.name)} goes back to v{other.candidate}"
+        )
+    return _roll_back(observation, facts.ROLLBACK_CAUSE_SUPERSEDED, f"{in_words(other.name)} takes its place")
 
 
 def _while_paused(observation: Observation) -> NextCommand:
@@ -380,8 +382,8 @@ def _promote(observation: Observation, reason: str) -> NextCommand:
 
 
 def _forward(observation: Observation, command: commands.Command) -> NextCommand:
-    frozen = observation.freeze
-    return NextCommand(command) if frozen is None else NextCommand(None, waits.end_of_freeze(frozen))
+    freezes = observation.freezes
+    return NextCommand(None, waits.end_of_freezes(freezes)) if freezes else NextCommand(command)
 
 
 def _pause(observation: Observation, reason: str, late_answers: bool = False) -> NextCommand:

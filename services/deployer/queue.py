@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from headgate.domain.comparison import awaited_verdict, not_compared_with
-from headgate.domain.release import RUNNING, candidate_refused, is_active
+from headgate.domain.releasable import candidate_refused
+from headgate.domain.release import RUNNING, is_active
 from headgate.domain.state import ModelState
 from headgate.domain.verdict import RELEASABLE
 from headgate.v1 import commands_pb2 as commands

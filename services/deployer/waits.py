@@ -1,9 +1,9 @@
 """What a release waits for, in words, and until when. Pure; the pilot decides that it waits."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from headgate.domain.freezes import freeze_named
+from headgate.domain.freezes import freezes_named
 from headgate.domain.refusal import MAX_TEXT_CHARACTERS
 from headgate.domain.release import phase_name
 from headgate.domain.words import counted
@@ -15,8 +15,8 @@ class Wait:
     """What a release waits for.
 
     `until_ms` is when this comes by itself, and 0 when nobody knows. Until then, or for ever, the release waits; but at
-    `deadline_ms`, unless that is 0, happens what `at_deadline` says, such as "it pauses". `frozen_by` names a freeze
-    that holds the release beside all this, until `frozen_until_ms`.
+    `deadline_ms`, unless that is 0, happens what `at_deadline` says, such as "it pauses". `frozen_by` names the
+    freezes that hold the release beside all this, until `frozen_until_ms`.
     """
 
     waiting_for: str = ""
@@ -30,11 +30,13 @@ class Wait:
         """The same wait with a limit."""
         return replace(self, deadline_ms=deadline_ms, at_deadline=at_deadline)
 
-    def in_freeze(self, freeze: resources.Freeze) -> "Wait":
-        """The same wait with a freeze that lasts longer, as far as anybody knows."""
-        if not self.waiting_for or self == end_of_freeze(freeze) or self.until_ms >= freeze.until_ms:
+    def in_freezes(self, freezes: Sequence[resources.Freeze]) -> "Wait":
+        """The same wait with those freezes that last longer, as far as anybody knows; the longest stands first."""
+        longer = [freeze for freeze in freezes if freeze.until_ms > self.until_ms]
+        if not self.waiting_for or not longer:
             return self
-        return replace(self, frozen_by=f"the end of {freeze_named(freeze)}", frozen_until_ms=freeze.until_ms)
+        frozen = end_of_freezes(longer)
+        return replace(self, frozen_by=frozen.waiting_for, frozen_until_ms=frozen.until_ms)
 
 
 A_GATEWAY = Wait("a live gateway")
@@ -42,8 +44,9 @@ A_REQUEST = Wait("a request to the candidate")
 A_VERDICT = Wait("the judge's verdict")
 
 
-def end_of_freeze(freeze: resources.Freeze) -> Wait:
-    return Wait(f"the end of {freeze_named(freeze)}", freeze.until_ms)
+def end_of_freezes(freezes: Sequence[resources.Freeze]) -> Wait:
+    """The wait for the longest of the freezes, which stands first. All are named, because each one holds."""
+    return Wait(f"the end of {freezes_named(freezes)}", freezes[0].until_ms)
 
 
 def end_of_release(other: resources.Release) -> Wait:

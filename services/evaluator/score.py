@@ -33,6 +33,7 @@ from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.configuration import ONNX
 from headgate.domain.build import MAX_LOG_TAIL
+from headgate.domain.names import in_words
 from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -95,7 +96,7 @@ class SignedFiles:
         Raises Unmeasurable when there is no such file, and ArtifactError when it is missing or changed.
         """
         if file not in self.digests:
-            raise Unmeasurable(f"the artifact of {self.version} has no {file}")
+            raise Unmeasurable(f"the artifact of {in_words(self.version)} has no {file}")
         return self.store.view(self.digests[file])
 
     def read_if_there(self, file: str) -> bytes | None:

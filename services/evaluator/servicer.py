@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import grpc
 
+from headgate.domain.names import in_words
 from headgate.domain.versions import is_purged
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.runtime.errors import RpcRefused
@@ -52,8 +53,8 @@ def measured(measure: Measure, version: resources.Version, is_awaited: Callable[
     try:
         return measure(version, None, is_awaited).report
     except CannotBeScored as error:
-        rule = f"{version.name} cannot be evaluated: {error}"
+        rule = f"{in_words(version.name)} cannot be evaluated: {error}"
         raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "not-scorable", rule) from error
     except NotHeld as error:
-        rule = f"the caller waits no longer for the evaluation of {version.name}"
+        rule = f"the caller waits no longer for the evaluation of {in_words(version.name)}"
         raise RpcRefused(grpc.StatusCode.CANCELLED, "cancelled", rule) from error

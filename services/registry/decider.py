@@ -8,7 +8,7 @@ from headgate.domain import environment as environments
 from headgate.domain import model as models
 from headgate.domain.credentials import as_it_may_be_kept
 from headgate.domain.fact import Fact
-from headgate.domain.names import MAX_ID, NAME_RULE, split_stream
+from headgate.domain.names import MAX_ID, NAME_RULE, in_words, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
 from headgate.domain.state import EnvironmentState, ModelState
 from headgate.domain.texts import as_it_may_be_recorded, bad_name, bad_text, with_masked_texts
@@ -157,7 +157,7 @@ class Decider:
     ) -> facts.LifecycleRecord | Decided | Refused:
         if command.HasField("expected_sequence") and command.expected_sequence != stream.sequence:
             rule = "a change with an etag needs the etag of the present state"
-            shown = f"the etag is {command.expected_sequence}, but {command.stream} is at {stream.sequence}"
+            shown = f"the etag is {command.expected_sequence}, but {in_words(command.stream)} is at {stream.sequence}"
             return Refused(STALE, rule, shown, "etag")
         fact = self._fact(stream, command, at_ms)
         if fact is None:

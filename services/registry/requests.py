@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import Message
 
 from headgate.domain import refusal
-from headgate.domain.names import ANONYMOUS, model_stream
+from headgate.domain.names import ANONYMOUS, in_words, model_stream
 from headgate.domain.refusal import Refused
 from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
@@ -52,7 +52,7 @@ def rpc_refused(refused: Refused) -> RpcRefused:
 
 def not_found(what: str, field: str) -> RpcRefused:
     """The refusal for a resource that does not exist."""
-    return RpcRefused(grpc.StatusCode.NOT_FOUND, refusal.NOT_FOUND, f"{what} does not exist", field)
+    return RpcRefused(grpc.StatusCode.NOT_FOUND, refusal.NOT_FOUND, f"{in_words(what)} does not exist", field)
 
 
 class Requests:

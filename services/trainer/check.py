@@ -262,7 +262,7 @@ def outcome(report: commands.Command) -> int:
         return 0
     if report.HasField("report_code_tested"):
         tested = report.report_code_tested.fact
-        return failed(f"tests: ended with exit code {tested.exit_code}", tested.log_tail)
+        return failed(f"tests: {tested.reason or f'ended with exit code {tested.exit_code}'}", tested.log_tail)
     failure = report.report_training_failed.fact
     return failed(f"{word_of(facts.Stage, failure.stage)}: {failure.reason}", failure.log_tail)
 

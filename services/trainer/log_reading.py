@@ -6,7 +6,7 @@ import grpc
 
 from headgate.artifacts.store import ArtifactStore, StoreError
 from headgate.domain.model import ModelState
-from headgate.domain.names import model_stream, version_name
+from headgate.domain.names import in_words, model_stream, version_name
 from headgate.domain.versions import is_purged
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.runtime.errors import RpcRefused
@@ -49,7 +49,7 @@ class LogReading:
                     grpc.StatusCode.NOT_FOUND, "not-found", f"there is no {version_name(model, number)}", "name"
                 )
             if is_purged(version):
-                rule = f"{version.name} is purged, and its logs were deleted with its artifact"
+                rule = f"{in_words(version.name)} is purged, and its logs were deleted with its artifact"
                 raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "name")
             copy = resources.Version()
             copy.CopyFrom(version)

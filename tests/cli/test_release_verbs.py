@@ -145,16 +145,16 @@ def test_a_release_into_an_environment_where_something_went_live_asks_nothing(wo
 
 
 REFUSED = (
-    (("start", "fraud/9"), 3, "models/fraud/versions/9 does not exist"),
-    (("start", "fraud/1"), 1, "models/fraud/versions/1 is live in production: a live version needs no release"),
-    (("start", "fraud/2"), 1, "is already in models/fraud/releases/2: a version has one release at a time"),
+    (("start", "fraud/9"), 3, "version 9 of fraud does not exist"),
+    (("start", "fraud/1"), 1, "version 1 of fraud is live in production: a live version needs no release"),
+    (("start", "fraud/2"), 1, "is already in release 2 of fraud: a version has one release at a time"),
     (("undo", "fraud/1"), 1, "had no stable version: an undo needs a version to go back to"),
     (("undo", "fraud/2"), 1, "is stepping, so it cannot be undone: abort a release that has not completed"),
     (("abort", "fraud/1"), 1, "is completed: undo a release that has completed"),
     (("promote", "fraud/1", "--reason", "go"), 1, "is completed: v1 has all traffic already"),
     (("resume", "fraud/2", "--reason", "go"), 1, "is not paused: only a paused release can be resumed"),
     (("pause", "fraud/1"), 1, "is completed: a release that has ended cannot change"),
-    (("watch", "fraud/9"), 3, "models/fraud/releases/9 does not exist"),
+    (("watch", "fraud/9"), 3, "release 9 of fraud does not exist"),
     (("abort", "fraud"), 2, "expected MODEL/NUMBER"),
 )
 

@@ -298,7 +298,7 @@ def test_the_list_of_refusals_fits_into_80_columns_with_what_was_wrong_and_the_r
         actor="file:///srv/repositories/fraud",
         code="illegal-transition",
         rule="a release that has ended cannot change",
-        message="models/fraud/releases/2 is completed",
+        message="release 2 of fraud is completed",
         refused_at_ms=1_700_000_000_000,
     )
     show_rows([refusals._line(refused)], Format.TABLE, ranks=refusals.RANKS)
@@ -306,5 +306,5 @@ def test_the_list_of_refusals_fits_into_80_columns_with_what_was_wrong_and_the_r
     assert max(map(len, printed.out.splitlines())) <= 80
     assert printed.out.splitlines()[0].split() == ["TIME", "STREAM", "CODE", "REASON"]
     reason = " ".join(line[55:].strip() for line in printed.out.splitlines()[1:])
-    assert reason == "models/fraud/releases/2 is completed: a release that has ended cannot change"
+    assert reason == "release 2 of fraud is completed: a release that has ended cannot change"
     assert printed.err == "without COMMAND_ID, ACTOR: --wide shows every column\n"

@@ -166,7 +166,7 @@ def test_a_version_that_waits_is_cancelled_with_who_and_why(headgate: Headgate) 
 def test_a_version_is_purged_only_when_it_is_archived_and_the_purge_is_confirmed(headgate: Headgate) -> None:
     create(headgate, "old")
     code, _, err = headgate("version", "purge", "old/1")
-    assert (code, "the artifact of models/old/versions/1 would be deleted for ever: give --yes" in err) == (2, True)
+    assert (code, "the artifact of version 1 of old would be deleted for ever: give --yes" in err) == (2, True)
     code, _, err = headgate("version", "purge", "old/1", "--yes")
     assert (code, "a version must be archived before it is purged" in err) == (1, True)
     assert data(headgate, "version", "archive", "old/1", "--reason", "old")["retention"] == "RETENTION_STATE_ARCHIVED"
@@ -235,7 +235,7 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     code, _, err = headgate("freeze", "lift", "staging", "holidays")
     assert (code, "freeze holidays of staging (it has none) does not exist" in err) == (3, True)
     code, _, err = headgate("freeze", "lift", "stagging", "holidays")
-    assert (code, "environments/stagging does not exist" in err) == (3, True)
+    assert (code, "environment stagging does not exist" in err) == (3, True)
 
 
 def test_a_freeze_or_a_policy_of_an_environment_that_nothing_uses_asks_whether_the_name_is_right(

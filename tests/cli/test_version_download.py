@@ -33,7 +33,7 @@ def test_a_live_version_is_downloaded_into_a_new_folder_and_never_over_an_old_on
 ) -> None:
     code, out, err = headgate("version", "download", "fraud/1", "copy")
     assert (code, "copy/model.onnx" in out) == (0, True), err
-    assert "the signature and the digests of models/fraud/versions/1 are right" in err
+    assert "the signature and the digests of version 1 of fraud are right" in err
     copied = {file.name: file.read_bytes() for file in Path("copy").iterdir()}
     assert copied == {**FILES, MANIFEST_FILE: blob(home, artifact, "the manifest").read_bytes()}
     Path("usual").mkdir()
@@ -46,7 +46,7 @@ def test_a_live_version_is_downloaded_into_a_new_folder_and_never_over_an_old_on
     assert {file.name for file in Path("one").iterdir()} == {"model.onnx", MANIFEST_FILE}
     flip_a_bit(blob(home, artifact, "model.onnx"))
     code, _, err = headgate("version", "download", "fraud/1", "damaged")
-    assert (code, "the artifact of models/fraud/versions/1 cannot be used" in err) == (1, True)
+    assert (code, "the artifact of version 1 of fraud cannot be used" in err) == (1, True)
     assert not Path("damaged").exists()
     assert [name for name in os.listdir() if name.startswith(".damaged")] == []
 
@@ -76,7 +76,7 @@ def test_the_artifact_of_another_version_is_not_downloaded_as_this_one(version: 
     ("retention", "manifest", "reason"),
     [
         (resources.RETENTION_STATE_PURGED, "0" * 64, "is purged: its artifact is deleted"),
-        (resources.RETENTION_STATE_KEPT, "", "has no artifact: its state is 'created'"),
+        (resources.RETENTION_STATE_KEPT, "", "version 1 of fraud waits for a trainer, so it has no artifact"),
     ],
 )
 def test_a_version_without_an_artifact_is_not_found(

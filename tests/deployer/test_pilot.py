@@ -221,7 +221,7 @@ def test_a_running_release_makes_way_for_an_undo():
     given = Given(version(1), version(2), stepping(0), undo)
     (command,) = given.then("releases/1/roll-back")
     assert command.roll_back_release.cause == facts.ROLLBACK_CAUSE_ABORTED
-    assert "releases/2 goes back to v1" in command.roll_back_release.reason
+    assert "release 2 of fraud goes back to v1" in command.roll_back_release.reason
 
 
 @pytest.mark.parametrize(("from_ms", "makes_way"), [(NOW_MS, True), (NOW_MS + 1, False), (0, False)])
@@ -536,12 +536,12 @@ def test_a_freeze_holds_neither_a_bake_nor_what_takes_longer_than_it_lasts():
     assert (waiting.waiting_for, waiting.frozen_by) == ("the shortest time of step 1", "")
 
 
-def test_of_several_freezes_a_wait_names_the_one_that_ends_last():
+def test_of_several_freezes_a_wait_names_all_and_first_the_one_that_ends_last():
     given = Given(stepping()).reported(evidence(*GOOD)).frozen()
     longer = resources.Freeze(freeze="audit", from_ms=1, until_ms=NOW_MS + 2)
     freezes = [*FROZEN.environment.freezes, longer]
     given.environments["production"] = EnvironmentState("production", resources.Environment(freezes=freezes))
-    assert given.waits_for() == "the end of the freeze audit"
+    assert given.waits_for() == "the end of the freezes audit and eve (holidays)"
 
 
 def test_a_paused_release_says_from_when_on_a_newer_one_may_take_its_place():

@@ -68,10 +68,10 @@ def test_a_version_is_cancelled_while_it_waits_or_is_in_work(past: list, attempt
 def test_a_version_whose_build_has_ended_cannot_be_cancelled() -> None:
     cancel = commands.CancelVersion(version=1, reason="too late")
     past = given(created(), claimed(), code_tested(), training(), trained(), evaluating(), evaluated())
-    past.when(cancel).then_refused("illegal-transition", "evaluated")
+    past.when(cancel).then_refused("illegal-transition", "waits for its gate")
     failed = facts.TrainingFailed(version=1, attempt=1, reason="r")
-    given(created(), claimed(), failed).when(cancel).then_refused("illegal-transition", "training failed")
-    given(created()).when(commands.CancelVersion(version=2, reason="r")).then_refused("not-found", "versions/2")
+    given(created(), claimed(), failed).when(cancel).then_refused("illegal-transition", "fraud: its training failed")
+    given(created()).when(commands.CancelVersion(version=2, reason="r")).then_refused("not-found", "version 2 of fraud")
 
 
 def test_a_cancellation_needs_a_reason() -> None:
@@ -207,6 +207,12 @@ def test_failed_tests_end_the_version() -> None:
     past.when(claim(2)).then_refused("illegal-transition", "due")
 
 
+def test_tests_that_ran_out_of_time_have_failed_and_say_so() -> None:
+    late = facts.CodeTested(version=1, attempt=1, exit_code=143, reason="the tests took longer than 600 s")
+    shown = given(created(), claimed(), late).version()
+    assert (shown.label, shown.failure) == ("tests failed", "the tests took longer than 600 s")
+
+
 def test_training_starts_only_after_the_tests() -> None:
     given(created(), claimed()).when(commands.ReportTrainingStarted(fact=training())).then_refused("illegal-transition")
 
@@ -250,7 +256,7 @@ def test_a_version_that_does_not_exist_is_not_found() -> None:
 
 
 def test_a_model_that_does_not_exist_is_not_found() -> None:
-    given().when(claim()).then_refused("not-found", "models/fraud")
+    given().when(claim()).then_refused("not-found", "model fraud does not exist")
 
 
 def test_an_illegal_fact_is_not_folded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from typing import get_args
 
 from hypothesis import HealthCheck, settings
@@ -71,6 +72,10 @@ def candidate_bps(release: resources.Release) -> int:
     return sum(weight.weight_bps for weight in release.weights if weight.version == release.candidate)
 
 
+NOT_FOR_PEOPLE = re.compile(r"models/\w+|environments/\w+|\b(None|True|False)\b|\[\]|''")
+"""Names of resources as programs write them, and Python's words. No refusal shows them."""
+
+
 class Lifecycle(RuleBasedStateMachine):
     """One model, two environments."""
 
@@ -88,6 +93,9 @@ class Lifecycle(RuleBasedStateMachine):
         before = copy.deepcopy(self.state)
         decision = model.decide(self.state, command, self.now_ms, self.environments, actor)
         assert self.state == before, "a decision changes nothing"
+        if isinstance(decision, Refused):
+            shown = f"{decision.message}: {decision.rule}"
+            assert not NOT_FOR_PEOPLE.search(shown), f"people do not say so: {shown}"
         if decision is None or isinstance(decision, Refused):
             return
         if isinstance(

@@ -85,7 +85,7 @@ def test_a_waived_or_approved_version_is_released(history: list[object]) -> None
 
 
 def test_a_version_has_one_release_at_a_time() -> None:
-    queued().when(start(2)).then_refused("already-exists", "releases/2")
+    queued().when(start(2)).then_refused("already-exists", "release 2 of fraud")
 
 
 def test_the_live_version_needs_no_release() -> None:
@@ -103,7 +103,7 @@ def test_a_strategy_that_does_not_exist_is_refused_with_its_number(strategy: int
 
 
 def test_a_release_needs_an_existing_version_and_a_valid_environment_name() -> None:
-    given(*passed()).when(start(9)).then_refused("not-found", "versions/9")
+    given(*passed()).when(start(9)).then_refused("not-found", "version 9 of fraud")
     given(*passed()).when(commands.StartRelease(environment="Pro/d", candidate=1)).then_refused("invalid-argument")
 
 
@@ -121,7 +121,7 @@ def test_a_release_records_the_version_that_is_live_when_it_begins() -> None:
 
 def test_one_release_runs_at_a_time_in_an_environment() -> None:
     past = canary().and_given(*passed(3), requested(3, 3))
-    past.when(commands.BeginRelease(release=3)).then_refused("illegal-transition", "releases/2 is running")
+    past.when(commands.BeginRelease(release=3)).then_refused("illegal-transition", "release 2 of fraud is running")
 
 
 def test_a_release_does_not_wait_for_one_in_another_environment() -> None:
@@ -131,10 +131,18 @@ def test_a_release_does_not_wait_for_one_in_another_environment() -> None:
 
 def test_a_waiting_release_is_superseded_by_a_newer_one() -> None:
     past = queued().and_given(*passed(3), requested(3, 3))
-    past.when(commands.SupersedeRelease(release=2, by=3)).then(facts.ReleaseSuperseded(release=2, by=3))
+    superseded = facts.ReleaseSuperseded(release=2, by=3, reason="release 3 of fraud (v3) took its place")
+    past.when(commands.SupersedeRelease(release=2, by=3)).then(superseded)
     past.when(commands.SupersedeRelease(release=3, by=2)).then_refused("invalid-argument", "newer")
     past.and_given(started(2, 1))
     past.when(commands.SupersedeRelease(release=2, by=3)).then_refused("illegal-transition", "not begun")
+
+
+def test_the_page_of_a_superseded_release_names_the_one_that_took_its_place() -> None:
+    past = queued().and_given(*passed(3), requested(3, 3))
+    decided = past.when(commands.SupersedeRelease(release=2, by=3)).decision
+    shown = past.and_given(decided).state.releases[2]
+    assert shown.reason == "release 3 of fraud (v3) took its place"
 
 
 def test_a_superseded_release_stays_superseded() -> None:
@@ -423,7 +431,7 @@ def test_a_candidate_that_was_aborted_or_not_ready_is_not_quarantined(cause: fac
 
 def test_a_quarantined_version_is_released_only_with_an_override() -> None:
     past = one_live().and_given(facts.CandidateQuarantined(version=2, reason="bias"))
-    past.when(start(2)).then_refused("illegal-transition", "override")
+    past.when(start(2)).then_refused("illegal-transition", "--override-quarantine of `headgate release start`")
     assert request_of(past, start(2, override_quarantine=True)).candidate == 2
     past.and_given(facts.QuarantineLifted(version=2))
     assert request_of(past, start(2)).candidate == 2
@@ -431,7 +439,7 @@ def test_a_quarantined_version_is_released_only_with_an_override() -> None:
 
 def test_a_release_whose_candidate_is_quarantined_does_not_begin() -> None:
     past = queued().and_given(facts.CandidateQuarantined(version=2, reason="bias"))
-    rejected = facts.ReleaseRejected(release=2, reason="models/fraud/versions/2 is quarantined")
+    rejected = facts.ReleaseRejected(release=2, reason="version 2 of fraud is quarantined")
     past.when(commands.BeginRelease(release=2)).then(rejected)
     past.and_given(rejected).when(commands.BeginRelease(release=2)).then_refused("illegal-transition", "rejected")
 
@@ -521,7 +529,7 @@ def test_an_undo_is_possible_while_another_release_waits_or_runs(others: list[ob
     fact = busy.when(commands.UndoRelease(release=2)).decision
     assert isinstance(fact, facts.ReleaseRequested)
     assert (fact.release, fact.candidate, fact.undo_of) == (4, 1, 2)
-    busy.and_given(fact).when(commands.UndoRelease(release=2)).then_refused("already-exists", "releases/4 undoes")
+    busy.and_given(fact).when(commands.UndoRelease(release=2)).then_refused("already-exists", "release 4 of fraud un")
 
 
 def test_an_undo_may_return_to_a_quarantined_version() -> None:
@@ -532,4 +540,4 @@ def test_an_undo_may_return_to_a_quarantined_version() -> None:
 
 
 def test_a_release_that_does_not_exist_is_not_found() -> None:
-    one_live().when(commands.PauseRelease(release=9)).then_refused("not-found", "releases/9")
+    one_live().when(commands.PauseRelease(release=9)).then_refused("not-found", "release 9 of fraud")

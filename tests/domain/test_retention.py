@@ -59,7 +59,7 @@ def test_a_version_is_archived_before_it_is_purged() -> None:
 )
 def test_a_purged_version_changes_no_more(command: object) -> None:
     past = given(*passed(), facts.VersionArchived(version=1), facts.VersionPurged(version=1))
-    past.when(command).then_refused("purged", "models/fraud/versions/1 is purged")
+    past.when(command).then_refused("purged", "version 1 of fraud is purged")
 
 
 def test_a_quarantine_that_is_not_there_cannot_be_lifted() -> None:
@@ -84,7 +84,7 @@ def test_the_live_version_is_kept() -> None:
 
 
 def test_the_candidate_and_the_stable_version_of_a_running_release_are_kept() -> None:
-    canary().when(commands.ArchiveVersion(version=2)).then_refused("in-use", "releases/2")
+    canary().when(commands.ArchiveVersion(version=2)).then_refused("in-use", "release 2 of fraud")
 
 
 def test_the_rollback_target_is_kept() -> None:
@@ -109,7 +109,7 @@ def test_an_alias_is_moved_and_removed() -> None:
     past.and_given(facts.AliasMoved(alias="champion", version=1))
     past.when(commands.MoveAlias(alias="champion", version=1)).then_nothing()
     past.when(commands.MoveAlias(alias="champion", version=2)).then(facts.AliasMoved(alias="champion", version=2))
-    past.when(commands.MoveAlias(alias="champion", version=3)).then_refused("not-found", "versions/3")
+    past.when(commands.MoveAlias(alias="champion", version=3)).then_refused("not-found", "version 3 of fraud")
     past.when(commands.MoveAlias(alias="a/b", version=1)).then_refused("invalid-argument", "alias")
     past.when(commands.RemoveAlias(alias="champion")).then(facts.AliasRemoved(alias="champion"))
     past.when(commands.RemoveAlias(alias="other")).then_refused("not-found", "other")
@@ -141,7 +141,7 @@ def test_a_quarantine_is_set_and_lifted_once() -> None:
     ],
 )
 def test_a_version_that_does_not_exist_is_not_found(command: type) -> None:
-    given(created()).when(command(version=2)).then_refused("not-found", "versions/2")
+    given(created()).when(command(version=2)).then_refused("not-found", "version 2 of fraud")
 
 
 def test_a_model_is_created_once_and_described_again() -> None:

@@ -158,4 +158,4 @@ def test_only_a_failed_gate_can_be_waived() -> None:
 
 def test_the_refusal_of_an_approval_names_the_verdict_and_not_the_quarantine() -> None:
     quarantined = given(*built(), gate(), facts.CandidateQuarantined(version=1))
-    quarantined.when(commands.GrantApproval(version=1)).then_refused("illegal-transition", "versions/1 is passed")
+    quarantined.when(commands.GrantApproval(version=1)).then_refused("illegal-transition", "has passed its gate")

@@ -163,7 +163,7 @@ def test_a_live_version_whose_artifact_is_gone_is_no_baseline(
     live = sealed_files(artifacts, tmp_path, 1, {})
     finished = evaluate(artifacts, writer, Assignment("fraud", candidate, live)).report_evaluation_finished.fact
     assert not finished.HasField("baseline_report")
-    assert finished.baseline_failure == "the artifact of models/fraud/versions/1 has no model.onnx"
+    assert finished.baseline_failure == "the artifact of version 1 of fraud has no model.onnx"
 
 
 @pytest.mark.parametrize(

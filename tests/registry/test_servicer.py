@@ -320,7 +320,7 @@ def test_a_version_that_did_not_pass_is_not_released(registry: Running) -> None:
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert details(caught.value) == ("gate-not-met", "candidate")
     assert caught.value.details() == (
-        "models/fraud/versions/1 is created: "
+        "version 1 of fraud waits for a trainer: "
         "only a version that has passed its gate, or was approved or waived, can be released"
     )
 

@@ -12,6 +12,10 @@ class ArtifactError(StoreError):
     """A blob or an artifact cannot be used."""
 
 
+RESTORE = "restore it from a backup of the artifact store, or publish a new commit: it is trained and stored again"
+"""What to do about bytes that are gone or changed. Every reader of the store shows it."""
+
+
 class ArtifactMissing(ArtifactError):
     """The store has no blob with this digest."""
 

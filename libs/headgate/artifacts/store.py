@@ -20,6 +20,7 @@ from obstore import parse_scheme
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
+from headgate.artifacts.blobs import RESTORE
 from headgate.artifacts.blobs import ArtifactCorrupt as ArtifactCorrupt
 from headgate.artifacts.blobs import ArtifactError as ArtifactError
 from headgate.artifacts.blobs import ArtifactMissing as ArtifactMissing
@@ -99,9 +100,9 @@ class ArtifactStore:
             try:
                 data, hashed = self._read(path(sha256))
             except FileNotFoundError as missing:
-                raise ArtifactMissing(f"there is no blob {sha256}") from missing
+                raise ArtifactMissing(f"there is no blob {sha256}: {RESTORE}") from missing
         if hashed != sha256:
-            raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {hashed}")
+            raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {hashed}: {RESTORE}")
         return data.toreadonly()
 
     def _read(self, name: str) -> tuple[memoryview, str]:

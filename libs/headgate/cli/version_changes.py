@@ -12,6 +12,7 @@ from headgate.cli.quarantines import report_where_live
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import CommandFailed, full_name, numbered_version, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.names import in_words
 from headgate.v1 import registry_service_pb2 as registry_service
 
 
@@ -95,8 +96,8 @@ def purge_version(
     """Delete the artifact of an archived version for ever. The log keeps what happened to the version."""
     full = numbered_version(context, name)
     if not yes and not sys.stdin.isatty():
-        usage(f"the artifact of {full} would be deleted for ever: give --yes to confirm")
-    if not yes and not typer.confirm(f"delete the artifact of {full} for ever?", err=True):
+        usage(f"the artifact of {in_words(full)} would be deleted for ever: give --yes to confirm")
+    if not yes and not typer.confirm(f"delete the artifact of {in_words(full)} for ever?", err=True):
         raise CommandFailed("nothing was done")
     call = session(context).stubs.registry.PurgeVersion
     change_version(context, call, registry_service.PurgeVersionRequest, full, reason, output)

@@ -21,6 +21,8 @@ from headgate.cli.render import Format, Output, show_rows
 from headgate.cli.session import HOME, CommandFailed, refuse_wrong_port, session, usage, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.credentials import without_credentials
+from headgate.domain.label import standing
+from headgate.domain.names import in_words
 from headgate.domain.versions import is_purged
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
@@ -67,7 +69,7 @@ def download_version(
     files = verified_files(version, url, keys or Path(HOME) / "keys", file or ())
     write_all(files, folder)
     show_rows([{"file": str(folder / name), "bytes": len(content)} for name, content in files.items()], output)
-    report(f"the signature and the digests of {version.name} are right")
+    report(f"the signature and the digests of {in_words(version.name)} are right")
 
 
 def verified_files(
@@ -78,9 +80,9 @@ def verified_files(
     from headgate.artifacts.store import ArtifactError, StoreUnavailable, StoreUnusable, open_store
 
     if is_purged(version):
-        raise CommandFailed(f"{version.name} is purged: its artifact is deleted", Exit.NOT_FOUND)
+        raise CommandFailed(f"{in_words(version.name)} is purged: its artifact is deleted", Exit.NOT_FOUND)
     if not version.artifact.manifest_sha256:
-        raise CommandFailed(f"{version.name} has no artifact: its state is {version.label or 'new'!r}", Exit.NOT_FOUND)
+        raise CommandFailed(f"{standing(version)}, so it has no artifact", Exit.NOT_FOUND)
     for folder in (keys, *_folder_of(store_url)):
         if not folder.is_dir():
             raise CommandFailed(f"there is no folder {folder}", Exit.NOT_FOUND)
@@ -95,7 +97,7 @@ def verified_files(
     except StoreUnavailable as error:
         raise CommandFailed(str(error), Exit.UNAVAILABLE) from error
     except (ArtifactError, KeyUnusable) as error:
-        raise CommandFailed(f"the artifact of {version.name} cannot be used: {error}") from error
+        raise CommandFailed(f"the artifact of {in_words(version.name)} cannot be used: {error}") from error
 
 
 def _folder_of(store_url: str) -> list[Path]:

@@ -9,6 +9,7 @@ from headgate.cli.printing import report, show
 from headgate.cli.session import numbered_version, session
 from headgate.cli.waits import Waits
 from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.names import in_words
 from headgate.domain.words import word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -50,6 +51,6 @@ def _print_lines(begun: str, text: str, ends: bool) -> str:
 
 def _why_nothing(version: resources.Version, waits: Waits) -> str:
     if wait := waits.of_version(version):
-        return f"nothing is printed yet: {version.name} waits for {wait}"
+        return f"nothing is printed yet: {in_words(version.name)} waits for {wait}"
     why = "its attempts printed nothing, were cancelled or lost, or ran before logs were kept"
-    return f"nothing is kept of {version.name}: {why}"
+    return f"nothing is kept of {in_words(version.name)}: {why}"

@@ -74,7 +74,7 @@ def _created(fact: facts.VersionCreated) -> str:
 
 
 def _code_tested(fact: facts.CodeTested) -> str:
-    verdict = "its tests pass" if fact.passed else f"its tests fail (exit {fact.exit_code})"
+    verdict = "its tests pass" if fact.passed else f"its tests fail ({fact.reason or f'exit {fact.exit_code}'})"
     return f"v{fact.version} {verdict}, {fact.duration_ms / 1000:.1f} s"
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
 from headgate.domain.comparison import not_compared_with
-from headgate.domain.names import model_stream, version_name
+from headgate.domain.label import standing
+from headgate.domain.names import in_words, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, invalid, not_found, purged
 from headgate.domain.release import is_active
 from headgate.domain.repository import bad_repository
@@ -187,13 +188,11 @@ def _cancel(state: ModelState, command: commands.CancelVersion) -> facts.Version
     if version.build == resources.BUILD_STATE_CANCELLED:
         return None
     if version.build not in _CANCELLABLE:
-        return illegal(
-            f"{version.name} is {version.label}", "only a version that waits for its build or is in it can be cancelled"
-        )
+        return illegal(standing(version), "only a version that waits for its build or is in it can be cancelled")
     for release in state.releases.values():
         if is_active(release) and release.candidate == version.version:
             rule = "the release of a version is aborted before the version is cancelled"
-            return Refused(IN_USE, rule, f"{version.name} is part of {release.name}")
+            return Refused(IN_USE, rule, f"{in_words(version.name)} is part of {in_words(release.name)}")
     if not command.reason.strip():
         return invalid("reason", command.reason, "a cancellation needs its reason")
     return facts.VersionCancelled(version=command.version, attempt=version.attempt, reason=command.reason)
@@ -235,11 +234,12 @@ def _claim(
         alive_until = max(version.lease.claimed_at_ms, command.predecessor_seen_at_ms) + version.lease.lease_ms
         if at_ms < alive_until and version.lease.worker != command.worker:
             return illegal(
-                f"{version.lease.worker} holds {version.name}", "a lease can be taken over only after it has expired"
+                f"{version.lease.worker} holds {in_words(version.name)}",
+                "a lease can be taken over only after it has expired",
             )
         expected = version.attempt + 1
     else:
-        return illegal(f"{version.name} is {version.label}", "only work that is due can be claimed")
+        return illegal(standing(version), "only work that is due can be claimed")
     if command.attempt != expected:
         return invalid("attempt", command.attempt, f"the next attempt is {expected}")
     return None
@@ -251,19 +251,24 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
         return not_found(version_name(state.name, fact.version), "version")
     if version.build not in _FOLDS[type(fact)][0] or version.attempt != fact.attempt:
         return illegal(
-            f"{type(fact).__name__} of attempt {fact.attempt} while {version.name} is {version.label}, "
-            f"attempt {version.attempt}",
+            f"{type(fact).__name__} of attempt {fact.attempt}, but {standing(version)}, attempt {version.attempt}",
             _ATTEMPT_RULE,
         )
     if isinstance(fact, facts.CodeTested) and version.HasField("configuration"):
         rule = "the tests of an attempt are reported only once"
-        return None if fact.configuration == version.configuration else illegal(f"{version.name} is tested", rule)
+        return (
+            None
+            if fact.configuration == version.configuration
+            else illegal(f"{in_words(version.name)} is tested", rule)
+        )
     if isinstance(fact, facts.CodeTested) and fact.passed and fact.configuration.model != state.name:
         return invalid(
             "configuration.model", fact.configuration.model, f"headgate.toml must name the model {state.name}"
         )
     if isinstance(fact, facts.TrainingStarted) and not version.HasField("configuration"):
-        return illegal(f"{version.name} has not passed its tests", "training starts only after the tests have passed")
+        return illegal(
+            f"{in_words(version.name)} has not passed its tests", "training starts only after the tests have passed"
+        )
     if isinstance(fact, facts.TrainingFinished) and not fact.artifact.manifest_sha256:
         return invalid("artifact.manifest_sha256", "", "a trained version needs the digest of its artifact")
     return fact
@@ -280,7 +285,8 @@ def _code_tested(version: resources.Version, fact: facts.CodeTested, record: fac
     if fact.passed:
         version.configuration.CopyFrom(fact.configuration)
     else:
-        _failed(version, resources.BUILD_STATE_TESTS_FAILED, f"tests ended with {fact.exit_code}", fact.log_tail)
+        reason = fact.reason or f"tests ended with {fact.exit_code}"
+        _failed(version, resources.BUILD_STATE_TESTS_FAILED, reason, fact.log_tail)
 
 
 def _training_started(version: resources.Version, fact: facts.TrainingStarted, record: facts.LifecycleRecord) -> None:

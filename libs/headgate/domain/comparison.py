@@ -4,6 +4,7 @@ A version that waits, for its release or for approvals, may see another one go l
 max_drop is then about a version that serves no more. So it is evaluated again before it goes on.
 """
 
+from headgate.domain.names import in_words
 from headgate.domain.refusal import Refused, illegal
 from headgate.domain.state import ModelState
 from headgate.v1 import resources_pb2 as resources
@@ -61,14 +62,14 @@ def refuse_uncompared(state: ModelState, version: resources.Version) -> Refused 
     """The refusal of a verdict on a version that must be compared with the live one first; None for no refusal."""
     if not (live := not_compared_with(state, version)):
         return None
-    return illegal(f"{version.name} was not compared with v{live}, which went live meanwhile", RULE)
+    return illegal(f"{in_words(version.name)} was not compared with v{live}, which went live meanwhile", RULE)
 
 
 def refuse_unjudged(state: ModelState, version: resources.Version) -> Refused | None:
     """The refusal of a release whose candidate waits for a verdict; None for no refusal."""
     if not (awaited := awaited_verdict(state, version)):
         return None
-    return illegal(f"{version.name} waits for {awaited}", RULE)
+    return illegal(f"{in_words(version.name)} waits for {awaited}", RULE)
 
 
 def _has_max_drop(version: resources.Version) -> bool:

@@ -27,7 +27,7 @@ def decide(state: EnvironmentState, command: EnvironmentCommand, at_ms: int) -> 
         case commands.CreateEnvironment():
             if state.exists:
                 rule = "a name can be used only once"
-                return Refused(ALREADY_EXISTS, rule, f"{environment_stream(state.name)} exists", "environment")
+                return Refused(ALREADY_EXISTS, rule, f"environment {state.name} exists", "environment")
             return facts.EnvironmentCreated(description=command.description)
         case commands.SetPolicy():
             return _set_policy(state, command)

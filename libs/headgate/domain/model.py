@@ -6,7 +6,7 @@ from typing import Any, assert_never, get_args
 from headgate.domain import build, release, retention, verdict
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
-from headgate.domain.names import NAME_RULE, is_name, model_stream, version_name
+from headgate.domain.names import NAME_RULE, in_words, is_name, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, purged, text_too_long
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
@@ -80,7 +80,9 @@ def _decide_model(
     match command:
         case commands.CreateModel():
             if state.exists:
-                return Refused(ALREADY_EXISTS, "a name can be used only once", f"{state.model.name} exists", "model")
+                return Refused(
+                    ALREADY_EXISTS, "a name can be used only once", f"{in_words(state.model.name)} exists", "model"
+                )
             return _created(command)
         case commands.DescribeModel():
             # An address of an older log may stay while the description changes.

@@ -22,6 +22,13 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _TOP = re.compile(r"(?P<kind>models|environments)/(?P<name>[^/]+)")
 _BELOW_MODEL = re.compile(r"models/(?P<model>[^/]+)/(?P<kind>versions|releases|aliases)/(?P<id>[^/]+)")
+_KINDS = {
+    "models": "model",
+    "environments": "environment",
+    "versions": "version",
+    "releases": "release",
+    "aliases": "alias",
+}
 
 ANONYMOUS = "anonymous"
 """The actor of a command without an actor. All such commands have this same actor."""
@@ -107,6 +114,14 @@ def split_numbered(name: str, kind: str) -> tuple[str, int] | None:
     if match is None or match["kind"] != kind or not NUMBER.fullmatch(match["id"]):
         return None
     return match["model"], int(match["id"])
+
+
+def in_words(name: str) -> str:
+    """A resource name as people say it: "version 3 of fraud". Another text stays as it is."""
+    if found := _BELOW_MODEL.fullmatch(name):
+        return f"{_KINDS[found['kind']]} {found['id']} of {found['model']}"
+    top = _TOP.fullmatch(name)
+    return f"{_KINDS[top['kind']]} {top['name']}" if top else name
 
 
 def split_alias(name: str) -> tuple[str, str] | None:

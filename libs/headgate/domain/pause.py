@@ -1,6 +1,7 @@
 """The pause of a release: who may replace it meanwhile, and to which weight it falls back."""
 
 from headgate.domain import policy as policies
+from headgate.domain.names import in_words
 from headgate.domain.phases import going_nowhere
 from headgate.domain.refusal import Refused, illegal
 from headgate.domain.weights import FULL_WEIGHT_BPS
@@ -35,7 +36,7 @@ def resume(release: resources.Release, command: commands.ResumeRelease) -> facts
         return refused
     if not release.paused:
         rule = "only a paused release can be resumed"
-        return illegal(f"{release.name} is not paused", rule) if command.reason else None
+        return illegal(f"{in_words(release.name)} is not paused", rule) if command.reason else None
     weights = weights_of_step(release, release.step) if has_fallen_back(release) else []
     return facts.ReleaseResumed(release=release.release, reason=command.reason, weights=weights)
 

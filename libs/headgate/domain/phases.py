@@ -1,5 +1,6 @@
 """The phases of a release, in groups and in words."""
 
+from headgate.domain.names import in_words
 from headgate.domain.refusal import Refused, illegal
 from headgate.domain.words import word_of
 from headgate.v1 import resources_pb2 as resources
@@ -34,7 +35,9 @@ def phase_name(release: resources.Release) -> str:
 def going_nowhere(release: resources.Release) -> Refused | None:
     """The refusal of a change of a release that has ended or is on its way back; None when it can change."""
     if release.phase in TERMINAL:
-        return illegal(f"{release.name} is {phase_name(release)}", "a release that has ended cannot change")
+        return illegal(f"{in_words(release.name)} is {phase_name(release)}", "a release that has ended cannot change")
     if release.phase == resources.PHASE_ROLLING_BACK:
-        return illegal(f"{release.name} is {phase_name(release)}", "a rollback goes on until stable has all traffic")
+        return illegal(
+            f"{in_words(release.name)} is {phase_name(release)}", "a rollback goes on until stable has all traffic"
+        )
     return None

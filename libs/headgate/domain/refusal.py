@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
+from headgate.domain.names import in_words
+
 INVALID = "invalid-argument"
 NOT_FOUND = "not-found"
 ALREADY_EXISTS = "already-exists"
@@ -48,13 +50,13 @@ def text_too_long(command: Message) -> Refused | None:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = "empty" if value in ("", []) else repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def not_found(what: str, field: str) -> Refused:
     """For a command that names something that does not exist."""
-    return Refused(NOT_FOUND, "a command must name things that exist", f"{what} does not exist", field)
+    return Refused(NOT_FOUND, "a command must name things that exist", f"{in_words(what)} does not exist", field)
 
 
 def illegal(message: str, rule: str) -> Refused:
@@ -64,4 +66,4 @@ def illegal(message: str, rule: str) -> Refused:
 
 def purged(name: str, rule: str, field: str = "") -> Refused:
     """For a command that needs the artifact of a version, which the purge has deleted."""
-    return Refused(PURGED, rule, f"{name} is purged", field)
+    return Refused(PURGED, rule, f"{in_words(name)} is purged", field)

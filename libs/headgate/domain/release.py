@@ -6,14 +6,13 @@ from headgate.domain import policy as policies
 from headgate.domain.comparison import refuse_unjudged
 from headgate.domain.fact import ReleaseFact
 from headgate.domain.freezes import refuse_frozen
-from headgate.domain.names import NAME_RULE, is_name, release_name, version_name
+from headgate.domain.names import NAME_RULE, in_words, is_name, release_name, version_name
 from headgate.domain.pause import has_fallen_back, pause, resume, weights_of_step
 from headgate.domain.phases import ACTIVE, RUNNING, TERMINAL, going_nowhere, is_active, phase_name
-from headgate.domain.refusal import ALREADY_EXISTS, GATE_NOT_MET, Refused, illegal, invalid, not_found, purged
+from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
+from headgate.domain.releasable import candidate_refused
 from headgate.domain.release_fold import evolve
 from headgate.domain.state import EnvironmentState, ModelState
-from headgate.domain.verdict import RELEASABLE
-from headgate.domain.versions import is_purged
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -121,13 +120,15 @@ def _start(state: ModelState, command: commands.StartRelease, environments: dict
         same = release.candidate == command.candidate and release.environment == command.environment
         if same and is_active(release):
             rule = "a version has one release at a time in an environment"
-            return Refused(ALREADY_EXISTS, rule, f"{version.name} is already in {release.name}", "candidate")
+            return Refused(
+                ALREADY_EXISTS, rule, f"{in_words(version.name)} is already in {in_words(release.name)}", "candidate"
+            )
     refused = candidate_refused(version, command.override_quarantine) or refuse_unjudged(state, version)
     if refused is not None:
         return refused
     live = state.model.live.get(command.environment, 0)
     if live == command.candidate:
-        return illegal(f"{version.name} is live in {command.environment}", "a live version needs no release")
+        return illegal(f"{in_words(version.name)} is live in {command.environment}", "a live version needs no release")
     return _request(state, command, live, environments)
 
 
@@ -160,30 +161,18 @@ def _request(
     )
 
 
-def candidate_refused(version: resources.Version, override_quarantine: bool) -> Refused | None:
-    """The refusal of a release of a version that may not be released; None when it may."""
-    if is_purged(version):
-        return purged(version.name, "a purged version cannot be released", "candidate")
-    if version.verdict not in RELEASABLE:
-        rule = "only a version that has passed its gate, or was approved or waived, can be released"
-        return Refused(GATE_NOT_MET, rule, f"{version.name} is {version.label}", "candidate")
-    if version.retention != resources.RETENTION_STATE_KEPT:
-        return illegal(f"{version.name} is {version.label}", "an archived version cannot be released")
-    if version.quarantined and not override_quarantine:
-        return illegal(f"{version.name} is quarantined", "a quarantined version can be released only with an override")
-    return None
-
-
 def _begin(state: ModelState, release: resources.Release) -> Decision:
     if release.phase == resources.PHASE_PREPARING:
         return None
     if release.phase != resources.PHASE_REQUESTED:
-        return illegal(f"{release.name} is {phase_name(release)}", "only a requested release can begin")
+        return illegal(f"{in_words(release.name)} is {phase_name(release)}", "only a requested release can begin")
     if release.paused:
-        return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
+        return illegal(f"{in_words(release.name)} is paused: {release.paused_reason}", _PAUSE_RULE)
     for other in state.releases.values():
         if other.environment == release.environment and other.phase in RUNNING:
-            return illegal(f"{other.name} is running", "only one release of a model can run in an environment")
+            return illegal(
+                f"{in_words(other.name)} is running", "only one release of a model can run in an environment"
+            )
     version = state.versions[release.candidate]
     if (unjudged := refuse_unjudged(state, version)) is not None:
         return unjudged
@@ -198,7 +187,9 @@ def _candidate_ready(release: resources.Release, command: commands.ReportCandida
     if release.candidate_ready:
         return None
     if release.phase != resources.PHASE_PREPARING:
-        return illegal(f"{release.name} is {phase_name(release)}", "readiness can be reported only while preparing")
+        return illegal(
+            f"{in_words(release.name)} is {phase_name(release)}", "readiness can be reported only while preparing"
+        )
     if not command.gateways:
         return invalid("gateways", [], "a candidate must be ready on at least one gateway")
     return facts.CandidateReady(release=release.release, gateways=command.gateways)
@@ -211,29 +202,35 @@ def _set_weights(state: ModelState, release: resources.Release, command: command
     if refused is not None:
         return refused
     if release.strategy != configuration.STRATEGY_CANARY or not release.stable:
-        return illegal(f"{release.name} has no steps", "only a canary release with a stable version has steps")
+        return illegal(
+            f"{in_words(release.name)} has no steps", "only a canary release with a stable version has steps"
+        )
     if command.step != release.step + 1 or command.step >= len(release.policy.steps):
         return invalid("step", command.step, f"the next step is {release.step + 1}")
     if command.step > 0 and not release.applied_at_ms:
         return illegal(
-            f"{release.name} step {release.step} is not applied",
+            f"{in_words(release.name)} step {release.step} is not applied",
             "a step must be applied and observed before the next one",
         )
     if command.step > 0 and command.judgement.verdict not in (facts.VERDICT_PASS, facts.VERDICT_INCONCLUSIVE):
-        return illegal(f"{release.name} has no judgement", "a step needs evidence")
+        return illegal(f"{in_words(release.name)} has no judgement", "a step needs evidence")
     weights = weights_of_step(release, command.step)
     return facts.WeightsSet(release=release.release, step=command.step, weights=weights, judgement=command.judgement)
 
 
 def _forward_refused(state: ModelState, release: resources.Release, from_pause: bool = False) -> Refused | None:
     if release.phase == resources.PHASE_REQUESTED:
-        return illegal(f"{release.name} is {phase_name(release)}", "a release gets traffic only after it has begun")
+        return illegal(
+            f"{in_words(release.name)} is {phase_name(release)}", "a release gets traffic only after it has begun"
+        )
     if release.phase not in _MOVING_UP:
-        return illegal(f"{release.name} is {phase_name(release)}", "weights can rise only while preparing or stepping")
+        return illegal(
+            f"{in_words(release.name)} is {phase_name(release)}", "weights can rise only while preparing or stepping"
+        )
     if release.paused and not from_pause:
-        return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
+        return illegal(f"{in_words(release.name)} is paused: {release.paused_reason}", _PAUSE_RULE)
     if not release.candidate_ready:
-        return illegal(f"{release.name} is not ready", "a candidate gets traffic only after it is loaded")
+        return illegal(f"{in_words(release.name)} is not ready", "a candidate gets traffic only after it is loaded")
     return candidate_refused(state.versions[release.candidate], release.override_quarantine)
 
 
@@ -260,7 +257,9 @@ def _promote(state: ModelState, release: resources.Release, command: commands.Pr
         and command.judgement.verdict != facts.VERDICT_PASS
         and not command.reason.strip()
     ):
-        return illegal(f"{release.name} has no PASS", "a canary is promoted after a PASS, or by a person with a reason")
+        return illegal(
+            f"{in_words(release.name)} has no PASS", "a canary is promoted after a PASS, or by a person with a reason"
+        )
     return facts.PromotionStarted(
         release=release.release,
         weights=[facts.Weight(version=release.candidate, weight_bps=FULL_WEIGHT_BPS)],
@@ -276,16 +275,20 @@ def _promote_again(state: ModelState, release: resources.Release, command: comma
         if refused is not None:
             return refused
         return facts.ReleaseCompleted(release=release.release, judgement=command.judgement, reason=command.reason)
-    return illegal(f"{release.name} is {phase_name(release)}", f"v{release.candidate} has all traffic already")
+    return illegal(
+        f"{in_words(release.name)} is {phase_name(release)}", f"v{release.candidate} has all traffic already"
+    )
 
 
 def _complete(state: ModelState, release: resources.Release, command: commands.CompleteRelease) -> Decision:
     if release.phase == resources.PHASE_COMPLETED:
         return None
     if release.phase != resources.PHASE_BAKING:
-        return illegal(f"{release.name} is {phase_name(release)}", "a release can complete only after its bake")
+        return illegal(
+            f"{in_words(release.name)} is {phase_name(release)}", "a release can complete only after its bake"
+        )
     if release.paused:
-        return illegal(f"{release.name} is paused: {release.paused_reason}", _PAUSE_RULE)
+        return illegal(f"{in_words(release.name)} is paused: {release.paused_reason}", _PAUSE_RULE)
     refused = candidate_refused(state.versions[release.candidate], release.override_quarantine)
     if refused is not None:
         return refused
@@ -306,7 +309,7 @@ def _roll_back(release: resources.Release, command: commands.RollBackRelease) ->
         by_a_person = command.cause == facts.ROLLBACK_CAUSE_ABORTED and command.reason
         return going_nowhere(release) if by_a_person else None
     if release.phase == resources.PHASE_COMPLETED:
-        return illegal(f"{release.name} is {phase_name(release)}", "undo a release that has completed")
+        return illegal(f"{in_words(release.name)} is {phase_name(release)}", "undo a release that has completed")
     if release.phase in TERMINAL:
         return going_nowhere(release)
     if release.phase == resources.PHASE_REQUESTED:
@@ -325,7 +328,9 @@ def _finish_rollback(release: resources.Release) -> Decision:
     if release.phase == resources.PHASE_ROLLED_BACK:
         return None
     if release.phase != resources.PHASE_ROLLING_BACK or not release.applied_at_ms:
-        return illegal(f"{release.name} is {phase_name(release)}", "a rollback ends only when its weights are applied")
+        return illegal(
+            f"{in_words(release.name)} is {phase_name(release)}", "a rollback ends only when its weights are applied"
+        )
     return facts.ReleaseRolledBack(release=release.release)
 
 
@@ -337,25 +342,28 @@ def _supersede(state: ModelState, release: resources.Release, command: commands.
         return invalid("by", command.by, "a release can be superseded only by a newer one in its environment")
     if release.phase != resources.PHASE_REQUESTED:
         return illegal(
-            f"{release.name} is {phase_name(release)}", "only a release that has not begun can be superseded"
+            f"{in_words(release.name)} is {phase_name(release)}", "only a release that has not begun can be superseded"
         )
-    return facts.ReleaseSuperseded(release=release.release, by=command.by)
+    reason = f"{in_words(newer.name)} (v{newer.candidate}) took its place"
+    return facts.ReleaseSuperseded(release=release.release, by=command.by, reason=reason)
 
 
 def _undo(state: ModelState, release: resources.Release, command: commands.UndoRelease) -> Decision:
     live = state.model.live.get(release.environment, 0)
     if release.phase != resources.PHASE_COMPLETED:
         rule = "abort a release that has not completed" if is_active(release) else "it has changed nothing"
-        return illegal(f"{release.name} is {phase_name(release)}, so it cannot be undone", rule)
+        return illegal(f"{in_words(release.name)} is {phase_name(release)}, so it cannot be undone", rule)
     if live != release.candidate:
-        shown = f"v{live} is live, and {release.name} released v{release.candidate}"
+        shown = f"v{live} is live, and {in_words(release.name)} released v{release.candidate}"
         return illegal(shown, "only the release of the live version can be undone")
     if not release.stable:
-        return illegal(f"{release.name} had no stable version", "an undo needs a version to go back to")
+        return illegal(f"{in_words(release.name)} had no stable version", "an undo needs a version to go back to")
     for other in state.releases.values():
         if other.undo_of == release.release and is_active(other):
             rule = "a release can be undone only once"
-            return Refused(ALREADY_EXISTS, rule, f"{other.name} undoes {release.name} already", "release")
+            return Refused(
+                ALREADY_EXISTS, rule, f"{in_words(other.name)} undoes {in_words(release.name)} already", "release"
+            )
     refused = candidate_refused(state.versions[release.stable], override_quarantine=True)
     if refused is not None:
         return refused
@@ -368,7 +376,7 @@ def _undo(state: ModelState, release: resources.Release, command: commands.UndoR
         policy=release.policy,
         policy_sha256=release.policy_sha256,
         salt=f"{state.name}/{number}",
-        reason=command.reason or f"undo of {release.name}",
+        reason=command.reason or f"undo of {in_words(release.name)}",
         undo_of=release.release,
         override_quarantine=True,
     )

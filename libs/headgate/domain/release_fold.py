@@ -112,6 +112,7 @@ def _fold(  # noqa: C901 - a closed match reads as a table
             release.reason = fact.reason
             _end(release, resources.PHASE_REJECTED, record)
         case facts.ReleaseSuperseded():
+            release.reason = fact.reason or release.reason
             _end(release, resources.PHASE_SUPERSEDED, record)
         case _:
             assert_never(fact)

@@ -5,7 +5,8 @@ A version that serves, or may have to serve again, is never archived or purged.
 
 from typing import assert_never
 
-from headgate.domain.names import NAME_RULE, is_name, version_name
+from headgate.domain.label import standing
+from headgate.domain.names import NAME_RULE, in_words, is_name, version_name
 from headgate.domain.refusal import IN_USE, Refused, illegal, invalid, not_found, purged
 from headgate.domain.release import is_active
 from headgate.domain.state import IllegalFact, ModelState
@@ -103,7 +104,7 @@ def _tag(version: resources.Version, command: commands.TagVersion) -> facts.Vers
 
 def _lift(version: resources.Version, command: commands.LiftQuarantine) -> facts.QuarantineLifted | Refused:
     if not version.quarantined:
-        return illegal(f"{version.name} is not quarantined", "only a quarantine that is there can be lifted")
+        return illegal(f"{in_words(version.name)} is not quarantined", "only a quarantine that is there can be lifted")
     return facts.QuarantineLifted(version=version.version, reason=command.reason)
 
 
@@ -114,7 +115,7 @@ def _archive(
         return None
     used = use_of(state, version.version)
     if used:
-        return Refused(IN_USE, _USE_RULE, f"{version.name} is {used}")
+        return Refused(IN_USE, _USE_RULE, f"{in_words(version.name)} is {used}")
     return facts.VersionArchived(version=version.version, reason=command.reason)
 
 
@@ -124,10 +125,10 @@ def _purge(
     if is_purged(version):
         return None
     if version.retention != resources.RETENTION_STATE_ARCHIVED:
-        return illegal(f"{version.name} is {version.label}", "a version must be archived before it is purged")
+        return illegal(standing(version), "a version must be archived before it is purged")
     used = use_of(state, version.version)
     if used:
-        return Refused(IN_USE, _USE_RULE, f"{version.name} is {used}")
+        return Refused(IN_USE, _USE_RULE, f"{in_words(version.name)} is {used}")
     return facts.VersionPurged(version=version.version, reason=command.reason)
 
 
@@ -141,7 +142,7 @@ def use_of(state: ModelState, version: int) -> str:
             return f"the target of alias {alias}"
     for release in state.releases.values():
         if is_active(release) and version in (release.candidate, release.stable):
-            return f"part of {release.name}"
+            return f"part of {in_words(release.name)}"
         if release.stable == version and release.candidate == state.model.live.get(release.environment, 0):
             return f"the rollback target of {release.environment}"
     return ""

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from headgate.domain.comparison import refuse_uncompared
 from headgate.domain.gate import decide_gate
+from headgate.domain.label import standing
 from headgate.domain.names import ANONYMOUS, version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found, purged
 from headgate.domain.state import IllegalFact, ModelState
@@ -82,7 +83,7 @@ def _decide_gate(state: ModelState, version: resources.Version) -> facts.GateDec
     if version.verdict != resources.VERDICT_STATE_UNDECIDED:
         return None
     if version.build != resources.BUILD_STATE_EVALUATED:
-        return illegal(f"{version.name} is {version.label}", "the gate decides only evaluated versions")
+        return illegal(standing(version), "the gate decides only evaluated versions")
     return refuse_uncompared(state, version) or decide_gate(version)
 
 
@@ -97,7 +98,7 @@ def _awaiting(version: resources.Version) -> Refused | None:
         return None
     # The label may be about the quarantine or the archive, which forbid no approval.
     state = word_of(resources.VerdictState, version.verdict)
-    return illegal(f"{version.name} is {state}", "only a version that awaits approval can be approved or denied")
+    return illegal(standing(version, state), "only a version that awaits approval can be approved or denied")
 
 
 def _approve(
@@ -139,5 +140,5 @@ def _waive(version: resources.Version, command: commands.WaiveGate) -> facts.Gat
     if not command.reason:
         return invalid("reason", "", "a waiver needs a reason")
     if version.verdict != resources.VERDICT_STATE_FAILED:
-        return illegal(f"{version.name} is {version.label}", "only a failed gate can be waived")
+        return illegal(standing(version), "only a failed gate can be waived")
     return facts.GateWaived(version=command.version, reason=command.reason)

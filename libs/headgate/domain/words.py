@@ -1,6 +1,7 @@
 """Turns what the protos hold into words that people read: the names of enum values, times, durations and numbers."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -26,6 +27,13 @@ def hyphenated(enum: Any, number: int) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun, which gets an s in the plural: "1 key", "0 keys", "2 keys"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], at_most: int) -> str:
+    """The names in a sentence: "a", "a and b", "a, b and 3 more"."""
+    left_out = len(names) - at_most
+    shown = [*names[:at_most], f"{left_out} more"] if left_out > 0 else [*names]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
 
 
 def duration_text(milliseconds: int) -> str:

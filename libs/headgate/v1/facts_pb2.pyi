@@ -590,12 +590,15 @@ class CodeTested(_message.Message):
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     PACKAGES_LOG_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     passed: _builtins.bool
     exit_code: _builtins.int
     duration_ms: _builtins.int
     log_tail: _builtins.str
+    reason: _builtins.str
+    """Why the tests failed, when their exit code does not say it: a broken limit, or a signal. Empty otherwise."""
     @_builtins.property
     def configuration(self) -> _configuration_pb2.ModelConfiguration: ...
     @_builtins.property
@@ -616,10 +619,11 @@ class CodeTested(_message.Message):
         configuration: _configuration_pb2.ModelConfiguration | None = ...,
         log: Global___StageLog | None = ...,
         packages_log: Global___StageLog | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "log", b"log", "packages_log", b"packages_log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "configuration", b"configuration", "duration_ms", b"duration_ms", "exit_code", b"exit_code", "log", b"log", "log_tail", b"log_tail", "packages_log", b"packages_log", "passed", b"passed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "configuration", b"configuration", "duration_ms", b"duration_ms", "exit_code", b"exit_code", "log", b"log", "log_tail", b"log_tail", "packages_log", b"packages_log", "passed", b"passed", "reason", b"reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1947,17 +1951,21 @@ class ReleaseSuperseded(_message.Message):
 
     RELEASE_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     release: _builtins.int
     by: _builtins.int
+    reason: _builtins.str
+    """Which release took its place, in words. Records from before this field have none."""
     def __init__(
         self,
         *,
         release: _builtins.int = ...,
         by: _builtins.int = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "reason", b"reason", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

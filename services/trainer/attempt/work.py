@@ -39,6 +39,7 @@ from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.imported import fetch_upload
 from services.trainer.attempt.interpreter import TrainerPackages, link_packages, own_paths
+from services.trainer.attempt.launch import SIGNALLED
 from services.trainer.attempt.logs import FILES, end_of_log, keep_log
 from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
 from services.trainer.attempt.progress import Progress
@@ -196,17 +197,16 @@ class AttemptRun:
             self.attempt.cancelled,
             place.confinement,
         )
-        if tests.limit_broken:
-            raise AttemptFailed(facts.STAGE_TESTS, f"the tests {tests.limit_broken}", tests.log_tail)
         fact = facts.CodeTested(
             **self._numbers(),
-            passed=tests.exit_code == 0,
+            passed=tests.exit_code == 0 and not tests.limit_broken,
             exit_code=tests.exit_code,
             duration_ms=tests.duration_ms,
             log_tail=tests.log_tail,
             configuration=parsed,
             log=self._log(facts.STAGE_TESTS),
             packages_log=self._log(facts.STAGE_PACKAGES),
+            reason=why_tests_failed(tests),
         )
         return self._command("tested", report_code_tested=commands.ReportCodeTested(fact=fact))
 
@@ -362,6 +362,13 @@ def job_of(
 def fields_of(message: Message) -> dict[str, Any]:
     """The fields that are set, by name."""
     return {field.name: value for field, value in message.ListFields()}
+
+
+def why_tests_failed(tests: processes.Exit) -> str:
+    """The reason that the exit code of the tests does not give: a limit or a signal; empty without one."""
+    if tests.limit_broken:
+        return f"the tests {tests.limit_broken}"
+    return f"the process of the tests {end_of(tests.exit_code)}" if tests.exit_code > SIGNALLED else ""
 
 
 def result_of(progress: Progress, training: processes.Exit, what: str = "training") -> dict[str, Any]:

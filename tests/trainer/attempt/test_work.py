@@ -16,8 +16,10 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.failure import AttemptFailed
-from services.trainer.attempt.processes import LOG_TAIL_BYTES
+from services.trainer.attempt.launch import SIGNALLED
+from services.trainer.attempt.processes import LOG_TAIL_BYTES, Exit
 from services.trainer.attempt.tools import Limits
+from services.trainer.attempt.work import why_tests_failed
 from services.trainer.attempts import Attempts
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.remote import no_downloads
@@ -162,10 +164,19 @@ def test_files_that_the_tests_write_do_not_reach_the_training(trial: Trial, tmp_
     assert failed.log_tail == "as committed\n"
 
 
-def test_tests_that_hang_are_ended_at_their_limit(trial: Trial, tmp_path: Path) -> None:
+def test_tests_that_hang_are_ended_at_their_limit_and_have_failed(trial: Trial, tmp_path: Path) -> None:
     tests = """python -c 'import time; print("waiting", flush=True); time.sleep(600)'"""
-    failed = failure(trial, repository(tmp_path / "tiny", tests=tests), limits=Limits(tests_seconds=0.5))
-    assert (failed.stage, failed.reason) == (facts.STAGE_TESTS, "the tests took longer than 0.5 s")
+    report = trial.run(repository(tmp_path / "tiny", tests=tests), limits=Limits(tests_seconds=0.5))
+    assert report is not None
+    tested = report.report_code_tested.fact
+    assert (tested.passed, tested.reason) == (False, "the tests took longer than 0.5 s")
+
+
+def test_tests_that_a_signal_ends_tell_which_and_why() -> None:
+    killed = why_tests_failed(Exit(SIGNALLED + 9, 1, ""))
+    assert killed.startswith("the process of the tests was ended by signal 9 (SIGKILL)")
+    assert "memory" in killed
+    assert why_tests_failed(Exit(1, 1, "")) == ""
 
 
 def test_a_training_that_crashes_is_a_failed_attempt(trial: Trial, tmp_path: Path) -> None:

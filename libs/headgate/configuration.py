@@ -10,7 +10,7 @@ from headgate.domain.names import SHA256, is_name
 from headgate.domain.repository import broken_data_rule
 from headgate.evaluation_tables import METRICS, evaluate, gate
 from headgate.network_table import network
-from headgate.toml_tables import HIDDEN, Table, is_number, is_text, read
+from headgate.toml_tables import HIDDEN, Table, is_number, is_text, leaves_in, read
 from headgate.v1 import configuration_pb2 as configuration
 
 FILE_NAME = "headgate.toml"
@@ -70,6 +70,19 @@ def parse(text: bytes, imported: bool = False) -> configuration.ModelConfigurati
     root.no_more(TABLES)
     root.refuse_problems()
     return parsed
+
+
+def publication(text: bytes) -> tuple[str, str]:
+    """The file's model, and the environment into which it asks to be released; empty when it asks for none.
+
+    Whether the rest is right is the trainer's question. Raises InvalidToml.
+    """
+    root = read(text, FILE_NAME, MAX_BYTES)
+    name = root.table("model").value("name", A_NAME, lambda value: is_text(value) and is_name(value))
+    root.refuse_problems()
+    asked = root.values.get("release")
+    environment = asked.get("environment") if isinstance(asked, dict) else None
+    return str(name), str(environment) if is_text(environment) and is_name(str(environment)) else ""
 
 
 def made_here(root: Table, into: configuration.ModelConfiguration) -> None:
@@ -183,10 +196,14 @@ def release(table: Table, into: configuration.ModelConfiguration) -> None:
 
 def parameters(table: Table) -> str:
     """The table of free parameters as canonical JSON. Dates, nan and inf are not allowed, because JSON has none."""
+    for key, value in leaves_in("", table.values):
+        if not (isinstance(value, str | int) or is_number(value)):
+            table.wrong(key, "a value that JSON has: no date, no time, no nan, no inf", value)
+            return "{}"
     try:
         return json.dumps(table.values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        table.wrong("*", "values that JSON can express", str(error))
+    except RecursionError:
+        table.wrong_whole("tables with less nesting")
         return "{}"
 
 

@@ -141,9 +141,9 @@ def _pilot(
 
 def next_command(state: ModelState, observation: Observation) -> NextCommand:
     """The next command for one active release. Its wait also names the freeze that would hold the step after it."""
-    found, freezes = _decide(state, observation), observation.freezes
-    goes_forward = observation.release.phase in HELD_BY_A_FREEZE
-    return NextCommand(found.command, found.wait.in_freezes(freezes) if goes_forward else found.wait)
+    found = _decide(state, observation)
+    freezes = observation.freezes if observation.release.phase in HELD_BY_A_FREEZE else ()
+    return NextCommand(found.command, found.wait.in_freezes(freezes))
 
 
 def _decide(state: ModelState, observation: Observation) -> NextCommand:
@@ -175,9 +175,8 @@ def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
 
 def _make_way(observation: Observation, other: resources.Release) -> NextCommand:
     if other.undo_of:
-        return _roll_back(
-            observation, facts.ROLLBACK_CAUSE_ABORTED, f"{in_words(other.name)} goes back to v{other.candidate}"
-        )
+        back = f"{in_words(other.name)} goes back to v{other.candidate}"
+        return _roll_back(observation, facts.ROLLBACK_CAUSE_ABORTED, back)
     return _roll_back(observation, facts.ROLLBACK_CAUSE_SUPERSEDED, f"{in_words(other.name)} takes its place")
 
 
@@ -382,8 +381,8 @@ def _promote(observation: Observation, reason: str) -> NextCommand:
 
 
 def _forward(observation: Observation, command: commands.Command) -> NextCommand:
-    freezes = observation.freezes
-    return NextCommand(None, waits.end_of_freezes(freezes)) if freezes else NextCommand(command)
+    held = observation.freezes
+    return NextCommand(None, waits.end_of_freezes(held)) if held else NextCommand(command)
 
 
 def _pause(observation: Observation, reason: str, late_answers: bool = False) -> NextCommand:

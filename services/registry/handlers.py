@@ -11,12 +11,13 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.port import EventLog, Record
+from headgate.log.upstream import UnusableEvent, upstream_of
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import note, set_outcome, unit_of_work
 from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
-from services.registry.inbox import UnusableEvent, commands_of, trace_parent_of, upstream_of
+from services.registry.inbox import commands_of, trace_parent_of
 
 
 class CommandHandler:

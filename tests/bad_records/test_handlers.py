@@ -21,6 +21,7 @@ from headgate.lifecycle.stream import new_stream, record_of
 from headgate.log import topics
 from headgate.log.envelope import MalformedEvent, decode
 from headgate.log.port import Record
+from headgate.log.upstream import UnusableEvent, upstream_of
 from headgate.runtime.observability.log_metrics import FoldMetrics
 from headgate.runtime.observability.metric import DEPLOYER, EVALUATOR
 from headgate.runtime.observability.metrics import Metrics
@@ -40,7 +41,7 @@ from services.deployer.readings import readings
 from services.evaluator import due as evaluator
 from services.evaluator.service_metrics import EvaluatorMetrics
 from services.gateway.routes import routes
-from services.registry.inbox import UnusableEvent, commands_of, upstream_of
+from services.registry.inbox import commands_of
 from services.trainer import due as trainer
 from tests.clocks import liveness, log_clock
 from tests.protobufs import messages, texts

@@ -409,24 +409,27 @@ def test_a_policy_file_is_read_in_seconds_and_percent(tmp_path: Path) -> None:
         ("steps = 3", "steps: expected tables, each under [[steps]], got 3"),
         (
             "[[steps]]\nweight_percent = 'x'\nmin_seconds = 1",
-            "steps[0].weight_percent: expected a number, got 'x'",
+            "step 1: weight_percent: expected a number, got 'x'",
         ),
-        ("[[steps]]\nweight_percent = 5", "steps[0].min_seconds: expected a number, got nothing"),
-        ("[[steps]]\nmin_seconds = 5", "steps[0].weight_percent: expected a number above 0 and below 100 (the weights"),
+        ("[[steps]]\nweight_percent = 5", "step 1: min_seconds: expected a number, but it is missing"),
+        ("[[steps]]\nmin_seconds = 5", "step 1: weight_percent: expected a number above 0 and below 100 (the weights"),
         ("steps = []", "steps: expected a table under [[steps]] for each step, or no steps for the default ones"),
         (
             "[[steps]]\nweight_percent = 5\nmin_seconds = 1\nmin_keys = 0",
-            "steps[0].min_keys: expected a number from 1 to 1000000000, or no min_keys for 1, got 0",
+            "step 1: min_keys: expected a number from 1 to 1000000000, or no min_keys for 1, got 0",
         ),
         (
             "[[steps]]\nweight_percent = 5\nmin_seconds = 1\nmin_keys = -1",
-            "steps[0].min_keys: expected a number from 1 to 1000000000, got -1",
+            "step 1: min_keys: expected a number from 1 to 1000000000, got -1",
         ),
         ("[judge]\nalpha = 0", "judge.alpha: expected a number above 0 and below 1, got 0"),
         ("[judge]\nfail_ratio = 2", "judge.pass_ratio: expected a number above 2 and below 1000000 (more than judge."),
         ("judge = 1", "judge: expected a table, got 1"),
         ("[judge]\ngamma = 1", "judge.gamma: expected one of the keys alpha, beta"),
-        ("[judge", "policy.toml: expected TOML, got "),
+        (
+            "[judge",
+            "policy.toml: expected TOML, got Expected ']' at the end of a table declaration (at line 1, the end",
+        ),
     ],
 )
 def test_a_policy_file_with_a_mistake_names_the_key(tmp_path: Path, text: str, problem: str) -> None:
@@ -444,10 +447,10 @@ def test_one_error_lists_all_mistakes_of_a_policy_file(tmp_path: Path) -> None:
         read_policy(file)
     first, *problems = str(refused.value).splitlines()
     assert first == f"{file} is not a release policy:"
-    assert [problem.strip().partition(":")[0] for problem in problems] == [
-        "steps[1].weight_percent",
+    assert [problem.strip().partition(": expected")[0] for problem in problems] == [
+        "step 2: weight_percent",
         "bake",
-        "steps[2].weight_percent",
+        "step 3: weight_percent",
         "judge.alpha",
     ]
 

@@ -23,6 +23,8 @@ EVENT = {
     "data": {"customData": {"model": "fraud", "repository": "/somewhere", "commit": "a" * 40}},
 }
 
+DATA = {**EVENT, "type": "headgate.data.updated.v1"}
+
 
 @pytest.fixture
 def log_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -90,6 +92,18 @@ def test_an_event_from_standard_input_gets_the_key_from_its_partition_key(
             json.dumps({**EVENT, "data": {"subject": {"content": {"repository": {"url": 5}}}}}),
             "data.subject.content.repository.url: expected text",
         ),
+        (json.dumps({**EVENT, "data": None}), "data: expected a JSON object, got null"),
+        (json.dumps({key: EVENT[key] for key in EVENT if key != "data"}), "data is missing: expected a JSON object"),
+        (json.dumps({**EVENT, "data": "x" * 300_000}), "data has 300002 bytes: expected at most 262144"),
+        (json.dumps({**EVENT, "type": "com.example.push"}), "type: expected dev.cdevents.change.merged or headgate."),
+        (json.dumps({**EVENT, "partitionkey": "Fraud!", "data": {}}), "partitionkey is 'Fraud!': a name has"),
+        (json.dumps({**EVENT, "data": {"customData": {"commit": "a" * 40}}}), "repository is empty: a version needs"),
+        (json.dumps(EVENT).replace("a" * 40, "a" * 7), "commit is 'aaaaaaa': a commit is a full hash of 40 or 64"),
+        (json.dumps(EVENT)[:-1] + ', "id": "43"}', "the key 'id' stands twice in one object"),
+        (json.dumps(EVENT).replace('"model"', '"commit"'), "the value is not JSON: the key 'commit' stands twice"),
+        (json.dumps(DATA | {"data": {"uri": "a", "sha256": "A" * 64}}), "data.sha256: a SHA-256 has 64 hex digits in"),
+        (json.dumps(DATA | {"data": {"uri": 5, "sha256": "a" * 64}}), "data.uri: expected text, got a number"),
+        (json.dumps(DATA | {"data": {"uri": "a"}}), "data.sha256 is missing; give the SHA-256"),
         (json.dumps({**EVENT, "specversion": "0.3"}), "specversion '0.3': only 1.0 is supported"),
         (json.dumps({**EVENT, "id": ""}), "id: this attribute is required and must not be empty"),
     ],
@@ -106,7 +120,7 @@ def test_a_text_that_is_not_an_event_is_refused_and_not_appended(
 def test_an_event_that_is_larger_than_a_record_is_not_appended(
     run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("merged.json").write_text(json.dumps({**EVENT, "data": "x" * 1_000_000}))
+    Path("merged.json").write_text(json.dumps({**EVENT, "extra": "x" * 1_000_000}))
     assert run("event", "merged.json") == 2
     assert "at most 1000000 are allowed" in capsys.readouterr().err
     assert on_the_inbox(log_url) == []

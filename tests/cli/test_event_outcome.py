@@ -116,6 +116,18 @@ def test_the_status_of_an_event_is_printed_with_the_next_command(
     assert "headgate publish --again" in printed.err
 
 
+def test_an_event_whose_version_exists_already_is_no_failure(
+    run: Callable[..., int], log_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("merged.json").write_text(json.dumps(EVENT))
+    assert run("event", "send", "merged.json") == 0
+    log = open_log(log_url)
+    log.append(Message(topics.REFUSALS, b"models/fraud", REFUSAL.SerializeToString()))
+    log.close()
+    assert run("event", "status", "42") == 0
+    assert "nothing is to be done" in capsys.readouterr().err
+
+
 def test_an_event_that_is_not_there_gives_exit_code_3_and_the_limit_of_the_search(
     run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

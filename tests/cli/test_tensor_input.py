@@ -97,7 +97,7 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
     ("text", "problem"),
     [
         ("3", "expected an array of rows, or an object with an array for each input, got a number"),
-        ("null", "got nothing"),
+        ("null", "but it is missing"),
         ('"row"', "got text"),
         ("[", "expected JSON: "),
         ("", "expected JSON: it is empty"),
@@ -132,8 +132,8 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
             '{"inputs": [{"name": "amount", "data": [[1, 2]], "size": 3}]}',
             r"inputs\[0\] has the key 'size'; expected name",
         ),
-        ('{"inputs": [{"data": [[1, 2]]}]}', r"inputs\[0\].name: expected text, got nothing"),
-        ('{"inputs": [{"name": "amount"}]}', r"inputs\[0\].data: expected an array, got nothing"),
+        ('{"inputs": [{"data": [[1, 2]]}]}', r"inputs\[0\].name: expected text, but it is missing"),
+        ('{"inputs": [{"name": "amount"}]}', r"inputs\[0\].data: expected an array, but it is missing"),
         (
             '{"inputs": [{"name": "amount", "shape": [2, 2], "data": [1, 2, 3]}]}',
             r"inputs\[0\].data: expected 4 values for the shape \[2, 2\], got 3",
@@ -147,7 +147,7 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
             "expected one of BOOL, .* got 'BF16'",
         ),
         ('{"inputs": [], "outputs": ["p"]}', "outputs: expected an array of objects with a name"),
-        ('{"inputs": [], "outputs": [{}]}', r"outputs\[0\].name: expected text, got nothing"),
+        ('{"inputs": [], "outputs": [{}]}', r"outputs\[0\].name: expected text, but it is missing"),
         ('{"inputs": [], "id": 3}', "id: expected text, got a number"),
         (
             '{"inputs": [], "parameters": {"binary": true}}',

@@ -1,8 +1,11 @@
 """What people change about models, versions, aliases and environments, on a real registry."""
 
 import json
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -11,7 +14,10 @@ from typing import Any
 import pytest
 
 from headgate.cli import histories
+from headgate.cli.session import default_log
 from headgate.client.stubs import Stubs
+from headgate.log import topics
+from headgate.log.open import open_log
 from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry import app as registry
 from services.registry.settings import Settings
@@ -78,9 +84,18 @@ def test_a_model_is_created_with_labels_and_described_later_field_by_field(headg
         (["alias", "set", "fraud", "3"], "'fraud': expected MODEL@ALIAS, for example fraud@champion"),
         (["alias", "delete", "fraud@"], "'fraud@': expected MODEL@ALIAS"),
         (["alias", "set", "fraud@champion", "three"], "'three': expected the number of a version"),
-        (["freeze", "declare", "production", "x", "--until", "soon"], "--until 'soon': expected a time such as"),
-        (["freeze", "declare", "production", "x", "--until", "1h", "--from", "?"], "--from '?': expected a time"),
-        (["freeze", "declare", "production", "x", "--until", "1.5h"], "or a whole number with s, m, h or d"),
+        (
+            ["freeze", "declare", "x", "y", "--reason", "r", "--until", "soon"],
+            "--until 'soon': expected a time such as",
+        ),
+        (
+            ["freeze", "declare", "x", "y", "--reason", "r", "--until", "1h", "--from", "?"],
+            "--from '?': expected a time",
+        ),
+        (
+            ["freeze", "declare", "x", "y", "--reason", "r", "--until", "1.5h"],
+            "or a whole number with s, m, h or d",
+        ),
         (["--log-wait-seconds", "nan", "model", "list"], "nan is not in the range 0<=x<=1000000000"),
         (["--log-wait-seconds", "1e10", "model", "list"], "1e+10 is not in the range 0<=x<=1000000000"),
     ],
@@ -98,7 +113,9 @@ def test_an_alias_names_a_version_moves_and_is_removed(headgate: Headgate) -> No
     create(headgate, "aliased", "b")
     code, _, err = headgate("alias", "set", "aliased@Champion!", "1")
     assert (code, "alias is 'Champion!': a name has 1 to 63 characters" in err) == (2, True)
+    assert "No aliases yet" in headgate("alias", "list", "aliased")[2]
     assert data(headgate, "alias", "set", "aliased@champion", "1")["aliases"] == {"champion": 1}
+    assert headgate("alias", "list", "aliased")[1].split() == ["ALIAS", "VERSION", "champion", "v1"]
     assert data(headgate, "alias", "set", "models/aliased@champion", "v2")["aliases"] == {"champion": 2}
     assert data(headgate, "version", "get", "aliased@champion")["version"] == 2
     assert data(headgate, "version", "tag", "aliased@champion", "seen", "yes")["version"] == 2
@@ -115,7 +132,7 @@ def test_an_alias_names_a_version_moves_and_is_removed(headgate: Headgate) -> No
         (["version", "get", "Fraud!/1"], "name is 'Fraud!'"),
         (["release", "get", "Fraud!/1"], "name is 'Fraud!'"),
         (["environment", "get", "?"], "name is '?'"),
-        (["freeze", "declare", "live", "Audit!", "--until", "12h"], "freeze is 'Audit!'"),
+        (["freeze", "declare", "live", "Audit!", "--until", "12h", "--reason", "r"], "freeze is 'Audit!'"),
     ],
 )
 def test_a_name_that_cannot_exist_is_refused_in_one_sentence(
@@ -224,14 +241,15 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     assert "holidays from 2026-12-24 12:00:00 until 2026-12-27 00:00:00 (nobody is here)" in shown
     assert "freezes" not in data(headgate, "freeze", "lift", "staging", "holidays", "--reason", "they are back")
     assert "staging" in headgate("environment", "list")[1]
-    code, _, err = headgate("freeze", "declare", "staging", "late", "--until", "2020-01-01")
+    late = ("freeze", "declare", "staging", "late", "--reason", "r")
+    code, _, err = headgate(*late, "--until", "2020-01-01")
     assert (code, "--until '2020-01-01' is 2020-01-01 00:00:00 UTC: a freeze must end in the future" in err) == (
         2,
         True,
     )
-    code, _, err = headgate("freeze", "declare", "staging", "late", "--from", "2099-02-01", "--until", "2099-01-01")
+    code, _, err = headgate(*late, "--from", "2099-02-01", "--until", "2099-01-01")
     assert (code, "and --from '2099-02-01' is 2099-02-01 00:00:00 UTC: a freeze must end after" in err) == (2, True)
-    assert "--until '0s' is 20" in headgate("freeze", "declare", "staging", "late", "--until", "0s")[2]
+    assert "--until '0s' is 20" in headgate(*late, "--until", "0s")[2]
     code, _, err = headgate("freeze", "lift", "staging", "holidays")
     assert (code, "freeze holidays of staging (it has none) does not exist" in err) == (3, True)
     code, _, err = headgate("freeze", "lift", "stagging", "holidays")
@@ -242,14 +260,30 @@ def test_a_freeze_or_a_policy_of_an_environment_that_nothing_uses_asks_whether_t
     headgate: Headgate, tmp_path: Path
 ) -> None:
     (tmp_path / "policy.toml").write_text("")
-    freeze = ("freeze", "declare", "nope", "audit", "--until", "2099-01-01")
+    freeze = ("freeze", "declare", "nope", "audit", "--until", "2099-01-01", "--reason", "r")
     for name, declare in (("nope", freeze), ("nowhere", ("environment", "set-policy", "nowhere", "policy.toml"))):
         code, _, err = headgate(*declare)
         assert (code, f"nothing has gone live in {name} yet" in err, "is the name right?" in err) == (0, True, True)
+        assert re.search(r"known environments: .*production", err)
         assert headgate(*declare)[2] == ""
     headgate("environment", "create", "made")
     for known in ("made", "production"):
         assert headgate("environment", "set-policy", known, "policy.toml")[2] == ""
+
+
+def test_publishing_asks_about_an_environment_that_nobody_knows(headgate: Headgate, tmp_path: Path) -> None:
+    (tmp_path / ".headgate").mkdir()
+    url = default_log(tmp_path / ".headgate")
+    with closing(open_log(url)) as log:
+        log.create_topics(topics.TOPICS)
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org")
+    for environment, asks in (("prodction", True), ("production", False)):
+        asked = f'[release]\nenvironment = "{environment}"\nstrategy = "direct"\n'
+        (tmp_path / "headgate.toml").write_text(f'[model]\nname = "asking"\n{asked}')
+        for arguments in (("init", "-q"), ("add", "headgate.toml"), ("commit", "-q", "-m", environment)):
+            subprocess.run([*git, *arguments], check=True)
+        code, _, err = headgate("--log", url, "publish", str(tmp_path))
+        assert (code, "nothing has gone live in prodction yet" in err) == (0, asks)
 
 
 def test_a_duration_of_a_freeze_counts_by_the_logs_time_whatever_the_callers_clock_shows(
@@ -257,10 +291,10 @@ def test_a_duration_of_a_freeze_counts_by_the_logs_time_whatever_the_callers_clo
 ) -> None:
     real_ns = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real_ns() + 86_400_000_000_000)
-    (freeze,) = data(headgate, "freeze", "declare", "night", "audit", "--until", "12h")["freezes"]
+    (freeze,) = data(headgate, "freeze", "declare", "night", "audit", "--until", "12h", "--reason", "r")["freezes"]
     assert int(freeze["until_ms"]) == pytest.approx(real_ns() / 1e6 + 12 * 3_600_000, abs=60_000)
 
 
 def test_a_freeze_without_a_begin_holds_at_once_whatever_the_callers_clock_shows(headgate: Headgate) -> None:
-    (freeze,) = data(headgate, "freeze", "declare", "live", "audit", "--until", "12h")["freezes"]
+    (freeze,) = data(headgate, "freeze", "declare", "live", "audit", "--until", "12h", "--reason", "r")["freezes"]
     assert "from_ms" not in freeze

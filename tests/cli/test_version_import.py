@@ -303,7 +303,7 @@ def test_weights_with_their_architecture_become_a_version(site: Site, headgate: 
         (
             "weights.safetensors",
             ARCHITECTURE.replace("linear", "lstm"),
-            "layers[0].kind: expected one of linear, conv1d",
+            "layer 1: kind: expected one of linear, conv1d",
         ),
     ],
 )

@@ -72,6 +72,13 @@ def test_a_freeze_needs_a_new_name_and_an_end_after_its_beginning() -> None:
     assert code(state, commands.DeclareFreeze(freeze="", from_ms=1, until_ms=2)) == "invalid-argument"
 
 
+def test_a_freeze_needs_its_reason() -> None:
+    for reason in ("", "  "):
+        refused = environment.decide(given(), commands.DeclareFreeze(freeze="x", reason=reason, until_ms=9_000), 5_000)
+        assert isinstance(refused, Refused)
+        assert (refused.field, refused.message[:15]) == ("reason", "reason is empty")
+
+
 def test_a_wrong_end_of_a_freeze_is_shown_as_a_date_too() -> None:
     refused = environment.decide(given(), commands.DeclareFreeze(freeze="x", until_ms=1), 5_000)
     assert isinstance(refused, Refused)

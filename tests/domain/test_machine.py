@@ -341,7 +341,7 @@ class Lifecycle(RuleBasedStateMachine):
             where,
             commands.LiftFreeze(freeze="z")
             if lift
-            else commands.DeclareFreeze(freeze="z", from_ms=self.now_ms, until_ms=until_ms),
+            else commands.DeclareFreeze(freeze="z", reason="r", from_ms=self.now_ms, until_ms=until_ms),
         )
 
     @invariant()

@@ -27,6 +27,7 @@ FIRST_STEPS = "tests/examples/test_first_steps.py"
 
 RUN_BY: dict[str, str] = {
     "headgate alias delete": CHANGES,
+    "headgate alias list": CHANGES,
     "headgate alias set": CHANGES,
     "headgate certificates create --for": CERTIFICATES,
     "headgate certificates create --host": CERTIFICATES,

@@ -65,7 +65,7 @@ def test_data_on_which_nothing_depends_and_events_that_cannot_be_used_become_dea
     assert [letter.code for letter in letters] == ["nothing-depends", "bad-data", "bad-data", "bad-data"]
     assert [letter.reason for letter in letters] == [
         "uri: the newest version of no model names this place with another SHA-256",
-        "uri and sha256: a SHA-256 has 64 hex digits in small letters",
-        "uri: expected text, got list",
-        "uri and sha256: sha256 is missing; give the SHA-256 of the new bytes, 64 hex digits in small letters",
+        "data.sha256: a SHA-256 has 64 hex digits in small letters",
+        "data.uri: expected text, got a list",
+        "data.sha256 is missing; give the SHA-256 of the new bytes, 64 hex digits in small letters",
     ]

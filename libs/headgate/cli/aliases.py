@@ -1,4 +1,4 @@
-"""`headgate alias` moves and removes the aliases of a model. An alias is a name for one of its versions."""
+"""`headgate alias` lists, moves and removes the aliases of a model. An alias is a name for one of its versions."""
 
 import uuid
 from typing import Annotated
@@ -6,15 +6,28 @@ from typing import Annotated
 import typer
 
 from headgate.cli import columns
-from headgate.cli.render import Format, Output, show_one
-from headgate.cli.session import full_name, session, usage
+from headgate.cli.render import Format, Output, show_one, show_rows
+from headgate.cli.session import full_name, model_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
-from headgate.domain.names import NUMBER
+from headgate.domain.names import NUMBER, model_stream
 from headgate.v1 import registry_service_pb2 as registry_service
 
 alias = typer.Typer(help="Aliases: names for versions, such as fraud@champion.", no_args_is_help=True)
 
 AliasName = Annotated[str, typer.Argument(metavar="MODEL@ALIAS", help="For example fraud@champion.")]
+
+
+@alias.command("list")
+def list_aliases(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="For example fraud.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """List the aliases of a model, each with the version that it names."""
+    request = registry_service.GetModelRequest(name=model_stream(model_name(model)))
+    found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS).aliases
+    rows = [{"alias": name, "version": f"v{found[name]}"} for name in sorted(found)]
+    show_rows(rows, output, empty="No aliases yet: `headgate alias set MODEL@ALIAS NUMBER` makes one.")
 
 
 @alias.command("set")

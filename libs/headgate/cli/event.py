@@ -16,16 +16,14 @@ from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import CommandFailed, session, usage
 from headgate.dead_letters.letters import State
-from headgate.domain.change_merged import TYPE, BadChange, merged_change
 from headgate.domain.credentials import TEXT_RULE, hides_nothing
 from headgate.domain.names import short_name
 from headgate.domain.refusal import ALREADY_EXISTS
-from headgate.domain.repository import broken_data_rule, broken_rule
-from headgate.domain.updated_data import DATA_UPDATED
 from headgate.domain.words import counted, time_text
 from headgate.log.envelope import CloudEvent, MalformedEvent, decode
 from headgate.log.port import Message, Record
 from headgate.log.topics import INBOX
+from headgate.log.upstream import broken_rule
 
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 
@@ -68,27 +66,12 @@ def send(
 
 
 def broken_event_rule(event: CloudEvent, value: bytes) -> str:
-    """The rule that a text of the event breaks, or the address that the registry would read; empty for none."""
-    data = _json(event.data or b"")
-    if isinstance(data, dict) and (rule := _broken_address_rule(event.type, data)):
+    """The rule by which the registry would refuse the event, or which a text of it breaks; empty for none."""
+    rule = broken_rule(event)
+    if rule and hides_nothing(rule):
         return rule
     texts = (*_texts(value), *_texts(event.data or b""))
-    return "" if all(map(hides_nothing, texts)) else TEXT_RULE
-
-
-def _broken_address_rule(type_: str, data: dict[str, Any]) -> str:
-    uri = data.get("uri")
-    if type_ == DATA_UPDATED and isinstance(uri, str):
-        rule = broken_data_rule(uri)
-        return rule and f"data.uri: expected {rule}"
-    if not TYPE.fullmatch(type_):
-        return ""
-    try:
-        repository = merged_change(data).repository
-    except BadChange as error:
-        return f"data.{error}"
-    rule = repository and broken_rule(repository)
-    return rule and f"the repository: {rule}"
+    return "" if not rule and all(map(hides_nothing, texts)) else TEXT_RULE
 
 
 def _json(value: bytes, **how: Any) -> Any:
@@ -123,7 +106,7 @@ def status(
     ] = DEFAULT_RECORDS,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show what became of an event. Exit with 1 when it was refused or is a dead letter."""
+    """Show what became of an event. Exit with 1 when it was refused or is a dead letter, unless its version exists."""
     with closing(session(context).open_log()) as log:
         copies = copies_of(log, id_, source, records)
         sources = sorted({copy.event.source for copy in copies})
@@ -141,7 +124,7 @@ def status(
         show_data(shown, output)
     if advice := _advice(outcome, shown, records):
         report(advice)
-    if outcome.status in (Status.REFUSED, Status.BURIED):
+    if outcome.status is Status.BURIED or (outcome.status is Status.REFUSED and shown["code"] != ALREADY_EXISTS):
         raise typer.Exit(Exit.FAILED)
 
 

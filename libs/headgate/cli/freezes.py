@@ -8,7 +8,7 @@ import typer
 
 from headgate.cli import columns
 from headgate.cli.known_environments import is_known, report_unknown
-from headgate.cli.models import Reason
+from headgate.cli.models import NeededReason, Reason
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import full_name, session, usage
 from headgate.cli.times import time_ms
@@ -36,8 +36,8 @@ def declare_freeze(
     environment: EnvironmentName,
     name: FreezeName,
     until: Annotated[str, typer.Option(help="Its end: 2026-12-24T18:00:00Z, or 12h for 12 hours from now.")],
+    reason: NeededReason,
     begin: Annotated[str, typer.Option("--from", help="Its begin, in the same form. Without it, at once.")] = "",
-    reason: Reason = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Let no release of the environment move forward until a time."""
@@ -61,6 +61,7 @@ def declare_freeze(
     show_one(found, columns.ENVIRONMENT, output)
     if not was_known:
         report_unknown(
+            stubs.releases,
             short_name(found.name),
             "the freeze holds only releases into this environment",
             f"to end it: headgate freeze lift {short_name(found.name)} {name}",

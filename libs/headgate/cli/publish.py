@@ -1,6 +1,5 @@
 """`headgate publish` appends an event to the inbox: a commit of a model's repository was merged."""
 
-import tomllib
 import uuid
 from contextlib import closing
 from dataclasses import replace
@@ -13,12 +12,14 @@ import typer
 from headgate.cli.event_outcome import DEFAULT_RECORDS, copies_of, outcome_of
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
+from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, show_data
 from headgate.cli.session import CommandFailed, Session, session, usage
 from headgate.client.change import Change, change_merged
+from headgate.configuration import FILE_NAME, publication
 from headgate.domain.credentials import hides_nothing, without_credentials
-from headgate.domain.names import NAME_RULE, is_name, model_stream
+from headgate.domain.names import model_stream
 from headgate.domain.repository import broken_rule
 from headgate.domain.utf8 import not_utf8
 from headgate.log.partitioner import partition_of
@@ -29,6 +30,7 @@ from headgate.runtime.observability import tracing
 from headgate.runtime.observability.span import Kind
 from headgate.runtime.observability.trace_context import TraceContext, new_trace
 from headgate.runtime.settings import SettingsError
+from headgate.toml_tables import InvalidToml
 from headgate.v1 import registry_service_pb2 as registry_service
 
 GIT_TIMEOUT_SECONDS = 30
@@ -75,12 +77,7 @@ def publish(
     """Send Headgate a merged commit. It becomes the model's next version."""
     check_address("--url", url or "/")
     check_address("FOLDER", str(repository.resolve()))
-    change = read_change(repository, commit)
-    if url:
-        change = replace(change, repository=url)
-    if not hides_nothing(change.message):
-        change = replace(change, message=without_credentials(change.message))
-        report("warning: the commit's message holds a password, a token or a user name in a URL: it is left out")
+    change = _as_it_is_sent(read_change(repository, commit), url)
     if changed := uncommitted(repository):
         report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)
@@ -96,12 +93,22 @@ def publish(
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     if known := _known(existing, refusal):
         report(known)
+    _ask_about_environment(session(context), repository, change)
     if output is Format.TABLE:
         report("to see what becomes of it, give `headgate event status` the id of this event:")
         show(event_id)
         return
     event = {"id": event_id, "trace_id": trace.trace_id, "source": source}
     show_data({**event, "model": change.model, "commit": change.commit}, output)
+
+
+def _as_it_is_sent(change: Change, url: str) -> Change:
+    """The change with the address from which the trainer fetches it, and without credentials in its message."""
+    change = replace(change, repository=url or change.repository)
+    if hides_nothing(change.message):
+        return change
+    report("warning: the commit's message holds a password, a token or a user name in a URL: it is left out")
+    return replace(change, message=without_credentials(change.message))
 
 
 def _known(existing: str, refusal: str) -> str:
@@ -186,24 +193,29 @@ def read_change(repository: Path, commit: str) -> Change:
         f"{commit}^{{commit}}",
         missing=f"{repository} has no commit {commit!r}",
     ).strip()
-    try:
-        text = _git(
-            repository,
-            "show",
-            f"{sha}:headgate.toml",
-            missing=f"{repository} has no headgate.toml at its root at {sha[:10]}",
-        )
-        document = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise CommandFailed(f"headgate.toml at {sha[:10]}: {not_utf8(error)}", Exit.USAGE) from error
-    except (ValueError, RecursionError) as error:  # wrong syntax, or nested too deeply
-        raise CommandFailed(f"headgate.toml at {sha[:10]}: {error}", Exit.USAGE) from error
-    table = document.get("model")
-    model = table.get("name") if isinstance(table, dict) else None
-    if not isinstance(model, str) or not is_name(model):
-        usage(f"headgate.toml at {sha[:10]}: model.name is {model!r}; {NAME_RULE}")
+    model, _ = _declared(repository, sha)
     message = _git(repository, "log", "-1", "--format=%B", sha).strip()
     return Change(model, str(repository.resolve()), sha, message)
+
+
+def _declared(repository: Path, sha: str) -> tuple[str, str]:
+    """The model of the commit's headgate.toml and the environment that it asks for. Raises CommandFailed."""
+    missing = f"{repository} has no headgate.toml at its root at {sha[:10]}"
+    try:
+        return publication(_git(repository, "show", f"{sha}:{FILE_NAME}", missing=missing).encode())
+    except UnicodeDecodeError as error:
+        problems = [not_utf8(error)]
+    except InvalidToml as error:
+        problems = [problem.removeprefix(f"{FILE_NAME}: ") for problem in error.problems]
+    usage(f"{FILE_NAME} at {sha[:10]}: {'; '.join(problems)}")
+
+
+def _ask_about_environment(current: Session, repository: Path, change: Change) -> None:
+    """Warns when the commit asks for an environment that nobody knows: its name may be mistyped."""
+    _, environment = _declared(repository, change.commit)
+    if environment and not is_known(current.stubs.releases, environment, LOOKUP_TIMEOUT_SECONDS):
+        report(f"warning: {FILE_NAME} asks for a release into {environment}:")
+        report_unknown(current.stubs.releases, environment)
 
 
 def uncommitted(repository: Path) -> str:

@@ -31,7 +31,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
 
-MAX_RELEASES = 100
+DEFAULT_RELEASES = 100
 NO_MATCH = "No release matches the filter."
 NO_RELEASES = (
     "No releases yet. A version that passes its gate gets the one that its headgate.toml asks for;"
@@ -56,21 +56,22 @@ class StrategyName(StrEnum):
 def list_releases(
     context: typer.Context,
     model: str,
+    limit: Annotated[int, typer.Option("-n", min=1, max=10_000, help="At most this many.")] = DEFAULT_RELEASES,
     filter_: Filter = "",
     order: Order = "",
     wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the newest hundred releases of a model, newest first. With `-` as the model, search all models."""
+    """List a model's releases, newest first. With `-` as the model, search all models."""
     stub = session(context).stubs.releases
     request = release_service.ListReleasesRequest(parent=parent_name(model), filter=filter_, order_by=order)
-    found, more = listed(stub.ListReleases, request, lambda page: page.releases, MAX_RELEASES)
+    found, more = listed(stub.ListReleases, request, lambda page: page.releases, limit)
     found_columns = columns.RELEASES if model != ANY else columns.FOUND_RELEASES
     wait_of = Waits(session(context).stubs).of_release
     found_columns = columns.with_wait(found_columns, "PHASE", wait_of)
     show_list(found, found_columns, output, wide, NO_MATCH if filter_ else NO_RELEASES, as_field(wait_of))
     if more:
-        report(f"only the first {counted(len(found), 'release')} of this list: --filter chooses others")
+        report(f"only the first {counted(len(found), 'release')} of this list: -n lists more")
 
 
 @release.command("get")
@@ -142,6 +143,7 @@ def start_release(
     show_one(started, columns.RELEASE, output)
     if not is_known(stub, environment):
         report_unknown(
+            stub,
             environment,
             f"the release pauses unless a gateway runs with HEADGATE_ENVIRONMENT={environment}",
             f"to end it: headgate release abort {model}/{started.release}",
@@ -271,4 +273,4 @@ def set_policy(
     was_known = is_known(stub, request.name)
     show_one(stub.SetPolicy(request, timeout=TIMEOUT_SECONDS), columns.ENVIRONMENT, output)
     if not was_known:
-        report_unknown(short_name(request.name), "only releases into this environment follow the policy")
+        report_unknown(stub, short_name(request.name), "only releases into this environment follow the policy")

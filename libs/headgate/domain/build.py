@@ -8,7 +8,7 @@ from headgate.domain.label import standing
 from headgate.domain.names import in_words, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, invalid, not_found, purged
 from headgate.domain.release import is_active
-from headgate.domain.repository import bad_repository
+from headgate.domain.source import bad_source
 from headgate.domain.state import IllegalFact, ModelState
 from headgate.domain.updated_data import what_is_built, wrong_updates
 from headgate.domain.upload import decide_import, what_is_uploaded
@@ -127,13 +127,9 @@ def evolve(state: ModelState, fact: Progress, record: facts.LifecycleRecord) -> 
 def _create(state: ModelState, command: commands.CreateVersion) -> facts.VersionCreated | Refused:
     if command.HasField("upload"):
         return decide_import(state, command, command.commit_message[:MAX_MESSAGE])
-    commit = command.commit.lower()
-    if len(commit) not in (40, 64) or not all(char in "0123456789abcdef" for char in commit):
-        return invalid("commit", command.commit, "a commit is a full hash of 40 or 64 hex digits")
-    if not command.repository:
-        return invalid("repository", command.repository, "a version needs the repository of its commit")
-    if wrong := bad_repository(command.repository):
+    if wrong := bad_source(command.repository, command.commit):
         return wrong
+    commit = command.commit.lower()
     if refused := wrong_updates(command.updated_data):
         return refused
     built = state.built.get(command.repository, {}).get(what_is_built(commit, command.updated_data))

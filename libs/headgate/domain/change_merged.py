@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headgate.domain.words import json_kind
+
 TYPE = re.compile(r"dev\.cdevents\.change\.merged(\.\d+\.\d+\.\d+(-\w+)?)?")
 
 
@@ -43,14 +45,14 @@ def _table(data: Mapping[str, Any], place: str) -> Mapping[str, Any]:
     """The object at the last key of the place, by which errors name it."""
     value = data.get(_key(place), {})
     if not isinstance(value, dict):
-        raise BadChange(f"{place}: expected an object, got {type(value).__name__}")
+        raise BadChange(f"{place}: expected an object, got {json_kind(value)}")
     return value
 
 
 def _text(table: Mapping[str, Any], place: str) -> str:
     value = table.get(_key(place), "")
     if not isinstance(value, str):
-        raise BadChange(f"{place}: expected text, got {type(value).__name__}")
+        raise BadChange(f"{place}: expected text, got {json_kind(value)}")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
         raise BadChange(f"{place}: expected text, got half of a surrogate pair")
     return value

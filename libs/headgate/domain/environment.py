@@ -101,6 +101,8 @@ def _declare(
             )
     if command.until_ms <= at_ms:
         return _wrong_end(command, ENDS_IN_THE_FUTURE)
+    if not command.reason.strip():
+        return invalid("reason", command.reason.strip(), "a freeze needs its reason: others wait for its end")
     return facts.FreezeDeclared(
         freeze=command.freeze, reason=command.reason, from_ms=command.from_ms, until_ms=command.until_ms
     )

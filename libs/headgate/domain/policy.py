@@ -1,6 +1,7 @@
 """The default release policy. Completes and checks the policies that users give."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -72,6 +73,7 @@ _DURATIONS = {
     "candidate_lease_ms": Limit(1, MAX_DURATION_MS, because="without a lease no gateway serves the candidate"),
 }
 _PAUSED = {"paused_weight_bps": Limit(0, FULL_WEIGHT_BPS, because="no pause raises a weight")}
+_STEP_FIELD = re.compile(r"^policy\.steps\[(\d+)\]\.")
 _PROBABILITY = Limit(0, 1, is_open=True)
 _JUDGE = {
     "alpha": _PROBABILITY,
@@ -112,7 +114,7 @@ def digest(policy: configuration.ReleasePolicy) -> str:
 def check(policy: configuration.ReleasePolicy) -> Refused | None:
     """The refusal of a resolved policy, with every rule that it breaks; None when it breaks none."""
     found = list(faults(policy))
-    problems = [f"policy.{each.field} is {each.value:.15g}: expected {each.limit.words()}" for each in found]
+    problems = [f"{_in_words(each.field)} is {each.value:.15g}: expected {each.limit.words()}" for each in found]
     fields = [f"policy.{each.field}" for each in found]
     if policy.paused_release not in configuration.PausedRelease.values():
         fields.append("policy.paused_release")
@@ -120,6 +122,10 @@ def check(policy: configuration.ReleasePolicy) -> Refused | None:
     if not problems:
         return None
     return Refused(INVALID, "a release policy keeps the limits of its fields", "; ".join(problems), fields[0])
+
+
+def _in_words(field: str) -> str:
+    return _STEP_FIELD.sub(lambda found: f"policy, step {int(found[1]) + 1}: ", f"policy.{field}")
 
 
 def faults(policy: configuration.ReleasePolicy) -> Iterator[Fault]:

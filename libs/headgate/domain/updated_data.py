@@ -14,9 +14,9 @@ DATA_UPDATED = "headgate.data.updated.v1"
 """The type of the event."""
 MAX_UPDATES = 64
 """As many as a headgate.toml may name data files."""
-SHA256_RULE = "a SHA-256 has 64 hex digits in small letters"
+SHA256_RULE = "sha256: a SHA-256 has 64 hex digits in small letters"
 SHA256_MISSING = "sha256 is missing; give the SHA-256 of the new bytes, 64 hex digits in small letters"
-PLACE_RULE = "expected the place of the data as headgate.toml has it"
+PLACE_RULE = "uri: expected the place of the data as headgate.toml has it"
 
 Updates = Iterable[configuration.UpdatedData]
 

@@ -24,6 +24,14 @@ def hyphenated(enum: Any, number: int) -> str:
     return word_of(enum, number).replace(" ", "-")
 
 
+def json_kind(value: object) -> str:
+    """What kind of JSON value this is, as its author knows it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    kinds: tuple[tuple[type, str], ...] = ((str, "text"), (dict, "an object"), (list, "a list"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "a number")
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun, which gets an s in the plural: "1 key", "0 keys", "2 keys"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headgate.domain.utf8 import text_of_json
+from headgate.domain.strict_json import read_json
 from headgate.log.port import Headers, Record
 
 DIGEST_DOMAIN = b"headgate.v1.LifecycleRecord\x00"
@@ -87,8 +87,8 @@ def _structured(record: Record, content_type: str) -> CloudEvent:
             f"content-type {content_type!r}: the only known structured mode is application/cloudevents+json"
         )
     try:
-        body = json.loads(text_of_json(record.value or b""))
-    except (ValueError, RecursionError) as error:
+        body = read_json(record.value or b"")
+    except ValueError as error:
         raise MalformedEvent(f"the value is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise MalformedEvent("the value is not a JSON object")

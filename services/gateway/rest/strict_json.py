@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from headgate.domain.words import json_kind
 from services.gateway.tensors import InvalidInput
 
 COLON = b":"
@@ -21,7 +22,7 @@ def read_object(text: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the body is not JSON: {error}", "body") from None
     if not isinstance(value, dict):
-        raise InvalidInput(f"expected a JSON object, got a {type(value).__name__}", "body")
+        raise InvalidInput(f"expected a JSON object, got {json_kind(value)}", "body")
     # Reading with a check of every key takes ten times as long. Each key has a colon of its own. So the check is only
     # needed when there are more colons than keys: a key is doubled, or a string has a colon.
     if text.count(COLON) != _keys(value):

@@ -147,7 +147,7 @@ def test_half_floats_become_float32_of_the_same_value(tmp_path: Path, datatype: 
 WRONG_LAYERS = {
     "a tensor that is not there": (LINEAR.replace("0.bias", "1.bias"), [4], "the file has no tensor 1.bias; it has 0."),
     "a tensor of another shape": (
-        LINEAR, [5], "layers[0] (linear): the tensor 0.weight (weight) has the shape [3, 4], expected [-1, 5]",
+        LINEAR, [5], "layer 1 (linear): the tensor 0.weight (weight) has the shape [3, 4], expected [-1, 5]",
     ),
     "a tensor that no layer uses": ('kind = "relu"', [4], "no layer uses 0.bias, 0.weight. Name each"),
     "a window that does not fit": ('kind = "max_pool1d"\nsize = 5', [2, 4], "its window of 5 does not fit"),
@@ -155,9 +155,9 @@ WRONG_LAYERS = {
     "a layer that takes whole numbers": ('kind = "embedding"\nweight = "0.weight"', [4], "give the input"),
     "a reshape that does not fit": ('kind = "reshape"\nshape = [3]', [4], "does not hold the 4 numbers of a row"),
     "an axis that is the batch": ('kind = "softmax"\naxis = 0', [4], "whose first dimension is the batch"),
-    "a kind that is none": ('kind = "lstm"', [4], "layers[0].kind: expected one of linear, conv1d,"),
-    "a number that is none": (CONV.format(1) + "\nstride = 0", [4], "layers[0].stride: expected a whole number from 1"),
-    "a key that is none": ('kind = "relu"\nslope = 1', [4], "layers[0].slope: expected one of the keys kind"),
+    "a kind that is none": ('kind = "lstm"', [4], "layer 1: kind: expected one of linear, conv1d,"),
+    "a number that is none": (CONV.format(1) + "\nstride = 0", [4], "layer 1: stride: expected a whole number from 1"),
+    "a key that is none": ('kind = "relu"\nslope = 1', [4], "layer 1: slope: expected one of the keys kind"),
 }  # fmt: skip
 
 

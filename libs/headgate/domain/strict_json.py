@@ -1,0 +1,23 @@
+"""Reads JSON, and refuses what two readers could understand differently: a key that stands twice in one object."""
+
+import json
+from typing import Any
+
+from headgate.domain.utf8 import text_of_json
+
+
+def read_json(value: bytes) -> Any:
+    """The value. Raises ValueError with the reason in words."""
+    try:
+        return json.loads(text_of_json(value), object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("expected lists and objects with less nesting") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        found[key] = value
+    return found

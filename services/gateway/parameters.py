@@ -25,6 +25,14 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
     "sequence_end": _FLAG,
 }
 """The kinds of value that each parameter may have."""
+MAX_UINT64 = 2**64 - 1
+MAX_TIMEOUT_MICROSECONDS = 24 * 3_600 * 1_000_000
+RANGES: Mapping[str, tuple[int, int, str]] = {
+    TIMEOUT: (0, MAX_TIMEOUT_MICROSECONDS, "microseconds"),
+    "priority": (0, MAX_UINT64, "a priority"),
+    "sequence_id": (0, MAX_UINT64, "an id"),
+}
+"""The least and the largest whole number, and what it counts. A timeout of 0 is none, as with Triton."""
 
 SHARED_MEMORY = "shared_memory_region"
 
@@ -36,6 +44,15 @@ def check_parameters(parameters: Mapping[str, inference.InferParameter]) -> None
         if kinds is not None and parameter.WhichOneof("parameter_choice") not in kinds:
             expected = " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)
             raise InvalidInput(f"parameter {name!r}: expected {expected}", "parameters")
+        if name in RANGES:
+            _refuse_beyond(name, parameter)
+
+
+def _refuse_beyond(name: str, parameter: inference.InferParameter) -> None:
+    low, high, unit = RANGES[name]
+    value = getattr(parameter, parameter.WhichOneof("parameter_choice") or "int64_param")
+    if not isinstance(value, str) and not low <= value <= high:
+        raise InvalidInput(f"parameter {name!r}: expected {unit} from {low} to {high}, got {value}", "parameters")
 
 
 def timeout_seconds(parameters: Mapping[str, inference.InferParameter]) -> float | None:

@@ -97,7 +97,7 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
     ("text", "problem"),
     [
         ("3", "expected an array of rows, or an object with an array for each input, got a number"),
-        ("null", "but it is missing"),
+        ("null", "got null"),
         ('"row"', "got text"),
         ("[", "expected JSON: "),
         ("", "expected JSON: it is empty"),
@@ -122,6 +122,7 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
         ),
         ("[[1, 2], [3, -Infinity]]", "row 2, column 2: -Infinity is not a finite number"),
         ("[[1, 2], [3, 1e400]]", r"row 2, column 2: FP32 cannot hold 1E\+400; the nearest value it has is inf"),
+        ("[[1, 2], [3, 1e30]]", r"FP32 cannot hold 1e\+30; the nearest value it has is 1\.0000000150474662e\+30"),
         ("[[1, 2], [3, 3.5e38]]", r"row 2, column 2: FP32 cannot hold "),
         (f"[[1, 2], [3, {'9' * 400}]]", "row 2, column 2: FP32 cannot hold 9999"),
         (f"[[1, 2], [3, {'9' * 5_000}]]", "row 2, column 2: FP32 cannot hold 9999"),

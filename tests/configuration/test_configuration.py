@@ -166,7 +166,7 @@ def test_a_file_without_a_release_table_declares_no_release() -> None:
         (
             "data/transactions.csv",
             "ftp://data.example/transactions.csv",
-            "data.transactions.uri: expected a path in the repository, a file URL with three slashes",
+            "data.transactions.uri: expected a path in the repository, or a URL with a host or bucket",
         ),
         (SHA, "abc", "data.transactions.sha256: expected 64 hex digits, got 'abc'"),
         ('["accuracy", "recall"]', '["accuracy", "mae"]', "evaluate.metrics: expected a list of accuracy"),

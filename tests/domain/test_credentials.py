@@ -13,6 +13,7 @@ from headgate.domain.credentials import (
     without_credentials,
 )
 from headgate.domain.refusal import Refused
+from headgate.domain.repository import broken_data_rule, broken_rule
 from headgate.domain.texts import as_it_may_be_recorded
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -197,3 +198,38 @@ PIECES = [
 def test_a_line_of_json_stays_one(text: str) -> None:
     masked = without_credentials(json.dumps({"message": text}, ensure_ascii=False))
     assert list(json.loads(masked)) == ["message"]
+
+
+WORDS = st.text("ab12.-_", min_size=1, max_size=6)
+BLANKS = st.sampled_from([" ", "  ", "\u00a0", "\u3000", "%20", "%2520", "%09", "+", " and a "])
+SCHEMES = st.sampled_from(["https", "http", "HTTPS", "ftp", "s3", "postgres", "git+https"])
+HOSTS = st.sampled_from(["git.example.com", "git.example.com:8443", "[::1]", "bucket"])
+AROUND = st.sampled_from(["{}", "see {}", "({})", "fetched {} again", "a.b@c.org says {}"])
+
+
+@for_all(SCHEMES, WORDS, WORDS, BLANKS, WORDS, HOSTS, AROUND)
+def test_a_password_with_a_blank_in_it_comes_into_no_record(
+    scheme: str, user: str, begin: str, blank: str, end: str, host: str, around: str
+) -> None:
+    url = f"{scheme}://{user}:s3cret{begin}{blank}{end}@{host}/fraud"
+    assert broken_rule(url)
+    assert broken_data_rule(url)
+    text = around.format(url)
+    assert not hides_nothing(text)
+    assert "s3cret" not in as_it_may_be_kept(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://example.com: mail a@b.org",
+        "https://example.com:8080 mail a@b.org",
+        "https://example.com:8080/x, mail a@b.org",
+        "http://host:80: refused, ask a@b.org",
+        "see https://example.com/a:b and c@d.org",
+        "// note: ask me@x.org",
+    ],
+)
+def test_prose_with_a_url_and_an_address_of_mail_is_no_password(text: str) -> None:
+    assert hides_nothing(text)
+    assert without_credentials(text) == text

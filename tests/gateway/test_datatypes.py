@@ -132,6 +132,13 @@ def an_output(request):
         (mixed(u8=[256]), ["input 'u8': expected values of UINT8"]),
         (with_parameter(mixed(), "routing_key", int64_param=1), ["parameter 'routing_key': expected a string"]),
         (with_parameter(mixed(), "timeout", string_param="1"), ["parameter 'timeout': expected a whole number"]),
+        (
+            with_parameter(mixed(), "timeout", int64_param=-1),
+            ["parameter 'timeout': expected microseconds from 0", "got -1"],
+        ),
+        (with_parameter(mixed(), "timeout", uint64_param=2**64 - 1), ["parameter 'timeout': expected microseconds"]),
+        (with_parameter(mixed(), "priority", int64_param=-1), ["parameter 'priority': expected a priority from 0"]),
+        (with_parameter(mixed(), "sequence_id", int64_param=-1), ["parameter 'sequence_id': expected an id from 0"]),
         (with_parameter(mixed(), "sequence_start", int64_param=1), ["'sequence_start': expected true or false"]),
         (
             with_parameter(mixed(), "shared_memory_region", first_input, string_param="r"),

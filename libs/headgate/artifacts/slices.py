@@ -30,7 +30,8 @@ def _column(slice_: configuration.Slice, features: Mapping[str, npt.NDArray[Any]
     where = f"evaluate.slices.{slice_.name}"
     name = slice_.input or (next(iter(features)) if len(features) == 1 else "")
     if name not in features:
-        fault = f"expected one of the inputs {', '.join(features)}, got {slice_.input or 'nothing'}"
+        got = f"got {slice_.input}" if slice_.input else "but it is missing"
+        fault = f"expected one of the inputs {', '.join(features)}, {got}"
         raise WrongSlice(f"{where}.input: {fault}")
     rows = features[name]
     if rows.dtype.kind not in "fiub":

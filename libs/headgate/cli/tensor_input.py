@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from headgate.artifacts.datatypes import BOOL, BYTES
 from headgate.client.tensors import InvalidTensor, Tensor, shape_of, shown, tensor_of
 from headgate.domain.utf8 import text_of_json
-from headgate.domain.words import counted
+from headgate.domain.words import counted, json_kind
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 MAX_INT_DIGITS = 400
@@ -90,7 +90,9 @@ def parse(text: bytes) -> Any:
     except ValueError as error:
         raise NotARequest(f"expected JSON: {error}") from error
     if not isinstance(found, list | dict):
-        raise NotARequest(f"expected an array of rows, or an object with an array for each input, got {_kind(found)}")
+        raise NotARequest(
+            f"expected an array of rows, or an object with an array for each input, got {json_kind(found)}"
+        )
     return found
 
 
@@ -106,7 +108,7 @@ def _protocol(document: Mapping[str, Any], specs: Mapping[str, Spec]) -> Request
     id_ = document.get("id", "")
     outputs = document.get("outputs", [])
     if not isinstance(id_, str):
-        raise NotARequest(f"id: expected text, got {_kind(id_)}")
+        raise NotARequest(f"id: expected text, {_got(id_)}")
     if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
         raise NotARequest("outputs: expected an array of objects with a name")
     names = tuple(_name(each, f"outputs[{number}]") for number, each in enumerate(outputs))
@@ -120,7 +122,7 @@ def _protocol_tensor(each: Mapping[str, Any], place: str, specs: Mapping[str, Sp
     datatype, shape = each.get("datatype", spec.datatype), each.get("shape")
     data = _array(each.get("data"), f"{place}.data")
     if not isinstance(datatype, str):
-        raise NotARequest(f"{place}.datatype: expected text, got {_kind(datatype)}")
+        raise NotARequest(f"{place}.datatype: expected text, {_got(datatype)}")
     if shape is None:
         return _tensor(Spec(spec.name, datatype, spec.shape), data)
     if not isinstance(shape, list) or not all(isinstance(size, int) and size > 0 for size in shape):
@@ -179,14 +181,14 @@ def _spec(name: str, specs: Mapping[str, Spec]) -> Spec:
 
 def _array(value: Any, place: str) -> list[Any]:
     if not isinstance(value, list):
-        raise NotARequest(f"{place}: expected an array, got {_kind(value)}")
+        raise NotARequest(f"{place}: expected an array, {_got(value)}")
     return value
 
 
 def _name(table: Mapping[str, Any], place: str) -> str:
     name = table.get("name")
     if not isinstance(name, str):
-        raise NotARequest(f"{place}.name: expected text, got {_kind(name)}")
+        raise NotARequest(f"{place}.name: expected text, {_got(name)}")
     return name
 
 
@@ -212,7 +214,6 @@ def value_of(text: str, datatype: str) -> Any:
         return stripped
 
 
-def _kind(value: Any) -> str:
-    """The kind of a JSON value, in the words of JSON."""
-    kinds = {dict: "an object", list: "an array", str: "text", bool: "true or false", type(None): "nothing"}
-    return kinds.get(type(value), "a number")
+def _got(value: Any) -> str:
+    """The end of "expected text, ...": what stands there instead, if anything does."""
+    return "but it is missing" if value is None else f"got {json_kind(value)}"

@@ -36,6 +36,8 @@ WHOLE: Mapping[str, tuple[int, int]] = {
 """The lowest and the highest value of each datatype of whole numbers."""
 MAX_SHOWN_CHARACTERS = 80
 LONGEST_WHOLE = 10**40
+LARGE_FLOAT = 1e20
+"""From here on a float is shown as 1e+20. Every whole number of a datatype is below it."""
 
 
 def held(value: Number | SupportsIndex | SupportsFloat, datatype: str) -> float | int:
@@ -87,7 +89,9 @@ def shortened(text: str) -> str:
 
 
 def _digits(number: Number) -> str:
-    """The number with all its digits, unless these are too many."""
+    """The number with all its digits, unless these are too many. Those of a large float are of no use to anybody."""
+    if isinstance(number, float) and abs(number) >= LARGE_FLOAT:
+        return str(number)
     return shortened(
         str(int(number)) if _is_plain(number) else str(number if isinstance(number, float) else Decimal(number))
     )

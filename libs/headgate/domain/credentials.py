@@ -31,6 +31,10 @@ _WITHOUT_SLASHES = re.compile(
 """user:password@host:path, and a URL whose slashes were forgotten. An image with its digest is none of these."""
 _PASSWORD_WITH_QUOTES = re.compile(r"""://[^\s/?#@:\["'<>`]*:(?!\d{0,5}(?:[/?#\s"'`,;)\]}>]|$))[^\s@]{0,256}@""")
 """A password of any characters. Only asked of one text at a time: in a line of JSON a quote ends the text."""
+_PASSWORD_WITH_BLANKS = re.compile(
+    r"""(:/{2,})[^\s/?#@:\["'\\<>`]*:(?!\d{0,5}(?:[/?#\s"'`,;:)\]}>]|$))[^/\r\n@"'\\]{1,256}@(?=[\w\[])"""
+)
+"""A password with blanks that are not escaped. Prose after a URL with a port, a path or nothing else is none."""
 _BACKSLASHES = re.compile(r"""\\(?!["'])""")
 _SLASHES = re.compile(r"\b((?:https?|ftps?|wss?|ssh):)/*(?=[^/\s])", re.IGNORECASE)
 _ESCAPED_SPACE = re.compile(r"%(?:[01][0-9A-F]|20|7F)", re.IGNORECASE)
@@ -73,6 +77,7 @@ def without_credentials(text: str) -> str:
         return text
     masked = _SECRET_IN_QUERY.sub(r"\1***", _PASSWORD_OPTION.sub(r"\1***", text))
     masked = _UNESCAPED_PASSWORD.sub(r"\1***@", _IN_TEXT.sub(_masked, masked))
+    masked = _PASSWORD_WITH_BLANKS.sub(r"\1***@", masked)
     return _WITHOUT_SLASHES.sub(r"\1***@", masked)
 
 

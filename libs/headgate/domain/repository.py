@@ -14,7 +14,8 @@ MAX_REPOSITORY_CHARACTERS = 4_096
 LENGTH_RULE = f"a repository has at most {MAX_REPOSITORY_CHARACTERS} characters"
 FORM_RULE = (
     "expected an absolute path as the trainer sees it, an https, http or ssh URL with a host,"
-    " a file URL with three slashes, or user@host:path; a path begins with one slash, because two begin a host"
+    " user@host:path, or a file URL with three slashes where every trainer has the repository;"
+    " a path begins with one slash, because two begin a host"
 )
 PRINTABLE_RULE = "an address has no control characters, and no others that cannot be printed"
 QUERY_RULE = (
@@ -22,14 +23,15 @@ QUERY_RULE = (
     " leave out the ? or # and what follows"
 )
 DATA_FORM_RULE = (
-    "a path in the repository, a file URL with three slashes, or a URL with a host or bucket and a path:"
-    " https://, http://, s3://, gs:// or az://; two slashes without such a scheme are no path"
+    "a path in the repository, or a URL with a host or bucket and a path: https://, http://, s3://, gs:// or az://,"
+    " or where every trainer has the file, a file URL with three slashes; two slashes without such a scheme are no path"
 )
 DOWNLOAD_FORM_RULE = "a URL with a host or bucket and a path: https://, http://, s3://, gs:// or az://"
 DOWNLOAD_LENGTH_RULE = f"a URL of at most {MAX_REPOSITORY_CHARACTERS} characters"
 DATA_PORT_RULE = f"a port from 1 to {MAX_PORT}"
 DATA_RULE = (
-    "no user name, no password, no ? and no # in it, because the log keeps it for ever; a file URL has %3F and %23"
+    "no user name, no password, no ? and no # in it, because the log keeps it for ever: the trainer reads user names"
+    " and passwords from the file that HEADGATE_GIT_CREDENTIALS names, also for data; a file URL has %3F and %23"
 )
 
 _HOST = r"(?:\w[\w.-]*|\[[0-9A-Fa-f:.]+\])"

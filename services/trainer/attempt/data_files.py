@@ -28,7 +28,10 @@ from services.trainer.attempt.remote_data import MAX_DATA_BYTES, RemoteFiles
 MAX_CONVERTED_BYTES = 64 * 1024**2
 """The largest file whose line ends we try the other way to explain a wrong digest."""
 ANNEX = "annex/objects"
-INSTEAD = "Commit the file itself, or name a file URL of the trainer's machine"
+INSTEAD = (
+    "Commit the file itself, or name a URL that begins with https://, s3://, gs:// or az://, of a place that the"
+    " operator allows. file:// serves only where every trainer has the same file"
+)
 
 
 class WrongData(Exception):
@@ -168,7 +171,7 @@ def data_path(checkout: Path, uri: str) -> Path:
         raise WrongData(f"expected a path in the repository or a URL that begins with one of {known}; got {uri}")
     if uri.startswith(("/", "~")):
         url = Path(uri).as_uri() if uri.startswith("/") else "file:///..."
-        raise WrongData(f"{uri} lies outside the repository. Write a path in it, or {url} for the trainer's machine")
+        raise WrongData(f"{uri} lies outside the repository. {INSTEAD}, here as {url}")
     named = checkout / uri
     if is_annexed(named):
         raise WrongData(f"{uri} is a link of git-annex, and the trainer runs no git-annex. {INSTEAD}")

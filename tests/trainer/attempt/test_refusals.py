@@ -119,7 +119,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
         ("kept.csv", b"", "kept.csv is kept by DVC: kept.csv.dvc does not name one file and its MD5"),
         ("folder", b"", "the 1 files in the folder folder have the SHA-256 "),
         ("module/rows.csv", b"", "module/rows.csv is in module, which is empty at the commit: a submodule without"),
-        ("/data/rows.csv", b"", "/data/rows.csv lies outside the repository. Write a path in it, or file:///data/rows"),
+        ("/data/rows.csv", b"", "/data/rows.csv lies outside the repository. Commit the file itself, or name a URL"),
         ("~/rows.csv", b"", "~/rows.csv lies outside the repository"),
         ("../rows.csv", b"", "../rows.csv leads out of the repository"),
         ("link.csv", b"", "link.csv leads out of the repository"),

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.certificates.authority import has_ended
 from headgate.runtime.clock import utc_now
 
 _logger = logging.getLogger(__name__)
@@ -111,6 +110,9 @@ class WatchedTls:
             return True
 
     def _warn_of_its_end(self) -> None:
+        # Imported late: it takes 9 MiB, which a service without TLS need not have.
+        from headgate.certificates.authority import has_ended
+
         if ended := has_ended(self.current.certificate, utc_now()):
             _logger.warning("%s: %s, so callers refuse it", self.files.certificate, ended)
 

@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 import grpc
 
-from headgate.certificates.authority import CertificateUnusable, read_certificate
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.peer import PEER_URI
 from services.gateway.asgi.wire import (
@@ -219,6 +218,9 @@ class Requests:
 @lru_cache(maxsize=MAX_KNOWN_CERTIFICATES)
 def _uris(pem: str) -> tuple[bytes, ...]:
     """The engine gives the same text with every call of a connection, and has verified it."""
+    # Imported late: it takes 9 MiB, which a gateway without TLS need not have.
+    from headgate.certificates.authority import CertificateUnusable, read_certificate
+
     try:
         return tuple(uri.encode() for uri in read_certificate(pem.encode()).uris)
     except CertificateUnusable:  # of names that this library does not know

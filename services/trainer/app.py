@@ -1,5 +1,6 @@
 """Puts the trainer together; the only place that does."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from headgate.worker.loop import DueWork, Issue, Worker
 from services.trainer import due
 from services.trainer.artifact_servicer import ArtifactServicer
 from services.trainer.attempt.checkout import GitAccess
-from services.trainer.attempt.confinement import warn_unless_confined
+from services.trainer.attempt.confinement import LEAST_VERSION, can_confine, landlock_version
 from services.trainer.attempt.remote_data import CACHE_FOLDER, DataAccess
 from services.trainer.attempt.scratch import clear_left_behind, clear_older_folders, scratch_of
 from services.trainer.attempt.tools import AttemptTools, Limits
@@ -42,6 +43,8 @@ from services.trainer.service_metrics import TrainerMetrics
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import Settings
 from services.trainer.uploads import Uploads
+
+logger = logging.getLogger(__name__)
 
 SHARE_TO_FINISH = 0.5
 """Of the grace, for the running attempt to end by itself. Then it is stopped, and another worker takes it over."""
@@ -115,7 +118,7 @@ class Trainer:
         clear_left_behind(self._tools.scratch)
         clear_older_folders(self._tools.scratch.parent)
         self._data.cache.prepare()
-        warn_unless_confined()
+        _warn_unless_confined()
         self._bytecode.start()
         self._worker.start()
         self._purging.start()
@@ -160,3 +163,9 @@ class Trainer:
         worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)
         uploads = Uploads(self._tools.store, self._tools.scratch / "uploads", self._data)
         worker_services_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(uploads), server)
+
+
+def _warn_unless_confined() -> None:
+    if not can_confine():
+        what = {"landlock_version": landlock_version(), "needed": LEAST_VERSION}
+        logger.warning("no Landlock: the code of a commit can change the packages and read the keys", extra=what)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.cli import pages
+from headgate.cli import histories, pages
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 
@@ -45,3 +45,17 @@ def test_a_list_that_never_ends_is_left_after_so_many_pages(monkeypatch: pytest.
     registry = Registry(1_000_000, on_a_page=1)
     rows, more = pages.listed(registry, registry_service.ListModelsRequest(), lambda page: page.models)
     assert (len(rows), more, registry.calls) == (5, True, 5)
+
+
+def test_a_history_that_never_ends_is_left_after_so_many_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histories, "MAX_PAGES", 5)
+    asked: list[int] = []
+
+    def without_facts(
+        request: registry_service.ListHistoryRequest, timeout: float
+    ) -> registry_service.ListHistoryResponse:
+        asked.append(request.after_sequence)
+        return registry_service.ListHistoryResponse(next_after_sequence=request.after_sequence + 1)
+
+    assert histories.newest_facts(without_facts, "models/fraud", head=100, lines=50) == []
+    assert asked == [50, 51, 52, 53, 54]

@@ -24,6 +24,8 @@ from headgate.view.fields import Kind
 DEFAULT_LINES = 50
 MAX_LINES = 10_000
 PAGE_SIZE = 500
+MAX_PAGES = MAX_LINES
+"""The most pages of one history, whatever the registry says comes next. A page holds at least one fact."""
 
 Lines = Annotated[int, typer.Option("-n", min=1, max=MAX_LINES, help="The newest N facts.")]
 
@@ -56,18 +58,6 @@ def environment_history(
 
 def _show_history(context: typer.Context, stream: str, head: int, lines: int, wide: bool, output: Format) -> None:
     """Prints the newest facts up to the head, whose sequence is the etag of the resource."""
-    stub = session(context).stubs.registry
-    found: list[facts.LifecycleRecord] = []
-    after = max(0, head - lines)
-    while len(found) < lines:
-        request = registry_service.ListHistoryRequest(
-            stream=stream, after_sequence=after, page_size=min(PAGE_SIZE, lines - len(found))
-        )
-        page = stub.ListHistory(request, timeout=TIMEOUT_SECONDS)
-        found.extend(each.record for each in page.records)
-        after = page.next_after_sequence
-        if not after:
-            break
     rows = [
         {
             "sequence": record.sequence,
@@ -75,9 +65,27 @@ def _show_history(context: typer.Context, stream: str, head: int, lines: int, wi
             "actor": record.actor,
             "fact": describe(record) if output is Format.TABLE else as_dict(record),
         }
-        for record in found
+        for record in newest_facts(session(context).stubs.registry.ListHistory, stream, head, lines)
     ]
     show_rows(rows, output, wide, ranks={"actor": 1})
+
+
+def newest_facts(
+    call: Callable[..., registry_service.ListHistoryResponse], stream: str, head: int, lines: int
+) -> list[facts.LifecycleRecord]:
+    """The last `lines` accepted facts of the stream up to its head, the newest last. Raises grpc.RpcError."""
+    found: list[facts.LifecycleRecord] = []
+    after = max(0, head - lines)
+    for _ in range(MAX_PAGES):
+        request = registry_service.ListHistoryRequest(
+            stream=stream, after_sequence=after, page_size=min(PAGE_SIZE, lines - len(found))
+        )
+        page = call(request, timeout=TIMEOUT_SECONDS)
+        found.extend(each.record for each in page.records)
+        after = page.next_after_sequence
+        if not after or len(found) >= lines:
+            break
+    return found
 
 
 def watch_models(context: typer.Context, filter_: Filter = "", output: Output = Format.TABLE) -> None:

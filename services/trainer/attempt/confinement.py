@@ -7,7 +7,6 @@ keys. Linux keeps to this by Landlock, also for root, and keeps the code from si
 import ctypes
 import errno
 import json
-import logging
 import os
 import stat
 import sys
@@ -35,8 +34,6 @@ EVERYTHING = (1 << 15) - 1
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 READING = EXECUTE | READ_FILE | READ_DIR
 ROOT = Path("/")
-
-logger = logging.getLogger(__name__)
 
 
 class _Ruleset(ctypes.Structure):
@@ -78,13 +75,6 @@ def landlock_version() -> int:
 
 def can_confine() -> bool:
     return landlock_version() >= LEAST_VERSION
-
-
-def warn_unless_confined() -> None:
-    """To be called once, when the trainer starts."""
-    if not can_confine():
-        what = {"landlock_version": landlock_version(), "needed": LEAST_VERSION}
-        logger.warning("no Landlock: the code of a commit can change the packages and read the keys", extra=what)
 
 
 def ruleset(confinement: Confinement) -> int | None:

@@ -12,10 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from headgate.runtime.parent import end_with_parent, prctl
-from services.trainer.attempt.confinement import confinement_of, enter, ruleset
 
 EXIT_NOT_FOUND = 127
 SIGNALLED = 128
@@ -33,9 +32,9 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     adopt_orphans()
     end_with_parent(parent)
-    descriptor = ruleset(confinement_of(confinement)) if confinement else None
+    confine = confinement_in(confinement)
     try:
-        code = run(command, descriptor)
+        code = run(command, confine)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return EXIT_NOT_FOUND
@@ -45,13 +44,23 @@ def main() -> int:
     return EXIT_NOT_ENDED
 
 
-def run(command: list[str], ruleset_descriptor: int | None) -> int:
+def confinement_in(text: str) -> Callable[[], None]:
+    """What confines the process that calls it as the text says. Raises OSError."""
+    if not text:
+        return lambda: None
+    # Imported late: commands of git are not confined, and the import takes half of a launcher's start.
+    from services.trainer.attempt.confinement import confinement_of, enter, ruleset
+
+    descriptor = ruleset(confinement_of(text))
+    return lambda: None if descriptor is None else enter(descriptor)
+
+
+def run(command: list[str], confine: Callable[[], None]) -> int:
     """The exit code of the command, or that of SIGTERM when it came first. Raises OSError."""
 
     def prepare() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
-        if ruleset_descriptor is not None:
-            enter(ruleset_descriptor)
+        confine()
 
     # A session of its own: what the command sends to its whole group does not reach the launcher.
     # The launcher has one thread, so code may run between the fork and the start of the command.

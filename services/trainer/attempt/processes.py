@@ -19,7 +19,10 @@ from services.trainer.attempt.confinement import Confinement
 from services.trainer.attempt.launch import EXIT_NOT_ENDED, SIGNALLED
 from services.trainer.attempt.orphans import MARK, end_orphans
 
+FIRST_POLL_SECONDS = 0.002
+"""How soon a program is looked at after its start. Each pause is twice as long as the one before."""
 POLL_SECONDS = 0.05
+"""The longest pause."""
 KILL_SECONDS = 10.0
 """How long the launcher may take to end what it started; then it is killed."""
 LOG_TAIL_BYTES = 8 * 1024
@@ -90,11 +93,12 @@ class Program:
         Raises Stopped.
         """
         started = time.monotonic()
-        limit = ""
+        limit, pause = "", FIRST_POLL_SECONDS
         try:
             while self._process.poll() is None and not limit:
-                if stop.wait(POLL_SECONDS):
+                if stop.wait(pause):
                     raise Stopped
+                pause = min(2 * pause, POLL_SECONDS)
                 limit = broken_limit()
                 if time.monotonic() - started > timeout_seconds:
                     limit = f"took longer than {timeout_seconds:g} s"

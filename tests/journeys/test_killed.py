@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from examples.driver import Facts, Repository, Running, Traffic, read_rows
+from examples.driver import Facts, Running, Traffic
 from headgate.v1 import facts_pb2 as facts
+from tests.journeys.imported import MODEL, ROWS, import_version
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "examples" / "breast_cancer"
-MODEL = "breast-cancer"
 SEED = 20
 KILLS = 10
 LONGEST_LIFE_SECONDS = 4.0
@@ -47,7 +45,7 @@ def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what:
 
 
 def live_for(running: Running, seconds: float) -> None:
-    traffic = Traffic(running.stubs, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
+    traffic = Traffic(running.stubs, MODEL, ROWS, REQUESTS_PER_SECOND)
     traffic.start()
     threading.Event().wait(seconds)
     traffic.stop()
@@ -56,24 +54,17 @@ def live_for(running: Running, seconds: float) -> None:
 def test_a_release_whose_services_are_killed_ten_times_still_ends_in_promotion(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     (tmp_path / "policy.toml").write_text(POLICY)
-    repository = Repository(tmp_path / "repository", EXAMPLE)
     with Running(tmp_path) as running:
         running.command("environment", "set-policy", "production", "policy.toml")
-        for overlay, release in (("1-first", 1), ("2-better", 2)):
-            repository.commit(overlay)
-            running.command("publish", "repository")
-            awaited = {1: "release_completed", 2: "release_requested"}[release]
-            wait(
-                running,
-                lambda record, name=awaited, number=release: getattr(record, name).release == number,
-                f"release {release}",
-                LIVE_SECONDS,
-            )
+        import_version(running, 1)
+        wait(running, lambda record: record.release_completed.release == 1, "v1 goes live", LIVE_SECONDS)
+        import_version(running, 2)
+        wait(running, lambda record: record.release_requested.release == 2, "the release of v2", LIVE_SECONDS)
         for _ in range(KILLS):
             live_for(running, chance.uniform(0.1, LONGEST_LIFE_SECONDS))
             running.kill()
             running.start()
-        traffic = Traffic(running.stubs, MODEL, read_rows(EXAMPLE / "data" / "breast_cancer.csv"), REQUESTS_PER_SECOND)
+        traffic = Traffic(running.stubs, MODEL, ROWS, REQUESTS_PER_SECOND)
         traffic.start()
         wait(running, lambda record: record.release_completed.release == 2, "v2 goes live", RELEASE_SECONDS)
         traffic.stop()

@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from examples.driver import Facts, Repository, Running, Traffic, read_rows
+from examples.driver import Facts, Running, Traffic
 from headgate.client.stubs import serves
 from headgate.lifecycle.fold import Fold
 from headgate.log import topics
@@ -25,11 +25,11 @@ from headgate.log.open import open_log
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from tests import waiting
+from tests.journeys.imported import MODEL, ROWS, import_version
 from tests.kafka_broker import KafkaBroker
+from tests.trainer.repositories import repository
 from tests.waiting import stretched
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "breast_cancer"
-MODEL = "breast-cancer"
 STREAM = f"models/{MODEL}"
 RECOVERY_SECONDS = 15.0
 LIVE_SECONDS = 240.0
@@ -114,11 +114,6 @@ def wait(running: Running, found: Callable[[facts.LifecycleRecord], bool], what:
         watched.close()
 
 
-def publish(running: Running, repository: Repository, overlay: str) -> None:
-    repository.commit(overlay)
-    running.command("publish", "repository")
-
-
 def kill(running: Running, service: str) -> float:
     """Kills one service with SIGKILL. Returns the time."""
     os.kill(running.pids()[service], signal.SIGKILL)
@@ -134,10 +129,11 @@ def kill_and_wait(running: Running, service: str) -> float:
     )
 
 
-def kill_each(running: Running, repository: Repository, writer: Writer, broker: KafkaBroker) -> dict[str, float]:
+def kill_each(running: Running, writer: Writer, broker: KafkaBroker) -> dict[str, float]:
     """Kills each service and the broker. Returns the seconds until the work of each went on."""
     took = {"registry": writer.wait_for_an_answer_to_a_command_sent_after(kill(running, "registry"))}
-    publish(running, repository, "3-worse")
+    folder, _ = repository(running.folder / "repository", name=MODEL)
+    running.command("publish", folder)
     wait(running, lambda record: record.testing_started.version == 3, "v3 is claimed")
     began = kill(running, "trainer")
     wait(running, lambda record: record.testing_started.attempt == 2, "v3 is claimed again")
@@ -161,23 +157,21 @@ def test_a_release_completes_although_each_service_and_the_broker_are_killed(
 ) -> None:
     url = f"kafka://{own_broker.start().address}"
     (tmp_path / "policy.toml").write_text(POLICY)
-    repository = Repository(tmp_path / "repository", EXAMPLE)
-    rows = read_rows(EXAMPLE / "data" / "breast_cancer.csv")
     with Running(tmp_path, url) as running:
         running.command("environment", "set-policy", "production", "policy.toml")
-        publish(running, repository, "1-first")
+        import_version(running, 1)
         wait(running, lambda record: record.release_completed.release == 1, "v1 goes live")
-        publish(running, repository, "2-better")
+        import_version(running, 2)
         wait(running, lambda record: record.weights_applied.release == 2, "the canary of v2")
         for _ in range(POWER_CUTS):
             running.kill()
             running.start()
-        traffic, writer = Traffic(running.stubs, MODEL, rows, REQUESTS_PER_SECOND), Writer(running)
+        traffic, writer = Traffic(running.stubs, MODEL, ROWS, REQUESTS_PER_SECOND), Writer(running)
         traffic.most_keys = FEW_KEYS
         try:
             traffic.start()
             writer.start()
-            took = kill_each(running, repository, writer, own_broker)
+            took = kill_each(running, writer, own_broker)
             writer.stop()
             traffic.most_keys = None
             wait(running, lambda record: record.release_completed.release == 2, "v2 goes live")

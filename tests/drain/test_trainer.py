@@ -16,7 +16,7 @@ from tests.drain.builds import build
 from tests.drain.processes import Installation, ServiceProcess
 from tests.metrics.exposed import get, until
 from tests.trainer.repositories import repository
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, stretched
 
 GRACE_SECONDS = 4.0
 
@@ -81,10 +81,11 @@ def test_an_attempt_that_ends_within_the_grace_is_reported(attempt: Attempt) -> 
 def test_an_attempt_that_does_not_end_within_the_grace_is_abandoned_and_not_reported_as_failed(
     attempt: Attempt,
 ) -> None:
-    with attempt.installation.running("trainer", grace_seconds=GRACE_SECONDS) as trainer:
+    grace_seconds = stretched(GRACE_SECONDS)
+    with attempt.installation.running("trainer", grace_seconds=grace_seconds) as trainer:
         terminated(trainer, attempt)
         code, seconds = trainer.exit_code()
-        assert (code, seconds < GRACE_SECONDS) == (0, True)
+        assert (code, seconds < grace_seconds) == (0, True)
     left = list((attempt.installation.folder / "work").glob("worker-*/*"))
     assert left == [], "the working folder is empty"
     version = attempt.version()

@@ -24,7 +24,7 @@ from services.trainer.settings import Settings
 from tests.trainer.attempt.test_processes import eventually
 from tests.trainer.attempt.test_work import is_alive
 from tests.trainer.repositories import repository
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, stretched
 
 FAILING = "python -c 'raise SystemExit(1)'"
 
@@ -108,7 +108,7 @@ def test_a_trainer_that_was_stopped_during_an_attempt_begins_the_next_one_at_onc
     site.create(repository(tmp_path / "tiny", tests=f"python -c '{waits}; sys.exit(1)'"))
     first, _ = site.trainer()
     site.until(lambda _: began.exists())
-    first.stop(6)
+    first.stop(stretched(6))
     assert not list((tmp_path / "work").rglob("attempt-*"))
     may_end.touch()
     site.trainer()

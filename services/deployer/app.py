@@ -5,21 +5,19 @@ from collections.abc import Iterator
 import grpc
 
 from headgate.dead_letters.burials import Burials, counting
-from headgate.lifecycle.service_parts import REPLAY_SECONDS, ServiceParts
+from headgate.lifecycle.service_parts import REPLAY_SECONDS
 from headgate.log import topics
 from headgate.log.port import LogUnavailable
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import DEPLOYER
 from headgate.runtime.observability.metrics import Reading
-from headgate.runtime.rpc.metrics import RpcMetrics
-from headgate.runtime.rpc.server import GrpcServer
-from headgate.telemetry.clock_watch import ClockWatch
-from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
+from headgate.telemetry.topic import TelemetryReader
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.isolation import Undecidable
 from headgate.worker.loop import Issue, Worker
+from headgate.worker.parts import WorkerParts
 from services.deployer.events import ReleaseEvents
 from services.deployer.evidence import GatewayReports, needed_since
 from services.deployer.pilot import due
@@ -40,10 +38,9 @@ class Deployer:
     """The running service: it reads the gateways' reports, steers releases and answers gRPC."""
 
     def __init__(self, settings: Settings) -> None:
-        self._parts = parts = ServiceParts(DEPLOYER, settings)
+        self._parts = parts = WorkerParts(DEPLOYER, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, self._clock = parts.fold, parts.clock
-        self._clock_watch = ClockWatch(parts.clock, TelemetryWriter(parts.log, settings.name), parts.metrics)
         self._reports = GatewayReports()
         burials = Burials(parts.log, settings.name, counting(parts.metrics))
         self._reader = TelemetryReader(parts.log, self._reported, parts.metrics, burials, self._reports.missed)
@@ -53,17 +50,11 @@ class Deployer:
         self._events = ReleaseEvents(parts.metrics, parts.fold)
         parts.metrics.read_at_scrape(READING_NAMES, self._readings)
         parts.watch_lag("deployer", topics.TELEMETRY, self._reader.positions)
-        self._server = GrpcServer(
-            settings.port, [self._register], [SERVICE], [RpcMetrics(parts.metrics)], host=settings.host, tls=parts.tls
-        )
+        self._server = parts.serve(self._register, [SERVICE])
 
     def start(self) -> int:
         """Opens the port, reads the log, then begins to steer releases. Returns the port."""
-        port = self._server.start()
-        self._parts.start()
-        self._parts.await_replay()
-        self._clock_watch.await_time()
-        self._clock_watch.start()
+        port = self._parts.open()
         with self._fold.lock:
             since_ms = needed_since(self._fold.models, self._clock.now_ms())
         self._reader.start(since_ms)
@@ -72,17 +63,14 @@ class Deployer:
             raise LogUnavailable(f"the deployer could not read {topics.TELEMETRY} within {REPLAY_SECONDS:.0f} s")
         self._events.listen()
         self._worker.start()
-        self._parts.ready(self._reader, self._worker, self._clock_watch)
-        self._server.admit()
+        self._parts.ready(self._reader, self._worker)
         return port
 
     def stop(self, grace_seconds: float) -> None:
         """Ends what is in progress and closes the log. Releases stay as they are until a deployer runs again."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
-        self._clock_watch.stop_soon()
         self._reader.stop_soon()
-        self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._reader.close()

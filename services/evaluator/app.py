@@ -8,20 +8,17 @@ import grpc
 
 from headgate.domain.names import model_stream, version_subject
 from headgate.lifecycle.artifact_setting import artifact_store
-from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log.topics import TELEMETRY
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import EVALUATOR
-from headgate.runtime.rpc.metrics import RpcMetrics
-from headgate.runtime.rpc.server import GrpcServer
-from headgate.telemetry.clock_watch import ClockWatch
-from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
+from headgate.telemetry.topic import TelemetryReader
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
+from headgate.worker.parts import WorkerParts
 from services.evaluator.due import LEASE_MS, WORK, Assignment, due, is_held
 from services.evaluator.measuring import MeasuringProcess, NotHeld
 from services.evaluator.service_metrics import EvaluatorMetrics
@@ -44,37 +41,28 @@ class Evaluator:
     def __init__(self, settings: Settings) -> None:
         artifact_store(settings.artifacts)  # refuses a wrong setting before the service waits for anything
         self._measure = MeasuringProcess(settings.artifacts, settings.keys)
-        self._parts = parts = ServiceParts(EVALUATOR, settings)
+        self._parts = parts = WorkerParts(EVALUATOR, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold = parts.fold
         self._metrics = EvaluatorMetrics(parts.metrics)
         self._heartbeats = Heartbeats(WORK)
-        self._telemetry = TelemetryWriter(parts.log, settings.name)
-        self._clock_watch = ClockWatch(parts.clock, self._telemetry, parts.metrics)
         self._reader = TelemetryReader(
             parts.log, self._heartbeats.observe, parts.metrics, on_gap=self._heartbeats.missed
         )
-        self._claimant = f"{settings.name}.{self._telemetry.boot_id[:BOOT_LETTERS]}"
+        self._claimant = f"{settings.name}.{parts.telemetry.boot_id[:BOOT_LETTERS]}"
         self._worker = Worker(
             parts.log, parts.fold, self._due, settings.name, parts.metrics, log_time_ms=parts.clock.now_ms
         )
         parts.watch_lag("evaluator", TELEMETRY, self._reader.positions)
-        self._server = GrpcServer(
-            settings.port, [self._register], [SERVICE], [RpcMetrics(parts.metrics)], host=settings.host, tls=parts.tls
-        )
+        self._server = parts.serve(self._register, [SERVICE])
 
     def start(self) -> int:
         """Opens the port, folds the log, and then begins to work; returns the port."""
-        port = self._server.start()
-        self._parts.start()
-        self._parts.await_replay()
-        self._clock_watch.await_time()
-        self._clock_watch.start()
+        port = self._parts.open()
         self._reader.start(self._parts.clock.now_ms() - LEASE_MS)
         self._fold.on_accepted(self._metrics.on_accepted)
         self._worker.start()
-        self._parts.ready(self._reader, self._worker, self._clock_watch)
-        self._server.admit()
+        self._parts.ready(self._reader, self._worker)
         return port
 
     def stop(self, grace_seconds: float) -> None:
@@ -84,9 +72,7 @@ class Evaluator:
         """
         deadline = Deadline(grace_seconds)
         self._parts.drain()
-        self._clock_watch.stop_soon()
         self._reader.stop_soon()
-        self._server.drain()
         self._worker.stop(deadline.left(SHARE_OF_WORK))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._reader.close()
@@ -105,7 +91,7 @@ class Evaluator:
     def _evaluate(self, assignment: Assignment) -> commands.Command | None:
         with self._metrics.evaluation() as outcome:
             try:
-                report = evaluate(self._measure, self._telemetry, assignment, partial(self._is_held, assignment))
+                report = evaluate(self._measure, self._parts.telemetry, assignment, partial(self._is_held, assignment))
             except NotHeld:
                 logger.info("evaluation stopped without a report", extra={"evaluation": assignment.key})
                 return None

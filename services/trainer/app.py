@@ -11,14 +11,10 @@ from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
 from headgate.lifecycle.artifact_setting import artifact_store
-from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log import topics
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import TRAINER
-from headgate.runtime.rpc.metrics import RpcMetrics
-from headgate.runtime.rpc.server import GrpcServer
-from headgate.telemetry.clock_watch import ClockWatch
-from headgate.telemetry.topic import TelemetryReader, TelemetryWriter
+from headgate.telemetry.topic import TelemetryReader
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
@@ -26,6 +22,7 @@ from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.worker.isolation import Undecidable
 from headgate.worker.leases import Claim, Heartbeats
 from headgate.worker.loop import DueWork, Issue, Worker
+from headgate.worker.parts import WorkerParts
 from services.trainer import due
 from services.trainer.artifact_servicer import ArtifactServicer
 from services.trainer.attempt.checkout import GitAccess
@@ -71,13 +68,11 @@ class Trainer:
     def __init__(self, settings: Settings) -> None:
         artifacts = artifact_store(settings.artifacts)
         self._data = data_access(settings)
-        self._parts = parts = ServiceParts(TRAINER, settings)
+        self._parts = parts = WorkerParts(TRAINER, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, log, metrics = parts.fold, parts.log, parts.metrics
         self._attempts = Attempts(metrics.counter("headgate_training_epochs_total").labels().inc)
         self._metrics = TrainerMetrics(metrics, self._attempts.last_epochs)
-        telemetry = TelemetryWriter(log, settings.name)
-        self._clock_watch = ClockWatch(parts.clock, telemetry, metrics)
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics, log_time_ms=parts.clock.now_ms)
         self._heartbeats = Heartbeats(WORK)
         self._reader = TelemetryReader(log, self._heartbeats.observe, metrics, on_gap=self._heartbeats.missed)
@@ -87,7 +82,7 @@ class Trainer:
             store=artifacts,
             key=key,
             trusted={**load_trusted(settings.keys), **trust(key)},
-            telemetry=telemetry,
+            telemetry=parts.telemetry,
             attempts=self._attempts,
             report=self._worker.report,
             log_time_ms=parts.clock.now_ms,
@@ -103,17 +98,11 @@ class Trainer:
         self._bytecode = Bytecode()
         self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)
         parts.watch_lag("trainer", topics.TELEMETRY, self._reader.positions)
-        self._server = GrpcServer(
-            settings.port, [self._register], SERVICES, [RpcMetrics(metrics)], host=settings.host, tls=parts.tls
-        )
+        self._server = parts.serve(self._register, SERVICES)
 
     def start(self) -> int:
         """Opens the port, folds the log, and then begins to work; returns the port."""
-        port = self._server.start()
-        self._parts.start()
-        self._parts.await_replay()
-        self._clock_watch.await_time()
-        self._clock_watch.start()
+        port = self._parts.open()
         self._reader.start(self._parts.clock.now_ms() - LEASE_MS)
         clear_left_behind(self._tools.scratch)
         clear_older_folders(self._tools.scratch.parent)
@@ -122,18 +111,15 @@ class Trainer:
         self._bytecode.start()
         self._worker.start()
         self._purging.start()
-        self._parts.ready(self._reader, self._worker, self._purging, self._clock_watch)
-        self._server.admit()
+        self._parts.ready(self._reader, self._worker, self._purging)
         return port
 
     def stop(self, grace_seconds: float) -> None:
         """Lets the running attempt end, or stops it so that another worker takes it over, and leaves the log."""
         deadline = Deadline(grace_seconds)
         self._parts.drain()
-        self._clock_watch.stop_soon()
         self._reader.stop_soon()
         self._purging.stop_soon()
-        self._server.drain()
         if not self._worker.stop(deadline.left(SHARE_TO_FINISH)):
             self._attempts.close(deadline.left(SHARE_TO_STOP))
         self._bytecode.close()

@@ -25,6 +25,7 @@ from tests.bench import (
     replay,
     rest,
     swaps,
+    tls,
     training,
     view,
 )
@@ -46,6 +47,7 @@ MEASUREMENTS = {
     "publish": publish.measure,
     "prediction": prediction.measure,
     "predictions": prediction_metrics.measure,
+    "tls": tls.measure,
     "grpc": grpc_predictions.measure,
     "rest": rest.measure,
     "batching": batching.measure,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,10 +193,13 @@ def _mlflow_server(
     return stack.enter_context(processes.server(command, env, port, path.with_suffix(".log"))), port
 
 
-def start_service(stack: ExitStack, service: str, folder: Path, log: str) -> tuple[int, int]:
+def start_service(
+    stack: ExitStack, service: str, folder: Path, log: str, more: Mapping[str, str] | None = None
+) -> tuple[int, int]:
+    """The process and its port. `more` are further settings."""
     port = processes.free_port()
     # As `headgate up` runs a registry. The other services ignore HEADGATE_ONE_CORE.
-    env = {"HEADGATE_LOG": log, "HEADGATE_PORT": str(port), "HEADGATE_ONE_CORE": "true"}
+    env = {"HEADGATE_LOG": log, "HEADGATE_PORT": str(port), "HEADGATE_ONE_CORE": "true", **(more or {})}
     command = [sys.executable, "-m", f"services.{service}"]
     output = folder / f"{service}-{port}.log"
     return stack.enter_context(processes.server(command, env, port, output)), port

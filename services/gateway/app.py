@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import model_stream, release_subject, version_name, version_subject
@@ -19,7 +20,8 @@ from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics, Reading
 from headgate.runtime.observability.work_log import unit_of_work
 from headgate.runtime.operations import Loop
-from headgate.runtime.tls import TlsFiles
+from headgate.runtime.settings import SettingsError
+from headgate.runtime.tls import TlsFiles, TlsUnusable
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
@@ -208,6 +210,7 @@ class Gateway:
             self._edge.publish(routed)
 
     def _edge_server(self, artifacts: ArtifactStore) -> EdgeServer:
+        """Raises SettingsError."""
         return EdgeServer(
             self._settings.environment,
             artifacts,
@@ -216,13 +219,27 @@ class Gateway:
             self._server.loop,
             lambda: time.monotonic() - self._fold.last_poll_monotonic,
             self._parts.metrics,
-            tls=self._parts.tls,
+            tls=devices_tls(self._settings, self._parts.tls),
         )
 
     def _readings(self) -> Iterator[Reading]:
         return readings.readings(
             self.follower.table, time.monotonic() - self._fold.last_poll_monotonic, self.follower.memory()
         )
+
+
+def devices_tls(settings: Settings, tls: TlsFiles | None) -> TlsFiles | None:
+    """The files of the server for devices, which may need a certificate where callers of predictions need none."""
+    if settings.edge_client_ca is None:
+        return tls
+    if tls is None:
+        raise SettingsError(["HEADGATE_EDGE_CLIENT_CA needs HEADGATE_TLS_CERTIFICATE and HEADGATE_TLS_KEY"])
+    found = replace(tls, client_ca=settings.edge_client_ca)
+    try:
+        found.read()
+    except TlsUnusable as error:
+        raise SettingsError([f"HEADGATE_EDGE_CLIENT_CA: {error}"]) from error
+    return found
 
 
 def grpc_server(

@@ -82,6 +82,8 @@ class Settings(ServiceSettings):
     """The memory that loaded versions may take; 0 for a share of the machine's, or of the container's."""
     edge_port: int = 0
     """The port of the gRPC server for devices; 0 for no such server."""
+    edge_client_ca: Path | None = None
+    """PEM file with the authority of the devices' certificates; without it, that of all callers."""
     micro_batching: bool = True
     """Whether requests that wait together for a slow version run as one forward, where its export allows it."""
     advertise: str = field(default="127.0.0.1", metadata={HOST: True})

@@ -1,5 +1,6 @@
 """A device follows, serves through outages and reboots, refuses what fails verification, and reports once."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,8 +11,10 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.settings import SettingsError
 from headgate.telemetry import counters
 from headgate.v1 import edge_service_pb2 as edge
+from services.gateway.app import devices_tls
 from services.gateway.assignment import arm
 from services.gateway.edge.link import LinkDown
+from services.gateway.settings import Settings
 from tests.gateway import networks
 from tests.gateway.edge.harness import MIB, await_version, predict, running, running_fleet, serves, values
 from tests.gateway.harness import canary
@@ -267,6 +270,19 @@ def test_two_processes_cannot_use_one_folder(fleet):
         fleet.device()
     first.close()
     fleet.device().close()
+
+
+def test_devices_may_need_a_certificate_where_callers_of_predictions_need_none(tmp_path):
+    authority = Authority.new(tmp_path, "authority")
+    files, log = tls_files(authority, tmp_path), f"sqlite://{tmp_path}/log.db"
+    settings = Settings(log=log, artifacts=(tmp_path / "store").as_uri(), keys=tmp_path)
+    named = replace(settings, edge_client_ca=authority.file)
+    assert devices_tls(settings, files) == files
+    assert devices_tls(named, files) == replace(files, client_ca=authority.file)
+    with pytest.raises(SettingsError, match="HEADGATE_EDGE_CLIENT_CA needs HEADGATE_TLS_CERTIFICATE"):
+        devices_tls(named, None)
+    with pytest.raises(SettingsError, match=r"HEADGATE_EDGE_CLIENT_CA: .*missing"):
+        devices_tls(replace(settings, edge_client_ca=tmp_path / "missing.pem"), files)
 
 
 def test_a_device_calls_with_tls_and_shows_its_certificate(tmp_path):

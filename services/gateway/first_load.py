@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headgate.artifacts.blobs import Blobs
 from headgate.v1 import facts_pb2 as facts
+from services.gateway.resident import give_back
 from services.gateway.sessions import Load, LoadedVersion
 
 
@@ -22,7 +23,13 @@ def loader_at_first_load(
 
         return loader(store, lambda: load_trusted(keys), trial, processes, batches)
 
+    @cache
+    def tidied() -> None:
+        give_back()
+
     def load(model: str, version: int, artifact: facts.Artifact) -> LoadedVersion:
-        return made()(model, version, artifact)
+        loaded = made()(model, version, artifact)
+        tidied()  # before its first request, and only of the first: later ones find the code in memory
+        return loaded
 
     return load

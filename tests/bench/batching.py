@@ -59,7 +59,8 @@ def _best_batch(model: bytes, shape: tuple[int, ...], seconds: float) -> Slice:
 
 
 def _answers(address: str, model: str, shape: tuple[int, ...], seconds: float) -> Slice:
-    command = [sys.executable, "-m", "tests.bench.batching_client", address, model, str(CALLERS), str(seconds)]
+    port = address.rpartition(":")[2]
+    command = [sys.executable, "-m", "tests.bench.batching_client", port, model, str(CALLERS), str(seconds)]
     began = time.process_time()
     done = subprocess.run([*command, *map(str, shape)], capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(done.stdout)

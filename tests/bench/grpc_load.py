@@ -15,6 +15,8 @@ from tests.http2_frames import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, S
 PING, WINDOW_UPDATE = 6, 8
 ACK = 1
 HEAD = 9
+FRAME_BYTES = 16 * 1024
+"""A server takes no larger frame unless it says so."""
 WINDOW_BYTES = 2**30
 """So many bytes of answers each caller takes before it says that it takes more."""
 
@@ -86,8 +88,10 @@ class Caller(asyncio.Protocol):
     def _ask(self) -> None:
         self._stream, self._has_message = self._stream + 2, False
         self._asked_at = time.perf_counter()
-        call = frame(HEADERS, END_HEADERS, self._stream, self._headers)
-        self._write(call + frame(DATA, END_STREAM, self._stream, self._body))
+        self._write(frame(HEADERS, END_HEADERS, self._stream, self._headers))
+        for start in range(0, len(self._body), FRAME_BYTES):
+            part = self._body[start : start + FRAME_BYTES]
+            self._write(frame(DATA, END_STREAM if start + FRAME_BYTES >= len(self._body) else 0, self._stream, part))
 
     def _write(self, data: bytes) -> None:
         self._transport.write(data)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.inference import Call
 from services.gateway.pending import Pending
+from services.gateway.request import request_of
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
 from tests.gateway.threads import run_together
@@ -31,7 +32,9 @@ def gateway():
 
 
 def ask(gateway, model, expires_at=math.inf, **fields):
-    return gateway.inference.infer(infer_request([[1, 2, 3]], model=model, **fields), Call(expires_at=expires_at))
+    return gateway.inference.infer(
+        request_of(infer_request([[1, 2, 3]], model=model, **fields)), Call(expires_at=expires_at)
+    )
 
 
 def running_call(gateway, model, expires_at=math.inf):
@@ -55,8 +58,8 @@ def test_every_answer_of_several_threads_is_counted_once(gateway, often_switched
     def infer():
         for n in range(each):
             outcome = ask(gateway, "fraud", key=f"k{n}")
-            response = outcome.done.result(PATIENCE_SECONDS) if isinstance(outcome, Pending) else outcome
-            assert answer(response).tolist() == [[2, 4, 6]]
+            answered = outcome.done.result(PATIENCE_SECONDS) if isinstance(outcome, Pending) else outcome
+            assert answer(answered.message()).tolist() == [[2, 4, 6]]
 
     run_together([infer] * threads)
     counts = gateway.counts().values()
@@ -70,7 +73,7 @@ def test_a_slow_version_answers_later_and_giving_up_after_its_answer_changes_not
     assert isinstance(pending, Pending)
     assert not pending.done.done()
     gate.open()
-    assert answer(pending.done.result(PATIENCE_SECONDS)).tolist() == [[2, 4, 6]]
+    assert answer(pending.done.result(PATIENCE_SECONDS).message()).tolist() == [[2, 4, 6]]
     pending.give_up()
     assert counted(gateway, "answered") == (1, 0, 0)
 

@@ -61,7 +61,7 @@ def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
     known = METRICS.get(into.task) or ALL_METRICS
     expected = f"a list of {', '.join(known)}"
     default: Any = [] if own else REQUIRED
-    metrics = table.value("metrics", expected, lambda value: are_metrics(value, known), default)
+    metrics = table.value("metrics", expected, lambda value: value == default or are_metrics(value, known), default)
     into.evaluate.metrics.extend([*(metrics or []), *own])
     _threshold(table, into)
     confidence = table.number("confidence", *CONFIDENCE, DEFAULT_CONFIDENCE)

@@ -414,6 +414,7 @@ def test_a_custom_task_is_measured_by_its_own_metrics_alone() -> None:
     text = text.replace("recall = { min = 0.92, max_drop = 0.01 }\n", "")
     parsed = parse(text.encode())
     assert (parsed.task, list(parsed.evaluate.metrics)) == ("custom", ["cost", "profit"])
+    assert parse(text.replace("[evaluate]", "[evaluate]\nmetrics = []", 1).encode()).evaluate == parsed.evaluate
     without = text.replace("[evaluate.own_metrics]\ncost = 'lower'\nprofit = 'higher'\n", "")
     missing = "evaluate.metrics: expected a list of leakage, but it is missing"
     assert any(each.startswith(missing) for each in problems(without))

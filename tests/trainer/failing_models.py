@@ -330,7 +330,15 @@ STREAMS = {
     "a batch of another shape": Failing(
         "def datasets(context): return {part: [(ROWS, YES), (ROWS[:, :2], YES)] for part in PARTS[1:]}"
         " | {'train': (ROWS, YES)}",
-        "datasets(context): validation: batch 2 has features [2, float32] and the first features [3, float32]",
+        "datasets(context): validation: batch 2 has features [2, float32] and the first features [3, float32];"
+        " all need the same. Where only a length differs, pad all batches of this split to one length",
+    ),
+    "items of several sizes": Failing(
+        "class Ragged(torch.utils.data.Dataset):\n"
+        "    def __len__(self): return 9\n"
+        "    def __getitem__(self, row): return ROWS[row, :1 + row % 2], YES[row]\n"
+        "def datasets(context): return {part: Ragged() for part in PARTS}",
+        "datasets(context): the items of the Dataset do not fit into one batch: stack expects each tensor to be equal",
     ),
     "a wrong label in the second batch": Failing(
         "WRONG = [(ROWS, YES), (ROWS, YES + 1)]\n"

@@ -28,6 +28,10 @@ ONCE = (
 )
 
 
+SAME_SIZES = "all need the same. Where only a length differs, pad all batches of this split to one length"
+PADDED = "Give items of one size and datatype, or a DataLoader whose collate_fn pads them"
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """The training rows of a repository that are read batch by batch."""
@@ -139,8 +143,8 @@ def _require_joinable(where: str, number: int, first: Rows, rows: Rows) -> None:
             for part in (before, now)
         ]
         if forms[0] != forms[1]:
-            fault = f"batch {number} has {_shown(forms[1])} and the first {_shown(forms[0])}; all need the same"
-            raise TrainingFailure(f"{where}: {fault}")
+            fault = f"batch {number} has {_shown(forms[1])} and the first {_shown(forms[0])}"
+            raise TrainingFailure(f"{where}: {fault}; {SAME_SIZES}")
 
 
 def _shown(form: Mapping[str, tuple[object, ...]]) -> str:
@@ -184,7 +188,12 @@ def _collated(items: list[Any]) -> Any:
                 f"datasets(context): expected (features, answers) as an item of the Dataset, got {shown}."
                 " Give several features or answers as a dict by name"
             )
-    return default_collate(items)
+    try:
+        return default_collate(items)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TrainingFailure(
+            f"datasets(context): the items of the Dataset do not fit into one batch: {error}. {PADDED}"
+        ) from error
 
 
 def _is_indexed(source: Any) -> bool:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from headgate.lifecycle.service_parts import ServiceSettings, replica_name
+from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.service_parts import replica_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ServiceSettings):
+class Settings(AuthenticatedSettings):
     name: str = replica_name("deployer-0")

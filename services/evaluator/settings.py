@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headgate.lifecycle.artifact_setting import require_store
-from headgate.lifecycle.service_parts import ServiceSettings, replica_name
+from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.settings import CHECK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ServiceSettings):
+class Settings(AuthenticatedSettings):
     name: str = replica_name("evaluator-0")
     artifacts: str = field(metadata={CHECK: require_store})
     """URL of the artifact store."""

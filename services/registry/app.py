@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from headgate.dead_letters.burials import Burials, counting
+from headgate.lifecycle.authentication_setting import access_check
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log.port import LogUnavailable
 from headgate.runtime.deadline import Deadline
@@ -11,11 +12,14 @@ from headgate.runtime.rpc.metrics import RpcMetrics
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.telemetry.clock_watch import ClockWatch
 from headgate.telemetry.topic import TelemetryWriter
+from headgate.v1 import access_service_pb2 as access_service
+from headgate.v1 import access_service_pb2_grpc as access_service_grpc
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.view.indexed import IndexedFold
+from services.registry.access_servicer import AccessServicer
 from services.registry.decider import Decider
 from services.registry.handlers import intakes
 from services.registry.history import History
@@ -44,7 +48,7 @@ class Registry:
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         log, fold, metrics = parts.log, parts.fold, parts.metrics
         self._clock_watch = ClockWatch(parts.clock, TelemetryWriter(log, settings.name), metrics)
-        decider = Decider(log, fold, parts.clock.now_ms, metrics)
+        self.decider = decider = Decider(log, fold, parts.clock.now_ms, metrics)
         requests = Requests(decider, fold)
         burials = Burials(log, settings.name, counting(metrics))
         self._voids = VoidBurials(log, fold, burials)
@@ -58,13 +62,16 @@ class Registry:
         history = History(log, fold, self._watches)
         registry = RegistryServicer(requests, history, search, self._watches, parts.clock.now_ms)
         release = ReleaseServicer(requests, search, self._watches)
+        access = AccessServicer(requests, history, parts.clock.now_ms)
         self._server = GrpcServer(
             settings.port,
             [
+                lambda server: access_service_grpc.add_AccessServiceServicer_to_server(access, server),
                 lambda server: registry_service_grpc.add_RegistryServiceServicer_to_server(registry, server),
                 lambda server: release_service_grpc.add_ReleaseServiceServicer_to_server(release, server),
             ],
             [
+                access_service.DESCRIPTOR.services_by_name["AccessService"].full_name,
                 registry_service.DESCRIPTOR.services_by_name["RegistryService"].full_name,
                 release_service.DESCRIPTOR.services_by_name["ReleaseService"].full_name,
             ],
@@ -72,6 +79,7 @@ class Registry:
             threads=UNARY_THREADS + MAX_WATCHES,
             host=settings.host,
             tls=parts.tls,
+            access=access_check(settings, parts),
         )
 
     def start(self) -> int:

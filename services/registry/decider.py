@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from headgate.domain import access
 from headgate.domain import environment as environments
 from headgate.domain import model as models
 from headgate.domain.credentials import as_it_may_be_kept
 from headgate.domain.fact import Fact
-from headgate.domain.names import MAX_ID, NAME_RULE, in_words, split_stream
+from headgate.domain.names import ACCESS_STREAM, MAX_ID, NAME_RULE, in_words, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
-from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.domain.texts import as_it_may_be_recorded, bad_name, bad_text, with_masked_texts
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.stream import Stream, command_digest, event_id, message_of, new_stream, parse, record_of
@@ -23,7 +25,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.worker.intake import Contended
 from services.registry import command_metrics as outcomes
 from services.registry.command_metrics import CommandMetrics
-from services.registry.stream_locks import StreamLocks
+from services.registry.stream_locks import SharedLock, StreamLocks
 
 MAX_DECISIONS = 8
 """How often one command is decided when records of other writers win each time."""
@@ -33,7 +35,7 @@ MAX_COMMAND_BYTES = 400_000
 MAX_SHOWN = 2_000
 SIZE_RULE = f"a command has at most {MAX_COMMAND_BYTES} bytes"
 ID_RULE = f"a command id has at most {MAX_ID} characters"
-STREAM_RULE = "a stream is models/{name} or environments/{name}"
+STREAM_RULE = "a stream is models/{name}, environments/{name} or access/default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,14 @@ class Decider:
         self._fold = fold
         self._now_ms = now_ms
         self.locks = StreamLocks()
+        self._grants = SharedLock()
 
-    def execute(self, command: commands.Command, from_person: bool = False) -> Decided | Refused:
+    def execute(
+        self, command: commands.Command, from_person: bool = False, require: Callable[[], None] | None = None
+    ) -> Decided | Refused:
         """Executes the command and returns its outcome. Raises Contended, LogUnavailable, RecordsLost.
 
+        `require` raises when the sender may not do this, by the very state on which the command is decided.
         Credentials in a text are refused in a command from a person, and left out of what a program reports.
         """
         # The fact continues the trace of this unit of work, which continues the trace of the command's sender.
@@ -70,12 +76,14 @@ class Decider:
             correlation_id=_shown_id(command.correlation_id),
         )
         with self._metrics.measured(command) as measured:
-            outcome = self._execute(command, from_person)
+            outcome = self._execute(command, from_person, require)
             measured.outcome = _outcome_name(outcome)
             note(decision=measured.outcome, sequence=_sequence_of(outcome))
             return outcome
 
-    def _execute(self, command: commands.Command, from_person: bool) -> Decided | Refused:
+    def _execute(
+        self, command: commands.Command, from_person: bool, require: Callable[[], None] | None
+    ) -> Decided | Refused:
         if command.ByteSize() > MAX_COMMAND_BYTES:
             return Refused(INVALID, SIZE_RULE, f"the command has {command.ByteSize()} bytes: {SIZE_RULE}", "command")
         if len(command.command_id) > MAX_ID:
@@ -87,8 +95,16 @@ class Decider:
                 INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
             )
         # One decision at a time per stream, because two of this process would only compete for the same head.
-        with self.locks.hold(command.stream):
-            return self._decide_and_append(with_masked_texts(command))
+        with self.locks.hold(command.stream), self._grants_kept(command, require):
+            return self._decide_and_append(with_masked_texts(command), require)
+
+    def _grants_kept(
+        self, command: commands.Command, require: Callable[[], None] | None
+    ) -> AbstractContextManager[None]:
+        """Keeps a grant from being revoked between the decision that it allows and the append of the fact."""
+        if command.stream == ACCESS_STREAM:
+            return self._grants.alone()
+        return self._grants.shared() if require else nullcontext()
 
     def refuse(self, command: commands.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
@@ -106,11 +122,11 @@ class Decider:
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
-    def _decide_and_append(self, command: commands.Command) -> Decided | Refused:
+    def _decide_and_append(self, command: commands.Command, require: Callable[[], None] | None) -> Decided | Refused:
         sent, unknown = 0, ""
         for _ in range(MAX_DECISIONS):
             may_arrive = self._head(command.stream) < sent
-            outcome = self._decide(command)
+            outcome = self._decide(command, require)
             if not isinstance(outcome, facts.LifecycleRecord):
                 if may_arrive:  # The record may still be accepted, and this outcome would then be wrong.
                     raise LogUnavailable("it is unknown whether the log took the record; send the same request again")
@@ -136,10 +152,14 @@ class Decider:
             stream = self._fold.streams.get(name)
             return stream.sequence if stream is not None else 0
 
-    def _decide(self, command: commands.Command) -> facts.LifecycleRecord | Decided | Refused:
+    def _decide(
+        self, command: commands.Command, require: Callable[[], None] | None
+    ) -> facts.LifecycleRecord | Decided | Refused:
         """The record to append, or the outcome when there is nothing to append."""
         at_ms = self._now_ms()
         with self._fold.lock:
+            if require is not None:
+                require()
             if self._fold.lost:
                 raise RecordsLost(f"the log has lost records, so no command is decided: {self._fold.lost}")
             stream = self._fold.streams.get(command.stream) or new_stream(command.stream)
@@ -194,6 +214,8 @@ class Decider:
             return models.decide(state, payload, at_ms, self._fold.environments, command.actor)
         if isinstance(state, EnvironmentState) and isinstance(payload, environments.EnvironmentCommand):
             return environments.decide(state, payload, at_ms)
+        if isinstance(state, AccessState) and isinstance(payload, access.AccessCommand):
+            return access.decide(state, payload, at_ms)
         rule = "a command about a model goes to models/{name}, one about an environment to environments/{name}"
         return Refused(INVALID, rule, f"{name} was sent to {stream.name}", "stream")
 

@@ -34,6 +34,7 @@ class CommandHandler:
             return bury(self._burials, "command", record, "the value is not a headgate.v1.Command")
         if not command.command_id or not command.stream:
             return bury(self._burials, "command", record, "command_id or stream is empty")
+        command.proven_by = ""  # whoever writes to the topic has proven nothing here
         with unit_of_work("command", command.WhichOneof("command") or "unknown", command.trace_parent):
             execute(self._decider, command)
 

@@ -2,12 +2,15 @@
 
 import queue
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import grpc
 
+from headgate.domain.fact import fact_of
 from headgate.domain.names import split_stream
+from headgate.domain.state import IllegalFact
 from headgate.lifecycle.follower import LifecycleFold
-from headgate.lifecycle.stream import parse
+from headgate.lifecycle.stream import Stream, new_stream, parse
 from headgate.log import topics
 from headgate.log.envelope import digest
 from headgate.log.port import PARTITIONS, EventLog, LogError, Record
@@ -22,7 +25,7 @@ from services.registry.watches import WAIT_SECONDS, Watches
 Place = tuple[int, int]
 """Partition and offset of one record."""
 
-STREAM_FORM = "models/{model} or environments/{environment}"
+STREAM_FORM = "models/{model}, environments/{environment} or access/default"
 FROM_THE_BEGINNING = -1
 """The offset after which a partition is read as a whole."""
 MAX_GAP = 8
@@ -85,6 +88,21 @@ class History:
         return registry_service.ListHistoryResponse(
             records=records, next_after_sequence=start + len(records) if more else 0
         )
+
+    def state_at(self, name: str, at_ms: int) -> Stream | None:
+        """The stream as it was at that time, folded from its records; None when there was none. Raises RpcRefused."""
+        with self._fold.lock:
+            stream = self._fold.streams.get(name)
+            places = [] if stream is None else [(stream.partition, offset) for offset in stream.offsets]
+        then = new_stream(name)
+        for found in self._records(places):
+            fact = fact_of(found.record)
+            if then is None or found.record.occurred_at_ms > at_ms:
+                break
+            if fact is not None:
+                with suppress(IllegalFact):  # the last record of a stream that has stopped
+                    then.evolve(fact, found.record)
+        return then
 
     def watch(
         self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext

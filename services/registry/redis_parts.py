@@ -43,7 +43,8 @@ class RedisParts:
                 buckets = self._shared = RedisBuckets(settings.redis, rate)
         if buckets is not None:
             limited = metrics.counter("headgate_rate_limited_total")
-            self.interceptors.append(RateLimit(buckets, lambda service: limited.labels(service).inc()))
+            by_actor = not settings.authentication
+            self.interceptors.append(RateLimit(buckets, lambda service: limited.labels(service).inc(), by_actor))
 
     def start(self) -> None:
         """Starts the view. Call it after the replay of the log."""

@@ -15,6 +15,7 @@ from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogError
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.work_log import note
+from headgate.runtime.rpc.access_check import permission_of
 from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -71,7 +72,9 @@ class Requests:
         """
         command = _command(stream, request, context, payload)
         try:
-            outcome = self.decider.execute(command, from_person=True)
+            permission = permission_of(context)
+            require = permission.require if permission else None
+            outcome = self.decider.execute(command, from_person=True, require=require)
             if isinstance(outcome, Refused):
                 self.decider.refuse(command, outcome)
                 note(refusal=outcome.code)
@@ -97,9 +100,9 @@ def _command(stream: str, request: Any, context: grpc.ServicerContext, payload: 
     command = commands.Command(
         command_id=request_id or str(uuid.uuid4()),
         stream=stream,
-        actor=_actor(context),
         **payload,
     )
+    command.actor, command.proven_by = _actor(context)
     etag = getattr(request, "etag", "")
     if etag:
         if not etag.isdecimal() or len(etag) > 18:
@@ -108,10 +111,14 @@ def _command(stream: str, request: Any, context: grpc.ServicerContext, payload: 
     return command
 
 
-def _actor(context: grpc.ServicerContext) -> str:
+def _actor(context: grpc.ServicerContext) -> tuple[str, str]:
+    """Who calls, and how that was proven; where nobody proves it, it is what the caller says."""
+    permission = permission_of(context)
+    if permission is not None:
+        return permission.subject.name, permission.subject.how.value
     metadata = dict(context.invocation_metadata() or ())
     actor = metadata.get("x-actor", ANONYMOUS)
-    return actor if isinstance(actor, str) else ANONYMOUS
+    return (actor if isinstance(actor, str) else ANONYMOUS), ""
 
 
 def copy_of(resource: Resource) -> Resource:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from headgate.lifecycle.service_parts import ServiceSettings, replica_name
+from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.redis_address import require_address
 from headgate.runtime.settings import CHECK
 
@@ -18,7 +19,7 @@ def _require_burst(calls: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ServiceSettings):
+class Settings(AuthenticatedSettings):
     name: str = replica_name("registry-0")
     port: int = 7400
     redis: str = field(default="", metadata={CHECK: require_address})

@@ -1,7 +1,7 @@
 """One lock per stream. Commands on one stream are decided one after the other, those on other streams in parallel."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -29,6 +29,11 @@ class StreamLocks:
     def __len__(self) -> int:
         return len(self._locks)
 
+    def users(self, stream: str) -> int:
+        """How many callers hold the stream's lock or wait for it."""
+        with self._guard:
+            return self._locks[stream].users if stream in self._locks else 0
+
     @contextmanager
     def hold(self, stream: str) -> Iterator[None]:
         """Waits for the stream's lock and holds it. Raises Contended after LOCK_SECONDS."""
@@ -47,3 +52,48 @@ class StreamLocks:
                 held.users -= 1
                 if not held.users:
                     del self._locks[stream]
+
+
+class SharedLock:
+    """Many may hold it shared, or one alone. Whoever waits to hold it alone comes before new ones that share it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sharing = 0
+        self._waiting = 0
+        self._is_alone = False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Holds it beside others. Raises Contended after LOCK_SECONDS."""
+        with self._changed:
+            self._await(lambda: not self._is_alone and not self._waiting)
+            self._sharing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sharing -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds it while nobody else does. Raises Contended after LOCK_SECONDS."""
+        with self._changed:
+            self._waiting += 1
+            try:
+                self._await(lambda: not self._is_alone and not self._sharing)
+                self._is_alone = True
+            finally:
+                self._waiting -= 1
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_alone = False
+                self._changed.notify_all()
+
+    def _await(self, is_free: Callable[[], bool]) -> None:
+        if not self._changed.wait_for(is_free, LOCK_SECONDS):
+            raise Contended("the commands in progress take too long; send the same request again")

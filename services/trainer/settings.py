@@ -7,7 +7,8 @@ from pathlib import Path
 from headgate.domain.address import is_web_address
 from headgate.downloads.places import places_of
 from headgate.lifecycle.artifact_setting import require_store
-from headgate.lifecycle.service_parts import ServiceSettings, replica_name
+from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.settings import ABOVE_ZERO, CHECK
 from services.trainer.attempt.checkout import SSH_COMMAND
 from services.trainer.attempt.remote_data import CACHE_BYTES, DATA_SECONDS
@@ -27,7 +28,7 @@ def _require_index(address: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ServiceSettings):
+class Settings(AuthenticatedSettings):
     name: str = replica_name("trainer-0")
     artifacts: str = field(metadata={CHECK: require_store})
     """URL of the artifact store."""

@@ -15,6 +15,20 @@ def test_a_certificate_of_another_trust_domain_names_a_machine_that_needs_grants
     assert found == Subject("spiffe://headgate.example.com/registry", Kind.MACHINE, How.CERTIFICATE)
 
 
+def test_a_certificate_of_a_person_or_a_device_gives_no_rights_of_a_service() -> None:
+    kinds = {name: subject_of_certificate((f"spiffe://headgate/{name}",)).kind for name in NAMES}
+    assert kinds == NAMES
+
+
+NAMES = {
+    "registry": Kind.SERVICE,
+    "user/alice": Kind.PERSON,
+    "edge/press-4": Kind.MACHINE,
+    "registry/more": Kind.MACHINE,
+    "": Kind.MACHINE,
+}
+
+
 @pytest.mark.parametrize(
     "uris", [(), ("https://headgate/trainer",), ("spiffe://headgate/trainer", "spiffe://headgate/registry")]
 )

@@ -14,6 +14,7 @@ from headgate.access.roles import RIGHTS, Action, Role
 from headgate.access.table import TABLE, MethodWithoutRow, Scope, row_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.runtime.rpc.server import GrpcServer
+from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
@@ -22,7 +23,8 @@ from services.gateway.rest.paths import Method
 from services.gateway.server import INFERENCE
 from tests.house.tree import ROOT
 
-FILES = (registry_service, release_service, worker_services, edge, inference, health_pb2, reflection_pb2)
+OURS = (access_service, registry_service, release_service, worker_services, edge, inference)
+FILES = (*OURS, health_pb2, reflection_pb2)
 FIELDLESS = (Scope.OPEN, Scope.ANYWHERE, Scope.EVERYWHERE)
 OF_NEWER_LIBRARIES = {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.health.v1.Health/List"}
 """Methods of gRPC's own services that the present version of its libraries does not have."""
@@ -58,6 +60,8 @@ def test_a_row_names_a_field_of_its_request():
             assert row.named_by or not named, f"without a field {path} is about all models"
         if row.scope is Scope.START:
             assert "environment" in fields, path
+        if row.scope is Scope.BOUNDS:
+            assert {"models", "environments"} <= set(fields.keys()), path
 
 
 def test_what_is_open_to_everybody_is_health_and_reflection():

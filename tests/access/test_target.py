@@ -7,6 +7,7 @@ from headgate.access.grants import ALL, EVERYTHING, NONE, Target
 from headgate.access.table import row_of
 from headgate.access.target import target_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 
@@ -17,15 +18,19 @@ class Known:
     def labels(self, model: str) -> dict[str, str]:
         return {"team": "risk"} if model == "fraud" else {}
 
+    def bounds_of(self, kind: str, name: str) -> tuple[str, str] | None:
+        return {"of-churn": ("churn", "*"), "of-all": ("*", "staging")}.get(name)
+
     def environment_of(self, model: str, release: int) -> str:
         return "staging" if (model, release) == ("fraud", 3) else ""
 
 
 RISK = {"team": "risk"}
-REGISTRY, RELEASES, INFERENCE = (
+REGISTRY, RELEASES, INFERENCE, ACCESS = (
     "/headgate.v1.RegistryService/",
     "/headgate.v1.ReleaseService/",
     "/inference.GRPCInferenceService/",
+    "/headgate.v1.AccessService/",
 )
 
 
@@ -62,6 +67,12 @@ REGISTRY, RELEASES, INFERENCE = (
             Target("fraud", "production", RISK),
         ),
         (INFERENCE + "RepositoryIndex", inference.RepositoryIndexRequest(), Target(ALL, "production")),
+        (ACCESS + "GrantRole", access_service.GrantRoleRequest(models="churn"), Target("churn", ALL)),
+        (ACCESS + "GrantRole", access_service.GrantRoleRequest(models="ch*"), EVERYTHING),
+        (ACCESS + "CreateToken", access_service.CreateTokenRequest(environments="staging"), Target(ALL, "staging")),
+        (ACCESS + "RevokeRole", access_service.RevokeRoleRequest(grant="of-churn"), Target("churn", ALL)),
+        (ACCESS + "RevokeToken", access_service.RevokeTokenRequest(token="of-all"), Target(ALL, "staging")),
+        (ACCESS + "RevokeRole", access_service.RevokeRoleRequest(grant="none"), EVERYTHING),
     ],
 )
 def test_a_request_is_about_what_its_row_says(method: str, request_: Message, target: Target):

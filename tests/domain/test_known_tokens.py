@@ -16,6 +16,7 @@ SECRETS = {
     "AKIA" + "ABCDEFGH12345678": "***",
     "xoxb-" + LETTERS: "***",
     "hf_" + LETTERS: "***",
+    "hgt_" + LETTERS + "A-_B123": "***",
     "sk-" + LETTERS: "***",
     "sk-ant-" + LETTERS: "***",
     "sk_live_" + LETTERS: "***",

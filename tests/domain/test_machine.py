@@ -11,15 +11,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from headgate.domain import access, model
 from headgate.domain import environment as environments
-from headgate.domain import model
+from headgate.domain.access import AccessCommand
 from headgate.domain.build import first_evaluation
 from headgate.domain.environment import EnvironmentCommand
 from headgate.domain.fact import Fact
 from headgate.domain.model import ModelCommand
 from headgate.domain.refusal import Refused
 from headgate.domain.release import RUNNING, TERMINAL
-from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.domain.verdict import RELEASABLE
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.lifecycle.digest import state_digest
@@ -444,11 +445,14 @@ def test_every_command_of_the_protos_leads_to_a_decision() -> None:
     fields = commands.Command.DESCRIPTOR.oneofs_by_name["command"].fields
     of_models = {command.__name__ for command in get_args(ModelCommand)}
     of_environments = {command.__name__ for command in get_args(EnvironmentCommand)}
-    assert of_models | of_environments == {each.message_type.name for each in fields}
-    assert not of_models & of_environments
+    of_access = {command.__name__ for command in get_args(AccessCommand)}
+    assert of_models | of_environments | of_access == {each.message_type.name for each in fields}
+    assert len(of_models) + len(of_environments) + len(of_access) == len(fields)
     for command in get_args(ModelCommand):
         state = ModelState("fraud")
         model.evolve(state, passed(1)[0], stamp(1, 1))  # type: ignore[arg-type]
         model.decide(state, command(), 1, {}, "")
     for command in get_args(EnvironmentCommand):
         environments.decide(EnvironmentState("production"), command(), 1)
+    for command in get_args(AccessCommand):
+        access.decide(AccessState("default"), command(), 1)

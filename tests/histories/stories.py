@@ -13,6 +13,7 @@ from tests.domain.scenario import POLICY, REPOSITORY, commit, report
 from tests.histories.recorder import Recorder
 
 FRAUD, CHURN = "models/fraud", "models/churn"
+ACCESS = "access/default"
 PRODUCTION = "environments/production"
 LEASE_MS = 60_000
 GATEWAYS = ["gateway-0", "gateway-1"]
@@ -100,6 +101,38 @@ def fell_back(recorder: Recorder) -> None:
     recorder.send(FRAUD, slow)
     recorder.send(FRAUD, commands.PromoteRelease(release=2, reason="known good", from_pause=True))
     _apply(recorder, FRAUD, 2)
+
+
+def granted_and_revoked(recorder: Recorder) -> None:
+    """Roles are granted, denied and revoked. A token is made, revoked, and made again under its name."""
+    ada, ops, day_ms = "ada@example.org", "group:operations", 24 * 60 * MINUTE_MS
+    recorder.send(
+        ACCESS,
+        commands.GrantRole(grant="ada", subject=ada, role=facts.ROLE_ADMINISTRATOR, models="*", environments="*"),
+        commands.GrantRole(
+            grant="ops", subject=ops, role=facts.ROLE_OPERATOR, models="team=risk", environments="production"
+        ),
+        commands.GrantRole(
+            grant="not-fraud", subject=ops, role=facts.ROLE_OPERATOR, models="fraud-*", environments="*", deny=True
+        ),
+    )
+    token = commands.CreateToken(
+        token="ci",
+        sha256="c1" * 32,
+        role=facts.ROLE_PUBLISHER,
+        models="fraud",
+        environments="*",
+        expire_time_ms=recorder.now_ms + 90 * day_ms,
+        reason="the pipeline of fraud",
+    )
+    recorder.send(
+        ACCESS,
+        token,
+        commands.RevokeRole(grant="not-fraud", reason="the audit is over"),
+        commands.RevokeToken(token="ci", reason="it was printed"),
+    )
+    token.sha256, token.expire_time_ms = "c2" * 32, recorder.now_ms + 30 * day_ms
+    recorder.send(ACCESS, token)
 
 
 def approved_denied_and_waived(recorder: Recorder) -> None:
@@ -273,6 +306,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
         frozen_and_paused,
         fell_back,
         approved_denied_and_waived,
+        granted_and_revoked,
         compared_again,
         undone,
         quarantined,

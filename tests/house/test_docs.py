@@ -25,7 +25,20 @@ TOPICS = "tests/cli/test_topics.py"
 VIEW = "tests/cli/test_view.py"
 FIRST_STEPS = "tests/examples/test_first_steps.py"
 
+ACCESS = "tests/cli/test_access.py"
+AUTHENTICATION = "tests/registry/test_authentication.py"
+
 RUN_BY: dict[str, str] = {
+    "headgate access explain": ACCESS,
+    "headgate access explain --at": ACCESS,
+    "headgate access grant --deny --models": ACCESS,
+    "headgate access grant --models": AUTHENTICATION,
+    "headgate access grant --environments": ACCESS,
+    "headgate access list --subject": ACCESS,
+    "headgate access revoke --reason": ACCESS,
+    "headgate token create --expires --models --role": AUTHENTICATION,
+    "headgate token list": ACCESS,
+    "headgate token revoke --reason": ACCESS,
     "headgate alias delete": CHANGES,
     "headgate alias list": CHANGES,
     "headgate alias set": CHANGES,

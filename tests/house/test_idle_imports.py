@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 APPS = tuple(f"services.{name}.app" for name in ("registry", "evaluator", "deployer", "gateway"))
-LATE = ("onnxruntime", "onnx", "torch", "cryptography", "kafka", "redis", "opentelemetry")
+LATE = ("onnxruntime", "onnx", "torch", "cryptography", "jwt", "kafka", "redis", "opentelemetry")
 """Imported by the first load of a version, and for TLS, Kafka, Redis and traces."""
 IMPORT = f"""
 import importlib, sys

@@ -12,7 +12,7 @@ QUOTED = re.compile(r"`([^`\s]+)`")
 PATH = re.compile(r"[.\w<*-][\w.<>*-]*(/[\w.<>*-]+)*/?")
 ENDINGS = {".py", ".proto", ".toml", ".yaml", ".yml", ".md", ".txt", ".sh", ".json", ".binpb"}
 NAME_IN_A_FILE = re.compile(r"`([\w.]+)(?:\(\.\.\.\))?` (?:in|of) `([\w/.]+\.\w+)`")
-STREAMS = ("models/", "environments/")
+STREAMS = ("models/", "environments/", "access/")
 
 
 def named(text: str) -> list[str]:

@@ -12,6 +12,8 @@ NAMES = {
     "headgate.v1.configuration_pb2": "configuration",
     "headgate.v1.telemetry_pb2": "telemetry",
     "headgate.v1.predictions_pb2": "predictions",
+    "headgate.v1.access_service_pb2": "access_service",
+    "headgate.v1.access_service_pb2_grpc": "access_service_grpc",
     "headgate.v1.edge_service_pb2": "edge",
     "headgate.v1.edge_service_pb2_grpc": "edge_grpc",
     "headgate.v1.edge_state_pb2": "edge_state",

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.house.tree import short, sources
 
 PLACES = {
+    "jwt": ("libs/headgate/runtime/authentication/",),
     "httptools": ("services/gateway/rest/",),
     "orjson": ("services/gateway/rest/",),
     "h2corn": ("services/gateway/h2corn_server.py",),

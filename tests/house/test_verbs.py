@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from headgate.cli import main as command_line
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
@@ -20,7 +21,8 @@ from tests.house.test_docs import ADDED_WORDS, word_lists
 from tests.house.tree import ROOT, short, tracked
 
 PROTOS: tuple[FileDescriptor, ...] = tuple(
-    module.DESCRIPTOR for module in (registry_service, release_service, worker_services, edge, inference)
+    module.DESCRIPTOR
+    for module in (access_service, registry_service, release_service, worker_services, edge, inference)
 )
 
 COMMAND_OF: dict[str, str] = {
@@ -31,10 +33,12 @@ COMMAND_OF: dict[str, str] = {
     "CreateEnvironment": "environment create",
     "CreateModel": "model create",
     "CreateVersion": "version create",
+    "CreateToken": "token create",
     "DeclareFreeze": "freeze declare",
     "DeleteAlias": "alias delete",
     "DenyVersion": "version deny",
     "Evaluate": "version evaluate",
+    "ExplainAccess": "access explain",
     "FetchBlob": "version import",
     "GetBlob": "version import",
     "GetEnvironment": "environment get",
@@ -42,16 +46,19 @@ COMMAND_OF: dict[str, str] = {
     "GetModel": "model get",
     "GetRelease": "release get",
     "GetVersion": "version get",
+    "GrantRole": "access grant",
     "LabelModel": "model label",
     "LiftFreeze": "freeze lift",
     "LiftQuarantine": "version lift-quarantine",
     "ListAttempts": "version get",
     "ListDevices": "gateway devices",
     "ListEnvironments": "environment list",
+    "ListGrants": "access list",
     "ListHistory": "model history",
     "ListModels": "model list",
     "ListPilots": "release get",
     "ListReleases": "release list",
+    "ListTokens": "token list",
     "ListVersions": "version list",
     "ModelInfer": "predict",
     "ModelMetadata": "gateway model",
@@ -61,6 +68,8 @@ COMMAND_OF: dict[str, str] = {
     "PurgeVersion": "version purge",
     "QuarantineVersion": "version quarantine",
     "ResumeRelease": "release resume",
+    "RevokeRole": "access revoke",
+    "RevokeToken": "token revoke",
     "ServerLive": "gateway status",
     "ServerMetadata": "gateway status",
     "ServerReady": "gateway status",

@@ -131,14 +131,14 @@ def test_a_watch_of_a_name_that_no_stream_can_have_is_refused(registry: Running,
     with pytest.raises(grpc.RpcError) as caught:
         next(registry.models.WatchHistory(request, timeout=PATIENCE_SECONDS))
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "models/{model} or environments/{environment}" in (caught.value.details() or "")
+    assert "models/{model}, environments/{environment} or access/default" in (caught.value.details() or "")
 
 
 def test_a_page_of_no_stream_is_refused_with_the_form_of_a_stream(registry: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         registry.models.ListHistory(registry_service.ListHistoryRequest())
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "models/{model} or environments/{environment}" in (caught.value.details() or "")
+    assert "models/{model}, environments/{environment} or access/default" in (caught.value.details() or "")
 
 
 @pytest.mark.parametrize(("partition", "offset"), [(99, 0), (-1, 0), (0, -5), (0, -2)])

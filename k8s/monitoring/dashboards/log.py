@@ -226,6 +226,13 @@ COMMANDS = Row(
             "reqps",
         ),
         Graph(
+            "Refused callers",
+            "Calls per second whose caller has not proven who it is, or may not make them, by the reason. The lines of "
+            "the logger headgate.audit name the caller.",
+            (Query(f"{rate('headgate_access_refusals_total', 'why')} or vector(0)", "{{why}}"),),
+            "reqps",
+        ),
+        Graph(
             "Dead letters over time",
             "Buried in five minutes, by topic and reason: see the runbook HeadgateDeadLetters.",
             (

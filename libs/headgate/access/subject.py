@@ -7,6 +7,7 @@ SERVICE_PREFIX = "spiffe://headgate/"
 """How the name of each of Headgate's own services begins. It stands as a URI in the service's certificate."""
 PERSON_PREFIX = "user/"
 """What follows then for a person."""
+SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 
 
 class Kind(Enum):
@@ -55,16 +56,12 @@ def service_subject(service: str) -> Subject:
 def subject_of_certificate(uris: tuple[str, ...]) -> Subject:
     """Who a verified certificate names, by the URIs in it. One without exactly one SPIFFE URI names nobody."""
     names = [uri for uri in uris if uri.startswith("spiffe://")]
-    if len(names) != 1:
-        return NOBODY
-    return Subject(names[0], _kind_of(names[0]), How.CERTIFICATE)
+    return Subject(names[0], kind_of(names[0]), How.CERTIFICATE) if len(names) == 1 else NOBODY
 
 
-def _kind_of(uri: str) -> Kind:
-    """`spiffe://headgate/registry` is a service, and `spiffe://headgate/user/ada` a person. All others are machines."""
-    name = uri.removeprefix(SERVICE_PREFIX)
-    if name == uri or not name:
-        return Kind.MACHINE
-    if name.startswith(PERSON_PREFIX):
-        return Kind.PERSON
-    return Kind.MACHINE if "/" in name else Kind.SERVICE
+def kind_of(uri: str) -> Kind:
+    """What a SPIFFE URI names. Only Headgate's own services have rights without a grant."""
+    rest = uri.removeprefix(SERVICE_PREFIX) if uri.startswith(SERVICE_PREFIX) else ""
+    if rest in SERVICES:
+        return Kind.SERVICE
+    return Kind.PERSON if rest.startswith(PERSON_PREFIX) else Kind.MACHINE

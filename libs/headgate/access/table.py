@@ -8,10 +8,11 @@ from typing import Any
 from headgate.access.roles import BITS, Action
 
 READ, PUBLISH, APPROVE, RELEASE = Action.READ, Action.PUBLISH, Action.APPROVE, Action.RELEASE
-ABORT, OPERATE, ADMINISTER, PREDICT, FOLLOW = (
+ABORT, OPERATE, ADMINISTER, GRANT, PREDICT, FOLLOW = (
     Action.ABORT,
     Action.OPERATE,
     Action.ADMINISTER,
+    Action.GRANT,
     Action.PREDICT,
     Action.FOLLOW,
 )
@@ -29,6 +30,7 @@ class Resource(Enum):
     ATTEMPT = "attempt"
     PREDICTION = "prediction"
     DEVICE = "device"
+    ACCESS = "access"
     SERVER = "server"
 
 
@@ -51,6 +53,10 @@ class Scope(Enum):
     """The model that the field names, in the environment that the field `environment` names."""
     STREAM = auto()
     """The model or the environment whose stream the field names; everything when it is empty."""
+    BOUNDS = auto()
+    """What the fields `models` and `environments` name; all of them for more than one name."""
+    GRANTED = auto()
+    """The bounds of the grant or the token that the field names."""
     SERVED = auto()
     """The model that the field names, or all without a field, in the environment that the gateway serves."""
 
@@ -84,6 +90,7 @@ _MODEL, _VERSION, _RELEASE, _ENVIRONMENT = (
     Resource.ENVIRONMENT,
 )
 _PREDICTION, _DEVICE, _SERVER, _BLOB = Resource.PREDICTION, Resource.DEVICE, Resource.SERVER, Resource.BLOB
+_ACCESS = Resource.ACCESS
 
 TABLE: Mapping[str, Row] = {
     **_rows(
@@ -135,6 +142,18 @@ TABLE: Mapping[str, Row] = {
             "SetPolicy": (_ENVIRONMENT, ADMINISTER, Scope.ENVIRONMENT, "name"),
             "DeclareFreeze": (_ENVIRONMENT, OPERATE, Scope.ENVIRONMENT, "name"),
             "LiftFreeze": (_ENVIRONMENT, OPERATE, Scope.ENVIRONMENT, "name"),
+        },
+    ),
+    **_rows(
+        "headgate.v1.AccessService",
+        {
+            "GrantRole": (_ACCESS, GRANT, Scope.BOUNDS),
+            "RevokeRole": (_ACCESS, GRANT, Scope.GRANTED, "grant"),
+            "ListGrants": (_ACCESS, READ, Scope.EVERYWHERE),
+            "CreateToken": (_ACCESS, GRANT, Scope.BOUNDS),
+            "RevokeToken": (_ACCESS, GRANT, Scope.GRANTED, "token"),
+            "ListTokens": (_ACCESS, READ, Scope.EVERYWHERE),
+            "ExplainAccess": (_ACCESS, READ, Scope.EVERYWHERE),
         },
     ),
     **_rows(

@@ -1,5 +1,6 @@
 """What a request is about, as its row says. A request whose name cannot be read is about everything."""
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -23,42 +24,80 @@ class Facts(Protocol):
         """The environment of a release; empty when there is no such release."""
         ...
 
+    def bounds_of(self, kind: str, name: str) -> tuple[str, str] | None:
+        """For which models and environments a "grant" or a "token" holds; None when there is none of this name."""
+        ...
+
 
 def target_of(row: Row, request: Message | None, known: Facts) -> Target:
     """What the request is about. A stream of requests has none at its begin, and is about everything."""
-    if row.scope in (Scope.OPEN, Scope.ANYWHERE):
-        return Target()
-    if row.scope is Scope.EVERYWHERE or (request is None and row.named_by):
+    if row.named_by and request is None:
         return EVERYTHING
-    value = str(getattr(request, row.named_by)) if row.named_by else ""
-    match row.scope:
-        case Scope.STREAM:
-            return _of_stream(value, known)
-        case Scope.ENVIRONMENT:
-            environment = value.removeprefix("environments/")
-            return Target(NONE, environment) if is_name(environment) else EVERYTHING
-        case Scope.SERVED:
-            return _of_model(value if row.named_by else ALL, known.served, known)
-        case Scope.START:
-            return _of_model(_model_in(value), _or_all(str(getattr(request, "environment", ""))), known)
-        case Scope.RELEASE:
-            return _of_release(value, known)
-        case _:
-            return _of_model(_model_in(value) if row.named_by else ALL, NONE, known)
+    return _TARGETS[row.scope](row, request, known)
 
 
-def _of_stream(stream: str, known: Facts) -> Target:
-    kind, name = split_stream(stream)
+def _named(row: Row, request: Message | None) -> str:
+    return str(getattr(request, row.named_by)) if row.named_by else ""
+
+
+def _of_environment(row: Row, request: Message | None, known: Facts) -> Target:
+    environment = _named(row, request).removeprefix("environments/")
+    return Target(NONE, environment) if is_name(environment) else EVERYTHING
+
+
+def _of_bounds(row: Row, request: Message | None, known: Facts) -> Target:
+    return _within(str(getattr(request, "models", "")), str(getattr(request, "environments", "")), known)
+
+
+def _of_granted(row: Row, request: Message | None, known: Facts) -> Target:
+    bounds = known.bounds_of(row.named_by, _named(row, request))
+    return _within(*bounds, known) if bounds else EVERYTHING
+
+
+def _of_served(row: Row, request: Message | None, known: Facts) -> Target:
+    return _of_model(_named(row, request), known.served, known)
+
+
+def _of_start(row: Row, request: Message | None, known: Facts) -> Target:
+    return _of_model(_model_in(_named(row, request)), _or_all(str(getattr(request, "environment", ""))), known)
+
+
+def _of_named_model(row: Row, request: Message | None, known: Facts) -> Target:
+    return _of_model(_model_in(_named(row, request)), NONE, known)
+
+
+def _of_stream(row: Row, request: Message | None, known: Facts) -> Target:
+    kind, name = split_stream(_named(row, request))
     if kind == "environments":
         return Target(NONE, name)
     return _of_model(name, NONE, known) if kind == "models" else EVERYTHING
 
 
-def _of_release(name: str, known: Facts) -> Target:
-    found = split_numbered(name, "releases")
+def _of_release(row: Row, request: Message | None, known: Facts) -> Target:
+    found = split_numbered(_named(row, request), "releases")
     if found is None:
         return EVERYTHING
     return _of_model(found[0], known.environment_of(*found) or ALL, known)
+
+
+_TARGETS: Mapping[Scope, Callable[[Row, Message | None, Facts], Target]] = {
+    Scope.OPEN: lambda row, request, known: Target(),
+    Scope.ANYWHERE: lambda row, request, known: Target(),
+    Scope.EVERYWHERE: lambda row, request, known: EVERYTHING,
+    Scope.MODEL: _of_named_model,
+    Scope.ENVIRONMENT: _of_environment,
+    Scope.RELEASE: _of_release,
+    Scope.START: _of_start,
+    Scope.STREAM: _of_stream,
+    Scope.BOUNDS: _of_bounds,
+    Scope.GRANTED: _of_granted,
+    Scope.SERVED: _of_served,
+}
+
+
+def _within(models: str, environments: str, known: Facts) -> Target:
+    """Who may give a role for something must have all of it, so a prefix or a label needs a grant for all."""
+    return _of_model(models, _or_all(environments), known)
 
 
 def _of_model(model: str, environment: str, known: Facts) -> Target:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from headgate.access.subject import PERSON_PREFIX, SERVICE_PREFIX
+from headgate.access.subject import PERSON_PREFIX, SERVICE_PREFIX, SERVICES
 from headgate.domain.names import is_replica_name
 
-SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HOLDER_RULE = (
     f"expected one of {', '.join(SERVICES)}, or user/NAME or edge/DEVICE, where a name has 1 to 253 characters of "

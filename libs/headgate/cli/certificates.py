@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from headgate.access.subject import SERVICES
 from headgate.certificates.authority import LIFETIME, CertificateUnusable, broken_host_rule
 from headgate.certificates.folder import CertificateFolder, Held
-from headgate.certificates.holder import HOLDER_RULE, SERVICES, Holder, holder_of
+from headgate.certificates.holder import HOLDER_RULE, Holder, holder_of
 from headgate.cli.files import local_path
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, Wide, show_rows

@@ -250,3 +250,26 @@ def release_page(
     }
     page = [column._replace(cell=replaced.get(column.name, column.cell)) for column in RELEASE]
     return with_wait(page, "PHASE", wait_of)
+
+
+GRANT: Columns = (
+    Column("GRANT", lambda g: g.grant),
+    Column("SUBJECT", lambda g: g.subject),
+    Column("ROLE", lambda g: ("not " if g.deny else "") + word_of(facts.Role, g.role)),
+    Column("MODELS", lambda g: g.models),
+    Column("ENVIRONMENTS", lambda g: g.environments),
+    Column("BY", lambda g: g.granted_by, 2),
+    Column("CREATED", lambda g: time_text(g.create_time_ms), 3),
+    Column("REASON", lambda g: g.reason, 1),
+)
+
+TOKEN: Columns = (
+    Column("TOKEN", lambda t: t.token),
+    Column("ROLE", lambda t: word_of(facts.Role, t.role)),
+    Column("MODELS", lambda t: t.models),
+    Column("ENVIRONMENTS", lambda t: t.environments),
+    Column("EXPIRES", lambda t: time_text(t.expire_time_ms)),
+    Column("BY", lambda t: t.created_by, 2),
+    Column("CREATED", lambda t: time_text(t.create_time_ms), 3),
+    Column("REASON", lambda t: t.reason, 1),
+)

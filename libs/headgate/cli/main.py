@@ -2,12 +2,14 @@
 
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import grpc
 import typer
 
 from headgate.cli import (
+    access,
     aliases,
     certificates,
     doctor,
@@ -27,6 +29,7 @@ from headgate.cli import (
     publish,
     releases,
     repository,
+    tokens,
     topics,
     up,
     version_changes,
@@ -37,7 +40,7 @@ from headgate.cli import (
 )
 from headgate.cli.exit_codes import Exit, code_of_call, code_of_file, code_of_log, table
 from headgate.cli.printing import report, show
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session, usage
+from headgate.cli.session import CLI_WAIT_SECONDS, HOME, CommandFailed, new_session, session, token_of, usage
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
@@ -54,6 +57,11 @@ Exit codes, the same for the same cause in every command:
 Without addresses, a command uses the services that `headgate up` runs in this folder."""
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+TokenFile = Annotated[
+    str, typer.Option(envvar="HEADGATE_TOKEN_FILE", help="The file of your token; by default .headgate/token.")
+]
 
 
 def _show_version(wanted: bool) -> None:
@@ -96,6 +104,7 @@ def options(
     tls_client_key: Annotated[
         str, typer.Option(envvar="HEADGATE_TLS_CLIENT_KEY", help="The key of your certificate.")
     ] = "",
+    token_file: TokenFile = "",
 ) -> None:
     addresses = {
         "registry": registry,
@@ -110,7 +119,8 @@ def options(
         tls = client_tls(tls_ca, tls_client_certificate, tls_client_key)
     except ClientTlsUnusable as error:
         usage(f"--tls-ca and --tls-client-*: {error}")
-    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields, tls)
+    token = token_of(token_file, Path(HOME))
+    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields, tls, token)
 
 
 def _report_unused(fields: ChangeFields) -> None:
@@ -175,6 +185,8 @@ app.add_typer(gateways.gateway, name="gateway")
 app.add_typer(prediction_log.prediction, name="prediction")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(access.access, name="access")
+app.add_typer(tokens.token, name="token")
 app.add_typer(certificates.certificates, name="certificates")
 app.add_typer(topics.topics, name="topics")
 app.add_typer(view.view, name="view")

@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+from headgate.access.subject import SERVICES
 from headgate.certificates.authority import LIFETIME, CertificateUnusable
 from headgate.certificates.folder import CertificateFolder
-from headgate.certificates.holder import SERVICES, Holder, Kind
+from headgate.certificates.holder import Holder, Kind
 from headgate.cli.session import CommandFailed
 from headgate.client.actor import logged_in
 from headgate.client.tls import ClientTls

@@ -47,6 +47,11 @@ def show(text: str = "") -> None:
     print(printable_lines(text), flush=True)
 
 
+def show_secret(secret: str) -> None:
+    """Prints a secret that was made for whoever reads stdout. Everything else that prints would mask it."""
+    print(secret, flush=True)
+
+
 def show_json(data: object, indent: int | None = None) -> None:
     """Prints a JSON value on stdout. What a terminal would obey is escaped, so programs read the very same text."""
     text = json.dumps(_masked(data), indent=indent, ensure_ascii=False)

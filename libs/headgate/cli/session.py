@@ -11,11 +11,12 @@ import typer
 from headgate.cli.exit_codes import Exit
 from headgate.cli.printing import report
 from headgate.client.actor import logged_in
+from headgate.client.bearer import TokenUnusable, read_token
 from headgate.client.change_fields import ChangeFields
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.client.tls import ClientTls
 from headgate.domain import names
-from headgate.domain.address import ADDRESS_RULE, MAX_PORT, PORT_RULE, has_real_port, is_address
+from headgate.domain.address import ADDRESS_RULE, MAX_PORT, PORT_RULE, has_real_port, is_address, is_loopback
 from headgate.domain.credentials import without_credentials
 from headgate.log.open import check_address, embedded_address, embedded_path, is_embedded
 from headgate.log.port import EventLog
@@ -81,12 +82,14 @@ def new_session(
     actor: str = "",
     fields: ChangeFields | None = None,
     tls: ClientTls | None = None,
+    token: str = "",
 ) -> Session:
     """A session with the given actor and addresses, by the name of the service. With `tls` it calls them with TLS.
 
     A missing address is taken from the `headgate up` in this folder; without one it is the default. The services of
-    `headgate up --tls` are called with TLS without being told. A missing actor is the logged-in user. Raises
-    CommandFailed for an address that is not host:port, and AddressInvalid for that of a log.
+    `headgate up --tls` are called with TLS without being told. A missing actor is the logged-in user. A token goes to
+    other machines with TLS alone. Raises CommandFailed for an address that is not host:port, and AddressInvalid for
+    that of a log.
     """
     for name, address in addresses.items():
         if address and not is_address(address):
@@ -99,8 +102,26 @@ def new_session(
     known = {name: addresses.get(name) or own[name] for name in DEFAULT_PORTS}
     if tls is None and known == own:
         tls = running_tls(Path(HOME))
+    if token and tls is None:
+        _refuse_readable(known)
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
-    return Session(Stubs(**known, actor=actor, fields=fields, tls=tls), log_url, log_wait_seconds, actor)
+    return Session(Stubs(**known, actor=actor, fields=fields, tls=tls, token=token), log_url, log_wait_seconds, actor)
+
+
+def _refuse_readable(addresses: Mapping[str, str]) -> None:
+    """Raises CommandFailed when a token would cross a network where others can read it."""
+    for name, address in addresses.items():
+        if not is_loopback(address.rpartition(":")[0]):
+            usage(f"--{name} {address!r}: a token goes to another machine only with TLS; give --tls-ca")
+
+
+def token_of(file: str, home: Path) -> str:
+    """The token in the named file, or in .headgate/token where there is such a file. Raises CommandFailed."""
+    kept = home / "token"
+    try:
+        return read_token(Path(file)) if file else read_token(kept) if kept.exists() else ""
+    except TokenUnusable as error:
+        usage(f"--token-file: {error}")
 
 
 def default_log(home: Path) -> str:

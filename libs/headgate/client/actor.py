@@ -26,21 +26,22 @@ class ActorHeader(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterc
         self._header = (HEADER, as_header(actor))
 
     def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        return continuation(self._with_header(details), request)
+        return continuation(changed_details(details, self._header), request)
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        return continuation(self._with_header(details), request)
+        return continuation(changed_details(details, self._header), request)
 
-    def _with_header(self, details: Any) -> _Details:
-        metadata = [*(details.metadata or ()), self._header]
-        return _Details(
-            details.method,
-            details.timeout,
-            metadata,
-            details.credentials,
-            details.wait_for_ready,
-            details.compression,
-        )
+
+def changed_details(details: Any, header: tuple[str, str]) -> grpc.ClientCallDetails:
+    """The details of a call with one header more."""
+    return _Details(
+        details.method,
+        details.timeout,
+        [*(details.metadata or ()), header],
+        details.credentials,
+        details.wait_for_ready,
+        details.compression,
+    )
 
 
 def as_header(actor: str) -> str:

@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.client.actor import ActorHeader
+from headgate.client.bearer import BearerToken
 from headgate.client.change_fields import ChangeFields
 from headgate.client.log_time import LogTime
 from headgate.client.tls import ClientTls
@@ -15,6 +16,7 @@ from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.domain.credentials import without_credentials
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
+from headgate.v1 import access_service_pb2_grpc as access_service_grpc
 from headgate.v1 import edge_service_pb2_grpc as edge_grpc
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
@@ -27,7 +29,7 @@ TIMEOUT_SECONDS = 15.0
 class Stubs:
     """Stubs for the services at their addresses (host:port). The registry records `actor` in the log.
 
-    With `tls` all services are called with TLS.
+    With `tls` all services are called with TLS. With a `token` they all learn by it who calls.
 
     The first use of a stub raises ValueError when its address is not host:port.
     """
@@ -43,6 +45,7 @@ class Stubs:
         deployer: str = "",
         fields: ChangeFields | None = None,
         tls: ClientTls | None = None,
+        token: str = "",
     ) -> None:
         self.tls = tls
         self.registry_address = registry
@@ -51,6 +54,7 @@ class Stubs:
         self.evaluator_address = evaluator
         self.deployer_address = deployer
         self._interceptors = (*([ActorHeader(actor)] if actor else ()), *([fields] if fields else ()))
+        self._bearer = [BearerToken(token)] if token else []
         self._channels: dict[str, grpc.Channel] = {}
 
     @cached_property
@@ -65,6 +69,10 @@ class Stubs:
     @cached_property
     def releases(self) -> release_service_grpc.ReleaseServiceStub:
         return release_service_grpc.ReleaseServiceStub(self._registry_channel)
+
+    @cached_property
+    def access(self) -> access_service_grpc.AccessServiceStub:
+        return access_service_grpc.AccessServiceStub(self._registry_channel)
 
     @cached_property
     def inference(self) -> inference_grpc.GRPCInferenceServiceStub:
@@ -109,7 +117,7 @@ class Stubs:
     def _channel(self, address: str) -> grpc.Channel:
         if address not in self._channels:
             self._channels[address] = _channel_to(address, self.tls)
-        return self._channels[address]
+        return grpc.intercept_channel(self._channels[address], *self._bearer)
 
 
 def serves(address: str, timeout_seconds: float = 1.0, tls: ClientTls | None = None) -> bool:

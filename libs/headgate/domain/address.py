@@ -43,6 +43,11 @@ def has_real_port(url: str) -> bool:
         return False
 
 
+def is_loopback_url(url: str) -> bool:
+    """Whether the URL names a server of this machine, which is reached over plain HTTP."""
+    return is_web_address(url) and urlsplit(url).scheme == "http" and is_loopback(urlsplit(url).hostname or "")
+
+
 def is_web_address(url: str) -> bool:
     """Whether the URL names a server that is reached over HTTP, by a port that exists."""
     return has_real_port(url) and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)

@@ -48,7 +48,8 @@ ModelFact = (
     | ReleaseFact
 )
 EnvironmentFact = facts.EnvironmentCreated | facts.PolicySet | facts.FreezeDeclared | facts.FreezeLifted
-Fact = ModelFact | EnvironmentFact
+AccessFact = facts.RoleGranted | facts.RoleRevoked | facts.TokenCreated | facts.TokenRevoked
+Fact = ModelFact | EnvironmentFact | AccessFact
 
 FIELD_OF = {
     field.message_type.name: field.name

@@ -17,6 +17,7 @@ _TOKEN = re.compile(
     r"|AIza[\w-]{35}"  # Google
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,}"  # Slack
     r"|hf_[A-Za-z0-9]{30,}"  # Hugging Face
+    r"|hgt_[\w-]{43}"  # Headgate
     r"|npm_[A-Za-z0-9]{36}"
     r"|pypi-[\w-]{50,}"
     r"|sk-(?:[a-z]+-)?[A-Za-z0-9_]{20,}[\w-]*"  # providers of language models

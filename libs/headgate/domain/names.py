@@ -30,6 +30,9 @@ _KINDS = {
     "aliases": "alias",
 }
 
+ACCESS_STREAM = "access/default"
+"""The stream of all grants and tokens."""
+
 ANONYMOUS = "anonymous"
 """The actor of a command without an actor. All such commands have this same actor."""
 
@@ -65,9 +68,9 @@ def event_command_id(source: str, id_: str) -> str:
 
 
 def split_stream(stream: str) -> tuple[str, str]:
-    """Kind ("models" or "environments") and name of a stream; ("", "") for anything else."""
+    """Kind ("models", "environments" or "access") and name of a stream; ("", "") for anything else."""
     kind, _, name = stream.partition("/")
-    if kind in ("models", "environments") and is_name(name):
+    if kind in ("models", "environments", "access") and is_name(name):
         return kind, name
     return "", ""
 

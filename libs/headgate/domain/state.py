@@ -39,5 +39,30 @@ class EnvironmentState:
         return bool(self.environment.name)
 
 
+@dataclass(slots=True)
+class AccessState:
+    """Who may do what: the grants and tokens that hold, by name."""
+
+    name: str
+    sequence: int = 0
+    grants: dict[str, resources.Grant] = field(default_factory=dict)
+    tokens: dict[str, resources.Token] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the first fact has been folded."""
+        return self.sequence > 0
+
+    @property
+    def access(self) -> resources.Access:
+        """The state as a resource, sorted by name."""
+        return resources.Access(
+            name=f"access/{self.name}",
+            grants=[self.grants[name] for name in sorted(self.grants)],
+            tokens=[self.tokens[name] for name in sorted(self.tokens)],
+            etag=str(self.sequence),
+        )
+
+
 class IllegalFact(Exception):
     """An accepted fact that the state does not allow. Only a bug or a forged log can cause it."""

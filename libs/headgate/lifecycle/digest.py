@@ -6,7 +6,7 @@ from typing import Protocol
 
 from google.protobuf.message import Message
 
-from headgate.domain.state import ModelState
+from headgate.domain.state import AccessState, ModelState
 from headgate.lifecycle.stream import Stream
 from headgate.v1 import registry_service_pb2 as registry_service
 
@@ -45,6 +45,8 @@ def state_digest(stream: Stream) -> bytes:
 
 def _resources(stream: Stream) -> list[Message]:
     state = stream.state
+    if isinstance(state, AccessState):
+        return [state.access]
     if not isinstance(state, ModelState):
         return [state.environment]
     releases = [state.releases[number] for number in sorted(state.releases)]

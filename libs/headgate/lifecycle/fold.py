@@ -7,7 +7,8 @@ import logging
 from typing import NamedTuple
 
 from headgate.domain.fact import fact_of
-from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
+from headgate.domain.names import ACCESS_STREAM, split_stream
+from headgate.domain.state import AccessState, EnvironmentState, IllegalFact, ModelState
 from headgate.domain.subject import subject_of
 from headgate.lifecycle.stream import Stream, new_stream, parse
 from headgate.log.port import Record
@@ -37,6 +38,8 @@ class Fold:
         self.streams: dict[str, Stream] = {}
         self.models: dict[str, ModelState] = {}
         self.environments: dict[str, EnvironmentState] = {}
+        self.access = AccessState(split_stream(ACCESS_STREAM)[1])
+        """Who may do what."""
         self.positions: dict[int, int] = {}
         # Offset of the last accepted record, by partition.
         self.accepted: dict[int, int] = {}
@@ -91,8 +94,10 @@ class Fold:
         stream.listed = True
         if isinstance(stream.state, ModelState):
             self.models[stream.state.name] = stream.state
-        else:
+        elif isinstance(stream.state, EnvironmentState):
             self.environments[stream.state.name] = stream.state
+        elif stream.name == ACCESS_STREAM:
+            self.access = stream.state
 
 
 def _fault(record: facts.LifecycleRecord | None, stream: Stream | None) -> Fault | None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.lifecycle.fold import Fault, Fold
 from headgate.lifecycle.replay import require_whole, without_cycle_collection
 from headgate.lifecycle.stream import Stream
@@ -73,6 +73,10 @@ class LifecycleFold:
     @property
     def environments(self) -> dict[str, EnvironmentState]:
         return self._fold.environments
+
+    @property
+    def access(self) -> AccessState:
+        return self._fold.access
 
     @property
     def streams(self) -> dict[str, Stream]:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
+from headgate.domain import access
 from headgate.domain import environment as environments
 from headgate.domain import model as models
-from headgate.domain.fact import EnvironmentFact, Fact, put_fact
+from headgate.domain.fact import AccessFact, EnvironmentFact, Fact, put_fact
 from headgate.domain.names import split_stream
-from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, IllegalFact, ModelState
 from headgate.log import topics
 from headgate.log.envelope import PROTOBUF, CloudEvent, digest, encode
 from headgate.log.port import Message
@@ -31,7 +32,7 @@ class Stream:
     """Head, state and index of one stream."""
 
     name: str
-    state: ModelState | EnvironmentState
+    state: ModelState | EnvironmentState | AccessState
     sequence: int = 0
     digest: bytes = GENESIS
     partition: int = 0
@@ -79,8 +80,10 @@ class Stream:
         state = self.state
         if isinstance(state, ModelState):
             models.evolve(state, fact, record)
-        elif isinstance(fact, EnvironmentFact):
+        elif isinstance(state, EnvironmentState) and isinstance(fact, EnvironmentFact):
             environments.evolve(state, fact, record)
+        elif isinstance(state, AccessState) and isinstance(fact, AccessFact):
+            access.evolve(state, fact, record)
         else:
             raise IllegalFact(f"{type(fact).__name__} on {self.name}")
 
@@ -92,6 +95,8 @@ def new_stream(name: str) -> Stream | None:
         return Stream(name, ModelState(short))
     if kind == "environments":
         return Stream(name, EnvironmentState(short))
+    if kind == "access":
+        return Stream(name, AccessState(short))
     return None
 
 
@@ -117,6 +122,7 @@ def record_of(command: commands.Command, fact: Fact, stream: Stream, at_ms: int)
         occurred_at_ms=at_ms,
         actor=command.actor,
         trace_parent=command.trace_parent,
+        proven_by=command.proven_by,
     )
     put_fact(record, fact)
     return record

@@ -59,6 +59,7 @@ class Command(_message.Message):
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_SEQUENCE_FIELD_NUMBER: _builtins.int
     TRACE_PARENT_FIELD_NUMBER: _builtins.int
+    PROVEN_BY_FIELD_NUMBER: _builtins.int
     CREATE_MODEL_FIELD_NUMBER: _builtins.int
     DESCRIBE_MODEL_FIELD_NUMBER: _builtins.int
     CREATE_VERSION_FIELD_NUMBER: _builtins.int
@@ -100,6 +101,10 @@ class Command(_message.Message):
     SET_POLICY_FIELD_NUMBER: _builtins.int
     DECLARE_FREEZE_FIELD_NUMBER: _builtins.int
     LIFT_FREEZE_FIELD_NUMBER: _builtins.int
+    GRANT_ROLE_FIELD_NUMBER: _builtins.int
+    REVOKE_ROLE_FIELD_NUMBER: _builtins.int
+    CREATE_TOKEN_FIELD_NUMBER: _builtins.int
+    REVOKE_TOKEN_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     stream: _builtins.str
     actor: _builtins.str
@@ -109,6 +114,8 @@ class Command(_message.Message):
     """When set, the stream's last accepted record must have exactly this sequence."""
     trace_parent: _builtins.str
     """W3C traceparent of the sender; empty without tracing."""
+    proven_by: _builtins.str
+    """How the registry has proven the actor of a gRPC request. Empty in headgate.commands."""
     @_builtins.property
     def create_model(self) -> Global___CreateModel: ...
     @_builtins.property
@@ -191,6 +198,14 @@ class Command(_message.Message):
     def declare_freeze(self) -> Global___DeclareFreeze: ...
     @_builtins.property
     def lift_freeze(self) -> Global___LiftFreeze: ...
+    @_builtins.property
+    def grant_role(self) -> Global___GrantRole: ...
+    @_builtins.property
+    def revoke_role(self) -> Global___RevokeRole: ...
+    @_builtins.property
+    def create_token(self) -> Global___CreateToken: ...
+    @_builtins.property
+    def revoke_token(self) -> Global___RevokeToken: ...
     def __init__(
         self,
         *,
@@ -201,6 +216,7 @@ class Command(_message.Message):
         correlation_id: _builtins.str = ...,
         expected_sequence: _builtins.int | None = ...,
         trace_parent: _builtins.str = ...,
+        proven_by: _builtins.str = ...,
         create_model: Global___CreateModel | None = ...,
         describe_model: Global___DescribeModel | None = ...,
         create_version: Global___CreateVersion | None = ...,
@@ -242,14 +258,18 @@ class Command(_message.Message):
         set_policy: Global___SetPolicy | None = ...,
         declare_freeze: Global___DeclareFreeze | None = ...,
         lift_freeze: Global___LiftFreeze | None = ...,
+        grant_role: Global___GrantRole | None = ...,
+        revoke_role: Global___RevokeRole | None = ...,
+        create_token: Global___CreateToken | None = ...,
+        revoke_token: Global___RevokeToken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "proven_by", b"proven_by", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
     _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "cancel_version", "label_model", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "cancel_version", "label_model", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze", "grant_role", "revoke_role", "create_token", "revoke_token"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sequence) -> _WhichOneofReturnType__expected_sequence | None: ...
@@ -1433,3 +1453,121 @@ class Header(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Header: _TypeAlias = Header  # noqa: Y015
+
+@_typing.final
+class GrantRole(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    DENY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    subject: _builtins.str
+    role: _facts_pb2.Role.ValueType
+    models: _builtins.str
+    environments: _builtins.str
+    deny: _builtins.bool
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        role: _facts_pb2.Role.ValueType = ...,
+        models: _builtins.str = ...,
+        environments: _builtins.str = ...,
+        deny: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deny", b"deny", "environments", b"environments", "grant", b"grant", "models", b"models", "reason", b"reason", "role", b"role", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRole: _TypeAlias = GrantRole  # noqa: Y015
+
+@_typing.final
+class RevokeRole(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeRole: _TypeAlias = RevokeRole  # noqa: Y015
+
+@_typing.final
+class CreateToken(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    sha256: _builtins.str
+    role: _facts_pb2.Role.ValueType
+    models: _builtins.str
+    environments: _builtins.str
+    expire_time_ms: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        role: _facts_pb2.Role.ValueType = ...,
+        models: _builtins.str = ...,
+        environments: _builtins.str = ...,
+        expire_time_ms: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environments", b"environments", "expire_time_ms", b"expire_time_ms", "models", b"models", "reason", b"reason", "role", b"role", "sha256", b"sha256", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateToken: _TypeAlias = CreateToken  # noqa: Y015
+
+@_typing.final
+class RevokeToken(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeToken: _TypeAlias = RevokeToken  # noqa: Y015

@@ -7,6 +7,7 @@ import pytest
 
 from headgate.runtime.observability.metric import EVERY, MAX_SERIES, REGISTRY, Metric
 from headgate.runtime.observability.metric_catalogue import CATALOGUE, metrics_of
+from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -67,6 +68,7 @@ def test_the_caps_have_room_for_every_fact_every_command_and_every_method() -> N
     fact_kinds = len(facts.LifecycleRecord.DESCRIPTOR.oneofs_by_name["fact"].fields)
     command_kinds = len(commands.Command.DESCRIPTOR.oneofs_by_name["command"].fields)
     grpc_services = (
+        access_service.DESCRIPTOR.services_by_name["AccessService"],
         registry_service.DESCRIPTOR.services_by_name["RegistryService"],
         release_service.DESCRIPTOR.services_by_name["ReleaseService"],
     )

@@ -66,8 +66,11 @@ class LocalBuckets:
 class RateLimit(grpc.ServerInterceptor):
     """Refuses a call with RESOURCE_EXHAUSTED and google.rpc.RetryInfo when the caller's bucket is empty."""
 
-    def __init__(self, buckets: Buckets, on_limited: Callable[[str], None] = lambda service: None) -> None:
-        self._buckets = buckets
+    def __init__(
+        self, buckets: Buckets, on_limited: Callable[[str], None] = lambda service: None, by_actor: bool = True
+    ) -> None:
+        """Without `by_actor` a caller is its address alone: what it says of its name counts nowhere."""
+        self._buckets, self._by_actor = buckets, by_actor
         self._on_limited = on_limited
 
     def intercept_service(
@@ -96,7 +99,8 @@ class RateLimit(grpc.ServerInterceptor):
         return wrapped(handler, unary, stream)
 
     def _admit(self, service: str, metadata: Mapping[str, str | bytes], context: grpc.ServicerContext) -> None:
-        wait = self._buckets.take(f"{service}:{caller_of(metadata, context.peer())}")
+        caller = caller_of(metadata if self._by_actor else {}, context.peer())
+        wait = self._buckets.take(f"{service}:{caller}")
         if wait > 0:
             self._on_limited(service)
             rule = f"too many calls to {service} from this caller: try again in {math.ceil(wait * 1000)} ms"

@@ -30,6 +30,7 @@ class GrpcServer:
     """Serves what `add` registers; the names in `service_names` are reported by health and reflection.
 
     `interceptors` are the outermost ones, so they see the status that the caller gets. With `tls` the port speaks TLS.
+    `access` is the innermost one, and decides who may call what. Without it everybody may do all.
     Raises MethodWithoutRow when the policy table does not say who may call a method.
     """
 
@@ -42,6 +43,7 @@ class GrpcServer:
         threads: int = 16,
         host: str = DEFAULT_HOST,
         tls: TlsFiles | None = None,
+        access: grpc.ServerInterceptor | None = None,
     ) -> None:
         self._listening = ListeningPort(host, port, tls)
         self.port = 0
@@ -50,7 +52,13 @@ class GrpcServer:
         asks_callers = tls is not None and tls.client_ca is not None
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            interceptors=[*interceptors, RpcWork(peers=asks_callers), ErrorInterceptor(), self._admission],
+            interceptors=[
+                *interceptors,
+                RpcWork(peers=asks_callers),
+                ErrorInterceptor(),
+                self._admission,
+                *([access] if access else ()),
+            ],
             options=[
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

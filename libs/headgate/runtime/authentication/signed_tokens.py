@@ -1,0 +1,121 @@
+"""Tokens that an identity provider signed: JSON Web Tokens with an issuer, an audience and an end."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from headgate.access.subject import How, Kind, Subject
+from headgate.domain.access import is_subject
+from headgate.runtime.authentication.proof import NotProven, Proof
+from headgate.runtime.authentication.signing_keys import SigningKeys
+
+LEEWAY_MS = 60_000
+"""By how much the provider's clock may differ from the log's time."""
+MAX_TOKEN_BYTES = 16_384
+MAX_GROUPS = 200
+MAX_REMEMBERED = 10_000
+"""Verified tokens that are remembered by their digest. With one more, all are forgotten."""
+REQUIRED = ["exp", "nbf", "iss", "aud", "sub"]
+RESERVED = ("token:", "group:", "spiffe:", "anonymous")
+"""No token of a provider has such a subject: those names are proven in another way."""
+SERVICE_ACCOUNT = "system:serviceaccount:"
+"""How the subject of a pod of Kubernetes begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What a token must say of itself: who made it, and whom it is for. Two claims name the subject and its groups."""
+
+    issuer: str
+    audience: str
+    subject_claim: str = "sub"
+    groups_claim: str = "groups"
+
+
+class SignedTokens:
+    """Verifies tokens and remembers the good ones until they expire. Thread-safe."""
+
+    def __init__(self, keys: SigningKeys, provider: Provider, now_ms: Callable[[], int]) -> None:
+        self._keys, self._provider, self._now_ms = keys, provider, now_ms
+        self._seen: dict[bytes, tuple[Proof, int]] = {}
+
+    def proof(self, token: str) -> Proof:
+        """Whom the token names. Raises NotProven."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise NotProven("malformed-token")
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        present = self._keys.generation()
+        proof, generation = self._seen.get(digest, (None, 0))
+        if proof is None or generation != present:
+            proof, generation = self._verified(token), self._keys.generation()
+            if len(self._seen) >= MAX_REMEMBERED:
+                self._seen.clear()
+            self._seen[digest] = proof, generation
+        if self._now_ms() >= proof.expire_time_ms:
+            self._seen.pop(digest, None)
+            raise NotProven("expired-token")
+        return proof
+
+    def _verified(self, token: str) -> Proof:
+        key = self._keys.key(_key_id(token))
+        try:
+            claims = jwt.decode(
+                token,
+                key.key,
+                # The key decides the algorithm, never the token.
+                algorithms=[key.algorithm_name],
+                audience=self._provider.audience,
+                issuer=self._provider.issuer,
+                # The times are compared with the log's time below.
+                options={"require": REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except jwt.PyJWTError as error:
+            raise NotProven(_SLUGS.get(type(error), "bad-token")) from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise NotProven("malformed-token") from error
+        if self._now_ms() < _time_ms(claims["nbf"]) - LEEWAY_MS:
+            raise NotProven("token-not-yet-valid")
+        return Proof(self._subject(claims), _time_ms(claims["exp"]) + LEEWAY_MS)
+
+    def _subject(self, claims: Mapping[str, Any]) -> Subject:
+        name, groups = claims.get(self._provider.subject_claim), claims.get(self._provider.groups_claim, [])
+        if not isinstance(name, str) or not is_subject(name) or name.startswith(RESERVED):
+            raise NotProven("bad-subject")
+        # Groups that were left out could be those of a deny.
+        if not isinstance(groups, list) or len(groups) > MAX_GROUPS or not all(map(_is_group, groups)):
+            raise NotProven("bad-groups")
+        kind = Kind.MACHINE if name.startswith(SERVICE_ACCOUNT) else Kind.PERSON
+        return Subject(name, kind, How.JWT, tuple(groups))
+
+
+_SLUGS: Mapping[type[Exception], str] = {
+    jwt.InvalidAudienceError: "wrong-audience",
+    jwt.InvalidIssuerError: "wrong-issuer",
+    jwt.InvalidAlgorithmError: "wrong-algorithm",
+    jwt.InvalidSignatureError: "bad-signature",
+    jwt.MissingRequiredClaimError: "missing-claim",
+    jwt.DecodeError: "malformed-token",
+}
+
+
+def _key_id(token: str) -> str:
+    try:
+        key_id = jwt.get_unverified_header(token).get("kid")
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        raise NotProven("malformed-token") from error
+    if not isinstance(key_id, str):
+        raise NotProven("unknown-key")
+    return key_id
+
+
+def _is_group(group: object) -> bool:
+    return isinstance(group, str) and is_subject(group)
+
+
+def _time_ms(seconds: object) -> int:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e11:
+        raise NotProven("malformed-token")
+    return int(seconds * 1000)

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import yaml
 
+from headgate.client.tls import ClientTls
 from tests.server_process import HOST, ServerUnavailable, await_ready, end, free_ports, launch
 from tests.waiting import PATIENCE_SECONDS
 
@@ -30,13 +31,13 @@ class QueryFailed(Exception):
 
 
 class PrometheusServer:
-    """One Prometheus. `targets` maps each service to its HTTP port."""
+    """One Prometheus. `targets` maps each service to its HTTP port; with `tls` they speak TLS."""
 
-    def __init__(self, program: str, targets: Mapping[str, int]) -> None:
+    def __init__(self, program: str, targets: Mapping[str, int], tls: ClientTls | None = None) -> None:
         self._program = program
         self._folder = Path(tempfile.mkdtemp(prefix="headgate-prometheus-"))
         (self._port,) = free_ports(1)
-        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(targets)))
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(targets, tls)))
 
     def __enter__(self) -> Self:
         command = [
@@ -92,11 +93,13 @@ class PrometheusServer:
             return False
 
 
-def configuration(targets: Mapping[str, int]) -> dict[str, Any]:
+def configuration(targets: Mapping[str, int], tls: ClientTls | None = None) -> dict[str, Any]:
     """The repository's configuration with short intervals and these targets. Raises KeyError for a missing target."""
     settings: dict[str, Any] = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     settings["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}
     settings["rule_files"] = [str(MONITORING / pattern) for pattern in settings["rule_files"]]
+    if tls is not None:
+        settings["scrape_configs"][0] |= {"scheme": "https", "tls_config": {"ca_file": str(tls.ca)}}
     for group in settings["scrape_configs"][0]["static_configs"]:
         group["targets"] = [f"{HOST}:{targets[group['labels']['service']]}"]
     return settings

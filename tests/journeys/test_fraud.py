@@ -42,6 +42,8 @@ def readme_prediction(running: Running) -> str:
     readme = shown((ROOT / "README.md").read_text())
     line = next(command for command in readme if command.startswith("curl "))
     words = shlex.split(line.replace("7405", str(running.rest_port())))
+    if tls := running.tls():
+        words = [word.replace("http://", "https://") for word in words] + ["--cacert", str(tls.ca)]
     return subprocess.run([*words, "--silent"], capture_output=True, text=True, check=True, timeout=60).stdout
 
 

@@ -122,10 +122,11 @@ def kill(running: Running, service: str) -> float:
 
 def kill_and_wait(running: Running, service: str) -> float:
     """Kills the service. Returns how long it took until its next process answers, in seconds."""
-    old = running.pids()[service]
+    old, tls = running.pids()[service], running.tls()
     kill(running, service)
     return until(
-        lambda: running.pids().get(service, old) != old and serves(running.address(service)), f"{service} is back"
+        lambda: running.pids().get(service, old) != old and serves(running.address(service), tls=tls),
+        f"{service} is back",
     )
 
 

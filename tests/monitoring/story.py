@@ -55,7 +55,7 @@ def run_story(folder: Path, program: str, settings: dict[str, str]) -> Iterator[
     (folder / "policy.toml").write_text(POLICY)
     with (
         Running(folder, settings=settings) as running,
-        PrometheusServer(program, running.metrics_ports()) as prometheus,
+        PrometheusServer(program, running.metrics_ports(), running.tls()) as prometheus,
     ):
         began = time.time()
         stage = _Stage(folder, running, prometheus)

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from headgate.certificates.authority import LIFETIME
+from headgate.certificates.folder import CertificateFolder
 from headgate.certificates.holder import SERVICES, Holder, Kind
 from headgate.cli import own_certificates
 from headgate.cli.own_certificates import OwnCertificates
 from headgate.cli.session import CommandFailed, new_session, running_tls
+from headgate.cli.up import renew
 from headgate.client.tls import ClientTls
 from headgate.runtime.tls import TlsFiles
 
@@ -53,6 +55,15 @@ def test_an_authority_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None
     (tmp_path / "keys/certificates/authority.key").write_text("no PEM")
     with pytest.raises(CommandFailed, match=r"the authority in .*certificates: the key of the authority"):
         made(tmp_path)
+
+
+def test_a_renewal_that_fails_is_said_and_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    certificates = made(tmp_path)
+    with CertificateFolder(tmp_path / "keys/certificates").locked():
+        renew(certificates)
+    assert "not renewed, and tried again in 1 h: another process writes" in capsys.readouterr().err
+    renew(certificates)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

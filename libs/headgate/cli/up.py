@@ -213,11 +213,19 @@ def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int
         supervisor.poll()
         if layout.certificates is not None and time.monotonic() > renewal_at:
             renewal_at += RENEWAL_SECONDS
-            layout.certificates.refresh()
+            renew(layout.certificates)
         _report_ready(supervisor.pids(), layout, ready, tls)
         if len(ready) < len(SERVICES) and time.monotonic() > deadline:
             names = ", ".join(service for service in SERVICES if service not in ready)
             raise CommandFailed(f"not ready after {READY_SECONDS:g} s: {names}; see {layout.home / 'logs'}")
+
+
+def renew(certificates: OwnCertificates) -> None:
+    """Renews what ends soon. What fails is said and tried again: the present certificates hold for days."""
+    try:
+        certificates.refresh()
+    except (CommandFailed, OSError) as error:
+        report(f"the certificates are not renewed, and tried again in {RENEWAL_SECONDS / 3_600:g} h: {error}")
 
 
 def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int], tls: ClientTls | None) -> None:

@@ -15,18 +15,11 @@ from torch import nn
 
 from services.trainer.child.checkpoint import Part, load, save
 from services.trainer.child.failure import NotResumable, TrainingFailure
+from services.trainer.child.progress import Epoch
 from services.trainer.child.tensors import Rows
 from services.trainer.job import Job
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from headgate.artifacts.graphs import Graph, GraphRefused, inspect
 from headgate.artifacts.plots.by_task import PLOTS_OF
 from services.trainer.child.agreement import Agreement, agree, onnx_run, run_in_batches
 from services.trainer.child.comparing import ABSOLUTE_TOLERANCE, parts_of, relative_tolerance
-from services.trainer.child.context import Epoch
 from services.trainer.child.dimensions import dimensions_of
 from services.trainer.child.failure import ExportFailure
 from services.trainer.child.files import signature, write_json
@@ -26,6 +25,7 @@ from services.trainer.child.findings import find_out
 from services.trainer.child.losses import Form, form_of
 from services.trainer.child.onnx_graph import onnx_of
 from services.trainer.child.plots import write_plots
+from services.trainer.child.progress import Epoch
 from services.trainer.child.row_findings import Array
 from services.trainer.child.rows import measured_answers_of
 from services.trainer.child.tensors import (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headgate.artifacts.plots.by_task import LEARNING_CURVE, Plots, learning_curve, plots_of
-from services.trainer.child.context import Epoch
+from services.trainer.child.progress import Epoch
 from services.trainer.child.row_findings import Array
 from services.trainer.job import Job
 

@@ -5,9 +5,20 @@ Imports no torch.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from services.trainer.job import NO_EPOCHS
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training rows measured."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    duration_ms: int
 
 
 def report(progress: TextIO, **line: object) -> None:

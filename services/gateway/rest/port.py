@@ -63,13 +63,14 @@ class RestPort:
         """Whether it takes connections."""
         return self._server is not None and self._server.is_serving()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Takes no more connections. The open ones stay."""
         if self._server is not None:
             self._server.close()
         if self._folder:
             self._next_look.cancel()
             self._taking.cancel()
+            await asyncio.wait({self._taking})  # the loop must not watch a socket that is closed
             self._socket.close()
             self._folder.close()
 
@@ -105,6 +106,8 @@ class RestPort:
         while True:
             try:
                 connection, _ = await self._loop.sock_accept(self._socket)
+            except (ConnectionError, InterruptedError):  # of a caller that has gone already
+                continue
             except OSError as error:
                 logger.warning("no connection could be taken: %s", error)
                 await asyncio.sleep(NO_FILES_SECONDS)

@@ -77,7 +77,7 @@ class RestServer:
     async def _close(self, limit_seconds: float) -> None:
         """Takes no more connections, and ends each one once it is idle; those that are not at the limit, at once."""
         deadline = Deadline(limit_seconds)
-        self._listening.close()
+        await self._listening.close()
         self._connections.close_idle(self._loop.time())
         while self._connections.open and deadline.left():
             await asyncio.sleep(POLL_SECONDS)

@@ -3,7 +3,7 @@
 It runs on any thread. So it changes nothing and counts nothing: its end says what to count.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from headgate.artifacts.datatypes import BYTES
@@ -33,8 +33,8 @@ from services.gateway.tensors import (
 MAX_BYTES_PER_BYTE = 10
 """A typed INT8 below 0 takes ten bytes in a response, more than any other element in relation to its array."""
 MIB = 2**20
-MAX_FITS = 256
-"""When so many signatures are known to fit a version, all are forgotten."""
+MAX_FITS = 8
+"""When a signature is known to fit so many versions, all are forgotten."""
 
 
 class UnknownCategory(Exception):
@@ -64,6 +64,8 @@ class ModelFailed(Exception):
 class Fit(NamedTuple):
     """What a signature asks of a version that it fits."""
 
+    specs: Mapping[str, TensorSpec]
+    """The inputs of the version."""
     inputs: DeclaredInputs
     outputs: Sequence[TensorSpec]
     names: Sequence[str]
@@ -129,13 +131,12 @@ class Answer(NamedTuple):
 def prepared(request: Request, routing: Routing) -> Forward:
     """The forward, once the tensors that the request declares fit the version. Raises InvalidInput."""
     signature, version = request.signature, routing.version
-    fit = version.fits.get(signature)
-    if fit is None:
+    fit = signature.fits.get(version.version)
+    if fit is None or fit.specs is not version.inputs:  # it may have been loaded again
         fit = _fit(signature, version)
-        if signature.is_shared:
-            if len(version.fits) >= MAX_FITS:
-                version.fits.clear()
-            version.fits[signature] = fit
+        if len(signature.fits) >= MAX_FITS:
+            signature.fits.clear()
+        signature.fits[version.version] = fit
     return Forward(request, routing, fit)
 
 
@@ -150,7 +151,7 @@ def _fit(signature: Signature, version: LoadedVersion) -> Fit:
     outputs = requested_outputs(request, version.outputs)
     inputs, counts = declared_inputs(request, version.inputs), _class_counts(request, outputs)
     keeps_heads = signature.is_shared and not counts and all(spec.datatype != BYTES for spec in outputs)
-    return Fit(inputs, outputs, [spec.name for spec in outputs], counts, {} if keeps_heads else None)
+    return Fit(version.inputs, inputs, outputs, [spec.name for spec in outputs], counts, {} if keeps_heads else None)
 
 
 def _class_counts(request: inference.ModelInferRequest, outputs: Sequence[TensorSpec]) -> Sequence[int]:

@@ -1,7 +1,7 @@
 """A request for a prediction: its signature, and beside it the raw values of its inputs and its id."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
@@ -13,13 +13,15 @@ class Signature:
     So nobody changes its message.
     """
 
-    __slots__ = ("is_shared", "message", "model", "parameters", "version")
+    __slots__ = ("fits", "is_shared", "message", "model", "parameters", "version")
 
     def __init__(self, message: inference.ModelInferRequest, is_shared: bool = False) -> None:
         self.message = message
         self.is_shared = is_shared
         self.model = message.model_name
         self.version = message.model_version
+        self.fits: dict[int, Any] = {}
+        """What it asks of the versions that it fits, by their numbers (`services/gateway/forward.py`)."""
         self.parameters = message.parameters or None
         """None where there are none."""
 

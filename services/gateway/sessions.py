@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headgate.artifacts import bfloat16
 from headgate.v1 import facts_pb2 as facts
@@ -50,8 +50,6 @@ class LoadedVersion:
     answers_rows_apart: bool = False
     """Whether it takes any number of rows, and its export has shown that it answers a row alone as beside others."""
     statistics: Statistics = field(default_factory=Statistics)
-    fits: dict[Any, Any] = field(default_factory=dict)
-    """What the signatures of requests that fit ask of it (`services/gateway/forward.py`)."""
 
     def predict(
         self, arrays: Mapping[str, Array], outputs: Sequence[str], interruption: Interruption | None = None

@@ -1,5 +1,7 @@
 """A message that is known by its beginning is read as if nothing were known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
@@ -7,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.v1 import telemetry_pb2 as telemetry
+from services.gateway.forward import prepared
 from services.gateway.known_messages import MAX_KNOWN, MAX_SIGNATURE_BYTES, KnownMessages
+from services.gateway.onnx_loading import load_onnx
 from services.gateway.request import Request
+from services.gateway.routes import Route
+from services.gateway.routing import Routing
+from services.gateway.tensors import InvalidInput
+from tests.gateway import networks
 from tests.gateway.harness import infer_request
 
 VALUES = st.lists(st.binary(max_size=200), max_size=3)
@@ -76,3 +85,19 @@ def test_an_id_that_is_no_text_is_refused_beside_a_known_signature():
     known.request(infer_request([[1, 2, 3]], id="ab").SerializeToString())
     with pytest.raises(DecodeError):
         known.request(infer_request([[1, 2, 3]], id="ab").SerializeToString().replace(b"\x02ab", b"\x02\xff\xfe"))
+
+
+def test_a_known_signature_is_checked_against_each_version_and_again_when_one_is_loaded_again():
+    known, message = KnownMessages(), infer_request([[1, 2, 3]]).SerializeToString()
+    known.request(message)
+
+    def prepare(number, width):
+        version = load_onnx("fraud", number, networks.affine(width=width))
+        entry = SimpleNamespace(route=Route("fraud"))
+        return prepared(known.request(message), Routing(entry, version, telemetry.ARM_STABLE, 0, False, None))
+
+    assert prepare(1, width=3).fit.inputs.elements == 3
+    for number in (2, 1):
+        with pytest.raises(InvalidInput, match=r"expected shape \[-1, 4\]"):
+            prepare(number, width=4)
+    assert prepare(1, width=3).fit.inputs.elements == 3

@@ -38,7 +38,7 @@ def answer(datatype, array, finite=True, **fields):
     version: Any = SimpleNamespace(model="fraud", version=1)
     routing = Routing(SimpleNamespace(route=Route("fraud")), version, telemetry.ARM_STABLE, 0, False, None)
     output = TensorSpec("y", datatype, ("n",))
-    fit = Fit(DeclaredInputs([], 0), [output], ["y"], (), None)
+    fit = Fit({}, DeclaredInputs([], 0), [output], ["y"], (), None)
     return Answer(Forward(request, routing, fit), [array], finite)
 
 

@@ -48,7 +48,7 @@ def test_a_release_is_paused_resumed_promoted_and_undone_by_hand(world: World, h
     assert (code, "Missing option '--reason'" in err) == (2, True)
     code, _, err = headgate("release", "promote", "fraud/2", "--reason", " ")
     assert code == 2
-    assert "expected the reason for a promotion before the judge's verdict (reason)" in err
+    assert "expected the reason for a promotion before the judge's verdict" in err
     assert headgate("release", "promote", "fraud/2", "--reason", "known good")[0] == 0
     world.wait_for(phase_is(2, resources.PHASE_BAKING))
     code, out, _ = headgate("release", "abort", "fraud/2", "--reason", "second thoughts", "-o", "json")
@@ -168,6 +168,6 @@ def test_a_refused_command_names_the_state_and_the_rule(headgate: Headgate) -> N
 
 def test_an_environment_without_a_policy_shows_the_default_policy(world: World, headgate: Headgate) -> None:
     code, out, err = headgate("environment", "get", "staging", "-o", "json")
-    assert (code, "no policy was set for environments/staging" in err) == (0, True)
+    assert (code, "no policy was set for environment staging" in err) == (0, True)
     assert [step["weight_bps"] for step in json.loads(out)["policy"]["steps"]] == [500, 2500, 5000]
     assert "no policy" not in headgate("environment", "get", "production")[2]

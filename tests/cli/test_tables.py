@@ -307,4 +307,4 @@ def test_the_list_of_refusals_fits_into_80_columns_with_what_was_wrong_and_the_r
     assert printed.out.splitlines()[0].split() == ["TIME", "STREAM", "CODE", "REASON"]
     reason = " ".join(line[55:].strip() for line in printed.out.splitlines()[1:])
     assert reason == "release 2 of fraud is completed: a release that has ended cannot change"
-    assert printed.err == "without COMMAND_ID, ACTOR: --wide shows every column\n"
+    assert printed.err == "without ACTOR, ID: --wide shows every column\n"

@@ -308,5 +308,5 @@ def test_a_version_that_is_trained_says_who_waits_behind_it(
     with pytest.raises(SystemExit):
         command_line.main()
     waiting_for = json.loads(capsys.readouterr().out)["waiting_for"]
-    assert waiting_for.startswith("its training; test has worked on it for ")
+    assert waiting_for.startswith("its training (its stage is unknown, because the trainer cannot be reached")
     assert waiting_for.endswith("; fraud/4 waits for a trainer meanwhile")

@@ -216,6 +216,16 @@ def test_an_undo_goes_before_every_other_requested_release_also_in_a_freeze():
     assert (first.supersede_release.by, second.begin_release.release) == (3, 3)
 
 
+def test_of_two_requested_releases_the_later_one_begins_also_when_its_version_is_older():
+    """Who asks last has seen what waits already. The one before ends, and its page says what took its place."""
+    newer, asked_later = release(2, candidate=3), release(3, candidate=2)
+    for each in (newer, asked_later):
+        each.phase = resources.PHASE_REQUESTED
+    given = Given(version(1), version(2), version(3), newer, asked_later)
+    first, second = given.then("releases/2/supersede/3", "releases/3/begin")
+    assert (first.supersede_release.by, second.begin_release.release) == (3, 3)
+
+
 def test_a_running_release_makes_way_for_an_undo():
     undo = release(2, candidate=1, phase=resources.PHASE_REQUESTED, undo_of=9)
     given = Given(version(1), version(2), stepping(0), undo)

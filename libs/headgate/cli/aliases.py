@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import columns
-from headgate.cli.render import Format, Output, show_one, show_rows
+from headgate.cli.render import Format, Output, Wide, show_one, show_rows
 from headgate.cli.session import full_name, model_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.names import NUMBER, model_stream
@@ -21,13 +21,14 @@ AliasName = Annotated[str, typer.Argument(metavar="MODEL@ALIAS", help="For examp
 def list_aliases(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="For example fraud.")],
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List the aliases of a model, each with the version that it names."""
     request = registry_service.GetModelRequest(name=model_stream(model_name(model)))
     found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS).aliases
     rows = [{"alias": name, "version": f"v{found[name]}"} for name in sorted(found)]
-    show_rows(rows, output, empty="No aliases yet: `headgate alias set MODEL@ALIAS NUMBER` makes one.")
+    show_rows(rows, output, wide, empty="No aliases yet: `headgate alias set MODEL@ALIAS NUMBER` makes one.")
 
 
 @alias.command("set")

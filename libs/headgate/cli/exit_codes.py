@@ -31,7 +31,9 @@ class Exit(IntEnum):
 
 MEANINGS: Mapping[Exit, str] = {
     Exit.OK: "done",
-    Exit.FAILED: "refused or failed, or what was checked or followed is not well",
+    Exit.FAILED: (
+        "refused or failed, or what was checked or followed is not well, also a headgate.toml in `headgate check`"
+    ),
     Exit.USAGE: "wrong input: an option, a name, a value, or what is in a file",
     Exit.NOT_FOUND: "not found: what the command names, its artifact, a file or a folder",
     Exit.UNAVAILABLE: "a service, the log, Redis or the artifact store cannot be reached",

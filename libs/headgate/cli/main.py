@@ -53,6 +53,7 @@ HELP = f"""Take a model from a commit to live traffic, and back when the evidenc
 \b
 Exit codes, the same for the same cause in every command:
 {table()}
+A service that is started by itself ends with 78 when a setting is wrong.
 
 Without addresses, a command uses the services that `headgate up` runs in this folder."""
 

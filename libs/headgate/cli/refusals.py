@@ -17,7 +17,7 @@ from headgate.v1 import commands_pb2 as commands
 
 DEFAULT_LINES = 20
 MAX_LINES = 10_000
-RANKS = {"stream": 1, "actor": 2, "command": 3, "field": 4, "command_id": 5}
+RANKS = {"stream": 1, "actor": 2, "command": 3, "field": 4, "id": 5}
 
 
 def refusals(
@@ -60,6 +60,7 @@ def _line(refusal: commands.Refusal) -> Row:
     row = dict(_row(refusal))
     message, rule = str(row.pop("message")), str(row.pop("rule"))
     # Many a message has its rule in it, and one of what does not exist needs none.
+    row["id"] = row.pop("command_id")
     texts = (message,) if rule in message or refusal.code == NOT_FOUND else (message, rule)
     return row | {"reason": ": ".join(text for text in texts if text)}
 

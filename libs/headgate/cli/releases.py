@@ -25,7 +25,7 @@ from headgate.cli.waits import Waits, as_field
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.domain import policy
-from headgate.domain.names import short_name
+from headgate.domain.names import in_words, short_name
 from headgate.domain.words import counted
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
@@ -239,7 +239,7 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
     except grpc.RpcError as error:
         if failure(error).code is not grpc.StatusCode.NOT_FOUND:
             raise
-        report(f"no policy was set for {request.name}: its releases follow the default policy")
+        report(f"no policy was set for {in_words(request.name)}: its releases follow the default policy")
         found = resources.Environment(name=request.name, policy=policy.DEFAULT)
     now_ms = session(context).stubs.log_time.shown_ms()
     show_one(found, columns.with_freezes_at(columns.ENVIRONMENT, now_ms), output)

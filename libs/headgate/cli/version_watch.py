@@ -15,7 +15,7 @@ from rich.text import Text
 
 from headgate.cli.printing import terminal_console
 from headgate.cli.tables import GAP, page_text
-from headgate.cli.waits import NewWaits, Waits
+from headgate.cli.waits import WATCH_SECONDS, NewWaits, Waits
 from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.client.timeline import describe
@@ -133,7 +133,7 @@ def _wait_of(stubs: Stubs, name: str) -> str:
     """What the version waits for now; empty while the registry does not answer."""
     try:
         version = stubs.registry.GetVersion(registry_service.GetVersionRequest(name=name), timeout=TIMEOUT_SECONDS)
-        return Waits(stubs).of_version(version)
+        return Waits(stubs, WATCH_SECONDS).of_version(version)
     except grpc.RpcError:
         return ""
 

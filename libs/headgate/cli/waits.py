@@ -25,6 +25,8 @@ from headgate.v1 import worker_services_pb2 as worker_services
 
 ASK_SECONDS = 2.0
 """How long to wait for the answer of a deployer or a trainer. The command itself does not need it."""
+WATCH_SECONDS = 10.0
+"""How long a watch waits for it: on a busy machine an answer takes longer, and the watch goes on anyway."""
 MAX_ACTIVE = 1_000
 MAX_NAMED = 3
 """How many of the versions that wait for a trainer are named."""
@@ -56,8 +58,9 @@ class Answer(Generic[Found]):
 class Waits:
     """The waits of releases and versions, as one run of a command asks for them."""
 
-    def __init__(self, stubs: Stubs) -> None:
+    def __init__(self, stubs: Stubs, ask_seconds: float = ASK_SECONDS) -> None:
         self._stubs = stubs
+        self._ask_seconds = ask_seconds
 
     def now_ms(self) -> int:
         """The log's time, which the times of releases and versions are of."""
@@ -86,7 +89,7 @@ class Waits:
     @cached_property
     def _deployer(self) -> Answer[Pilots]:
         def ask() -> Pilots:
-            return self._stubs.deployer.ListPilots(worker_services.ListPilotsRequest(), timeout=ASK_SECONDS)
+            return self._stubs.deployer.ListPilots(worker_services.ListPilotsRequest(), timeout=self._ask_seconds)
 
         return _asked(ask, Pilots(), "deployer", self._stubs.deployer_address)
 
@@ -94,7 +97,7 @@ class Waits:
     def _attempts(self) -> Answer[Attempts]:
         def ask() -> Attempts:
             request = worker_services.ListAttemptsRequest()
-            return self._stubs.trainer.ListAttempts(request, timeout=ASK_SECONDS).attempts
+            return self._stubs.trainer.ListAttempts(request, timeout=self._ask_seconds).attempts
 
         return _asked(ask, (), "trainer", self._stubs.trainer_address)
 
@@ -109,7 +112,7 @@ class Waits:
                 order_by="create_time",
                 page_size=MAX_NAMED + 1,
             )
-            versions = self._stubs.registry.ListVersions(request, timeout=ASK_SECONDS).versions
+            versions = self._stubs.registry.ListVersions(request, timeout=self._ask_seconds).versions
             return [f"{version.name.split('/')[1]}/{version.version}" for version in versions]
 
         return _asked(ask, (), "registry", self._stubs.registry_address)
@@ -122,7 +125,7 @@ class Waits:
             request = release_service.ListReleasesRequest(
                 parent=model_stream("-"), filter="active = true", page_size=MAX_ACTIVE
             )
-            releases = self._stubs.releases.ListReleases(request, timeout=ASK_SECONDS).releases
+            releases = self._stubs.releases.ListReleases(request, timeout=self._ask_seconds).releases
             return {version_name(model_of(release), release.candidate): release for release in releases}
 
         return _asked(ask, {}, "registry", self._stubs.registry_address)
@@ -145,7 +148,9 @@ def _asked(ask: Callable[[], Found], nothing: Found, service: str, address: str)
     try:
         return Answer(ask())
     except grpc.RpcError as error:
-        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return Answer(nothing, f"the {service} at {address} did not answer in time")
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
             return Answer(nothing, f"the {service} cannot be reached at {address}")
         return Answer(nothing, f"the {service} at {address} does not answer: {failure(error)}")
 
@@ -232,7 +237,7 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
     if version.build not in IN_PROGRESS:
         return ""
     busy = duration_text(at_ms - version.lease.claimed_at_ms)
-    work = IN_PROGRESS[version.build] + _stage(version, attempts.found)
+    work = IN_PROGRESS[version.build] + _stage(version, attempts)
     return f"{work}; {version.lease.worker} has worked on it for {busy}"
 
 
@@ -245,10 +250,12 @@ def behind(names: Sequence[str]) -> str:
     return f"; {listed} {'waits' if len(names) == 1 else 'wait'} for a trainer meanwhile"
 
 
-def _stage(version: resources.Version, attempts: Attempts) -> str:
-    """Where in its work the trainer is, as the middle of a sentence; empty while no trainer says so."""
+def _stage(version: resources.Version, attempts: Answer[Attempts]) -> str:
+    """Where in its work the trainer is, as the middle of a sentence; empty while no trainer has the attempt."""
+    if attempts.problem:
+        return f" (its stage is unknown, because {attempts.problem})"
     wanted = (version.name, version.attempt)
-    found = (each for each in attempts if (version_name(each.model, each.version), each.attempt) == wanted)
+    found = (each for each in attempts.found if (version_name(each.model, each.version), each.attempt) == wanted)
     attempt = next((each for each in found if each.running), None)
     if attempt is None or attempt.stage == facts.STAGE_TESTS:
         return ""

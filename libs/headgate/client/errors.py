@@ -20,8 +20,8 @@ class Failure:
     field: str = ""
 
     def __str__(self) -> str:
-        place = f" ({self.field})" if self.field else ""
-        return f"{self.slug or self.code.name.lower().replace('_', '-')}: {self.message}{place}"
+        """The slug and the message. The field of the request is for programs: people know options, and no fields."""
+        return f"{self.slug or self.code.name.lower().replace('_', '-')}: {self.message}"
 
 
 def failure(error: grpc.RpcError) -> Failure:

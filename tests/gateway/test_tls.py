@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -164,6 +165,28 @@ def test_a_gateway_knows_its_callers_by_their_certificates(tmp_path, front, monk
                 call = stub.ServerLive.future(inference.ServerLiveRequest(), timeout=PATIENCE_SECONDS)
                 assert call.code() is grpc.StatusCode.UNAVAILABLE
     assert known == [("spiffe://headgate/user/alice",), ("spiffe://headgate/deployer",)]
+
+
+def test_rest_says_in_its_log_why_a_caller_is_refused(tmp_path, caplog):
+    issued, stranger = Issued(tmp_path), Issued(tmp_path / "stranger")
+    expected = {issued.ended("user/alice"): "certificate has expired", stranger.pair("user/bob"): "issuer"}
+    with running_gateway({}, tls=issued.server("gateway"), caller=issued.caller("deployer")) as gateway:
+        loop, files = gateway.server.loop, issued.server("gateway")
+        rest = RestServer(gateway.inference, loop, "127.0.0.1", 0, gateway.metrics, files)
+        port = rest.start()
+        for pair, reason in expected.items():
+            context = ssl.create_default_context(cafile=issued.authority_file)
+            context.load_cert_chain(pair)
+            plain = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+            with suppress(OSError), context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+                connection.recv(1)
+            until(lambda reason=reason: f"its certificate is refused: {reason}" in said(caplog), "the line in the log")
+        rest.stop(PATIENCE_SECONDS)
+
+
+def said(caplog):
+    """The lines of the log, in the words that the tests look for."""
+    return caplog.text.replace("unable to get local issuer", "issuer")
 
 
 @pytest.mark.parametrize("front", [H2CORN, GRPCIO])

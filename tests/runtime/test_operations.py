@@ -16,7 +16,7 @@ from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Reading
 from headgate.runtime.operations import MAX_CONNECTIONS, Operations
 from tests.certificates.issued import Issued
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 def free_port() -> int:
@@ -51,7 +51,9 @@ def asked_with_tls(port: int, context: ssl.SSLContext) -> int:
         connection.close()
 
 
-def test_with_a_certificate_the_port_speaks_tls_alone_and_asks_nobody_for_one(tmp_path: Path) -> None:
+def test_with_a_certificate_the_port_speaks_tls_alone_and_asks_nobody_for_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     issued = Issued(tmp_path)
     server = Operations("deployer", "127.0.0.1", free_port(), issued.server("deployer"))
     context = ClientTls(issued.authority_file).context()
@@ -59,6 +61,7 @@ def test_with_a_certificate_the_port_speaks_tls_alone_and_asks_nobody_for_one(tm
         assert asked_with_tls(server.port, context) == 200
         with pytest.raises((ConnectionError, HTTPException)):
             get(server, "/livez")
+        until(lambda: "did not agree on TLS: http request" in caplog.text, "the line in the log")
         before = ssl.get_server_certificate(("127.0.0.1", server.port))
         issued.server("deployer")
         assert asked_with_tls(server.port, context) == 200

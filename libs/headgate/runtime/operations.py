@@ -7,6 +7,7 @@ import io
 import logging
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.observability.work_log import count_invalid_by
+from headgate.runtime.refused_handshakes import RefusedHandshakes
 from headgate.runtime.tls import TlsFiles, TlsUnusable, WatchedTls
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, address: tuple[str, int], application: "WSGIApplication", tls: TlsFiles | None) -> None:
+        self._refused = RefusedHandshakes("operations")
         self._tls = _Encryption(TlsFiles(tls.certificate, tls.key)) if tls else None
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._closing = False
@@ -147,6 +150,8 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
+        if error := sys.exception():
+            self._refused.note(error, client_address)
         logger.debug("a client of the operations port went away", exc_info=True)
 
     def close(self) -> None:

@@ -6,10 +6,10 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.own_socket import SocketFolder
+from headgate.runtime.refused_handshakes import RefusedHandshakes
 from headgate.runtime.rpc.quiet import on_loopback
 from headgate.runtime.tls import TlsFiles, TlsUnusable, WatchedTls
 from services.gateway.rest.limits import HANDSHAKE_SECONDS, LINGER_SECONDS
@@ -89,6 +89,7 @@ class RestPort:
 
     async def _encrypted(self, files: TlsFiles) -> int:
         self._watched, self._context = WatchedTls(files), _context(files)
+        self._refused = RefusedHandshakes("REST")
         host = self._host.strip("[]")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         address = host, self._port
@@ -105,7 +106,7 @@ class RestPort:
         """Takes connections. Those that still agree on TLS count for the limit too: each holds a file and memory."""
         while True:
             try:
-                connection, _ = await self._loop.sock_accept(self._socket)
+                connection, caller = await self._loop.sock_accept(self._socket)
             except (ConnectionError, InterruptedError):  # of a caller that has gone already
                 continue
             except OSError as error:
@@ -115,12 +116,12 @@ class RestPort:
             if not self._has_room(len(self._handshakes)):
                 connection.close()
                 continue
-            task: asyncio.Task[object] = self._loop.create_task(self._agree(connection))
+            task: asyncio.Task[object] = self._loop.create_task(self._agree(connection, caller))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
-    async def _agree(self, connection: socket.socket) -> None:
-        with suppress(OSError, TimeoutError):  # of the caller: OpenSSL's errors are OSErrors too
+    async def _agree(self, connection: socket.socket, caller: object) -> None:
+        try:
             await self._loop.connect_accepted_socket(
                 self._connect,
                 connection,
@@ -128,6 +129,8 @@ class RestPort:
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=LINGER_SECONDS,
             )
+        except (OSError, TimeoutError) as error:  # of the caller: OpenSSL's errors are OSErrors too
+            self._refused.note(error, caller)
 
     def _look(self) -> None:
         """The next connections get the certificate that is in the files now."""

@@ -67,6 +67,14 @@ def test_operators_of_other_domains_are_refused_by_name(domain: str):
     assert f"it uses the operators {domain}.Identity" in refusal(of_one_node(domain))
 
 
+def test_the_tokenizer_of_a_vectorizer_is_refused_with_what_splits_text_instead():
+    made = of_one_node("com.microsoft")
+    made.graph.node[0].op_type = "Tokenizer"
+
+    assert "split the text by ONNX's StringSplit" in refusal(made)
+    assert "StringSplit" not in refusal(of_one_node("com.microsoft"))
+
+
 def test_an_operator_in_a_branch_of_a_branch_is_found():
     node = identity("x", "z", domain="com.example")
 

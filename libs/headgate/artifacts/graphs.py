@@ -28,6 +28,11 @@ OLDEST_OPSET = 7
 """ONNX Runtime promises no older one."""
 MAX_LISTED = 5
 JOIN = ". Join its tensors into one, with a row for each row, by the operator ConcatFromSequence"
+TOKENIZER = "com.microsoft.Tokenizer"
+WORDS = (
+    ". This one comes from a text vectorizer of scikit-learn: split the text by ONNX's StringSplit (opset 20) or by an"
+    " operator of onnxruntime-extensions, and give the words or their numbers to the rest"
+)
 ZIPMAP = "; convert with options={'zipmap': False}, or with zipmap=False for LightGBM, so that it answers a tensor"
 
 ELEMENT_TYPES = {
@@ -168,6 +173,7 @@ def _check_parts(model: Any) -> None:
         raise GraphRefused(
             f"it uses the operators {listed}. Allowed are those of ai.onnx, ai.onnx.ml and {extensions.DOMAIN}"
             " (onnxruntime-extensions). Export it without operators of a runtime's own or of your own"
+            f"{WORDS if TOKENIZER in strangers else ''}"
         )
 
 

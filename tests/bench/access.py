@@ -1,22 +1,47 @@
-"""The cost of deciding whether a subject may make a call, compared with the budget that the data plane has for it."""
+"""The cost of knowing who calls and whether it may: of a decision, of a seen token, of a call that changes something.
 
+The first two are compared with their budgets, the last one with the same registry whose callers prove nothing.
+"""
+
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from headgate.access.decision import decide
 from headgate.access.grants import ALL, Bound, Grant, Grants, Target
 from headgate.access.roles import Role
 from headgate.access.subject import How, Kind, Subject
 from headgate.access.table import row_of
+from headgate.client.stubs import Stubs
+from headgate.runtime.authentication.authenticator import Authenticator
+from headgate.runtime.authentication.signed_tokens import Provider, SignedTokens
+from headgate.runtime.authentication.signing_keys import SigningKeys
+from headgate.v1 import registry_service_pb2 as registry_service
+from services.registry import app as registry
+from services.registry.settings import Settings
 from tests.bench.results import Results, Slice
+from tests.runtime.authentication.provider import AUDIENCE, ISSUER, NOW_MS, jwk, jwks, rsa_key, token
 
 DECISIONS, QUICK_DECISIONS = 400_000, 50_000
 SLICES = 5
 GRANTS = 1_000
-BUDGET_US = 1.0
+DECISION_US, SEEN_TOKEN_US = 1.0, 3.0
+CREATES, QUICK_CREATES = 400, 100
+ADMINISTRATOR = "root@example.com"
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
+    """Measures all three."""
+    _measure_decision(results, quick)
+    _measure_seen_token(results, quick)
+    _measure_create(results, quick)
+
+
+def _measure_decision(results: Results, quick: bool) -> None:
     """Decides on a promotion among many grants: the subject has an allow by a prefix, and a deny of another model."""
     count = QUICK_DECISIONS if quick else DECISIONS
     others = [Grant(f"g{n}", f"user-{n}", Role.VIEWER, Bound(ALL), Bound(ALL)) for n in range(GRANTS)]
@@ -26,16 +51,74 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
         Grant("c", "ada", Role.OPERATOR, Bound("secret"), Bound(ALL), deny=True),
     ]
     grants = Grants([*others, *mine])
-    slices = [_cost(grants, count) for _ in range(SLICES)]
-    figures = results.add("deciding on a call", "headgate", slices)
-    results.compare("access, 1 us against a decision", BUDGET_US / figures["us CPU/decision"], 1, 1)
-
-
-def _cost(grants: Grants, count: int) -> Slice:
     row = row_of("/headgate.v1.ReleaseService/PromoteRelease")
     ada, target = Subject("ada", Kind.PERSON, How.JWT), Target("fraud-eu", "production", {"team": "risk"})
     assert decide(ada, grants, row, target) is None
+    slices = [_cost(lambda: decide(ada, grants, row, target), count) for _ in range(SLICES)]
+    figures = results.add("deciding on a call", "headgate", slices)
+    results.compare("access, 1 us against a decision", DECISION_US / figures["us CPU"], 1, 1)
+
+
+def _measure_seen_token(results: Results, quick: bool) -> None:
+    """Proves a caller by a token of a provider that was verified before."""
+    keys = SigningKeys("unused", read=lambda _: _keys())
+    signed = SignedTokens(keys, Provider(ISSUER, AUDIENCE), lambda: NOW_MS)
+    authenticator = Authenticator(lambda _: None, lambda: NOW_MS, signed)
+    header = [f"Bearer {token()}"]
+    count = QUICK_DECISIONS if quick else DECISIONS
+    slices = [_cost(lambda: authenticator.proof(header, ()), count) for _ in range(SLICES)]
+    figures = results.add("proving by a seen token", "headgate", slices)
+    results.compare("access, 3 us against a seen token", SEEN_TOKEN_US / figures["us CPU"], 1, 1)
+
+
+def _measure_create(results: Results, quick: bool) -> None:
+    """Creates models one after the other, in turns with and without a proof."""
+    count = QUICK_CREATES if quick else CREATES
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "keys.json").write_bytes(_keys())
+        plain = Settings(log=f"sqlite://{folder / 'plain.db'}", port=0)
+        proven = replace(
+            plain,
+            log=f"sqlite://{folder / 'proven.db'}",
+            authentication=True,
+            authentication_administrators=ADMINISTRATOR,
+            authentication_keys=str(folder / "keys.json"),
+            authentication_issuer=ISSUER,
+        )
+        now = int(time.time())
+        secret = token(sub=ADMINISTRATOR, nbf=now - 60, exp=now + 3_600)
+        callers = [running.enter_context(_caller(*each)) for each in ((plain, ""), (proven, secret))]
+        slices = [[_create(caller, slice_, count) for caller in callers] for slice_ in range(SLICES)]
+    off = results.add("creating a model", "no authentication", [each[0] for each in slices])
+    on = results.add("creating a model", "authentication", [each[1] for each in slices])
+    results.compare("access, a create without against with a proof", off["us p50"] / on["us p50"], 1 / 1.15, 1)
+
+
+@contextmanager
+def _caller(settings: Settings, secret: str) -> Iterator[Stubs]:
+    built = registry.build(settings)
+    with Stubs(f"127.0.0.1:{built.start()}", "", "ada", token=secret) as stubs:
+        yield stubs
+    built.stop(5)
+
+
+def _create(caller: Stubs, slice_: int, count: int) -> Slice:
+    taken = []
+    for number in range(count):
+        request = registry_service.CreateModelRequest(model=f"m{slice_}-{number}")
+        began = time.perf_counter()
+        caller.registry.CreateModel(request)
+        taken.append(time.perf_counter() - began)
+    return {"us p50": median(taken) * 1e6}
+
+
+def _keys() -> bytes:
+    return jwks(jwk(rsa_key("k1"), "k1"))
+
+
+def _cost(once: Callable[[], object], count: int) -> Slice:
     began = time.process_time()
     for _ in range(count):
-        decide(ada, grants, row, target)
-    return {"us CPU/decision": (time.process_time() - began) / count * 1e6}
+        once()
+    return {"us CPU": (time.process_time() - began) / count * 1e6}

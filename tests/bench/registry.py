@@ -29,6 +29,7 @@ SLICE_SECONDS, QUICK_SLICE_SECONDS = 2.0, 0.8
 WARM_UP_SECONDS = 0.3
 CLIENTS = 8
 MODELS = tuple(f"model-{number}" for number in range(CLIENTS))
+CLIENT = Path(__file__).with_name("registry_client.py")
 MAX_MIB = 80.0
 VERSIONS_HELD = 20_000
 """Versions in the fold when the memory of a registry in use is measured."""
@@ -208,7 +209,8 @@ def start_service(
 def start_clients(
     stack: ExitStack, kind: str, port: int, names: Sequence[str] = MODELS, python: str | Path = sys.executable
 ) -> "list[subprocess.Popen[str]]":
-    command = [str(python), "-m", "tests.bench.registry_client", kind, str(port)]
+    # By its path and without its folder: the peer's Python knows neither Headgate nor these tests.
+    command = [str(python), "-P", str(CLIENT), kind, str(port)]
     started = []
     for name in names:
         # MLflow's telemetry would change the environment while another thread of its client reads it.

@@ -1,4 +1,4 @@
-"""One client process: `python -m tests.bench.registry_client headgate|mlflow|mlflow-http|kafka PORT NAME`.
+"""One client process: `python tests/bench/registry_client.py headgate|mlflow|mlflow-http|kafka PORT NAME`.
 
 Each line on standard input has an operation and the seconds to repeat it. Each line on standard output has the duration
 of every call. The clients keep their connections open and call nothing else.

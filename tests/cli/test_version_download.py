@@ -47,6 +47,7 @@ def test_a_live_version_is_downloaded_into_a_new_folder_and_never_over_an_old_on
     flip_a_bit(blob(home, artifact, "model.onnx"))
     code, _, err = headgate("version", "download", "fraud/1", "damaged")
     assert (code, "the artifact of version 1 of fraud cannot be used" in err) == (1, True)
+    assert "restore it from a backup of the artifact store, or publish a new commit" in err
     assert not Path("damaged").exists()
     assert [name for name in os.listdir() if name.startswith(".damaged")] == []
 

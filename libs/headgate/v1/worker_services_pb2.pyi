@@ -363,7 +363,9 @@ class Pilot(_message.Message):
     """What happens when the wait lasts until deadline_ms, for example "it pauses"; 0 and empty for a wait without limit."""
     at_deadline: _builtins.str
     frozen_by: _builtins.str
-    """A freeze that also holds the release, as a second end of the same sentence, and its end; empty and 0 without one."""
+    """The freezes that also hold the release, as a second end of the same sentence, and the end of the longest; empty and 0
+    without one.
+    """
     frozen_until_ms: _builtins.int
     @_builtins.property
     def release(self) -> _resources_pb2.Release: ...

@@ -133,7 +133,7 @@ def test_a_file_that_was_uploaded_is_named_by_its_url(headgate: Headgate, folder
     ("file", "uri", "reason"),
     [
         ("numbers.csv", "s3://datasets/rows.csv?versionId=s3cret", "expected no user name, no password, no ? and no #"),
-        ("numbers.csv", "ftp://host/rows.csv", "expected a path in the repository, a file URL"),
+        ("numbers.csv", "ftp://host/rows.csv", "expected a path in the repository, or a URL with a host"),
         ("numbers.csv", "data/other.csv", "expected a URL that begins with https://"),
         (".", "s3://datasets/rows", "only a single file is downloaded"),
     ],

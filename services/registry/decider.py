@@ -216,7 +216,10 @@ class Decider:
             return environments.decide(state, payload, at_ms)
         if isinstance(state, AccessState) and isinstance(payload, access.AccessCommand):
             return access.decide(state, payload, at_ms)
-        rule = "a command about a model goes to models/{name}, one about an environment to environments/{name}"
+        rule = (
+            "a command about a model goes to models/{name}, one about an environment to environments/{name}, "
+            "and one about roles and tokens to access/default"
+        )
         return Refused(INVALID, rule, f"{name} was sent to {stream.name}", "stream")
 
     def _append(self, record: facts.LifecycleRecord) -> bool:

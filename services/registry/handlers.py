@@ -6,7 +6,8 @@ An offset is committed after its record has taken effect.
 from google.protobuf.message import DecodeError
 
 from headgate.dead_letters.burials import Burials
-from headgate.domain.refusal import Refused
+from headgate.domain.names import ACCESS_STREAM
+from headgate.domain.refusal import INVALID, Refused
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log import topics
 from headgate.log.envelope import CloudEvent, MalformedEvent, decode
@@ -18,6 +19,8 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
 from services.registry.inbox import commands_of, trace_parent_of
+
+GRPC_RULE = "roles and tokens are given and taken by gRPC alone, where callers prove who they are"
 
 
 class CommandHandler:
@@ -36,7 +39,10 @@ class CommandHandler:
             return bury(self._burials, "command", record, "command_id or stream is empty")
         command.proven_by = ""  # whoever writes to the topic has proven nothing here
         with unit_of_work("command", command.WhichOneof("command") or "unknown", command.trace_parent):
-            execute(self._decider, command)
+            if command.stream == ACCESS_STREAM:
+                refuse(self._decider, command, Refused(INVALID, GRPC_RULE, f"{command.stream}: {GRPC_RULE}", "stream"))
+            else:
+                execute(self._decider, command)
 
 
 class InboxHandler:
@@ -79,9 +85,14 @@ def execute(decider: Decider, command: commands.Command) -> None:
     """Executes a command from the log, and records its refusal if it is refused. Raises LogError, Contended."""
     outcome = decider.execute(command)
     if isinstance(outcome, Refused):
-        decider.refuse(command, outcome)
-        set_outcome("refused", outcome.code)
-        note(why=outcome.message[:MAX_SHOWN])
+        refuse(decider, command, outcome)
+
+
+def refuse(decider: Decider, command: commands.Command, refused: Refused) -> None:
+    """Records the refusal of a command from the log. Raises LogError."""
+    decider.refuse(command, refused)
+    set_outcome("refused", refused.code)
+    note(why=refused.message[:MAX_SHOWN])
 
 
 def intakes(

@@ -9,12 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.dead_letters.letters import parse_letter, summary_of
+from headgate.domain import access
 from headgate.domain import environment as environments
 from headgate.domain import model as models
 from headgate.domain import policy as policies
-from headgate.domain.fact import EnvironmentFact, fact_of
+from headgate.domain.fact import AccessFact, EnvironmentFact, fact_of
+from headgate.domain.names import ACCESS_STREAM
 from headgate.domain.refusal import Refused
-from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.lifecycle.digest import state_digest
 from headgate.lifecycle.fold import Fold
 from headgate.lifecycle.stream import new_stream, record_of
@@ -74,6 +76,13 @@ def read_by_all_services(fold: Fold) -> None:
     assert [each for each in found if isinstance(each, Undecidable)] == []
 
 
+def stream_of(body: object) -> str:
+    """The stream to which this command or fact belongs."""
+    if isinstance(body, environments.EnvironmentCommand | EnvironmentFact):
+        return ENVIRONMENT
+    return ACCESS_STREAM if isinstance(body, access.AccessCommand | AccessFact) else MODEL
+
+
 def point_at_the_first(fact: Protobuf) -> None:
     """Uses numbers that exist, so that not every fact fails at the first look-up."""
     for name in ("version", "release", "candidate", "attempt"):
@@ -90,7 +99,7 @@ def test_any_fact_that_follows_the_chain_can_stop_only_its_stream(
     listeners = Listeners(fold)
     for offset, each in enumerate(forged):
         fact = fact_of(each)
-        each.stream = ENVIRONMENT if isinstance(fact, EnvironmentFact) else MODEL
+        each.stream = stream_of(fact)
         head = fold.streams.get(each.stream)
         each.sequence, each.previous_digest = (head.sequence + 1, head.digest) if head else (1, b"")
         if plausible and fact is not None:
@@ -151,13 +160,16 @@ def test_any_command_is_refused_or_leads_to_a_fact_that_folds(sent: list[command
         if plausible:
             point_at_the_first(body)
         command.command_id = str(offset)
-        command.stream = ENVIRONMENT if isinstance(body, environments.EnvironmentCommand) else MODEL
+        command.stream = stream_of(body)
         stream = fold.streams.get(command.stream) or new_stream(command.stream)
         assert stream is not None
+        decided: Any = None
         if isinstance(stream.state, ModelState) and isinstance(body, models.ModelCommand):
-            decided: Any = models.decide(stream.state, body, NOW_MS, fold.environments, command.actor)
+            decided = models.decide(stream.state, body, NOW_MS, fold.environments, command.actor)
         elif isinstance(stream.state, EnvironmentState) and isinstance(body, environments.EnvironmentCommand):
             decided = environments.decide(stream.state, body, 1)
+        elif isinstance(stream.state, AccessState) and isinstance(body, access.AccessCommand):
+            decided = access.decide(stream.state, body, 1)
         if decided is not None and not isinstance(decided, Refused):
             value = record_of(command, decided, stream, NOW_MS).SerializeToString(deterministic=True)
             assert fold.apply(record(topics.LIFECYCLE, value, offset)) is not None

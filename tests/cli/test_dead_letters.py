@@ -157,7 +157,7 @@ def test_refusals_are_listed_together_with_records_that_are_not_refusals(log: Ev
     for value in (refusal.SerializeToString(), b"\xff", None):
         log.append(Message(topics.REFUSALS, b"models/fraud", value))
     table = run("refusals", group="")[1].splitlines()
-    assert table[0].endswith("FIELD  REASON")
+    assert table[0].endswith("FIELD  ID  REASON")
     assert table[1].endswith("  no: an ended release cannot change")
     rows = json.loads(run("refusals", "-o", "json", group="")[1])
     assert [row["code"] for row in rows] == ["illegal-transition", "not-a-refusal", "not-a-refusal"]

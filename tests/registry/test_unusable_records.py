@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from headgate.dead_letters.letters import Ledger
+from headgate.domain.names import ACCESS_STREAM
 from headgate.log import topics
 from headgate.log.port import Message
 from headgate.v1 import commands_pb2 as commands
@@ -61,6 +62,15 @@ def test_a_forged_fact_stops_its_stream_and_gets_a_dead_letter(registry: Running
     registry.log.append(Message(topics.COMMANDS, KEY, command(1)))
     until(lambda: len(registry.refusals()) == 1, "the refusal on the stopped stream")
     assert "stopped" in registry.refusals()[0].rule or "illegal" in registry.refusals()[0].rule
+
+
+def test_roles_are_never_given_through_the_topic_of_commands(registry: Running) -> None:
+    grant = commands.GrantRole(grant="g", subject="eve", role=facts.ROLE_ADMINISTRATOR, models="*", environments="*")
+    sent = commands.Command(command_id="1", stream=ACCESS_STREAM, grant_role=grant, actor="root")
+    registry.log.append(Message(topics.COMMANDS, ACCESS_STREAM.encode(), sent.SerializeToString()))
+    until(lambda: len(registry.refusals()) == 1, "the refusal")
+    assert "by gRPC alone" in registry.refusals()[0].rule
+    assert registry.records(topics.LIFECYCLE) == []
 
 
 def test_a_record_that_lost_the_race_for_its_sequence_is_counted_and_not_buried(registry: Running) -> None:

@@ -198,7 +198,7 @@ TRAFFIC = Row(
             ),
             "short",
             width=12,
-            needs=Needs.PREDICTIONS,
+            needs=Needs.TOGETHER,
         ),
         Graph(
             "Memory for versions",

@@ -17,6 +17,7 @@ class Needs(Enum):
     SPLIT = "Empty until stable and candidate have both answered callers."
     ROLLED_BACK = "Empty until a release has been rolled back."
     PREDICTIONS = "Empty until a model is called."
+    TOGETHER = "Empty until requests have waited together for a slow version."
     LISTS = "Empty until a list or a search is requested."
     REFUSED = "Empty until a command has been refused."
     TWICE = "Empty until the same thing has happened twice, because the first time only starts the series."

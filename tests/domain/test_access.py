@@ -112,6 +112,14 @@ def test_a_token_holds_until_it_is_revoked_and_its_name_may_be_used_again():
     assert again.tokens["ci"].sha256 == SECRETS[1]
 
 
+def test_a_new_token_takes_over_no_grant_that_was_given_to_its_name_before():
+    held = grant(subject="token:ci")
+    revoked = after(token(), held, commands.RevokeToken(token="ci"))
+    for state in (revoked, after(held)):
+        assert refused(state, token(sha256=SECRETS[1])) == (ALREADY_EXISTS, "token")
+    assert decide(after(held, commands.RevokeRole(grant="g")), token(), NOW_MS) is not None
+
+
 @pytest.mark.parametrize(
     ("terms", "field"),
     [

@@ -8,14 +8,13 @@ from headgate.access.grants import ALL, EVERYTHING, NONE, Bound, Grant, Grants, 
 from headgate.access.roles import RIGHTS, Action, Role
 from headgate.access.subject import How, Subject, kind_of
 from headgate.access.table import Resource, Row, Scope
+from headgate.domain.access import TOKEN_PREFIX
 from headgate.domain.names import is_name
 from headgate.domain.state import AccessState
 from headgate.domain.words import word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
-TOKEN_PREFIX = "token:"
-"""How the subject of one of Headgate's own tokens begins."""
 TARGET_RULE = "expected models/{model}, environments/{environment} or models/{model}@{environment}"
 
 

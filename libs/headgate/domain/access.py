@@ -15,6 +15,8 @@ from headgate.v1 import resources_pb2 as resources
 
 AccessCommand = commands.GrantRole | commands.RevokeRole | commands.CreateToken | commands.RevokeToken
 
+TOKEN_PREFIX = "token:"
+"""How the subject of one of Headgate's own tokens begins."""
 MAX_GRANTS = 10_000
 MAX_TOKENS = 10_000
 MAX_SUBJECT = 256
@@ -29,6 +31,7 @@ ROLE_RULE = "a role is one of " + ", ".join(
 MODELS_RULE = "models are * for all, a name, a prefix as in fraud-*, or a label as in team=risk"
 ENVIRONMENTS_RULE = "environments are * for all, a name, or a prefix as in prod-*"
 ONE_STREAM_RULE = f"grants and tokens are in the stream {ACCESS_STREAM}"
+TOKEN_NAME_RULE = "a new token has no grants from before; revoke them first, or choose another name"
 SHA256_RULE = "expected the SHA-256 of the secret as 64 characters of 0-9 and a-f"
 
 Kept = TypeVar("Kept", resources.Grant, resources.Token)
@@ -149,6 +152,10 @@ def _create_token(state: AccessState, command: commands.CreateToken, at_ms: int)
         return invalid("token", command.token, f"there are at most {MAX_TOKENS} tokens")
     if any(each.sha256 == command.sha256 for each in state.tokens.values()):
         return invalid("sha256", "used", "each token has a secret of its own")
+    if held := [each.grant for each in state.grants.values() if each.subject == TOKEN_PREFIX + command.token]:
+        # Else whoever may give a small role could take over what an earlier token of this name was given.
+        found = f"{TOKEN_PREFIX}{command.token} has the grant {held[0]}"
+        return Refused(ALREADY_EXISTS, TOKEN_NAME_RULE, f"{found}: {TOKEN_NAME_RULE}", "token")
     return facts.TokenCreated(
         token=command.token,
         sha256=command.sha256,

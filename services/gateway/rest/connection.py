@@ -5,7 +5,7 @@ import select
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from services.gateway.rest.http_messages import HttpAnswer, HttpRefused, HttpRequest, error_answer, head_of
+from services.gateway.rest.http_messages import HttpAnswer, HttpRefused, HttpRequest, head_of, unread_answer
 from services.gateway.rest.limits import (
     HEADER_SECONDS,
     IDLE_DRAIN_SECONDS,
@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, refusal: HttpRefused) -> None:
         self._refusal = refusal
         self._host.refused(refusal)
-        answer = error_answer(refusal.status, refusal.rule)
+        answer = unread_answer(refusal)
         self._transport.write(head_of(answer, self._host.date, close=True) + answer.content)
         # Closing now would reset the connection under a caller that still sends, and it would never read this answer.
         if self._transport.can_write_eof():

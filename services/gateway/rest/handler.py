@@ -29,6 +29,7 @@ from services.gateway.rest.http_messages import (
     error_answer,
     json_answer,
     refusal_answer,
+    unread_answer,
 )
 from services.gateway.rest.paths import Method, Path, find_path
 from services.gateway.rest.plain_message import plain
@@ -172,7 +173,7 @@ class Handler:
             return refusal_answer(error)
         if isinstance(error, HttpRefused):
             self.refused(error)
-            return error_answer(error.status, error.rule)
+            return unread_answer(error)
         self._requests.labels(SERVICE, name, grpc.StatusCode.INTERNAL.name).inc()
         incident = uuid.uuid4().hex[:12]
         logger.error("call failed", exc_info=error, extra={"method": name, "incident": incident})

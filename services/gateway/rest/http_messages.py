@@ -8,6 +8,7 @@ import grpc
 import orjson
 
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.errors import shortened
 
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
@@ -83,13 +84,28 @@ class HttpAnswer(NamedTuple):
     headers: bytes = b""
 
 
+_REFUSED: Mapping[int, str] = {
+    400: "malformed-request",
+    405: "wrong-verb",
+    408: "request-too-slow",
+    413: "request-too-large",
+    415: "unknown-encoding",
+    417: "unknown-expectation",
+    431: "header-too-large",
+    503: "too-many-connections",
+    505: "wrong-http-version",
+}
+"""The code of a request that this server does not read, by its status."""
+
+
 class HttpRefused(Exception):
     """What came is no request that this server reads. The connection ends with this answer."""
 
-    def __init__(self, status: int, rule: str) -> None:
+    def __init__(self, status: int, rule: str, code: str = "") -> None:
         super().__init__(rule)
         self.status = status
         self.rule = rule
+        self.code = code or _REFUSED[status]
 
 
 def json_answer(value: Any, status: int = 200, headers: bytes = b"") -> HttpAnswer:
@@ -100,17 +116,26 @@ def json_answer(value: Any, status: int = 200, headers: bytes = b"") -> HttpAnsw
 def error_answer(status: int, rule: str, code: str = "", field: str = "", headers: bytes = b"") -> HttpAnswer:
     """An error: a sentence for people, a code for programs, and the field that is wrong."""
     optional = {"code": code, "field": field}
-    error = {"error": rule} | {name: value for name, value in optional.items() if value}
+    error = {"error": shortened(rule)} | {name: value for name, value in optional.items() if value}
     return json_answer(error, status, headers)
 
 
 def refusal_answer(refusal: RpcRefused) -> HttpAnswer:
     """The refusal, with Retry-After where waiting helps."""
     status = HTTP_STATUSES.get(refusal.code, 500)
-    headers = b""
-    if status in RETRY_STATUSES:
-        headers = b"Retry-After: %d\r\n" % max(DEFAULT_RETRY_SECONDS, math.ceil(refusal.retry_after_seconds))
+    headers = _retry_after(status, refusal.retry_after_seconds)
     return error_answer(status, refusal.rule, refusal.slug, refusal.field, headers)
+
+
+def unread_answer(refused: HttpRefused) -> HttpAnswer:
+    """The answer to a request that was not read, with Retry-After where waiting helps."""
+    return error_answer(refused.status, refused.rule, refused.code, headers=_retry_after(refused.status))
+
+
+def _retry_after(status: int, seconds: float = 0.0) -> bytes:
+    if status not in RETRY_STATUSES:
+        return b""
+    return b"Retry-After: %d\r\n" % max(DEFAULT_RETRY_SECONDS, math.ceil(seconds))
 
 
 def head_of(answer: HttpAnswer, date: bytes, close: bool, keep_http10: bool = False) -> bytes:

@@ -90,7 +90,7 @@ class RequestBodies:
         values = [each.raw for each in inputs]
         is_repeated = not parameters  # these differ from request to request
         are_binary = all(each.is_binary for each in inputs)
-        if is_repeated and not fields.get("outputs") and not any(each.parameters for each in inputs):
+        if is_repeated and fields.get("outputs") in (None, []) and not any(each.parameters for each in inputs):
             forms, signature = OutputForms(bool(default), {}), self._signature(model, version, inputs)
         else:
             message = _message(model, version, inputs, parameters)

@@ -115,7 +115,8 @@ class RequestReader:
             self._refuse(413, _too_large("more"))
         self._reserved += size
         if not self._reserve(size):
-            self._refuse(503, "this gateway receives too many large bodies at once; try again in a second")
+            rule = "this gateway receives too many large bodies at once; try again in a second"
+            self._refuse(503, rule, "too-many-bytes")
         if self._body:
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
@@ -142,8 +143,8 @@ class RequestReader:
         self.release()
         self._start_request()
 
-    def _refuse(self, status: int, rule: str) -> None:
-        self._refused = HttpRefused(status, rule)
+    def _refuse(self, status: int, rule: str, code: str = "") -> None:
+        self._refused = HttpRefused(status, rule, code)
         raise self._refused
 
     def _refuse_other_protocols(self, data: bytes) -> None:

@@ -153,6 +153,11 @@ def test_a_body_that_is_no_request_is_refused(body, words):
     assert words in refusal(body)
 
 
+@pytest.mark.parametrize("outputs", [{}, "", 0, False])
+def test_outputs_that_are_no_list_are_refused_also_when_they_are_empty(outputs):
+    assert "outputs: expected a list of objects" in refusal({"inputs": [tensor()], "outputs": outputs})
+
+
 def test_null_counts_as_absent_because_generated_clients_write_it():
     body = {"id": None, "parameters": None, "outputs": None, "inputs": [tensor(parameters=None)]}
     assert read(body)[0].id == ""

@@ -226,6 +226,8 @@ def test_one_connection_too_many_is_told_so():
     stand = Stand(allowed=False)
     assert stand.transport.sent.startswith(b"HTTP/1.1 503 ")
     assert b"Connection: close" in stand.transport.sent
+    assert b"Retry-After: 1\r\n" in stand.transport.sent
+    assert b'"code":"too-many-connections"' in stand.transport.sent
     stand.transport.close_sockets()
 
 

@@ -11,6 +11,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from headgate.runtime.rpc.errors import MAX_RULE_BYTES
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.rest import connection as connections
 from services.gateway.rest.limits import MAX_BODY_BYTES
@@ -105,18 +106,25 @@ def test_compressed_requests_and_answers(rest, encoding, pack, unpack):
 
 
 @pytest.mark.parametrize(
-    ("body", "encoding", "status"),
+    ("body", "encoding", "status", "code"),
     [
-        (b"no gzip", "gzip", 400),
-        (gzip.compress(b"{}")[:-4], "gzip", 400),
-        (gzip.compress(b"{}") + b"more", "gzip", 400),
-        (gzip.compress(bytes(MAX_BODY_BYTES + 1)), "gzip", 413),
-        (b"{}", "br", 415),
+        (b"no gzip", "gzip", 400, "malformed-request"),
+        (gzip.compress(b"{}")[:-4], "gzip", 400, "malformed-request"),
+        (gzip.compress(b"{}") + b"more", "gzip", 400, "malformed-request"),
+        (gzip.compress(bytes(MAX_BODY_BYTES + 1)), "gzip", 413, "request-too-large"),
+        (b"{}", "br", 415, "unknown-encoding"),
     ],
     ids=["none", "cut", "longer", "large", "other"],  # compressed bytes hold the time, and workers compare the ids
 )
-def test_a_compressed_body_that_is_broken_too_large_or_unknown_is_refused(rest, body, encoding, status):
-    assert rest.infer(body, content_encoding=encoding).status == status
+def test_a_compressed_body_that_is_broken_too_large_or_unknown_is_refused(rest, body, encoding, status, code):
+    answer = rest.infer(body, content_encoding=encoding)
+    assert (answer.status, answer.json["code"]) == (status, code)
+
+
+def test_a_text_of_the_caller_makes_no_error_long(rest):
+    answer = rest.ask("GET", f"/v2/models/fraud/versions/{'9' * 5_000}/ready")
+    assert (answer.status, answer.json["code"]) == (404, "version-not-loaded")
+    assert len(answer.json["error"]) <= MAX_RULE_BYTES
 
 
 def test_the_server_says_that_it_is_live_ready_and_what_it_is(rest):

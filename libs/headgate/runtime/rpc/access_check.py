@@ -23,7 +23,10 @@ from headgate.runtime.rpc.wrap import Behaviour, WrapCache
 
 AUTHORIZATION = "authorization"
 ACTOR = "x-actor"
-UNPROVEN_RULE = "this call needs a proof of who you are: a token in HEADGATE_TOKEN_FILE, or a certificate"
+UNPROVEN_RULE = (
+    "this call needs a proof of who you are, and got none that holds: a token in HEADGATE_TOKEN_FILE, or a certificate "
+    "without a token"
+)
 FORBIDDEN_RULE = "you may not do this; an administrator can ask `headgate access explain` why"
 ENDED = "proof-ended"
 MAX_SHOWN = 200

@@ -196,6 +196,6 @@ def test_the_repositories_of_make_up_can_be_published(tmp_path):
     prepare()
     made = {folder.name: read_change(folder, "HEAD") for folder in tmp_path.iterdir()}
     assert {"fraud", "breast_cancer"} <= made.keys()
-    assert made["fraud"].model == "fraud"
+    assert made["fraud"][0].model == "fraud"
     prepare()
     assert {folder.name: read_change(folder, "HEAD") for folder in tmp_path.iterdir()} == made

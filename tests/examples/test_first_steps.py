@@ -32,5 +32,5 @@ def test_the_first_steps_make_a_repository_and_put_the_command_on_the_path(tmp_p
     (block,) = (block for block in BLOCK.findall(PAGE.read_text()) if "git " in block)
     printed = run_as_written(f"{block}\nheadgate --help", tmp_path)
     assert "Exit codes" in printed
-    change = read_change(tmp_path / "fraud", "HEAD")
+    change, _ = read_change(tmp_path / "fraud", "HEAD")
     assert (change.model, change.message) == ("fraud", "First version")

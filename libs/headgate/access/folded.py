@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headgate.access.decision import Reason, decide, deciding_grant
+from headgate.access.decision import deciding_grant
 from headgate.access.grants import ALL, EVERYTHING, NONE, Bound, Grant, Grants, Target
 from headgate.access.roles import RIGHTS, Action, Role
 from headgate.access.subject import How, Subject, kind_of
@@ -61,13 +61,13 @@ def target_named(text: str) -> Target | None:
 def explain(subject: Subject, grants: Grants, action: Action, target: Target, shown: str) -> Explained:
     """Why the subject may do this or not. `shown` names the target in the sentence."""
     row = Row(Resource.MODEL, action, Scope.MODEL)
-    reason, grant = decide(subject, grants, row, target), deciding_grant(subject, grants, row, target)
+    grant = deciding_grant(subject, grants, row, target)
     what = f"{action.value} {shown or 'everything'}"
     if grant is None:
         roles = ", ".join(role.value for role, rights in RIGHTS.items() if action in rights.own | rights.also)
         return Explained(False, None, f"{subject.name} may not {what}: no grant covers it; roles that may: {roles}")
     terms = f"{grant.role.value} for models {grant.models.text} in environments {grant.environments.text}"
-    if reason is Reason.DENIED:
+    if grant.deny:
         return Explained(False, grant, f"{subject.name} may not {what}: grant {grant.name} denies {terms}")
     through = "" if grant.subject == subject.name else f" to {grant.subject}"
     return Explained(True, grant, f"{subject.name} may {what}: grant {grant.name}{through} gives {terms}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli.edge import gateways_for_devices, running_source
+from headgate.cli.edge import Source, gateways_for_devices, running_source
 from headgate.cli.pages import listed
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, Wide, show_list
@@ -22,14 +22,7 @@ ARMS = {telemetry.ARM_STABLE: " stable", telemetry.ARM_CANDIDATE: " candidate"}
 
 def list_devices(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            help="host:port of a gateway's server for devices; several are separated by commas. Without it, that of"
-            " `headgate up` in this folder.",
-        ),
-    ] = "",
+    source: Source = "",
     environment: Annotated[str, typer.Option(help="The environment that the gateway serves.")] = "production",
     troubled: Annotated[
         bool, typer.Option("--troubled", help="Only devices that are away or that refuse a version.")

@@ -16,6 +16,14 @@ from headgate.domain.names import NAME_RULE, REPLICA_RULE, is_name, is_replica_n
 
 MODULE = "services.gateway.edge"
 
+Source = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        help="host:port of a gateway's server for devices; several are separated by commas. Without it, that of"
+        " `headgate up` in this folder.",
+    ),
+]
 State = Annotated[
     Path,
     typer.Option(
@@ -35,14 +43,7 @@ Keys = Annotated[
 def run_edge(
     context: typer.Context,
     device: Annotated[str, typer.Option(help="The name of this device, unique in the environment. It stays the same.")],
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            help="host:port of a gateway's server for devices; several are separated by commas. Without it, that of"
-            " `headgate up` in this folder.",
-        ),
-    ] = "",
+    source: Source = "",
     environment: Annotated[str, typer.Option(help="The environment to follow.")] = "production",
     state: State = Path("headgate-edge"),
     keys: Keys = None,

@@ -77,7 +77,8 @@ def publish(
     """Send Headgate a merged commit. It becomes the model's next version."""
     check_address("--url", url or "/")
     check_address("FOLDER", str(repository.resolve()))
-    change = _as_it_is_sent(read_change(repository, commit), url)
+    found, environment = read_change(repository, commit)
+    change = _as_it_is_sent(found, url)
     if changed := uncommitted(repository):
         report(f"warning: {changed}: only what is in commit {change.commit[:10]} is published")
     existing = _version_of(session(context), change)
@@ -93,7 +94,7 @@ def publish(
     report(f"published {change.model} at {change.commit[:10]}: {change.message.partition(chr(10))[0]}")
     if known := _known(existing, refusal):
         report(known)
-    _ask_about_environment(session(context), repository, change)
+    _ask_about_environment(session(context), environment)
     if output is Format.TABLE:
         report("to see what becomes of it, give `headgate event status` the id of this event:")
         show(event_id)
@@ -174,8 +175,8 @@ def _publish(log: EventLog, change: Change, event_id: str, source: str, traces: 
     return trace
 
 
-def read_change(repository: Path, commit: str) -> Change:
-    """Reads the commit from the repository, and the model's name from its headgate.toml. Raises CommandFailed."""
+def read_change(repository: Path, commit: str) -> tuple[Change, str]:
+    """The commit of a repository, and the environment that its headgate.toml asks for. Raises CommandFailed."""
     if not repository.is_dir():
         raise CommandFailed(f"there is no folder {repository}", Exit.NOT_FOUND)
     no_repository = f"{repository} is no Git repository: run `git init` there, add its files and commit"
@@ -193,9 +194,9 @@ def read_change(repository: Path, commit: str) -> Change:
         f"{commit}^{{commit}}",
         missing=f"{repository} has no commit {commit!r}",
     ).strip()
-    model, _ = _declared(repository, sha)
+    model, environment = _declared(repository, sha)
     message = _git(repository, "log", "-1", "--format=%B", sha).strip()
-    return Change(model, str(repository.resolve()), sha, message)
+    return Change(model, str(repository.resolve()), sha, message), environment
 
 
 def _declared(repository: Path, sha: str) -> tuple[str, str]:
@@ -210,9 +211,8 @@ def _declared(repository: Path, sha: str) -> tuple[str, str]:
     usage(f"{FILE_NAME} at {sha[:10]}: {'; '.join(problems)}")
 
 
-def _ask_about_environment(current: Session, repository: Path, change: Change) -> None:
+def _ask_about_environment(current: Session, environment: str) -> None:
     """Warns when the commit asks for an environment that nobody knows: its name may be mistyped."""
-    _, environment = _declared(repository, change.commit)
     if environment and not is_known(current.stubs.releases, environment, LOOKUP_TIMEOUT_SECONDS):
         report(f"warning: {FILE_NAME} asks for a release into {environment}:")
         report_unknown(current.stubs.releases, environment)

@@ -2,46 +2,18 @@
 
 import getpass
 import os
-from collections import namedtuple
-from collections.abc import Callable
-from typing import Any
 
-import grpc
+from headgate.client.added_header import AddedHeader
 
 HEADER = "x-actor"
 MAX_CHARACTERS = 128
 
 
-class _Details(
-    namedtuple("_Details", ("method", "timeout", "metadata", "credentials", "wait_for_ready", "compression")),
-    grpc.ClientCallDetails,
-):
-    """The details of one call, for an interceptor to change: grpc has no class of its own that can be copied."""
-
-
-class ActorHeader(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
-    """Adds the header to every call of a channel."""
+class ActorHeader(AddedHeader):
+    """Adds the header to every call with one request."""
 
     def __init__(self, actor: str) -> None:
-        self._header = (HEADER, as_header(actor))
-
-    def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        return continuation(changed_details(details, self._header), request)
-
-    def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        return continuation(changed_details(details, self._header), request)
-
-
-def changed_details(details: Any, header: tuple[str, str]) -> grpc.ClientCallDetails:
-    """The details of a call with one header more."""
-    return _Details(
-        details.method,
-        details.timeout,
-        [*(details.metadata or ()), header],
-        details.credentials,
-        details.wait_for_ready,
-        details.compression,
-    )
+        super().__init__(HEADER, as_header(actor))
 
 
 def as_header(actor: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from headgate.client.actor import changed_details
+from headgate.client.added_header import AddedHeader
 
 HEADER = "authorization"
 MAX_BYTES = 16_384
@@ -16,28 +16,17 @@ class TokenUnusable(Exception):
     """The file has no token. The message says which file, and what is wrong."""
 
 
-class BearerToken(
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamUnaryClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
-):
+class BearerToken(AddedHeader, grpc.StreamUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
     """Adds the header to every call of a channel."""
 
     def __init__(self, token: str) -> None:
-        self._header = (HEADER, f"Bearer {token}")
-
-    def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        return continuation(changed_details(details, self._header), request)
-
-    def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        return continuation(changed_details(details, self._header), request)
+        super().__init__(HEADER, f"Bearer {token}")
 
     def intercept_stream_unary(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
-        return continuation(changed_details(details, self._header), requests)
+        return continuation(self.changed(details), requests)
 
     def intercept_stream_stream(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
-        return continuation(changed_details(details, self._header), requests)
+        return continuation(self.changed(details), requests)
 
 
 def read_token(file: Path) -> str:

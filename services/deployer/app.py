@@ -80,7 +80,7 @@ class Deployer:
         self._reports.add(record, self._clock.age_seconds(timestamp_ms))
 
     def _due(self, at_ms: int) -> Iterator[Issue | Undecidable]:
-        for work in due(self._fold.models, self._fold.environments, self._reports, at_ms):
+        for work in due(self._fold.models, self._fold.environments, self._reports, at_ms, self._fold.access):
             if isinstance(work, Issue):
                 set_correlation_id(work.command, self._fold.models)
             yield work

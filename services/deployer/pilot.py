@@ -10,7 +10,7 @@ from headgate.domain.comparison import awaited_verdict
 from headgate.domain.names import in_words, model_stream, release_subject
 from headgate.domain.refusal import MAX_TEXT_CHARACTERS
 from headgate.domain.release import is_active, phase_name
-from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.domain.words import duration_text
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -24,12 +24,12 @@ from services.deployer.evidence import GatewayReports
 from services.deployer.observation import Observation, observe
 from services.deployer.paused import wait_for_a_person
 from services.deployer.queue import (
+    Rules,
     next_in_line,
     release_before,
     releases_to_start,
     successor,
     takes_place_at,
-    waiting_versions,
 )
 from services.deployer.waits import Wait
 
@@ -51,19 +51,21 @@ def due(
     environments: Mapping[str, EnvironmentState],
     reports: GatewayReports,
     now_ms: int,
+    access: AccessState | None = None,
 ) -> Iterator[Issue | Undecidable]:
     """Every command that is due now, and every model or release for which an error prevents a decision."""
+    rules = Rules(environments, access)
     for state in models.values():
         stream = model_stream(state.name)
-        yield from isolated(stream, "", _start_commands, state)
+        yield from isolated(stream, "", _start_commands, state, rules)
         for release in state.releases.values():
             if is_active(release):
                 subject = release_subject(release.release)
                 yield from isolated(stream, subject, _next_commands, state, release, environments, reports, now_ms)
 
 
-def _start_commands(state: ModelState) -> list[Issue]:
-    return [Issue(command) for command in releases_to_start(state)]
+def _start_commands(state: ModelState, rules: Rules) -> list[Issue]:
+    return [Issue(command) for command in releases_to_start(state, rules)]
 
 
 def _next_commands(
@@ -89,25 +91,6 @@ def pilots(
         for state in models.values()
         for release in state.releases.values()
         if is_active(release)
-    ]
-
-
-def versions_in_line(models: Mapping[str, ModelState]) -> list[worker_services.WaitingVersion]:
-    """Every version that passed its gate and gets its release later, with what it waits for."""
-    return [
-        each
-        for state in models.values()
-        for each in isolated(model_stream(state.name), "", _in_line, state)
-        if not isinstance(each, Undecidable)
-    ]
-
-
-def _in_line(state: ModelState) -> list[worker_services.WaitingVersion]:
-    return [
-        worker_services.WaitingVersion(
-            name=version.name, waiting_for=wait.waiting_for, create_time_ms=version.create_time_ms
-        )
-        for version, wait in waiting_versions(state)
     ]
 
 

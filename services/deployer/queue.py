@@ -1,52 +1,88 @@
 """Decides which versions get a release, and which requested release begins next. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from headgate.domain.approvals import awaited_approvals
 from headgate.domain.comparison import awaited_verdict, not_compared_with
+from headgate.domain.names import model_stream
 from headgate.domain.releasable import candidate_refused
 from headgate.domain.release import RUNNING, is_active
-from headgate.domain.state import ModelState
+from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.domain.verdict import RELEASABLE
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
+from headgate.v1 import worker_services_pb2 as worker_services
+from headgate.worker.isolation import Undecidable, isolated
 from services.deployer import waits
 from services.deployer.observation import Observation
 from services.deployer.release_commands import release_command, start_release
 from services.deployer.waits import Wait
 
 
-def releases_to_start(state: ModelState) -> Iterator[commands.Command]:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What beside a model decides on its releases: the environments, and the grants of those who have approved."""
+
+    environments: Mapping[str, EnvironmentState]
+    access: AccessState | None = None
+
+
+def releases_to_start(state: ModelState, rules: Rules) -> Iterator[commands.Command]:
     """Yields one command per environment: to release the newest version that is allowed to serve and asks for it."""
-    for version, wait in _next_to_serve(state):
+    for version, wait in _next_to_serve(state, rules):
         if not wait.waiting_for:
             yield start_release(state.name, version)
 
 
-def waiting_versions(state: ModelState) -> Iterator[tuple[resources.Version, Wait]]:
+def waiting_versions(state: ModelState, rules: Rules) -> Iterator[tuple[resources.Version, Wait]]:
     """The versions that are next but get no release yet, and what each one waits for."""
-    return ((version, wait) for version, wait in _next_to_serve(state) if wait.waiting_for)
+    return ((version, wait) for version, wait in _next_to_serve(state, rules) if wait.waiting_for)
 
 
-def wait_for_release(state: ModelState, version: resources.Version) -> Wait:
+def versions_in_line(models: Mapping[str, ModelState], rules: Rules) -> list[worker_services.WaitingVersion]:
+    """Every version that passed its gate and gets its release later, with what it waits for."""
+    return [
+        each
+        for state in models.values()
+        for each in isolated(model_stream(state.name), "", _in_line, state, rules)
+        if not isinstance(each, Undecidable)
+    ]
+
+
+def _in_line(state: ModelState, rules: Rules) -> list[worker_services.WaitingVersion]:
+    return [
+        worker_services.WaitingVersion(
+            name=version.name, waiting_for=wait.waiting_for, create_time_ms=version.create_time_ms
+        )
+        for version, wait in waiting_versions(state, rules)
+    ]
+
+
+def wait_for_release(state: ModelState, version: resources.Version, rules: Rules) -> Wait:
     """What must happen before a version that is next gets its release; nothing when it may get it now.
 
-    A version that the evaluator must compare with a newly live one has to wait for that. The second version waits until
-    the first one is live: a canary needs a live version to be compared with.
+    A version that the evaluator must compare with a newly live one has to wait for that, and for the approvals that its
+    environment asks for. The second version waits until the first one is live: a canary needs a live version to be
+    compared with.
     """
     if not_compared_with(state, version):
         return Wait(awaited_verdict(state, version))
     environment = version.configuration.release.environment
+    awaited = awaited_approvals(state, version, rules.environments.get(environment), rules.access)
+    if awaited:
+        return Wait(awaited)
     first = next((other for other in _releases_in(state, environment) if is_active(other)), None)
     is_first_live = state.model.live.get(environment, 0) > 0
     return Wait() if is_first_live or first is None else waits.end_of_release(first)
 
 
-def _next_to_serve(state: ModelState) -> Iterator[tuple[resources.Version, Wait]]:
+def _next_to_serve(state: ModelState, rules: Rules) -> Iterator[tuple[resources.Version, Wait]]:
     """The versions that are next, and what each one waits for."""
     for version in _newest_to_serve(state):
         if _is_next(state, version):
-            yield version, wait_for_release(state, version)
+            yield version, wait_for_release(state, version, rules)
 
 
 def _newest_to_serve(state: ModelState) -> Iterable[resources.Version]:

@@ -7,7 +7,8 @@ from headgate.runtime.log_clock import LogClock
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from services.deployer.evidence import GatewayReports
-from services.deployer.pilot import pilots, versions_in_line
+from services.deployer.pilot import pilots
+from services.deployer.queue import Rules, versions_in_line
 
 
 class DeployerServicer(worker_services_grpc.DeployerServiceServicer):
@@ -21,5 +22,5 @@ class DeployerServicer(worker_services_grpc.DeployerServiceServicer):
     ) -> worker_services.ListPilotsResponse:
         with self._fold.lock:
             found = pilots(self._fold.models, self._fold.environments, self._reports, self._clock.now_ms())
-            in_line = versions_in_line(self._fold.models)
+            in_line = versions_in_line(self._fold.models, Rules(self._fold.environments, self._fold.access))
         return worker_services.ListPilotsResponse(pilots=found, waiting_versions=in_line)

@@ -1,9 +1,10 @@
 """Executes commands: decides on the folded state, appends the fact, and waits until the fold has read it back."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 from headgate.domain import access
 from headgate.domain import environment as environments
@@ -49,6 +50,18 @@ class Decided:
     repeated: bool = False
 
 
+class Sender(Protocol):
+    """Who sends a command, where callers have proven who they are."""
+
+    def require(self) -> None:
+        """Raises when the sender may not do this, by the very state on which the command is decided."""
+        ...
+
+    def held(self, model: str) -> Sequence[facts.HeldRole]:
+        """The roles that the sender holds for a model."""
+        ...
+
+
 class Decider:
     """Decides commands and appends their facts. The only writer of headgate.lifecycle. Thread-safe."""
 
@@ -61,11 +74,11 @@ class Decider:
         self._grants = SharedLock()
 
     def execute(
-        self, command: commands.Command, from_person: bool = False, require: Callable[[], None] | None = None
+        self, command: commands.Command, from_person: bool = False, sender: Sender | None = None
     ) -> Decided | Refused:
         """Executes the command and returns its outcome. Raises Contended, LogUnavailable, RecordsLost.
 
-        `require` raises when the sender may not do this, by the very state on which the command is decided.
+        Without a `sender` nobody has proven who sends the command, and nothing is asked of them.
         Credentials in a text are refused in a command from a person, and left out of what a program reports.
         """
         # The fact continues the trace of this unit of work, which continues the trace of the command's sender.
@@ -76,14 +89,12 @@ class Decider:
             correlation_id=_shown_id(command.correlation_id),
         )
         with self._metrics.measured(command) as measured:
-            outcome = self._execute(command, from_person, require)
+            outcome = self._execute(command, from_person, sender)
             measured.outcome = _outcome_name(outcome)
             note(decision=measured.outcome, sequence=_sequence_of(outcome))
             return outcome
 
-    def _execute(
-        self, command: commands.Command, from_person: bool, require: Callable[[], None] | None
-    ) -> Decided | Refused:
+    def _execute(self, command: commands.Command, from_person: bool, sender: Sender | None) -> Decided | Refused:
         if command.ByteSize() > MAX_COMMAND_BYTES:
             return Refused(INVALID, SIZE_RULE, f"the command has {command.ByteSize()} bytes: {SIZE_RULE}", "command")
         if len(command.command_id) > MAX_ID:
@@ -95,16 +106,14 @@ class Decider:
                 INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
             )
         # One decision at a time per stream, because two of this process would only compete for the same head.
-        with self.locks.hold(command.stream), self._grants_kept(command, require):
-            return self._decide_and_append(with_masked_texts(command), require)
+        with self.locks.hold(command.stream), self._grants_kept(command, sender):
+            return self._decide_and_append(with_masked_texts(command), sender)
 
-    def _grants_kept(
-        self, command: commands.Command, require: Callable[[], None] | None
-    ) -> AbstractContextManager[None]:
+    def _grants_kept(self, command: commands.Command, sender: Sender | None) -> AbstractContextManager[None]:
         """Keeps a grant from being revoked between the decision that it allows and the append of the fact."""
         if command.stream == ACCESS_STREAM:
             return self._grants.alone()
-        return self._grants.shared() if require else nullcontext()
+        return self._grants.shared() if sender else nullcontext()
 
     def refuse(self, command: commands.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""
@@ -122,11 +131,11 @@ class Decider:
         )
         self._log.append(Message(topics.REFUSALS, record.stream.encode(), record.SerializeToString()))
 
-    def _decide_and_append(self, command: commands.Command, require: Callable[[], None] | None) -> Decided | Refused:
+    def _decide_and_append(self, command: commands.Command, sender: Sender | None) -> Decided | Refused:
         sent, unknown = 0, ""
         for _ in range(MAX_DECISIONS):
             may_arrive = self._head(command.stream) < sent
-            outcome = self._decide(command, require)
+            outcome = self._decide(command, sender)
             if not isinstance(outcome, facts.LifecycleRecord):
                 if may_arrive:  # The record may still be accepted, and this outcome would then be wrong.
                     raise LogUnavailable("it is unknown whether the log took the record; send the same request again")
@@ -152,14 +161,12 @@ class Decider:
             stream = self._fold.streams.get(name)
             return stream.sequence if stream is not None else 0
 
-    def _decide(
-        self, command: commands.Command, require: Callable[[], None] | None
-    ) -> facts.LifecycleRecord | Decided | Refused:
+    def _decide(self, command: commands.Command, sender: Sender | None) -> facts.LifecycleRecord | Decided | Refused:
         """The record to append, or the outcome when there is nothing to append."""
         at_ms = self._now_ms()
         with self._fold.lock:
-            if require is not None:
-                require()
+            if sender is not None:
+                sender.require()
             if self._fold.lost:
                 raise RecordsLost(f"the log has lost records, so no command is decided: {self._fold.lost}")
             stream = self._fold.streams.get(command.stream) or new_stream(command.stream)
@@ -169,17 +176,17 @@ class Decider:
                 return Refused(INVALID, "a stream with an illegal fact takes no more facts", stream.broken, "stream")
             known = stream.accepted.get(event_id(command.stream, command.command_id))
             if known is None:
-                return self._new_record(stream, command, at_ms)
+                return self._new_record(stream, command, at_ms, sender)
         return self._earlier_outcome(stream, known, command)  # outside the lock, because it reads the log
 
     def _new_record(
-        self, stream: Stream, command: commands.Command, at_ms: int
+        self, stream: Stream, command: commands.Command, at_ms: int, sender: Sender | None
     ) -> facts.LifecycleRecord | Decided | Refused:
         if command.HasField("expected_sequence") and command.expected_sequence != stream.sequence:
             rule = "a change with an etag needs the etag of the present state"
             shown = f"the etag is {command.expected_sequence}, but {in_words(command.stream)} is at {stream.sequence}"
             return Refused(STALE, rule, shown, "etag")
-        fact = self._fact(stream, command, at_ms)
+        fact = self._fact(stream, command, at_ms, sender)
         if fact is None:
             return Decided(None)
         if isinstance(fact, Refused):
@@ -204,14 +211,18 @@ class Decider:
             raise LogUnavailable(f"{stream.name} sequence {sequence} cannot be read")
         return record
 
-    def _fact(self, stream: Stream, command: commands.Command, at_ms: int) -> Fact | Refused | None:
+    def _fact(
+        self, stream: Stream, command: commands.Command, at_ms: int, sender: Sender | None
+    ) -> Fact | Refused | None:
         name = command.WhichOneof("command")
         if name is None:
             return Refused(INVALID, "a command has a known payload", "the command is empty or unknown", "command")
         payload = getattr(command, name)
         state = stream.state
         if isinstance(state, ModelState) and isinstance(payload, models.ModelCommand):
-            return models.decide(state, payload, at_ms, self._fold.environments, command.actor)
+            held = sender.held(state.name) if sender and isinstance(payload, commands.GrantApproval) else ()
+            folded = self._fold
+            return models.decide(state, payload, at_ms, folded.environments, command.actor, held, folded.access)
         if isinstance(state, EnvironmentState) and isinstance(payload, environments.EnvironmentCommand):
             return environments.decide(state, payload, at_ms)
         if isinstance(state, AccessState) and isinstance(payload, access.AccessCommand):

@@ -126,7 +126,9 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def SetPolicy(
         self, request: release_service.SetPolicyRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
-        return self._on_environment(request, context, set_policy=commands.SetPolicy(policy=request.policy))
+        approvals = request.approvals if request.HasField("approvals") else None
+        payload = commands.SetPolicy(policy=request.policy, approvals=approvals)
+        return self._on_environment(request, context, set_policy=payload)
 
     def DeclareFreeze(
         self, request: release_service.DeclareFreezeRequest, context: grpc.ServicerContext

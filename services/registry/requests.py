@@ -32,6 +32,7 @@ STATUS_OF: Mapping[str, grpc.StatusCode] = {
     refusal.ALREADY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
     refusal.ILLEGAL: grpc.StatusCode.FAILED_PRECONDITION,
     refusal.GATE_NOT_MET: grpc.StatusCode.FAILED_PRECONDITION,
+    refusal.OWN_VERSION: grpc.StatusCode.FAILED_PRECONDITION,
     refusal.IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
     refusal.FROZEN: grpc.StatusCode.FAILED_PRECONDITION,
     refusal.PURGED: grpc.StatusCode.FAILED_PRECONDITION,
@@ -72,9 +73,7 @@ class Requests:
         """
         command = _command(stream, request, context, payload)
         try:
-            permission = permission_of(context)
-            require = permission.require if permission else None
-            outcome = self.decider.execute(command, from_person=True, require=require)
+            outcome = self.decider.execute(command, from_person=True, sender=permission_of(context))
             if isinstance(outcome, Refused):
                 self.decider.refuse(command, outcome)
                 note(refusal=outcome.code)

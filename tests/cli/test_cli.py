@@ -425,6 +425,11 @@ def test_a_policy_file_is_read_in_seconds_and_percent(tmp_path: Path) -> None:
         ("[judge]\nalpha = 0", "judge.alpha: expected a number above 0 and below 1, got 0"),
         ("[judge]\nfail_ratio = 2", "judge.pass_ratio: expected a number above 2 and below 1000000 (more than judge."),
         ("judge = 1", "judge: expected a table, got 1"),
+        ("approvals = 2", "approvals: expected a table, got 2"),
+        ("[approvals]", "approvals: expected a number of people for at least one of administrator, operator"),
+        ("[approvals]\napprover = 21", "approvals.approver: expected a whole number from 1 to 20, got 21"),
+        ("[approvals]\nviewer = 1", "approvals.viewer: expected one of the keys administrator, operator, publisher"),
+        ("[approvals]\napprover = 1", "approvals are asked for by the environment alone"),
         ("[judge]\ngamma = 1", "judge.gamma: expected one of the keys alpha, beta"),
         (
             "[judge",

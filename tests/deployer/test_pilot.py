@@ -11,7 +11,8 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from services.deployer.evidence import LIVE_SECONDS, GatewayReports
-from services.deployer.pilot import due, pilots, versions_in_line
+from services.deployer.pilot import due, pilots
+from services.deployer.queue import Rules, versions_in_line
 from tests.deployer.reports import evidence, status
 from tests.model_states import put_version
 
@@ -101,7 +102,9 @@ class Given:
         return self.wait().waiting_for
 
     def in_line(self) -> list[tuple[str, str]]:
-        return [(each.name, each.waiting_for) for each in versions_in_line({"fraud": self.state})]
+        return [
+            (each.name, each.waiting_for) for each in versions_in_line({"fraud": self.state}, Rules(self.environments))
+        ]
 
     def wait(self) -> worker_services.Pilot:
         self.then()
@@ -180,12 +183,21 @@ def test_a_version_gets_no_release_before_it_is_compared_with_the_live_one():
     assert compared.in_line() == []
 
 
+def test_a_version_gets_no_release_before_the_people_whom_its_environment_asks_for_have_approved_it():
+    given = Given(version(1), version(2))
+    asked = facts.ApprovalPolicy(roles=[facts.RoleCount(role=facts.ROLE_APPROVER, count=2)])
+    given.environments["production"] = EnvironmentState("production", resources.Environment(approvals=asked))
+    given.then()
+    waits = "approvals by 2 more approvers for production, of whom none has created it"
+    assert given.in_line() == [("models/fraud/versions/2", waits)]
+
+
 def test_an_error_about_one_model_hides_the_versions_in_line_of_no_other_model():
     first = release(phase=resources.PHASE_PREPARING, candidate=1, stable=0)
     well = Given(version(1), version(2), first, live=0)
     broken = Given(version(1))
     broken.state.versions = None  # type: ignore[assignment]
-    found = versions_in_line({"broken": broken.state, "fraud": well.state})
+    found = versions_in_line({"broken": broken.state, "fraud": well.state}, Rules({}))
     assert [each.name for each in found] == ["models/fraud/versions/2"]
 
 

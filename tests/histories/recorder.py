@@ -6,6 +6,9 @@ from pathlib import Path
 
 from google.protobuf.message import Message as Protobuf
 
+from headgate.access.folded import grants_of, subject_named
+from headgate.access.grants import Target
+from headgate.access.held import held_roles
 from headgate.domain.fact import Fact
 from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
@@ -24,11 +27,24 @@ from tests.waiting import PATIENCE_SECONDS
 BEGIN_MS = 1_760_000_000_000
 STEP_MS = 1_000
 
-_FIELDS = {
+FIELDS = {
     field.message_type.name: field.name
     for field in commands.Command.DESCRIPTOR.oneofs_by_name["command"].fields
     if field.message_type is not None
 }
+
+
+class _Proven:
+    """A sender who has proven its name, and may do everything."""
+
+    def __init__(self, fold: LifecycleFold, actor: str) -> None:
+        self._fold, self._actor = fold, actor
+
+    def require(self) -> None:
+        pass
+
+    def held(self, model: str) -> list[facts.HeldRole]:
+        return held_roles(subject_named(self._actor), grants_of(self._fold.access), Target(model))
 
 
 class Recorder:
@@ -40,10 +56,11 @@ class Recorder:
         self._count = 0
         self._decider = Decider(log, fold, lambda: self.now_ms, Metrics("registry"))
 
-    def send(self, stream: str, *bodies: Protobuf, actor: str = "ada@example.org") -> None:
-        """Decides each command. Each must lead to a fact."""
+    def send(self, stream: str, *bodies: Protobuf, actor: str = "ada@example.org", proven: bool = False) -> None:
+        """Decides each command. Each must lead to a fact. `proven` says that the actor has proven its name."""
         for body in bodies:
-            outcome = self._decider.execute(self._command(stream, body, actor))
+            sender = _Proven(self._fold, actor) if proven else None
+            outcome = self._decider.execute(self._command(stream, body, actor), sender=sender)
             assert isinstance(outcome, Decided), outcome
             assert outcome.record is not None, f"this fact holds already: {body}"
 
@@ -91,7 +108,7 @@ class Recorder:
         self.now_ms += STEP_MS
         command = commands.Command(command_id=f"command-{self._count}", stream=stream, actor=actor)
         if body is not None:
-            getattr(command, _FIELDS[type(body).__name__]).CopyFrom(body)
+            getattr(command, FIELDS[type(body).__name__]).CopyFrom(body)
         return command
 
 

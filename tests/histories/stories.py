@@ -135,6 +135,30 @@ def granted_and_revoked(recorder: Recorder) -> None:
     recorder.send(ACCESS, token)
 
 
+def approved_by_role(recorder: Recorder) -> None:
+    """Production asks for an approver and an operator: two people approve a version, one of whom loses a role later."""
+    grace, alan = "grace@example.org", "alan@example.org"
+    bounds = {"models": "*", "environments": "*"}
+    recorder.send(
+        ACCESS,
+        commands.GrantRole(grant="grace", subject=grace, role=facts.ROLE_APPROVER, **bounds),
+        commands.GrantRole(grant="alan", subject=alan, role=facts.ROLE_APPROVER, **bounds),
+        commands.GrantRole(
+            grant="alan-too", subject=alan, role=facts.ROLE_OPERATOR, models="fraud*", environments="prod*"
+        ),
+    )
+    asked = [facts.RoleCount(role=role, count=1) for role in (facts.ROLE_APPROVER, facts.ROLE_OPERATOR)]
+    recorder.send(PRODUCTION, commands.SetPolicy(policy=POLICY, approvals=facts.ApprovalPolicy(roles=asked)))
+    _pass(recorder, FRAUD, 1)
+    for name in (grace, alan):
+        recorder.send(FRAUD, commands.GrantApproval(version=1, reason="read it"), actor=name, proven=True)
+    _release_directly(recorder, FRAUD, 1, 1)
+    recorder.send(ACCESS, commands.RevokeRole(grant="grace", reason="left"))
+    counts = facts.ApprovalPolicy(roles=asked[:1], author_counts=True)
+    recorder.send(PRODUCTION, commands.SetPolicy(policy=POLICY, approvals=counts))
+    recorder.send(PRODUCTION, commands.SetPolicy(policy=POLICY))
+
+
 def approved_denied_and_waived(recorder: Recorder) -> None:
     """Two people approve one version and deny another; the failed gate of a third is waived."""
     _evaluate(recorder, FRAUD, 1, approvals=2)
@@ -306,6 +330,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
         frozen_and_paused,
         fell_back,
         approved_denied_and_waived,
+        approved_by_role,
         granted_and_revoked,
         compared_again,
         undone,

@@ -10,15 +10,21 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
 from headgate.client.stubs import Stubs
 from headgate.domain.names import model_stream
 from headgate.runtime.settings import SettingsError
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry import app as registry
 from services.registry.app import Registry
+from services.registry.decider import Decided
 from services.registry.settings import Settings
 from tests.cli.running import Headgate, run_headgate
+from tests.domain.scenario import REPOSITORY, code_tested, commit, report, trained, training
+from tests.histories.recorder import FIELDS
 from tests.runtime.authentication.provider import ISSUER, jwk, jwks, rsa_key, token
 from tests.waiting import until
 
@@ -115,6 +121,60 @@ def test_a_grant_that_is_revoked_while_a_command_is_decided_lets_nothing_through
     caller.join()
     assert ended == [grpc.StatusCode.PERMISSION_DENIED]
     assert headgate("model", "get", "late")[0] == 3
+
+
+def test_production_takes_a_version_after_others_than_its_author_have_approved_it_by_their_roles(
+    headgate: Headgate, running: tuple[Registry, str], tmp_path: Path
+):
+    def run(person: str, *arguments: str) -> tuple[int, str, str]:
+        (tmp_path / person).write_text(signed(f"{person}@example.com"))
+        return headgate("--token-file", str(tmp_path / person), *arguments)
+
+    (tmp_path / "policy.toml").write_text("[approvals]\napprover = 1\noperator = 1\n")
+    code, out, _ = headgate("environment", "set-policy", "guarded", "policy.toml")
+    assert (code, "operator = 1, approver = 1" in out) == (0, True)
+    assert run("eve", "environment", "set-policy", "guarded", "policy.toml")[0] == 1
+    for person, role in (("eve", "publisher"), ("eve", "approver"), ("grace", "approver"), ("alan", "approver")):
+        assert headgate("access", "grant", f"{person}@example.com", role, "--name", f"{person}-{role}")[0] == 0
+    assert headgate("access", "grant", "alan@example.com", "operator", "--environments", "guarded")[0] == 0
+    with stubs_of(running, signed("eve@example.com")) as stubs:
+        create = registry_service.CreateVersionRequest(parent="models/guarded", repository=REPOSITORY, commit=commit(1))
+        stubs.registry.CreateVersion(create)
+    for number, command in enumerate(reports("guarded")):
+        body = {FIELDS[type(command).__name__]: command}
+        sent = commands.Command(command_id=f"work-{number}", stream="models/guarded", actor="worker", **body)
+        assert isinstance(running[0].decider.execute(sent), Decided)
+    code, _, err = run("eve", "version", "approve", "guarded/1")
+    assert (code, "you created version 1 of guarded; guarded asks for somebody else" in err) == (1, True)
+    assert run("grace", "version", "approve", "guarded/1", "--reason", "read it")[0] == 0
+    code, _, err = run("alan", "release", "start", "guarded/1", "-e", "guarded")
+    assert (code, "waits for approvals by 1 more operator for guarded" in err) == (1, True)
+    code, out, _ = run("alan", "version", "approve", "guarded/1")
+    assert (code, "grace@example.com, alan@example.com" in out) == (0, True)
+    assert headgate("access", "revoke", "grace-approver")[0] == 0
+    code, _, err = run("alan", "release", "start", "guarded/1", "-e", "guarded")
+    assert (code, "waits for approvals by 1 more approver for guarded" in err) == (1, True)
+    assert headgate("version", "approve", "guarded/1")[0] == 0
+    code, out, err = run("alan", "release", "start", "guarded/1", "-e", "guarded")
+    assert (code, err.count("waits")) == (0, 0)
+    _, out, _ = headgate("model", "history", "guarded", "-o", "json")
+    held = [each["fact"]["approval_granted"]["held"] for each in json.loads(out) if "approval_granted" in each["fact"]]
+    assert [role["role"] for role in held[1]] == ["ROLE_APPROVER", "ROLE_OPERATOR"]
+
+
+def reports(name: str) -> list[Message]:
+    """What workers say of a version until its gate has passed."""
+    tested, evaluated = code_tested(), facts.EvaluationFinished(version=1, attempt=1, report=report(0.95))
+    tested.configuration.model = name
+    return [
+        commands.StartTesting(version=1, attempt=1, worker="trainer-0", lease_ms=60_000),
+        commands.ReportCodeTested(fact=tested),
+        commands.ReportTrainingStarted(fact=training()),
+        commands.ReportTrainingFinished(fact=trained()),
+        commands.StartEvaluation(version=1, attempt=1, worker="evaluator-0", lease_ms=60_000),
+        commands.ReportEvaluationFinished(fact=evaluated),
+        commands.DecideGate(version=1),
+    ]
 
 
 @pytest.mark.parametrize(

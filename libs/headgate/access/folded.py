@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headgate.access.decision import deciding_grant
-from headgate.access.grants import ALL, EVERYTHING, NONE, Bound, Grant, Grants, Target
+from headgate.access.grants import ALL, EVERYTHING, FROM_SETTINGS, NONE, Bound, Grant, Grants, Target
 from headgate.access.roles import RIGHTS, Action, Role
 from headgate.access.subject import How, Subject, kind_of
 from headgate.access.table import Resource, Row, Scope
-from headgate.domain.access import TOKEN_PREFIX
-from headgate.domain.names import is_name
+from headgate.domain.names import TOKEN_PREFIX, is_name
 from headgate.domain.state import AccessState
 from headgate.domain.words import word_of
 from headgate.v1 import facts_pb2 as facts
@@ -35,7 +34,7 @@ def grants_of(state: AccessState, administrators: Sequence[str] = (), at_ms: int
     """
     found = [_grant(each) for each in state.grants.values()]
     found += [_of_token(each) for each in state.tokens.values() if each.expire_time_ms > at_ms]
-    found += [Grant("settings", name, Role.ADMINISTRATOR, Bound(ALL), Bound(ALL)) for name in administrators]
+    found += [Grant(FROM_SETTINGS, name, Role.ADMINISTRATOR, Bound(ALL), Bound(ALL)) for name in administrators]
     return Grants(each for each in found if each is not None)
 
 

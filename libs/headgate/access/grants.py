@@ -13,6 +13,8 @@ NONE = ""
 """As a target: the call is about no model, or about no environment."""
 ANONYMOUS = "anonymous"
 """The subject of grants that hold for everybody, proven or not."""
+FROM_SETTINGS = "the settings"
+"""The name of the grant of an administrator whom the settings name. No grant on the log can have it."""
 GROUP_PREFIX = "group:"
 MAX_REMEMBERED = 10_000
 """Subjects whose grants are remembered in the form that decisions use. With one more, all are forgotten."""

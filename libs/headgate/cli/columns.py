@@ -89,7 +89,7 @@ def _approvals(version: resources.Version) -> str:
     required = version.gate.policy.approvals
     names = ", ".join(printable(name) for name in version.approved_by)
     if not (required and version.gate.passed):
-        return ""
+        return names
     return f"{version.approvals} of {required}{': ' if names else ''}{names}"
 
 
@@ -117,6 +117,13 @@ def with_freezes_at(columns: Columns, at_ms: int) -> Columns:
         return at_that_time
 
     return tuple(each._replace(cell=lasting(each.cell)) if each.name == "FREEZES" else each for each in columns)
+
+
+def _asked(environment: resources.Environment) -> str:
+    """Whose approvals an environment asks for, as its policy file says it."""
+    asked = environment.approvals
+    roles = [f"{word_of(facts.Role, each.role)} = {each.count}" for each in asked.roles]
+    return ", ".join([*roles, *(["author_counts = true"] if asked.author_counts else [])])
 
 
 def _policy_line(key: str) -> Callable[[resources.Environment], str]:
@@ -217,6 +224,7 @@ ENVIRONMENT: Columns = (
     Column("DESCRIPTION", lambda e: e.description),
     Column("FREEZES", lambda e: "\n".join(_freeze(freeze) for freeze in e.freezes)),
     Column("POLICY", lambda e: e.policy_sha256),
+    Column("APPROVALS", _asked),
     *(Column(key, _policy_line(key)) for key, _ in policy_lines(policies.DEFAULT)),
 )
 

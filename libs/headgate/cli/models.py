@@ -163,11 +163,11 @@ def watch_version(context: typer.Context, name: VersionName, output: Output = Fo
 def approve_version(
     context: typer.Context, name: VersionName, reason: Reason = "", output: Output = Format.TABLE
 ) -> None:
-    """Approve a version that passed its gate and awaits approval. Each person counts once."""
+    """Approve a version, for its own gate and for the environments that ask for it. Each person counts once."""
     call = session(context).stubs.registry.ApproveVersion
     found = change_version(context, call, registry_service.ApproveVersionRequest, name, reason, output)
     missing = found.gate.policy.approvals - found.approvals
-    if missing > 0:
+    if missing > 0 and found.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL:
         report(f"approved by {', '.join(found.approved_by)}; approvals still needed from other people: {missing}")
 
 

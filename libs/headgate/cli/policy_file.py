@@ -7,9 +7,12 @@ from typing import Any
 from google.protobuf.message import Message
 
 from headgate.cli.files import read_file
+from headgate.domain import approvals
 from headgate.domain import policy as policies
+from headgate.domain.words import word_of
 from headgate.toml_tables import ABSENT, InvalidToml, Table, is_number, read
 from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
 
 MAX_BYTES = 64 * 1024
 PAUSED_RELEASE = {
@@ -18,7 +21,8 @@ PAUSED_RELEASE = {
 }
 DURATIONS = ("bake", "prepare_deadline", "no_data_limit", "hold_deadline", "candidate_lease")
 JUDGE = ("alpha", "beta", "fail_ratio", "pass_ratio", "pass_ceiling", "fail_ceiling")
-OTHERS = ("paused_weight_percent", "paused_release", "arm_header", "steps", "judge")
+OTHERS = ("paused_weight_percent", "paused_release", "arm_header", "steps", "judge", "approvals")
+AUTHOR_COUNTS = "author_counts"
 KEYS = f"a number from 1 to {policies.MAX_KEYS}, or no min_keys for 1"
 STEP = ("weight_percent", "min_seconds", "min_keys")
 
@@ -35,13 +39,37 @@ class PolicyUnreadable(Exception):
     """The file is not a release policy. The message names the file, and for each problem the key and the rule."""
 
 
+@dataclass(frozen=True, slots=True)
+class EnvironmentPolicy:
+    """What a policy file says of an environment: how its releases go, and whose approvals they need, if anybody's."""
+
+    release: configuration.ReleasePolicy
+    approvals: facts.ApprovalPolicy | None
+
+
 def read_policy(file: Path) -> configuration.ReleasePolicy:
+    """Reads the file as the policy of one release, which cannot choose who must approve it.
+
+    Raises PolicyUnreadable, with every problem, and CommandFailed for a file that cannot be read.
+    """
+    found = read_environment_policy(file)
+    if found.approvals is not None:
+        raise PolicyUnreadable(
+            f"{file} is no policy for one release: approvals are asked for by the environment alone, in"
+            " `headgate environment set-policy`"
+        )
+    return found.release
+
+
+def read_environment_policy(file: Path) -> EnvironmentPolicy:
     """Reads the file. A key that is missing keeps its default.
 
     Raises PolicyUnreadable, with every problem, and CommandFailed for a file that cannot be read.
     """
     try:
-        return _PolicyReader().policy(read(read_file(file), file.name, MAX_BYTES))
+        root = read(read_file(file), file.name, MAX_BYTES)
+        asked = _approvals(root)
+        return EnvironmentPolicy(_PolicyReader().policy(root), asked)
     except InvalidToml as error:
         raise PolicyUnreadable("\n  ".join((f"{file} is not a release policy:", *error.problems))) from error
 
@@ -74,6 +102,23 @@ class _Origin:
             return False
         setattr(message, field, round(number))
         return True
+
+
+def _approvals(root: Table) -> facts.ApprovalPolicy | None:
+    table = root.table("approvals", optional=True)
+    if not table.present:
+        return None
+    asked = facts.ApprovalPolicy(
+        author_counts=bool(table.value(AUTHOR_COUNTS, "true or false", lambda got: isinstance(got, bool), False))
+    )
+    names = {word_of(facts.Role, role): role for role in approvals.COUNTED_ROLES}
+    for name, role in names.items():
+        if name in table.values:
+            asked.roles.add(role=role, count=table.whole(name, 1, approvals.MAX_COUNT) or 0)
+    table.no_more((*names, AUTHOR_COUNTS))
+    if not asked.roles:
+        table.wrong_whole("a number of people for at least one of " + ", ".join(names))
+    return asked
 
 
 class _PolicyReader:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import grpc
 import typer
@@ -15,7 +15,7 @@ from headgate.cli.files import local_path
 from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason, parent_name
 from headgate.cli.pages import listed
-from headgate.cli.policy_file import PolicyUnreadable, read_policy
+from headgate.cli.policy_file import PolicyUnreadable, read_environment_policy, read_policy
 from headgate.cli.printing import console, report
 from headgate.cli.quarantines import report_return
 from headgate.cli.release_watch import Moment, moments, show_lines, show_live
@@ -30,6 +30,8 @@ from headgate.domain.words import counted
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
+
+Found = TypeVar("Found")
 
 DEFAULT_RELEASES = 100
 NO_MATCH = "No release matches the filter."
@@ -136,7 +138,7 @@ def start_release(
         strategy=configuration.Strategy.Value(f"STRATEGY_{strategy.name}"),
         reason=reason,
         override_quarantine=override_quarantine,
-        policy=_read_policy(policy_file) if policy_file else None,
+        policy=_read(read_policy, policy_file) if policy_file else None,
         request_id=str(uuid.uuid4()),
     )
     started = stub.StartRelease(request, timeout=TIMEOUT_SECONDS)
@@ -245,9 +247,9 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
     show_one(found, columns.with_freezes_at(columns.ENVIRONMENT, now_ms), output)
 
 
-def _read_policy(file: Path) -> configuration.ReleasePolicy:
+def _read(reader: Callable[[Path], Found], file: Path) -> Found:
     try:
-        return read_policy(file)
+        return reader(file)
     except PolicyUnreadable as error:
         usage(str(error))
 
@@ -264,10 +266,13 @@ def set_policy(
     ],
     output: Output = Format.TABLE,
 ) -> None:
-    """Set the release policy of an environment."""
-    new_policy = _read_policy(file)
+    """Set the release policy of an environment, and whose approvals its releases need."""
+    wanted = _read(read_environment_policy, file)
     request = release_service.SetPolicyRequest(
-        name=full_name("environments", name), policy=new_policy, request_id=str(uuid.uuid4())
+        name=full_name("environments", name),
+        policy=wanted.release,
+        approvals=wanted.approvals,
+        request_id=str(uuid.uuid4()),
     )
     stub = session(context).stubs.releases
     was_known = is_known(stub, request.name)

@@ -5,7 +5,7 @@ import re
 from typing import TypeVar, assert_never
 
 from headgate.domain.fact import AccessFact
-from headgate.domain.names import ACCESS_STREAM, NAME, NAME_RULE, SHA256, is_name, split_stream
+from headgate.domain.names import ACCESS_STREAM, NAME, NAME_RULE, SHA256, TOKEN_PREFIX, is_name, split_stream
 from headgate.domain.refusal import ALREADY_EXISTS, INVALID, Refused, invalid, not_found, text_too_long
 from headgate.domain.state import AccessState, IllegalFact
 from headgate.domain.words import time_text, word_of
@@ -15,8 +15,6 @@ from headgate.v1 import resources_pb2 as resources
 
 AccessCommand = commands.GrantRole | commands.RevokeRole | commands.CreateToken | commands.RevokeToken
 
-TOKEN_PREFIX = "token:"
-"""How the subject of one of Headgate's own tokens begins."""
 MAX_GRANTS = 10_000
 MAX_TOKENS = 10_000
 MAX_SUBJECT = 256

@@ -1,5 +1,6 @@
 """The build axis of a version: created, testing, training, trained, evaluating, evaluated, failed or cancelled."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
@@ -96,6 +97,8 @@ def create(state: ModelState, fact: facts.VersionCreated, record: facts.Lifecycl
     state.model.latest_version = fact.version
     what = what_is_uploaded(fact.upload) if fact.HasField("upload") else what_is_built(fact.commit, fact.updated_data)
     state.built.setdefault(fact.repository, {})[what] = fact.version
+    if record.actor:
+        state.authors[fact.version] = sys.intern(record.actor)
     return state.versions.add(
         name=version_name(state.name, fact.version),
         version=fact.version,
@@ -315,6 +318,7 @@ def _forget_verdict(version: resources.Version) -> None:
     version.verdict = resources.VERDICT_STATE_UNDECIDED
     version.approvals = 0
     del version.approved_by[:]
+    del version.proven_approvals[:]
     version.ClearField("gate")
 
 

@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from headgate.domain import approvals
 from headgate.domain import policy as policies
 from headgate.domain.fact import EnvironmentFact
 from headgate.domain.names import NAME_RULE, environment_stream, is_name
@@ -52,6 +53,9 @@ def evolve(state: EnvironmentState, fact: EnvironmentFact, record: facts.Lifecyc
         case facts.PolicySet():
             environment.policy.CopyFrom(fact.policy)
             environment.policy_sha256 = fact.policy_sha256
+            environment.ClearField("approvals")
+            if fact.HasField("approvals"):
+                environment.approvals.CopyFrom(fact.approvals)
         case facts.FreezeDeclared():
             environment.freezes.append(
                 resources.Freeze(freeze=fact.freeze, reason=fact.reason, from_ms=fact.from_ms, until_ms=fact.until_ms)
@@ -75,11 +79,13 @@ def _no_freeze(state: EnvironmentState, freeze: str) -> Refused:
 
 def _set_policy(state: EnvironmentState, command: commands.SetPolicy) -> facts.PolicySet | Refused | None:
     policy = policies.resolve(command.policy)
-    refused = policies.check(policy)
+    asked = command.approvals if command.HasField("approvals") else None
+    refused = policies.check(policy) or (approvals.check(asked) if asked is not None else None)
     if refused is not None:
         return refused
-    digest = policies.digest(policy)
-    return None if state.environment.policy_sha256 == digest else facts.PolicySet(policy=policy, policy_sha256=digest)
+    digest, known = policies.digest(policy), state.environment
+    is_same = known.policy_sha256 == digest and known.approvals == command.approvals
+    return None if is_same else facts.PolicySet(policy=policy, policy_sha256=digest, approvals=asked)
 
 
 def _declare(

@@ -1,6 +1,6 @@
 """The rules of a model's stream. Combines the axes into one `decide` and one `evolve`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never, get_args
 
 from headgate.domain import build, release, retention, verdict
@@ -9,7 +9,7 @@ from headgate.domain.label import label
 from headgate.domain.names import NAME_RULE, in_words, is_name, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, purged, text_too_long
 from headgate.domain.repository import bad_repository
-from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, IllegalFact, ModelState
 from headgate.domain.versions import is_purged
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -35,11 +35,18 @@ ModelCommand = (
 
 
 def decide(
-    state: ModelState, command: ModelCommand, at_ms: int, environments: dict[str, EnvironmentState], actor: str
+    state: ModelState,
+    command: ModelCommand,
+    at_ms: int,
+    environments: dict[str, EnvironmentState],
+    actor: str,
+    held: Sequence[facts.HeldRole] = (),
+    access: AccessState | None = None,
 ) -> ModelFact | Refused | None:
     """The fact that a command leads to, a refusal, or None when the fact holds already.
 
-    Pure: `at_ms` is the present time. `actor` is who sent the command, or empty when that is unknown.
+    Pure: `at_ms` is the present time. `actor` is who sent the command, or empty when that is unknown, and `held` are
+    the roles that the actor has proven to hold. `access` has the grants that hold now.
     """
     if not is_name(state.name):
         return invalid("model", state.name, NAME_RULE)
@@ -50,11 +57,11 @@ def decide(
     if isinstance(command, build.BuildCommand):
         return build.decide(state, command, at_ms)
     if isinstance(command, verdict.VerdictCommand):
-        return verdict.decide(state, command, actor)
+        return verdict.decide(state, command, actor, environments, held)
     if isinstance(command, retention.RetentionCommand):
         return retention.decide(state, command)
     if isinstance(command, release.ReleaseCommand):
-        return release.decide(state, command, at_ms, environments)
+        return release.decide(state, command, at_ms, environments, access)
     return _decide_model(state, command)
 
 

@@ -33,6 +33,9 @@ _KINDS = {
 ACCESS_STREAM = "access/default"
 """The stream of all grants and tokens."""
 
+TOKEN_PREFIX = "token:"
+"""How the subject of one of Headgate's own tokens begins, and what a token gives by itself is called."""
+
 ANONYMOUS = "anonymous"
 """The actor of a command without an actor. All such commands have this same actor."""
 

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from headgate.domain import policy as policies
+from headgate.domain.approvals import refuse_unapproved
 from headgate.domain.comparison import refuse_unjudged
 from headgate.domain.fact import ReleaseFact
 from headgate.domain.freezes import refuse_frozen
@@ -12,7 +13,7 @@ from headgate.domain.phases import ACTIVE, RUNNING, TERMINAL, going_nowhere, is_
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, illegal, invalid, not_found
 from headgate.domain.releasable import candidate_refused
 from headgate.domain.release_fold import evolve
-from headgate.domain.state import EnvironmentState, ModelState
+from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -31,9 +32,8 @@ __all__ = [
     "phase_name",
 ]
 
-_RunningCommand = (
-    commands.BeginRelease
-    | commands.ReportCandidateReady
+_BegunCommand = (
+    commands.ReportCandidateReady
     | commands.SetWeights
     | commands.ReportWeightsApplied
     | commands.PromoteRelease
@@ -45,6 +45,7 @@ _RunningCommand = (
     | commands.SupersedeRelease
     | commands.UndoRelease
 )
+_RunningCommand = commands.BeginRelease | _BegunCommand
 ReleaseCommand = commands.StartRelease | _RunningCommand
 Decision = ReleaseFact | Refused | None
 
@@ -54,14 +55,19 @@ _MOVING_UP = (resources.PHASE_PREPARING, resources.PHASE_STEPPING)
 
 
 def decide(
-    state: ModelState, command: ReleaseCommand, at_ms: int, environments: dict[str, EnvironmentState]
+    state: ModelState,
+    command: ReleaseCommand,
+    at_ms: int,
+    environments: dict[str, EnvironmentState],
+    access: AccessState | None = None,
 ) -> Decision:
     """The fact that a release command leads to, a refusal, or None when the fact holds already.
 
-    `environments` has the policies and freezes. A freeze never stops a rollback.
+    `environments` has the policies and freezes, and `access` the grants: approvals count while those of their authors
+    hold. Neither freezes nor missing approvals ever stop a rollback or an undo.
     """
     if isinstance(command, commands.StartRelease):
-        return _start(state, command, environments)
+        return _start(state, command, environments, access)
     release = state.releases.get(command.release)
     if release is None:
         return not_found(release_name(state.name, command.release), "release")
@@ -69,6 +75,8 @@ def decide(
         frozen = refuse_frozen(environments.get(release.environment), release.environment, at_ms)
         if frozen is not None:
             return frozen
+    if isinstance(command, commands.BeginRelease):
+        return _begin(state, release, environments.get(release.environment), access)
     return _decide_running(state, release, command, at_ms)
 
 
@@ -79,11 +87,9 @@ def _moves_forward(release: resources.Release, command: _RunningCommand) -> bool
 
 
 def _decide_running(  # noqa: C901 - a closed match reads as a table
-    state: ModelState, release: resources.Release, command: _RunningCommand, at_ms: int
+    state: ModelState, release: resources.Release, command: _BegunCommand, at_ms: int
 ) -> Decision:
     match command:
-        case commands.BeginRelease():
-            return _begin(state, release)
         case commands.ReportCandidateReady():
             return _candidate_ready(release, command)
         case commands.SetWeights():
@@ -110,7 +116,12 @@ def _decide_running(  # noqa: C901 - a closed match reads as a table
             assert_never(command)
 
 
-def _start(state: ModelState, command: commands.StartRelease, environments: dict[str, EnvironmentState]) -> Decision:
+def _start(
+    state: ModelState,
+    command: commands.StartRelease,
+    environments: dict[str, EnvironmentState],
+    access: AccessState | None,
+) -> Decision:
     if not is_name(command.environment):
         return invalid("environment", command.environment, NAME_RULE)
     version = state.versions.get(command.candidate)
@@ -123,7 +134,11 @@ def _start(state: ModelState, command: commands.StartRelease, environments: dict
             return Refused(
                 ALREADY_EXISTS, rule, f"{in_words(version.name)} is already in {in_words(release.name)}", "candidate"
             )
-    refused = candidate_refused(version, command.override_quarantine) or refuse_unjudged(state, version)
+    refused = (
+        candidate_refused(version, command.override_quarantine)
+        or refuse_unjudged(state, version)
+        or refuse_unapproved(state, version, environments.get(command.environment), access)
+    )
     if refused is not None:
         return refused
     live = state.model.live.get(command.environment, 0)
@@ -161,7 +176,9 @@ def _request(
     )
 
 
-def _begin(state: ModelState, release: resources.Release) -> Decision:
+def _begin(
+    state: ModelState, release: resources.Release, environment: EnvironmentState | None, access: AccessState | None
+) -> Decision:
     if release.phase == resources.PHASE_PREPARING:
         return None
     if release.phase != resources.PHASE_REQUESTED:
@@ -177,7 +194,7 @@ def _begin(state: ModelState, release: resources.Release) -> Decision:
     if (unjudged := refuse_unjudged(state, version)) is not None:
         return unjudged
     refused = candidate_refused(version, release.override_quarantine)
-    if refused is not None:
+    if refused := refused or (None if release.undo_of else refuse_unapproved(state, version, environment, access)):
         # The candidate may no longer be released, so the release ends. Otherwise the pilot would begin it for ever.
         return facts.ReleaseRejected(release=release.release, reason=refused.message)
     return facts.ReleaseStarted(release=release.release, stable=state.model.live.get(release.environment, 0))

@@ -19,6 +19,8 @@ class ModelState:
     releases: dict[int, resources.Release] = field(default_factory=dict)
     # The number of the version, by repository and commit. A commit has one version for each content of its data.
     built: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Who created each version, by its number: the actor of the fact.
+    authors: dict[int, str] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:

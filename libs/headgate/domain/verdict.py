@@ -1,13 +1,15 @@
 """The verdict axis of a version: undecided, passed or failed by the gate, approved or denied by people, or waived."""
 
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
+from headgate.domain import approvals
 from headgate.domain.comparison import refuse_uncompared
 from headgate.domain.gate import decide_gate
 from headgate.domain.label import standing
 from headgate.domain.names import ANONYMOUS, version_name
 from headgate.domain.refusal import Refused, illegal, invalid, not_found, purged
-from headgate.domain.state import IllegalFact, ModelState
+from headgate.domain.state import EnvironmentState, IllegalFact, ModelState
 from headgate.domain.versions import is_purged
 from headgate.domain.words import word_of
 from headgate.v1 import commands_pb2 as commands
@@ -22,13 +24,22 @@ RELEASABLE = (resources.VERDICT_STATE_PASSED, resources.VERDICT_STATE_APPROVED, 
 
 MAX_APPROVER = 256
 """The longest name of an approver, in characters. The version stores the name."""
+MAX_APPROVALS = 200
+"""How many people may approve one version. The version stores them all."""
 
 
-def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFact | Refused | None:
+def decide(
+    state: ModelState,
+    command: VerdictCommand,
+    actor: str,
+    environments: Mapping[str, EnvironmentState],
+    held: Sequence[facts.HeldRole],
+) -> VerdictFact | Refused | None:
     """The fact that a verdict command leads to, a refusal, or None when the fact holds already.
 
     Each approval must come from another person. A second approval by the same one changes nothing, and one without a
-    name is refused: nobody knows whose it is.
+    name is refused: nobody knows whose it is. `held` are the roles that the actor has proven to hold. A version that
+    may be released takes approvals too, for the environments that ask for them.
     """
     version = state.versions.get(command.version)
     if version is None:
@@ -39,7 +50,8 @@ def decide(state: ModelState, command: VerdictCommand, actor: str) -> VerdictFac
         case commands.DecideGate():
             return _decide_gate(state, version)
         case commands.GrantApproval():
-            return refuse_uncompared(state, version) or _approve(version, command, actor)
+            refused = refuse_uncompared(state, version) or _not_approvable(version, environments)
+            return refused or _approve(state, version, command, actor, environments, held)
         case commands.DenyApproval():
             if version.verdict == resources.VERDICT_STATE_DENIED:
                 return None
@@ -61,7 +73,7 @@ def evolve(state: ModelState, fact: VerdictFact, record: facts.LifecycleRecord) 
             version.gate.CopyFrom(fact)
             version.verdict = _after_gate(fact)
         case facts.ApprovalGranted():
-            _add_approval(version, record.actor or ANONYMOUS)
+            _add_approval(version, fact, record)
         case facts.ApprovalDenied():
             version.verdict = resources.VERDICT_STATE_DENIED
         case facts.GateWaived():
@@ -73,7 +85,7 @@ def evolve(state: ModelState, fact: VerdictFact, record: facts.LifecycleRecord) 
 
 _ALLOWED_FROM: dict[type, tuple[resources.VerdictState.ValueType, ...]] = {
     facts.GateDecided: (resources.VERDICT_STATE_UNDECIDED,),
-    facts.ApprovalGranted: (resources.VERDICT_STATE_AWAITING_APPROVAL,),
+    facts.ApprovalGranted: (resources.VERDICT_STATE_AWAITING_APPROVAL, *RELEASABLE),
     facts.ApprovalDenied: (resources.VERDICT_STATE_AWAITING_APPROVAL,),
     facts.GateWaived: (resources.VERDICT_STATE_FAILED,),
 }
@@ -101,35 +113,51 @@ def _awaiting(version: resources.Version) -> Refused | None:
     return illegal(standing(version, state), "only a version that awaits approval can be approved or denied")
 
 
-def _approve(
-    version: resources.Version, command: commands.GrantApproval, actor: str
-) -> facts.ApprovalGranted | Refused | None:
+def _not_approvable(version: resources.Version, environments: Mapping[str, EnvironmentState]) -> Refused | None:
+    """The refusal of an approval that nothing asks for: neither the version's own gate nor an environment."""
     if version.verdict == resources.VERDICT_STATE_APPROVED:
         return None
-    refused = _awaiting(version)
-    if refused is not None:
-        return refused
-    name = _person(actor)
+    return None if version.verdict in RELEASABLE and approvals.asking(environments) else _awaiting(version)
+
+
+def _approve(
+    state: ModelState,
+    version: resources.Version,
+    command: commands.GrantApproval,
+    actor: str,
+    environments: Mapping[str, EnvironmentState],
+    held: Sequence[facts.HeldRole],
+) -> facts.ApprovalGranted | Refused | None:
+    if version.verdict == resources.VERDICT_STATE_APPROVED and not approvals.asking(environments):
+        return None
+    name = approvals.person(actor)
     if name in ("", ANONYMOUS):
         return invalid("actor", actor, "an approval needs the name of a person: send it as x-actor")
-    if name in map(_person, version.approved_by):
+    # Who only said so before may now prove it, where nothing is counted twice by that.
+    proves = held and version.verdict in RELEASABLE
+    known = [each.approver for each in version.proven_approvals] if proves else version.approved_by
+    if name in map(approvals.person, known):
         return None
+    if refused := approvals.refuse_author(state, version, actor, environments):
+        return refused
     if len(actor) > MAX_APPROVER:
         return invalid("actor", actor, f"the name of an approver has at most {MAX_APPROVER} characters")
-    return facts.ApprovalGranted(version=command.version, reason=command.reason)
+    if len(version.approved_by) >= MAX_APPROVALS:
+        return illegal(standing(version), f"a version takes at most {MAX_APPROVALS} approvals")
+    return facts.ApprovalGranted(version=command.version, reason=command.reason, held=held)
 
 
-def _person(actor: str) -> str:
-    """The actor's name as it is compared: spaces around it and capital letters make no other person."""
-    return actor.strip().casefold()
-
-
-def _add_approval(version: resources.Version, actor: str) -> None:
+def _add_approval(version: resources.Version, fact: facts.ApprovalGranted, record: facts.LifecycleRecord) -> None:
+    actor = record.actor or ANONYMOUS
+    if actor not in version.approved_by:
+        version.approved_by.append(actor)
+    if fact.held:
+        version.proven_approvals.add(approver=actor, held=fact.held, approve_time_ms=record.occurred_at_ms)
+    if version.verdict != resources.VERDICT_STATE_AWAITING_APPROVAL:
+        return  # it is for the environments alone
     # Every fact counts. Older logs may have several approvals by one actor, and the versions approved in that way may
     # be live, so they stay approved.
     version.approvals += 1
-    if actor not in version.approved_by:
-        version.approved_by.append(actor)
     if version.approvals >= version.gate.policy.approvals:
         version.verdict = resources.VERDICT_STATE_APPROVED
 

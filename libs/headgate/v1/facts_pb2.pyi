@@ -1298,21 +1298,107 @@ class ApprovalGranted(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     reason: _builtins.str
+    @_builtins.property
+    def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldRole]:
+        """The roles that the approver held for the model at this moment. Empty when nobody has proven who approved."""
+
     def __init__(
         self,
         *,
         version: _builtins.int = ...,
         reason: _builtins.str = ...,
+        held: _abc.Iterable[Global___HeldRole] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "reason", b"reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApprovalGranted: _TypeAlias = ApprovalGranted  # noqa: Y015
+
+@_typing.final
+class HeldRole(_message.Message):
+    """A role that a subject has by a grant, in the environments of that grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    role: Global___Role.ValueType
+    grant: _builtins.str
+    """The grant, token:NAME for what a token gives by itself, or empty for an administrator of the settings."""
+    environments: _builtins.str
+    """As in RoleGranted."""
+    def __init__(
+        self,
+        *,
+        role: Global___Role.ValueType = ...,
+        grant: _builtins.str = ...,
+        environments: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environments", b"environments", "grant", b"grant", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldRole: _TypeAlias = HeldRole  # noqa: Y015
+
+@_typing.final
+class ApprovalPolicy(_message.Message):
+    """Whose approvals an environment asks for, before a version is released into it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLES_FIELD_NUMBER: _builtins.int
+    AUTHOR_COUNTS_FIELD_NUMBER: _builtins.int
+    author_counts: _builtins.bool
+    """Whether an approval by whoever created the version counts."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoleCount]:
+        """So many people of each role, and each person counts for one of them."""
+
+    def __init__(
+        self,
+        *,
+        roles: _abc.Iterable[Global___RoleCount] | None = ...,
+        author_counts: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_counts", b"author_counts", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalPolicy: _TypeAlias = ApprovalPolicy  # noqa: Y015
+
+@_typing.final
+class RoleCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    role: Global___Role.ValueType
+    """Publisher, approver, operator or administrator."""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        role: Global___Role.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoleCount: _TypeAlias = RoleCount  # noqa: Y015
 
 @_typing.final
 class ApprovalDenied(_message.Message):
@@ -2090,18 +2176,24 @@ class PolicySet(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     POLICY_SHA256_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
     policy_sha256: _builtins.str
     @_builtins.property
     def policy(self) -> _configuration_pb2.ReleasePolicy: ...
+    @_builtins.property
+    def approvals(self) -> Global___ApprovalPolicy:
+        """Not set when the environment asks for no approvals."""
+
     def __init__(
         self,
         *,
         policy: _configuration_pb2.ReleasePolicy | None = ...,
         policy_sha256: _builtins.str = ...,
+        approvals: Global___ApprovalPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "policy_sha256", b"policy_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "policy", b"policy", "policy_sha256", b"policy_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from headgate.v1 import configuration_pb2 as _configuration_pb2
+from headgate.v1 import facts_pb2 as _facts_pb2
 from headgate.v1 import resources_pb2 as _resources_pb2
 import builtins as _builtins
 import sys
@@ -417,12 +418,17 @@ class SetPolicyRequest(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """environments/{environment}"""
     request_id: _builtins.str
     etag: _builtins.str
     @_builtins.property
     def policy(self) -> _configuration_pb2.ReleasePolicy: ...
+    @_builtins.property
+    def approvals(self) -> _facts_pb2.ApprovalPolicy:
+        """Whose approvals the environment asks for from now on. Not set for none."""
+
     def __init__(
         self,
         *,
@@ -430,10 +436,11 @@ class SetPolicyRequest(_message.Message):
         policy: _configuration_pb2.ReleasePolicy | None = ...,
         request_id: _builtins.str = ...,
         etag: _builtins.str = ...,
+        approvals: _facts_pb2.ApprovalPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "etag", b"etag", "name", b"name", "policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

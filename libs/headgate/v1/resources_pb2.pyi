@@ -348,6 +348,7 @@ class Version(_message.Message):
     LOGS_FIELD_NUMBER: _builtins.int
     UPDATED_DATA_FIELD_NUMBER: _builtins.int
     UPLOAD_FIELD_NUMBER: _builtins.int
+    PROVEN_APPROVALS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/versions/{version}"""
     version: _builtins.int
@@ -406,6 +407,10 @@ class Version(_message.Message):
     def upload(self) -> _facts_pb2.Upload:
         """Of an imported version, in place of repository and commit."""
 
+    @_builtins.property
+    def proven_approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Approval]:
+        """The approvals by people who have proven who they are, with the roles that they held then."""
+
     def __init__(
         self,
         *,
@@ -441,14 +446,41 @@ class Version(_message.Message):
         logs: _abc.Iterable[_facts_pb2.StageLog] | None = ...,
         updated_data: _abc.Iterable[_configuration_pb2.UpdatedData] | None = ...,
         upload: _facts_pb2.Upload | None = ...,
+        proven_approvals: _abc.Iterable[Global___Approval] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "baseline_report", b"baseline_report", "configuration", b"configuration", "gate", b"gate", "lease", b"lease", "report", b"report", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "approved_by", b"approved_by", "artifact", b"artifact", "attempt", b"attempt", "baseline_failure", b"baseline_failure", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "logs", b"logs", "name", b"name", "origin", b"origin", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "signature_change", b"signature_change", "tags", b"tags", "update_time_ms", b"update_time_ms", "updated_data", b"updated_data", "upload", b"upload", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "approved_by", b"approved_by", "artifact", b"artifact", "attempt", b"attempt", "baseline_failure", b"baseline_failure", "baseline_report", b"baseline_report", "baseline_version", b"baseline_version", "build", b"build", "commit", b"commit", "commit_message", b"commit_message", "configuration", b"configuration", "create_time_ms", b"create_time_ms", "etag", b"etag", "failure", b"failure", "failure_log_tail", b"failure_log_tail", "gate", b"gate", "label", b"label", "lease", b"lease", "logs", b"logs", "name", b"name", "origin", b"origin", "proven_approvals", b"proven_approvals", "quarantined", b"quarantined", "report", b"report", "repository", b"repository", "retention", b"retention", "signature_change", b"signature_change", "tags", b"tags", "update_time_ms", b"update_time_ms", "updated_data", b"updated_data", "upload", b"upload", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Version: _TypeAlias = Version  # noqa: Y015
+
+@_typing.final
+class Approval(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVER_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    APPROVE_TIME_MS_FIELD_NUMBER: _builtins.int
+    approver: _builtins.str
+    approve_time_ms: _builtins.int
+    @_builtins.property
+    def held(self) -> _containers.RepeatedCompositeFieldContainer[_facts_pb2.HeldRole]: ...
+    def __init__(
+        self,
+        *,
+        approver: _builtins.str = ...,
+        held: _abc.Iterable[_facts_pb2.HeldRole] | None = ...,
+        approve_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time_ms", b"approve_time_ms", "approver", b"approver", "held", b"held"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Approval: _TypeAlias = Approval  # noqa: Y015
 
 @_typing.final
 class Release(_message.Message):
@@ -600,6 +632,7 @@ class Environment(_message.Message):
     POLICY_SHA256_FIELD_NUMBER: _builtins.int
     FREEZES_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """environments/{environment}"""
     description: _builtins.str
@@ -609,6 +642,10 @@ class Environment(_message.Message):
     def policy(self) -> _configuration_pb2.ReleasePolicy: ...
     @_builtins.property
     def freezes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Freeze]: ...
+    @_builtins.property
+    def approvals(self) -> _facts_pb2.ApprovalPolicy:
+        """Whose approvals a version needs before it is released here. Not set for nobody's."""
+
     def __init__(
         self,
         *,
@@ -618,10 +655,11 @@ class Environment(_message.Message):
         policy_sha256: _builtins.str = ...,
         freezes: _abc.Iterable[Global___Freeze] | None = ...,
         etag: _builtins.str = ...,
+        approvals: _facts_pb2.ApprovalPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "etag", b"etag", "freezes", b"freezes", "name", b"name", "policy", b"policy", "policy_sha256", b"policy_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "description", b"description", "etag", b"etag", "freezes", b"freezes", "name", b"name", "policy", b"policy", "policy_sha256", b"policy_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from headgate.access.secret import SECRET, digest_of
 from headgate.access.subject import How, Kind, Subject, subject_of_certificate
-from headgate.domain.access import TOKEN_PREFIX
+from headgate.domain.names import TOKEN_PREFIX
 from headgate.runtime.authentication.proof import NO_PROOF, NotProven, Proof
 from headgate.v1 import resources_pb2 as resources
 

@@ -1,14 +1,15 @@
 """Lets a call through when its caller has proven who it is and holds a grant. Everything else is refused alike."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
 import grpc
 
 from headgate.access.decision import Reason, decide
-from headgate.access.grants import Grants
+from headgate.access.grants import NONE, Grants, Target
+from headgate.access.held import held_roles
 from headgate.access.subject import Subject
 from headgate.access.table import Row, Scope, row_of
 from headgate.access.target import Facts, target_of
@@ -20,6 +21,7 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.peer import peer_uris
 from headgate.runtime.rpc.wrap import Behaviour, WrapCache
+from headgate.v1 import facts_pb2 as facts
 
 AUTHORIZATION = "authorization"
 ACTOR = "x-actor"
@@ -98,7 +100,10 @@ class AccessCheck(grpc.ServerInterceptor):
             self._refuse(method, proof.subject, reason.value, context)
             return unproven() if reason is Reason.UNPROVEN else forbidden()
 
-        permission = Permission(proof, refusal)
+        def held(model: str) -> list[facts.HeldRole]:
+            return held_roles(proof.subject, self._known.grants(), Target(model, NONE, self._known.labels(model)))
+
+        permission = Permission(proof, refusal, held)
         permission.require()
         return ProvenContext(context, permission)
 
@@ -118,16 +123,26 @@ class AccessCheck(grpc.ServerInterceptor):
 class Permission:
     """What a call was let through with. It is asked again when a command is decided, and before each message."""
 
-    def __init__(self, proof: Proof, refusal: Callable[[], RpcRefused | None]) -> None:
+    def __init__(
+        self,
+        proof: Proof,
+        refusal: Callable[[], RpcRefused | None],
+        held: Callable[[str], Sequence[facts.HeldRole]] = lambda model: (),
+    ) -> None:
         self.subject = proof.subject
         self.refusal = refusal
         """Why the call may not go on any more; None while it may."""
+        self._held = held
 
     def require(self) -> None:
         """Raises RpcRefused when the call may not go on."""
         refused = self.refusal()
         if refused is not None:
             raise refused
+
+    def held(self, model: str) -> Sequence[facts.HeldRole]:
+        """The roles that the caller holds for a model now."""
+        return self._held(model)
 
 
 class ProvenContext:

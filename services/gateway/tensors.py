@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 InputTensor = inference.ModelInferRequest.InferInputTensor
 
 BYTES_LENGTH_PREFIX = 4
+MAX_SHOWN = 60
+"""The most characters of a caller's value in an error."""
 FEW_ELEMENTS = 16
 """For so few, a loop in Python takes a third of the time that numpy takes to begin."""
 
@@ -171,6 +173,31 @@ def _is_finite(array: Array) -> bool:
             return True
 
 
+def beyond_type(name: str, datatype: str, shape: Sequence[int], elements: Sequence[Any]) -> InvalidInput:
+    """The refusal of numbers of which one lies outside the range of the datatype."""
+    dtype = np.dtype(NUMPY_TYPES[datatype])
+    limits: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    lowest: Any = dtype.type(limits.min).item()
+    highest: Any = dtype.type(limits.max).item()
+    index = next(index for index, element in enumerate(elements) if not lowest <= element <= highest)
+    got = shortened(str(elements[index]))
+    rule = f"expected numbers from {lowest} to {highest} ({datatype}), got {got} as {place_in(shape, index)}"
+    return InvalidInput(f"input {name!r}: {rule}")
+
+
+def place_in(shape: Sequence[int], index: int) -> str:
+    """An element by its index in row-major order, from 0, and by its indexes in a shape of several dimensions."""
+    if len(shape) < 2:
+        return f"element {index}"
+    found = [int(each) for each in np.unravel_index(index, tuple(shape))]
+    return f"element {index} at {found}"
+
+
+def shortened(text: str) -> str:
+    """A caller's value in an error, cut to MAX_SHOWN characters."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
 def _check_all_raw(tensors: Sequence[DeclaredInput], entries: int) -> None:
     """Raises InvalidInput unless each tensor has its elements in one of so many raw entries, and nowhere else."""
     for tensor in tensors:
@@ -256,7 +283,7 @@ def _from_contents(tensor: InputTensor, shape: Sequence[int]) -> Array:
     try:
         return np.array(elements, NUMPY_TYPES[tensor.datatype]).reshape(shape)
     except OverflowError as error:
-        raise InvalidInput(f"input {tensor.name!r}: expected values of {tensor.datatype}: {error}") from error
+        raise beyond_type(tensor.name, tensor.datatype, shape, elements) from error
 
 
 def _split_raw(tensor: InputTensor, shape: Sequence[int], raw: bytes) -> list[bytes]:

@@ -103,7 +103,9 @@ def test_the_program_prints_its_version() -> None:
     assert (printed.exit_code, printed.output) == (0, f"headgate {importlib.metadata.version('headgate')}\n")
 
 
-@pytest.mark.parametrize("number", ["9" * 10, "9" * 5_000, "\u0663", "3.0", "-1", ""], ids=lambda number: number[:12])
+@pytest.mark.parametrize(
+    "number", ["9" * 10, "9" * 5_000, "\u0663", "3.0", "-1", "01", ""], ids=lambda number: number[:12]
+)
 def test_a_version_number_that_cannot_exist_is_refused_before_the_call(
     number: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

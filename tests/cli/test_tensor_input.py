@@ -4,10 +4,13 @@ import json
 import math
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 import pytest
 
+from headgate.artifacts.datatypes import BYTES, CARRIED_TYPES
 from headgate.cli.tensor_input import NotARequest, Request, Spec, from_json, from_rows, parse
-from headgate.client.tensors import CODES, DATATYPES, MAX_RANK, Tensor, read_output, tensor_of
+from headgate.client.tensors import DATATYPES, MAX_RANK, Tensor, read_output, tensor_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 LARGEST_FP32 = (2 - 2**-23) * 2.0**127
@@ -122,7 +125,8 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
         ),
         ("[[1, 2], [3, -Infinity]]", "row 2, column 2: -Infinity is not a finite number"),
         ("[[1, 2], [3, 1e400]]", r"row 2, column 2: FP32 cannot hold 1E\+400; the nearest value it has is inf"),
-        ("[[1, 2], [3, 1e30]]", r"FP32 cannot hold 1e\+30; the nearest value it has is 1\.0000000150474662e\+30"),
+        ("[[1, 2], [3, 1.2345678901e30]]", r"FP32 cannot hold 1\.2345678901e\+30; the nearest value it has is 1\.2"),
+        ("[[1, 2], [3, 123456790]]", "FP32 cannot hold 123456790; the nearest value it has is 123456792"),
         ("[[1, 2], [3, 3.5e38]]", r"row 2, column 2: FP32 cannot hold "),
         (f"[[1, 2], [3, {'9' * 400}]]", "row 2, column 2: FP32 cannot hold 9999"),
         (f"[[1, 2], [3, {'9' * 5_000}]]", "row 2, column 2: FP32 cannot hold 9999"),
@@ -144,8 +148,8 @@ def test_a_request_of_the_protocol_is_sent_as_it_is() -> None:
             r"inputs\[0\].shape: expected an array of whole",
         ),
         (
-            '{"inputs": [{"name": "amount", "datatype": "BF16", "data": [[1, 2]]}]}',
-            "expected one of BOOL, .* got 'BF16'",
+            '{"inputs": [{"name": "amount", "datatype": "FP8", "data": [[1, 2]]}]}',
+            "expected one of BOOL, .* got 'FP8'",
         ),
         ('{"inputs": [], "outputs": ["p"]}', "outputs: expected an array of objects with a name"),
         ('{"inputs": [], "outputs": [{}]}', r"outputs\[0\].name: expected text, but it is missing"),
@@ -172,6 +176,9 @@ def test_a_document_that_is_no_request_is_refused_with_the_place(text: str, prob
         ("UINT8", "256", "UINT8 cannot hold 256"),
         ("INT32", '"7"', "'7' is not a number"),
         ("FP16", "70000", "FP16 cannot hold 70000"),
+        ("FP16", "2049", "FP16 cannot hold 2049; the nearest value it has is 2048"),
+        ("BF16", "257", "BF16 cannot hold 257; the nearest value it has is 256"),
+        ("BF16", "3.4e38", "BF16 cannot hold .*; the nearest value it has is inf"),
         ("FP64", "9007199254740993", "FP64 cannot hold 9007199254740993"),
         ("BOOL", "1", "1 is neither true nor false"),
         ("BOOL", "null", "BOOL has no missing value"),
@@ -244,10 +251,19 @@ def test_an_output_is_read_from_typed_contents(datatype: str, field: str, values
 
 
 def test_every_datatype_of_the_protocol_can_be_sent() -> None:
-    assert set(CODES) | {"BYTES"} == {
-        *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),
-        *("FP16", "FP32", "FP64", "BYTES"),
-    }
+    assert set(DATATYPES) == {*CARRIED_TYPES.values(), BYTES}
+
+
+def test_the_shortest_text_of_a_value_stands_for_it_as_programs_write_it() -> None:
+    rows = [[1e30, 123456790.0], [0.1, 16777216.0]]
+    written = of_json("[[1e30, 123456790.0], [0.1, 1.6777216e7]]").tensors[0]
+    assert written.values == tuple(float(np.float32(value)) for row in rows for value in row)
+    assert from_rows(["1e30,1.2345679e8"], AMOUNT).tensors[0].values == written.values[:2]
+
+
+def test_bfloat16_is_sent_as_the_upper_half_of_a_float32() -> None:
+    sent = of_json("[1, 0.1, -2.5, null, 3.39e38]", spec("BF16", -1)).tensors[0]
+    assert sent.raw() == np.array([1, 0.1, -2.5, np.nan, 3.39e38], ml_dtypes.bfloat16).tobytes()
 
 
 def test_a_tensor_of_too_many_dimensions_is_refused_before_it_is_walked() -> None:

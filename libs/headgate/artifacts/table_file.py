@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ class InvalidTable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns by name, and for a file of text the line on which each row ends."""
+    """The columns by name, and for a file of text the line on which each row ends.
+
+    CSV has texts. A fraction in JSON lines is a Decimal, as it was written.
+    """
 
     columns: Mapping[str, Any]
     lines: Sequence[int] = ()
@@ -131,7 +135,7 @@ def _from_json_lines(file: Path) -> Table:
 
 def _json_row(number: int, line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_float=Decimal)
     except json.JSONDecodeError as error:
         raise InvalidTable(f"line {number}, character {error.colno}: {error.msg}") from error
     except RecursionError as error:

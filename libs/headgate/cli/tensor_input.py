@@ -12,13 +12,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from headgate.artifacts.datatypes import BOOL, BYTES
+from headgate.artifacts.held_numbers import MAX_INT_DIGITS
 from headgate.client.tensors import InvalidTensor, Tensor, shape_of, shown, tensor_of
 from headgate.domain.utf8 import text_of_json
 from headgate.domain.words import counted, json_kind
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
-MAX_INT_DIGITS = 400
-"""Python makes an int of at most 4,300 digits. No number of a datatype has as many as 400."""
 PROTOCOL_KEYS = ("id", "inputs", "outputs", "parameters")
 INPUT_KEYS = ("name", "shape", "datatype", "data", "parameters")
 WORDS = {"true": True, "false": False}

@@ -12,7 +12,16 @@ from decimal import Decimal
 from typing import Any
 
 from headgate.artifacts.datatypes import BOOL, BYTES
-from headgate.client.datatypes import FLOATING, MAX_SHOWN_CHARACTERS, WHOLE, held, shortened
+from headgate.artifacts.held_numbers import (
+    BF16,
+    BF16_BYTES,
+    FLOATING,
+    MAX_SHOWN_CHARACTERS,
+    WHOLE,
+    held,
+    meant,
+    shortened,
+)
 from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
@@ -23,11 +32,11 @@ LENGTH = struct.Struct("<I")
 """Before each element of a BYTES tensor stands its length."""
 CODES = {
     BOOL: "?",
-    **{name: floating.code[-1] for name, floating in FLOATING.items()},
+    **{name: floating.code[-1] for name, floating in FLOATING.items() if floating.code},
     **dict(zip(WHOLE, "bhiqBHIQ", strict=True)),
 }
-"""The codes of `struct` for all datatypes but BYTES."""
-DATATYPES = (*CODES, BYTES)
+"""The codes of `struct` for all datatypes but BF16 and BYTES."""
+DATATYPES = (*CODES, BF16, BYTES)
 CONTENTS = ("bool", "int", "int64", "uint", "uint64", "fp32", "fp64", "bytes")
 """The fields in which an answer without raw bytes has its values. One of them is set."""
 
@@ -59,6 +68,8 @@ class Tensor:
         if self.datatype == BYTES:
             elements = [str(value).encode() for value in self.values]
             return b"".join(LENGTH.pack(len(element)) + element for element in elements)
+        if self.datatype == BF16:  # the upper half of the bits of an FP32
+            return b"".join(struct.pack("<f", value)[BF16_BYTES:] for value in self.values)
         return struct.pack(f"<{len(self.values)}{CODES[self.datatype]}", *self.values)
 
 
@@ -93,6 +104,8 @@ def read_output(output: inference.ModelInferResponse.InferOutputTensor, raw: byt
     elif output.datatype in CODES:
         code = CODES[output.datatype]
         values = list(struct.unpack(f"<{len(raw) // struct.calcsize(code)}{code}", raw))
+    elif output.datatype == BF16:
+        values = list(struct.unpack(f"<{len(raw) // BF16_BYTES}f", _widened(raw)))
     else:
         raise InvalidTensor(f"output {output.name!r}: this client cannot read the datatype {shown(output.datatype)}")
     return Tensor(output.name, output.datatype, tuple(output.shape), tuple(values))
@@ -147,11 +160,7 @@ def _as_number(value: Any, datatype: str) -> Value:
         raise ValueError(f"{shown(value)} is not a number")
     if not (value.is_finite() if isinstance(value, Decimal) else isinstance(value, int) or math.isfinite(value)):
         raise ValueError(f"{shown(value)} is not a finite number; a missing value is empty in --row and null in --json")
-    if isinstance(value, Decimal):
-        # The shortest text of a float stands for this float.
-        as_float = float(value)
-        value = as_float if math.isfinite(as_float) and Decimal(repr(as_float)) == value else value
-    return held(value, datatype)
+    return meant(value, datatype) if isinstance(value, Decimal) else held(value, datatype)
 
 
 def _as_bool(value: Any) -> bool:
@@ -177,6 +186,12 @@ def _split(name: str, raw: bytes) -> list[bytes]:
         start = begin + LENGTH.unpack_from(raw, start)[0]
         elements.append(raw[begin:start])
     return elements
+
+
+def _widened(raw: bytes) -> bytes:
+    """The numbers of BF16 as FP32, which begins with two bytes more."""
+    empty = bytes(BF16_BYTES)
+    return b"".join(empty + raw[start : start + BF16_BYTES] for start in range(0, len(raw), BF16_BYTES))
 
 
 def _text(element: bytes) -> str:

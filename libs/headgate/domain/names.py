@@ -11,8 +11,8 @@ REPLICA_RULE = (
 )
 """Every name of a host or of a pod is one."""
 
-NUMBER = re.compile(r"[0-9]{1,9}")
-"""The number of a version or a release. Every number of this form fits into 32 bits."""
+NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+"""The number of a version or a release, in the one form that names it. Every number of this form fits into 32 bits."""
 
 MAX_ID = 256
 """How long the id of a command may be. A refusal keeps so many characters of a longer one."""

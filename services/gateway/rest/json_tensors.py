@@ -6,6 +6,7 @@ Every error names the tensor, what was expected and what came.
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -13,15 +14,28 @@ import numpy as np
 
 from headgate.artifacts import bfloat16
 from headgate.artifacts.datatypes import BOOL, BYTES
-from services.gateway.tensors import BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES, Array, InvalidInput
+from services.gateway.rest.strict_json import Written
+from services.gateway.tensors import (
+    BYTES_LENGTH_PREFIX,
+    CONTENTS_FIELDS,
+    FEW_ELEMENTS,
+    NUMPY_TYPES,
+    Array,
+    InvalidInput,
+    beyond_type,
+    place_in,
+    shortened,
+)
 
 BF16 = "BF16"
 FLOATS = frozenset({"FP32", "FP64"})
+FIRST_GAP: Mapping[str, float] = {"FP32": 2.0**24, "FP64": 2.0**53}
+"""Up to here a datatype of fractions has every whole number."""
 BINARY_ONLY = frozenset({"FP16", BF16})
 """Datatypes that a request can only send as binary data, as with other servers of the protocol."""
 BF16_BYTES = 2
-MAX_SHOWN = 60
-"""The most characters of a caller's value in an error."""
+LONGEST = 2.0**63
+"""From here on, an element that was read as a float may be a whole number of more than 64 bits."""
 
 _LITTLE_ENDIAN: Mapping[str, np.dtype[Any]] = {
     name: np.dtype(NUMPY_TYPES[name]).newbyteorder("<") for name in NUMPY_TYPES if name != BYTES
@@ -31,8 +45,8 @@ _STRUCT_CODES: Mapping[str, str] = {
 } | {"INT64": "q", "UINT64": "Q"}
 """How the module struct packs a number. It takes a third of numpy's time for a list, and refuses what does not fit."""
 _JSON_TYPES: Mapping[str, frozenset[type]] = {
-    **{name: frozenset({int}) for name in CONTENTS_FIELDS},
-    **{name: frozenset({int, float}) for name in FLOATS},
+    **{name: frozenset({int, Decimal}) for name in CONTENTS_FIELDS},
+    **{name: frozenset({int, float, Decimal}) for name in FLOATS},
     BOOL: frozenset({bool}),
     BYTES: frozenset({str}),
 }
@@ -44,19 +58,32 @@ _EXPECTED: Mapping[str, str] = {
 }
 
 
-def raw_elements(name: str, datatype: str, shape: Sequence[int], data: object, has_literals: bool = True) -> bytes:
-    """The elements of one input as the protocol's raw bytes. `data` is a flat list, or nested like the shape.
+def raw_elements(
+    name: str, datatype: str, shape: Sequence[int], data: object, written: Written, index: int = 0
+) -> bytes:
+    """The elements of an input as the protocol's raw bytes. `data` is a flat list, or nested like the shape.
 
-    Without `has_literals`, the JSON is known to have neither true nor false. Raises InvalidInput.
+    `written` is the body's JSON, in which the input has this index. Raises InvalidInput, also for a whole number that
+    would become another one.
     """
     _require_json_datatype(name, datatype)
     if not isinstance(data, list):
         raise InvalidInput(f"input {name!r}: expected data to be a list of elements, got {shown(data)}")
     elements = _flat(name, shape, data)
-    if datatype in _STRUCT_CODES:
-        return _packed(name, datatype, elements, has_literals)
-    _require_types(name, datatype, elements)
-    return _length_prefixed(elements) if datatype == BYTES else bytes(elements)
+    if datatype not in _STRUCT_CODES:
+        _require_types(name, datatype, shape, elements)
+        return _length_prefixed(elements) if datatype == BYTES else bytes(elements)
+    if written.has_literals:  # only then can there be a true or false, which would be packed as 1 or 0
+        _require_types(name, datatype, shape, elements)
+    try:
+        raw = struct.pack(f"<{len(elements)}{_STRUCT_CODES[datatype]}", *elements)
+    except (struct.error, OverflowError):
+        elements = _with_all_digits(name, shape, elements, written, index)
+        _require_types(name, datatype, shape, elements)
+        raise beyond_type(name, datatype, shape, elements) from None
+    if datatype in FIRST_GAP and _reaches(FIRST_GAP[datatype], datatype, elements, raw):
+        _refuse_changed(name, datatype, shape, _with_all_digits(name, shape, elements, written, index), raw)
+    return raw
 
 
 def json_elements(datatype: str, array: Array) -> Array | list[str]:
@@ -67,14 +94,14 @@ def json_elements(datatype: str, array: Array) -> Array | list[str]:
 
 
 def shown(value: object) -> str:
-    """A caller's JSON value in an error, cut to MAX_SHOWN characters."""
+    """A caller's JSON value in an error."""
     if value is None:
         return "null"
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
         return f"{kind} of {len(value)}"
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
+    return shortened(text)
 
 
 def _require_json_datatype(name: str, datatype: str) -> None:
@@ -109,35 +136,48 @@ def _flattened(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
     return elements
 
 
-def _require_types(name: str, datatype: str, elements: list[Any]) -> None:
+def _require_types(name: str, datatype: str, shape: Sequence[int], elements: list[Any]) -> None:
     allowed = _JSON_TYPES[datatype]
     if set(map(type, elements)) <= allowed:
         return
     index, element = next((index, element) for index, element in enumerate(elements) if type(element) not in allowed)
-    raise InvalidInput(f"input {name!r}: expected {_EXPECTED[datatype]}, got {shown(element)} as element {index}")
+    where = place_in(shape, index)
+    raise InvalidInput(f"input {name!r}: expected {_EXPECTED[datatype]}, got {shown(element)} as {where}")
 
 
-def _packed(name: str, datatype: str, elements: list[Any], has_literals: bool) -> bytes:
-    """The numbers as raw bytes. A JSON number is finite, so one that becomes an infinity is refused too."""
-    if has_literals:  # only then can there be a true or false, which would be packed as 1 or 0
-        _require_types(name, datatype, elements)
-    try:
-        return struct.pack(f"<{len(elements)}{_STRUCT_CODES[datatype]}", *elements)
-    except (struct.error, OverflowError):
-        _require_types(name, datatype, elements)
-        raise _beyond_type(name, datatype, elements) from None
+def _with_all_digits(name: str, shape: Sequence[int], elements: list[Any], written: Written, index: int) -> list[Any]:
+    """The elements with whole numbers of more than 64 bits as they were written, and not as the floats made of them."""
+    if not any(type(element) is float and abs(element) >= LONGEST for element in elements):
+        return elements
+    data = written.data_of(index)
+    return elements if data is None else _flat(name, shape, data)
 
 
-def _beyond_type(name: str, datatype: str, elements: list[Any]) -> InvalidInput:
-    dtype = np.dtype(NUMPY_TYPES[datatype])
-    limits: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    lowest: Any = dtype.type(limits.min).item()
-    highest: Any = dtype.type(limits.max).item()
-    index, element = next(
-        (index, element) for index, element in enumerate(elements) if not lowest <= element <= highest
-    )
-    rule = f"expected numbers from {lowest} to {highest} ({datatype}), got {shown(element)} as element {index}"
-    return InvalidInput(f"input {name!r}: {rule}")
+def _reaches(limit: float, datatype: str, elements: list[Any], raw: bytes) -> bool:
+    """Whether the size of an element is the limit or more."""
+    if not elements:
+        return False
+    if len(elements) <= FEW_ELEMENTS:
+        return bool(max(elements) >= limit or min(elements) <= -limit)
+    packed = np.frombuffer(raw, _LITTLE_ENDIAN[datatype])
+    return bool(packed.max() >= limit or packed.min() <= -limit)
+
+
+def _refuse_changed(name: str, datatype: str, shape: Sequence[int], elements: list[Any], raw: bytes) -> None:
+    """Raises InvalidInput for a whole number that would become another one.
+
+    A number that is written with a point or an exponent is a fraction, which becomes the nearest value.
+    """
+    packed = np.frombuffer(raw, _LITTLE_ENDIAN[datatype])
+    for index, (element, value) in enumerate(zip(elements, packed.tolist(), strict=True)):
+        if type(element) is not float and element != value:
+            rule = f"{datatype} cannot hold {shown(element)} ({place_in(shape, index)}); the nearest value it has is"
+            raise InvalidInput(f"input {name!r}: {rule} {_plain(value)}. Send that if it means the same")
+
+
+def _plain(value: float) -> str:
+    """The value with every digit, unless these are too many."""
+    return str(int(value)) if abs(value) < LONGEST else str(value)
 
 
 def _length_prefixed(elements: list[str]) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from services.gateway.request import Request, Signature
 from services.gateway.rest.json_tensors import raw_elements, shown
-from services.gateway.rest.strict_json import has_literals, read_object
+from services.gateway.rest.strict_json import Written, read_object
 from services.gateway.tensors import InvalidInput
 
 BINARY_DATA_SIZE = "binary_data_size"
@@ -20,7 +20,7 @@ BINARY_DATA = "binary_data"
 BINARY_DATA_OUTPUT = "binary_data_output"
 SHARED_MEMORY = "shared_memory_region"
 
-MAX_INT64, MIN_INT64, MAX_UINT64 = 2**63 - 1, -(2**63), 2**64 - 1
+MAX_INT64, MIN_INT64 = 2**63 - 1, -(2**63)
 MAX_KNOWN = 256
 """When so many signatures or texts are known, all are forgotten: then they are hardly ever repeated."""
 MAX_KNOWN_BYTES = 4 * 1024
@@ -86,7 +86,7 @@ class RequestBodies:
         fields = read_object(text)
         request_id, parameters = _text(fields, "id", "id"), _object(fields, "parameters", "parameters")
         default = _flag(parameters.pop(BINARY_DATA_OUTPUT, None), f"parameters.{BINARY_DATA_OUTPUT}")
-        inputs = _read_inputs(_tensors(fields, "inputs"), binary, has_literals(text))
+        inputs = _read_inputs(_tensors(fields, "inputs"), binary, Written(text))
         values = [each.raw for each in inputs]
         is_repeated = not parameters  # these differ from request to request
         are_binary = all(each.is_binary for each in inputs)
@@ -132,11 +132,11 @@ def _message(
     return message
 
 
-def _read_inputs(tensors: list[dict[str, Any]], binary: memoryview, literals: bool) -> list[_Input]:
+def _read_inputs(tensors: list[dict[str, Any]], binary: memoryview, written: Written) -> list[_Input]:
     if not tensors:
         raise InvalidInput("inputs: expected a list of tensors, each with name, datatype, shape and data")
     start, inputs = 0, []
-    for tensor in tensors:
+    for index, tensor in enumerate(tensors):
         name, datatype = _text(tensor, "name", "inputs[].name"), _text(tensor, "datatype", "inputs[].datatype")
         shape = _shape(name, tensor.get("shape"))
         parameters = _object(tensor, "parameters", f"input {name!r}: parameters")
@@ -144,7 +144,7 @@ def _read_inputs(tensors: list[dict[str, Any]], binary: memoryview, literals: bo
         if SHARED_MEMORY in parameters:
             raise InvalidInput(f"input {name!r}: shared memory is not supported; send the data in the body")
         if size is None:
-            raw = raw_elements(name, datatype, shape, tensor.get("data"), literals)
+            raw = raw_elements(name, datatype, shape, tensor.get("data"), written, index)
         else:
             raw = _binary(name, tensor, size, binary[start:])
             start += len(raw)
@@ -238,9 +238,17 @@ def _set_parameters(target: Any, parameters: Mapping[str, Any], where: str) -> N
             case int():
                 target[name].uint64_param = value
             case float():
+                _refuse_beyond_64_bits(value, f"{where}: {name!r}")
                 target[name].double_param = value
             case str():
                 target[name].string_param = value
             case _:
                 rule = f"expected a string, a number, true or false, got {shown(value)}"
                 raise InvalidInput(f"{where}: {name!r}: {rule}", "parameters")
+
+
+def _refuse_beyond_64_bits(value: float, where: str) -> None:
+    """Raises InvalidInput for a number that may have been a whole one of more than 64 bits before it was a float."""
+    if abs(value) > MAX_INT64:
+        rule = "expected a whole number of 64 bits or a smaller number"
+        raise InvalidInput(f"{where}: {rule}, got about {value:.6g}", "parameters")

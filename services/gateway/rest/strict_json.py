@@ -1,14 +1,20 @@
 """Reads a JSON object, and refuses what two readers could understand differently: a key that occurs twice."""
 
 import json
+import re
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
+from headgate.artifacts.held_numbers import MAX_INT_DIGITS
 from headgate.domain.words import json_kind
 from services.gateway.tensors import InvalidInput
 
 COLON = b":"
+LONG_NUMBER = re.compile(rb"[0-9]{19}")
+"""orjson makes a float of a whole number that does not fit into 64 bits. It has at least so many digits."""
+TOO_DEEP = "the body is nested too deep"
 
 
 class _DoubledKey(Exception):
@@ -30,9 +36,32 @@ def read_object(text: bytes) -> dict[str, Any]:
     return value
 
 
-def has_literals(text: bytes) -> bool:
-    """Whether the JSON may hold true or false. A string that has these letters counts too."""
-    return b"true" in text or b"false" in text
+class Written:
+    """What the JSON of a body says beyond the values that were read of it."""
+
+    __slots__ = ("has_literals", "text")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.has_literals = b"true" in text or b"false" in text
+        """Whether there may be true or false. A string that has these letters counts too."""
+
+    def data_of(self, tensor: int) -> list[Any] | None:
+        """The data of an input, by its index, with every digit of its whole numbers. None without a long number.
+
+        A number that is too long for an int is a Decimal. Raises InvalidInput.
+        """
+        if LONG_NUMBER.search(self.text) is None:
+            return None
+        try:
+            data: list[Any] = json.loads(self.text, parse_int=_whole)["inputs"][tensor]["data"]
+        except RecursionError:
+            raise InvalidInput(TOO_DEEP, "body") from None
+        return data
+
+
+def _whole(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= MAX_INT_DIGITS else Decimal(digits)
 
 
 def _keys(value: dict[str, Any]) -> int:
@@ -55,7 +84,7 @@ def _refuse_doubled_keys(text: bytes) -> None:
     except _DoubledKey as error:
         raise InvalidInput(f"the body has the key {str(error)!r} twice in one object", "body") from None
     except RecursionError:
-        raise InvalidInput("the body is nested too deep", "body") from None
+        raise InvalidInput(TOO_DEEP, "body") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

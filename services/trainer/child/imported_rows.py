@@ -5,14 +5,16 @@ in their order. A number becomes what the input takes: a fraction the nearest on
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headgate.artifacts.datatypes import STRING
+from headgate.artifacts.datatypes import PROTOCOL_TYPES, STRING
 from headgate.artifacts.graphs import Graph, GraphTensor
+from headgate.artifacts.held_numbers import CannotHold, meant, nearest
 from headgate.artifacts.table_file import ANSWERS, FORMATS, TRUTH, InvalidTable, columns_of_inputs, listed, read_table
 from services.trainer.child.failure import TrainingFailure
 
@@ -85,9 +87,11 @@ def _value(name: str, row: int, value: Any, datatype: str) -> Any:
         return [_value(name, row, each, datatype) for each in value]
     try:
         return _text(value) if datatype == STRING else _number(value, datatype)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        kind, shown = "text" if datatype == STRING else datatype, repr(value)[:100]
-        raise TrainingFailure(f"{WHERE}: row {row}, column {name}: expected {kind}, got {shown}") from error
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        kind = "text" if datatype == STRING else datatype
+        reason = f" ({error})" if isinstance(error, CannotHold) else ""
+        found = f"expected {kind}, got {repr(value)[:100]}{reason}"
+        raise TrainingFailure(f"{WHERE}: row {row}, column {name}: {found}") from error
 
 
 def _text(value: Any) -> str:
@@ -101,8 +105,12 @@ def _number(value: Any, datatype: str) -> float | int | bool:
         return TRUTH[str(value).lower()]
     if not datatype.startswith("float"):
         return _whole(value)
-    # A missing value of a fraction is one that is not a number.
-    return float("nan") if value is None or value == "" else float(value)
+    if value is None or value == "":  # a missing value of a fraction is one that is not a number
+        return float("nan")
+    number = Decimal(value) if isinstance(value, str) else value
+    name = PROTOCOL_TYPES[datatype]
+    is_written = isinstance(number, Decimal) and number.is_finite()
+    return meant(number, name, nearest) if is_written else nearest(number, name)
 
 
 def _whole(value: Any) -> int:

@@ -153,6 +153,69 @@ def test_a_body_that_is_no_request_is_refused(body, words):
     assert words in refusal(body)
 
 
+BIG = "123456789012345678901234567890123456789012"
+
+
+def numbers(datatype, *written):
+    """A body with these numbers, as text, in one row."""
+    text = f'{{"name": "x", "datatype": "{datatype}", "shape": [1, {len(written)}], "data": [{", ".join(written)}]}}'
+    return f'{{"inputs": [{text}]}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "written", "words"),
+    [
+        ("FP32", "16777217", "FP32 cannot hold 16777217 (element 1 at [0, 1]); the nearest value it has is 16777216."),
+        (
+            "FP32",
+            "-33554435",
+            "FP32 cannot hold -33554435 (element 1 at [0, 1]); the nearest value it has is -33554436",
+        ),
+        ("FP64", str(2**53 + 1), f"FP64 cannot hold {2**53 + 1} (element 1 at [0, 1]); the nearest value it has is"),
+        ("FP64", BIG, f"FP64 cannot hold {BIG} (element 1 at [0, 1]); the nearest value it has is 1.2345678901234"),
+        ("FP32", str(2**64 + 1), f"FP32 cannot hold {2**64 + 1} (element 1 at [0, 1]); the nearest value"),
+        ("FP32", BIG, f"(FP32), got {BIG} as element 1 at [0, 1]"),
+        ("INT64", BIG, f"to 9223372036854775807 (INT64), got {BIG} as element 1 at [0, 1]"),
+        ("UINT64", str(2**64), f"(UINT64), got {2**64} as element 1 at [0, 1]"),
+        ("INT8", "-" + "9" * 300, f"(INT8), got -{'9' * 59}... as element 1 at [0, 1]"),
+        ("INT64", "1e30", "expected whole numbers (INT64), got 1e+30 as element 1 at [0, 1]"),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 40])
+def test_a_whole_number_that_would_become_another_one_is_refused_with_all_its_digits(datatype, written, words, others):
+    assert words in refusal(numbers(datatype, "1", written, *["2"] * others))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dtype", "written", "expected"),
+    [
+        ("FP32", np.float32, "16777216", 2.0**24),
+        ("FP32", np.float32, "16777217.0", 2.0**24),
+        ("FP32", np.float32, "0.1", float(np.float32(0.1))),
+        ("FP32", np.float32, "123456789.37", 123456792.0),
+        ("FP32", np.float32, "1e30", float(np.float32(1e30))),
+        ("FP32", np.float32, str(2**100), 2.0**100),
+        ("FP64", np.float64, "1e300", 1e300),
+        ("FP64", np.float64, str(2**53 + 2), 2.0**53 + 2),
+        ("FP64", np.float64, str(-(2**80)), -(2.0**80)),
+    ],
+)
+def test_a_fraction_becomes_the_nearest_value_and_a_whole_number_stays_itself(datatype, dtype, written, expected):
+    assert raw(numbers(datatype, written, "0"), dtype) == [expected, 0]
+
+
+@given(st.lists(st.integers(-(2**70), 2**70), min_size=1, max_size=20), st.sampled_from(["FP32", "FP64", "INT32"]))
+def test_json_never_changes_a_whole_number(values, datatype):
+    dtype = {"FP32": np.float32, "FP64": np.float64, "INT32": np.int32}[datatype]
+    with suppress(InvalidInput):
+        assert raw(numbers(datatype, *map(str, values)), dtype) == values
+
+
+def test_a_whole_number_of_more_than_64_bits_is_no_parameter():
+    body = f'{{"parameters": {{"sequence_id": {BIG}}}, "inputs": [{json.dumps(tensor())}]}}'.encode()
+    assert "parameters: 'sequence_id': expected a whole number of 64 bits" in refusal(body)
+
+
 @pytest.mark.parametrize("outputs", [{}, "", 0, False])
 def test_outputs_that_are_no_list_are_refused_also_when_they_are_empty(outputs):
     assert "outputs: expected a list of objects" in refusal({"inputs": [tensor()], "outputs": outputs})

@@ -127,6 +127,17 @@ REFUSED = {
         "the test rows: the file takes rows of [2] as input, where -1 is any size, and these are [3]",
     ),
     "text for a number": (tree(), b"a,b,label\n1,x,0\n", "row 0, column b: expected float32, got 'x'"),
+    "a whole number that changes": (
+        tree(),
+        b"a,b,label\n1,2,0\n1,16777217,0\n",
+        "row 1, column b: expected float32, got '16777217' (FP32 cannot hold 16777217; the nearest value it has is",
+    ),
+    "a number out of range": (tree(), b"a,b,label\n1,1e39,0\n", "FP32 cannot hold 1e+39; the nearest value"),
+    "an answer that changes": (
+        tree(),
+        b'{"a": 1, "b": 2.5, "label": 9007199254740993}\n',
+        "row 0, column label: expected float64, got 9007199254740993 (FP64 cannot hold",
+    ),
     "a class too many": (tree(), b"a,b,label\n1,2,2\n", "the test rows: the answer of row 0 is 2"),
     "a short line": (tree(), b"a,b,label\n1,2\n", "line 2 has 2 cells, and the first line 3"),
     "a name twice": (tree(), b"a,a,label\n1,2,0\n", "each with a name of its own"),

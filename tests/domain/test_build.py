@@ -207,6 +207,42 @@ def test_failed_tests_end_the_version() -> None:
     past.when(claim(2)).then_refused("illegal-transition", "due")
 
 
+@pytest.mark.parametrize(
+    ("stage", "label", "sentence"),
+    [
+        (facts.STAGE_CHECKOUT, "checkout failed", "its checkout failed"),
+        (facts.STAGE_CONFIGURATION, "configuration failed", "its headgate.toml is wrong"),
+        (facts.STAGE_DATA, "data failed", "its data cannot be used"),
+        (facts.STAGE_PACKAGES, "packages failed", "its packages cannot be used"),
+        (facts.STAGE_TESTS, "tests failed", "its tests failed"),
+        (facts.STAGE_TRAINING, "training failed", "its training failed"),
+        (facts.STAGE_EXPORT, "export failed", "its export failed"),
+        (facts.STAGE_UNSPECIFIED, "training failed", "its training failed"),
+    ],
+)
+def test_a_failed_attempt_is_labelled_by_its_stage(stage: facts.Stage.ValueType, label: str, sentence: str) -> None:
+    reported = facts.TrainingFailed(version=1, attempt=1, stage=stage, reason="r")
+    recorded = facts.TrainingFailed(version=1, attempt=1, stage=stage, reason="r", labelled_by_stage=True)
+    now = given(created(), claimed())
+    now.when(commands.ReportTrainingFailed(fact=reported)).then(recorded)
+    now.and_given(recorded)
+    assert now.version().label == label
+    now.when(claim(2)).then_refused("illegal-transition", sentence)
+
+
+def test_an_import_that_failed_is_labelled_so_whatever_the_stage() -> None:
+    imported = created()
+    imported.upload.model_sha256 = "a" * 64
+    for stage in (facts.STAGE_DATA, facts.STAGE_TRAINING, facts.STAGE_EXPORT):
+        failed = facts.TrainingFailed(version=1, attempt=1, stage=stage, reason="r", labelled_by_stage=True)
+        assert given(imported, claimed(), failed).version().label == "import failed"
+
+
+def test_older_records_keep_the_label_that_they_had() -> None:
+    older = facts.TrainingFailed(version=1, attempt=1, stage=facts.STAGE_CHECKOUT, reason="r")
+    assert given(created(), claimed(), older).version().label == "training failed"
+
+
 def test_tests_that_ran_out_of_time_have_failed_and_say_so() -> None:
     late = facts.CodeTested(version=1, attempt=1, exit_code=143, reason="the tests took longer than 600 s")
     shown = given(created(), claimed(), late).version()

@@ -267,6 +267,16 @@ def cancelled(recorder: Recorder) -> None:
     recorder.send(FRAUD, commands.ArchiveVersion(version=3), commands.PurgeVersion(version=3, reason="the same"))
 
 
+def failed_stages(recorder: Recorder) -> None:
+    """Attempts fail before the tests and at the export: each is labelled by its stage."""
+    stages = (facts.STAGE_CHECKOUT, facts.STAGE_CONFIGURATION, facts.STAGE_DATA, facts.STAGE_PACKAGES)
+    for number, stage in enumerate(stages, start=1):
+        recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(number)))
+        recorder.send(FRAUD, _claim(number, 1, "trainer-0"), _broken(number, stage))
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(5)), _claim(5, 1, "trainer-0"))
+    recorder.send(FRAUD, _tested(5, 1), _training(5, 1), _broken(5, facts.STAGE_EXPORT))
+
+
 def void_and_forged(recorder: Recorder) -> None:
     """Records that lost a race, foreign bytes, a forked chain, and an illegal fact that stops its stream alone."""
     recorder.send(FRAUD, commands.CreateModel(description="card payments", repository=REPOSITORY))
@@ -338,6 +348,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
         archived_and_purged,
         leases_lost,
         cancelled,
+        failed_stages,
         void_and_forged,
         newer_registry,
         older_registry,
@@ -436,6 +447,13 @@ def _judgement(verdict: facts.Verdict.ValueType, weight_bps: int) -> facts.Judge
 
 def _claim(number: int, attempt: int, worker: str) -> commands.StartTesting:
     return commands.StartTesting(version=number, attempt=attempt, worker=worker, lease_ms=LEASE_MS)
+
+
+def _broken(number: int, stage: facts.Stage.ValueType) -> commands.ReportTrainingFailed:
+    reason = f"what broke at {facts.Stage.Name(stage)}"
+    return commands.ReportTrainingFailed(
+        fact=facts.TrainingFailed(version=number, attempt=1, stage=stage, reason=reason, log_tail="...")
+    )
 
 
 def _tested(number: int, attempt: int, approvals: int = 0) -> commands.ReportCodeTested:

@@ -25,7 +25,9 @@ def test_attempts_are_counted_by_how_they_end() -> None:
     trainer_metrics = TrainerMetrics(metrics, list)
     reports = (
         commands.Command(report_training_finished=commands.ReportTrainingFinished()),
-        commands.Command(report_training_failed=commands.ReportTrainingFailed()),
+        commands.Command(
+            report_training_failed=commands.ReportTrainingFailed(fact=facts.TrainingFailed(stage=facts.STAGE_DATA))
+        ),
         commands.Command(report_code_tested=commands.ReportCodeTested(fact=facts.CodeTested(passed=False))),
         None,
     )
@@ -35,6 +37,8 @@ def test_attempts_are_counted_by_how_they_end() -> None:
     shown = parsed(text_of(metrics))
     for outcome, count in (("finished", 1), ("failed", 2), ("left", 1)):
         assert shown.value("headgate_training_duration_seconds_count", outcome=outcome) == count
+    for stage in ("data", "tests"):
+        assert shown.value("headgate_failed_attempts_total", stage=stage) == 1
 
 
 def test_a_model_that_is_trained_again_comes_first_with_its_newest_epoch() -> None:

@@ -158,6 +158,16 @@ TRAINING = Row(
             width=6,
         ),
         Number(
+            "Attempts that failed",
+            "In the chosen time, by the stage. `headgate version get` has the reason of each.",
+            (Query(count("headgate_failed_attempts_total", "stage", TRAINER), "{{stage}}"),),
+            "short",
+            width=6,
+            base=BLUE,
+            tall=True,
+            needs=Needs.TWICE,
+        ),
+        Number(
             "Training takes",
             "Half of the attempts in the chosen time, and 90 % of them, took at most this long.",
             tuple(

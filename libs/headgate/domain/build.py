@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never, get_args
 
 from headgate.domain.comparison import not_compared_with
+from headgate.domain.failed_attempt import failed_state, labelled_by_stage
 from headgate.domain.label import standing
 from headgate.domain.names import in_words, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, invalid, not_found, purged
@@ -270,7 +271,7 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
         )
     if isinstance(fact, facts.TrainingFinished) and not fact.artifact.manifest_sha256:
         return invalid("artifact.manifest_sha256", "", "a trained version needs the digest of its artifact")
-    return fact
+    return labelled_by_stage(fact) if isinstance(fact, facts.TrainingFailed) else fact
 
 
 def _testing_started(version: resources.Version, fact: facts.TestingStarted, record: facts.LifecycleRecord) -> None:
@@ -301,7 +302,7 @@ def _training_finished(version: resources.Version, fact: facts.TrainingFinished,
 
 def _training_failed(version: resources.Version, fact: facts.TrainingFailed, record: facts.LifecycleRecord) -> None:
     _keep_log(version, fact)
-    _failed(version, resources.BUILD_STATE_TRAINING_FAILED, fact.reason, fact.log_tail)
+    _failed(version, failed_state(version, fact), fact.reason, fact.log_tail)
 
 
 def _evaluation_started(

@@ -877,11 +877,16 @@ class TrainingFailed(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     LOG_TAIL_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
+    LABELLED_BY_STAGE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     attempt: _builtins.int
     stage: Global___Stage.ValueType
     reason: _builtins.str
     log_tail: _builtins.str
+    labelled_by_stage: _builtins.bool
+    """The label of the version names the stage, such as "checkout failed". Older records lack this: whatever the stage
+    was, their versions are "training failed".
+    """
     @_builtins.property
     def log(self) -> Global___StageLog: ...
     def __init__(
@@ -893,10 +898,11 @@ class TrainingFailed(_message.Message):
         reason: _builtins.str = ...,
         log_tail: _builtins.str = ...,
         log: Global___StageLog | None = ...,
+        labelled_by_stage: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "log", b"log", "log_tail", b"log_tail", "reason", b"reason", "stage", b"stage", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "labelled_by_stage", b"labelled_by_stage", "log", b"log", "log_tail", b"log_tail", "reason", b"reason", "stage", b"stage", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

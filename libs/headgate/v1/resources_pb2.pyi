@@ -38,6 +38,13 @@ class _BuildStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BuildState
     BUILD_STATE_TRAINING_FAILED: _BuildState.ValueType  # 8
     BUILD_STATE_EVALUATION_FAILED: _BuildState.ValueType  # 9
     BUILD_STATE_CANCELLED: _BuildState.ValueType  # 10
+    BUILD_STATE_CHECKOUT_FAILED: _BuildState.ValueType  # 11
+    BUILD_STATE_CONFIGURATION_FAILED: _BuildState.ValueType  # 12
+    BUILD_STATE_DATA_FAILED: _BuildState.ValueType  # 13
+    BUILD_STATE_PACKAGES_FAILED: _BuildState.ValueType  # 14
+    BUILD_STATE_EXPORT_FAILED: _BuildState.ValueType  # 15
+    BUILD_STATE_IMPORT_FAILED: _BuildState.ValueType  # 16
+    """Of an imported version, whatever the stage."""
 
 class BuildState(_BuildState, metaclass=_BuildStateEnumTypeWrapper): ...
 
@@ -52,6 +59,13 @@ BUILD_STATE_TESTS_FAILED: BuildState.ValueType  # 7
 BUILD_STATE_TRAINING_FAILED: BuildState.ValueType  # 8
 BUILD_STATE_EVALUATION_FAILED: BuildState.ValueType  # 9
 BUILD_STATE_CANCELLED: BuildState.ValueType  # 10
+BUILD_STATE_CHECKOUT_FAILED: BuildState.ValueType  # 11
+BUILD_STATE_CONFIGURATION_FAILED: BuildState.ValueType  # 12
+BUILD_STATE_DATA_FAILED: BuildState.ValueType  # 13
+BUILD_STATE_PACKAGES_FAILED: BuildState.ValueType  # 14
+BUILD_STATE_EXPORT_FAILED: BuildState.ValueType  # 15
+BUILD_STATE_IMPORT_FAILED: BuildState.ValueType  # 16
+"""Of an imported version, whatever the stage."""
 Global___BuildState: _TypeAlias = BuildState  # noqa: Y015
 
 class _VerdictState:

@@ -167,6 +167,14 @@ _TRAINER = (
         cap=4,
         buckets=WORK_SECONDS,
     ),
+    Metric(
+        "headgate_failed_attempts_total",
+        "counter",
+        (TRAINER,),
+        "Attempts that failed, by the stage: checkout, configuration, data, packages, tests, training or export.",
+        ("stage",),
+        cap=10,
+    ),
     Metric("headgate_training_epochs_total", "counter", (TRAINER,), "Epochs measured."),
     Metric(
         "headgate_training_loss",

@@ -19,7 +19,7 @@ from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.query import page_rows
-from services.registry.requests import not_found, within_page_bytes
+from services.registry.requests import no_facts, not_found, within_page_bytes
 from services.registry.watches import WAIT_SECONDS, Watches
 
 Place = tuple[int, int]
@@ -78,7 +78,7 @@ class History:
                 raise bad_field("stream", "", STREAM_FORM)
             stream = self._fold.streams.get(request.stream)
             if stream is None:
-                raise not_found(request.stream, "stream")
+                raise _no_stream(request.stream)
             start = max(request.after_sequence, 0)
             size = page_rows(request.page_size)
             places = [(stream.partition, offset) for offset in stream.offsets[start : start + size]]
@@ -210,3 +210,8 @@ def history_positions(positions: Mapping[int, int]) -> list[registry_service.His
         registry_service.HistoryPosition(partition=partition, offset=positions[partition])
         for partition in sorted(positions)
     ]
+
+
+def _no_stream(name: str) -> RpcRefused:
+    kind, short = split_stream(name)
+    return no_facts(short, "stream") if kind == "environments" else not_found(name, "stream")

@@ -14,7 +14,7 @@ from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
-from services.registry.requests import Requests, copy_of, not_found
+from services.registry.requests import Requests, copy_of, no_facts, not_found
 from services.registry.search import Search
 from services.registry.watches import WAIT_SECONDS, Watches
 
@@ -171,7 +171,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         with self._requests.fold.lock:
             state = self._requests.fold.environments.get(name)
             if state is None:
-                raise not_found(environment_stream(name), "name")
+                raise no_facts(name, "name")
             return copy_of(state.environment)
 
 

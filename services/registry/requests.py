@@ -57,6 +57,12 @@ def not_found(what: str, field: str) -> RpcRefused:
     return RpcRefused(grpc.StatusCode.NOT_FOUND, refusal.NOT_FOUND, f"{in_words(what)} does not exist", field)
 
 
+def no_facts(environment: str, field: str) -> RpcRefused:
+    """The refusal for an environment without a fact of its own. Releases may go into it all the same."""
+    rule = f"environment {environment} has no policy of its own and no freeze: its releases follow the default policy"
+    return RpcRefused(grpc.StatusCode.NOT_FOUND, refusal.NOT_FOUND, rule, field)
+
+
 class Requests:
     """Executes requests by the decider, and reads the folded state."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headgate.artifacts import store as stores
+from headgate.artifacts.blobs import AGAIN
 from headgate.artifacts.keys import (
     KeyUnusable,
     SigningKey,
@@ -151,17 +152,30 @@ def test_a_sealed_artifact_can_be_unsealed_with_the_key_of_its_signer(store: Art
 
 def test_an_artifact_of_an_unknown_signer_is_not_trusted(store: ArtifactStore) -> None:
     artifact = sealed(store, new_signing_key())
-    with pytest.raises(ArtifactUntrusted):
-        unseal(store, artifact, SUBJECT, trust(new_signing_key()))
-    with pytest.raises(ArtifactUntrusted):
+    other = new_signing_key()
+    with pytest.raises(ArtifactUntrusted, match=f"names the key .*, and the trusted keys here are {other.key_id}"):
+        unseal(store, artifact, SUBJECT, trust(other))
+    with pytest.raises(ArtifactUntrusted, match=f"^the manifest {artifact.manifest_sha256} .* no key is trusted here"):
         unseal(store, artifact, SUBJECT, {})
 
 
 def test_a_signer_with_the_id_of_a_trusted_key_is_not_trusted(store: ArtifactStore) -> None:
     honest, thief = new_signing_key(), new_signing_key()
     artifact = sealed(store, SigningKey(honest.key_id, thief.private))
-    with pytest.raises(ArtifactUntrusted):
+    with pytest.raises(ArtifactUntrusted, match=f"the trusted key {honest.key_id} was made for other bytes: {AGAIN}"):
         unseal(store, artifact, SUBJECT, trust(honest))
+
+
+def test_a_manifest_without_a_signature_is_not_trusted_and_names_of_keys_are_shown_as_text(
+    store: ArtifactStore,
+) -> None:
+    key = new_signing_key()
+    envelope = {"payloadType": PAYLOAD_TYPE, "payload": "", "signatures": []}
+    with pytest.raises(ArtifactUntrusted, match="because it has no signature: publish a new commit"):
+        signed_payload(json.dumps(envelope).encode(), trust(key))
+    envelope["signatures"] = [{"keyid": "\x1b[31m" + "k" * 99, "sig": ""}] * 5
+    with pytest.raises(ArtifactUntrusted, match=r"names the key [^\x1b]{32}, [^\x1b]{32}, [^\x1b]{32} and 2 more, and"):
+        signed_payload(json.dumps(envelope).encode(), trust(key))
 
 
 def test_an_artifact_signed_for_another_version_is_not_trusted(store: ArtifactStore) -> None:
@@ -214,7 +228,7 @@ NESTED = b"[" * 100_000
     "envelope", [NESTED, b"", b"\xff", b"[]", b"1" * 10_000, b'{"payload": 1}', b'{"payload": "\\u00e9"}']
 )
 def test_an_envelope_of_another_shape_is_not_trusted(store: ArtifactStore, envelope: bytes) -> None:
-    with pytest.raises(ArtifactUntrusted, match="the envelope has the wrong shape"):
+    with pytest.raises(ArtifactUntrusted, match="its envelope has the wrong shape"):
         signed_payload(envelope, {})
 
 
@@ -223,7 +237,7 @@ def test_a_signed_manifest_that_is_nested_too_deeply_is_not_trusted(store: Artif
     signature = {"keyid": key.key_id, "sig": base64.b64encode(key.sign(encoded(NESTED))).decode()}
     envelope = {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(NESTED).decode(), "signatures": [signature]}
     artifact = facts.Artifact(manifest_sha256=store.put(json.dumps(envelope).encode()))
-    with pytest.raises(ArtifactUntrusted, match="the manifest has the wrong shape"):
+    with pytest.raises(ArtifactUntrusted, match="is refused: its content has the wrong shape"):
         unseal(store, artifact, SUBJECT, trust(key))
 
 

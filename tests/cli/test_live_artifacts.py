@@ -88,7 +88,9 @@ def test_the_doctor_reports_a_live_version_that_no_trusted_key_has_signed(
     shutil.rmtree(home / "keys")
     create_keys(home / "keys")
     (line,) = artifact_lines(headgate("doctor")[1])
-    assert line.startswith("WRONG  artifacts: fraud/1: the manifest: no trusted key has signed it")
+    assert line.startswith("WRONG  artifacts: fraud/1: the manifest ")
+    assert "is refused: no trusted key has signed it; it names the key " in line
+    assert "copy its .pub file into trusted/" in line
 
 
 def test_the_doctor_says_so_when_it_cannot_ask_for_the_live_versions(

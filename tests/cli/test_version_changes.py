@@ -251,9 +251,18 @@ def test_a_freeze_is_declared_shown_and_lifted(headgate: Headgate) -> None:
     assert (code, "and --from '2099-02-01' is 2099-02-01 00:00:00 UTC: a freeze must end after" in err) == (2, True)
     assert "--until '0s' is 20" in headgate(*late, "--until", "0s")[2]
     code, _, err = headgate("freeze", "lift", "staging", "holidays")
-    assert (code, "freeze holidays of staging (it has none) does not exist" in err) == (3, True)
-    code, _, err = headgate("freeze", "lift", "stagging", "holidays")
-    assert (code, "environment stagging does not exist" in err) == (3, True)
+    assert (code, "environment staging has no freeze holidays: it has no freeze. `headgate env" in err) == (3, True)
+
+
+def test_an_environment_that_has_releases_alone_exists(headgate: Headgate) -> None:
+    code, _, err = headgate("freeze", "lift", "only-releases", "holidays")
+    assert (code, "environment only-releases has no freeze holidays: it has no freeze" in err) == (3, True)
+    code, out, err = headgate("environment", "history", "only-releases", "-o", "json")
+    assert (code, out) == (0, "[]\n")
+    shown = headgate("environment", "history", "only-releases")[2]
+    assert "No policy was set and no freeze declared for environment only-releases" in shown
+    code, _, err = headgate("environment", "get", "only-releases")
+    assert (code, "no policy was set for environment only-releases: its releases follow" in err) == (0, True)
 
 
 def test_a_freeze_or_a_policy_of_an_environment_that_nothing_uses_asks_whether_the_name_is_right(

@@ -69,7 +69,7 @@ def test_an_artifact_that_no_trusted_key_has_signed_is_not_downloaded(version: r
 
 def test_the_artifact_of_another_version_is_not_downloaded_as_this_one(version: resources.Version, home: Path) -> None:
     version.name = "models/fraud/versions/2"
-    with pytest.raises(CommandFailed, match="the manifest was signed for 'models/fraud/versions/1'"):
+    with pytest.raises(CommandFailed, match="it was signed for 'models/fraud/versions/1'"):
         verified_files(version, store(home), home / "keys")
 
 

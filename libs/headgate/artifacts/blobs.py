@@ -16,6 +16,10 @@ RESTORE = "restore it from a backup of the artifact store, or publish a new comm
 """What to do about bytes that are gone or changed. Every reader of the store shows it."""
 
 
+AGAIN = "publish a new commit, or import the version again: it is stored and signed again"
+"""What to do about a manifest that was stored as it is, and is not what was signed for the version."""
+
+
 class ArtifactMissing(ArtifactError):
     """The store has no blob with this digest."""
 

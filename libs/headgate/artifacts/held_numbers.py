@@ -88,7 +88,7 @@ def nearest(value: Number | SupportsIndex | SupportsFloat, datatype: str) -> flo
     found = _nearest(number, FLOATING[datatype])
     if found == number or number != number:
         return found
-    is_whole = isinstance(number, int) or (abs(number) < EVERY_WHOLE_DOUBLE and number == int(number))
+    is_whole = isinstance(number, int) or (-EVERY_WHOLE_DOUBLE < number < EVERY_WHOLE_DOUBLE and number == int(number))
     if is_whole or math.isinf(found):
         raise _changed(number, datatype, found)
     return found

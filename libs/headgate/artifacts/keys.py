@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+NO_SIGNING_KEY = "`headgate keys create FOLDER` makes one; HEADGATE_KEYS names the folder"
+NO_PUBLIC_KEY = "put the .pub file that `headgate keys create` has made in its place, or remove it"
+
 TrustedKeys = Mapping[str, Ed25519PublicKey]
 """Public keys by key id."""
 
@@ -61,12 +64,14 @@ def load_signing_key(directory: Path) -> SigningKey:
     file = directory / "signing.key"
     try:
         private = load_pem_private_key(file.read_bytes(), password=None)
+    except FileNotFoundError as error:
+        raise KeyUnusable(f"{file}: there is no signing key: {NO_SIGNING_KEY}") from error
     except OSError as error:
-        raise KeyUnusable(f"{file}: {error.strerror}") from error
+        raise KeyUnusable(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise KeyUnusable(f"{file}: {error}") from error
+        raise KeyUnusable(f"{file} is no signing key ({error}): restore it; {NO_SIGNING_KEY}") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise KeyUnusable(f"{file} does not hold an Ed25519 key")
+        raise KeyUnusable(f"{file} is no Ed25519 key: restore it; {NO_SIGNING_KEY}")
     return named(private)
 
 
@@ -76,11 +81,11 @@ def load_trusted(directory: Path) -> TrustedKeys:
         try:
             public = load_pem_public_key(file.read_bytes())
         except OSError as error:
-            raise KeyUnusable(f"{file}: {error.strerror}") from error
+            raise KeyUnusable(f"{file} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise KeyUnusable(f"{file}: {error}") from error
+            raise KeyUnusable(f"{file} is no public key ({error}): {NO_PUBLIC_KEY}") from error
         if not isinstance(public, Ed25519PublicKey):
-            raise KeyUnusable(f"{file} does not hold an Ed25519 key")
+            raise KeyUnusable(f"{file} is no Ed25519 key: {NO_PUBLIC_KEY}")
         keys[key_id(public)] = public
     return keys
 

@@ -252,7 +252,8 @@ def _keys(home: Path) -> Finding:
     except KeyUnusable as error:
         return Finding("keys", False, str(error))
     if own.key_id not in trusted:
-        return Finding("keys", False, f"the signing key {own.key_id} is not among the trusted keys")
+        advice = f"`headgate keys create {home / 'keys'}` adds its public key, and makes no new key"
+        return Finding("keys", False, f"the signing key {own.key_id} is not among the trusted keys: {advice}")
     return Finding("keys", True, f"signing with {own.key_id}, {len(trusted)} trusted")
 
 

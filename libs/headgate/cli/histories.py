@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
+import grpc
 import typer
 
 from headgate.cli import columns
@@ -11,9 +12,11 @@ from headgate.cli.optional_fields import report_absent
 from headgate.cli.printing import show, show_json, show_yaml
 from headgate.cli.render import Columns, Format, Output, Wide, as_dict, show_rows
 from headgate.cli.session import full_name, session
+from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
+from headgate.domain.names import in_words
 from headgate.domain.printable import printable
 from headgate.domain.words import time_text, word_of
 from headgate.v1 import facts_pb2 as facts
@@ -22,6 +25,9 @@ from headgate.v1 import release_service_pb2 as release_service
 from headgate.view.fields import Kind
 
 DEFAULT_LINES = 50
+NO_FACTS = (
+    "No policy was set and no freeze declared for {}. What was released into it: `headgate release list -` shows it."
+)
 MAX_LINES = 10_000
 PAGE_SIZE = 500
 MAX_PAGES = MAX_LINES
@@ -52,7 +58,13 @@ def environment_history(
 ) -> None:
     """List the accepted facts about an environment, the newest last."""
     request = release_service.GetEnvironmentRequest(name=full_name("environments", name))
-    found = session(context).stubs.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
+    try:
+        found = session(context).stubs.releases.GetEnvironment(request, timeout=TIMEOUT_SECONDS)
+    except grpc.RpcError as error:
+        if failure(error).code is not grpc.StatusCode.NOT_FOUND:
+            raise
+        show_rows([], output, wide, empty=NO_FACTS.format(in_words(request.name)))
+        return
     _show_history(context, found.name, int(found.etag), lines, wide, output)
 
 

@@ -54,12 +54,8 @@ BuildFact = facts.VersionCreated | Progress
 _ATTEMPT_RULE = "only the current attempt can be reported"
 _EVALUABLE = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING, resources.BUILD_STATE_EVALUATED)
 _AT_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
-_CANCELLABLE = (
-    resources.BUILD_STATE_CREATED,
-    *_AT_WORK,
-    resources.BUILD_STATE_TRAINED,
-    resources.BUILD_STATE_EVALUATING,
-)
+_BEFORE_VERDICT = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING)
+_CANCELLABLE = (resources.BUILD_STATE_CREATED, *_AT_WORK, *_BEFORE_VERDICT)
 
 
 def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | Refused | None:

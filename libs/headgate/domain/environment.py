@@ -6,7 +6,7 @@ from headgate.domain import approvals
 from headgate.domain import policy as policies
 from headgate.domain.fact import EnvironmentFact
 from headgate.domain.names import NAME_RULE, environment_stream, is_name
-from headgate.domain.refusal import ALREADY_EXISTS, INVALID, Refused, invalid, not_found, text_too_long
+from headgate.domain.refusal import ALREADY_EXISTS, INVALID, NOT_FOUND, Refused, invalid, text_too_long
 from headgate.domain.state import EnvironmentState
 from headgate.domain.words import time_text
 from headgate.v1 import commands_pb2 as commands
@@ -69,12 +69,12 @@ def evolve(state: EnvironmentState, fact: EnvironmentFact, record: facts.Lifecyc
 
 
 def _no_freeze(state: EnvironmentState, freeze: str) -> Refused:
-    """The refusal to lift a freeze that is not there: it may be in another environment."""
-    if not state.exists:
-        return not_found(environment_stream(state.name), "name")
+    """The refusal to lift a freeze that is not there: it may be in another environment, or may have been lifted."""
     there = ", ".join(each.freeze for each in state.environment.freezes)
-    found = f"it has {there}" if there else "it has none"
-    return not_found(f"freeze {freeze} of {state.name} ({found})", "freeze")
+    found = f"it has {there}" if there else "it has no freeze"
+    see = "`headgate environment list` shows the freezes of all environments"
+    message = f"environment {state.name} has no freeze {freeze}: {found}. {see}"
+    return Refused(NOT_FOUND, "a command must name things that exist", message, "freeze")
 
 
 def _set_policy(state: EnvironmentState, command: commands.SetPolicy) -> facts.PolicySet | Refused | None:

@@ -74,7 +74,9 @@ class BlobFolder:
         data = partial.read_bytes()
         if (found := digest(data)) != sha256:
             partial.unlink()
-            raise ArtifactCorrupt(f"the bytes that were sent as {sha256} have the digest {found}")
+            raise ArtifactCorrupt(
+                f"the bytes that were sent as {sha256} have the digest {found}: check the artifact store of the gateway"
+            )
         os.replace(partial, self._file(sha256))
         flush_folder(self._folder)
         return data

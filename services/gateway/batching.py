@@ -4,12 +4,15 @@ Only a version whose export has shown that it answers a row alone as beside othe
 to that of the request alone, up to the rounding of the kernels that ONNX Runtime chooses by the number of rows.
 """
 
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from services.gateway.batch_pace import MAX_ROWS
 from services.gateway.forward import Answer, Forward
+from services.gateway.pace import size_class
 from services.gateway.sessions import Interruption
 from services.gateway.tensors import Array, InvalidInput
 
@@ -26,8 +29,18 @@ class Part(NamedTuple):
 
     group: Hashable
     rows: int
+    size: int
+    """The size class of one row."""
     forward: Forward
     observe: Callable[[int], None]
+
+    def most_rows(self) -> int:
+        """How many rows of its group may run together now."""
+        return self.forward.routing.version.batch_pace.most_rows(self.size)
+
+    def ran_alone(self, seconds: float) -> None:
+        """Takes in the CPU time of its forward."""
+        self.forward.routing.version.batch_pace.observe(self.size, self.rows, seconds)
 
     def batch(self, parts: "Sequence[Part]") -> "Batch":
         """These parts, which are all of this one's group, as one forward."""
@@ -48,7 +61,10 @@ class Batch:
 
     def run(self) -> list[Answer | Exception]:
         """The answer to each request, or the error of its own tensors. Raises whatever the model raises."""
+        began = time.thread_time()
         answers = run_together(self._parts, self._interruption)
+        first, rows = self._parts[0], sum(part.rows for part in self._parts)
+        first.forward.routing.version.batch_pace.observe(first.size, rows, time.thread_time() - began)
         self._observe(len(self._parts))
         return answers
 
@@ -63,15 +79,10 @@ class Batching:
 
     def part_of(self, forward: Forward, seconds: float) -> Part | None:
         """The request as a part of a batch. None where it has to run alone. Alone it takes so many seconds."""
-        if not self._is_on or not forward.routing.version.answers_rows_apart or seconds < MIN_SECONDS:
+        fit = forward.fit
+        if not self._is_on or fit.rows > MAX_ROWS or fit.group is None or seconds < MIN_SECONDS:
             return None
-        inputs = forward.fit.inputs.tensors
-        counts = {each.shape[0] for each in inputs}
-        if len(counts) != 1:
-            return None
-        rests = sorted((each.name, *each.shape[1:]) for each in inputs)
-        group = tuple(rests), tuple(forward.fit.names)
-        return Part(group, counts.pop(), forward, self._observe)
+        return Part(fit.group, fit.rows, size_class(fit.inputs.elements // fit.rows), forward, self._observe)
 
 
 def run_together(parts: Sequence[Part], interruption: Interruption) -> list[Answer | Exception]:

@@ -74,6 +74,9 @@ class Fit(NamedTuple):
     """How many classes to answer in place of each output, 0 for the output itself. Empty for none at all."""
     heads: dict[Hashable, tuple[bytes, ...]] | None
     """What stood before the values in the messages of answers; None where their size depends on the values."""
+    rows: int = 0
+    group: Hashable = None
+    """Requests of one group may run together: their tensors differ in the number of rows alone. None for no group."""
 
 
 class Forward(NamedTuple):
@@ -151,7 +154,16 @@ def _fit(signature: Signature, version: LoadedVersion) -> Fit:
     outputs = requested_outputs(request, version.outputs)
     inputs, counts = declared_inputs(request, version.inputs), _class_counts(request, outputs)
     keeps_heads = signature.is_shared and not counts and all(spec.datatype != BYTES for spec in outputs)
-    return Fit(version.inputs, inputs, outputs, [spec.name for spec in outputs], counts, {} if keeps_heads else None)
+    names = [spec.name for spec in outputs]
+    rows, group = _group(inputs, names) if version.answers_rows_apart else (0, None)
+    return Fit(version.inputs, inputs, outputs, names, counts, {} if keeps_heads else None, rows, group)
+
+
+def _group(inputs: DeclaredInputs, names: Sequence[str]) -> tuple[int, Hashable]:
+    """The number of rows, and which requests may run together; no group where the inputs differ in their rows."""
+    counts = {each.shape[0] for each in inputs.tensors}
+    rests = sorted((each.name, *each.shape[1:]) for each in inputs.tensors)
+    return (0, None) if len(counts) != 1 else (counts.pop(), (tuple(rests), tuple(names)))
 
 
 def _class_counts(request: inference.ModelInferRequest, outputs: Sequence[TensorSpec]) -> Sequence[int]:

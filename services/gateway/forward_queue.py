@@ -8,9 +8,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+
+from services.gateway.promise import Promise
 
 MAX_WAITING = 64
 """Requests that may always wait for one version, beside the one that runs."""
@@ -21,8 +22,6 @@ MOST_WAITING = 1_024
 """No more wait at all."""
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """The size of all requests that wait for one version. One request may always wait."""
-MAX_BATCH_ROWS = 64
-"""The rows of one batch. A request with more runs alone."""
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """The size of all requests of one batch. A larger one runs alone."""
 MAX_BATCH_SECONDS = 0.1
@@ -62,6 +61,14 @@ class Part(Protocol):
     @property
     def rows(self) -> int: ...
 
+    def most_rows(self) -> int:
+        """How many rows of its group may run together now."""
+        ...
+
+    def ran_alone(self, seconds: float) -> None:
+        """Takes in the CPU time of its forward."""
+        ...
+
     def batch(self, parts: Any) -> Batch:
         """These parts of one group as one forward."""
         ...
@@ -96,7 +103,7 @@ class Ticket(Generic[Result]):
     size_bytes: int
     seconds: float = 0.0
     part: Part | None = None
-    done: "Future[Result]" = field(default_factory=Future)
+    done: Promise[Result] = field(default_factory=Promise)
     began: bool = False
     withdrawn: bool = False
     shared: Shared | None = None
@@ -235,12 +242,13 @@ class ForwardQueue:
         """The request with those that wait and may run together with it, in their order."""
         joined = [first]
         rows, size_bytes, seconds = part.rows, first.size_bytes, first.seconds
+        most_rows = part.most_rows() if self._waiting else 0
         for ticket in tuple(self._waiting):
             other = ticket.part
             if other is None or other.group != part.group or ticket.expires_at <= now:
                 continue
             rows, size_bytes, seconds = rows + other.rows, size_bytes + ticket.size_bytes, seconds + ticket.seconds
-            if rows > MAX_BATCH_ROWS or size_bytes > MAX_BATCH_BYTES or seconds > MAX_BATCH_SECONDS:
+            if rows > most_rows or size_bytes > MAX_BATCH_BYTES or seconds > MAX_BATCH_SECONDS:
                 break
             joined.append(ticket)
             self._remove(ticket)
@@ -270,7 +278,10 @@ def _run(ticket: Ticket[Result]) -> None:
     except Exception as error:  # noqa: BLE001  # whoever waits for the work handles its error
         ticket.done.set_exception(error)
         return
-    ticket.observe(time.thread_time() - began)
+    seconds = time.thread_time() - began
+    ticket.observe(seconds)
+    if ticket.part is not None:
+        ticket.part.ran_alone(seconds)
     ticket.done.set_result(result)
 
 

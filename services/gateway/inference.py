@@ -8,7 +8,6 @@ import math
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as distribution_version
@@ -34,6 +33,7 @@ from services.gateway.parameters import timeout_seconds
 from services.gateway.pending import Pending, cancelled
 from services.gateway.prediction_log import PredictionLog
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
+from services.gateway.promise import Promise
 from services.gateway.repository import PLATFORM, Repository
 from services.gateway.request import Request
 from services.gateway.routes import NO_RELEASE, NO_VERSION
@@ -47,7 +47,7 @@ NO_PLACES = KeyPlaces()
 NOTHING_SLEEPS = NothingSleeps()
 NO_BATCHES = Batching(False, lambda _: None)
 
-Ended = Future[Answer]
+Ended = Promise[Answer]
 
 
 def no_metadata(name: str) -> str | None:

@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 
 import grpc
 
 from headgate.runtime.errors import RpcRefused
 from services.gateway.forward import Answer
+from services.gateway.promise import Promise
 
 
 class Pending:
@@ -21,8 +21,7 @@ class Pending:
     """
 
     def __init__(self, given_up: "Callable[[Pending], None] | None" = None) -> None:
-        self.done: Future[Answer] = Future()
-        self.done.set_running_or_notify_cancel()  # only the gateway ends it, so a waiter cannot cancel it
+        self.done: Promise[Answer] = Promise()
         self._given_up = given_up
         self._lock = threading.Lock()
         self._has_ended = False
@@ -60,13 +59,9 @@ class Pending:
     def follow(self, other: "Pending") -> None:
         """For the gateway, after `end`: the call ends as another one does, and giving it up gives up that one."""
 
-        def ended(done: Future[Answer]) -> None:
+        def ended(done: Promise[Answer]) -> None:
             self.end()
-            error = done.exception()
-            if error is None:
-                self.done.set_result(done.result())
-            else:
-                self.done.set_exception(error)
+            done.pass_on(self.done)
 
         self.go_on(other.give_up)
         other.done.add_done_callback(ended)
@@ -80,7 +75,7 @@ class Pending:
 async def awaited(pending: Pending) -> Answer:
     """The answer, for a server on an event loop. Gives up when the waiting task is cancelled. Raises its error."""
     try:
-        return await asyncio.wrap_future(pending.done)
+        return await pending.done.awaited()
     except asyncio.CancelledError:
         pending.give_up()
         raise

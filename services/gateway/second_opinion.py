@@ -22,6 +22,7 @@ from services.gateway.forward import (
     prepared,
 )
 from services.gateway.forward_queue import DeadlinePassed, QueueFull
+from services.gateway.promise import Promise
 from services.gateway.request import Request
 from services.gateway.routing import Routing
 from services.gateway.sessions import Interruption, LoadedVersion
@@ -107,7 +108,7 @@ def other_version(routing: Routing) -> LoadedVersion | None:
     return entry.versions.get(other)
 
 
-def _opinion(ended: Future[Answer], cause: Cause) -> Opinion:
+def _opinion(ended: Promise[Answer], cause: Cause) -> Opinion:
     try:
         ended.result()
     except DeadlinePassed:

@@ -221,6 +221,14 @@ class GatedSession:
         return self._session.run(outputs, arrays, options)
 
 
+def result_of(promise):
+    """Its result, once it has come."""
+    come = threading.Event()
+    promise.add_done_callback(lambda _: come.set())
+    assert come.wait(PATIENCE_SECONDS)
+    return promise.result()
+
+
 @contextmanager
 def running_gateway(
     networks, gates=(), front=H2CORN, tls=None, caller=None, memory_bytes=sys.maxsize, rows_apart=False

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from services.gateway.batch_pace import MAX_ROWS
 from services.gateway.forward_queue import (
     MAX_BATCH_BYTES,
-    MAX_BATCH_ROWS,
     MAX_BATCH_SECONDS,
     MAX_WAITING,
     MAX_WAITING_BYTES,
@@ -16,7 +16,7 @@ from services.gateway.forward_queue import (
     ForwardQueue,
     QueueFull,
 )
-from tests.gateway.harness import until
+from tests.gateway.harness import result_of, until
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -51,7 +51,7 @@ def ignore(*_):
 
 
 def result(ticket):
-    return ticket.done.result(PATIENCE_SECONDS)
+    return result_of(ticket.done)
 
 
 def test_works_run_one_after_the_other_in_their_order():
@@ -206,6 +206,14 @@ class Part:
     ran: list = field(default_factory=list)
     interrupted: threading.Event = field(default_factory=threading.Event)
     works: bool = True
+    limit: int = MAX_ROWS
+    seconds: list = field(default_factory=list)
+
+    def most_rows(self):
+        return self.limit
+
+    def ran_alone(self, seconds):
+        self.seconds.append(seconds)
 
     def batch(self, parts):
         self.parts = parts
@@ -243,16 +251,28 @@ def test_parts_of_one_group_run_together_and_others_in_their_turn(gate):
 @pytest.mark.parametrize(
     ("rows", "fields"),
     [
-        (MAX_BATCH_ROWS // 2, {}),
+        (MAX_ROWS // 2, {}),
         (1, {"size_bytes": MAX_BATCH_BYTES // 2}),
         (1, {"seconds": MAX_BATCH_SECONDS / 2}),
-        (MAX_BATCH_ROWS + 1, {}),
+        (MAX_ROWS + 1, {}),
     ],
 )
 def test_a_batch_is_bounded_by_rows_bytes_and_time(gate, rows, fields):
     tickets, ran = together(ForwardQueue(), gate, [Part(name, rows=rows) for name in "abc"], **fields)
     assert [result(ticket) for ticket in tickets] == ["a", "b", "c"]
-    assert ran == ([["a"], ["b"], ["c"]] if rows > MAX_BATCH_ROWS else [["a", "b"], ["c"]])
+    assert ran == ([["a"], ["b"], ["c"]] if rows > MAX_ROWS else [["a", "b"], ["c"]])
+
+
+def test_no_more_rows_run_together_than_the_measures_of_the_first_allow(gate):
+    tickets, ran = together(ForwardQueue(), gate, [Part("a", limit=2), Part("b"), Part("c", limit=1), Part("d")])
+    assert [result(ticket) for ticket in tickets] == ["a", "b", "c", "d"]
+    assert ran == [["a", "b"], ["c"], ["d"]]
+
+
+def test_a_part_that_runs_alone_is_measured_for_the_batches_too(gate):
+    part = Part("a")
+    tickets, _ = together(ForwardQueue(), gate, [part])
+    assert (result(tickets[0]), len(part.seconds)) == ("a", 1)
 
 
 def test_when_a_batch_fails_each_request_runs_alone(gate):

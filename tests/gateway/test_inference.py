@@ -12,7 +12,7 @@ from services.gateway.inference import Call
 from services.gateway.pending import Pending
 from services.gateway.request import request_of
 from tests.gateway import networks
-from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
+from tests.gateway.harness import Gate, answer, canary, infer_request, result_of, running_gateway, until
 from tests.gateway.threads import run_together
 from tests.metrics.exposed import parsed, text_of
 from tests.waiting import PATIENCE_SECONDS
@@ -58,7 +58,7 @@ def test_every_answer_of_several_threads_is_counted_once(gateway, often_switched
     def infer():
         for n in range(each):
             outcome = ask(gateway, "fraud", key=f"k{n}")
-            answered = outcome.done.result(PATIENCE_SECONDS) if isinstance(outcome, Pending) else outcome
+            answered = result_of(outcome.done) if isinstance(outcome, Pending) else outcome
             assert answer(answered.message()).tolist() == [[2, 4, 6]]
 
     run_together([infer] * threads)
@@ -73,7 +73,7 @@ def test_a_slow_version_answers_later_and_giving_up_after_its_answer_changes_not
     assert isinstance(pending, Pending)
     assert not pending.done.done()
     gate.open()
-    assert answer(pending.done.result(PATIENCE_SECONDS).message()).tolist() == [[2, 4, 6]]
+    assert answer(result_of(pending.done).message()).tolist() == [[2, 4, 6]]
     pending.give_up()
     assert counted(gateway, "answered") == (1, 0, 0)
 
@@ -84,10 +84,10 @@ def test_a_call_that_is_given_up_twice_counts_once_and_its_answer_no_more(gatewa
     pending.give_up()
     pending.give_up()
     with pytest.raises(RpcRefused) as refused:
-        pending.done.result(PATIENCE_SECONDS)
+        result_of(pending.done)
     assert refused.value.code == grpc.StatusCode.CANCELLED
     gate.open()
-    following.done.result(PATIENCE_SECONDS)
+    result_of(following.done)
     assert counted(gateway, "given-up") == (2, 1, 1)
 
 
@@ -96,5 +96,5 @@ def test_an_answer_after_the_deadline_counts_as_late_although_no_server_gave_the
     pending, gate = running_call(gateway, "late", expires_at)
     until(lambda: time.monotonic() > expires_at, "the deadline")
     gate.open()
-    pending.done.result(PATIENCE_SECONDS)
+    result_of(pending.done)
     assert counted(gateway, "late") == (1, 1, 1)

@@ -167,7 +167,7 @@ class AsgiMethods:
         if (left_seconds := call.time_remaining()) is not None:
             timer = asyncio.get_running_loop().call_later(left_seconds, _give_up, pending, call)
         try:
-            return await asyncio.wrap_future(pending.done)
+            return await pending.done.awaited()
         except asyncio.CancelledError:
             _give_up(pending, call)
             raise

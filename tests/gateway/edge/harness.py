@@ -28,7 +28,7 @@ from services.gateway.inference import Call
 from services.gateway.pending import Pending
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.request import request_of
-from tests.gateway.harness import ManualFold, infer_request
+from tests.gateway.harness import ManualFold, infer_request, result_of
 from tests.waiting import PATIENCE_SECONDS, until
 
 HOST = "127.0.0.1"
@@ -172,7 +172,7 @@ def running(device):
 def predict(device, value=1.0, model="fraud", rows=1, **fields):
     """The version, the arm and the first number of the answer."""
     outcome = device.inference.infer(request_of(infer_request([[value] * 3] * rows, model, **fields)), Call())
-    answer = outcome.done.result(PATIENCE_SECONDS) if isinstance(outcome, Pending) else outcome
+    answer = result_of(outcome.done) if isinstance(outcome, Pending) else outcome
     response = answer.message()
     return int(response.model_version), response.parameters[ARM].string_param
 

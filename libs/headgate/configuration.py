@@ -6,7 +6,7 @@ import re
 import shlex
 
 from headgate.domain.credentials import hides_nothing
-from headgate.domain.names import SHA256, is_name
+from headgate.domain.names import SHA256, is_model_name, is_name
 from headgate.domain.repository import broken_data_rule
 from headgate.evaluation_tables import METRICS, evaluate, gate
 from headgate.network_table import network
@@ -48,6 +48,7 @@ A_COMMAND = (
 QUOTED = re.compile(r"""\\.|'[^']*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 FOR_A_SHELL = re.compile(r"[&|;<>()`\r\n]")
 A_NAME = "1 to 63 characters of a-z, 0-9, - and _, first a letter or digit"
+A_MODEL_NAME = f"{A_NAME}; in a project PROJECT.NAME, with at most 63 characters in all"
 
 
 def parse(text: bytes, imported: bool = False) -> configuration.ModelConfiguration:
@@ -78,7 +79,7 @@ def publication(text: bytes) -> tuple[str, str]:
     Whether the rest is right is the trainer's question. Raises InvalidToml.
     """
     root = read(text, FILE_NAME, MAX_BYTES)
-    name = root.table("model").value("name", A_NAME, lambda value: is_text(value) and is_name(value))
+    name = root.table("model").value("name", A_MODEL_NAME, lambda value: is_text(value) and is_model_name(value))
     root.refuse_problems()
     asked = root.values.get("release")
     environment = asked.get("environment") if isinstance(asked, dict) else None
@@ -104,7 +105,7 @@ def made_elsewhere(into: configuration.ModelConfiguration) -> None:
 
 
 def model(table: Table, into: configuration.ModelConfiguration) -> None:
-    into.model = table.value("name", A_NAME, lambda value: is_text(value) and is_name(value)) or ""
+    into.model = table.value("name", A_MODEL_NAME, lambda value: is_text(value) and is_model_name(value)) or ""
     into.task = table.choice("task", METRICS) or ""
     table.no_more(("name", "task"))
 

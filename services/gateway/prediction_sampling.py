@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from headgate.domain.names import NAME_RULE, is_name
+from headgate.domain.names import MODEL_NAME_RULE, is_model_name
 from services.gateway.assignment import HASH_BITS
 
 MAX_CONTENT_BYTES = 900_000
@@ -63,8 +63,8 @@ def rates_of(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         model, equals, rate = part.strip().partition("=")
-        if not equals or not is_name(model):
-            raise ValueError(f"{part.strip()!r}: expected MODEL=RATE, such as fraud=0.1; {NAME_RULE}")
+        if not equals or not is_model_name(model):
+            raise ValueError(f"{part.strip()!r}: expected MODEL=RATE, such as fraud=0.1; {MODEL_NAME_RULE}")
         try:
             found[model] = float(rate)
             require_rate(found[model])
@@ -77,8 +77,8 @@ def models_of(text: str) -> frozenset[str]:
     """The models of a list such as `patients,loans`, or `*`. Raises ValueError with the rule."""
     found = frozenset(part.strip() for part in text.split(",") if part.strip())
     for model in found:
-        if model != ALL and not is_name(model):
-            raise ValueError(f"{model!r}: expected the names of models with commas between, or *; {NAME_RULE}")
+        if model != ALL and not is_model_name(model):
+            raise ValueError(f"{model!r}: expected the names of models with commas between, or *; {MODEL_NAME_RULE}")
     return found
 
 

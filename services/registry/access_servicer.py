@@ -9,7 +9,7 @@ from headgate.access.folded import TARGET_RULE, explain, grants_of, subject_name
 from headgate.access.grants import ALL, Target
 from headgate.access.roles import Action
 from headgate.domain.access import grant_name
-from headgate.domain.names import ACCESS_STREAM, is_name, model_stream
+from headgate.domain.names import ACCESS_STREAM, is_model_name, model_stream
 from headgate.domain.state import AccessState, ModelState
 from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import access_service_pb2 as access_service
@@ -107,7 +107,7 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
                 model = self._requests.fold.models.get(target.model)
                 return copied, target._replace(labels=dict(model.model.labels) if model else {})
         then = self._history.state_at(ACCESS_STREAM, at_ms)
-        of_model = self._history.state_at(model_stream(target.model), at_ms) if is_name(target.model) else None
+        of_model = self._history.state_at(model_stream(target.model), at_ms) if is_model_name(target.model) else None
         labels = dict(of_model.state.model.labels) if of_model and isinstance(of_model.state, ModelState) else {}
         access = then.state if then and isinstance(then.state, AccessState) else AccessState("default")
         return access, target._replace(labels=labels)

@@ -11,7 +11,7 @@ from headgate.domain import environment as environments
 from headgate.domain import model as models
 from headgate.domain.credentials import as_it_may_be_kept
 from headgate.domain.fact import Fact
-from headgate.domain.names import ACCESS_STREAM, MAX_ID, NAME_RULE, in_words, split_stream
+from headgate.domain.names import ACCESS_STREAM, MAX_ID, MODEL_NAME_RULE, NAME_RULE, in_words, split_stream
 from headgate.domain.refusal import INVALID, REUSED, STALE, Refused
 from headgate.domain.state import AccessState, EnvironmentState, ModelState
 from headgate.domain.texts import as_it_may_be_recorded, bad_name, bad_text, with_masked_texts
@@ -102,9 +102,8 @@ class Decider:
         if wrong := bad_name(command) or (bad_text(command) if from_person else None):
             return wrong
         if split_stream(command.stream) == ("", ""):
-            return Refused(
-                INVALID, STREAM_RULE, f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {NAME_RULE}", "stream"
-            )
+            shown = f"stream is {command.stream[:MAX_ID]!r}: {STREAM_RULE}; {MODEL_NAME_RULE}; else {NAME_RULE}"
+            return Refused(INVALID, STREAM_RULE, shown, "stream")
         # One decision at a time per stream, because two of this process would only compete for the same head.
         with self.locks.hold(command.stream), self._grants_kept(command, sender):
             return self._decide_and_append(with_masked_texts(command), sender)

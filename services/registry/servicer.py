@@ -7,7 +7,7 @@ import grpc
 
 from headgate.domain.names import model_stream, split_alias, version_name
 from headgate.lifecycle.digest import fold_digest
-from headgate.runtime.rpc.names import checked_name, model_in, version_in
+from headgate.runtime.rpc.names import checked_model, model_in, version_in
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
@@ -37,7 +37,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         payload = commands.CreateModel(
             description=request.description, repository=request.repository, labels=request.labels
         )
-        model = checked_name("model", request.model)
+        model = checked_model("model", request.model)
         self._requests.execute(model_stream(model), request, context, create_model=payload)
         return self._model(request.model)
 

@@ -65,6 +65,16 @@ def test_a_role_is_granted_listed_explained_and_revoked(headgate: Headgate):
     assert headgate(*then[:-1], "2020-01-01T00:00:00Z")[0] == 1
 
 
+def test_a_project_is_a_bound_of_grants_and_tokens(headgate: Headgate):
+    made = data(headgate, "access", "grant", "tina", "administrator", "--project", "risk")
+    assert made["models"] == "risk.*"
+    assert headgate("access", "explain", "tina", "publish", "risk.fraud")[0] == 0
+    assert headgate("access", "explain", "tina", "publish", "fraud")[0] == 1
+    assert headgate("token", "create", "ci-risk", "--role", "viewer", "--project", "default")[0] == 0
+    assert headgate("access", "explain", "token:ci-risk", "read", "fraud")[0] == 0
+    assert headgate("access", "explain", "token:ci-risk", "read", "risk.fraud")[0] == 1
+
+
 def test_a_deny_is_shown_as_one_and_overrides(headgate: Headgate):
     headgate("access", "grant", "group:risk", "publisher", "--environments", "*")
     assert headgate("access", "grant", "eve", "publisher", "--models", "hidden", "--deny")[0] == 0
@@ -103,6 +113,8 @@ def test_the_secret_of_a_token_is_printed_once_and_kept_nowhere(headgate: Headga
         (["access", "grant", "anonymous", "viewer"], "everybody, proven or not, can only be a predictor"),
         (["access", "grant", "a b", "viewer"], "a subject has 1 to 256 printable characters and no spaces"),
         (["access", "grant", "ada", "viewer", "--models", "Fraud"], "models are * for all, a name"),
+        (["access", "grant", "ada", "viewer", "--project", "a.b"], "--project a.b: a name has 1 to 63"),
+        (["access", "grant", "ada", "viewer", "--project", "a", "--models", "b"], "expected one of them"),
         (["access", "explain", "ada", "read", "environments/a/b"], "expected models/{model}"),
         (["token", "create", "ci", "--role", "viewer", "--expires", "2y"], "--expires '2y': expected a time"),
         (["token", "create", "ci", "--role", "viewer", "--expires", "401d"], "within 400 days"),

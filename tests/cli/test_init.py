@@ -78,7 +78,7 @@ def test_the_model_is_called_like_its_folder_unless_it_gets_another_name(tmp_pat
             ("poetry", "new"),
             "TASK: expected one of binary, multiclass, multilabel, regression, ranking, custom, got 'poetry'",
         ),
-        (("binary", "new", "--name", "No!"), "--name: a name has 1 to 63"),
+        (("binary", "new", "--name", "No!"), "--name: the name of a model is NAME, or PROJECT.NAME in a project"),
         (("binary", "used"), "exists and is not an empty folder: name a new one"),
     ],
 )

@@ -84,6 +84,10 @@ def test_equal_grants_without_a_name_get_the_same_name():
         ({"models": "**"}, "models"),
         ({"models": "team="}, "models"),
         ({"models": "../x"}, "models"),
+        ({"models": ".*"}, "models"),
+        ({"models": "a.b.*"}, "models"),
+        ({"models": "default.fraud"}, "models"),
+        ({"environments": "risk.*"}, "environments"),
         ({"environments": "team=risk"}, "environments"),
         ({"environments": ""}, "environments"),
         ({"subject": "anonymous"}, "role"),
@@ -94,8 +98,10 @@ def test_a_grant_that_cannot_be_is_refused_with_its_field(terms: dict[str, objec
     assert refused(after(), grant(**terms)) == (INVALID, field)
 
 
-@pytest.mark.parametrize("models", ["*", "fraud", "fraud-*", "team=risk", "team=Risk & Fraud"])
-def test_a_grant_is_for_all_models_a_name_a_prefix_or_a_label(models: str):
+@pytest.mark.parametrize(
+    "models", ["*", "fraud", "fraud-*", "team=risk", "team=Risk & Fraud", "risk.*", "risk.fraud-*", "default.*"]
+)
+def test_a_grant_is_for_all_models_a_name_a_prefix_a_project_or_a_label(models: str):
     assert after(grant(models=models)).grants["g"].models == models
 
 

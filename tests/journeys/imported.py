@@ -3,7 +3,7 @@
 from examples.driver import Running
 from tests.artifacts.graph_material import tree
 
-MODEL = "trees"
+MODEL = "risk.trees"
 ROWS = ((0.1, 3.0), (0.2, 1.0), (0.8, 4.0), (0.9, 1.0))
 THRESHOLDS = {1: 0.6, 2: 0.5}
 """Where the tree of each version splits the rows. Both versions tell all of them apart."""

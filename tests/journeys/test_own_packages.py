@@ -1,4 +1,4 @@
-"""Two models lock different versions of one package. Each is trained with its own; one with a wrong lock is not."""
+"""Two models of a project lock different versions of one package. Each is trained with its own; a wrong lock is not."""
 
 import json
 from collections.abc import Iterator
@@ -71,13 +71,13 @@ def ended(watched: Facts) -> facts.LifecycleRecord:
 
 def test_each_model_is_trained_with_the_version_that_it_locks(running: Running, tmp_path: Path, index: Path) -> None:
     locks = {
-        "low": wheel(index, "shade", "1.0", files={"shade.py": "PROBABILITY = 0.25\n"}),
-        "high": wheel(index, "shade", "2.0", files={"shade.py": "PROBABILITY = 0.75\n"}),
+        "risk.low": wheel(index, "shade", "1.0", files={"shade.py": "PROBABILITY = 0.25\n"}),
+        "risk.high": wheel(index, "shade", "2.0", files={"shade.py": "PROBABILITY = 0.75\n"}),
     }
-    locks["wrong"] = locks["low"].replace(locks["low"][-11:-1], "0" * 10)
+    locks["risk.wrong"] = locks["risk.low"].replace(locks["risk.low"][-11:-1], "0" * 10)
     watched = {name: publish(running, tmp_path / name, of_the_base("torch") + lock) for name, lock in locks.items()}
 
-    for name, probability in {"low": 0.25, "high": 0.75}.items():
+    for name, probability in {"risk.low": 0.25, "risk.high": 0.75}.items():
         assert ended(watched[name]).HasField("gate_decided")
         folder = tmp_path / f"{name}-files"
         running.command("version", "download", f"{name}/1", str(folder))
@@ -86,10 +86,10 @@ def test_each_model_is_trained_with_the_version_that_it_locks(running: Running, 
         assert answers.flatten().tolist() == [probability, probability]
         dependencies = json.loads((folder / "provenance.json").read_text())["predicate"]["buildDefinition"]
         assert dependencies["resolvedDependencies"][-1]["name"] == "requirements.txt"
-        assert f"+ shade=={1 if name == 'low' else 2}.0" in running.command("version", "logs", f"{name}/1")
+        assert f"+ shade=={1 if name == 'risk.low' else 2}.0" in running.command("version", "logs", f"{name}/1")
 
-    failed = ended(watched["wrong"]).training_failed
+    failed = ended(watched["risk.wrong"]).training_failed
     assert failed.stage == facts.STAGE_PACKAGES
     assert "requirements.txt, line 2, shade==1.0: " in failed.reason
     assert "has another hash than the lock" in failed.reason
-    assert "Hash mismatch" in running.command("version", "logs", "wrong/1")
+    assert "Hash mismatch" in running.command("version", "logs", "risk.wrong/1")

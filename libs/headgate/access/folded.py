@@ -8,7 +8,7 @@ from headgate.access.grants import ALL, EVERYTHING, FROM_SETTINGS, NONE, Bound, 
 from headgate.access.roles import RIGHTS, Action, Role
 from headgate.access.subject import How, Subject, kind_of
 from headgate.access.table import Resource, Row, Scope
-from headgate.domain.names import TOKEN_PREFIX, is_name
+from headgate.domain.names import TOKEN_PREFIX, is_model_name, is_name
 from headgate.domain.state import AccessState
 from headgate.domain.words import word_of
 from headgate.v1 import facts_pb2 as facts
@@ -52,9 +52,9 @@ def target_named(text: str) -> Target | None:
         return EVERYTHING
     kind, _, rest = text.partition("/")
     name, at, environment = rest.partition("@")
-    if not is_name(name) or (at and (kind != "models" or not is_name(environment))):
-        return None
-    return {"models": Target(name, environment), "environments": Target(NONE, name)}.get(kind)
+    if kind == "models" and is_model_name(name) and (not at or is_name(environment)):
+        return Target(name, environment)
+    return Target(NONE, name) if kind == "environments" and not at and is_name(name) else None
 
 
 def explain(subject: Subject, grants: Grants, action: Action, target: Target, shown: str) -> Explained:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from headgate.access.roles import BITS, RIGHTS, Action, Role
 from headgate.access.subject import SERVICE_PREFIX, Kind, Subject
+from headgate.domain.bounds import prefix_covers
 
 ALL = "*"
 """As a bound: all names. As a target: all models or environments at once, as a list of them is."""
@@ -21,7 +22,10 @@ MAX_REMEMBERED = 10_000
 
 
 class Target(NamedTuple):
-    """What one call is about: the names of its model and its environment, and the model's labels."""
+    """What one call is about: the names of its model and its environment, and the model's labels.
+
+    In place of the model's name a call that gives a role has the bound of the role, when that is a prefix.
+    """
 
     model: str = NONE
     environment: str = NONE
@@ -31,15 +35,24 @@ class Target(NamedTuple):
 EVERYTHING = Target(ALL, ALL)
 
 
-class Bound:
-    """For which names a grant holds: `*` for all, `fraud`, `fraud-*` for a prefix, or `team=risk` for a label."""
+def project_bound(project: str) -> str:
+    """The bound that covers the models of a project."""
+    return f"{project}.{ALL}"
 
-    __slots__ = ("_label", "_prefix", "_value", "is_all", "text")
+
+class Bound:
+    """For which names a grant holds.
+
+    `*` stands for all, `fraud` for one, `fraud-*` for a prefix within one project, `risk.*` for a project, `default.*`
+    for the models without a project in their names, and `team=risk` for a label.
+    """
+
+    __slots__ = ("_is_prefix", "_label", "_value", "is_all", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.is_all = text == ALL
-        self._prefix = text[:-1] if text.endswith(ALL) else None
+        self._is_prefix = text.endswith(ALL)
         label, equals, self._value = text.partition("=")
         self._label = label if equals else None
 
@@ -47,9 +60,15 @@ class Bound:
         """Whether the grant holds for this target. Only the bound `*` holds for a target of all names, or of none."""
         if self.is_all or name == self.text:
             return True
-        if self._prefix is not None:
-            return name.startswith(self._prefix)
-        return self._label is not None and labels.get(self._label) == self._value
+        if not self._is_prefix:
+            return self._label is not None and labels.get(self._label) == self._value
+        return prefix_covers(self.text, name)
+
+    def touches(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Whether the grant holds for a part of the target, which may be all names, or those of a prefix."""
+        if name == ALL or self.covers(name, labels):
+            return True
+        return name.endswith(ALL) and (self._label is not None or Bound(name).covers(self.text, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +101,7 @@ class Grant:
     def touches(self, target: Target) -> bool:
         """Whether it holds for a part of the target: a deny of one model also forbids a list of all of them."""
         model, environment, labels = target
-        return (model == ALL or self.models.covers(model, labels)) and (
-            environment == ALL or self.environments.covers(environment, labels)
-        )
+        return self.models.touches(model, labels) and self.environments.touches(environment, labels)
 
 
 Held = Mapping[int, tuple[tuple[Grant, ...], tuple[Grant, ...]]]

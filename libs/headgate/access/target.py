@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from headgate.access.grants import ALL, EVERYTHING, NONE, Target
 from headgate.access.table import Row, Scope
-from headgate.domain.names import is_name, split_numbered, split_stream
+from headgate.domain.names import is_model_name, is_model_prefix, is_name, split_numbered, split_stream
 
 
 class Facts(Protocol):
@@ -96,23 +96,25 @@ _TARGETS: Mapping[Scope, Callable[[Row, Message | None, Facts], Target]] = {
 
 
 def _within(models: str, environments: str, known: Facts) -> Target:
-    """Who may give a role for something must have all of it, so a prefix or a label needs a grant for all."""
+    """Who may give a role for something must have all of it: a prefix or more, and for a label a grant for all."""
+    if is_model_prefix(models):
+        return Target(models, _or_all(environments))
     return _of_model(models, _or_all(environments), known)
 
 
 def _of_model(model: str, environment: str, known: Facts) -> Target:
-    if not is_name(model):
+    if not is_model_name(model):
         return Target(ALL, environment)
     return Target(model, environment, known.labels(model))
 
 
 def _model_in(name: str) -> str:
     """The model in {model} or models/{model}/...; ALL for every other form."""
-    if is_name(name):
+    if is_model_name(name):
         return name
     kind, _, rest = name.partition("/")
     model = rest.partition("/")[0]
-    return model if kind == "models" and is_name(model) else ALL
+    return model if kind == "models" and is_model_name(model) else ALL
 
 
 def _or_all(environment: str) -> str:

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
+from headgate.access.grants import project_bound
 from headgate.access.roles import Action
 from headgate.cli import columns
 from headgate.cli.models import Reason
 from headgate.cli.printing import report, show
 from headgate.cli.render import Format, Output, Wide, as_dict, show_data, show_list, show_one
-from headgate.cli.session import CommandFailed, full_name, session
+from headgate.cli.session import CommandFailed, full_name, session, usage
 from headgate.cli.times import time_ms
 from headgate.client.stubs import TIMEOUT_SECONDS
+from headgate.domain.names import NAME_RULE, is_name
 from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import facts_pb2 as facts
 
@@ -31,9 +33,24 @@ ActionWord = StrEnum("ActionWord", {action.name: action.value for action in Acti
 Models = Annotated[
     str, typer.Option("--models", help="A name, a prefix as in 'fraud-*', or a label as in team=risk. Without it all.")
 ]
+Project = Annotated[
+    str,
+    typer.Option("--project", help="In place of --models: the models of a project; default for names without a dot."),
+]
 Environments = Annotated[
     str, typer.Option("--environments", help="A name, or a prefix as in 'prod-*'. Without it all.")
 ]
+
+
+def models_bound(models: str, project: str) -> str:
+    """The models of a grant or a token, from both options. Raises CommandFailed."""
+    if not project:
+        return models
+    if models:
+        usage("--project and --models: expected one of them")
+    if not is_name(project):
+        usage(f"--project {project}: {NAME_RULE}")
+    return project_bound(project)
 
 
 def role_number(role: RoleWord) -> facts.Role.ValueType:
@@ -49,6 +66,7 @@ def grant_role(
     ],
     role: Annotated[RoleWord, typer.Argument(help="What the subject may do.")],
     models: Models = "",
+    project: Project = "",
     environments: Environments = "",
     deny: Annotated[bool, typer.Option("--deny", help="Take away what the role adds, whatever others grant.")] = False,
     name: Annotated[str, typer.Option(help="The name of the grant. Without it one is made of its terms.")] = "",
@@ -60,7 +78,7 @@ def grant_role(
         grant=name,
         subject=subject,
         role=role_number(role),
-        models=models,
+        models=models_bound(models, project),
         environments=environments,
         deny=deny,
         reason=reason,

@@ -12,7 +12,7 @@ from headgate.cli.files import local_path
 from headgate.cli.session import HOME, HOST, CommandFailed, running_edge_port, session, usage
 from headgate.client.tls import ClientTls
 from headgate.domain.address import ADDRESS_RULE, is_address
-from headgate.domain.names import NAME_RULE, REPLICA_RULE, is_name, is_replica_name
+from headgate.domain.names import MODEL_NAME_RULE, NAME_RULE, REPLICA_RULE, is_model_name, is_name, is_replica_name
 
 MODULE = "services.gateway.edge"
 
@@ -84,9 +84,10 @@ def _require_usable(source: str, device: str, environment: str, models: str, key
     gateways_for_devices(source)
     if not is_replica_name(device):
         usage(f"--device {device}: it follows the rule for replicas: {REPLICA_RULE}")
-    for option, name in [("environment", environment), *(("models", each) for each in models.split(",") if models)]:
-        if not is_name(name):
-            usage(f"--{option} {name}: {NAME_RULE}")
+    if not is_name(environment):
+        usage(f"--environment {environment}: {NAME_RULE}")
+    if wrong := [each for each in models.split(",") if models and not is_model_name(each)]:
+        usage(f"--models {wrong[0]}: {MODEL_NAME_RULE}")
     if not any((keys / "trusted").glob("*.pub")):
         raise CommandFailed(f"--keys {keys}: there is no trusted key in {keys / 'trusted'}", Exit.NOT_FOUND)
 

@@ -16,7 +16,7 @@ import typer
 from headgate.cli.files import local_path
 from headgate.cli.printing import report
 from headgate.cli.session import CommandFailed, usage
-from headgate.domain.names import NAME_RULE, is_name
+from headgate.domain.names import MODEL_NAME_RULE, is_model_name
 
 SKELETON = "skeleton"
 FILES = {
@@ -146,8 +146,8 @@ def init(
     if task not in TASKS:
         usage(f"TASK: expected one of {', '.join(TASKS)}, got {task!r}")
     model = name or re.sub(r"[^a-z0-9_-]+", "-", directory.resolve().name.lower()).strip("-_")
-    if not is_name(model):
-        usage(f"--name: {NAME_RULE}, got {model!r}")
+    if not is_model_name(model):
+        usage(f"--name: {MODEL_NAME_RULE}, got {model!r}")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise CommandFailed(f"{directory} exists and is not an empty folder: name a new one")
     written = repository_files(task, model)

@@ -205,8 +205,8 @@ def full_name(kind: str, name: str) -> str:
 def model_name(text: str) -> str:
     """`fraud` or `models/fraud` as the model's name. Raises CommandFailed."""
     name = text.removeprefix("models/")
-    if not names.is_name(name):
-        usage(f"{text!r}: expected the name of a model, such as fraud; {names.NAME_RULE}")
+    if not names.is_model_name(name):
+        usage(f"{text!r}: expected the name of a model, such as fraud; {names.MODEL_NAME_RULE}")
     return name
 
 

@@ -8,7 +8,7 @@ import typer
 
 from headgate.access.secret import digest_of, new_secret
 from headgate.cli import columns
-from headgate.cli.access import Environments, Models, RoleWord, role_number
+from headgate.cli.access import Environments, Models, Project, RoleWord, models_bound, role_number
 from headgate.cli.models import Reason
 from headgate.cli.printing import report, show_secret
 from headgate.cli.render import Format, Output, Wide, show_list
@@ -33,6 +33,7 @@ def create_token(
     name: TokenName,
     role: Annotated[RoleWord, typer.Option(help="What the token may do.")],
     models: Models = "",
+    project: Project = "",
     environments: Environments = "",
     expires: Annotated[str, typer.Option(help="2026-12-24T18:00:00Z, or 90d for 90 days from now.")] = DEFAULT_LIFETIME,
     reason: Reason = "",
@@ -44,7 +45,7 @@ def create_token(
         token=name,
         sha256=digest_of(secret),
         role=role_number(role),
-        models=models,
+        models=models_bound(models, project),
         environments=environments,
         expire_time_ms=time_ms("--expires", expires, stubs.log_time.now_ms),
         reason=reason,

@@ -5,7 +5,17 @@ import re
 from typing import TypeVar, assert_never
 
 from headgate.domain.fact import AccessFact
-from headgate.domain.names import ACCESS_STREAM, NAME, NAME_RULE, SHA256, TOKEN_PREFIX, is_name, split_stream
+from headgate.domain.names import (
+    ACCESS_STREAM,
+    NAME,
+    NAME_RULE,
+    SHA256,
+    TOKEN_PREFIX,
+    is_model_name,
+    is_model_prefix,
+    is_name,
+    split_stream,
+)
 from headgate.domain.refusal import ALREADY_EXISTS, INVALID, Refused, invalid, not_found, text_too_long
 from headgate.domain.state import AccessState, IllegalFact
 from headgate.domain.words import time_text, word_of
@@ -26,7 +36,10 @@ SUBJECT_RULE = f"a subject has 1 to {MAX_SUBJECT} printable characters and no sp
 ROLE_RULE = "a role is one of " + ", ".join(
     word_of(facts.Role, number) for number in facts.Role.values() if number != facts.ROLE_UNSPECIFIED
 )
-MODELS_RULE = "models are * for all, a name, a prefix as in fraud-*, or a label as in team=risk"
+MODELS_RULE = (
+    "models are * for all, a name, a prefix as in fraud-*, a project as in risk.*, default.* for names without a dot, "
+    "or a label as in team=risk"
+)
 ENVIRONMENTS_RULE = "environments are * for all, a name, or a prefix as in prod-*"
 ONE_STREAM_RULE = f"grants and tokens are in the stream {ACCESS_STREAM}"
 TOKEN_NAME_RULE = "a new token has no grants from before; revoke them first, or choose another name"
@@ -35,7 +48,7 @@ SHA256_RULE = "expected the SHA-256 of the secret as 64 characters of 0-9 and a-
 Kept = TypeVar("Kept", resources.Grant, resources.Token)
 
 _SUBJECT = re.compile(r"[!-~\u00a1-\U0010ffff]{1,256}")
-_NAMES = re.compile(rf"\*|{NAME.pattern}\*?")
+_ENVIRONMENTS = re.compile(rf"\*|{NAME.pattern}\*?")
 _LABEL = re.compile(rf"{NAME.pattern}=.{{1,256}}")
 
 
@@ -130,11 +143,15 @@ def _bad_grant(command: commands.GrantRole) -> Refused | None:
 def _bad_terms(command: commands.GrantRole | commands.CreateToken) -> Refused | None:
     if command.role == facts.ROLE_UNSPECIFIED or command.role not in facts.Role.values():
         return invalid("role", command.role, ROLE_RULE)
-    if not (_NAMES.fullmatch(command.models) or _LABEL.fullmatch(command.models)):
+    if not _is_bound_of_models(command.models):
         return invalid("models", command.models, MODELS_RULE)
-    if not _NAMES.fullmatch(command.environments):
+    if not _ENVIRONMENTS.fullmatch(command.environments):
         return invalid("environments", command.environments, ENVIRONMENTS_RULE)
     return None
+
+
+def _is_bound_of_models(text: str) -> bool:
+    return text == "*" or is_model_name(text) or is_model_prefix(text) or _LABEL.fullmatch(text) is not None
 
 
 def _create_token(state: AccessState, command: commands.CreateToken, at_ms: int) -> facts.TokenCreated | Refused | None:

@@ -6,7 +6,15 @@ from typing import Any, assert_never, get_args
 from headgate.domain import build, release, retention, verdict
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
-from headgate.domain.names import NAME_RULE, in_words, is_name, model_stream, version_name
+from headgate.domain.names import (
+    MODEL_NAME_RULE,
+    NAME_RULE,
+    in_words,
+    is_model_name,
+    is_name,
+    model_stream,
+    version_name,
+)
 from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, purged, text_too_long
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import AccessState, EnvironmentState, IllegalFact, ModelState
@@ -48,8 +56,8 @@ def decide(
     Pure: `at_ms` is the present time. `actor` is who sent the command, or empty when that is unknown, and `held` are
     the roles that the actor has proven to hold. `access` has the grants that hold now.
     """
-    if not is_name(state.name):
-        return invalid("model", state.name, NAME_RULE)
+    if not is_model_name(state.name):
+        return invalid("model", state.name, MODEL_NAME_RULE)
     if not state.exists and not isinstance(command, commands.CreateModel | commands.CreateVersion):
         return not_found(model_stream(state.name), "model")
     if too_long := text_too_long(command):

@@ -5,6 +5,14 @@ import re
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_RULE = "a name has 1 to 63 characters of a-z, 0-9, - and _, and starts with a letter or digit"
 
+DEFAULT_PROJECT = "default"
+"""The project of the models whose names have no dot."""
+MODEL_NAME = re.compile(rf"(?!{DEFAULT_PROJECT}\.)(?=.{{1,63}}\Z)(?:{NAME.pattern}\.)?{NAME.pattern}")
+MODEL_NAME_RULE = (
+    "the name of a model is NAME, or PROJECT.NAME in a project; both parts consist of a-z, 0-9, - and _ and start with "
+    f"a letter or digit, and all has at most 63 characters; models of the project {DEFAULT_PROJECT} have no dot"
+)
+
 REPLICA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 REPLICA_RULE = (
     "the name of a replica has 1 to 253 characters of a-z, A-Z, 0-9, ., - and _, and starts with a letter or digit"
@@ -41,8 +49,25 @@ ANONYMOUS = "anonymous"
 
 
 def is_name(text: str) -> bool:
-    """Whether the text may name a model, an environment, an alias or a tag key."""
+    """Whether the text may name an environment, an alias, a token or a tag key."""
     return NAME.fullmatch(text) is not None
+
+
+def is_model_name(text: str) -> bool:
+    """Whether the text may name a model, with its project or without one."""
+    return MODEL_NAME.fullmatch(text) is not None
+
+
+def is_model_prefix(text: str) -> bool:
+    """Whether the text stands for all models whose names begin so: `fraud-*`, `risk.*` or `risk.fraud-*`."""
+    begin = text.removesuffix("*")
+    return begin != text and (is_model_name(begin) or (begin.endswith(".") and is_name(begin[:-1])))
+
+
+def project_of(model: str) -> str:
+    """The project of a model: what its name has before the dot."""
+    project, dot, _ = model.partition(".")
+    return project if dot else DEFAULT_PROJECT
 
 
 def is_replica_name(text: str) -> bool:
@@ -73,9 +98,8 @@ def event_command_id(source: str, id_: str) -> str:
 def split_stream(stream: str) -> tuple[str, str]:
     """Kind ("models", "environments" or "access") and name of a stream; ("", "") for anything else."""
     kind, _, name = stream.partition("/")
-    if kind in ("models", "environments", "access") and is_name(name):
-        return kind, name
-    return "", ""
+    is_right = is_model_name(name) if kind == "models" else is_name(name)
+    return (kind, name) if is_right and kind in ("models", "environments", "access") else ("", "")
 
 
 def version_name(model: str, version: int) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from headgate.domain.change_merged import TYPE, BadChange, MergedChange, merged_change
-from headgate.domain.names import NAME_RULE, is_name
+from headgate.domain.names import MODEL_NAME_RULE, is_model_name
 from headgate.domain.source import bad_source
 from headgate.domain.strict_json import read_json
 from headgate.domain.updated_data import DATA_UPDATED, broken_update_rule
@@ -38,9 +38,9 @@ def upstream_of(event: CloudEvent) -> Upstream:
 def named_model(event: CloudEvent, change: MergedChange) -> str:
     """The model that a merged change names; empty when it names none. Raises UnusableEvent."""
     model = change.model or event.attributes.get("partitionkey", "")
-    if model and not is_name(model):
+    if model and not is_model_name(model):
         where = "customData.model" if change.model else "partitionkey"
-        raise UnusableEvent("invalid-model", f"{where} is {model!r}: {NAME_RULE}")
+        raise UnusableEvent("invalid-model", f"{where} is {model!r}: {MODEL_NAME_RULE}")
     return model
 
 

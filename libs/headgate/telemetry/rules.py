@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from headgate.domain.names import NAME_RULE, REPLICA_RULE, is_name, is_replica_name
+from headgate.domain.names import MODEL_NAME_RULE, NAME_RULE, REPLICA_RULE, is_model_name, is_name, is_replica_name
 from headgate.domain.weights import FULL_WEIGHT_BPS
 from headgate.telemetry import counters
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -53,8 +53,10 @@ def _evidence(evidence: telemetry.Evidence) -> str:
 
 
 def _subject(name: str, evidence: telemetry.Evidence | telemetry.DeviceEvidence) -> str:
-    if not is_name(evidence.environment) or not is_name(evidence.model):
+    if not is_name(evidence.environment):
         return f"{name} is about {evidence.model!r} in {evidence.environment!r}: {NAME_RULE}"
+    if not is_model_name(evidence.model):
+        return f"{name} is about {evidence.model!r} in {evidence.environment!r}: {MODEL_NAME_RULE}"
     if not 0 <= evidence.candidate_weight_bps <= FULL_WEIGHT_BPS:
         return f"{name}.candidate_weight_bps is {evidence.candidate_weight_bps}: it must be 0 to {FULL_WEIGHT_BPS}"
     return _count(f"{name}.release", evidence.release) or _count(f"{name}.epoch", evidence.epoch)

@@ -2273,7 +2273,9 @@ class RoleGranted(_message.Message):
     """A proven name, token:NAME, group:NAME, or anonymous for everybody."""
     role: Global___Role.ValueType
     models: _builtins.str
-    """* for all models, a name, a prefix as in fraud-*, or a label as in team=risk."""
+    """* for all models, a name, a prefix as in fraud-*, a project as in risk.* (default.* for names without a dot), or a
+    label as in team=risk. A prefix does not reach over a dot.
+    """
     environments: _builtins.str
     """* for all environments, a name, or a prefix."""
     deny: _builtins.bool

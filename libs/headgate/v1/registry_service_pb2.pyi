@@ -114,7 +114,7 @@ class CreateModelRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The name without the prefix models/."""
+    """The name without the prefix models/: NAME, or PROJECT.NAME in a project."""
     description: _builtins.str
     repository: _builtins.str
     request_id: _builtins.str

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headgate.domain.address import ADDRESS_RULE, is_address
-from headgate.domain.names import NAME_RULE, REPLICA_RULE, is_name, is_replica_name
+from headgate.domain.names import MODEL_NAME_RULE, NAME_RULE, REPLICA_RULE, is_model_name, is_name, is_replica_name
 from headgate.runtime.settings import ABOVE_ZERO, CHECK
 
 PREFIX = "HEADGATE_EDGE_"
@@ -32,8 +32,8 @@ def addresses_of(text: str) -> tuple[str, ...]:
 def models_of(text: str) -> tuple[str, ...]:
     """The names of models, which are separated by commas. Raises ValueError."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not all(map(is_name, found)):
-        raise ValueError(NAME_RULE)
+    if not all(map(is_model_name, found)):
+        raise ValueError(MODEL_NAME_RULE)
     if len(found) > MAX_MODELS:
         raise ValueError(f"expected {MAX_MODELS} models at most")
     return found

@@ -2,7 +2,7 @@
 
 import grpc
 
-from headgate.domain.names import NAME_RULE, is_name, split_name, split_numbered
+from headgate.domain.names import MODEL_NAME_RULE, NAME_RULE, is_model_name, is_name, split_name, split_numbered
 from headgate.domain.refusal import INVALID
 from headgate.runtime.errors import RpcRefused
 
@@ -13,10 +13,13 @@ def bad_field(field: str, value: str, expected: str) -> RpcRefused:
 
 
 def checked_name(field: str, name: str) -> str:
-    """The name itself, when it may name a model or an environment. Raises RpcRefused."""
-    if not is_name(name):
-        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, f"{field} is {name!r}: {NAME_RULE}", field)
-    return name
+    """The name itself, when it may name an environment. Raises RpcRefused."""
+    return _checked(field, name, is_name(name), NAME_RULE)
+
+
+def checked_model(field: str, name: str) -> str:
+    """The name itself, when it may name a model. Raises RpcRefused."""
+    return _checked(field, name, is_model_name(name), MODEL_NAME_RULE)
 
 
 def model_in(name: str, field: str = "name", any_model: str = "") -> str:
@@ -24,7 +27,7 @@ def model_in(name: str, field: str = "name", any_model: str = "") -> str:
     model = split_name(name, "models")
     if model is None:
         raise bad_field(field, name, "models/{model}")
-    return model if any_model and model == any_model else checked_name(field, model)
+    return model if any_model and model == any_model else checked_model(field, model)
 
 
 def environment_in(name: str) -> str:
@@ -49,5 +52,11 @@ def _numbered(name: str, kind: str) -> tuple[str, int]:
     found = split_numbered(name, kind)
     if found is None:
         raise bad_field("name", name, f"models/{{model}}/{kind}/{{number}}")
-    checked_name("name", found[0])
+    checked_model("name", found[0])
     return found
+
+
+def _checked(field: str, name: str, is_right: bool, rule: str) -> str:
+    if not is_right:
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, INVALID, f"{field} is {name!r}: {rule}", field)
+    return name

@@ -49,14 +49,14 @@ class Running:
     """`headgate up` in its own folder, on free ports. It uses the embedded log unless another one is named.
 
     `settings` are more environment variables for `headgate up` and for every command. `options` are those of
-    `headgate up`, such as `--tls`.
+    `headgate up`, such as `--insecure`.
     """
 
     def __init__(
         self, folder: Path, log: str = "", settings: Mapping[str, str] | None = None, options: Sequence[str] = ()
     ) -> None:
         self.folder = folder
-        self._options = options
+        self.options = options
         self._environ = {**environ(), **(settings or {})}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,7 +81,7 @@ class Running:
         home.mkdir(parents=True, exist_ok=True)
         with (home / "up.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [*headgate(), "up", "--base-port", "0", *self._options],
+                [*headgate(), "up", "--base-port", "0", *self.options],
                 cwd=self.folder,
                 env={**self._environ, "HEADGATE_LOG": self._log},
                 stdout=output,
@@ -95,12 +95,21 @@ class Running:
                 raise UnexpectedResult(f"headgate up is not ready: {(home / 'up.log').read_text()[-2000:]}")
             ports = self._ports()
             time.sleep(TICK_SECONDS)
-        self._stubs = Stubs(f"127.0.0.1:{ports['registry']}", f"127.0.0.1:{ports['gateway']}", tls=self.tls())
+        self._stubs = self.caller(self.token())
+
+    def caller(self, token: str) -> Stubs:
+        """Stubs of somebody with this token."""
+        return Stubs(self.address("registry"), self.address("gateway"), tls=self.tls(), token=token)
 
     def tls(self) -> ClientTls | None:
-        """How the services are called that `headgate up --tls` has given certificates; None without."""
+        """How the services are called; None where they have no certificates."""
         found = self._running_services().get("tls")
-        return ClientTls(Path(found["ca"]), Path(found["pair"]), Path(found["pair"])) if found else None
+        return ClientTls(Path(found["ca"])) if found else None
+
+    def token(self) -> str:
+        """The token of who has started the services; empty where they ask for none."""
+        file = self.folder / ".headgate" / "token"
+        return file.read_text().strip() if self.tls() else ""
 
     def address(self, service: str) -> str:
         """The address of the service's gRPC server."""

@@ -8,6 +8,9 @@ import hashlib
 import os
 from pathlib import Path
 
+PRIVATE = 0o600
+"""The mode of a file that only its owner reads."""
+
 
 def try_lock(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
     """Whether the open file could be locked at once: for its holder alone, or for all that share it (LOCK_SH)."""
@@ -24,6 +27,17 @@ def is_same(path: Path, descriptor: int) -> bool:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+def replace_file(file: Path, content: bytes, mode: int = PRIVATE) -> None:
+    """Puts the content in the place of the file at once: a reader sees all of the old one or of the new one."""
+    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        os.fchmod(out.fileno(), mode)  # the umask may have taken something away
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(file)
 
 
 def digest_of(file: Path | int) -> str:

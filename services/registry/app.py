@@ -21,6 +21,7 @@ from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.view.indexed import IndexedFold
 from services.registry.access_servicer import AccessServicer
 from services.registry.decider import Decider
+from services.registry.first_token import first_digest, make_first_token
 from services.registry.handlers import intakes
 from services.registry.history import History
 from services.registry.redis_parts import RedisParts
@@ -44,6 +45,7 @@ class Registry:
     """The running registry."""
 
     def __init__(self, settings: Settings) -> None:
+        self._first_digest = first_digest(settings.authentication_first_token)
         self._parts = parts = ServiceParts(REGISTRY, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         log, fold, metrics = parts.log, parts.fold, parts.metrics
@@ -90,6 +92,8 @@ class Registry:
         self._parts.await_replay()
         self._indexed.start()
         self._await_time()
+        if self._first_digest:
+            make_first_token(self.decider, self._parts.fold, self._first_digest, self._parts.clock.now_ms())
         self._redis.start()
         for intake in self._intakes:
             intake.start()

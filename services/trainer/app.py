@@ -93,7 +93,7 @@ class Trainer:
             data=self._data,
             packages=settings.packages(),
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
-            hidden=tuple(Path(path) for path in (settings.keys, settings.git_credentials, settings.tls_key) if path),
+            hidden=hidden(settings),
         )
         self._bytecode = Bytecode()
         self._purging = Purging(self._tools.store, self._fold, metrics, parts.clock)
@@ -149,6 +149,12 @@ class Trainer:
         worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)
         uploads = Uploads(self._tools.store, self._tools.scratch / "uploads", self._data)
         worker_services_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(uploads), server)
+
+
+def hidden(settings: Settings) -> tuple[Path, ...]:
+    """What the code of commits cannot read."""
+    secret = (settings.keys, settings.git_credentials, settings.tls_key, settings.authentication_first_token)
+    return tuple(Path(path) for path in secret if path)
 
 
 def _warn_unless_confined() -> None:

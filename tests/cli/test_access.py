@@ -107,6 +107,13 @@ def test_the_secret_of_a_token_is_printed_once_and_kept_nowhere(headgate: Headga
     assert headgate("token", "revoke", "ci-fraud")[0] == 3
 
 
+def test_a_secret_for_the_first_token_is_made_without_a_service(headgate: Headgate):
+    code, first, _ = headgate("token", "secret")
+    assert code == 0
+    assert SECRET.fullmatch(first.strip())
+    assert headgate("token", "secret")[1] != first
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

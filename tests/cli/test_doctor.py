@@ -1,18 +1,24 @@
 """`headgate doctor` with a deployment that does not belong to the `headgate up` of this folder."""
 
+import secrets
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from headgate.access.secret import new_secret
+from headgate.certificates.authority import LIFETIME
+from headgate.cli import doctor_access
 from headgate.cli.exit_codes import Exit
 from headgate.cli.main import app
+from headgate.cli.own_certificates import OwnCertificates
 from headgate.cli.session import HOME, CommandFailed
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import Message
-from headgate.runtime.clock import now_ms
+from headgate.runtime.clock import now_ms, utc_now
 from headgate.telemetry.clock_watch import CLOCK_KEY
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.registry.app import build
@@ -90,3 +96,34 @@ def test_an_artifact_store_whose_folder_is_missing_is_reported(doctor: Callable[
     assert found.exit_code == 1
     assert "artifact store: file:///no/such/directory: the folder /no/such/directory does not exist" in found.stdout
     assert not Path("/no").exists()
+
+
+def test_a_certificate_that_callers_refuse_is_reported(
+    doctor: Callable[[], Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = OwnCertificates(Path(HOME).absolute())
+    Path(HOME).mkdir()
+    own.refresh()
+    assert "ok     certificates: " in doctor().stdout
+    later = utc_now() + LIFETIME + timedelta(days=1)
+    monkeypatch.setattr(doctor_access, "utc_now", lambda: later)
+    assert "WRONG  certificate of registry: it has ended" in doctor().stdout
+
+
+def test_whether_callers_are_asked_and_known_is_reported(doctor: Callable[..., Result], tmp_path: Path) -> None:
+    assert "ok     access: the registry asks nobody who calls" in doctor().stdout
+    first = tmp_path / "token"
+    first.write_text(new_secret(secrets.token_bytes))
+    asking = build(
+        Settings(log=f"sqlite://{tmp_path}/asks.db", port=0, authentication=True, authentication_first_token=first)
+    )
+    address = f"127.0.0.1:{asking.start()}"
+    asked = ("--registry", address, "--gateway", address)
+
+    def found(*options: str) -> str:
+        environ = {"HEADGATE_LOG": f"sqlite://{tmp_path}/asks.db"}
+        return CliRunner().invoke(app, [*asked, *options, "doctor"], env=environ).stdout
+
+    assert "WRONG  access: the token is missing" in found()
+    assert "ok     access: the registry knows this caller" in found("--token-file", str(first))
+    asking.stop(2)

@@ -12,10 +12,9 @@ import pytest
 
 from examples.driver import Running, environ, headgate
 from headgate.artifacts.store import open_store
+from headgate.cli.own_token import OwnToken
 from headgate.cli.session import default_log
 from headgate.cli.up import SERVICES, Layout
-from headgate.client.stubs import serves
-from headgate.client.tls import ClientTls
 from tests.cli.running import run_headgate
 from tests.metrics.exposed import get
 from tests.tls import Authority
@@ -44,6 +43,14 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def curl(folder: Path, command: str) -> int:
+    """The status of the answer."""
+    words = [*command.split(), "--silent", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    ran = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return int(ran.stdout)
+
+
 @pytest.mark.parametrize(("set_by_the_user", "expected"), [(None, "true"), ("", "true"), ("false", "false")])
 def test_the_registry_pins_itself_to_one_core_unless_the_user_sets_otherwise(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, set_by_the_user: str | None, expected: str
@@ -56,27 +63,38 @@ def test_the_registry_pins_itself_to_one_core_unless_the_user_sets_otherwise(
     assert chosen == {**dict.fromkeys(SERVICES), "registry": expected}
 
 
-@pytest.mark.parametrize("sides", [("HEADGATE_TLS_CERTIFICATE",), ("HEADGATE_TLS_CA",)])
-def test_tls_on_one_side_alone_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, sides: tuple[str, ...]
+@pytest.mark.parametrize("name", ["HEADGATE_TLS_CERTIFICATE", "HEADGATE_TLS_CA", "HEADGATE_TLS_CLIENT_CA"])
+def test_a_part_of_ones_own_certificates_beside_those_of_up_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    authority = Authority.new(tmp_path, "authority")
-    for name in sides:
-        monkeypatch.setenv(name, str(authority.file))
+    monkeypatch.setenv(name, str(Authority.new(tmp_path, "authority").file))
     code, _, err = run_headgate(monkeypatch, capsys, "up", "--base-port", "0")
-    assert (code, "set both" in err) == (2, True), err
+    assert (code, f"leave out {name}, and up makes" in err, "set both" in err) == (2, True, True), err
     assert not (tmp_path / ".headgate").exists()
 
 
-def test_certificates_of_ones_own_beside_those_of_up_are_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(("name", "value"), [("HEADGATE_TLS_KEY", "tls.pem"), ("HEADGATE_AUTHENTICATION", "true")])
+def test_settings_of_what_an_insecure_start_does_without_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, value: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADGATE_TLS_CLIENT_CA", "callers.pem")
-    code, _, err = run_headgate(monkeypatch, capsys, "up", "--tls", "--base-port", "0")
-    assert (code, "leave out HEADGATE_TLS_CLIENT_CA, or --tls" in err) == (2, True), err
+    monkeypatch.setenv(name, value)
+    code, _, err = run_headgate(monkeypatch, capsys, "up", "--insecure", "--base-port", "0")
+    assert (code, f"leave out {name}, or --insecure" in err) == (2, True), err
     assert not (tmp_path / ".headgate").exists()
+
+
+@pytest.mark.parametrize(("set_by_the_user", "expected"), [(None, "true"), ("", "true"), ("false", "false")])
+def test_services_ask_for_tokens_unless_the_user_sets_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, set_by_the_user: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("HEADGATE_AUTHENTICATION", raising=False)
+    if set_by_the_user is not None:
+        monkeypatch.setenv("HEADGATE_AUTHENTICATION", set_by_the_user)
+    (tmp_path / "token").write_text("hgt_" + "s" * 43)
+    layout = Layout(tmp_path, "", dict.fromkeys(SERVICES, 0), dict.fromkeys(SERVICES, 0), token=OwnToken(tmp_path))
+    assert {layout.environ(service)["HEADGATE_AUTHENTICATION"] for service in SERVICES} == {expected}
 
 
 def test_the_artifacts_are_below_the_home_whatever_characters_its_path_has(tmp_path: Path) -> None:
@@ -89,16 +107,17 @@ def test_the_artifacts_are_below_the_home_whatever_characters_its_path_has(tmp_p
 def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_when_it_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "50% of #1, or %20?"
     folder.mkdir()
-    running = Running(folder, options=["--tls"])
+    running = Running(folder)
     running.start()
     try:
         tls = running.tls()
         assert tls is not None
-        context = ClientTls(tls.ca).context()
-        assert get(running.rest_port(), "/v2/health/ready", context)[0] == 200
-        assert not serves(running.address("registry"), tls=ClientTls(tls.ca)), "it asks for the caller's certificate"
-        running.command("model", "create", "fraud")
-        assert '"peer": "spiffe://headgate/user/' in (folder / ".headgate/logs/registry.log").read_text()
+        context = tls.context()
+        rest = f"https://127.0.0.1:{running.rest_port()}"
+        assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {rest}/v2/health/ready") == 200
+        assert curl(folder, f"curl -K .headgate/keys/curl {rest}/v2") == 200
+        granted = json.loads(running.command("access", "grant", "ada", "viewer", "-o", "json"))
+        assert granted["granted_by"] == "token:administrator"
         pid = json.loads((folder / ".headgate" / "up.json").read_text())["pid"]
         services = children(pid)
         assert len(services) == 5
@@ -117,6 +136,8 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
         assert eventually(lambda: len(children(pid)) == 5 and services[0] not in children(pid))
         printed = folder / ".headgate" / "up.log"
         assert eventually(lambda: printed.read_text().count("all services are ready") == 2)
+        assert f"curl -K '{folder}/.headgate/keys/curl' {rest}/v2\n" in printed.read_text()
+        assert "holds no longer" not in printed.read_text()
         assert printed.read_text().count("ready registry") == 2
         assert printed.read_text().count("ready trainer") == 1
 

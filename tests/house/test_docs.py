@@ -41,6 +41,7 @@ RUN_BY: dict[str, str] = {
     "headgate token create --project --role": ACCESS,
     "headgate token list": ACCESS,
     "headgate token revoke --reason": ACCESS,
+    "headgate token secret": ACCESS,
     "headgate alias delete": CHANGES,
     "headgate alias list": CHANGES,
     "headgate alias set": CHANGES,
@@ -101,7 +102,8 @@ RUN_BY: dict[str, str] = {
     "headgate topics apply --min-insync --replication": TOPICS,
     "headgate topics list": TOPICS,
     "headgate up": "tests/cli/test_up.py",
-    "headgate up --tls": "tests/cli/test_up.py",
+    "headgate up --insecure": "tests/cli/test_up.py",
+    "headgate token create --models --role": ACCESS,
     "headgate version import --test": "tests/cli/test_version_import.py",
     "headgate version import --architecture --config --test": "tests/cli/test_version_import.py",
     "headgate version import --sha256 --test --test-sha256": "tests/cli/test_version_import.py",
@@ -150,11 +152,18 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
         HISTORIES,
         'main("churn", f"sqlite://{tmp_path}/log.db", "What it shows", CHURN)',
     ),
-    'curl http://127.0.0.1:7405/v2/models/fraud/infer -d \'{"inputs": [{"name": "features", "datatype": "FP32", '
-    '"shape": [1, 11], "data": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}]}\'': (FRAUD, 'startswith("curl ")'),
+    'curl -K .headgate/keys/curl https://127.0.0.1:7405/v2/models/fraud/infer -d \'{"inputs": [{"name": "features", '
+    '"datatype": "FP32", "shape": [1, 11], "data": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}]}\'': (
+        FRAUD,
+        'startswith("curl ")',
+    ),
     "curl --cacert .headgate/keys/certificates/authority.pem https://127.0.0.1:7405/v2/health/ready": (
         "tests/cli/test_up.py",
-        'get(running.rest_port(), "/v2/health/ready", context)',
+        '"curl --cacert .headgate/keys/certificates/authority.pem {rest}/v2/health/ready"',
+    ),
+    "curl -K .headgate/keys/curl https://127.0.0.1:7405/v2": (
+        "tests/cli/test_up.py",
+        '"curl -K .headgate/keys/curl {rest}/v2"',
     ),
     "uv pip compile --generate-hashes requirements.in -o requirements.txt": (
         "tests/trainer/packages/test_installing.py",

@@ -61,11 +61,11 @@ def running(settings: Settings) -> Iterator[tuple[Registry, str]]:
 def headgate(
     running: tuple[Registry, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Headgate:
-    """Runs `headgate ARGUMENTS` as root, whose token lies in .headgate/token."""
+    """Runs `headgate ARGUMENTS` as root, whose token lies in a file."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".headgate").mkdir()
-    (tmp_path / ".headgate" / "token").write_text(signed(ROOT) + "\n")
-    return partial(run_headgate, monkeypatch, capsys, "--registry", running[1], "--actor", "mallory")
+    (tmp_path / "root").write_text(signed(ROOT) + "\n")
+    options = ("--registry", running[1], "--actor", "mallory", "--token-file", str(tmp_path / "root"))
+    return partial(run_headgate, monkeypatch, capsys, *options)
 
 
 def stubs_of(running: tuple[Registry, str], secret: str, actor: str = "") -> Stubs:

@@ -1,8 +1,11 @@
 """A trainer refuses to start with an address of a package index that nobody can reach, and shows no password of it."""
 
+from pathlib import Path
+
 import pytest
 
 from headgate.runtime.settings import SettingsError, from_env
+from services.trainer.app import hidden
 from services.trainer.settings import Settings
 
 NEEDED = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_ARTIFACTS": "file:///a", "HEADGATE_KEYS": "/k"}
@@ -27,3 +30,9 @@ def test_the_refusal_shows_no_password() -> None:
     with pytest.raises(SettingsError) as refused:
         with_index("ftp://reader:secret@packages.example/simple")
     assert "secret" not in str(refused.value)
+
+
+def test_the_code_of_commits_reads_no_secret_that_the_settings_name(tmp_path: Path) -> None:
+    names = ("keys", "git_credentials", "tls_key", "authentication_first_token")
+    environ = {f"HEADGATE_{name.upper()}": str(tmp_path / name) for name in names}
+    assert hidden(from_env(Settings, NEEDED | environ)) == tuple(tmp_path / name for name in names)

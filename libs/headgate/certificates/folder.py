@@ -20,12 +20,12 @@ from headgate.certificates.authority import (
     read_certificate,
 )
 from headgate.certificates.holder import Holder, Kind, holder_of
-from headgate.shared_files import try_lock
+from headgate.shared_files import PRIVATE, replace_file, try_lock
 
 AUTHORITY = "authority.pem"
 AUTHORITY_KEY = "authority.key"
 PAIR = "tls.pem"
-PRIVATE, PUBLIC = 0o600, 0o644
+PUBLIC = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class CertificateFolder:
     def create_authority(self, now: datetime) -> Authority:
         """Makes an authority. The key is written first: a certificate without its key could sign nothing."""
         authority = new_authority(now)
-        _write(self.path / AUTHORITY_KEY, authority.key_pem(), PRIVATE)
-        _write(self.authority_file, authority.pem, PUBLIC)
+        replace_file(self.path / AUTHORITY_KEY, authority.key_pem())
+        replace_file(self.authority_file, authority.pem, PUBLIC)
         return authority
 
     def authority(self, now: datetime) -> Authority:
@@ -96,7 +96,7 @@ class CertificateFolder:
         """Makes a certificate, in the place of the present one if there is one."""
         file = self.pair_file(holder)
         _make_private(file.parent)
-        _write(file, authority.issue(holder, hosts, lifetime, now), PRIVATE)
+        replace_file(file, authority.issue(holder, hosts, lifetime, now))
         return self.held(authority, holder)
 
     def renew(self, authority: Authority, now: datetime, named: Sequence[Holder] = ()) -> list[Held]:
@@ -139,14 +139,3 @@ def _make_private(folder: Path) -> None:
     if not folder.exists():
         _make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def _write(file: Path, content: bytes, mode: int) -> None:
-    """Puts the content in the place of the file at once: a reader sees all of the old one or of the new one."""
-    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
-        os.fchmod(out.fileno(), mode)  # the umask may have taken something away
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)

@@ -1,10 +1,10 @@
-"""`headgate doctor` checks the services, the log, the view, the artifacts and the keys."""
+"""`headgate doctor` checks the services, who may call them, the log, the view, the artifacts and the keys."""
 
 import platform
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,7 @@ import typer
 
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.clocks import wrong_clocks
+from headgate.cli.doctor_access import Finding, access_findings, certificate_findings
 from headgate.cli.exit_codes import Exit
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_data, show_line
@@ -51,13 +52,6 @@ ArtifactsUrl = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    what: str
-    well: bool
-    detail: str
-
-
 def doctor(
     context: typer.Context, redis: Redis = "", artifacts: ArtifactsUrl = "", output: Output = Format.TABLE
 ) -> None:
@@ -67,7 +61,8 @@ def doctor(
     current = session(context)
     home = Path(HOME)
     services, served = _services(current, home), _served(current)
-    findings = [*services, *served, *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
+    access = access_findings(current.stubs)
+    findings = [*services, *access, *served, *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
     if output is Format.TABLE:
         for finding in findings:
             show_line("ok   " if finding.well else "WRONG", f"{finding.what}: {finding.detail}")
@@ -217,8 +212,8 @@ def _clocks(wrong: list[str], services: int) -> list[Finding]:
 
 
 def _home(current: Session, home: Path) -> list[Finding]:
-    """The findings about the artifacts and keys of `headgate up`; none in a folder where it never ran."""
-    return [*_artifacts(current, home), _keys(home)] if home.is_dir() else []
+    """The findings about the artifacts, keys and certificates of `headgate up`; none in a folder where it never ran."""
+    return [*_artifacts(current, home), _keys(home), *certificate_findings(home)] if home.is_dir() else []
 
 
 def _artifacts(current: Session, home: Path) -> list[Finding]:

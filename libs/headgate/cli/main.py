@@ -2,7 +2,6 @@
 
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import grpc
@@ -40,7 +39,7 @@ from headgate.cli import (
 )
 from headgate.cli.exit_codes import Exit, code_of_call, code_of_file, code_of_log, table
 from headgate.cli.printing import report, show
-from headgate.cli.session import CLI_WAIT_SECONDS, HOME, CommandFailed, new_session, session, token_of, usage
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session, token_of, usage
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
@@ -120,8 +119,7 @@ def options(
         tls = client_tls(tls_ca, tls_client_certificate, tls_client_key)
     except ClientTlsUnusable as error:
         usage(f"--tls-ca and --tls-client-*: {error}")
-    token = token_of(token_file, Path(HOME))
-    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields, tls, token)
+    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields, tls, token_of(token_file))
 
 
 def _report_unused(fields: ChangeFields) -> None:
@@ -136,17 +134,23 @@ def start_all(
         int, typer.Option(min=0, max=65_000, help="The registry's port; the others follow it. 0 picks free ports.")
     ] = 7400,
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="Use this log instead of the embedded one.")] = "",
-    tls: Annotated[
+    insecure: Annotated[
         bool,
-        typer.Option("--tls", help="Speak TLS on every port, by certificates in .headgate/keys."),
+        typer.Option(
+            "--insecure",
+            help="Without TLS and tokens: every user and program of this machine may read and do everything.",
+        ),
     ] = False,
 ) -> None:
-    """Start all services on this machine, with their data in .headgate/, and keep them running until Ctrl-C."""
+    """Start all services on this machine, with their data in .headgate/, and keep them running until Ctrl-C.
+
+    Every port speaks TLS, by certificates in .headgate/keys, and asks for a token. Yours is in .headgate/token.
+    """
     named = context.parent.params if context.parent else {}
     current = session(context)
-    # Without --tls-ca the session has those of an earlier `headgate up --tls` here, which are not for this one.
+    # Without --tls-ca the session has those of an earlier `headgate up` here, which are not for this one.
     callers_tls = current.stubs.tls if named.get("tls_ca") else None
-    up.run_up(log or named.get("log", ""), base_port, current.log_wait_seconds, callers_tls, tls)
+    up.run_up(log or named.get("log", ""), base_port, current.log_wait_seconds, callers_tls, insecure)
 
 
 app.command("init")(init.init)

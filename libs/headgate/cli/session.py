@@ -24,6 +24,8 @@ from headgate.log.startup import await_log
 from headgate.v1 import registry_service_pb2 as registry_service
 
 HOME = ".headgate"
+TOKEN = "token"
+"""The file in that folder with the token of its owner."""
 HOST = "127.0.0.1"
 DEFAULT_PORTS: Mapping[str, int] = {
     "registry": 7400,
@@ -87,9 +89,9 @@ def new_session(
     """A session with the given actor and addresses, by the name of the service. With `tls` it calls them with TLS.
 
     A missing address is taken from the `headgate up` in this folder; without one it is the default. The services of
-    `headgate up --tls` are called with TLS without being told. A missing actor is the logged-in user. A token goes to
-    other machines with TLS alone. Raises CommandFailed for an address that is not host:port, and AddressInvalid for
-    that of a log.
+    this `headgate up` are called with its authority and its token without being told. A missing actor is the logged-in
+    user. A token goes to other machines with TLS alone. Raises CommandFailed for an address that is not host:port, and
+    AddressInvalid for that of a log.
     """
     for name, address in addresses.items():
         if address and not is_address(address):
@@ -100,28 +102,35 @@ def new_session(
     ports = {**DEFAULT_PORTS, **running_ports(Path(HOME))}
     own = {name: f"{HOST}:{ports[name]}" for name in DEFAULT_PORTS}
     known = {name: addresses.get(name) or own[name] for name in DEFAULT_PORTS}
-    if tls is None and known == own:
-        tls = running_tls(Path(HOME))
+    if known == own:
+        tls = tls or running_tls(Path(HOME))
+        # Without TLS another program could listen there, as on ports that `headgate up` does not hold just now.
+        token = token or (kept_token(Path(HOME)) if tls else "")
     if token and tls is None:
-        _refuse_readable(known)
+        for name, address in known.items():
+            refuse_readable(f"--{name}", address)
     log_url = log or running_log(Path(HOME)) or default_log(Path(HOME))
     return Session(Stubs(**known, actor=actor, fields=fields, tls=tls, token=token), log_url, log_wait_seconds, actor)
 
 
-def _refuse_readable(addresses: Mapping[str, str]) -> None:
-    """Raises CommandFailed when a token would cross a network where others can read it."""
-    for name, address in addresses.items():
-        if not is_loopback(address.rpartition(":")[0]):
-            usage(f"--{name} {address!r}: a token goes to another machine only with TLS; give --tls-ca")
+def refuse_readable(option: str, address: str) -> None:
+    """Raises CommandFailed when a token that goes there without TLS would cross a network where others can read it."""
+    if not is_loopback(address.rpartition(":")[0]):
+        usage(f"{option} {address!r}: a token goes to another machine only with TLS; give --tls-ca")
 
 
-def token_of(file: str, home: Path) -> str:
-    """The token in the named file, or in .headgate/token where there is such a file. Raises CommandFailed."""
-    kept = home / "token"
+def token_of(file: str) -> str:
+    """The token in the named file; empty when none is named. Raises CommandFailed."""
     try:
-        return read_token(Path(file)) if file else read_token(kept) if kept.exists() else ""
+        return read_token(Path(file)) if file else ""
     except TokenUnusable as error:
         usage(f"--token-file: {error}")
+
+
+def kept_token(home: Path) -> str:
+    """The token that `headgate up` has made in this folder; empty when it has made none. Raises CommandFailed."""
+    kept = home / TOKEN
+    return token_of(str(kept)) if kept.exists() else ""
 
 
 def default_log(home: Path) -> str:
@@ -139,13 +148,10 @@ def running_metrics_ports(home: Path) -> dict[str, int]:
 
 
 def running_tls(home: Path) -> ClientTls | None:
-    """How the services of `headgate up --tls` in this folder are called; None when none runs, or without TLS."""
+    """How the services of `headgate up` in this folder are called; None when none runs, or without TLS."""
     found = _running(home).get("tls")
-    files = [found.get(name) for name in ("ca", "pair")] if isinstance(found, dict) else []
-    texts = [each for each in files if isinstance(each, str)]
-    if len(texts) != 2:
-        return None
-    return ClientTls(Path(texts[0]), Path(texts[1]), Path(texts[1]))
+    ca = found.get("ca") if isinstance(found, dict) else None
+    return ClientTls(Path(ca)) if isinstance(ca, str) else None
 
 
 def running_edge_port(home: Path) -> int:

@@ -56,6 +56,12 @@ def create_token(
     show_secret(secret)
 
 
+@token.command("secret")
+def make_secret() -> None:
+    """Print a new secret, for the file of HEADGATE_AUTHENTICATION_FIRST_TOKEN. No service is asked."""
+    show_secret(new_secret(secrets.token_bytes))
+
+
 @token.command("list")
 def list_tokens(context: typer.Context, output: Output = Format.TABLE, wide: Wide = False) -> None:
     """List the tokens, the expired ones too. Nobody can see a secret again."""

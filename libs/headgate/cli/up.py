@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from headgate.artifacts.keys import create_keys
 from headgate.cli.exit_codes import Exit
 from headgate.cli.free_ports import HOST, free_ports, is_free
 from headgate.cli.own_certificates import OwnCertificates
+from headgate.cli.own_token import OwnToken
 from headgate.cli.printing import report
 from headgate.cli.session import HOME, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
@@ -24,7 +26,8 @@ from headgate.client.tls import ClientTls
 from headgate.domain.credentials import without_credentials
 from headgate.log.startup import await_log, create_declared
 from headgate.runtime.rpc import tls_version
-from headgate.shared_files import try_lock
+from headgate.runtime.settings import TRUE
+from headgate.shared_files import replace_file, try_lock
 
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 METRICS_OFFSET = 10
@@ -38,6 +41,7 @@ TLS_SECONDS = 0.5
 """How long a service may take to say that it is ready, where both agree on TLS first."""
 RENEWAL_SECONDS = 3_600.0
 """How often certificates are looked at that end soon."""
+AUTHENTICATION = "HEADGATE_AUTHENTICATION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Layout:
     """The port of the gateway's server for devices."""
     certificates: OwnCertificates | None = None
     """Those of the services; without them they speak no TLS unless the settings of this process name some."""
+    token: OwnToken | None = None
+    """That of whoever starts the services; without one they ask nobody who calls."""
 
     def environ(self, service: str) -> dict[str, str]:
         environ = {
@@ -72,6 +78,10 @@ class Layout:
         }
         if self.certificates is not None:
             environ |= self.certificates.environ(service)
+        if self.token is not None:
+            environ |= self.token.environ()
+        asks = (os.environ.get(AUTHENTICATION) or "true") if self.token else "false"
+        environ[AUTHENTICATION] = asks
         if service == "gateway":
             environ["HEADGATE_REST_PORT"] = str(self.rest_port)
             environ["HEADGATE_EDGE_PORT"] = str(self.edge_port)
@@ -86,24 +96,28 @@ class Layout:
 
 
 def run_up(
-    log_url: str, base_port: int, log_wait_seconds: float, tls: ClientTls | None = None, own_tls: bool = False
+    log_url: str, base_port: int, log_wait_seconds: float, tls: ClientTls | None = None, insecure: bool = False
 ) -> None:
     """Runs until SIGINT or SIGTERM. Raises CommandFailed.
 
-    With `tls` it asks the services' health with TLS. With `own_tls` it makes the certificates of both sides.
+    With `tls` the services have certificates of the user's, and are called so. Without, it makes those of both sides,
+    or with `insecure` none. Unless `insecure` it also makes the token of whoever starts it.
     """
-    (_require_one_source if own_tls else _require_both_sides)(tls)
+    (_require_nothing_named if insecure else _require_both_sides)(tls)
     home = Path(HOME).absolute()
     home.mkdir(exist_ok=True)
-    certificates = OwnCertificates(home) if own_tls else None
+    certificates = None if insecure or tls else OwnCertificates(home)
+    token = None if insecure else OwnToken(home)
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: signals.put(received))
     with _lock_folder(home):
-        layout = Layout(home, log_url or default_log(home), *_ports(base_port), certificates)
+        layout = Layout(home, log_url or default_log(home), *_ports(base_port), certificates, token)
         if certificates is not None:
             certificates.refresh()
             tls = certificates.caller
+        if token is not None and tls is not None:
+            token.refresh(tls)
         _prepare(layout, log_wait_seconds, signals)
         supervisor = Supervisor([layout.program(service) for service in SERVICES], report)
         try:
@@ -118,18 +132,27 @@ def run_up(
 
 
 def _require_both_sides(tls: ClientTls | None) -> None:
-    """Raises CommandFailed when only the services or only this command would speak TLS."""
-    if bool(os.environ.get("HEADGATE_TLS_CERTIFICATE")) != (tls is not None):
-        problem = "the services speak TLS by HEADGATE_TLS_CERTIFICATE, and this command by HEADGATE_TLS_CA: set both"
+    """Raises CommandFailed when certificates are named for the services or for this command alone."""
+    named = _named()
+    if bool(os.environ.get("HEADGATE_TLS_CERTIFICATE")) != (tls is not None) or (named and tls is None):
+        problem = (
+            f"leave out {', '.join(named) or '--tls-ca'}, and up makes certificates of its own; or, for those of "
+            "yours, set both HEADGATE_TLS_CERTIFICATE, for the services, and HEADGATE_TLS_CA, for this command"
+        )
         raise CommandFailed(problem, Exit.USAGE)
 
 
-def _require_one_source(tls: ClientTls | None) -> None:
-    """Raises CommandFailed when certificates are named beside those that this command makes."""
-    named = [name for name in os.environ if name.startswith("HEADGATE_TLS_") and os.environ[name]]
+def _require_nothing_named(tls: ClientTls | None) -> None:
+    """Raises CommandFailed when settings ask for what this command is told to do without."""
+    named = _named() + [AUTHENTICATION] * (os.environ.get(AUTHENTICATION, "").lower() in TRUE)
     if tls is not None or named:
         what = ", ".join(named) or "--tls-ca"
-        raise CommandFailed(f"up --tls makes certificates of its own: leave out {what}, or --tls", Exit.USAGE)
+        raise CommandFailed(f"up --insecure has neither TLS nor tokens: leave out {what}, or --insecure", Exit.USAGE)
+
+
+def _named() -> list[str]:
+    """The settings of TLS in this process."""
+    return [name for name in os.environ if name.startswith("HEADGATE_TLS_") and os.environ[name]]
 
 
 @contextmanager
@@ -194,12 +217,8 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
         "pid": os.getpid(),
     }
     if layout.certificates is not None:
-        caller = layout.certificates.caller
-        running["tls"] = {"ca": str(caller.ca), "pair": str(caller.certificate)}
-    new_file = layout.home / "up.json.new"
-    new_file.touch(mode=0o600)  # the log's address may hold a password
-    new_file.write_text(json.dumps(running))
-    new_file.replace(layout.home / "up.json")
+        running["tls"] = {"ca": str(layout.certificates.caller.ca)}
+    replace_file(layout.home / "up.json", json.dumps(running).encode())  # the log's address may hold a password
 
 
 def _supervise(supervisor: Supervisor, layout: Layout, signals: "SimpleQueue[int]", tls: ClientTls | None) -> None:
@@ -236,7 +255,20 @@ def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int]
             ready[service] = pid
             report(f"ready {service} {address}")
             if ready == pids and len(ready) == len(SERVICES):
-                report("all services are ready; Ctrl-C stops them")
+                _report_all_ready(layout, tls)
+
+
+def _report_all_ready(layout: Layout, tls: ClientTls | None) -> None:
+    """Says how programs call, and when the token of this folder does not hold."""
+    rest = f"{HOST}:{layout.rest_port}/v2"
+    if layout.token is None or tls is None:
+        report(f"without TLS and tokens, everybody on this machine may do everything: curl http://{rest}")
+    else:
+        options = shlex.quote(str(layout.token.curl_file))
+        report(f"commands in this folder need no option; other programs call as: curl -K {options} https://{rest}")
+        if problem := layout.token.problem(f"{HOST}:{layout.ports['registry']}", tls):
+            report(problem)
+    report("all services are ready; Ctrl-C stops them")
 
 
 def _received(signals: "SimpleQueue[int]", timeout_seconds: float = TICK_SECONDS) -> bool:

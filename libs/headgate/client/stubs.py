@@ -48,6 +48,7 @@ class Stubs:
         token: str = "",
     ) -> None:
         self.tls = tls
+        self.token = token
         self.registry_address = registry
         self.gateway_address = gateway
         self.trainer_address = trainer

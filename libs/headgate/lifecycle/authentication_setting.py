@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from headgate.domain.access import SUBJECT_RULE, is_subject
 from headgate.domain.address import is_loopback_url
@@ -34,6 +35,8 @@ class AuthenticatedSettings(ServiceSettings):
     """Whether callers must prove who they are, and hold grants. Without it everybody who reaches a port may do all."""
     authentication_administrators: str = field(default="", metadata={CHECK: _require_subjects})
     """Subjects that may do everything, with commas between them: who gives the first grants."""
+    authentication_first_token: Path | None = None
+    """File with a secret of which the registry makes the first administrator's token. The trainer hides it."""
     authentication_keys: str = field(default="", metadata={CHECK: _require_keys})
     """The JWKS of the identity provider: a file or a URL. Without it there are no tokens of a provider."""
     authentication_issuer: str = ""

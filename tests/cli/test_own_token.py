@@ -1,0 +1,53 @@
+"""The token of a folder: made once, read by its owner alone, and sent by curl as it is written."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from headgate.access.secret import SECRET, new_secret
+from headgate.cli.own_token import OwnToken
+from headgate.cli.session import CommandFailed
+from headgate.client.tls import ClientTls
+
+CA = ClientTls(Path('/a b/\\ and "/ca.pem'))
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> OwnToken:
+    (tmp_path / "keys").mkdir()
+    return OwnToken(tmp_path)
+
+
+def test_a_secret_is_made_once_and_only_its_owner_reads_what_holds_it(token: OwnToken) -> None:
+    token.refresh(CA)
+    secret = token.file.read_text()
+    assert SECRET.fullmatch(secret.strip())
+    token.refresh(CA)
+    assert token.file.read_text() == secret
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (token.file, token.curl_file)} == {0o600}
+    assert token.environ() == {"HEADGATE_AUTHENTICATION_FIRST_TOKEN": str(token.file)}
+
+
+def test_curl_gets_the_present_secret_and_any_path_of_the_authority(token: OwnToken) -> None:
+    token.refresh(CA)
+    token.file.write_text(new_secret(lambda count: b"x" * count))
+    token.refresh(CA)
+    assert token.curl_file.read_text().splitlines() == [
+        'proto = "=https"',
+        'cacert = "/a b/\\\\ and \\"/ca.pem"',
+        f'header = "authorization: Bearer {token.file.read_text()}"',
+    ]
+
+
+def test_a_token_of_another_making_is_kept_and_makes_no_administrator(token: OwnToken) -> None:
+    token.file.write_text("eyJhbGciOiJSUzI1NiJ9.e30.c2ln")
+    token.refresh(CA)
+    assert token.environ() == {}
+    assert "Bearer eyJ" in token.curl_file.read_text()
+
+
+def test_a_file_without_a_token_ends_the_start(token: OwnToken) -> None:
+    token.file.write_text("two words")
+    with pytest.raises(CommandFailed, match="expected one token"):
+        token.refresh(CA)

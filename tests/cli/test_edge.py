@@ -2,9 +2,11 @@
 
 import json
 import os
+import secrets
 
 import pytest
 
+from headgate.access.secret import new_secret
 from headgate.artifacts.keys import create_keys
 from headgate.cli.exit_codes import Exit
 from headgate.runtime.settings import from_env
@@ -75,3 +77,21 @@ def test_what_no_device_can_run_with_is_refused_with_the_option(edge, words, cod
     ended, errors, became = edge(*words)
     assert (ended, became) == (code, None)
     assert error in errors
+
+
+def test_the_gateway_of_this_folder_gets_its_token_and_another_one_only_what_is_named(edge, tmp_path):
+    home = tmp_path / ".headgate"
+    (home / "up.json").write_text(json.dumps({"edge_port": 7406, "tls": {"ca": "ca.pem"}}))
+    (home / "token").write_text(new_secret(secrets.token_bytes))
+    own = edge("--device", "till-17")[2]
+    assert (own.tls_ca, str(own.token_file)) == ("ca.pem", ".headgate/token")
+    other = edge("--device", "till-17", *FROM)[2]
+    assert (other.tls_ca, other.token_file) == ("", None)
+
+
+def test_a_token_crosses_no_network_without_tls(edge, tmp_path, monkeypatch):
+    (tmp_path / "token").write_text(new_secret(secrets.token_bytes))
+    monkeypatch.setenv("HEADGATE_TOKEN_FILE", "token")
+    code, errors, became = edge("--device", "till-17", *FROM)
+    assert (code, became, "a token goes to another machine only with TLS" in errors) == (Exit.USAGE, None, True)
+    assert str(edge("--device", "till-17", "--from", "127.0.0.1:7406")[2].token_file) == "token"

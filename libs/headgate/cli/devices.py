@@ -9,7 +9,7 @@ from headgate.cli.edge import Source, gateways_for_devices, running_source
 from headgate.cli.pages import listed
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, Wide, show_list
-from headgate.cli.session import session
+from headgate.cli.session import refuse_readable, session
 from headgate.cli.tables import Column
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -36,9 +36,12 @@ def list_devices(
     A gateway knows the devices that it has heard since it started.
     """
     found: list[edge.EdgeDevice] = []
+    stubs = session(context).stubs
     for address in gateways_for_devices(source or running_source()):
+        if stubs.token and stubs.tls is None:
+            refuse_readable("--from", address)
         request = edge.ListDevicesRequest(environment=environment, only_troubled=troubled)
-        stub = session(context).stubs.edge(address)
+        stub = stubs.edge(address)
         devices, more = listed(stub.ListDevices, request, lambda page: page.devices, limit)
         found += devices
         if more:

@@ -9,7 +9,7 @@ import typer
 
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
-from headgate.cli.session import HOME, HOST, CommandFailed, running_edge_port, session, usage
+from headgate.cli.session import HOME, HOST, TOKEN, CommandFailed, refuse_readable, running_edge_port, session, usage
 from headgate.client.tls import ClientTls
 from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.domain.names import MODEL_NAME_RULE, NAME_RULE, REPLICA_RULE, is_model_name, is_name, is_replica_name
@@ -59,9 +59,11 @@ def run_edge(
 ) -> None:
     """Serve an environment's models on this device, also without a link. Runs until Ctrl-C or SIGTERM.
 
-    It dials the gateway, with TLS by headgate --tls-ca, and needs no open port from outside. A release's weight is the
-    share of devices that get the candidate.
+    It dials the gateway, with TLS by headgate --tls-ca and with the token of --token-file, and needs no open port from
+    outside. A release's weight is the share of devices that get the candidate.
     """
+    named = context.parent.params if context.parent else {}
+    is_own = not source
     source, keys = source or running_source(), keys or Path(HOME) / "keys"
     _require_usable(source, device, environment, models, keys)
     options: dict[str, object] = {
@@ -76,7 +78,14 @@ def run_edge(
         "METRICS_PORT": metrics_port,
         "DISK_MIB": disk_mib,
     }
-    _become_device(options, session(context).stubs.tls)
+    stubs = session(context).stubs
+    # What this folder trusts and sends is for its own gateway alone, unless it was named.
+    tls = stubs.tls if is_own or named.get("tls_ca") else None
+    token_file = named.get("token_file") or (Path(HOME) / TOKEN if is_own and stubs.token else None)
+    if token_file and tls is None:
+        for address in gateways_for_devices(source):
+            refuse_readable("--from", address)
+    _become_device(options, tls, token_file)
 
 
 def _require_usable(source: str, device: str, environment: str, models: str, keys: Path) -> None:
@@ -100,11 +109,13 @@ def gateways_for_devices(source: str) -> list[str]:
     return addresses
 
 
-def _become_device(options: dict[str, object], tls: ClientTls | None) -> None:
+def _become_device(options: dict[str, object], tls: ClientTls | None, token_file: object) -> None:
     """This process becomes the device, so whoever supervises the command supervises the device."""
     if tls is not None:
         files = {"TLS_CA": tls.ca, "TLS_CLIENT_CERTIFICATE": tls.certificate, "TLS_CLIENT_KEY": tls.key}
         options = options | {name: file for name, file in files.items() if file}
+    if token_file:
+        options = options | {"TOKEN_FILE": token_file}
     environ = os.environ | {f"HEADGATE_EDGE_{name}": str(value) for name, value in options.items()}
     os.execve(sys.executable, [sys.executable, "-m", MODULE], environ)
 

@@ -51,6 +51,7 @@ class EdgeDevice:
             self._changed,
             self._draining.is_set,
             tls=_tls(settings),
+            token_file=settings.token_file,
         )
         inference = self._device.inference
         self._server = InferenceServer(InferenceServicer(inference), HOST, settings.port, metrics)

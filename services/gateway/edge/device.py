@@ -71,6 +71,7 @@ class Device:
         tick_seconds: float = TICK_SECONDS,
         first_report_seconds: float = FIRST_REPORT_SECONDS,
         tls: ClientTls | None = None,
+        token_file: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder_lock = _locked(folder)
@@ -80,7 +81,7 @@ class Device:
         self._first_report_seconds = first_report_seconds
         self._file = folder / LEDGER_FILE
         self._evidence = EvidenceCounters()
-        self.link = Link(addresses, self._watch_request, lambda *new: self.follower.take(*new), chance, tls)
+        self.link = Link(addresses, self._watch_request, lambda *new: self.follower.take(*new), chance, tls, token_file)
         blobs = BlobFolder(folder / BLOBS_FOLDER, self.link.download, max_disk_bytes)
         self.follower = DeviceFollower(
             folder,

@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 
 from headgate.artifacts.blobs import ArtifactCorrupt, ArtifactMissing, StoreError, StoreUnavailable
+from headgate.client.bearer import BearerToken, TokenUnusable, read_token
 from headgate.client.tls import ClientTls, ClientTlsUnusable
 from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.v1 import edge_service_pb2 as edge
@@ -66,9 +68,13 @@ class Link:
         on_routes: Callable[[edge.EdgeRoutes, str], None],
         chance: Callable[[], float] = random.random,
         tls: ClientTls | None = None,
+        token_file: Path | None = None,
     ) -> None:
-        """With `tls` it calls with TLS; the files are read at each try, so that they can be renewed."""
-        self._tls = tls
+        """With `tls` it calls with TLS, and with a `token_file` it sends the token.
+
+        The files are read at each try, so that they can be renewed.
+        """
+        self._tls, self._token_file = tls, token_file
         self._addresses = addresses
         self._request = request
         self._on_routes = on_routes
@@ -167,7 +173,7 @@ class Link:
             except grpc.RpcError as error:
                 if not self._closing.is_set():
                     self._note_failure(address, _reason(error))
-            except ClientTlsUnusable as error:
+            except (ClientTlsUnusable, TokenUnusable) as error:
                 self._note_failure(address, str(error))
             turn += 1
             self._closing.wait(pause_seconds(max(1, self.failures), self._chance()))
@@ -186,9 +192,13 @@ class Link:
                     self._stub = self._watch = None
 
     def _channel(self, address: str) -> grpc.Channel:
+        """Raises ClientTlsUnusable and TokenUnusable."""
+        bearer = [BearerToken(read_token(self._token_file))] if self._token_file else []
         if self._tls is None:
-            return grpc.insecure_channel(address, OPTIONS)
-        return grpc.secure_channel(address, self._tls.credentials(), OPTIONS)
+            channel = grpc.insecure_channel(address, OPTIONS)
+        else:
+            channel = grpc.secure_channel(address, self._tls.credentials(), OPTIONS)
+        return grpc.intercept_channel(channel, *bearer)
 
     def _hear(self, response: edge.WatchRoutesResponse, stub: edge_grpc.EdgeServiceStub, address: str) -> None:
         now = time.monotonic()

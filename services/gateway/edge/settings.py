@@ -54,6 +54,8 @@ class Settings:
     """The authority of the gateways' certificates, as a file; empty to call without TLS."""
     tls_client_certificate: str = ""
     tls_client_key: str = ""
+    token_file: Path | None = None
+    """File with the token by which the device proves who it is. It is read at each try, so it can be replaced."""
     models: str = field(default="", metadata={CHECK: models_of})
     """The models to serve, separated by commas; empty for all of the environment."""
     port: int = 0
